@@ -1,0 +1,63 @@
+# `make quickstart` and `make test` need Python 3.11 or newer and make, nothing else.
+# CPU build of torch instead of the 5 GB CUDA one: make quickstart TORCH_INDEX=<the CPU address from pytorch.org's installation page>
+
+PYTHON ?= python3
+VENV ?= .venv
+TORCH_INDEX ?=
+export PIP_DISABLE_PIP_VERSION_CHECK = 1
+
+BIN := $(VENV)/bin
+CUDA_ONLY := torch|torchvision|triton|nvidia-[a-z0-9-]+|cuda-[a-z0-9-]+
+INSTALLED := $(VENV)/.installed
+
+.PHONY: help install quickstart test format lint typecheck pytest bench lock clean
+
+help:  ## List the targets.
+	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
+
+install: $(INSTALLED)  ## Create the virtual environment with the locked packages.
+
+# A pinned package is joined to its hashes by trailing backslashes, so packages are dropped as whole blocks.
+$(INSTALLED): requirements.lock pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(0 if sys.version_info >= (3, 11) else "Python 3.11 or newer is needed, this is " + sys.version.split()[0] + "; choose one with: make PYTHON=python3.12 ...")'
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+ifeq ($(TORCH_INDEX),)
+	@echo "Installing (torch brings 5 GB of CUDA libraries; the README says how to take the CPU build instead) ..."
+	$(BIN)/python -m pip install --quiet --no-deps --require-hashes -r requirements.lock
+else
+	@echo "Installing with torch from TORCH_INDEX ..."
+	$(BIN)/python -m pip install --quiet --index-url $(TORCH_INDEX) torch torchvision
+	awk '/^[^ ]/ { keep = $$0 !~ /^($(CUDA_ONLY))==/ } keep' requirements.lock > $(VENV)/requirements.cpu
+	$(BIN)/python -m pip install --quiet --no-deps --require-hashes -r $(VENV)/requirements.cpu
+endif
+	$(BIN)/python -m pip install --quiet --no-deps --no-build-isolation --editable .
+	@touch $@
+
+quickstart: $(INSTALLED)  ## Run the quickstart sweep: real handwritten digits, minutes on a laptop's CPU.
+	$(BIN)/convnn run quickstart
+
+test: $(INSTALLED) lint typecheck pytest  ## Lint, types and tests, as CI runs them.
+
+format: $(INSTALLED)  ## Rewrite the code in the project's format.
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+lint: $(INSTALLED)  ## Check format and lint rules.
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+
+typecheck: $(INSTALLED)  ## mypy --strict over the packages and tests.
+	$(BIN)/mypy
+
+pytest: $(INSTALLED)  ## The tests alone.
+	$(BIN)/pytest
+
+bench: $(INSTALLED)  ## Parity first, then the layer's timings.
+	$(BIN)/python -m benchmarks.layer
+
+lock: $(INSTALLED)  ## Pin every package anew (needs uv), with hashes and without addresses.
+	uv pip compile pyproject.toml --extra dev --universal --python-version 3.11 --upgrade \
+	    --generate-hashes --no-emit-index-url --no-annotate --no-header --quiet -o requirements.lock
+
+clean:  ## Remove the virtual environment and caches; sweeps are never touched.
+	rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache .hypothesis *.egg-info build

@@ -1,0 +1,70 @@
+"""VGG-11 as the published runs built it: hybrid layers, batch norm, and a classifier over 7 x 7 positions."""
+
+from torch import Tensor, nn
+
+from convnn.geometry import POOLED_SIDE, scaled, vgg11_stages
+from convnn.layers import HybridBranch2d
+
+
+class VGG(nn.Module):
+    """Features, an adaptive average pool, and a classifier; images `(B, 3, S, S)` in, logits `(B, classes)` out."""
+
+    def __init__(self, features: nn.Module, classifier: nn.Module) -> None:
+        super().__init__()
+        self.features = features
+        self.pool = nn.AdaptiveAvgPool2d(POOLED_SIDE)
+        self.classifier = classifier
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Logits `(B, classes)`."""
+        logits: Tensor = self.classifier(self.pool(self.features(images)).flatten(1))
+        return logits
+
+
+def vgg11(
+    num_classes: int,
+    lam: float = 0.0,
+    *,
+    width: float = 1.0,
+    classifier_width: int = 4096,
+    dropout: float = 0.5,
+    kernel_size: int = 3,
+    **convnn: object,
+) -> VGG:
+    """Build the VGG-11 whose every layer is a HybridBranch2d, followed by batch norm and ReLU.
+
+    Source: paper 6.1 and the published model: the 1x1 fuse is in every layer, also at lambda 0 and 1, so that at
+    k = 9 every lambda has 130,015,690 parameters with 10 classes and 130,384,420 with 100.
+
+    Args:
+        num_classes: Classes.
+        lam: lambda: 0 is the convolutional baseline, 1 is ConvNN alone.
+        width: Multiplies every layer's channels; 1 as published.
+        classifier_width: Units of the two hidden classifier layers; 4096 as published.
+        dropout: After each hidden classifier layer.
+        kernel_size: Of the convolution branch.
+        **convnn: Options of ConvNN2d.
+    """
+    features: list[nn.Module] = []
+    channels = 0
+    for stage in vgg11_stages(width):
+        if stage is None:
+            features.append(nn.MaxPool2d(2))
+            continue
+        channels = stage.out_channels
+        features += [
+            HybridBranch2d(stage.in_channels, channels, lam, kernel_size=kernel_size, **convnn),
+            nn.BatchNorm2d(channels),
+            nn.ReLU(inplace=True),
+        ]
+    hidden = scaled(classifier_width, 1.0)
+    classifier = nn.Sequential(
+        nn.Linear(channels * POOLED_SIDE**2, hidden),
+        nn.ReLU(inplace=True),
+        nn.Dropout(dropout),
+        nn.Linear(hidden, hidden),
+        nn.ReLU(inplace=True),
+        nn.Dropout(dropout),
+        nn.Linear(hidden, num_classes),
+    )
+    return VGG(nn.Sequential(*features), classifier)

@@ -1,0 +1,39 @@
+"""What every test stands on: no network, no telemetry, a cache and a home of its own."""
+
+import os
+import runpy
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+OFFLINE = Path(__file__).parent / "offline"
+SCRATCH = Path(tempfile.mkdtemp(prefix="convnn-tests-"))
+CONNECTIONS = SCRATCH / "connections.txt"
+
+os.environ.update(
+    CONVNN_CACHE=str(SCRATCH / "cache"),
+    CONVNN_STORAGE=str(SCRATCH / "sweeps"),
+    CONVNN_TEST_CONNECTIONS=str(CONNECTIONS),
+    PYTHONPATH=os.pathsep.join([str(OFFLINE), *filter(None, [os.environ.get("PYTHONPATH")])]),
+    OMP_NUM_THREADS="1",
+)
+for name in ("RAY_ADDRESS", "MLFLOW_TRACKING_URI", "FORCE_COLOR"):
+    os.environ.pop(name, None)
+runpy.run_path(str(OFFLINE / "sitecustomize.py"))  # the guard also holds in this process
+
+
+@pytest.fixture
+def expect_offline() -> Iterator[None]:
+    """Inside, a refused connection is what the test is about."""
+    os.environ["CONVNN_TEST_EXPECTS_OFFLINE"] = "1"
+    yield
+    del os.environ["CONVNN_TEST_EXPECTS_OFFLINE"]
+
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """Fail the run if any process tried to leave the machine, even where the library swallowed the refusal."""
+    if CONNECTIONS.exists():
+        print(f"\nConnections beyond loopback were tried:\n{CONNECTIONS.read_text()}")
+        session.exitstatus = 1

@@ -1,0 +1,221 @@
+import functools
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from convnn.checkpoint import CheckpointError, load_checkpoint, save_checkpoint
+from convnn.data import load_dataset, stratified_split
+from convnn.data.batches import Batches
+from convnn.models.vgg import vgg11
+from convnn.training import Diverged, EpochResult, Recipe, TrainState, fit
+
+RECIPE = Recipe(lr=1e-3, epochs=3, batch_size=16, augmentation="flip_shift", seed=5)
+
+
+def build() -> nn.Module:
+    """A small VGG with everything that draws: dropout and random candidates."""
+    return vgg11(10, 0.5, width=1 / 16, classifier_width=16, k=3, candidates="random", r=8)
+
+
+@functools.cache
+def parts() -> tuple[Batches, Batches]:
+    data = load_dataset("digits")
+    train, val = stratified_split(data.train.labels[:100], 0.2, seed=0)
+    return Batches(data.train, train, data.facts), Batches(data.train, val, data.facts)
+
+
+def numbers(results: list[EpochResult]) -> list[dict[str, float]]:
+    timing = ("epoch_s", "images_per_s")
+    return [{name: value for name, value in r.metrics().items() if name not in timing} for r in results]
+
+
+def run(recipe: Recipe = RECIPE, make: Callable[[], nn.Module] = build) -> tuple[TrainState, list[dict[str, float]]]:
+    state = TrainState.create(make, recipe)
+    return state, numbers(list(fit(state, recipe, parts()[0], val=parts()[1])))
+
+
+def weights(state: TrainState) -> list[torch.Tensor]:
+    return list(state.model.state_dict().values())
+
+
+def test_the_same_configuration_gives_the_same_numbers_bit_for_bit() -> None:
+    (first, one), (second, two) = run(), run()
+    assert one == two
+    assert all(torch.equal(a, b) for a, b in zip(weights(first), weights(second), strict=True))
+
+
+@pytest.mark.parametrize("schedule", ["constant", "cosine"])
+def test_stopping_and_resuming_changes_no_bit(tmp_path: Path, schedule: str) -> None:
+    recipe = replace(RECIPE, schedule=schedule)  # type: ignore[arg-type]
+    whole, expected = run(recipe)
+    state = TrainState.create(build, recipe)
+    seen: list[EpochResult] = []
+    for result in fit(state, recipe, parts()[0], val=parts()[1]):
+        seen.append(result)
+        state.save(tmp_path / "state.pt")
+        torch.randn(11)  # another user of the global generator
+        state = TrainState.create(build, replace(recipe, seed=99))
+        state.load(tmp_path / "state.pt")
+        break
+    seen += fit(state, recipe, parts()[0], val=parts()[1])
+    assert numbers(seen) == expected
+    assert all(torch.equal(a, b) for a, b in zip(weights(whole), weights(state), strict=True))
+
+
+def test_two_trainings_in_turn_do_not_disturb_each_other() -> None:
+    _, alone = run()
+    states = [TrainState.create(build, RECIPE) for _ in range(2)]
+    both = zip(*(fit(state, RECIPE, parts()[0], val=parts()[1]) for state in states), strict=True)
+    for left, right in both:
+        assert numbers([left]) == numbers([right]) == [alone[left.epoch - 1]]
+
+
+def test_the_seed_covers_initial_weights_and_order() -> None:
+    initial = [
+        torch.cat([p.flatten() for p in TrainState.create(build, r).model.parameters()])
+        for r in (RECIPE, RECIPE, replace(RECIPE, seed=6))
+    ]
+    assert torch.equal(initial[0], initial[1])
+    assert not torch.equal(initial[0], initial[2])
+
+    def seen(seed: int) -> list[int]:
+        order: list[int] = []
+
+        class Spy(Batches):
+            def walk(self, order_: torch.Tensor, *rest: object) -> object:  # type: ignore[override]
+                order.extend(order_.tolist())
+                return super().walk(order_, *rest)  # type: ignore[arg-type]
+
+        data = load_dataset("digits")
+        recipe = replace(RECIPE, seed=seed, epochs=1)
+        list(fit(TrainState.create(build, recipe), recipe, Spy(data.train, np.arange(40), data.facts)))
+        return order
+
+    assert seen(1) == seen(1) != seen(2)
+    assert sorted(seen(1)) == list(range(40))
+
+
+def test_the_numbers_are_those_of_a_plain_evaluation() -> None:
+    train, val = parts()
+    recipe = replace(RECIPE, epochs=1)
+    state = TrainState.create(lambda: vgg11(10, width=1 / 16, classifier_width=16), recipe)
+    (result,) = fit(state, recipe, train, val=val, test=val)
+    state.model.eval()
+    ((images, labels),) = val.walk(torch.arange(len(val)), len(val))
+    with torch.no_grad():
+        logits = state.model(images)
+    assert result.val_accuracy == (logits.argmax(-1) == labels).double().mean().item()
+    assert result.val_loss == pytest.approx(nn.functional.cross_entropy(logits, labels).item(), rel=1e-5)
+    assert (result.test_loss, result.test_accuracy) == (result.val_loss, result.val_accuracy)
+    assert result.images_per_s == pytest.approx(len(train) / result.epoch_s)
+
+
+def test_an_epoch_is_adamw_on_clipped_gradients() -> None:  # oracle: the loop written out, without our classes
+    recipe = Recipe(lr=1e-2, epochs=1, batch_size=80)
+    make = functools.partial(nn.Sequential, nn.Flatten(), nn.Linear(3072, 10))
+    state = TrainState.create(make, recipe)
+    torch.manual_seed(0)
+    model = make()
+    optimizer = torch.optim.AdamW(model.parameters(), lr=1e-2, weight_decay=0.01)
+    order = torch.randperm(80, generator=torch.Generator().manual_seed(0))
+    ((images, labels),) = parts()[0].walk(order, 80)
+    nn.functional.cross_entropy(model(images), labels).backward()
+    norm = nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+    optimizer.step()
+    list(fit(state, recipe, parts()[0]))
+    assert norm > 1
+    for ours, theirs in zip(state.model.parameters(), model.parameters(), strict=True):
+        torch.testing.assert_close(ours, theirs, rtol=0, atol=0)
+
+
+def test_a_loss_that_is_not_finite_ends_the_training_with_epoch_and_step() -> None:
+    class Explodes(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.linear = nn.Linear(3072, 10)
+            self.calls = 0
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            self.calls += self.training
+            out: torch.Tensor = self.linear(x.flatten(1))
+            return out * torch.inf if self.calls == 8 else out
+
+    state = TrainState.create(Explodes, RECIPE)  # 80 images by 16: 5 steps an epoch
+    with pytest.raises(Diverged, match=r"the loss became nan at epoch 2, step 3; try a smaller learning rate"):
+        list(fit(state, RECIPE, parts()[0]))
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"precision": "bf16"},
+        {"optimizer": "sgd"},
+        {"clip_norm": None},
+        {"label_smoothing": 0.1},
+        {"weight_decay": 0.5},
+        {"schedule": "cosine"},
+    ],
+)
+def test_every_part_of_the_recipe_has_an_effect(change: dict[str, object]) -> None:
+    recipe = replace(RECIPE, augmentation="none", epochs=2, lr=1e-2)
+    assert run(replace(recipe, **change))[1] != run(recipe)[1]  # type: ignore[arg-type]
+
+
+def test_bf16_trains() -> None:
+    _, results = run(replace(RECIPE, precision="bf16", augmentation="none", epochs=6))
+    assert results[-1]["train/loss"] < results[0]["train/loss"]
+
+
+def test_tf32_on_the_cpu_is_refused() -> None:
+    with pytest.raises(ValueError, match="tf32 exists on NVIDIA GPUs only"):
+        run(replace(RECIPE, precision="tf32"))
+
+
+@pytest.mark.parametrize("harm", ["truncated", "flipped", "empty", "foreign"])
+def test_a_damaged_checkpoint_is_refused_with_its_path(tmp_path: Path, harm: str) -> None:
+    path = tmp_path / "state.pt"
+    TrainState.create(build, RECIPE).save(path)
+    data = bytearray(path.read_bytes())
+    if harm == "truncated":
+        data = data[: len(data) // 2]
+    elif harm == "flipped":
+        data[len(data) // 2] ^= 1
+    elif harm == "empty":
+        data = bytearray()
+    else:
+        data = bytearray(b"PK\x03\x04" + b"x" * 500)
+    path.write_bytes(data)
+    with pytest.raises(CheckpointError, match=r"state\.pt is damaged or no checkpoint"):
+        TrainState.create(build, RECIPE).load(path)
+
+
+def test_the_checkpoint_of_another_model_is_refused(tmp_path: Path) -> None:
+    TrainState.create(build, RECIPE).save(tmp_path / "state.pt")
+    other = TrainState.create(lambda: vgg11(10, 0.0, width=1 / 8), RECIPE)
+    with pytest.raises(CheckpointError, match=r"state\.pt is the checkpoint of another configuration"):
+        other.load(tmp_path / "state.pt")
+
+
+def test_a_checkpoint_runs_no_code(tmp_path: Path) -> None:
+    class Evil:
+        def __reduce__(self) -> tuple[object, ...]:
+            return (Path.touch, (tmp_path / "owned",))
+
+    save_checkpoint({"x": Evil()}, tmp_path / "state.pt")
+    with pytest.raises(CheckpointError):
+        load_checkpoint(tmp_path / "state.pt")
+    assert not (tmp_path / "owned").exists()
+
+
+def test_a_failed_write_keeps_the_older_checkpoint(tmp_path: Path) -> None:
+    path = tmp_path / "state.pt"
+    save_checkpoint({"epoch": 1}, path)
+    with pytest.raises(Exception, match="pickle"):
+        save_checkpoint({"epoch": lambda: None}, path)
+    assert load_checkpoint(path) == {"epoch": 1}
+    assert [p.name for p in tmp_path.iterdir()] == ["state.pt"]

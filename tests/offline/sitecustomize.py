@@ -1,0 +1,34 @@
+"""Every Python process of the test run, Ray's workers too, refuses connections beyond this machine and notes the try.
+
+It is on PYTHONPATH (see conftest.py), so Python imports it at start.
+"""
+
+import os
+import socket
+import sys
+import traceback
+
+LOOPBACK = ("127.", "::1", "localhost", "0.0.0.0", "::ffff:127.")  # noqa: S104 - compared, never bound
+
+
+def _guard(event: str, args: tuple[object, ...]) -> None:
+    if event == "socket.connect":
+        connection, address = args
+        if not isinstance(address, tuple) or getattr(connection, "type", None) == socket.SOCK_DGRAM:
+            return  # a Unix socket; or a datagram socket, whose connect() only asks the routing table and sends nothing
+        host = str(address[0])
+    elif event == "socket.getaddrinfo":
+        host = "" if args[0] is None else str(args[0])
+        if host in ("", socket.gethostname()):
+            return
+    else:
+        return
+    if not host.startswith(LOOPBACK):
+        log = os.environ.get("CONVNN_TEST_CONNECTIONS")
+        if log and not os.environ.get("CONVNN_TEST_EXPECTS_OFFLINE"):
+            with open(log, "a") as file:  # noqa: PTH123 - no import beyond the bare minimum at start
+                file.write(f"{sys.argv} {event} {host}\n{''.join(traceback.format_stack(limit=8))}\n")
+        raise ConnectionRefusedError(f"the tests open no connection beyond loopback, this was to {host}")
+
+
+sys.addaudithook(_guard)
