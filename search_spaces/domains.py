@@ -1,0 +1,84 @@
+"""What a leaf of a space may be besides a value: `choice`, `int`, `uniform` or `log_uniform`.
+
+`choice` is the only finite domain: a grid crosses choices and refuses the others.
+"""
+
+import math
+import random
+from dataclasses import dataclass
+from typing import Protocol, TypeAlias
+
+Scalar: TypeAlias = bool | int | float | str | None
+
+
+@dataclass(frozen=True)
+class Choice:
+    """One of the listed values."""
+
+    values: tuple[Scalar, ...]
+
+    def draw(self, rng: random.Random) -> Scalar:
+        """One value, each as likely."""
+        return rng.choice(self.values)
+
+    def examples(self) -> tuple[Scalar, ...]:
+        """Every value."""
+        return self.values
+
+
+@dataclass(frozen=True)
+class IntRange:
+    """A whole number from `low` to `high`, both included, in steps of `step`, uniform in value or in logarithm."""
+
+    low: int
+    high: int
+    log: bool = False
+    step: int = 1
+
+    def draw(self, rng: random.Random) -> int:
+        """One number of the range."""
+        if self.log:
+            return min(self.high, max(self.low, round(math.exp(rng.uniform(math.log(self.low), math.log(self.high))))))
+        return rng.randrange(self.low, self.high + 1, self.step)
+
+    def examples(self) -> tuple[Scalar, ...]:
+        """The ends and a few numbers between, evenly spread in logarithm where the range is positive."""
+        count = 7
+        if self.high - self.low < count * self.step:
+            return tuple(range(self.low, self.high + 1, self.step))
+        if self.low > 0:
+            spread = [self.low * (self.high / self.low) ** (i / (count - 1)) for i in range(count)]
+        else:
+            spread = [self.low + (self.high - self.low) * i / (count - 1) for i in range(count)]
+        return tuple(sorted({self.low + round((x - self.low) / self.step) * self.step for x in spread}))
+
+
+@dataclass(frozen=True)
+class FloatRange:
+    """A real number from `low` to `high`, uniform in value (`uniform`) or in logarithm (`log_uniform`)."""
+
+    low: float
+    high: float
+    log: bool = False
+
+    def draw(self, rng: random.Random) -> float:
+        """One number of the range."""
+        if self.log:
+            return min(self.high, max(self.low, math.exp(rng.uniform(math.log(self.low), math.log(self.high)))))
+        return rng.uniform(self.low, self.high)
+
+    def examples(self) -> tuple[Scalar, ...]:
+        """The two ends."""
+        return (self.low, self.high)
+
+
+Domain: TypeAlias = Choice | IntRange | FloatRange
+
+DOMAIN_KEYS = ("choice", "int", "uniform", "log_uniform")
+
+
+class Chooser(Protocol):
+    """Whoever decides: a sampler, a grid, a record of earlier decisions."""
+
+    def choose(self, path: str, domain: Domain) -> Scalar:
+        """The value of the leaf, or the label of the branch, at `path`."""

@@ -1,0 +1,286 @@
+"""SweepSpec: a space, and how to search it, judge it, stop it, run it and record it. Read from one YAML file."""
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import yaml
+from pydantic import Field
+from yaml.nodes import MappingNode
+
+from search_spaces import presets
+from search_spaces.document import Problem, SpecError, compose, nearest, override, value_of
+from search_spaces.domains import Choice
+from search_spaces.reader import Group, Leaf, Reader, resolve
+from search_spaces.space import Space
+from search_spaces.trial import Config, Rule, Training, TrialConfig
+
+Metric = Literal["val/accuracy", "val/loss", "test/accuracy", "test/loss"]
+
+
+class Holdout(Config):
+    """A stratified part of the training images decides; the test images are not opened."""
+
+    protocol: Literal["holdout"] = "holdout"
+    fraction: Annotated[float, Field(gt=0, lt=1, description="Share of the training images held out.")] = 0.1
+    seed: Annotated[int, Field(ge=0, lt=2**31, description="Draws the held-out images, the same for every trial.")] = 0
+
+
+class Paper(Config):
+    """As published: train on all training images, test after every epoch, the last epoch counts."""
+
+    protocol: Literal["paper"]
+
+
+class Objective(Config):
+    """What is searched for; by default the accuracy of the images that decide."""
+
+    metric: Annotated[Metric | None, Field(description="null: val/accuracy, or test/accuracy with protocol paper.")] = (
+        None
+    )
+    goal: Annotated[Literal["maximize", "minimize"] | None, Field(description="null: what suits the metric.")] = None
+
+
+class Tpe(Config):
+    """Optuna's tree-structured Parzen estimator: multivariate, and grouped by branch."""
+
+    sampler: Literal["tpe"]
+    trials: Annotated[int, Field(ge=1, description="Configurations to train.")]
+    seed: Annotated[int, Field(ge=0, lt=2**31)] = 0
+
+
+class RandomSearch(Config):
+    """Independent draws."""
+
+    sampler: Literal["random"]
+    trials: Annotated[int, Field(ge=1, description="Configurations to train.")]
+    seed: Annotated[int, Field(ge=0, lt=2**31)] = 0
+
+
+class Grid(Config):
+    """Every combination of a space of choices, in file order."""
+
+    sampler: Literal["grid"] = "grid"
+
+
+class NoStopping(Config):
+    """Every trial runs to its last epoch."""
+
+    kind: Literal["none"] = "none"
+
+
+class Asha(Config):
+    """Asynchronous successive halving: at rungs of growing epochs only the best 1/reduction_factor go on."""
+
+    kind: Literal["asha"]
+    grace_epochs: Annotated[int, Field(ge=1, description="The first rung: no trial stops before.")] = 1
+    reduction_factor: Annotated[int, Field(ge=2, le=100)] = 3
+
+
+class Resources(Config):
+    """What one trial gets."""
+
+    gpus_per_trial: Annotated[
+        float, Field(ge=0, le=1), Rule("a number, 0 to 1 (0.25 lets four trials share a GPU)")
+    ] = 0.0
+    cpus_per_trial: Annotated[int, Field(ge=1, le=1024, description="Also the trial's threads.")] = 1
+
+
+class Tracking(Config):
+    """Where the MLflow runs go."""
+
+    uri: Annotated[
+        str | None,
+        Field(min_length=1, description="null: MLFLOW_TRACKING_URI, else a SQLite store in the sweep's folder."),
+    ] = None
+    experiment: Annotated[str | None, Field(min_length=1, max_length=500, description="null: the sweep's name.")] = None
+
+
+class SweepFile(Config):
+    """The whole file. Below `space`, any leaf may be a domain and any branch an any_of."""
+
+    name: Annotated[
+        str,
+        Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$"),
+        Rule("a name of letters, digits, '.', '_' and '-', at most 100, the first a letter or digit"),
+    ]
+    space: TrialConfig
+    evaluation: Annotated[Holdout | Paper, Field(discriminator="protocol")] = Holdout()
+    objective: Objective = Objective()
+    search: Annotated[Tpe | RandomSearch | Grid, Field(discriminator="sampler")] = Grid()
+    stopping: Annotated[NoStopping | Asha, Field(discriminator="kind")] = NoStopping()
+    resources: Resources = Resources()
+    tracking: Tracking = Tracking()
+
+
+@dataclass(frozen=True)
+class SweepSpec:
+    """A file that was read and found right. `text` is the YAML as run, overrides included."""
+
+    name: str
+    space: Space
+    evaluation: Holdout | Paper
+    metric: Metric
+    goal: Literal["maximize", "minimize"]
+    search: Tpe | RandomSearch | Grid
+    stopping: NoStopping | Asha
+    resources: Resources
+    tracking: Tracking
+    text: str
+
+    def identity(self) -> dict[str, Any]:
+        """What must stay the same for results to belong to one sweep: flat, by path."""
+        tree = value_of(compose(self.text, "sweep.yaml"))
+        assert isinstance(tree, dict)
+        tree.get("space", {}).get("data", {}).pop("root", None)
+        for name in ("resources", "tracking"):
+            tree.pop(name, None)
+        return dict(_flat(tree, ""))
+
+    def describe(self) -> dict[str, Any]:
+        """A summary for people and programs."""
+        return {
+            "name": self.name,
+            "sampler": self.search.sampler,
+            "trials": getattr(self.search, "trials", self.space.size()),
+            "stopping": self.stopping.kind,
+            "protocol": self.evaluation.protocol,
+            "objective": {"metric": self.metric, "goal": self.goal},
+            "domains": {leaf.path: describe_domain(leaf) for leaf in self.space.domains()},
+            "points": self.space.size(),
+        }
+
+
+def describe_domain(leaf: Leaf) -> str:
+    """A domain in a few words."""
+    domain = leaf.domain
+    if isinstance(domain, Choice):
+        return "one of " + ", ".join(json.dumps(value) if value is None else str(value) for value in domain.values)
+    return f"{domain.low:g} to {domain.high:g}" + (", logarithmic" if domain.log else "")
+
+
+def load_sweep(file: str | Path, overrides: Sequence[str] = ()) -> SweepSpec:
+    """Read a sweep from a file, or from the preset of that name.
+
+    Args:
+        file: Path of a YAML file, or a preset's name.
+        overrides: `path=value` assignments, applied in order.
+
+    Raises:
+        SpecError: With every mistake, each with file, line and column.
+        FileNotFoundError: If there is neither such a file nor such a preset.
+        OSError: If the file cannot be read.
+    """
+    path = Path(file)
+    if not path.exists() and path.name == str(file) and not path.suffix:
+        if str(file) not in presets.names():
+            hint = nearest(str(file), presets.names())
+            raise FileNotFoundError(f"{file} is neither a file nor a preset; {hint}")
+        path = presets.path(str(file))
+    if not path.exists():
+        raise FileNotFoundError(f"there is no file {path}; presets have bare names: {', '.join(presets.names())}.")
+    if path.is_dir():
+        raise FileNotFoundError(f"{path} is a folder; give the sweep's YAML file.")
+    try:
+        text = path.read_text(encoding="utf-8")
+    except UnicodeDecodeError as error:
+        raise FileNotFoundError(f"{path} is not a text file in UTF-8 (byte {error.start}).") from error
+    return parse_sweep(text, str(path), overrides)
+
+
+def parse_sweep(text: str, source: str = "sweep.yaml", overrides: Sequence[str] = ()) -> SweepSpec:
+    """Read a sweep from YAML text; see `load_sweep`."""
+    root = compose(text, source)
+    for assignment in overrides:
+        override(root, assignment)
+    reader = Reader()
+    tree = reader.read(SweepFile, root, varying="space")
+    space = _space(reader, tree)
+    if isinstance(tree, Group) and not reader.problems and space is not None:
+        rest = {name: resolve(node, _NoChoice()) for name, node in tree.fields.items() if name != "space"}
+        settings = SweepFile.model_validate({**rest, "space": {"model": {"layer": {"kind": "conv2d"}}}})
+        spec = _assemble(settings, space, _as_run(root, text, overrides))
+        for path, message in _contradictions(spec, settings.objective):
+            reader.problems.append(Problem(reader.place(path), path, message))
+        if not reader.problems:
+            return spec
+    raise SpecError(reader.problems)
+
+
+class _NoChoice:
+    def choose(self, path: str, _domain: object) -> None:
+        raise AssertionError(path)  # only space may vary
+
+
+def _space(reader: Reader, tree: object) -> Space | None:
+    """The space, with what the geometry says about it added to the problems."""
+    if not isinstance(tree, Group) or "space" not in tree.fields:
+        return None
+    space = Space(tree.fields["space"])
+    for obstacle in space.check():
+        path = f"space.{obstacle.path}"
+        reader.problems.append(Problem(reader.place(path), path, obstacle.message))
+    return space
+
+
+def _assemble(file: SweepFile, space: Space, text: str) -> SweepSpec:
+    part = "val" if isinstance(file.evaluation, Holdout) else "test"
+    metric: Any = file.objective.metric or f"{part}/accuracy"
+    return SweepSpec(
+        name=file.name,
+        space=space,
+        evaluation=file.evaluation,
+        metric=metric,
+        goal=file.objective.goal or ("maximize" if metric.endswith("accuracy") else "minimize"),
+        search=file.search,
+        stopping=file.stopping,
+        resources=file.resources,
+        tracking=file.tracking,
+        text=text,
+    )
+
+
+def _contradictions(spec: SweepSpec, objective: Objective) -> list[tuple[str, str]]:
+    """Fields that are right alone and wrong together."""
+    found = []
+    part = "val" if isinstance(spec.evaluation, Holdout) else "test"
+    if not spec.metric.startswith(part):
+        found.append(
+            (
+                "objective.metric",
+                f"must be {part}/accuracy or {part}/loss with protocol {spec.evaluation.protocol}, got {spec.metric}.",
+            )
+        )
+    if objective.goal and (objective.goal == "maximize") != spec.metric.endswith("accuracy"):
+        found.append(("objective.goal", f"must not be {objective.goal} for {spec.metric}: accuracy rises, loss falls."))
+    if isinstance(spec.search, Grid) and (continuous := spec.space.continuous()):
+        found.extend(
+            (path, "is a range, and a grid needs lists; write {choice: [...]}, or search with sampler: tpe or random.")
+            for path in continuous
+        )
+    epochs = spec.space.values("training.epochs") or [Training().epochs]
+    if isinstance(spec.stopping, Asha) and spec.stopping.grace_epochs >= max(epochs):
+        rule = f"must be below the epochs ({max(epochs)}), or no trial can stop early"
+        found.append(("stopping.grace_epochs", f"{rule}; got {spec.stopping.grace_epochs}."))
+    if "tf32" in spec.space.values("training.precision") and spec.resources.gpus_per_trial == 0:
+        found.append(
+            ("space.training.precision", "tf32 needs an NVIDIA GPU; set resources.gpus_per_trial, or use fp32 or bf16.")
+        )
+    return found
+
+
+def _as_run(root: MappingNode, text: str, overrides: Sequence[str]) -> str:
+    if not overrides:
+        return text
+    head = "".join(f"# --set {assignment}\n" for assignment in overrides)
+    return head + yaml.safe_dump(value_of(root), sort_keys=False, allow_unicode=True)
+
+
+def _flat(tree: Any, path: str) -> Any:  # noqa: ANN401 - plain data
+    if isinstance(tree, dict):
+        for name, value in tree.items():
+            yield from _flat(value, f"{path}.{name}" if path else name)
+    else:
+        yield path, tree
