@@ -85,7 +85,8 @@ class EpochResult:
 class TrainState:
     """All that training needs to go on as if it had never stopped: after `epoch` epochs.
 
-    `random` holds the states of torch's generators (weights, dropout, candidates) and of the batch order's own.
+    `random` holds the states of torch's generators (weights, dropout, candidates) and of the batch order's own;
+    `identity` names the configuration, whose checkpoints alone may be loaded.
     """
 
     model: nn.Module
@@ -93,21 +94,25 @@ class TrainState:
     device: torch.device
     epoch: int = 0
     random: dict[str, Tensor] = field(default_factory=dict)
+    identity: str = ""
 
     @classmethod
-    def create(cls, build: Callable[[], nn.Module], recipe: Recipe, device: torch.device | str = "cpu") -> "TrainState":
+    def create(
+        cls, build: Callable[[], nn.Module], recipe: Recipe, device: torch.device | str = "cpu", identity: str = ""
+    ) -> "TrainState":
         """Build the model under the recipe's seed. Weights are drawn on the CPU, so every device starts alike."""
         device = torch.device(device)
         torch.manual_seed(recipe.seed)
         model = build().to(device)
         order = torch.Generator().manual_seed(recipe.seed)
-        return cls(model, _optimizer(model, recipe), device, 0, _capture(order, device))
+        return cls(model, _optimizer(model, recipe), device, 0, _capture(order, device), identity)
 
     def save(self, path: Path) -> None:
         """Write a checkpoint, all or nothing."""
         save_checkpoint(
             {
                 "version": STATE_VERSION,
+                "identity": self.identity,
                 "epoch": self.epoch,
                 "model": self.model.state_dict(),
                 "optimizer": self.optimizer.state_dict(),
@@ -128,16 +133,22 @@ class TrainState:
                 f"{path} has state version {content.get('version')}, this program reads {STATE_VERSION}; "
                 f"delete it to train from the start."
             )
+        if content["identity"] != self.identity:
+            raise _of_another(path, f"{content['identity']!r}, this is {self.identity!r}")
         try:
             self.model.load_state_dict(content["model"])
             self.optimizer.load_state_dict(content["optimizer"])
         except (RuntimeError, ValueError, KeyError) as error:
-            reason = (str(error).splitlines() or ["?"])[-1].strip()
-            raise CheckpointError(
-                f"{path} is the checkpoint of another configuration ({reason}); delete it to train from the start."
-            ) from error
+            raise _of_another(path, (str(error).splitlines() or ["?"])[-1].strip()) from error
         self.epoch = content["epoch"]
         self.random.update(content["random"])
+
+
+def _of_another(path: Path, reason: str) -> CheckpointError:
+    return CheckpointError(
+        f"{path} is the checkpoint of another configuration ({reason}); delete it to train from the start, or name "
+        f"another file."
+    )
 
 
 def fit(

@@ -1,0 +1,8 @@
+"""The command line, `convnn`: one file per command, which parses, calls one function and prints.
+
+Heavy packages are imported inside the commands that need them, so that the others answer at once.
+"""
+
+from tune_jobs.cli.app import app, main
+
+__all__ = ["app", "main"]

@@ -1,0 +1,75 @@
+"""The `convnn` program: its commands, and how mistakes are shown."""
+
+import sys
+from importlib.metadata import version
+from typing import Annotated, Any
+
+import typer
+from typer.core import TyperGroup
+
+from convnn.data.errors import DataError
+from search_spaces import SpecError
+from tune_jobs.cli import best, presets, run, schema, show, sweeps, train, validate
+from tune_jobs.errors import SweepError
+
+
+class _Commands(TyperGroup):
+    """Turns the mistakes that people can mend into a message and an exit code; never a traceback."""
+
+    def invoke(self, ctx: Any) -> Any:  # noqa: ANN401 - click's own signature
+        try:
+            return super().invoke(ctx)
+        except SpecError as error:
+            _fail(str(error), 2)
+        except SweepError as error:
+            _fail(f"convnn: {error}", error.exit_code)
+        except (DataError, OSError) as error:
+            _fail(f"convnn: {error}", 1)
+        except KeyboardInterrupt:
+            _fail("convnn: interrupted", 130)
+
+
+def _fail(message: str, code: int) -> None:
+    print(message, file=sys.stderr)
+    raise typer.Exit(code)
+
+
+app = typer.Typer(
+    cls=_Commands,
+    name="convnn",
+    no_args_is_help=True,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+for function in (validate.validate, run.run, train.train):
+    app.command()(function)
+app.command("list")(sweeps.list_sweeps)
+app.command()(best.best)
+app.command()(show.show)
+app.add_typer(presets.app, name="presets")
+app.command()(schema.schema)
+
+
+def _version(asked: bool) -> None:
+    if asked:
+        print(f"convnn {version('convnn-sweeps')}")
+        raise typer.Exit
+
+
+@app.callback()
+def _root(
+    _: Annotated[bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")] = False,
+) -> None:
+    """Hyperparameter sweeps over convolutional nearest neighbors (ConvNN).
+
+    Start with: convnn run quickstart
+
+    Exit codes: 0 done; 1 failed; 2 the command line or the file is wrong; 3 finished, but some trials failed;
+    4 the cluster cannot be reached; 130 and 143 interrupted.
+    """
+
+
+def main() -> None:
+    """Run the program."""
+    app()

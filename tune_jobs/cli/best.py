@@ -1,0 +1,38 @@
+"""`convnn best`."""
+
+from dataclasses import replace
+from typing import Annotated, Any
+
+import typer
+
+from tune_jobs.cli.options import AsJson, AsYaml, Storage, Sweep, console, print_json, storage_of
+from tune_jobs.errors import UsageError
+from tune_jobs.progress import leaderboard
+from tune_jobs.results import course, read_standing
+from tune_jobs.storage import find_sweep
+
+
+def best(
+    sweep: Sweep,
+    storage: Storage = None,
+    *,
+    top: Annotated[int, typer.Option(min=1, help="How many trials.")] = 1,
+    as_yaml: AsYaml = False,
+    as_json: AsJson = False,
+) -> None:
+    """Show the best trials, and the best one's configuration in full. Example: convnn best quickstart --top 3."""
+    folder = find_sweep(sweep, storage_of(storage))
+    standing = read_standing(folder)
+    rows = [row for row in standing.rows if row.counts][:top]
+    if not rows:
+        raise UsageError(f"no trial of {sweep} has a result yet; `convnn show {sweep}` says how it stands.")
+    if as_json:
+        trials: list[dict[str, Any]] = [
+            {**row.summary(), "config": row.config.model_dump(mode="json", by_alias=True)} for row in rows
+        ]
+        print_json({"sweep": sweep, "metric": standing.metric, "goal": standing.goal, "trials": trials})
+        return
+    if not as_yaml:
+        console().print(leaderboard(replace(standing, rows=rows)))
+        print()
+    print(course(folder, rows[0].run_key).sweep_file(), end="")

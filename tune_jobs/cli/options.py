@@ -1,0 +1,56 @@
+"""Options that several commands share, and the console they print on."""
+
+import json
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+
+PLAIN_WIDTH = 160
+"""Columns where the output is no terminal, so that tables are not folded."""
+
+File = Annotated[str, typer.Argument(metavar="FILE", help="A sweep's YAML file, or the name of a preset.")]
+Sweep = Annotated[str, typer.Argument(metavar="SWEEP", help="The sweep's name, as `convnn list` shows it.")]
+Set = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--set", metavar="PATH=VALUE", help="Override a field, as in --set space.training.epochs=3. Repeatable."
+    ),
+]
+Storage = Annotated[
+    Path | None,
+    typer.Option(envvar="CONVNN_STORAGE", show_default="~/convnn-sweeps", help="The folder in which sweeps live."),
+]
+AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object and nothing else.")]
+AsYaml = Annotated[
+    bool, typer.Option("--yaml", help="Print the configuration alone, as a file for `convnn train` or `convnn run`.")
+]
+
+
+def storage_of(given: Path | None) -> Path:
+    """Where sweeps live, as an absolute path."""
+    from tune_jobs.storage import default_storage
+
+    return given.expanduser().absolute() if given else default_storage()
+
+
+def console(*, stderr: bool = False) -> Console:
+    """A console that keeps tables whole where nobody looks at a terminal."""
+    found = Console(stderr=stderr, highlight=False)
+    return found if found.is_terminal else Console(stderr=stderr, highlight=False, width=PLAIN_WIDTH)
+
+
+def print_json(content: Any) -> None:  # noqa: ANN401 - any JSON
+    """One object on standard output; NaN and infinity, which JSON lacks, as null."""
+    print(json.dumps(_finite(content), indent=2, ensure_ascii=False))
+
+
+def _finite(content: Any) -> Any:  # noqa: ANN401
+    if isinstance(content, dict):
+        return {key: _finite(value) for key, value in content.items()}
+    if isinstance(content, list | tuple):
+        return [_finite(value) for value in content]
+    if isinstance(content, float) and content - content != 0:  # inf and nan
+        return None
+    return content

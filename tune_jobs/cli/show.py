@@ -1,0 +1,71 @@
+"""`convnn show`."""
+
+from typing import Annotated
+
+import typer
+from rich.table import Table
+
+from tune_jobs.cli.options import AsJson, AsYaml, Storage, Sweep, console, print_json, storage_of
+from tune_jobs.errors import UsageError
+from tune_jobs.progress import leaderboard, tally
+from tune_jobs.results import Course, course, read_standing
+from tune_jobs.storage import SweepFolder, find_sweep
+
+
+def show(
+    sweep: Sweep,
+    trial: Annotated[str | None, typer.Argument(metavar="[TRIAL]", help="A trial's number or run key.")] = None,
+    storage: Storage = None,
+    *,
+    as_yaml: AsYaml = False,
+    as_json: AsJson = False,
+) -> None:
+    """Show a sweep's leaderboard, or one trial epoch by epoch. Example: convnn show quickstart 3."""
+    folder = find_sweep(sweep, storage_of(storage))
+    if trial is not None:
+        _show_trial(course(folder, trial), as_yaml=as_yaml, as_json=as_json)
+    elif as_yaml:
+        raise UsageError("--yaml prints one trial's configuration; name the trial, as in: convnn show SWEEP 3 --yaml.")
+    else:
+        _show_sweep(folder, as_json=as_json)
+
+
+def _show_sweep(folder: SweepFolder, *, as_json: bool) -> None:
+    standing = read_standing(folder)
+    if not as_json:
+        print(f"{tally(standing)}\n{folder.path}\n")
+        console().print(leaderboard(standing))
+        return
+    print_json(
+        {
+            "sweep": folder.name,
+            "folder": str(folder.path),
+            "metric": standing.metric,
+            "goal": standing.goal,
+            "planned": standing.planned,
+            "trials": [row.summary() for row in standing.rows],
+        }
+    )
+
+
+def _show_trial(found: Course, *, as_yaml: bool, as_json: bool) -> None:
+    if as_json:
+        print_json(found.summary())
+        return
+    if as_yaml:
+        print(found.sweep_file(), end="")
+        return
+    reason = f" ({found.row.reason})" if found.row.reason else ""
+    print(f"trial {found.row.number}, {found.row.run_key}: {found.row.state}{reason}")
+    for attempt in found.attempts:
+        print(f"  attempt {attempt.attempt}: {attempt.state}, {found.folder.attempt(attempt.run_key, attempt.attempt)}")
+    names = [name for name in found.row.metrics if "/" in name] + ["epoch_s"]
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for name in ("epoch", *names):
+        table.add_column(name, justify="right")
+    for epoch in found.epochs:
+        table.add_row(
+            str(epoch.epoch), *(f"{epoch.metrics[name]:.4f}" if name in epoch.metrics else "-" for name in names)
+        )
+    console().print(table)
+    print(f"\n{found.sweep_file()}", end="")

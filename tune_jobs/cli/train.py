@@ -1,0 +1,74 @@
+"""`convnn train`."""
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from search_spaces import Decided, SweepSpec, TrialConfig, canonical, config_key, load_sweep
+from tune_jobs.cli.options import AsJson, File, Set, print_json
+from tune_jobs.errors import SweepError, UsageError
+
+
+def train(
+    file: File,
+    overrides: Set = None,
+    *,
+    device: Annotated[
+        str | None, typer.Option(help="cpu or cuda; if not given, cuda where resources.gpus_per_trial is above 0.")
+    ] = None,
+    threads: Annotated[int | None, typer.Option(min=1, help="CPU threads; else resources.cpus_per_trial.")] = None,
+    checkpoint: Annotated[
+        Path | None,
+        typer.Option(help="Written every two minutes and at the end; if it exists, training goes on from it."),
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Train one configuration here, without Ray or MLflow. Example: convnn best quickstart --yaml > best.yaml.
+
+    Then: convnn train best.yaml. What varies in FILE must be given a value with --set.
+    """
+    spec = load_sweep(file, overrides or ())
+    config = _only_point(spec, file)
+    if device not in (None, "cpu", "cuda"):
+        raise UsageError(f"--device must be cpu or cuda, got {device!r}.")
+    from convnn.checkpoint import CheckpointError
+    from convnn.training import Diverged
+    from tune_jobs.attempt import train as train_attempt
+
+    results = []
+    chosen = device or ("cuda" if spec.resources.gpus_per_trial > 0 else "cpu")
+    try:
+        for result in train_attempt(
+            config,
+            spec.evaluation,
+            device=chosen,
+            threads=threads or spec.resources.cpus_per_trial,
+            checkpoint=checkpoint,
+            resume_from=[checkpoint] if checkpoint else [],
+        ):
+            metrics = result.metrics()
+            results.append({"epoch": result.epoch, **metrics})
+            if not as_json:
+                numbers = "  ".join(f"{name} {value:.4f}" for name, value in metrics.items() if "/" in name)
+                print(
+                    f"epoch {result.epoch}/{config.training.epochs}  {numbers}  {metrics['epoch_s']:.1f} s", flush=True
+                )
+    except ValueError as error:
+        raise UsageError(str(error)) from error
+    except (CheckpointError, Diverged) as error:
+        raise SweepError(str(error)) from error
+    if as_json:
+        print_json({"config_key": config_key(config), "config": _plain(config), "epochs": results})
+
+
+def _only_point(spec: SweepSpec, file: str) -> TrialConfig:
+    domains = spec.space.domains()
+    if domains:
+        ways = "".join(f"\n  --set {leaf.path}=..." for leaf in domains)
+        raise UsageError(f"{file} describes more than one configuration; give each of these a value:{ways}")
+    return canonical(spec.space.resolve(Decided({})))
+
+
+def _plain(config: TrialConfig) -> dict[str, Any]:
+    return config.model_dump(mode="json", by_alias=True)

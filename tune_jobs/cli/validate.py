@@ -1,0 +1,37 @@
+"""`convnn validate`."""
+
+from dataclasses import asdict
+from typing import Any
+
+import typer
+
+from search_spaces import Problem, SpecError, load_sweep
+from tune_jobs.cli.options import AsJson, File, Set, print_json
+
+
+def validate(file: File, overrides: Set = None, *, as_json: AsJson = False) -> None:
+    """Check a sweep file, and show what it would search.
+
+    Every mistake is reported, with file, line and column. Example: convnn validate my-sweep.yaml
+    """
+    try:
+        spec = load_sweep(file, overrides or ())
+    except SpecError as error:
+        if not as_json:
+            raise
+        print_json({"valid": False, "problems": [_plain(problem) for problem in error.problems]})
+        raise typer.Exit(2) from error
+    summary = spec.describe()
+    if as_json:
+        print_json({"valid": True, **summary})
+        return
+    points = "a continuous space" if summary["points"] is None else f"{summary['points']} points"
+    trials = "every point" if spec.search.sampler == "grid" else f"{summary['trials']} trials"
+    print(f"{spec.name}: valid. {trials} of {points} by {spec.search.sampler}, stopping: {spec.stopping.kind}")
+    print(f"  {spec.goal} {spec.metric} (protocol {spec.evaluation.protocol})")
+    for path, domain in summary["domains"].items():
+        print(f"  {path.removeprefix('space.')}: {domain}")
+
+
+def _plain(problem: Problem) -> dict[str, Any]:
+    return {**asdict(problem.place), "path": problem.path, "message": problem.message}

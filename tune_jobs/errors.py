@@ -1,0 +1,29 @@
+"""What can go wrong with a sweep in a way that a person can mend; each message says the rule and the way out.
+
+SweepError              exit code 1
+    UsageError          2: the command line or the file is wrong
+    LedgerError         1: the sweep's record cannot be used, or is in use
+    ClusterError        4: Ray cannot be started, or the cluster cannot be reached
+"""
+
+
+class SweepError(Exception):
+    """Anything of the below."""
+
+    exit_code = 1
+
+
+class UsageError(SweepError):
+    """The command line or the file is wrong."""
+
+    exit_code = 2
+
+
+class LedgerError(SweepError):
+    """A sweep folder that cannot be used."""
+
+
+class ClusterError(SweepError):
+    """Ray cannot be started, or the cluster cannot be reached."""
+
+    exit_code = 4

@@ -1,0 +1,307 @@
+"""The sweep's own record, in SQLite: the only state. Everything else is rebuilt from it.
+
+It has one writer, the driver, which holds the lease; anyone may read at any time. `seq` orders everything that
+the search has to see again in the same order: asks, epochs and ends.
+
+Trial states: `running`, then `complete`, `stopped` (by the stopping rule), `diverged` or `failed`; `interrupted` is
+due for another attempt.
+"""
+
+import json
+import os
+import socket
+import sqlite3
+import threading
+import time
+import uuid
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from filelock import FileLock, Timeout
+
+from search_spaces import TrialConfig
+from tune_jobs.errors import LedgerError
+
+LAYOUT = 1
+_OWNER = "driver.json"
+ENDED = ("complete", "stopped", "diverged", "failed")
+State = Literal["running", "complete", "stopped", "diverged", "failed", "interrupted"]
+Outcome = Literal["new", "duplicate", "infeasible"]
+
+_TABLES = """
+CREATE TABLE IF NOT EXISTS meta(key TEXT PRIMARY KEY, value TEXT NOT NULL);
+CREATE TABLE IF NOT EXISTS asks(
+    number INTEGER PRIMARY KEY, seq INTEGER NOT NULL, decisions TEXT NOT NULL, outcome TEXT NOT NULL, run_key TEXT);
+CREATE TABLE IF NOT EXISTS trials(
+    run_key TEXT PRIMARY KEY, number INTEGER NOT NULL UNIQUE, config TEXT NOT NULL, state TEXT NOT NULL,
+    ended_seq INTEGER, reason TEXT);
+CREATE TABLE IF NOT EXISTS attempts(
+    run_key TEXT NOT NULL, attempt INTEGER NOT NULL, state TEXT NOT NULL, started REAL NOT NULL, ended REAL,
+    reason TEXT, PRIMARY KEY(run_key, attempt));
+CREATE TABLE IF NOT EXISTS epochs(
+    seq INTEGER PRIMARY KEY, run_key TEXT NOT NULL, attempt INTEGER NOT NULL, epoch INTEGER NOT NULL,
+    at REAL NOT NULL, metrics TEXT NOT NULL, UNIQUE(run_key, attempt, epoch));
+CREATE TABLE IF NOT EXISTS tracked(
+    run_key TEXT NOT NULL, attempt INTEGER NOT NULL, mlflow_run TEXT NOT NULL, shipped_seq INTEGER NOT NULL,
+    shipped_state TEXT NOT NULL, PRIMARY KEY(run_key, attempt));
+"""
+
+
+@dataclass(frozen=True)
+class Ask:
+    """One decision of the sampler, and what became of it."""
+
+    number: int
+    seq: int
+    decisions: dict[str, Any]
+    outcome: Outcome
+    run_key: str | None
+
+
+@dataclass(frozen=True)
+class Epoch:
+    """One epoch of one attempt."""
+
+    seq: int
+    run_key: str
+    attempt: int
+    epoch: int
+    at: float
+    metrics: dict[str, float]
+
+
+@dataclass(frozen=True)
+class Attempt:
+    """One try at a trial."""
+
+    run_key: str
+    attempt: int
+    state: State
+    started: float
+    ended: float | None
+    reason: str | None
+
+
+@dataclass(frozen=True)
+class Trial:
+    """One configuration with its seed; numbered from 1 in the order of first starts."""
+
+    run_key: str
+    number: int
+    config: TrialConfig
+    state: State
+    ended_seq: int | None
+    reason: str | None
+
+
+class Ledger:
+    """Reads and, for the driver, writes a sweep's record."""
+
+    def __init__(self, path: Path, *, create: bool = False) -> None:
+        """Open the ledger at `path`.
+
+        Raises:
+            LedgerError: If it is missing, damaged, of another layout, or cannot be written where that is needed.
+        """
+        self.path = path
+        self._lock = threading.RLock()
+        if not create and not path.exists():
+            raise LedgerError(f"{path} is missing: this folder holds no sweep; `convnn list` shows the sweeps.")
+        try:
+            self._db = sqlite3.connect(path, timeout=30, isolation_level=None, check_same_thread=False)
+            if create:
+                self._db.execute("PRAGMA journal_mode=WAL")
+                self._db.executescript(_TABLES)
+                self._db.execute("INSERT OR IGNORE INTO meta VALUES('layout', ?)", (str(LAYOUT),))
+                self._db.execute("INSERT OR IGNORE INTO meta VALUES('sweep_id', ?)", (uuid.uuid4().hex,))
+            layout = self.meta("layout")
+        except sqlite3.Error as error:
+            raise LedgerError(f"{path} cannot be used: {error}; is the folder writable and the file whole?") from error
+        if layout != str(LAYOUT):
+            raise LedgerError(
+                f"{path} has layout {layout}, this version reads {LAYOUT}; use the version that wrote it."
+            )
+
+    def close(self) -> None:
+        """Close the file."""
+        self._db.close()
+
+    @contextmanager
+    def _write(self) -> Iterator[int]:
+        """One transaction, and the next `seq`."""
+        with self._lock:
+            self._db.execute("BEGIN IMMEDIATE")
+            try:
+                (seq,) = self._db.execute(
+                    "SELECT COALESCE(MAX(CAST(value AS INTEGER)), 0) + 1 FROM meta WHERE key='seq'"
+                )
+                self._db.execute("INSERT OR REPLACE INTO meta VALUES('seq', ?)", (str(seq[0]),))
+                yield seq[0]
+            except BaseException:
+                self._db.execute("ROLLBACK")
+                raise
+            self._db.execute("COMMIT")
+
+    def _read(self, query: str, arguments: tuple[object, ...] = ()) -> list[Any]:
+        with self._lock:
+            return self._db.execute(query, arguments).fetchall()
+
+    def meta(self, key: str) -> str | None:
+        """A text stored under `key`."""
+        rows = self._read("SELECT value FROM meta WHERE key=?", (key,))
+        return rows[0][0] if rows else None
+
+    def set_meta(self, key: str, value: str) -> None:
+        """Store a text under `key`."""
+        with self._write():
+            self._db.execute("INSERT OR REPLACE INTO meta VALUES(?, ?)", (key, value))
+
+    def add_ask(self, decisions: Mapping[str, Any], outcome: Outcome, run_key: str | None) -> None:
+        """Record what the sampler decided; a `new` one must be followed by `add_trial`."""
+        with self._write() as seq:
+            self._db.execute(
+                "INSERT INTO asks SELECT COUNT(*), ?, ?, ?, ? FROM asks", (seq, json.dumps(decisions), outcome, run_key)
+            )
+
+    def add_trial(self, decisions: Mapping[str, Any], config: TrialConfig, run_key: str) -> None:
+        """Record a `new` ask and its trial, together."""
+        text = config.model_dump_json(by_alias=True)
+        with self._write() as seq:
+            self._db.execute(
+                "INSERT INTO asks SELECT COUNT(*), ?, ?, 'new', ? FROM asks", (seq, json.dumps(decisions), run_key)
+            )
+            self._db.execute(
+                "INSERT INTO trials SELECT ?, COUNT(*) + 1, ?, 'interrupted', NULL, NULL FROM trials", (run_key, text)
+            )
+
+    def start_attempt(self, run_key: str) -> int:
+        """Record a new attempt at a trial and return its number, from 1."""
+        with self._write():
+            ((number,),) = self._db.execute("SELECT COUNT(*) + 1 FROM attempts WHERE run_key=?", (run_key,)).fetchall()
+            self._db.execute(
+                "INSERT INTO attempts VALUES(?, ?, 'running', ?, NULL, NULL)", (run_key, number, time.time())
+            )
+            self._db.execute("UPDATE trials SET state='running', reason=NULL WHERE run_key=?", (run_key,))
+        return int(number)
+
+    def add_epoch(self, run_key: str, attempt: int, epoch: int, metrics: Mapping[str, float]) -> None:
+        """Record an epoch; one that is known already stays as it is."""
+        with self._write() as seq:
+            self._db.execute(
+                "INSERT OR IGNORE INTO epochs VALUES(?, ?, ?, ?, ?, ?)",
+                (seq, run_key, attempt, epoch, time.time(), json.dumps(metrics)),
+            )
+
+    def end_attempt(self, run_key: str, attempt: int, state: State, reason: str | None = None) -> None:
+        """Record how an attempt, and with it the trial, ended."""
+        with self._write() as seq:
+            self._db.execute(
+                "UPDATE attempts SET state=?, ended=?, reason=? WHERE run_key=? AND attempt=?",
+                (state, time.time(), reason, run_key, attempt),
+            )
+            ended = seq if state in ENDED else None
+            self._db.execute(
+                "UPDATE trials SET state=?, ended_seq=?, reason=? WHERE run_key=?", (state, ended, reason, run_key)
+            )
+
+    def interrupt_running(self) -> None:
+        """Mark what a dead driver left running as interrupted."""
+        for attempt in self.attempts():
+            if attempt.state == "running":
+                self.end_attempt(attempt.run_key, attempt.attempt, "interrupted", "the driver ended")
+
+    def asks(self) -> list[Ask]:
+        """All asks, in order."""
+        rows = self._read("SELECT number, seq, decisions, outcome, run_key FROM asks ORDER BY number")
+        return [Ask(number, seq, json.loads(decisions), outcome, key) for number, seq, decisions, outcome, key in rows]
+
+    def trials(self) -> list[Trial]:
+        """All trials, by number."""
+        rows = self._read("SELECT run_key, number, config, state, ended_seq, reason FROM trials ORDER BY number")
+        return [Trial(key, n, TrialConfig.model_validate_json(c), s, seq, r) for key, n, c, s, seq, r in rows]
+
+    def attempts(self) -> list[Attempt]:
+        """All attempts, by trial and number."""
+        rows = self._read(
+            "SELECT a.run_key, a.attempt, a.state, a.started, a.ended, a.reason FROM attempts a "
+            "JOIN trials t USING(run_key) ORDER BY t.number, a.attempt"
+        )
+        return [Attempt(*row) for row in rows]
+
+    def epochs(self, run_key: str | None = None, *, after: int = 0) -> list[Epoch]:
+        """Epochs beyond `seq` = `after`, of one trial or all, in order of recording."""
+        rows = self._read(
+            "SELECT seq, run_key, attempt, epoch, at, metrics FROM epochs "
+            "WHERE seq > ? AND (? IS NULL OR run_key = ?) ORDER BY seq",
+            (after, run_key, run_key),
+        )
+        return [Epoch(seq, key, attempt, epoch, at, json.loads(m)) for seq, key, attempt, epoch, at, m in rows]
+
+    def tracked(self) -> dict[tuple[str, int], tuple[str, int, str]]:
+        """By (run_key, attempt): the MLflow run, the last `seq` shipped, and the state shipped."""
+        rows = self._read("SELECT run_key, attempt, mlflow_run, shipped_seq, shipped_state FROM tracked")
+        return {(key, attempt): (run, seq, state) for key, attempt, run, seq, state in rows}
+
+    def set_tracked(self, run_key: str, attempt: int, mlflow_run: str, seq: int, state: str) -> None:
+        """Record what MLflow has of an attempt."""
+        with self._write():
+            self._db.execute(
+                "INSERT OR REPLACE INTO tracked VALUES(?, ?, ?, ?, ?)", (run_key, attempt, mlflow_run, seq, state)
+            )
+
+    def forget_tracked(self) -> None:
+        """Forget every MLflow run: the tracker is another one now."""
+        with self._write():
+            self._db.execute("DELETE FROM tracked")
+
+
+@contextmanager
+def lease(folder: Path) -> Iterator[None]:
+    """Hold the right to write a sweep's ledger. The operating system frees it when the process ends, however it ends.
+
+    Raises:
+        LedgerError: If another process holds it, naming host and process; or the folder cannot be written.
+    """
+    owner = folder / _OWNER
+    lock = FileLock(folder / "driver.lock")
+    try:
+        lock.acquire(timeout=0)
+    except Timeout:
+        held = _owner(folder)
+        who = f"process {held['pid']} on {held['host']}" if held else "another process"
+        raise LedgerError(
+            f"the sweep in {folder} is being run by {who}; wait for it or stop it there, or run under another name "
+            f"with --set name=..."
+        ) from None
+    except OSError as error:
+        raise LedgerError(f"{folder} cannot be written: {error.strerror}; choose another --storage.") from error
+    try:
+        owner.write_text(json.dumps({"host": socket.gethostname(), "pid": os.getpid(), "since": time.time()}))
+        yield
+    finally:
+        owner.unlink(missing_ok=True)
+        lock.release()
+
+
+def live_driver(folder: Path) -> dict[str, Any] | None:
+    """Who runs the sweep now: `host`, `pid`, `since`. A driver on another machine counts while its note is there."""
+    held = _owner(folder)
+    if held is not None and held["host"] == socket.gethostname():
+        try:
+            os.kill(held["pid"], 0)
+        except ProcessLookupError:
+            return None
+        except PermissionError:
+            return held
+    return held
+
+
+def _owner(folder: Path) -> dict[str, Any] | None:
+    try:
+        held: dict[str, Any] = json.loads((folder / _OWNER).read_text())
+    except (OSError, ValueError):
+        return None
+    return held if {"host", "pid"} <= held.keys() else None

@@ -1,0 +1,191 @@
+"""What a sweep has found so far, read from its ledger: the leaderboard, the best trial, one trial's course."""
+
+import contextlib
+import math
+from dataclasses import asdict, dataclass
+from typing import Any, Literal
+
+import yaml
+
+from search_spaces import TrialConfig, parse_sweep
+from search_spaces.feasibility import share
+from search_spaces.trial import Conv2dLayer, RandomCandidates
+from tune_jobs.errors import LedgerError, UsageError
+from tune_jobs.ledger import ENDED, Attempt, Epoch, Ledger, Trial, live_driver
+from tune_jobs.storage import SweepFolder
+
+
+@dataclass(frozen=True)
+class Row:
+    """One trial: its configuration, how far it came, and its numbers at that epoch."""
+
+    number: int
+    run_key: str
+    state: str
+    reason: str | None
+    epoch: int
+    value: float | None
+    metrics: dict[str, float]
+    config: TrialConfig
+
+    @property
+    def counts(self) -> bool:
+        """Whether its value may be compared: it has one, and did not diverge or fail."""
+        return self.value is not None and math.isfinite(self.value) and self.state not in ("diverged", "failed")
+
+    def summary(self) -> dict[str, Any]:
+        """For programs: stable keys."""
+        return {
+            "trial": self.number,
+            "run_key": self.run_key,
+            "state": self.state,
+            "reason": self.reason,
+            "epoch": self.epoch,
+            "epochs": self.config.training.epochs,
+            "value": self.value,
+            "metrics": self.metrics,
+            "params": headline(self.config),
+        }
+
+
+@dataclass(frozen=True)
+class Standing:
+    """A sweep's state: what was planned, and every trial, the best first."""
+
+    name: str
+    metric: str
+    goal: Literal["maximize", "minimize"]
+    planned: int | None
+    rows: list[Row]
+
+    @property
+    def best(self) -> Row | None:
+        """The best complete trial; where none is complete, the best of those that got furthest."""
+        return self.rows[0] if self.rows and self.rows[0].counts else None
+
+    def count(self, *states: str) -> int:
+        """Trials in any of these states."""
+        return sum(row.state in states for row in self.rows)
+
+
+def headline(config: TrialConfig) -> dict[str, Any]:
+    """The paper's parameters of a configuration; `None` where it has none."""
+    layer = config.model.layer
+    params: dict[str, Any] = {"lambda": share(layer), "k": None, "r": None, "p": None, "aggregation": None}
+    if not isinstance(layer, Conv2dLayer):
+        params |= {"k": layer.k, "p": 1, "aggregation": layer.aggregation}
+        if isinstance(layer.candidates, RandomCandidates):
+            params["r"] = layer.candidates.r
+    return {**params, "lr": config.training.lr}
+
+
+def standing(name: str, ledger: Ledger) -> Standing:
+    """Read a sweep's standing. Trials rank by the objective at their last epoch, complete ones first."""
+    metric = ledger.meta("metric") or "val/accuracy"
+    goal: Any = ledger.meta("goal") or "maximize"
+    latest: dict[str, Epoch] = {}
+    for epoch in ledger.epochs():
+        if epoch.run_key not in latest or epoch.epoch >= latest[epoch.run_key].epoch:
+            latest[epoch.run_key] = epoch
+    rows = [_row(trial, latest.get(trial.run_key), metric) for trial in ledger.trials()]
+    sign = -1 if goal == "maximize" else 1
+
+    def rank(row: Row) -> tuple[bool, bool, int, float, int]:
+        complete = row.state == "complete"
+        value = 0.0 if row.value is None else sign * row.value
+        return not row.counts, not complete, 0 if complete else -row.epoch, value, row.number
+
+    planned = ledger.meta("planned")
+    return Standing(name, metric, goal, int(planned) if planned else None, sorted(rows, key=rank))
+
+
+def read_standing(folder: SweepFolder) -> Standing:
+    """The standing of the sweep in `folder`."""
+    with contextlib.closing(Ledger(folder.ledger)) as ledger:
+        return standing(folder.name, ledger)
+
+
+def overview(folder: SweepFolder) -> dict[str, Any]:
+    """One sweep in a few numbers, for `convnn list`; `error` says why where its record cannot be read."""
+    try:
+        with contextlib.closing(Ledger(folder.ledger)) as ledger:
+            found = standing(folder.name, ledger)
+            ended, started = found.count(*ENDED), ledger.meta("started")
+            whole = ended == len(found.rows) and (ended == found.planned or ledger.meta("exhausted") is not None)
+    except LedgerError as error:
+        return {"name": folder.name, "error": str(error)}
+    return {
+        "name": folder.name,
+        "error": None,
+        "state": "running" if live_driver(folder.path) else "done" if whole else "unfinished",
+        "trials": len(found.rows),
+        "ended": ended,
+        "planned": found.planned,
+        "metric": found.metric,
+        "best": found.best.value if found.best else None,
+        "started": started,
+    }
+
+
+@dataclass(frozen=True)
+class Course:
+    """One trial: where it stands, its attempts, and its epochs in order, each from the last attempt that ran it."""
+
+    folder: SweepFolder
+    row: Row
+    attempts: list[Attempt]
+    epochs: list[Epoch]
+
+    def summary(self) -> dict[str, Any]:
+        """For programs: stable keys."""
+        return {
+            **self.row.summary(),
+            "config": self.row.config.model_dump(mode="json", by_alias=True),
+            "attempts": [asdict(attempt) for attempt in self.attempts],
+            "epoch_metrics": [{"epoch": e.epoch, "at": e.at, **e.metrics} for e in self.epochs],
+        }
+
+    def sweep_file(self) -> str:
+        """The configuration as a sweep file of this one point, with the sweep's protocol."""
+        spec = parse_sweep(self.folder.spec.read_text(encoding="utf-8"), str(self.folder.spec))
+        content = {
+            "name": f"{self.folder.name}-trial-{self.row.number}"[-100:],
+            "space": self.row.config.model_dump(mode="json", by_alias=True),
+            "evaluation": spec.evaluation.model_dump(mode="json"),
+            "objective": {"metric": spec.metric, "goal": spec.goal},
+            "resources": spec.resources.model_dump(mode="json"),
+        }
+        return yaml.safe_dump(content, sort_keys=False, allow_unicode=True)
+
+
+def course(folder: SweepFolder, trial: str) -> Course:
+    """The course of a trial, by its number or run key.
+
+    Raises:
+        UsageError: If there is no such trial.
+    """
+    with contextlib.closing(Ledger(folder.ledger)) as ledger:
+        rows = standing(folder.name, ledger).rows
+        row = next((row for row in rows if trial in (str(row.number), row.run_key)), None)
+        if row is None:
+            raise UsageError(
+                f"{folder.name} has no trial {trial!r}; it has trials 1 to {len(rows)}: `convnn show {folder.name}`."
+            )
+        latest = {epoch.epoch: epoch for epoch in sorted(ledger.epochs(row.run_key), key=lambda e: e.attempt)}
+        attempts = [attempt for attempt in ledger.attempts() if attempt.run_key == row.run_key]
+    return Course(folder, row, attempts, [latest[number] for number in sorted(latest)])
+
+
+def _row(trial: Trial, latest: Epoch | None, metric: str) -> Row:
+    state = "waiting" if trial.state == "interrupted" and latest is None else trial.state
+    metrics = latest.metrics if latest else {}
+    return Row(
+        number=trial.number,
+        run_key=trial.run_key,
+        state=state,
+        reason=trial.reason if trial.state in ENDED else None,
+        epoch=latest.epoch if latest else 0,
+        value=metrics.get(metric),
+        metrics=metrics,
+        config=trial.config,
+    )
