@@ -9,7 +9,7 @@ import json
 from typing import Any
 
 from convnn.geometry import convnn_channels
-from search_spaces.feasibility import layers, share
+from search_spaces.feasibility import layers, obstacles, share
 from search_spaces.trial import (
     AllCandidates,
     Conv2dLayer,
@@ -27,7 +27,8 @@ def canonical(trial: TrialConfig) -> TrialConfig:
     """The form of `trial` that runs, the same for all equivalent ones.
 
     A hybrid without a branch is the other branch alone; `random` candidates that always cover every token are `all`
-    (also where they are too few: then `all` is what runs).
+    (also where they are too few: then `all` is what runs). A single neighbor has weight 1 under every `rho`, and if it
+    is the token itself, nothing else about the choice matters.
     """
     layer: Conv2dLayer | ConvNNLayer | HybridLayer = trial.model.layer
     stages = layers(trial.model)
@@ -44,7 +45,14 @@ def canonical(trial: TrialConfig) -> TrialConfig:
             layer = layer.model_copy(update={"candidates": AllCandidates()})
         elif r <= min(tokens):
             layer = layer.model_copy(update={"candidates": RandomCandidates(kind="random", r=r)})
+    if isinstance(layer, ConvNNLayer | HybridLayer) and layer.k == 1 and not any(obstacles(trial)):
+        rest = {name: _default(name) for name in ("similarity", "padding", "candidates")} if layer.self_first else {}
+        layer = layer.model_copy(update={"rho": _default("rho"), **rest})
     return trial.model_copy(update={"model": trial.model.model_copy(update={"layer": layer})})
+
+
+def _default(field: str) -> Any:  # noqa: ANN401 - of any field
+    return ConvNNLayer.model_fields[field].default
 
 
 def config_key(trial: TrialConfig) -> str:
@@ -53,13 +61,23 @@ def config_key(trial: TrialConfig) -> str:
     content: dict[str, Any] = form.model_dump(mode="json")
     content["data"].pop("root")  # a path says where the images lie, not which they are
     content["training"].pop("seed")
+    stages = layers(form.model)
+    del content["model"]["width"]
+    content["model"]["channels"] = [stage.out_channels for stage in stages]
     if isinstance(form.model.layer, HybridLayer):
         del content["model"]["layer"]["lam"]
         content["model"]["layer"]["convnn_channels"] = [
-            convnn_channels(stage.out_channels, form.model.layer.lam) for stage in layers(form.model)
+            convnn_channels(stage.out_channels, form.model.layer.lam) for stage in stages
         ]
-    text = json.dumps([KEY_VERSION, content], sort_keys=True)
+    text = json.dumps([KEY_VERSION, _unsigned(content)], sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def _unsigned(content: Any) -> Any:  # noqa: ANN401 - plain data
+    """The same with 0.0 for -0.0."""
+    if isinstance(content, dict):
+        return {name: _unsigned(value) for name, value in content.items()}
+    return content + 0.0 if isinstance(content, float) else content
 
 
 def run_key(trial: TrialConfig) -> str:

@@ -3,10 +3,9 @@
 The model is the only definition of what may stand where: fields, limits, defaults and unions come from it.
 """
 
-import json
 import math
 import types
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import cache
 from typing import Annotated, Any, Literal, TypeAlias, Union, get_args, get_origin
@@ -17,7 +16,7 @@ from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
 from yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
 
-from search_spaces.document import Place, Problem, nearest, value_of
+from search_spaces.document import Place, Problem, close, nearest, plain, value_of, written
 from search_spaces.domains import DOMAIN_KEYS, Choice, Chooser, Domain, FloatRange, IntRange, Scalar
 from search_spaces.trial import Rule
 
@@ -87,7 +86,13 @@ class Reader:
 
     def __init__(self) -> None:
         self.problems: list[Problem] = []
+        self.whole: dict[str, SpaceNode] = {}
+        """What was read without a mistake, by path, also where something beside it is wrong."""
         self._places: dict[str, Place] = {}
+
+    def stands(self, path: str) -> bool:
+        """Whether the file says something at `path`."""
+        return path in self._places
 
     def place(self, path: str) -> Place:
         """Where `path` stands, or the nearest path above it."""
@@ -114,13 +119,13 @@ class Reader:
     ) -> SpaceNode | None:
         self._places[path] = Place.of(node)
         if not isinstance(node, MappingNode):
-            self._say(node, path, f"must be a mapping, got {shown(node)}; write {_example(models)}.")
+            self._say(node, path, f"must be a mapping, got {shown(node)}; write {_example(models, key, node)}.")
             return None
         entries = _entries(node)
         if "any_of" in entries:
             return self._any_of(models, key, node, path, varying)
-        model = models[0] if key is None else self._pick(models, key, entries, node, path)
-        return None if model is None else self._fields(model, key, node, path, varying)
+        model = models[0] if key is None else self._pick(models, key, entries, node, path, varying=varying)
+        return None if model is None else self._fields(model, models, key, node, path, varying=varying)
 
     def _any_of(
         self, models: tuple[Model, ...], key: str | None, node: MappingNode, path: str, varying: str | None
@@ -130,12 +135,13 @@ class Reader:
         if varying != "":
             self._say(name, path, "cannot vary: any_of may stand below space only.")
             return None
-        if len(entries) > 1:
-            other = next(other for other in entries if other != "any_of")
-            self._say(entries[other][0], f"{path}.{other}", "stands beside any_of; move it into each of its options.")
-            return None
+        for other, (where, _) in entries.items():
+            if other != "any_of":
+                self._say(where, _join(path, other), "stands beside any_of; move it into each of its options.")
         if not isinstance(options, SequenceNode) or not options.value:
-            self._say(options, f"{path}.any_of", f"must be a list of mappings, got {shown(options)}.")
+            empty = isinstance(options, SequenceNode)
+            got = "an empty list" if empty else shown(options)
+            self._say(options, _join(path, "any_of"), f"must be a list of mappings, got {got}.")
             return None
         kinds = [_kind(option, key) for option in options.value]
         found: dict[str, SpaceNode | None] = {}
@@ -143,52 +149,74 @@ class Reader:
             kind = kinds[number]
             label = kind if kinds.count(kind) == 1 else f"{kind}#{number + 1}"
             found[label] = self._mapping(models, key, option, f"{path}[{label}]", varying)
-        whole = {label: option for label, option in found.items() if option is not None}
-        return Branches(path, whole) if len(whole) == len(found) else None
+        right = {label: option for label, option in found.items() if option is not None}
+        return Branches(path, right) if len(right) == len(found) and len(entries) == 1 else None
 
     def _pick(
-        self, models: tuple[Model, ...], key: str, entries: dict[str, tuple[Node, Node]], node: Node, path: str
+        self,
+        models: tuple[Model, ...],
+        key: str,
+        entries: dict[str, tuple[Node, Node]],
+        node: Node,
+        path: str,
+        *,
+        varying: str | None,
     ) -> Model | None:
-        by_kind = {literal: model for model in models for literal in get_args(model.model_fields[key].annotation)}
+        by_kind = _by_kind(models, key)
         if key not in entries:
             default = [m for m in models if m.model_fields[key].default is not PydanticUndefined]
-            if default:
+            strange = [name for name in entries if not default or name not in _names(default[0])]
+            if default and not strange:
                 return default[0]
-            self._say(node, path, f"must say its {key}: one of {', '.join(by_kind)}.")
+            if misspelt := [name for name in strange if close(name, [key])]:
+                self._say(entries[misspelt[0]][0], _join(path, misspelt[0]), f"is not a field; did you mean {key!r}?")
+                return None
+            fit = [kind for kind, model in by_kind.items() if set(strange) <= set(_names(model))]
+            hint = f" ({', '.join(strange)} goes with {_words(fit)})" if strange and fit else ""
+            self._say(node, path, f"must say its {key}: one of {', '.join(by_kind)}{hint}.")
             return None
         value = entries[key][1]
         if isinstance(value, ScalarNode) and value.value in by_kind:
             return by_kind[value.value]
         here = f"{path}.{key}"
-        if isinstance(value, MappingNode):
+        if isinstance(value, MappingNode) and varying == "":
             self._say(value, here, f"cannot vary; write any_of: [{{{key}: ...}}, ...] in place of the whole {path}.")
         else:
-            hint = nearest(str(value.value), by_kind) if isinstance(value, ScalarNode) else ""
-            self._say(value, here, f"must be one of {', '.join(by_kind)}; got {shown(value)}; {hint}")
+            hint = _did_you_mean(value, by_kind)
+            self._say(value, here, f"must be one of {', '.join(by_kind)}; got {shown(value)}{hint}")
         return None
 
     def _fields(
         self,
         model: Model,
+        models: tuple[Model, ...],
         key: str | None,
         node: MappingNode,
         path: str,
+        *,
         varying: str | None,
     ) -> SpaceNode | None:
         entries = _entries(node)
         fields = {info.alias or name: info for name, info in model.model_fields.items()}
         whole = True
+        meant: set[str | None] = set()
         for name, (where, _) in entries.items():
             if name not in fields:
                 owner = f" of {key} {_literal(model, key)}" if key else ""
-                self._say(where, _join(path, name), f"is not a field{owner}; {nearest(name, fields)}")
+                free = [field for field in fields if field not in entries]
+                homes = [_literal(other, key) for other in models if name in _names(other)]
+                valid = f"it goes with {_words(homes)}." if homes else f"valid are {', '.join(fields)}."
+                hint = nearest(name, free) if not homes and close(name, free) else valid
+                self._say(where, _join(path, name), f"is not a field{owner}; {hint}")
+                meant.add(close(name, free))
                 whole = False
         found: dict[str, SpaceNode] = {}
         for name, info in fields.items():
             here = _join(path, name)
             if name not in entries:
                 if info.is_required():
-                    self._say(node, here, f"is missing; it must be {rule_of(info)}.")
+                    if name not in meant:  # else it is there, misspelt
+                        self._say(node, here, f"is missing; it must be {rule_of(info)}.")
                     whole = False
                 continue
             below = "" if varying in ("", name) else None
@@ -196,7 +224,7 @@ class Reader:
             if child is None:
                 whole = False
             else:
-                found[name] = child
+                found[name] = self.whole[here] = child
         in_file_order = {name: found[name] for name in entries if name in found}
         return Group(in_file_order) if whole else None
 
@@ -213,7 +241,7 @@ class Reader:
         if isinstance(node, ScalarNode):
             return Fixed(value_of(node)) if self._valid(info, node, path) else None
         if isinstance(node, SequenceNode):
-            way = f"; to try each, write {{choice: {value_of(node)}}}" if varying == "" else ""
+            way = f"; to try each, write {_cut(written({'choice': value_of(node)}))}" if varying == "" else ""
             self._say(node, path, f"must be {rule_of(info)}, got a list{way}.")
             return None
         if varying != "" or not isinstance(node, MappingNode):
@@ -226,8 +254,13 @@ class Reader:
         value = value_of(node)
         if isinstance(node, ScalarNode) and is_valid(info, value):
             return True
-        words = [str(word) for word in _literals(info)]
-        hint = f"; {nearest(str(value), words)}" if words and isinstance(value, str) else "."
+        hint = _did_you_mean(node, [str(word) for word in _literals(info)])
+        if isinstance(value, float) and not math.isfinite(value):
+            hint = "; it must be finite."
+        elif isinstance(node, ScalarNode) and isinstance(value, str) and is_valid(info, plain(value)):
+            hint = "; leave out the quotes."
+        elif isinstance(node, ScalarNode) and value is not None and is_valid(info, node.value):
+            hint = f"; put it in quotes: {node.value!r}."
         self._say(node, path, f"must be {rule_of(info)}; got {shown(node)}{hint}")
         return False
 
@@ -235,20 +268,30 @@ class Reader:
         entries = _entries(node)
         kinds = [kind for kind in DOMAIN_KEYS if kind in entries]
         if len(kinds) != 1:
-            unknown = next((name for name in entries if name not in DOMAIN_KEYS), "")
-            hint = nearest(unknown, DOMAIN_KEYS) if unknown and not kinds else f"give one of {', '.join(DOMAIN_KEYS)}."
-            self._say(node, path, f"must be {rule_of(info)}, or a domain; got {shown(node)}; {hint}")
+            unknown = next((name for name in entries if name not in DOMAIN_KEYS), None)
+            if "any_of" in entries:
+                hint = "any_of is for mappings, choice for values."
+            elif kinds or unknown is None:
+                hint = f"give one of {', '.join(_forms(info))}."
+            elif meant := close(unknown, DOMAIN_KEYS):
+                hint = f"did you mean {meant!r}?"
+            else:
+                hint = f"write {{{'}, or {'.join(_forms(info))}}}."
+            where = node if kinds or unknown is None else entries[unknown][0]
+            self._say(where, path, f"must be {rule_of(info)}, or a domain; got {shown(node)}; {hint}")
             return None
         (kind,) = kinds
         allowed = {"int": ("int", "log", "step")}.get(kind, (kind,))
         for name, (where, _) in entries.items():
             if name not in allowed:
-                self._say(where, f"{path}.{name}", f"does not go with {kind}; {nearest(name, allowed)}")
+                hint = "write log_uniform" if (kind, name) == ("uniform", "log") else nearest(name, allowed).rstrip(".")
+                self._say(where, f"{path}.{name}", f"does not go with {kind}; {hint}{'' if hint[-1] == '?' else '.'}")
                 return None
         bounds = entries[kind][1]
         if not isinstance(bounds, SequenceNode) or not bounds.value:
             form = "[a, b, ...]" if kind == "choice" else "[low, high]"
-            self._say(bounds, f"{path}.{kind}", f"must be a list {form}, got {shown(bounds)}.")
+            got = "an empty list" if isinstance(bounds, SequenceNode) else shown(bounds)
+            self._say(bounds, f"{path}.{kind}", f"must be a list {form}, got {got}.")
             return None
         valid = [self._valid(info, item, path) for item in bounds.value]
         if not all(valid):
@@ -259,40 +302,58 @@ class Reader:
         return self._range(kind, values, node, info, path)
 
     def _choice(self, values: list[Any], node: SequenceNode, path: str) -> Domain | None:
+        seen: set[Scalar] = set()
         for number, value in enumerate(values):
-            if value in values[:number]:
-                self._say(node.value[number], path, f"lists {value!r} twice; keep one of them.")
+            if value in seen:
+                self._say(node.value[number], path, f"lists {_cut(written(value))} twice; keep one of them.")
                 return None
+            seen.add(value)
         return Choice(tuple(values))
 
     def _range(self, kind: str, values: list[Any], domain: MappingNode, info: FieldInfo, path: str) -> Domain | None:
         entries = _entries(domain)
         node = entries[kind][1]
         numeric = {int, float} & set(_plain_types(info.annotation))
+        got = _cut(written(values))
         if any(isinstance(value, bool) or not isinstance(value, int | float) for value in values) or not numeric:
             self._say(node, path, f"must be {rule_of(info)}: {kind} is for numbers; write {{choice: [...]}}.")
             return None
         if (kind == "int") != (int in numeric):
-            other = "int" if int in numeric else "uniform"
-            self._say(node, path, f"is {rule_of(info)}, so {kind} does not fit; write {{{other}: {values}}}.")
+            other = f"int: {got}" if int in numeric else f"uniform: {got}"
+            other += ", log: true" if kind == "log_uniform" else ""
+            self._say(node, path, f"is {rule_of(info)}, so {kind} does not fit; write {{{other}}}.")
             return None
         if len(values) != 2 or not values[0] < values[1]:  # noqa: PLR2004
-            self._say(node, f"{path}.{kind}", f"must be [low, high] with low below high, got {values}.")
+            self._say(node, f"{path}.{kind}", f"must be [low, high] with low below high, got {got}.")
             return None
         low, high = values
         options = {name: entries[name][1] for name in ("log", "step") if name in entries}
         log = value_of(options["log"]) if "log" in options else kind == "log_uniform"
-        step = value_of(options["step"]) if "step" in options else 1
         if not isinstance(log, bool):
             self._say(options["log"], f"{path}.log", f"must be true or false, got {shown(options['log'])}.")
-        elif isinstance(step, bool) or not isinstance(step, int) or step < 1 or (log and step != 1):
-            self._say(options["step"], f"{path}.step", f"must be a whole number from 1, without log, got {step}.")
         elif log and low <= 0:
-            self._say(node, f"{path}.{kind}", f"needs a low end above 0 for a logarithm, got {values}.")
-        elif kind == "int":
-            return IntRange(low, high - (high - low) % step, log=log, step=step)
-        else:
+            self._say(node, f"{path}.{kind}", f"needs a low end above 0 for a logarithm, got {got}.")
+        elif kind != "int":
             return FloatRange(float(low), float(high), log=log)
+        elif (step := self._step(options.get("step"), high - low, log, path)) is not None:
+            strange = [number for number in range(low, high + 1, step)[:2] if not is_valid(info, number)]
+            if not strange:
+                return IntRange(low, high - (high - low) % step, log=log, step=step)
+            way = "write {choice: [...]}" if log else "add step: 2, or write {choice: [...]}"
+            self._say(node, path, f"must be {rule_of(info)}; this range has {strange[0]} in it; {way}.")
+        return None
+
+    def _step(self, node: Node | None, width: int, log: bool, path: str) -> int | None:
+        if node is None:
+            return 1
+        step = value_of(node)
+        if log:
+            self._say(node, f"{path}.step", "does not go with log; leave out one of them.")
+        elif isinstance(step, bool) or not isinstance(step, int) or not 1 <= step <= width:
+            rule = f"must be a whole number, 1 to {width} (high - low)"
+            self._say(node, f"{path}.step", f"{rule}, got {shown(node)}.")
+        else:
+            return step
         return None
 
 
@@ -305,9 +366,24 @@ def shown(node: Node) -> str:
     if isinstance(node, SequenceNode):
         return "a list"
     if isinstance(node, MappingNode):
-        return "{" + ", ".join(f"{name.value}: ..." for name, _ in node.value) + "}"
+        return _cut("{" + ", ".join(f"{name.value}: ..." for name, _ in node.value) + "}")
     value = value_of(node)
-    return repr(value) if isinstance(value, str) else json.dumps(value)
+    if value is None:
+        return "null"
+    return _cut(repr(value) if isinstance(value, str) else str(node.value))
+
+
+def _cut(text: str) -> str:
+    return text if len(text) <= LONGEST_SHOWN else f"{text[:LONGEST_SHOWN]}..."
+
+
+LONGEST_SHOWN = 100
+"""Characters of a file that a message repeats in one place."""
+
+
+def _did_you_mean(node: Node, words: Iterable[str]) -> str:
+    word = close(node.value, words) if isinstance(node, ScalarNode) else None
+    return f"; did you mean {word!r}?" if word else "."
 
 
 def rule_of(info: FieldInfo) -> str:
@@ -318,14 +394,18 @@ def rule_of(info: FieldInfo) -> str:
     models, _ = models_of(info.annotation)
     if models:
         key = _discriminator(info)
-        return f"a mapping with {key} {_words(_literal(m, key) for m in models)}" if key else "a mapping"
+        return (
+            f"a mapping with {key} {_words(_literal(m, key) for m in models)}"
+            if key
+            else f"a mapping of {', '.join(_names(models[0]))}"
+        )
     if words := _literals(info):
         return ("" if len(words) == 1 else "one of ") + ", ".join(map(str, words))
     plain = _plain_types(info.annotation)
     names = {int: "a whole number", float: "a number", bool: "true or false", str: "text"}
     text = next(names[kind] for kind in (bool, float, int, str) if kind in plain)
     if limits := list(_limits(info)):
-        text += (", " if limits[0].startswith("at") else " ") + ", ".join(limits)
+        text += (", " if limits[0].startswith(("at", "not")) else " ") + ", ".join(limits)
     return f"{text} or null" if types.NoneType in plain else text
 
 
@@ -387,6 +467,13 @@ def _literals(info: FieldInfo) -> list[Scalar]:
     return [word for item in annotations if get_origin(item) is Literal for word in get_args(item)]
 
 
+def _forms(info: FieldInfo) -> list[str]:
+    """The domains that suit a field."""
+    plain_types = _plain_types(info.annotation)
+    numbers = ["int"] if int in plain_types else ["uniform", "log_uniform"] if float in plain_types else []
+    return ["choice: [a, b, ...]", *(f"{kind}: [low, high]" for kind in numbers)]
+
+
 def _plain_types(annotation: Any) -> set[Any]:  # noqa: ANN401
     if get_origin(annotation) in (Union, types.UnionType):
         return {kind for argument in get_args(annotation) for kind in _plain_types(argument)}
@@ -402,12 +489,21 @@ def _kind(option: Node, key: str | None) -> str:
     return "option"
 
 
-def _example(models: tuple[Model, ...]) -> str:
-    name, info = next(iter(models[0].model_fields.items()))
-    return f"{{{info.alias or name}: ...}}"
+def _example(models: tuple[Model, ...], key: str | None, node: Node) -> str:
+    if key and isinstance(node, ScalarNode) and node.value in _by_kind(models, key):
+        return f"{{{key}: {node.value}}}"
+    return f"{{{key or next(iter(_names(models[0])))}: ...}}"
 
 
-def _words(items: Iterator[str]) -> str:
+def _by_kind(models: tuple[Model, ...], key: str) -> dict[str, Model]:
+    return {literal: model for model in models for literal in get_args(model.model_fields[key].annotation)}
+
+
+def _names(model: Model) -> list[str]:
+    return [info.alias or name for name, info in model.model_fields.items()]
+
+
+def _words(items: Iterable[str]) -> str:
     return " or ".join(items)
 
 

@@ -5,45 +5,49 @@ from typing import Any
 from search_spaces.sweep import SweepFile
 from search_spaces.trial import TrialConfig
 
-_NUMBER_DOMAINS = {
-    "integer": {
-        "int": {"type": "array", "items": {"type": "integer"}, "minItems": 2, "maxItems": 2},
-        "log": {"type": "boolean"},
-        "step": {"type": "integer", "minimum": 1},
-    },
-}
-
 
 def json_schema() -> dict[str, Any]:
     """The schema: each leaf below `space` is its value or a domain, each mapping itself or an any_of."""
     schema = SweepFile.model_json_schema(by_alias=True)
-    trial = TrialConfig.model_json_schema(by_alias=True)
-    spaces = {"TrialConfig", *trial.get("$defs", {})}
-    for name in spaces:
-        definition = schema["$defs"][name]
-        kinds = {"kind", "name"} if name != "Data" else set()
-        for field, value in definition.get("properties", {}).items():
-            if field in kinds and ("const" in value):
-                continue
-            definition["properties"][field] = _varying(value)
-    return {"$schema": "https://json-schema.org/draft/2020-12/schema", "title": "ConvNN sweep", **schema}
+    definitions = schema["$defs"]
+    for name in ["TrialConfig", *TrialConfig.model_json_schema(by_alias=True).get("$defs", {})]:
+        properties = definitions[name].get("properties", {})
+        for field, value in properties.items():
+            if not _discriminates(value):
+                properties[field] = _varying(value, definitions)
+    schema["properties"]["space"] = _varying(schema["properties"]["space"], definitions)
+    return {**schema, "$schema": "https://json-schema.org/draft/2020-12/schema", "title": "ConvNN sweep"}
 
 
-def _varying(field: dict[str, Any]) -> dict[str, Any]:
+def _discriminates(field: dict[str, Any]) -> bool:
+    return field.get("title") == "Kind" and "const" in field
+
+
+def _varying(field: dict[str, Any], definitions: dict[str, Any]) -> dict[str, Any]:
     kept: dict[str, Any] = {key: field[key] for key in ("description", "default", "title") if key in field}
     value = {key: item for key, item in field.items() if key not in kept}
     if "$ref" in value or "oneOf" in value:
-        value.pop("discriminator", None)
-        any_of = _mapping({"any_of": {"type": "array", "items": value, "minItems": 1}}, ["any_of"])
-        return {**kept, "anyOf": [value, any_of]}
+        return {**kept, "$ref": _branching(value, definitions)}
     options = [value, _mapping({"choice": {"type": "array", "items": value, "minItems": 1}}, ["choice"])]
     types = {part.get("type") for part in [value, *value.get("anyOf", [])]}
     pair = {"type": "array", "items": value, "minItems": 2, "maxItems": 2}
     if "integer" in types:
-        options.append(_mapping({**_NUMBER_DOMAINS["integer"], "int": pair}, ["int"]))
+        steps = {"log": {"type": "boolean"}, "step": {"type": "integer", "minimum": 1}}
+        options.append(_mapping({"int": pair, **steps}, ["int"]))
     if "number" in types:
         options += [_mapping({name: pair}, [name]) for name in ("uniform", "log_uniform")]
     return {**kept, "anyOf": options}
+
+
+def _branching(value: dict[str, Any], definitions: dict[str, Any]) -> str:
+    """A definition of `value`, or an any_of of such, which may nest; its address."""
+    value.pop("discriminator", None)
+    refs = [part["$ref"] for part in value.get("oneOf", [value])]
+    name = "Or".join(ref.rpartition("/")[2] for ref in refs) + "Space"
+    address = f"#/$defs/{name}"
+    options = {"type": "array", "items": {"$ref": address}, "minItems": 1}
+    definitions[name] = {"anyOf": [value, _mapping({"any_of": options}, ["any_of"])]}
+    return address
 
 
 def _mapping(properties: dict[str, Any], required: list[str]) -> dict[str, Any]:

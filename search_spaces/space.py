@@ -1,20 +1,17 @@
 """A space: a TrialConfig in which any leaf may be a domain, and any branch an any_of."""
 
-import itertools
 import math
 import random
+import re
 from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
 from search_spaces.domains import Choice, Chooser, Domain, Scalar
-from search_spaces.feasibility import Obstacle, obstacles
+from search_spaces.feasibility import Obstacle, obstacles, telling
 from search_spaces.reader import Branches, Fixed, Group, Leaf, SpaceNode, leaves, resolve
 from search_spaces.trial import Data, TrialConfig
-
-POINTS_CHECKED = 2000
-"""Points looked at before a space is called empty; a finite space of no more is looked at whole."""
 
 
 @dataclass(frozen=True)
@@ -49,19 +46,28 @@ class Space:
         """The number of points of a finite space before any is found infeasible or equivalent; else `None`."""
         return None if self.continuous() else _size(self.root)
 
-    def values(self, path: str) -> list[Any]:
-        """The values, or ends, that the leaf at `path` has in any branch; nothing where the file does not say."""
-        found = list(_at(self.root, path.split(".")))
-        ends = [value for node in found if isinstance(node, Leaf) for value in node.domain.examples()]
-        return [*ends, *(node.value for node in found if isinstance(node, Fixed))]
+    def values(self, path: str, default: Scalar) -> list[Any]:
+        """The values, or ends, that the leaf at `path` has in any branch; `default` for a branch that does not say."""
+        found: list[Any] = []
+        for node in _at(self.root, path.split(".")):
+            if isinstance(node, Leaf):
+                found.extend(node.domain.examples())
+            else:
+                found.append(node.value if isinstance(node, Fixed) else default)
+        return found
 
     def data_sets(self) -> list[Data]:
-        """The images that points of this space use."""
-        points = [(node, point) for node in _at(self.root, ["data"]) for point in _points(node)]
-        return [Data.model_validate(resolve(node, Decided(point))) for node, point in points] or [Data()]
+        """The images that points of this space use, each once."""
+        found: list[Data] = []
+        for node in _at(self.root, ["data"]):
+            for point in _points(node) if node else [{}]:
+                data = Data.model_validate(resolve(node, Decided(point))) if node else Data()
+                if data not in found:
+                    found.append(data)
+        return found
 
     def check(self) -> list[Obstacle]:
-        """Why no point can run, or which listed values never can; nothing if the space is sound."""
+        """Why no point can run, or which listed values never can, by full path; nothing if the space is sound."""
         return _check(self)
 
 
@@ -86,15 +92,17 @@ class _Recorder:
         return self.decisions[path]
 
 
-def _at(node: SpaceNode, names: list[str]) -> Iterator[SpaceNode]:
-    """What stands at a path, once for each branch that has it."""
-    if not names:
-        yield node
-    elif isinstance(node, Branches):
+def _at(node: SpaceNode, names: list[str]) -> Iterator[SpaceNode | None]:
+    """What stands at a path, once for each branch; `None` for a branch that has nothing there."""
+    if isinstance(node, Branches):
         for option in node.options.values():
             yield from _at(option, names)
+    elif not names:
+        yield node
     elif isinstance(node, Group) and names[0] in node.fields:
         yield from _at(node.fields[names[0]], names[1:])
+    else:
+        yield None
 
 
 def _points(node: SpaceNode) -> Iterator[dict[str, Scalar]]:
@@ -108,8 +116,17 @@ def _points(node: SpaceNode) -> Iterator[dict[str, Scalar]]:
             for below in _points(option):
                 yield {node.path: label, **below}
     else:
-        for parts in itertools.product(*(list(_points(child)) for child in node.fields.values())):
-            yield {path: value for part in parts for path, value in part.items()}
+        yield from _crossed(list(node.fields.values()))
+
+
+def _crossed(nodes: list[SpaceNode]) -> Iterator[dict[str, Scalar]]:
+    """Every point of the first with every point of the rest, one at a time: there may be billions."""
+    if not nodes:
+        yield {}
+        return
+    for head in _points(nodes[0]):
+        for tail in _crossed(nodes[1:]):
+            yield {**head, **tail}
 
 
 def _size(node: SpaceNode) -> int:
@@ -122,46 +139,75 @@ def _size(node: SpaceNode) -> int:
     return math.prod(_size(child) for child in node.fields.values())
 
 
-def _shape(node: SpaceNode) -> SpaceNode:
-    """The part of a space that the geometry looks at; every other domain at one example."""
-    if isinstance(node, Leaf) and not node.path.startswith("space.model."):
-        return Fixed(node.domain.examples()[0])
-    if isinstance(node, Group):
-        return Group({name: _shape(child) for name, child in node.fields.items()})
-    if isinstance(node, Branches):
-        return Branches(node.path, {label: _shape(option) for label, option in node.options.items()})
-    return node
+_LABEL = re.compile(r"\[[^]]*\]")
 
 
 def _check(space: Space) -> list[Obstacle]:
-    shape = Space(_shape(space.root))
-    complete = _size(shape.root) <= POINTS_CHECKED
-    points = shape.points() if complete else (shape.draw(random.Random(i)) for i in range(POINTS_CHECKED))
+    runs, reasons = _trial_runs(space.root)
+    if not runs:
+        return reasons[:1]
+    found: list[Obstacle] = []
+    dead: tuple[str, ...] = ()
+    for leaf in space.domains():
+        if not isinstance(leaf.domain, Choice) or leaf.path.startswith(dead):
+            continue
+        branches = _is_branches(space.root, leaf.path)
+        for value in leaf.domain.values:
+            runs, reasons = _trial_runs(space.root, (leaf.path, value))
+            if runs or not reasons:
+                continue
+            first = next((reason for reason in reasons if reason.path == leaf.path), reasons[0])
+            if branches:
+                here = f"{leaf.path}[{value}]"
+                dead = (*dead, here)
+                found.append(Obstacle(here, f"can never run: {first.path.removeprefix(here + '.')} {first.message}"))
+            elif first.path == leaf.path:
+                found.append(Obstacle(leaf.path, f"lists {value}, which can never run: it {first.message}"))
+            else:
+                found.append(Obstacle(leaf.path, f"lists {value}, which can never run: {first.path} {first.message}"))
+    return found
+
+
+def _trial_runs(root: SpaceNode, pin: tuple[str, Scalar] | None = None) -> tuple[bool, list[Obstacle]]:
+    """Whether any point, or any with the pinned decision, can run; and why not, the most frequent reason first."""
+    shape = Space(_shape(root, pin))
     reasons: Counter[Obstacle] = Counter()
-    blamed: dict[tuple[str, Scalar], Obstacle] = {}
-    runs: set[tuple[str, Scalar]] = set()
-    feasible = False
-    for point in points:
-        found = list(obstacles(shape.resolve(Decided(point))))
-        reasons.update(found[:1])
-        if found:
-            for item in point.items():
-                blamed.setdefault(item, found[0])
-        else:
-            feasible = True
-            runs.update(point.items())
-    if not feasible:
-        return [obstacle for obstacle, _ in reasons.most_common(1)]
-    if not complete:
-        return []
-    listed = {leaf.path: leaf.domain.values for leaf in shape.domains() if isinstance(leaf.domain, Choice)}
-    return [
-        Obstacle(path.removeprefix("space."), f"lists {value!r}, which can never run: {_tail(blamed[path, value])}")
-        for path, values in listed.items()
-        for value in values
-        if (path, value) in blamed and (path, value) not in runs
-    ]
+    for point in shape.points():
+        if pin is not None and (pin[0] not in point or point[pin[0]] != pin[1]):
+            continue
+        obstacle = next(obstacles(shape.resolve(Decided(point))), None)
+        if obstacle is None:
+            return True, []
+        reasons[_located(obstacle, point)] += 1
+    return False, [reason for reason, _ in reasons.most_common()]
 
 
-def _tail(obstacle: Obstacle) -> str:
-    return f"{obstacle.path} {obstacle.message}"
+def _shape(node: SpaceNode, pin: tuple[str, Scalar] | None) -> SpaceNode:
+    """The same tree with, of each domain, the pinned value or the few that decide whether anything can run."""
+    if isinstance(node, Leaf):
+        if pin is not None and node.path == pin[0]:
+            return Leaf(node.path, Choice((pin[1],)))
+        place, _, field = _LABEL.sub("", node.path).rpartition(".")
+        below_model = place.startswith("space.model")
+        return Leaf(node.path, Choice(telling(field, node.domain) if below_model else node.domain.examples()[:1]))
+    if isinstance(node, Group):
+        return Group({name: _shape(child, pin) for name, child in node.fields.items()})
+    if isinstance(node, Branches):
+        return Branches(node.path, {label: _shape(option, pin) for label, option in node.options.items()})
+    return node
+
+
+def _located(obstacle: Obstacle, point: dict[str, Scalar]) -> Obstacle:
+    """The obstacle with its full path, labels of the point's branches included."""
+    here = "space"
+    for name in obstacle.path.split("."):
+        while here in point:
+            here = f"{here}[{point[here]}]"
+        here = f"{here}.{name}"
+    return Obstacle(here, obstacle.message)
+
+
+def _is_branches(node: SpaceNode, path: str) -> bool:
+    if isinstance(node, Branches):
+        return node.path == path or any(_is_branches(option, path) for option in node.options.values())
+    return isinstance(node, Group) and any(_is_branches(child, path) for child in node.fields.values())

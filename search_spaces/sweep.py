@@ -1,18 +1,16 @@
 """SweepSpec: a space, and how to search it, judge it, stop it, run it and record it. Read from one YAML file."""
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-import yaml
 from pydantic import Field
 from yaml.nodes import MappingNode
 
 from search_spaces import presets
-from search_spaces.document import Problem, SpecError, compose, nearest, override, value_of
-from search_spaces.domains import Choice
+from search_spaces.document import Place, Problem, SpecError, compose, dumped, nearest, override, value_of, written
+from search_spaces.domains import Choice, IntRange
 from search_spaces.reader import Group, Leaf, Reader, resolve
 from search_spaces.space import Space
 from search_spaces.trial import Config, Rule, Training, TrialConfig
@@ -47,7 +45,7 @@ class Tpe(Config):
     """Optuna's tree-structured Parzen estimator: multivariate, and grouped by branch."""
 
     sampler: Literal["tpe"]
-    trials: Annotated[int, Field(ge=1, description="Configurations to train.")]
+    trials: Annotated[int, Field(ge=1, le=1_000_000, description="Configurations to train.")]
     seed: Annotated[int, Field(ge=0, lt=2**31)] = 0
 
 
@@ -55,7 +53,7 @@ class RandomSearch(Config):
     """Independent draws."""
 
     sampler: Literal["random"]
-    trials: Annotated[int, Field(ge=1, description="Configurations to train.")]
+    trials: Annotated[int, Field(ge=1, le=1_000_000, description="Configurations to train.")]
     seed: Annotated[int, Field(ge=0, lt=2**31)] = 0
 
 
@@ -134,10 +132,9 @@ class SweepSpec:
         """What must stay the same for results to belong to one sweep: flat, by path."""
         tree = value_of(compose(self.text, "sweep.yaml"))
         assert isinstance(tree, dict)
-        tree.get("space", {}).get("data", {}).pop("root", None)
         for name in ("resources", "tracking"):
             tree.pop(name, None)
-        return dict(_flat(tree, ""))
+        return dict(_flat(_rootless(tree), ""))
 
     def describe(self) -> dict[str, Any]:
         """A summary for people and programs."""
@@ -157,8 +154,10 @@ def describe_domain(leaf: Leaf) -> str:
     """A domain in a few words."""
     domain = leaf.domain
     if isinstance(domain, Choice):
-        return "one of " + ", ".join(json.dumps(value) if value is None else str(value) for value in domain.values)
-    return f"{domain.low:g} to {domain.high:g}" + (", logarithmic" if domain.log else "")
+        return "one of " + ", ".join(written(value) for value in domain.values)
+    low, high = (domain.low, domain.high) if isinstance(domain, IntRange) else (f"{domain.low:g}", f"{domain.high:g}")
+    step = f", in steps of {domain.step}" if isinstance(domain, IntRange) and domain.step > 1 else ""
+    return f"{low} to {high}{step}" + (", logarithmic" if domain.log else "")
 
 
 def load_sweep(file: str | Path, overrides: Sequence[str] = ()) -> SweepSpec:
@@ -174,20 +173,24 @@ def load_sweep(file: str | Path, overrides: Sequence[str] = ()) -> SweepSpec:
         OSError: If the file cannot be read.
     """
     path = Path(file)
-    if not path.exists() and path.name == str(file) and not path.suffix:
-        if str(file) not in presets.names():
+    if not path.is_file() and path.name == str(file) and not path.suffix:
+        if str(file) in presets.names():
+            path = presets.path(str(file))
+        elif not path.exists():
             hint = nearest(str(file), presets.names())
             raise FileNotFoundError(f"{file} is neither a file nor a preset; {hint}")
-        path = presets.path(str(file))
     if not path.exists():
         raise FileNotFoundError(f"there is no file {path}; presets have bare names: {', '.join(presets.names())}.")
     if path.is_dir():
         raise FileNotFoundError(f"{path} is a folder; give the sweep's YAML file.")
+    content = path.read_bytes()
     try:
-        text = path.read_text(encoding="utf-8")
+        text = content.decode("utf-8")
     except UnicodeDecodeError as error:
-        raise FileNotFoundError(f"{path} is not a text file in UTF-8 (byte {error.start}).") from error
-    return parse_sweep(text, str(path), overrides)
+        before = content[: error.start].split(b"\n")
+        place = Place(str(path), len(before), len(before[-1].decode("utf-8", "replace")) + 1)
+        raise SpecError([Problem(place, "", "the file is not text in UTF-8; save it as UTF-8.")]) from error
+    return parse_sweep(text.replace("\r\n", "\n"), str(path), overrides)
 
 
 def parse_sweep(text: str, source: str = "sweep.yaml", overrides: Sequence[str] = ()) -> SweepSpec:
@@ -197,8 +200,9 @@ def parse_sweep(text: str, source: str = "sweep.yaml", overrides: Sequence[str] 
         override(root, assignment)
     reader = Reader()
     tree = reader.read(SweepFile, root, varying="space")
-    space = _space(reader, tree)
-    if isinstance(tree, Group) and not reader.problems and space is not None:
+    _check_geometry(reader)
+    if isinstance(tree, Group):
+        space = Space(tree.fields["space"])
         rest = {name: resolve(node, _NoChoice()) for name, node in tree.fields.items() if name != "space"}
         settings = SweepFile.model_validate({**rest, "space": {"model": {"layer": {"kind": "conv2d"}}}})
         spec = _assemble(settings, space, _as_run(root, text, overrides))
@@ -214,15 +218,14 @@ class _NoChoice:
         raise AssertionError(path)  # only space may vary
 
 
-def _space(reader: Reader, tree: object) -> Space | None:
-    """The space, with what the geometry says about it added to the problems."""
-    if not isinstance(tree, Group) or "space" not in tree.fields:
-        return None
-    space = Space(tree.fields["space"])
-    for obstacle in space.check():
-        path = f"space.{obstacle.path}"
-        reader.problems.append(Problem(reader.place(path), path, obstacle.message))
-    return space
+def _check_geometry(reader: Reader) -> None:
+    """Add what the geometry says to the problems, also where the mistakes lie outside the model."""
+    root = reader.whole.get("space")
+    if root is None and "space.model" in reader.whole:
+        root = Group({"model": reader.whole["space.model"]})
+    for obstacle in Space(root).check() if root else ():
+        default = "" if reader.stands(obstacle.path) else " The file does not set it; this is the default."
+        reader.problems.append(Problem(reader.place(obstacle.path), obstacle.path, obstacle.message + default))
 
 
 def _assemble(file: SweepFile, space: Space, text: str) -> SweepSpec:
@@ -247,26 +250,26 @@ def _contradictions(spec: SweepSpec, objective: Objective) -> list[tuple[str, st
     found = []
     part = "val" if isinstance(spec.evaluation, Holdout) else "test"
     if not spec.metric.startswith(part):
-        found.append(
-            (
-                "objective.metric",
-                f"must be {part}/accuracy or {part}/loss with protocol {spec.evaluation.protocol}, got {spec.metric}.",
-            )
-        )
+        rule = f"must be {part}/accuracy or {part}/loss with protocol {spec.evaluation.protocol}, got {spec.metric}"
+        other = "paper" if part == "val" else "holdout"
+        found.append(("objective.metric", f"{rule}; change it, or set evaluation.protocol: {other}."))
     if objective.goal and (objective.goal == "maximize") != spec.metric.endswith("accuracy"):
-        found.append(("objective.goal", f"must not be {objective.goal} for {spec.metric}: accuracy rises, loss falls."))
+        found.append(("objective.goal", f"must not be {objective.goal} for {spec.metric}; leave it out."))
     if isinstance(spec.search, Grid) and (continuous := spec.space.continuous()):
         found.extend(
             (path, "is a range, and a grid needs lists; write {choice: [...]}, or search with sampler: tpe or random.")
             for path in continuous
         )
-    epochs = spec.space.values("training.epochs") or [Training().epochs]
+    epochs = spec.space.values("training.epochs", Training().epochs)
     if isinstance(spec.stopping, Asha) and spec.stopping.grace_epochs >= max(epochs):
         rule = f"must be below the epochs ({max(epochs)}), or no trial can stop early"
-        found.append(("stopping.grace_epochs", f"{rule}; got {spec.stopping.grace_epochs}."))
-    if "tf32" in spec.space.values("training.precision") and spec.resources.gpus_per_trial == 0:
+        found.append(("stopping.grace_epochs", f"{rule}; got {spec.stopping.grace_epochs}; lower it, or train longer."))
+    if "tf32" in spec.space.values("training.precision", Training().precision) and spec.resources.gpus_per_trial == 0:
         found.append(
-            ("space.training.precision", "tf32 needs an NVIDIA GPU; set resources.gpus_per_trial, or use fp32 or bf16.")
+            (
+                "space.training.precision",
+                "is tf32, which needs an NVIDIA GPU; set resources.gpus_per_trial, or use fp32 or bf16.",
+            )
         )
     return found
 
@@ -274,8 +277,15 @@ def _contradictions(spec: SweepSpec, objective: Objective) -> list[tuple[str, st
 def _as_run(root: MappingNode, text: str, overrides: Sequence[str]) -> str:
     if not overrides:
         return text
-    head = "".join(f"# --set {assignment}\n" for assignment in overrides)
-    return head + yaml.safe_dump(value_of(root), sort_keys=False, allow_unicode=True)
+    head = "".join(f"# --set {' '.join(assignment.split())}\n" for assignment in overrides)
+    return head + dumped(value_of(root))
+
+
+def _rootless(tree: Any) -> Any:  # noqa: ANN401 - plain data
+    """The same without data.root, also in the options of an any_of; no other field has that name."""
+    if isinstance(tree, dict):
+        return {name: _rootless(value) for name, value in tree.items() if name != "root"}
+    return [_rootless(item) for item in tree] if isinstance(tree, list) else tree
 
 
 def _flat(tree: Any, path: str) -> Any:  # noqa: ANN401 - plain data

@@ -29,7 +29,10 @@ def _odd(value: int) -> int:
 
 
 KernelSize = Annotated[
-    int, Field(ge=1, le=31), AfterValidator(_odd), Rule("an odd whole number, 1 to 31 (so that maps keep their size)")
+    int,
+    Field(ge=1, le=31, json_schema_extra={"not": {"multipleOf": 2}}),
+    AfterValidator(_odd),
+    Rule("an odd whole number, 1 to 31 (so that maps keep their size)"),
 ]
 
 
@@ -43,7 +46,7 @@ class RandomCandidates(Config):
     """`r` tokens, drawn anew at every forward pass and shared by the batch (paper 4.2)."""
 
     kind: Literal["random"]
-    r: Annotated[int, Field(ge=1, description="Tokens drawn from the padded map.")]
+    r: Annotated[int, Field(ge=1, le=1_000_000, description="Tokens drawn from the padded map.")]
     when_too_few: Annotated[
         Literal["error", "all"], Field(description="On a map with fewer than r tokens: refuse, or take all of them.")
     ] = "error"
@@ -60,7 +63,7 @@ class Conv2dLayer(Config):
 
 
 class _ConvNNFields(Config):
-    k: Annotated[int, Field(ge=1, description="Neighbors per token.")] = 9
+    k: Annotated[int, Field(ge=1, le=1_000_000, description="Neighbors per token.")] = 9
     similarity: Annotated[Literal["cosine", "euclidean"], Field(description="What makes two tokens alike.")] = "cosine"
     rho: Annotated[
         Literal["constant", "softmax"], Field(description="How neighbors are weighed before aggregation (paper 4.1).")
@@ -118,7 +121,8 @@ class Data(Config):
         ),
     ] = None
     limit: Annotated[
-        int | None, Field(ge=1, description="At most about so many images of each split, the classes in proportion.")
+        int | None,
+        Field(ge=1, le=10**9, description="At most about so many images of each split, the classes in proportion."),
     ] = None
 
 
