@@ -19,6 +19,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
+from urllib.parse import quote
 
 from filelock import FileLock, Timeout
 
@@ -111,7 +112,7 @@ class Ledger:
         if not create and not path.exists():
             raise LedgerError(f"{path} is missing: this folder holds no sweep; `convnn list` shows the sweeps.")
         try:
-            self._db = sqlite3.connect(path, timeout=30, isolation_level=None, check_same_thread=False)
+            self._db = _connect(path)
             if create:
                 self._db.execute("PRAGMA journal_mode=WAL")
                 self._db.executescript(_TABLES)
@@ -256,6 +257,14 @@ class Ledger:
         """Forget every MLflow run: the tracker is another one now."""
         with self._write():
             self._db.execute("DELETE FROM tracked")
+
+
+def _connect(path: Path) -> sqlite3.Connection:
+    if os.access(path.parent, os.W_OK):
+        return sqlite3.connect(path, timeout=30, isolation_level=None, check_same_thread=False)
+    # A copy on read-only storage: nobody writes it, and SQLite may make no files of its own beside it.
+    frozen = f"file:{quote(str(path.absolute()))}?mode=ro&immutable=1"
+    return sqlite3.connect(frozen, uri=True, isolation_level=None, check_same_thread=False)
 
 
 @contextmanager

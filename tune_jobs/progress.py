@@ -1,8 +1,7 @@
 """What people see while a sweep runs: a live table on a terminal, a line per event elsewhere."""
 
 import time
-from types import TracebackType
-from typing import Any, Protocol, Self
+from typing import TYPE_CHECKING, Any, Protocol, Self
 
 from rich.console import Console, Group
 from rich.live import Live
@@ -11,7 +10,11 @@ from rich.text import Text
 
 from search_spaces import TrialConfig
 from tune_jobs.results import Row, Standing, headline
-from tune_jobs.search import Job
+
+if TYPE_CHECKING:
+    from types import TracebackType
+
+    from tune_jobs.search import Job
 
 HEARTBEAT_S = 60.0
 _STYLES = {"complete": "green", "running": "cyan", "stopped": "dim", "diverged": "red", "failed": "red"}
@@ -23,13 +26,13 @@ class Progress(Protocol):
     def __enter__(self) -> Self: ...
 
     def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: "TracebackType | None"
     ) -> None: ...
 
     def say(self, text: str) -> None:
         """A sentence about the sweep."""
 
-    def tell(self, event: str, job: Job, details: dict[str, Any]) -> None:
+    def tell(self, event: str, job: "Job", details: dict[str, Any]) -> None:
         """`start`, `epoch` or `end` of a job."""
 
     def show(self, standing: Standing) -> None:
@@ -54,7 +57,7 @@ class Lines:
         self._spoke = time.monotonic()
         self._console.print(text, markup=False, highlight=False, soft_wrap=True)
 
-    def tell(self, event: str, job: Job, details: dict[str, Any]) -> None:
+    def tell(self, event: str, job: "Job", details: dict[str, Any]) -> None:
         """Print the event, unless it is an epoch shortly after another line."""
         head = f"{time.strftime('%H:%M:%S')} trial {job.number}"
         if event == "start":
@@ -85,7 +88,7 @@ class Board:
         return self
 
     def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: "TracebackType | None"
     ) -> None:
         self._live.__exit__(kind, error, trace)
 
@@ -94,8 +97,11 @@ class Board:
         self._note = text
         self._live.update(Text(text))
 
-    def tell(self, event: str, job: Job, details: dict[str, Any]) -> None:
-        """Nothing: the table shows it."""
+    def tell(self, event: str, job: "Job", details: dict[str, Any]) -> None:
+        """The table shows it; what was said before the first trial is over."""
+        del job, details
+        if event == "start":
+            self._note = ""
 
     def show(self, standing: Standing) -> None:
         """Redraw."""

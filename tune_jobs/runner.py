@@ -1,12 +1,12 @@
 """Runs a sweep: what the ledger says is left, handed to Ray Tune, until nothing is left."""
 
 import contextlib
-import json
 import logging
 import os
 import secrets
 import shutil
 import signal
+import socket
 import sys
 import tempfile
 import threading
@@ -28,6 +28,9 @@ from tune_jobs.tracking import Shipper, tracker_of
 
 SHIP_LAST_S = 60.0
 """How long the end of a sweep waits for the tracker."""
+
+REACH_S = 10.0
+"""How long a cluster may take to accept a connection."""
 
 _RAY_ENVIRONMENT = {
     "RAY_USAGE_STATS_ENABLED": "0",
@@ -289,6 +292,8 @@ def _signals(desk: Any) -> Iterator[list[int]]:  # noqa: ANN401 - a Desk
 @contextlib.contextmanager
 def _ray(address: str | None) -> Iterator[None]:
     """A connection to the cluster at `address`, or a Ray of our own on this machine alone."""
+    if address is not None:
+        _require_listener(address)
     for name, value in _RAY_ENVIRONMENT.items():
         os.environ.setdefault(name, value)
     os.environ["TUNE_DISABLE_SIGINT_HANDLER"] = "1"  # ours, in _signals
@@ -298,33 +303,41 @@ def _ray(address: str | None) -> Iterator[None]:
         os.environ["RAY_AUTH_TOKEN"] = secrets.token_hex(32)
     import ray
 
-    logging.getLogger("ray").setLevel(logging.ERROR)
+    # Without a dashboard Ray still starts one of its processes, whose only work is to ask the network for a cloud's
+    # machine data. Where the port is taken, it does without (docs/adr/0003).
+    held = socket.create_server(("127.0.0.1", 0))
     options: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.ERROR, "ignore_reinit_error": False}
     if address is not None:
         options["address"] = address
     else:
-        options["include_dashboard"] = False
+        options |= {"include_dashboard": False, "dashboard_port": held.getsockname()[1], "logging_level": logging.FATAL}
         if sys.platform == "linux":
             # All of 127/8 is this machine. Ray replaces 127.0.0.1 by the address of a network card, which a
             # laptop may lose while the sweep runs.
             options["_node_ip_address"] = "127.0.0.2"
     try:
-        ray.init(**options)
+        with held:
+            ray.init(**options)
     except (ConnectionError, RuntimeError, ValueError, OSError) as error:
         reason = (str(error).splitlines() or [type(error).__name__])[0]
-        where = f"the Ray cluster at {address} cannot be reached" if address else "Ray cannot be started here"
-        way = "is it up, and is RAY_ADDRESS right?" if address else "is there room in /tmp and in memory?"
-        raise ClusterError(f"{where}: {reason}; {way}") from error
+        alone = f"Ray cannot be started here: {reason}; is there room in /tmp and in memory?"
+        raise ClusterError(_unreachable(address, reason) if address else alone) from error
     try:
         yield
     finally:
         ray.shutdown()
 
 
-def read_manifest(folder: SweepFolder) -> dict[str, Any]:
-    """What the sweep was run with; empty if that was never written."""
+def _require_listener(address: str) -> None:
+    """Ray itself would wait for minutes."""
+    host, colon, port = address.rpartition("://")[2].rpartition(":")
+    if not colon or not port.isdigit():
+        return  # `auto` and the like, which Ray checks at once
     try:
-        manifest: dict[str, Any] = json.loads(folder.manifest.read_text())
-    except FileNotFoundError:
-        return {}
-    return manifest
+        socket.create_connection((host, int(port)), timeout=REACH_S).close()
+    except OSError as error:
+        raise ClusterError(_unreachable(address, str(error))) from error
+
+
+def _unreachable(address: str, reason: str) -> str:
+    return f"the Ray cluster at {address} cannot be reached: {reason}; is it up, and is RAY_ADDRESS right?"

@@ -13,7 +13,7 @@ from ray.tune.schedulers import FIFOScheduler, TrialScheduler
 from ray.tune.search import Searcher
 from ray.tune.stopper import Stopper
 
-from tune_jobs.search import Job, Search
+from tune_jobs.search import BY_THE_RULE, Job, Search
 
 
 class Desk:
@@ -118,7 +118,7 @@ class DeskScheduler(FIFOScheduler):  # type: ignore[misc]
         if epoch == job.config.training.epochs:
             self._desk.end(trial_id, "complete")
         elif stop:
-            self._desk.end(trial_id, "stopped", f"by the stopping rule after epoch {epoch}")
+            self._desk.end(trial_id, "stopped", BY_THE_RULE)
             return str(TrialScheduler.STOP)
         return None
 

@@ -36,6 +36,9 @@ MISSES_IN_A_ROW = 200
 STARTUP_TRIALS = 10
 """TPE's random first trials, or a third of the search's if that is fewer."""
 
+BY_THE_RULE = "by the stopping rule"
+"""The reason that the ledger gives for a stopped trial."""
+
 
 @dataclass(frozen=True)
 class Job:
@@ -77,9 +80,11 @@ class Search:
 
     def _replay(self) -> None:
         trials = {trial.run_key: trial for trial in self._ledger.trials()}
+        self._trials = {trial.run_key: (trial.number, trial.config) for trial in trials.values()}
         events: list[tuple[int, Any]] = [(ask.seq, ask) for ask in self._ledger.asks()]
         events += [(epoch.seq, epoch) for epoch in self._ledger.epochs()]
         events += [(trial.ended_seq, trial) for trial in trials.values() if trial.ended_seq is not None]
+        cut_off: dict[str, int] = {}  # by run_key: the attempt that was to stop when the driver died
         for _, event in sorted(events, key=lambda pair: pair[0]):
             if hasattr(event, "decisions"):
                 self._study.enqueue_trial(event.decisions)
@@ -89,12 +94,17 @@ class Search:
                 else:
                     self._join(event.run_key, asked)
             elif hasattr(event, "metrics"):
-                self._observe(event.run_key, event.epoch, event.metrics)
+                if self._observe(event.run_key, event.epoch, event.metrics):
+                    cut_off[event.run_key] = event.attempt
             else:
                 self._finish(event.run_key, event.state)
         for trial in trials.values():
-            self._trials[trial.run_key] = (trial.number, trial.config)
-            if trial.state not in ENDED:
+            if trial.state in ENDED:
+                continue
+            if trial.run_key in cut_off:
+                self._ledger.end_attempt(trial.run_key, cut_off[trial.run_key], "stopped", BY_THE_RULE)
+                self._finish(trial.run_key, "stopped")
+            else:
                 self._due.append(trial.run_key)
         if isinstance(self.spec.search, Grid):
             self._points = itertools.islice(self._points, self._asks, None)
@@ -128,8 +138,7 @@ class Search:
     def report(self, job: Job, epoch: int, metrics: dict[str, float]) -> bool:
         """Record an epoch; true if the trial should stop now."""
         self._ledger.add_epoch(job.run_key, job.attempt, epoch, metrics)
-        stop = self._observe(job.run_key, epoch, metrics)
-        return stop and epoch < job.config.training.epochs
+        return self._observe(job.run_key, epoch, metrics)
 
     def end(self, job: Job, state: State, reason: str | None = None) -> None:
         """Record how an attempt ended."""
@@ -222,7 +231,7 @@ class Search:
         for asked in others:
             asked.report(value, epoch)
         first.report(value, epoch)
-        return first.should_prune()
+        return first.should_prune() and epoch < self._trials[key][1].training.epochs
 
     def _finish(self, key: str, state: State) -> None:
         self._states[key] = state

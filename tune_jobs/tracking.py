@@ -1,7 +1,8 @@
 """Ships the ledger to MLflow in the background. Training never waits for the tracker, and nothing is lost with it.
 
-One parent run per sweep, one child run per attempt. What was shipped is noted in the ledger and found again by tag, so
-shipping twice makes nothing twice. Times are the ledger's.
+One parent run per sweep, one child run per trial; an attempt that does epochs again which were shipped already opens
+a child run of its own, and the earlier one is tagged `superseded`. What was shipped is noted in the ledger and found
+again by tag, so shipping twice makes nothing twice. Times are the ledger's.
 """
 
 import contextlib
@@ -10,13 +11,12 @@ import logging
 import os
 import threading
 import time
-from collections import defaultdict
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from search_spaces import TrialConfig
-from tune_jobs.ledger import ENDED, Attempt, Epoch, Ledger, Trial
+from tune_jobs.ledger import Attempt, Epoch, Ledger, Trial
 from tune_jobs.results import headline, standing
 from tune_jobs.storage import SweepFolder
 
@@ -91,8 +91,10 @@ class _Shipment:
     def __init__(self, ledger: Ledger, folder: SweepFolder, uri: str, experiment: str, tags: dict[str, str]) -> None:
         for name, value in {**_QUICK_TO_GIVE_UP, **_QUIET}.items():
             os.environ.setdefault(name, value)
-        with _quiet_imports():
-            from mlflow import MlflowClient
+        from mlflow import MlflowClient
+
+        for name in ("alembic", "mlflow"):  # their set-up lines belong to nobody's terminal
+            logging.getLogger(name).setLevel(logging.WARNING)
 
         self._ledger = ledger
         self._folder = folder
@@ -109,28 +111,20 @@ class _Shipment:
         """Bring the tracker up to the ledger; with `final`, close the parent run."""
         trials = {trial.run_key: trial for trial in self._ledger.trials()}
         tracked = self._ledger.tracked()
-        waiting: dict[tuple[str, int], list[Epoch]] = defaultdict(list)
-        start = min((seq for (key, _), (_, seq, state) in tracked.items() if key and state not in ENDED), default=0)
-        unseen = [a for a in self._ledger.attempts() if (a.run_key, a.attempt) not in tracked]
-        for epoch in self._ledger.epochs(after=0 if unseen else start):
-            waiting[epoch.run_key, epoch.attempt].append(epoch)
         for attempt in self._ledger.attempts():
-            place = (attempt.run_key, attempt.attempt)
-            if place in tracked and tracked[place][2] == attempt.state != "running":
-                continue
-            self._ship_attempt(attempt, trials[attempt.run_key], waiting[place], tracked.get(place))
+            known = tracked.get((attempt.run_key, attempt.attempt))
+            if known is None or known[2] == "running" or known[2] != attempt.state:
+                self._ship_attempt(attempt, trials[attempt.run_key], known)
         if final:
             self._close_parent()
 
-    def _ship_attempt(
-        self, attempt: Attempt, trial: Trial, epochs: list[Epoch], known: tuple[str, int, str] | None
-    ) -> None:
+    def _ship_attempt(self, attempt: Attempt, trial: Trial, known: tuple[str, int, str] | None) -> None:
         key, number = attempt.run_key, attempt.attempt
-        if known is None:
-            run = self._run(key, number, f"{trial.number:03d}-{key}", params_of(trial.config), attempt.started)
-            known = (run, 0, "running")
-        run, shipped, _ = known
-        new = [epoch for epoch in epochs if epoch.seq > shipped]
+        _, shipped, _ = known or ("", 0, "")
+        new = [epoch for epoch in self._ledger.epochs(key, after=shipped) if epoch.attempt == number]
+        if known is None and number > 1 and attempt.state == "running" and not new:
+            return  # whether it goes on with the earlier attempt's run is known with its first epoch
+        run = known[0] if known else self._run_of(attempt, trial, new)
         for batch in _batches(new):
             self._client.log_batch(run, metrics=batch)
         if attempt.state != "running":
@@ -138,8 +132,22 @@ class _Shipment:
                 self._client.set_tag(run, "reason", attempt.reason)
             self._client.set_tag(run, "state", attempt.state)
             self._client.set_terminated(run, _STATUS[attempt.state], int((attempt.ended or time.time()) * 1000))
-        if new or attempt.state != "running":
+        if known is None or new or attempt.state != "running":
             self._ledger.set_tracked(key, number, run, max([shipped, *(e.seq for e in new)]), attempt.state)
+
+    def _run_of(self, attempt: Attempt, trial: Trial, epochs: list[Epoch]) -> str:
+        """The earlier attempt's run if this one goes on where that one ended; else a run of its own."""
+        key, number = attempt.run_key, attempt.attempt
+        earlier = self._ledger.tracked().get((key, number - 1))
+        if earlier is not None:
+            before = [e.epoch for e in self._ledger.epochs(key) if e.attempt < number]
+            if not epochs or epochs[0].epoch > max(before, default=0):
+                self._client.update_run(earlier[0], status="RUNNING")
+                return earlier[0]
+            self._client.set_tag(earlier[0], "superseded", "true")
+        again = f" (attempt {number})" if number > 1 else ""
+        name = f"{trial.number:03d}-{key}{again}"
+        return self._run(key, number, name, params_of(trial.config), attempt.started)
 
     def _find_experiment(self, name: str) -> str:
         from mlflow.exceptions import MlflowException
@@ -150,8 +158,9 @@ class _Shipment:
                 raise RuntimeError(f"the MLflow experiment {name!r} is deleted; restore it or set tracking.experiment")
             if found is not None:
                 return str(found.experiment_id)
-            local = self._folder.default_tracker == self._client.tracking_uri
-            artifacts = (self._folder.path / "artifacts").as_uri() if local else None
+            uri = self._client.tracking_uri
+            store = Path(uri.removeprefix("sqlite:///")) if uri.startswith("sqlite:///") else None
+            artifacts = (store.parent / "artifacts").as_uri() if store else None  # MLflow's default depends on the cwd
             with contextlib.suppress(MlflowException):  # another sweep made it in this moment
                 return str(self._client.create_experiment(name, artifact_location=artifacts))
         raise RuntimeError(f"the MLflow experiment {name!r} can neither be found nor made")
@@ -172,7 +181,8 @@ class _Shipment:
             at = int((started or time.time()) * 1000)
             run = self._client.create_run(self._experiment_id, start_time=at, tags=tags, run_name=name).info.run_id
         self._log_params(run, params)
-        self._ledger.set_tracked(key, attempt, run, 0, "running")
+        if not key:
+            self._ledger.set_tracked(key, attempt, run, 0, "running")
         return str(run)
 
     def _log_params(self, run: str, params: dict[str, str]) -> None:
@@ -228,16 +238,6 @@ def _batches(epochs: list[Epoch]) -> Iterator[list[Any]]:
     ]
     for start in range(0, len(metrics), METRICS_PER_CALL):
         yield metrics[start : start + METRICS_PER_CALL]
-
-
-@contextlib.contextmanager
-def _quiet_imports() -> Iterator[None]:
-    """MLflow's and Alembic's set-up lines belong to nobody's terminal."""
-    for name in ("alembic", "mlflow"):
-        logging.getLogger(name).setLevel(logging.WARNING)
-    yield
-    for name in ("alembic", "mlflow"):
-        logging.getLogger(name).setLevel(logging.WARNING)
 
 
 def tracker_of(uri: str | None, folder: SweepFolder) -> str:

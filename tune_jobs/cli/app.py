@@ -23,6 +23,8 @@ class _Commands(TyperGroup):
             _fail(str(error), 2)
         except SweepError as error:
             _fail(f"convnn: {error}", error.exit_code)
+        except FileNotFoundError as error:
+            _fail(f"convnn: {error}", 2)
         except (DataError, OSError) as error:
             _fail(f"convnn: {error}", 1)
         except KeyboardInterrupt:

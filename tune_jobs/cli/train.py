@@ -1,11 +1,14 @@
 """`convnn train`."""
 
+import sys
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
 from search_spaces import Decided, SweepSpec, TrialConfig, canonical, config_key, load_sweep
+from tune_jobs.attempt import CHECKPOINT_EVERY_S
+from tune_jobs.attempt import train as train_attempt
 from tune_jobs.cli.options import AsJson, File, Set, print_json
 from tune_jobs.errors import SweepError, UsageError
 
@@ -20,8 +23,9 @@ def train(
     threads: Annotated[int | None, typer.Option(min=1, help="CPU threads; else resources.cpus_per_trial.")] = None,
     checkpoint: Annotated[
         Path | None,
-        typer.Option(help="Written every two minutes and at the end; if it exists, training goes on from it."),
+        typer.Option(help="Written now and then, and at the end; if it exists, training goes on from it."),
     ] = None,
+    checkpoint_every_s: Annotated[float, typer.Option(min=0, help="Seconds between checkpoints.")] = CHECKPOINT_EVERY_S,
     as_json: AsJson = False,
 ) -> None:
     """Train one configuration here, without Ray or MLflow. Example: convnn best quickstart --yaml > best.yaml.
@@ -34,9 +38,8 @@ def train(
         raise UsageError(f"--device must be cpu or cuda, got {device!r}.")
     from convnn.checkpoint import CheckpointError
     from convnn.training import Diverged
-    from tune_jobs.attempt import train as train_attempt
 
-    results = []
+    results: list[dict[str, float]] = []
     chosen = device or ("cuda" if spec.resources.gpus_per_trial > 0 else "cpu")
     try:
         for result in train_attempt(
@@ -46,20 +49,27 @@ def train(
             threads=threads or spec.resources.cpus_per_trial,
             checkpoint=checkpoint,
             resume_from=[checkpoint] if checkpoint else [],
+            every_s=checkpoint_every_s,
         ):
-            metrics = result.metrics()
-            results.append({"epoch": result.epoch, **metrics})
-            if not as_json:
-                numbers = "  ".join(f"{name} {value:.4f}" for name, value in metrics.items() if "/" in name)
-                print(
-                    f"epoch {result.epoch}/{config.training.epochs}  {numbers}  {metrics['epoch_s']:.1f} s", flush=True
-                )
+            results.append({"epoch": result.epoch, **result.metrics()})
+            print(_line(results[-1], config.training.epochs), flush=True, file=sys.stderr if as_json else sys.stdout)
     except ValueError as error:
         raise UsageError(str(error)) from error
     except (CheckpointError, Diverged) as error:
         raise SweepError(str(error)) from error
+    except KeyboardInterrupt:
+        way = f"the same command goes on from {checkpoint}" if checkpoint else "with --checkpoint FILE it could go on"
+        print(f"interrupted; {way}.", file=sys.stderr)
+        raise typer.Exit(130) from None
     if as_json:
         print_json({"config_key": config_key(config), "config": _plain(config), "epochs": results})
+    elif not results:
+        print(f"{checkpoint} is trained to its last epoch, {config.training.epochs}, already.")
+
+
+def _line(epoch: dict[str, float], epochs: int) -> str:
+    numbers = "  ".join(f"{name} {value:.4f}" for name, value in epoch.items() if "/" in name)
+    return f"epoch {epoch['epoch']}/{epochs}  {numbers}  {epoch['epoch_s']:.1f} s"
 
 
 def _only_point(spec: SweepSpec, file: str) -> TrialConfig:

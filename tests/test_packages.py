@@ -1,0 +1,94 @@
+"""What the packages may import, how fast the light commands are, and what each exports."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import convnn
+import search_spaces
+import tune_jobs
+from tests.tune_jobs.program import CONVNN
+
+ROOT = Path(__file__).parents[1]
+LOADED = "import sys, json; print(json.dumps(sorted({name.partition('.')[0] for name in sys.modules})))"
+
+
+def loaded(statement: str) -> set[str]:
+    """The top-level packages that a fresh interpreter has after `statement`."""
+    code = f"{statement}\n{LOADED}"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT)
+    return set(json.loads(done.stdout.splitlines()[-1]))
+
+
+def every_module(package: str) -> str:
+    files = sorted((ROOT / package).rglob("*.py"))
+    names = [".".join(file.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__") for file in files]
+    return "\n".join(f"import {name}" for name in names)
+
+
+def test_convnn_stands_alone() -> None:
+    found = loaded(every_module("convnn"))
+    assert "torch" in found
+    assert not found & {"ray", "optuna", "mlflow", "pydantic", "search_spaces", "tune_jobs"}
+
+
+def test_search_spaces_needs_neither_torch_nor_ray() -> None:
+    found = loaded(every_module("search_spaces"))
+    assert {"pydantic", "convnn"} <= found
+    assert not found & {"torch", "ray", "optuna", "mlflow", "tune_jobs"}
+
+
+@pytest.mark.parametrize("arguments", [["--help"], ["validate", "quickstart"], ["list"], ["presets"], ["schema"]])
+def test_light_commands_load_no_heavy_package(arguments: list[str]) -> None:
+    statement = f"""
+import sys
+sys.argv = ["convnn", *{arguments!r}]
+from tune_jobs.cli import main
+try:
+    main()
+except SystemExit as end:
+    assert not end.code
+"""
+    assert not loaded(statement) & {"torch", "ray", "mlflow", "optuna", "torchvision"}
+
+
+@pytest.mark.parametrize("package", [convnn, search_spaces, tune_jobs])
+def test_every_exported_name_is_there_and_an_unknown_one_is_answered(package: object) -> None:
+    names = package.__all__  # type: ignore[attr-defined]
+    assert names == sorted(names, key=lambda name: (not name.isupper(), not name[0].isupper(), name))
+    assert all(getattr(package, name) is not None for name in names)
+    with pytest.raises(AttributeError, match="nonsense"):
+        package.nonsense  # type: ignore[attr-defined]  # noqa: B018
+
+
+def test_tune_jobs_exports_what_a_user_imports() -> None:
+    assert tune_jobs.__all__ == [
+        "ClusterError",
+        "Ledger",
+        "LedgerError",
+        "Outcome",
+        "Standing",
+        "SweepError",
+        "SweepFolder",
+        "UsageError",
+        "course",
+        "find_sweep",
+        "read_standing",
+        "run",
+        "sweep_folders",
+        "train",
+    ]
+
+
+def test_every_command_has_help_an_example_and_a_line_in_the_readme() -> None:
+    readme = (ROOT / "README.md").read_text()
+    overview = subprocess.run([CONVNN, "--help"], capture_output=True, text=True, check=True).stdout
+    commands = [line.split()[0] for line in overview.partition("Commands:")[2].splitlines() if line.strip()]
+    assert {"run", "validate", "list", "best", "show", "train", "presets", "schema"} <= set(commands)
+    for command in commands:
+        shown = subprocess.run([CONVNN, command, "--help"], capture_output=True, text=True, check=True).stdout
+        assert "xample: convnn" in " ".join(shown.split())
+        assert f"`convnn {command}" in readme

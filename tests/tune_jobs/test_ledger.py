@@ -1,0 +1,102 @@
+import contextlib
+import os
+import signal
+import sqlite3
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from search_spaces import TrialConfig, run_key
+from tune_jobs.errors import LedgerError
+from tune_jobs.ledger import Ledger, lease, live_driver
+
+CONFIG = TrialConfig.model_validate({"model": {"layer": {"kind": "hybrid", "lambda": 0.5, "k": 4}}})
+KEY = run_key(CONFIG)
+HOLD = """
+import sys, time
+from pathlib import Path
+from tune_jobs.ledger import lease
+with lease(Path(sys.argv[1])):
+    print("held", flush=True)
+    time.sleep(600)
+"""
+
+
+@pytest.fixture
+def ledger(tmp_path: Path) -> Iterator[Ledger]:
+    with contextlib.closing(Ledger(tmp_path / "ledger.db", create=True)) as opened:
+        opened.add_trial({"space.model.layer.k": 4}, CONFIG, KEY)
+        yield opened
+
+
+def test_what_was_written_is_read_by_another_process_at_once(ledger: Ledger) -> None:
+    attempt = ledger.start_attempt(KEY)
+    ledger.add_epoch(KEY, attempt, 1, {"val/loss": 0.5, "val/accuracy": 1 / 3})
+    with contextlib.closing(Ledger(ledger.path)) as reader:
+        (trial,) = reader.trials()
+        (epoch,) = reader.epochs(KEY)
+        assert (trial.config, trial.state) == (CONFIG, "running")
+        assert epoch.metrics == {"val/loss": 0.5, "val/accuracy": 1 / 3}  # to the last bit
+        ledger.end_attempt(KEY, attempt, "complete")
+        assert [trial.state for trial in reader.trials()] == ["complete"]
+
+
+def test_what_a_dead_driver_left_running_is_due_again_under_the_next_attempt(ledger: Ledger) -> None:
+    assert ledger.start_attempt(KEY) == 1
+    ledger.interrupt_running()
+    assert [(a.attempt, a.state, a.reason) for a in ledger.attempts()] == [(1, "interrupted", "the driver ended")]
+    assert ledger.start_attempt(KEY) == 2
+
+
+def test_an_epoch_recorded_twice_stays_as_it_was(ledger: Ledger) -> None:
+    attempt = ledger.start_attempt(KEY)
+    ledger.add_epoch(KEY, attempt, 1, {"val/loss": 0.5})
+    ledger.add_epoch(KEY, attempt, 1, {"val/loss": 0.7})
+    assert [epoch.metrics for epoch in ledger.epochs()] == [{"val/loss": 0.5}]
+
+
+def test_a_failed_write_leaves_nothing_behind(ledger: Ledger) -> None:
+    with pytest.raises(sqlite3.IntegrityError):
+        ledger.add_trial({}, CONFIG, KEY)  # the key is taken
+    assert len(ledger.trials()) == len(ledger.asks()) == 1
+
+
+def test_the_order_of_events_is_kept_when_the_clock_jumps(ledger: Ledger, monkeypatch: pytest.MonkeyPatch) -> None:
+    attempt = ledger.start_attempt(KEY)
+    for epoch, now in enumerate((2000.0, 1000.0, 3000.0), start=1):
+        monkeypatch.setattr("time.time", lambda now=now: now)
+        ledger.add_epoch(KEY, attempt, epoch, {})
+    assert [epoch.epoch for epoch in ledger.epochs()] == [1, 2, 3]
+
+
+def test_a_missing_damaged_or_newer_ledger_is_refused_with_its_path(tmp_path: Path) -> None:
+    with pytest.raises(LedgerError, match=r"ledger\.db is missing: this folder holds no sweep"):
+        Ledger(tmp_path / "ledger.db")
+    (tmp_path / "damaged.db").write_bytes(b"this is no database" * 100)
+    with pytest.raises(LedgerError, match=r"damaged\.db cannot be used: file is not a database"):
+        Ledger(tmp_path / "damaged.db")
+    with contextlib.closing(Ledger(tmp_path / "newer.db", create=True)) as newer:
+        newer.set_meta("layout", "99")
+    with pytest.raises(LedgerError, match=r"newer\.db has layout 99, this version reads 1"):
+        Ledger(tmp_path / "newer.db")
+
+
+def test_a_second_driver_is_refused_and_a_killed_one_leaves_the_sweep_free(tmp_path: Path) -> None:
+    holder = subprocess.Popen([sys.executable, "-c", HOLD, str(tmp_path)], stdout=subprocess.PIPE, text=True)
+    assert holder.stdout is not None
+    assert holder.stdout.readline() == "held\n"
+    refused = pytest.raises(LedgerError, match=f"is being run by process {holder.pid} on .*--set name=")
+    with refused, lease(tmp_path):
+        pass
+    found = live_driver(tmp_path)
+    assert found is not None
+    assert found["pid"] == holder.pid
+    os.kill(holder.pid, signal.SIGKILL)
+    holder.communicate()
+    assert live_driver(tmp_path) is None
+    with lease(tmp_path):
+        assert (live_driver(tmp_path) or {})["pid"] == os.getpid()
+    assert live_driver(tmp_path) is None

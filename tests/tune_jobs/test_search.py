@@ -1,0 +1,196 @@
+"""The search without Ray: trials are simulated by a formula, so that hundreds of asks take a moment."""
+
+import contextlib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from search_spaces import SweepSpec, parse_sweep, run_key
+from search_spaces.trial import Conv2dLayer
+from tune_jobs.ledger import Ledger
+from tune_jobs.search import Job, Search
+
+MIXED = """
+    layer:
+      any_of:
+        - {kind: conv2d, kernel_size: 3}
+        - kind: hybrid
+          lambda: {choice: [0, 0.25, 0.5, 1]}
+          k: {int: [1, 20]}
+          candidates: {kind: random, r: {int: [8, 64], log: true}, when_too_few: all}
+"""
+THIRTY = """
+    layer:
+      kind: hybrid
+      lambda: {choice: [0.25, 0.5, 0.75]}
+      k: {choice: [1, 2, 3, 4, 5]}
+      similarity: {choice: [cosine, euclidean]}
+"""
+
+
+def spec(
+    layer: str = MIXED, search: str = "{sampler: tpe, trials: 20}", lr: str = "{log_uniform: [1e-4, 1e-2]}"
+) -> SweepSpec:
+    return parse_sweep(f"""
+name: test
+space:
+  model:
+    width: 0.125
+{layer}
+  training: {{lr: {lr}, epochs: 9}}
+search: {search}
+stopping: {{kind: asha, grace_epochs: 1, reduction_factor: 3}}
+""")
+
+
+@contextlib.contextmanager
+def opened(path: Path) -> Iterator[Ledger]:
+    with contextlib.closing(Ledger(path, create=True)) as ledger:
+        yield ledger
+
+
+def accuracy(job: Job, epoch: int) -> float:
+    """A result that depends on the configuration and grows with the epochs."""
+    layer = job.config.model.layer
+    k = 0 if isinstance(layer, Conv2dLayer) else layer.k
+    return 1 - 1 / (1 + epoch) - abs(job.config.training.lr - 1e-3) * 50 - abs(k - 6) / 100
+
+
+def train(search: Search, job: Job, epochs: int = 9) -> None:
+    """Let a job run to its end, as the stopping rule allows; an interrupted one stays due."""
+    for epoch in range(1, epochs + 1):
+        if search.report(job, epoch, {"val/accuracy": accuracy(job, epoch)}):
+            search.end(job, "stopped")
+            return
+    search.end(job, "complete" if epochs == job.config.training.epochs else "interrupted")
+
+
+def run(sweep: SweepSpec, path: Path, *, interrupt: bool = False) -> list[tuple[Any, ...]]:
+    """All trials of a sweep, one at a time; with `interrupt`, each is cut off once and the search rebuilt each time."""
+    with opened(path) as ledger:
+        search = Search(sweep, ledger)
+        while (job := search.next()) is not None:
+            if interrupt and job.attempt == 1:
+                train(search, job, epochs=2)
+            else:
+                train(search, job)
+            if interrupt:
+                search = Search(sweep, ledger)
+        return [(trial.number, trial.run_key, trial.state) for trial in ledger.trials()]
+
+
+@pytest.mark.parametrize("sampler", ["tpe", "random"])
+def test_the_same_file_gives_the_same_trials(tmp_path: Path, sampler: str) -> None:
+    sweep = spec(search=f"{{sampler: {sampler}, trials: 15, seed: 3}}")
+    first, second = run(sweep, tmp_path / "a.db"), run(sweep, tmp_path / "b.db")
+    assert first == second
+    assert len(first) == 15
+    assert run(spec(search=f"{{sampler: {sampler}, trials: 15, seed: 4}}"), tmp_path / "c.db") != first
+
+
+@pytest.mark.parametrize("sampler", ["tpe", "random"])
+def test_a_search_rebuilt_from_its_ledger_goes_on_as_if_never_interrupted(tmp_path: Path, sampler: str) -> None:
+    sweep = spec(search=f"{{sampler: {sampler}, trials: 15}}")
+    whole = run(sweep, tmp_path / "whole.db")
+    assert run(sweep, tmp_path / "cut.db", interrupt=True) == whole
+    assert {state for _, _, state in whole} == {"complete", "stopped"}
+
+
+def test_a_trial_cut_off_at_a_rung_is_still_stopped_there(tmp_path: Path) -> None:
+    sweep = spec()
+    with opened(tmp_path / "ledger.db") as ledger:
+        search = Search(sweep, ledger)
+        good, bad = search.next(), search.next()
+        assert good is not None
+        assert bad is not None
+        search.report(good, 1, {"val/accuracy": 0.9})
+        assert search.report(bad, 1, {"val/accuracy": 0.1})  # the driver dies before it can stop the trial
+        ledger.interrupt_running()
+        Search(sweep, ledger)
+        assert [trial.state for trial in ledger.trials()] == ["interrupted", "stopped"]
+
+
+def test_no_configuration_is_tried_twice_and_none_that_cannot_run(tmp_path: Path) -> None:
+    sweep = spec(search="{sampler: random, trials: 60}", lr="1e-3")
+    trials = run(sweep, tmp_path / "ledger.db")
+    assert len({key for _, key, _ in trials}) == len(trials) == 60
+    with opened(tmp_path / "ledger.db") as ledger:
+        outcomes = [ask.outcome for ask in ledger.asks()]
+        assert outcomes.count("new") == 60
+        assert outcomes.count("duplicate") > 0  # conv2d again, or another way to say it
+        assert outcomes.count("infeasible") > 0  # k beyond r, or beyond the smallest map
+        for trial in ledger.trials():
+            assert run_key(trial.config) == trial.run_key
+
+
+@pytest.mark.parametrize("sampler", ["tpe", "random"])
+def test_a_finite_space_ends_when_every_point_was_tried(tmp_path: Path, sampler: str) -> None:
+    sweep = spec(THIRTY, f"{{sampler: {sampler}, trials: 100}}", lr="1e-3")
+    assert sweep.space.size() == 30
+    with opened(tmp_path / "ledger.db") as ledger:
+        search = Search(sweep, ledger)
+        keys = []
+        while (job := search.next()) is not None:
+            keys.append(job.run_key)
+            train(search, job)
+        assert search.exhausted
+        assert len(set(keys)) == len(keys) == 30
+        assert Search(sweep, ledger).done
+
+
+def test_a_grid_goes_through_the_file_with_the_last_domain_turning_fastest(tmp_path: Path) -> None:
+    sweep = spec(THIRTY, "{sampler: grid}", lr="1e-3")
+    with opened(tmp_path / "ledger.db") as ledger:
+        search = Search(sweep, ledger)
+        seen = []
+        while (job := search.next()) is not None:
+            layer = job.config.model.layer
+            assert not isinstance(layer, Conv2dLayer)
+            seen.append((getattr(layer, "lam", None), layer.k, layer.similarity))
+            search.end(job, "complete")
+        expected = [(a, b, c) for a in (0.25, 0.5, 0.75) for b in range(1, 6) for c in ("cosine", "euclidean")]
+        assert seen == expected
+
+
+def test_due_trials_come_before_new_ones(tmp_path: Path) -> None:
+    sweep = spec()
+    with opened(tmp_path / "ledger.db") as ledger:
+        search = Search(sweep, ledger)
+        first, second = search.next(), search.next()
+        assert first is not None
+        assert second is not None
+        search.end(first, "interrupted")
+        search.end(second, "complete")
+        again = Search(sweep, ledger).next()
+        assert again is not None
+        assert (again.run_key, again.attempt) == (first.run_key, 2)
+
+
+def test_epochs_done_twice_are_counted_once(tmp_path: Path) -> None:
+    sweep = spec()
+    with opened(tmp_path / "ledger.db") as ledger:
+        search = Search(sweep, ledger)
+        job = search.next()
+        assert job is not None
+        search.report(job, 1, {"val/accuracy": 0.9})
+        search.end(job, "interrupted")
+        search = Search(sweep, ledger)
+        again = search.next()
+        assert again is not None
+        search.report(again, 1, {"val/accuracy": 0.2})  # another number than the one the rung has seen
+        other = search.next()
+        assert other is not None
+        assert search.report(other, 1, {"val/accuracy": 0.5})  # below 0.9: stopped
+
+
+def test_tpe_learns(tmp_path: Path) -> None:
+    sweep = spec(search="{sampler: tpe, trials: 40}")
+    with opened(tmp_path / "ledger.db") as ledger:
+        search = Search(sweep, ledger)
+        distances = []
+        while (job := search.next()) is not None:
+            distances.append(abs(job.config.training.lr - 1e-3))
+            train(search, job)
+        assert sorted(distances[-15:])[7] < sorted(distances[:15])[7] / 2
