@@ -96,6 +96,7 @@ def train(
     checkpoint: Path | None = None,
     resume_from: Sequence[Path] = (),
     every_s: float = CHECKPOINT_EVERY_S,
+    insurance: bool = False,
 ) -> "Iterator[EpochResult]":
     """Train one configuration, epoch by epoch.
 
@@ -107,6 +108,8 @@ def train(
         checkpoint: Written at most every `every_s` seconds between epochs, and after the last; none if `None`.
         resume_from: Checkpoints to go on from; the first that is whole is taken, and it is no error if none is.
         every_s: See `checkpoint`.
+        insurance: Whether checkpoints only guard against interruption: none follows the last epoch, and one that
+            cannot be written is a warning.
 
     Raises:
         CheckpointError: If `checkpoint` is to be resumed from and is damaged, or is another configuration's.
@@ -133,10 +136,19 @@ def train(
     saved = time.monotonic()
     for result in fit(state, recipe, parts.train, val=parts.val, test=parts.test):
         last = result.epoch == recipe.epochs
-        if checkpoint is not None and (last or time.monotonic() - saved >= every_s):
-            state.save(checkpoint)
+        if checkpoint is not None and (not insurance if last else time.monotonic() - saved >= every_s):
+            _save(state, checkpoint, insurance=insurance)
             saved = time.monotonic()
         yield result
+
+
+def _save(state: "TrainState", checkpoint: Path, *, insurance: bool) -> None:
+    try:
+        state.save(checkpoint)
+    except OSError as error:
+        if not insurance:
+            raise
+        _log.warning("the checkpoint was not written, training goes on without: %s", error)
 
 
 def _resume(state: "TrainState", checkpoints: Sequence[Path], target: Path | None) -> None:

@@ -132,7 +132,22 @@ class Ledger:
 
     @contextmanager
     def _write(self) -> Iterator[int]:
-        """One transaction, and the next `seq`."""
+        """One transaction, and the next `seq`.
+
+        Raises:
+            LedgerError: If there is no room, or the file cannot be written; it is then as it was before.
+        """
+        try:
+            with self._transaction() as seq:
+                yield seq
+        except sqlite3.OperationalError as error:
+            raise LedgerError(
+                f"{self.path} cannot be written: {error}; make room or access there and run the same command again, "
+                f"which goes on from what is recorded."
+            ) from error
+
+    @contextmanager
+    def _transaction(self) -> Iterator[int]:
         with self._lock:
             self._db.execute("BEGIN IMMEDIATE")
             try:
@@ -141,10 +156,11 @@ class Ledger:
                 )
                 self._db.execute("INSERT OR REPLACE INTO meta VALUES('seq', ?)", (str(seq[0]),))
                 yield seq[0]
+                self._db.execute("COMMIT")
             except BaseException:
-                self._db.execute("ROLLBACK")
+                if self._db.in_transaction:  # a full disk may have ended it already
+                    self._db.execute("ROLLBACK")
                 raise
-            self._db.execute("COMMIT")
 
     def _read(self, query: str, arguments: tuple[object, ...] = ()) -> list[Any]:
         with self._lock:
@@ -240,6 +256,14 @@ class Ledger:
             (after, run_key, run_key),
         )
         return [Epoch(seq, key, attempt, epoch, at, json.loads(m)) for seq, key, attempt, epoch, at, m in rows]
+
+    def latest_epochs(self) -> dict[str, Epoch]:
+        """By run_key: the furthest epoch of a trial, from the last attempt that came so far."""
+        rows = self._read(
+            "SELECT seq, run_key, attempt, epoch, at, metrics, MAX(epoch * 1000000 + attempt) FROM epochs "
+            "GROUP BY run_key"
+        )
+        return {key: Epoch(seq, key, attempt, epoch, at, json.loads(m)) for seq, key, attempt, epoch, at, m, _ in rows}
 
     def tracked(self) -> dict[tuple[str, int], tuple[str, int, str]]:
         """By (run_key, attempt): the MLflow run, the last `seq` shipped, and the state shipped."""

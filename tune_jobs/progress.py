@@ -1,6 +1,7 @@
 """What people see while a sweep runs: a live table on a terminal, a line per event elsewhere."""
 
 import time
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Protocol, Self
 
 from rich.console import Console, Group
@@ -35,8 +36,8 @@ class Progress(Protocol):
     def tell(self, event: str, job: "Job", details: dict[str, Any]) -> None:
         """`start`, `epoch` or `end` of a job."""
 
-    def show(self, standing: Standing) -> None:
-        """How the sweep stands now."""
+    def show(self, standing: Callable[[], Standing]) -> None:
+        """How the sweep stands now; it is asked for only where it is shown."""
 
 
 class Lines:
@@ -70,7 +71,7 @@ class Lines:
             numbers = "  ".join(f"{name} {value:.4g}" for name, value in details["metrics"].items() if "/" in name)
             self.say(f"{head} epoch {details['epoch']}/{job.config.training.epochs}: {numbers}")
 
-    def show(self, standing: Standing) -> None:
+    def show(self, standing: Callable[[], Standing]) -> None:
         """Nothing between events."""
 
 
@@ -103,12 +104,13 @@ class Board:
         if event == "start":
             self._note = ""
 
-    def show(self, standing: Standing) -> None:
+    def show(self, standing: Callable[[], Standing]) -> None:
         """Redraw."""
+        found = standing()
         most = max(5, self._console.height - 8)
         seconds = int(time.monotonic() - self._started)
-        status = Text(f"{tally(standing)}   {seconds // 60}:{seconds % 60:02d}   Ctrl-C stops; nothing is lost", "bold")
-        self._live.update(Group(status, leaderboard(standing, most), Text(self._note, "dim")))
+        status = Text(f"{tally(found)}   {seconds // 60}:{seconds % 60:02d}   Ctrl-C stops; nothing is lost", "bold")
+        self._live.update(Group(status, leaderboard(found, most), Text(self._note, "dim")))
 
 
 def tally(standing: Standing) -> str:

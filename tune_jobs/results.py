@@ -83,10 +83,7 @@ def standing(name: str, ledger: Ledger) -> Standing:
     """Read a sweep's standing. Trials rank by the objective at their last epoch, complete ones first."""
     metric = ledger.meta("metric") or "val/accuracy"
     goal: Any = ledger.meta("goal") or "maximize"
-    latest: dict[str, Epoch] = {}
-    for epoch in ledger.epochs():
-        if epoch.run_key not in latest or epoch.epoch >= latest[epoch.run_key].epoch:
-            latest[epoch.run_key] = epoch
+    latest = ledger.latest_epochs()
     rows = [_row(trial, latest.get(trial.run_key), metric) for trial in ledger.trials()]
     sign = -1 if goal == "maximize" else 1
 

@@ -29,8 +29,14 @@ from tune_jobs.tracking import Shipper, tracker_of
 SHIP_LAST_S = 60.0
 """How long the end of a sweep waits for the tracker."""
 
+OBJECT_STORE_BYTES = 100 * 2**20
+"""Trials read their images from a memory map: nothing of size goes through Ray, which would claim 30% of memory."""
+
 REACH_S = 10.0
 """How long a cluster may take to accept a connection."""
+
+SHOW_EVERY_S = 0.2
+"""The live table is redrawn no more often than this."""
 
 _RAY_ENVIRONMENT = {
     "RAY_USAGE_STATS_ENABLED": "0",
@@ -188,16 +194,18 @@ def _search(
         from tune_jobs.scheduling import Desk, task_of
 
         device = "cuda" if spec.resources.gpus_per_trial > 0 else "cpu"
-        last_shown = 0.0
+        show_next = 0.0
 
         def tell(event: str, job: Job, details: dict[str, Any]) -> None:
-            nonlocal last_shown
+            nonlocal show_next
             if event == "end" and details["state"] != "interrupted":
                 _drop_checkpoints(folder, job)
             progress.tell(event, job, details)
-            if event != "epoch" or time.monotonic() - last_shown > 0.2:  # noqa: PLR2004 - a few times a second
-                last_shown = time.monotonic()
-                progress.show(standing(spec.name, ledger))
+            begun = time.monotonic()
+            if begun >= show_next:
+                progress.show(lambda: standing(spec.name, ledger))
+                spent = time.monotonic() - begun
+                show_next = begun + max(SHOW_EVERY_S, 20 * spent)  # a large sweep's table costs at most a twentieth
 
         def task(job: Job) -> dict[str, Any]:
             return task_of(
@@ -311,6 +319,7 @@ def _ray(address: str | None) -> Iterator[None]:
         options["address"] = address
     else:
         options |= {"include_dashboard": False, "dashboard_port": held.getsockname()[1], "logging_level": logging.FATAL}
+        options["object_store_memory"] = OBJECT_STORE_BYTES
         if sys.platform == "linux":
             # All of 127/8 is this machine. Ray replaces 127.0.0.1 by the address of a network card, which a
             # laptop may lose while the sweep runs.

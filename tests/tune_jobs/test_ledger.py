@@ -64,6 +64,29 @@ def test_a_failed_write_leaves_nothing_behind(ledger: Ledger) -> None:
     assert len(ledger.trials()) == len(ledger.asks()) == 1
 
 
+def test_a_full_disk_is_said_and_leaves_the_record_whole(ledger: Ledger) -> None:
+    attempt = ledger.start_attempt(KEY)
+    (pages,) = ledger._db.execute("PRAGMA page_count").fetchone()
+    ledger._db.execute(f"PRAGMA max_page_count = {pages + 2}")  # SQLite's own way to have no room
+    with pytest.raises(LedgerError, match=r"ledger\.db cannot be written: database or disk is full; make room"):  # noqa: PT012
+        for epoch in range(1, 1000):
+            ledger.add_epoch(KEY, attempt, epoch, {"val/loss": 0.5, "text": 1 / 3})
+    recorded = [epoch.epoch for epoch in ledger.epochs()]
+    assert recorded == list(range(1, len(recorded) + 1))
+    assert len(recorded) < 999
+    ledger._db.execute("PRAGMA max_page_count = 1000000")
+    ledger.add_epoch(KEY, attempt, len(recorded) + 1, {"val/loss": 0.5})
+    assert len(ledger.epochs()) == len(recorded) + 1
+
+
+def test_the_furthest_epoch_of_the_last_attempt_counts(ledger: Ledger) -> None:
+    for attempt, last in ((1, 3), (2, 3), (3, 2)):
+        assert ledger.start_attempt(KEY) == attempt
+        for epoch in range(1, last + 1):
+            ledger.add_epoch(KEY, attempt, epoch, {"val/loss": attempt + epoch / 10})
+    assert ledger.latest_epochs()[KEY].metrics == {"val/loss": 2.3}
+
+
 def test_the_order_of_events_is_kept_when_the_clock_jumps(ledger: Ledger, monkeypatch: pytest.MonkeyPatch) -> None:
     attempt = ledger.start_attempt(KEY)
     for epoch, now in enumerate((2000.0, 1000.0, 3000.0), start=1):
