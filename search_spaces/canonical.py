@@ -9,7 +9,7 @@ import json
 from typing import Any
 
 from convnn.geometry import convnn_channels
-from search_spaces.feasibility import layers, obstacles, share
+from search_spaces.feasibility import layers, share
 from search_spaces.trial import (
     AllCandidates,
     Conv2dLayer,
@@ -27,8 +27,7 @@ def canonical(trial: TrialConfig) -> TrialConfig:
     """The form of `trial` that runs, the same for all equivalent ones.
 
     A hybrid without a branch is the other branch alone; `random` candidates that always cover every token are `all`
-    (also where they are too few: then `all` is what runs). A single neighbor has weight 1 under every `rho`, and if it
-    is the token itself, nothing else about the choice matters.
+    (also where they are too few: then `all` is what runs).
     """
     layer: Conv2dLayer | ConvNNLayer | HybridLayer = trial.model.layer
     stages = layers(trial.model)
@@ -45,14 +44,7 @@ def canonical(trial: TrialConfig) -> TrialConfig:
             layer = layer.model_copy(update={"candidates": AllCandidates()})
         elif r <= min(tokens):
             layer = layer.model_copy(update={"candidates": RandomCandidates(kind="random", r=r)})
-    if isinstance(layer, ConvNNLayer | HybridLayer) and layer.k == 1 and not any(obstacles(trial)):
-        rest = {name: _default(name) for name in ("similarity", "padding", "candidates")} if layer.self_first else {}
-        layer = layer.model_copy(update={"rho": _default("rho"), **rest})
     return trial.model_copy(update={"model": trial.model.model_copy(update={"layer": layer})})
-
-
-def _default(field: str) -> Any:  # noqa: ANN401 - of any field
-    return ConvNNLayer.model_fields[field].default
 
 
 def config_key(trial: TrialConfig) -> str:

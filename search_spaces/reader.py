@@ -203,14 +203,18 @@ class Reader:
         for name, (where, _) in entries.items():
             if name not in fields:
                 owner = f" of {key} {_literal(model, key)}" if key else ""
-                free = [field for field in fields if field not in entries]
+                guess = close(name, [field for field in fields if field not in entries]) or close(name, fields)
                 homes = [_literal(other, key) for other in models if name in _names(other)]
-                valid = f"it goes with {_words(homes)}." if homes else f"valid are {', '.join(fields)}."
-                hint = nearest(name, free) if not homes and close(name, free) else valid
+                if homes:
+                    hint = f"it goes with {_words(homes)}."
+                else:
+                    hint = f"did you mean {guess!r}?" if guess else f"valid are {', '.join(fields)}."
                 self._say(where, _join(path, name), f"is not a field{owner}; {hint}")
-                meant.add(close(name, free))
+                meant.add(guess)
                 whole = False
         found: dict[str, SpaceNode] = {}
+        if key and key not in entries:
+            found[key] = Fixed(_literal(model, key))
         for name, info in fields.items():
             here = _join(path, name)
             if name not in entries:
@@ -225,7 +229,7 @@ class Reader:
                 whole = False
             else:
                 found[name] = self.whole[here] = child
-        in_file_order = {name: found[name] for name in entries if name in found}
+        in_file_order = {name: found[name] for name in (key, *entries) if name in found}
         return Group(in_file_order) if whole else None
 
     def _field(self, info: FieldInfo, node: Node, path: str, varying: str | None) -> SpaceNode | None:

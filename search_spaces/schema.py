@@ -28,7 +28,10 @@ def _varying(field: dict[str, Any], definitions: dict[str, Any]) -> dict[str, An
     value = {key: item for key, item in field.items() if key not in kept}
     if "$ref" in value or "oneOf" in value:
         return {**kept, "$ref": _branching(value, definitions)}
-    options = [value, _mapping({"choice": {"type": "array", "items": value, "minItems": 1}}, ["choice"])]
+    options = [
+        value,
+        _mapping({"choice": {"type": "array", "items": value, "minItems": 1, "uniqueItems": True}}, ["choice"]),
+    ]
     types = {part.get("type") for part in [value, *value.get("anyOf", [])]}
     pair = {"type": "array", "items": value, "minItems": 2, "maxItems": 2}
     if "integer" in types:

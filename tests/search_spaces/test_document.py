@@ -6,6 +6,7 @@ from hypothesis import strategies as st
 
 from search_spaces import SpecError
 from search_spaces.document import compose, dumped, nearest, override, value_of, written
+from tests.search_spaces.strategies import fixed
 
 
 def read(text: str) -> object:
@@ -173,7 +174,7 @@ trees = st.recursive(
 )
 
 
-@settings(max_examples=60, deadline=None)
+@settings(fixed, max_examples=60)
 @given(st.dictionaries(st.text("abc", min_size=1, max_size=3), trees, min_size=1, max_size=3))
 def test_what_is_dumped_reads_back_as_the_same(tree: dict[str, object]) -> None:
     assert read(dumped(tree)) == tree

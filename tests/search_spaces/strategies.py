@@ -1,0 +1,103 @@
+"""Random configurations and random spaces, as the plain data of a YAML file, for hypothesis."""
+
+from typing import Any
+
+from hypothesis import settings
+from hypothesis import strategies as st
+
+Data = st.SearchStrategy[Any]
+
+fixed = settings(deadline=None, derandomize=True)
+"""The same examples in every run."""
+
+LAMBDAS = st.sampled_from([0, 0.1, 0.125, 0.25, 0.5, 0.75, 1.0])
+WIDTHS = st.sampled_from([1 / 64, 1 / 32, 0.05, 1 / 16])
+
+
+def plain(values: Data, *_ranges: str) -> Data:
+    """A leaf with a value."""
+    return values
+
+
+def domains(values: Data, *ranges: str) -> Data:
+    """A leaf with a value, a choice, or one of the named ranges."""
+
+    def span(kind: str) -> Data:
+        pairs = st.lists(values, min_size=2, max_size=2, unique=True).map(sorted)
+        return pairs.filter(lambda pair: pair[0] > 0 or kind != "log_uniform").map(lambda pair: {kind: pair})
+
+    choice = st.lists(values, min_size=1, max_size=3, unique=True).map(lambda listed: {"choice": listed})
+    return st.one_of(values, choice, *map(span, ranges))
+
+
+def one(options: Data) -> Data:
+    """A branch that is fixed."""
+    return options
+
+
+def branches(options: Data) -> Data:
+    """A branch that may be an any_of, also of any_ofs."""
+    several = st.lists(options, min_size=1, max_size=3).map(lambda listed: {"any_of": listed})
+    return st.one_of(options, several, st.lists(several, min_size=1, max_size=2).map(lambda listed: {"any_of": listed}))
+
+
+def models(leaf: Any = plain, branch: Any = one, reals: tuple[str, ...] = ("uniform", "log_uniform")) -> Data:
+    """The model of a trial; every part of it that the geometry looks at, and a few others."""
+    drawn = st.fixed_dictionaries(
+        {"kind": st.just("random"), "r": leaf(st.integers(1, 300) | st.integers(1, 24), "int")},
+        optional={"when_too_few": leaf(st.sampled_from(["error", "all"]))},
+    )
+    neighbors: dict[str, Data] = {
+        "k": leaf(st.integers(1, 30), "int"),
+        "similarity": leaf(st.sampled_from(["cosine", "euclidean"])),
+        "rho": leaf(st.sampled_from(["constant", "softmax"])),
+        "padding": leaf(st.integers(0, 3), "int"),
+        "self_first": leaf(st.booleans()),
+        "candidates": branch(st.just({"kind": "all"}) | drawn),
+    }
+    kernel = {"kernel_size": leaf(st.sampled_from([1, 3, 5]))}
+    layer = st.one_of(
+        st.fixed_dictionaries({"kind": st.just("conv2d")}, optional=kernel),
+        st.fixed_dictionaries({"kind": st.just("convnn")}, optional=neighbors),
+        st.fixed_dictionaries(
+            {"kind": st.just("hybrid"), "lambda": leaf(LAMBDAS, *reals)}, optional={**neighbors, **kernel}
+        ),
+    )
+    return st.fixed_dictionaries(
+        {"width": leaf(WIDTHS, *reals), "classifier_width": st.just(4), "layer": branch(layer)},
+        optional={"dropout": leaf(st.sampled_from([0, 0.1, 0.5]), "uniform")},
+    )
+
+
+def trials(leaf: Any = plain, branch: Any = one) -> Data:
+    """A trial, or a space of trials."""
+    training = st.fixed_dictionaries(
+        {},
+        optional={
+            "lr": leaf(st.sampled_from([1e-5, 1e-4, 0.3, 1]), "uniform", "log_uniform"),
+            "epochs": leaf(st.integers(1, 9), "int"),
+            "optimizer": leaf(st.sampled_from(["adamw", "sgd"])),
+            "weight_decay": leaf(st.sampled_from([0, 0.01, 1]), "uniform"),
+            "clip_norm": leaf(st.sampled_from([None, 1, 2.5])),
+            "compile": leaf(st.booleans()),
+            "seed": leaf(st.integers(0, 5), "int"),
+        },
+    )
+    data = st.fixed_dictionaries(
+        {},
+        optional={
+            "name": leaf(st.sampled_from(["digits", "cifar10"])),
+            "root": leaf(st.sampled_from([None, "a", "b"])),
+            "limit": leaf(st.sampled_from([None, 64, 1000])),
+        },
+    )
+    whole = st.fixed_dictionaries(
+        {"model": branch(models(leaf, branch))}, optional={"training": branch(training), "data": branch(data)}
+    )
+    found: Data = branch(whole)
+    return found
+
+
+def spaces() -> Data:
+    """A space of trials with domains and any_ofs everywhere."""
+    return trials(domains, branches)

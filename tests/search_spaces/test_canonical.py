@@ -1,0 +1,172 @@
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from search_spaces import TrialConfig, canonical, config_key, run_key
+from search_spaces.trial import AllCandidates, Conv2dLayer, ConvNNLayer, HybridLayer, RandomCandidates
+from tests.search_spaces.strategies import fixed, trials
+
+KEYS = Path(__file__).parent / "keys.json"
+
+
+def trial(layer: dict[str, Any], width: float = 1.0, **sections: Any) -> TrialConfig:
+    return TrialConfig.model_validate({"model": {"width": width, "layer": layer}, **sections})
+
+
+def hybrid(lam: float, **options: Any) -> dict[str, Any]:
+    return {"kind": "hybrid", "lambda": lam, **options}
+
+
+def random_r(r: int, **options: Any) -> dict[str, Any]:
+    return {"kind": "random", "r": r, **options}
+
+
+def test_lambda_0_is_the_convolution_whatever_its_k_and_candidates() -> None:
+    odd = hybrid(0, kernel_size=5, k=7, padding=2, candidates=random_r(64))
+    assert canonical(trial(odd)) == trial({"kind": "conv2d", "kernel_size": 5})
+
+
+def test_lambda_too_small_for_a_single_channel_is_the_convolution() -> None:
+    assert isinstance(canonical(trial(hybrid(0.001))).model.layer, Conv2dLayer)
+
+
+def test_lambda_1_is_convnn_whatever_its_kernel() -> None:
+    options = {"k": 5, "similarity": "euclidean", "candidates": random_r(12)}
+    assert canonical(trial(hybrid(1, kernel_size=7, **options))) == trial({"kind": "convnn", **options})
+
+
+def test_lambdas_with_the_same_channel_counts_share_a_key() -> None:
+    half, more, most = (config_key(trial(hybrid(lam), width=0.125)) for lam in (0.5, 0.51, 0.6))
+    assert half == more != most
+
+
+def test_widths_with_the_same_channel_counts_share_a_key() -> None:
+    narrow, same, wider = (config_key(trial(hybrid(0.5), width=width)) for width in (0.125, 0.1251, 0.14))
+    assert narrow == same != wider
+
+
+def test_random_candidates_that_always_cover_every_token_are_all() -> None:
+    covering = trial(hybrid(0.5, candidates=random_r(34 * 34, when_too_few="all")))
+    assert canonical(covering) == trial(hybrid(0.5))
+    fewer = canonical(trial(hybrid(0.5, candidates=random_r(34 * 34 - 1, when_too_few="all")))).model.layer
+    assert isinstance(fewer, HybridLayer)
+    assert isinstance(fewer.candidates, RandomCandidates)
+
+
+def test_only_maps_with_convnn_channels_count_for_covering() -> None:
+    layer = hybrid(0.125, candidates=random_r(36, when_too_few="all"))
+    found = canonical(trial(layer, width=1 / 64)).model.layer  # ConvNN channels from conv5 on: 4 x 4 tokens and a ring
+    assert isinstance(found, HybridLayer)
+    assert found.candidates == AllCandidates()
+
+
+def test_when_too_few_says_nothing_where_no_map_has_too_few() -> None:
+    error, everything = (
+        trial({"kind": "convnn", "candidates": random_r(16, when_too_few=word)}) for word in ("error", "all")
+    )
+    assert canonical(everything) == canonical(error)
+    assert config_key(everything) == config_key(error)
+
+
+def test_random_candidates_on_large_maps_only_stay_random() -> None:
+    layer = canonical(trial({"kind": "convnn", "candidates": random_r(64, when_too_few="all")})).model.layer
+    assert isinstance(layer, ConvNNLayer)
+    assert layer.candidates == RandomCandidates(kind="random", r=64, when_too_few="all")
+
+
+def test_1_and_1_0_and_minus_zero_are_one_number_each() -> None:
+    whole, real = (
+        trial(hybrid(0.5), training={"lr": one, "weight_decay": zero}) for one, zero in ((1, 0), (1.0, -0.0))
+    )
+    assert config_key(whole) == config_key(real)
+
+
+def test_where_the_images_lie_does_not_matter_and_which_they_are_does() -> None:
+    keys = [
+        config_key(trial(hybrid(0.5), data=data))
+        for data in ({}, {"root": "/a"}, {"name": "digits", "root": "b"}, {"name": "cifar10"}, {"limit": 100})
+    ]
+    assert keys[0] == keys[1] == keys[2]
+    assert len(set(keys)) == 3
+
+
+def test_the_seed_is_in_the_run_key_alone() -> None:
+    first, second = (trial(hybrid(0.5), training={"seed": seed}) for seed in (0, 7))
+    assert config_key(first) == config_key(second)
+    assert run_key(first) == f"{config_key(first)}-s0"
+    assert run_key(second) == f"{config_key(first)}-s7"
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        {"similarity": "euclidean"},
+        {"rho": "softmax"},
+        {"k": 8},
+        {"padding": 2},
+        {"self_first": False},
+        {"kernel_size": 5},
+        {"candidates": random_r(16)},
+    ],
+    ids=str,
+)
+def test_what_changes_the_model_changes_the_key(other: dict[str, Any]) -> None:
+    assert config_key(trial(hybrid(0.5, **other))) != config_key(trial(hybrid(0.5)))
+
+
+@settings(fixed, max_examples=150)
+@given(trials())
+def test_the_canonical_form_is_its_own_and_has_the_same_keys(tree: Any) -> None:
+    given_, form = (config := TrialConfig.model_validate(tree)), canonical(config)
+    assert canonical(form) == form
+    assert config_key(form) == config_key(given_)
+    assert run_key(form) == run_key(given_)
+
+
+@settings(fixed, max_examples=60)
+@given(trials())
+def test_a_trial_survives_json_with_its_key(tree: Any) -> None:
+    config = TrialConfig.model_validate(tree)
+    again = TrialConfig.model_validate_json(config.model_dump_json(by_alias=True))
+    assert again == config
+    assert config_key(again) == config_key(config)
+
+
+@settings(fixed, max_examples=60)
+@given(trials(), st.randoms(use_true_random=False))
+def test_the_order_of_fields_does_not_matter(tree: dict[str, Any], rng: Any) -> None:
+    def shuffled(value: Any) -> Any:
+        if not isinstance(value, dict):
+            return value
+        return {name: shuffled(value[name]) for name in rng.sample(list(value), len(value))}
+
+    first, second = map(TrialConfig.model_validate, (tree, shuffled(tree)))
+    assert config_key(first) == config_key(second)
+
+
+def test_keys_never_change() -> None:
+    """Old ledgers know their trials by these; if one must change, raise KEY_VERSION."""
+    for row in json.loads(KEYS.read_text(encoding="utf-8")):
+        assert config_key(TrialConfig.model_validate(row["config"])) == row["key"], row["config"]
+
+
+def test_keys_are_the_same_in_another_process_with_another_hash_seed() -> None:
+    code = (
+        "import json, sys; from search_spaces import TrialConfig, config_key; rows = json.load(open(sys.argv[1])); "
+        "print(json.dumps([config_key(TrialConfig.model_validate(row['config'])) for row in rows]))"
+    )
+    environment = {**os.environ, "PYTHONHASHSEED": "4711"}
+    done = subprocess.run([sys.executable, "-c", code, KEYS], env=environment, capture_output=True, check=True)
+    assert json.loads(done.stdout) == [row["key"] for row in json.loads(KEYS.read_text(encoding="utf-8"))]
+
+
+def test_the_table_of_keys_has_no_key_twice() -> None:
+    keys = [row["key"] for row in json.loads(KEYS.read_text(encoding="utf-8"))]
+    assert len(keys) == len(set(keys)) >= 12

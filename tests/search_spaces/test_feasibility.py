@@ -1,0 +1,81 @@
+"""What `obstacles` says of a configuration is what the model does."""
+
+from typing import Any
+
+import pytest
+from hypothesis import event, example, given, settings
+
+from search_spaces import TrialConfig, canonical, obstacles
+from tests.search_spaces.strategies import fixed, models
+
+
+def trial_of(model: Any) -> TrialConfig:
+    return TrialConfig.model_validate({"model": model})
+
+
+def convnn(**options: Any) -> dict[str, Any]:
+    return {"width": 1 / 16, "classifier_width": 4, "layer": {"kind": "convnn", **options}}
+
+
+@settings(fixed, max_examples=70)
+@example(convnn(k=16))
+@example(convnn(k=17))
+@example(convnn(k=4, padding=0))
+@example(convnn(k=5, padding=0))
+@example(convnn(k=5, candidates={"kind": "random", "r": 16}))
+@example(convnn(k=5, candidates={"kind": "random", "r": 17}))
+@example(convnn(k=16, candidates={"kind": "random", "r": 17, "when_too_few": "all"}))
+@example(convnn(k=6, candidates={"kind": "random", "r": 5, "when_too_few": "all"}))
+@given(models())
+def test_what_is_called_feasible_runs_and_what_is_not_raises(model: Any) -> None:
+    import torch
+
+    from tune_jobs.attempt import build_model
+
+    trial = trial_of(model)
+    image = torch.randn(1, 3, 32, 32)
+
+    def forward(config: TrialConfig) -> torch.Tensor:
+        torch.manual_seed(0)
+        with torch.no_grad():
+            logits: torch.Tensor = build_model(config.model, 10).eval()(image)
+            return logits
+
+    found = list(obstacles(trial))
+    event("infeasible" if found else "feasible")
+    if found:
+        with pytest.raises(ValueError, match=r"must be"):
+            forward(trial)
+    else:
+        logits = forward(trial)
+        assert logits.isfinite().all()
+        assert torch.equal(forward(canonical(trial)), logits)  # the same weights, draws and numbers
+
+
+@settings(fixed, max_examples=150)
+@given(models())
+def test_what_can_run_can_run_in_its_canonical_form_too(model: Any) -> None:
+    trial = trial_of(model)
+    assert any(obstacles(trial)) == any(obstacles(canonical(trial)))
+
+
+def test_an_obstacle_names_the_strictest_layer_so_that_one_change_is_enough() -> None:
+    trial = trial_of(convnn(k=4, candidates={"kind": "random", "r": 500}))
+    (obstacle,) = obstacles(trial)
+    assert obstacle.path == "model.layer.candidates.r"
+    assert obstacle.message == (
+        "must be at most 16 for conv7 (2 x 2 tokens, ring 1: 16 candidates), got 500; take a smaller r, or "
+        "when_too_few: all."
+    )
+    assert not any(obstacles(trial_of(convnn(k=4, candidates={"kind": "random", "r": 16}))))
+
+
+def test_k_and_r_are_both_reported() -> None:
+    trial = trial_of(convnn(k=40, candidates={"kind": "random", "r": 30}))
+    assert [obstacle.path for obstacle in obstacles(trial)] == ["model.layer.candidates.r", "model.layer.k"]
+
+
+def test_layers_that_lambda_leaves_without_convnn_channels_set_no_limit() -> None:
+    layer = {"kind": "hybrid", "lambda": 0.01, "k": 1000}
+    assert not any(obstacles(trial_of({"width": 1 / 16, "layer": layer})))
+    assert any(obstacles(trial_of({"width": 1, "layer": layer})))

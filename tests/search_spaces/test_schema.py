@@ -1,0 +1,81 @@
+from pathlib import Path
+from typing import Any
+
+import jsonschema
+import pytest
+from hypothesis import given, settings
+
+from search_spaces import json_schema, presets
+from search_spaces.document import compose, value_of
+from tests.search_spaces.strategies import fixed, spaces
+
+BROKEN = Path(__file__).parent / "broken"
+
+BEYOND_A_SCHEMA = {
+    "a relation between two values": {
+        "branch_that_never_runs",
+        "default_k_above_candidates",
+        "even_kernel_in_a_range",
+        "goal_against_metric",
+        "grace_not_below_epochs",
+        "grid_with_a_range",
+        "k_above_all_candidates",
+        "log_range_from_zero",
+        "metric_of_another_protocol",
+        "r_too_large",
+        "reversed_range",
+        "step_too_wide",
+        "tf32_without_gpu",
+        "value_that_never_runs",
+    },
+    "no YAML, or none that a JSON document can be": {
+        "alias_to_itself",
+        "duplicate_key",
+        "empty",
+        "indented_unevenly",
+        "merge_of_a_value",
+        "missing_space_after_colon",
+        "not_a_mapping",
+        "tab",
+        "tag",
+        "two_sweeps",
+        "unclosed_bracket",
+        "unknown_alias",
+    },
+    "infinite and not-a-number are no JSON": {"not_finite"},
+}
+SEEN = sorted({path.stem for path in BROKEN.glob("*.yaml")} - set().union(*BEYOND_A_SCHEMA.values()))
+CHECK = jsonschema.Draft202012Validator(json_schema())
+
+
+def read(file: Path) -> Any:
+    return value_of(compose(file.read_text(encoding="utf-8"), file.name))
+
+
+def test_the_schema_is_one_of_draft_2020_12() -> None:
+    assert json_schema()["$schema"] == "https://json-schema.org/draft/2020-12/schema"
+    jsonschema.Draft202012Validator.check_schema(json_schema())
+
+
+@pytest.mark.parametrize("name", presets.names())
+def test_the_schema_accepts_every_preset(name: str) -> None:
+    CHECK.validate(read(presets.path(name)))
+
+
+@pytest.mark.parametrize("name", SEEN)
+def test_the_schema_refuses_the_mistakes_that_a_schema_can_see(name: str) -> None:
+    assert not CHECK.is_valid(read(BROKEN / f"{name}.yaml"))
+
+
+@settings(fixed, max_examples=80)
+@given(spaces())
+def test_the_schema_accepts_every_space(space: Any) -> None:
+    CHECK.validate({"name": "x", "space": space})
+
+
+@pytest.mark.parametrize("field", ["k", "r", "lambda", "kernel_size", "padding", "lr", "epochs"])
+def test_every_field_is_described_or_named_for_an_editor(field: str) -> None:
+    definitions = json_schema()["$defs"].values()
+    found = [d["properties"][field] for d in definitions if field in d.get("properties", {})]
+    assert found
+    assert all("title" in entry or "description" in entry for entry in found)

@@ -1,0 +1,181 @@
+from pathlib import Path
+
+import pytest
+
+from search_spaces import SpecError, load_sweep, parse_sweep, presets
+from search_spaces.sweep import Grid, NoStopping
+
+TEXT = """
+name: small
+space:
+  data: {name: digits, root: ~/data}
+  model: {layer: {kind: hybrid, lambda: {choice: [0.25, 0.5]}, k: {choice: [4, 9]}}}
+  training: {epochs: 9}
+"""
+
+
+def complaint(text: str) -> str:
+    with pytest.raises(SpecError) as caught:
+        parse_sweep(text)
+    return str(caught.value)
+
+
+def test_what_is_left_out_has_a_default() -> None:
+    spec = parse_sweep(TEXT)
+    assert (spec.search, spec.stopping) == (Grid(), NoStopping())
+    assert (spec.metric, spec.goal) == ("val/accuracy", "maximize")
+    assert spec.text == TEXT
+
+
+def test_a_sweep_is_summarised() -> None:
+    assert parse_sweep(TEXT + "search: {sampler: random, trials: 3}").describe() == {
+        "name": "small",
+        "sampler": "random",
+        "trials": 3,
+        "stopping": "none",
+        "protocol": "holdout",
+        "objective": {"metric": "val/accuracy", "goal": "maximize"},
+        "domains": {"space.model.layer.lambda": "one of 0.25, 0.5", "space.model.layer.k": "one of 4, 9"},
+        "points": 4,
+    }
+
+
+@pytest.mark.parametrize(
+    ("domain", "words"),
+    [
+        ("clip_norm: {choice: [null, 1.5]}", "one of null, 1.5"),
+        ("compile: {choice: [true, false]}", "one of true, false"),
+        ("batch_size: {int: [32, 65536], log: true}", "32 to 65536, logarithmic"),
+        ("lr: {log_uniform: [1e-5, 1e-1]}", "1e-05 to 0.1, logarithmic"),
+        ("seed: {int: [0, 1234567]}", "0 to 1234567"),
+    ],
+)
+def test_a_domain_is_described_in_a_few_words(domain: str, words: str) -> None:
+    text = TEXT.replace("epochs: 9", domain) + "search: {sampler: random, trials: 3}"
+    assert list(parse_sweep(text).describe()["domains"].values())[-1] == words
+
+
+@pytest.mark.parametrize(
+    ("settings", "metric", "goal"),
+    [
+        ("evaluation: {protocol: paper}", "test/accuracy", "maximize"),
+        ("objective: {metric: val/loss}", "val/loss", "minimize"),
+        ("evaluation: {protocol: paper}\nobjective: {metric: test/loss, goal: minimize}", "test/loss", "minimize"),
+    ],
+)
+def test_metric_and_goal_follow_the_protocol_and_each_other(settings: str, metric: str, goal: str) -> None:
+    spec = parse_sweep(TEXT + settings)
+    assert (spec.metric, spec.goal) == (metric, goal)
+
+
+def test_grace_is_judged_by_the_longest_training_of_any_branch() -> None:
+    text = TEXT.replace("{epochs: 9}", "{any_of: [{epochs: 9}, {lr: 0.1}]}")  # the second trains for 150
+    assert parse_sweep(text + "stopping: {kind: asha, grace_epochs: 20}").name == "small"
+
+
+def test_settings_and_geometry_are_judged_in_one_go() -> None:
+    text = TEXT.replace("[4, 9]", "[400]").replace("small", "a b") + "objective: {metric: test/loss}"
+    assert [line.split(": ")[1].split(" ")[0] for line in complaint(text).splitlines()] == [
+        "name",
+        "space.model.layer.k",
+    ]
+    text = TEXT.replace("[4, 9]", "[400]") + "objective: {metric: test/loss}"
+    assert [line.split(": ")[1].split(" ")[0] for line in complaint(text).splitlines()] == [
+        "space.model.layer.k",
+        "objective.metric",
+    ]
+
+
+def test_overrides_become_part_of_the_text_as_run() -> None:
+    spec = parse_sweep(TEXT, "f.yaml", ["space.training.lr={choice: [1e-3, 1e-2]}", "name=1e4x"])
+    assert spec.text.startswith("# --set space.training.lr={choice: [1e-3, 1e-2]}\n# --set name=1e4x\nname: 1e4x\n")
+    again = parse_sweep(spec.text)
+    assert again.space == spec.space
+    assert again.identity() == spec.identity()
+
+
+@pytest.mark.parametrize("text", ["1e4", "on", "~", "007", ".5", "größe\u2028x", "a: b", "# c", "1\n2"])
+def test_text_that_looks_like_something_else_survives_an_override(text: str) -> None:
+    quoted = '"' + text.encode("unicode_escape").decode() + '"'
+    spec = parse_sweep(TEXT, "f.yaml", [f"tracking.experiment={quoted}"])
+    assert spec.tracking.experiment == text
+    assert parse_sweep(spec.text).tracking.experiment == text
+
+
+def test_a_mistake_in_an_override_points_to_the_override() -> None:
+    with pytest.raises(SpecError) as caught:
+        parse_sweep(TEXT, "f.yaml", ["space.training.epochs=many", "space.trainig.lr=1"])
+    assert str(caught.value) == (
+        "--set space.trainig.lr=1:1:18: space.trainig is not a field; did you mean 'training'?\n"
+        "--set space.training.epochs=many:1:23: space.training.epochs must be a whole number, at least 1, "
+        "at most 100000; got 'many'."
+    )
+
+
+def test_resources_tracking_and_paths_are_no_part_of_a_sweeps_identity() -> None:
+    moved = TEXT.replace("root: ~/data", "root: /elsewhere") + "resources: {cpus_per_trial: 4}\ntracking: {uri: x}"
+    assert parse_sweep(moved).identity() == parse_sweep(TEXT).identity()
+    branches = "{any_of: [{root: a}, {root: b, limit: 9}]}"
+    options = [TEXT.replace("{name: digits, root: ~/data}", text) for text in (branches, branches.replace("b", "c"))]
+    assert parse_sweep(options[0]).identity() == parse_sweep(options[1]).identity()
+
+
+@pytest.mark.parametrize("change", [("epochs: 9", "epochs: 8"), ("[4, 9]", "[4]"), ("[0.25, 0.5]", "[0.5, 0.25]")])
+def test_everything_else_is_part_of_a_sweeps_identity(change: tuple[str, str]) -> None:
+    assert parse_sweep(TEXT.replace(*change)).identity() != parse_sweep(TEXT).identity()
+
+
+def test_a_file_is_read_from_disk_with_its_name_in_the_messages(tmp_path: Path) -> None:
+    file = tmp_path / "my-sweep.yaml"
+    file.write_bytes(TEXT.replace("\n", "\r\n").encode())
+    assert load_sweep(file).name == "small"
+    file.write_text("nam: x", encoding="utf-8")
+    with pytest.raises(SpecError, match=r"my-sweep\.yaml:1:1: nam is not a field; did you mean 'name'\?"):
+        load_sweep(file)
+
+
+def test_a_file_that_is_not_utf_8_is_a_mistake_with_a_place(tmp_path: Path) -> None:
+    file = tmp_path / "latin.yaml"
+    file.write_bytes(b"name: a\n# gr\xf6\xdfe\n")
+    with pytest.raises(SpecError, match=r"latin\.yaml:2:5: the file is not text in UTF-8; save it as UTF-8\."):
+        load_sweep(file)
+
+
+def test_a_preset_is_known_by_its_bare_name_even_beside_a_folder_of_that_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "quickstart").mkdir()
+    assert load_sweep("quickstart").name == "quickstart"
+
+
+def test_a_file_comes_before_a_preset_of_its_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "quickstart").write_text(TEXT, encoding="utf-8")
+    assert load_sweep("quickstart").name == "small"
+
+
+@pytest.mark.parametrize(
+    ("file", "message"),
+    [
+        ("quickstrat", "quickstrat is neither a file nor a preset; did you mean 'quickstart'?"),
+        ("no/such.yaml", "there is no file no/such.yaml; presets have bare names: "),
+        ("folder", "folder is a folder; give the sweep's YAML file."),
+    ],
+)
+def test_a_file_that_is_not_there_is_explained(
+    file: str, message: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "folder").mkdir()
+    with pytest.raises(FileNotFoundError) as caught:
+        load_sweep(file)
+    assert str(caught.value).startswith(message)
+
+
+@pytest.mark.parametrize("name", presets.names())
+def test_a_preset_is_valid_named_as_its_file_and_says_what_it_is_for(name: str) -> None:
+    spec = load_sweep(name)
+    assert spec.name == name
+    assert presets.summary(name)
+    assert f"convnn run {name}" in presets.path(name).read_text(encoding="utf-8")
