@@ -8,10 +8,14 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
+from search_spaces.canonical import run_key
 from search_spaces.domains import Choice, Chooser, Domain, Scalar
 from search_spaces.feasibility import Obstacle, obstacles, telling
 from search_spaces.reader import Branches, Fixed, Group, Leaf, SpaceNode, leaves, resolve
 from search_spaces.trial import Data, TrialConfig
+
+POINTS_COUNTED = 20_000
+"""A finite space of more points is not counted before it runs: that would take longer than a few seconds."""
 
 
 @dataclass(frozen=True)
@@ -45,6 +49,14 @@ class Space:
     def size(self) -> int | None:
         """The number of points of a finite space before any is found infeasible or equivalent; else `None`."""
         return None if self.continuous() else _size(self.root)
+
+    def distinct(self) -> int | None:
+        """The number of trials that a finite space has; `None` if it is not finite, or too large to be counted here."""
+        size = self.size()
+        if size is None or size > POINTS_COUNTED:
+            return None
+        configs = (self.resolve(Decided(point)) for point in self.points())
+        return len({run_key(config) for config in configs if next(obstacles(config), None) is None})
 
     def values(self, path: str, default: Scalar) -> list[Any]:
         """The values, or ends, that the leaf at `path` has in any branch; `default` for a branch that does not say."""

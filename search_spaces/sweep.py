@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import Field
-from yaml.nodes import MappingNode
+from yaml.nodes import MappingNode, Node, SequenceNode
 
 from search_spaces import presets
 from search_spaces.document import Place, Problem, SpecError, compose, dumped, nearest, override, value_of, written
@@ -84,6 +84,9 @@ class Resources(Config):
         float, Field(ge=0, le=1), Rule("a number, 0 to 1 (0.25 lets four trials share a GPU)")
     ] = 0.0
     cpus_per_trial: Annotated[int, Field(ge=1, le=1024, description="Also the trial's threads.")] = 1
+    checkpoint_every_s: Annotated[
+        float, Field(ge=0, description="Seconds between checkpoints, from which an interrupted trial goes on.")
+    ] = 120.0
 
 
 class Tracking(Config):
@@ -127,6 +130,11 @@ class SweepSpec:
     resources: Resources
     tracking: Tracking
     text: str
+
+    def planned(self) -> int | None:
+        """The trials that the search comes to; `None` where that is not known beforehand."""
+        limits = [getattr(self.search, "trials", None), self.space.distinct()]
+        return min((limit for limit in limits if limit is not None), default=None)
 
     def identity(self) -> dict[str, Any]:
         """What must stay the same for results to belong to one sweep: flat, by path."""
@@ -190,14 +198,22 @@ def load_sweep(file: str | Path, overrides: Sequence[str] = ()) -> SweepSpec:
         before = content[: error.start].split(b"\n")
         place = Place(str(path), len(before), len(before[-1].decode("utf-8", "replace")) + 1)
         raise SpecError([Problem(place, "", "the file is not text in UTF-8; save it as UTF-8.")]) from error
-    return parse_sweep(text.replace("\r\n", "\n"), str(path), overrides)
+    base = Path.cwd() if path.parent == presets.FOLDER else path.absolute().parent
+    return parse_sweep(text.replace("\r\n", "\n"), str(path), overrides, base)
 
 
-def parse_sweep(text: str, source: str = "sweep.yaml", overrides: Sequence[str] = ()) -> SweepSpec:
-    """Read a sweep from YAML text; see `load_sweep`."""
+def parse_sweep(
+    text: str, source: str = "sweep.yaml", overrides: Sequence[str] = (), base: Path | None = None
+) -> SweepSpec:
+    """Read a sweep from YAML text; see `load_sweep`.
+
+    Relative folders of images are relative to `base`, in overrides to the current folder, which is `base` if `None`.
+    """
     root = compose(text, source)
+    moved = _anchor(root, _DATA_ROOT, base or Path.cwd())
     for assignment in overrides:
         override(root, assignment)
+    moved |= _anchor(root, _DATA_ROOT, Path.cwd())
     reader = Reader()
     tree = reader.read(SweepFile, root, varying="space")
     _check_geometry(reader)
@@ -205,12 +221,31 @@ def parse_sweep(text: str, source: str = "sweep.yaml", overrides: Sequence[str] 
         space = Space(tree.fields["space"])
         rest = {name: resolve(node, _NoChoice()) for name, node in tree.fields.items() if name != "space"}
         settings = SweepFile.model_validate({**rest, "space": {"model": {"layer": {"kind": "conv2d"}}}})
-        spec = _assemble(settings, space, _as_run(root, text, overrides))
+        spec = _assemble(settings, space, _as_run(root, overrides) if overrides or moved else text)
         for path, message in _contradictions(spec, settings.objective):
             reader.problems.append(Problem(reader.place(path), path, message))
         if not reader.problems:
             return spec
     raise SpecError(reader.problems)
+
+
+_DATA_ROOT = ("space", "data", "root")
+
+
+def _anchor(node: Node, names: tuple[str, ...], base: Path) -> bool:
+    """Make the folders at a path absolute, so that they mean the same wherever trials run; whether any was not."""
+    if isinstance(node, MappingNode):
+        below = {names[0]: names[1:], "any_of": names} if names else {"choice": names}
+        moved = [_anchor(value, below[key.value], base) for key, value in node.value if key.value in below]
+        return any(moved)
+    if isinstance(node, SequenceNode):
+        moved = [_anchor(item, names, base) for item in node.value]
+        return any(moved)
+    folder = value_of(node)
+    if names or not isinstance(folder, str) or folder[:1] in ("", "~", "$") or Path(folder).is_absolute():
+        return False
+    node.value = str(base / folder)
+    return True
 
 
 class _NoChoice:
@@ -274,9 +309,7 @@ def _contradictions(spec: SweepSpec, objective: Objective) -> list[tuple[str, st
     return found
 
 
-def _as_run(root: MappingNode, text: str, overrides: Sequence[str]) -> str:
-    if not overrides:
-        return text
+def _as_run(root: MappingNode, overrides: Sequence[str]) -> str:
     head = "".join(f"# --set {' '.join(assignment.split())}\n" for assignment in overrides)
     return head + dumped(value_of(root))
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from convnn.data import Dataset, limited, load_dataset, stratified_split
 from search_spaces import TrialConfig, run_key
-from search_spaces.sweep import Holdout, Paper
+from search_spaces.sweep import Holdout, Paper, Resources
 from search_spaces.trial import VGG11, Conv2dLayer, HybridLayer, RandomCandidates, Training
 
 if TYPE_CHECKING:
@@ -21,7 +21,6 @@ if TYPE_CHECKING:
     from convnn.data.batches import Batches
     from convnn.training import EpochResult, Recipe, TrainState
 
-CHECKPOINT_EVERY_S = 120.0
 _log = logging.getLogger(__name__)
 
 
@@ -95,7 +94,7 @@ def train(
     threads: int | None = None,
     checkpoint: Path | None = None,
     resume_from: Sequence[Path] = (),
-    every_s: float = CHECKPOINT_EVERY_S,
+    every_s: float = Resources().checkpoint_every_s,
     insurance: bool = False,
 ) -> "Iterator[EpochResult]":
     """Train one configuration, epoch by epoch.
@@ -135,11 +134,11 @@ def train(
     _resume(state, resume_from, checkpoint)
     saved = time.monotonic()
     for result in fit(state, recipe, parts.train, val=parts.val, test=parts.test):
+        yield result  # first, so that a checkpoint is never ahead of what its reader has recorded
         last = result.epoch == recipe.epochs
         if checkpoint is not None and (not insurance if last else time.monotonic() - saved >= every_s):
             _save(state, checkpoint, insurance=insurance)
             saved = time.monotonic()
-        yield result
 
 
 def _save(state: "TrainState", checkpoint: Path, *, insurance: bool) -> None:

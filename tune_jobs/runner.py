@@ -142,7 +142,7 @@ def _open(folder: SweepFolder, spec: SweepSpec) -> Ledger:
         ledger.set_meta("started", time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()))
     ledger.set_meta("metric", spec.metric)
     ledger.set_meta("goal", spec.goal)
-    planned = getattr(spec.search, "trials", None)
+    planned = spec.planned()
     if planned is not None:
         ledger.set_meta("planned", str(planned))
     part = folder.spec.with_suffix(".partial")
@@ -215,6 +215,7 @@ def _search(
                 evaluation=spec.evaluation.model_dump(),
                 device=device,
                 threads=spec.resources.cpus_per_trial,
+                checkpoint_every_s=spec.resources.checkpoint_every_s,
             )
 
         desk = Desk(search, task, tell)

@@ -140,7 +140,14 @@ class DeskStopper(Stopper):  # type: ignore[misc]
 
 
 def task_of(
-    job: Job, *, folder: Path, resume_from: list[Path], evaluation: dict[str, Any], device: str, threads: int
+    job: Job,
+    *,
+    folder: Path,
+    resume_from: list[Path],
+    evaluation: dict[str, Any],
+    device: str,
+    threads: int,
+    checkpoint_every_s: float,
 ) -> dict[str, Any]:
     """What a worker is told: plain data, for any machine of the cluster."""
     return {
@@ -150,4 +157,5 @@ def task_of(
         "evaluation": evaluation,
         "device": device,
         "threads": threads,
+        "checkpoint_every_s": checkpoint_every_s,
     }

@@ -46,6 +46,7 @@ def _epochs(task: dict[str, Any], folder: Path) -> Any:  # noqa: ANN401 - pairs 
         threads=task["threads"],
         checkpoint=folder / "checkpoint.pt",
         resume_from=[Path(path) for path in task["resume_from"]],
+        every_s=task["checkpoint_every_s"],
         insurance=True,
     )
     for result in results:

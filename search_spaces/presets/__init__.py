@@ -2,17 +2,17 @@
 
 from pathlib import Path
 
-_FOLDER = Path(__file__).parent
+FOLDER = Path(__file__).parent
 
 
 def names() -> list[str]:
     """The presets' names."""
-    return sorted(path.stem for path in _FOLDER.glob("*.yaml"))
+    return sorted(path.stem for path in FOLDER.glob("*.yaml"))
 
 
 def path(name: str) -> Path:
     """The file of the preset `name`."""
-    return _FOLDER / f"{name}.yaml"
+    return FOLDER / f"{name}.yaml"
 
 
 def summary(name: str) -> str:

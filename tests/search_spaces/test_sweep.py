@@ -179,3 +179,32 @@ def test_a_preset_is_valid_named_as_its_file_and_says_what_it_is_for(name: str) 
     assert spec.name == name
     assert presets.summary(name)
     assert f"convnn run {name}" in presets.path(name).read_text(encoding="utf-8")
+
+
+def test_a_relative_folder_of_images_is_relative_to_the_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    file = tmp_path / "my sweeps" / "a.yaml"
+    file.parent.mkdir()
+    file.write_text(
+        "name: a\nspace:\n  data: {any_of: [{name: cifar10, root: {choice: [images, ~/data, /data]}}, {root: $H/x}]}\n"
+        "  model: {layer: {kind: conv2d}}\n"
+    )
+    monkeypatch.chdir(tmp_path)
+    spec = load_sweep(file)
+    roots = [data.root for data in spec.space.data_sets()]
+    assert roots == [str(tmp_path / "my sweeps" / "images"), "~/data", "/data", "$H/x"]
+    assert [data.root for data in parse_sweep(spec.text).space.data_sets()] == roots  # as run, from anywhere
+    (given,) = load_sweep(file, ["space.data={root: here}"]).space.data_sets()
+    assert given.root == str(tmp_path / "here")
+    (preset,) = load_sweep("quickstart", ["space.data.root=../x"]).space.data_sets()
+    assert preset.root == str(tmp_path / "../x")
+
+
+def test_the_trials_that_a_search_comes_to_are_known_where_they_can_be() -> None:
+    layer = "{kind: hybrid, lambda: {choice: [0, 0.5, 1]}, k: {choice: [4, 9]}}"
+    text = f"name: a\nspace: {{model: {{layer: {layer}}}}}\n"
+    assert parse_sweep(text).planned() == 1 + 2 + 2  # lambda 0 has no k
+    assert parse_sweep(text + "search: {sampler: random, trials: 3}").planned() == 3
+    assert parse_sweep(text + "search: {sampler: random, trials: 30}").planned() == 5
+    lr = "training: {lr: {uniform: [0.1, 0.2]}}"
+    free = f"name: a\nspace: {{model: {{layer: {{kind: conv2d}}}}, {lr}}}\nsearch: {{sampler: random, trials: 7}}"
+    assert parse_sweep(free).planned() == 7

@@ -105,7 +105,7 @@ def test_training_stopped_and_gone_on_with_gives_the_same_numbers(one: Path, tmp
     assert "val/accuracy" not in whole[0]
     state = tmp_path / "my state" / "one.pt"
     process = subprocess.Popen(
-        [CONVNN, "train", str(one), "--checkpoint", str(state), "--checkpoint-every-s", "0"],
+        [CONVNN, "train", str(one), "--checkpoint", str(state), "--set", "resources.checkpoint_every_s=0"],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,

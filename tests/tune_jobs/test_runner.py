@@ -13,8 +13,10 @@ import pytest
 import yaml
 from mlflow import MlflowClient
 
+from search_spaces import TrialConfig, load_sweep
 from tests.tune_jobs.program import convnn, convnn_json, start
 from tests.tune_jobs.servers import free_port
+from tune_jobs.attempt import train
 from tune_jobs.ledger import Ledger
 
 if TYPE_CHECKING:
@@ -190,7 +192,7 @@ def finish(process: "subprocess.Popen[str]") -> str:
 
 
 def test_ctrl_c_stops_cleanly_and_the_same_command_goes_on_to_the_same_numbers(tmp_path: Path) -> None:
-    file = write(tmp_path / "tiny.yaml", training__epochs=12)
+    file = write(tmp_path / "tiny.yaml", training__epochs=12, resources={"checkpoint_every_s": 0})
     process = start("run", file, storage=tmp_path / "cut")
     wait_for(lambda: epochs_recorded(tmp_path / "cut" / "tiny") >= 4, "four epochs")
     said = convnn("run", file, storage=tmp_path / "cut", expect=1)
@@ -199,15 +201,25 @@ def test_ctrl_c_stops_cleanly_and_the_same_command_goes_on_to_the_same_numbers(t
     out = finish(process)
     assert process.returncode == 130
     assert f"Interrupted; nothing is lost. Go on with:\n  convnn run {file}" in out
-    assert not workers(tmp_path / "cut")
+    wait_for(lambda: not workers(tmp_path / "cut"), "the workers are gone")
     (listed,) = convnn_json("list", storage=tmp_path / "cut")["sweeps"]
     assert listed["state"] == "unfinished"
+    assert list((tmp_path / "cut").rglob("checkpoint.pt"))
     convnn("run", file, storage=tmp_path / "cut")
-    convnn("run", file, storage=tmp_path / "whole")
     for trial in (1, 2):
-        cut, whole = (convnn_json("show", "tiny", trial, storage=tmp_path / name) for name in ("cut", "whole"))
-        assert (cut["state"], len(cut["epoch_metrics"])) == ("complete", 12)
-        assert numbers(cut) == numbers(whole)
+        cut = convnn_json("show", "tiny", trial, storage=tmp_path / "cut")
+        assert (cut["state"], len(cut["attempts"])) == ("complete", 2)
+        config = TrialConfig.model_validate(cut["config"])
+        whole = train(config, load_sweep(file).evaluation, threads=1)  # never stopped
+        assert numbers(cut) == [
+            {"epoch": r.epoch, **{n: v for n, v in r.metrics().items() if n not in TIMES}} for r in whole
+        ]
+    client = MlflowClient(f"sqlite:///{tmp_path / 'cut' / 'tiny' / 'mlflow.db'}")
+    runs = client.search_runs([client.get_experiment_by_name("tiny").experiment_id], "tags.run_key != 'sweep'")
+    for run in runs:  # both attempts of a trial are in its one run
+        history = client.get_metric_history(run.info.run_id, "val/accuracy")
+        assert sorted(metric.step for metric in history) == list(range(1, 13))
+    assert len(runs) == 2
 
 
 def test_a_sweep_beside_another_loses_nothing_to_a_dead_tracker_and_a_killed_worker_fails_its_trial_alone(

@@ -7,7 +7,6 @@ from typing import Annotated, Any
 import typer
 
 from search_spaces import Decided, SweepSpec, TrialConfig, canonical, config_key, load_sweep
-from tune_jobs.attempt import CHECKPOINT_EVERY_S
 from tune_jobs.attempt import train as train_attempt
 from tune_jobs.cli.options import AsJson, File, Set, print_json
 from tune_jobs.errors import SweepError, UsageError
@@ -23,9 +22,10 @@ def train(
     threads: Annotated[int | None, typer.Option(min=1, help="CPU threads; else resources.cpus_per_trial.")] = None,
     checkpoint: Annotated[
         Path | None,
-        typer.Option(help="Written now and then, and at the end; if it exists, training goes on from it."),
+        typer.Option(
+            help="Written every resources.checkpoint_every_s and at the end; if it exists, training goes on from it."
+        ),
     ] = None,
-    checkpoint_every_s: Annotated[float, typer.Option(min=0, help="Seconds between checkpoints.")] = CHECKPOINT_EVERY_S,
     as_json: AsJson = False,
 ) -> None:
     """Train one configuration here, without Ray or MLflow. Example: convnn best quickstart --yaml > best.yaml.
@@ -49,7 +49,7 @@ def train(
             threads=threads or spec.resources.cpus_per_trial,
             checkpoint=checkpoint,
             resume_from=[checkpoint] if checkpoint else [],
-            every_s=checkpoint_every_s,
+            every_s=spec.resources.checkpoint_every_s,
         ):
             results.append({"epoch": result.epoch, **result.metrics()})
             print(_line(results[-1], config.training.epochs), flush=True, file=sys.stderr if as_json else sys.stdout)
