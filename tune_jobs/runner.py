@@ -4,6 +4,7 @@ import contextlib
 import logging
 import os
 import secrets
+import shlex
 import shutil
 import signal
 import socket
@@ -321,6 +322,8 @@ def _ray(address: str | None) -> Iterator[None]:
     else:
         options |= {"include_dashboard": False, "dashboard_port": held.getsockname()[1], "logging_level": logging.FATAL}
         options["object_store_memory"] = OBJECT_STORE_BYTES
+        if (quoted := shlex.quote(sys.executable)) != sys.executable:  # Ray hands it to a shell as it is
+            options["runtime_env"] = {"py_executable": quoted}
         if sys.platform == "linux":
             # All of 127/8 is this machine. Ray replaces 127.0.0.1 by the address of a network card, which a
             # laptop may lose while the sweep runs.

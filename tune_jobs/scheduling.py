@@ -13,7 +13,11 @@ from ray.tune.schedulers import FIFOScheduler, TrialScheduler
 from ray.tune.search import Searcher
 from ray.tune.stopper import Stopper
 
+from tune_jobs.errors import ClusterError
 from tune_jobs.search import BY_THE_RULE, Job, Search
+
+LOST_AT_MOST = 3
+"""Workers in a row that may fail to start before the sweep gives up."""
 
 
 class Desk:
@@ -29,6 +33,7 @@ class Desk:
         self.jobs: dict[str, Job] = {}
         self.error: BaseException | None = None
         self.stopping = False
+        self.lost_in_a_row = 0
 
     def __reduce__(self) -> tuple[type, tuple[()]]:
         """Tune pickles all it is given for a restore that never happens here: the ledger holds it all."""
@@ -54,6 +59,21 @@ class Desk:
             self.search.end(job, state, reason)
             self.tell("end", job, {"state": state, "reason": reason})
 
+    def has_log(self, trial_id: str) -> bool:
+        """Whether the worker of a job came so far as to open its log."""
+        job = self.jobs.get(trial_id)
+        return job is None or (Path(self.task_of(job)["folder"]) / "log.txt").exists()
+
+    def lose(self, trial_id: str) -> None:
+        """A worker that never started: not the trial's fault, so it is due again, but not for ever."""
+        self.end(trial_id, "interrupted", "the worker process did not start")
+        self.lost_in_a_row += 1
+        if self.lost_in_a_row >= LOST_AT_MOST:
+            raise ClusterError(
+                f"{LOST_AT_MOST} worker processes in a row did not start; Ray's logs say why "
+                f"(/tmp/ray/session_latest/logs on the machine that runs Ray). The same command goes on."
+            )
+
 
 class DeskSearcher(Searcher):  # type: ignore[misc]
     """Hands Tune the desk's next job."""
@@ -78,6 +98,8 @@ class DeskSearcher(Searcher):  # type: ignore[misc]
         del result
         if self._desk.stopping or self._desk.error is not None:
             self._desk.end(trial_id, "interrupted", "the sweep was interrupted")
+        elif error and not self._desk.has_log(trial_id):
+            self._desk.lose(trial_id)
         elif error:
             self._desk.end(
                 trial_id, "failed", "the worker process died (out of memory, killed or crashed); see log.txt"
@@ -112,6 +134,7 @@ class DeskScheduler(FIFOScheduler):  # type: ignore[misc]
         if result["kind"] == "end":
             self._desk.end(trial_id, result["state"], result["reason"])
             return None
+        self._desk.lost_in_a_row = 0
         epoch, metrics = result["epoch"], json.loads(result["metrics"])
         stop = self._desk.search.report(job, epoch, metrics)
         self._desk.tell("epoch", job, {"epoch": epoch, "metrics": metrics})

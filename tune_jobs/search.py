@@ -145,6 +145,8 @@ class Search:
         self._ledger.end_attempt(job.run_key, job.attempt, state, reason)
         if state in ENDED:
             self._finish(job.run_key, state)
+        else:
+            self._due.append(job.run_key)
 
     def _new(self) -> str | None:
         """Ask, canonicalise, check, until a configuration is new; its key, or `None` if there is none left."""

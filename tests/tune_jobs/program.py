@@ -11,10 +11,10 @@ CONVNN = str(Path(sys.executable).parent / "convnn")
 SECONDS = 240
 
 
-def convnn(*arguments: object, storage: Path, expect: int = 0, **environment: str) -> str:
+def convnn(*arguments: object, storage: Path, expect: int = 0, python: str = sys.executable, **environment: str) -> str:
     """Run a command to its end; its standard output, once its exit code is the expected one."""
     done = subprocess.run(
-        [CONVNN, *map(str, arguments)],
+        [python, CONVNN, *map(str, arguments)],
         capture_output=True,
         text=True,
         timeout=SECONDS,

@@ -5,6 +5,7 @@ import os
 import re
 import shutil
 import signal
+import sys
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -68,7 +69,8 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def finished(place: Path) -> Path:
-    """The folder of a sweep of four trials, two of which diverge."""
+    """The folder of a sweep of four trials, two of which diverge, run from a folder with a space in its name."""
+    (place / "my python").symlink_to(sys.prefix)
     file = write(
         place / "tiny.yaml",
         training__optimizer="sgd",
@@ -76,7 +78,7 @@ def finished(place: Path) -> Path:
         training__weight_decay=10.0,
         training__lr={"choice": [0.01, 10.0]},
     )
-    out = convnn("run", file, storage=place)
+    out = convnn("run", file, storage=place, python=str(place / "my python" / "bin" / "python"))
     assert re.search(r"\d\d:\d\d:\d\d trial 1 started: lambda 0", out)
     assert re.search(r"trial 2 diverged \(the loss became (nan|inf) at epoch \d, step \d; try a smaller learning", out)
     assert "Every configuration of the space has been tried." in out
