@@ -1,36 +1,253 @@
-"""Neighbors into outputs (paper 4.1, step 3): weigh by rho, then a Conv1d of kernel and stride k.
+"""Neighbors into outputs (paper 4.1, step 3): a Conv1d of kernel and stride k, without holding all neighbors.
 
-Shapes: B batch, N query tokens, M tokens, C channels, K neighbors, O output channels.
+The gathered neighbors are K times the input. They exist a block at a time and are gathered again for the gradient.
+
+Shapes: B batch, N query tokens, R tokens with values, C channels, K neighbors, O output channels.
 """
 
-from typing import Literal, get_args
+from typing import Any, Literal, get_args
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
+from torch.nn import functional as F
 
 Rho = Literal["constant", "softmax"]
 RHOS: tuple[Rho, ...] = get_args(Rho)
+Aggregation = Literal["standard", "depthwise", "depthwise_separable"]
+AGGREGATIONS: tuple[Aggregation, ...] = get_args(Aggregation)
+
+NUMBERS_AT_ONCE = 2**21
+"""Gathered numbers held at once on the CPU."""
+
+NUMBERS_AT_ONCE_CUDA = 2**27
+"""The same on an accelerator."""
+
+
+def rank_convolution(in_channels: int, out_channels: int, k: int, *, groups: int = 1, bias: bool = True) -> nn.Conv1d:
+    """A Conv1d over k ordered neighbors; unit weights and no bias at the start if depthwise (paper 5.2).
+
+    Its weight `(O, C, K)` lies in memory as `(O, K, C)`: neighbors are gathered as rows of channels, so the
+    product with them needs no copy of the weight.
+    """
+    conv = nn.Conv1d(in_channels, out_channels, kernel_size=k, stride=k, groups=groups, bias=bias)
+    conv.weight.data = conv.weight.data.permute(0, 2, 1).contiguous().permute(0, 2, 1)
+    return conv
+
+
+def unit_weights(conv: nn.Conv1d) -> nn.Conv1d:
+    """Set all weights to 1 and the bias to 0: a depthwise convolution then sums the neighbors (paper 5.2, 11)."""
+    nn.init.ones_(conv.weight)
+    if conv.bias is not None:
+        nn.init.zeros_(conv.bias)
+    return conv
 
 
 def gather_rows(tokens: Tensor, neighbors: Tensor) -> Tensor:
-    """The neighbors' token rows, `(B, N, K, C)`, for indices `(B, N, K)` or `(N, K)` into `tokens` `(B, M, C)`."""
+    """The neighbors' token rows, `(B, N, K, C)`, for indices `(B, N, K)` or `(N, K)` into `tokens` `(B, R, C)`."""
     batch, count, channels = tokens.shape
-    offset = torch.arange(batch, device=tokens.device).view(-1, 1, 1) * count
-    rows = tokens.reshape(batch * count, channels).index_select(0, (neighbors + offset).reshape(-1))
+    rows = tokens.reshape(batch * count, channels).index_select(0, _flat(neighbors, batch, count).flatten())
     return rows.view(batch, *neighbors.shape[-2:], channels)
 
 
-def conv_aggregate(neighbors: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
-    """Conv1d with kernel and stride k over each token's ordered neighbors, as one matrix product.
+def _flat(neighbors: Tensor, batch: int, count: int) -> Tensor:
+    """Indices into each image's rows as indices into all rows, `(B * N, K)`."""
+    offset = torch.arange(batch, device=neighbors.device).view(-1, 1, 1) * count
+    return (neighbors + offset).flatten(0, 1)
+
+
+def _row_blocks(rows: int, width: int, device: torch.device) -> list[slice]:
+    limit = NUMBERS_AT_ONCE if device.type in ("cpu", "meta") else NUMBERS_AT_ONCE_CUDA
+    step = max(1, limit // width)
+    return [slice(first, min(rows, first + step)) for first in range(0, rows, step)]
+
+
+class _GatherConvolve(torch.autograd.Function):
+    """Gather, weigh by rho and multiply with a standard Conv1d's weight, block by block."""
+
+    @staticmethod
+    def forward(
+        ctx: Any,  # noqa: ANN401
+        value: Tensor,  # (B, R, C)
+        rho: Tensor | None,  # (B, N, K)
+        weight: Tensor,  # (O, C, K)
+        neighbors: Tensor,  # (B, N, K)
+    ) -> Tensor:
+        batch, count, channels = value.shape
+        flat = _flat(neighbors, batch, count)
+        matrix = weight.permute(0, 2, 1).reshape(weight.shape[0], -1).mT  # (K * C, O)
+        rows = value.reshape(-1, channels)
+        output = value.new_empty(flat.shape[0], weight.shape[0])
+        for block in _row_blocks(flat.shape[0], matrix.shape[0], value.device):
+            x = _weighed(rows, flat[block], rho, block)
+            torch.mm(x.flatten(1), matrix, out=output[block])
+        ctx.save_for_backward(value, rho, weight, flat)
+        return output.view(batch, -1, weight.shape[0])
+
+    @staticmethod
+    @torch.autograd.function.once_differentiable
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, Tensor | None, Tensor | None, None]:  # noqa: ANN401
+        value, rho, weight, flat = ctx.saved_tensors
+        channels, k = value.shape[-1], flat.shape[-1]
+        grad = grad.reshape(flat.shape[0], -1)
+        rows = value.reshape(-1, channels)
+        matrix = weight.permute(0, 2, 1).reshape(weight.shape[0], -1)  # (O, K * C)
+        grad_rows = torch.zeros_like(rows) if ctx.needs_input_grad[0] else None
+        grad_rho = torch.empty(flat.shape, dtype=grad.dtype, device=grad.device) if rho is not None else None
+        grad_matrix = torch.zeros_like(matrix, dtype=_sum_dtype(matrix)) if ctx.needs_input_grad[2] else None
+        for block in _row_blocks(flat.shape[0], matrix.shape[1], value.device):
+            if grad_matrix is not None:
+                grad_matrix += grad[block].mT @ _weighed(rows, flat[block], rho, block).flatten(1)
+            if grad_rows is not None or grad_rho is not None:
+                grad_x = (grad[block] @ matrix).view(-1, k, channels)
+                _spread_gradient(grad_x, rows, rho, flat, block, grad_rows, grad_rho)
+        return (
+            None if grad_rows is None else grad_rows.view(value.shape),
+            None if grad_rho is None or rho is None else grad_rho.view(rho.shape),
+            None if grad_matrix is None else grad_matrix.to(weight.dtype).view(-1, k, channels).permute(0, 2, 1),
+            None,
+        )
+
+
+class _GatherScale(torch.autograd.Function):
+    """Gather, weigh by rho and a depthwise Conv1d's weight, and sum, block by block."""
+
+    @staticmethod
+    def forward(
+        ctx: Any,  # noqa: ANN401
+        value: Tensor,  # (B, R, C)
+        rho: Tensor | None,  # (B, N, K)
+        weight: Tensor,  # (C, 1, K)
+        neighbors: Tensor,  # (B, N, K)
+    ) -> Tensor:
+        batch, count, channels = value.shape
+        flat = _flat(neighbors, batch, count)
+        rows, ranks = value.reshape(-1, channels), weight.squeeze(1).mT.contiguous()  # (K, C)
+        output = value.new_empty(flat.shape[0], channels)
+        for block in _row_blocks(flat.shape[0], ranks.numel(), value.device):
+            torch.sum(_weighed(rows, flat[block], rho, block).mul_(ranks), dim=1, out=output[block])
+        ctx.save_for_backward(value, rho, weight, flat)
+        return output.view(batch, -1, channels)
+
+    @staticmethod
+    @torch.autograd.function.once_differentiable
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, Tensor | None, Tensor | None, None]:  # noqa: ANN401
+        value, rho, weight, flat = ctx.saved_tensors
+        channels = value.shape[-1]
+        grad = grad.reshape(flat.shape[0], channels)
+        rows, ranks = value.reshape(-1, channels), weight.squeeze(1).mT.contiguous()
+        grad_rows = torch.zeros_like(rows) if ctx.needs_input_grad[0] else None
+        grad_rho = torch.empty(flat.shape, dtype=grad.dtype, device=grad.device) if rho is not None else None
+        grad_ranks = torch.zeros_like(ranks, dtype=_sum_dtype(ranks)) if ctx.needs_input_grad[2] else None
+        for block in _row_blocks(flat.shape[0], ranks.numel(), value.device):
+            g = grad[block].unsqueeze(1)
+            if grad_ranks is not None:
+                grad_ranks += _weighed(rows, flat[block], rho, block).mul_(g).sum(0)
+            if grad_rows is not None or grad_rho is not None:
+                _spread_gradient(g * ranks, rows, rho, flat, block, grad_rows, grad_rho)
+        return (
+            None if grad_rows is None else grad_rows.view(value.shape),
+            None if grad_rho is None or rho is None else grad_rho.view(rho.shape),
+            None if grad_ranks is None else grad_ranks.to(weight.dtype).mT.unsqueeze(1),
+            None,
+        )
+
+
+def _sum_dtype(x: Tensor) -> torch.dtype:
+    """In which a sum over blocks is kept."""
+    return torch.promote_types(x.dtype, torch.float32)
+
+
+def _weighed(rows: Tensor, flat: Tensor, rho: Tensor | None, block: slice) -> Tensor:
+    """The neighbors of one block of queries, each times its rho: `(n, K, C)`."""
+    x = rows.index_select(0, flat.flatten()).view(*flat.shape, rows.shape[-1])
+    return x if rho is None else x.mul_(rho.flatten(0, 1)[block].unsqueeze(-1))
+
+
+def _spread_gradient(  # noqa: PLR0917
+    grad_x: Tensor,
+    rows: Tensor,
+    rho: Tensor | None,
+    flat: Tensor,
+    block: slice,
+    grad_rows: Tensor | None,
+    grad_rho: Tensor | None,
+) -> None:
+    """Add a block's gradient of the weighed neighbors `(n, K, C)` to those of the values and of rho."""
+    index = flat[block]
+    if rho is not None:
+        if grad_rho is not None:
+            x = rows.index_select(0, index.flatten()).view(grad_x.shape)
+            grad_rho[block] = x.mul_(grad_x).sum(-1)
+        grad_x = grad_x.mul_(rho.flatten(0, 1)[block].unsqueeze(-1))
+    if grad_rows is not None:
+        grad_rows.index_add_(0, index.flatten(), grad_x.flatten(0, 1))
+
+
+def gather_aggregate(value: Tensor, neighbors: Tensor, rho: Tensor | None, weight: Tensor) -> Tensor:
+    """Conv1d over every query's gathered neighbors; not differentiable twice.
 
     Args:
-        neighbors: Token rows in order of rank, `(B, N, K, C)`.
-        weight: Conv1d's weight, `(O, C, K)`: one matrix per rank.
-        bias: `(O,)` or `None`.
+        value: `(B, R, C)`.
+        neighbors: Indices into R in order of rank, `(B, N, K)`.
+        rho: Their weights, `(B, N, K)`; `None` weighs all 1.
+        weight: `(O, C, K)`, or depthwise `(C, 1, K)`.
 
     Returns:
         `(B, N, O)`.
     """
-    batch, count, k, channels = neighbors.shape
-    matrix = weight.permute(0, 2, 1).reshape(-1, k * channels)  # (O, K * C)
-    return torch.nn.functional.linear(neighbors.reshape(batch, count, k * channels), matrix, bias)
+    device = value.device.type
+    if torch.is_autocast_enabled(device) and value.dtype != torch.float64:
+        half = torch.get_autocast_dtype(device)
+        value, weight, rho = value.to(half), weight.to(half), None if rho is None else rho.to(half)
+    function = _GatherConvolve if weight.shape[1] == value.shape[-1] else _GatherScale
+    output: Tensor = function.apply(value, rho, weight, neighbors)
+    return output
+
+
+def one_hot_aggregate(value: Tensor, neighbors: Tensor, rho: Tensor | None, weight: Tensor) -> Tensor:
+    """The same as one matrix product, for few candidates: every rank is a one-hot row over them.
+
+    Each candidate is multiplied by each rank's weight first, K * R rows; a query then has K nonzero entries among
+    them, rho at (its j-th neighbor, j).
+
+    Args:
+        value: `(B, R, C)`.
+        neighbors: Indices into R in order of rank, `(B, N, K)`.
+        rho: Their weights, `(B, N, K)`; `None` weighs all 1.
+        weight: `(O, C, K)`, or depthwise `(C, 1, K)`.
+
+    Returns:
+        `(B, N, O)`.
+    """
+    batch, count, channels = value.shape
+    k = weight.shape[-1]
+    if weight.shape[1] == channels:
+        ranked = (value @ weight.permute(1, 2, 0).flatten(1)).reshape(batch, count * k, -1)  # (B, R * K, O)
+    else:
+        ranked = (value.unsqueeze(2) * weight.squeeze(1).mT).reshape(batch, count * k, channels)
+    place = neighbors * k + torch.arange(k, device=neighbors.device)
+    entries = torch.ones_like(place, dtype=value.dtype) if rho is None else rho
+    rows = value.new_zeros(*place.shape[:2], count * k).scatter(-1, place, entries)  # (B, N, R * K)
+    return rows @ ranked
+
+
+def one_hot_is_cheaper(queries: int, candidates: int, channels: int, k: int, *, depthwise: bool) -> bool:
+    """Whether `one_hot_aggregate` takes less work than `gather_aggregate`.
+
+    For a standard convolution both are matrix products: R (C + N) against N C multiplications per rank and output. A
+    depthwise one moves numbers instead of multiplying; a product of up to this many rows is faster on every machine
+    we measured.
+    """
+    if depthwise:
+        return candidates * k <= 2 * queries
+    return candidates * (channels + queries) < queries * channels
+
+
+def add_bias(output: Tensor, bias: Tensor | None) -> Tensor:
+    """`output` `(B, N, O)` plus `bias` `(O,)`, if there is one."""
+    return output if bias is None else output + bias.to(output.dtype)
+
+
+def pointwise(output: Tensor, conv: nn.Conv1d) -> Tensor:
+    """A kernel-1 Conv1d on tokens `(B, N, C)`."""
+    return F.linear(output, conv.weight.squeeze(-1), conv.bias)

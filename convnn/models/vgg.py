@@ -1,5 +1,7 @@
 """VGG-11 as the published runs built it: hybrid layers, batch norm, and a classifier over 7 x 7 positions."""
 
+from typing import Any
+
 from torch import Tensor, nn
 
 from convnn.geometry import POOLED_SIDE, scaled, vgg11_stages
@@ -29,7 +31,7 @@ def vgg11(
     classifier_width: int = 4096,
     dropout: float = 0.5,
     kernel_size: int = 3,
-    **convnn: object,
+    **convnn: Any,  # noqa: ANN401 - HybridBranch2d checks them,
 ) -> VGG:
     """Build the VGG-11 whose every layer is a HybridBranch2d, followed by batch norm and ReLU.
 

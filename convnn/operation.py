@@ -1,0 +1,114 @@
+"""ConvNN's default path: the numbers of `convnn.naive`, in less time and bounded memory.
+
+It never holds the similarities of more than a block of queries, nor the neighbors of more than a block.
+
+Shapes: B batch, N query tokens, R candidate tokens, D channels compared, C channels of the values, K neighbors,
+O output channels.
+"""
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from convnn.aggregation import (
+    add_bias,
+    gather_aggregate,
+    gather_rows,
+    one_hot_aggregate,
+    one_hot_is_cheaper,
+)
+from convnn.naive import Own
+from convnn.selection import select_neighbors, top_products
+from convnn.similarity import Similarity, neighbor_similarity
+
+
+def convolve_neighbors(
+    query: Tensor,
+    key: Tensor,
+    value: Tensor,
+    weight: Tensor,
+    bias: Tensor | None,
+    *,
+    k: int,
+    similarity: Similarity = "cosine",
+    softmax: bool = True,
+    own: Own | None = None,
+) -> Tensor:
+    """Weigh every query's k most similar candidates and convolve them.
+
+    Arguments and result are those of `convnn.naive.convolve_neighbors`, which defines them. It is differentiable
+    once. Among candidates of equal similarity either may be chosen.
+    """
+    position = None if own is None else own.position
+    chosen = k if own is None else k - 1
+    rho = None
+    if softmax:
+        scores, neighbors = _scores(query, key, chosen, similarity, position)
+        if own is not None:
+            first = torch.as_tensor(own.score, dtype=scores.dtype, device=scores.device)
+            scores = torch.cat([first.expand(scores.shape[:2]).unsqueeze(-1), scores], dim=-1)
+        rho = scores.softmax(dim=-1).to(value.dtype)
+    else:
+        neighbors = select_neighbors(query, key, chosen, similarity=similarity, position=position)
+    return add_bias(_aggregate(value, neighbors, rho, weight, own), bias)
+
+
+def convolve_chosen(value: Tensor, neighbors: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+    """Convolve neighbors that were chosen by other means, all weighed 1.
+
+    Args:
+        value: `(B, R, C)`.
+        neighbors: Indices into R, `(N, K)`.
+        weight: `(O, C, K)`, or depthwise `(C, 1, K)`.
+        bias: `(O,)` or `None`.
+
+    Returns:
+        `(B, N, O)`.
+    """
+    return add_bias(gather_aggregate(value, neighbors.expand(value.shape[0], -1, -1), None, weight), bias)
+
+
+def _scores(
+    query: Tensor, key: Tensor, k: int, similarity: Similarity, position: Tensor | None
+) -> tuple[Tensor, Tensor]:
+    """The scores of the `k` best candidates, with gradients, in at least float32, and where they are."""
+    wide = torch.promote_types(query.dtype, torch.float32)
+    with torch.autocast(query.device.type, enabled=False):
+        query, key = query.to(wide), key.to(wide)
+        if similarity == "euclidean":  # a distance from products loses its digits near 0
+            neighbors = select_neighbors(query, key, k, similarity=similarity, position=position)
+            return neighbor_similarity(query, gather_rows(key, neighbors), similarity), neighbors
+        if similarity == "cosine":
+            query, key = F.normalize(query, dim=-1), F.normalize(key, dim=-1)
+        else:
+            key = key / query.shape[-1] ** 0.5
+        return top_products(query, key, k, position)
+
+
+def _aggregate(value: Tensor, neighbors: Tensor, rho: Tensor | None, weight: Tensor, own: Own | None) -> Tensor:
+    batch, queries, _ = neighbors.shape
+    candidates, channels = value.shape[1:]
+    depthwise = weight.shape[1] != channels
+    if own is not None and own.value is None:
+        first = own.position.view(1, -1, 1).expand(batch, -1, 1)
+        neighbors = torch.cat([first, neighbors], dim=-1)
+    elif own is not None and own.value is not None and not _few(queries, value, weight):
+        first = torch.arange(queries, device=value.device).view(1, -1, 1).expand(batch, -1, 1) + candidates
+        neighbors = torch.cat([first, neighbors], dim=-1)
+        value = torch.cat([value, own.value], dim=1)
+    if not one_hot_is_cheaper(queries, candidates, channels, weight.shape[-1], depthwise=depthwise):
+        return gather_aggregate(value, neighbors, rho, weight)
+    if own is None or own.value is None:
+        return one_hot_aggregate(value, neighbors, rho, weight)
+    first_rank, other_ranks = weight[..., 0], weight[..., 1:]
+    itself = own.value * first_rank.squeeze(1) if depthwise else F.linear(own.value, first_rank)
+    if rho is not None:
+        itself, rho = itself * rho[..., :1], rho[..., 1:]
+    if not neighbors.shape[-1]:
+        return itself
+    return itself + one_hot_aggregate(value, neighbors, rho, other_ranks)
+
+
+def _few(queries: int, value: Tensor, weight: Tensor) -> bool:
+    depthwise = weight.shape[1] != value.shape[-1]
+    return one_hot_is_cheaper(queries, value.shape[1], value.shape[-1], weight.shape[-1], depthwise=depthwise)
