@@ -11,6 +11,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from convnn.precision import autocast_dtype
+
 Rho = Literal["constant", "softmax"]
 RHOS: tuple[Rho, ...] = get_args(Rho)
 Aggregation = Literal["standard", "depthwise", "depthwise_separable"]
@@ -56,8 +58,8 @@ def _flat(neighbors: Tensor, batch: int, count: int) -> Tensor:
 
 
 def _row_blocks(rows: int, width: int, device: torch.device) -> list[slice]:
-    limit = NUMBERS_AT_ONCE if device.type in ("cpu", "meta") else NUMBERS_AT_ONCE_CUDA
-    step = max(1, limit // width)
+    limit = NUMBERS_AT_ONCE if device.type == "cpu" else NUMBERS_AT_ONCE_CUDA
+    step = rows if device.type == "meta" else max(1, limit // width)
     return [slice(first, min(rows, first + step)) for first in range(0, rows, step)]
 
 
@@ -195,9 +197,8 @@ def gather_aggregate(value: Tensor, neighbors: Tensor, rho: Tensor | None, weigh
     Returns:
         `(B, N, O)`.
     """
-    device = value.device.type
-    if torch.is_autocast_enabled(device) and value.dtype != torch.float64:
-        half = torch.get_autocast_dtype(device)
+    half = autocast_dtype(value.device)
+    if half is not None and value.dtype != torch.float64:
         value, weight, rho = value.to(half), weight.to(half), None if rho is None else rho.to(half)
     function = _GatherConvolve if weight.shape[1] == value.shape[-1] else _GatherScale
     output: Tensor = function.apply(value, rho, weight, neighbors)

@@ -55,6 +55,19 @@ class CandidateRule:
         if self.fixed_at_evaluation and self.kind != "random":
             raise ValueError(f"fixed_at_evaluation goes with candidates='random', got candidates={self.kind!r}.")
 
+    def count(self, shape: tuple[int, ...], padding: int = 0) -> int:
+        """How many candidates a map or sequence of this shape has; see `convnn.geometry.candidate_count`."""
+        return candidate_count(
+            shape,
+            self.kind,
+            k=self.k,
+            r=self.r,
+            stride=self.stride,
+            side=self.side,
+            padding=padding,
+            when_too_few=self.when_too_few,
+        )
+
     def indices(
         self, shape: tuple[int, ...], padding: int = 0, *, training: bool = True, device: torch.device | None = None
     ) -> Tensor | None:
@@ -71,16 +84,7 @@ class CandidateRule:
         Raises:
             ValueError: If there are too few tokens.
         """
-        count = candidate_count(
-            shape,
-            self.kind,
-            k=self.k,
-            r=self.r,
-            stride=self.stride,
-            side=self.side,
-            padding=padding,
-            when_too_few=self.when_too_few,
-        )
+        count = self.count(shape, padding)
         tokens = padded_tokens(shape, padding)
         if self.kind == "all" or count == tokens:
             return None

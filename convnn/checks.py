@@ -2,8 +2,9 @@
 
 from collections.abc import Sequence
 
-import torch
 from torch import Tensor
+
+from convnn.precision import autocast_dtype
 
 
 def require_one_of(name: str, value: object, valid: Sequence[str]) -> None:
@@ -52,7 +53,7 @@ def require_input(x: Tensor, layout: str, channels: int, axis: int, like: Tensor
         )
     if x.numel() == 0:
         raise ValueError(f"the input must hold at least one token, got shape {tuple(x.shape)}.")
-    if not x.is_floating_point() or (x.dtype != like.dtype and not torch.is_autocast_enabled(x.device.type)):
+    if not x.is_floating_point() or (x.dtype != like.dtype and autocast_dtype(x.device) is None):
         raise TypeError(
             f"the input must have the layer's dtype {like.dtype}, got {x.dtype}; "
             f"convert one of them with .to(), or run under torch.autocast."

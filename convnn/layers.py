@@ -123,11 +123,11 @@ class ConvNN(nn.Module):
         self.aggregation: Aggregation = aggregation
         self.implementation: Implementation = "default"
 
-        pixels = patch**self.axes
+        pixels: int = patch**self.axes
         channels, out = in_channels * pixels, out_channels * pixels
         compared = channels + (self.axes if position in ("similarity", "both") else 0)
         valued = channels + (self.axes if position == "both" else 0)
-        self.compared_channels = compared
+        self.compared_channels, self.conv_channels = compared, out if aggregation == "depthwise" else valued
         self.query = nn.Linear(compared, channels, bias=False) if projections == "linear" else None
         self.key = nn.Linear(compared, channels, bias=False) if projections == "linear" else None
         inner = out if aggregation == "depthwise" else valued

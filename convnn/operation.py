@@ -18,6 +18,7 @@ from convnn.aggregation import (
     one_hot_is_cheaper,
 )
 from convnn.naive import Own
+from convnn.precision import without_autocast
 from convnn.selection import select_neighbors, top_products
 from convnn.similarity import Similarity, neighbor_similarity
 
@@ -73,7 +74,7 @@ def _scores(
 ) -> tuple[Tensor, Tensor]:
     """The scores of the `k` best candidates, with gradients, in at least float32, and where they are."""
     wide = torch.promote_types(query.dtype, torch.float32)
-    with torch.autocast(query.device.type, enabled=False):
+    with without_autocast(query.device):
         query, key = query.to(wide), key.to(wide)
         if similarity == "euclidean":  # a distance from products loses its digits near 0
             neighbors = select_neighbors(query, key, k, similarity=similarity, position=position)

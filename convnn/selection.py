@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from convnn.precision import without_autocast
 from convnn.similarity import Similarity, ranking_products
 
 SCORES_AT_ONCE = 2**20
@@ -30,8 +31,8 @@ def query_blocks(batch: int, queries: int, width: int, device: torch.device) -> 
         width: Numbers held per query.
         device: Where they are held.
     """
-    limit = SCORES_AT_ONCE if device.type in ("cpu", "meta") else SCORES_AT_ONCE_CUDA
-    rows = max(1, limit // max(1, width))
+    limit = SCORES_AT_ONCE if device.type == "cpu" else SCORES_AT_ONCE_CUDA
+    rows = batch * queries if device.type == "meta" else max(1, limit // max(1, width))
     images, part = max(1, rows // queries), min(queries, rows)
     for image in range(0, batch, images):
         for first in range(0, queries, part):
@@ -63,7 +64,7 @@ def select_neighbors(
     if not 0 <= k <= available:
         raise ValueError(f"k must be 0 to {available} (candidates other than the token itself), got {k=}.")
     wide = torch.promote_types(query.dtype, torch.float32)
-    with torch.autocast(query.device.type, enabled=False):
+    with without_autocast(query.device):
         left, right, offset = ranking_products(query.to(wide), key.to(wide), similarity)
         return _best(left, right, offset, k, position)[1]
 
