@@ -1,1 +1,5 @@
 """Measurements that anyone can repeat: `python -m benchmarks.layers` and `python -m benchmarks.tables`."""
+
+import os
+
+os.environ.setdefault("KINETO_LOG_LEVEL", "5")  # before torch is imported: its profiler logs every start and stop

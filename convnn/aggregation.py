@@ -18,8 +18,11 @@ RHOS: tuple[Rho, ...] = get_args(Rho)
 Aggregation = Literal["standard", "depthwise", "depthwise_separable"]
 AGGREGATIONS: tuple[Aggregation, ...] = get_args(Aggregation)
 
-NUMBERS_AT_ONCE = 2**21
-"""Gathered numbers held at once on the CPU."""
+NUMBERS_AT_ONCE = 2**20
+"""Gathered numbers held at once on the CPU, about what its caches hold."""
+
+ROWS_AT_ONCE = 512
+"""Queries worked on at once at least, lest matrix products lose their speed."""
 
 NUMBERS_AT_ONCE_CUDA = 2**27
 """The same on an accelerator."""
@@ -59,7 +62,7 @@ def _flat(neighbors: Tensor, batch: int, count: int) -> Tensor:
 
 def _row_blocks(rows: int, width: int, device: torch.device) -> list[slice]:
     limit = NUMBERS_AT_ONCE if device.type == "cpu" else NUMBERS_AT_ONCE_CUDA
-    step = rows if device.type == "meta" else max(1, limit // width)
+    step = rows if device.type == "meta" else max(ROWS_AT_ONCE, limit // width)
     return [slice(first, min(rows, first + step)) for first in range(0, rows, step)]
 
 
@@ -67,11 +70,12 @@ class _GatherConvolve(torch.autograd.Function):
     """Gather, weigh by rho and multiply with a standard Conv1d's weight, block by block."""
 
     @staticmethod
-    def forward(
+    def forward(  # noqa: PLR0917
         ctx: Any,  # noqa: ANN401
         value: Tensor,  # (B, R, C)
         rho: Tensor | None,  # (B, N, K)
         weight: Tensor,  # (O, C, K)
+        bias: Tensor | None,  # (O,)
         neighbors: Tensor,  # (B, N, K)
     ) -> Tensor:
         batch, count, channels = value.shape
@@ -81,13 +85,16 @@ class _GatherConvolve(torch.autograd.Function):
         output = value.new_empty(flat.shape[0], weight.shape[0])
         for block in _row_blocks(flat.shape[0], matrix.shape[0], value.device):
             x = _weighed(rows, flat[block], rho, block)
-            torch.mm(x.flatten(1), matrix, out=output[block])
+            if bias is None:
+                torch.mm(x.flatten(1), matrix, out=output[block])
+            else:
+                torch.addmm(bias, x.flatten(1), matrix, out=output[block])
         ctx.save_for_backward(value, rho, weight, flat)
         return output.view(batch, -1, weight.shape[0])
 
     @staticmethod
     @torch.autograd.function.once_differentiable
-    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, Tensor | None, Tensor | None, None]:  # noqa: ANN401
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:  # noqa: ANN401
         value, rho, weight, flat = ctx.saved_tensors
         channels, k = value.shape[-1], flat.shape[-1]
         grad = grad.reshape(flat.shape[0], -1)
@@ -98,7 +105,12 @@ class _GatherConvolve(torch.autograd.Function):
         grad_matrix = torch.zeros_like(matrix, dtype=_sum_dtype(matrix)) if ctx.needs_input_grad[2] else None
         for block in _row_blocks(flat.shape[0], matrix.shape[1], value.device):
             if grad_matrix is not None:
-                grad_matrix += grad[block].mT @ _weighed(rows, flat[block], rho, block).flatten(1)
+                x = _weighed(rows, flat[block], rho, block).flatten(1)
+                if grad_matrix.dtype == x.dtype:
+                    grad_matrix.addmm_(grad[block].mT, x)
+                else:
+                    grad_matrix += grad[block].mT @ x
+                del x
             if grad_rows is not None or grad_rho is not None:
                 grad_x = (grad[block] @ matrix).view(-1, k, channels)
                 _spread_gradient(grad_x, rows, rho, flat, block, grad_rows, grad_rho)
@@ -106,6 +118,7 @@ class _GatherConvolve(torch.autograd.Function):
             None if grad_rows is None else grad_rows.view(value.shape),
             None if grad_rho is None or rho is None else grad_rho.view(rho.shape),
             None if grad_matrix is None else grad_matrix.to(weight.dtype).view(-1, k, channels).permute(0, 2, 1),
+            grad.sum(0) if ctx.needs_input_grad[3] else None,
             None,
         )
 
@@ -154,6 +167,47 @@ class _GatherScale(torch.autograd.Function):
         )
 
 
+class _AddOwn(torch.autograd.Function):
+    """base + value * weight * rho, with as few passes over them as its gradient allows."""
+
+    @staticmethod
+    def forward(ctx: Any, base: Tensor, value: Tensor, weight: Tensor, rho: Tensor) -> Tensor:  # noqa: ANN401
+        ctx.save_for_backward(value, weight, rho)
+        return torch.addcmul(base, value * weight, rho.unsqueeze(-1))
+
+    @staticmethod
+    @torch.autograd.function.once_differentiable
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:  # noqa: ANN401
+        value, weight, rho = ctx.saved_tensors
+        product = grad * value
+        grad_rho = product @ weight
+        grad_weight = product.flatten(0, 1).mT @ rho.flatten()
+        return grad, torch.mul(grad, weight, out=product).mul_(rho.unsqueeze(-1)), grad_weight, grad_rho
+
+
+def add_own(base: Tensor, value: Tensor, weight: Tensor, rho: Tensor | None) -> Tensor:
+    """`base` and each query's own value, weighed by rho and a rank's weight.
+
+    Args:
+        base: `(B, N, O)`.
+        value: The queries' own values, `(B, N, C)`.
+        weight: One rank's: `(O, C)`, or depthwise `(C, 1)`.
+        rho: `(B, N)`; `None` weighs 1.
+
+    Returns:
+        `(B, N, O)`.
+    """
+    if weight.shape[1] == value.shape[-1]:
+        itself = F.linear(value, weight)
+        return base + (itself if rho is None else itself * rho.unsqueeze(-1))
+    if rho is None:
+        return base + value * weight.squeeze(1)
+    half = autocast_dtype(value.device)
+    parts = [base, value, weight.squeeze(1), rho]
+    output: Tensor = _AddOwn.apply(*(parts if half is None else [part.to(half) for part in parts]))
+    return output
+
+
 def _sum_dtype(x: Tensor) -> torch.dtype:
     """In which a sum over blocks is kept."""
     return torch.promote_types(x.dtype, torch.float32)
@@ -185,7 +239,9 @@ def _spread_gradient(  # noqa: PLR0917
         grad_rows.index_add_(0, index.flatten(), grad_x.flatten(0, 1))
 
 
-def gather_aggregate(value: Tensor, neighbors: Tensor, rho: Tensor | None, weight: Tensor) -> Tensor:
+def gather_aggregate(
+    value: Tensor, neighbors: Tensor, rho: Tensor | None, weight: Tensor, bias: Tensor | None = None
+) -> Tensor:
     """Conv1d over every query's gathered neighbors; not differentiable twice.
 
     Args:
@@ -193,15 +249,20 @@ def gather_aggregate(value: Tensor, neighbors: Tensor, rho: Tensor | None, weigh
         neighbors: Indices into R in order of rank, `(B, N, K)`.
         rho: Their weights, `(B, N, K)`; `None` weighs all 1.
         weight: `(O, C, K)`, or depthwise `(C, 1, K)`.
+        bias: `(O,)` or `None`.
 
     Returns:
         `(B, N, O)`.
     """
     half = autocast_dtype(value.device)
     if half is not None and value.dtype != torch.float64:
-        value, weight, rho = value.to(half), weight.to(half), None if rho is None else rho.to(half)
-    function = _GatherConvolve if weight.shape[1] == value.shape[-1] else _GatherScale
-    output: Tensor = function.apply(value, rho, weight, neighbors)
+        value, weight = value.to(half), weight.to(half)
+        rho, bias = (None if x is None else x.to(half) for x in (rho, bias))
+    output: Tensor
+    if weight.shape[1] != value.shape[-1]:
+        output = _GatherScale.apply(value, rho, weight, neighbors)
+        return add_bias(output, bias)
+    output = _GatherConvolve.apply(value, rho, weight, bias, neighbors)
     return output
 
 
@@ -229,7 +290,8 @@ def one_hot_aggregate(value: Tensor, neighbors: Tensor, rho: Tensor | None, weig
     place = neighbors * k + torch.arange(k, device=neighbors.device)
     entries = torch.ones_like(place, dtype=value.dtype) if rho is None else rho
     rows = value.new_zeros(*place.shape[:2], count * k).scatter(-1, place, entries)  # (B, N, R * K)
-    return rows @ ranked
+    product: Tensor = rows @ ranked
+    return product
 
 
 def one_hot_is_cheaper(queries: int, candidates: int, channels: int, k: int, *, depthwise: bool) -> bool:

@@ -12,6 +12,7 @@ from torch.nn import functional as F
 
 from convnn.aggregation import (
     add_bias,
+    add_own,
     gather_aggregate,
     gather_rows,
     one_hot_aggregate,
@@ -51,7 +52,7 @@ def convolve_neighbors(
         rho = scores.softmax(dim=-1).to(value.dtype)
     else:
         neighbors = select_neighbors(query, key, chosen, similarity=similarity, position=position)
-    return add_bias(_aggregate(value, neighbors, rho, weight, own), bias)
+    return _aggregate(value, neighbors, rho, weight, bias, own)
 
 
 def convolve_chosen(value: Tensor, neighbors: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
@@ -66,7 +67,7 @@ def convolve_chosen(value: Tensor, neighbors: Tensor, weight: Tensor, bias: Tens
     Returns:
         `(B, N, O)`.
     """
-    return add_bias(gather_aggregate(value, neighbors.expand(value.shape[0], -1, -1), None, weight), bias)
+    return gather_aggregate(value, neighbors.expand(value.shape[0], -1, -1), None, weight, bias)
 
 
 def _scores(
@@ -86,30 +87,21 @@ def _scores(
         return top_products(query, key, k, position)
 
 
-def _aggregate(value: Tensor, neighbors: Tensor, rho: Tensor | None, weight: Tensor, own: Own | None) -> Tensor:
+def _aggregate(  # noqa: PLR0917
+    value: Tensor, neighbors: Tensor, rho: Tensor | None, weight: Tensor, bias: Tensor | None, own: Own | None
+) -> Tensor:
     batch, queries, _ = neighbors.shape
-    candidates, channels = value.shape[1:]
-    depthwise = weight.shape[1] != channels
-    if own is not None and own.value is None:
-        first = own.position.view(1, -1, 1).expand(batch, -1, 1)
-        neighbors = torch.cat([first, neighbors], dim=-1)
-    elif own is not None and own.value is not None and not _few(queries, value, weight):
-        first = torch.arange(queries, device=value.device).view(1, -1, 1).expand(batch, -1, 1) + candidates
-        neighbors = torch.cat([first, neighbors], dim=-1)
-        value = torch.cat([value, own.value], dim=1)
-    if not one_hot_is_cheaper(queries, candidates, channels, weight.shape[-1], depthwise=depthwise):
-        return gather_aggregate(value, neighbors, rho, weight)
-    if own is None or own.value is None:
-        return one_hot_aggregate(value, neighbors, rho, weight)
-    first_rank, other_ranks = weight[..., 0], weight[..., 1:]
-    itself = own.value * first_rank.squeeze(1) if depthwise else F.linear(own.value, first_rank)
-    if rho is not None:
-        itself, rho = itself * rho[..., :1], rho[..., 1:]
-    if not neighbors.shape[-1]:
-        return itself
-    return itself + one_hot_aggregate(value, neighbors, rho, other_ranks)
-
-
-def _few(queries: int, value: Tensor, weight: Tensor) -> bool:
-    depthwise = weight.shape[1] != value.shape[-1]
-    return one_hot_is_cheaper(queries, value.shape[1], value.shape[-1], weight.shape[-1], depthwise=depthwise)
+    candidates, channels, k = value.shape[1], value.shape[2], weight.shape[-1]
+    cheap = one_hot_is_cheaper(queries, candidates, channels, k, depthwise=weight.shape[1] != channels)
+    if cheap and own is not None and own.value is not None and k > 1:
+        other = one_hot_aggregate(value, neighbors, None if rho is None else rho[..., 1:], weight[..., 1:])
+        return add_bias(add_own(other, own.value, weight[..., 0], None if rho is None else rho[..., 0]), bias)
+    if own is not None:
+        first = own.position
+        if own.value is not None:
+            first = torch.arange(queries, device=value.device) + candidates
+            value = torch.cat([value, own.value], dim=1)
+        neighbors = torch.cat([first.view(1, -1, 1).expand(batch, -1, 1), neighbors], dim=-1)
+    if cheap and (own is None or own.value is None):
+        return add_bias(one_hot_aggregate(value, neighbors, rho, weight), bias)
+    return gather_aggregate(value, neighbors, rho, weight, bias)

@@ -84,6 +84,7 @@ def test_a_block_of_any_size_gives_the_same_numbers(case: Case, limit: int) -> N
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("convnn.selection.SCORES_AT_ONCE", limit)
         patch.setattr("convnn.aggregation.NUMBERS_AT_ONCE", limit)
+        patch.setattr("convnn.aggregation.ROWS_AT_ONCE", 1)
         for ours, theirs in zip(outcome(operation.convolve_neighbors, case), whole, strict=True):
             torch.testing.assert_close(ours, theirs, rtol=1e-12, atol=1e-12)
 
