@@ -5,6 +5,7 @@ The gathered neighbors are K times the input. They exist a block at a time and a
 Shapes: B batch, N query tokens, R tokens with values, C channels, K neighbors, O output channels.
 """
 
+from collections.abc import Iterator
 from typing import Any, Literal, get_args
 
 import torch
@@ -60,10 +61,16 @@ def _flat(neighbors: Tensor, batch: int, count: int) -> Tensor:
     return (neighbors + offset).flatten(0, 1)
 
 
-def _row_blocks(rows: int, width: int, device: torch.device) -> list[slice]:
-    limit = NUMBERS_AT_ONCE if device.type == "cpu" else NUMBERS_AT_ONCE_CUDA
-    step = rows if device.type == "meta" else max(ROWS_AT_ONCE, limit // width)
-    return [slice(first, min(rows, first + step)) for first in range(0, rows, step)]
+def _gathered_blocks(rows: Tensor, flat: Tensor) -> Iterator[tuple[slice, Tensor]]:
+    """Blocks of queries, each with its neighbors' rows `(n, K, C)`, all in one space that the next block overwrites."""
+    (queries, k), channels = flat.shape, rows.shape[1]
+    limit = NUMBERS_AT_ONCE if rows.device.type == "cpu" else NUMBERS_AT_ONCE_CUDA
+    step = queries if rows.device.type == "meta" else min(queries, max(ROWS_AT_ONCE, limit // (k * channels)))
+    space = rows.new_empty(step * k, channels)
+    for first in range(0, queries, step):
+        block = slice(first, min(queries, first + step))
+        index = flat[block].flatten()
+        yield block, torch.index_select(rows, 0, index, out=space[: len(index)]).view(-1, k, channels)
 
 
 class _GatherConvolve(torch.autograd.Function):
@@ -78,46 +85,46 @@ class _GatherConvolve(torch.autograd.Function):
         bias: Tensor | None,  # (O,)
         neighbors: Tensor,  # (B, N, K)
     ) -> Tensor:
-        batch, count, channels = value.shape
-        flat = _flat(neighbors, batch, count)
+        flat, rows = _flat(neighbors, *value.shape[:2]), value.reshape(-1, value.shape[-1])
         matrix = weight.permute(0, 2, 1).reshape(weight.shape[0], -1).mT  # (K * C, O)
-        rows = value.reshape(-1, channels)
         output = value.new_empty(flat.shape[0], weight.shape[0])
-        for block in _row_blocks(flat.shape[0], matrix.shape[0], value.device):
-            x = _weighed(rows, flat[block], rho, block)
+        for block, x in _gathered_blocks(rows, flat):
+            if rho is not None:
+                x.mul_(rho.flatten(0, 1)[block].unsqueeze(-1))
             if bias is None:
                 torch.mm(x.flatten(1), matrix, out=output[block])
             else:
                 torch.addmm(bias, x.flatten(1), matrix, out=output[block])
         ctx.save_for_backward(value, rho, weight, flat)
-        return output.view(batch, -1, weight.shape[0])
+        return output.view(value.shape[0], -1, weight.shape[0])
 
     @staticmethod
     @torch.autograd.function.once_differentiable
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:  # noqa: ANN401
         value, rho, weight, flat = ctx.saved_tensors
-        channels, k = value.shape[-1], flat.shape[-1]
-        grad = grad.reshape(flat.shape[0], -1)
-        rows = value.reshape(-1, channels)
+        (queries, k), channels = flat.shape, value.shape[-1]
+        grad, rows = grad.reshape(queries, -1), value.reshape(-1, channels)
         matrix = weight.permute(0, 2, 1).reshape(weight.shape[0], -1)  # (O, K * C)
-        grad_rows = torch.zeros_like(rows) if ctx.needs_input_grad[0] else None
-        grad_rho = torch.empty(flat.shape, dtype=grad.dtype, device=grad.device) if rho is not None else None
-        grad_matrix = torch.zeros_like(matrix, dtype=_sum_dtype(matrix)) if ctx.needs_input_grad[2] else None
-        for block in _row_blocks(flat.shape[0], matrix.shape[1], value.device):
-            if grad_matrix is not None:
-                x = _weighed(rows, flat[block], rho, block).flatten(1)
-                if grad_matrix.dtype == x.dtype:
-                    grad_matrix.addmm_(grad[block].mT, x)
-                else:
-                    grad_matrix += grad[block].mT @ x
-                del x
-            if grad_rows is not None or grad_rho is not None:
-                grad_x = (grad[block] @ matrix).view(-1, k, channels)
-                _spread_gradient(grad_x, rows, rho, flat, block, grad_rows, grad_rho)
+        grad_rows, grad_rho = torch.zeros_like(rows), None if rho is None else torch.empty_like(rho)
+        grad_matrix = torch.zeros_like(matrix, dtype=_sum_dtype(matrix))
+        space = torch.empty(0, dtype=rows.dtype, device=rows.device)
+        for block, x in _gathered_blocks(rows, flat):
+            space = space if space.numel() else x.new_empty(x.shape).flatten(1)
+            grad_x = torch.mm(grad[block], matrix, out=space[: len(x)]).view(-1, k, channels)
+            if rho is not None and grad_rho is not None:
+                grad_rho.flatten(0, 1)[block] = (x * grad_x).sum(-1)
+                weights = rho.flatten(0, 1)[block].unsqueeze(-1)
+                x.mul_(weights)
+                grad_x.mul_(weights)
+            if grad_matrix.dtype == x.dtype:
+                grad_matrix.addmm_(grad[block].mT, x.flatten(1))
+            else:
+                grad_matrix += grad[block].mT @ x.flatten(1)
+            grad_rows.index_add_(0, flat[block].flatten(), grad_x.flatten(0, 1))
         return (
-            None if grad_rows is None else grad_rows.view(value.shape),
-            None if grad_rho is None or rho is None else grad_rho.view(rho.shape),
-            None if grad_matrix is None else grad_matrix.to(weight.dtype).view(-1, k, channels).permute(0, 2, 1),
+            grad_rows.view(value.shape),
+            grad_rho,
+            grad_matrix.to(weight.dtype).view(-1, k, channels).permute(0, 2, 1),
             grad.sum(0) if ctx.needs_input_grad[3] else None,
             None,
         )
@@ -134,37 +141,38 @@ class _GatherScale(torch.autograd.Function):
         weight: Tensor,  # (C, 1, K)
         neighbors: Tensor,  # (B, N, K)
     ) -> Tensor:
-        batch, count, channels = value.shape
-        flat = _flat(neighbors, batch, count)
-        rows, ranks = value.reshape(-1, channels), weight.squeeze(1).mT.contiguous()  # (K, C)
-        output = value.new_empty(flat.shape[0], channels)
-        for block in _row_blocks(flat.shape[0], ranks.numel(), value.device):
-            torch.sum(_weighed(rows, flat[block], rho, block).mul_(ranks), dim=1, out=output[block])
+        flat, rows = _flat(neighbors, *value.shape[:2]), value.reshape(-1, value.shape[-1])
+        ranks = weight.squeeze(1).mT.contiguous()  # (K, C)
+        output = value.new_empty(flat.shape[0], rows.shape[1])
+        for block, x in _gathered_blocks(rows, flat):
+            x.mul_(ranks)
+            if rho is not None:
+                x.mul_(rho.flatten(0, 1)[block].unsqueeze(-1))
+            torch.sum(x, dim=1, out=output[block])
         ctx.save_for_backward(value, rho, weight, flat)
-        return output.view(batch, -1, channels)
+        return output.view(value.shape[0], -1, rows.shape[1])
 
     @staticmethod
     @torch.autograd.function.once_differentiable
-    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, Tensor | None, Tensor | None, None]:  # noqa: ANN401
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, Tensor | None, Tensor, None]:  # noqa: ANN401
         value, rho, weight, flat = ctx.saved_tensors
-        channels = value.shape[-1]
-        grad = grad.reshape(flat.shape[0], channels)
-        rows, ranks = value.reshape(-1, channels), weight.squeeze(1).mT.contiguous()
-        grad_rows = torch.zeros_like(rows) if ctx.needs_input_grad[0] else None
-        grad_rho = torch.empty(flat.shape, dtype=grad.dtype, device=grad.device) if rho is not None else None
-        grad_ranks = torch.zeros_like(ranks, dtype=_sum_dtype(ranks)) if ctx.needs_input_grad[2] else None
-        for block in _row_blocks(flat.shape[0], ranks.numel(), value.device):
-            g = grad[block].unsqueeze(1)
-            if grad_ranks is not None:
-                grad_ranks += _weighed(rows, flat[block], rho, block).mul_(g).sum(0)
-            if grad_rows is not None or grad_rho is not None:
-                _spread_gradient(g * ranks, rows, rho, flat, block, grad_rows, grad_rho)
-        return (
-            None if grad_rows is None else grad_rows.view(value.shape),
-            None if grad_rho is None or rho is None else grad_rho.view(rho.shape),
-            None if grad_ranks is None else grad_ranks.to(weight.dtype).mT.unsqueeze(1),
-            None,
-        )
+        grad, rows = grad.reshape(flat.shape[0], -1), value.reshape(-1, value.shape[-1])
+        ranks = weight.squeeze(1).mT.contiguous()
+        grad_rows, grad_rho = torch.zeros_like(rows), None if rho is None else torch.empty_like(rho)
+        grad_ranks = torch.zeros_like(ranks, dtype=_sum_dtype(ranks))
+        for block, x in _gathered_blocks(rows, flat):
+            itself = grad[block].unsqueeze(1)  # (n, 1, C)
+            by_rank = x.mul_(itself).transpose(0, 1)  # (K, n, C)
+            if rho is None or grad_rho is None:
+                grad_ranks += by_rank.sum(1)
+                grad_x = torch.mul(itself, ranks, out=x)
+            else:
+                weights = rho.flatten(0, 1)[block]
+                grad_ranks += (weights.mT.unsqueeze(1) @ by_rank).squeeze(1)
+                grad_rho.flatten(0, 1)[block] = (by_rank @ ranks.unsqueeze(-1)).squeeze(-1).mT
+                grad_x = torch.mul(itself, ranks, out=x).mul_(weights.unsqueeze(-1))
+            grad_rows.index_add_(0, flat[block].flatten(), grad_x.flatten(0, 1))
+        return grad_rows.view(value.shape), grad_rho, grad_ranks.to(weight.dtype).mT.unsqueeze(1), None
 
 
 class _AddOwn(torch.autograd.Function):
@@ -211,32 +219,6 @@ def add_own(base: Tensor, value: Tensor, weight: Tensor, rho: Tensor | None) -> 
 def _sum_dtype(x: Tensor) -> torch.dtype:
     """In which a sum over blocks is kept."""
     return torch.promote_types(x.dtype, torch.float32)
-
-
-def _weighed(rows: Tensor, flat: Tensor, rho: Tensor | None, block: slice) -> Tensor:
-    """The neighbors of one block of queries, each times its rho: `(n, K, C)`."""
-    x = rows.index_select(0, flat.flatten()).view(*flat.shape, rows.shape[-1])
-    return x if rho is None else x.mul_(rho.flatten(0, 1)[block].unsqueeze(-1))
-
-
-def _spread_gradient(  # noqa: PLR0917
-    grad_x: Tensor,
-    rows: Tensor,
-    rho: Tensor | None,
-    flat: Tensor,
-    block: slice,
-    grad_rows: Tensor | None,
-    grad_rho: Tensor | None,
-) -> None:
-    """Add a block's gradient of the weighed neighbors `(n, K, C)` to those of the values and of rho."""
-    index = flat[block]
-    if rho is not None:
-        if grad_rho is not None:
-            x = rows.index_select(0, index.flatten()).view(grad_x.shape)
-            grad_rho[block] = x.mul_(grad_x).sum(-1)
-        grad_x = grad_x.mul_(rho.flatten(0, 1)[block].unsqueeze(-1))
-    if grad_rows is not None:
-        grad_rows.index_add_(0, index.flatten(), grad_x.flatten(0, 1))
 
 
 def gather_aggregate(

@@ -3,6 +3,7 @@
 Shapes: B batch, N query tokens, R candidate tokens, D channels compared, K neighbors.
 """
 
+import math
 from collections.abc import Iterator
 from typing import Any
 
@@ -76,8 +77,12 @@ def _best(left: Tensor, right: Tensor, offset: Tensor | None, k: int, position: 
         nothing = left.new_empty(batch, queries, 0)
         return nothing, nothing.long()
     values, indices = [], []
+    space = left.new_empty(0)
     for images, part in query_blocks(batch, queries, right.shape[1], left.device):
-        scores = left[images, part] @ right[images].mT  # (b, n, R)
+        asking, candidates = left[images, part], right[images]
+        shape = (*asking.shape[:2], candidates.shape[1])
+        space = space if space.numel() else left.new_empty(math.prod(shape))  # the first block is the largest
+        scores = torch.bmm(asking, candidates.mT, out=space[: math.prod(shape)].view(shape))  # (b, n, R)
         if offset is not None:
             scores += offset[images]
         if position is not None:
