@@ -42,7 +42,7 @@ class Cost:
     batch_size: int
 
 
-def measure(build: Callable[[], nn.Module], *, batch_size: int = 256, image_side: int = IMAGE_SIDE) -> Cost:
+def measure_cost(build: Callable[[], nn.Module], *, batch_size: int = 256, image_side: int = IMAGE_SIDE) -> Cost:
     """Build a model on the meta device and find its cost.
 
     Args:

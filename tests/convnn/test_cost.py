@@ -6,7 +6,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from benchmarks.tables import cells
-from convnn.cost import activation_bytes, defined, flops, measure, parameters, published_flops
+from convnn.cost import activation_bytes, defined, flops, measure_cost, parameters, published_flops
 from convnn.layers import ConvNN2d
 from convnn.models.vgg import vgg11
 from convnn.models.vit import vit_tiny
@@ -86,7 +86,7 @@ def test_activation_memory_is_the_same_on_the_cpu_and_grows_with_the_batch() -> 
     def build() -> nn.Module:
         return vgg11(7, 0.5, width=1 / 16, classifier_width=12, k=3)
 
-    one, four = (measure(build, batch_size=b).activation_bytes for b in (1, 4))
+    one, four = (measure_cost(build, batch_size=b).activation_bytes for b in (1, 4))
     assert one < four <= 4 * one
     model, x, seen = build(), torch.randn(4, 3, 32, 32), {}
     known = {t.untyped_storage().data_ptr() for t in (*model.parameters(), *model.buffers(), x)}
@@ -114,7 +114,7 @@ def test_the_default_path_keeps_far_less_than_the_definition() -> None:
 
 def test_measuring_allocates_and_draws_nothing() -> None:
     state = torch.get_rng_state()
-    cost = measure(lambda: vgg11(10, 0.5, candidates="random", r=16), batch_size=256)
+    cost = measure_cost(lambda: vgg11(10, 0.5, candidates="random", r=16), batch_size=256)
     assert cost.parameters == 130_015_690
     assert cost.parameters == parameters(vgg11_on_meta())
     assert torch.equal(torch.get_rng_state(), state)
