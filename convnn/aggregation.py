@@ -162,14 +162,15 @@ class _GatherScale(torch.autograd.Function):
         grad_ranks = torch.zeros_like(ranks, dtype=_sum_dtype(ranks))
         for block, x in _gathered_blocks(rows, flat):
             itself = grad[block].unsqueeze(1)  # (n, 1, C)
-            by_rank = x.mul_(itself).transpose(0, 1)  # (K, n, C)
+            x.mul_(itself)
             if rho is None or grad_rho is None:
-                grad_ranks += by_rank.sum(1)
+                grad_ranks += x.sum(0)
                 grad_x = torch.mul(itself, ranks, out=x)
             else:
-                weights = rho.flatten(0, 1)[block]
-                grad_ranks += (weights.mT.unsqueeze(1) @ by_rank).squeeze(1)
-                grad_rho.flatten(0, 1)[block] = (by_rank @ ranks.unsqueeze(-1)).squeeze(-1).mT
+                weights, grad_weights = rho.flatten(0, 1)[block], grad_rho.flatten(0, 1)[block]
+                for rank, weight_of_rank in enumerate(ranks):  # plain products; batched ones copy these strides
+                    grad_ranks[rank] += weights[:, rank] @ x[:, rank]
+                    grad_weights[:, rank] = x[:, rank] @ weight_of_rank
                 grad_x = torch.mul(itself, ranks, out=x).mul_(weights.unsqueeze(-1))
             grad_rows.index_add_(0, flat[block].flatten(), grad_x.flatten(0, 1))
         return grad_rows.view(value.shape), grad_rho, grad_ranks.to(weight.dtype).mT.unsqueeze(1), None

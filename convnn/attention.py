@@ -330,7 +330,7 @@ class ConvNNAttention(ProjectedAttention):
             candidate_index = self.rule.indices(shape, training=self.training, device=x.device)
         else:
             require_enough(candidate_index, self.k, x.shape[1])
-        some = x if candidate_index is None else x[:, candidate_index]  # (B, R, D)
+        some = x if candidate_index is None else x.index_select(1, candidate_index)  # (B, R, D)
         everyone = torch.arange(x.shape[1], device=x.device)
         position = own_positions(everyone, candidate_index, x.shape[1]) if self.self_first else None
         weight = self.depthwise.weight if self.aggregation == "depthwise_separable" else self.conv.weight
@@ -343,7 +343,7 @@ class ConvNNAttention(ProjectedAttention):
             own, value = None, values[..., part]
             if position is not None:
                 own = Own(own_score[head], position, None if candidate_index is None else value)
-                value = value if candidate_index is None else value[:, candidate_index]
+                value = value if candidate_index is None else value.index_select(1, candidate_index)
             ranks = weight[:, part] if self.aggregation == "standard" else weight[part]
             softmax = self.rho == "softmax"
             options = {"k": self.k, "similarity": self.similarity, "softmax": softmax, "own": own}
@@ -370,8 +370,12 @@ class ConvNNAttention(ProjectedAttention):
                 return query, key, self._fixed_score()
             pairs = zip(query, key, strict=True)
             own = [neighbor_similarity(q, k.unsqueeze(-2), self.similarity).squeeze(-1) for q, k in pairs]
-            return query, key if candidate_index is None else [every[:, candidate_index] for every in key], own
-        projected = self.key(x[:, candidate_index])
+            return (
+                query,
+                key if candidate_index is None else [every.index_select(1, candidate_index) for every in key],
+                own,
+            )
+        projected = self.key(x.index_select(1, candidate_index))
         few = 2 * candidate_index.numel() <= x.shape[1]
         if few and self.heads == 1 and self.similarity == "dot" and self.implementation == "default":
             return [x], [projected @ self.query.weight.to(projected.dtype)], self._fixed_score()

@@ -198,9 +198,9 @@ class ConvNN(nn.Module):
         queries = own_tokens(shape, self.padding, device)
         compared, valued = self._with_coordinates(tokens, shape)
         values = valued if self.value is None else self.value(valued)
-        asking = compared if self.padding == 0 else compared[:, queries]
+        asking = compared if self.padding == 0 else compared.index_select(1, queries)
         query = asking if self.query is None else self.query(asking)
-        candidates = compared if candidate_index is None else compared[:, candidate_index]
+        candidates = compared if candidate_index is None else compared.index_select(1, candidate_index)
         own = None
         if self.self_first:
             score: Tensor | float = 0.0 if self.self_score is None else self.self_score
@@ -208,13 +208,13 @@ class ConvNN(nn.Module):
                 itself = asking if self.key is None else self.key(asking)
                 score = neighbor_similarity(query, itself.unsqueeze(-2), self.similarity).squeeze(-1)
             position = own_positions(queries, candidate_index, count)
-            own = Own(score, position, None if candidate_index is None else values[:, queries])
+            own = Own(score, position, None if candidate_index is None else values.index_select(1, queries))
         weight, bias = self._ranks()
         convolve = (naive if self.implementation == "naive" else operation).convolve_neighbors
         output: Tensor = convolve(
             query,
             candidates if self.key is None else self.key(candidates),
-            values if candidate_index is None else values[:, candidate_index],
+            values if candidate_index is None else values.index_select(1, candidate_index),
             weight,
             bias,
             k=self.k,

@@ -112,6 +112,21 @@ def test_a_vit_has_a_token_per_patch_and_the_class_token(image_size: int, patch_
 
 
 @pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"width": 0.0}, "width multiplies the published channels and must be more than 0, got width=0.0"),
+        ({"classifier_width": 0}, "classifier_width must be a whole number of at least 1"),
+        ({"dropout": 1.5}, "dropout must be 0 or more and less than 1, got dropout=1.5"),
+        ({"lam": 2.0}, "lambda must be 0"),
+        ({"lam": 0.5, "similarity": "l1"}, "similarity must be one of"),
+    ],
+)
+def test_options_that_do_not_fit_vgg11_are_refused(options: dict[str, Any], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        vgg11(7, **options)
+
+
+@pytest.mark.parametrize(
     "options",
     [
         {"kernel_size": 4},
