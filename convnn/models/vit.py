@@ -61,7 +61,7 @@ _LAYERS: dict[AttentionKind, type[nn.Module]] = {
 
 
 class Block(nn.Module):
-    """Attention and a two-layer perceptron, each after a layer norm and around a residual (paper 6, [ViT]).
+    """Attention and a two-layer perceptron, each after a layer norm and around a residual (paper 6).
 
     Args:
         attention: Maps `(B, N, D)` to `(B, N, D)`.
