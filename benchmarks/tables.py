@@ -20,6 +20,8 @@ from convnn.models.vgg import vgg11
 from convnn.models.vit import vit_tiny
 
 PUBLISHED = Path(__file__).parents[1] / "tests" / "convnn" / "published_tables.json"
+"""Each row: the configuration of its run, the printed cells, and what the run logged."""
+
 CLASSES = {"cifar10": 10, "cifar100": 100}
 UNIT = {"params_m": 1e6, "gflops": 1e9}
 

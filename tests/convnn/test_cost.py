@@ -52,7 +52,7 @@ def test_euclidean_distances_cost_what_products_cost() -> None:
     assert flops(product, (2, 5, 6, 8)) == flops(distance, (2, 5, 6, 8))
 
 
-def test_the_profilers_count_leaves_out_what_the_facts_say() -> None:
+def test_the_profilers_count_leaves_out_kernels_and_adds_residuals() -> None:
     with torch.device("meta"):
         convolution, vit = vgg11(10), vit_tiny(10)
     images = (1, 3, 32, 32)
