@@ -39,6 +39,8 @@ def options(draw: st.DrawFn, axes: int) -> dict[str, Any]:
     }
     for name, values in free.items():
         found[name] = draw(st.sampled_from(values))
+    if found["position"] != "none":
+        found["padding"] = 0  # mirrored tokens of the ring tie there, and either may be chosen
     if found["self_first"] and found["rho"] == "softmax":
         found["self_score"] = draw(st.sampled_from([None, 1.0]))
     return found
