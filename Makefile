@@ -53,7 +53,7 @@ pytest: $(INSTALLED)  ## The tests alone.
 	$(BIN)/pytest
 
 bench: $(INSTALLED)  ## Parity first, then the layer's timings.
-	$(BIN)/python -m benchmarks.layer
+	$(BIN)/python -m benchmarks.layers
 
 lock: $(INSTALLED)  ## Pin every package anew (needs uv), with hashes and without addresses.
 	uv pip compile pyproject.toml --extra dev --universal --python-version 3.11 --upgrade \

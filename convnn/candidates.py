@@ -1,23 +1,171 @@
-"""Which tokens may become neighbors (paper 4.2): all of them, or r drawn at random."""
+"""Which tokens may become neighbors (paper 4.2.2): all of them, or some of them, drawn or on a grid."""
 
-from typing import Literal, get_args
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
-Candidates = Literal["all", "random"]
-CANDIDATES: tuple[Candidates, ...] = get_args(Candidates)
-WhenTooFew = Literal["error", "all"]
+from convnn.checks import require_count, require_one_of
+from convnn.geometry import CANDIDATE_KINDS, CandidateKind, WhenTooFew, candidate_count, padded_tokens
+
+EVALUATION_SEED = 0
+"""Of the one draw that a layer with `fixed_at_evaluation` keeps to."""
+
+_AMOUNT = {"random": "r", "even": "r", "strided": "stride", "lattice": "side"}
 
 
-def random_candidates(tokens: int, r: int, device: torch.device | None = None) -> Tensor:
-    """Draw `r` of `tokens` token indices without repeats, `(r,)`, from torch's generator of `device`.
+@dataclass(frozen=True)
+class CandidateRule:
+    """Which tokens are candidates, for any shape.
 
-    Source: paper 4.2; as published, one draw serves a whole batch and a new one is made at every forward pass.
+    Source: paper 4.2.2. As published, one draw serves a whole batch and a new one is made at every forward pass, at
+    evaluation too; `fixed_at_evaluation` makes evaluation repeatable: it then takes the same draw every time and
+    leaves torch's generators alone.
 
     Raises:
-        ValueError: If `r` is not between 1 and `tokens`.
+        ValueError: If an option is unknown, does not go with the kind, or is out of range.
     """
-    if not 1 <= r <= tokens:
-        raise ValueError(f"r must be 1 to {tokens} (tokens of the map), got {r=}; try candidates='all'.")
+
+    kind: CandidateKind = "all"
+    k: int = 9
+    r: int | None = None
+    stride: int | None = None
+    side: int | None = None
+    when_too_few: WhenTooFew = "error"
+    fixed_at_evaluation: bool = False
+
+    def __post_init__(self) -> None:
+        require_one_of("candidates", self.kind, CANDIDATE_KINDS)
+        require_one_of("when_too_few", self.when_too_few, ("error", "all"))
+        require_count("k", self.k)
+        for name in ("r", "stride", "side"):
+            value = getattr(self, name)
+            kinds = [kind for kind, amount in _AMOUNT.items() if amount == name]
+            if (value is not None) != (self.kind in kinds):
+                only = " or ".join(f"candidates={kind!r}" for kind in kinds)
+                raise ValueError(
+                    f"{name} goes with {only} and only there, got candidates={self.kind!r}, {name}={value}."
+                )
+            if value is not None:
+                require_count(name, value)
+        if self.r is not None and self.r < self.k:
+            raise ValueError(f"r must be at least k, so that k neighbors can be found, got k={self.k}, r={self.r}.")
+        if self.side is not None and self.side**2 < self.k:
+            raise ValueError(f"side x side must be at least k, got k={self.k}, side={self.side}.")
+        if self.fixed_at_evaluation and self.kind != "random":
+            raise ValueError(f"fixed_at_evaluation goes with candidates='random', got candidates={self.kind!r}.")
+
+    def count(self, shape: tuple[int, ...], padding: int = 0) -> int:
+        """How many candidates a map or sequence of this shape has; see `convnn.geometry.candidate_count`."""
+        return candidate_count(
+            shape,
+            self.kind,
+            k=self.k,
+            r=self.r,
+            stride=self.stride,
+            side=self.side,
+            padding=padding,
+            when_too_few=self.when_too_few,
+        )
+
+    def indices(
+        self, shape: tuple[int, ...], padding: int = 0, *, training: bool = True, device: torch.device | None = None
+    ) -> Tensor | None:
+        """The candidates, `(R,)`, counted row by row over the padded map; `None` stands for all of its tokens.
+
+        Where all tokens are candidates nothing is drawn, so that r = tokens equals `all` to the last bit.
+
+        Args:
+            shape: `(length,)` or `(height, width)` in tokens.
+            padding: Width of the ring of zero tokens around it.
+            training: Whether the layer is in training mode.
+            device: Where to put them.
+
+        Raises:
+            ValueError: If there are too few tokens.
+        """
+        count = self.count(shape, padding)
+        tokens = padded_tokens(shape, padding)
+        if self.kind == "all" or count == tokens:
+            return None
+        if self.kind == "random":
+            return random_candidates(tokens, count, device, fixed=self.fixed_at_evaluation and not training)
+        own = own_tokens(shape, padding, device)
+        if self.kind == "even":
+            return own[spread(own.numel(), count, device)]
+        grid = own.view(shape)
+        for axis, length in enumerate(shape):
+            if self.side is not None:
+                kept = spread(length, self.side, device)
+            else:
+                kept = torch.arange(0, length, self.stride or 1, device=device)
+            grid = grid.index_select(axis, kept)
+        return grid.flatten()
+
+
+def random_candidates(tokens: int, r: int, device: torch.device | None = None, *, fixed: bool = False) -> Tensor:
+    """Draw `r` of `tokens` token indices without repeats, `(r,)`, from torch's generator of `device`.
+
+    Args:
+        tokens: How many there are.
+        r: How many to draw.
+        device: Whose generator draws, and where they go.
+        fixed: The same draw at every call, on every device, from a generator of its own.
+    """
+    if fixed:
+        draws = torch.Generator().manual_seed(EVALUATION_SEED)
+        return torch.randperm(tokens, generator=draws, device="cpu")[:r].to(device)
     return torch.randperm(tokens, device=device)[:r]
+
+
+def spread(length: int, count: int, device: torch.device | None = None) -> Tensor:
+    """`count` positions spread over `0 .. length - 1`, both ends in: i (length - 1) / (count - 1), rounded down."""
+    return torch.arange(count, device=device) * (length - 1) // max(1, count - 1)
+
+
+def own_tokens(shape: tuple[int, ...], padding: int, device: torch.device | None = None) -> Tensor:
+    """The indices, `(N,)`, of the map's own tokens among those of the padded map."""
+    index = torch.zeros(1, dtype=torch.int64, device=device)
+    for side in shape:
+        index = (index.unsqueeze(-1) * (side + 2 * padding) + torch.arange(side, device=device) + padding).flatten()
+    return index
+
+
+def own_positions(queries: Tensor, candidate_index: Tensor | None, tokens: int) -> Tensor:
+    """Where each query is among the candidates, `(N,)`; -1 where it is not one of them.
+
+    Args:
+        queries: The tokens that ask, `(N,)`, indices among all `tokens`.
+        candidate_index: The candidates, `(R,)`; `None` stands for all tokens in order.
+        tokens: How many there are.
+    """
+    if candidate_index is None:
+        return queries
+    count = candidate_index.numel()
+    place = torch.full((tokens,), -1, dtype=torch.int64, device=queries.device)
+    place = place.index_copy(0, candidate_index, torch.arange(count, device=queries.device))
+    return place[queries]
+
+
+def require_enough(candidate_index: Tensor, k: int, tokens: int) -> None:
+    """Raise ValueError unless given candidates are tokens, and at least k."""
+    count = candidate_index.numel()
+    if candidate_index.dim() != 1 or candidate_index.dtype != torch.int64:
+        raise ValueError(
+            f"candidate_index must be (R,) of int64, got {tuple(candidate_index.shape)} of {candidate_index.dtype}; "
+            f"one list of candidates serves the whole batch."
+        )
+    if not k <= count <= tokens:
+        raise ValueError(
+            f"candidate_index must name at least k and at most all {tokens} tokens, got {count} with {k=}; "
+            f"name more tokens or take a smaller k."
+        )
+
+
+def require_self_score(self_score: float | None, *, self_first: bool, softmax: bool) -> None:
+    """Raise ValueError where a fixed score for the token itself would not be used."""
+    if self_score is not None and not (self_first and softmax):
+        raise ValueError(
+            f"self_score goes with self_first=True and rho='softmax', got {self_first=}, {self_score=}, {softmax=}; "
+            f"leave it None."
+        )

@@ -3,8 +3,14 @@
 Models are built from these numbers and configurations are judged by them, so the two cannot disagree.
 """
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Literal, get_args
+
+CandidateKind = Literal["all", "random", "strided", "lattice", "even"]
+CANDIDATE_KINDS: tuple[CandidateKind, ...] = get_args(CandidateKind)
+WhenTooFew = Literal["error", "all"]
 
 VGG11_PLAN: tuple[int | None, ...] = (64, None, 128, None, 256, 256, None, 512, 512, None, 512, 512, None)
 """Output channels of VGG-11's eight convolutions at width 1; `None` halves the map."""
@@ -15,19 +21,115 @@ IMAGE_SIDE = 32
 POOLED_SIDE = 7
 """VGG's adaptive pool hands 7 x 7 positions to the classifier."""
 
+VIT_IMAGE_SIZE = 224
+"""The side to which ViT-Tiny resizes its images."""
+
+VIT_PATCH_SIZE = 16
+"""The side of the square of pixels that becomes one token of ViT-Tiny."""
+
+
+def padded_tokens(shape: tuple[int, ...], padding: int) -> int:
+    """Tokens of a map or sequence of this shape with a ring of `padding` zero tokens around it."""
+    return math.prod([side + 2 * padding for side in shape])
+
+
+def candidate_count(
+    shape: tuple[int, ...],
+    candidates: CandidateKind = "all",
+    *,
+    k: int,
+    r: int | None = None,
+    stride: int | None = None,
+    side: int | None = None,
+    padding: int = 0,
+    when_too_few: WhenTooFew = "error",
+) -> int:
+    """How many tokens a token may choose its k neighbors from.
+
+    Source: Kang and Rocha Neto, arXiv:2511.14137, Sec. 4.1 (`all`) and 4.2.2 (`random`, and spatial selection:
+    `strided`). `lattice` and `even` are what the published runs did for spatial selection. The ring of zero tokens,
+    which the published image layers have, belongs to `all` and `random` alone: a grid is one of the map's own tokens.
+
+    Args:
+        shape: `(length,)` or `(height, width)`, in tokens: after the patch, without the ring.
+        candidates: `all`; `random`, `r` drawn tokens; `strided`, every `stride`-th token along each axis; `lattice`,
+            `side` x `side` tokens spread over a map; `even`, `r` tokens spread over the sequence of tokens.
+        k: Neighbors per token.
+        r: For `random` and `even`.
+        stride: For `strided`.
+        side: For `lattice`.
+        padding: Width of the ring.
+        when_too_few: What a map with fewer tokens than asked, or a stride that leaves fewer than `k`, does: `error`,
+            or take `all`.
+
+    Raises:
+        ValueError: If there are too few tokens.
+    """
+    tokens, ring = math.prod(shape), padded_tokens(shape, padding)
+    if candidates == "all":
+        found, asked, rule = ring, ring, ""
+    elif candidates == "random":
+        found, asked, rule = ring, _given(r), f"r must be 1 to {ring} (tokens of the map), got {r=}"
+    elif candidates == "even":
+        found, asked, rule = tokens, _given(r), f"r must be 1 to {tokens} (tokens of the map), got {r=}"
+    elif candidates == "lattice":
+        if len(shape) == 1:
+            raise ValueError("candidates='lattice' needs a map of two sides; a sequence has candidates='even'.")
+        found, asked = min(shape), _given(side)
+        rule = f"side must be 1 to {min(shape)} (side of the map), got {side=}"
+    else:
+        left = math.prod([-(-length // _given(stride)) for length in shape])
+        found, asked = left, k
+        rule = f"stride={stride} leaves {left} of {tokens} tokens as candidates, fewer than {k=}"
+    if asked > found:
+        if when_too_few == "error":
+            raise ValueError(f"{rule}; try when_too_few='all' or candidates='all'.")
+        candidates, count = "all", ring
+    else:
+        count = {"lattice": asked**2, "strided": found}.get(candidates, asked)
+    if not k <= count:
+        raise ValueError(f"k must be 1 to {count} (candidate tokens), got {k=}; take more candidates or a wider ring.")
+    return count
+
+
+def _given(amount: int | None) -> int:
+    assert amount is not None  # the layers and the configuration ask for it with its kind
+    return amount
+
+
+def patched(shape: tuple[int, ...], patch: int) -> tuple[int, ...]:
+    """The shape in tokens when `patch` pixels along each axis make one (paper 13).
+
+    Raises:
+        ValueError: If the patch does not divide every side.
+    """
+    if any([side % patch for side in shape]):  # noqa: C419 - torch.compile follows no generators
+        sides = " x ".join(map(str, shape))
+        raise ValueError(f"patch must divide every side of the map, got {patch=} for {sides}; try patch=1.")
+    return tuple([side // patch for side in shape])
+
 
 @dataclass(frozen=True)
 class Stage:
-    """One layer of a model: its name, channels and the side of its square map, in tokens."""
+    """One layer of VGG: its name, channels and the side of its square map, in tokens before any patch."""
 
     name: str
     in_channels: int
     out_channels: int
     side: int
 
-    def candidates(self, padding: int) -> int:
-        """Tokens to choose neighbors from, with a ring of `padding` zero tokens around the map."""
-        return (self.side + 2 * padding) ** 2
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Height and width."""
+        return (self.side, self.side)
+
+    def candidates(self, padding: int, patch: int = 1) -> int:
+        """Tokens to choose neighbors from, with a ring of `padding` zero tokens around the map.
+
+        Raises:
+            ValueError: If the patch does not divide the map.
+        """
+        return padded_tokens(patched(self.shape, patch), padding)
 
 
 def scaled(channels: int, width: float) -> int:
@@ -52,3 +154,17 @@ def vgg11_stages(width: float = 1.0, image_side: int = IMAGE_SIDE) -> Iterator[S
 def convnn_channels(out_channels: int, lam: float) -> int:
     """Output channels of a hybrid layer that come from ConvNN: int(lambda x out), as in the published runs."""
     return int(out_channels * lam)
+
+
+def vit_tokens(image_size: int = VIT_IMAGE_SIZE, patch_size: int = VIT_PATCH_SIZE) -> int:
+    """Tokens of every block of a ViT: one per patch, and the class token, which comes first.
+
+    Raises:
+        ValueError: If the patches do not tile the image.
+    """
+    if patch_size < 1 or image_size < patch_size or image_size % patch_size:
+        raise ValueError(
+            f"patch_size must divide image_size, got {image_size=}, {patch_size=}; "
+            f"the nearest image_size that fits is {max(1, round(image_size / max(1, patch_size))) * patch_size}."
+        )
+    return (image_size // patch_size) ** 2 + 1

@@ -1,48 +1,73 @@
-"""The image layers: ConvNN2d, and HybridBranch2d, which mixes it with a convolution by lambda.
+"""The convolution-type layers: ConvNN1d and ConvNN2d, and the hybrid branches that mix them with others by lambda.
 
-Shapes: B batch, C input channels, O output channels, H and W the sides of the map.
+Shapes: B batch, C input channels, O output channels, S the sides of the map: `(L,)` or `(H, W)`.
 """
 
 import math
-from typing import Literal
+from typing import Any, Literal, Self, get_args
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from convnn.aggregation import RHOS, Rho, conv_aggregate, gather_rows
-from convnn.candidates import CANDIDATES, Candidates, WhenTooFew, random_candidates
-from convnn.geometry import convnn_channels
-from convnn.selection import select_neighbors, window_neighbors
+from convnn import naive, operation
+from convnn.aggregation import AGGREGATIONS, RHOS, Aggregation, Rho, pointwise, rank_convolution, unit_weights
+from convnn.attention import ConvNNAttention, Implementation, SelfAttention
+from convnn.candidates import CandidateRule, own_positions, own_tokens, require_enough, require_self_score
+from convnn.checks import require_count, require_input, require_one_of
+from convnn.geometry import CandidateKind, WhenTooFew, convnn_channels, padded_tokens, patched
+from convnn.naive import Own
+from convnn.selection import window_neighbors
 from convnn.similarity import SIMILARITIES, Similarity, neighbor_similarity
 
-Position = Literal["none", "only"]
+Position = Literal["none", "similarity", "both", "only"]
+POSITIONS: tuple[Position, ...] = get_args(Position)
+PositionScaling = Literal["none", "std"]
+Projections = Literal["identity", "linear"]
+Branches = Literal["convolution+convnn", "convolution+convnn_attention", "attention+convnn_attention"]
 
 
-class ConvNN2d(nn.Module):
-    """A convolution over each token's k most similar tokens instead of its nearest pixels.
+class ConvNN(nn.Module):
+    """A convolution over each token's k most similar tokens instead of its nearest ones, on maps of any sides.
 
-    Source: Kang and Rocha Neto, arXiv:2511.14137, Sec. 4.1 (the operation), 4.2 (candidates), 5.1 (position).
-    Where the published runs add to the text, it is an option: `padding` is a ring of zero tokens that joins the
-    candidates but asks nothing, and `self_first` makes each token its own first neighbor.
+    Use ConvNN1d for sequences and ConvNN2d for images; the options are the same.
+
+    Source: Kang and Rocha Neto, arXiv:2511.14137, Sec. 4.1 (the operation), 4.2.1 (position), 4.2.2 (candidates),
+    5.1 (convolution as a special case) and 13 (patches). Where the published runs add to the text, it is an option:
+    `padding` is a ring of zero tokens that joins the candidates but asks nothing, `self_first` makes each token its
+    own first neighbor, and `position_scaling='std'` divides an image's features by their standard deviation before
+    they meet coordinates.
 
     Args:
         in_channels: C.
         out_channels: O.
         k: Neighbors per token.
-        similarity: `cosine` or `euclidean`.
+        similarity: `cosine`, `dot` or `euclidean`.
         rho: `constant` weighs every neighbor 1; `softmax` weighs them by the softmax of their similarities.
-        candidates: `all` tokens, or `random`: `r` of them, drawn anew at every forward pass, in evaluation too.
-        r: Number of random candidates, ring included.
-        when_too_few: On a map with fewer than `r` tokens: `error`, or take `all`.
+        candidates: `all` tokens; `random`: `r` of them, drawn anew at every forward pass, in evaluation too;
+            `strided`: every `stride`-th along each axis; `lattice`: `side` x `side` of a map; `even`: `r` in order.
+        r: Number of `random` (ring included) or `even` candidates.
+        stride: Of `strided` candidates.
+        side: Of the `lattice`.
+        when_too_few: On a map with fewer tokens than asked: `error`, or take `all`.
+        fixed_at_evaluation: Whether evaluation always takes the same `random` candidates.
         padding: Width of the ring of zero tokens.
         self_first: Whether each token is its own first neighbor.
-        position: `none` chooses by features; `only` chooses the square window around the token in reading order,
-            which is `nn.Conv2d` with a kernel of side sqrt(k).
+        self_score: What softmax sees of the token itself where it is first: a number, or `None` for its similarity.
+        position: `none` chooses by features; `similarity` also by coordinates from -1 to 1 over the padded map;
+            `both` convolves the coordinates, too; `only` chooses the window around the token in reading order,
+            which is `nn.Conv2d` with a kernel of side sqrt(k), or `nn.Conv1d` with kernel k.
+        position_scaling: `std`: divide features by one standard deviation per image before comparing.
+        patch: Pixels along each axis that form one token.
+        aggregation: `standard`; `depthwise`, from unit weights, which maps values to O channels first where C and O
+            differ; `depthwise_separable`.
+        projections: `identity`, or `linear` maps for query, key and value.
 
     Raises:
-        ValueError: If an option is unknown, or the options contradict each other.
+        ValueError: If an option is unknown, out of range or contradicts another.
     """
+
+    axes = 0
 
     def __init__(
         self,
@@ -52,129 +77,322 @@ class ConvNN2d(nn.Module):
         *,
         similarity: Similarity = "cosine",
         rho: Rho = "constant",
-        candidates: Candidates = "all",
+        candidates: CandidateKind = "all",
         r: int | None = None,
+        stride: int | None = None,
+        side: int | None = None,
         when_too_few: WhenTooFew = "error",
+        fixed_at_evaluation: bool = False,
         padding: int = 1,
         self_first: bool = True,
+        self_score: float | None = None,
         position: Position = "none",
+        position_scaling: PositionScaling = "none",
+        patch: int = 1,
+        aggregation: Aggregation = "standard",
+        projections: Projections = "identity",
     ) -> None:
         super().__init__()
-        for name, value, valid in (
-            ("similarity", similarity, SIMILARITIES),
-            ("rho", rho, RHOS),
-            ("candidates", candidates, CANDIDATES),
-            ("position", position, ("none", "only")),
-            ("when_too_few", when_too_few, ("error", "all")),
-        ):
-            if value not in valid:
-                raise ValueError(f"{name} must be one of {', '.join(valid)}, got {name}={value!r}.")
-        if k < 1 or padding < 0:
-            raise ValueError(f"k must be at least 1 and padding at least 0, got {k=}, {padding=}.")
-        if (r is None) == (candidates == "random"):
-            raise ValueError(f"r goes with candidates='random' and only with it, got {candidates=}, {r=}.")
-        if r is not None and not k <= r:
-            raise ValueError(f"r must be at least k, so that k neighbors can be found, got {k=}, {r=}.")
-        side = math.isqrt(k)
-        if position == "only" and (side * side != k or side % 2 == 0 or padding < side // 2):
-            raise ValueError(
-                f"position='only' needs k = 1, 9, 25, ... and a ring of at least half the window, got {k=}, {padding=}."
+        if self.axes == 0:
+            raise ValueError("ConvNN has no number of axes; build ConvNN1d or ConvNN2d.")
+        require_count("in_channels", in_channels)
+        require_count("out_channels", out_channels)
+        require_count("padding", padding, least=0)
+        require_count("patch", patch)
+        require_one_of("similarity", similarity, SIMILARITIES)
+        require_one_of("rho", rho, RHOS)
+        require_one_of("position", position, POSITIONS)
+        require_one_of("position_scaling", position_scaling, ("none", "std"))
+        require_one_of("aggregation", aggregation, AGGREGATIONS)
+        require_one_of("projections", projections, ("identity", "linear"))
+        require_self_score(self_score, self_first=self_first, softmax=rho == "softmax")
+        if candidates == "lattice" and self.axes == 1:
+            raise ValueError("candidates='lattice' needs a map of two sides; a sequence has candidates='even'.")
+        self.rule = CandidateRule(candidates, k, r, stride, side, when_too_few, fixed_at_evaluation)
+        if position == "only":
+            self._require_window(
+                k, padding, plain=rho == "constant" and candidates == "all" and projections == "identity"
             )
-        if position == "only" and (rho != "constant" or candidates != "all"):
-            raise ValueError(f"position='only' takes rho='constant' and all candidates, got {rho=}, {candidates=}.")
-        self.k = k
+        self.in_channels, self.out_channels = in_channels, out_channels
+        self.k, self.padding, self.patch = k, padding, patch
         self.similarity: Similarity = similarity
         self.rho: Rho = rho
-        self.r = r
-        self.when_too_few: WhenTooFew = when_too_few
-        self.padding = padding
-        self.self_first = self_first
+        self.self_first, self.self_score = self_first, self_score
         self.position: Position = position
-        self.conv = nn.Conv1d(in_channels, out_channels, kernel_size=k, stride=k)
+        self.position_scaling: PositionScaling = position_scaling
+        self.aggregation: Aggregation = aggregation
+        self.implementation: Implementation = "default"
+
+        pixels: int = patch**self.axes
+        channels, out = in_channels * pixels, out_channels * pixels
+        compared = channels + (self.axes if position in ("similarity", "both") else 0)
+        valued = channels + (self.axes if position == "both" else 0)
+        self.compared_channels, self.conv_channels = compared, out if aggregation == "depthwise" else valued
+        self.query = nn.Linear(compared, channels, bias=False) if projections == "linear" else None
+        self.key = nn.Linear(compared, channels, bias=False) if projections == "linear" else None
+        inner = out if aggregation == "depthwise" else valued
+        has_value = projections == "linear" or inner != valued
+        self.value = nn.Linear(valued, inner, bias=False) if has_value else None
+        if aggregation == "depthwise_separable":
+            self.depthwise = rank_convolution(inner, inner, k, groups=inner, bias=False)
+            self.pointwise = nn.Conv1d(inner, out, kernel_size=1)
+        elif aggregation == "depthwise":
+            self.conv = unit_weights(rank_convolution(out, out, k, groups=out))
+        else:
+            self.conv = rank_convolution(inner, out, k)
+
+    def _require_window(self, k: int, padding: int, *, plain: bool) -> None:
+        side = k if self.axes == 1 else math.isqrt(k)
+        if side**self.axes != k or side % 2 == 0 or padding < side // 2:
+            sizes = "1, 3, 5" if self.axes == 1 else "1, 9, 25"
+            raise ValueError(
+                f"position='only' needs k = {sizes}, ... and a ring of at least half the window, got {k=}, {padding=}."
+            )
+        if not plain:
+            raise ValueError(
+                "position='only' takes rho='constant', candidates='all' and projections='identity': "
+                "nothing is compared, so there is nothing to weigh or project."
+            )
+
+    @classmethod
+    def convolution(cls, in_channels: int, out_channels: int, kernel_size: int = 3) -> Self:
+        """The special case of paper 5.1: neighbors by position alone, which is `nn.Conv1d` or `nn.Conv2d`."""
+        return cls(in_channels, out_channels, kernel_size**cls.axes, padding=kernel_size // 2, position="only")
 
     def forward(self, x: Tensor, candidate_index: Tensor | None = None) -> Tensor:
-        """Map `(B, C, H, W)` to `(B, O, H, W)`.
+        """Map `(B, C, S)` to `(B, O, S)`.
 
         Args:
             x: The map.
-            candidate_index: The candidates to choose from, `(R,)`, counted row by row over the padded map, instead of
-                a draw.
-        """
-        batch, _, height, width = x.shape
-        padded = F.pad(x, (self.padding,) * 4)
-        tokens = padded.flatten(2).mT.contiguous()  # (B, M, C): a neighbor is one contiguous row
-        neighbors = gather_rows(tokens, self._neighbors(tokens, height, width, candidate_index))
-        if self.rho == "softmax":
-            query = x.flatten(2).mT  # (B, N, C)
-            weights = neighbor_similarity(query, neighbors, self.similarity).softmax(dim=-1)
-            neighbors = neighbors * weights.unsqueeze(-1)
-        output = conv_aggregate(neighbors, self.conv.weight, self.conv.bias)
-        return output.mT.reshape(batch, -1, height, width)
+            candidate_index: The candidates to choose from, `(R,)`, counted row by row over the padded map (of patches),
+                instead of those the options give.
 
-    def _neighbors(self, tokens: Tensor, height: int, width: int, candidate_index: Tensor | None) -> Tensor:
-        device = tokens.device
+        Raises:
+            ValueError: If the map has fewer candidates than k or fewer tokens than asked, or the patch does not
+                divide it.
+        """
+        layout = "(B, C, L)" if self.axes == 1 else "(B, C, H, W)"
+        like = self.pointwise.weight if self.aggregation == "depthwise_separable" else self.conv.weight
+        require_input(x, layout, self.in_channels, 1, like)
+        shape = patched(tuple(x.shape[2:]), self.patch)
+        if self.patch > 1:
+            x = unshuffle(x, self.patch)
+        cells = F.pad(x.movedim(1, -1), (0, 0) + (self.padding,) * (2 * self.axes))
+        tokens = cells.flatten(1, -2).contiguous()  # (B, M, C): a neighbor is one contiguous row
         if self.position == "only":
-            return window_neighbors(height, width, math.isqrt(self.k), self.padding, device)
-        count = tokens.shape[1]
-        if candidate_index is None and self.r is not None and not (self.r >= count and self.when_too_few == "all"):
-            candidate_index = random_candidates(count, self.r, device)
-        return select_neighbors(
-            tokens,
-            inner_tokens(height, width, self.padding, device),
-            self.k,
+            output = self._convolve_window(tokens, shape)
+        else:
+            output = self._convolve(tokens, shape, candidate_index)
+        if self.aggregation == "depthwise_separable":
+            output = pointwise(output, self.pointwise)
+        folded: Tensor = output.unflatten(1, shape)
+        folded = folded.movedim(-1, 1)
+        return shuffle(folded, self.patch) if self.patch > 1 else folded
+
+    def _convolve(self, tokens: Tensor, shape: tuple[int, ...], candidate_index: Tensor | None) -> Tensor:
+        device, count = tokens.device, tokens.shape[1]
+        if candidate_index is None:
+            candidate_index = self.rule.indices(shape, self.padding, training=self.training, device=device)
+        else:
+            require_enough(candidate_index, self.k, padded_tokens(shape, self.padding))
+        queries = own_tokens(shape, self.padding, device)
+        compared, valued = self._with_coordinates(tokens, shape)
+        values = valued if self.value is None else self.value(valued)
+        asking = compared if self.padding == 0 else compared.index_select(1, queries)
+        query = asking if self.query is None else self.query(asking)
+        candidates = compared if candidate_index is None else compared.index_select(1, candidate_index)
+        own = None
+        if self.self_first:
+            score: Tensor | float = 0.0 if self.self_score is None else self.self_score
+            if self.rho == "softmax" and self.self_score is None:
+                itself = asking if self.key is None else self.key(asking)
+                score = neighbor_similarity(query, itself.unsqueeze(-2), self.similarity).squeeze(-1)
+            position = own_positions(queries, candidate_index, count)
+            own = Own(score, position, None if candidate_index is None else values.index_select(1, queries))
+        weight, bias = self._ranks()
+        convolve = (naive if self.implementation == "naive" else operation).convolve_neighbors
+        output: Tensor = convolve(
+            query,
+            candidates if self.key is None else self.key(candidates),
+            values if candidate_index is None else values.index_select(1, candidate_index),
+            weight,
+            bias,
+            k=self.k,
             similarity=self.similarity,
-            candidate_index=candidate_index,
-            self_first=self.self_first,
+            softmax=self.rho == "softmax",
+            own=own,
         )
+        return output
+
+    def _convolve_window(self, tokens: Tensor, shape: tuple[int, ...]) -> Tensor:
+        side = self.k if self.axes == 1 else math.isqrt(self.k)
+        neighbors = window_neighbors(shape, side, self.padding, tokens.device)
+        values = tokens if self.value is None else self.value(tokens)
+        convolve = (naive if self.implementation == "naive" else operation).convolve_chosen
+        output: Tensor = convolve(values, neighbors, *self._ranks())
+        return output
+
+    def _ranks(self) -> tuple[Tensor, Tensor | None]:
+        """The weight and bias of the convolution over ranks."""
+        conv = self.depthwise if self.aggregation == "depthwise_separable" else self.conv
+        return conv.weight, conv.bias
+
+    def _with_coordinates(self, tokens: Tensor, shape: tuple[int, ...]) -> tuple[Tensor, Tensor]:
+        """What is compared and what is convolved: the tokens, with coordinates where `position` says so."""
+        if self.position == "none":
+            return tokens, tokens
+        place = coordinates(tuple([side + 2 * self.padding for side in shape]), tokens).expand(tokens.shape[0], -1, -1)
+        features = tokens
+        if self.position_scaling == "std":
+            # summed channel by channel as in the published layer: mirrored tokens tie up to this sum's last digit
+            features = tokens / (tokens.mT.contiguous().std(dim=(1, 2), keepdim=True) + 1e-6)
+        compared = torch.cat([features, place], dim=-1)
+        return compared, torch.cat([tokens, place], dim=-1) if self.position == "both" else tokens
 
     def extra_repr(self) -> str:
         """The options, for `print(layer)`."""
         return (
-            f"k={self.k}, similarity={self.similarity!r}, rho={self.rho!r}, r={self.r}, padding={self.padding}, "
-            f"self_first={self.self_first}, position={self.position!r}"
+            f"k={self.k}, similarity={self.similarity!r}, rho={self.rho!r}, candidates={self.rule.kind!r}, "
+            f"r={self.rule.r}, padding={self.padding}, self_first={self.self_first}, position={self.position!r}, "
+            f"patch={self.patch}, aggregation={self.aggregation!r}"
         )
 
 
-def inner_tokens(height: int, width: int, padding: int, device: torch.device | None = None) -> Tensor:
-    """The indices, `(H * W,)`, of the map's own tokens among those of the padded map."""
-    row = torch.arange(height, device=device).unsqueeze(-1) + padding
-    column = torch.arange(width, device=device) + padding
-    return (row * (width + 2 * padding) + column).flatten()
+class ConvNN1d(ConvNN):
+    """ConvNN on sequences `(B, C, L)`; see `ConvNN` for the options."""
+
+    axes = 1
 
 
-class HybridBranch2d(nn.Module):
-    """ConvNN and a convolution side by side, joined by a 1x1 convolution.
+class ConvNN2d(ConvNN):
+    """ConvNN on images `(B, C, H, W)`; see `ConvNN` for the options."""
 
-    Source: paper 4.3 and the published layer: ConvNN gives int(lambda x O) channels and comes first, the convolution
-    gives the rest, both read all input channels, and a 1x1 `fuse` with bias follows even when a branch is empty.
+    axes = 2
+
+
+def coordinates(shape: tuple[int, ...], like: Tensor) -> Tensor:
+    """Each token's place from -1 to 1 along every axis, the last axis (x) first: `(M, axes)` in `like`'s dtype.
+
+    Source: paper 4.2.1; the range is the published code's.
+    """
+    steps = [torch.linspace(-1, 1, side, dtype=like.dtype, device=like.device) for side in shape]
+    return torch.stack(torch.meshgrid(*steps, indexing="ij")[::-1], dim=-1).flatten(0, -2)
+
+
+def unshuffle(x: Tensor, patch: int) -> Tensor:
+    """Make `patch` pixels along each axis one token: `(B, C, S)` to `(B, C * patch^axes, S / patch)` (paper 13)."""
+    if x.dim() == 4:  # noqa: PLR2004 - a map
+        return F.pixel_unshuffle(x, patch)
+    pieces: Tensor = x.unflatten(2, (-1, patch))
+    return pieces.transpose(2, 3).flatten(1, 2)
+
+
+def shuffle(x: Tensor, patch: int) -> Tensor:
+    """The way back from `unshuffle`."""
+    if x.dim() == 4:  # noqa: PLR2004 - a map
+        return F.pixel_shuffle(x, patch)
+    pieces: Tensor = x.unflatten(1, (-1, patch))
+    return pieces.transpose(2, 3).flatten(2, 3)
+
+
+class OverTokens(nn.Module):
+    """An attention layer on the tokens of a map: `(B, C, S)` in, `(B, O, S)` out."""
+
+    def __init__(self, attention: nn.Module) -> None:
+        super().__init__()
+        self.attention = attention
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Every position is a token."""
+        mixed: Tensor = self.attention(x.flatten(2).mT)
+        folded: Tensor = mixed.mT.unflatten(2, x.shape[2:])
+        return folded
+
+
+class HybridBranch(nn.Module):
+    """Two branches side by side, joined by a 1x1 convolution; lambda is ConvNN's share of the output channels.
+
+    Use HybridBranch1d for sequences and HybridBranch2d for images; the options are the same.
+
+    Source: paper 4.2.3 and the published layer: ConvNN gives int(lambda x O) channels and comes first, the other
+    branch gives the rest, both read all input channels, and a 1x1 `fuse` with bias follows even when a branch is
+    empty.
 
     Args:
         in_channels: C.
         out_channels: O.
         lam: lambda, the share of output channels from ConvNN, 0 to 1.
-        kernel_size: Odd side of the convolution's kernel; its padding keeps the map's size.
-        **convnn: Options of the ConvNN2d branch; unused where lambda leaves it no channel.
+        kernel_size: Side of the convolution's kernel; zeros around the map keep its size (one more at its end than
+            at its start where the side is even).
+        branches: `convolution+convnn`, `convolution+convnn_attention` or `attention+convnn_attention`; attention
+            takes each position of the map as a token.
+        heads: Of the attention branches.
+        dropout: Of the attention branches.
+        **convnn: Options of the ConvNN or ConvNNAttention branch; unused where lambda leaves it no channel.
 
     Raises:
-        ValueError: If `lam` is outside [0, 1] or `kernel_size` is even.
+        ValueError: If `lam` is outside [0, 1] or another option is out of range.
     """
 
+    axes = 0
+
     def __init__(
-        self, in_channels: int, out_channels: int, lam: float, *, kernel_size: int = 3, **convnn: object
+        self,
+        in_channels: int,
+        out_channels: int,
+        lam: float,
+        *,
+        kernel_size: int = 3,
+        branches: Branches = "convolution+convnn",
+        heads: int = 1,
+        dropout: float = 0.0,
+        **convnn: Any,  # noqa: ANN401 - checked where they are used
     ) -> None:
         super().__init__()
+        if self.axes == 0:
+            raise ValueError("HybridBranch has no number of axes; build HybridBranch1d or HybridBranch2d.")
         if not 0.0 <= lam <= 1.0:
-            raise ValueError(f"lambda must be 0 (convolution) to 1 (ConvNN), got {lam=}.")
-        if kernel_size < 1 or kernel_size % 2 == 0:
-            raise ValueError(f"kernel_size must be odd, so that the map keeps its size, got {kernel_size=}.")
+            raise ValueError(f"lambda must be 0 (the other branch alone) to 1 (ConvNN alone), got {lam=}.")
+        require_count("kernel_size", kernel_size)
+        require_one_of("branches", branches, get_args(Branches))
+        plain = nn.Conv1d if self.axes == 1 else nn.Conv2d
         n_convnn = convnn_channels(out_channels, lam)
-        n_conv = out_channels - n_convnn
-        self.convnn = ConvNN2d(in_channels, n_convnn, **convnn) if n_convnn else None  # type: ignore[arg-type]
-        self.conv = nn.Conv2d(in_channels, n_conv, kernel_size, padding=kernel_size // 2) if n_conv else None
-        self.fuse = nn.Conv2d(out_channels, out_channels, kernel_size=1)
+        n_other = out_channels - n_convnn
+        self.kernel_size, self.lam = kernel_size, lam
+        self.convnn: nn.Module | None = None
+        self.conv: nn.Module | None = None
+        if n_convnn and branches == "convolution+convnn":
+            self.convnn = (ConvNN1d if self.axes == 1 else ConvNN2d)(in_channels, n_convnn, **convnn)
+        elif n_convnn:
+            self.convnn = OverTokens(ConvNNAttention(in_channels, heads, out_dim=n_convnn, dropout=dropout, **convnn))
+        if n_other and branches == "attention+convnn_attention":
+            self.conv = OverTokens(SelfAttention(in_channels, heads, out_dim=n_other, dropout=dropout))
+        elif n_other:
+            # an even kernel is padded by hand below
+            self.conv = plain(in_channels, n_other, kernel_size, padding=kernel_size // 2 if kernel_size % 2 else 0)
+        self.fuse = plain(out_channels, out_channels, kernel_size=1)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Map `(B, C, H, W)` to `(B, O, H, W)`."""
-        branches = [branch(x) for branch in (self.convnn, self.conv) if branch is not None]
-        fused: Tensor = self.fuse(torch.cat(branches, dim=1) if len(branches) > 1 else branches[0])
+        """Map `(B, C, S)` to `(B, O, S)`."""
+        outputs: list[Tensor] = []
+        if self.convnn is not None:
+            outputs.append(self.convnn(x))
+        if isinstance(self.conv, OverTokens):
+            outputs.append(self.conv(x))
+        elif self.conv is not None:
+            half = self.kernel_size // 2
+            outputs.append(self.conv(x if self.kernel_size % 2 else F.pad(x, (half - 1, half) * self.axes)))
+        fused: Tensor = self.fuse(torch.cat(outputs, dim=1) if len(outputs) > 1 else outputs[0])
         return fused
+
+
+class HybridBranch1d(HybridBranch):
+    """Hybrid branches on sequences `(B, C, L)`; see `HybridBranch` for the options."""
+
+    axes = 1
+
+
+class HybridBranch2d(HybridBranch):
+    """Hybrid branches on images `(B, C, H, W)`; see `HybridBranch` for the options."""
+
+    axes = 2

@@ -1,8 +1,11 @@
 """VGG-11 as the published runs built it: hybrid layers, batch norm, and a classifier over 7 x 7 positions."""
 
+from typing import Any
+
 from torch import Tensor, nn
 
-from convnn.geometry import POOLED_SIDE, scaled, vgg11_stages
+from convnn.checks import require_count, require_rate
+from convnn.geometry import POOLED_SIDE, vgg11_stages
 from convnn.layers import HybridBranch2d
 
 
@@ -29,7 +32,7 @@ def vgg11(
     classifier_width: int = 4096,
     dropout: float = 0.5,
     kernel_size: int = 3,
-    **convnn: object,
+    **convnn: Any,  # noqa: ANN401 - HybridBranch2d checks them,
 ) -> VGG:
     """Build the VGG-11 whose every layer is a HybridBranch2d, followed by batch norm and ReLU.
 
@@ -44,7 +47,15 @@ def vgg11(
         dropout: After each hidden classifier layer.
         kernel_size: Of the convolution branch.
         **convnn: Options of ConvNN2d.
+
+    Raises:
+        ValueError: If an option is out of range.
     """
+    require_count("num_classes", num_classes)
+    require_count("classifier_width", classifier_width)
+    require_rate("dropout", dropout)
+    if not width > 0:
+        raise ValueError(f"width multiplies the published channels and must be more than 0, got {width=}; try 1.")
     features: list[nn.Module] = []
     channels = 0
     for stage in vgg11_stages(width):
@@ -57,7 +68,7 @@ def vgg11(
             nn.BatchNorm2d(channels),
             nn.ReLU(inplace=True),
         ]
-    hidden = scaled(classifier_width, 1.0)
+    hidden = classifier_width
     classifier = nn.Sequential(
         nn.Linear(channels * POOLED_SIDE**2, hidden),
         nn.ReLU(inplace=True),

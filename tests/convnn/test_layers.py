@@ -1,115 +1,126 @@
-import json
-import re
-from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
-import numpy as np
 import pytest
 import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from convnn.aggregation import gather_rows
-from convnn.geometry import vgg11_stages
-from convnn.layers import ConvNN2d, HybridBranch2d
-from convnn.models.vgg import vgg11
-from convnn.selection import select_neighbors
-from convnn.similarity import neighbor_similarity, pairwise_similarity
-
-GOLDEN = Path(__file__).parent / "golden"
+from convnn.attention import Implementation
+from convnn.layers import ConvNN, ConvNN1d, ConvNN2d, HybridBranch1d, HybridBranch2d, shuffle, unshuffle
 
 
-def load(name: str) -> tuple[dict[str, Any], dict[str, Tensor]]:
-    with np.load(GOLDEN / f"{name}.npz") as file:
-        arrays = {key: torch.from_numpy(file[key]) for key in file.files if key != "config"}
-        return json.loads(str(file["config"])), arrays
+def randn(*shape: int) -> Tensor:
+    return torch.randn(*shape, dtype=torch.float64)
 
 
-def build(config: dict[str, Any]) -> nn.Module:
-    options = {key: value for key, value in config.items() if key not in ("layer", "patch")}
-    if config["layer"] == "ConvNN2d":
-        return ConvNN2d(**options)
-    return HybridBranch2d(**options)
+@st.composite
+def options(draw: st.DrawFn, axes: int) -> dict[str, Any]:
+    """Options of a ConvNN layer that fit maps of 5 or 7 tokens a side (10 or 14 pixels where the patch is 2)."""
+    found: dict[str, Any] = {"k": draw(st.integers(1, 4)), "padding": draw(st.integers(0, 2))}
+    kind = draw(st.sampled_from(["all", "random", "strided", "even"] + ["lattice"] * (axes - 1)))
+    found["candidates"] = kind
+    if kind in ("random", "even"):
+        found["r"] = draw(st.integers(found["k"], 5))
+    if kind == "strided":
+        found |= {"stride": draw(st.integers(1, 3)), "when_too_few": "all"}
+    if kind == "lattice":
+        found["side"] = draw(st.integers(2, 5))
+    free: dict[str, list[Any]] = {
+        "similarity": ["cosine", "dot", "euclidean"],
+        "rho": ["constant", "softmax"],
+        "aggregation": ["standard", "depthwise", "depthwise_separable"],
+        "position": ["none", "similarity", "both"],
+        "position_scaling": ["none", "std"],
+        "projections": ["identity", "linear"],
+        "patch": [1, 2],
+        "self_first": [True, False],
+    }
+    for name, values in free.items():
+        found[name] = draw(st.sampled_from(values))
+    if found["position"] != "none":
+        found["padding"] = 0  # mirrored tokens of the ring tie there, and either may be chosen
+    if found["self_first"] and found["rho"] == "softmax":
+        found["self_score"] = draw(st.sampled_from([None, 1.0]))
+    return found
 
 
-@pytest.mark.parametrize("name", sorted(path.stem for path in GOLDEN.glob("*.npz")))
-def test_outputs_and_gradients_equal_the_authors_recorded_layer(name: str) -> None:
-    config, arrays = load(name)
-    layer = build(config).double()
-    weights = {key[2:]: value for key, value in arrays.items() if key.startswith("w.")}
-    layer.load_state_dict({re.sub(r"^convnn\.", "convnn.conv.", key): value for key, value in weights.items()})
-    x = arrays["x"].requires_grad_()
-    extra = [arrays["candidate_indices"]] if "candidate_indices" in arrays else []
-    y = layer(x, *extra)
-    y.backward(torch.linspace(-1, 1, y.numel(), dtype=y.dtype).reshape(y.shape))
-    torch.testing.assert_close(y, arrays["y"], rtol=0, atol=1e-9)
-    torch.testing.assert_close(x.grad, arrays["grad_x"], rtol=0, atol=1e-9)
+def check_parity(layer: ConvNN, x: Tensor) -> None:
+    layer.double()
+    results = []
+    for implementation in get_args(Implementation):
+        layer.implementation = implementation
+        layer.zero_grad()
+        torch.manual_seed(1)
+        leaf = x.clone().requires_grad_()
+        y = layer(leaf)
+        y.backward(torch.linspace(-1, 1, y.numel(), dtype=y.dtype).view(y.shape))
+        assert all(p.grad is not None for name, p in layer.named_parameters() if not name.startswith(("query", "key")))
+        results.append([y, leaf.grad, *(p.grad for p in layer.parameters() if p.grad is not None)])
+    for ours, theirs in zip(*results, strict=True):
+        torch.testing.assert_close(ours, theirs, rtol=1e-8, atol=1e-8)
 
 
-def test_choosing_by_position_is_conv2d() -> None:
-    layer = ConvNN2d(5, 4, k=25, padding=3, position="only").double()
-    x = torch.randn(2, 5, 7, 11, dtype=torch.float64)
-    expected = F.conv2d(x, layer.conv.weight.view(4, 5, 5, 5), layer.conv.bias, padding=2)
+@settings(max_examples=60, deadline=None)
+@given(options(2), st.integers(0, 99))
+def test_the_image_layer_is_its_definition_in_values_and_gradients(chosen: dict[str, Any], seed: int) -> None:
+    torch.manual_seed(seed)
+    p = chosen["patch"]
+    check_parity(ConvNN2d(3, 5, **chosen), randn(2, 3, 5 * p, 7 * p))
+
+
+@settings(max_examples=40, deadline=None)
+@given(options(1), st.integers(0, 99))
+def test_the_sequence_layer_is_its_definition_in_values_and_gradients(chosen: dict[str, Any], seed: int) -> None:
+    torch.manual_seed(seed)
+    check_parity(ConvNN1d(3, 5, **chosen), randn(2, 3, 11 * chosen["patch"]))
+
+
+@pytest.mark.parametrize("implementation", ["default", "naive"])
+def test_choosing_by_position_is_conv2d_borders_included(implementation: Any) -> None:
+    layer = ConvNN2d.convolution(5, 4, kernel_size=5).double()
+    layer.implementation = implementation
+    x = randn(2, 5, 7, 11)
+    expected = F.conv2d(x, layer.conv.weight.reshape(4, 5, 5, 5), layer.conv.bias, padding=2)
     torch.testing.assert_close(layer(x), expected)
 
 
-@pytest.mark.parametrize("similarity", ["cosine", "euclidean"])
-@pytest.mark.parametrize("rho", ["constant", "softmax"])
-def test_the_layer_is_the_papers_definition_token_by_token(similarity: str, rho: str) -> None:
-    layer = ConvNN2d(5, 3, k=4, similarity=similarity, rho=rho, padding=1, self_first=False).double()  # type: ignore[arg-type]
-    x = torch.randn(2, 5, 3, 7, dtype=torch.float64)
-    y = layer(x)
-    for image in range(2):
-        tokens = [F.pad(x[image], (1, 1, 1, 1))[:, i, j] for i in range(5) for j in range(9)]
-        for row in range(3):
-            for column in range(7):
-                q = x[image, :, row, column]
-                if similarity == "cosine":
-                    scores = torch.stack([F.cosine_similarity(q, t, dim=0) for t in tokens])
-                else:
-                    scores = torch.stack([-(q - t).norm() for t in tokens])
-                best = scores.topk(4)
-                weights = best.values.softmax(0) if rho == "softmax" else torch.ones(4, dtype=torch.float64)
-                total = layer.conv.bias
-                assert total is not None
-                for rank in range(4):
-                    total = total + layer.conv.weight[:, :, rank] @ tokens[best.indices[rank]] * weights[rank]
-                torch.testing.assert_close(y[image, :, row, column], total)
+def test_choosing_by_position_is_conv1d_borders_included() -> None:
+    layer = ConvNN1d.convolution(5, 4, kernel_size=3).double()
+    x = randn(2, 5, 11)
+    torch.testing.assert_close(layer(x), F.conv1d(x, layer.conv.weight, layer.conv.bias, padding=1))
 
 
-def test_no_candidate_left_out_is_more_similar_than_the_last_one_kept() -> None:
-    tokens = torch.randn(3, 13, 5)
-    query = torch.arange(13)
-    chosen = select_neighbors(tokens, query, 4, similarity="euclidean", self_first=False)
-    scores = pairwise_similarity(tokens, tokens, "euclidean")
-    kept = scores.gather(-1, chosen)
-    left = scores.scatter(-1, chosen, -torch.inf).amax(-1)
-    assert (kept[..., -1] >= left).all()
-    assert (kept.diff(dim=-1) <= 0).all()
+def test_a_wide_ring_and_a_depthwise_kernel_are_still_a_convolution() -> None:
+    layer = ConvNN2d(4, 4, 9, position="only", padding=3, aggregation="depthwise").double()
+    nn.init.normal_(layer.conv.weight)
+    x = randn(2, 4, 5, 7)
+    expected = F.conv2d(x, layer.conv.weight.reshape(4, 1, 3, 3), layer.conv.bias, padding=1, groups=4)
+    torch.testing.assert_close(layer(x), expected)
 
 
-@pytest.mark.parametrize("similarity", ["cosine", "euclidean"])
-def test_the_scores_that_rank_and_the_scores_that_weigh_agree(similarity: Any) -> None:
-    tokens = torch.randn(2, 11, 5, dtype=torch.float64)
-    everyone = torch.arange(11).expand(2, 11, 11)
-    weigh = neighbor_similarity(tokens, gather_rows(tokens, everyone), similarity)
-    rank = pairwise_similarity(tokens, tokens, similarity)
-    torch.testing.assert_close(weigh if similarity == "cosine" else -weigh.square(), rank, atol=1e-9, rtol=1e-9)
+def test_the_weight_lies_rank_by_rank_in_memory_and_says_so_nowhere_else() -> None:
+    layer = ConvNN2d(5, 4, 9)
+    assert layer.conv.weight.shape == (4, 5, 9)
+    assert layer.conv.weight.permute(0, 2, 1).is_contiguous()
+    plain = nn.Conv1d(5, 4, 9, stride=9)
+    layer.load_state_dict({f"conv.{name}": x for name, x in plain.state_dict().items()})
+    assert torch.equal(layer.conv.weight, plain.weight)
+    assert layer.conv.weight.permute(0, 2, 1).is_contiguous()
 
 
-def test_a_large_batch_searched_in_groups_finds_the_same_neighbors(monkeypatch: pytest.MonkeyPatch) -> None:
-    tokens = torch.randn(7, 17, 5)
-    whole = select_neighbors(tokens, torch.arange(3, 17), 5)
-    monkeypatch.setattr("convnn.selection.SCORES_AT_ONCE", 17 * 14 * 2)
-    assert torch.equal(select_neighbors(tokens, torch.arange(3, 17), 5), whole)
+def test_depthwise_aggregation_starts_by_summing_the_neighbors() -> None:
+    layer = ConvNN1d(5, 5, 3, candidates="all", aggregation="depthwise", padding=0).double()
+    x = randn(1, 5, 3)  # every token's neighbors are all three
+    torch.testing.assert_close(layer(x), x.sum(-1, keepdim=True).expand(-1, -1, 3))
 
 
 def test_a_token_is_its_own_first_neighbor_even_when_it_was_not_drawn() -> None:
-    tokens = torch.randn(2, 12, 5)
-    chosen = select_neighbors(tokens, torch.arange(12), 3, candidate_index=torch.tensor([0, 5, 7, 9]))
-    assert torch.equal(chosen[..., 0], torch.arange(12).expand(2, 12))
-    assert (chosen[..., 1:] != chosen[..., :1]).all()
-    assert set(chosen[..., 1:].flatten().tolist()) <= {0, 5, 7, 9}
+    layer = ConvNN1d(2, 2, 1, padding=0, candidates="random", r=1).double()
+    x = randn(2, 2, 7)
+    weight, bias = layer.conv.weight, layer.conv.bias
+    torch.testing.assert_close(layer(x), F.conv1d(x, weight, bias))
 
 
 def test_random_candidates_are_drawn_anew_at_every_pass_and_repeat_with_the_seed() -> None:
@@ -122,62 +133,196 @@ def test_random_candidates_are_drawn_anew_at_every_pass_and_repeat_with_the_seed
     assert not torch.equal(first, second)
 
 
-def test_r_beyond_the_tokens_is_refused_or_takes_all() -> None:
+def test_fixed_candidates_make_evaluation_repeatable_and_draw_nothing() -> None:
+    layer = ConvNN2d(3, 4, k=3, candidates="random", r=6, fixed_at_evaluation=True)
+    x = torch.randn(2, 3, 5, 5)
+    assert not torch.equal(layer(x), layer(x))
+    layer.eval()
+    state = torch.get_rng_state()
+    assert torch.equal(layer(x), layer(x))
+    assert torch.equal(torch.get_rng_state(), state)
+
+
+@pytest.mark.parametrize(("r", "when_too_few"), [(36, "error"), (36, "all"), (37, "all")])
+def test_r_of_all_tokens_equals_all_to_the_last_bit_and_draws_nothing(r: int, when_too_few: Any) -> None:
     x = torch.randn(1, 3, 4, 4)
-    with pytest.raises(ValueError, match="r must be 1 to 36"):
-        ConvNN2d(3, 4, k=3, candidates="random", r=37)(x)
-    lenient = ConvNN2d(3, 4, k=3, candidates="random", r=37, when_too_few="all")
+    random = ConvNN2d(3, 4, k=3, candidates="random", r=r, when_too_few=when_too_few)
     everything = ConvNN2d(3, 4, k=3)
-    everything.load_state_dict(lenient.state_dict())
-    assert torch.equal(lenient(x), everything(x))
+    everything.load_state_dict(random.state_dict())
+    state = torch.get_rng_state()
+    assert torch.equal(random(x), everything(x))
+    assert torch.equal(torch.get_rng_state(), state)
+
+
+def test_r_beyond_the_tokens_is_refused() -> None:
+    with pytest.raises(ValueError, match=r"r must be 1 to 36 \(tokens of the map\), got r=37; try when_too_few='all'"):
+        ConvNN2d(3, 4, k=3, candidates="random", r=37)(torch.randn(1, 3, 4, 4))
+
+
+@pytest.mark.parametrize("axes", [1, 2])
+def test_shuffling_undoes_unshuffling(axes: int) -> None:
+    x = randn(2, 3, *(6, 10)[:axes])
+    assert unshuffle(x, 2).shape == (2, 3 * 2**axes, *(3, 5)[:axes])
+    assert torch.equal(shuffle(unshuffle(x, 2), 2), x)
+
+
+def test_a_pixel_of_a_sequences_patch_keeps_its_place() -> None:
+    x = torch.arange(6.0).view(1, 1, 6)
+    assert unshuffle(x, 2).tolist() == [[[0, 2, 4], [1, 3, 5]]]
 
 
 @pytest.mark.parametrize(
-    ("options", "message"),
+    ("chosen", "message"),
     [
-        ({"similarity": "cosin"}, "similarity must be one of cosine, euclidean, got similarity='cosin'"),
-        ({"candidates": "random"}, "r goes with candidates='random'"),
+        ({"similarity": "cosin"}, "similarity must be one of cosine, dot, euclidean, got similarity='cosin'"),
+        ({"aggregation": "full"}, "aggregation must be one of standard, depthwise, depthwise_separable"),
+        ({"candidates": "random"}, "r goes with candidates='random' or candidates='even'"),
         ({"candidates": "random", "r": 4}, "r must be at least k"),
+        ({"r": 16}, "r goes with"),
+        ({"candidates": "strided", "stride": 0}, "stride must be a whole number of at least 1, got stride=0"),
+        ({"candidates": "lattice", "side": 2}, "side x side must be at least k, got k=9, side=2"),
+        ({"fixed_at_evaluation": True}, "fixed_at_evaluation goes with candidates='random'"),
         ({"position": "only", "k": 8}, "needs k = 1, 9, 25"),
-        ({"k": 0}, "k must be at least 1"),
+        ({"position": "only", "rho": "softmax"}, "nothing is compared"),
+        ({"self_score": 1.0}, "self_score goes with self_first=True and rho='softmax'"),
+        ({"k": 0}, "k must be a whole number of at least 1, got k=0"),
+        ({"k": 2.5}, "k must be a whole number of at least 1, got k=2.5"),
+        ({"patch": 0}, "patch must be a whole number of at least 1"),
     ],
 )
-def test_contradicting_options_are_refused(options: dict[str, Any], message: str) -> None:
+def test_contradicting_options_are_refused(chosen: dict[str, Any], message: str) -> None:
     with pytest.raises(ValueError, match=message):
-        ConvNN2d(3, 4, **options)
+        ConvNN2d(3, 4, **chosen)
 
 
-def test_more_neighbors_than_candidates_are_refused() -> None:
-    with pytest.raises(ValueError, match="k must be 1 to 16"):
-        ConvNN2d(3, 4, k=17, padding=1)(torch.randn(1, 3, 2, 2))
+@pytest.mark.parametrize(
+    ("chosen", "shape", "message"),
+    [
+        ({"k": 17}, (1, 3, 2, 2), r"k must be 1 to 16 \(candidate tokens\), got k=17"),
+        ({"patch": 2}, (1, 3, 4, 5), "patch must divide every side of the map, got patch=2 for 4 x 5; try patch=1"),
+        ({}, (1, 4, 4, 4), r"the input must be \(B, C, H, W\) with C = 3, got shape \(1, 4, 4, 4\)"),
+        ({}, (3, 4, 4), r"the input must be \(B, C, H, W\) with C = 3, got shape \(3, 4, 4\)"),
+        ({}, (1, 3, 0, 4), "the input must hold at least one token"),
+        ({"candidates": "strided", "stride": 4}, (1, 3, 4, 4), "stride=4 leaves 1 of 16 tokens as candidates"),
+        ({"candidates": "lattice", "side": 5}, (1, 3, 4, 7), r"side must be 1 to 4 \(side of the map\), got side=5"),
+        ({"candidates": "even", "r": 17}, (1, 3, 4, 4), "r must be 1 to 16"),
+    ],
+)
+def test_maps_that_do_not_fit_are_refused(chosen: dict[str, Any], shape: tuple[int, ...], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        ConvNN2d(3, 4, **chosen)(torch.randn(shape))
+
+
+@pytest.mark.parametrize(
+    ("index", "message"),
+    [
+        (torch.arange(3), "at least k and at most all 36 tokens, got 3 with k=9"),
+        (torch.zeros(2, 9, dtype=torch.int64), r"candidate_index must be \(R,\) of int64, got \(2, 9\)"),
+    ],
+)
+def test_candidates_that_do_not_fit_are_refused(index: Tensor, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        ConvNN2d(3, 4)(torch.randn(2, 3, 4, 4), index)
+
+
+def test_another_dtype_is_refused() -> None:
+    with pytest.raises(TypeError, match=r"the layer's dtype torch.float32, got torch.float64; convert one of them"):
+        ConvNN2d(3, 4)(randn(1, 3, 4, 4))
+
+
+def test_lattices_need_a_map() -> None:
+    with pytest.raises(ValueError, match="a sequence has candidates='even'"):
+        ConvNN1d(3, 4, candidates="lattice", side=3)
+
+
+HYBRIDS: list[dict[str, Any]] = [
+    {"k": 5},
+    {"k": 5, "rho": "softmax"},
+    {"k": 5, "aggregation": "depthwise", "position": "both"},
+    {"k": 5, "kernel_size": 4},
+    {"k": 5, "branches": "convolution+convnn_attention"},
+    {"k": 5, "branches": "attention+convnn_attention", "heads": 3, "aggregation": "standard"},
+]
 
 
 @pytest.mark.parametrize("lam", [0.0, 0.3, 1.0])
-@pytest.mark.parametrize("rho", ["constant", "softmax"])
-def test_every_parameter_gets_a_finite_gradient(lam: float, rho: str) -> None:
-    layer = HybridBranch2d(3, 7, lam, k=5, rho=rho)
-    x = torch.randn(2, 3, 5, 5, requires_grad=True)
-    layer(x).square().sum().backward()
+@pytest.mark.parametrize("chosen", HYBRIDS)
+@pytest.mark.parametrize(("kind", "shape"), [(HybridBranch1d, (2, 3, 11)), (HybridBranch2d, (2, 3, 5, 5))])
+def test_every_hybrid_keeps_the_map_and_gives_every_parameter_a_gradient(
+    kind: Any, shape: tuple[int, ...], chosen: dict[str, Any], lam: float
+) -> None:
+    layer = kind(3, 7, lam, **chosen)
+    x = torch.randn(shape, requires_grad=True)
+    y = layer(x)
+    assert y.shape == (2, 7, *shape[2:])
+    y.square().sum().backward()
     assert x.grad is not None
     assert torch.isfinite(x.grad).all()
     assert all(p.grad is not None and torch.isfinite(p.grad).all() for p in layer.parameters())
 
 
-@pytest.mark.parametrize("lam", [0.0, 0.125, 0.25, 0.5, 0.875, 1.0])
-@pytest.mark.parametrize(("classes", "published"), [(10, 130_015_690), (100, 130_384_420)])
-def test_vgg11_has_the_published_number_of_parameters_at_every_lambda(lam: float, classes: int, published: int) -> None:
-    with torch.device("meta"):
-        model = vgg11(classes, lam, k=9)
-    assert sum(p.numel() for p in model.parameters()) == published
+@pytest.mark.parametrize("kernel_size", [2, 3, 4, 5])
+def test_lambda_0_is_a_convolution_and_a_pointwise_one(kernel_size: int) -> None:
+    layer = HybridBranch2d(3, 5, 0.0, kernel_size=kernel_size)
+    assert isinstance(layer.conv, nn.Conv2d)
+    x = torch.randn(2, 3, 7, 7)
+    before, after = (kernel_size - 1) // 2, kernel_size // 2
+    padded = F.pad(x, (before, after, before, after))
+    expected = layer.fuse(F.conv2d(padded, layer.conv.weight, layer.conv.bias))
+    torch.testing.assert_close(layer(x), expected)
 
 
-def test_vgg11_sees_the_published_maps() -> None:
-    sides = [stage.side for stage in vgg11_stages() if stage is not None]
-    assert sides == [32, 16, 8, 8, 4, 4, 2, 2]
-    model = vgg11(7, 0.5, width=1 / 16, classifier_width=12).eval()
-    seen: list[int] = []
-    for module in model.modules():
-        if isinstance(module, HybridBranch2d):
-            module.register_forward_hook(lambda _m, _i, out: seen.append(out.shape[-1]))
-    assert model(torch.randn(3, 3, 32, 32)).shape == (3, 7)
-    assert seen == sides
+def test_lambda_0_starts_from_the_weights_of_the_plain_layers_whatever_its_other_options() -> None:
+    torch.manual_seed(3)
+    hybrid = HybridBranch2d(3, 5, 0.0, k=4, candidates="random", r=16, aggregation="depthwise")
+    torch.manual_seed(3)
+    plain = [nn.Conv2d(3, 5, 3, padding=1), nn.Conv2d(5, 5, 1)]
+    assert isinstance(hybrid.conv, nn.Conv2d)
+    for ours, theirs in zip([hybrid.conv, hybrid.fuse], plain, strict=True):
+        assert torch.equal(ours.weight, theirs.weight)
+
+
+def test_candidates_do_not_change_the_weights_a_seed_gives() -> None:
+    weights = []
+    for chosen in ({}, {"candidates": "random", "r": 16}, {"candidates": "strided", "stride": 2}):
+        torch.manual_seed(3)
+        weights.append(ConvNN2d(3, 5, 4, **chosen).state_dict())  # type: ignore[arg-type]
+    assert all(torch.equal(weights[0]["conv.weight"], other["conv.weight"]) for other in weights[1:])
+
+
+@pytest.mark.parametrize("lam", [-0.1, 1.1, float("nan")])
+def test_lambda_outside_0_to_1_is_refused(lam: float) -> None:
+    with pytest.raises(ValueError, match="lambda must be 0"):
+        HybridBranch2d(3, 4, lam)
+
+
+def test_channels_last_maps_give_the_same_numbers() -> None:
+    layer = HybridBranch2d(4, 6, 0.5, k=4)
+    x = torch.randn(2, 4, 5, 7)
+    torch.testing.assert_close(layer(x.to(memory_format=torch.channels_last)), layer(x))
+
+
+@pytest.mark.parametrize("chosen", [{}, {"rho": "softmax"}, {"candidates": "random", "r": 8}])
+def test_autocast_trains_in_bf16_and_stays_near_float32(chosen: dict[str, Any]) -> None:
+    layer = HybridBranch2d(4, 6, 0.5, k=4, **chosen)
+    x = torch.randn(2, 4, 5, 7, requires_grad=True)
+    torch.manual_seed(0)
+    expected = layer(x)
+    torch.manual_seed(0)
+    with torch.autocast("cpu", torch.bfloat16):
+        y = layer(x)
+    assert y.dtype == torch.bfloat16
+    y.float().square().sum().backward()
+    assert x.grad is not None
+    assert all(p.grad is not None and p.grad.dtype == torch.float32 for p in layer.parameters())
+    torch.testing.assert_close(y.float(), expected, atol=0.1, rtol=0.1)
+
+
+@pytest.mark.parametrize("chosen", [{}, {"rho": "softmax"}, {"candidates": "strided", "stride": 2}])
+def test_the_layer_compiles_whole(chosen: dict[str, Any]) -> None:
+    layer = HybridBranch2d(4, 6, 0.5, k=4, **chosen)
+    compiled: Any = torch.compile(layer, backend="aot_eager", fullgraph=True)
+    x = torch.randn(2, 4, 5, 7)
+    torch.testing.assert_close(compiled(x), layer(x))
+    compiled(x).sum().backward()
+    assert all(p.grad is not None for p in layer.parameters())

@@ -1,0 +1,101 @@
+"""Every parameter and GFLOPs cell of the paper's Tables 1 to 5, ours beside theirs.
+
+Run: `python -m benchmarks.tables`. Ours is derived from each row's model on the meta device (`convnn.cost`); theirs
+is what the tables print and what the authors' runs logged. The tables truncate, they do not round.
+"""
+
+import functools
+import json
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from convnn.cost import parameters, published_flops
+from convnn.geometry import IMAGE_SIDE
+from convnn.models.vgg import vgg11
+from convnn.models.vit import vit_tiny
+
+PUBLISHED = Path(__file__).parents[1] / "tests" / "convnn" / "published_tables.json"
+"""Each row: the configuration of its run, the printed cells, and what the run logged."""
+
+CLASSES = {"cifar10": 10, "cifar100": 100}
+UNIT = {"params_m": 1e6, "gflops": 1e9}
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One number of the paper: where it stands, what is printed, what the run behind it logged, and ours."""
+
+    table: int
+    dataset: str
+    row: str
+    name: str
+    printed: float
+    logged: float
+    ours: float
+
+    @property
+    def slip(self) -> str | None:
+        """Why the table and the run behind it disagree, where they do."""
+        if self.name == "gflops" and self.dataset == "cifar100" and self.table in (1, 3, 4) and "p=2" not in self.row:
+            return "the table shows CIFAR-10's number"
+        if self.name == "params_m" and (self.table, self.dataset, self.row) == (4, "cifar100", "Branching 0.5 p=2"):
+            return "misprint of the run's 199.521"
+        return None
+
+    @property
+    def as_printed(self) -> bool:
+        """Whether ours, cut to the decimals of the table, is what the table shows."""
+        return int(self.ours * 1000 + 1e-6) == round(self.printed * 1000)
+
+    @property
+    def as_logged(self) -> bool:
+        """Whether ours is the logged number to its last digit: 8 decimals for GFLOPs, one parameter."""
+        return abs(self.ours - self.logged) <= (0.6e-8 if self.name == "gflops" else 1e-9)
+
+
+@functools.cache
+def _ours(model: str, classes: int) -> dict[str, float]:
+    config: dict[str, Any] = json.loads(model)
+    options: dict[str, Any] = config["options"]
+    with torch.device("meta"):
+        if config["name"] == "vgg11":
+            built: torch.nn.Module = vgg11(classes, config["lambda"], **options)
+        else:
+            built = vit_tiny(classes, config["attention"], **options)
+    shape = (1, 3, IMAGE_SIDE, IMAGE_SIDE)
+    return {"params_m": parameters(built) / 1e6, "gflops": published_flops(built, shape) / 1e9}
+
+
+def cells() -> Iterator[Cell]:
+    """All cells, table by table."""
+    for row in sorted(json.loads(PUBLISHED.read_text()), key=lambda row: row["table"]):
+        ours = _ours(json.dumps(row["model"]), CLASSES[row["dataset"]])
+        label = row["row"] if row["part"] is None else f"{row['row']}, {row['part']}"
+        for name, value in ours.items():
+            yield Cell(row["table"], row["dataset"], label, name, row[name]["printed"], row[name]["logged"], value)
+
+
+def main() -> int:
+    """Print the table; 1 if a cell is neither printed as ours nor excused by name."""
+    print(f"{'table':5}  {'data':8}  {'row':44}  {'cell':8}  {'printed':>9}  {'logged':>12}  {'ours':>12}")
+    wrong = slips = total = 0
+    for cell in cells():
+        total += 1
+        verdict = "" if cell.as_printed else f"slip: {cell.slip}" if cell.slip else "DIFFERENT"
+        slips += cell.slip is not None and not cell.as_printed
+        wrong += (not cell.as_printed and cell.slip is None) or not cell.as_logged
+        print(
+            f"{cell.table:<5}  {cell.dataset:8}  {cell.row:44}  {cell.name:8}  {cell.printed:9.3f}  "
+            f"{cell.logged:12.8g}  {cell.ours:12.8g}  {verdict}".rstrip()
+        )
+    print(f"{total} cells: {total - wrong} equal what was logged; {slips} are printed otherwise by a known slip.")
+    return 1 if wrong else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,230 @@
+"""What a model costs, found out on the meta device: no weight and no image is ever allocated.
+
+Every number is derived from the model itself. A FLOP is one multiplication or one addition of a product or
+convolution; "published" FLOPs are what the authors' profiler counted of theirs.
+"""
+
+import math
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import singledispatch
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.utils.flop_counter import FlopCounterMode
+
+from convnn.attention import ConvNNAttention, KVTAttention, LocalAttention, SelfAttention, SparseAttention
+from convnn.geometry import IMAGE_SIDE, padded_tokens, patched
+from convnn.layers import ConvNN, HybridBranch
+from convnn.models.vit import Block, ViT
+
+
+@dataclass(frozen=True)
+class Cost:
+    """A model's cost.
+
+    Attributes:
+        parameters: Trainable or not.
+        flops: Of one image's forward pass: every convolution and matrix product of the definition, twice its
+            multiplications, whatever the faster path does instead.
+        flops_published: The same as the authors' profiler counts it; see `published_flops`.
+        activation_bytes: What a training step of `batch_size` images keeps from its forward pass for its backward
+            pass, in float32, weights not counted.
+        batch_size: Of that step.
+    """
+
+    parameters: int
+    flops: int
+    flops_published: int
+    activation_bytes: int
+    batch_size: int
+
+
+def measure_cost(build: Callable[[], nn.Module], *, batch_size: int = 256, image_side: int = IMAGE_SIDE) -> Cost:
+    """Build a model on the meta device and find its cost.
+
+    Args:
+        build: Builds it; it takes images `(B, 3, image_side, image_side)`.
+        batch_size: For the activation memory.
+        image_side: Of the images, before any resize of the model's own.
+    """
+    with torch.device("meta"):
+        model = build()
+    shape = (1, 3, image_side, image_side)
+    return Cost(
+        parameters=parameters(model),
+        flops=flops(model, shape),
+        flops_published=published_flops(model, shape),
+        activation_bytes=activation_bytes(model, (batch_size, *shape[1:])),
+        batch_size=batch_size,
+    )
+
+
+def parameters(model: nn.Module) -> int:
+    """Numbers in the model's parameters."""
+    return sum(weight.numel() for weight in model.parameters())
+
+
+def flops(model: nn.Module, shape: tuple[int, ...]) -> int:
+    """FLOPs of a forward pass over an input of this shape, for a model on the meta device."""
+    counter = FlopCounterMode(display=False, custom_mapping={torch.ops.aten._cdist_forward: _distance_flops})  # noqa: SLF001
+    with defined(model), torch.no_grad(), counter:
+        model(torch.empty(shape, device="meta"))
+    return counter.get_total_flops()
+
+
+def _distance_flops(query: torch.Size, key: torch.Size, *_: object, **__: object) -> int:
+    """Distances cost what the product of the same shape costs; torch's counter has no rule for them."""
+    products: int = 2 * math.prod(query) * key[-2]
+    return products
+
+
+def activation_bytes(model: nn.Module, shape: tuple[int, ...]) -> int:
+    """Bytes that a training step's forward pass keeps, for a model on the meta device.
+
+    Each tensor saved for the backward pass counts once, however many operations need it; parameters, buffers and the
+    input do not count.
+    """
+    x = torch.empty(shape, device="meta")
+    known = {_storage(t) for t in (*model.parameters(), *model.buffers(), x)}
+    kept: dict[int, Tensor] = {}  # the tensors are held, so that no two of them can share an address
+
+    def keep(saved: Tensor) -> Tensor:
+        if _storage(saved) not in known:
+            kept.setdefault(_storage(saved), saved)
+        return saved
+
+    was_training = model.training
+    model.train()
+    with torch.autograd.graph.saved_tensors_hooks(keep, lambda saved: saved):
+        output = model(x)
+    model.train(was_training)
+    total = sum(saved.untyped_storage().nbytes() for saved in kept.values())
+    del output
+    return total
+
+
+def _storage(tensor: Tensor) -> int:
+    identity: int = tensor.untyped_storage()._cdata  # noqa: SLF001 - meta tensors have no address
+    return identity
+
+
+@contextmanager
+def defined(model: nn.Module) -> Iterator[None]:
+    """Let the model's ConvNN layers compute as `convnn.naive` defines them."""
+    layers = [m for m in model.modules() if isinstance(m, ConvNN | ConvNNAttention)]
+    before = [layer.implementation for layer in layers]
+    for layer in layers:
+        layer.implementation = "naive"
+    try:
+        yield
+    finally:
+        for layer, implementation in zip(layers, before, strict=True):
+            layer.implementation = implementation
+
+
+def published_flops(model: nn.Module, shape: tuple[int, ...]) -> int:
+    """FLOPs of a forward pass as the authors' profiler counted them, for a model on the meta device.
+
+    torch.profiler counts matrix products, Conv2d with padding in numbers, and elementwise multiplications and
+    additions (the size of their first operand). It counts neither Conv1d nor Conv2d with padding="same", so the
+    published numbers leave out the convolutions of both of VGG's branches and ConvNN's convolution in ViT. Where
+    our layers compute differently from the authors' (every token of the padded map asks, masks are multiplied in,
+    and so on), the rules below count what theirs did.
+    """
+    total = 0
+
+    def count(module: nn.Module, inputs: tuple[Any, ...], _: object) -> None:
+        nonlocal total
+        total += _published(module, inputs[0])
+
+    uncounted = {m.conv for m in model.modules() if isinstance(m, HybridBranch)}
+    handles = [m.register_forward_hook(count) for m in model.modules() if m not in uncounted]
+    try:
+        with defined(model), torch.no_grad():
+            model(torch.empty(shape, device="meta"))
+    finally:
+        for handle in handles:
+            handle.remove()
+    return total
+
+
+@singledispatch
+def _published(module: nn.Module, x: Tensor) -> int:  # noqa: ARG001
+    """What the profiler counts of one module itself, its parts not included."""
+    return 0
+
+
+@_published.register
+def _(module: nn.Linear, x: Tensor) -> int:
+    return 2 * x.numel() * module.out_features
+
+
+@_published.register
+def _(module: nn.Conv2d, x: Tensor) -> int:
+    places = x.numel() // x.shape[1] // (module.stride[0] * module.stride[1])  # of kernels that lose no border
+    return 2 * places * module.weight.numel()
+
+
+@_published.register
+def _(module: ConvNN, x: Tensor) -> int:
+    shape = patched(tuple(x.shape[2:]), module.patch)
+    tokens, found = padded_tokens(shape, module.padding), module.rule.count(shape, module.padding)
+    total = 2 * tokens * found * module.compared_channels
+    if module.similarity == "euclidean":
+        total += tokens * found + tokens  # 2 q.k, and the sum of the squares
+    if module.position in ("similarity", "both"):
+        total += tokens * module.compared_channels  # half of each
+    if module.rule.kind == "lattice" and found < tokens:
+        total += 2 * found  # y * width + x
+    if module.rho == "softmax":
+        total += tokens * module.k * module.conv_channels
+    return len(x) * total
+
+
+@_published.register
+def _(module: SelfAttention, x: Tensor) -> int:
+    return 4 * len(x) * x.shape[1] ** 2 * module.heads * module.head_dim
+
+
+@_published.register
+def _(module: KVTAttention, x: Tensor) -> int:
+    scaled = len(x) * module.heads * x.shape[1] ** 2
+    return 4 * scaled * module.head_dim + scaled
+
+
+@_published.register
+def _(module: SparseAttention, x: Tensor) -> int:
+    masked = len(x) * module.heads * x.shape[1] ** 2
+    return 4 * masked * module.head_dim + 4 * masked
+
+
+@_published.register
+def _(module: LocalAttention, x: Tensor) -> int:
+    # windows of queries, each with the keys of three windows; rotations are four products and a sum
+    windows = -(-x.shape[1] // module.window)
+    queries, keys = windows * module.window, 3 * windows * module.window
+    heads, d = len(x) * module.heads, module.head_dim
+    products = 2 * (2 * queries * 3 * module.window * d)
+    rotations = 5 * (queries + keys) * d if module.rotary else 0
+    angles = 3 * module.window if module.rotary else 0
+    return heads * (products + rotations + queries * d) + angles + keys
+
+
+@_published.register
+def _(module: ConvNNAttention, x: Tensor) -> int:
+    found = module.rule.count((x.shape[1],))
+    weighed = module.k if module.rho == "softmax" else 0
+    return x.numel() * (2 * found + weighed)
+
+
+@_published.register
+def _(module: Block, x: Tensor) -> int:  # noqa: ARG001
+    return 2 * x.numel()
+
+
+@_published.register
+def _(module: ViT, x: Tensor) -> int:
+    return len(x) * module.positions.numel()

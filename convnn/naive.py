@@ -1,0 +1,104 @@
+"""ConvNN as the paper writes it: the definition, which every faster path is tested against.
+
+It holds every similarity and every gathered neighbor at once. Source: Kang and Rocha Neto, arXiv:2511.14137,
+Sec. 4.1, Eqs. 3-6, and Algorithm 1.
+
+Shapes: B batch, N query tokens, R candidate tokens, D channels compared, C channels of the values, K neighbors,
+O output channels.
+"""
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from convnn.similarity import Similarity, pairwise_similarity
+
+
+class Own(NamedTuple):
+    """What makes every token its own first neighbor; only the other k - 1 are then chosen by similarity.
+
+    The published image layers do so always, the published attention layers where candidates are drawn.
+
+    Attributes:
+        score: What rho sees of the token itself: `(B, N)`, or one number for all.
+        position: Where each query is among the candidates, `(N,)`; -1 where it is not one of them.
+        value: The queries' own values, `(B, N, C)`; `None` where every query is among the candidates.
+    """
+
+    score: Tensor | float
+    position: Tensor
+    value: Tensor | None
+
+
+def convolve_neighbors(
+    query: Tensor,
+    key: Tensor,
+    value: Tensor,
+    weight: Tensor,
+    bias: Tensor | None,
+    *,
+    k: int,
+    similarity: Similarity = "cosine",
+    softmax: bool = True,
+    own: Own | None = None,
+) -> Tensor:
+    """Weigh every query's k most similar candidates and convolve them: Algorithm 1 after its projections.
+
+    Args:
+        query: `(B, N, D)`, one row per token that asks.
+        key: `(B, R, D)`, one row per candidate.
+        value: `(B, R, C)`, the candidates' values.
+        weight: Of the Conv1d with kernel and stride k: `(O, C, K)`, or `(C, 1, K)`, which is depthwise.
+        bias: `(O,)` or `None`.
+        k: Neighbors per query.
+        similarity: `cosine` (the paper's), `dot` or `euclidean`.
+        softmax: Whether rho is softmax; else it is constant 1.
+        own: Given, every token is its own first neighbor.
+
+    Returns:
+        `(B, N, O)`.
+    """
+    batch, count, _ = query.shape
+    # Compute similarities (Eq. 3)
+    scores = pairwise_similarity(query, key, similarity)  # (B, N, R)
+    # Select neighbors (Eqs. 4 and 5)
+    if own is None:
+        kmax, kargmax = torch.topk(scores, k, dim=-1)
+    else:
+        itself = own.position.unsqueeze(-1) == torch.arange(key.shape[1], device=key.device)
+        kmax, kargmax = torch.topk(scores.masked_fill(itself, -torch.inf), k - 1, dim=-1)
+        score = torch.as_tensor(own.score, dtype=kmax.dtype, device=kmax.device).expand(batch, count)
+        kmax = torch.cat([score.unsqueeze(-1), kmax], dim=-1)
+        first = own.position
+        if own.value is not None:
+            first = torch.arange(count, device=key.device) + value.shape[1]
+            value = torch.cat([value, own.value], dim=1)
+        kargmax = torch.cat([first.view(1, -1, 1).expand(batch, -1, 1), kargmax], dim=-1)
+    rho = torch.softmax(kmax, dim=-1) if softmax else torch.ones_like(kmax)
+    # Gather and modulate (Eq. 6)
+    channels = value.shape[-1]
+    v = value.mT.unsqueeze(-1).expand(-1, -1, -1, k)  # (B, C, R, K)
+    index = kargmax.unsqueeze(1).expand(-1, channels, -1, -1)  # (B, C, N, K)
+    x_nn = rho.unsqueeze(1).to(value.dtype) * torch.gather(v, dim=2, index=index)
+    # Aggregate: a Conv1d of kernel and stride k
+    y = F.conv1d(x_nn.flatten(2), weight, bias, stride=k, groups=channels // weight.shape[1])
+    return y.mT
+
+
+def convolve_chosen(value: Tensor, neighbors: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+    """Convolve neighbors that were chosen by position (paper 5.1), all weighed 1.
+
+    Args:
+        value: `(B, R, C)`.
+        neighbors: Indices into R in order of rank, `(N, K)`.
+        weight: `(O, C, K)`, or `(C, 1, K)`, which is depthwise.
+        bias: `(O,)` or `None`.
+
+    Returns:
+        `(B, N, O)`.
+    """
+    x_nn = value[:, neighbors].permute(0, 3, 1, 2)  # (B, C, N, K)
+    y = F.conv1d(x_nn.flatten(2), weight, bias, stride=weight.shape[-1], groups=value.shape[-1] // weight.shape[1])
+    return y.mT

@@ -1,0 +1,150 @@
+from typing import Any
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from convnn.candidates import CandidateRule, own_tokens, spread
+from convnn.geometry import Stage, candidate_count, padded_tokens, patched, vgg11_stages, vit_tokens
+from convnn.layers import HybridBranch2d
+from convnn.models.vgg import vgg11
+from convnn.models.vit import vit_tiny
+
+shapes = st.one_of(st.tuples(st.integers(1, 13)), st.tuples(st.integers(1, 7), st.integers(1, 11)))
+
+
+@given(shapes, st.integers(0, 2), st.sampled_from(["all", "random", "strided", "lattice", "even"]), st.integers(1, 20))
+def test_the_closed_form_counts_the_candidates_that_layers_take(
+    shape: tuple[int, ...], padding: int, kind: Any, amount: int
+) -> None:
+    if kind == "lattice" and len(shape) == 1:
+        kind = "even"
+    name = {"random": "r", "even": "r", "strided": "stride", "lattice": "side"}.get(kind)
+    options: dict[str, Any] = {} if name is None else {name: amount}
+    rule = CandidateRule(kind, k=1, when_too_few="all", **options)
+    found = rule.indices(shape, padding)
+    total = padded_tokens(shape, padding)
+    count = candidate_count(shape, kind, k=1, padding=padding, when_too_few="all", **options)
+    assert count == (total if found is None else len(set(found.tolist())))
+    if found is not None:
+        assert found.numel() == count
+        assert set(found.tolist()) <= set(range(total))
+        if kind != "random":
+            assert set(found.tolist()) <= set(own_tokens(shape, padding).tolist())
+
+
+def test_strided_candidates_are_every_stride_th_token_along_each_axis() -> None:
+    found = CandidateRule("strided", k=1, stride=2).indices((5, 4), padding=1)
+    grid = torch.arange(42).view(7, 6)[1:-1, 1:-1]
+    assert torch.equal(found, grid[::2, ::2].flatten())  # type: ignore[arg-type]
+
+
+def test_a_lattice_reaches_from_corner_to_corner_of_the_map() -> None:
+    found = CandidateRule("lattice", k=1, side=3).indices((5, 9), padding=1)
+    grid = torch.arange(77).view(7, 11)[1:-1, 1:-1]
+    assert torch.equal(found, grid[::2, ::4].flatten())  # type: ignore[arg-type]
+
+
+@given(st.integers(1, 300), st.integers(1, 300))
+def test_spread_positions_rise_from_first_to_last_without_repeats(length: int, count: int) -> None:
+    count = min(length, count)
+    places = spread(length, count).tolist()
+    assert places[0] == 0
+    assert count == 1 or places[-1] == length - 1
+    assert len(set(places)) == count
+    assert places == sorted(places)
+
+
+def test_own_tokens_are_the_middle_of_the_padded_map() -> None:
+    padded = torch.arange(7 * 9).view(7, 9)
+    assert torch.equal(own_tokens((3, 5), 2), padded[2:-2, 2:-2].flatten())
+    assert torch.equal(own_tokens((4,), 3), torch.arange(3, 7))
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"k": 50}, r"k must be 1 to 49 \(candidate tokens\), got k=50"),
+        ({"candidates": "random", "r": 50, "k": 1}, "r must be 1 to 49 .*, got r=50; try when_too_few='all'"),
+        (
+            {"candidates": "strided", "stride": 3, "k": 5},
+            "stride=3 leaves 4 of 25 tokens as candidates, fewer than k=5",
+        ),
+        ({"candidates": "lattice", "side": 6, "k": 1}, r"side must be 1 to 5 \(side of the map\), got side=6"),
+        ({"candidates": "even", "r": 26, "k": 1}, r"r must be 1 to 25 \(tokens of the map\), got r=26"),
+    ],
+)
+def test_too_few_tokens_are_refused_with_the_way_out(options: dict[str, Any], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        candidate_count((5, 5), padding=1, **options)
+
+
+def test_a_patch_divides_the_sides() -> None:
+    assert patched((6, 4), 2) == (3, 2)
+    with pytest.raises(ValueError, match="patch must divide every side of the map, got patch=4 for 6 x 4; try patch=1"):
+        patched((6, 4), 4)
+
+
+def test_a_stage_counts_the_candidates_of_its_patches_with_the_ring() -> None:
+    stage = Stage("conv5", 256, 512, 4)
+    assert stage.candidates(padding=1) == 36
+    assert stage.candidates(padding=1, patch=2) == 16
+
+
+def test_vgg11_sees_the_published_maps() -> None:
+    sides = [stage.side for stage in vgg11_stages() if stage is not None]
+    assert sides == [32, 16, 8, 8, 4, 4, 2, 2]
+    model = vgg11(7, 0.5, width=1 / 16, classifier_width=12).eval()
+    seen: list[int] = []
+    for module in model.modules():
+        if isinstance(module, HybridBranch2d):
+            module.register_forward_hook(lambda _m, _i, out: seen.append(out.shape[-1]))
+    assert model(torch.randn(3, 3, 32, 32)).shape == (3, 7)
+    assert seen == sides
+
+
+@pytest.mark.parametrize(("image_size", "patch_size", "tokens"), [(224, 16, 197), (32, 8, 17), (32, 32, 2)])
+def test_a_vit_has_a_token_per_patch_and_the_class_token(image_size: int, patch_size: int, tokens: int) -> None:
+    assert vit_tokens(image_size, patch_size) == tokens
+    with torch.device("meta"):
+        assert vit_tiny(7, image_size=image_size, patch_size=patch_size).positions.shape[1] == tokens
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"width": 0.0}, "width multiplies the published channels and must be more than 0, got width=0.0"),
+        ({"classifier_width": 0}, "classifier_width must be a whole number of at least 1"),
+        ({"dropout": 1.5}, "dropout must be 0 or more and less than 1, got dropout=1.5"),
+        ({"lam": 2.0}, "lambda must be 0"),
+        ({"lam": 0.5, "similarity": "l1"}, "similarity must be one of"),
+    ],
+)
+def test_options_that_do_not_fit_vgg11_are_refused(options: dict[str, Any], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        vgg11(7, **options)
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"kernel_size": 4},
+        {"k": 4, "aggregation": "depthwise", "position": "both", "position_scaling": "std"},
+        {
+            "k": 4,
+            "aggregation": "depthwise_separable",
+            "patch": 2,
+            "candidates": "random",
+            "r": 8,
+            "when_too_few": "all",
+        },
+        {"k": 1, "candidates": "strided", "stride": 2, "projections": "linear", "rho": "softmax"},
+    ],
+)
+def test_every_option_trains_in_vgg11(options: dict[str, Any]) -> None:
+    model = vgg11(7, 0.5, width=1 / 16, classifier_width=12, **options)
+    model(torch.randn(3, 3, 32, 32)).square().sum().backward()
+    assert all(
+        p.grad is not None for n, p in model.named_parameters() if not n.endswith(("query.weight", "key.weight"))
+    )
