@@ -28,6 +28,14 @@ VIT_PATCH_SIZE = 16
 """The side of the square of pixels that becomes one token of ViT-Tiny."""
 
 
+class TooFewTokens(ValueError):  # noqa: N818 - it says what is wrong
+    """A map has too few tokens for an option: `field` names the option, `most` is the largest value that fits."""
+
+    def __init__(self, field: str, most: int, message: str) -> None:
+        super().__init__(message)
+        self.field, self.most = field, most
+
+
 def padded_tokens(shape: tuple[int, ...], padding: int) -> int:
     """Tokens of a map or sequence of this shape with a ring of `padding` zero tokens around it."""
     return math.prod([side + 2 * padding for side in shape])
@@ -63,7 +71,8 @@ def candidate_count(
             or take `all`.
 
     Raises:
-        ValueError: If there are too few tokens.
+        TooFewTokens: If there are too few tokens; it is a ValueError.
+        ValueError: If a sequence is asked for a lattice.
     """
     tokens, ring = math.prod(shape), padded_tokens(shape, padding)
     if candidates == "all":
@@ -83,12 +92,14 @@ def candidate_count(
         rule = f"stride={stride} leaves {left} of {tokens} tokens as candidates, fewer than {k=}"
     if asked > found:
         if when_too_few == "error":
-            raise ValueError(f"{rule}; try when_too_few='all' or candidates='all'.")
+            field = {"lattice": "side", "strided": "stride"}.get(candidates, "r")
+            raise TooFewTokens(field, found, f"{rule}; try when_too_few='all' or candidates='all'.")
         candidates, count = "all", ring
     else:
         count = {"lattice": asked**2, "strided": found}.get(candidates, asked)
     if not k <= count:
-        raise ValueError(f"k must be 1 to {count} (candidate tokens), got {k=}; take more candidates or a wider ring.")
+        rule = f"k must be 1 to {count} (candidate tokens), got {k=}; take more candidates or a wider ring."
+        raise TooFewTokens("k", count, rule)
     return count
 
 

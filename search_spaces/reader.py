@@ -166,12 +166,12 @@ class Reader:
         if key not in entries:
             default = [m for m in models if m.model_fields[key].default is not PydanticUndefined]
             strange = [name for name in entries if not default or name not in _names(default[0])]
-            if default and not strange:
-                return default[0]
             if misspelt := [name for name in strange if close(name, [key])]:
                 self._say(entries[misspelt[0]][0], _join(path, misspelt[0]), f"is not a field; did you mean {key!r}?")
                 return None
             fit = [kind for kind, model in by_kind.items() if set(strange) <= set(_names(model))]
+            if default and not (strange and fit):
+                return default[0]
             hint = f" ({', '.join(strange)} goes with {_words(fit)})" if strange and fit else ""
             self._say(node, path, f"must say its {key}: one of {', '.join(by_kind)}{hint}.")
             return None
@@ -202,7 +202,7 @@ class Reader:
         meant: set[str | None] = set()
         for name, (where, _) in entries.items():
             if name not in fields:
-                owner = f" of {key} {_literal(model, key)}" if key else ""
+                owner = f" of {key} {_literal(model, key)}".replace(" of name ", " of ") if key else ""
                 guess = close(name, [field for field in fields if field not in entries]) or close(name, fields)
                 homes = [_literal(other, key) for other in models if name in _names(other)]
                 if homes:

@@ -220,7 +220,9 @@ def parse_sweep(
     if isinstance(tree, Group):
         space = Space(tree.fields["space"])
         rest = {name: resolve(node, _NoChoice()) for name, node in tree.fields.items() if name != "space"}
-        settings = SweepFile.model_validate({**rest, "space": {"model": {"layer": {"kind": "conv2d"}}}})
+        settings = SweepFile.model_validate(
+            {**rest, "space": {"model": {"name": "vgg11", "layer": {"kind": "conv2d"}}}}
+        )
         spec = _assemble(settings, space, _as_run(root, overrides) if overrides or moved else text)
         for path, message in _contradictions(spec, settings.objective):
             reader.problems.append(Problem(reader.place(path), path, message))

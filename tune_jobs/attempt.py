@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING, Any
 
 from convnn.data import Dataset, limited, load_dataset, stratified_split
 from search_spaces import TrialConfig, run_key
+from search_spaces.feasibility import mixer, share
 from search_spaces.sweep import Holdout, Paper, Resources
-from search_spaces.trial import VGG11, Conv2dLayer, HybridLayer, RandomCandidates, Training
+from search_spaces.trial import VGG11, Training, ViTTiny
 
 if TYPE_CHECKING:
     from torch import nn
@@ -33,36 +34,21 @@ class Parts:
     test: "Batches | None"
 
 
-def build_model(model: VGG11, classes: int) -> "nn.Module":
+def build_model(model: VGG11 | ViTTiny, classes: int) -> "nn.Module":
     """The model that the configuration describes."""
+    options: dict[str, Any] = mixer(model).model_dump()
+    kind = options.pop("kind")
+    if candidates := options.pop("candidates", None):
+        options |= {"candidates": candidates.pop("kind"), **candidates}
+    settings = model.model_dump(exclude={"name", "layer", "attention"})
+    if isinstance(model, ViTTiny):
+        from convnn.models.vit import vit_tiny
+
+        return vit_tiny(classes, kind, width=settings.pop("dim"), **settings, **options)
     from convnn.models.vgg import vgg11
 
-    layer = model.layer
-    options: dict[str, Any] = {}
-    if isinstance(layer, Conv2dLayer):
-        lam = 0.0
-    else:
-        lam = layer.lam if isinstance(layer, HybridLayer) else 1.0
-        options = {
-            "k": layer.k,
-            "similarity": layer.similarity,
-            "rho": layer.rho,
-            "padding": layer.padding,
-            "self_first": layer.self_first,
-            "candidates": layer.candidates.kind,
-        }
-        if isinstance(layer.candidates, RandomCandidates):
-            options |= {"r": layer.candidates.r, "when_too_few": layer.candidates.when_too_few}
-    if isinstance(layer, Conv2dLayer | HybridLayer):
-        options["kernel_size"] = layer.kernel_size
-    return vgg11(
-        classes,
-        lam,
-        width=model.width,
-        classifier_width=model.classifier_width,
-        dropout=model.dropout,
-        **options,
-    )
+    options.pop("lam", None)
+    return vgg11(classes, share(model.layer), **settings, **options)
 
 
 def build_recipe(training: Training) -> "Recipe":

@@ -8,8 +8,7 @@ from typing import Any, Literal
 import yaml
 
 from search_spaces import TrialConfig, parse_sweep
-from search_spaces.feasibility import share
-from search_spaces.trial import Conv2dLayer, RandomCandidates
+from search_spaces.feasibility import mixer, share
 from tune_jobs.errors import LedgerError, UsageError
 from tune_jobs.ledger import ENDED, Attempt, Epoch, Ledger, Trial, live_driver
 from tune_jobs.storage import SweepFolder
@@ -70,12 +69,11 @@ class Standing:
 
 def headline(config: TrialConfig) -> dict[str, Any]:
     """The paper's parameters of a configuration; `None` where it has none."""
-    layer = config.model.layer
-    params: dict[str, Any] = {"lambda": share(layer), "k": None, "r": None, "p": None, "aggregation": None}
-    if not isinstance(layer, Conv2dLayer):
-        params |= {"k": layer.k, "p": 1, "aggregation": layer.aggregation}
-        if isinstance(layer.candidates, RandomCandidates):
-            params["r"] = layer.candidates.r
+    layer = mixer(config.model)
+    params: dict[str, Any] = {"lambda": share(layer)}
+    candidates = getattr(layer, "candidates", None)
+    params |= {"k": getattr(layer, "k", None), "r": getattr(candidates, "r", None)}
+    params |= {"p": getattr(layer, "patch", None), "aggregation": getattr(layer, "aggregation", None)}
     return {**params, "lr": config.training.lr}
 
 

@@ -43,17 +43,57 @@ def branches(options: Data) -> Data:
 
 def models(leaf: Any = plain, branch: Any = one, reals: tuple[str, ...] = ("uniform", "log_uniform")) -> Data:
     """The model of a trial; every part of it that the geometry looks at, and a few others."""
-    drawn = st.fixed_dictionaries(
-        {"kind": st.just("random"), "r": leaf(st.integers(1, 300) | st.integers(1, 24), "int")},
-        optional={"when_too_few": leaf(st.sampled_from(["error", "all"]))},
+    lenient = {"when_too_few": leaf(st.sampled_from(["error", "all"]))}
+    tokens = leaf(st.integers(1, 300) | st.integers(1, 24), "int")
+    drawn, even = (
+        st.fixed_dictionaries({"kind": st.just(kind), "r": tokens}, optional=lenient) for kind in ("random", "even")
     )
+    strided = st.fixed_dictionaries(
+        {"kind": st.just("strided"), "stride": leaf(st.integers(1, 4), "int")}, optional=lenient
+    )
+    lattice = st.fixed_dictionaries(
+        {"kind": st.just("lattice"), "side": leaf(st.integers(1, 9), "int")}, optional=lenient
+    )
+    everything = st.just({"kind": "all"})
     neighbors: dict[str, Data] = {
         "k": leaf(st.integers(1, 30), "int"),
-        "similarity": leaf(st.sampled_from(["cosine", "euclidean"])),
+        "similarity": leaf(st.sampled_from(["cosine", "dot", "euclidean"])),
         "rho": leaf(st.sampled_from(["constant", "softmax"])),
-        "padding": leaf(st.integers(0, 3), "int"),
+        "aggregation": leaf(st.sampled_from(["standard", "depthwise", "depthwise_separable"])),
         "self_first": leaf(st.booleans()),
-        "candidates": branch(st.just({"kind": "all"}) | drawn),
+        "self_score": leaf(st.sampled_from([None, None, None, 1.0])),
+    }
+    attention = st.one_of(
+        st.just({"kind": "attention"}),
+        st.fixed_dictionaries({"kind": st.just("kvt"), "k": leaf(st.integers(1, 30), "int")}),
+        st.fixed_dictionaries(
+            {"kind": st.just("local")},
+            optional={"window": leaf(st.integers(1, 9), "int"), "rotary": leaf(st.booleans())}
+            | {"head_dim": leaf(st.sampled_from([None, 3, 4]))},
+        ),
+        st.fixed_dictionaries({"kind": st.just("sparse"), "context": leaf(st.sampled_from([1, 3, 9]))}),
+        st.fixed_dictionaries(
+            {"kind": st.just("convnn")},
+            optional={**neighbors, "candidates": branch(st.one_of(everything, drawn, even, strided))},
+        ),
+        st.fixed_dictionaries(
+            {"kind": st.just("hybrid"), "lambda": leaf(LAMBDAS, *reals)},
+            optional={**neighbors, "candidates": branch(st.one_of(everything, drawn, even, strided))},
+        ),
+    )
+    small = {"depth": st.just(1), "dim": leaf(st.sampled_from([6, 8])), "mlp_width": st.just(4)}
+    vit = st.fixed_dictionaries(
+        {"name": st.just("vit_tiny"), "attention": branch(attention), **small}
+        | {"image_size": leaf(st.sampled_from([32, 36, 48]))},
+        optional={"heads": leaf(st.sampled_from([1, 2, 4])), "patch_size": leaf(st.sampled_from([8, 12, 16]))},
+    )
+    neighbors |= {
+        "padding": leaf(st.integers(0, 3), "int"),
+        "position": leaf(st.sampled_from(["none", "similarity", "both"])),
+        "position_scaling": leaf(st.sampled_from(["none", "std"])),
+        "patch": leaf(st.sampled_from([1, 1, 1, 2, 3, 4]), "int"),
+        "projections": leaf(st.sampled_from(["identity", "linear"])),
+        "candidates": branch(st.one_of(everything, drawn, even, strided, lattice)),
     }
     kernel = {"kernel_size": leaf(st.sampled_from([1, 3, 5]))}
     layer = st.one_of(
@@ -63,10 +103,12 @@ def models(leaf: Any = plain, branch: Any = one, reals: tuple[str, ...] = ("unif
             {"kind": st.just("hybrid"), "lambda": leaf(LAMBDAS, *reals)}, optional={**neighbors, **kernel}
         ),
     )
-    return st.fixed_dictionaries(
-        {"width": leaf(WIDTHS, *reals), "classifier_width": st.just(4), "layer": branch(layer)},
+    vgg = st.fixed_dictionaries(
+        {"name": st.just("vgg11"), "classifier_width": st.just(4), "layer": branch(layer)}
+        | {"width": leaf(WIDTHS, *reals)},
         optional={"dropout": leaf(st.sampled_from([0, 0.1, 0.5]), "uniform")},
     )
+    return st.one_of(vgg, vgg, vit)
 
 
 def trials(leaf: Any = plain, branch: Any = one) -> Data:

@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from search_spaces import Choice, Decided, FloatRange, IntRange, Space, TrialConfig, obstacles, parse_sweep
 from search_spaces.document import compose, dumped
+from search_spaces.feasibility import mixer
 from search_spaces.reader import Reader
 from tests.search_spaces.strategies import domains, fixed, models, spaces
 
@@ -53,7 +54,7 @@ def test_a_finite_space_is_walked_in_file_order_the_last_domain_fastest() -> Non
 def test_a_decision_of_one_branch_is_absent_in_another() -> None:
     space = space_of(FINITE)
     trial = space.resolve(Decided(next(space.points())))
-    assert trial.model.layer.model_dump() == {"kind": "conv2d", "kernel_size": 1}
+    assert mixer(trial.model).model_dump() == {"kind": "conv2d", "kernel_size": 1}
     assert trial.training.lr == 1e-3
 
 
@@ -91,7 +92,7 @@ def test_options_of_one_kind_are_told_apart_by_number() -> None:
 def test_an_any_of_may_hold_an_any_of_and_stand_at_the_root() -> None:
     text = "any_of: [{model: {layer: {any_of: [{any_of: [{kind: conv2d}, {kind: convnn}]}]}}}]"
     trials = [space_of(text).resolve(Decided(point)) for point in space_of(text).points()]
-    assert [trial.model.layer.kind for trial in trials] == ["conv2d", "convnn"]
+    assert [mixer(trial.model).kind for trial in trials] == ["conv2d", "convnn"]
 
 
 @pytest.mark.parametrize(

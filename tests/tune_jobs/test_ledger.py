@@ -13,7 +13,7 @@ from search_spaces import TrialConfig, run_key
 from tune_jobs.errors import LedgerError
 from tune_jobs.ledger import Ledger, lease, live_driver
 
-CONFIG = TrialConfig.model_validate({"model": {"layer": {"kind": "hybrid", "lambda": 0.5, "k": 4}}})
+CONFIG = TrialConfig.model_validate({"model": {"name": "vgg11", "layer": {"kind": "hybrid", "lambda": 0.5, "k": 4}}})
 KEY = run_key(CONFIG)
 HOLD = """
 import sys, time

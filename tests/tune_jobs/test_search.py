@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 
 from search_spaces import SweepSpec, parse_sweep, run_key
-from search_spaces.trial import Conv2dLayer
+from search_spaces.feasibility import mixer
+from search_spaces.trial import HybridLayer
 from tune_jobs.ledger import Ledger
 from tune_jobs.search import Job, Search
 
@@ -25,7 +26,7 @@ THIRTY = """
     layer:
       kind: hybrid
       lambda: {choice: [0.25, 0.5, 0.75]}
-      k: {choice: [1, 2, 3, 4, 5]}
+      k: {choice: [2, 3, 4, 5, 6]}
       similarity: {choice: [cosine, euclidean]}
 """
 
@@ -53,8 +54,7 @@ def opened(path: Path) -> Iterator[Ledger]:
 
 def accuracy(job: Job, epoch: int) -> float:
     """A result that depends on the configuration and grows with the epochs."""
-    layer = job.config.model.layer
-    k = 0 if isinstance(layer, Conv2dLayer) else layer.k
+    k: int = getattr(mixer(job.config.model), "k", 0)
     return 1 - 1 / (1 + epoch) - abs(job.config.training.lr - 1e-3) * 50 - abs(k - 6) / 100
 
 
@@ -146,11 +146,11 @@ def test_a_grid_goes_through_the_file_with_the_last_domain_turning_fastest(tmp_p
         search = Search(sweep, ledger)
         seen = []
         while (job := search.next()) is not None:
-            layer = job.config.model.layer
-            assert not isinstance(layer, Conv2dLayer)
-            seen.append((getattr(layer, "lam", None), layer.k, layer.similarity))
+            layer = mixer(job.config.model)
+            assert isinstance(layer, HybridLayer)
+            seen.append((layer.lam, layer.k, layer.similarity))
             search.end(job, "complete")
-        expected = [(a, b, c) for a in (0.25, 0.5, 0.75) for b in range(1, 6) for c in ("cosine", "euclidean")]
+        expected = [(a, b, c) for a in (0.25, 0.5, 0.75) for b in range(2, 7) for c in ("cosine", "euclidean")]
         assert seen == expected
 
 
