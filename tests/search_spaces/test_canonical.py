@@ -171,3 +171,57 @@ def test_keys_are_the_same_in_another_process_with_another_hash_seed() -> None:
 def test_the_table_of_keys_has_no_key_twice() -> None:
     keys = [row["key"] for row in json.loads(KEYS.read_text(encoding="utf-8"))]
     assert len(keys) == len(set(keys)) >= 12
+
+
+def attention(**options: Any) -> TrialConfig:
+    small = {"name": "vit_tiny", "image_size": 32, "patch_size": 8, "depth": 1, "dim": 8, "mlp_width": 4}
+    return TrialConfig.model_validate({"model": {**small, "attention": options}})
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        ({"k": 1}, {"k": 1, "similarity": "euclidean", "rho": "softmax", "padding": 2, "candidates": random_r(4)}),
+        ({}, {"position_scaling": "std"}),  # nothing is scaled: no coordinates are compared
+        ({"padding": 0, "k": 4}, {"padding": 0, "k": 4, "candidates": {"kind": "strided", "stride": 1}}),
+        (
+            {"padding": 0, "k": 4},
+            {"padding": 0, "k": 4, "candidates": {"kind": "even", "r": 1024, "when_too_few": "all"}},
+        ),
+        (
+            {"candidates": {"kind": "lattice", "side": 2}, "k": 4},
+            {"candidates": {"kind": "lattice", "side": 2, "when_too_few": "all"}, "k": 4},
+        ),
+    ],
+)
+def test_ways_to_say_the_same_share_a_key(one: dict[str, Any], other: dict[str, Any]) -> None:
+    keys = {config_key(trial({"kind": "convnn", **options})) for options in (one, other)}
+    assert len(keys) == 1
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        ({"k": 1, "self_first": False}, {"k": 1, "self_first": False, "similarity": "euclidean"}),
+        ({"k": 1, "position": "both"}, {"k": 1, "position": "both", "padding": 2}),  # coordinates span the padded map
+        ({}, {"candidates": {"kind": "strided", "stride": 1}}),  # the ring is no candidate of a grid
+        ({"patch": 2}, {}),
+        ({"position": "similarity"}, {"position": "both"}),
+        ({"self_first": True, "rho": "softmax"}, {"self_first": True, "rho": "softmax", "self_score": 1.0}),
+    ],
+)
+def test_what_differs_has_keys_that_differ(one: dict[str, Any], other: dict[str, Any]) -> None:
+    keys = {config_key(trial({"kind": "convnn", **options})) for options in (one, other)}
+    assert len(keys) == 2
+
+
+def test_a_vit_s_random_candidates_that_are_all_tokens_are_all() -> None:
+    everything = attention(kind="convnn", k=4)
+    assert config_key(attention(kind="convnn", k=4, candidates=random_r(17))) == config_key(everything)
+    assert config_key(attention(kind="convnn", k=4, candidates=random_r(16))) != config_key(everything)
+
+
+def test_a_hybrid_vit_without_convnn_channels_keeps_its_joining_convolution() -> None:
+    empty = attention(kind="hybrid", **{"lambda": 0.1}, k=4)  # int(0.1 x 8) = 0 channels
+    assert config_key(empty) == config_key(attention(kind="hybrid", **{"lambda": 0}, k=9, similarity="dot"))
+    assert config_key(empty) != config_key(attention(kind="attention"))
