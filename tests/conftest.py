@@ -2,6 +2,7 @@
 
 import os
 import runpy
+import signal
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -21,6 +22,9 @@ os.environ.update(
 )
 for name in ("RAY_ADDRESS", "MLFLOW_TRACKING_URI", "FORCE_COLOR"):
     os.environ.pop(name, None)
+signal.signal(
+    signal.SIGINT, signal.default_int_handler
+)  # a shell in the background ignores it, and children inherit that
 runpy.run_path(str(OFFLINE / "sitecustomize.py"))  # the guard also holds in this process
 
 

@@ -78,7 +78,7 @@ ONE = {
     "space": {
         "data": {"name": "digits", "limit": 60},
         "model": {"width": 0.0625, "classifier_width": 16, "layer": {"kind": "convnn", "k": 3}},
-        "training": {"epochs": 40, "batch_size": 32, "lr": 1e-3},
+        "training": {"epochs": 20, "batch_size": 32, "lr": 1e-3},
     },
     "evaluation": {"protocol": "paper"},
 }
@@ -100,7 +100,7 @@ def epochs(out: str) -> list[dict[str, float]]:
 
 def test_training_stopped_and_gone_on_with_gives_the_same_numbers(one: Path, tmp_path: Path) -> None:
     whole = epochs(convnn("train", one, "--json", storage=tmp_path))
-    assert [epoch["epoch"] for epoch in whole] == list(range(1, 41))
+    assert [epoch["epoch"] for epoch in whole] == list(range(1, 21))
     assert "test/accuracy" in whole[0]  # protocol paper
     assert "val/accuracy" not in whole[0]
     state = tmp_path / "my state" / "one.pt"
@@ -112,15 +112,15 @@ def test_training_stopped_and_gone_on_with_gives_the_same_numbers(one: Path, tmp
         env=os.environ,
     )
     assert process.stdout is not None
-    assert process.stdout.readline().startswith("epoch 1/40")
-    assert process.stdout.readline().startswith("epoch 2/40")
+    assert process.stdout.readline().startswith("epoch 1/20")
+    assert process.stdout.readline().startswith("epoch 2/20")
     process.send_signal(2)
     _, said = process.communicate(timeout=60)
     assert process.returncode == 130
     assert f"the same command goes on from {state}" in said
     rest = epochs(convnn("train", one, "--checkpoint", state, "--json", storage=tmp_path))
     assert rest == whole[-len(rest) :]
-    assert 0 < len(rest) < 40
+    assert 0 < len(rest) < 20
 
 
 def test_a_checkpoint_that_cannot_be_used_is_refused_and_kept(one: Path, tmp_path: Path) -> None:
