@@ -10,6 +10,7 @@ where candidates are drawn (`random`) or spread over the raster (`spatial`). Loc
 
 import functools
 import json
+import math
 import random
 from pathlib import Path
 from typing import Any
@@ -278,7 +279,7 @@ def test_the_bugs_are_named_all() -> None:
 @pytest.mark.parametrize("preset", PAPER)
 def test_a_preset_says_what_it_costs(preset: str) -> None:
     behind = {name for entry in ENTRIES if preset_of(entry) == preset for name in runs_of(entry)}
-    hours = sum(run_of(name)["hours"] for name in behind)
+    hours = math.fsum(run_of(name)["hours"] for name in behind)  # the same in any order
     (epochs,) = {trial.training.epochs for trial in trials(preset).values()}
     assert f"{len(trials(preset))} trials of {epochs} epochs." in header(preset)
     assert f"logged {hours:.1f} hours of training" in header(preset)
