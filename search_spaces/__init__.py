@@ -1,6 +1,7 @@
 """What may vary in a sweep, and what a valid configuration is."""
 
 from search_spaces.canonical import canonical, config_key, run_key
+from search_spaces.constraints import Constraint
 from search_spaces.document import Place, Problem, SpecError
 from search_spaces.domains import Choice, Chooser, Domain, FloatRange, IntRange
 from search_spaces.feasibility import Obstacle, obstacles
@@ -12,6 +13,7 @@ from search_spaces.trial import TrialConfig
 __all__ = [
     "Choice",
     "Chooser",
+    "Constraint",
     "Decided",
     "Domain",
     "FloatRange",

@@ -1,5 +1,6 @@
 """A space: a TrialConfig in which any leaf may be a domain, and any branch an any_of."""
 
+import itertools
 import math
 import random
 import re
@@ -9,6 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from search_spaces.canonical import run_key
+from search_spaces.constraints import Constraint, broken
 from search_spaces.domains import Choice, Chooser, Domain, Scalar
 from search_spaces.feasibility import Obstacle, obstacles, telling
 from search_spaces.reader import Branches, Fixed, Group, Leaf, SpaceNode, leaves, resolve
@@ -17,16 +19,25 @@ from search_spaces.trial import Data, TrialConfig
 POINTS_COUNTED = 20_000
 """A finite space of more points is not counted before it runs: that would take longer than a few seconds."""
 
+DRAWS = 1000
+"""Uniform draws among which a point that satisfies the constraints is looked for before anything slower."""
+
 
 @dataclass(frozen=True)
 class Space:
-    """The tree that was read; `resolve` turns a chooser's decisions into a TrialConfig."""
+    """The tree that was read and the rules between its fields; `resolve` turns decisions into a TrialConfig."""
 
     root: SpaceNode
+    constraints: tuple[Constraint, ...] = ()
 
     def resolve(self, chooser: Chooser) -> TrialConfig:
         """The configuration that `chooser` makes. It may be infeasible: see `obstacles`."""
         return TrialConfig.model_validate(resolve(self.root, chooser))
+
+    def obstacles(self, trial: TrialConfig) -> Iterator[Obstacle]:
+        """Everything that keeps `trial`, as resolved, from running: the geometry, then the constraints it breaks."""
+        yield from obstacles(trial)
+        yield from broken(self.constraints, trial)
 
     def draw(self, rng: random.Random) -> dict[str, Scalar]:
         """One uniform draw, as decisions by path."""
@@ -56,7 +67,7 @@ class Space:
         if size is None or size > POINTS_COUNTED:
             return None
         configs = (self.resolve(Decided(point)) for point in self.points())
-        return len({run_key(config) for config in configs if next(obstacles(config), None) is None})
+        return len({run_key(config) for config in configs if next(self.obstacles(config), None) is None})
 
     def values(self, path: str, default: Scalar) -> list[Any]:
         """The values, or ends, that the leaf at `path` has in any branch; `default` for a branch that does not say."""
@@ -81,6 +92,17 @@ class Space:
     def check(self) -> list[Obstacle]:
         """Why no point can run, or which listed values never can, by full path; nothing if the space is sound."""
         return _check(self)
+
+    def contradictions(self) -> list[Obstacle]:
+        """The constraints that leave no point of those that the geometry allows; nothing where that is not certain."""
+        if not self.constraints:
+            return []
+        rng = random.Random(0)
+        draws = (self.resolve(Decided(self.draw(rng))) for _ in range(DRAWS))
+        if any(next(self.obstacles(config), None) is None for config in draws):
+            return []
+        size = self.size()
+        return _never_met(self) if size is None or size > POINTS_COUNTED else _met_nowhere(self)
 
 
 class Decided:
@@ -149,6 +171,65 @@ def _size(node: SpaceNode) -> int:
     if isinstance(node, Branches):
         return sum(_size(option) for option in node.options.values())
     return math.prod(_size(child) for child in node.fields.values())
+
+
+_AT_ONCE = "no configuration that can run satisfies all of them; loosen a rule, or give the fields more values."
+
+
+def _met_nowhere(space: Space) -> list[Obstacle]:
+    """The rules that every point breaks, by trying all that can run; or that there is no point for all rules."""
+    runnable, counts, examples = 0, Counter[str](), dict[str, str]()
+    for point in space.points():
+        config = space.resolve(Decided(point))
+        if next(obstacles(config), None) is not None:
+            continue
+        found = list(broken(space.constraints, config))
+        if not found:
+            return []
+        runnable += 1
+        for obstacle in found:
+            counts[obstacle.path] += 1
+            examples.setdefault(obstacle.path, obstacle.message)
+    if not runnable:
+        return []
+    always = [path for path, count in counts.items() if count == runnable]
+    way = "and so for every configuration that can run; loosen the rule, or give its fields other values."
+    return [Obstacle(path, f"{examples[path]}, {way}") for path in sorted(always)] or [
+        Obstacle("constraints", _AT_ONCE)
+    ]
+
+
+def _never_met(space: Space) -> list[Obstacle]:
+    """The same from the ends of the domains alone, which proves less, but also of ranges."""
+    low, high = (Space(_cornered(space.root, pick)) for pick in (min, max))
+    reasons: list[dict[int, str]] = []
+    for below, above in itertools.islice(zip(low.points(), high.points(), strict=True), POINTS_COUNTED + 1):
+        ends = low.resolve(Decided(below)), high.resolve(Decided(above))
+        found = {number: rule.impossible(*ends) for number, rule in enumerate(space.constraints)}
+        reasons.append({number: reason for number, reason in found.items() if reason is not None})
+        if not reasons[-1]:
+            return []
+    if len(reasons) > POINTS_COUNTED:
+        return []
+    way = "; loosen the rule, or give its fields other values."
+    always = sorted(set.intersection(*(set(found) for found in reasons)))
+    return [
+        Obstacle(f"constraints.{n}", f"{space.constraints[n].text} never holds where {reasons[0][n]}{way}")
+        for n in always
+    ] or [Obstacle("constraints", _AT_ONCE)]
+
+
+def _cornered(node: SpaceNode, pick: Callable[[list[Any]], Any]) -> SpaceNode:
+    """The same tree with one value of each domain, which `pick` takes from the numbers; null where null is listed."""
+    if isinstance(node, Leaf):
+        values = list(node.domain.examples())
+        numbers = all(isinstance(value, int | float) for value in values)
+        return Leaf(node.path, Choice((None if None in values else pick(values) if numbers else values[0],)))
+    if isinstance(node, Group):
+        return Group({name: _cornered(child, pick) for name, child in node.fields.items()})
+    if isinstance(node, Branches):
+        return Branches(node.path, {label: _cornered(option, pick) for label, option in node.options.items()})
+    return node
 
 
 _LABEL = re.compile(r"\[[^]]*\]")

@@ -1,6 +1,6 @@
 """SweepSpec: a space, and how to search it, judge it, stop it, run it and record it. Read from one YAML file."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -9,8 +9,10 @@ from pydantic import Field
 from yaml.nodes import MappingNode, Node, SequenceNode
 
 from search_spaces import presets
+from search_spaces.constraints import LONGEST_RULE, Constraint, read_constraints
 from search_spaces.document import Place, Problem, SpecError, compose, dumped, nearest, override, value_of, written
 from search_spaces.domains import Choice, IntRange
+from search_spaces.feasibility import Obstacle
 from search_spaces.reader import Group, Leaf, Reader, resolve
 from search_spaces.space import Space
 from search_spaces.trial import Config, Rule, Training, TrialConfig
@@ -108,6 +110,13 @@ class SweepFile(Config):
         Rule("a name of letters, digits, '.', '_' and '-', at most 100, the first a letter or digit"),
     ]
     space: TrialConfig
+    constraints: Annotated[
+        tuple[Annotated[str, Field(min_length=1, max_length=LONGEST_RULE)], ...],
+        Field(
+            description="Rules that every trial satisfies: comparisons of numbers, fields (k, or model.layer.k) and "
+            "+ - * / ( ), as in 4 <= k <= r. A rule about a field that a trial does not have holds."
+        ),
+    ] = ()
     evaluation: Annotated[Holdout | Paper, Field(discriminator="protocol")] = Holdout()
     objective: Objective = Objective()
     search: Annotated[Tpe | RandomSearch | Grid, Field(discriminator="sampler")] = Grid()
@@ -130,6 +139,18 @@ class SweepSpec:
     resources: Resources
     tracking: Tracking
     text: str
+
+    @property
+    def constraints(self) -> tuple[Constraint, ...]:
+        """The rules that every trial satisfies."""
+        return self.space.constraints
+
+    def obstacles(self, trial: TrialConfig) -> Iterator[Obstacle]:
+        """Everything that keeps `trial` from being run in this sweep: the geometry, then the constraints it breaks.
+
+        `trial` is one as resolved. The canonical form of a trial may differ from it in fields without effect.
+        """
+        return self.space.obstacles(trial)
 
     def planned(self) -> int | None:
         """The trials that the search comes to; `None` where that is not known beforehand."""
@@ -154,6 +175,7 @@ class SweepSpec:
             "protocol": self.evaluation.protocol,
             "objective": {"metric": self.metric, "goal": self.goal},
             "domains": {leaf.path: describe_domain(leaf) for leaf in self.space.domains()},
+            "constraints": [rule.text for rule in self.constraints],
             "points": self.space.size(),
         }
 
@@ -215,10 +237,16 @@ def parse_sweep(
         override(root, assignment)
     moved |= _anchor(root, _DATA_ROOT, Path.cwd())
     reader = Reader()
-    tree = reader.read(SweepFile, root, varying="space")
+    listed = next((value for key, value in root.value if key.value == "constraints"), None)
+    constraints, mistakes = read_constraints(listed)
+    fields = [(key, value) for key, value in root.value if key.value != "constraints"]
+    tree = reader.read(SweepFile, MappingNode(root.tag, fields, root.start_mark, root.end_mark), varying="space")
+    reader.problems += mistakes
     _check_geometry(reader)
+    if listed is not None and not mistakes and "space" in reader.whole:
+        reader.problems += _unsatisfied(Space(reader.whole["space"], constraints), listed)
     if isinstance(tree, Group):
-        space = Space(tree.fields["space"])
+        space = Space(tree.fields["space"], constraints)
         rest = {name: resolve(node, _NoChoice()) for name, node in tree.fields.items() if name != "space"}
         settings = SweepFile.model_validate(
             {**rest, "space": {"model": {"name": "vgg11", "layer": {"kind": "conv2d"}}}}
@@ -263,6 +291,13 @@ def _check_geometry(reader: Reader) -> None:
     for obstacle in Space(root).check() if root else ():
         default = "" if reader.stands(obstacle.path) else " The file does not set it; this is the default."
         reader.problems.append(Problem(reader.place(obstacle.path), obstacle.path, obstacle.message + default))
+
+
+def _unsatisfied(space: Space, listed: Node) -> Iterator[Problem]:
+    for obstacle in space.contradictions():
+        number = obstacle.path.rpartition(".")[2]
+        node = listed.value[int(number)] if number.isdecimal() else listed
+        yield Problem(Place.of(node), obstacle.path, obstacle.message)
 
 
 def _assemble(file: SweepFile, space: Space, text: str) -> SweepSpec:

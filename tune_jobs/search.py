@@ -23,7 +23,6 @@ from search_spaces import (
     SweepSpec,
     TrialConfig,
     canonical,
-    obstacles,
     run_key,
 )
 from search_spaces.domains import Scalar
@@ -161,7 +160,7 @@ class Search:
             if point:
                 self._study.enqueue_trial(point)
             asked, config, decisions = self._ask(self._sampler())
-            if next(obstacles(config), None) is not None:
+            if next(self.spec.obstacles(config), None) is not None:
                 self._ledger.add_ask(decisions, "infeasible", None)
                 self._study.tell(asked, state=TrialState.FAIL)
             elif (key := run_key(config)) in self._states:
@@ -187,7 +186,7 @@ class Search:
         return random.Random(self._seed()).choice([left[key] for key in sorted(left)]) if left else None
 
     def _is_unused(self, config: TrialConfig) -> bool:
-        return next(obstacles(config), None) is None and run_key(config) not in self._states
+        return next(self.spec.obstacles(config), None) is None and run_key(config) not in self._states
 
     def _ask(self, sampler: optuna.samplers.BaseSampler | None) -> tuple[optuna.Trial, TrialConfig, dict[str, Any]]:
         if sampler is not None:

@@ -8,6 +8,7 @@ def test_the_package_exports_these_names() -> None:
     assert search_spaces.__all__ == [
         "Choice",
         "Chooser",
+        "Constraint",
         "Decided",
         "Domain",
         "FloatRange",

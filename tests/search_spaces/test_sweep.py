@@ -36,6 +36,7 @@ def test_a_sweep_is_summarised() -> None:
         "protocol": "holdout",
         "objective": {"metric": "val/accuracy", "goal": "maximize"},
         "domains": {"space.model.layer.lambda": "one of 0.25, 0.5", "space.model.layer.k": "one of 4, 9"},
+        "constraints": [],
         "points": 4,
     }
 
