@@ -14,6 +14,9 @@ BROKEN = Path(__file__).parent / "broken"
 BEYOND_A_SCHEMA = {
     "a relation between two values": {
         "branch_that_never_runs",
+        "constraint_mistakes",
+        "constraint_never_met",
+        "constraints_never_met_together",
         "default_k_above_candidates",
         "even_kernel_in_a_range",
         "goal_against_metric",
