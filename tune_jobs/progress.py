@@ -136,7 +136,7 @@ def leaderboard(standing: Standing, most: int | None = None) -> Table:
         params = headline(row.config)
         value = "" if row.value is None else f"{row.value:.2%}" if "accuracy" in standing.metric else f"{row.value:.4f}"
         state = Text(row.state, _STYLES.get(row.state, ""))
-        cells = [_cell(params[name]) for name in varied]
+        cells = [cell(params[name]) for name in varied]
         table.add_row(str(row.number), *cells, f"{row.epoch}/{row.config.training.epochs}", value, state)
     if most is not None and len(standing.rows) > most:
         table.add_row("...", *[""] * (len(varied) + 3))
@@ -145,7 +145,7 @@ def leaderboard(standing: Standing, most: int | None = None) -> Table:
 
 def shortly(config: TrialConfig) -> str:
     """The paper's parameters in a line."""
-    return ", ".join(f"{name} {_cell(value)}" for name, value in headline(config).items() if value is not None)
+    return ", ".join(f"{name} {cell(value)}" for name, value in headline(config).items() if value is not None)
 
 
 def _varied(rows: list[Row]) -> list[str]:
@@ -161,7 +161,8 @@ def _varied(rows: list[Row]) -> list[str]:
     ]
 
 
-def _cell(value: object) -> str:
+def cell(value: object) -> str:
+    """A parameter, short."""
     if value is None:
         return "-"
     return f"{value:.3g}" if isinstance(value, float) else str(value)

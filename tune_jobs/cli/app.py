@@ -9,7 +9,7 @@ from typer.core import TyperGroup
 
 from convnn.data.errors import DataError
 from search_spaces import SpecError
-from tune_jobs.cli import best, presets, run, schema, show, sweeps, train, validate
+from tune_jobs.cli import best, plan, presets, run, schema, show, sweeps, train, validate
 from tune_jobs.errors import SweepError
 
 
@@ -44,7 +44,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for function in (validate.validate, run.run, train.train):
+for function in (validate.validate, plan.plan, run.run, train.train):
     app.command()(function)
 app.command("list")(sweeps.list_sweeps)
 app.command()(best.best)

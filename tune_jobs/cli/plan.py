@@ -1,0 +1,99 @@
+"""`convnn plan`."""
+
+import sys
+from typing import Annotated
+
+import typer
+from rich.table import Table
+
+from search_spaces import load_sweep
+from tune_jobs.cli.options import AsJson, File, Set, console, print_json
+from tune_jobs.errors import UsageError
+from tune_jobs.plan import Plan
+from tune_jobs.plan import plan as plan_sweep
+from tune_jobs.progress import cell
+from tune_jobs.sizing import TrialCost
+
+_SHOWN = 5
+
+
+def plan(
+    file: File,
+    overrides: Set = None,
+    *,
+    gpus: Annotated[int, typer.Option(min=1, help="GPUs that the trials may share.")] = 1,
+    cpus: Annotated[int | None, typer.Option(min=1, help="CPU cores; else this machine's.")] = None,
+    throughput: Annotated[
+        float | None, typer.Option(min=0.001, help="Images that the median trial trains on per second, to tell hours.")
+    ] = None,
+    measure: Annotated[bool, typer.Option(help="Train three trials for a few seconds here, to tell hours.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Say what a sweep will do and cost, before it starts. Example: convnn plan quickstart --measure."""
+    if throughput is not None and measure:
+        raise UsageError("--throughput and --measure both give the speed; take one of them.")
+    spec = load_sweep(file, overrides or ())
+    try:
+        found = plan_sweep(
+            spec,
+            gpus=gpus,
+            cpus=cpus,
+            throughput=throughput,
+            measure=measure,
+            say=lambda text: print(text, file=sys.stderr, flush=True),
+        )
+    except (RuntimeError, AssertionError) as error:  # torch's words for a GPU that is not there
+        if measure:
+            raise UsageError(f"the trials cannot be measured here: {error}; give --throughput instead.") from error
+        raise
+    if as_json:
+        print_json(found.summary())
+    else:
+        _show(found)
+
+
+def _show(found: Plan) -> None:
+    points = "a continuous space" if found.points is None else f"{found.points:,} points"
+    seen = "" if found.points == found.looked_at else f" ({found.looked_at:,} drawn)"
+    print(f"{found.name}: {points}{seen}")
+    cannot = sum(found.infeasible.values())
+    print(f"  {cannot:,} cannot run, {found.equivalent:,} say what another says, {found.distinct:,} are different")
+    for reason, count in list(found.infeasible.items())[:_SHOWN]:
+        print(f"    {count:,}: {reason}")
+    if len(found.infeasible) > _SHOWN:
+        print(f"    and {len(found.infeasible) - _SHOWN} more reasons; --json lists them all")
+    print(f"trials: {found.trials:,}, {found.trial_epochs:,} epochs in all, {found.images_per_epoch:,} images in each")
+    for rung in found.ladder:
+        print(f"  after epoch {rung.epoch} about {rung.survivors:,} go on")
+    print()
+    _show_costs(found.trial_costs)
+    print(f"\nat a time: {found.slots} trials")
+    if found.wall_hours is None:
+        print("time: unknown; give --throughput, or --measure it here")
+    else:
+        gpu = f"{_hours(found.gpu_hours)} of GPU, " if found.gpu_hours is not None else ""
+        print(f"time: {gpu}{_hours(found.cpu_hours)} of CPU, {_hours(found.wall_hours)} from start to end")
+        print(f"  (speed {found.speed_from}; loading of images and start of workers not counted)")
+    print(f"disk: {found.disk_gb:.2g} GB at most, MLflow: {found.mlflow_rows:,} rows")
+    for warning in found.warnings:
+        print(f"warning: {warning}")
+
+
+def _show_costs(costs: dict[str, TrialCost]) -> None:
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    table.add_column("trial")
+    for name in ("lambda", "k", "r", "p", "aggregation", "parameters", "GFLOPs", "memory GB", "images/s"):
+        table.add_column(name, justify="right")
+    for name, cost in costs.items():
+        params = [cost.params[key] for key in ("lambda", "k", "r", "p", "aggregation")]
+        rate = f"{cost.images_per_s:,.0f}" if cost.images_per_s else "-"
+        numbers = (f"{cost.parameters:,}", f"{cost.gflops:.4g}", f"{cost.memory_gb:.3g}", rate)
+        table.add_row(name, *map(cell, params), *numbers)
+    console().print(table)
+
+
+def _hours(hours: float | None) -> str:
+    assert hours is not None
+    if hours < 1 / 60:
+        return f"{hours * 3600:.0f} s"
+    return f"{hours * 60:.0f} min" if hours < 1 else f"{hours:,.1f} h"

@@ -1,0 +1,107 @@
+"""How large a trial is, and how fast: its cost from the meta device, its speed from a few seconds of training here."""
+
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from convnn.data import DATASETS
+from convnn.geometry import candidate_count, convnn_channels, patched, vit_tokens
+from search_spaces import TrialConfig
+from search_spaces.feasibility import layers, mixer, share
+from search_spaces.trial import VGG11, ConvNNLayer, HybridLayer, ViTTiny
+from tune_jobs.results import headline
+
+if TYPE_CHECKING:
+    from convnn.geometry import Stage
+
+OPTIMIZER_BYTES = {"adamw": 16, "sgd": 12}
+"""Per parameter in float32: weight, gradient and the optimizer's own."""
+
+MEASURE_S = 3.0
+"""How long a trial is measured."""
+
+
+@dataclass(frozen=True)
+class TrialCost:
+    """One trial's size: `memory_gb` (10^9 bytes) holds weights, gradients, optimizer and the activations of a step."""
+
+    params: dict[str, Any]
+    parameters: int
+    gflops: float
+    memory_gb: float
+    images_per_s: float | None
+
+
+def work(config: TrialConfig) -> float:
+    """About the multiplications of one image's forward pass, in closed form: enough to say which trial is larger."""
+    model = config.model
+    if isinstance(model, ViTTiny):
+        tokens = vit_tokens(model.image_size, model.patch_size)
+        layer = mixer(model)
+        ranks = getattr(layer, "k", 0) * (model.dim if getattr(layer, "aggregation", "") == "standard" else 1)
+        mixing = 2 * tokens + ranks
+        block = tokens * model.dim * (4 * model.dim + 2 * model.mlp_width + mixing)
+        return float(model.depth * block)
+    total = 49 * layers(model)[-1].out_channels * model.classifier_width + model.classifier_width**2
+    for stage in layers(model):
+        total += stage.side**2 * stage.out_channels**2 + _stage_work(model, stage)
+    return float(total)
+
+
+def _stage_work(model: VGG11, stage: "Stage") -> int:
+    layer = model.layer
+    ours = convnn_channels(stage.out_channels, share(layer))
+    pixels = stage.side**2
+    kernel = getattr(layer, "kernel_size", 0)
+    total: int = pixels * stage.in_channels * (stage.out_channels - ours) * kernel**2
+    if ours and isinstance(layer, ConvNNLayer | HybridLayer):
+        area = layer.patch**2
+        options = layer.candidates.model_dump(include={"r", "stride", "side", "when_too_few"})
+        shape = patched(stage.shape, layer.patch)
+        candidates = candidate_count(shape, layer.candidates.kind, k=layer.k, padding=layer.padding, **options)
+        channels, outputs = stage.in_channels * area, ours * area
+        spread = channels if layer.aggregation == "standard" else 1
+        total += pixels // area * (candidates * channels + layer.k * spread * outputs)
+    return total
+
+
+def cost_of(config: TrialConfig, images_per_s: float | None) -> TrialCost:
+    from convnn.cost import measure_cost
+    from tune_jobs.attempt import build_model
+
+    classes, training = DATASETS[config.data.name].classes, config.training
+    cost = measure_cost(lambda: build_model(config.model, classes), batch_size=training.batch_size)
+    activations = cost.activation_bytes / (2 if training.precision == "bf16" else 1)
+    return TrialCost(
+        params=headline(config),
+        parameters=cost.parameters,
+        gflops=cost.flops / 1e9,
+        memory_gb=(cost.parameters * OPTIMIZER_BYTES[training.optimizer] + activations) / 1e9,
+        images_per_s=images_per_s,
+    )
+
+
+def measured(config: TrialConfig, device: str, threads: int) -> float:
+    """Images per second of training steps on made-up images."""
+    import torch
+    from torch.nn import functional as F
+
+    from tune_jobs.attempt import build_model
+
+    torch.set_num_threads(threads)
+    classes, batch = DATASETS[config.data.name].classes, config.training.batch_size
+    model = build_model(config.model, classes).to(device).train()
+    optimizer = torch.optim.AdamW(model.parameters())
+    images, labels = torch.randn(batch, 3, 32, 32, device=device), torch.randint(classes, (batch,), device=device)
+    steps, begun = -1, time.monotonic()
+    while steps < 1 or time.monotonic() - begun < MEASURE_S:
+        with torch.autocast(device, torch.bfloat16, enabled=config.training.precision == "bf16"):
+            loss = F.cross_entropy(model(images), labels)
+        optimizer.zero_grad(set_to_none=True)
+        loss.backward()
+        optimizer.step()
+        loss.item()  # waits for the device
+        steps += 1
+        if steps == 0:  # the first step sets up memory and is not counted
+            begun = time.monotonic()
+    return steps * batch / (time.monotonic() - begun)
