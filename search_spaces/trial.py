@@ -29,10 +29,7 @@ def _odd(value: int) -> int:
 
 
 KernelSize = Annotated[
-    int,
-    Field(ge=1, le=31, json_schema_extra={"not": {"multipleOf": 2}}),
-    AfterValidator(_odd),
-    Rule("an odd whole number, 1 to 31 (so that maps keep their size)"),
+    int, Field(ge=1, le=31, description="Side of the convolution's kernel; its padding keeps the map's size.")
 ]
 
 

@@ -116,9 +116,12 @@ def test_an_anchor_may_be_used_within_the_space() -> None:
     ]
 
 
-def test_a_range_over_odd_numbers_only_is_a_domain_of_the_kernel() -> None:
-    spec = parse_sweep(sweep("{kind: conv2d, kernel_size: {int: [1, 7], step: 2}}"))
-    assert spec.describe()["domains"] == {"space.model.layer.kernel_size": "1 to 7, in steps of 2"}
+def test_a_range_over_odd_numbers_only_is_a_domain_of_a_field_that_is_odd() -> None:
+    spec = parse_sweep(
+        "name: a\nspace: {model: {name: vit_tiny, attention: {kind: sparse, context: {int: [1, 7], step: 2}}}}\n"
+        "search: {sampler: random, trials: 1}"
+    )
+    assert spec.describe()["domains"] == {"space.model.attention.context": "1 to 7, in steps of 2"}
 
 
 def test_a_whole_number_may_stand_for_a_real_one() -> None:
