@@ -13,6 +13,7 @@ from search_spaces.canonical import run_key
 from search_spaces.constraints import Constraint, broken
 from search_spaces.domains import Choice, Chooser, Domain, Scalar
 from search_spaces.feasibility import Obstacle, obstacles, telling
+from search_spaces.memory import memory_obstacle
 from search_spaces.reader import Branches, Fixed, Group, Leaf, SpaceNode, leaves, resolve
 from search_spaces.trial import Data, TrialConfig
 
@@ -29,15 +30,19 @@ class Space:
 
     root: SpaceNode
     constraints: tuple[Constraint, ...] = ()
+    memory_gb: float | None = None
+    """What a trial has, where that is known."""
 
     def resolve(self, chooser: Chooser) -> TrialConfig:
         """The configuration that `chooser` makes. It may be infeasible: see `obstacles`."""
         return TrialConfig.model_validate(resolve(self.root, chooser))
 
     def obstacles(self, trial: TrialConfig) -> Iterator[Obstacle]:
-        """Everything that keeps `trial`, as resolved, from running: the geometry, then the constraints it breaks."""
-        yield from obstacles(trial)
-        yield from broken(self.constraints, trial)
+        """Everything that keeps `trial`, as resolved, from running: geometry, broken constraints, then memory."""
+        found = [*obstacles(trial), *broken(self.constraints, trial)]
+        yield from found
+        if not found and (too_large := memory_obstacle(trial, self.memory_gb)):
+            yield too_large
 
     def draw(self, rng: random.Random) -> dict[str, Scalar]:
         """One uniform draw, as decisions by path."""

@@ -14,7 +14,7 @@ from search_spaces.document import Place, Problem, SpecError, compose, dumped, n
 from search_spaces.domains import Choice, IntRange
 from search_spaces.feasibility import Obstacle
 from search_spaces.reader import Group, Leaf, Reader, resolve
-from search_spaces.space import Space
+from search_spaces.space import Decided, Space
 from search_spaces.trial import Config, Rule, Training, TrialConfig
 
 Metric = Literal["val/accuracy", "val/loss", "test/accuracy", "test/loss"]
@@ -85,6 +85,10 @@ class Resources(Config):
     gpus_per_trial: Annotated[
         float, Field(ge=0, le=1), Rule("a number, 0 to 1 (0.25 lets four trials share a GPU)")
     ] = 0.0
+    gpu_mem_gb: Annotated[
+        float | None,
+        Field(gt=0, description="Memory of one GPU, in 10^9 bytes; what surely needs more than its share is not run."),
+    ] = None
     cpus_per_trial: Annotated[int, Field(ge=1, le=1024, description="Also the trial's threads.")] = 1
     checkpoint_every_s: Annotated[
         float, Field(ge=0, description="Seconds between checkpoints, from which an interrupted trial goes on.")
@@ -246,11 +250,13 @@ def parse_sweep(
     if listed is not None and not mistakes and "space" in reader.whole:
         reader.problems += _unsatisfied(Space(reader.whole["space"], constraints), listed)
     if isinstance(tree, Group):
-        space = Space(tree.fields["space"], constraints)
         rest = {name: resolve(node, _NoChoice()) for name, node in tree.fields.items() if name != "space"}
         settings = SweepFile.model_validate(
             {**rest, "space": {"model": {"name": "vgg11", "layer": {"kind": "conv2d"}}}}
         )
+        limit = settings.resources.gpu_mem_gb
+        share = None if limit is None else limit * settings.resources.gpus_per_trial
+        space = Space(tree.fields["space"], constraints, share)
         spec = _assemble(settings, space, _as_run(root, overrides) if overrides or moved else text)
         for path, message in _contradictions(spec, settings.objective):
             reader.problems.append(Problem(reader.place(path), path, message))
@@ -332,6 +338,7 @@ def _contradictions(spec: SweepSpec, objective: Objective) -> list[tuple[str, st
             (path, "is a range, and a grid needs lists; write {choice: [...]}, or search with sampler: tpe or random.")
             for path in continuous
         )
+    found += _memory_mistakes(spec)
     epochs = spec.space.values("training.epochs", Training().epochs)
     if isinstance(spec.stopping, Asha) and spec.stopping.grace_epochs >= max(epochs):
         rule = f"must be below the epochs ({max(epochs)}), or no trial can stop early"
@@ -344,6 +351,18 @@ def _contradictions(spec: SweepSpec, objective: Objective) -> list[tuple[str, st
             )
         )
     return found
+
+
+def _memory_mistakes(spec: SweepSpec) -> Iterator[tuple[str, str]]:
+    limit = spec.resources.gpu_mem_gb
+    if limit is None:
+        return
+    if not spec.resources.gpus_per_trial:
+        yield "resources.gpu_mem_gb", "goes with gpus_per_trial above 0, got 0; set it, or leave gpu_mem_gb out."
+    elif spec.space.distinct() == 0:
+        trials = (spec.space.resolve(Decided(point)) for point in spec.space.points())
+        first = next(reason for trial in trials for reason in spec.obstacles(trial) if "gpu_mem_gb" in reason.message)
+        yield "resources.gpu_mem_gb", f"leaves no trial: {first.path} {first.message}"
 
 
 def _as_run(root: MappingNode, overrides: Sequence[str]) -> str:

@@ -121,7 +121,7 @@ def plan(
         speed_from="--throughput" if throughput else "measured on this machine" if rate else "unknown",
         disk_gb=_disk(trials, trial_epochs, largest * 12 * slots) / 1e9,
         mlflow_rows=trial_epochs * _METRICS_PER_EPOCH + trials * _params_per_trial(survey.configs),
-        warnings=list(_warnings(spec, survey, trials, epochs, train)),
+        warnings=[*_warnings(spec, survey, trials, epochs, train), *_memory_warnings(spec, costs)],
     )
 
 
@@ -262,6 +262,12 @@ def _warnings(spec: SweepSpec, survey: _Survey, trials: int, epochs: int, train:
     if not isinstance(spec.stopping, Asha) and epochs >= _LONG_EPOCHS and trials >= _MANY_LONG_TRIALS:
         yield f"all {trials} trials train for all {epochs} epochs; stopping: {{kind: asha, ...}} saves most of that."
     yield from _training_warnings(spec, train)
+
+
+def _memory_warnings(spec: SweepSpec, costs: dict[str, TrialCost]) -> Iterator[str]:
+    limit, needed = spec.space.memory_gb, max((cost.memory_gb for cost in costs.values()), default=0.0)
+    if limit is not None and needed > limit:
+        yield f"the largest of the three trials needs about {needed:.3g} GB and its share of the GPU is {limit:.3g} GB."
 
 
 def _search_warnings(spec: SweepSpec, survey: _Survey, trials: int) -> Iterator[str]:

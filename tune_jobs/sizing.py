@@ -8,14 +8,12 @@ from convnn.data import DATASETS
 from convnn.geometry import candidate_count, convnn_channels, patched, vit_tokens
 from search_spaces import TrialConfig
 from search_spaces.feasibility import layers, mixer, share
+from search_spaces.memory import OPTIMIZER_BYTES
 from search_spaces.trial import VGG11, ConvNNLayer, HybridLayer, ViTTiny
 from tune_jobs.results import headline
 
 if TYPE_CHECKING:
     from convnn.geometry import Stage
-
-OPTIMIZER_BYTES = {"adamw": 16, "sgd": 12}
-"""Per parameter in float32: weight, gradient and the optimizer's own."""
 
 MEASURE_S = 3.0
 """How long a trial is measured."""

@@ -1,0 +1,47 @@
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+
+from search_spaces import SpecError, TrialConfig, obstacles, parse_sweep
+from search_spaces.memory import least_memory_gb, parameters
+from tests.search_spaces.strategies import fixed, models
+
+
+@settings(fixed, max_examples=60)
+@given(models())
+def test_parameters_are_the_models_own_and_no_step_keeps_less_than_is_said(model: Any) -> None:
+    from convnn.cost import measure_cost
+    from tune_jobs.attempt import build_model
+
+    trial = TrialConfig.model_validate({"model": model, "training": {"batch_size": 8, "optimizer": "sgd"}})
+    if any(obstacles(trial)):
+        return
+    cost = measure_cost(lambda: build_model(trial.model, 10), batch_size=8)
+    assert parameters(trial.model, 10) == cost.parameters
+    least = least_memory_gb(trial) * 1e9 - 12 * cost.parameters
+    assert 0 < least <= cost.activation_bytes
+
+
+SPEC = """
+name: large
+space:
+  data: {{name: cifar10}}
+  model: {{name: vgg11, width: {{choice: [0.125, 1, 4]}}, layer: {{kind: conv2d}}}}
+resources: {{gpus_per_trial: {share}, gpu_mem_gb: {limit}}}
+"""
+
+
+def test_what_surely_does_not_fit_is_no_trial() -> None:
+    assert parse_sweep(SPEC.format(share=1, limit=80)).planned() == 3
+    half = parse_sweep(SPEC.format(share=0.5, limit=5))  # 2.5 GB a trial; VGG-11 with AdamW alone has 2.1 GB of weights
+    assert half.planned() == 2
+    assert parse_sweep(SPEC.format(share=0.25, limit=5)).planned() == 1
+
+
+def test_a_sweep_of_which_nothing_fits_is_refused() -> None:
+    with pytest.raises(SpecError) as caught:
+        parse_sweep(SPEC.format(share=0.25, limit=1))
+    assert "resources.gpu_mem_gb leaves no trial: training.batch_size needs at least" in str(caught.value)
+    with pytest.raises(SpecError, match="gpu_mem_gb goes with gpus_per_trial above 0, got 0"):
+        parse_sweep(SPEC.format(share=0, limit=8))
