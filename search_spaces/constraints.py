@@ -47,7 +47,7 @@ class Name:
             found: object = trial
             for attribute in attributes:
                 found = getattr(found, attribute, None)
-            if isinstance(found, int | float) and not isinstance(found, bool):
+            if isinstance(found, int | float):
                 return found
         return None
 
@@ -271,7 +271,7 @@ def _shapes(model: type[BaseModel]) -> list[dict[str, _Field]]:
     parts: list[list[dict[str, _Field]]] = []
     for attribute, info in model.model_fields.items():
         name = info.alias or attribute
-        below, optional = models_of(info.annotation)
+        below, _ = models_of(info.annotation)
         if not below:
             is_number = bool({int, float} & {info.annotation, *get_args(info.annotation)})
             parts.append([{name: _Field((attribute,), is_number)}])
@@ -281,7 +281,7 @@ def _shapes(model: type[BaseModel]) -> list[dict[str, _Field]]:
             for kind in below
             for shape in _shapes(kind)
         ]
-        parts.append([*options, {}] if optional else options)
+        parts.append(options)
     return [{path: field for part in parted for path, field in part.items()} for parted in itertools.product(*parts)]
 
 

@@ -8,6 +8,7 @@ from pydantic import BaseModel
 from search_spaces import Decided, Obstacle, SpecError, SweepSpec, TrialConfig, json_schema, obstacles, parse_sweep
 from search_spaces.constraints import ConstraintError, broken, parse_constraint
 from search_spaces.document import dumped
+from search_spaces.space import _never_met
 from tests.search_spaces.strategies import fixed, spaces, trials
 
 K, R = 9, 4
@@ -173,6 +174,7 @@ def test_a_rule_has_at_most_500_characters_and_40_parentheses_inside_each_other(
     assert holds("(" * 40 + "k" + ")" * 40 + " > 4")
     with pytest.raises(ConstraintError, match="at most 500 characters, got 501"):
         parse_constraint("k" + " " * 496 + "> 40")
+    assert holds("+".join(["(-k)"] * 60) + " < 4")
     with pytest.raises(ConstraintError, match="more than 40 deep"):
         parse_constraint("(" * 41 + "k" + ")" * 41 + " > 4")
 
@@ -280,6 +282,34 @@ def test_a_branch_without_the_field_or_with_null_satisfies_a_rule() -> None:
 def test_rules_that_no_point_satisfies_together_are_refused_together() -> None:
     way = "no configuration that can run satisfies all of them; loosen a rule, or give the fields more values."
     assert complaint("k > 4", "r == 4") == f"sweep.yaml:3:1: constraints {way}"
+
+
+def test_rules_that_each_branch_breaks_in_its_own_way_are_refused_together() -> None:
+    layer = f"{{any_of: [{RANGES}, {{kind: hybrid, lambda: {{uniform: [0.1, 0.5]}}, k: 2}}]}}"
+    assert ": constraints no configuration that can run" in complaint(
+        "k < 4", "lambda > 0.5", "k > 2", layer=layer, more=SAMPLED
+    )
+
+
+def test_null_among_the_values_and_a_division_through_zero_refute_nothing() -> None:
+    training = "training: {lr: {uniform: [0.1, 1]}, clip_norm: {choice: [1, null]}}"
+    for rule in ("clip_norm > 2", "1 / (lr - 0.5) > 20"):
+        spec = parse_sweep(
+            f"name: a\nconstraints: [{rule}]\nspace: {{model: {{layer: {RANGES}}}, {training}}}{SAMPLED}"
+        )
+        assert not _never_met(spec.space)
+
+
+def test_rules_are_not_blamed_where_the_geometry_lets_nothing_run() -> None:
+    lines = complaint("k <= 4", layer=LAYER.replace("[2, 4, 9]", "[400]")).splitlines()
+    assert [line.split()[1] for line in lines] == ["space.model.layer.k"]
+
+
+def test_mistakes_in_rules_are_told_with_all_others_in_the_order_of_the_file() -> None:
+    text = f"name: a b\nconstraints: [kk < 3]\nspace: {{model: {{layer: {LAYER}}}}}\nsearch: {{sampler: x}}"
+    with pytest.raises(SpecError) as caught:
+        parse_sweep(text)
+    assert [problem.path for problem in caught.value.problems] == ["name", "constraints.0", "search.sampler"]
 
 
 def test_a_default_breaks_a_rule_like_any_other_value() -> None:
