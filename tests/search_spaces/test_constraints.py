@@ -121,7 +121,7 @@ SUMS = st.recursive(NUMBERS, grown, max_leaves=8)
 SIGNS = st.sampled_from([" < ", "<=", " > ", ">= ", "==", " != "])
 
 
-@settings(fixed, max_examples=400)
+@settings(fixed, max_examples=250)
 @given(SUMS, st.lists(st.tuples(SIGNS, SUMS), min_size=1, max_size=3))
 def test_a_rule_is_what_python_makes_of_it(first: str, rest: list[tuple[str, str]]) -> None:
     text = f"k + {first}" + "".join(sign + side for sign, side in rest)
@@ -135,7 +135,7 @@ def test_a_rule_is_what_python_makes_of_it(first: str, rest: list[tuple[str, str
 WORDS = [*"()+-*/<>=!.,[]'\"&|%:#", "<=", "**", "k", "r", "lambda", "1e-4", "7", " ", "and", "__import__", "\n", "λ"]
 
 
-@settings(fixed, max_examples=400)
+@settings(fixed, max_examples=250)
 @given(st.text(max_size=40) | st.lists(st.sampled_from(WORDS), max_size=12).map("".join))
 @example("__import__('os').system('true') < k")
 @example("k.__class__ < 1")
@@ -158,7 +158,7 @@ def test_any_text_is_explained_or_holds_or_not(text: str) -> None:
     assert all(messages)
 
 
-@settings(fixed, max_examples=150)
+@settings(fixed, max_examples=80)
 @given(st.lists(st.text(max_size=9) | st.none() | st.integers() | st.lists(st.none()) | st.just("k < 9"), max_size=3))
 def test_any_list_is_read_or_explained(rules: list[Any]) -> None:
     text = dumped({"name": "a", "space": {"model": {"layer": {"kind": "convnn"}}}, "constraints": rules})
@@ -235,7 +235,7 @@ def test_only_points_that_satisfy_the_rules_are_counted() -> None:
     assert sweep("k * 2 <= r", more="\nsearch: {sampler: random, trials: 3}").planned() == 3
 
 
-@settings(fixed, max_examples=40)
+@settings(fixed, max_examples=25)
 @given(spaces(), st.sampled_from(["k <= r", "k < 9", "lr * 10 < epochs", "lambda * k > 1", "stride != padding + 1"]))
 def test_a_space_counts_what_the_definition_counts(space: Any, rule: str) -> None:
     text = dumped({"name": "a", "space": space, "search": {"sampler": "random", "trials": 9}})
@@ -319,7 +319,7 @@ def test_a_default_breaks_a_rule_like_any_other_value() -> None:
     )
 
 
-@settings(fixed, max_examples=300)
+@settings(fixed, max_examples=200)
 @given(st.lists(st.tuples(*[st.integers(1, 12)] * 2).map(sorted), min_size=2, max_size=2), SUMS, SIGNS, SUMS)
 def test_what_is_refuted_by_the_ends_holds_nowhere_between(
     ends: list[list[int]], left: str, sign: str, right: str
@@ -350,7 +350,7 @@ def test_an_editor_knows_that_rules_are_a_list_of_text() -> None:
     assert "4 <= k <= r" in entry["description"]
 
 
-@settings(fixed, max_examples=100)
+@settings(fixed, max_examples=60)
 @given(trials())
 def test_every_number_of_a_trial_can_be_named_by_its_full_path(tree: Any) -> None:
     config = TrialConfig.model_validate(
