@@ -5,17 +5,23 @@ import math
 import random
 import re
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from search_spaces.canonical import run_key
 from search_spaces.constraints import Constraint, broken
-from search_spaces.domains import Choice, Chooser, Domain, Scalar
+from search_spaces.domains import Choice, Chooser, Domain, IntRange, Scalar
 from search_spaces.feasibility import Obstacle, obstacles, telling
 from search_spaces.memory import memory_obstacle
 from search_spaces.reader import Branches, Fixed, Group, Leaf, SpaceNode, leaves, resolve
 from search_spaces.trial import Data, TrialConfig
+
+PAIRED_VALUES = 32
+"""A domain of more values is not looked at value by value."""
+
+_GOT = re.compile(r",? got |;")
+"""What follows in a message differs from point to point."""
 
 POINTS_COUNTED = 20_000
 """A finite space of more points is not counted before it runs: that would take longer than a few seconds."""
@@ -93,6 +99,10 @@ class Space:
                 if data not in found:
                     found.append(data)
         return found
+
+    def dead_pairs(self) -> list[str]:
+        """Values of two fields that can each run, and never together: `k = 12, 16 with patch = 2 ...`, and why."""
+        return list(_dead_pairs(self.root))
 
     def check(self) -> list[Obstacle]:
         """Why no point can run, or which listed values never can, by full path; nothing if the space is sound."""
@@ -241,7 +251,7 @@ _LABEL = re.compile(r"\[[^]]*\]")
 
 
 def _check(space: Space) -> list[Obstacle]:
-    runs, reasons = _trial_runs(space.root)
+    runs, reasons = _trial_runs(space.root, {})
     if not runs:
         return reasons[:1]
     found: list[Obstacle] = []
@@ -251,7 +261,7 @@ def _check(space: Space) -> list[Obstacle]:
             continue
         branches = _is_branches(space.root, leaf.path)
         for value in leaf.domain.values:
-            runs, reasons = _trial_runs(space.root, (leaf.path, value))
+            runs, reasons = _trial_runs(space.root, {leaf.path: value})
             if runs or not reasons:
                 continue
             first = next((reason for reason in reasons if reason.path == leaf.path), reasons[0])
@@ -266,12 +276,50 @@ def _check(space: Space) -> list[Obstacle]:
     return found
 
 
-def _trial_runs(root: SpaceNode, pin: tuple[str, Scalar] | None = None) -> tuple[bool, list[Obstacle]]:
-    """Whether any point, or any with the pinned decision, can run; and why not, the most frequent reason first."""
-    shape = Space(_shape(root, pin))
+def _dead_pairs(root: SpaceNode) -> Iterator[str]:
+    listed = [
+        Leaf(leaf.path, Choice(values))
+        for leaf in leaves(root)
+        if leaf.path.startswith("space.model") and (values := _few(leaf.domain))
+    ]
+    alone = {
+        (leaf.path, value): _trial_runs(root, {leaf.path: value})[0]
+        for leaf in listed
+        for value in leaf.domain.examples()
+    }
+    for one, other in itertools.combinations(listed, 2):
+        for second in other.domain.examples():
+            dead: dict[Scalar, str] = {}
+            for first in one.domain.examples():
+                if alone[one.path, first] and alone[other.path, second]:
+                    runs, reasons = _trial_runs(root, {one.path: first, other.path: second})
+                    if not runs and reasons:
+                        dead[first] = f"{reasons[0].path} {_GOT.split(reasons[0].message)[0]}"
+            if dead:
+                never, why = ", ".join(map(str, dead)), next(iter(dead.values()))
+                yield f"{_field(one)} = {never} with {_field(other)} = {second} cannot run: {why}"
+
+
+def _few(domain: Domain) -> tuple[Scalar, ...]:
+    """Every value of a domain that has no more than a few; nothing of another."""
+    values: Sequence[Scalar] = ()
+    if isinstance(domain, IntRange):
+        values = range(domain.low, domain.high + 1, domain.step)
+    elif isinstance(domain, Choice):
+        values = domain.values
+    return tuple(values) if len(values) <= PAIRED_VALUES else ()
+
+
+def _field(leaf: Leaf) -> str:
+    return _LABEL.sub("", leaf.path).rpartition(".")[2]
+
+
+def _trial_runs(root: SpaceNode, pins: dict[str, Scalar]) -> tuple[bool, list[Obstacle]]:
+    """Whether any point with the pinned decisions can run; and why not, the most frequent reason first."""
+    shape = Space(_shape(root, pins))
     reasons: Counter[Obstacle] = Counter()
     for point in shape.points():
-        if pin is not None and (pin[0] not in point or point[pin[0]] != pin[1]):
+        if any(path not in point or point[path] != value for path, value in pins.items()):
             continue
         obstacle = next(obstacles(shape.resolve(Decided(point))), None)
         if obstacle is None:
@@ -280,18 +328,18 @@ def _trial_runs(root: SpaceNode, pin: tuple[str, Scalar] | None = None) -> tuple
     return False, [reason for reason, _ in reasons.most_common()]
 
 
-def _shape(node: SpaceNode, pin: tuple[str, Scalar] | None) -> SpaceNode:
+def _shape(node: SpaceNode, pins: dict[str, Scalar]) -> SpaceNode:
     """The same tree with, of each domain, the pinned value or the few that decide whether anything can run."""
     if isinstance(node, Leaf):
-        if pin is not None and node.path == pin[0]:
-            return Leaf(node.path, Choice((pin[1],)))
+        if node.path in pins:
+            return Leaf(node.path, Choice((pins[node.path],)))
         place, _, field = _LABEL.sub("", node.path).rpartition(".")
         below_model = place.startswith("space.model")
         return Leaf(node.path, Choice(telling(field, node.domain) if below_model else node.domain.examples()[:1]))
     if isinstance(node, Group):
-        return Group({name: _shape(child, pin) for name, child in node.fields.items()})
+        return Group({name: _shape(child, pins) for name, child in node.fields.items()})
     if isinstance(node, Branches):
-        return Branches(node.path, {label: _shape(option, pin) for label, option in node.options.items()})
+        return Branches(node.path, {label: _shape(option, pins) for label, option in node.options.items()})
     return node
 
 

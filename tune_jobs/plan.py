@@ -51,6 +51,7 @@ class Plan:
     points: int | None
     looked_at: int
     infeasible: dict[str, int]
+    never: list[str]
     equivalent: int
     distinct: int
     trials: int
@@ -107,6 +108,7 @@ def plan(
         points=spec.space.size(),
         looked_at=survey.looked_at,
         infeasible=dict(survey.infeasible.most_common()),
+        never=spec.space.dead_pairs(),
         equivalent=survey.looked_at - sum(survey.infeasible.values()) - len(survey.configs),
         distinct=len(survey.configs),
         trials=trials,

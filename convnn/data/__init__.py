@@ -2,12 +2,17 @@
 
 Errors: everything a user can mend (a missing, truncated or corrupt file, a full disk, no network) is a `DataError`
 that names the file and says what to do.
+Names are loaded on first use, so that what is known of a data set beforehand needs not even numpy.
 """
 
-from convnn.data.cache import Dataset, Images, load_dataset
-from convnn.data.errors import DataError
-from convnn.data.facts import DATASETS, DatasetFacts
-from convnn.data.splits import limited, stratified_split
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from convnn.data.cache import Dataset, Images, load_dataset
+    from convnn.data.errors import DataError
+    from convnn.data.facts import DATASETS, DatasetFacts
+    from convnn.data.splits import limited, stratified_split
 
 __all__ = [
     "DATASETS",
@@ -19,3 +24,20 @@ __all__ = [
     "load_dataset",
     "stratified_split",
 ]
+
+_HOMES = {
+    "DATASETS": "facts",
+    "DataError": "errors",
+    "Dataset": "cache",
+    "DatasetFacts": "facts",
+    "Images": "cache",
+    "limited": "splits",
+    "load_dataset": "cache",
+    "stratified_split": "splits",
+}
+
+
+def __getattr__(name: str) -> object:
+    if name not in _HOMES:
+        raise AttributeError(f"module 'convnn.data' has no attribute {name!r}; it has {', '.join(__all__)}.")
+    return getattr(import_module(f"convnn.data.{_HOMES[name]}"), name)

@@ -1,3 +1,4 @@
+import itertools
 import math
 import random
 from typing import Any
@@ -232,3 +233,34 @@ def test_a_space_of_many_listed_values_is_judged_at_once() -> None:
     listed = ", ".join(map(str, range(1, 2001)))
     text = f"model: {{layer: {{kind: convnn, k: {{choice: [{listed}]}}, candidates: {{any_of: [{{kind: all}}]}}}}}}"
     assert len(space_of(text).check()) == 2000 - 16
+
+
+@settings(fixed, max_examples=40)
+@given(spaces())
+def test_pairs_of_values_that_never_run_together_are_those_that_every_point_shows(tree: Any) -> None:
+    space = space_of(dumped(tree))
+    if space.continuous() or (space.size() or 0) > 3000:
+        return
+    together: dict[tuple[str, Any, str, Any], bool] = {}
+    alone: dict[tuple[str, Any], bool] = {}
+    for point in space.points():
+        runs = not any(obstacles(space.resolve(Decided(point))))
+        items = [(path, value) for path, value in point.items() if path.startswith("space.model")]
+        for item in items:
+            alone[item] = alone.get(item, False) or runs
+        for one, other in itertools.combinations(items, 2):
+            together[*one, *other] = together.get((*one, *other), False) or runs
+    dead = {pair for pair, runs in together.items() if not runs and alone[pair[:2]] and alone[pair[2:]]}
+    said = space.dead_pairs()
+    assert bool(said) == bool(dead)
+    assert sum(text.partition(" with ")[0].count(",") + 1 for text in said) == len(dead)
+
+
+def test_a_pair_that_never_runs_is_named_with_its_reason() -> None:
+    layer = "{kind: convnn, k: {choice: [4, 9, 12]}, patch: {choice: [1, 2]}}"
+    spec = parse_sweep(f"name: a\nspace: {{model: {{layer: {layer}}}}}")
+    (pair,) = spec.space.dead_pairs()
+    assert pair == (
+        "k = 12 with patch = 2 cannot run: space.model.layer.k must be at most 9 for conv7 "
+        "(1 x 1 tokens, ring 1: 9 candidates)"
+    )

@@ -62,6 +62,8 @@ def _show(found: Plan) -> None:
         print(f"    {count:,}: {reason}")
     if len(found.infeasible) > _SHOWN:
         print(f"    and {len(found.infeasible) - _SHOWN} more reasons; --json lists them all")
+    for pair in found.never:
+        print(f"    {pair}")
     print(f"trials: {found.trials:,}, {found.trial_epochs:,} epochs in all, {found.images_per_epoch:,} images in each")
     for rung in found.ladder:
         print(f"  after epoch {rung.epoch} about {rung.survivors:,} go on")

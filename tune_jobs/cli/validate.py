@@ -21,7 +21,7 @@ def validate(file: File, overrides: Set = None, *, as_json: AsJson = False) -> N
             raise
         print_json({"valid": False, "problems": [_plain(problem) for problem in error.problems]})
         raise typer.Exit(2) from error
-    summary = spec.describe()
+    summary = {**spec.describe(), "never": spec.space.dead_pairs()}
     if as_json:
         print_json({"valid": True, **summary})
         return
@@ -31,6 +31,8 @@ def validate(file: File, overrides: Set = None, *, as_json: AsJson = False) -> N
     print(f"  {spec.goal} {spec.metric} (protocol {spec.evaluation.protocol})")
     for path, domain in summary["domains"].items():
         print(f"  {path.removeprefix('space.')}: {domain}")
+    for pair in summary["never"]:
+        print(f"  {pair}; it is never started")
 
 
 def _plain(problem: Problem) -> dict[str, Any]:
