@@ -7,9 +7,17 @@ from typing import TYPE_CHECKING, Any
 from convnn.data import DATASETS
 from convnn.geometry import candidate_count, convnn_channels, patched, vit_tokens
 from search_spaces import TrialConfig
-from search_spaces.feasibility import layers, mixer, share
+from search_spaces.feasibility import layers, share
 from search_spaces.memory import OPTIMIZER_BYTES
-from search_spaces.trial import VGG11, ConvNNLayer, HybridLayer, ViTTiny
+from search_spaces.trial import (
+    VGG11,
+    ConvNNAttention,
+    ConvNNLayer,
+    HybridAttention,
+    HybridLayer,
+    LocalAttention,
+    ViTTiny,
+)
 from tune_jobs.results import headline
 
 if TYPE_CHECKING:
@@ -34,16 +42,27 @@ def work(config: TrialConfig) -> float:
     """About the multiplications of one image's forward pass, in closed form: enough to say which trial is larger."""
     model = config.model
     if isinstance(model, ViTTiny):
-        tokens = vit_tokens(model.image_size, model.patch_size)
-        layer = mixer(model)
-        ranks = getattr(layer, "k", 0) * (model.dim if getattr(layer, "aggregation", "") == "standard" else 1)
-        mixing = 2 * tokens + ranks
-        block = tokens * model.dim * (4 * model.dim + 2 * model.mlp_width + mixing)
-        return float(model.depth * block)
+        return float(_vit_work(model))
     total = 49 * layers(model)[-1].out_channels * model.classifier_width + model.classifier_width**2
     for stage in layers(model):
         total += stage.side**2 * stage.out_channels**2 + _stage_work(model, stage)
     return float(total)
+
+
+def _vit_work(model: ViTTiny) -> int:
+    attention, dim = model.attention, model.dim
+    tokens = vit_tokens(model.image_size, model.patch_size)
+    inner = dim
+    if isinstance(attention, LocalAttention):
+        inner = model.heads * (attention.head_dim or dim // model.heads)
+    mixing = inner * (4 * dim + 2 * tokens)  # projections, scores and values
+    if isinstance(attention, ConvNNAttention | HybridAttention):
+        options = attention.candidates.model_dump(include={"r", "stride", "when_too_few"})
+        candidates = candidate_count((tokens,), attention.candidates.kind, k=attention.k, **options)
+        ranks = attention.k * (dim if attention.aggregation == "standard" else 1)
+        convnn = dim * (3 * dim + candidates + ranks + dim * (1 + (attention.aggregation == "depthwise_separable")))
+        mixing = convnn if isinstance(attention, ConvNNAttention) else convnn + mixing + dim**2
+    return model.depth * tokens * (mixing + 2 * dim * model.mlp_width)
 
 
 def _stage_work(model: VGG11, stage: "Stage") -> int:

@@ -89,6 +89,27 @@ def test_the_closed_form_orders_trials_as_their_flops_do() -> None:
     assert flops == sorted(flops)
 
 
+def test_the_closed_form_orders_attentions_as_their_flops_do() -> None:
+    kinds = """
+name: vits
+space:
+  model:
+    name: vit_tiny
+    depth: 1
+    attention:
+      any_of:
+        - {kind: attention}
+        - {kind: local, head_dim: 64}
+        - {kind: convnn, aggregation: {choice: [standard, depthwise, depthwise_separable]}}
+        - {kind: convnn, candidates: {kind: random, r: 32}}
+        - {kind: hybrid, lambda: 0.5}
+"""
+    space = parse_sweep(kinds).space
+    by_work = sorted((space.resolve(Decided(point)) for point in space.points()), key=work)
+    flops = [cost_of(config, None).gflops for config in by_work]
+    assert flops == sorted(flops)
+
+
 def test_a_continuous_space_is_judged_by_draws() -> None:
     found = plan(spec("search: {sampler: tpe, trials: 40}", training="lr: {log_uniform: [1e-5, 1e-3]}"))
     assert (found.points, found.looked_at, found.trials) == (None, 2000, 40)
