@@ -10,7 +10,7 @@ BIN := $(VENV)/bin
 CUDA_ONLY := torch|torchvision|triton|nvidia-[a-z0-9-]+|cuda-[a-z0-9-]+
 INSTALLED := $(VENV)/.installed
 
-.PHONY: help install quickstart test format lint typecheck pytest bench lock clean
+.PHONY: help install quickstart test format lint typecheck pytest properties bench lock clean
 
 help:  ## List the targets.
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -51,6 +51,9 @@ typecheck: $(INSTALLED)  ## mypy --strict over the packages and tests.
 
 pytest: $(INSTALLED)  ## The tests alone.
 	$(BIN)/pytest
+
+properties: $(INSTALLED)  ## Thousands of random configurations against the models: what is valid trains, what is not raises.
+	CONVNN_EXAMPLES=3000 $(BIN)/pytest tests/search_spaces/test_feasibility.py
 
 bench: $(INSTALLED)  ## Parity first, then the layer's timings.
 	$(BIN)/python -m benchmarks.layers

@@ -1,5 +1,6 @@
 """What `obstacles` says of a configuration is what the model does."""
 
+import os
 from typing import Any
 
 import pytest
@@ -17,7 +18,11 @@ def convnn(**options: Any) -> dict[str, Any]:
     return {"width": 1 / 16, "classifier_width": 4, "layer": {"kind": "convnn", **options}}
 
 
-@settings(fixed, max_examples=70)
+EXAMPLES = int(os.environ.get("CONVNN_EXAMPLES", "70"))
+"""`make properties` asks for thousands."""
+
+
+@settings(fixed, max_examples=EXAMPLES)
 @example(convnn(k=16))
 @example(convnn(k=17))
 @example(convnn(k=4, padding=0))
@@ -50,6 +55,28 @@ def test_what_is_called_feasible_runs_and_what_is_not_raises(model: Any) -> None
         logits = forward(trial)
         assert logits.isfinite().all()
         assert torch.equal(forward(canonical(trial)), logits)  # the same weights, draws and numbers
+        learner = build_model(trial.model, 10)
+        torch.nn.functional.cross_entropy(learner(torch.randn(2, 3, 32, 32)), torch.tensor([3, 7])).backward()
+        torch.optim.AdamW(learner.parameters()).step()
+        assert all(torch.isfinite(weight).all() for weight in learner.parameters())
+
+
+FULL: dict[str, dict[str, float]] = {
+    "vgg11": {"width": 1.0, "classifier_width": 4096},
+    "vit_tiny": {"depth": 12, "dim": 192, "mlp_width": 768},
+}
+
+
+@settings(fixed, max_examples=20)
+@given(models().filter(lambda model: not any(obstacles(trial_of({**model, **FULL[model["name"]]})))))
+def test_what_is_called_feasible_builds_at_full_width(model: Any) -> None:
+    import torch
+
+    from tune_jobs.attempt import build_model
+
+    with torch.device("meta"):
+        built = build_model(trial_of({**model, **FULL[model["name"]]}).model, 10)
+        assert built(torch.randn(2, 3, 32, 32)).shape == (2, 10)
 
 
 @settings(fixed, max_examples=150)
