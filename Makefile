@@ -10,7 +10,7 @@ BIN := $(VENV)/bin
 CUDA_ONLY := torch|torchvision|triton|nvidia-[a-z0-9-]+|cuda-[a-z0-9-]+
 INSTALLED := $(VENV)/.installed
 
-.PHONY: help install quickstart test format lint typecheck pytest properties bench lock clean
+.PHONY: help install quickstart test format lint typecheck pytest properties faults bench lock clean
 
 help:  ## List the targets.
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -54,6 +54,9 @@ pytest: $(INSTALLED)  ## The tests alone.
 
 properties: $(INSTALLED)  ## Thousands of random configurations against the models: what is valid trains, what is not raises.
 	CONVNN_EXAMPLES=3000 $(BIN)/pytest tests/search_spaces/test_feasibility.py
+
+faults: $(INSTALLED)  ## Kills, outages, full disks, for real, as root on Linux: 40 minutes. One line per fault.
+	$(BIN)/python -m tests.faults
 
 bench: $(INSTALLED)  ## Parity first, then the layer's timings.
 	$(BIN)/python -m benchmarks.layers

@@ -32,6 +32,8 @@ def save_checkpoint(content: dict[str, Any], path: Path) -> None:
         try:
             torch.save(content, part)
         except RuntimeError as error:  # torch's zip writer turns a full disk into a RuntimeError
+            with part.open("ab") as file:
+                file.write(bytes(1 << 20))  # a plain write says that it is full, with the system's own error
             raise OSError(f"{part} cannot be written: {error}") from error
         with part.open("r+b") as file:
             digest = hashlib.file_digest(file, "sha256").digest()

@@ -7,7 +7,7 @@ from search_spaces.domains import Choice, Chooser, Domain, FloatRange, IntRange
 from search_spaces.feasibility import Obstacle, obstacles
 from search_spaces.schema import json_schema
 from search_spaces.space import Decided, Space
-from search_spaces.sweep import SweepSpec, load_sweep, parse_sweep
+from search_spaces.sweep import SweepSpec, differences, load_sweep, parse_sweep
 from search_spaces.trial import TrialConfig
 
 __all__ = [
@@ -27,6 +27,7 @@ __all__ = [
     "TrialConfig",
     "canonical",
     "config_key",
+    "differences",
     "json_schema",
     "load_sweep",
     "obstacles",

@@ -65,13 +65,27 @@ class Grid(Config):
     sampler: Literal["grid"] = "grid"
 
 
-class NoStopping(Config):
+class Stopping(Config):
+    """What every stopping rule has."""
+
+    max_failed_fraction: Annotated[
+        float,
+        Field(
+            ge=0,
+            le=1,
+            description="The sweep stops when, of at least 5 ended trials, more than this share failed; diverged ones "
+            "do not count. 1: never.",
+        ),
+    ] = 0.5
+
+
+class NoStopping(Stopping):
     """Every trial runs to its last epoch."""
 
     kind: Literal["none"] = "none"
 
 
-class Asha(Config):
+class Asha(Stopping):
     """Asynchronous successive halving: at rungs of growing epochs only the best 1/reduction_factor go on."""
 
     kind: Literal["asha"]
@@ -93,6 +107,33 @@ class Resources(Config):
     checkpoint_every_s: Annotated[
         float, Field(ge=0, description="Seconds between checkpoints, from which an interrupted trial goes on.")
     ] = 120.0
+    max_concurrent: Annotated[
+        int | None, Field(ge=1, description="Trials at a time, at most. null: as many as fit.")
+    ] = None
+    max_trial_hours: Annotated[
+        float | None, Field(gt=0, description="Time limit of one trial, over all its attempts. null: none.")
+    ] = None
+    keep_best: Annotated[
+        int, Field(ge=0, description="The best complete trials, whose last checkpoint is kept when they have ended.")
+    ] = 1
+    min_free_gb: Annotated[
+        float, Field(ge=0, description="With less room in the sweep's folder (10^9 bytes), the sweep pauses.")
+    ] = 1.0
+
+
+class Budget(Config):
+    """What a sweep may cost, over all its runs, failed attempts included. null: no limit."""
+
+    gpu_hours: Annotated[
+        float | None, Field(gt=0, description="GPUs held times hours; for trials with resources.gpus_per_trial.")
+    ] = None
+    cpu_hours: Annotated[float | None, Field(gt=0, description="CPUs held times hours; for trials without a GPU.")] = (
+        None
+    )
+    wall_hours: Annotated[float | None, Field(gt=0, description="Hours in which the sweep is run.")] = None
+    trials: Annotated[
+        int | None, Field(ge=1, description="Trials that may start. Unlike at search.trials, the sweep is unfinished.")
+    ] = None
 
 
 class Tracking(Config):
@@ -126,6 +167,7 @@ class SweepFile(Config):
     search: Annotated[Tpe | RandomSearch | Grid, Field(discriminator="sampler")] = Grid()
     stopping: Annotated[NoStopping | Asha, Field(discriminator="kind")] = NoStopping()
     resources: Resources = Resources()
+    budget: Budget = Budget()
     tracking: Tracking = Tracking()
 
 
@@ -141,6 +183,7 @@ class SweepSpec:
     search: Tpe | RandomSearch | Grid
     stopping: NoStopping | Asha
     resources: Resources
+    budget: Budget
     tracking: Tracking
     text: str
 
@@ -165,9 +208,10 @@ class SweepSpec:
         """What must stay the same for results to belong to one sweep: flat, by path."""
         tree = value_of(compose(self.text, "sweep.yaml"))
         assert isinstance(tree, dict)
-        for name in ("resources", "tracking"):
+        for name in ("name", "resources", "budget", "tracking"):
             tree.pop(name, None)
-        return dict(_flat(_rootless(tree), ""))
+        flat = dict(_flat(_rootless(tree), ""))
+        return {path: value for path, value in flat.items() if path not in _MAY_CHANGE}
 
     def describe(self) -> dict[str, Any]:
         """A summary for people and programs."""
@@ -182,6 +226,20 @@ class SweepSpec:
             "constraints": [rule.text for rule in self.constraints],
             "points": self.space.size(),
         }
+
+
+_MAY_CHANGE = ("search.trials", "stopping.max_failed_fraction")
+
+
+def differences(before: SweepSpec, now: SweepSpec) -> list[str]:
+    """What keeps two sweeps' results from belonging together, a line for each path: `search.seed: 0 -> 1`."""
+    old, new = before.identity(), now.identity()
+
+    def shown(tree: dict[str, Any], path: str) -> str:
+        return written(tree[path]) if path in tree else "(not set)"
+
+    paths = [*new, *(path for path in old if path not in new)]
+    return [f"{path}: {shown(old, path)} -> {shown(new, path)}" for path in paths if old.get(path) != new.get(path)]
 
 
 def describe_domain(leaf: Leaf) -> str:
@@ -318,6 +376,7 @@ def _assemble(file: SweepFile, space: Space, text: str) -> SweepSpec:
         search=file.search,
         stopping=file.stopping,
         resources=file.resources,
+        budget=file.budget,
         tracking=file.tracking,
         text=text,
     )
@@ -339,6 +398,7 @@ def _contradictions(spec: SweepSpec, objective: Objective) -> list[tuple[str, st
             for path in continuous
         )
     found += _memory_mistakes(spec)
+    found += _budget_mistakes(spec)
     epochs = spec.space.values("training.epochs", Training().epochs)
     if isinstance(spec.stopping, Asha) and spec.stopping.grace_epochs >= max(epochs):
         rule = f"must be below the epochs ({max(epochs)}), or no trial can stop early"
@@ -363,6 +423,17 @@ def _memory_mistakes(spec: SweepSpec) -> Iterator[tuple[str, str]]:
         trials = (spec.space.resolve(Decided(point)) for point in spec.space.points())
         first = next(reason for trial in trials for reason in spec.obstacles(trial) if "gpu_mem_gb" in reason.message)
         yield "resources.gpu_mem_gb", f"leaves no trial: {first.path} {first.message}"
+
+
+def _budget_mistakes(spec: SweepSpec) -> Iterator[tuple[str, str]]:
+    gpus = spec.resources.gpus_per_trial
+    if spec.budget.gpu_hours is not None and not gpus:
+        yield "budget.gpu_hours", "goes with resources.gpus_per_trial above 0, got 0; write cpu_hours instead."
+    if spec.budget.cpu_hours is not None and gpus:
+        yield (
+            "budget.cpu_hours",
+            f"is for trials without a GPU, and gpus_per_trial is {gpus:g}; write gpu_hours instead.",
+        )
 
 
 def _as_run(root: MappingNode, overrides: Sequence[str]) -> str:

@@ -67,18 +67,25 @@ def test_every_exported_name_is_there_and_an_unknown_one_is_answered(package: ob
 def test_tune_jobs_exports_what_a_user_imports() -> None:
     assert tune_jobs.__all__ == [
         "ClusterError",
+        "Halt",
         "Ledger",
         "LedgerError",
         "Outcome",
+        "Selection",
         "Standing",
         "SweepError",
         "SweepFolder",
+        "TrackerError",
         "UsageError",
         "course",
+        "extend",
         "find_sweep",
         "read_standing",
+        "resume",
+        "retry",
         "run",
         "sweep_folders",
+        "sync",
         "train",
     ]
 

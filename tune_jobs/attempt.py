@@ -4,17 +4,16 @@ Used by the Ray worker and by `convnn train` alike.
 """
 
 import logging
-import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from convnn.data import Dataset, limited, load_dataset, stratified_split
 from search_spaces import TrialConfig, run_key
 from search_spaces.feasibility import mixer, share
-from search_spaces.sweep import Holdout, Paper, Resources
+from search_spaces.sweep import Holdout, Paper
 from search_spaces.trial import VGG11, Training, ViTTiny
+from tune_jobs.checkpoints import Checkpoints
 
 if TYPE_CHECKING:
     from torch import nn
@@ -78,10 +77,8 @@ def train(
     *,
     device: str = "cpu",
     threads: int | None = None,
-    checkpoint: Path | None = None,
-    resume_from: Sequence[Path] = (),
-    every_s: float = Resources().checkpoint_every_s,
-    insurance: bool = False,
+    checkpoints: Checkpoints | None = None,
+    stopping: Callable[[], bool] = lambda: False,
 ) -> "Iterator[EpochResult]":
     """Train one configuration, epoch by epoch.
 
@@ -90,14 +87,11 @@ def train(
         evaluation: Which images decide.
         device: `cpu` or `cuda`.
         threads: CPU threads; torch's choice if `None`.
-        checkpoint: Written at most every `every_s` seconds between epochs, and after the last; none if `None`.
-        resume_from: Checkpoints to go on from; the first that is whole is taken, and it is no error if none is.
-        every_s: See `checkpoint`.
-        insurance: Whether checkpoints only guard against interruption: none follows the last epoch, and one that
-            cannot be written is a warning.
+        checkpoints: Where to go on from, and where states are kept; nowhere if `None`.
+        stopping: Asked after every epoch; if true, the state is kept and training ends there.
 
     Raises:
-        CheckpointError: If `checkpoint` is to be resumed from and is damaged, or is another configuration's.
+        CheckpointError: If `checkpoints` does not pass over one that cannot be used.
         DataError: If the images cannot be read.
         Diverged: If a loss is not finite.
         ValueError: If the device is missing, or cannot train at the precision asked for.
@@ -116,38 +110,38 @@ def train(
     data = load_dataset(config.data.name, config.data.root)
     parts = build_parts(data, config.data.limit, evaluation, device)
     recipe = build_recipe(config.training)
-    state = TrainState.create(lambda: build_model(config.model, data.facts.classes), recipe, device, run_key(config))
-    _resume(state, resume_from, checkpoint)
-    saved = time.monotonic()
+    state = _start(
+        lambda: TrainState.create(
+            lambda: build_model(config.model, data.facts.classes), recipe, device, run_key(config)
+        ),
+        checkpoints,
+    )
     for result in fit(state, recipe, parts.train, val=parts.val, test=parts.test):
         yield result  # first, so that a checkpoint is never ahead of what its reader has recorded
-        last = result.epoch == recipe.epochs
-        if checkpoint is not None and (not insurance if last else time.monotonic() - saved >= every_s):
-            _save(state, checkpoint, insurance=insurance)
-            saved = time.monotonic()
+        last, stop = result.epoch == recipe.epochs, stopping()
+        if checkpoints is not None and (checkpoints.due(last=last) or (stop and not last)):
+            checkpoints.save(state)
+        if stop:
+            return
 
 
-def _save(state: "TrainState", checkpoint: Path, *, insurance: bool) -> None:
-    try:
-        state.save(checkpoint)
-    except OSError as error:
-        if not insurance:
-            raise
-        _log.warning("the checkpoint was not written, training goes on without: %s", error)
-
-
-def _resume(state: "TrainState", checkpoints: Sequence[Path], target: Path | None) -> None:
+def _start(create: "Callable[[], TrainState]", checkpoints: Checkpoints | None) -> "TrainState":
+    """The state of the first source that is whole, else a new one."""
     from convnn.checkpoint import CheckpointError
 
-    for path in checkpoints:
+    state = create()
+    if checkpoints is None:
+        return state
+    for path in checkpoints.sources():
         try:
             state.load(path)
         except FileNotFoundError:
             continue
         except CheckpointError as error:
-            if path == target:  # it would be overwritten
-                raise
-            _log.warning("not resumed: %s", error)
+            checkpoints.damaged(error)
+            state = create()  # the failed load may have changed it
             continue
         _log.info("resumed after epoch %d from %s", state.epoch, path)
-        return
+        break
+    checkpoints.resumed(state.epoch)
+    return state

@@ -4,6 +4,7 @@ SweepError              exit code 1
     UsageError          2: the command line or the file is wrong
     LedgerError         1: the sweep's record cannot be used, or is in use
     ClusterError        4: Ray cannot be started, or the cluster cannot be reached
+    TrackerError        4: MLflow cannot be reached, or refuses
 """
 
 
@@ -25,5 +26,11 @@ class LedgerError(SweepError):
 
 class ClusterError(SweepError):
     """Ray cannot be started, or the cluster cannot be reached."""
+
+    exit_code = 4
+
+
+class TrackerError(SweepError):
+    """MLflow cannot be reached, or refuses."""
 
     exit_code = 4

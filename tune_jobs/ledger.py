@@ -4,7 +4,7 @@ It has one writer, the driver, which holds the lease; anyone may read at any tim
 the search has to see again in the same order: asks, epochs and ends.
 
 Trial states: `running`, then `complete`, `stopped` (by the stopping rule), `diverged` or `failed`; `interrupted` is
-due for another attempt.
+due for another attempt. What made an attempt end early is its failure class (`tune_jobs.failures`).
 """
 
 import json
@@ -14,7 +14,7 @@ import sqlite3
 import threading
 import time
 import uuid
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,9 +25,10 @@ from filelock import FileLock, Timeout
 
 from search_spaces import TrialConfig
 from tune_jobs.errors import LedgerError
+from tune_jobs.failures import Failure
 
-LAYOUT = 1
-_OWNER = "driver.json"
+LAYOUT = 2
+OWNER = "driver.json"
 ENDED = ("complete", "stopped", "diverged", "failed")
 State = Literal["running", "complete", "stopped", "diverged", "failed", "interrupted"]
 Outcome = Literal["new", "duplicate", "infeasible"]
@@ -38,16 +39,33 @@ CREATE TABLE IF NOT EXISTS asks(
     number INTEGER PRIMARY KEY, seq INTEGER NOT NULL, decisions TEXT NOT NULL, outcome TEXT NOT NULL, run_key TEXT);
 CREATE TABLE IF NOT EXISTS trials(
     run_key TEXT PRIMARY KEY, number INTEGER NOT NULL UNIQUE, config TEXT NOT NULL, state TEXT NOT NULL,
-    ended_seq INTEGER, reason TEXT);
+    ended_seq INTEGER, reason TEXT, retried_after INTEGER NOT NULL DEFAULT 0);
 CREATE TABLE IF NOT EXISTS attempts(
     run_key TEXT NOT NULL, attempt INTEGER NOT NULL, state TEXT NOT NULL, started REAL NOT NULL, ended REAL,
-    reason TEXT, PRIMARY KEY(run_key, attempt));
+    reason TEXT, failure TEXT, from_epoch INTEGER, note TEXT, seconds REAL NOT NULL DEFAULT 0,
+    gpus REAL NOT NULL DEFAULT 0, cpus REAL NOT NULL DEFAULT 0, PRIMARY KEY(run_key, attempt));
 CREATE TABLE IF NOT EXISTS epochs(
     seq INTEGER PRIMARY KEY, run_key TEXT NOT NULL, attempt INTEGER NOT NULL, epoch INTEGER NOT NULL,
     at REAL NOT NULL, metrics TEXT NOT NULL, UNIQUE(run_key, attempt, epoch));
 CREATE TABLE IF NOT EXISTS tracked(
     run_key TEXT NOT NULL, attempt INTEGER NOT NULL, mlflow_run TEXT NOT NULL, shipped_seq INTEGER NOT NULL,
     shipped_state TEXT NOT NULL, PRIMARY KEY(run_key, attempt));
+"""
+
+_FROM_LAYOUT_1 = """
+BEGIN IMMEDIATE;
+ALTER TABLE trials ADD COLUMN retried_after INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE attempts ADD COLUMN failure TEXT;
+ALTER TABLE attempts ADD COLUMN from_epoch INTEGER;
+ALTER TABLE attempts ADD COLUMN note TEXT;
+ALTER TABLE attempts ADD COLUMN seconds REAL NOT NULL DEFAULT 0;
+ALTER TABLE attempts ADD COLUMN gpus REAL NOT NULL DEFAULT 0;
+ALTER TABLE attempts ADD COLUMN cpus REAL NOT NULL DEFAULT 0;
+UPDATE attempts SET seconds = MAX(0, ended - started) WHERE ended IS NOT NULL;
+UPDATE attempts SET failure = 'diverged' WHERE state = 'diverged';
+UPDATE attempts SET failure = 'user_error' WHERE state = 'failed';
+UPDATE meta SET value = '2' WHERE key = 'layout';
+COMMIT;
 """
 
 
@@ -76,7 +94,11 @@ class Epoch:
 
 @dataclass(frozen=True)
 class Attempt:
-    """One try at a trial."""
+    """One try at a trial: when, why it ended, and what it held for how long.
+
+    `from_epoch` is the epoch after which it went on, `None` while that is not known; `note` says what was wrong with
+    a checkpoint. `seconds` are counted while the worker lives, by a clock that does not jump.
+    """
 
     run_key: str
     attempt: int
@@ -84,6 +106,12 @@ class Attempt:
     started: float
     ended: float | None
     reason: str | None
+    failure: Failure | None
+    from_epoch: int | None
+    note: str | None
+    seconds: float
+    gpus: float
+    cpus: float
 
 
 @dataclass(frozen=True)
@@ -96,6 +124,19 @@ class Trial:
     state: State
     ended_seq: int | None
     reason: str | None
+    retried_after: int
+    """Its attempts at the time it was last asked for again by hand."""
+
+
+@dataclass(frozen=True)
+class Usage:
+    """What a sweep has cost so far, over all its runs; failed attempts included."""
+
+    gpu_hours: float
+    cpu_hours: float
+    wall_hours: float
+    trials: int
+    """Trials that were started."""
 
 
 class Ledger:
@@ -119,12 +160,14 @@ class Ledger:
                 self._db.execute("INSERT OR IGNORE INTO meta VALUES('layout', ?)", (str(LAYOUT),))
                 self._db.execute("INSERT OR IGNORE INTO meta VALUES('sweep_id', ?)", (uuid.uuid4().hex,))
             layout = self.meta("layout")
+            if layout == "1" and os.access(path, os.W_OK) and os.access(path.parent, os.W_OK):
+                self._db.executescript(_FROM_LAYOUT_1)
+                layout = self.meta("layout")
         except sqlite3.Error as error:
             raise LedgerError(f"{path} cannot be used: {error}; is the folder writable and the file whole?") from error
         if layout != str(LAYOUT):
-            raise LedgerError(
-                f"{path} has layout {layout}, this version reads {LAYOUT}; use the version that wrote it."
-            )
+            way_out = "copy the folder to where it can be written" if layout == "1" else "use the version that wrote it"
+            raise LedgerError(f"{path} has layout {layout}, this version reads {LAYOUT}; {way_out}.")
 
     def close(self) -> None:
         """Close the file."""
@@ -191,15 +234,17 @@ class Ledger:
                 "INSERT INTO asks SELECT COUNT(*), ?, ?, 'new', ? FROM asks", (seq, json.dumps(decisions), run_key)
             )
             self._db.execute(
-                "INSERT INTO trials SELECT ?, COUNT(*) + 1, ?, 'interrupted', NULL, NULL FROM trials", (run_key, text)
+                "INSERT INTO trials SELECT ?, COUNT(*) + 1, ?, 'interrupted', NULL, NULL, 0 FROM trials",
+                (run_key, text),
             )
 
-    def start_attempt(self, run_key: str) -> int:
-        """Record a new attempt at a trial and return its number, from 1."""
+    def start_attempt(self, run_key: str, *, gpus: float = 0, cpus: float = 0) -> int:
+        """Record a new attempt at a trial, with what it holds, and return its number, from 1."""
         with self._write():
             ((number,),) = self._db.execute("SELECT COUNT(*) + 1 FROM attempts WHERE run_key=?", (run_key,)).fetchall()
             self._db.execute(
-                "INSERT INTO attempts VALUES(?, ?, 'running', ?, NULL, NULL)", (run_key, number, time.time())
+                "INSERT INTO attempts(run_key, attempt, state, started, gpus, cpus) VALUES(?, ?, 'running', ?, ?, ?)",
+                (run_key, number, time.time(), gpus, cpus),
             )
             self._db.execute("UPDATE trials SET state='running', reason=NULL WHERE run_key=?", (run_key,))
         return int(number)
@@ -212,12 +257,40 @@ class Ledger:
                 (seq, run_key, attempt, epoch, time.time(), json.dumps(metrics)),
             )
 
-    def end_attempt(self, run_key: str, attempt: int, state: State, reason: str | None = None) -> None:
+    def set_origin(self, run_key: str, attempt: int, from_epoch: int, note: str | None) -> None:
+        """Record where an attempt went on, and what was wrong with a checkpoint."""
+        with self._write():
+            self._db.execute(
+                "UPDATE attempts SET from_epoch=?, note=? WHERE run_key=? AND attempt=?",
+                (from_epoch, note, run_key, attempt),
+            )
+
+    def charge(self, seconds: Mapping[tuple[str, int], float], wall_s: float = 0.0) -> None:
+        """Record for how long attempts, by (run_key, attempt), have held their resources; and add to the wall time."""
+        with self._write():
+            self._db.executemany(
+                "UPDATE attempts SET seconds=? WHERE run_key=? AND attempt=?",
+                [(held, key, attempt) for (key, attempt), held in seconds.items()],
+            )
+            self._db.execute("INSERT OR IGNORE INTO meta VALUES('wall_s', '0')")
+            self._db.execute("UPDATE meta SET value = CAST(value AS REAL) + ? WHERE key='wall_s'", (wall_s,))
+
+    def usage(self) -> Usage:
+        """What the sweep has cost so far."""
+        ((gpu_s, cpu_s, trials),) = self._read(
+            "SELECT COALESCE(SUM(gpus * seconds), 0), COALESCE(SUM(cpus * seconds), 0), COUNT(DISTINCT run_key) "
+            "FROM attempts"
+        )
+        return Usage(gpu_s / 3600, cpu_s / 3600, float(self.meta("wall_s") or 0) / 3600, trials)
+
+    def end_attempt(
+        self, run_key: str, attempt: int, state: State, reason: str | None = None, failure: Failure | None = None
+    ) -> None:
         """Record how an attempt, and with it the trial, ended."""
         with self._write() as seq:
             self._db.execute(
-                "UPDATE attempts SET state=?, ended=?, reason=? WHERE run_key=? AND attempt=?",
-                (state, time.time(), reason, run_key, attempt),
+                "UPDATE attempts SET state=?, ended=?, reason=?, failure=? WHERE run_key=? AND attempt=?",
+                (state, time.time(), reason, failure, run_key, attempt),
             )
             ended = seq if state in ENDED else None
             self._db.execute(
@@ -230,6 +303,15 @@ class Ledger:
             if attempt.state == "running":
                 self.end_attempt(attempt.run_key, attempt.attempt, "interrupted", "the driver ended")
 
+    def reopen(self, run_keys: Iterable[str]) -> None:
+        """Make ended trials due for another attempt, with their past forgiven."""
+        with self._write():
+            self._db.executemany(
+                "UPDATE trials SET state='interrupted', ended_seq=NULL, reason=NULL, retried_after="
+                "(SELECT COUNT(*) FROM attempts a WHERE a.run_key=trials.run_key) WHERE run_key=?",
+                [(key,) for key in run_keys],
+            )
+
     def asks(self) -> list[Ask]:
         """All asks, in order."""
         rows = self._read("SELECT number, seq, decisions, outcome, run_key FROM asks ORDER BY number")
@@ -237,14 +319,39 @@ class Ledger:
 
     def trials(self) -> list[Trial]:
         """All trials, by number."""
-        rows = self._read("SELECT run_key, number, config, state, ended_seq, reason FROM trials ORDER BY number")
-        return [Trial(key, n, TrialConfig.model_validate_json(c), s, seq, r) for key, n, c, s, seq, r in rows]
+        rows = self._read(
+            "SELECT run_key, number, config, state, ended_seq, reason, retried_after FROM trials ORDER BY number"
+        )
+        return [Trial(key, n, TrialConfig.model_validate_json(c), *rest) for key, n, c, *rest in rows]
+
+    def seconds_before(self, run_key: str, attempt: int) -> float:
+        """Seconds that the attempts before this one held their resources, since the trial was last retried."""
+        rows = self._read(
+            "SELECT COALESCE(SUM(seconds), 0) FROM attempts a JOIN trials t USING(run_key) "
+            "WHERE run_key=? AND attempt < ? AND attempt > retried_after",
+            (run_key, attempt),
+        )
+        return float(rows[0][0])
+
+    def states(self) -> list[State]:
+        """The states of all trials, by number."""
+        return [state for (state,) in self._read("SELECT state FROM trials ORDER BY number")]
+
+    def failures(self) -> dict[str, Failure]:
+        """By run_key: why a trial failed or diverged."""
+        return dict(
+            self._read(
+                "SELECT run_key, a.failure FROM trials t JOIN attempts a USING(run_key) "
+                "WHERE t.state IN ('failed', 'diverged') AND a.failure IS NOT NULL "
+                "AND attempt = (SELECT MAX(attempt) FROM attempts b WHERE b.run_key = t.run_key)"
+            )
+        )
 
     def attempts(self) -> list[Attempt]:
         """All attempts, by trial and number."""
         rows = self._read(
-            "SELECT a.run_key, a.attempt, a.state, a.started, a.ended, a.reason FROM attempts a "
-            "JOIN trials t USING(run_key) ORDER BY t.number, a.attempt"
+            "SELECT run_key, attempt, a.state, started, ended, a.reason, failure, from_epoch, note, seconds, gpus, "
+            "cpus FROM attempts a JOIN trials t USING(run_key) ORDER BY t.number, attempt"
         )
         return [Attempt(*row) for row in rows]
 
@@ -298,7 +405,7 @@ def lease(folder: Path) -> Iterator[None]:
     Raises:
         LedgerError: If another process holds it, naming host and process; or the folder cannot be written.
     """
-    owner = folder / _OWNER
+    owner = folder / OWNER
     lock = FileLock(folder / "driver.lock")
     try:
         lock.acquire(timeout=0)
@@ -334,7 +441,7 @@ def live_driver(folder: Path) -> dict[str, Any] | None:
 
 def _owner(folder: Path) -> dict[str, Any] | None:
     try:
-        held: dict[str, Any] = json.loads((folder / _OWNER).read_text())
+        held: dict[str, Any] = json.loads((folder / OWNER).read_text())
     except (OSError, ValueError):
         return None
     return held if {"host", "pid"} <= held.keys() else None

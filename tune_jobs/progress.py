@@ -20,6 +20,13 @@ if TYPE_CHECKING:
 HEARTBEAT_S = 60.0
 _STYLES = {"complete": "green", "running": "cyan", "stopped": "dim", "diverged": "red", "failed": "red"}
 
+_FOLLOWS = {
+    "final": "",
+    "again": "; it goes on in another attempt",
+    "alone": "; it is tried once more alone",
+    "pause": "; the sweep pauses",
+}
+
 
 class Progress(Protocol):
     """Is told what happens; used as a context manager around the run."""
@@ -34,7 +41,7 @@ class Progress(Protocol):
         """A sentence about the sweep."""
 
     def tell(self, event: str, job: "Job", details: dict[str, Any]) -> None:
-        """`start`, `epoch` or `end` of a job."""
+        """An event of a job; see `Desk`."""
 
     def show(self, standing: Callable[[], Standing]) -> None:
         """How the sweep stands now; it is asked for only where it is shown."""
@@ -65,9 +72,16 @@ class Lines:
             again = f", attempt {job.attempt}" if job.attempt > 1 else ""
             self.say(f"{head} started{again}: {shortly(job.config)}")
         elif event == "end":
-            reason = f" ({details['reason']})" if details["reason"] else ""
-            self.say(f"{head} {details['state']}{reason}")
-        elif time.monotonic() - self._spoke >= HEARTBEAT_S:
+            failure = details["failure"] if details["failure"] != details["state"] else None
+            why = ", ".join(filter(None, (failure, details["reason"])))
+            follows = _FOLLOWS.get(details["follows"], "")
+            self.say(f"{head} {details['state']}{f' ({why})' if why else ''}{follows}")
+        elif event == "origin":
+            if details["note"]:
+                self.say(f"{head} passed over a checkpoint: {details['note']}")
+            if details["epoch"]:
+                self.say(f"{head} goes on after epoch {details['epoch']}")
+        elif event == "epoch" and time.monotonic() - self._spoke >= HEARTBEAT_S:
             numbers = "  ".join(f"{name} {value:.4g}" for name, value in details["metrics"].items() if "/" in name)
             self.say(f"{head} epoch {details['epoch']}/{job.config.training.epochs}: {numbers}")
 
@@ -99,18 +113,21 @@ class Board:
         self._live.update(Text(text))
 
     def tell(self, event: str, job: "Job", details: dict[str, Any]) -> None:
-        """The table shows it; what was said before the first trial is over."""
-        del job, details
+        """The table shows it; a failure or a damaged checkpoint is said under it."""
         if event == "start":
             self._note = ""
+        elif event == "end" and details["failure"]:
+            self._note = f"trial {job.number}: {details['failure']}, {details['reason']}{_FOLLOWS[details['follows']]}"
+        elif event == "origin" and details["note"]:
+            self._note = f"trial {job.number} passed over a checkpoint: {details['note']}"
 
     def show(self, standing: Callable[[], Standing]) -> None:
         """Redraw."""
         found = standing()
-        most = max(5, self._console.height - 8)
+        most = max(5, self._console.height - 9)
         seconds = int(time.monotonic() - self._started)
         status = Text(f"{tally(found)}   {seconds // 60}:{seconds % 60:02d}   Ctrl-C stops; nothing is lost", "bold")
-        self._live.update(Group(status, leaderboard(found, most), Text(self._note, "dim")))
+        self._live.update(Group(status, Text(cost(found)), leaderboard(found, most), Text(self._note, "dim")))
 
 
 def tally(standing: Standing) -> str:
@@ -118,7 +135,22 @@ def tally(standing: Standing) -> str:
     ended = standing.count("complete", "stopped", "diverged", "failed")
     planned = f" of {standing.planned}" if standing.planned else ""
     parts = [f"{standing.count(state)} {state}" for state in ("running", "complete", "stopped", "diverged", "failed")]
-    return f"{standing.name}: {ended}{planned} trials ended   " + ", ".join(p for p in parts if not p.startswith("0 "))
+    text = f"{standing.name}: {ended}{planned} trials ended   " + ", ".join(p for p in parts if not p.startswith("0 "))
+    classes = ", ".join(f"{count} {name}" for name, count in standing.failures().items() if name != "diverged")
+    return text + (f" ({classes})" if classes else "")
+
+
+def cost(standing: Standing) -> str:
+    """What the sweep has used, against its budget."""
+    used, budget = standing.used, standing.budget
+    parts = []
+    for field, unit in (("gpu_hours", "GPU-hours"), ("cpu_hours", "CPU-hours"), ("wall_hours", "hours of running")):
+        spent, limit = getattr(used, field), budget.get(field)
+        if limit is not None or spent:
+            parts.append(f"{spent:.3g}{f' of {limit:g}' if limit is not None else ''} {unit}")
+    if (most := budget.get("trials")) is not None:
+        parts.append(f"{used.trials} of {most:g} trials started")
+    return f"used: {', '.join(parts)}" if parts else "used: nothing yet"
 
 
 def leaderboard(standing: Standing, most: int | None = None) -> Table:

@@ -1,17 +1,20 @@
 """What a sweep has found so far, read from its ledger: the leaderboard, the best trial, one trial's course."""
 
 import contextlib
+import json
 import math
+from collections import Counter
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
 import yaml
 
-from search_spaces import TrialConfig, parse_sweep
+from search_spaces import TrialConfig
 from search_spaces.feasibility import mixer, share
 from tune_jobs.errors import LedgerError, UsageError
-from tune_jobs.ledger import ENDED, Attempt, Epoch, Ledger, Trial, live_driver
-from tune_jobs.storage import SweepFolder
+from tune_jobs.failures import CLASSES, Failure
+from tune_jobs.ledger import ENDED, Attempt, Epoch, Ledger, Trial, Usage, live_driver
+from tune_jobs.storage import SweepFolder, recorded_spec
 
 
 @dataclass(frozen=True)
@@ -22,6 +25,7 @@ class Row:
     run_key: str
     state: str
     reason: str | None
+    failure: Failure | None
     epoch: int
     value: float | None
     metrics: dict[str, float]
@@ -39,6 +43,7 @@ class Row:
             "run_key": self.run_key,
             "state": self.state,
             "reason": self.reason,
+            "failure": self.failure,
             "epoch": self.epoch,
             "epochs": self.config.training.epochs,
             "value": self.value,
@@ -55,7 +60,29 @@ class Standing:
     metric: str
     goal: Literal["maximize", "minimize"]
     planned: int | None
+    used: Usage
+    budget: dict[str, float]
+    """The limits that are set: `gpu_hours` and so on."""
+
     rows: list[Row]
+
+    def summary(self) -> dict[str, Any]:
+        """For programs: stable keys."""
+        return {
+            "sweep": self.name,
+            "metric": self.metric,
+            "goal": self.goal,
+            "planned": self.planned,
+            "used": asdict(self.used),
+            "budget": self.budget,
+            "failures": self.failures(),
+            "trials": [row.summary() for row in self.rows],
+        }
+
+    def failures(self) -> dict[str, int]:
+        """How many trials failed or diverged, by class."""
+        counts = Counter(row.failure for row in self.rows)
+        return {name: counts[name] for name in CLASSES if counts[name]}
 
     @property
     def best(self) -> Row | None:
@@ -82,7 +109,8 @@ def standing(name: str, ledger: Ledger) -> Standing:
     metric = ledger.meta("metric") or "val/accuracy"
     goal: Any = ledger.meta("goal") or "maximize"
     latest = ledger.latest_epochs()
-    rows = [_row(trial, latest.get(trial.run_key), metric) for trial in ledger.trials()]
+    failures = ledger.failures()
+    rows = [_row(trial, latest.get(trial.run_key), metric, failures.get(trial.run_key)) for trial in ledger.trials()]
     sign = -1 if goal == "maximize" else 1
 
     def rank(row: Row) -> tuple[bool, bool, int, float, int]:
@@ -91,7 +119,15 @@ def standing(name: str, ledger: Ledger) -> Standing:
         return not row.counts, not complete, 0 if complete else -row.epoch, value, row.number
 
     planned = ledger.meta("planned")
-    return Standing(name, metric, goal, int(planned) if planned else None, sorted(rows, key=rank))
+    return Standing(
+        name=name,
+        metric=metric,
+        goal=goal,
+        planned=int(planned) if planned else None,
+        used=ledger.usage(),
+        budget=json.loads(ledger.meta("budget") or "{}"),
+        rows=sorted(rows, key=rank),
+    )
 
 
 def read_standing(folder: SweepFolder) -> Standing:
@@ -142,7 +178,7 @@ class Course:
 
     def sweep_file(self) -> str:
         """The configuration as a sweep file of this one point, with the sweep's protocol."""
-        spec = parse_sweep(self.folder.spec.read_text(encoding="utf-8"), str(self.folder.spec))
+        spec = recorded_spec(self.folder)
         content = {
             "name": f"{self.folder.name}-trial-{self.row.number}"[-100:],
             "space": self.row.config.model_dump(mode="json", by_alias=True),
@@ -171,7 +207,7 @@ def course(folder: SweepFolder, trial: str) -> Course:
     return Course(folder, row, attempts, [latest[number] for number in sorted(latest)])
 
 
-def _row(trial: Trial, latest: Epoch | None, metric: str) -> Row:
+def _row(trial: Trial, latest: Epoch | None, metric: str, failure: Failure | None) -> Row:
     state = "waiting" if trial.state == "interrupted" and latest is None else trial.state
     metrics = latest.metrics if latest else {}
     return Row(
@@ -179,6 +215,7 @@ def _row(trial: Trial, latest: Epoch | None, metric: str) -> Row:
         run_key=trial.run_key,
         state=state,
         reason=trial.reason if trial.state in ENDED else None,
+        failure=failure,
         epoch=latest.epoch if latest else 0,
         value=metrics.get(metric),
         metrics=metrics,

@@ -1,53 +1,46 @@
 """Runs a sweep: what the ledger says is left, handed to Ray Tune, until nothing is left."""
 
-import contextlib
-import logging
 import os
-import secrets
-import shlex
 import shutil
 import signal
-import socket
-import sys
 import tempfile
-import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from convnn.data import load_dataset
-from search_spaces import SweepSpec, parse_sweep
+from search_spaces import SweepSpec, differences
 from tune_jobs.errors import ClusterError, LedgerError, UsageError
+from tune_jobs.halt import Halt, budget_of_trials, halt_for_limits
+from tune_jobs.keeper import Keeper
 from tune_jobs.ledger import Ledger, lease
 from tune_jobs.progress import Progress
+from tune_jobs.ray_session import ray_session
 from tune_jobs.results import Standing, standing
-from tune_jobs.search import Job
-from tune_jobs.storage import SweepFolder, default_storage, write_manifest
+from tune_jobs.signals import Interrupted, Signals, handled_signals
+from tune_jobs.storage import (
+    SweepFolder,
+    default_storage,
+    manifest_tags,
+    recorded_spec,
+    write_manifest,
+)
 from tune_jobs.tracking import Shipper, tracker_of
 
+if TYPE_CHECKING:
+    from tune_jobs.scheduling import Desk
+    from tune_jobs.search import Job, Search
+
 SHIP_LAST_S = 60.0
-"""How long the end of a sweep waits for the tracker."""
+"""How long the end of a sweep waits for a tracker that does not answer."""
 
-OBJECT_STORE_BYTES = 100 * 2**20
-"""Trials read their images from a memory map: nothing of size goes through Ray, which would claim 30% of memory."""
-
-REACH_S = 10.0
-"""How long a cluster may take to accept a connection."""
+SHIP_LAST_INTERRUPTED_S = 10.0
+"""The same, where a person has stopped it."""
 
 SHOW_EVERY_S = 0.2
 """The live table is redrawn no more often than this."""
-
-_RAY_ENVIRONMENT = {
-    "RAY_USAGE_STATS_ENABLED": "0",
-    "RAY_AIR_NEW_OUTPUT": "0",
-    "RAY_CHDIR_TO_TRIAL_DIR": "0",  # a relative path means the same in a worker as here
-    "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",  # a trial without a GPU leaves CUDA_VISIBLE_DEVICES alone
-    "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",
-    "TUNE_DISABLE_STRICT_METRIC_CHECKING": "1",
-    "TUNE_WARN_EXCESSIVE_EXPERIMENT_CHECKPOINT_SYNC_THRESHOLD_S": "0",
-}
 
 
 @dataclass(frozen=True)
@@ -57,8 +50,8 @@ class Outcome:
     folder: SweepFolder
     standing: Standing
     exhausted: bool
-    interrupted: int | None
-    """The signal that interrupted it, if one did."""
+    halt: Halt | None
+    """What ended it early, if something did."""
 
     tracker: str
     experiment: str
@@ -66,21 +59,25 @@ class Outcome:
 
     def summary(self) -> dict[str, Any]:
         """For programs: stable keys."""
-        found = self.standing
+        found, halt = self.standing, self.halt
         return {
-            "sweep": found.name,
+            **found.summary(),
             "folder": str(self.folder.path),
-            "metric": found.metric,
-            "goal": found.goal,
-            "planned": found.planned,
             "exhausted": self.exhausted,
-            "interrupted": self.interrupted,
+            "interrupted": halt.signal if halt else None,
+            "halted": {"cause": halt.cause, "message": halt.message} if halt else None,
             "tracker": {"uri": self.tracker, "experiment": self.experiment, "error": self.tracker_error},
-            "trials": [row.summary() for row in found.rows],
         }
 
 
-def run(spec: SweepSpec, progress: Progress, *, storage: Path | None = None, ray_address: str | None = None) -> Outcome:
+def run(
+    spec: SweepSpec,
+    progress: Progress,
+    *,
+    storage: Path | None = None,
+    ray_address: str | None = None,
+    reopen: Callable[[Ledger], frozenset[str]] | None = None,
+) -> Outcome:
     """Run a sweep to its end, or go on with it where an earlier run stopped.
 
     Args:
@@ -88,30 +85,33 @@ def run(spec: SweepSpec, progress: Progress, *, storage: Path | None = None, ray
         progress: Is told what happens.
         storage: Where sweeps live; `default_storage()` if `None`.
         ray_address: A Ray cluster; `RAY_ADDRESS` if `None`, and a local Ray if that is not set.
+        reopen: Makes ended trials due again; only those that it names are run.
 
     Raises:
         LedgerError: If the folder cannot be used, is in use, or holds another sweep of this name.
+        UsageError: If the sweep in the folder is another one, or `reopen` finds nothing.
         DataError: If the images cannot be read.
         ClusterError: If Ray cannot be started or reached.
+        Interrupted: If a signal arrives before the first trial, or a second one at any time.
     """
     folder = SweepFolder((storage or default_storage()) / spec.name)
     _prepare(folder)
-    with lease(folder.path):
+    with lease(folder.path), handled_signals() as signals:
         ledger = _open(folder, spec)
         try:
             progress.say(f"sweep {spec.name} in {folder.path}")
             ledger.interrupt_running()
             digests = _digests(spec, ledger)
             manifest = write_manifest(folder, digests)
+            only = reopen(ledger) if reopen else None
             tracker = tracker_of(spec.tracking.uri, folder)
             experiment = spec.tracking.experiment or spec.name
-            shipper = Shipper(folder, tracker, experiment, _tags(manifest, digests))
+            shipper = Shipper(folder, tracker, experiment, manifest_tags(manifest))
             shipper.start()
-            exhausted, interrupted = _search(spec, folder, ledger, progress, ray_address)
-            progress.say("handing the last numbers to MLflow ...")
-            tracker_error = shipper.close(SHIP_LAST_S)
-            found = standing(spec.name, ledger)
-            return Outcome(folder, found, exhausted, interrupted, tracker, experiment, tracker_error)
+            parts = _Parts(spec, folder, ledger, progress, signals)
+            exhausted, halt = _search(parts, ray_address or os.environ.get("RAY_ADDRESS"), only)
+            tracker_error = _ship_the_rest(shipper, progress, halt)
+            return Outcome(folder, standing(spec.name, ledger), exhausted, halt, tracker, experiment, tracker_error)
         finally:
             ledger.close()
 
@@ -130,19 +130,21 @@ def _prepare(folder: SweepFolder) -> None:
 def _open(folder: SweepFolder, spec: SweepSpec) -> Ledger:
     """The sweep's ledger, made if it is new; refused if the file now says something else."""
     if folder.spec.exists() and folder.ledger.exists():
-        before = parse_sweep(folder.spec.read_text(encoding="utf-8"), str(folder.spec)).identity()
-        now = spec.identity()
-        differing = [path for path in sorted(before.keys() | now.keys()) if before.get(path) != now.get(path)]
+        before = recorded_spec(folder)
+        differing = differences(before, spec)
         if differing:
             raise UsageError(
-                f"a sweep {spec.name!r} is in {folder.path} already and differs in {', '.join(differing[:5])}; its "
-                f"results would mix. Run this one under another name: --set name={spec.name}-2."
+                f"a sweep {spec.name!r} is in {folder.path} already, and it is another one; results would mix:\n"
+                + "".join(f"  {line}\n" for line in differing)
+                + f"Only budget, search.trials, stopping.max_failed_fraction, resources and tracking may change. Run "
+                f"this one under another name with --set name={spec.name}-2, or start over with --fresh."
             )
     ledger = Ledger(folder.ledger, create=True)
     if ledger.meta("started") is None:
         ledger.set_meta("started", time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()))
     ledger.set_meta("metric", spec.metric)
     ledger.set_meta("goal", spec.goal)
+    ledger.set_meta("budget", spec.budget.model_dump_json(exclude_none=True))
     planned = spec.planned()
     if planned is not None:
         ledger.set_meta("planned", str(planned))
@@ -173,90 +175,150 @@ def _digests(spec: SweepSpec, ledger: Ledger) -> dict[str, str]:
     return found
 
 
-def _tags(manifest: dict[str, Any], digests: dict[str, str]) -> dict[str, str]:
-    tags = {f"data_digest.{name}": digest for name, digest in digests.items()}
-    if manifest["git"]:
-        tags["mlflow.source.git.commit"] = manifest["git"]["sha"]
-        tags["git_dirty"] = str(manifest["git"]["dirty"]).lower()
-    return tags
+def _ship_the_rest(shipper: Shipper, progress: Progress, halt: Halt | None) -> str | None:
+    """Wait for the tracker, unless a person is in a hurry; the reason if it does not have everything."""
+    progress.say("handing the last numbers to MLflow ...")
+    try:
+        return shipper.close(SHIP_LAST_S if halt is None or halt.signal is None else SHIP_LAST_INTERRUPTED_S)
+    except Interrupted as signal:
+        if signal.at_once:
+            raise
+        return "the wait was interrupted"
 
 
-def _search(
-    spec: SweepSpec, folder: SweepFolder, ledger: Ledger, progress: Progress, ray_address: str | None
-) -> tuple[bool, int | None]:
-    """Hand jobs to Ray until none is left; whether the space was used up, and the signal that ended it early."""
+@dataclass(frozen=True)
+class _Parts:
+    """What a run is made of."""
+
+    spec: SweepSpec
+    folder: SweepFolder
+    ledger: Ledger
+    progress: Progress
+    signals: Signals
+
+
+def _search(parts: _Parts, ray_address: str | None, only: frozenset[str] | None) -> tuple[bool, Halt | None]:
+    """Hand jobs to Ray until none is left; whether the space was used up, and what ended it early."""
     from tune_jobs.search import Search
 
-    search = Search(spec, ledger)
+    spec, folder, ledger, signals = parts.spec, parts.folder, parts.ledger, parts.signals
+    search = Search(spec, ledger, only)
+    keeper = Keeper(folder, ledger, spec)
+    keeper.tidy()
     if search.done:
         return search.exhausted, None
-    progress.say("starting Ray ...")
-    with _ray(ray_address or os.environ.get("RAY_ADDRESS")):
-        from tune_jobs.scheduling import Desk, task_of
-
-        device = "cuda" if spec.resources.gpus_per_trial > 0 else "cpu"
-        show_next = 0.0
-
-        def tell(event: str, job: Job, details: dict[str, Any]) -> None:
-            nonlocal show_next
-            if event == "end" and details["state"] != "interrupted":
-                _drop_checkpoints(folder, job)
-            progress.tell(event, job, details)
-            begun = time.monotonic()
-            if begun >= show_next:
-                progress.show(lambda: standing(spec.name, ledger))
-                spent = time.monotonic() - begun
-                show_next = begun + max(SHOW_EVERY_S, 20 * spent)  # a large sweep's table costs at most a twentieth
-
-        def task(job: Job) -> dict[str, Any]:
-            return task_of(
-                job,
-                folder=folder.attempt(job.run_key, job.attempt),
-                resume_from=folder.checkpoints(job.run_key),
-                evaluation=spec.evaluation.model_dump(),
-                device=device,
-                threads=spec.resources.cpus_per_trial,
-                checkpoint_every_s=spec.resources.checkpoint_every_s,
-            )
-
-        desk = Desk(search, task, tell)
-        with _signals(desk) as received:
+    halt = halt_for_limits(spec, folder.path, ledger)
+    if halt is None and search.idle:
+        halt = budget_of_trials(spec)
+    if halt is not None:
+        return search.exhausted, halt
+    parts.progress.say("starting Ray ...")
+    with ray_session(ray_address, signals):
+        desk = _desk(parts, search, keeper)
+        signals.on_first = lambda number: desk.stop(Halt("signal", f"stopped by {signal.Signals(number).name}", number))
+        try:
             _tune(spec, desk)
-        for trial_id in list(desk.jobs):
-            desk.end(trial_id, "interrupted", "the sweep was interrupted")
+        finally:
+            signals.on_first = None
+            folder.stop_file.unlink(missing_ok=True)
+            if not signals.twice:
+                for trial_id in list(desk.running):
+                    desk.end(trial_id, "interrupted", "the sweep was stopped")
         if desk.error is not None:
             raise desk.error
-    return search.exhausted, received[0] if received else None
+    halt = desk.halt or (budget_of_trials(spec) if search.held_back else None)
+    return search.exhausted, halt
 
 
-def _tune(spec: SweepSpec, desk: Any) -> None:  # noqa: ANN401 - a Desk; Ray is imported where it is used
+def _desk(parts: _Parts, search: "Search", keeper: Keeper) -> "Desk":
+    from tune_jobs.scheduling import Desk, task_of
+
+    spec, folder, ledger, progress = parts.spec, parts.folder, parts.ledger, parts.progress
+    resources = spec.resources
+    show_next = 0.0
+    charged = time.monotonic()
+
+    def tell(event: str, job: "Job", details: dict[str, Any]) -> None:
+        nonlocal show_next
+        keeper.tell(event, job, details)
+        progress.tell(event, job, details)
+        begun = time.monotonic()
+        if begun >= show_next:
+            progress.show(lambda: standing(spec.name, ledger))
+            spent = time.monotonic() - begun
+            show_next = begun + max(SHOW_EVERY_S, 20 * spent)  # a large sweep's table costs at most a twentieth
+
+    def charge(seconds: dict[tuple[str, int], float]) -> None:
+        nonlocal charged
+        now = time.monotonic()
+        ledger.charge(seconds, now - charged)
+        charged = now
+
+    def max_trial_s(job: "Job") -> float | None:
+        if resources.max_trial_hours is None:
+            return None
+        return resources.max_trial_hours * 3600 - ledger.seconds_before(job.run_key, job.attempt)
+
+    def task(job: "Job") -> dict[str, Any]:
+        return task_of(
+            job,
+            folder=folder.attempt(job.run_key, job.attempt),
+            resume_from=folder.checkpoints(job.run_key),
+            stop_file=folder.stop_file,
+            evaluation=spec.evaluation.model_dump(),
+            device="cuda" if resources.gpus_per_trial > 0 else "cpu",
+            threads=resources.cpus_per_trial,
+            checkpoint_every_s=resources.checkpoint_every_s,
+            keep_last=resources.keep_best > 0,
+        )
+
+    folder.stop_file.unlink(missing_ok=True)
+    return Desk(
+        search,
+        task,
+        tell,
+        lambda: halt_for_limits(spec, folder.path, ledger),
+        charge=charge,
+        max_trial_s=max_trial_s,
+        begin_stop=folder.stop_file.touch,
+    )
+
+
+def _tune(spec: SweepSpec, desk: "Desk") -> None:
     import ray
     from ray import tune
 
-    from tune_jobs.scheduling import DeskScheduler, DeskSearcher, DeskStopper
+    from tune_jobs.scheduling import DeskCallback, DeskScheduler, DeskSearcher, DeskStopper
     from tune_jobs.trainable import train_attempt
 
-    resources = {"cpu": spec.resources.cpus_per_trial, "gpu": spec.resources.gpus_per_trial}
+    per_trial = {"CPU": float(spec.resources.cpus_per_trial), "GPU": spec.resources.gpus_per_trial}
     have = ray.cluster_resources()
     for kind, name in (("CPU", "cpus_per_trial"), ("GPU", "gpus_per_trial")):
-        if have.get(kind, 0) < resources[kind.lower()]:
+        if have.get(kind, 0) < per_trial[kind]:
             raise ClusterError(
-                f"a trial asks for {resources[kind.lower()]} {kind} and Ray has {have.get(kind, 0):g} in all; "
+                f"a trial asks for {per_trial[kind]:g} {kind} and Ray has {have.get(kind, 0):g} in all; "
                 f"lower resources.{name}."
             )
-    slots = int(have["CPU"] // resources["cpu"])
-    if resources["gpu"]:
-        slots = min(slots, int(have["GPU"] / resources["gpu"] + 1e-9))
+    slots = int(have["CPU"] // per_trial["CPU"])
+    if per_trial["GPU"]:
+        slots = min(slots, int(have["GPU"] / per_trial["GPU"] + 1e-9))
+    alone = dict(per_trial)  # a whole GPU; on the CPU a whole machine
+    if per_trial["GPU"]:
+        alone["GPU"] = 1.0
+    else:
+        alone["CPU"] = max(node["Resources"].get("CPU", 0.0) for node in ray.nodes() if node["Alive"])
     scratch = Path(tempfile.mkdtemp(prefix="convnn-tune-"))  # Tune's own files: nothing in them is needed again
     try:
         tune.Tuner(
-            tune.with_resources(train_attempt, resources),
+            tune.with_resources(
+                train_attempt, lambda task: tune.PlacementGroupFactory([alone if task["alone"] else per_trial])
+            ),
             tune_config=tune.TuneConfig(
                 search_alg=DeskSearcher(desk),
                 scheduler=DeskScheduler(desk),
                 num_samples=-1,
-                max_concurrent_trials=max(1, slots),
-                reuse_actors=not resources["gpu"],  # a worker that keeps torch loaded saves seconds per trial
+                max_concurrent_trials=max(1, min(slots, spec.resources.max_concurrent or slots)),
+                reuse_actors=not per_trial["GPU"],  # a worker that keeps torch loaded saves seconds per trial
                 trial_name_creator=str,
                 trial_dirname_creator=lambda trial: trial.trial_id,
             ),
@@ -264,93 +326,10 @@ def _tune(spec: SweepSpec, desk: Any) -> None:  # noqa: ANN401 - a Desk; Ray is 
                 name="tune",
                 storage_path=str(scratch),
                 stop=DeskStopper(desk),
+                callbacks=[DeskCallback(desk)],
                 failure_config=tune.FailureConfig(max_failures=0),
                 verbose=0,
             ),
         ).fit()
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
-
-
-def _drop_checkpoints(folder: SweepFolder, job: Job) -> None:
-    for path in folder.checkpoints(job.run_key):
-        path.unlink(missing_ok=True)
-
-
-@contextlib.contextmanager
-def _signals(desk: Any) -> Iterator[list[int]]:  # noqa: ANN401 - a Desk
-    """While Tune runs, SIGINT and SIGTERM stop the sweep at its next step; a second one stops it the hard way."""
-    received: list[int] = []
-    if threading.current_thread() is not threading.main_thread():
-        yield received
-        return
-
-    def stop(number: int, _frame: object) -> None:
-        if received:
-            raise KeyboardInterrupt
-        received.append(number)
-        desk.stopping = True
-
-    before = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        yield received
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
-
-
-@contextlib.contextmanager
-def _ray(address: str | None) -> Iterator[None]:
-    """A connection to the cluster at `address`, or a Ray of our own on this machine alone."""
-    if address is not None:
-        _require_listener(address)
-    for name, value in _RAY_ENVIRONMENT.items():
-        os.environ.setdefault(name, value)
-    os.environ["TUNE_DISABLE_SIGINT_HANDLER"] = "1"  # ours, in _signals
-    if address is None and "RAY_AUTH_MODE" not in os.environ:
-        # A token of this run's own: no other user of the machine can use our Ray, and no file is left at home.
-        os.environ["RAY_AUTH_MODE"] = "token"
-        os.environ["RAY_AUTH_TOKEN"] = secrets.token_hex(32)
-    import ray
-
-    # Without a dashboard Ray still starts one of its processes, whose only work is to ask the network for a cloud's
-    # machine data. Where the port is taken, it does without (docs/adr/0003).
-    held = socket.create_server(("127.0.0.1", 0))
-    options: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.ERROR, "ignore_reinit_error": False}
-    if address is not None:
-        options["address"] = address
-    else:
-        options |= {"include_dashboard": False, "dashboard_port": held.getsockname()[1], "logging_level": logging.FATAL}
-        options["object_store_memory"] = OBJECT_STORE_BYTES
-        if (quoted := shlex.quote(sys.executable)) != sys.executable:  # Ray hands it to a shell as it is
-            options["runtime_env"] = {"py_executable": quoted}
-        if sys.platform == "linux":
-            # All of 127/8 is this machine. Ray replaces 127.0.0.1 by the address of a network card, which a
-            # laptop may lose while the sweep runs.
-            options["_node_ip_address"] = "127.0.0.2"
-    try:
-        with held:
-            ray.init(**options)
-    except (ConnectionError, RuntimeError, ValueError, OSError) as error:
-        reason = (str(error).splitlines() or [type(error).__name__])[0]
-        alone = f"Ray cannot be started here: {reason}; is there room in /tmp and in memory?"
-        raise ClusterError(_unreachable(address, reason) if address else alone) from error
-    try:
-        yield
-    finally:
-        ray.shutdown()
-
-
-def _require_listener(address: str) -> None:
-    """Ray itself would wait for minutes."""
-    host, colon, port = address.rpartition("://")[2].rpartition(":")
-    if not colon or not port.isdigit():
-        return  # `auto` and the like, which Ray checks at once
-    try:
-        socket.create_connection((host, int(port)), timeout=REACH_S).close()
-    except OSError as error:
-        raise ClusterError(_unreachable(address, str(error))) from error
-
-
-def _unreachable(address: str, reason: str) -> str:
-    return f"the Ray cluster at {address} cannot be reached: {reason}; is it up, and is RAY_ADDRESS right?"

@@ -1,39 +1,106 @@
 """Fits our Search to Ray Tune: a Searcher that hands out jobs, and a scheduler that records and stops.
 
-An exception in either would end every trial, so what goes wrong here is kept and raised after Tune has ended.
+An exception in any of Tune's hooks would end every trial, so what goes wrong here is kept and raised after Tune has
+ended. One Tune trial is one attempt; Tune itself never repeats one.
 """
 
+import contextlib
 import functools
 import json
+import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from ray.tune.callback import Callback
 from ray.tune.schedulers import FIFOScheduler, TrialScheduler
 from ray.tune.search import Searcher
 from ray.tune.stopper import Stopper
 
 from tune_jobs.errors import ClusterError
+from tune_jobs.failures import Failure, Next
+from tune_jobs.halt import Halt
 from tune_jobs.search import BY_THE_RULE, Job, Search
 
-LOST_AT_MOST = 3
+NOT_STARTED_AT_MOST = 3
 """Workers in a row that may fail to start before the sweep gives up."""
+
+TICK_S = 2.0
+"""Limits are looked at, and what attempts have held is recorded, this often."""
+
+GRACE_S = 60.0
+"""How long a sweep that stops waits for running trials to end their epoch and keep their state."""
+
+SAVE_S = 10.0
+"""How long a state may take to be kept."""
+
+
+@dataclass
+class Running:
+    """A job under way, as the driver sees it."""
+
+    job: Job
+    tune_trial: Any = None
+    started: float | None = None
+    """When its worker was there; a monotonic time."""
+
+    begun: bool = False
+    """Whether the worker has said a word."""
+
+    node: str | None = None
+    reported: float = 0.0
+    """When its last epoch ended; a monotonic time."""
+
+    epoch_s: float | None = None
+    overdue: bool = False
+    """Whether it was killed for its time limit."""
+
+    lost: tuple[Failure, str] = ("lost_worker", "the worker process died")
 
 
 class Desk:
-    """What Searcher, scheduler and stopper share: the jobs under way, by Tune's trial id."""
+    """What Searcher, scheduler, stopper and callback share: the jobs under way, by Tune's trial id."""
 
     def __init__(
-        self, search: Search, task_of: Callable[[Job], dict[str, Any]], tell: Callable[[str, Job, dict[str, Any]], None]
+        self,
+        search: Search,
+        task_of: Callable[[Job], dict[str, Any]],
+        tell: Callable[[str, Job, dict[str, Any]], None],
+        check: Callable[[], Halt | None] = lambda: None,
+        *,
+        charge: Callable[[dict[tuple[str, int], float]], None] = lambda _: None,
+        max_trial_s: Callable[[Job], float | None] = lambda _: None,
+        begin_stop: Callable[[], None] = lambda: None,
     ) -> None:
-        """`tell(event, job, details)` is called for `start`, `epoch` and `end`."""
+        """Make a desk for one run of Tune.
+
+        Args:
+            search: What to try.
+            task_of: What a worker is told.
+            tell: Called as `tell(event, job, details)` for `start`, `origin`, `epoch`, `end`, and `over` once the
+                worker of an ended job writes no more.
+            check: The limit that is reached, if one is.
+            charge: Records for how long attempts, by (run_key, attempt), have held their resources.
+            max_trial_s: Seconds that a job may take, if there is a limit.
+            begin_stop: Lets the workers know that the sweep is stopping.
+        """
         self.search = search
         self.task_of = task_of
         self.tell = tell
-        self.jobs: dict[str, Job] = {}
+        self.running: dict[str, Running] = {}
         self.error: BaseException | None = None
-        self.stopping = False
-        self.lost_in_a_row = 0
+        self.halt: Halt | None = None
+        self._over: dict[
+            str, tuple[Job, str]
+        ] = {}  # with the state: ended by our record, while Tune still has the worker
+        self._check = check
+        self._charge = charge
+        self._max_trial_s = max_trial_s
+        self._begin_stop = begin_stop
+        self._not_started_in_a_row = 0
+        self._next_tick = 0.0
+        self._deadline = 0.0
 
     def __reduce__(self) -> tuple[type, tuple[()]]:
         """Tune pickles all it is given for a restore that never happens here: the ledger holds it all."""
@@ -52,27 +119,176 @@ class Desk:
 
         return call
 
+    def stop(self, halt: Halt) -> None:
+        """Start nothing new; running trials keep their state after their epoch, if that is soon."""
+        if self.halt is None:
+            self.halt = halt
+            self._deadline = time.monotonic() + GRACE_S
+            self._begin_stop()
+
+    @property
+    def stopping(self) -> bool:
+        """Whether nothing new is to be started."""
+        return self.halt is not None or self.error is not None
+
+    def next(self, trial_id: str) -> dict[str, Any] | str | None:
+        """The task of the next job; Tune's FINISHED where there will be none, `None` where there is none now."""
+        if self.search.idle:  # a running trial may be lost, and then be due again
+            return None if self.running and not self.stopping else str(Searcher.FINISHED)
+        self.tick(at_once=True)
+        job = None if self.stopping else self.search.next()
+        if job is None:
+            return None if self.running and not self.stopping else str(Searcher.FINISHED)
+        self.running[trial_id] = Running(job)
+        self.tell("start", job, {})
+        return self.task_of(job)
+
     def end(self, trial_id: str, state: Any, reason: str | None = None) -> None:  # noqa: ANN401 - a State
-        """Record the end of a job, once."""
-        job = self.jobs.pop(trial_id, None)
-        if job is not None:
-            self.search.end(job, state, reason)
-            self.tell("end", job, {"state": state, "reason": reason})
+        """Record that a job ended as it should or with the sweep, once."""
+        run = self._take(trial_id)
+        if run is not None:
+            self._over[trial_id] = run.job, state
+            self.search.end(run.job, state, reason)
+            self.tell("end", run.job, {"state": state, "reason": reason, "failure": None, "follows": None})
 
-    def has_log(self, trial_id: str) -> bool:
-        """Whether the worker of a job came so far as to open its log."""
-        job = self.jobs.get(trial_id)
-        return job is None or (Path(self.task_of(job)["folder"]) / "log.txt").exists()
+    def fail(self, trial_id: str, failure: Failure, reason: str) -> None:
+        """Record that a job failed, once, and do what follows."""
+        run = self._take(trial_id)
+        if run is None:
+            return
+        follows: Next = self.search.fail(run.job, failure, reason)
+        state = {"final": "diverged" if failure == "diverged" else "failed"}.get(follows, "interrupted")
+        self._over[trial_id] = run.job, state
+        self.tell("end", run.job, {"state": state, "reason": reason, "failure": failure, "follows": follows})
+        if follows == "pause":
+            self.stop(Halt("disk", reason))
 
-    def lose(self, trial_id: str) -> None:
-        """A worker that never started: not the trial's fault, so it is due again, but not for ever."""
+    def over(self, trial_id: str, *, error: bool) -> None:
+        """Tune is done with a trial: whatever is not recorded by now is."""
+        run = self.running.get(trial_id)
+        if run is None:
+            pass
+        elif run.overdue:
+            self.fail(trial_id, "time_limit", "resources.max_trial_hours is used up")
+        elif error and not run.begun and not self.stopping:
+            self._not_started(trial_id)
+        elif self.stopping:
+            self.end(trial_id, "interrupted", "the sweep was stopped")
+        elif error:
+            self.fail(trial_id, *run.lost)
+        else:
+            self.fail(trial_id, "lost_worker", "the worker ended without its last epoch")
+        if trial_id in self._over:
+            job, state = self._over.pop(trial_id)
+            self.tell("over", job, {"state": state})
+
+    def _take(self, trial_id: str) -> Running | None:
+        run = self.running.pop(trial_id, None)
+        if run is not None:
+            self._charge({(run.job.run_key, run.job.attempt): self._held(run)})
+        return run
+
+    def _not_started(self, trial_id: str) -> None:
+        """Not the trial's fault, so it is due again, but not for ever."""
         self.end(trial_id, "interrupted", "the worker process did not start")
-        self.lost_in_a_row += 1
-        if self.lost_in_a_row >= LOST_AT_MOST:
+        self._not_started_in_a_row += 1
+        if self._not_started_in_a_row >= NOT_STARTED_AT_MOST:
             raise ClusterError(
-                f"{LOST_AT_MOST} worker processes in a row did not start; Ray's logs say why "
+                f"{NOT_STARTED_AT_MOST} worker processes in a row did not start; Ray's logs say why "
                 f"(/tmp/ray/session_latest/logs on the machine that runs Ray). The same command goes on."
             )
+
+    def record(self, trial_id: str, report: dict[str, Any]) -> bool:
+        """Take a report of a worker; true if its trial should stop."""
+        run = self.running.get(trial_id)
+        if run is None:
+            return False
+        job, kind = run.job, report["kind"]
+        if kind == "begin":
+            run.begun, run.node = True, report["node"]
+        elif kind == "origin":
+            run.reported = time.monotonic()
+            self.search.origin(job, report["epoch"], report["note"])
+            self.tell("origin", job, {"epoch": report["epoch"], "note": report["note"]})
+        elif kind == "epoch":
+            return self._epoch(trial_id, run, report["epoch"], json.loads(report["metrics"]))
+        elif kind == "stopped":
+            self.end(trial_id, "interrupted", "the sweep was stopped")
+        else:
+            self.fail(trial_id, report["failure"], report["reason"])
+        return False
+
+    def _epoch(self, trial_id: str, run: Running, epoch: int, metrics: dict[str, float]) -> bool:
+        self._not_started_in_a_row = 0
+        now = time.monotonic()
+        run.epoch_s, run.reported = now - run.reported, now
+        stop = self.search.report(run.job, epoch, metrics)
+        self.tell("epoch", run.job, {"epoch": epoch, "metrics": metrics})
+        if epoch == run.job.config.training.epochs:
+            self.end(trial_id, "complete")
+        elif stop:
+            self.end(trial_id, "stopped", BY_THE_RULE)
+            return True
+        return False
+
+    def tick(self, *, at_once: bool = False) -> None:
+        """Record what is held, kill what is overdue, and stop at a limit."""
+        now = time.monotonic()
+        if now < self._next_tick and not at_once:
+            return
+        self._next_tick = now + TICK_S
+        self._charge({(run.job.run_key, run.job.attempt): self._held(run) for run in self.running.values()})
+        for run in self.running.values():
+            limit = self._max_trial_s(run.job)
+            if limit is not None and self._held(run) >= limit and not run.overdue:
+                run.overdue = True
+                _kill(run.tune_trial)
+        halt = None if self.stopping else self._check()
+        if halt is not None:
+            self.stop(halt)
+
+    def all_over(self) -> bool:
+        """Whether Tune should end now, whatever still runs."""
+        if self.error is not None:
+            return True
+        return self.halt is not None and not any(self._worth_waiting_for(run) for run in self.running.values())
+
+    def _worth_waiting_for(self, run: Running) -> bool:
+        """Whether the epoch under way is likely to end in time; in its first one, a trial has no speed yet."""
+        if run.epoch_s is None:
+            return False
+        expected = run.reported + 1.5 * run.epoch_s + SAVE_S
+        return time.monotonic() < expected <= self._deadline
+
+    def _held(self, run: Running) -> float:
+        return 0.0 if run.started is None else time.monotonic() - run.started
+
+
+def _kill(tune_trial: Any) -> None:  # noqa: ANN401 - Tune's Trial
+    """Kill a trial's worker, which may hang; Tune then reports its death."""
+    import ray
+
+    with contextlib.suppress(Exception):  # it may have ended in this moment
+        ray.kill(tune_trial.temporary_state.ray_actor)
+
+
+def classify_loss(error: BaseException | None, node: str | None) -> tuple[Failure, str]:
+    """The class of a worker's death, from Ray's error and the state of its machine."""
+    import ray
+
+    if getattr(error, "preempted", False):
+        return "preempted", "the machine was taken away"
+    if isinstance(error, ray.exceptions.OutOfMemoryError) or "memory monitor" in str(error):
+        return "oom", "Ray killed the worker because the machine ran out of memory"
+    if isinstance(error, ray.exceptions.NodeDiedError) or (node is not None and not _alive(node)):
+        return "lost_node", "the machine of the worker died"
+    return "lost_worker", "the worker process died (killed, out of memory or crashed)"
+
+
+def _alive(node: str) -> bool:
+    import ray
+
+    return any(known["NodeID"] == node and known["Alive"] for known in ray.nodes())
 
 
 class DeskSearcher(Searcher):  # type: ignore[misc]
@@ -80,32 +296,13 @@ class DeskSearcher(Searcher):  # type: ignore[misc]
 
     def __init__(self, desk: Desk) -> None:
         super().__init__()
-        self._desk = desk
-        self.suggest = desk.guarded(self._suggest)
-        self.on_trial_complete = desk.guarded(self._on_trial_complete)
+        self.suggest = desk.guarded(desk.next)
+        self._over = desk.guarded(desk.over)
 
-    def _suggest(self, trial_id: str) -> dict[str, Any] | str | None:
-        if self._desk.stopping or self._desk.error is not None:
-            return str(Searcher.FINISHED)
-        job = self._desk.search.next()
-        if job is None:
-            return str(Searcher.FINISHED)
-        self._desk.jobs[trial_id] = job
-        self._desk.tell("start", job, {})
-        return self._desk.task_of(job)
-
-    def _on_trial_complete(self, trial_id: str, result: object = None, error: bool = False) -> None:
+    def on_trial_complete(self, trial_id: str, result: object = None, error: bool = False) -> None:
+        """Tune's hook for the end of each trial."""
         del result
-        if self._desk.stopping or self._desk.error is not None:
-            self._desk.end(trial_id, "interrupted", "the sweep was interrupted")
-        elif error and not self._desk.has_log(trial_id):
-            self._desk.lose(trial_id)
-        elif error:
-            self._desk.end(
-                trial_id, "failed", "the worker process died (out of memory, killed or crashed); see log.txt"
-            )
-        else:
-            self._desk.end(trial_id, "failed", "the worker ended without its last epoch; see log.txt")
+        self._over(trial_id, error=error)
 
     def save(self, checkpoint_path: str) -> None:
         """Nothing: the ledger holds it all."""
@@ -119,38 +316,43 @@ class DeskScheduler(FIFOScheduler):  # type: ignore[misc]
 
     def __init__(self, desk: Desk) -> None:
         super().__init__()
-        self._desk = desk
-        self._guarded = desk.guarded(self._record)
+        self._running = desk.running
+        self._record = desk.guarded(desk.record)
+        self._classify = desk.guarded(classify_loss)
 
     def on_trial_result(self, tune_controller: object, trial: Any, result: dict[str, Any]) -> str:  # noqa: ANN401
         """Tune's hook for each report."""
         del tune_controller
-        return str(self._guarded(trial.trial_id, result) or TrialScheduler.CONTINUE)
+        return str(TrialScheduler.STOP if self._record(trial.trial_id, result) else TrialScheduler.CONTINUE)
 
-    def _record(self, trial_id: str, result: dict[str, Any]) -> str | None:
-        job = self._desk.jobs.get(trial_id)
-        if job is None:
-            return None
-        if result["kind"] == "end":
-            self._desk.end(trial_id, result["state"], result["reason"])
-            return None
-        self._desk.lost_in_a_row = 0
-        epoch, metrics = result["epoch"], json.loads(result["metrics"])
-        stop = self._desk.search.report(job, epoch, metrics)
-        self._desk.tell("epoch", job, {"epoch": epoch, "metrics": metrics})
-        if epoch == job.config.training.epochs:
-            self._desk.end(trial_id, "complete")
-        elif stop:
-            self._desk.end(trial_id, "stopped", BY_THE_RULE)
-            return str(TrialScheduler.STOP)
-        return None
+    def on_trial_error(self, tune_controller: object, trial: Any) -> None:  # noqa: ANN401
+        """Tune's hook for a worker's death, before the Searcher's."""
+        del tune_controller
+        run = self._running.get(trial.trial_id)
+        if run is not None:
+            run.lost = self._classify(trial.get_pickled_error(), run.node) or run.lost
+
+
+class DeskCallback(Callback):  # type: ignore[misc]
+    """Notes when workers are there."""
+
+    def __init__(self, desk: Desk) -> None:
+        self._running = desk.running
+
+    def on_trial_start(self, iteration: int, trials: object, trial: Any, **info: object) -> None:  # noqa: ANN401
+        """Tune's hook for each worker that has started."""
+        del iteration, trials, info
+        run = self._running.get(trial.trial_id)
+        if run is not None:
+            run.tune_trial, run.started = trial, time.monotonic()
 
 
 class DeskStopper(Stopper):  # type: ignore[misc]
-    """Ends the run when it was interrupted, or when something went wrong at the desk."""
+    """Ends the run once nothing more is to be waited for."""
 
     def __init__(self, desk: Desk) -> None:
         self._desk = desk
+        self._tick = desk.guarded(desk.tick)
 
     def __call__(self, trial_id: str, result: dict[str, Any]) -> bool:
         """Never a single trial."""
@@ -159,7 +361,8 @@ class DeskStopper(Stopper):  # type: ignore[misc]
 
     def stop_all(self) -> bool:
         """Tune asks this at every step."""
-        return self._desk.stopping or self._desk.error is not None
+        self._tick()
+        return self._desk.all_over()
 
 
 def task_of(
@@ -167,18 +370,23 @@ def task_of(
     *,
     folder: Path,
     resume_from: list[Path],
+    stop_file: Path,
     evaluation: dict[str, Any],
     device: str,
     threads: int,
     checkpoint_every_s: float,
+    keep_last: bool,
 ) -> dict[str, Any]:
     """What a worker is told: plain data, for any machine of the cluster."""
     return {
         "config": job.config.model_dump_json(by_alias=True),
+        "alone": job.alone,
         "folder": str(folder),
         "resume_from": [str(path) for path in resume_from],
+        "stop_file": str(stop_file),
         "evaluation": evaluation,
         "device": device,
         "threads": threads,
         "checkpoint_every_s": checkpoint_every_s,
+        "keep_last": keep_last,
     }

@@ -9,6 +9,7 @@ import itertools
 import math
 import random
 import warnings
+from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Any
 
@@ -27,7 +28,8 @@ from search_spaces import (
 )
 from search_spaces.domains import Scalar
 from search_spaces.sweep import Asha, Grid, Tpe
-from tune_jobs.ledger import ENDED, Ledger, State
+from tune_jobs.failures import Failure, Next, alone, what_follows
+from tune_jobs.ledger import ENDED, Ledger, State, Trial
 
 MISSES_IN_A_ROW = 200
 """Infeasible or known configurations before the sampler gives way to a uniform draw from what is left."""
@@ -47,13 +49,18 @@ class Job:
     attempt: int
     number: int
     config: TrialConfig
+    alone: bool = False
+    """Whether it gets a whole GPU or machine."""
 
 
 class Search:
     """Decides for one sweep. Every call records in the ledger first, then tells the study."""
 
-    def __init__(self, spec: SweepSpec, ledger: Ledger) -> None:
-        """Rebuild the search from everything the ledger holds; unfinished trials are due again."""
+    def __init__(self, spec: SweepSpec, ledger: Ledger, only: Collection[str] | None = None) -> None:
+        """Rebuild the search from everything the ledger holds; unfinished trials are due again.
+
+        With `only`, no trial is started but those with these run keys.
+        """
         optuna.logging.set_verbosity(optuna.logging.WARNING)
         self.spec = spec
         self.exhausted = ledger.meta("exhausted") is not None
@@ -72,17 +79,24 @@ class Search:
         self._live: dict[str, list[optuna.Trial]] = {}  # by run_key: the asks that wait for its end, the first runs
         self._history: dict[str, dict[int, float]] = {}  # by run_key: objective by epoch
         self._states: dict[str, State] = {}
+        self._failures: dict[str, list[tuple[Failure | None, bool]]] = {}  # by run_key: see `what_follows`
+        self._gained: set[tuple[str, int]] = set()  # attempts that brought their trial an epoch further
+        self._infeasible: set[str] = set()  # trials that no GPU has the memory for
+        self._only = only
         self._trials: dict[str, tuple[int, TrialConfig]] = {}
         self._due: list[str] = []
+        self._due_alone: list[str] = []
         self._points = spec.space.points() if isinstance(spec.search, Grid) else iter(())
         self._replay()
 
     def _replay(self) -> None:
-        trials = {trial.run_key: trial for trial in self._ledger.trials()}
-        self._trials = {trial.run_key: (trial.number, trial.config) for trial in trials.values()}
+        """Let the study see again all that the ledger holds, in the order in which it happened."""
+        trials = self._ledger.trials()
+        self._infeasible = {key for key, failure in self._ledger.failures().items() if failure == "oom"}
+        self._trials = {trial.run_key: (trial.number, trial.config) for trial in trials}
         events: list[tuple[int, Any]] = [(ask.seq, ask) for ask in self._ledger.asks()]
         events += [(epoch.seq, epoch) for epoch in self._ledger.epochs()]
-        events += [(trial.ended_seq, trial) for trial in trials.values() if trial.ended_seq is not None]
+        events += [(trial.ended_seq, trial) for trial in trials if trial.ended_seq is not None]
         cut_off: dict[str, int] = {}  # by run_key: the attempt that was to stop when the driver died
         for _, event in sorted(events, key=lambda pair: pair[0]):
             if hasattr(event, "decisions"):
@@ -93,20 +107,32 @@ class Search:
                 else:
                     self._join(event.run_key, asked)
             elif hasattr(event, "metrics"):
-                if self._observe(event.run_key, event.epoch, event.metrics):
+                if self._observe(event.run_key, event.attempt, event.epoch, event.metrics):
                     cut_off[event.run_key] = event.attempt
             else:
                 self._finish(event.run_key, event.state)
-        for trial in trials.values():
-            if trial.state in ENDED:
-                continue
-            if trial.run_key in cut_off:
-                self._ledger.end_attempt(trial.run_key, cut_off[trial.run_key], "stopped", BY_THE_RULE)
-                self._finish(trial.run_key, "stopped")
-            else:
-                self._due.append(trial.run_key)
+        self._take_up({trial.run_key: trial for trial in trials}, cut_off)
         if isinstance(self.spec.search, Grid):
             self._points = itertools.islice(self._points, self._asks, None)
+
+    def _take_up(self, trials: dict[str, Trial], cut_off: dict[str, int]) -> None:
+        """Count what attempts ended by, end what a dead driver had no time to end, and make the rest due."""
+        last: dict[str, int] = {}
+        for attempt in self._ledger.attempts():
+            last[attempt.run_key] = attempt.attempt
+            if attempt.attempt > trials[attempt.run_key].retried_after:
+                self._count(attempt.run_key, attempt.attempt, attempt.failure)
+        for key, trial in trials.items():
+            if trial.state in ENDED:
+                continue
+            if key in cut_off:
+                self._ledger.end_attempt(key, cut_off[key], "stopped", BY_THE_RULE)
+                self._finish(key, "stopped")
+            elif trial.config.training.epochs in self._history.get(key, {}):
+                self._ledger.end_attempt(key, last[key], "complete")
+                self._finish(key, "complete")
+            elif self._only is None or key in self._only:
+                self._put_due(key)
 
     @property
     def planned(self) -> int | None:
@@ -116,36 +142,92 @@ class Search:
     @property
     def done(self) -> bool:
         """Whether every trial has ended: the planned ones, or all that the space has."""
-        return not self._due and (self.exhausted or (self.planned is not None and len(self._trials) >= self.planned))
+        return not self._due and not self._due_alone and self._all_asked
+
+    @property
+    def idle(self) -> bool:
+        """Whether there is nothing to start now; a running trial that is lost changes that."""
+        return not self._due and not self._due_alone and (self._all_asked or self.held_back)
+
+    @property
+    def held_back(self) -> bool:
+        """Whether only `budget.trials` keeps another trial from being started."""
+        most = self.spec.budget.trials
+        return not self._all_asked and most is not None and len(self._trials) >= most
+
+    @property
+    def _all_asked(self) -> bool:
+        reached = self.planned is not None and len(self._trials) >= self.planned
+        return reached or self.exhausted or self._only is not None
 
     def next(self) -> Job | None:
-        """The next attempt: a trial that is due again, else a new one; `None` when there is nothing left to start."""
-        if self._due:
-            key = self._due.pop(0)
-        else:
-            if self.planned is not None and len(self._trials) >= self.planned:
-                return None
-            new = self._new()
-            if new is None:
-                self.exhausted = True
-                self._ledger.set_meta("exhausted", "true")
-                return None
-            key = new
+        """The next attempt; `None` when there is nothing to start now.
+
+        Trials that are due again come first, then new ones; trials that need a GPU or machine alone come last, so
+        that no other trial waits for them.
+        """
+        key = self._due.pop(0) if self._due else self._ask_for_one()
+        if key is None and self._due_alone:
+            key = self._due_alone.pop(0)
+        if key is None:
+            return None
         number, config = self._trials[key]
-        return Job(key, self._ledger.start_attempt(key), number, config)
+        whole = alone(failure for failure, _ in self._failures.get(key, ()))
+        resources = self.spec.resources
+        gpus = 1.0 if whole and resources.gpus_per_trial else resources.gpus_per_trial
+        attempt = self._ledger.start_attempt(key, gpus=gpus, cpus=resources.cpus_per_trial)
+        return Job(key, attempt, number, config, whole)
+
+    def _ask_for_one(self) -> str | None:
+        """The key of a new trial, if one may be started and there is one."""
+        if self._all_asked or self.held_back:
+            return None
+        key = self._new()
+        if key is None:
+            self.exhausted = True
+            self._ledger.set_meta("exhausted", "true")
+        return key
 
     def report(self, job: Job, epoch: int, metrics: dict[str, float]) -> bool:
         """Record an epoch; true if the trial should stop now."""
         self._ledger.add_epoch(job.run_key, job.attempt, epoch, metrics)
-        return self._observe(job.run_key, epoch, metrics)
+        return self._observe(job.run_key, job.attempt, epoch, metrics)
+
+    def origin(self, job: Job, epoch: int, note: str | None) -> None:
+        """Record the epoch after which an attempt goes on, and what was wrong with a checkpoint."""
+        self._ledger.set_origin(job.run_key, job.attempt, epoch, note)
 
     def end(self, job: Job, state: State, reason: str | None = None) -> None:
-        """Record how an attempt ended."""
+        """Record that an attempt ended as it should, or with the sweep."""
         self._ledger.end_attempt(job.run_key, job.attempt, state, reason)
+        self._count(job.run_key, job.attempt, None)
         if state in ENDED:
             self._finish(job.run_key, state)
         else:
-            self._due.append(job.run_key)
+            self._put_due(job.run_key)
+
+    def fail(self, job: Job, failure: Failure, reason: str) -> Next:
+        """Record that an attempt failed; what follows (`tune_jobs.failures`) is seen to, but for a pause."""
+        self._count(job.run_key, job.attempt, failure)
+        follows = what_follows(self._failures[job.run_key])
+        state: State = "interrupted"
+        if follows == "final":
+            state = "diverged" if failure == "diverged" else "failed"
+        self._ledger.end_attempt(job.run_key, job.attempt, state, reason, failure)
+        if follows == "final":
+            if failure == "oom":
+                self._infeasible.add(job.run_key)
+            self._finish(job.run_key, state)
+        else:
+            self._put_due(job.run_key)
+        return follows
+
+    def _count(self, key: str, attempt: int, failure: Failure | None) -> None:
+        self._failures.setdefault(key, []).append((failure, (key, attempt) in self._gained))
+
+    def _put_due(self, key: str) -> None:
+        whole = alone(failure for failure, _ in self._failures.get(key, ()))
+        (self._due_alone if whole else self._due).append(key)
 
     def _new(self) -> str | None:
         """Ask, canonicalise, check, until a configuration is new; its key, or `None` if there is none left."""
@@ -223,10 +305,11 @@ class Search:
         if self._states[key] in ENDED:
             self._finish(key, self._states[key])
 
-    def _observe(self, key: str, epoch: int, metrics: dict[str, float]) -> bool:
+    def _observe(self, key: str, attempt: int, epoch: int, metrics: dict[str, float]) -> bool:
         history = self._history.setdefault(key, {})
         if epoch in history:
             return False  # an earlier attempt came this far already
+        self._gained.add((key, attempt))
         history[epoch] = value = metrics[self.spec.metric]
         first, *others = self._live[key]
         for asked in others:
@@ -241,6 +324,9 @@ class Search:
             if state == "complete" and history:
                 self._study.tell(asked, history[max(history)])
             elif state == "stopped" and history:
+                self._study.tell(asked, state=TrialState.PRUNED)
+            elif key in self._infeasible:  # the sampler keeps away from its like
+                asked.set_constraint("memory", 1.0)
                 self._study.tell(asked, state=TrialState.PRUNED)
             else:
                 self._study.tell(asked, state=TrialState.FAIL)

@@ -7,13 +7,17 @@ import shutil
 import subprocess
 import sys
 import time
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+from search_spaces import SweepSpec, parse_sweep
 from search_spaces.document import nearest
+from tune_jobs.checkpoints import checkpoints_in
 from tune_jobs.errors import UsageError
+from tune_jobs.ledger import OWNER, lease
 
 _DIFF_BYTES = 1_000_000
 
@@ -49,6 +53,11 @@ class SweepFolder:
         """What the sweep was run with."""
         return self.path / "manifest.json"
 
+    @property
+    def stop_file(self) -> Path:
+        """Is there while the sweep stops: workers keep their state after their epoch and end."""
+        return self.path / "stopping"
+
     def attempt(self, run_key: str, attempt: int) -> Path:
         """The folder of one attempt."""
         return self.path / "trials" / run_key / str(attempt)
@@ -59,9 +68,9 @@ class SweepFolder:
         return (attempts[-1] if attempts else self.attempt(run_key, 1)) / "log.txt"
 
     def checkpoints(self, run_key: str) -> list[Path]:
-        """The checkpoints of a trial's attempts, the latest attempt's first."""
-        attempts = sorted((self.path / "trials" / run_key).glob("*"), key=lambda path: int(path.name), reverse=True)
-        return [path / "checkpoint.pt" for path in attempts if (path / "checkpoint.pt").exists()]
+        """The checkpoints of a trial's attempts, the newest first."""
+        attempts = sorted((self.path / "trials" / run_key).glob("[0-9]*"), key=lambda p: int(p.name), reverse=True)
+        return [path for attempt in attempts for path in checkpoints_in(attempt)]
 
     @property
     def default_tracker(self) -> str:
@@ -88,6 +97,34 @@ def find_sweep(name: str, storage: Path) -> SweepFolder:
     raise UsageError(f"there is no sweep {name!r} in {storage}; {hint}")
 
 
+def recorded_spec(folder: SweepFolder, overrides: Sequence[str] = ()) -> SweepSpec:
+    """The sweep as its folder records it, under the folder's name, with `overrides`.
+
+    Raises:
+        UsageError: If the file as run is missing.
+        SpecError: If it, or an override, is wrong.
+    """
+    try:
+        text = folder.spec.read_text(encoding="utf-8")
+    except FileNotFoundError as error:
+        raise UsageError(f"{folder.spec} is missing; run the sweep's own file again: convnn run FILE.") from error
+    return replace(parse_sweep(text, str(folder.spec), overrides), name=folder.name)
+
+
+def set_aside(folder: SweepFolder) -> SweepFolder:
+    """Move a sweep's folder out of the way, so that another of its name can start; where it is then.
+
+    Raises:
+        LedgerError: If the sweep is being run.
+    """
+    stamp = time.strftime("%Y%m%dT%H%M%SZ", time.gmtime())
+    aside = folder.path.with_name(f"{folder.name[:80]}-until-{stamp}")
+    with lease(folder.path):
+        folder.path.rename(aside)
+        (aside / OWNER).unlink(missing_ok=True)
+    return SweepFolder(aside)
+
+
 def write_manifest(folder: SweepFolder, digests: dict[str, str]) -> dict[str, Any]:
     """Add to manifest.json what this start of the sweep runs with; earlier starts stay in it."""
     starts = []
@@ -107,6 +144,24 @@ def write_manifest(folder: SweepFolder, digests: dict[str, str]) -> dict[str, An
     part.write_text(json.dumps(manifest, indent=2) + "\n")
     part.replace(folder.manifest)
     return start
+
+
+def manifest_tags(start: Mapping[str, Any]) -> dict[str, str]:
+    """What MLflow's runs are tagged with, from a start of the sweep in its manifest."""
+    tags = {f"data_digest.{name}": digest for name, digest in start["data_digests"].items()}
+    if start["git"]:
+        tags["mlflow.source.git.commit"] = start["git"]["sha"]
+        tags["git_dirty"] = str(start["git"]["dirty"]).lower()
+    return tags
+
+
+def last_start(folder: SweepFolder) -> dict[str, Any] | None:
+    """The latest start of the sweep in its manifest, if there is one."""
+    try:
+        starts: list[dict[str, Any]] = json.loads(folder.manifest.read_text())["starts"]
+    except FileNotFoundError:
+        return None
+    return starts[-1] if starts else None
 
 
 _PACKAGES = ("convnn-sweeps", "torch", "torchvision", "numpy", "ray", "optuna", "mlflow", "pydantic")

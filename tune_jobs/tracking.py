@@ -11,11 +11,12 @@ import logging
 import os
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 from search_spaces import TrialConfig
+from tune_jobs.errors import TrackerError
 from tune_jobs.ledger import Attempt, Epoch, Ledger, Trial
 from tune_jobs.results import headline, standing
 from tune_jobs.storage import SweepFolder
@@ -211,6 +212,29 @@ class _Shipment:
             self._client.set_tag(self._parent, "best_run_key", best.run_key)
         unfinished = found.count("running", "interrupted", "waiting")
         self._client.set_terminated(self._parent, "KILLED" if unfinished else "FINISHED")
+
+
+def sync(
+    folder: SweepFolder,
+    uri: str,
+    experiment: str,
+    tags: dict[str, str],
+    say: Callable[[str], None] = lambda _: None,
+) -> None:
+    """Ship everything that the tracker at `uri` lacks.
+
+    Raises:
+        TrackerError: If it cannot be reached, or refuses.
+    """
+    say(f"shipping {folder.name} to {uri} ...")
+    shipper = Shipper(folder, uri, experiment, tags)
+    shipper.start()
+    error = shipper.close(600)
+    if error is not None:
+        raise TrackerError(
+            f"MLflow at {uri} does not have everything of {folder.name}: {error}; when it answers: "
+            f"convnn sync {folder.name}"
+        )
 
 
 def params_of(config: TrialConfig) -> dict[str, str]:

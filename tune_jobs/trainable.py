@@ -1,67 +1,92 @@
 """One attempt inside a Ray worker: `attempt.train` reported epoch by epoch.
 
-Reports are `{"kind": "epoch", "epoch": n, "metrics": JSON}`, and `{"kind": "end", "state": ..., "reason": ...}` when
-the attempt ends by anything but its last epoch. What the attempt prints goes to `log.txt` in its folder.
+Reports are `{"kind": ...}` with
+begin     node: Ray's id of this machine; first of all
+origin    epoch, note: where training goes on, and what was wrong with a checkpoint
+epoch     epoch, metrics: as JSON
+stopped   the sweep is stopping, and the state is kept
+failed    failure, reason: see `tune_jobs.failures`
+
+What the attempt prints goes to `log.txt` in its folder.
 """
 
+import contextlib
 import json
 import logging
 import os
 import sys
 import traceback
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from search_spaces import TrialConfig
 from search_spaces.sweep import Holdout, Paper
+from tune_jobs.checkpoints import InSweep
+
+if TYPE_CHECKING:
+    from convnn.training import EpochResult
 
 
 def train_attempt(task: dict[str, Any]) -> None:
     """Run the attempt that `task` describes (see `task_of` in `tune_jobs.scheduling`)."""
+    import ray
     from ray import tune
 
     folder = Path(task["folder"])
+    tune.report({"kind": "begin", "node": ray.get_runtime_context().get_node_id()})
     try:
         folder.mkdir(parents=True, exist_ok=True)
         _log_into(folder / "log.txt")
-        for epoch, metrics in _epochs(task, folder):
-            tune.report({"kind": "epoch", "epoch": epoch, "metrics": json.dumps(metrics)})
+        epochs, last = TrialConfig.model_validate_json(task["config"]).training.epochs, 0
+        for result in _results(task, folder, lambda epoch, note: tune.report(_origin(epoch, note))):
+            metrics, last = result.metrics(), result.epoch
+            numbers = "  ".join(f"{name} {value:.4g}" for name, value in metrics.items())
+            print(f"epoch {last}/{epochs}  {numbers}", flush=True)
+            tune.report({"kind": "epoch", "epoch": last, "metrics": json.dumps(metrics)})
+        if last < epochs:
+            print("stopped with the sweep", flush=True)
+            tune.report({"kind": "stopped"})
     except Exception as error:  # noqa: BLE001 - whatever went wrong is this trial's result, and not the sweep's end
-        state, reason = _verdict(error)
-        if state == "failed":
-            traceback.print_exc()
-        print(f"{state}: {reason}", flush=True)
-        tune.report({"kind": "end", "state": state, "reason": reason})
+        tune.report(_failed(error))
 
 
-def _epochs(task: dict[str, Any], folder: Path) -> Any:  # noqa: ANN401 - pairs of epoch and metrics
+def _results(task: dict[str, Any], folder: Path, tell: Callable[[int, str | None], None]) -> "Iterator[EpochResult]":
     from tune_jobs.attempt import train
 
-    config = TrialConfig.model_validate_json(task["config"])
+    stop_file = Path(task["stop_file"])
     evaluation = (Holdout if task["evaluation"]["protocol"] == "holdout" else Paper)(**task["evaluation"])
-    results = train(
-        config,
+    checkpoints = InSweep(
+        folder,
+        [Path(path) for path in task["resume_from"]],
+        task["checkpoint_every_s"],
+        keep_last=task["keep_last"],
+        tell=tell,
+    )
+    return train(
+        TrialConfig.model_validate_json(task["config"]),
         evaluation,
         device=task["device"],
         threads=task["threads"],
-        checkpoint=folder / "checkpoint.pt",
-        resume_from=[Path(path) for path in task["resume_from"]],
-        every_s=task["checkpoint_every_s"],
-        insurance=True,
+        checkpoints=checkpoints,
+        stopping=stop_file.exists,
     )
-    for result in results:
-        metrics = result.metrics()
-        numbers = "  ".join(f"{name} {value:.4g}" for name, value in metrics.items())
-        print(f"epoch {result.epoch}/{config.training.epochs}  {numbers}", flush=True)
-        yield result.epoch, metrics
 
 
-def _verdict(error: Exception) -> tuple[str, str]:
-    from convnn.training import Diverged
+def _origin(epoch: int, note: str | None) -> dict[str, Any]:
+    return {"kind": "origin", "epoch": epoch, "note": note}
 
-    if isinstance(error, Diverged):
-        return "diverged", str(error)
-    return "failed", f"{type(error).__name__}: {error}".splitlines()[0]
+
+def _failed(error: Exception) -> dict[str, Any]:
+    from tune_jobs.failures import classify
+
+    failure = classify(error)
+    reason = str(error) if failure in ("diverged", "data") else f"{type(error).__name__}: {error}".splitlines()[0]
+    with contextlib.suppress(OSError):  # the disk may be full
+        if failure != "diverged":
+            traceback.print_exc()
+        print(f"{failure}: {reason}", flush=True)
+    return {"kind": "failed", "failure": failure, "reason": reason}
 
 
 def _log_into(file: Path) -> None:

@@ -22,6 +22,7 @@ def test_the_package_exports_these_names() -> None:
         "TrialConfig",
         "canonical",
         "config_key",
+        "differences",
         "json_schema",
         "load_sweep",
         "obstacles",

@@ -11,7 +11,7 @@ import pytest
 
 from search_spaces import TrialConfig, run_key
 from tune_jobs.errors import LedgerError
-from tune_jobs.ledger import Ledger, lease, live_driver
+from tune_jobs.ledger import Ledger, Usage, lease, live_driver
 
 CONFIG = TrialConfig.model_validate({"model": {"name": "vgg11", "layer": {"kind": "hybrid", "lambda": 0.5, "k": 4}}})
 KEY = run_key(CONFIG)
@@ -87,6 +87,61 @@ def test_the_furthest_epoch_of_the_last_attempt_counts(ledger: Ledger) -> None:
     assert ledger.latest_epochs()[KEY].metrics == {"val/loss": 2.3}
 
 
+def test_what_attempts_held_is_summed_over_failed_ones_too_and_over_drivers(ledger: Ledger) -> None:
+    for failure in ("lost_worker", None):
+        attempt = ledger.start_attempt(KEY, gpus=0.25, cpus=2)
+        ledger.charge({(KEY, attempt): 1800.0}, wall_s=2000)
+        ledger.charge({(KEY, attempt): 3600.0}, wall_s=1600)  # the time held so far, not since the last time
+        ledger.end_attempt(KEY, attempt, "interrupted", "why", failure)
+    with contextlib.closing(Ledger(ledger.path)) as reader:
+        assert reader.usage() == Usage(gpu_hours=0.5, cpu_hours=4.0, wall_hours=2.0, trials=1)
+        assert reader.seconds_before(KEY, 2) == 3600
+
+
+def test_a_reopened_trial_is_due_with_its_past_forgiven_and_its_cost_kept(ledger: Ledger) -> None:
+    attempt = ledger.start_attempt(KEY, cpus=1)
+    ledger.charge({(KEY, attempt): 3600.0})
+    ledger.end_attempt(KEY, attempt, "failed", "no such thing", "user_error")
+    assert ledger.failures() == {KEY: "user_error"}
+    ledger.reopen([KEY])
+    (trial,) = ledger.trials()
+    assert (trial.state, trial.reason, trial.ended_seq, trial.retried_after) == ("interrupted", None, None, 1)
+    assert ledger.failures() == {}
+    assert ledger.start_attempt(KEY) == 2
+    assert (ledger.seconds_before(KEY, 2), ledger.usage().cpu_hours) == (0, 1)
+
+
+def test_the_clock_that_counts_cost_does_not_jump(ledger: Ledger, monkeypatch: pytest.MonkeyPatch) -> None:
+    attempt = ledger.start_attempt(KEY, cpus=1)
+    monkeypatch.setattr("time.time", lambda: 0.0)  # the wall clock was set back by decades
+    ledger.charge({(KEY, attempt): 36.0})
+    ledger.end_attempt(KEY, attempt, "complete")
+    assert ledger.usage().cpu_hours == 0.01
+
+
+def test_a_ledger_of_the_first_layout_is_brought_up_where_it_can_be_written(tmp_path: Path) -> None:
+    old = sqlite3.connect(tmp_path / "ledger.db")
+    old.executescript("""
+        CREATE TABLE meta(key TEXT PRIMARY KEY, value TEXT NOT NULL);
+        INSERT INTO meta VALUES('layout', '1'), ('seq', '9');
+        CREATE TABLE trials(run_key TEXT PRIMARY KEY, number INTEGER NOT NULL UNIQUE, config TEXT NOT NULL,
+            state TEXT NOT NULL, ended_seq INTEGER, reason TEXT);
+        CREATE TABLE attempts(run_key TEXT NOT NULL, attempt INTEGER NOT NULL, state TEXT NOT NULL,
+            started REAL NOT NULL, ended REAL, reason TEXT, PRIMARY KEY(run_key, attempt));
+    """)
+    with old:
+        old.execute(
+            "INSERT INTO trials VALUES(?, 1, ?, 'failed', 9, 'no')", (KEY, CONFIG.model_dump_json(by_alias=True))
+        )
+        old.execute("INSERT INTO attempts VALUES(?, 1, 'failed', 100.0, 160.0, 'no')", (KEY,))
+    old.close()
+    with contextlib.closing(Ledger(tmp_path / "ledger.db")) as ledger:
+        assert [(trial.state, trial.retried_after) for trial in ledger.trials()] == [("failed", 0)]
+        assert [(attempt.failure, attempt.seconds) for attempt in ledger.attempts()] == [("user_error", 60.0)]
+        ledger.reopen([KEY])
+        assert ledger.start_attempt(KEY) == 2
+
+
 def test_the_order_of_events_is_kept_when_the_clock_jumps(ledger: Ledger, monkeypatch: pytest.MonkeyPatch) -> None:
     attempt = ledger.start_attempt(KEY)
     for epoch, now in enumerate((2000.0, 1000.0, 3000.0), start=1):
@@ -103,7 +158,7 @@ def test_a_missing_damaged_or_newer_ledger_is_refused_with_its_path(tmp_path: Pa
         Ledger(tmp_path / "damaged.db")
     with contextlib.closing(Ledger(tmp_path / "newer.db", create=True)) as newer:
         newer.set_meta("layout", "99")
-    with pytest.raises(LedgerError, match=r"newer\.db has layout 99, this version reads 1"):
+    with pytest.raises(LedgerError, match=r"newer\.db has layout 99, this version reads 2; use the version that wrote"):
         Ledger(tmp_path / "newer.db")
 
 

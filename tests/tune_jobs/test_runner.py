@@ -19,6 +19,7 @@ from tests.tune_jobs.program import convnn, convnn_json, start
 from tests.tune_jobs.servers import free_port
 from tune_jobs.attempt import train
 from tune_jobs.ledger import Ledger
+from tune_jobs.storage import SweepFolder
 
 if TYPE_CHECKING:
     import subprocess
@@ -141,8 +142,29 @@ def test_the_same_command_again_trains_nothing_and_says_the_same(finished: Path,
 
 def test_a_changed_file_under_the_same_name_is_refused(finished: Path, place: Path) -> None:
     said = convnn("run", place / "tiny.yaml", "--set", "space.training.epochs=9", storage=place, expect=2)
-    assert f"a sweep 'tiny' is in {finished} already and differs in space.training.epochs" in said
-    assert "--set name=tiny-2" in said
+    assert f"a sweep 'tiny' is in {finished} already, and it is another one; results would mix:" in said
+    assert "\n  space.training.epochs: 3 -> 9\n" in said
+    assert "--set name=tiny-2, or start over with --fresh" in said
+
+
+def test_what_a_sweep_may_cost_may_change(finished: Path, place: Path) -> None:
+    for change in ("budget.wall_hours=5", "resources.max_concurrent=1", "stopping={max_failed_fraction: 1}"):
+        convnn("run", place / "tiny.yaml", "--set", change, storage=place)
+    shown = convnn_json("show", finished.name, storage=place)
+    assert shown["budget"] == {}  # as the last run had none
+    assert {len(convnn_json("show", "tiny", t["trial"], storage=place)["attempts"]) for t in shown["trials"]} == {1}
+
+
+def test_starting_over_asks_and_keeps_what_was_there(finished: Path, tmp_path: Path) -> None:
+    shutil.copytree(finished, tmp_path / "tiny")
+    before = convnn_json("show", "tiny", storage=tmp_path)["trials"]
+    file = write(tmp_path / "tiny.yaml", training__epochs=1)  # another sweep of that name
+    said = convnn("run", file, "--fresh", storage=tmp_path, expect=2)
+    assert f"{tmp_path / 'tiny'} holds a sweep tiny; move it aside and start over? There is no terminal to ask" in said
+    convnn("run", file, "--fresh", "--yes", storage=tmp_path)
+    assert [trial["epochs"] for trial in convnn_json("show", "tiny", storage=tmp_path)["trials"]] == [1, 1]
+    (aside,) = tmp_path.glob("tiny-until-*")
+    assert convnn_json("show", aside.name, storage=tmp_path)["trials"] == before
 
 
 def test_a_copied_folder_is_the_whole_sweep(finished: Path, place: Path, tmp_path: Path) -> None:
@@ -159,7 +181,8 @@ def test_the_logs_and_the_manifest_are_in_the_folder(finished: Path, place: Path
     (manifest, *_) = yaml.safe_load((finished / "manifest.json").read_text())["starts"]
     assert manifest["packages"]["ray"]
     assert set(manifest["data_digests"]) == {"digits"}
-    assert not list(finished.rglob("*.pt"))  # no trial lives, so no checkpoint is kept
+    kept = [path.relative_to(finished / "trials") for path in finished.rglob("*.pt")]
+    assert kept == [Path(trials[0]["run_key"], "1", "checkpoint-000003.pt")]  # the best trial's last
 
 
 def wait_for(condition: Any, what: str) -> None:
@@ -188,6 +211,11 @@ def workers(storage: Path) -> list[int]:
     return found
 
 
+def checkpoints(folder: Path, trial: dict[str, Any]) -> list[Path]:
+    """A trial's checkpoints, the newest first."""
+    return SweepFolder(folder).checkpoints(trial["run_key"])
+
+
 def finish(process: "subprocess.Popen[str]") -> str:
     out, _ = process.communicate(timeout=120)
     return out
@@ -202,12 +230,14 @@ def test_ctrl_c_stops_cleanly_and_the_same_command_goes_on_to_the_same_numbers(t
     os.killpg(process.pid, signal.SIGINT)  # what a terminal does: to every process of the group
     out = finish(process)
     assert process.returncode == 130
-    assert f"Interrupted; nothing is lost. Go on with:\n  convnn run {file}" in out
+    assert "Interrupted; nothing is lost. Go on with:\n  convnn resume tiny" in out
     wait_for(lambda: not workers(tmp_path / "cut"), "the workers are gone")
     (listed,) = convnn_json("list", storage=tmp_path / "cut")["sweeps"]
     assert listed["state"] == "unfinished"
-    assert list((tmp_path / "cut").rglob("checkpoint.pt"))
-    convnn("run", file, storage=tmp_path / "cut")
+    for trial in (1, 2):  # a checkpoint after the last recorded epoch, so nothing is done twice
+        cut = convnn_json("show", "tiny", trial, storage=tmp_path / "cut")
+        assert checkpoints(tmp_path / "cut" / "tiny", cut)[0].stem == f"checkpoint-{cut['epoch']:06d}"
+    convnn("resume", "tiny", storage=tmp_path / "cut")
     for trial in (1, 2):
         cut = convnn_json("show", "tiny", trial, storage=tmp_path / "cut")
         assert (cut["state"], len(cut["attempts"])) == ("complete", 2)
@@ -224,12 +254,11 @@ def test_ctrl_c_stops_cleanly_and_the_same_command_goes_on_to_the_same_numbers(t
     assert len(runs) == 2
 
 
-def test_a_sweep_beside_another_loses_nothing_to_a_dead_tracker_and_a_killed_worker_fails_its_trial_alone(
-    tmp_path: Path,
-) -> None:
+def test_a_sweep_beside_another_loses_nothing_to_a_dead_tracker_or_a_killed_worker(tmp_path: Path) -> None:
     dead = f"http://127.0.0.1:{free_port()}"
     untracked = start("run", write(tmp_path / "a.yaml", name="untracked"), storage=tmp_path, MLFLOW_TRACKING_URI=dead)
-    harmed = start("run", write(tmp_path / "b.yaml", name="harmed", training__epochs=40), storage=tmp_path / "b")
+    file = write(tmp_path / "b.yaml", name="harmed", training__epochs=40, resources={"checkpoint_every_s": 0})
+    harmed = start("run", file, storage=tmp_path / "b")
     wait_for(lambda: epochs_recorded(tmp_path / "b" / "harmed") >= 1, "an epoch")
     os.kill(workers(tmp_path / "b")[0], signal.SIGKILL)
     out = finish(untracked)
@@ -237,10 +266,18 @@ def test_a_sweep_beside_another_loses_nothing_to_a_dead_tracker_and_a_killed_wor
     assert f"MLflow at {dead} does not have everything" in out
     assert [t["state"] for t in convnn_json("show", "untracked", storage=tmp_path)["trials"]] == ["complete"] * 2
     out = finish(harmed)
-    assert harmed.returncode == 3, out
-    states = {t["state"]: t["reason"] for t in convnn_json("show", "harmed", storage=tmp_path / "b")["trials"]}
-    assert set(states) == {"complete", "failed"}
-    assert "the worker process died (out of memory, killed or crashed)" in states["failed"]
+    assert harmed.returncode == 0, out
+    assert "interrupted (lost_worker, the worker process died" in out
+    assert "; it goes on in another attempt" in out
+    trials = [convnn_json("show", "harmed", trial, storage=tmp_path / "b") for trial in (1, 2)]
+    assert [trial["state"] for trial in trials] == ["complete", "complete"]
+    (hit,) = [trial for trial in trials if len(trial["attempts"]) == 2]
+    first, second = hit["attempts"]
+    assert (first["state"], first["failure"], second["failure"]) == ("interrupted", "lost_worker", None)
+    whole = train(TrialConfig.model_validate(hit["config"]), load_sweep(file).evaluation, threads=1)
+    assert numbers(hit) == [
+        {"epoch": r.epoch, **{n: v for n, v in r.metrics().items() if n not in TIMES}} for r in whole
+    ]
 
 
 def test_missing_images_are_said_before_anything_starts(tmp_path: Path) -> None:

@@ -1,8 +1,10 @@
+import time
 from pathlib import Path
 from typing import Any
 
 from search_spaces import parse_sweep
 from tune_jobs.errors import ClusterError
+from tune_jobs.halt import Halt
 from tune_jobs.ledger import Ledger
 from tune_jobs.scheduling import Desk, DeskScheduler, DeskSearcher, DeskStopper
 from tune_jobs.search import Job, Search
@@ -11,21 +13,37 @@ SPEC = parse_sweep("""
 name: desk
 space:
   model: {layer: {kind: hybrid, lambda: {choice: [0.25, 0.5, 0.75, 1]}, k: 4}}
-  training: {epochs: 2}
+  training: {epochs: 3}
 """)
+BEGIN = {"kind": "begin", "node": None}
 
 
-def desk_of(tmp_path: Path) -> tuple[Desk, Ledger]:
-    ledger = Ledger(tmp_path / "ledger.db", create=True)
+def epoch(number: int) -> dict[str, Any]:
+    return {"kind": "epoch", "epoch": number, "metrics": '{"val/accuracy": 0.5}'}
 
-    def task(job: Job) -> dict[str, Any]:
-        return {"folder": str(tmp_path / str(job.number) / str(job.attempt))}
 
-    return Desk(Search(SPEC, ledger), task, lambda *_: None), ledger
+class Events:
+    """What a desk told, and the desk."""
+
+    def __init__(self, tmp_path: Path, **options: Any) -> None:
+        self.ledger = Ledger(tmp_path / "ledger.db", create=True)
+        self.told: list[tuple[str, int, Any]] = []
+        self.stops = 0
+        self.desk = Desk(Search(SPEC, self.ledger), self.task, self.tell, begin_stop=self.begin_stop, **options)
+
+    def task(self, job: Job) -> dict[str, Any]:
+        return {"number": job.number, "attempt": job.attempt}
+
+    def tell(self, event: str, job: Job, details: dict[str, Any]) -> None:
+        self.told.append((event, job.number, details.get("state")))
+
+    def begin_stop(self) -> None:
+        self.stops += 1
 
 
 def test_workers_that_never_start_cost_no_trial_and_end_the_sweep_soon(tmp_path: Path) -> None:
-    desk, ledger = desk_of(tmp_path)
+    events = Events(tmp_path)
+    desk, ledger = events.desk, events.ledger
     searcher, stopper = DeskSearcher(desk), DeskStopper(desk)
     for number in range(3):
         assert not stopper.stop_all()
@@ -38,19 +56,85 @@ def test_workers_that_never_start_cost_no_trial_and_end_the_sweep_soon(tmp_path:
     assert searcher.suggest("3") == "FINISHED"
 
 
-def test_a_worker_that_died_after_it_had_begun_fails_its_trial(tmp_path: Path) -> None:
-    desk, ledger = desk_of(tmp_path)
-    searcher = DeskSearcher(desk)
-    folder = Path(searcher.suggest("0")["folder"])
-    folder.mkdir(parents=True)
-    (folder / "log.txt").touch()
+def test_a_lost_worker_costs_its_trial_nothing(tmp_path: Path) -> None:
+    events = Events(tmp_path)
+    searcher = DeskSearcher(events.desk)
+    assert searcher.suggest("0") == {"number": 1, "attempt": 1}
+    events.desk.record("0", BEGIN)
     searcher.on_trial_complete("0", error=True)
-    assert [trial.state for trial in ledger.trials()] == ["failed"]
-    assert desk.error is None
+    assert events.ledger.states() == ["interrupted"]
+    assert searcher.suggest("1") == {"number": 1, "attempt": 2}
+    assert events.told == [
+        ("start", 1, None),
+        ("end", 1, "interrupted"),
+        ("over", 1, "interrupted"),
+        ("start", 1, None),
+    ]
+
+
+def test_while_trials_run_the_search_is_not_over_as_one_may_be_lost(tmp_path: Path) -> None:
+    events = Events(tmp_path)
+    searcher = DeskSearcher(events.desk)
+    for number in range(4):
+        searcher.suggest(str(number))
+    assert searcher.suggest("4") is None
+    events.desk.record("3", BEGIN)
+    searcher.on_trial_complete("3", error=True)
+    assert searcher.suggest("4") == {"number": 4, "attempt": 2}
+    for trial_id in ("0", "1", "2", "4"):
+        events.desk.end(trial_id, "complete")
+    assert searcher.suggest("5") == "FINISHED"
+
+
+def test_at_a_halt_only_trials_that_will_soon_have_ended_their_epoch_are_waited_for(tmp_path: Path) -> None:
+    events = Events(tmp_path)
+    desk, searcher, stopper = events.desk, DeskSearcher(events.desk), DeskStopper(events.desk)
+    for trial_id in ("quick", "new"):
+        searcher.suggest(trial_id)
+        desk.record(trial_id, BEGIN)
+        desk.record(trial_id, {"kind": "origin", "epoch": 0, "note": None})
+    desk.record("quick", epoch(1))
+    desk.stop(Halt("signal", "stopped by SIGINT", 2))
+    desk.stop(Halt("budget", "the first cause stays"))
+    assert (events.stops, desk.halt) == (1, Halt("signal", "stopped by SIGINT", 2))
+    assert searcher.suggest("another") == "FINISHED"
+    assert not stopper.stop_all()
+    desk.record("quick", {"kind": "stopped"})
+    assert stopper.stop_all()  # the other one has no speed to judge by
+    assert events.ledger.states()[0] == "interrupted"
+
+
+def test_a_trial_whose_epochs_take_minutes_is_not_waited_for(tmp_path: Path) -> None:
+    events = Events(tmp_path)
+    DeskSearcher(events.desk).suggest("slow")
+    run = events.desk.running["slow"]
+    run.epoch_s, run.reported = 600.0, time.monotonic()
+    events.desk.stop(Halt("signal", "stopped by SIGTERM", 15))
+    assert DeskStopper(events.desk).stop_all()
+
+
+def test_a_limit_that_is_reached_halts_the_sweep_before_the_next_trial(tmp_path: Path) -> None:
+    reached: list[Halt] = []
+    events = Events(tmp_path, check=lambda: reached[0] if reached else None)
+    searcher = DeskSearcher(events.desk)
+    searcher.suggest("0")
+    reached.append(Halt("budget", "the budget is used up"))
+    assert searcher.suggest("1") == "FINISHED"
+    assert events.desk.halt == reached[0]
+    assert events.ledger.usage().trials == 1
+
+
+def test_no_room_in_a_worker_halts_the_sweep_and_keeps_the_trial_due(tmp_path: Path) -> None:
+    events = Events(tmp_path)
+    DeskSearcher(events.desk).suggest("0")
+    events.desk.record("0", {"kind": "failed", "failure": "disk_full", "reason": "No space left on device"})
+    assert events.desk.halt is not None
+    assert events.desk.halt.cause == "disk"
+    assert events.ledger.states() == ["interrupted"]
 
 
 def test_what_goes_wrong_at_the_desk_ends_the_run_and_is_kept(tmp_path: Path) -> None:
-    desk, _ = desk_of(tmp_path)
+    desk = Events(tmp_path).desk
     searcher, scheduler = DeskSearcher(desk), DeskScheduler(desk)
     searcher.suggest("0")
 

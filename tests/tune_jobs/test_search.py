@@ -2,6 +2,7 @@
 
 import contextlib
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +10,7 @@ import pytest
 
 from search_spaces import SweepSpec, parse_sweep, run_key
 from search_spaces.feasibility import mixer
+from search_spaces.sweep import Budget
 from search_spaces.trial import HybridLayer
 from tune_jobs.ledger import Ledger
 from tune_jobs.search import Job, Search
@@ -194,3 +196,111 @@ def test_tpe_learns(tmp_path: Path) -> None:
             distances.append(abs(job.config.training.lr - 1e-3))
             train(search, job)
         assert sorted(distances[-15:])[7] < sorted(distances[:15])[7] / 2
+
+
+def due(search: Search) -> list[tuple[int, int, bool]]:
+    """All jobs that can be started now, as number, attempt, alone."""
+    return [(job.number, job.attempt, job.alone) for job in iter(search.next, None)]
+
+
+FOUR = "{sampler: random, trials: 4}"
+
+
+def test_a_trial_out_of_memory_is_tried_once_more_alone_after_all_others_and_then_infeasible(tmp_path: Path) -> None:
+    sweep = spec(search=FOUR)
+    with opened(tmp_path / "ledger.db") as ledger:
+        search = Search(sweep, ledger)
+        first = search.next()
+        assert first is not None
+        assert search.fail(first, "oom", "no memory") == "alone"
+        for rebuilt in (search, Search(sweep, ledger)):  # as is, and from the ledger
+            assert not rebuilt.idle
+        search = Search(sweep, ledger)
+        assert due(search) == [(2, 1, False), (3, 1, False), (4, 1, False), (1, 2, True)]
+        again = Job(first.run_key, 2, 1, first.config, alone=True)
+        assert search.fail(again, "oom", "no memory") == "final"
+        for rebuilt in (search, Search(sweep, ledger)):
+            infeasible = [trial for trial in rebuilt._study.trials if trial.constraints]
+            assert [list(trial.constraints.values()) for trial in infeasible] == [[1.0]]
+        assert ledger.states()[0] == "failed"
+
+
+def test_lost_attempts_that_get_no_further_fail_the_trial_at_the_third_also_over_restarts(tmp_path: Path) -> None:
+    sweep = spec(search=FOUR)
+    with opened(tmp_path / "ledger.db") as ledger:
+        for attempt, gained, follows in ((1, 1, "again"), (2, 1, "again"), (3, 2, "again"), (4, 2, "again")):
+            search = Search(sweep, ledger)
+            job = search.next()
+            assert job is not None
+            assert (job.number, job.attempt) == (1, attempt)
+            for epoch in range(1, gained + 1):
+                search.report(job, epoch, {"val/accuracy": 0.5})
+            assert search.fail(job, "lost_node", "gone") == follows
+        search = Search(sweep, ledger)
+        job = search.next()
+        assert job is not None
+        assert search.fail(job, "lost_worker", "gone") == "again"
+        assert (again := search.next()) is not None
+        assert search.fail(again, "preempted", "gone") == "final"
+        assert ledger.failures() == {job.run_key: "preempted"}
+
+
+def test_a_retried_trial_alone_is_started_and_its_end_is_told_to_the_study(tmp_path: Path) -> None:
+    sweep = spec(search=FOUR)
+    with opened(tmp_path / "ledger.db") as ledger:
+        search = Search(sweep, ledger)
+        failed, waiting = search.next(), search.next()
+        assert failed is not None
+        assert waiting is not None
+        search.fail(failed, "user_error", "a mistake")
+        search.end(waiting, "interrupted")
+        ledger.reopen([failed.run_key])
+        search = Search(sweep, ledger, frozenset([failed.run_key]))
+        again = search.next()
+        assert again is not None
+        assert (again.run_key, again.attempt) == (failed.run_key, 2)
+        assert search.idle
+        for epoch in range(1, 10):
+            search.report(again, epoch, {"val/accuracy": 0.5})
+        search.end(again, "complete")
+        assert search.done
+        (told,) = [trial for trial in Search(sweep, ledger)._study.trials if trial.state.name == "COMPLETE"]
+        assert told.value == 0.5
+        assert [number for number, *_ in due(Search(sweep, ledger))] == [2, 3, 4]  # what was left is still left
+
+
+def test_a_budget_of_trials_holds_the_next_one_back_but_not_what_is_due(tmp_path: Path) -> None:
+    with opened(tmp_path / "ledger.db") as ledger:
+        search = Search(replace(spec(search=FOUR), budget=Budget(trials=2)), ledger)
+        first, second = search.next(), search.next()
+        assert first is not None
+        assert second is not None
+        assert (search.idle, search.held_back, search.next()) == (True, True, None)
+        search.fail(second, "lost_worker", "gone")
+        assert due(search) == [(2, 2, False)]
+        search = Search(spec(search=FOUR), ledger)
+        assert [number for number, *_ in due(search)] == [1, 2, 3, 4]
+
+
+def test_an_extended_search_goes_on_with_all_it_knows(tmp_path: Path) -> None:
+    run(spec(search="{sampler: tpe, trials: 12}"), tmp_path / "ledger.db")
+    with opened(tmp_path / "ledger.db") as ledger:
+        before = ledger.trials()
+        assert Search(spec(search="{sampler: tpe, trials: 12}"), ledger).done
+        search = Search(spec(search="{sampler: tpe, trials: 15}"), ledger)
+        assert len(search._study.trials) == len(ledger.asks())
+        assert [number for number, *_ in due(search)] == [13, 14, 15]
+        assert ledger.trials()[:12] == before
+
+
+def test_a_trial_whose_last_epoch_is_recorded_is_complete_though_its_driver_died_there(tmp_path: Path) -> None:
+    sweep = spec(search=FOUR)
+    with opened(tmp_path / "ledger.db") as ledger:
+        search = Search(sweep, ledger)
+        job = search.next()
+        assert job is not None
+        for epoch in range(1, 10):
+            search.report(job, epoch, {"val/accuracy": 0.5})
+        ledger.interrupt_running()
+        Search(sweep, ledger)
+        assert ledger.states()[0] == "complete"

@@ -1,5 +1,7 @@
 """The `convnn` program: its commands, and how mistakes are shown."""
 
+import os
+import signal
 import sys
 from importlib.metadata import version
 from typing import Annotated, Any
@@ -9,7 +11,7 @@ from typer.core import TyperGroup
 
 from convnn.data.errors import DataError
 from search_spaces import SpecError
-from tune_jobs.cli import best, plan, presets, run, schema, show, sweeps, train, validate
+from tune_jobs.cli import best, extend, plan, presets, resume, retry, run, schema, show, sweeps, sync, train, validate
 from tune_jobs.errors import SweepError
 
 
@@ -25,6 +27,9 @@ class _Commands(TyperGroup):
             _fail(f"convnn: {error}", error.exit_code)
         except FileNotFoundError as error:
             _fail(f"convnn: {error}", 2)
+        except BrokenPipeError:  # the reader, as in `convnn show SWEEP | head`, has seen enough
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            raise typer.Exit(128 + signal.SIGPIPE) from None
         except (DataError, OSError) as error:
             _fail(f"convnn: {error}", 1)
         except KeyboardInterrupt:
@@ -44,7 +49,16 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for function in (validate.validate, plan.plan, run.run, train.train):
+for function in (
+    validate.validate,
+    plan.plan,
+    run.run,
+    resume.resume,
+    retry.retry,
+    extend.extend,
+    sync.sync,
+    train.train,
+):
     app.command()(function)
 app.command("list")(sweeps.list_sweeps)
 app.command()(best.best)
@@ -68,7 +82,7 @@ def _root(
     Start with: convnn run quickstart
 
     Exit codes: 0 done; 1 failed; 2 the command line or the file is wrong; 3 finished, but some trials failed;
-    4 the cluster cannot be reached; 130 and 143 interrupted.
+    4 the cluster or the tracker cannot be reached; 5 the budget is used up; 130 and 143 interrupted.
     """
 
 

@@ -1,11 +1,14 @@
 """Options that several commands share, and the console they print on."""
 
 import json
+import sys
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 from rich.console import Console
+
+from tune_jobs.errors import UsageError
 
 PLAIN_WIDTH = 160
 """Columns where the output is no terminal, so that tables are not folded."""
@@ -26,6 +29,21 @@ AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object and 
 AsYaml = Annotated[
     bool, typer.Option("--yaml", help="Print the configuration alone, as a file for `convnn train` or `convnn run`.")
 ]
+
+Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")]
+
+
+def confirmed(question: str, *, yes: bool) -> bool:
+    """Whether a person agrees; where nobody can be asked, --yes must say so.
+
+    Raises:
+        UsageError: If there is no terminal to ask on.
+    """
+    if yes:
+        return True
+    if not sys.stdin.isatty():
+        raise UsageError(f"{question} There is no terminal to ask on; give --yes.")
+    return typer.confirm(question, default=False)
 
 
 def storage_of(given: Path | None) -> Path:

@@ -7,7 +7,7 @@ from rich.table import Table
 
 from tune_jobs.cli.options import AsJson, AsYaml, Storage, Sweep, console, print_json, storage_of
 from tune_jobs.errors import UsageError
-from tune_jobs.progress import leaderboard, tally
+from tune_jobs.progress import cost, leaderboard, tally
 from tune_jobs.results import Course, course, read_standing
 from tune_jobs.storage import SweepFolder, find_sweep
 
@@ -33,19 +33,10 @@ def show(
 def _show_sweep(folder: SweepFolder, *, as_json: bool) -> None:
     standing = read_standing(folder)
     if not as_json:
-        print(f"{tally(standing)}\n{folder.path}\n")
+        print(f"{tally(standing)}\n{cost(standing)}\n{folder.path}\n")
         console().print(leaderboard(standing))
         return
-    print_json(
-        {
-            "sweep": folder.name,
-            "folder": str(folder.path),
-            "metric": standing.metric,
-            "goal": standing.goal,
-            "planned": standing.planned,
-            "trials": [row.summary() for row in standing.rows],
-        }
-    )
+    print_json({**standing.summary(), "folder": str(folder.path)})
 
 
 def _show_trial(found: Course, *, as_yaml: bool, as_json: bool) -> None:
@@ -58,7 +49,14 @@ def _show_trial(found: Course, *, as_yaml: bool, as_json: bool) -> None:
     reason = f" ({found.row.reason})" if found.row.reason else ""
     print(f"trial {found.row.number}, {found.row.run_key}: {found.row.state}{reason}")
     for attempt in found.attempts:
-        print(f"  attempt {attempt.attempt}: {attempt.state}, {found.folder.attempt(attempt.run_key, attempt.attempt)}")
+        why = f" ({', '.join(filter(None, (attempt.failure, attempt.reason)))})" if attempt.reason else ""
+        after = f" from epoch {attempt.from_epoch}" if attempt.from_epoch else ""
+        print(f"  attempt {attempt.attempt}{after}: {attempt.state}{why}, {attempt.seconds:.0f} s")
+        print(f"    {found.folder.attempt(attempt.run_key, attempt.attempt)}")
+        if attempt.note:
+            print(f"    {attempt.note}")
+    for path in found.folder.checkpoints(found.row.run_key):
+        print(f"  checkpoint: {path}")
     names = [name for name in found.row.metrics if "/" in name] + ["epoch_s"]
     table = Table(box=None, pad_edge=False, header_style="bold")
     for name in ("epoch", *names):

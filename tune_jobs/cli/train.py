@@ -8,6 +8,7 @@ import typer
 
 from search_spaces import Decided, SweepSpec, TrialConfig, canonical, config_key, load_sweep
 from tune_jobs.attempt import train as train_attempt
+from tune_jobs.checkpoints import OneFile
 from tune_jobs.cli.options import AsJson, File, Set, print_json
 from tune_jobs.errors import SweepError, UsageError
 
@@ -47,9 +48,7 @@ def train(
             spec.evaluation,
             device=chosen,
             threads=threads or spec.resources.cpus_per_trial,
-            checkpoint=checkpoint,
-            resume_from=[checkpoint] if checkpoint else [],
-            every_s=spec.resources.checkpoint_every_s,
+            checkpoints=OneFile(checkpoint, spec.resources.checkpoint_every_s) if checkpoint else None,
         ):
             results.append({"epoch": result.epoch, **result.metrics()})
             print(_line(results[-1], config.training.epochs), flush=True, file=sys.stderr if as_json else sys.stdout)

@@ -1,0 +1,131 @@
+"""Where training states are kept, and which one training goes on from."""
+
+import errno
+import logging
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Protocol
+
+if TYPE_CHECKING:
+    from convnn.checkpoint import CheckpointError
+    from convnn.training import TrainState
+
+_log = logging.getLogger(__name__)
+
+KEPT = 2
+"""Checkpoints kept of a trial that runs: the last one, and the one before in case the last is damaged."""
+
+
+class Checkpoints(Protocol):
+    """Is asked by training for a state to go on from, and after every epoch whether to keep one."""
+
+    def sources(self) -> Sequence[Path]:
+        """Files to go on from, the best first; the first that is whole is taken."""
+
+    def damaged(self, error: "CheckpointError") -> None:
+        """A source that cannot be used; raises if that must not be passed over."""
+
+    def resumed(self, epoch: int) -> None:
+        """Training goes on after `epoch`; 0 from the start."""
+
+    def due(self, *, last: bool) -> bool:
+        """Whether to keep the state now; `last` after the last epoch."""
+
+    def save(self, state: "TrainState") -> None:
+        """Keep the state."""
+
+
+class OneFile:
+    """A file that is resumed from and written at most every `every_s` seconds, and after the last epoch."""
+
+    def __init__(self, path: Path, every_s: float) -> None:
+        self._path = path
+        self._every_s = every_s
+        self._saved = time.monotonic()
+
+    def sources(self) -> Sequence[Path]:
+        """The file."""
+        return [self._path]
+
+    def damaged(self, error: "CheckpointError") -> None:
+        """It would be overwritten: a person decides."""
+        raise error
+
+    def resumed(self, epoch: int) -> None:
+        """Nothing to note."""
+
+    def due(self, *, last: bool) -> bool:
+        """After `every_s`, and at the end."""
+        return last or time.monotonic() - self._saved >= self._every_s
+
+    def save(self, state: "TrainState") -> None:
+        """Replace the file."""
+        state.save(self._path)
+        self._saved = time.monotonic()
+
+
+class InSweep:
+    """One attempt's checkpoints, one file per epoch; the trial's KEPT newest stay, earlier attempts' among them."""
+
+    def __init__(
+        self,
+        folder: Path,
+        earlier: Sequence[Path],
+        every_s: float,
+        *,
+        keep_last: bool,
+        tell: Callable[[int, str | None], None],
+    ) -> None:
+        """Keep them in `folder`, the attempt's.
+
+        Args:
+            folder: The attempt's own.
+            earlier: Checkpoints of the trial's earlier attempts, the newest first.
+            every_s: Least seconds between two.
+            keep_last: Whether the state after the last epoch is kept too.
+            tell: Called once, with the epoch that training goes on after, and what was wrong with a checkpoint.
+        """
+        self._folder = folder
+        self._earlier = list(earlier)
+        self._every_s = every_s
+        self._keep_last = keep_last
+        self._tell = tell
+        self._saved = time.monotonic()
+        self._notes: list[str] = []
+
+    def sources(self) -> Sequence[Path]:
+        """The earlier attempts' checkpoints."""
+        return self._earlier
+
+    def damaged(self, error: "CheckpointError") -> None:
+        """The one before is tried."""
+        _log.warning("not resumed: %s", error)
+        self._notes.append(str(error))
+
+    def resumed(self, epoch: int) -> None:
+        """Tell where training goes on."""
+        self._tell(epoch, " ".join(self._notes) or None)
+        self._saved = time.monotonic()
+
+    def due(self, *, last: bool) -> bool:
+        """After `every_s`; after the last epoch as asked."""
+        return self._keep_last if last else time.monotonic() - self._saved >= self._every_s
+
+    def save(self, state: "TrainState") -> None:
+        """Write one more, then drop what is too many; only a full disk is an error."""
+        try:
+            state.save(self._folder / f"checkpoint-{state.epoch:06d}.pt")
+            self._earlier = [*checkpoints_in(self._folder), *(p for p in self._earlier if p.parent != self._folder)]
+            for path in self._earlier[KEPT:]:
+                path.unlink(missing_ok=True)
+        except OSError as error:
+            if error.errno in (errno.ENOSPC, errno.EDQUOT):
+                raise
+            _log.warning("the checkpoint was not written, training goes on without: %s", error)
+        self._saved = time.monotonic()
+
+
+def checkpoints_in(folder: Path) -> list[Path]:
+    """The checkpoints of one attempt, the newest first."""
+    return sorted(folder.glob("checkpoint*.pt"), reverse=True)

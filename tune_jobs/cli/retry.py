@@ -1,0 +1,49 @@
+"""`convnn retry`."""
+
+from typing import Annotated, cast
+
+import typer
+
+from search_spaces.document import nearest
+from tune_jobs.cli.options import AsJson, Set, Storage, Sweep, storage_of
+from tune_jobs.cli.running import Address, follow
+from tune_jobs.errors import UsageError
+from tune_jobs.failures import CLASSES, Failure
+
+
+def retry(
+    sweep: Sweep,
+    overrides: Set = None,
+    storage: Storage = None,
+    *,
+    failed: Annotated[bool, typer.Option("--failed", help="Every trial that failed.")] = False,
+    classes: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--class", metavar="CLASS", help=f"Only failures of this class: {', '.join(CLASSES)}. Repeatable."
+        ),
+    ] = None,
+    address: Address = None,
+    as_json: AsJson = False,
+) -> None:
+    """Run failed trials again, as new attempts of the same trials. Example: convnn retry quickstart --failed.
+
+    Each goes on from its last checkpoint, if it has one. No other trial is started. Diverged trials are run again only
+    with --class diverged.
+    """
+    for name in classes or ():
+        if name not in CLASSES:
+            raise UsageError(f"--class must be a class of failure, got {name!r}; {nearest(name, list(CLASSES))}")
+    if not failed and not classes:
+        raise UsageError("say which trials: --failed for all that failed, or --class CLASS for some of them.")
+    from tune_jobs import continuing
+
+    only = continuing.Selection(frozenset(cast("list[Failure]", classes)) if classes else None)
+    place = storage_of(storage)
+    follow(
+        sweep,
+        lambda progress: continuing.retry(
+            sweep, progress, only, storage=place, ray_address=address, overrides=tuple(overrides or ())
+        ),
+        as_json=as_json,
+    )

@@ -1,0 +1,107 @@
+"""What the commands that run a sweep share: the progress shown, the report at the end, the exit code."""
+
+import os
+import shlex
+import shutil
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from tune_jobs.cli.options import console, print_json
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from tune_jobs.progress import Progress
+    from tune_jobs.results import Row
+    from tune_jobs.runner import Outcome
+
+Address = Annotated[
+    str | None,
+    typer.Option(metavar="ADDRESS", envvar="RAY_ADDRESS", help="A Ray cluster; without it, a Ray of its own here."),
+]
+_SHOWN = 10
+
+
+def follow(name: str, start: "Callable[[Progress], Outcome]", *, as_json: bool) -> None:
+    """Run a sweep with its progress shown, report, and exit with the code that says how it ended."""
+    from tune_jobs.progress import Board, Lines
+    from tune_jobs.signals import Interrupted
+
+    out = console(stderr=as_json)
+    try:
+        with Board(out) if out.is_terminal else Lines(out) as progress:
+            outcome = start(progress)
+    except Interrupted as signal:
+        print(f"\nInterrupted; nothing is lost. Go on with:\n  convnn resume {name}", file=sys.stderr, flush=True)
+        if signal.at_once:
+            sys.stdout.flush()
+            os._exit(128 + signal.number)  # Ray's own ending would take seconds
+        raise typer.Exit(128 + signal.number) from None
+    if as_json:
+        print_json(outcome.summary())
+    else:
+        _report(outcome)
+    halt = outcome.halt
+    if halt is not None and halt.signal is not None:
+        print(f"\nInterrupted; nothing is lost. Go on with:\n  convnn resume {name}", file=sys.stderr)
+    elif halt is not None:
+        print(f"\nThe sweep has stopped: {halt.message}", file=sys.stderr)
+    raise typer.Exit(exit_code(outcome))
+
+
+def exit_code(outcome: "Outcome") -> int:
+    """As the program's help says."""
+    if outcome.halt is not None:
+        return outcome.halt.exit_code
+    failed, ended = outcome.standing.count("failed"), len(outcome.standing.rows)
+    return 0 if not failed else 1 if failed == ended else 3
+
+
+def _report(outcome: "Outcome") -> None:
+    from tune_jobs.progress import cost, leaderboard, tally
+    from tune_jobs.results import course
+
+    standing = outcome.standing
+    out = console()
+    out.print()
+    out.print(leaderboard(standing))
+    print(f"\n{tally(standing)}\n{cost(standing)}")
+    if outcome.exhausted:
+        print("Every configuration of the space has been tried.")
+    best = standing.best
+    if best is not None:
+        print(f"\nBest: trial {best.number}, {standing.metric} {best.value:.4f} after epoch {best.epoch}")
+        print(course(outcome.folder, best.run_key).sweep_file(), end="")
+    _tell_failures(outcome, [row for row in standing.rows if row.state == "failed"])
+    _tell_next(outcome)
+
+
+def _tell_failures(outcome: "Outcome", failed: "list[Row]") -> None:
+    for row in failed[:_SHOWN]:
+        print(f"Trial {row.number} failed ({row.failure}): {row.reason}\n  log: {outcome.folder.log_of(row.run_key)}")
+    if len(failed) > _SHOWN:
+        print(f"and {len(failed) - _SHOWN} more: convnn show {outcome.folder.name}")
+    if failed:
+        print(f"Run them again, once the cause is mended:\n  convnn retry {outcome.folder.name} --failed")
+
+
+def _tell_next(outcome: "Outcome") -> None:
+    name = outcome.folder.name
+    if outcome.tracker_error is not None:
+        print(
+            f"\nMLflow at {outcome.tracker} does not have everything ({outcome.tracker_error}).\n"
+            f"The sweep's folder does; to ship the rest when the tracker answers:\n  convnn sync {name}"
+        )
+    print(f"\nLook at it again:\n  convnn show {name}")
+    if outcome.tracker.startswith("sqlite:"):
+        mlflow = shutil.which("mlflow") or str(Path(sys.executable).parent / "mlflow")
+        print(f"Open the MLflow UI at http://127.0.0.1:5000 with:\n  {_server(mlflow, outcome.tracker)}")
+    else:
+        print(f"In the MLflow UI of {outcome.tracker}, the experiment is {outcome.experiment!r}.")
+
+
+def _server(mlflow: str, tracker: str) -> str:
+    return shlex.join([mlflow, "server", "--workers", "1", "--backend-store-uri", tracker])

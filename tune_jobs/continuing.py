@@ -1,0 +1,115 @@
+"""Goes on with a sweep that its folder records: resume, retry, extend."""
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from tune_jobs.errors import UsageError
+from tune_jobs.failures import CLASSES, Failure
+from tune_jobs.halt import by_class
+from tune_jobs.ledger import Ledger
+from tune_jobs.progress import Progress
+from tune_jobs.runner import Outcome, run
+from tune_jobs.storage import default_storage, find_sweep, recorded_spec
+
+
+@dataclass(frozen=True)
+class Selection:
+    """Which ended trials to run again: those that failed, with `failures` those whose failure is of these classes."""
+
+    failures: frozenset[Failure] | None = None
+
+    def reopen(self, ledger: Ledger) -> frozenset[str]:
+        """Make them due; their run keys.
+
+        Raises:
+            UsageError: If there are none.
+        """
+        ended = {trial.run_key for trial in ledger.trials() if trial.state in ("failed", "diverged")}
+        found = {key: failure for key, failure in ledger.failures().items() if key in ended}
+        wanted = self.failures or set(CLASSES) - {"diverged"}
+        chosen = frozenset(key for key, failure in found.items() if failure in wanted)
+        if not chosen:
+            there = by_class(ledger) or "none failed"
+            raise UsageError(f"there is no failed trial of {', '.join(sorted(wanted))}; there are: {there}.")
+        ledger.reopen(chosen)
+        return chosen
+
+
+def resume(
+    name: str,
+    progress: Progress,
+    *,
+    storage: Path | None = None,
+    ray_address: str | None = None,
+    overrides: Sequence[str] = (),
+) -> Outcome:
+    """Go on with the sweep called `name`, as its folder records it.
+
+    Args:
+        name: The sweep.
+        progress: Is told what happens.
+        storage: Where sweeps live; `default_storage()` if `None`.
+        ray_address: See `run`.
+        overrides: `path=value` changes of its budget, trials, resources or tracking.
+
+    Raises:
+        UsageError: If there is no such sweep, or an override makes another sweep of it.
+        SweepError: As `run`.
+    """
+    spec = recorded_spec(find_sweep(name, storage or default_storage()), overrides)
+    return run(spec, progress, storage=storage, ray_address=ray_address)
+
+
+def retry(
+    name: str,
+    progress: Progress,
+    only: Selection,
+    *,
+    storage: Path | None = None,
+    ray_address: str | None = None,
+    overrides: Sequence[str] = (),
+) -> Outcome:
+    """Run ended trials of a sweep again, exactly those, as new attempts of the same trials; see `resume`.
+
+    Each goes on from its last checkpoint if it has one, and its earlier failures are forgiven.
+    """
+    spec = recorded_spec(find_sweep(name, storage or default_storage()), overrides)
+    return run(spec, progress, storage=storage, ray_address=ray_address, reopen=only.reopen)
+
+
+def extend(
+    name: str,
+    progress: Progress,
+    trials: str,
+    *,
+    storage: Path | None = None,
+    ray_address: str | None = None,
+) -> Outcome:
+    """Let a sweep go on to more trials, on the same study, ledger and MLflow parent.
+
+    Args:
+        name: The sweep.
+        progress: Is told what happens.
+        trials: `+20` for so many more, or the new number in all.
+        storage: Where sweeps live; `default_storage()` if `None`.
+        ray_address: See `run`.
+
+    Raises:
+        UsageError: If `trials` is no such number, or fewer than there are; or the sweep is a grid.
+        SweepError: As `run`.
+    """
+    folder = find_sweep(name, storage or default_storage())
+    spec = recorded_spec(folder)
+    before = getattr(spec.search, "trials", None)
+    if before is None:
+        raise UsageError(f"{name} is a grid, which has all its trials already; a search by tpe or random has a number.")
+    if not re.fullmatch(r"\+?[0-9]+", trials):
+        raise UsageError(f"--trials must be a number, as in +20 (more) or {before + 20} (in all), got {trials!r}.")
+    wanted = int(trials) + (before if trials.startswith("+") else 0)
+    if wanted <= before:
+        raise UsageError(
+            f"--trials must be more than the {before} that {name} has, got {wanted}; write +20 for 20 more."
+        )
+    return run(recorded_spec(folder, [f"search.trials={wanted}"]), progress, storage=storage, ray_address=ray_address)
