@@ -5,13 +5,14 @@ import logging
 import os
 import secrets
 import shlex
+import signal
 import socket
 import sys
 from collections.abc import Iterator
 from typing import Any
 
 from tune_jobs.errors import ClusterError
-from tune_jobs.signals import Signals
+from tune_jobs.signals import Interrupted, Signals
 
 OBJECT_STORE_BYTES = 100 * 2**20
 """Trials read their images from a memory map: nothing of size goes through Ray, which would claim 30% of memory."""
@@ -23,6 +24,8 @@ _RAY_ENVIRONMENT = {
     "RAY_USAGE_STATS_ENABLED": "0",
     "RAY_AIR_NEW_OUTPUT": "0",
     "RAY_CHDIR_TO_TRIAL_DIR": "0",  # a relative path means the same in a worker as here
+    "RAY_DEDUP_LOGS_SKIP_REGEX": ".",  # raylets' own lines, which Ray puts on standard output
+    "RAY_DISABLE_FAILURE_SIGNAL_HANDLER": "1",  # no stack dump at a SIGTERM
     "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",  # a trial without a GPU leaves CUDA_VISIBLE_DEVICES alone
     "TUNE_FORCE_TRIAL_CLEANUP_S": "20",  # a worker that hangs is killed after this
     "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",
@@ -67,10 +70,15 @@ def ray_session(address: str | None, signals: Signals) -> Iterator[None]:
     try:
         with held:
             ray.init(**options)
+        for name in ("ray", "ray.tune"):  # what a lost worker means is ours to say
+            logging.getLogger(name).setLevel(logging.CRITICAL)
+    except SystemExit as error:  # Ray's own handler of SIGTERM, which ray.init installs
+        raise Interrupted(signal.SIGTERM, at_once=False) from error
     except (ConnectionError, RuntimeError, ValueError, OSError) as error:
         reason = (str(error).splitlines() or [type(error).__name__])[0]
         alone = f"Ray cannot be started here: {reason}; is there room in /tmp and in memory?"
         raise ClusterError(_unreachable(address, reason) if address else alone) from error
+    signals.take()  # back from Ray
     try:
         yield
     finally:

@@ -248,10 +248,12 @@ class Desk:
             self.stop(halt)
 
     def all_over(self) -> bool:
-        """Whether Tune should end now, whatever still runs."""
-        if self.error is not None:
-            return True
-        return self.halt is not None and not any(self._worth_waiting_for(run) for run in self.running.values())
+        """Whether Tune should end now; what still runs is then killed, as Tune itself would wait for its epoch."""
+        if not self.stopping or (self.error is None and any(map(self._worth_waiting_for, self.running.values()))):
+            return False
+        for run in self.running.values():
+            _kill(run.tune_trial)
+        return True
 
     def _worth_waiting_for(self, run: Running) -> bool:
         """Whether the epoch under way is likely to end in time; in its first one, a trial has no speed yet."""

@@ -22,6 +22,12 @@ class Signals:
         self.received: list[int] = []
         self.on_first: Callable[[int], None] | None = None
 
+    def take(self) -> None:
+        """Make this the handler, in the main thread; elsewhere nothing changes."""
+        if threading.current_thread() is threading.main_thread():
+            for number in (signal.SIGINT, signal.SIGTERM):
+                signal.signal(number, self.handle)
+
     @property
     def twice(self) -> bool:
         """Whether everything is to end at once."""
@@ -40,12 +46,11 @@ class Signals:
 def handled_signals() -> Iterator[Signals]:
     """Inside, both signals are ours; in a thread other than the main one nothing changes."""
     signals = Signals()
-    if threading.current_thread() is not threading.main_thread():
-        yield signals
-        return
-    before = {number: signal.signal(number, signals.handle) for number in (signal.SIGINT, signal.SIGTERM)}
+    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    signals.take()
     try:
         yield signals
     finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
+        if threading.current_thread() is threading.main_thread():
+            for number, handler in before.items():
+                signal.signal(number, handler)
