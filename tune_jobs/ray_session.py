@@ -52,24 +52,10 @@ def ray_session(address: str | None, signals: Signals) -> Iterator[None]:
         os.environ["RAY_AUTH_TOKEN"] = secrets.token_hex(32)
     import ray
 
-    # Without a dashboard Ray still starts one of its processes, whose only work is to ask the network for a cloud's
-    # machine data. Where the port is taken, it does without (docs/adr/0003).
     held = socket.create_server(("127.0.0.1", 0))
-    options: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.ERROR, "ignore_reinit_error": False}
-    if address is not None:
-        options["address"] = address
-    else:
-        options |= {"include_dashboard": False, "dashboard_port": held.getsockname()[1], "logging_level": logging.FATAL}
-        options["object_store_memory"] = OBJECT_STORE_BYTES
-        if (quoted := shlex.quote(sys.executable)) != sys.executable:  # Ray hands it to a shell as it is
-            options["runtime_env"] = {"py_executable": quoted}
-        if sys.platform == "linux":
-            # All of 127/8 is this machine. Ray replaces 127.0.0.1 by the address of a network card, which a
-            # laptop may lose while the sweep runs.
-            options["_node_ip_address"] = "127.0.0.2"
     try:
         with held:
-            ray.init(**options)
+            ray.init(**_options(address, held.getsockname()[1]))
         for name in ("ray", "ray.tune"):  # what a lost worker means is ours to say
             logging.getLogger(name).setLevel(logging.CRITICAL)
     except SystemExit as error:  # Ray's own handler of SIGTERM, which ray.init installs
@@ -84,6 +70,24 @@ def ray_session(address: str | None, signals: Signals) -> Iterator[None]:
     finally:
         if not signals.twice:  # Ray's processes end with ours
             ray.shutdown()
+
+
+def _options(address: str | None, taken_port: int) -> dict[str, Any]:
+    """The arguments of ray.init."""
+    options: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.ERROR, "ignore_reinit_error": False}
+    if address is not None:
+        return options | {"address": address}
+    # Without a dashboard Ray still starts one of its processes, whose only work is to ask the network for a cloud's
+    # machine data. Where the port is taken, it does without (docs/adr/0003).
+    options |= {"include_dashboard": False, "dashboard_port": taken_port, "logging_level": logging.FATAL}
+    options["object_store_memory"] = OBJECT_STORE_BYTES
+    if (quoted := shlex.quote(sys.executable)) != sys.executable:  # Ray hands it to a shell as it is
+        options["runtime_env"] = {"py_executable": quoted}
+    if sys.platform == "linux":
+        # All of 127/8 is this machine. Ray replaces 127.0.0.1 by the address of a network card, which a laptop may
+        # lose while the sweep runs.
+        options["_node_ip_address"] = "127.0.0.2"
+    return options
 
 
 def _require_listener(address: str) -> None:

@@ -1,0 +1,54 @@
+"""Makes MLflow's SQLite store all or nothing.
+
+MLflow makes a new store by a chain of migrations, which takes seconds and which SQLite does not undo: a process killed
+meanwhile leaves a file that no MLflow opens again.
+"""
+
+import os
+from pathlib import Path
+
+
+def prepare_store(uri: str) -> None:
+    """Make the SQLite store at `uri` if there is none; anything but SQLite is left to its server.
+
+    Raises:
+        OSError: If there is no room or no access.
+    """
+    if not uri.startswith("sqlite:///"):
+        return
+    path = Path(uri.removeprefix("sqlite:///"))
+    if path.exists():
+        return
+    for part in path.parent.glob(f".{path.name}.*.partial"):
+        if not _lives(int(part.name.split(".")[-2])):
+            part.unlink(missing_ok=True)
+    from mlflow import MlflowClient
+
+    path.parent.mkdir(parents=True, exist_ok=True)
+    part = path.with_name(f".{path.name}.{os.getpid()}.partial")
+    try:
+        MlflowClient(f"sqlite:///{part}").search_experiments(max_results=1)
+        _publish(part, path)
+    finally:
+        part.unlink(missing_ok=True)
+
+
+def _publish(part: Path, path: Path) -> None:
+    """Give `part` its name, unless another process was quicker."""
+    try:
+        os.link(part, path)
+    except FileExistsError:
+        return
+    except OSError:  # a file system without hard links
+        if not path.exists():
+            part.replace(path)
+
+
+def _lives(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True
