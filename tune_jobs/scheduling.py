@@ -298,8 +298,14 @@ class DeskSearcher(Searcher):  # type: ignore[misc]
 
     def __init__(self, desk: Desk) -> None:
         super().__init__()
-        self.suggest = desk.guarded(desk.next)
+        self._desk = desk
+        self._next = desk.guarded(desk.next)
         self._over = desk.guarded(desk.over)
+
+    def suggest(self, trial_id: str) -> dict[str, Any] | str | None:
+        """Tune's hook for the next trial."""
+        task: dict[str, Any] | str | None = self._next(trial_id)
+        return task if self._desk.error is None else str(Searcher.FINISHED)
 
     def on_trial_complete(self, trial_id: str, result: object = None, error: bool = False) -> None:
         """Tune's hook for the end of each trial."""

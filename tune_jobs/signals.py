@@ -50,6 +50,10 @@ def handled_signals() -> Iterator[Signals]:
     signals.take()
     try:
         yield signals
+    except KeyboardInterrupt as error:  # Ray's calls make a bare one of ours
+        if isinstance(error, Interrupted) or not signals.received:
+            raise
+        raise Interrupted(signals.received[-1], at_once=signals.twice) from None
     finally:
         if threading.current_thread() is threading.main_thread():
             for number, handler in before.items():

@@ -145,3 +145,10 @@ def test_what_goes_wrong_at_the_desk_ends_the_run_and_is_kept(tmp_path: Path) ->
     assert scheduler.on_trial_result(object(), Trial(), report) == "CONTINUE"  # an exception here would end every trial
     assert isinstance(desk.error, ValueError)
     assert DeskStopper(desk).stop_all()
+
+
+def test_a_record_that_cannot_be_written_ends_the_run_also_where_no_trial_runs(tmp_path: Path) -> None:
+    events = Events(tmp_path)
+    events.ledger.close()
+    assert DeskSearcher(events.desk).suggest("0") == "FINISHED"  # on `None` Tune would ask again for ten minutes
+    assert DeskStopper(events.desk).stop_all()

@@ -3,6 +3,7 @@
 import os
 import shlex
 import shutil
+import signal
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -34,12 +35,15 @@ def follow(name: str, start: "Callable[[Progress], Outcome]", *, as_json: bool) 
     try:
         with Board(out) if out.is_terminal else Lines(out) as progress:
             outcome = start(progress)
-    except Interrupted as signal:
+    except Interrupted as interrupted:
+        code = 128 + interrupted.number
+        for number in (signal.SIGINT, signal.SIGTERM):  # from here on, whoever asks again has it at once
+            signal.signal(number, lambda *_: os._exit(code))
         print(f"\nInterrupted; nothing is lost. Go on with:\n  convnn resume {name}", file=sys.stderr, flush=True)
-        if signal.at_once:
+        if interrupted.at_once:
             sys.stdout.flush()
-            os._exit(128 + signal.number)  # Ray's own ending would take seconds
-        raise typer.Exit(128 + signal.number) from None
+            os._exit(code)  # Ray's own ending would take seconds
+        raise typer.Exit(code) from None
     if as_json:
         print_json(outcome.summary())
     else:
