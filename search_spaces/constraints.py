@@ -40,6 +40,8 @@ class Name:
 
     text: str
     attributes: tuple[tuple[str, ...], ...]
+    path: str = ""
+    """The field's full path; `text` where models call several alike."""
 
     def value(self, trial: TrialConfig) -> Number | None:
         """The field's number; `None` where `trial` has no such field, or null."""
@@ -68,6 +70,11 @@ class Constraint:
     def names(self) -> list[Name]:
         """The fields that the rule is about, each once, in its order."""
         return list(dict.fromkeys(step for side in self.sides for step in side if isinstance(step, Name)))
+
+    def normal(self) -> str:
+        """The rule's text, the same however its spaces, brackets, numbers and fields are written."""
+        sides = [_computed(side, _as_text, _infix).text for side in self.sides]
+        return " ".join([sides[0], *(f"{sign} {side}" for sign, side in zip(self.signs, sides[1:], strict=True))])
 
     def broken(self, trial: TrialConfig) -> str | None:
         """How `trial` breaks the rule; `None` if it does not, also where it lacks a field of the rule."""
@@ -231,6 +238,23 @@ def _combined(sign: str, left: Number, right: Number) -> Number:
     return result
 
 
+class _Text(NamedTuple):
+    text: str
+    binding: int
+    """1 for a sum, 2 for a product, 3 for what needs no brackets anywhere."""
+
+
+def _as_text(step: Number | Name) -> _Text:
+    return _Text(step.path if isinstance(step, Name) else repr(float(step)).removesuffix(".0"), 3)
+
+
+def _infix(sign: str, left: _Text, right: _Text) -> _Text:
+    binding = 1 if sign in "+-" else 2
+    first = f"({left.text})" if left.binding < binding else left.text
+    second = f"({right.text})" if right.binding <= binding else right.text
+    return _Text(f"{first} {sign} {second}", binding)
+
+
 class _Span(NamedTuple):
     low: Number
     high: Number
@@ -303,7 +327,8 @@ def _found(name: str, model: type[BaseModel]) -> Name | str:
         return f"names {name}, which may be {' or '.join(sorted(paths))}; {way}"
     if not is_number:
         return f"names {name}, which is not a number; a rule compares numbers, and any_of lists what goes together."
-    return Name(name, tuple(dict.fromkeys(fields[known].attributes for known in paths)))
+    attributes = tuple(dict.fromkeys(fields[known].attributes for known in paths))
+    return Name(name, attributes, paths[0] if len(attributes) == 1 else name)
 
 
 def _hint(path: str, fields: dict[str, _Field]) -> str:

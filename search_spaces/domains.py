@@ -6,7 +6,7 @@
 import math
 import random
 from dataclasses import dataclass
-from typing import Protocol, TypeAlias
+from typing import Any, Protocol, TypeAlias
 
 Scalar: TypeAlias = bool | int | float | str | None
 
@@ -75,6 +75,17 @@ class FloatRange:
 Domain: TypeAlias = Choice | IntRange | FloatRange
 
 DOMAIN_KEYS = ("choice", "int", "uniform", "log_uniform")
+
+
+def as_written(domain: Domain) -> dict[str, Any]:
+    """The domain as a file has it: the same for every way to write it."""
+    if isinstance(domain, Choice):
+        return {"choice": list(domain.values)}
+    bounds = [domain.low, domain.high]
+    if isinstance(domain, FloatRange):
+        return {"log_uniform" if domain.log else "uniform": bounds}
+    options = {"log": domain.log, "step": domain.step if domain.step > 1 else None}
+    return {"int": bounds} | {name: value for name, value in options.items() if value}
 
 
 class Chooser(Protocol):

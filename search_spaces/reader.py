@@ -25,9 +25,10 @@ Model: TypeAlias = type[BaseModel]
 
 @dataclass(frozen=True)
 class Fixed:
-    """A leaf with one value."""
+    """A leaf with one value; whether the file could have left it out."""
 
     value: object
+    is_default: bool = False
 
 
 @dataclass(frozen=True)
@@ -214,7 +215,7 @@ class Reader:
                 whole = False
         found: dict[str, SpaceNode] = {}
         if key and key not in entries:
-            found[key] = Fixed(_literal(model, key))
+            found[key] = Fixed(_literal(model, key), is_default=True)
         for name, info in fields.items():
             here = _join(path, name)
             if name not in entries:
@@ -243,7 +244,8 @@ class Reader:
 
     def _leaf(self, info: FieldInfo, node: Node, path: str, varying: str | None) -> SpaceNode | None:
         if isinstance(node, ScalarNode):
-            return Fixed(value_of(node)) if self._valid(info, node, path) else None
+            value = value_of(node)
+            return Fixed(value, value == info.default) if self._valid(info, node, path) else None
         if isinstance(node, SequenceNode):
             way = f"; to try each, write {_cut(written({'choice': value_of(node)}))}" if varying == "" else ""
             self._say(node, path, f"must be {rule_of(info)}, got a list{way}.")

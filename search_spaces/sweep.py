@@ -1,7 +1,7 @@
 """SweepSpec: a space, and how to search it, judge it, stop it, run it and record it. Read from one YAML file."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -11,9 +11,9 @@ from yaml.nodes import MappingNode, Node, SequenceNode
 from search_spaces import presets
 from search_spaces.constraints import LONGEST_RULE, Constraint, read_constraints
 from search_spaces.document import Place, Problem, SpecError, compose, dumped, nearest, override, value_of, written
-from search_spaces.domains import Choice, IntRange
+from search_spaces.domains import Choice, IntRange, as_written
 from search_spaces.feasibility import Obstacle
-from search_spaces.reader import Group, Leaf, Reader, resolve
+from search_spaces.reader import Branches, Group, Leaf, Reader, SpaceNode, resolve
 from search_spaces.space import Decided, Space
 from search_spaces.trial import Config, Rule, Training, TrialConfig
 
@@ -73,8 +73,8 @@ class Stopping(Config):
         Field(
             ge=0,
             le=1,
-            description="The sweep stops when, of at least 5 ended trials, more than this share failed; diverged ones "
-            "do not count. 1: never.",
+            description="The sweep ends when, of at least 5 ended trials, more than this share failed; diverged ones "
+            "do not count as failed. 1: never.",
         ),
     ] = 0.5
 
@@ -114,10 +114,10 @@ class Resources(Config):
         float | None, Field(gt=0, description="Time limit of one trial, over all its attempts. null: none.")
     ] = None
     keep_best: Annotated[
-        int, Field(ge=0, description="The best complete trials, whose last checkpoint is kept when they have ended.")
+        int, Field(ge=0, description="How many complete trials, the best, keep their last checkpoint.")
     ] = 1
     min_free_gb: Annotated[
-        float, Field(ge=0, description="With less room in the sweep's folder (10^9 bytes), the sweep pauses.")
+        float, Field(ge=0, description="With less room in the sweep's folder, in 10^9 bytes, the sweep pauses.")
     ] = 1.0
 
 
@@ -125,14 +125,17 @@ class Budget(Config):
     """What a sweep may cost, over all its runs, failed attempts included. null: no limit."""
 
     gpu_hours: Annotated[
-        float | None, Field(gt=0, description="GPUs held times hours; for trials with resources.gpus_per_trial.")
+        float | None,
+        Field(gt=0, description="GPUs held times hours, of all attempts; where resources.gpus_per_trial is above 0."),
     ] = None
-    cpu_hours: Annotated[float | None, Field(gt=0, description="CPUs held times hours; for trials without a GPU.")] = (
-        None
-    )
-    wall_hours: Annotated[float | None, Field(gt=0, description="Hours in which the sweep is run.")] = None
+    cpu_hours: Annotated[
+        float | None,
+        Field(gt=0, description="CPUs held times hours, of all attempts; where resources.gpus_per_trial is 0."),
+    ] = None
+    wall_hours: Annotated[float | None, Field(gt=0, description="Hours of all runs of the sweep together.")] = None
     trials: Annotated[
-        int | None, Field(ge=1, description="Trials that may start. Unlike at search.trials, the sweep is unfinished.")
+        int | None,
+        Field(ge=1, description="Trials started; unlike at search.trials, the sweep is then unfinished."),
     ] = None
 
 
@@ -204,13 +207,36 @@ class SweepSpec:
         limits = [getattr(self.search, "trials", None), self.space.distinct()]
         return min((limit for limit in limits if limit is not None), default=None)
 
+    def with_trials(self, trials: int) -> "SweepSpec":
+        """The same search with another number of trials.
+
+        Raises:
+            ValueError: If it is a grid, which has the trials of its space.
+            SpecError: If `trials` is out of range.
+        """
+        if isinstance(self.search, Grid):
+            raise ValueError(  # noqa: TRY004 - of the right type, and of the wrong kind
+                f"{self.name} is a grid, which has every trial of its space; give its fields more values under another "
+                f"name, or search with sampler: tpe or random, which have a number of trials."
+            )
+        return replace(parse_sweep(self.text, overrides=[f"search.trials={trials}"]), name=self.name)
+
     def identity(self) -> dict[str, Any]:
-        """What must stay the same for results to belong to one sweep: flat, by path."""
-        tree = value_of(compose(self.text, "sweep.yaml"))
-        assert isinstance(tree, dict)
-        for name in ("name", "resources", "budget", "tracking"):
-            tree.pop(name, None)
-        flat = dict(_flat(_rootless(tree), ""))
+        """What must stay the same for results to belong to one sweep: flat, by path, without defaults of the space.
+
+        It is the same however a file says it: key order (but of what a grid varies), spelling of numbers and defaults
+        written out do not matter. Budget, resources, tracking, folders of images, `search.trials` and
+        `stopping.max_failed_fraction` may change.
+        """
+        flat = dict(_said(self.space.root, "space"))
+        if self.constraints:
+            flat["constraints"] = sorted({rule.normal() for rule in self.constraints})
+        domains = [leaf.path for leaf in self.space.domains()]
+        if isinstance(self.search, Grid) and len(domains) > 1:
+            flat["order of space"] = domains  # a grid goes on at the point whose number it has reached
+        flat |= _settings("evaluation", self.evaluation)
+        flat |= {"objective.metric": self.metric, "objective.goal": self.goal}
+        flat |= _settings("search", self.search) | _settings("stopping", self.stopping)
         return {path: value for path, value in flat.items() if path not in _MAY_CHANGE}
 
     def describe(self) -> dict[str, Any]:
@@ -232,14 +258,39 @@ _MAY_CHANGE = ("search.trials", "stopping.max_failed_fraction")
 
 
 def differences(before: SweepSpec, now: SweepSpec) -> list[str]:
-    """What keeps two sweeps' results from belonging together, a line for each path: `search.seed: 0 -> 1`."""
+    """What keeps two sweeps' results from belonging together, a line for each path: `search.seed: 0 -> 1`.
+
+    What has its default in the space is `(not set)`.
+    """
     old, new = before.identity(), now.identity()
+    left, right = ({path: written(value) for path, value in tree.items()} for tree in (old, new))
+    return [
+        f"{path}: {left.get(path, _NOT_SET)} -> {right.get(path, _NOT_SET)}"
+        for path in [*new, *(path for path in old if path not in new)]
+        if path not in old or path not in new or old[path] != new[path]
+    ]
 
-    def shown(tree: dict[str, Any], path: str) -> str:
-        return written(tree[path]) if path in tree else "(not set)"
 
-    paths = [*new, *(path for path in old if path not in new)]
-    return [f"{path}: {shown(old, path)} -> {shown(new, path)}" for path in paths if old.get(path) != new.get(path)]
+_NOT_SET = "(not set)"
+
+
+def _said(node: SpaceNode, path: str) -> Iterator[tuple[str, Any]]:
+    """What a space says, by path, but for defaults and for where images lie."""
+    if isinstance(node, Group):
+        for name, child in node.fields.items():
+            yield from _said(child, f"{path}.{name}")
+    elif isinstance(node, Branches):
+        yield path, {"any_of": list(node.options)}
+        for label, option in node.options.items():
+            yield from _said(option, f"{path}[{label}]")
+    elif isinstance(node, Leaf):
+        yield path, as_written(node.domain)
+    elif not node.is_default and not path.endswith(".root"):  # no other field has that name
+        yield path, node.value
+
+
+def _settings(name: str, settings: Config) -> dict[str, Any]:
+    return {f"{name}.{field}": value for field, value in settings.model_dump().items()}
 
 
 def describe_domain(leaf: Leaf) -> str:
@@ -428,29 +479,13 @@ def _memory_mistakes(spec: SweepSpec) -> Iterator[tuple[str, str]]:
 def _budget_mistakes(spec: SweepSpec) -> Iterator[tuple[str, str]]:
     gpus = spec.resources.gpus_per_trial
     if spec.budget.gpu_hours is not None and not gpus:
-        yield "budget.gpu_hours", "goes with resources.gpus_per_trial above 0, got 0; write cpu_hours instead."
+        rule = "goes with resources.gpus_per_trial above 0, got 0"
+        yield "budget.gpu_hours", f"{rule}; use budget.cpu_hours, or set gpus_per_trial."
     if spec.budget.cpu_hours is not None and gpus:
-        yield (
-            "budget.cpu_hours",
-            f"is for trials without a GPU, and gpus_per_trial is {gpus:g}; write gpu_hours instead.",
-        )
+        rule = f"goes with resources.gpus_per_trial 0, got {gpus:g}"
+        yield "budget.cpu_hours", f"{rule}; use budget.gpu_hours."
 
 
 def _as_run(root: MappingNode, overrides: Sequence[str]) -> str:
     head = "".join(f"# --set {' '.join(assignment.split())}\n" for assignment in overrides)
     return head + dumped(value_of(root))
-
-
-def _rootless(tree: Any) -> Any:  # noqa: ANN401 - plain data
-    """The same without data.root, also in the options of an any_of; no other field has that name."""
-    if isinstance(tree, dict):
-        return {name: _rootless(value) for name, value in tree.items() if name != "root"}
-    return [_rootless(item) for item in tree] if isinstance(tree, list) else tree
-
-
-def _flat(tree: Any, path: str) -> Any:  # noqa: ANN401 - plain data
-    if isinstance(tree, dict):
-        for name, value in tree.items():
-            yield from _flat(value, f"{path}.{name}" if path else name)
-    else:
-        yield path, tree

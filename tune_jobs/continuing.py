@@ -100,16 +100,17 @@ def extend(
         UsageError: If `trials` is no such number, or fewer than there are; or the sweep is a grid.
         SweepError: As `run`.
     """
-    folder = find_sweep(name, storage or default_storage())
-    spec = recorded_spec(folder)
-    before = getattr(spec.search, "trials", None)
-    if before is None:
-        raise UsageError(f"{name} is a grid, which has all its trials already; a search by tpe or random has a number.")
+    spec = recorded_spec(find_sweep(name, storage or default_storage()))
+    before = getattr(spec.search, "trials", 0)
     if not re.fullmatch(r"\+?[0-9]+", trials):
         raise UsageError(f"--trials must be a number, as in +20 (more) or {before + 20} (in all), got {trials!r}.")
     wanted = int(trials) + (before if trials.startswith("+") else 0)
-    if wanted <= before:
+    if before and wanted <= before:
         raise UsageError(
             f"--trials must be more than the {before} that {name} has, got {wanted}; write +20 for 20 more."
         )
-    return run(recorded_spec(folder, [f"search.trials={wanted}"]), progress, storage=storage, ray_address=ray_address)
+    try:
+        extended = spec.with_trials(wanted)
+    except ValueError as error:
+        raise UsageError(str(error)) from error
+    return run(extended, progress, storage=storage, ray_address=ray_address)

@@ -6,7 +6,7 @@ import os
 import random
 import re
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +15,7 @@ from search_spaces import Decided, SweepSpec, TrialConfig, canonical, run_key
 from search_spaces.space import POINTS_COUNTED
 from search_spaces.sweep import Asha, Grid, Holdout
 from search_spaces.trial import Training
+from tune_jobs.checkpoints import KEPT
 from tune_jobs.results import headline
 from tune_jobs.sizing import MEASURE_S, TrialCost, cost_of, measured, work
 
@@ -64,6 +65,7 @@ class Plan:
     cpu_hours: float | None
     wall_hours: float | None
     speed_from: str
+    budget: dict[str, float]
     disk_gb: float
     mlflow_rows: int
     warnings: list[str]
@@ -98,11 +100,15 @@ def plan(
     trial_epochs = _trial_epochs(ladder, trials, epochs)
     costs = _costs(survey.configs, spec, measure=measure, say=say)
     train, evaluated = _images(survey.configs[0], spec) if survey.configs else (0, 0)
-    slots = _slots(spec, gpus, cpus or os.cpu_count() or 1)
+    slots = min(_slots(spec, gpus, cpus or os.cpu_count() or 1), max(trials, 1))
     rate = throughput or _mean_rate(costs)
     hours = trial_epochs * (train + EVALUATION * evaluated) / rate / 3600 if rate else None
     gpu = spec.resources.gpus_per_trial
-    largest = costs["largest"].parameters if costs else 0
+    needs = {
+        "gpu_hours": hours * gpu if hours is not None and gpu else None,
+        "cpu_hours": hours * spec.resources.cpus_per_trial if hours is not None else None,
+        "wall_hours": hours / slots if hours is not None else None,
+    }
     return Plan(
         name=spec.name,
         points=spec.space.size(),
@@ -117,13 +123,17 @@ def plan(
         images_per_epoch=train,
         trial_costs=costs,
         slots=slots,
-        gpu_hours=hours * gpu if hours is not None and gpu else None,
-        cpu_hours=hours * spec.resources.cpus_per_trial if hours is not None else None,
-        wall_hours=hours / min(slots, max(trials, 1)) if hours is not None else None,
+        **needs,
         speed_from="--throughput" if throughput else "measured on this machine" if rate else "unknown",
-        disk_gb=_disk(trials, trial_epochs, largest * 12 * slots) / 1e9,
+        budget=spec.budget.model_dump(exclude_none=True),
+        disk_gb=_disk(trials, trial_epochs) / 1e9 + _checkpoints_gb(spec, costs, slots, trials),
         mlflow_rows=trial_epochs * _METRICS_PER_EPOCH + trials * _params_per_trial(survey.configs),
-        warnings=[*_warnings(spec, survey, trials, epochs, train), *_memory_warnings(spec, costs)],
+        warnings=[
+            *_warnings(spec, survey, trials, epochs, train),
+            *_memory_warnings(spec, costs),
+            *_budget_warnings(spec, trials, needs),
+            *_time_limit_warnings(spec, epochs, hours / trial_epochs if hours else None),
+        ],
     )
 
 
@@ -206,7 +216,7 @@ def _images(config: TrialConfig, spec: SweepSpec) -> tuple[int, int]:
 def _slots(spec: SweepSpec, gpus: int, cpus: int) -> int:
     by_cpu = cpus // spec.resources.cpus_per_trial
     by_gpu = int(gpus / spec.resources.gpus_per_trial + 1e-9) if spec.resources.gpus_per_trial else by_cpu
-    return max(1, min(by_cpu, by_gpu))
+    return max(1, min(by_cpu, by_gpu, spec.resources.max_concurrent or by_cpu))
 
 
 def _costs(
@@ -251,9 +261,15 @@ def _params_per_trial(configs: list[TrialConfig]) -> int:
     return len(params_of(configs[0])) if configs else 0
 
 
-def _disk(trials: int, trial_epochs: int, checkpoints: int) -> int:
+def _disk(trials: int, trial_epochs: int) -> int:
     per_epoch = _BYTES["ledger"] + _BYTES["log"] + _METRICS_PER_EPOCH * _BYTES["mlflow_metric"]
-    return trial_epochs * per_epoch + trials * 40 * _BYTES["mlflow_param"] + checkpoints
+    return trial_epochs * per_epoch + trials * 40 * _BYTES["mlflow_param"]
+
+
+def _checkpoints_gb(spec: SweepSpec, costs: dict[str, TrialCost], slots: int, trials: int) -> float:
+    """Those of the trials that run, and of the best that have ended, as if each were the largest."""
+    largest = max((cost.checkpoint_gb for cost in costs.values()), default=0.0)
+    return largest * (KEPT * slots + min(spec.resources.keep_best, trials))
 
 
 def _warnings(spec: SweepSpec, survey: _Survey, trials: int, epochs: int, train: int) -> Iterator[str]:
@@ -270,6 +286,22 @@ def _memory_warnings(spec: SweepSpec, costs: dict[str, TrialCost]) -> Iterator[s
     limit, needed = spec.space.memory_gb, max((cost.memory_gb for cost in costs.values()), default=0.0)
     if limit is not None and needed > limit:
         yield f"the largest of the three trials needs about {needed:.3g} GB and its share of the GPU is {limit:.3g} GB."
+
+
+def _budget_warnings(spec: SweepSpec, trials: int, needs: Mapping[str, float | None]) -> Iterator[str]:
+    for field, limit in spec.budget.model_dump(exclude_none=True).items():
+        if field == "trials" and limit < trials:
+            yield f"budget.trials {limit} is enough for {limit} of {trials:,} trials."
+        elif (need := needs.get(field)) is not None and need > limit:
+            enough = int(trials * limit / need)
+            yield f"budget.{field} {limit:g} is enough for about {enough:,} of {trials:,} trials; all need {need:.3g}."
+
+
+def _time_limit_warnings(spec: SweepSpec, epochs: int, hours_per_epoch: float | None) -> Iterator[str]:
+    limit = spec.resources.max_trial_hours
+    if limit is not None and hours_per_epoch is not None and epochs * hours_per_epoch > limit:
+        hours = epochs * hours_per_epoch
+        yield f"resources.max_trial_hours {limit:g} ends a trial of {epochs} epochs, which takes about {hours:.3g} h."
 
 
 def _search_warnings(spec: SweepSpec, survey: _Survey, trials: int) -> Iterator[str]:

@@ -23,18 +23,25 @@ from tune_jobs.results import headline
 if TYPE_CHECKING:
     from convnn.geometry import Stage
 
+GRADIENT_BYTES = 4
+"""Per parameter: what memory holds and a checkpoint does not."""
+
 MEASURE_S = 3.0
 """How long a trial is measured."""
 
 
 @dataclass(frozen=True)
 class TrialCost:
-    """One trial's size: `memory_gb` (10^9 bytes) holds weights, gradients, optimizer and the activations of a step."""
+    """One trial's size: a step's memory and a checkpoint in 10^9 bytes.
+
+    Memory holds weights, gradients, optimizer and activations; a checkpoint holds weights and optimizer.
+    """
 
     params: dict[str, Any]
     parameters: int
     gflops: float
     memory_gb: float
+    checkpoint_gb: float
     images_per_s: float | None
 
 
@@ -88,12 +95,14 @@ def cost_of(config: TrialConfig, images_per_s: float | None) -> TrialCost:
 
     classes, training = DATASETS[config.data.name].classes, config.training
     cost = measure_cost(lambda: build_model(config.model, classes), batch_size=training.batch_size)
+    per_parameter = OPTIMIZER_BYTES[training.optimizer]
     activations = cost.activation_bytes / (2 if training.precision == "bf16" else 1)
     return TrialCost(
         params=headline(config),
         parameters=cost.parameters,
         gflops=cost.flops / 1e9,
-        memory_gb=(cost.parameters * OPTIMIZER_BYTES[training.optimizer] + activations) / 1e9,
+        memory_gb=(cost.parameters * per_parameter + activations) / 1e9,
+        checkpoint_gb=cost.parameters * (per_parameter - GRADIENT_BYTES) / 1e9,
         images_per_s=images_per_s,
     )
 

@@ -1,13 +1,18 @@
 """Sweeps that come with the package: YAML files, named by their file names."""
 
+import re
 from pathlib import Path
 
 FOLDER = Path(__file__).parent
 
 
 def names() -> list[str]:
-    """The presets' names."""
-    return sorted(path.stem for path in FOLDER.glob("*.yaml"))
+    """The presets' names, numbers in them by size: figure3 before figure10."""
+    return sorted((path.stem for path in FOLDER.glob("*.yaml")), key=_by_number)
+
+
+def _by_number(name: str) -> list[int | str]:
+    return [int(part) if part.isdecimal() else part for part in re.split(r"([0-9]+)", name)]
 
 
 def path(name: str) -> Path:

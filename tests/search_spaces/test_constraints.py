@@ -333,9 +333,35 @@ def test_what_is_refuted_by_the_ends_holds_nowhere_between(
     assert all(rule.broken(each) is not None for each in inside)
 
 
+@pytest.mark.parametrize(
+    ("rule", "normal"),
+    [
+        (" k<=r\n", "k <= r"),
+        ("4<=k<0012.50", "4 <= k < 12.5"),
+        ("model.layer.k == 1E-3", "model.layer.k == 0.001"),
+        ("space.training.lr*2. >= +lr", "training.lr * 2 >= 0 + training.lr"),
+        ("lambda != .5", "lambda != 0.5"),
+        ("k < 1e20 - 100000000000000000000", "k < 1e+20 - 1e+20"),
+        ("((k) + (r * 2)) - (k - (r)) > (k*r)/(k/r)", "k + r * 2 - (k - r) > k * r / (k / r)"),
+        ("(k + r)*2 < -(k)", "(k + r) * 2 < 0 - k"),
+    ],
+)
+def test_a_rule_has_one_form_however_it_is_written(rule: str, normal: str) -> None:
+    assert parse_constraint(rule).normal() == normal
+
+
+@settings(fixed, max_examples=150)
+@given(SUMS, st.lists(st.tuples(SIGNS, SUMS), min_size=1, max_size=2))
+def test_the_one_form_of_a_rule_is_the_same_rule(first: str, rest: list[tuple[str, str]]) -> None:
+    text = f"k + {first}" + "".join(sign + side for sign, side in rest)
+    normal = parse_constraint(text).normal()
+    assert parse_constraint(normal).normal() == normal
+    assert holds(normal) == holds(text)
+
+
 def test_rules_are_part_of_a_sweeps_identity_and_of_the_text_as_run() -> None:
     assert sweep("k <= r").identity() != sweep("k < r").identity()
-    assert sweep("k <= r").identity()["constraints"] == ["k <= r"]
+    assert sweep("r>1", "k<=r", "k <= (r)").identity()["constraints"] == ["k <= r", "r > 1"]
     text = f"name: a\nspace: {{model: {{layer: {LAYER}}}}}\nconstraints: [k <= r, '4 <= r']"
     spec = parse_sweep(text, "f.yaml", ["constraints.0=k < r"])
     assert [rule.text for rule in parse_sweep(spec.text).constraints] == ["k < r", "4 <= r"]

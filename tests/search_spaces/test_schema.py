@@ -14,6 +14,8 @@ BROKEN = Path(__file__).parent / "broken"
 BEYOND_A_SCHEMA = {
     "a relation between two values": {
         "branch_that_never_runs",
+        "budget_of_cpu_hours_with_gpu",
+        "budget_of_gpu_hours_without_gpu",
         "constraint_mistakes",
         "constraint_never_met",
         "constraints_never_met_together",
@@ -82,3 +84,10 @@ def test_every_field_is_described_or_named_for_an_editor(field: str) -> None:
     found = [d["properties"][field] for d in definitions if field in d.get("properties", {})]
     assert found
     assert all("title" in entry or "description" in entry for entry in found)
+
+
+@pytest.mark.parametrize("section", ["Budget", "Resources", "NoStopping", "Asha"])
+def test_what_a_sweep_may_cost_is_explained_to_an_editor(section: str) -> None:
+    fields = json_schema()["$defs"][section]["properties"]
+    plain = {"gpus_per_trial", "kind", "reduction_factor"}  # their names say it
+    assert {name for name, field in fields.items() if "description" not in field} <= plain

@@ -3,7 +3,7 @@ from pathlib import Path
 import pytest
 
 from search_spaces import SpecError, load_sweep, parse_sweep, presets
-from search_spaces.sweep import Grid, NoStopping
+from search_spaces.sweep import Budget, Grid, NoStopping, RandomSearch
 
 TEXT = """
 name: small
@@ -113,17 +113,45 @@ def test_a_mistake_in_an_override_points_to_the_override() -> None:
     )
 
 
-def test_resources_tracking_and_paths_are_no_part_of_a_sweeps_identity() -> None:
-    moved = TEXT.replace("root: ~/data", "root: /elsewhere") + "resources: {cpus_per_trial: 4}\ntracking: {uri: x}"
-    assert parse_sweep(moved).identity() == parse_sweep(TEXT).identity()
-    branches = "{any_of: [{root: a}, {root: b, limit: 9}]}"
-    options = [TEXT.replace("{name: digits, root: ~/data}", text) for text in (branches, branches.replace("b", "c"))]
-    assert parse_sweep(options[0]).identity() == parse_sweep(options[1]).identity()
+def test_what_a_sweep_may_cost_has_no_limit_unless_one_is_given() -> None:
+    assert parse_sweep(TEXT).budget == Budget(gpu_hours=None, cpu_hours=None, wall_hours=None, trials=None)
+    spec = parse_sweep(TEXT + "budget: {cpu_hours: 24, wall_hours: 0.5, trials: 9}")
+    assert spec.budget == Budget(cpu_hours=24, wall_hours=0.5, trials=9)
+    on_gpu = parse_sweep(TEXT + "resources: {gpus_per_trial: 1}\nbudget: {gpu_hours: 1.5, cpu_hours: null}")
+    assert on_gpu.budget == Budget(gpu_hours=1.5)
 
 
-@pytest.mark.parametrize("change", [("epochs: 9", "epochs: 8"), ("[4, 9]", "[4]"), ("[0.25, 0.5]", "[0.5, 0.25]")])
-def test_everything_else_is_part_of_a_sweeps_identity(change: tuple[str, str]) -> None:
-    assert parse_sweep(TEXT.replace(*change)).identity() != parse_sweep(TEXT).identity()
+@pytest.mark.parametrize("stopping", ["{}", "{kind: none}", "{kind: asha}"])
+def test_every_stopping_rule_ends_a_sweep_that_mostly_fails(stopping: str) -> None:
+    spec = parse_sweep(TEXT + f"stopping: {stopping}")
+    assert spec.stopping.max_failed_fraction == 0.5
+    never = parse_sweep(spec.text, overrides=["stopping.max_failed_fraction=1"])
+    assert (never.stopping.kind, never.stopping.max_failed_fraction) == (spec.stopping.kind, 1.0)
+
+
+def test_a_sweep_can_be_changed_again_and_again_as_it_was_run() -> None:
+    spec = parse_sweep("# mine\n" + TEXT, overrides=["space.training.epochs=3", "budget.wall_hours=1"])
+    for hours in (2, 48, 96):
+        spec = parse_sweep(spec.text, overrides=[f"budget.wall_hours={hours}"])
+    assert spec.text.startswith("# --set budget.wall_hours=96\nname: small\n")
+    assert spec.text.count("#") == spec.text.count("wall_hours: ") == 1
+    again = parse_sweep(spec.text)
+    assert (again.text, again.budget.wall_hours, again.space.values("training.epochs", 0)) == (spec.text, 96, [3])
+
+
+def test_a_search_can_get_another_number_of_trials() -> None:
+    spec = parse_sweep(TEXT + "search: {sampler: random, trials: 3}", overrides=["space.training.epochs=2"])
+    more = spec.with_trials(5).with_trials(7)
+    assert more.search == RandomSearch(sampler="random", trials=7)
+    assert parse_sweep(more.text) == more
+    assert more.identity() == spec.identity()
+    with pytest.raises(SpecError, match=r"search\.trials must be a whole number, at least 1, at most 1000000; got 0\."):
+        spec.with_trials(0)
+
+
+def test_a_grid_has_no_other_number_of_trials() -> None:
+    with pytest.raises(ValueError, match="small is a grid, which has every trial of its space; give its fields more"):
+        parse_sweep(TEXT).with_trials(9)
 
 
 def test_a_file_is_read_from_disk_with_its_name_in_the_messages(tmp_path: Path) -> None:
@@ -194,10 +222,29 @@ def test_a_relative_folder_of_images_is_relative_to_the_file(tmp_path: Path, mon
     roots = [data.root for data in spec.space.data_sets()]
     assert roots == [str(tmp_path / "my sweeps" / "images"), "~/data", "/data", "$H/x"]
     assert [data.root for data in parse_sweep(spec.text).space.data_sets()] == roots  # as run, from anywhere
+    changed = parse_sweep(spec.text, "elsewhere/sweep.yaml", ["budget.trials=9"])
+    assert [data.root for data in changed.space.data_sets()] == roots
     (given,) = load_sweep(file, ["space.data={root: here}"]).space.data_sets()
     assert given.root == str(tmp_path / "here")
     (preset,) = load_sweep("quickstart", ["space.data.root=../x"]).space.data_sets()
     assert preset.root == str(tmp_path / "../x")
+    monkeypatch.chdir(file.parent)
+    (moved,) = parse_sweep(spec.text, overrides=["space.data={root: there}"]).space.data_sets()
+    assert moved.root == str(file.parent / "there")
+
+
+def test_presets_are_listed_by_the_numbers_in_their_names() -> None:
+    names = [name for name in presets.names() if name.startswith("figure")]
+    assert [name.removeprefix("figure").partition("-")[0] for name in names[::2]] == [
+        "3",
+        "4",
+        "5",
+        "6",
+        "7",
+        "8",
+        "10",
+    ]
+    assert names[:2] == ["figure3-cifar10", "figure3-cifar100"]
 
 
 def test_the_trials_that_a_search_comes_to_are_known_where_they_can_be() -> None:

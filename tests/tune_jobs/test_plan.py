@@ -1,3 +1,4 @@
+import re
 from pathlib import Path
 
 import pytest
@@ -6,6 +7,8 @@ from convnn.data import DATASETS, load_dataset
 from search_spaces import Decided, SweepSpec, load_sweep, parse_sweep
 from tests.tune_jobs.program import convnn, convnn_json
 from tests.tune_jobs.test_search import opened, train
+from tune_jobs import attempt
+from tune_jobs.checkpoints import OneFile
 from tune_jobs.plan import plan
 from tune_jobs.search import Search
 from tune_jobs.sizing import cost_of, work
@@ -73,6 +76,36 @@ def test_hours_follow_from_the_throughput() -> None:
     assert plan(spec()).wall_hours is None
 
 
+def test_no_more_trials_run_at_a_time_than_there_are_or_than_the_file_allows() -> None:
+    assert plan(spec(), cpus=64).slots == 13
+    assert plan(spec("resources: {max_concurrent: 3}"), cpus=64).slots == 3
+    assert plan(spec("resources: {max_concurrent: 3}"), cpus=2).slots == 2
+    one, three = (plan(spec(f"resources: {{max_concurrent: {n}}}"), throughput=9, cpus=64) for n in (1, 3))
+    assert one.wall_hours == pytest.approx(3 * (three.wall_hours or 0))
+
+
+def test_disk_is_for_two_checkpoints_of_each_running_trial_and_one_of_the_best() -> None:
+    fewest = plan(spec("resources: {keep_best: 0, max_concurrent: 1}"))
+    largest = fewest.trial_costs["largest"].checkpoint_gb
+    assert fewest.disk_gb > 2 * largest
+
+    def checkpoints(**resources: int) -> float:
+        found = plan(spec(f"resources: {resources}".replace("'", "")), cpus=64)
+        return 2 + (found.disk_gb - fewest.disk_gb) / largest
+
+    assert checkpoints(max_concurrent=1) == pytest.approx(3)
+    assert checkpoints(max_concurrent=5, keep_best=4) == pytest.approx(5 * 2 + 4)
+    assert checkpoints(max_concurrent=99, keep_best=99) == pytest.approx(13 * 2 + 13)
+
+
+@pytest.mark.parametrize("optimizer", ["adamw", "sgd"])
+def test_a_checkpoint_is_as_large_as_planned(tmp_path: Path, optimizer: str) -> None:
+    sweep = spec(layer=" {kind: conv2d}", training=f"epochs: 1, optimizer: {optimizer}")
+    (config, file) = sweep.space.resolve(Decided({})), tmp_path / "checkpoint.pt"
+    list(attempt.train(config, sweep.evaluation, threads=1, checkpoints=OneFile(file, every_s=0)))
+    assert file.stat().st_size / 1e9 == pytest.approx(cost_of(config, None).checkpoint_gb, rel=0.1)
+
+
 def test_the_smallest_median_and_largest_trial_are_sized_from_their_models() -> None:
     costs = plan(spec()).trial_costs
     assert list(costs) == ["smallest", "median", "largest"]
@@ -132,6 +165,36 @@ def test_what_is_probably_a_mistake_is_said(rest: str, training: str, said: str)
     assert any(said in warning for warning in found.warnings)
 
 
+@pytest.mark.parametrize(
+    ("limits", "said"),
+    [
+        ("budget: {trials: 12}", ["budget.trials 12 is enough for 12 of 13 trials."]),
+        ("budget: {trials: 13, wall_hours: 9, cpu_hours: 9}", []),
+        ("budget: {cpu_hours: 1}", ["budget.cpu_hours 1 is enough for about 3 of 13 trials; all need 4."]),
+        ("budget: {wall_hours: 0.4}", ["budget.wall_hours 0.4 is enough for about 2 of 13 trials; all need 2."]),
+        (
+            "budget: {gpu_hours: 0.5, trials: 1}\nresources: {gpus_per_trial: 0.5}",
+            [
+                "budget.gpu_hours 0.5 is enough for about 3 of 13 trials; all need 2.",
+                "budget.trials 1 is enough for 1 of 13 trials.",
+            ],
+        ),
+        (
+            "resources: {max_trial_hours: 0.3}",
+            ["resources.max_trial_hours 0.3 ends a trial of 27 epochs, which takes about 0.308 h."],
+        ),
+        ("resources: {max_trial_hours: 0.4}", []),
+    ],
+)
+def test_a_budget_that_is_too_small_is_known_before(limits: str, said: list[str]) -> None:
+    images = 1298 + 144 / 3  # of an epoch
+    found = plan(spec(limits), throughput=13 * 27 * images / 3600 / 4, cpus=2)
+    assert found.cpu_hours == pytest.approx(4, rel=0.01)
+    assert [line for line in found.warnings if "budget" in line or "hours" in line] == said
+    if "trials" not in limits:
+        assert not any("budget" in line or "hours" in line for line in plan(spec(limits)).warnings)  # no speed
+
+
 def test_a_sound_plan_has_no_warning() -> None:
     assert plan(spec()).warnings == []
 
@@ -143,8 +206,12 @@ def test_the_facts_of_a_data_set_are_those_of_its_images() -> None:
 
 def test_the_command_says_it_all_to_people_and_to_programs(tmp_path: Path) -> None:
     said = convnn("plan", "quickstart", "--throughput", "1000", storage=tmp_path)
-    for part in ("trials: 9, ", "after epoch 3 about 3 go on", "smallest", "of CPU, ", "disk: ", "MLflow: "):
+    for part in ("trials: 9, ", "after epoch 3 about 3 go on", "smallest", "of CPU, ", "disk: about ", "MLflow: "):
         assert part in said
+    limits = [f"--set=budget.{limit}" for limit in ("cpu_hours=2", "wall_hours=1.5", "trials=20")]
+    said = convnn("plan", "quickstart", "--throughput", "0.5", *limits, storage=tmp_path)
+    number = r"about [0-9.]+ of"
+    assert re.search(f"\nbudget: {number} 2 CPU-hours, {number} 1.5 hours of running, 9 of 20 trials\n", said)
     told = convnn_json("plan", "quickstart", storage=tmp_path)
     assert (told["trials"], told["wall_hours"], told["trial_costs"]["median"]["images_per_s"]) == (9, None, None)
     assert "time: unknown; give --throughput, or --measure it here" in convnn("plan", "quickstart", storage=tmp_path)

@@ -1,6 +1,7 @@
 """`convnn plan`."""
 
 import sys
+from collections.abc import Iterator
 from typing import Annotated
 
 import typer
@@ -76,9 +77,20 @@ def _show(found: Plan) -> None:
         gpu = f"{_hours(found.gpu_hours)} of GPU, " if found.gpu_hours is not None else ""
         print(f"time: {gpu}{_hours(found.cpu_hours)} of CPU, {_hours(found.wall_hours)} from start to end")
         print(f"  (speed {found.speed_from}; loading of images and start of workers not counted)")
-    print(f"disk: {found.disk_gb:.2g} GB at most, MLflow: {found.mlflow_rows:,} rows")
+    if found.budget:
+        print(f"budget: {', '.join(_of_the_budget(found))}")
+    print(f"disk: about {found.disk_gb:.2g} GB, MLflow: {found.mlflow_rows:,} rows")
     for warning in found.warnings:
         print(f"warning: {warning}")
+
+
+def _of_the_budget(found: Plan) -> Iterator[str]:
+    """Each limit, and what is planned of it where that is known."""
+    units = {"gpu_hours": "GPU-hours", "cpu_hours": "CPU-hours", "wall_hours": "hours of running", "trials": "trials"}
+    for field, limit in found.budget.items():
+        planned = getattr(found, field)
+        known = "" if planned is None else f"{planned:,} of " if field == "trials" else f"about {planned:.3g} of "
+        yield f"{known}{limit:g} {units[field]}"
 
 
 def _show_costs(costs: dict[str, TrialCost]) -> None:
