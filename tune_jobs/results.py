@@ -64,6 +64,9 @@ class Standing:
     budget: dict[str, float]
     """The limits that are set: `gpu_hours` and so on."""
 
+    halted: dict[str, str] | None
+    """Why its last run ended early: `cause` and `message`."""
+
     rows: list[Row]
 
     def summary(self) -> dict[str, Any]:
@@ -75,6 +78,7 @@ class Standing:
             "planned": self.planned,
             "used": asdict(self.used),
             "budget": self.budget,
+            "halted": self.halted,
             "failures": self.failures(),
             "trials": [row.summary() for row in self.rows],
         }
@@ -126,6 +130,7 @@ def standing(name: str, ledger: Ledger) -> Standing:
         planned=int(planned) if planned else None,
         used=ledger.usage(),
         budget=json.loads(ledger.meta("budget") or "{}"),
+        halted=json.loads(ledger.meta("halted") or "null"),
         rows=sorted(rows, key=rank),
     )
 

@@ -1,5 +1,6 @@
 """Runs a sweep: what the ledger says is left, handed to Ray Tune, until nothing is left."""
 
+import json
 import os
 import shutil
 import signal
@@ -65,7 +66,6 @@ class Outcome:
             "folder": str(self.folder.path),
             "exhausted": self.exhausted,
             "interrupted": halt.signal if halt else None,
-            "halted": {"cause": halt.cause, "message": halt.message} if halt else None,
             "tracker": {"uri": self.tracker, "experiment": self.experiment, "error": self.tracker_error},
         }
 
@@ -109,7 +109,10 @@ def run(
             shipper = Shipper(folder, tracker, experiment, manifest_tags(manifest))
             shipper.start()
             parts = _Parts(spec, folder, ledger, progress, signals)
+            ledger.set_meta("halted", "null")
             exhausted, halt = _search(parts, ray_address or os.environ.get("RAY_ADDRESS"), only)
+            if halt is not None:
+                ledger.set_meta("halted", json.dumps({"cause": halt.cause, "message": halt.message}))
             tracker_error = _ship_the_rest(shipper, progress, halt)
             return Outcome(folder, standing(spec.name, ledger), exhausted, halt, tracker, experiment, tracker_error)
         finally:

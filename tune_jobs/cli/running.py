@@ -3,7 +3,6 @@
 import os
 import shlex
 import shutil
-import signal
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -36,14 +35,10 @@ def follow(name: str, start: "Callable[[Progress], Outcome]", *, as_json: bool) 
         with Board(out) if out.is_terminal else Lines(out) as progress:
             outcome = start(progress)
     except Interrupted as interrupted:
-        code = 128 + interrupted.number
-        for number in (signal.SIGINT, signal.SIGTERM):  # from here on, whoever asks again has it at once
-            signal.signal(number, lambda *_: os._exit(code))
         print(f"\nInterrupted; nothing is lost. Go on with:\n  convnn resume {name}", file=sys.stderr, flush=True)
-        if interrupted.at_once:
-            sys.stdout.flush()
-            os._exit(code)  # Ray's own ending would take seconds
-        raise typer.Exit(code) from None
+        sys.stdout.flush()
+        # Ray may be half up, and its own ending then crashes or takes seconds; its processes end with this one.
+        os._exit(128 + interrupted.number)
     if as_json:
         print_json(outcome.summary())
     else:

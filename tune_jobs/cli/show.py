@@ -34,6 +34,8 @@ def _show_sweep(folder: SweepFolder, *, as_json: bool) -> None:
     standing = read_standing(folder)
     if not as_json:
         print(f"{tally(standing)}\n{cost(standing)}\n{folder.path}\n")
+        if standing.halted:
+            print(f"It has stopped: {standing.halted['message']}\n")
         console().print(leaderboard(standing))
         return
     print_json({**standing.summary(), "folder": str(folder.path)})
