@@ -19,8 +19,9 @@ def prepare_store(uri: str) -> None:
     path = Path(uri.removeprefix("sqlite:///"))
     if path.exists():
         return
-    for part in path.parent.glob(f".{path.name}.*.partial"):
-        if not _lives(int(part.name.split(".")[-2])):
+    for part in path.parent.glob(f".{path.name}.*.partial*"):  # and SQLite's journal of it
+        pid = part.name.partition(".partial")[0].rpartition(".")[2]
+        if not pid.isdigit() or not _lives(int(pid)):
             part.unlink(missing_ok=True)
     from mlflow import MlflowClient
 

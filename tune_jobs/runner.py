@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from tune_jobs.scheduling import Desk
     from tune_jobs.search import Job, Search
 
-SHIP_LAST_S = 60.0
+SHIP_LAST_S = 40.0
 """How long the end of a sweep waits for a tracker that does not answer."""
 
 SHIP_LAST_INTERRUPTED_S = 10.0
@@ -110,9 +110,13 @@ def run(
             shipper.start()
             parts = _Parts(spec, folder, ledger, progress, signals)
             ledger.set_meta("halted", "null")
-            exhausted, halt = _search(parts, ray_address or os.environ.get("RAY_ADDRESS"), only)
-            if halt is not None:
-                ledger.set_meta("halted", json.dumps({"cause": halt.cause, "message": halt.message}))
+            try:
+                exhausted, halt = _search(parts, ray_address or os.environ.get("RAY_ADDRESS"), only)
+                if halt is not None:
+                    ledger.set_meta("halted", json.dumps({"cause": halt.cause, "message": halt.message}))
+            except BaseException:
+                shipper.close(0)  # nothing writes to the ledger once the lease is given up
+                raise
             tracker_error = _ship_the_rest(shipper, progress, halt)
             return Outcome(folder, standing(spec.name, ledger), exhausted, halt, tracker, experiment, tracker_error)
         finally:
@@ -182,7 +186,10 @@ def _ship_the_rest(shipper: Shipper, progress: Progress, halt: Halt | None) -> s
     """Wait for the tracker, unless a person is in a hurry; the reason if it does not have everything."""
     progress.say("handing the last numbers to MLflow ...")
     try:
-        return shipper.close(SHIP_LAST_S if halt is None or halt.signal is None else SHIP_LAST_INTERRUPTED_S)
+        return shipper.close(
+            SHIP_LAST_S if halt is None or halt.signal is None else SHIP_LAST_INTERRUPTED_S,
+            progress.say,
+        )
     except Interrupted as signal:
         if signal.at_once:
             raise

@@ -1,0 +1,116 @@
+"""Sweeps as their ledgers have them, written without training; and what MLflow then has of them."""
+
+import contextlib
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from mlflow import MlflowClient
+
+from search_spaces import TrialConfig
+from tune_jobs.failures import Failure
+from tune_jobs.ledger import Ledger, State
+from tune_jobs.storage import SweepFolder
+from tune_jobs.tracking import Shipper
+
+MODEL = {"name": "vgg11", "layer": {"kind": "hybrid", "lambda": 0.25, "k": 4}}
+
+
+@dataclass(frozen=True)
+class Recorded:
+    """A sweep that only its ledger knows."""
+
+    folder: SweepFolder
+    ledger: Ledger
+
+    @property
+    def experiment(self) -> str:
+        """One for each sweep."""
+        return f"of {self.ledger.meta('sweep_id')}"
+
+    def attempt(
+        self,
+        epochs: Iterable[int] = (),
+        state: State | None = None,
+        reason: str | None = None,
+        failure: Failure | None = None,
+        *,
+        trial: str = "a",
+    ) -> int:
+        """A new attempt at a trial, which ran these epochs; it still runs if there is no `state`. Its number."""
+        if trial not in [known.run_key for known in self.ledger.trials()]:
+            config = TrialConfig.model_validate({"model": MODEL, "training": {"epochs": 5}})
+            self.ledger.add_trial({}, config, trial)
+        number = self.ledger.start_attempt(trial, gpus=0.5, cpus=2)
+        self.epochs(number, epochs, trial=trial)
+        if state is not None:
+            self.ledger.end_attempt(trial, number, state, reason, failure)
+        return number
+
+    def epochs(self, attempt: int, epochs: Iterable[int], *, trial: str = "a") -> None:
+        """More epochs of an attempt; its number is in their values."""
+        for epoch in epochs:
+            self.ledger.add_epoch(trial, attempt, epoch, {"val/accuracy": value(attempt, epoch), "train/loss": 1.0})
+
+    def shipper(self, uri: str) -> Shipper:
+        """One that looks often."""
+        return Shipper(self.folder, uri, self.experiment, {"git_dirty": "false"}, every_s=0.05)
+
+    def ship(self, uri: str) -> None:
+        """Ship it all, from a new driver."""
+        shipper = self.shipper(uri)
+        shipper.start()
+        assert shipper.close(60) is None
+
+    def runs(self, uri: str) -> list[Any]:
+        """The sweep's runs of trials in MLflow, the deleted ones too, by trial and attempt."""
+        return [run for run in self._all(uri) if "mlflow.parentRunId" in run.data.tags]
+
+    def run(self, uri: str) -> Any:
+        """The only run of a trial that is not superseded."""
+        (run,) = [run for run in self.runs(uri) if "superseded" not in run.data.tags]
+        return run
+
+    def parent(self, uri: str) -> Any:
+        """The only run of the sweep itself that is not superseded."""
+        parents = [run for run in self._all(uri) if run.data.tags["run_key"] == "sweep"]
+        (parent,) = [run for run in parents if "superseded" not in run.data.tags]
+        return parent
+
+    def _all(self, uri: str) -> list[Any]:
+        client = MlflowClient(uri)
+        experiment = client.get_experiment_by_name(self.experiment)
+        runs = client.search_runs([experiment.experiment_id], run_view_type=3, max_results=1000)
+        return sorted(runs, key=lambda run: (run.data.tags["run_key"], int(run.data.tags["attempt"])))
+
+    def expect_whole(self, uri: str) -> None:
+        """Each trial has one run that counts, with its effective course, once and at the ledger's times."""
+        counting = {r.data.tags["run_key"]: r for r in self.runs(uri) if "superseded" not in r.data.tags}
+        assert len(counting) == sum("superseded" not in run.data.tags for run in self.runs(uri))
+        for trial in self.ledger.trials():
+            course = {e.epoch: e for e in sorted(self.ledger.epochs(trial.run_key), key=lambda e: e.attempt)}
+            recorded = [(e.epoch, e.metrics["val/accuracy"], int(e.at * 1000)) for e in course.values()]
+            assert history(uri, counting[trial.run_key]) == sorted(recorded)
+        assert "RUNNING" not in {run.info.status for run in self._all(uri)}
+
+
+def value(attempt: int, epoch: int) -> float:
+    """What an attempt reaches in an epoch."""
+    return attempt / 10 + epoch / 100
+
+
+def history(uri: str, run: Any, name: str = "val/accuracy") -> list[tuple[int, float, int]]:
+    """Every number of a metric in MLflow: epoch, value, time."""
+    found = MlflowClient(uri).get_metric_history(run.info.run_id, name)
+    return sorted((metric.step, metric.value, metric.timestamp) for metric in found)
+
+
+@contextlib.contextmanager
+def recorded(place: Path) -> Iterator[Recorded]:
+    """An empty sweep in a folder with a space in its name."""
+    folder = SweepFolder(place / "my sweeps" / "tracked")
+    folder.path.mkdir(parents=True)
+    folder.spec.write_text("name: tracked")
+    with contextlib.closing(Ledger(folder.ledger, create=True)) as ledger:
+        yield Recorded(folder, ledger)
