@@ -32,6 +32,9 @@ TICK_S = 2.0
 GRACE_S = 60.0
 """How long a sweep that stops waits for running trials to end their epoch and keep their state."""
 
+NODE_DEATH_S = 2.0
+"""How long Ray may take to know that a machine is dead, once it knows that of a worker there."""
+
 SAVE_S = 10.0
 """How long a state may take to be kept."""
 
@@ -282,15 +285,23 @@ def classify_loss(error: BaseException | None, node: str | None) -> tuple[Failur
         return "preempted", "the machine was taken away"
     if isinstance(error, ray.exceptions.OutOfMemoryError) or "memory monitor" in str(error):
         return "oom", "Ray killed the worker because the machine ran out of memory"
-    if isinstance(error, ray.exceptions.NodeDiedError) or (node is not None and not _alive(node)):
+    if isinstance(error, ray.exceptions.NodeDiedError) or (node is not None and _dies(node)):
         return "lost_node", "the machine of the worker died"
     return "lost_worker", "the worker process died (killed, out of memory or crashed)"
 
 
-def _alive(node: str) -> bool:
+def _dies(node: str) -> bool:
+    """Whether a machine is dead. Ray may hear of its workers first, so where there are others it gets a moment."""
     import ray
 
-    return any(known["NodeID"] == node and known["Alive"] for known in ray.nodes())
+    deadline = time.monotonic() + NODE_DEATH_S
+    while True:
+        alive = [known["NodeID"] for known in ray.nodes() if known["Alive"]]
+        if node not in alive:
+            return True
+        if alive == [node] or time.monotonic() >= deadline:
+            return False
+        time.sleep(0.1)
 
 
 class DeskSearcher(Searcher):  # type: ignore[misc]

@@ -195,8 +195,8 @@ class Shipment:
             os.environ.setdefault(name, value)
         from mlflow import MlflowClient
 
-        for name in ("alembic", "mlflow"):  # their set-up lines belong to nobody's terminal
-            logging.getLogger(name).setLevel(logging.WARNING)
+        for name in ("alembic", "mlflow", "sqlalchemy"):  # their lines belong to nobody's terminal; errors are ours
+            logging.getLogger(name).setLevel(logging.CRITICAL)
         prepare_store(self._uri)
         self._client = MlflowClient(tracking_uri=self._uri)
         experiment_id = self._find_experiment()
