@@ -9,13 +9,15 @@ due for another attempt. What made an attempt end early is its failure class (`t
 
 import json
 import os
+import shutil
 import socket
 import sqlite3
+import tempfile
 import threading
 import time
 import uuid
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -393,9 +395,22 @@ class Ledger:
 def _connect(path: Path) -> sqlite3.Connection:
     if os.access(path.parent, os.W_OK):
         return sqlite3.connect(path, timeout=30, isolation_level=None, check_same_thread=False)
-    # A copy on read-only storage: nobody writes it, and SQLite may make no files of its own beside it.
+    # On read-only storage nobody writes it, and SQLite may make no files of its own beside it.
+    journal = path.with_name(path.name + "-wal")
+    if journal.exists() and journal.stat().st_size:  # a killed driver's last words are there
+        return _in_memory(path, journal)
     frozen = f"file:{quote(str(path.absolute()))}?mode=ro&immutable=1"
     return sqlite3.connect(frozen, uri=True, isolation_level=None, check_same_thread=False)
+
+
+def _in_memory(path: Path, journal: Path) -> sqlite3.Connection:
+    whole = sqlite3.connect(":memory:", isolation_level=None, check_same_thread=False)
+    with tempfile.TemporaryDirectory() as folder:
+        for file in (path, journal):
+            shutil.copy(file, folder)
+        with closing(sqlite3.connect(Path(folder) / path.name)) as copy:
+            copy.backup(whole)
+    return whole
 
 
 @contextmanager

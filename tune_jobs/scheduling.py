@@ -7,6 +7,7 @@ ended. One Tune trial is one attempt; Tune itself never repeats one.
 import contextlib
 import functools
 import json
+import socket
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -32,8 +33,8 @@ TICK_S = 2.0
 GRACE_S = 60.0
 """How long a sweep that stops waits for running trials to end their epoch and keep their state."""
 
-NODE_DEATH_S = 2.0
-"""How long Ray may take to know that a machine is dead, once it knows that of a worker there."""
+NODE_ANSWERS_S = 2.0
+"""How long a machine may take to accept a connection, once a worker there has died."""
 
 SAVE_S = 10.0
 """How long a state may take to be kept."""
@@ -285,23 +286,22 @@ def classify_loss(error: BaseException | None, node: str | None) -> tuple[Failur
         return "preempted", "the machine was taken away"
     if isinstance(error, ray.exceptions.OutOfMemoryError) or "memory monitor" in str(error):
         return "oom", "Ray killed the worker because the machine ran out of memory"
-    if isinstance(error, ray.exceptions.NodeDiedError) or (node is not None and _dies(node)):
+    if isinstance(error, ray.exceptions.NodeDiedError) or (node is not None and not _alive(node)):
         return "lost_node", "the machine of the worker died"
     return "lost_worker", "the worker process died (killed, out of memory or crashed)"
 
 
-def _dies(node: str) -> bool:
-    """Whether a machine is dead. Ray may hear of its workers first, so where there are others it gets a moment."""
+def _alive(node: str) -> bool:
+    """Whether a machine lives. Ray's head finds out late, so Ray's process there is asked itself."""
     import ray
 
-    deadline = time.monotonic() + NODE_DEATH_S
-    while True:
-        alive = [known["NodeID"] for known in ray.nodes() if known["Alive"]]
-        if node not in alive:
-            return True
-        if alive == [node] or time.monotonic() >= deadline:
-            return False
-        time.sleep(0.1)
+    for known in ray.nodes():
+        if known["NodeID"] == node and known["Alive"]:
+            with contextlib.suppress(OSError):
+                place = known["NodeManagerAddress"], known["NodeManagerPort"]
+                socket.create_connection(place, timeout=NODE_ANSWERS_S).close()
+                return True
+    return False
 
 
 class DeskSearcher(Searcher):  # type: ignore[misc]

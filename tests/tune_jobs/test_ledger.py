@@ -1,5 +1,6 @@
 import contextlib
 import os
+import shutil
 import signal
 import sqlite3
 import subprocess
@@ -160,6 +161,21 @@ def test_a_missing_damaged_or_newer_ledger_is_refused_with_its_path(tmp_path: Pa
         newer.set_meta("layout", "99")
     with pytest.raises(LedgerError, match=r"newer\.db has layout 99, this version reads 2; use the version that wrote"):
         Ledger(tmp_path / "newer.db")
+
+
+def test_a_killed_drivers_ledger_on_read_only_storage_is_read_to_its_last_word(
+    ledger: Ledger, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ledger.add_epoch(KEY, ledger.start_attempt(KEY), 1, {"val/loss": 0.5})
+    copy = tmp_path / "copy"
+    copy.mkdir()
+    for file in tmp_path.glob("ledger.db*"):  # as a kill leaves them: nearly all is in the -wal file
+        shutil.copy(file, copy)
+    monkeypatch.setattr(os, "access", lambda path, mode: not (mode == os.W_OK and Path(path) == copy))
+    before = sorted(copy.iterdir())
+    with contextlib.closing(Ledger(copy / "ledger.db")) as reader:
+        assert [epoch.metrics for epoch in reader.epochs()] == [{"val/loss": 0.5}]
+    assert sorted(copy.iterdir()) == before
 
 
 def test_a_second_driver_is_refused_and_a_killed_one_leaves_the_sweep_free(tmp_path: Path) -> None:
