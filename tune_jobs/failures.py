@@ -1,7 +1,7 @@
 """What can end an attempt before its last epoch, and what follows: another attempt, or the end of the trial.
 
-oom           out of memory: once more, alone on a whole GPU (on the CPU: on a whole machine); then the trial has
-              failed, and the sampler is told that the configuration cannot run
+oom           out of memory: once more, alone on a whole GPU (on the CPU: with no other trial of the sweep beside it);
+              then the trial has failed, and the sampler is told that the configuration cannot run
 diverged      a loss was not finite: final; the sampler is told
 user_error    an exception in the training code: final
 data          the images cannot be read: once more, perhaps on another machine; then final
@@ -57,7 +57,7 @@ def what_follows(failures: Iterable[tuple[Failure | None, bool]]) -> Next:
 
 
 def alone(failures: Iterable[Failure | None]) -> bool:
-    """Whether a trial with this past gets a whole GPU or machine."""
+    """Whether a trial with this past runs alone."""
     return "oom" in failures
 
 

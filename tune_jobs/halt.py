@@ -36,20 +36,18 @@ class Halt:
         return 5 if self.cause == "budget" else 1
 
 
-def halt_for_limits(spec: SweepSpec, folder: Path, ledger: Ledger) -> Halt | None:
-    """The limit of the sweep that is reached, if one is. `budget.trials` is the search's to keep."""
-    return _budget(spec, ledger.usage()) or _disk(spec, folder) or _failures(spec, ledger)
+def halt_for_limits(spec: SweepSpec, folder: Path, ledger: Ledger, *, failures: bool = True) -> Halt | None:
+    """The limit of the sweep that is reached, if one is; `failures`: that of failed trials too.
+
+    `budget.trials` is the search's to keep.
+    """
+    return _budget(spec, ledger.usage()) or _disk(spec, folder) or (_failures(spec, ledger) if failures else None)
 
 
 def budget_of_trials(spec: SweepSpec) -> Halt:
     """The halt of a search that `budget.trials` holds back."""
     most = spec.budget.trials or 0
     return Halt("budget", f"the budget of {most} trials is used up; {_more(spec, 'trials', 2 * most)}")
-
-
-def disk_full(spec: SweepSpec, folder: Path, reason: str) -> Halt:
-    """The halt after a worker found no room."""
-    return Halt("disk", f"no room: {reason}; make room for {folder}, then: convnn resume {spec.name}")
 
 
 def _more(spec: SweepSpec, field: str, value: float) -> str:

@@ -24,7 +24,9 @@ class Keeper:
         self._last: dict[str, float] = {}  # by run_key: the objective at its last epoch
 
     def tidy(self) -> None:
-        """Look at every trial; for the start of a run."""
+        """Look at every trial; for the start of a run, when nothing is being written."""
+        for partial in self._folder.path.glob("trials/*/*/.*.partial"):
+            partial.unlink(missing_ok=True)
         found = standing(self._folder.name, self._ledger)
         for row in found.rows:
             if row.state == "complete" and row.value is not None:

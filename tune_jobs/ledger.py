@@ -15,7 +15,6 @@ import sqlite3
 import tempfile
 import threading
 import time
-import uuid
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
@@ -35,7 +34,8 @@ ENDED = ("complete", "stopped", "diverged", "failed")
 State = Literal["running", "complete", "stopped", "diverged", "failed", "interrupted"]
 Outcome = Literal["new", "duplicate", "infeasible"]
 
-_TABLES = """
+_TABLES = f"""
+BEGIN IMMEDIATE;
 CREATE TABLE IF NOT EXISTS meta(key TEXT PRIMARY KEY, value TEXT NOT NULL);
 CREATE TABLE IF NOT EXISTS asks(
     number INTEGER PRIMARY KEY, seq INTEGER NOT NULL, decisions TEXT NOT NULL, outcome TEXT NOT NULL, run_key TEXT);
@@ -52,6 +52,8 @@ CREATE TABLE IF NOT EXISTS epochs(
 CREATE TABLE IF NOT EXISTS tracked(
     run_key TEXT NOT NULL, attempt INTEGER NOT NULL, mlflow_run TEXT NOT NULL, shipped_seq INTEGER NOT NULL,
     shipped_state TEXT NOT NULL, PRIMARY KEY(run_key, attempt));
+INSERT OR IGNORE INTO meta VALUES('layout', '{LAYOUT}'), ('sweep_id', lower(hex(randomblob(16))));
+COMMIT;
 """
 
 _FROM_LAYOUT_1 = """
@@ -159,8 +161,6 @@ class Ledger:
             if create:
                 self._db.execute("PRAGMA journal_mode=WAL")
                 self._db.executescript(_TABLES)
-                self._db.execute("INSERT OR IGNORE INTO meta VALUES('layout', ?)", (str(LAYOUT),))
-                self._db.execute("INSERT OR IGNORE INTO meta VALUES('sweep_id', ?)", (uuid.uuid4().hex,))
             layout = self.meta("layout")
             if layout == "1" and os.access(path, os.W_OK) and os.access(path.parent, os.W_OK):
                 self._db.executescript(_FROM_LAYOUT_1)
@@ -359,11 +359,11 @@ class Ledger:
 
     def epochs(self, run_key: str | None = None, *, after: int = 0) -> list[Epoch]:
         """Epochs beyond `seq` = `after`, of one trial or all, in order of recording."""
-        rows = self._read(
-            "SELECT seq, run_key, attempt, epoch, at, metrics FROM epochs "
-            "WHERE seq > ? AND (? IS NULL OR run_key = ?) ORDER BY seq",
-            (after, run_key, run_key),
-        )
+        query = "SELECT seq, run_key, attempt, epoch, at, metrics FROM epochs WHERE {} seq > ? ORDER BY seq"
+        if run_key is None:
+            rows = self._read(query.format(""), (after,))
+        else:  # the plus keeps SQLite from going through all trials in the order of seq
+            rows = self._read(query.format("run_key = ? AND +"), (run_key, after))
         return [Epoch(seq, key, attempt, epoch, at, json.loads(m)) for seq, key, attempt, epoch, at, m in rows]
 
     def latest_epochs(self) -> dict[str, Epoch]:

@@ -8,6 +8,7 @@ import tempfile
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -103,7 +104,6 @@ def run(
             ledger.interrupt_running()
             digests = _digests(spec, ledger)
             manifest = write_manifest(folder, digests)
-            only = reopen(ledger) if reopen else None
             tracker = tracker_of(spec.tracking.uri, folder)
             experiment = spec.tracking.experiment or spec.name
             shipper = Shipper(folder, tracker, experiment, manifest_tags(manifest))
@@ -111,7 +111,7 @@ def run(
             parts = _Parts(spec, folder, ledger, progress, signals)
             ledger.set_meta("halted", "null")
             try:
-                exhausted, halt = _search(parts, ray_address or os.environ.get("RAY_ADDRESS"), only)
+                exhausted, halt = _search(parts, ray_address or os.environ.get("RAY_ADDRESS"), reopen)
                 if halt is not None:
                     ledger.set_meta("halted", json.dumps({"cause": halt.cause, "message": halt.message}))
             except BaseException:
@@ -207,24 +207,29 @@ class _Parts:
     signals: Signals
 
 
-def _search(parts: _Parts, ray_address: str | None, only: frozenset[str] | None) -> tuple[bool, Halt | None]:
+def _search(
+    parts: _Parts, ray_address: str | None, reopen: Callable[[Ledger], frozenset[str]] | None
+) -> tuple[bool, Halt | None]:
     """Hand jobs to Ray until none is left; whether the space was used up, and what ended it early."""
     from tune_jobs.search import Search
 
     spec, folder, ledger, signals = parts.spec, parts.folder, parts.ledger, parts.signals
-    search = Search(spec, ledger, only)
+    check = partial(halt_for_limits, spec, folder.path, ledger, failures=reopen is None)
+    if reopen is not None and (halt := check()) is not None:  # before the trials are due: the command can be repeated
+        return ledger.meta("exhausted") is not None, halt
+    search = Search(spec, ledger, reopen(ledger) if reopen else None)
     keeper = Keeper(folder, ledger, spec)
     keeper.tidy()
     if search.done:
         return search.exhausted, None
-    halt = halt_for_limits(spec, folder.path, ledger)
+    halt = check()
     if halt is None and search.idle:
         halt = budget_of_trials(spec)
     if halt is not None:
         return search.exhausted, halt
     parts.progress.say("starting Ray ...")
     with ray_session(ray_address, signals):
-        desk = _desk(parts, search, keeper)
+        desk = _desk(parts, search, keeper, check)
         signals.on_first = lambda number: desk.stop(Halt("signal", f"stopped by {signal.Signals(number).name}", number))
         try:
             _tune(spec, desk)
@@ -240,7 +245,7 @@ def _search(parts: _Parts, ray_address: str | None, only: frozenset[str] | None)
     return search.exhausted, halt
 
 
-def _desk(parts: _Parts, search: "Search", keeper: Keeper) -> "Desk":
+def _desk(parts: _Parts, search: "Search", keeper: Keeper, check: Callable[[], Halt | None]) -> "Desk":
     from tune_jobs.scheduling import Desk, task_of
 
     spec, folder, ledger, progress = parts.spec, parts.folder, parts.ledger, parts.progress
@@ -287,7 +292,7 @@ def _desk(parts: _Parts, search: "Search", keeper: Keeper) -> "Desk":
         search,
         task,
         tell,
-        lambda: halt_for_limits(spec, folder.path, ledger),
+        check,
         charge=charge,
         max_trial_s=max_trial_s,
         begin_stop=folder.stop_file.touch,
@@ -302,21 +307,19 @@ def _tune(spec: SweepSpec, desk: "Desk") -> None:
     from tune_jobs.trainable import train_attempt
 
     per_trial = {"CPU": float(spec.resources.cpus_per_trial), "GPU": spec.resources.gpus_per_trial}
-    have = ray.cluster_resources()
+    machines = [node["Resources"] for node in ray.nodes() if node["Alive"]]
     for kind, name in (("CPU", "cpus_per_trial"), ("GPU", "gpus_per_trial")):
-        if have.get(kind, 0) < per_trial[kind]:
+        most = max((machine.get(kind, 0.0) for machine in machines), default=0.0)
+        if most < per_trial[kind]:
             raise ClusterError(
-                f"a trial asks for {per_trial[kind]:g} {kind} and Ray has {have.get(kind, 0):g} in all; "
+                f"a trial asks for {per_trial[kind]:g} {kind} and the largest machine of Ray has {most:g}; "
                 f"lower resources.{name}."
             )
-    slots = int(have["CPU"] // per_trial["CPU"])
-    if per_trial["GPU"]:
-        slots = min(slots, int(have["GPU"] / per_trial["GPU"] + 1e-9))
-    alone = dict(per_trial)  # a whole GPU; on the CPU a whole machine
-    if per_trial["GPU"]:
-        alone["GPU"] = 1.0
-    else:
-        alone["CPU"] = max(node["Resources"].get("CPU", 0.0) for node in ray.nodes() if node["Alive"])
+    slots = sum(
+        int(min(machine.get(kind, 0.0) / asked + 1e-9 for kind, asked in per_trial.items() if asked))
+        for machine in machines
+    )
+    alone = per_trial | ({"GPU": 1.0} if per_trial["GPU"] else {})  # on the CPU the desk sees to it
     scratch = Path(tempfile.mkdtemp(prefix="convnn-tune-"))  # Tune's own files: nothing in them is needed again
     try:
         tune.Tuner(
@@ -341,5 +344,10 @@ def _tune(spec: SweepSpec, desk: "Desk") -> None:
                 verbose=0,
             ),
         ).fit()
+    except (ray.exceptions.RayError, tune.TuneError, ConnectionError) as error:
+        reason = (str(error).splitlines() or [type(error).__name__])[0]
+        raise ClusterError(
+            f"Ray ended the run: {reason}; nothing is lost, and this goes on: convnn resume {spec.name}"
+        ) from error
     finally:
         shutil.rmtree(scratch, ignore_errors=True)

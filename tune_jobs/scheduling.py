@@ -25,7 +25,7 @@ from tune_jobs.halt import Halt
 from tune_jobs.search import BY_THE_RULE, Job, Search
 
 NOT_STARTED_AT_MOST = 3
-"""Workers in a row that may fail to start before the sweep gives up."""
+"""Workers in a row that may fail to start for one trial, while none starts for any, before the sweep gives up."""
 
 TICK_S = 2.0
 """Limits are looked at, and what attempts have held is recorded, this often."""
@@ -102,7 +102,7 @@ class Desk:
         self._charge = charge
         self._max_trial_s = max_trial_s
         self._begin_stop = begin_stop
-        self._not_started_in_a_row = 0
+        self._not_started: dict[str, int] = {}  # by run_key: workers in a row
         self._next_tick = 0.0
         self._deadline = 0.0
 
@@ -140,12 +140,19 @@ class Desk:
         if self.search.idle:  # a running trial may be lost, and then be due again
             return None if self.running and not self.stopping else str(Searcher.FINISHED)
         self.tick(at_once=True)
-        job = None if self.stopping else self.search.next()
+        job = None if self.stopping else self._next_job()
         if job is None:
             return None if self.running and not self.stopping else str(Searcher.FINISHED)
         self.running[trial_id] = Running(job)
         self.tell("start", job, {})
         return self.task_of(job)
+
+    def _next_job(self) -> Job | None:
+        if self.search.spec.resources.gpus_per_trial:  # alone means a whole GPU, which Ray sees to
+            return self.search.next()
+        if any(run.job.alone for run in self.running.values()):
+            return None
+        return self.search.next(alone_too=not self.running)
 
     def end(self, trial_id: str, state: Any, reason: str | None = None) -> None:  # noqa: ANN401 - a State
         """Record that a job ended as it should or with the sweep, once."""
@@ -165,7 +172,8 @@ class Desk:
         self._over[trial_id] = run.job, state
         self.tell("end", run.job, {"state": state, "reason": reason, "failure": failure, "follows": follows})
         if follows == "pause":
-            self.stop(Halt("disk", reason))
+            way_out = f"make room in the sweep's folder, then: convnn resume {self.search.spec.name}"
+            self.stop(Halt("disk", f"trial {run.job.number} found no room: {reason}; {way_out}"))
 
     def over(self, trial_id: str, *, error: bool) -> None:
         """Tune is done with a trial: whatever is not recorded by now is."""
@@ -175,7 +183,7 @@ class Desk:
         elif run.overdue:
             self.fail(trial_id, "time_limit", "resources.max_trial_hours is used up")
         elif error and not run.begun and not self.stopping:
-            self._not_started(trial_id)
+            self._no_start(trial_id, run.job)
         elif self.stopping:
             self.end(trial_id, "interrupted", "the sweep was stopped")
         elif error:
@@ -192,11 +200,11 @@ class Desk:
             self._charge({(run.job.run_key, run.job.attempt): self._held(run)})
         return run
 
-    def _not_started(self, trial_id: str) -> None:
+    def _no_start(self, trial_id: str, job: Job) -> None:
         """Not the trial's fault, so it is due again, but not for ever."""
         self.end(trial_id, "interrupted", "the worker process did not start")
-        self._not_started_in_a_row += 1
-        if self._not_started_in_a_row >= NOT_STARTED_AT_MOST:
+        self._not_started[job.run_key] = self._not_started.get(job.run_key, 0) + 1
+        if self._not_started[job.run_key] >= NOT_STARTED_AT_MOST:
             raise ClusterError(
                 f"{NOT_STARTED_AT_MOST} worker processes in a row did not start; Ray's logs say why "
                 f"(/tmp/ray/session_latest/logs on the machine that runs Ray). The same command goes on."
@@ -210,6 +218,7 @@ class Desk:
         job, kind = run.job, report["kind"]
         if kind == "begin":
             run.begun, run.node = True, report["node"]
+            self._not_started.clear()
         elif kind == "origin":
             run.reported = time.monotonic()
             self.search.origin(job, report["epoch"], report["note"])
@@ -223,7 +232,6 @@ class Desk:
         return False
 
     def _epoch(self, trial_id: str, run: Running, epoch: int, metrics: dict[str, float]) -> bool:
-        self._not_started_in_a_row = 0
         now = time.monotonic()
         run.epoch_s, run.reported = now - run.reported, now
         stop = self.search.report(run.job, epoch, metrics)
@@ -243,8 +251,8 @@ class Desk:
         self._next_tick = now + TICK_S
         self._charge({(run.job.run_key, run.job.attempt): self._held(run) for run in self.running.values()})
         for run in self.running.values():
-            limit = self._max_trial_s(run.job)
-            if limit is not None and self._held(run) >= limit and not run.overdue:
+            limit = None if run.started is None or run.overdue else self._max_trial_s(run.job)
+            if limit is not None and self._held(run) >= limit:
                 run.overdue = True
                 _kill(run.tune_trial)
         halt = None if self.stopping else self._check()

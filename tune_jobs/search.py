@@ -50,7 +50,7 @@ class Job:
     number: int
     config: TrialConfig
     alone: bool = False
-    """Whether it gets a whole GPU or machine."""
+    """Whether it gets a whole GPU, or on the CPU no other trial of the sweep beside it."""
 
 
 class Search:
@@ -160,14 +160,14 @@ class Search:
         reached = self.planned is not None and len(self._trials) >= self.planned
         return reached or self.exhausted or self._only is not None
 
-    def next(self) -> Job | None:
+    def next(self, *, alone_too: bool = True) -> Job | None:
         """The next attempt; `None` when there is nothing to start now.
 
-        Trials that are due again come first, then new ones; trials that need a GPU or machine alone come last, so
-        that no other trial waits for them.
+        Trials that are due again come first, then new ones; trials that are to run alone come last, so that no other
+        trial waits for them, and only with `alone_too`.
         """
         key = self._due.pop(0) if self._due else self._ask_for_one()
-        if key is None and self._due_alone:
+        if key is None and self._due_alone and alone_too:
             key = self._due_alone.pop(0)
         if key is None:
             return None

@@ -43,7 +43,7 @@ def confirmed(question: str, *, yes: bool) -> bool:
         return True
     if not sys.stdin.isatty():
         raise UsageError(f"{question} There is no terminal to ask on; give --yes.")
-    return typer.confirm(question, default=False)
+    return typer.confirm(question, default=False, err=True)
 
 
 def storage_of(given: Path | None) -> Path:
