@@ -72,6 +72,44 @@ def test_a_lost_worker_costs_its_trial_nothing(tmp_path: Path) -> None:
     ]
 
 
+def test_workers_that_fail_to_start_together_as_their_machine_died_end_nothing(tmp_path: Path) -> None:
+    events = Events(tmp_path)
+    searcher = DeskSearcher(events.desk)
+    for trial_id in "abc":
+        searcher.suggest(trial_id)
+    for trial_id in "abc":
+        searcher.on_trial_complete(trial_id, error=True)
+    assert events.desk.error is None
+    assert [searcher.suggest(trial_id) for trial_id in "def"] == [{"number": n, "attempt": 2} for n in (1, 2, 3)]
+
+
+def test_a_trial_that_ran_out_of_memory_on_the_cpu_runs_again_with_none_beside_it(tmp_path: Path) -> None:
+    events = Events(tmp_path)
+    desk, searcher = events.desk, DeskSearcher(events.desk)
+    for trial_id in "abcd":
+        searcher.suggest(trial_id)
+    desk.record("a", {"kind": "failed", "failure": "oom", "reason": "no memory"})
+    for trial_id in "bc":
+        desk.end(trial_id, "complete")
+    assert searcher.suggest("e") is None  # the fourth still runs
+    desk.end("d", "complete")
+    assert searcher.suggest("e") == {"number": 1, "attempt": 2}
+    assert searcher.suggest("f") is None
+
+
+def test_a_time_limit_counts_from_the_start_of_the_worker(tmp_path: Path) -> None:
+    events = Events(tmp_path, max_trial_s=lambda _: 0.0)
+    DeskSearcher(events.desk).suggest("0")
+    run = events.desk.running["0"]
+    events.desk.tick(at_once=True)
+    assert not run.overdue  # it waits for room
+    run.started = time.monotonic()
+    events.desk.tick(at_once=True)
+    assert run.overdue
+    DeskSearcher(events.desk).on_trial_complete("0", error=True)
+    assert list(events.ledger.failures().values()) == ["time_limit"]
+
+
 def test_while_trials_run_the_search_is_not_over_as_one_may_be_lost(tmp_path: Path) -> None:
     events = Events(tmp_path)
     searcher = DeskSearcher(events.desk)
