@@ -237,6 +237,8 @@ class SweepSpec:
         flat |= _settings("evaluation", self.evaluation)
         flat |= {"objective.metric": self.metric, "objective.goal": self.goal}
         flat |= _settings("search", self.search) | _settings("stopping", self.stopping)
+        flat |= {"resources.gpus_per_trial above 0": self.resources.gpus_per_trial > 0}  # other numbers
+        flat |= {"resources.gpu_mem_gb": self.resources.gpu_mem_gb}  # other trials can run
         return {path: value for path, value in flat.items() if path not in _MAY_CHANGE}
 
     def describe(self) -> dict[str, Any]:

@@ -138,7 +138,7 @@ def _start(create: "Callable[[], TrainState]", checkpoints: Checkpoints | None) 
         except FileNotFoundError:
             continue
         except CheckpointError as error:
-            checkpoints.damaged(error)
+            checkpoints.damaged(path, error)
             state = create()  # the failed load may have changed it
             continue
         _log.info("resumed after epoch %d from %s", state.epoch, path)

@@ -23,7 +23,7 @@ class Checkpoints(Protocol):
     def sources(self) -> Sequence[Path]:
         """Files to go on from, the best first; the first that is whole is taken."""
 
-    def damaged(self, error: "CheckpointError") -> None:
+    def damaged(self, path: Path, error: "CheckpointError") -> None:
         """A source that cannot be used; raises if that must not be passed over."""
 
     def resumed(self, epoch: int) -> None:
@@ -48,8 +48,9 @@ class OneFile:
         """The file."""
         return [self._path]
 
-    def damaged(self, error: "CheckpointError") -> None:
+    def damaged(self, path: Path, error: "CheckpointError") -> None:
         """It would be overwritten: a person decides."""
+        del path
         raise error
 
     def resumed(self, epoch: int) -> None:
@@ -96,10 +97,11 @@ class InSweep:
 
     def sources(self) -> Sequence[Path]:
         """The earlier attempts' checkpoints."""
-        return self._earlier
+        return list(self._earlier)
 
-    def damaged(self, error: "CheckpointError") -> None:
-        """The one before is tried."""
+    def damaged(self, path: Path, error: "CheckpointError") -> None:
+        """The one before is tried; this one is kept for a look, and does not count."""
+        self._earlier.remove(path)
         _log.warning("not resumed: %s", error)
         self._notes.append(str(error))
 

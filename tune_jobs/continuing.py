@@ -1,7 +1,7 @@
 """Goes on with a sweep that its folder records: resume, retry, extend."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -26,15 +26,25 @@ class Selection:
         Raises:
             UsageError: If there are none.
         """
-        ended = {trial.run_key for trial in ledger.trials() if trial.state in ("failed", "diverged")}
-        found = {key: failure for key, failure in ledger.failures().items() if key in ended}
+        found = ledger.failures()
         wanted = self.failures or set(CLASSES) - {"diverged"}
         chosen = frozenset(key for key, failure in found.items() if failure in wanted)
-        if not chosen:
+        under_way = _being_retried(ledger, wanted)
+        if not chosen | under_way:
             there = by_class(ledger) or "none failed"
             raise UsageError(f"there is no failed trial of {', '.join(sorted(wanted))}; there are: {there}.")
         ledger.reopen(chosen)
-        return chosen
+        return chosen | under_way
+
+
+def _being_retried(ledger: Ledger, wanted: Collection[Failure]) -> frozenset[str]:
+    """Trials that an earlier retry for one of these failures has made due, and that have not ended since."""
+    failures = {(attempt.run_key, attempt.attempt): attempt.failure for attempt in ledger.attempts()}
+    return frozenset(
+        trial.run_key
+        for trial in ledger.trials()
+        if trial.ended_seq is None and failures.get((trial.run_key, trial.retried_after)) in wanted
+    )
 
 
 def resume(

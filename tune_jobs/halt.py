@@ -12,7 +12,7 @@ from typing import Literal
 
 from search_spaces import SweepSpec
 from tune_jobs.failures import CLASSES
-from tune_jobs.ledger import ENDED, Ledger, Usage
+from tune_jobs.ledger import Ledger, Usage
 
 FEWEST_ENDED = 5
 """`stopping.max_failed_fraction` is looked at from this many ended trials on."""
@@ -75,9 +75,8 @@ def _disk(spec: SweepSpec, folder: Path) -> Halt | None:
 
 
 def _failures(spec: SweepSpec, ledger: Ledger) -> Halt | None:
-    states = ledger.states()
-    ended = sum(state in ENDED for state in states)
-    failed, most = states.count("failed"), spec.stopping.max_failed_fraction
+    ended, failed = ledger.ended_and_failed()
+    most = spec.stopping.max_failed_fraction
     if ended < FEWEST_ENDED or failed <= most * ended:
         return None
     return Halt(

@@ -16,7 +16,7 @@ import tempfile
 import threading
 import time
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -30,6 +30,10 @@ from tune_jobs.failures import Failure
 
 LAYOUT = 2
 OWNER = "driver.json"
+_LOCK = "driver.lock"
+LOCK_S = 1.0
+"""How long a new driver waits for the lock, which `live_driver` may hold for a moment."""
+
 ENDED = ("complete", "stopped", "diverged", "failed")
 State = Literal["running", "complete", "stopped", "diverged", "failed", "interrupted"]
 Outcome = Literal["new", "duplicate", "infeasible"]
@@ -339,6 +343,14 @@ class Ledger:
         """The states of all trials, by number."""
         return [state for (state,) in self._read("SELECT state FROM trials ORDER BY number")]
 
+    def ended_and_failed(self) -> tuple[int, int]:
+        """How many trials have ended, those that are being retried among them; and how many have failed."""
+        ((ended, failed),) = self._read(
+            "SELECT COALESCE(SUM(ended_seq IS NOT NULL OR retried_after > 0), 0), COALESCE(SUM(state='failed'), 0) "
+            "FROM trials"
+        )
+        return ended, failed
+
     def failures(self) -> dict[str, Failure]:
         """By run_key: why a trial failed or diverged."""
         return dict(
@@ -421,9 +433,9 @@ def lease(folder: Path) -> Iterator[None]:
         LedgerError: If another process holds it, naming host and process; or the folder cannot be written.
     """
     owner = folder / OWNER
-    lock = FileLock(folder / "driver.lock")
+    lock = FileLock(folder / _LOCK)
     try:
-        lock.acquire(timeout=0)
+        lock.acquire(timeout=LOCK_S)
     except Timeout:
         held = _owner(folder)
         who = f"process {held['pid']} on {held['host']}" if held else "another process"
@@ -451,6 +463,8 @@ def live_driver(folder: Path) -> dict[str, Any] | None:
             return None
         except PermissionError:
             return held
+        with suppress(Timeout, OSError), FileLock(folder / _LOCK, timeout=0):
+            return None  # the process is another one, which has got the number
     return held
 
 

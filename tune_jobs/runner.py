@@ -1,5 +1,6 @@
 """Runs a sweep: what the ledger says is left, handed to Ray Tune, until nothing is left."""
 
+import errno
 import json
 import os
 import shutil
@@ -40,6 +41,9 @@ SHIP_LAST_S = 40.0
 
 SHIP_LAST_INTERRUPTED_S = 10.0
 """The same, where a person has stopped it."""
+
+PROBE_BYTES = 100_000
+"""Room that a sweep's folder must have for its first files."""
 
 SHOW_EVERY_S = 0.2
 """The live table is redrawn no more often than this."""
@@ -114,8 +118,8 @@ def run(
                 exhausted, halt = _search(parts, ray_address or os.environ.get("RAY_ADDRESS"), reopen)
                 if halt is not None:
                     ledger.set_meta("halted", json.dumps({"cause": halt.cause, "message": halt.message}))
-            except BaseException:
-                shipper.close(0)  # nothing writes to the ledger once the lease is given up
+            except BaseException as error:  # nothing writes to the ledger once the lease is given up
+                shipper.close(0 if signals.twice or isinstance(error, LedgerError) else SHIP_LAST_INTERRUPTED_S)
                 raise
             tracker_error = _ship_the_rest(shipper, progress, halt)
             return Outcome(folder, standing(spec.name, ledger), exhausted, halt, tracker, experiment, tracker_error)
@@ -126,11 +130,14 @@ def run(
 def _prepare(folder: SweepFolder) -> None:
     try:
         folder.path.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryFile(dir=folder.path):
-            pass
+        with tempfile.TemporaryFile(dir=folder.path) as probe:
+            probe.write(bytes(PROBE_BYTES))
+            probe.flush()
     except OSError as error:
+        full = error.errno in (errno.ENOSPC, errno.EDQUOT)
+        way_out = "make room there" if full else "choose another with --storage"
         raise LedgerError(
-            f"the sweep's folder {folder.path} cannot be written: {error.strerror}; choose another with --storage."
+            f"the sweep's folder {folder.path} cannot be written: {error.strerror}; {way_out}."
         ) from error
 
 
@@ -143,8 +150,9 @@ def _open(folder: SweepFolder, spec: SweepSpec) -> Ledger:
             raise UsageError(
                 f"a sweep {spec.name!r} is in {folder.path} already, and it is another one; results would mix:\n"
                 + "".join(f"  {line}\n" for line in differing)
-                + f"Only budget, search.trials, stopping.max_failed_fraction, resources and tracking may change. Run "
-                f"this one under another name with --set name={spec.name}-2, or start over with --fresh."
+                + f"Only budget, search.trials, stopping.max_failed_fraction, tracking and resources (but not whether "
+                f"there is a GPU, and gpu_mem_gb) may change. Run its file under another name (convnn run FILE --set "
+                f"name={spec.name}-2), or start over (convnn run FILE --fresh)."
             )
     ledger = Ledger(folder.ledger, create=True)
     if ledger.meta("started") is None:
@@ -242,6 +250,8 @@ def _search(
         if desk.error is not None:
             raise desk.error
     halt = desk.halt or (budget_of_trials(spec) if search.held_back else None)
+    if search.done and halt is not None and halt.signal is None:
+        halt = None  # the limit was reached with the last trial
     return search.exhausted, halt
 
 
@@ -280,6 +290,7 @@ def _desk(parts: _Parts, search: "Search", keeper: Keeper, check: Callable[[], H
             folder=folder.attempt(job.run_key, job.attempt),
             resume_from=folder.checkpoints(job.run_key),
             stop_file=folder.stop_file,
+            ledger=folder.ledger,
             evaluation=spec.evaluation.model_dump(),
             device="cuda" if resources.gpus_per_trial > 0 else "cpu",
             threads=resources.cpus_per_trial,

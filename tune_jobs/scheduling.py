@@ -10,7 +10,7 @@ import json
 import socket
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -36,6 +36,12 @@ GRACE_S = 60.0
 NODE_ANSWERS_S = 2.0
 """How long a machine may take to accept a connection, once a worker there has died."""
 
+NO_ROOM_S = 60.0
+"""How long all trials may wait for a machine before it is asked whether there is one."""
+
+SILENT_S, SILENT_EPOCHS = 600.0, 20
+"""A worker that ends no epoch for so long, and for so many times its last one, hangs."""
+
 SAVE_S = 10.0
 """How long a state may take to be kept."""
 
@@ -46,6 +52,9 @@ class Running:
 
     job: Job
     tune_trial: Any = None
+    asked: float = field(default_factory=time.monotonic)
+    """When it was handed to Tune; a monotonic time."""
+
     started: float | None = None
     """When its worker was there; a monotonic time."""
 
@@ -128,7 +137,8 @@ class Desk:
         if self.halt is None:
             self.halt = halt
             self._deadline = time.monotonic() + GRACE_S
-            self._begin_stop()
+            with contextlib.suppress(OSError):  # the disk may be full; the workers are then killed in time
+                self._begin_stop()
 
     @property
     def stopping(self) -> bool:
@@ -137,22 +147,22 @@ class Desk:
 
     def next(self, trial_id: str) -> dict[str, Any] | str | None:
         """The task of the next job; Tune's FINISHED where there will be none, `None` where there is none now."""
-        if self.search.idle:  # a running trial may be lost, and then be due again
+        if self.search.idle or self._waits():  # a running trial may be lost, and then be due again
             return None if self.running and not self.stopping else str(Searcher.FINISHED)
         self.tick(at_once=True)
-        job = None if self.stopping else self._next_job()
+        shares = bool(self.search.spec.resources.gpus_per_trial) or not self.running
+        job = None if self.stopping else self.search.next(alone_too=shares)
         if job is None:
             return None if self.running and not self.stopping else str(Searcher.FINISHED)
         self.running[trial_id] = Running(job)
         self.tell("start", job, {})
         return self.task_of(job)
 
-    def _next_job(self) -> Job | None:
-        if self.search.spec.resources.gpus_per_trial:  # alone means a whole GPU, which Ray sees to
-            return self.search.next()
-        if any(run.job.alone for run in self.running.values()):
-            return None
-        return self.search.next(alone_too=not self.running)
+    def _waits(self) -> bool:
+        """Whether a trial is, or is to be, the only one of the sweep; with a GPU Ray sees to that."""
+        if self.search.spec.resources.gpus_per_trial or not self.running:
+            return False
+        return self.search.only_alone_left or any(run.job.alone for run in self.running.values())
 
     def end(self, trial_id: str, state: Any, reason: str | None = None) -> None:  # noqa: ANN401 - a State
         """Record that a job ended as it should or with the sweep, once."""
@@ -204,7 +214,9 @@ class Desk:
         """Not the trial's fault, so it is due again, but not for ever."""
         self.end(trial_id, "interrupted", "the worker process did not start")
         self._not_started[job.run_key] = self._not_started.get(job.run_key, 0) + 1
-        if self._not_started[job.run_key] >= NOT_STARTED_AT_MOST:
+        if self._not_started[job.run_key] < NOT_STARTED_AT_MOST:
+            return
+        if not any(run.begun for run in self.running.values()):  # else the others go on meanwhile
             raise ClusterError(
                 f"{NOT_STARTED_AT_MOST} worker processes in a row did not start; Ray's logs say why "
                 f"(/tmp/ray/session_latest/logs on the machine that runs Ray). The same command goes on."
@@ -219,6 +231,11 @@ class Desk:
         if kind == "begin":
             run.begun, run.node = True, report["node"]
             self._not_started.clear()
+            if not report["shared"]:
+                raise ClusterError(
+                    "a worker does not see the sweep's folder, where it would write its log and checkpoints; give a "
+                    "--storage that every machine of the cluster has under the same path."
+                )
         elif kind == "origin":
             run.reported = time.monotonic()
             self.search.origin(job, report["epoch"], report["note"])
@@ -255,13 +272,35 @@ class Desk:
             if limit is not None and self._held(run) >= limit:
                 run.overdue = True
                 _kill(run.tune_trial)
+            elif run.epoch_s is not None and now - run.reported > max(SILENT_S, SILENT_EPOCHS * run.epoch_s):
+                run.lost = "lost_worker", "the worker hung"
+                _kill(run.tune_trial)
+        if self.running and all(run.started is None for run in self.running.values()):
+            self._look_for_room(now)
         halt = None if self.stopping else self._check()
         if halt is not None:
             self.stop(halt)
 
+    def _look_for_room(self, now: float) -> None:
+        """Nothing runs and all wait: whether there is still a machine that could take a trial."""
+        import ray
+
+        if now - min(run.asked for run in self.running.values()) < NO_ROOM_S:
+            return
+        asked = {"CPU": self.search.spec.resources.cpus_per_trial, "GPU": self.search.spec.resources.gpus_per_trial}
+        machines = [node["Resources"] for node in ray.nodes() if node["Alive"]]
+        if not any(all(machine.get(kind, 0.0) >= least for kind, least in asked.items()) for machine in machines):
+            raise ClusterError(
+                f"no machine of Ray is left that has {asked['CPU']} CPU and {asked['GPU']:g} GPU for a trial; nothing "
+                f"is lost, and this goes on when there is one: convnn resume {self.search.spec.name}"
+            )
+
     def all_over(self) -> bool:
         """Whether Tune should end now; what still runs is then killed, as Tune itself would wait for its epoch."""
-        if not self.stopping or (self.error is None and any(map(self._worth_waiting_for, self.running.values()))):
+        if not self.stopping:
+            return False
+        keeping = any(state == "complete" for _, state in self._over.values()) and time.monotonic() < self._deadline
+        if self.error is None and (keeping or any(map(self._worth_waiting_for, self.running.values()))):
             return False
         for run in self.running.values():
             _kill(run.tune_trial)
@@ -295,8 +334,20 @@ def classify_loss(error: BaseException | None, node: str | None) -> tuple[Failur
     if isinstance(error, ray.exceptions.OutOfMemoryError) or "memory monitor" in str(error):
         return "oom", "Ray killed the worker because the machine ran out of memory"
     if isinstance(error, ray.exceptions.NodeDiedError) or (node is not None and not _alive(node)):
+        if _drained(node):
+            return "preempted", "the machine was taken away"
         return "lost_node", "the machine of the worker died"
     return "lost_worker", "the worker process died (killed, out of memory or crashed)"
+
+
+def _drained(node: str | None) -> bool:
+    """Whether the machine was asked to end. Ray's public record of machines does not say so."""
+    try:
+        from ray._private.state import state
+
+        return node in state.get_draining_nodes()
+    except Exception:  # noqa: BLE001 - no promise is made about it; the machine is lost in any case
+        return False
 
 
 def _alive(node: str) -> bool:
@@ -398,6 +449,7 @@ def task_of(
     folder: Path,
     resume_from: list[Path],
     stop_file: Path,
+    ledger: Path,
     evaluation: dict[str, Any],
     device: str,
     threads: int,
@@ -411,6 +463,7 @@ def task_of(
         "folder": str(folder),
         "resume_from": [str(path) for path in resume_from],
         "stop_file": str(stop_file),
+        "ledger": str(ledger),
         "evaluation": evaluation,
         "device": device,
         "threads": threads,

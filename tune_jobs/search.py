@@ -150,6 +150,11 @@ class Search:
         return not self._due and not self._due_alone and (self._all_asked or self.held_back)
 
     @property
+    def only_alone_left(self) -> bool:
+        """Whether what can be started now is to run alone."""
+        return bool(self._due_alone) and not self._due and (self._all_asked or self.held_back)
+
+    @property
     def held_back(self) -> bool:
         """Whether only `budget.trials` keeps another trial from being started."""
         most = self.spec.budget.trials

@@ -294,7 +294,7 @@ class Shipment:
             self._note(PARENT, 0, self._parent, 0, "running")
         else:
             self._parent = found
-            if noted is None or noted[0] != found:
+            if noted is None or noted[0] != found or (noted[2] == "running") != (found in running):
                 self._note(PARENT, 0, found, 0, "running" if found in running else "ended")
 
     def _make_run(self, key: str, attempt: int, name: str, started: float) -> str:
@@ -310,6 +310,8 @@ class Shipment:
         return run
 
     def _note(self, key: str, attempt: int, run: str, seq: int, state: str) -> None:
+        if self._pulse.abandoned.is_set():  # the ledger may be another driver's by now; tags tell what was made
+            raise Abandoned
         self._ledger.set_tracked(key, attempt, run, seq, state)
         self._tracked[key, attempt] = (run, seq, state)
 

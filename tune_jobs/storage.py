@@ -108,7 +108,11 @@ def recorded_spec(folder: SweepFolder, overrides: Sequence[str] = ()) -> SweepSp
         text = folder.spec.read_text(encoding="utf-8")
     except FileNotFoundError as error:
         raise UsageError(f"{folder.spec} is missing; run the sweep's own file again: convnn run FILE.") from error
-    return replace(parse_sweep(text, str(folder.spec), overrides), name=folder.name)
+    spec = parse_sweep(text, str(folder.spec), overrides)
+    if spec.name == folder.name:
+        return spec
+    tracking = spec.tracking.model_copy(update={"experiment": spec.tracking.experiment or spec.name})
+    return replace(spec, name=folder.name, tracking=tracking)  # moved: its MLflow runs stay where they are
 
 
 def set_aside(folder: SweepFolder) -> SweepFolder:

@@ -1,7 +1,7 @@
 """One attempt inside a Ray worker: `attempt.train` reported epoch by epoch.
 
 Reports are `{"kind": ...}` with
-begin     node: Ray's id of this machine; first of all
+begin     node: Ray's id of this machine; shared: whether the sweep's folder is seen from it; first of all
 origin    epoch, note: where training goes on, and what was wrong with a checkpoint
 epoch     epoch, metrics: as JSON
 stopped   the sweep is stopping, and the state is kept
@@ -14,6 +14,7 @@ import contextlib
 import json
 import logging
 import os
+import socket
 import sys
 import traceback
 from collections.abc import Callable, Iterator
@@ -33,8 +34,11 @@ def train_attempt(task: dict[str, Any]) -> None:
     import ray
     from ray import tune
 
+    # Tune uses a worker again only once its last trial's thread has ended, and else says nothing to anyone.
+    os.environ.setdefault("TUNE_FUNCTION_THREAD_TIMEOUT_S", "300")
     folder = Path(task["folder"])
-    tune.report({"kind": "begin", "node": ray.get_runtime_context().get_node_id()})
+    shared = Path(task["ledger"]).exists()
+    tune.report({"kind": "begin", "node": ray.get_runtime_context().get_node_id(), "shared": shared})
     try:
         folder.mkdir(parents=True, exist_ok=True)
         _log_into(folder / "log.txt")
@@ -86,6 +90,8 @@ def _failed(error: Exception) -> dict[str, Any]:
         if failure != "diverged":
             traceback.print_exc()
         print(f"{failure}: {reason}", flush=True)
+    if failure == "data":
+        reason = f"{reason} (on {socket.gethostname()})"
     return {"kind": "failed", "failure": failure, "reason": reason}
 
 

@@ -299,3 +299,13 @@ def test_a_cluster_that_is_not_there_is_said(tmp_path: Path) -> None:
     said = convnn("run", file, "--address", f"127.0.0.1:{free_port()}", storage=tmp_path, expect=4)
     assert "the Ray cluster at 127.0.0.1" in said
     assert "is RAY_ADDRESS right?" in said
+
+
+def test_a_sweep_that_was_set_aside_keeps_its_mlflow_runs(finished: Path, tmp_path: Path) -> None:
+    shutil.copytree(finished, tmp_path / "tiny-until-today")
+    convnn("sync", "tiny-until-today", storage=tmp_path)
+    client = MlflowClient(f"sqlite:///{tmp_path / 'tiny-until-today' / 'mlflow.db'}")
+    assert {found.name for found in client.search_experiments()} == {"Default", "tiny"}
+    runs = client.search_runs([client.get_experiment_by_name("tiny").experiment_id])
+    assert len(runs) == 5
+    assert {run.info.status for run in runs} == {"FINISHED", "FAILED"}

@@ -15,7 +15,7 @@ space:
   model: {layer: {kind: hybrid, lambda: {choice: [0.25, 0.5, 0.75, 1]}, k: 4}}
   training: {epochs: 3}
 """)
-BEGIN = {"kind": "begin", "node": None}
+BEGIN = {"kind": "begin", "node": None, "shared": True}
 
 
 def epoch(number: int) -> dict[str, Any]:
@@ -108,6 +108,25 @@ def test_a_time_limit_counts_from_the_start_of_the_worker(tmp_path: Path) -> Non
     assert run.overdue
     DeskSearcher(events.desk).on_trial_complete("0", error=True)
     assert list(events.ledger.failures().values()) == ["time_limit"]
+
+
+def test_a_machine_on_which_nothing_starts_ends_nothing_while_others_work(tmp_path: Path) -> None:
+    events = Events(tmp_path)
+    searcher = DeskSearcher(events.desk)
+    searcher.suggest("works")
+    events.desk.record("works", BEGIN)
+    for number in range(5):
+        searcher.suggest(str(number))
+        searcher.on_trial_complete(str(number), error=True)
+    assert events.desk.error is None
+
+
+def test_a_sweeps_folder_that_a_worker_does_not_see_is_said_at_once(tmp_path: Path) -> None:
+    desk = Events(tmp_path).desk
+    DeskSearcher(desk).suggest("0")
+    desk.guarded(desk.record)("0", {**BEGIN, "shared": False})
+    assert isinstance(desk.error, ClusterError)
+    assert "a worker does not see the sweep's folder" in str(desk.error)
 
 
 def test_while_trials_run_the_search_is_not_over_as_one_may_be_lost(tmp_path: Path) -> None:

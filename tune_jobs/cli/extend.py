@@ -12,7 +12,9 @@ def extend(
     sweep: Sweep,
     storage: Storage = None,
     *,
-    trials: Annotated[str, typer.Option(metavar="+N", help="+20 for 20 trials more, or 84 for 84 in all.")],
+    trials: Annotated[
+        str, typer.Option(metavar="+N", help="+20 for 20 trials more than it is to have now, or 84 for 84 in all.")
+    ],
     address: Address = None,
     as_json: AsJson = False,
 ) -> None:

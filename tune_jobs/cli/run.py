@@ -32,7 +32,12 @@ def run(
     if fresh and folder.ledger.exists():
         if not confirmed(f"{folder.path} holds a sweep {spec.name}; move it aside and start over?", yes=yes):
             raise typer.Exit(1)
-        print(f"The earlier sweep is kept in {set_aside(folder).path}", file=sys.stderr)
+        aside = set_aside(folder)
+        print(
+            f"The earlier sweep is kept in {aside.path}; if its runs in MLflow are open, this ends them:\n"
+            f"  convnn sync {aside.name}",
+            file=sys.stderr,
+        )
     from tune_jobs import runner
 
     follow(spec.name, lambda progress: runner.run(spec, progress, storage=place, ray_address=address), as_json=as_json)
