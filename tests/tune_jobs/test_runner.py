@@ -144,7 +144,7 @@ def test_a_changed_file_under_the_same_name_is_refused(finished: Path, place: Pa
     said = convnn("run", place / "tiny.yaml", "--set", "space.training.epochs=9", storage=place, expect=2)
     assert f"a sweep 'tiny' is in {finished} already, and it is another one; results would mix:" in said
     assert "\n  space.training.epochs: 3 -> 9\n" in said
-    assert "--set name=tiny-2, or start over with --fresh" in said
+    assert "convnn run FILE --set name=tiny-2), or start over (convnn run FILE --fresh)" in said
 
 
 def test_what_a_sweep_may_cost_may_change(finished: Path, place: Path) -> None:
@@ -222,7 +222,8 @@ def finish(process: "subprocess.Popen[str]") -> str:
 
 
 def test_ctrl_c_stops_cleanly_and_the_same_command_goes_on_to_the_same_numbers(tmp_path: Path) -> None:
-    file = write(tmp_path / "tiny.yaml", training__epochs=12, resources={"checkpoint_every_s": 0})
+    epochs = 40  # so that none has ended when the signal comes
+    file = write(tmp_path / "tiny.yaml", training__epochs=epochs, resources={"checkpoint_every_s": 0})
     process = start("run", file, storage=tmp_path / "cut")
     wait_for(lambda: epochs_recorded(tmp_path / "cut" / "tiny") >= 4, "four epochs")
     said = convnn("run", file, storage=tmp_path / "cut", expect=1)
@@ -250,7 +251,7 @@ def test_ctrl_c_stops_cleanly_and_the_same_command_goes_on_to_the_same_numbers(t
     runs = client.search_runs([client.get_experiment_by_name("tiny").experiment_id], "tags.run_key != 'sweep'")
     for run in runs:  # both attempts of a trial are in its one run
         history = client.get_metric_history(run.info.run_id, "val/accuracy")
-        assert sorted(metric.step for metric in history) == list(range(1, 13))
+        assert sorted(metric.step for metric in history) == list(range(1, epochs + 1))
     assert len(runs) == 2
 
 

@@ -1,0 +1,10 @@
+"""Faults done to real sweeps, for real: `python -m tests.faults` prints a line for each, and what was lost (nothing).
+
+oracle       a sweep that was hit, compared with the same sweep left alone
+bench        folders, references, and the count of what a fault did
+driving      drivers and workers as processes: started, hit, waited for
+ray_cluster  a Ray cluster of two nodes on this machine
+disks        small file systems
+table        what is printed
+drivers, workers, adaptive, cluster, failing, room, damaged, trackers, budgets, growth    the faults, by theme
+"""

@@ -1,0 +1,68 @@
+"""`python -m tests.faults`: do faults to real sweeps, and print what came of each."""
+
+import argparse
+import os
+import shutil
+import signal
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+from tests.faults.bench import Bench, Case, say
+from tests.faults.catalog import FAULTS, chosen, do_all
+from tests.faults.table import as_json, lines, table
+
+
+def main() -> int:
+    """The exit code: 1 if anything was lost, done twice or not survived."""
+    options = _options()
+    if options.list:
+        print("\n".join(fault.name for fault in FAULTS))
+        return 0
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell in the background ignores it; children inherit
+    if os.geteuid():
+        print("tests.faults mounts small disks and so must be run as root.", file=sys.stderr)
+        return 1
+    try:
+        faults = chosen(options.only, short=options.short)
+    except ValueError as error:
+        print(error, file=sys.stderr)
+        return 2
+    scratch = Path(tempfile.mkdtemp(prefix="convnn-faults-"))
+    began = time.monotonic()
+    cases: list[Case] = []
+    for repeat in range(options.repeat):
+        bench = Bench(scratch, seed=options.seed, short=options.short, repeat=repeat)
+        cases += do_all(faults, bench, options.jobs)
+    found = lines(cases)
+    print(as_json(found) if options.json else table(found))
+    for line in found:
+        for failure in [*line.lost, *line.duplicated, *line.failures]:
+            say(f"{line.name}: {failure}")
+    outside = scratch / "connections.txt"
+    if outside.exists():
+        say(f"connections beyond loopback were tried:\n{outside.read_text()}")
+    passed = all(line.passed for line in found) and not outside.exists()
+    say(f"{'passed' if passed else 'FAILED'} after {(time.monotonic() - began) / 60:.1f} minutes")
+    if passed:
+        shutil.rmtree(scratch, ignore_errors=True)
+    else:
+        say(f"what is left is in {scratch}")
+    return 0 if passed else 1
+
+
+def _options() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m tests.faults", description=__doc__)
+    parser.add_argument("--seed", type=int, default=0, help="of the random moments")
+    parser.add_argument("--only", nargs="+", default=[], metavar="NAME", help="faults whose name contains this")
+    parser.add_argument("--short", action="store_true", help="the most telling faults, once each")
+    parser.add_argument("--repeat", type=int, default=1, help="do it all so often, at other moments each time")
+    parser.add_argument("--jobs", type=int, default=2, help="faults at a time")
+    parser.add_argument("--json", action="store_true", help="print one JSON object")
+    parser.add_argument("--list", action="store_true", help="print the names of the faults")
+    return parser.parse_args()
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,19 @@
+"""A search in which every proposal depends on every earlier number, killed ten times on its way."""
+
+from tests.faults.bench import Case, Fault, Round
+from tests.faults.drivers import kill, kill_group, repeatedly
+from tests.faults.driving import Driver
+from tests.faults.sweeps import ADAPTIVE
+
+KILLS = 10
+
+
+def _kill_either(round_: Round, driver: Driver) -> None:
+    round_.case.rng.choice([kill, kill_group])(round_, driver)
+
+
+def _kills(case: Case) -> None:
+    repeatedly(case, ADAPTIVE, 2 if case.short else KILLS, _kill_either, per_sweep=KILLS)
+
+
+FAULTS = [Fault("TPE and ASHA, killed 10 times", _kills)]

@@ -1,0 +1,294 @@
+"""What all faults stand on: folders, references, a stream of random moments, and the count of what a fault did."""
+
+import contextlib
+import os
+import random
+import re
+import shutil
+import sys
+import threading
+import time
+import traceback
+from collections.abc import Callable, Collection, Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from tests.faults import oracle
+from tests.faults.driving import GONE_S, Driver, command_line, environment, expect, kill_left_over, left_over, wait_for
+from tests.faults.oracle import Differences, Record
+from tests.faults.sweeps import Sweep
+
+HOPELESS = 3
+"""Rounds of one fault that are not survived, after which it is given up."""
+
+
+@dataclass(frozen=True)
+class Reference:
+    """A sweep that nothing happened to, and how long it took from the command to its end."""
+
+    record: Record
+    seconds: float
+
+
+class Bench:
+    """The folders and references that the faults of one call share."""
+
+    def __init__(self, scratch: Path, *, seed: int, short: bool, repeat: int = 0) -> None:
+        self.scratch = scratch
+        self.seed = seed
+        self.short = short
+        self.repeat = repeat
+        self._references: dict[str, Reference] = {}
+        self._lifetimes: dict[str, float] = {}
+        self._locks: dict[str, threading.Lock] = {}
+        self._guard = threading.Lock()
+
+    def reference(self, sweep: Sweep, **environment: str) -> Reference:
+        """The sweep left alone; run once."""
+        key = sweep.identity()
+        with self._guard:
+            lock = self._locks.setdefault(key, threading.Lock())
+        with lock:
+            if key not in self._references:
+                self._references[key] = self._run_alone(sweep.left_alone(), environment)
+            return self._references[key]
+
+    def lifetime(self, sweep: Sweep) -> float:
+        """Seconds from the command for a sweep to its end, as nearly as they are known on this machine at this time."""
+        return self._lifetimes.get(sweep.identity()) or self.reference(sweep).seconds
+
+    def took(self, sweep: Sweep, seconds: float) -> None:
+        """Note how long a run of the whole sweep took."""
+        self._lifetimes[sweep.identity()] = seconds
+
+    def _run_alone(self, sweep: Sweep, more: Mapping[str, str]) -> Reference:
+        with self._guard:
+            storage = self.scratch / f"reference-{len(list(self.scratch.glob('reference-*')))}"
+            storage.mkdir(parents=True)
+        say(f"reference of {sweep.name}: it runs alone")
+        file = sweep.write(storage / "sweep.yaml")
+        driver = Driver(("run", file), storage / "output.txt", environment(storage, self.scratch, **more))
+        try:
+            driver.end(0, 3)
+        finally:
+            driver.reap()
+            kill_left_over(storage)
+        assert driver.ended is not None
+        record = oracle.read(storage / sweep.name / "ledger.db")
+        found = oracle.compare(record, record)
+        found.add(oracle.compare_tracker(record, f"sqlite:///{storage / sweep.name / 'mlflow.db'}", sweep.name))
+        expect(not found, f"the reference of {sweep.name} is not whole: {found}")
+        return Reference(record, driver.ended - driver.started)
+
+
+@dataclass
+class Case:
+    """One fault: what it did, and what came of it."""
+
+    name: str
+    bench: Bench
+    injected: int = 0
+    survived: int = 0
+    found: Differences = field(default_factory=Differences)
+    recoveries: list[float] = field(default_factory=list)
+    remarks: list[str] = field(default_factory=list)
+    failures: list[str] = field(default_factory=list)
+    _rounds: int = 0
+    _longest: dict[str, float] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self.rng = random.Random(f"{self.bench.seed}:{self.name}:{self.bench.repeat}")
+
+    @property
+    def short(self) -> bool:
+        """Whether only the short form is asked for."""
+        return self.bench.short
+
+    @property
+    def passed(self) -> bool:
+        """Whether everything injected was survived, and nothing lost or done twice."""
+        return self.injected == self.survived and self.injected > 0 and not self.found and not self.failures
+
+    @contextlib.contextmanager
+    def round(self, sweep: Sweep, storage: Path | None = None, *, reference: bool = True) -> Iterator["Round"]:
+        """One sweep that things are done to. What goes wrong inside is noted, and the next round goes on.
+
+        Args:
+            sweep: What is run.
+            storage: Where; a folder of the round's own if `None`.
+            reference: Whether it is compared with itself left alone, which is then run first.
+        """
+        expect(len(self.failures) < HOPELESS, f"given up after {HOPELESS} rounds that were not survived")
+        if reference:
+            self.bench.reference(sweep)
+        self._rounds += 1
+        place = self.bench.scratch / f"{_slug(self.name)}-{self.bench.repeat}.{self._rounds}"
+        place.mkdir(parents=True)
+        round_ = Round(self, sweep, place, storage or place / "storage")
+        try:
+            yield round_
+        except Exception as error:  # noqa: BLE001 - the fault was not survived, and says why
+            self.failures.append(f"round {self._rounds} in {place}: {error}")
+            say(f"{self.name}: NOT SURVIVED, {self.failures[-1]}")
+            if not isinstance(error, AssertionError):
+                traceback.print_exc()
+        else:
+            if not round_.found:
+                self.survived += round_.injected
+        finally:
+            round_.close()
+            self.injected += round_.injected
+            self.found.add(round_.found)
+            self.recoveries += round_.recoveries
+            if round_.found:
+                say(f"{self.name}: {round_.found}")
+        if self.survived == self.injected and not round_.found:
+            shutil.rmtree(place, ignore_errors=True)
+
+    def note_longest(self, what: str, seconds: float) -> None:
+        """Remark how long something took at most."""
+        self._longest[what] = max(seconds, self._longest.get(what, 0.0))
+
+    def all_remarks(self) -> list[str]:
+        """What the table says beside the numbers."""
+        return [*self.remarks, *(f"{what} {most:.1f} s at most" for what, most in self._longest.items())]
+
+
+class Round:
+    """One sweep in a storage of its own, and the commands given for it."""
+
+    def __init__(self, case: Case, sweep: Sweep, place: Path, storage: Path) -> None:
+        self.case = case
+        self.sweep = sweep
+        self.place = place
+        self.storage = storage
+        self.storage.mkdir(parents=True, exist_ok=True)
+        self.folder = storage / sweep.name
+        self.ledger = self.folder / "ledger.db"
+        self.file = sweep.write(place / "sweep.yaml")
+        self.injected = 0
+        self.found = Differences()
+        self.recoveries: list[float] = []
+        self.environment: dict[str, str] = {}
+        self.tracker = f"sqlite:///{self.folder / 'mlflow.db'}"
+        self.drivers: list[Driver] = []
+        self._waiting: list[tuple[float, str | None, Driver]] = []
+
+    def start(self, *arguments: object, **more: str) -> Driver:
+        """A `convnn` command in the background."""
+        output = self.place / f"output-{len(self.drivers) + 1}.txt"
+        driver = Driver(
+            arguments, output, environment(self.storage, self.case.bench.scratch, **{**self.environment, **more})
+        )
+        self.drivers.append(driver)
+        return driver
+
+    def run(self, *options: object) -> Driver:
+        """`convnn run` of the sweep's file."""
+        return self.start("run", self.file, *options)
+
+    def go_on(self, *options: object) -> Driver:
+        """`convnn resume`, as people are told; `convnn run` where the sweep had not come to be."""
+        begun = self.ledger.exists() and (self.folder / "sweep.yaml").exists()
+        return self.start("resume", self.sweep.name, *options) if begun else self.run(*options)
+
+    def hit(self, what: str) -> float:
+        """Note that the fault is done now; the time."""
+        self.injected += 1
+        say(f"{self.case.name}: {what}")
+        return time.time()
+
+    def recovers(self, since: float, driver: Driver, run_key: str | None = None) -> None:
+        """Measure from `since` to the next epoch, of one trial or any, or to the driver's end; see `settle`."""
+        self._waiting.append((since, run_key, driver))
+
+    def record(self) -> Record:
+        """What the ledger has now."""
+        return oracle.read(self.ledger)
+
+    def moment(self, share: float = 1.0) -> float:
+        """Seconds into a run of the sweep, uniform over the first `share` of its lifetime."""
+        return self.case.rng.uniform(0, share * self.case.bench.lifetime(self.sweep))
+
+    def settle(self) -> None:
+        """Fill in the recoveries that are waited for."""
+        if self._waiting and self.ledger.exists():
+            record = self.record()
+            for since, key, driver in self._waiting:
+                then = record.epochs_after(since, key)
+                if then is None and driver.code in (0, 3):
+                    then = driver.ended
+                if then is not None and (driver.ended is None or then <= driver.ended):  # not that of a later start
+                    self.recoveries.append(then - since)
+        self._waiting.clear()
+
+    def check(
+        self,
+        *,
+        states: Mapping[str, str] | None = None,
+        only: Collection[str] | None = None,
+        reference: Record | None = None,
+        tracker: bool = True,
+    ) -> Record:
+        """Compare everything with the sweep left alone; see `oracle.compare`."""
+        self.settle()
+        reference = reference or self.case.bench.reference(self.sweep).record
+        broken = oracle.damage(self.ledger)
+        expect(not broken, f"the ledger is damaged: {broken}")
+        record = self.record()
+        self.found.add(oracle.compare(reference, record, states=states, only=only))
+        if tracker:
+            self.found.add(oracle.compare_tracker(record, self.tracker, self.sweep.name))
+        return record
+
+    def expect_nothing_left(self) -> None:
+        """The processes of the sweep have ended with its driver."""
+        try:
+            wait_for(lambda: not left_over(self.storage), "", GONE_S, 0.2)
+        except AssertionError:
+            there = ", ".join(command_line(pid)[:80] for pid in left_over(self.storage))
+            raise AssertionError(f"{GONE_S:g} s after the driver's end there still is: {there}") from None
+
+    def close(self) -> None:
+        """End what is left of the sweep's processes."""
+        for driver in self.drivers:
+            driver.reap()
+        kill_left_over(self.storage)
+
+
+@dataclass(frozen=True)
+class Fault:
+    """A line of the table."""
+
+    name: str
+    do: Callable[[Case], None]
+    short: bool = False
+    """Whether it is part of the short form."""
+
+    alone: bool = False
+    """Whether nothing else may run beside it, because it measures speed."""
+
+
+def do(fault: Fault, bench: Bench) -> Case:
+    """Do one fault; never raises."""
+    case = Case(fault.name, bench)
+    began = time.monotonic()
+    try:
+        fault.do(case)
+    except Exception as error:  # noqa: BLE001 - said in the table
+        case.failures.append(f"{type(error).__name__}: {error}")
+        say(f"{fault.name}: NOT SURVIVED, {case.failures[-1]}")
+        if not isinstance(error, AssertionError):
+            traceback.print_exc()
+    verdict = "ok" if case.passed else "FAILED"
+    say(f"{fault.name}: {verdict}, {case.survived} of {case.injected} survived, {time.monotonic() - began:.0f} s")
+    return case
+
+
+def say(text: str) -> None:
+    """A line of progress."""
+    os.write(sys.stderr.fileno(), f"{time.strftime('%H:%M:%S')} {text}\n".encode())
+
+
+def _slug(name: str) -> str:
+    return re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-")

@@ -1,0 +1,159 @@
+"""A sweep on a real cluster of two nodes: a node dies, is taken away, the driver dies, its Ray job is stopped."""
+
+import contextlib
+import importlib.util
+import re
+from collections.abc import Iterator
+
+from tests.faults.bench import Case, Fault, Round
+from tests.faults.drivers import kill, repeatedly
+from tests.faults.driving import (
+    GONE_S,
+    MARK,
+    Driver,
+    Worker,
+    environment,
+    expect,
+    marked,
+    training,
+    wait_for,
+    workers,
+)
+from tests.faults.oracle import Record
+from tests.faults.ray_cluster import Cluster, Node, cluster
+from tests.faults.sweeps import GRID, SHORT_GRID
+from tests.tune_jobs.program import CONVNN
+
+JOB_EXTRAS = ("aiohttp_cors", "colorful", "grpc", "opencensus", "prometheus_client", "smart_open")
+"""What Ray's job server imports beside Ray itself: `ray[default]`."""
+
+
+JUST_S = 1.0
+"""A trial may end between the decision to kill its node and the kill."""
+
+
+@contextlib.contextmanager
+def _cluster(case: Case, *, cpus: int = 1, jobs: bool = False) -> Iterator[Cluster]:
+    folder = case.bench.scratch / f"cluster-{case.name.replace(' ', '-')}-{case.bench.repeat}"
+    folder.mkdir()
+    with cluster(folder, environment(folder, case.bench.scratch), cpus=cpus, jobs=jobs) as made:
+        yield made
+
+
+def _on(made: Cluster, node: Node) -> list[Worker]:
+    """The workers that train on a node."""
+    return [worker for worker in training(made.mark) if worker.parent == node.raylet]
+
+
+def _node_dies(case: Case) -> None:
+    _node_goes(case, drained=False)
+
+
+def _node_preempted(case: Case) -> None:
+    _node_goes(case, drained=True)
+
+
+def _node_goes(case: Case, *, drained: bool) -> None:
+    """A node dies while a trial runs on it, with notice or without; the trial goes on elsewhere."""
+    times = 1 if case.short else 5
+    sweep = SHORT_GRID.but(space__training__epochs=24) if case.short else GRID
+    failure = "preempted" if drained else "lost_node"
+    case.bench.reference(sweep)
+    with _cluster(case) as made:
+        for number in range(3 * times):
+            if case.injected == times:
+                break
+            with case.round(sweep) as round_:
+                round_.environment |= made.token
+                node = made.add_node()
+                driver = round_.run("--address", made.address)
+                worker = _random_moment(round_, driver, made, node)
+                moment = 0.0
+                if worker is None:
+                    expect(number < 3 * times - 1, "no trial is ever running on the node")
+                    node.kill()
+                else:
+                    if drained:
+                        made.drain(node)
+                        driver.ends_within(case.rng.uniform(0, 1))
+                    moment = round_.hit(f"the node of trial {worker.run_key} dies")
+                    node.kill()
+                    round_.recovers(moment, driver, worker.run_key)
+                driver.end(0)
+                record = round_.check()
+                if worker is not None:
+                    _expect_class(record, worker, moment, failure)
+
+
+def _expect_class(record: Record, worker: Worker, moment: float, failure: str) -> None:
+    """The attempt on the node, and no other, failed and is of this class; unless it had just ended."""
+    attempt = next(a for a in record.attempts if (a.run_key, a.attempt) == (worker.run_key, worker.attempt))
+    just_done = attempt.state == "complete" and (attempt.ended or 0.0) < moment + JUST_S
+    seen = dict(record.failures())
+    expect(seen == {failure: 1} or (just_done and not seen), f"not {failure} once, but {seen}")
+
+
+def _random_moment(round_: Round, driver: Driver, made: Cluster, node: Node) -> Worker | None:
+    """Wait until a trial has run on the node for a random time; `None` if it had ended by then."""
+    wait_for(lambda: _on(made, node) or driver.ends_within(0), "a trial on the node")
+    driver.ends_within(round_.case.rng.uniform(0, 3))
+    attempts = round_.record().attempts
+    running = {(attempt.run_key, attempt.attempt) for attempt in attempts if attempt.state == "running"}
+    return next((w for w in _on(made, node) if (w.run_key, w.attempt) in running), None)
+
+
+def _driver_dies(case: Case) -> None:
+    """The driver dies, the cluster does not; the sweep goes on there at once."""
+    sweep, times = (SHORT_GRID, 1) if case.short else (GRID, 5)
+    with _cluster(case) as made:
+        made.add_node()
+        repeatedly(case, sweep, times, kill, "--address", made.address, environment=made.token)
+        wait_for(lambda: not workers(made.mark), "the workers of dead drivers are gone", GONE_S)
+
+
+def _job_stopped(case: Case) -> None:
+    """`ray job stop`, which kills after three seconds."""
+    missing = [name for name in JOB_EXTRAS if importlib.util.find_spec(name) is None]
+    expect(not missing, f"Ray's job server needs {', '.join(missing)}: pip install 'ray[default]'")
+    sweep, times = (SHORT_GRID, 1) if case.short else (GRID.but(resources={"checkpoint_every_s": 3600}), 5)
+    with _cluster(case, cpus=2, jobs=True) as made:
+        while case.injected < times:
+            with case.round(sweep) as round_:
+                round_.environment |= made.token
+                _submit_and_stop(round_, made)
+                driver = round_.go_on("--address", made.address)
+                round_.recovers(driver.started, driver)
+                driver.end(0)
+                round_.check()
+
+
+def _submit_and_stop(round_: Round, made: Cluster) -> None:
+    """Run the sweep as a job, stopped at a random moment after it began."""
+    job = f"job-{round_.place.name}"
+    at = ("--address", made.dashboard)
+    known = environment(round_.storage, round_.case.bench.scratch)
+    names = (MARK, "CONVNN_CACHE", "CONVNN_TEST_CONNECTIONS", "OMP_NUM_THREADS")
+    program = ["env", *(f"{name}={known[name]}" for name in names), CONVNN, "run", str(round_.file)]
+    made.ray("job", "submit", *at, "--submission-id", job, "--no-wait", "--", *program)
+    drivers = wait_for(lambda: marked(round_.storage), "the job has begun")
+    with contextlib.suppress(AssertionError):  # it may have ended by itself
+        wait_for(lambda: not marked(round_.storage), "", max(0.1, round_.moment(0.9)))
+    running = [pid for pid in drivers if pid in marked(round_.storage)]
+    if running:
+        round_.hit("ray job stop")
+    made.ray("job", "stop", *at, job)
+    wait_for(lambda: not marked(round_.storage), "the stopped job's driver is gone", GONE_S)
+    status = made.ray("job", "status", *at, job)
+    expect(re.search("stopped|STOPPED|SUCCEEDED|succeeded", status), f"the job was not stopped:\n{status}")
+    if round_.ledger.exists():
+        said = made.ray("job", "logs", *at, job)
+        (round_.place / "job.txt").write_text(said)
+        expect("Traceback" not in said, f"ray job stop made a traceback:\n{said[-3000:]}")
+
+
+FAULTS = [
+    Fault("node's raylet kill -9", _node_dies),
+    Fault("node drained, then kill -9", _node_preempted),
+    Fault("driver kill -9 with --address", _driver_dies),
+    Fault("ray job stop", _job_stopped),
+]

@@ -1,0 +1,168 @@
+"""Drivers killed and interrupted, at any moment from the command to its end."""
+
+import signal
+import time
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
+
+from tests.faults.bench import Case, Fault, Round
+from tests.faults.driving import Driver, expect
+from tests.faults.sweeps import GRID, SHORT_GRID, Sweep
+
+PER_SWEEP = 3
+"""A sweep is hit so often on its way before it is compared."""
+
+STOPS_S = 60.0
+"""A driver whose trials have short epochs ends within this after a signal."""
+
+STOPS_AT_ONCE_S = 10.0
+"""The same after a second signal."""
+
+Strike = Callable[[Round, Driver], None]
+
+
+def repeatedly(
+    case: Case,
+    sweep: Sweep,
+    times: int,
+    strike: Strike,
+    *options: object,
+    per_sweep: int = PER_SWEEP,
+    environment: Mapping[str, str] = MappingProxyType({}),
+) -> None:
+    """Strike drivers at random moments, going on at once each time, until the sweep ends; then compare."""
+    rounds = 0
+    while case.injected < times:
+        rounds += 1
+        expect(rounds <= 2 * times, f"{sweep.name} ends before it is hit")
+        with case.round(sweep) as round_:
+            round_.environment |= environment
+            most = min(per_sweep, times - case.injected)
+            driver = round_.run(*options)
+            while round_.injected < most and not driver.ends_within(round_.moment()):
+                strike(round_, driver)
+                driver = round_.go_on(*options)
+                round_.recovers(driver.started, driver)
+            driver.end(0)
+            if not round_.injected:
+                case.bench.took(sweep, driver.seconds)
+            round_.check()
+            round_.expect_nothing_left()
+
+
+def kill(round_: Round, driver: Driver) -> None:
+    """Kill the driver alone."""
+    round_.hit(f"kill -9 of the driver after {_age(driver)}")
+    driver.signal(signal.SIGKILL)
+    driver.ends_within(STOPS_AT_ONCE_S)
+
+
+def kill_group(round_: Round, driver: Driver) -> None:
+    """Kill the driver and everything that it has started."""
+    round_.hit(f"kill -9 of the group after {_age(driver)}")
+    driver.signal_group(signal.SIGKILL)
+    driver.ends_within(STOPS_AT_ONCE_S)
+
+
+def interrupt(round_: Round, driver: Driver) -> None:
+    """What Ctrl-C does."""
+    round_.hit(f"SIGINT after {_age(driver)}")
+    driver.signal_group(signal.SIGINT)
+    _ends_in_order(round_, driver, signal.SIGINT)
+
+
+def terminate(round_: Round, driver: Driver) -> None:
+    """What `kill` does."""
+    round_.hit(f"SIGTERM after {_age(driver)}")
+    driver.signal(signal.SIGTERM)
+    _ends_in_order(round_, driver, signal.SIGTERM)
+
+
+def interrupt_twice(round_: Round, driver: Driver) -> None:
+    """What an impatient person does."""
+    pause = round_.case.rng.uniform(0.2, 1.0)
+    round_.hit(f"SIGINT after {_age(driver)}, and again {pause:.1f} s later")
+    driver.signal_group(signal.SIGINT)
+    driver.ends_within(pause)
+    second = time.monotonic()
+    driver.signal_group(signal.SIGINT)
+    expect(driver.ends_within(STOPS_AT_ONCE_S), f"`{driver}` still runs {STOPS_AT_ONCE_S:g} s after a second SIGINT")
+    took = time.monotonic() - second
+    round_.case.note_longest("ended after", took)
+    _says_how_to_go_on(round_, driver, signal.SIGINT)
+
+
+def _ends_in_order(round_: Round, driver: Driver, number: signal.Signals) -> None:
+    sent = time.monotonic()
+    expect(driver.ends_within(STOPS_S), f"`{driver}` still runs {STOPS_S:g} s after {number.name}")
+    round_.case.note_longest("ended after", time.monotonic() - sent)
+    if _says_how_to_go_on(round_, driver, number):
+        _keeps_states(round_)
+
+
+def _says_how_to_go_on(round_: Round, driver: Driver, number: signal.Signals) -> bool:
+    """Whether the sweep was under way; then the code is 128 and the signal's, and the way to go on is said."""
+    said, code = driver.output, driver.code
+    expect("Traceback" not in said, f"{number.name} made a traceback:\n{said[-3000:]}")
+    if f"sweep {round_.sweep.name} in " not in said:  # Python was still starting, and had no handler
+        expect(code in (128 + number, -number), f"{number.name} at the start ended with {code}:\n{said[-2000:]}")
+        return False
+    if "Look at it again" in said and f"convnn resume {round_.sweep.name}" not in said:  # it had ended all the same
+        expect(code in (0, 128 + number, -number), f"{number.name} at the end ended with {code}:\n{said[-2000:]}")
+        return False
+    expect(code == 128 + number, f"{number.name} ended with {code} and not {128 + number}:\n{said[-2000:]}")
+    expect(f"convnn resume {round_.sweep.name}" in said, f"{number.name} does not say how to go on:\n{said[-2000:]}")
+    return True
+
+
+def _keeps_states(round_: Round) -> None:
+    """Every attempt that was stopped after an epoch has left the state after its last one."""
+    done: dict[tuple[str, int], int] = {}
+    record = round_.record()
+    for _, key, attempt, epoch in record.recorded:
+        done[key, attempt] = epoch
+    latest = {attempt.run_key: attempt for attempt in record.attempts}
+    for key, last in latest.items():
+        reached = done.get((key, last.attempt))
+        if last.state == "interrupted" and reached is not None:
+            kept = round_.folder / "trials" / key / str(last.attempt) / f"checkpoint-{reached:06d}.pt"
+            expect(kept.exists(), f"{kept} was not kept; the attempt ended: {last.reason}")
+
+
+def _age(driver: Driver) -> str:
+    return f"{time.time() - driver.started:.1f} s"
+
+
+def _kills(case: Case) -> None:
+    repeatedly(case, *_size(case), kill)
+
+
+def _kills_of_the_group(case: Case) -> None:
+    repeatedly(case, *_size(case), kill_group)
+
+
+def _interrupts(case: Case) -> None:
+    sweep, times = _size(case)
+    repeatedly(case, sweep.but(resources={"checkpoint_every_s": 3600}), times, interrupt)
+
+
+def _terminations(case: Case) -> None:
+    sweep, times = _size(case)
+    repeatedly(case, sweep.but(resources={"checkpoint_every_s": 3600}), times, terminate)
+
+
+def _double_interrupts(case: Case) -> None:
+    repeatedly(case, *_size(case), interrupt_twice)
+
+
+def _size(case: Case) -> tuple[Sweep, int]:
+    return (SHORT_GRID, 1) if case.short else (GRID, 5)
+
+
+FAULTS = [
+    Fault("driver kill -9", _kills),
+    Fault("driver's group kill -9", _kills_of_the_group, short=True),
+    Fault("SIGINT", _interrupts),
+    Fault("SIGTERM", _terminations, short=True),
+    Fault("SIGINT twice", _double_interrupts),
+]

@@ -1,0 +1,197 @@
+"""Trials that fail, one class at a time: what follows each, and that `convnn retry` runs exactly those again."""
+
+import contextlib
+import io
+import shutil
+from pathlib import Path
+
+from tests.faults.bench import Case, Fault, Round
+from tests.faults.driving import expect, wait_for
+from tests.faults.oracle import Record
+from tests.faults.sweeps import GRID, SHORT_GRID
+from tune_jobs.errors import LedgerError
+from tune_jobs.ledger import Ledger
+from tune_jobs.search import Search
+from tune_jobs.storage import SweepFolder, recorded_spec
+
+_SMALL = SHORT_GRID.content["space"]["model"]
+
+JUST_S = 1.0
+
+HUGE = {
+    "name": "vit_tiny",
+    "image_size": 512,
+    "patch_size": 1,
+    "depth": 1,
+    "dim": 8,
+    "mlp_width": 8,
+    "attention": {"kind": "kvt", "k": 3},
+}
+"""One similarity per pair of 262,144 tokens, for 16 images: 4 TB, which every machine refuses at once."""
+
+WITH_HUGE = SHORT_GRID.but(name="huge", space__model={"any_of": [HUGE, {"name": "vgg11", **_SMALL}]})
+
+DIVERGING = GRID.but(
+    name="diverging",
+    space__training={"optimizer": "sgd", "clip_norm": None, "weight_decay": 10.0, "epochs": 6},
+    space__training__lr={"choice": [0.01, 10.0]},
+)
+
+
+def _oom(case: Case) -> None:
+    """Tried once more alone, after all others; then failed, and the sampler keeps away from its like."""
+    reference = case.bench.reference(SHORT_GRID).record
+    with case.round(WITH_HUGE, reference=False) as round_:
+        driver = round_.run()
+        wait_for(round_.ledger.exists, "a ledger")
+        moment = round_.hit("a trial that no machine has the memory for")
+        round_.recovers(moment, driver)
+        said = driver.end(3)
+        expect("oom" in said, f"the class is not said:\n{said}")
+        record = _failed(round_, reference, {"oom": 1}, attempts=2)
+        (key,) = record.trials.keys() - reference.trials.keys()
+        _first, again = [a for a in record.attempts if a.run_key == key]
+        others = [a.ended or 0.0 for a in record.attempts if a.run_key != key]
+        begun = (again.ended or 0.0) - again.seconds
+        expect(begun > max(others) - JUST_S, "it was not tried again after the others, alone")
+        expect(_infeasible(round_) == {key}, "the sampler is not told that it cannot run")
+        round_.start("retry", round_.sweep.name, "--class", "oom").end(3)
+        _failed(round_, reference, {"oom": 1}, attempts=4)
+
+
+def _infeasible(round_: Round) -> set[str]:
+    """The trials whose configuration the study knows to break a constraint, after a restart."""
+    copy = round_.place / "copy" / round_.sweep.name
+    shutil.copytree(round_.folder, copy, ignore=shutil.ignore_patterns("trials"))
+    with contextlib.closing(Ledger(copy / "ledger.db", create=True)) as ledger:
+        search = Search(recorded_spec(SweepFolder(copy)), ledger)
+        told = [max(trial.constraints.values(), default=0) > 0 for trial in search._study.trials]
+        asked = [ask.run_key for ask in ledger.asks()]
+    shutil.rmtree(copy)
+    return {key for key, broken in zip(asked, told, strict=True) if broken and key is not None}
+
+
+def _failed(round_: Round, reference: Record, classes: dict[str, int], attempts: int) -> Record:
+    """The failed trials are those that the reference has not; each has so many attempts, the others have one."""
+    record = round_.check(reference=reference, only=reference.trials)
+    failing = record.trials.keys() - reference.trials.keys()
+    expect(len(failing) == sum(classes.values()), f"{len(failing)} trials beside the good ones")
+    expect(all(record.trials[key].state == "failed" for key in failing), "one has not failed")
+    for key in record.trials:
+        tried = sum(attempt.run_key == key for attempt in record.attempts)
+        wanted = attempts if key in failing else 1
+        expect(tried == wanted, f"trial {record.trials[key].number} has {tried} attempts and not {wanted}")
+    expect(record.failures() == {name: count * attempts for name, count in classes.items()}, str(record.failures()))
+    return record
+
+
+def _diverged(case: Case) -> None:
+    """Final; no failure of the sweep; run again only where asked for."""
+    with case.round(DIVERGING) as round_:
+        driver = round_.run()
+        wait_for(round_.ledger.exists, "a ledger")
+        round_.recovers(round_.hit("two trials diverge"), driver)
+        driver.end(0)
+        record = round_.check()
+        diverged = {key for key, trial in record.trials.items() if trial.state == "diverged"}
+        expect(len(diverged) == 2, f"{len(diverged)} trials diverged and not 2")
+        expect(record.failures() == {"diverged": 2}, str(record.failures()))
+        refused = round_.start("retry", round_.sweep.name, "--failed").end(2)
+        expect("2 diverged" in refused, f"what there is is not said:\n{refused}")
+        round_.start("retry", round_.sweep.name, "--class", "diverged").end(0)
+        again = [a for a in round_.check().attempts if a.attempt == 2]
+        expect({a.run_key for a in again} == diverged, "others were run again than those that diverged")
+        expect({a.failure for a in again} == {"diverged"}, "the same configuration did not diverge again")
+
+
+def _user_error(case: Case) -> None:
+    """Final, until a person has mended it: here a file where the trial's folder should be."""
+    sweep = SHORT_GRID if case.short else GRID
+    reference = case.bench.reference(sweep).record
+    for _ in range(1 if case.short else 2):
+        with case.round(sweep) as round_:
+            key = case.rng.choice(sorted(reference.trials))
+            in_the_way = round_.folder / "trials" / key
+            in_the_way.parent.mkdir(parents=True)
+            in_the_way.touch()
+            driver = round_.run()
+            wait_for(round_.ledger.exists, "a ledger")
+            moment = round_.hit(f"a file in the way of trial {reference.trials[key].number}")
+            round_.recovers(moment, driver)
+            said = driver.end(3)
+            expect(f"Trial {reference.trials[key].number} failed (user_error)" in said, f"it is not said:\n{said}")
+            record = round_.check(states={key: "failed"})
+            expect(record.failures() == {"user_error": 1}, str(record.failures()))
+            in_the_way.unlink()
+            driver = round_.start("retry", sweep.name, "--failed")
+            round_.recovers(driver.started, driver)
+            driver.end(0)
+            record = round_.check()
+            again = [a.run_key for a in record.attempts if a.attempt > 1]
+            expect(again == [key], f"others were run again: {again}")
+
+
+def _data(case: Case) -> None:
+    """The images go away in the middle: what has not started fails twice; mended, exactly that is run again."""
+    images = _write_images(case.bench.scratch / "images")
+    times = 1 if case.short else 3
+    while case.injected < times:
+        sweep = GRID.but(name="images", space__data={"name": "cifar10", "root": str(images)})
+        with case.round(sweep) as round_:
+            root = round_.place / "images"
+            shutil.copytree(images, root)
+            driver = round_.run("--set", f"space.data.root={root}")
+            wait_for(lambda: _begun(round_) or driver.ends_within(0), "an epoch")  # noqa: B023 - called here
+            if not driver.ends_within(case.rng.uniform(0, 2)):
+                away = root.rename(root.with_name("away"))
+                round_.hit("the folder of images is gone")
+                driver.ends_within(300)
+                failed = {key for key, trial in round_.record().trials.items() if trial.state == "failed"}
+                driver.end(3 if failed else 0)
+                record = round_.check(states=dict.fromkeys(failed, "failed"))
+                expect(record.failures() == ({"data": 2 * len(failed)} if failed else {}), str(record.failures()))
+                away.rename(root)
+                if failed:
+                    driver = round_.start("retry", sweep.name, "--failed", "--class", "data")
+                    round_.recovers(driver.started, driver)
+                    driver.end(0)
+                    again = {a.run_key for a in round_.record().attempts if a.attempt > 2}
+                    expect(again == failed, f"others were run again: {again}")
+            driver.end(0)
+            round_.check()
+
+
+def _begun(round_: Round) -> bool:
+    with contextlib.suppress(LedgerError):  # not there, or being made
+        return bool(round_.record().recorded)
+    return False
+
+
+def _write_images(folder: Path) -> Path:
+    """CIFAR-10 as Parquet files, with a few images of noise."""
+    import numpy as np
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+    from PIL import Image
+
+    if folder.exists():
+        return folder
+    folder.mkdir()
+    rng = np.random.default_rng(0)
+    for split, count in (("train", 200), ("test", 40)):
+        rows = []
+        for pixels in rng.integers(0, 256, (count, 32, 32, 3), dtype=np.uint8):
+            buffer = io.BytesIO()
+            Image.fromarray(pixels).save(buffer, "png")
+            rows.append({"bytes": buffer.getvalue(), "path": None})
+        labels = [number % 10 for number in range(count)]
+        pq.write_table(pa.table({"img": rows, "label": labels}), folder / f"{split}-00000-of-00001.parquet")
+    return folder
+
+
+FAULTS = [
+    Fault("oom, then retry", _oom),
+    Fault("diverged, then retry", _diverged),
+    Fault("user_error, then retry", _user_error),
+    Fault("data gone, then retry", _data),
+]

@@ -1,0 +1,85 @@
+"""A sweep that is extended and killed on its way, and a sweep that is run twice at once."""
+
+import re
+import signal
+import socket
+
+from tests.faults.bench import Case, Fault, Round
+from tests.faults.driving import Driver, expect
+from tests.faults.sweeps import RANDOM, SHORT_GRID, Sweep
+
+MORE = 3
+"""Trials added at a time."""
+
+
+def _of(trials: int) -> Sweep:
+    return RANDOM.but(search={"trials": trials})
+
+
+def _after_the_end(case: Case) -> None:
+    """Three trials and three more are the six of a sweep that was asked for six."""
+    with case.round(_of(MORE)) as round_:
+        round_.run().end(0)
+        for total in (2 * MORE,) if case.short else (2 * MORE, 3 * MORE):
+            round_.hit(f"extend to {total} trials")
+            driver = round_.start("extend", round_.sweep.name, "--trials", f"+{MORE}")
+            round_.recovers(driver.started, driver)
+            driver.end(0)
+            round_.check(reference=case.bench.reference(_of(total)).record)
+
+
+def _killed(case: Case) -> None:
+    """Each extension is killed at a random moment; the sweep is resumed, or extended again if that was not recorded."""
+    times = 1 if case.short else 5
+    with case.round(_of(MORE)) as round_:
+        round_.run().end(0)
+        total = MORE
+        while round_.injected < times:
+            total += 2
+            driver = round_.start("extend", round_.sweep.name, "--trials", str(total))
+            if not driver.ends_within(round_.moment()):
+                round_.hit("kill -9 of the extension")
+                driver.signal_group(signal.SIGKILL)
+                driver.ends_within(10)
+                driver = round_.go_on()
+                round_.recovers(driver.started, driver)
+            driver.end(0)
+            if len(round_.record().trials) < total:
+                round_.start("extend", round_.sweep.name, "--trials", str(total)).end(0)
+        round_.check(reference=case.bench.reference(_of(total)).record)
+
+
+def _two_drivers(case: Case) -> None:
+    """Of two drivers one is refused, and told who the other is; the sweep is none the worse for it."""
+    times = 1 if case.short else 6
+    while case.injected < times:
+        with case.round(SHORT_GRID) as round_:
+            first = round_.run()
+            while round_.injected < min(3, times - case.injected) and not first.ends_within(round_.moment(0.6)):
+                first = _challenge(round_, first)
+            first.end(0)
+            round_.check()
+
+
+def _challenge(round_: Round, first: Driver) -> Driver:
+    """Start another one; the driver that goes on."""
+    second = round_.go_on()
+    expect(first.ends_within(0) or second.ends_within(60) or first.ends_within(0), "two drivers run one sweep")
+    if first.ends_within(0) and first.code == 0:
+        return second  # there was only one after all
+    refused, going = (second, first) if second.ends_within(0) else (first, second)
+    round_.hit(f"`{second}` beside `{first}`")
+    said = refused.end(1)
+    seen = re.search(r"is being run by process (\d+) on (\S+);", said)
+    expect(seen is not None, f"the second driver is not told who runs the sweep:\n{said}")
+    assert seen is not None
+    expect((int(seen[1]), seen[2]) == (going.pid, socket.gethostname()), f"it is told another one: {said}")
+    round_.recoveries.append((refused.ended or 0) - refused.started)
+    return going
+
+
+FAULTS = [
+    Fault("extended after its end", _after_the_end),
+    Fault("extension killed", _killed),
+    Fault("two drivers at once", _two_drivers),
+]

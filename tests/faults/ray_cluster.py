@@ -1,0 +1,156 @@
+"""A Ray cluster of two nodes on this machine: addresses of the loopback interface, ports and folders of its own.
+
+The processes are `ray start --block`, so each node ends with a process that we started.
+"""
+
+import contextlib
+import os
+import secrets
+import shutil
+import signal
+import subprocess
+import tempfile
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from itertools import count
+from pathlib import Path
+
+from tests.faults.driving import MARK, children, command_line, expect, wait_for
+from tests.tune_jobs.program import CONVNN
+from tests.tune_jobs.servers import free_port
+
+RAY = str(Path(CONVNN).parent / "ray")
+START_S = 120.0
+_numbers = count(10)
+
+
+@dataclass(frozen=True)
+class Node:
+    """A node, under the process that started it."""
+
+    process: "subprocess.Popen[bytes]"
+    log: Path
+
+    @property
+    def raylet(self) -> int:
+        """The process that makes it a node."""
+        return next(pid for pid in children(self.process.pid) if "raylet/raylet " in command_line(pid))
+
+    @property
+    def node_id(self) -> str:
+        """Ray's name for it."""
+        words = command_line(self.raylet).split()
+        return next(word.partition("=")[2] for word in words if word.startswith("--node_id="))
+
+    def kill(self) -> None:
+        """Kill its raylet, which its workers do not survive; then whatever else there is."""
+        raylet = self.raylet
+        others = [*children(raylet), *children(self.process.pid), self.process.pid]
+        os.kill(raylet, signal.SIGKILL)
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            self.process.wait(5)
+        for pid in others:
+            if pid == self.process.pid or "ray" in command_line(pid):
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGKILL)
+        self.process.wait(30)
+
+
+class Cluster:
+    """The head, with one CPU; nodes with one CPU each are added."""
+
+    def __init__(self, folder: Path, environment: Mapping[str, str], *, cpus: int = 1, jobs: bool = False) -> None:
+        """Start the head in `folder`, with Ray's job server if asked."""
+        self.token = {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": secrets.token_hex(32)}
+        # Ray's dashboard process asks a cloud for machine data (docs/adr/0003); it is refused, as it should be.
+        quiet = {"CONVNN_TEST_EXPECTS_OFFLINE": "1", "RAY_USAGE_STATS_ENABLED": "0"}
+        self.environment = {**environment, **self.token, **quiet}
+        self.mark = Path(environment[MARK])
+        self._folder = folder
+        self._subnet = next(_numbers)
+        self._nodes: list[Node] = []
+        self._temporary = Path(tempfile.mkdtemp(prefix="cr-", dir="/tmp"))
+        port, host = free_port(), f"127.0.{self._subnet}.1"
+        self.address = f"{host}:{port}"
+        self.dashboard = f"http://{host}:{(board := free_port())}"
+        options = ["--head", f"--node-ip-address={host}", f"--port={port}", f"--temp-dir={self._temporary}"]
+        options += [f"--include-dashboard={str(jobs).lower()}"]
+        options += [f"--dashboard-host={host}", f"--dashboard-port={board}"]
+        try:
+            self._start(options, cpus)
+        except BaseException:
+            self.close()
+            raise
+
+    def add_node(self) -> Node:
+        """Another machine, as it were."""
+        host = f"127.0.{self._subnet}.{len(self._nodes) + 1}"
+        return self._start([f"--address={self.address}", f"--node-ip-address={host}"], 1)
+
+    def drain(self, node: Node) -> None:
+        """Say that a node will be taken away, as a cloud does before it does so."""
+        reason = ["--reason", "DRAIN_NODE_REASON_PREEMPTION", "--reason-message", "a test takes it away"]
+        self.ray("drain-node", "--address", self.address, "--node-id", node.node_id, *reason)
+
+    def ray(self, *arguments: str, **more: str) -> str:
+        """A command of Ray's, to its end."""
+        done = subprocess.run(
+            [RAY, *arguments],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            timeout=120,
+            check=False,
+            env={**self.environment, **more},
+        )
+        said, code = done.stdout, done.returncode
+        expect(code == 0, f"`ray {' '.join(arguments)}` ended with {code}:\n{said[-2000:]}")
+        return said
+
+    def _start(self, options: list[str], cpus: int) -> Node:
+        log = self._folder / f"node-{len(self._nodes)}.txt"
+        fixed = ["--block", f"--num-cpus={cpus}", f"--object-store-memory={100 * 2**20}", "--disable-usage-stats"]
+        with log.open("wb") as output:
+            process = subprocess.Popen(
+                [RAY, "start", *options, *fixed],
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                env=self.environment,
+                start_new_session=True,
+            )
+        node = Node(process, log)
+        self._nodes.append(node)
+        wait_for(lambda: self._up(node), f"a Ray node starts; see {log}", START_S, 0.1)
+        return node
+
+    @staticmethod
+    def _up(node: Node) -> bool:
+        said = node.log.read_text(errors="replace")
+        expect(node.process.poll() is None, f"a Ray node did not start:\n{said[-2000:]}")
+        return "Ray runtime started" in said
+
+    def close(self) -> None:
+        """Stop the nodes, the head last."""
+        for node in reversed(self._nodes):
+            if node.process.poll() is None:
+                below = [pid for child in children(node.process.pid) for pid in (child, *children(child))]
+                node.process.terminate()
+                with contextlib.suppress(subprocess.TimeoutExpired):
+                    node.process.wait(20)
+                for pid in (*below, node.process.pid):
+                    if pid == node.process.pid or "ray" in command_line(pid):
+                        with contextlib.suppress(ProcessLookupError):
+                            os.kill(pid, signal.SIGKILL)
+                node.process.wait(30)
+        shutil.rmtree(self._temporary, ignore_errors=True)
+
+
+@contextlib.contextmanager
+def cluster(folder: Path, environment: Mapping[str, str], *, cpus: int = 1, jobs: bool = False) -> Iterator[Cluster]:
+    """A cluster that is stopped at the end."""
+    made = Cluster(folder, environment, cpus=cpus, jobs=jobs)
+    try:
+        yield made
+    finally:
+        made.close()

@@ -1,0 +1,80 @@
+"""Workers killed, and workers that hang."""
+
+import os
+import signal
+
+from tests.faults.bench import Case, Fault, Round
+from tests.faults.driving import Driver, Worker, expect, training, wait_for, workers
+from tests.faults.sweeps import GRID, SHORT_GRID
+
+LIMIT_S = 30.0
+"""The time limit of a trial; one that nothing happens to takes a tenth of it."""
+
+
+def _kills(case: Case) -> None:
+    sweep, times, per_sweep = (SHORT_GRID, 1, 1) if case.short else (GRID, 5, 2)
+    while case.injected < times:
+        with case.round(sweep) as round_:
+            driver = round_.run()
+            for _ in range(min(per_sweep, times - case.injected)):
+                if not _kill_one(round_, driver):
+                    break
+            driver.end(0)
+            record = round_.check()
+            lost = record.failures()["lost_worker"]
+            unstarted = sum(a.reason == "the worker process did not start" for a in record.attempts)
+            expect(lost + unstarted <= round_.injected, f"{round_.injected} kills, {lost + unstarted} lost attempts")
+            expect(set(record.failures()) <= {"lost_worker"}, f"other failures: {record.failures()}")
+            round_.expect_nothing_left()
+
+
+def _kill_one(round_: Round, driver: Driver) -> bool:
+    """Kill any worker at a random moment after the first is there; false if the sweep ended before."""
+    wait_for(lambda: workers(round_.storage) or driver.ends_within(0), "a worker")
+    if driver.ends_within(round_.moment(0.5)):
+        return False
+    there = wait_for(lambda: workers(round_.storage) or [_NOBODY] * driver.ends_within(0), "a worker")
+    worker = round_.case.rng.choice(there)
+    if worker is _NOBODY:
+        return False
+    moment = round_.hit(f"kill -9 of the worker of {worker.run_key or 'no trial yet'}")
+    os.kill(worker.pid, signal.SIGKILL)
+    round_.recovers(moment, driver, worker.run_key)
+    return True
+
+
+_NOBODY = Worker(0, 0, None, None)
+
+
+def _hangs(case: Case) -> None:
+    """One hangs, is given up at its limit, and is run again by hand."""
+    for _ in range(1 if case.short else 3):
+        sweep = SHORT_GRID.but(name="hangs", resources={"max_trial_hours": LIMIT_S / 3600})
+        with case.round(sweep) as round_:
+            driver = round_.run()
+            there = wait_for(lambda: training(round_.storage), "a worker that trains")
+            driver.ends_within(case.rng.uniform(0, 1.5))
+            worker = case.rng.choice(there)
+            assert worker.run_key is not None
+            moment = round_.hit(f"SIGSTOP of the worker of {worker.run_key}")
+            os.kill(worker.pid, signal.SIGSTOP)
+            said = driver.end(3)
+            expect(f"convnn retry {sweep.name} --failed" in said, f"the way out is not said:\n{said}")
+            record = round_.record()
+            (failed,) = [a for a in record.attempts if a.failure == "time_limit"]
+            expect(failed.run_key == worker.run_key, "another trial was given up")
+            expect(failed.ended is not None and failed.ended - moment < 2 * LIMIT_S, "it was given up too late")
+            round_.recoveries.append((failed.ended or moment) - moment)
+            round_.check(states={worker.run_key: "failed"})
+            expect(set(record.failures()) == {"time_limit"}, f"other failures: {record.failures()}")
+            driver = round_.start("retry", sweep.name, "--class", "time_limit")
+            driver.end(0)
+            record = round_.check()
+            expect(len(record.attempts) == len(record.trials) + 1, "other trials were run again")
+            round_.expect_nothing_left()
+
+
+FAULTS = [
+    Fault("worker kill -9", _kills),
+    Fault("worker SIGSTOP, time limit", _hangs),
+]
