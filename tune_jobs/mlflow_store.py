@@ -1,4 +1,4 @@
-"""Makes MLflow's SQLite store all or nothing.
+"""Sets MLflow up: quiet, patient, and its SQLite store all or nothing.
 
 MLflow makes a new store by a chain of migrations, which takes seconds and which SQLite does not undo: a process killed
 meanwhile leaves a file that no MLflow opens again.
@@ -6,6 +6,22 @@ meanwhile leaves a file that no MLflow opens again.
 
 import os
 from pathlib import Path
+
+# Set before mlflow is imported; a value that the user set stays. A slow tracker may take its time. MLflow's own retries
+# would also repeat the making of a run whose answer was lost; ours look first.
+_PATIENT = {"MLFLOW_HTTP_REQUEST_MAX_RETRIES": "0", "MLFLOW_HTTP_REQUEST_TIMEOUT": "30"}
+_QUIET = {
+    "MLFLOW_DISABLE_TELEMETRY": "true",
+    "DO_NOT_TRACK": "true",
+    "GIT_PYTHON_REFRESH": "quiet",
+    "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",  # which also costs a call
+}
+
+
+def set_environment() -> None:
+    """Set what MLflow reads from the environment."""
+    for name, value in {**_PATIENT, **_QUIET}.items():
+        os.environ.setdefault(name, value)
 
 
 def prepare_store(uri: str) -> None:
@@ -23,6 +39,7 @@ def prepare_store(uri: str) -> None:
         pid = part.name.partition(".partial")[0].rpartition(".")[2]
         if not pid.isdigit() or not _lives(int(pid)):
             part.unlink(missing_ok=True)
+    set_environment()
     from mlflow import MlflowClient
 
     path.parent.mkdir(parents=True, exist_ok=True)

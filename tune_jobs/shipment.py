@@ -16,7 +16,6 @@ import contextlib
 import hashlib
 import json
 import logging
-import os
 import threading
 import time
 from collections import Counter
@@ -28,7 +27,7 @@ from typing import Any, ParamSpec, TypeVar
 from search_spaces import TrialConfig
 from tune_jobs.errors import TrackerError
 from tune_jobs.ledger import Attempt, Epoch, Ledger, Trial
-from tune_jobs.mlflow_store import prepare_store
+from tune_jobs.mlflow_store import prepare_store, set_environment
 from tune_jobs.results import headline, standing
 from tune_jobs.storage import SweepFolder
 
@@ -46,16 +45,6 @@ _STATUS = {
     "diverged": "FAILED",
     "failed": "FAILED",
     "interrupted": "KILLED",
-}
-
-# Set before mlflow is imported; a value that the user set stays. A slow tracker may take its time. MLflow's own retries
-# would also repeat the making of a run whose answer was lost; ours look first.
-_PATIENT = {"MLFLOW_HTTP_REQUEST_MAX_RETRIES": "0", "MLFLOW_HTTP_REQUEST_TIMEOUT": "30"}
-_QUIET = {
-    "MLFLOW_DISABLE_TELEMETRY": "true",
-    "DO_NOT_TRACK": "true",
-    "GIT_PYTHON_REFRESH": "quiet",
-    "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",  # which also costs a call
 }
 
 # MLflow's answers that refuse this request, and say nothing about the next.
@@ -191,8 +180,7 @@ class Shipment:
         return answer
 
     def _connect(self) -> None:
-        for name, value in {**_PATIENT, **_QUIET}.items():
-            os.environ.setdefault(name, value)
+        set_environment()
         from mlflow import MlflowClient
 
         for name in ("alembic", "mlflow", "sqlalchemy"):  # their lines belong to nobody's terminal; errors are ours
