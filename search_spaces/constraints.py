@@ -22,7 +22,8 @@ from yaml.nodes import Node, ScalarNode, SequenceNode
 
 from search_spaces.document import Place, Problem, close, nearest, plain, value_of
 from search_spaces.feasibility import Obstacle
-from search_spaces.reader import LONGEST_SHOWN, models_of, shown
+from search_spaces.fields import models_of
+from search_spaces.reader import LONGEST_SHOWN, shown
 from search_spaces.trial import TrialConfig
 
 LONGEST_RULE = 500

@@ -4,82 +4,30 @@ The model is the only definition of what may stand where: fields, limits, defaul
 """
 
 import math
-import types
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
-from functools import cache
-from typing import Annotated, Any, Literal, TypeAlias, Union, get_args, get_origin
+from collections.abc import Iterable
+from typing import Any
 
-from annotated_types import Ge, Gt, Interval, Le, Lt, MinLen
-from pydantic import BaseModel, TypeAdapter, ValidationError
 from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
 from yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
 
 from search_spaces.document import Place, Problem, close, nearest, plain, value_of, written
-from search_spaces.domains import DOMAIN_KEYS, Choice, Chooser, Domain, FloatRange, IntRange, Scalar
-from search_spaces.trial import Rule
-
-Model: TypeAlias = type[BaseModel]
-
-
-@dataclass(frozen=True)
-class Fixed:
-    """A leaf with one value; whether the file could have left it out."""
-
-    value: object
-    is_default: bool = False
-
-
-@dataclass(frozen=True)
-class Leaf:
-    """A leaf with a domain."""
-
-    path: str
-    domain: Domain
-
-
-@dataclass(frozen=True)
-class Group:
-    """A mapping of fields."""
-
-    fields: dict[str, "SpaceNode"]
-
-
-@dataclass(frozen=True)
-class Branches:
-    """An any_of: one of several mappings, by label."""
-
-    path: str
-    options: dict[str, "SpaceNode"]
-
-
-SpaceNode: TypeAlias = Fixed | Leaf | Group | Branches
-
-
-def resolve(node: SpaceNode, chooser: Chooser) -> Any:  # noqa: ANN401 - plain data, for Pydantic
-    """The plain data that `chooser` makes of a space."""
-    if isinstance(node, Fixed):
-        return node.value
-    if isinstance(node, Leaf):
-        return chooser.choose(node.path, node.domain)
-    if isinstance(node, Group):
-        return {name: resolve(child, chooser) for name, child in node.fields.items()}
-    label = chooser.choose(node.path, Choice(tuple(node.options)))
-    return resolve(node.options[str(label)], chooser)
-
-
-def leaves(node: SpaceNode) -> Iterator[Leaf]:
-    """Every domain below `node`, branch choices included as choices among labels; in file order."""
-    if isinstance(node, Leaf):
-        yield node
-    elif isinstance(node, Group):
-        for child in node.fields.values():
-            yield from leaves(child)
-    elif isinstance(node, Branches):
-        yield Leaf(node.path, Choice(tuple(node.options)))
-        for child in node.options.values():
-            yield from leaves(child)
+from search_spaces.domains import DOMAIN_KEYS, Choice, Domain, FloatRange, IntRange, Scalar
+from search_spaces.fields import (
+    Model,
+    alternatives,
+    discriminator_of,
+    forms_of,
+    is_valid,
+    literal_of,
+    literals_of,
+    models_by_kind,
+    models_of,
+    names_of,
+    rule_of,
+    types_of,
+)
+from search_spaces.nodes import Branches, Fixed, Group, Leaf, SpaceNode
 
 
 class Reader:
@@ -163,17 +111,17 @@ class Reader:
         *,
         varying: str | None,
     ) -> Model | None:
-        by_kind = _by_kind(models, key)
+        by_kind = models_by_kind(models, key)
         if key not in entries:
             default = [m for m in models if m.model_fields[key].default is not PydanticUndefined]
-            strange = [name for name in entries if not default or name not in _names(default[0])]
+            strange = [name for name in entries if not default or name not in names_of(default[0])]
             if misspelt := [name for name in strange if close(name, [key])]:
                 self._say(entries[misspelt[0]][0], _join(path, misspelt[0]), f"is not a field; did you mean {key!r}?")
                 return None
-            fit = [kind for kind, model in by_kind.items() if set(strange) <= set(_names(model))]
+            fit = [kind for kind, model in by_kind.items() if set(strange) <= set(names_of(model))]
             if default and not (strange and fit):
                 return default[0]
-            hint = f" ({', '.join(strange)} goes with {_words(fit)})" if strange and fit else ""
+            hint = f" ({', '.join(strange)} goes with {alternatives(fit)})" if strange and fit else ""
             self._say(node, path, f"must say its {key}: one of {', '.join(by_kind)}{hint}.")
             return None
         value = entries[key][1]
@@ -203,11 +151,11 @@ class Reader:
         meant: set[str | None] = set()
         for name, (where, _) in entries.items():
             if name not in fields:
-                owner = f" of {key} {_literal(model, key)}".replace(" of name ", " of ") if key else ""
+                owner = f" of {key} {literal_of(model, key)}".replace(" of name ", " of ") if key else ""
                 guess = close(name, [field for field in fields if field not in entries]) or close(name, fields)
-                homes = [_literal(other, key) for other in models if name in _names(other)]
+                homes = [literal_of(other, key) for other in models if name in names_of(other)]
                 if homes:
-                    hint = f"it goes with {_words(homes)}."
+                    hint = f"it goes with {alternatives(homes)}."
                 else:
                     hint = f"did you mean {guess!r}?" if guess else f"valid are {', '.join(fields)}."
                 self._say(where, _join(path, name), f"is not a field{owner}; {hint}")
@@ -215,7 +163,7 @@ class Reader:
                 whole = False
         found: dict[str, SpaceNode] = {}
         if key and key not in entries:
-            found[key] = Fixed(_literal(model, key), is_default=True)
+            found[key] = Fixed(literal_of(model, key), is_default=True)
         for name, info in fields.items():
             here = _join(path, name)
             if name not in entries:
@@ -240,7 +188,7 @@ class Reader:
             return self._leaf(info, node, path, varying)
         if optional and value_of(node) is None:
             return Fixed(None)
-        return self._mapping(models, _discriminator(info), node, path, varying)
+        return self._mapping(models, discriminator_of(info), node, path, varying)
 
     def _leaf(self, info: FieldInfo, node: Node, path: str, varying: str | None) -> SpaceNode | None:
         if isinstance(node, ScalarNode):
@@ -260,7 +208,7 @@ class Reader:
         value = value_of(node)
         if isinstance(node, ScalarNode) and is_valid(info, value):
             return True
-        hint = _did_you_mean(node, [str(word) for word in _literals(info)])
+        hint = _did_you_mean(node, [str(word) for word in literals_of(info)])
         if isinstance(value, float) and not math.isfinite(value):
             hint = "; it must be finite."
         elif isinstance(node, ScalarNode) and isinstance(value, str) and is_valid(info, plain(value)):
@@ -278,11 +226,11 @@ class Reader:
             if "any_of" in entries:
                 hint = "any_of is for mappings, choice for values."
             elif kinds or unknown is None:
-                hint = f"give one of {', '.join(_forms(info))}."
+                hint = f"give one of {', '.join(forms_of(info))}."
             elif meant := close(unknown, DOMAIN_KEYS):
                 hint = f"did you mean {meant!r}?"
             else:
-                hint = f"write {{{'}, or {'.join(_forms(info))}}}."
+                hint = f"write {{{'}, or {'.join(forms_of(info))}}}."
             where = node if kinds or unknown is None else entries[unknown][0]
             self._say(where, path, f"must be {rule_of(info)}, or a domain; got {shown(node)}; {hint}")
             return None
@@ -319,7 +267,7 @@ class Reader:
     def _range(self, kind: str, values: list[Any], domain: MappingNode, info: FieldInfo, path: str) -> Domain | None:
         entries = _entries(domain)
         node = entries[kind][1]
-        numeric = {int, float} & set(_plain_types(info.annotation))
+        numeric = {int, float} & set(types_of(info.annotation))
         got = _cut(written(values))
         if any(isinstance(value, bool) or not isinstance(value, int | float) for value in values) or not numeric:
             self._say(node, path, f"must be {rule_of(info)}: {kind} is for numbers; write {{choice: [...]}}.")
@@ -392,102 +340,6 @@ def _did_you_mean(node: Node, words: Iterable[str]) -> str:
     return f"; did you mean {word!r}?" if word else "."
 
 
-def rule_of(info: FieldInfo) -> str:
-    """The limits of a field in words: `a number above 0, at most 10`."""
-    given = [item.text for item in info.metadata if isinstance(item, Rule)]
-    if given:
-        return given[0]
-    models, _ = models_of(info.annotation)
-    if models:
-        key = _discriminator(info)
-        return (
-            f"a mapping with {key} {_words(_literal(m, key) for m in models)}"
-            if key
-            else f"a mapping of {', '.join(_names(models[0]))}"
-        )
-    if words := _literals(info):
-        return ("" if len(words) == 1 else "one of ") + ", ".join(map(str, words))
-    plain = _plain_types(info.annotation)
-    names = {int: "a whole number", float: "a number", bool: "true or false", str: "text"}
-    text = next(names[kind] for kind in (bool, float, int, str) if kind in plain)
-    if limits := list(_limits(info)):
-        text += (", " if limits[0].startswith(("at", "not")) else " ") + ", ".join(limits)
-    return f"{text} or null" if types.NoneType in plain else text
-
-
-def _limits(info: FieldInfo) -> Iterator[str]:
-    for item in info.metadata:
-        for limit in item if isinstance(item, Interval) else (item,):
-            if isinstance(limit, Gt):
-                yield f"above {limit.gt}"
-            elif isinstance(limit, Ge):
-                yield f"at least {limit.ge}"
-            elif isinstance(limit, Lt):
-                yield f"below {limit.lt}"
-            elif isinstance(limit, Le):
-                yield f"at most {limit.le}"
-            elif isinstance(limit, MinLen):
-                yield "not empty"
-
-
-def is_valid(info: FieldInfo, value: object) -> bool:
-    """Whether a field may have this value. Infinite and not-a-number are never valid."""
-    if isinstance(value, float) and not math.isfinite(value):
-        return False
-    annotation: Any = info.annotation
-    try:
-        _adapter(annotation, tuple(info.metadata)).validate_python(value, strict=True)
-    except ValidationError:
-        return False
-    return True
-
-
-@cache
-def _adapter(annotation: Any, metadata: tuple[Any, ...]) -> TypeAdapter[Any]:  # noqa: ANN401
-    return TypeAdapter(Annotated[annotation, *metadata] if metadata else annotation)
-
-
-def models_of(annotation: Any) -> tuple[tuple[Model, ...], bool]:  # noqa: ANN401
-    """The models that a field may hold, none for a leaf; and whether it may be null."""
-    if get_origin(annotation) is Annotated:
-        return models_of(get_args(annotation)[0])
-    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
-        return (annotation,), False
-    if get_origin(annotation) in (Union, types.UnionType):
-        parts = [models_of(argument) for argument in get_args(annotation)]
-        return tuple(m for found, _ in parts for m in found), types.NoneType in get_args(annotation)
-    return (), False
-
-
-def _discriminator(info: FieldInfo) -> str | None:
-    key = info.discriminator
-    return key if isinstance(key, str) else None
-
-
-def _literal(model: Model, key: str | None) -> str:
-    return str(get_args(model.model_fields[key].annotation)[0]) if key else ""
-
-
-def _literals(info: FieldInfo) -> list[Scalar]:
-    annotations = [info.annotation, *get_args(info.annotation)]
-    return [word for item in annotations if get_origin(item) is Literal for word in get_args(item)]
-
-
-def _forms(info: FieldInfo) -> list[str]:
-    """The domains that suit a field."""
-    plain_types = _plain_types(info.annotation)
-    numbers = ["int"] if int in plain_types else ["uniform", "log_uniform"] if float in plain_types else []
-    return ["choice: [a, b, ...]", *(f"{kind}: [low, high]" for kind in numbers)]
-
-
-def _plain_types(annotation: Any) -> set[Any]:  # noqa: ANN401
-    if get_origin(annotation) in (Union, types.UnionType):
-        return {kind for argument in get_args(annotation) for kind in _plain_types(argument)}
-    if get_origin(annotation) is Literal:
-        return {str}
-    return {annotation}
-
-
 def _kind(option: Node, key: str | None) -> str:
     for name, value in option.value if isinstance(option, MappingNode) else ():
         if name.value == (key or "name") and isinstance(value, ScalarNode):
@@ -496,21 +348,9 @@ def _kind(option: Node, key: str | None) -> str:
 
 
 def _example(models: tuple[Model, ...], key: str | None, node: Node) -> str:
-    if key and isinstance(node, ScalarNode) and node.value in _by_kind(models, key):
+    if key and isinstance(node, ScalarNode) and node.value in models_by_kind(models, key):
         return f"{{{key}: {node.value}}}"
-    return f"{{{key or next(iter(_names(models[0])))}: ...}}"
-
-
-def _by_kind(models: tuple[Model, ...], key: str) -> dict[str, Model]:
-    return {literal: model for model in models for literal in get_args(model.model_fields[key].annotation)}
-
-
-def _names(model: Model) -> list[str]:
-    return [info.alias or name for name, info in model.model_fields.items()]
-
-
-def _words(items: Iterable[str]) -> str:
-    return " or ".join(items)
+    return f"{{{key or next(iter(names_of(models[0])))}: ...}}"
 
 
 def _join(path: str, name: str) -> str:

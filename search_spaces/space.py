@@ -14,7 +14,7 @@ from search_spaces.constraints import Constraint, broken
 from search_spaces.domains import Choice, Chooser, Domain, IntRange, Scalar
 from search_spaces.feasibility import Obstacle, obstacles, telling
 from search_spaces.memory import memory_obstacle
-from search_spaces.reader import Branches, Fixed, Group, Leaf, SpaceNode, leaves, resolve
+from search_spaces.nodes import Branches, Fixed, Group, Leaf, SpaceNode, leaves, resolve
 from search_spaces.trial import Data, TrialConfig
 
 PAIRED_VALUES = 32

@@ -256,7 +256,7 @@ def _mean_rate(costs: dict[str, TrialCost]) -> float | None:
 
 
 def _params_per_trial(configs: list[TrialConfig]) -> int:
-    from tune_jobs.tracking import params_of
+    from tune_jobs.attempt_runs import params_of
 
     return len(params_of(configs[0])) if configs else 0
 

@@ -16,7 +16,6 @@ import contextlib
 import hashlib
 import json
 import logging
-import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Collection, Iterator
@@ -24,11 +23,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ParamSpec, TypeVar
 
-from search_spaces import TrialConfig
+from tune_jobs.answers import Abandoned, Pulse, is_refusal, reason_of
+from tune_jobs.attempt_runs import STATUS, earlier_epochs, end_tags, opener_of, params_of
 from tune_jobs.errors import TrackerError
 from tune_jobs.ledger import Attempt, Epoch, Ledger, Trial
 from tune_jobs.mlflow_store import prepare_store, set_environment
-from tune_jobs.results import headline, standing
+from tune_jobs.results import standing
 from tune_jobs.storage import SweepFolder
 
 PARENT = ""
@@ -39,68 +39,8 @@ PARENT_TAG = "sweep"
 
 ENTITIES_PER_CALL = 1000
 RUNS_PER_LOOK = 1000
-_STATUS = {
-    "complete": "FINISHED",
-    "stopped": "KILLED",
-    "diverged": "FAILED",
-    "failed": "FAILED",
-    "interrupted": "KILLED",
-}
-
-# MLflow's answers that refuse this request, and say nothing about the next.
-_REFUSALS = ("BAD_REQUEST", "INVALID_PARAMETER_VALUE", "RESOURCE_ALREADY_EXISTS", "RESOURCE_DOES_NOT_EXIST")
-
 Arguments = ParamSpec("Arguments")
 Answer = TypeVar("Answer")
-
-
-class Abandoned(Exception):  # noqa: N818 - it is no error
-    """Nobody waits for the shipment any more."""
-
-
-class Pulse:
-    """How it goes: what is left, since when nothing succeeds, and whether to give up. For the thread that waits."""
-
-    def __init__(self) -> None:
-        self.left: int | None = None
-        """Trials of which something is to be shipped; `None` before the first look."""
-
-        self.abandoned = threading.Event()
-        """Set it, and no further call is made."""
-
-        self._done: set[object] = set()
-        self._succeeded = time.monotonic()
-        self._last_failed_try: float | None = None
-        self._silent_since: float | None = None
-
-    def beat(self, step: object) -> None:
-        """Note that a step succeeded; doing again what an earlier try did is no progress."""
-        if step not in self._done:
-            self._done.add(step)
-            self._succeeded, self._silent_since = time.monotonic(), None
-
-    def miss(self, tried_at: float) -> None:
-        """Note that a try which began at `tried_at` failed."""
-        self._last_failed_try = tried_at
-        if self._silent_since is None:
-            self._silent_since = max(tried_at, self._succeeded)
-
-    def rest(self) -> None:
-        """Note that a try did all there was to do."""
-        self._done.clear()
-        self._silent_since = None
-
-    def silent(self, begun: float, timeout_s: float) -> bool:
-        """Whether nothing has succeeded for `timeout_s`, in a wait that began at `begun`.
-
-        A tracker that was silent before then gets one more try: it may have come back.
-        """
-        now = time.monotonic()
-        tried = self._last_failed_try is not None and self._last_failed_try >= begun
-        if not tried and now < begun + timeout_s:
-            return False
-        since = self._silent_since
-        return now >= timeout_s + (max(begun, self._succeeded) if since is None else since)
 
 
 @dataclass(frozen=True)
@@ -348,7 +288,7 @@ class Shipment:
         params: dict[str, str] = {}
         if known is None and opener == number:
             params = params_of(self._trial(key).config)
-            new = [*_earlier(own, epochs, below=True), *new]
+            new = [*earlier_epochs(own, epochs, below=True), *new]
         if known is None and opener == number > 1:
             self._supersede(self._run_of(key, opener_of(number - 1, epochs)))
         if known is None and opener < number and running:
@@ -356,10 +296,10 @@ class Shipment:
         if running:
             self._log(run, new, params, {})
         else:
-            beyond = _earlier(own, epochs, below=False) if opener == number else []
-            self._log(run, [*new, *beyond], params, _end_tags(attempt, goes_on=opener < number))
+            beyond = earlier_epochs(own, epochs, below=False) if opener == number else []
+            self._log(run, [*new, *beyond], params, end_tags(attempt, goes_on=opener < number))
             ended = int((attempt.ended or time.time()) * 1000)
-            self._call(("end", run, number), self._client.set_terminated, run, _STATUS[attempt.state], ended)
+            self._call(("end", run, number), self._client.set_terminated, run, STATUS[attempt.state], ended)
         seq = max((epoch.seq for epoch in own), default=0)
         if known != (run, seq, attempt.state):
             self._note(key, number, run, seq, attempt.state)
@@ -472,64 +412,3 @@ class Shipment:
 def _precedence(run: _Run, noted: Collection[str]) -> tuple[bool, bool, bool, str]:
     """Sorts runs that were made for the same attempt; the first is the one that counts."""
     return run.id not in noted, run.deleted, run.superseded, run.id
-
-
-def opener_of(attempt: int, epochs: list[Epoch]) -> int:
-    """The attempt whose run an attempt's epochs belong to: itself, or an earlier one whose epochs it does not repeat.
-
-    It depends on the trial's epochs alone, not on what was shipped when.
-    """
-    for number in range(attempt, 1, -1):
-        own = [epoch.epoch for epoch in epochs if epoch.attempt == number]
-        earlier = [epoch.epoch for epoch in epochs if epoch.attempt < number]
-        if own and earlier and min(own) <= max(earlier):
-            return number
-    return 1
-
-
-def _earlier(own: list[Epoch], epochs: list[Epoch], *, below: bool) -> list[Epoch]:
-    """The epochs below an attempt's first, or above its last, each from the last earlier attempt that ran it."""
-    if not own:
-        return []
-    earlier = sorted((e for e in epochs if e.attempt < own[0].attempt), key=lambda e: e.attempt)
-    latest = {epoch.epoch: epoch for epoch in earlier}.values()
-    return [e for e in latest if (e.epoch < own[0].epoch if below else e.epoch > own[-1].epoch)]
-
-
-def _end_tags(attempt: Attempt, *, goes_on: bool) -> dict[str, str]:
-    """How an attempt ended. Where it goes on in an earlier one's run, `none` takes the place of what held for that."""
-    tags: dict[str, str | None] = {"state": attempt.state, "reason": attempt.reason, "failure": attempt.failure}
-    return {name: value or "none" for name, value in tags.items() if value or goes_on}
-
-
-def params_of(config: TrialConfig) -> dict[str, str]:
-    """The paper's parameters, `none` where inactive, then every field of the configuration by its path."""
-    params = {name: "none" if value is None else str(value) for name, value in headline(config).items()}
-    params.update(_by_path(config.model_dump(mode="json", by_alias=True), ""))
-    return params
-
-
-def _by_path(tree: dict[str, Any], path: str) -> Iterator[tuple[str, str]]:
-    for name, value in tree.items():
-        if isinstance(value, dict):
-            yield from _by_path(value, f"{path}{name}.")
-        else:
-            yield f"{path}{name}", "none" if value is None else str(value)
-
-
-def is_refusal(error: Exception) -> bool:
-    """Whether the tracker answered, and refuses this one thing; or its files, on this machine, cannot be written."""
-    from mlflow.exceptions import MlflowException
-
-    if isinstance(error, MlflowException):
-        return error.error_code in _REFUSALS
-    return isinstance(error, OSError) and error.errno is not None  # the HTTP library's errors have none
-
-
-def reason_of(error: Exception) -> str:
-    """One line; of the HTTP library's nested errors the innermost, which names the cause."""
-    inner: object = error
-    if isinstance(error.__context__, OSError) and error.__context__.args:
-        inner = error.__context__.args[0]
-        inner = getattr(inner, "reason", None) or inner
-    return (str(inner).splitlines() or [type(error).__name__])[0]

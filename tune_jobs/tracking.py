@@ -11,12 +11,11 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+from tune_jobs.answers import Abandoned, Pulse, is_refusal, reason_of
 from tune_jobs.errors import LedgerError, TrackerError
 from tune_jobs.ledger import Ledger
-from tune_jobs.shipment import Abandoned, Pulse, Shipment, is_refusal, params_of, reason_of
+from tune_jobs.shipment import Shipment
 from tune_jobs.storage import SweepFolder
-
-__all__ = ["Shipper", "params_of", "sync", "tracker_of"]
 
 SYNC_PATIENCE_S = 40.0
 """`sync` gives up after so long without success; a single call may take 30 s."""

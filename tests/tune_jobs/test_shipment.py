@@ -7,8 +7,8 @@ import pytest
 from mlflow import MlflowClient
 
 from tests.tune_jobs.shipping import Recorded, history, recorded, value
+from tune_jobs.attempt_runs import opener_of
 from tune_jobs.ledger import Epoch
-from tune_jobs.shipment import opener_of
 from tune_jobs.tracking import tracker_of
 
 

@@ -1,0 +1,131 @@
+"""What a model says of its fields: what they may hold, and that in words."""
+
+import math
+import types
+from collections.abc import Iterable, Iterator
+from functools import cache
+from typing import Annotated, Any, Literal, TypeAlias, Union, get_args, get_origin
+
+from annotated_types import Ge, Gt, Interval, Le, Lt, MinLen
+from pydantic import BaseModel, TypeAdapter, ValidationError
+from pydantic.fields import FieldInfo
+
+from search_spaces.domains import Scalar
+from search_spaces.trial import Rule
+
+Model: TypeAlias = type[BaseModel]
+
+
+def rule_of(info: FieldInfo) -> str:
+    """The limits of a field in words: `a number above 0, at most 10`."""
+    given = [item.text for item in info.metadata if isinstance(item, Rule)]
+    if given:
+        return given[0]
+    models, _ = models_of(info.annotation)
+    if models:
+        key = discriminator_of(info)
+        return (
+            f"a mapping with {key} {alternatives(literal_of(m, key) for m in models)}"
+            if key
+            else f"a mapping of {', '.join(names_of(models[0]))}"
+        )
+    if words := literals_of(info):
+        return ("" if len(words) == 1 else "one of ") + ", ".join(map(str, words))
+    plain = types_of(info.annotation)
+    names = {int: "a whole number", float: "a number", bool: "true or false", str: "text"}
+    text = next(names[kind] for kind in (bool, float, int, str) if kind in plain)
+    if limits := list(_limits(info)):
+        text += (", " if limits[0].startswith(("at", "not")) else " ") + ", ".join(limits)
+    return f"{text} or null" if types.NoneType in plain else text
+
+
+def _limits(info: FieldInfo) -> Iterator[str]:
+    for item in info.metadata:
+        for limit in item if isinstance(item, Interval) else (item,):
+            if isinstance(limit, Gt):
+                yield f"above {limit.gt}"
+            elif isinstance(limit, Ge):
+                yield f"at least {limit.ge}"
+            elif isinstance(limit, Lt):
+                yield f"below {limit.lt}"
+            elif isinstance(limit, Le):
+                yield f"at most {limit.le}"
+            elif isinstance(limit, MinLen):
+                yield "not empty"
+
+
+def is_valid(info: FieldInfo, value: object) -> bool:
+    """Whether a field may have this value. Infinite and not-a-number are never valid."""
+    if isinstance(value, float) and not math.isfinite(value):
+        return False
+    annotation: Any = info.annotation
+    try:
+        _adapter(annotation, tuple(info.metadata)).validate_python(value, strict=True)
+    except ValidationError:
+        return False
+    return True
+
+
+@cache
+def _adapter(annotation: Any, metadata: tuple[Any, ...]) -> TypeAdapter[Any]:  # noqa: ANN401
+    return TypeAdapter(Annotated[annotation, *metadata] if metadata else annotation)
+
+
+def models_of(annotation: Any) -> tuple[tuple[Model, ...], bool]:  # noqa: ANN401
+    """The models that a field may hold, none for a leaf; and whether it may be null."""
+    if get_origin(annotation) is Annotated:
+        return models_of(get_args(annotation)[0])
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return (annotation,), False
+    if get_origin(annotation) in (Union, types.UnionType):
+        parts = [models_of(argument) for argument in get_args(annotation)]
+        return tuple(m for found, _ in parts for m in found), types.NoneType in get_args(annotation)
+    return (), False
+
+
+def discriminator_of(info: FieldInfo) -> str | None:
+    """The field by which the models of a union are told apart, if it is one."""
+    key = info.discriminator
+    return key if isinstance(key, str) else None
+
+
+def literal_of(model: Model, key: str | None) -> str:
+    """The first value of a model's discriminator, by which it is called; empty without one."""
+    return str(get_args(model.model_fields[key].annotation)[0]) if key else ""
+
+
+def literals_of(info: FieldInfo) -> list[Scalar]:
+    """The words that a field may hold, none if it is no vocabulary."""
+    annotations = [info.annotation, *get_args(info.annotation)]
+    return [word for item in annotations if get_origin(item) is Literal for word in get_args(item)]
+
+
+def types_of(annotation: Any) -> set[Any]:  # noqa: ANN401
+    """The Python types that a field may hold."""
+    if get_origin(annotation) in (Union, types.UnionType):
+        return {kind for argument in get_args(annotation) for kind in types_of(argument)}
+    if get_origin(annotation) is Literal:
+        return {str}
+    return {annotation}
+
+
+def models_by_kind(models: tuple[Model, ...], key: str) -> dict[str, Model]:
+    """The models of a union, by the values of their discriminator."""
+    return {literal: model for model in models for literal in get_args(model.model_fields[key].annotation)}
+
+
+def names_of(model: Model) -> list[str]:
+    """A model's fields, as files call them."""
+    return [info.alias or name for name, info in model.model_fields.items()]
+
+
+def alternatives(items: Iterable[str]) -> str:
+    """Words for a message: `a or b`."""
+    return " or ".join(items)
+
+
+def forms_of(info: FieldInfo) -> list[str]:
+    """The domains that suit a field."""
+    plain_types = types_of(info.annotation)
+    numbers = ["int"] if int in plain_types else ["uniform", "log_uniform"] if float in plain_types else []
+    return ["choice: [a, b, ...]", *(f"{kind}: [low, high]" for kind in numbers)]
