@@ -1,11 +1,12 @@
 """Where training states are kept, and which one training goes on from."""
 
-import errno
 import logging
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
+
+from tune_jobs.failures import is_full
 
 if TYPE_CHECKING:
     from convnn.checkpoint import CheckpointError
@@ -122,7 +123,7 @@ class InSweep:
             for path in self._earlier[KEPT:]:
                 path.unlink(missing_ok=True)
         except OSError as error:
-            if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            if is_full(error):
                 raise
             _log.warning("the checkpoint was not written, training goes on without: %s", error)
         self._saved = time.monotonic()

@@ -15,6 +15,7 @@ Lost attempts do not count against a trial unless LOST_AT_MOST of them in a row 
 """
 
 import errno
+from collections import Counter
 from collections.abc import Iterable
 from typing import Literal, get_args
 
@@ -56,6 +57,19 @@ def what_follows(failures: Iterable[tuple[Failure | None, bool]]) -> Next:
     return "final" if failure else "again"
 
 
+def state_after(failure: Failure, follows: Next) -> Literal["diverged", "failed", "interrupted"]:
+    """The state of a trial whose attempt failed; `interrupted` is due for another one."""
+    if follows != "final":
+        return "interrupted"
+    return "diverged" if failure == "diverged" else "failed"
+
+
+def counted(failures: Iterable[Failure | None]) -> dict[str, int]:
+    """How many there are of each class, in the order of CLASSES; none of those that are not there."""
+    counts = Counter(failures)
+    return {name: counts[name] for name in CLASSES if counts[name]}
+
+
 def alone(failures: Iterable[Failure | None]) -> bool:
     """Whether a trial with this past runs alone."""
     return "oom" in failures
@@ -69,11 +83,16 @@ def classify(error: BaseException) -> Failure:
         return "diverged"
     if isinstance(error, DataError):
         return "data"
-    if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+    if is_full(error):
         return "disk_full"
     if _out_of_memory(error):
         return "oom"
     return "user_error"
+
+
+def is_full(error: BaseException) -> bool:
+    """Whether the system said that a disk, or a share of one, has no room."""
+    return isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT)
 
 
 def _out_of_memory(error: BaseException) -> bool:

@@ -5,13 +5,12 @@ sweep can be resumed.
 """
 
 import shutil
-from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
 from search_spaces import SweepSpec
-from tune_jobs.failures import CLASSES
+from tune_jobs.failures import counted
 from tune_jobs.ledger import Ledger, Usage
 
 FEWEST_ENDED = 5
@@ -88,5 +87,4 @@ def _failures(spec: SweepSpec, ledger: Ledger) -> Halt | None:
 
 def by_class(ledger: Ledger) -> str:
     """How many trials failed, by class: `3 oom, 1 data`."""
-    counts = Counter(ledger.failures().values())
-    return ", ".join(f"{counts[name]} {name}" for name in CLASSES if counts[name])
+    return ", ".join(f"{count} {name}" for name, count in counted(ledger.failures().values()).items())

@@ -27,6 +27,7 @@ from filelock import FileLock, Timeout
 from search_spaces import TrialConfig
 from tune_jobs.errors import LedgerError
 from tune_jobs.failures import Failure
+from tune_jobs.processes import lives
 
 LAYOUT = 2
 OWNER = "driver.json"
@@ -457,12 +458,8 @@ def live_driver(folder: Path) -> dict[str, Any] | None:
     """Who runs the sweep now: `host`, `pid`, `since`. A driver on another machine counts while its note is there."""
     held = _owner(folder)
     if held is not None and held["host"] == socket.gethostname():
-        try:
-            os.kill(held["pid"], 0)
-        except ProcessLookupError:
+        if not lives(held["pid"]):
             return None
-        except PermissionError:
-            return held
         with suppress(Timeout, OSError), FileLock(folder / _LOCK, timeout=0):
             return None  # the process is another one, which has got the number
     return held

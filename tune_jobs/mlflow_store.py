@@ -7,6 +7,8 @@ meanwhile leaves a file that no MLflow opens again.
 import os
 from pathlib import Path
 
+from tune_jobs.processes import lives
+
 # Set before mlflow is imported; a value that the user set stays. A slow tracker may take its time. MLflow's own retries
 # would also repeat the making of a run whose answer was lost; ours look first.
 _PATIENT = {"MLFLOW_HTTP_REQUEST_MAX_RETRIES": "0", "MLFLOW_HTTP_REQUEST_TIMEOUT": "30"}
@@ -37,7 +39,7 @@ def prepare_store(uri: str) -> None:
         return
     for part in path.parent.glob(f".{path.name}.*.partial*"):  # and SQLite's journal of it
         pid = part.name.partition(".partial")[0].rpartition(".")[2]
-        if not pid.isdigit() or not _lives(int(pid)):
+        if not pid.isdigit() or not lives(int(pid)):
             part.unlink(missing_ok=True)
     set_environment()
     from mlflow import MlflowClient
@@ -60,13 +62,3 @@ def _publish(part: Path, path: Path) -> None:
     except OSError:  # a file system without hard links
         if not path.exists():
             part.replace(path)
-
-
-def _lives(pid: int) -> bool:
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        return True
-    return True

@@ -11,6 +11,7 @@ import sys
 from collections.abc import Iterator
 from typing import Any
 
+from search_spaces.sweep import Resources
 from tune_jobs.errors import ClusterError
 from tune_jobs.signals import Interrupted, Signals
 
@@ -71,6 +72,26 @@ def ray_session(address: str | None, signals: Signals) -> Iterator[None]:
     finally:
         if not signals.twice:  # Ray's processes end with ours
             ray.shutdown()
+
+
+def per_trial(resources: Resources) -> dict[str, float]:
+    """What Ray sets aside for one trial."""
+    return {"CPU": float(resources.cpus_per_trial), "GPU": resources.gpus_per_trial}
+
+
+def machines() -> list[dict[str, float]]:
+    """What each machine has that is alive."""
+    import ray
+
+    return [node["Resources"] for node in ray.nodes() if node["Alive"]]
+
+
+def slots(asked: dict[str, float]) -> int:
+    """The trials that fit at a time, each asking for this."""
+    return sum(
+        int(min(machine.get(kind, 0.0) / least + 1e-9 for kind, least in asked.items() if least))
+        for machine in machines()
+    )
 
 
 def _options(address: str | None, taken_port: int) -> dict[str, Any]:

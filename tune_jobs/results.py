@@ -3,7 +3,6 @@
 import contextlib
 import json
 import math
-from collections import Counter
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
@@ -12,7 +11,7 @@ import yaml
 from search_spaces import TrialConfig
 from search_spaces.feasibility import mixer, share
 from tune_jobs.errors import LedgerError, UsageError
-from tune_jobs.failures import CLASSES, Failure
+from tune_jobs.failures import Failure, counted
 from tune_jobs.ledger import ENDED, Attempt, Epoch, Ledger, Trial, Usage, live_driver
 from tune_jobs.storage import SweepFolder, recorded_spec
 
@@ -85,8 +84,7 @@ class Standing:
 
     def failures(self) -> dict[str, int]:
         """How many trials failed or diverged, by class."""
-        counts = Counter(row.failure for row in self.rows)
-        return {name: counts[name] for name in CLASSES if counts[name]}
+        return counted(row.failure for row in self.rows)
 
     @property
     def best(self) -> Row | None:

@@ -1,6 +1,5 @@
 """Runs a sweep: what the ledger says is left, handed to Ray Tune, until nothing is left."""
 
-import errno
 import json
 import os
 import shutil
@@ -16,11 +15,13 @@ from typing import TYPE_CHECKING, Any
 from convnn.data import load_dataset
 from search_spaces import SweepSpec, differences
 from tune_jobs.errors import ClusterError, LedgerError, UsageError
+from tune_jobs.failures import is_full
 from tune_jobs.halt import Halt, budget_of_trials, halt_for_limits
 from tune_jobs.keeper import Keeper
 from tune_jobs.ledger import Ledger, lease
+from tune_jobs.processes import lives
 from tune_jobs.progress import Progress
-from tune_jobs.ray_session import ray_session
+from tune_jobs.ray_session import machines, per_trial, ray_session, slots
 from tune_jobs.results import Standing, standing
 from tune_jobs.signals import Interrupted, Signals, handled_signals
 from tune_jobs.storage import (
@@ -134,8 +135,7 @@ def _prepare(folder: SweepFolder) -> None:
             probe.write(bytes(PROBE_BYTES))
             probe.flush()
     except OSError as error:
-        full = error.errno in (errno.ENOSPC, errno.EDQUOT)
-        way_out = "make room there" if full else "choose another with --storage"
+        way_out = "make room there" if is_full(error) else "choose another with --storage"
         raise LedgerError(
             f"the sweep's folder {folder.path} cannot be written: {error.strerror}; {way_out}."
         ) from error
@@ -183,7 +183,8 @@ def _digests(spec: SweepSpec, ledger: Ledger) -> dict[str, str]:
             raise UsageError(
                 f"the images of {data.name} in {data.root or 'the default folder'} are not those that the sweep "
                 f"{spec.name} began with (digest {digest[:12]}, was {before[:12]}); its results would mix. Give the "
-                f"first images with --set space.data.root=..., or start anew with --set name=..."
+                f"first images with --set space.data.root=..., or run its file under another name: convnn run FILE "
+                f"--set name=..."
             )
         ledger.set_meta(f"digest.{data.name}", digest)
         found[data.name] = digest
@@ -317,32 +318,28 @@ def _tune(spec: SweepSpec, desk: "Desk") -> None:
     from tune_jobs.scheduling import DeskCallback, DeskScheduler, DeskSearcher, DeskStopper
     from tune_jobs.trainable import train_attempt
 
-    per_trial = {"CPU": float(spec.resources.cpus_per_trial), "GPU": spec.resources.gpus_per_trial}
-    machines = [node["Resources"] for node in ray.nodes() if node["Alive"]]
+    asked = per_trial(spec.resources)
     for kind, name in (("CPU", "cpus_per_trial"), ("GPU", "gpus_per_trial")):
-        most = max((machine.get(kind, 0.0) for machine in machines), default=0.0)
-        if most < per_trial[kind]:
+        most = max((machine.get(kind, 0.0) for machine in machines()), default=0.0)
+        if most < asked[kind]:
             raise ClusterError(
-                f"a trial asks for {per_trial[kind]:g} {kind} and the largest machine of Ray has {most:g}; "
+                f"a trial asks for {asked[kind]:g} {kind} and the largest machine of Ray has {most:g}; "
                 f"lower resources.{name}."
             )
-    slots = sum(
-        int(min(machine.get(kind, 0.0) / asked + 1e-9 for kind, asked in per_trial.items() if asked))
-        for machine in machines
-    )
-    alone = per_trial | ({"GPU": 1.0} if per_trial["GPU"] else {})  # on the CPU the desk sees to it
-    scratch = Path(tempfile.mkdtemp(prefix="convnn-tune-"))  # Tune's own files: nothing in them is needed again
+    alone = asked | ({"GPU": 1.0} if asked["GPU"] else {})  # on the CPU the desk sees to it
+    fit = max(1, slots(asked))
+    scratch = _scratch()
     try:
         tune.Tuner(
             tune.with_resources(
-                train_attempt, lambda task: tune.PlacementGroupFactory([alone if task["alone"] else per_trial])
+                train_attempt, lambda task: tune.PlacementGroupFactory([alone if task["alone"] else asked])
             ),
             tune_config=tune.TuneConfig(
                 search_alg=DeskSearcher(desk),
                 scheduler=DeskScheduler(desk),
                 num_samples=-1,
-                max_concurrent_trials=max(1, min(slots, spec.resources.max_concurrent or slots)),
-                reuse_actors=not per_trial["GPU"],  # a worker that keeps torch loaded saves seconds per trial
+                max_concurrent_trials=min(fit, spec.resources.max_concurrent or fit),
+                reuse_actors=not asked["GPU"],  # a worker that keeps torch loaded saves seconds per trial
                 trial_name_creator=str,
                 trial_dirname_creator=lambda trial: trial.trial_id,
             ),
@@ -362,3 +359,15 @@ def _tune(spec: SweepSpec, desk: "Desk") -> None:
         ) from error
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
+
+
+def _scratch() -> Path:
+    """A folder for Tune's own files, none of which is needed again; those of killed drivers are removed."""
+    for left in Path(tempfile.gettempdir()).glob(f"{_SCRATCH}*"):
+        pid = left.name.removeprefix(_SCRATCH).partition("-")[0]
+        if pid.isdigit() and not lives(int(pid)):
+            shutil.rmtree(left, ignore_errors=True)
+    return Path(tempfile.mkdtemp(prefix=f"{_SCRATCH}{os.getpid()}-"))
+
+
+_SCRATCH = "convnn-tune-"

@@ -20,8 +20,9 @@ from ray.tune.search import Searcher
 from ray.tune.stopper import Stopper
 
 from tune_jobs.errors import ClusterError
-from tune_jobs.failures import Failure, Next
+from tune_jobs.failures import Failure, Next, state_after
 from tune_jobs.halt import Halt
+from tune_jobs.ray_session import per_trial, slots
 from tune_jobs.search import BY_THE_RULE, Job, Search
 
 NOT_STARTED_AT_MOST = 3
@@ -69,7 +70,8 @@ class Running:
     overdue: bool = False
     """Whether it was killed for its time limit."""
 
-    lost: tuple[Failure, str] = ("lost_worker", "the worker process died")
+    lost: tuple[Failure, str] | None = None
+    """How its worker died."""
 
 
 class Desk:
@@ -104,9 +106,7 @@ class Desk:
         self.running: dict[str, Running] = {}
         self.error: BaseException | None = None
         self.halt: Halt | None = None
-        self._over: dict[
-            str, tuple[Job, str]
-        ] = {}  # with the state: ended by our record, while Tune still has the worker
+        self._over: dict[str, tuple[Job, str]] = {}  # ended, with the state, while Tune still has the worker
         self._check = check
         self._charge = charge
         self._max_trial_s = max_trial_s
@@ -178,7 +178,7 @@ class Desk:
         if run is None:
             return
         follows: Next = self.search.fail(run.job, failure, reason)
-        state = {"final": "diverged" if failure == "diverged" else "failed"}.get(follows, "interrupted")
+        state = state_after(failure, follows)
         self._over[trial_id] = run.job, state
         self.tell("end", run.job, {"state": state, "reason": reason, "failure": failure, "follows": follows})
         if follows == "pause":
@@ -197,7 +197,7 @@ class Desk:
         elif self.stopping:
             self.end(trial_id, "interrupted", "the sweep was stopped")
         elif error:
-            self.fail(trial_id, *run.lost)
+            self.fail(trial_id, *(run.lost or ("lost_worker", "the worker process died")))
         else:
             self.fail(trial_id, "lost_worker", "the worker ended without its last epoch")
         if trial_id in self._over:
@@ -283,16 +283,13 @@ class Desk:
 
     def _look_for_room(self, now: float) -> None:
         """Nothing runs and all wait: whether there is still a machine that could take a trial."""
-        import ray
-
         if now - min(run.asked for run in self.running.values()) < NO_ROOM_S:
             return
-        asked = {"CPU": self.search.spec.resources.cpus_per_trial, "GPU": self.search.spec.resources.gpus_per_trial}
-        machines = [node["Resources"] for node in ray.nodes() if node["Alive"]]
-        if not any(all(machine.get(kind, 0.0) >= least for kind, least in asked.items()) for machine in machines):
+        asked = per_trial(self.search.spec.resources)
+        if not slots(asked):
             raise ClusterError(
-                f"no machine of Ray is left that has {asked['CPU']} CPU and {asked['GPU']:g} GPU for a trial; nothing "
-                f"is lost, and this goes on when there is one: convnn resume {self.search.spec.name}"
+                f"no machine of Ray is left that has {asked['CPU']:g} CPU and {asked['GPU']:g} GPU for a trial; "
+                f"nothing is lost, and this goes on when there is one: convnn resume {self.search.spec.name}"
             )
 
     def all_over(self) -> bool:
@@ -407,8 +404,8 @@ class DeskScheduler(FIFOScheduler):  # type: ignore[misc]
         """Tune's hook for a worker's death, before the Searcher's."""
         del tune_controller
         run = self._running.get(trial.trial_id)
-        if run is not None:
-            run.lost = self._classify(trial.get_pickled_error(), run.node) or run.lost
+        if run is not None and run.lost is None:
+            run.lost = self._classify(trial.get_pickled_error(), run.node)
 
 
 class DeskCallback(Callback):  # type: ignore[misc]

@@ -28,7 +28,7 @@ from search_spaces import (
 )
 from search_spaces.domains import Scalar
 from search_spaces.sweep import Asha, Grid, Tpe
-from tune_jobs.failures import Failure, Next, alone, what_follows
+from tune_jobs.failures import Failure, Next, alone, state_after, what_follows
 from tune_jobs.ledger import ENDED, Ledger, State, Trial
 
 MISSES_IN_A_ROW = 200
@@ -215,9 +215,7 @@ class Search:
         """Record that an attempt failed; what follows (`tune_jobs.failures`) is seen to, but for a pause."""
         self._count(job.run_key, job.attempt, failure)
         follows = what_follows(self._failures[job.run_key])
-        state: State = "interrupted"
-        if follows == "final":
-            state = "diverged" if failure == "diverged" else "failed"
+        state = state_after(failure, follows)
         self._ledger.end_attempt(job.run_key, job.attempt, state, reason, failure)
         if follows == "final":
             if failure == "oom":

@@ -5,7 +5,7 @@ import torch
 
 from convnn.data import DataError
 from convnn.training import Diverged
-from tune_jobs.failures import LOST, LOST_AT_MOST, Failure, alone, classify, what_follows
+from tune_jobs.failures import LOST, LOST_AT_MOST, Failure, alone, classify, state_after, what_follows
 
 
 def test_exceptions_of_training_are_told_apart() -> None:
@@ -54,3 +54,8 @@ def test_each_class_has_its_rule() -> None:
 def test_a_trial_that_ran_out_of_memory_stays_alone_when_its_worker_is_lost() -> None:
     assert alone(["oom", "lost_worker"])
     assert not alone(["lost_worker", None])
+
+
+def test_a_failed_attempt_leaves_its_trial_due_unless_that_is_final() -> None:
+    assert state_after("oom", "alone") == state_after("disk_full", "pause") == "interrupted"
+    assert (state_after("oom", "final"), state_after("diverged", "final")) == ("failed", "diverged")

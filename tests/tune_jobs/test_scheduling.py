@@ -97,6 +97,22 @@ def test_a_trial_that_ran_out_of_memory_on_the_cpu_runs_again_with_none_beside_i
     assert searcher.suggest("f") is None
 
 
+def test_a_worker_that_ends_no_epoch_for_long_is_killed_as_lost(tmp_path: Path) -> None:
+    events = Events(tmp_path)
+    DeskSearcher(events.desk).suggest("0")
+    events.desk.record("0", BEGIN)
+    run = events.desk.running["0"]
+    now = time.monotonic()
+    run.started, run.epoch_s, run.reported = now - 2000, 60.0, now - 1000  # twenty epochs would be 1,200 s
+    events.desk.tick(at_once=True)
+    assert run.lost is None
+    run.reported = now - 1300
+    events.desk.tick(at_once=True)
+    DeskSearcher(events.desk).on_trial_complete("0", error=True)
+    (attempt,) = events.ledger.attempts()
+    assert (attempt.failure, attempt.reason) == ("lost_worker", "the worker hung")
+
+
 def test_a_time_limit_counts_from_the_start_of_the_worker(tmp_path: Path) -> None:
     events = Events(tmp_path, max_trial_s=lambda _: 0.0)
     DeskSearcher(events.desk).suggest("0")
