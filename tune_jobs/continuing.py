@@ -31,8 +31,10 @@ class Selection:
         chosen = frozenset(key for key, failure in found.items() if failure in wanted)
         under_way = _being_retried(ledger, wanted)
         if not chosen | under_way:
-            there = by_class(ledger) or "none failed"
-            raise UsageError(f"there is no failed trial of {', '.join(sorted(wanted))}; there are: {there}.")
+            there = by_class(ledger)
+            kind = f" by {' or '.join(sorted(self.failures))}" if self.failures else ""
+            other = f"; there are {there}: convnn retry SWEEP --class CLASS" if there else ""
+            raise UsageError(f"no trial has failed{kind}, so there is none to run again{other}.")
         ledger.reopen(chosen)
         return chosen | under_way
 
