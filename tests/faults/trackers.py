@@ -21,9 +21,12 @@ from tests.faults.sweeps import GRID, SHORT_GRID
 from tests.tune_jobs.servers import FaultyProxy, faulty_proxy, free_port, mlflow_server
 
 TRACKED = GRID.but(
-    name="tracked", space__training={"lr": 0.001, "epochs": 60, "batch_size": 24}, resources={"max_concurrent": 1}
+    name="tracked",
+    space__model__layer={"lambda": 0.5},
+    space__training={"epochs": 60, "batch_size": 24},
+    resources={"max_concurrent": 1},
 )
-"""Two trials, one at a time, so that a processor is left for the tracker."""
+"""Two trials of one model, as epochs are compared; one at a time, so that a processor is left for the tracker."""
 
 SLOWEST = 1.5
 """Times that the median epoch may take while the tracker fails. Others use the machine too."""
