@@ -141,6 +141,8 @@ def write_manifest(folder: SweepFolder, digests: dict[str, str]) -> dict[str, An
         "platform": platform.platform(),
         "packages": {name: version(name) for name in _PACKAGES},
         "data_digests": digests,
+        "image": os.environ.get("CONVNN_IMAGE"),
+        "image_digest": os.environ.get("CONVNN_IMAGE_DIGEST") or None,
         "git": git_state(Path.cwd()),
     }
     manifest = {"starts": [*starts, start]}
@@ -153,6 +155,7 @@ def write_manifest(folder: SweepFolder, digests: dict[str, str]) -> dict[str, An
 def manifest_tags(start: Mapping[str, Any]) -> dict[str, str]:
     """What MLflow's runs are tagged with, from a start of the sweep in its manifest."""
     tags = {f"data_digest.{name}": digest for name, digest in start["data_digests"].items()}
+    tags |= {name: start[name] for name in ("image", "image_digest") if start.get(name)}
     if start["git"]:
         tags["mlflow.source.git.commit"] = start["git"]["sha"]
         tags["git_dirty"] = str(start["git"]["dirty"]).lower()
