@@ -10,10 +10,20 @@ BIN := $(VENV)/bin
 CUDA_ONLY := torch|torchvision|triton|nvidia-[a-z0-9-]+|cuda-[a-z0-9-]+
 INSTALLED := $(VENV)/.installed
 
-.PHONY: help install quickstart test format lint typecheck pytest properties faults bench lock clean
+# Containers, all told in docs/containers.md. What is given to `make up` is kept in SETTINGS for every later command.
+IMAGE ?= convnn-sweeps
+DOCKER_BUILD_FLAGS ?=
+SECRETS ?= docker/secrets
+SETTINGS ?= docker/.env
+DOWN_FLAGS ?=
+VERSION = $(shell sed -n 's/^version = "\(.*\)"/\1/p' pyproject.toml)
+REVISION = $(or $(shell git describe --always --abbrev=40 --dirty --exclude='*' 2>/dev/null),unknown)
+COMPOSE = docker compose --env-file $(SETTINGS) --file docker/compose.yaml
+
+.PHONY: help install quickstart test format lint typecheck pytest properties faults bench image up down docker-test lock clean
 
 help:  ## List the targets.
-	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
 
 install: $(INSTALLED)  ## Create the virtual environment with the locked packages.
 
@@ -60,6 +70,21 @@ faults: $(INSTALLED)  ## Kills, outages, full disks, for real, as root on Linux:
 
 bench: $(INSTALLED)  ## Parity first, then the layer's timings.
 	$(BIN)/python -m benchmarks.layers
+
+image:  ## Build the container image (needs Docker).
+	DOCKER_BUILDKIT=1 docker build --file docker/Dockerfile --tag $(IMAGE) --build-arg TORCH_INDEX=$(TORCH_INDEX) \
+	    --build-arg NAME=$(IMAGE) --build-arg VERSION=$(VERSION) --build-arg REVISION=$(REVISION) $(DOCKER_BUILD_FLAGS) .
+
+up: image  ## Start MLflow and a Ray cluster on this machine, and wait until they answer.
+	@sh docker/prepare.sh $(SECRETS) $(IMAGE) > $(SETTINGS).partial && mv $(SETTINGS).partial $(SETTINGS)
+	$(COMPOSE) up --detach --wait --remove-orphans
+	@$(COMPOSE) ps
+
+down:  ## Stop them; sweeps, images and what MLflow knows stay (make down DOWN_FLAGS=--volumes deletes them).
+	$(COMPOSE) down $(DOWN_FLAGS)
+
+docker-test: $(INSTALLED)  ## The image and the cluster on a real Docker engine: 20 GB of disk, half an hour.
+	$(BIN)/pytest -s tests/docker/containers.py
 
 lock: $(INSTALLED)  ## Pin every package anew (needs uv), with hashes and without addresses.
 	uv pip compile pyproject.toml --extra dev --universal --python-version 3.11 --upgrade \
