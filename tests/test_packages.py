@@ -87,6 +87,7 @@ def test_tune_jobs_exports_what_a_user_imports() -> None:
         "sweep_folders",
         "sync",
         "train",
+        "write_report",
     ]
 
 

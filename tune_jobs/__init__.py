@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from tune_jobs.errors import ClusterError, LedgerError, SweepError, TrackerError, UsageError
     from tune_jobs.halt import Halt
     from tune_jobs.ledger import Ledger
+    from tune_jobs.report import write_report
     from tune_jobs.results import Standing, course, read_standing
     from tune_jobs.runner import Outcome, run
     from tune_jobs.storage import SweepFolder, find_sweep, sweep_folders
@@ -39,6 +40,7 @@ _HOMES = {
     "sweep_folders": "storage",
     "sync": "tracking",
     "train": "attempt",
+    "write_report": "report",
 }
 
 __all__ = [
@@ -63,6 +65,7 @@ __all__ = [
     "sweep_folders",
     "sync",
     "train",
+    "write_report",
 ]
 
 

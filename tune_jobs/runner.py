@@ -22,6 +22,7 @@ from tune_jobs.ledger import Ledger, lease
 from tune_jobs.processes import lives
 from tune_jobs.progress import Progress
 from tune_jobs.ray_session import machines, per_trial, ray_session, slots
+from tune_jobs.report import draw_at_end
 from tune_jobs.results import Standing, standing
 from tune_jobs.signals import Interrupted, Signals, handled_signals
 from tune_jobs.storage import (
@@ -122,6 +123,7 @@ def run(
             except BaseException as error:  # nothing writes to the ledger once the lease is given up
                 shipper.close(0 if signals.twice or isinstance(error, LedgerError) else SHIP_LAST_INTERRUPTED_S)
                 raise
+            _draw(parts, shipper, halt)
             tracker_error = _ship_the_rest(shipper, progress, halt)
             return Outcome(folder, standing(spec.name, ledger), exhausted, halt, tracker, experiment, tracker_error)
         finally:
@@ -189,6 +191,17 @@ def _digests(spec: SweepSpec, ledger: Ledger) -> dict[str, str]:
         ledger.set_meta(f"digest.{data.name}", digest)
         found[data.name] = digest
     return found
+
+
+def _draw(parts: "_Parts", shipper: Shipper, halt: Halt | None) -> None:
+    """Leave a report in the sweep's folder."""
+    hurry = halt is not None and halt.signal is not None
+    try:
+        draw_at_end(parts.folder, 0 if hurry else parts.ledger.usage().wall_hours, parts.progress.say)
+    except Interrupted as signal:
+        if signal.at_once:
+            shipper.close(0)
+            raise
 
 
 def _ship_the_rest(shipper: Shipper, progress: Progress, halt: Halt | None) -> str | None:

@@ -28,6 +28,8 @@ from tune_jobs.attempt_runs import STATUS, earlier_epochs, end_tags, opener_of, 
 from tune_jobs.errors import TrackerError
 from tune_jobs.ledger import Attempt, Epoch, Ledger, Trial
 from tune_jobs.mlflow_store import prepare_store, set_environment
+from tune_jobs.mlflow_views import description, experiment_tags
+from tune_jobs.report import REPORT, draw_at_end
 from tune_jobs.results import standing
 from tune_jobs.storage import SweepFolder
 
@@ -36,6 +38,8 @@ PARENT = ""
 
 PARENT_TAG = "sweep"
 """What MLflow's tag `run_key` says of it."""
+
+_log = logging.getLogger(__name__)
 
 ENTITIES_PER_CALL = 1000
 RUNS_PER_LOOK = 1000
@@ -140,17 +144,20 @@ class Shipment:
         from mlflow.exceptions import MlflowException
 
         name = self._experiment
+        tags = experiment_tags(self._ledger.meta("metric") or "val/accuracy", self._ledger.meta("goal") or "maximize")
         for _ in range(2):
             found = self._call("experiment", self._client.get_experiment_by_name, name)
             if found is not None and found.lifecycle_stage == "deleted":
                 raise TrackerError(f"the MLflow experiment {name!r} is deleted; restore it or set tracking.experiment")
             if found is not None:
+                for tag in tags.keys() - found.tags.keys():  # what people have made of it stays
+                    self._call(("tag", tag), self._client.set_experiment_tag, found.experiment_id, tag, tags[tag])
                 return str(found.experiment_id)
             store = Path(self._uri.removeprefix("sqlite:///")) if self._uri.startswith("sqlite:///") else None
             artifacts = (store.parent / "artifacts").as_uri() if store else None  # MLflow's default depends on the cwd
             try:
                 make = self._client.create_experiment
-                return str(self._call("new experiment", make, name, artifact_location=artifacts))
+                return str(self._call("new experiment", make, name, artifact_location=artifacts, tags=tags))
             except MlflowException as error:
                 if error.error_code != "RESOURCE_ALREADY_EXISTS":  # another sweep made it in this moment
                     raise
@@ -378,14 +385,15 @@ class Shipment:
         status = "KILLED" if found.count("running", "interrupted", "waiting") else "FINISHED"
         used = found.used
         values = {"gpu_hours": used.gpu_hours, "cpu_hours": used.cpu_hours, "wall_hours": used.wall_hours}
-        tags = {}
+        runs = {key: run for (key, _), (run, _, _) in sorted(self._tracked.items())}  # the last attempt's
+        tags = {"mlflow.note.content": description(found, runs, str(self._experiment_id))}
         best = found.best
         if best is not None and best.value is not None:
             values[f"best/{found.metric}"] = best.value
             tags["best_run_key"] = best.run_key
         board = json.dumps([row.summary() for row in found.rows], indent=2)
         files = {**self._files(), "leaderboard.json": board}
-        digest = hashlib.sha256(repr((status, values, files)).encode()).hexdigest()
+        digest = hashlib.sha256(repr((status, values, tags, files, REPORT)).encode()).hexdigest()
         if self._tracked.get((PARENT, 0)) == (self._parent, 0, digest):
             return
         # The ledger's last time: sent again, the numbers are the same ones.
@@ -396,7 +404,24 @@ class Shipment:
         self._call(("end", digest), self._client.set_terminated, self._parent, status)
         for name, text in files.items():
             self._upload(name, text)
+        self._ship_report(at)
         self._note(PARENT, 0, self._parent, 0, digest)
+
+    def _ship_report(self, since: float) -> None:
+        """The report that the run drew; drawn here if it is older than `since`. A sweep is shipped without it, too."""
+        path = self._folder.path / REPORT
+        try:
+            drawn = path.stat().st_mtime >= since
+        except OSError:
+            drawn = False
+        if not drawn and draw_at_end(self._folder, 0, _log.warning) is None:
+            return
+        try:
+            self._upload(REPORT, path.read_text(encoding="utf-8"))
+        except Exception as error:
+            if not is_refusal(error):
+                raise
+            _log.warning("MLflow refuses %s: %s", REPORT, reason_of(error))
 
     def _files(self) -> dict[str, str]:
         files = (self._folder.spec, self._folder.manifest)

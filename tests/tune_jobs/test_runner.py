@@ -116,6 +116,7 @@ def test_mlflow_has_every_number_of_the_ledger(finished: Path) -> None:
     assert {file.path for file in client.list_artifacts(parent.info.run_id)} == {
         "leaderboard.json",
         "manifest.json",
+        "report.html",
         "sweep.yaml",
     }
     assert parent.info.status == "FINISHED"

@@ -11,7 +11,22 @@ from typer.core import TyperGroup
 
 from convnn.data.errors import DataError
 from search_spaces import SpecError
-from tune_jobs.cli import best, extend, plan, presets, resume, retry, run, schema, show, sweeps, sync, train, validate
+from tune_jobs.cli import (
+    best,
+    extend,
+    plan,
+    presets,
+    report,
+    resume,
+    retry,
+    run,
+    schema,
+    show,
+    sweeps,
+    sync,
+    train,
+    validate,
+)
 from tune_jobs.errors import SweepError
 
 
@@ -63,6 +78,7 @@ for function in (
 app.command("list")(sweeps.list_sweeps)
 app.command()(best.best)
 app.command()(show.show)
+app.command()(report.report)
 app.add_typer(presets.app, name="presets")
 app.command()(schema.schema)
 

@@ -1,0 +1,17 @@
+"""One page that shows a sweep: HTML that needs no network, its plots as PNG, its numbers as CSV.
+
+facts      what is said, read from the sweep's folder once
+sizes      GFLOPs and parameters, recorded or measured
+varying    the parameters that differ between trials, and where their values lie on an axis
+importance which of them mattered, by Optuna
+metrics    how values are written
+figures    all plots: of courses (by epoch) and comparisons (between trials)
+tables     leaderboard, failures and CSV
+page       the HTML
+pictures   the plots as PNG
+writing    the files
+"""
+
+from tune_jobs.report.writing import REPORT, Written, draw_at_end, write_report
+
+__all__ = ["REPORT", "Written", "draw_at_end", "write_report"]

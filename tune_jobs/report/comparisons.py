@@ -1,0 +1,152 @@
+"""Plots of which configurations were good: by parameters, one at a time or all at once, and by cost."""
+
+import html
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from tune_jobs.report import theme
+from tune_jobs.report.importance import importance_of
+from tune_jobs.report.metrics import hover, value_axis
+from tune_jobs.report.plots import LEGEND_ABOVE, Plot, about, by_state, new_figure
+from tune_jobs.report.varying import Parameter, label, scale_of
+from tune_jobs.results import Row
+
+if TYPE_CHECKING:
+    from tune_jobs.report.facts import Facts
+
+SLICES = 16
+AXES = 14
+
+
+def parallel_coordinates(facts: "Facts", parameters: list[Parameter]) -> Plot:
+    """Every trial a line through its parameters to its value."""
+    key, title, metric = "parallel-coordinates", "Parallel coordinates", facts.standing.metric
+    rows, shown = facts.comparable[::-1], parameters[:AXES]  # the best are drawn last, on top
+    if len(rows) < 2 or not shown:  # noqa: PLR2004
+        return Plot(key, title, "This needs two trials with a value, and a parameter in which they differ.")
+    dimensions: list[dict[str, Any]] = []
+    for parameter in shown:
+        scale = scale_of(parameter.values.values())
+        dimensions.append(
+            {
+                "label": html.escape(parameter.name),
+                "values": [scale.places[parameter.values[row.run_key]] for row in rows],
+                "range": scale.range,
+                "tickvals": scale.ticks,
+                "ticktext": [html.escape(text) for text in scale.labels],
+            }
+        )
+    values = [row.value for row in rows if row.value is not None]
+    dimensions.append({"label": metric, "values": values, **value_axis(values, metric)})
+    figure = new_figure(metric, height=430)
+    figure.add_parcoords(
+        dimensions=dimensions,
+        line={"color": values, "colorscale": theme.RISING, "reversescale": facts.standing.goal == "minimize"},
+        labelangle=0,
+        rangefont={"color": theme.CLEAR},
+    )
+    figure.update_layout(margin={"l": 60, "r": 60, "t": 64, "b": 24})
+    note = f"Each line is one of {len(rows)} trials, warm colors are better. Drag along an axis to choose a range."
+    if len(parameters) > AXES:
+        note += f" {len(parameters) - AXES} more parameters vary."
+    return Plot(key, title, note, figure, width=110 * (len(shown) + 1) + 60)
+
+
+def importance(facts: "Facts") -> Plot:
+    """How much each parameter decided."""
+    found = importance_of(facts)
+    if not found.shares:
+        return Plot("importance", "Importance of parameters", found.note)
+    names = [html.escape(name) for name in reversed(found.shares)]
+    shares = list(reversed(found.shares.values()))
+    figure = new_figure("", height=90 + 30 * len(names))
+    figure.add_bar(
+        x=shares,
+        y=names,
+        orientation="h",
+        marker={"color": theme.COLORS[0]},
+        text=[f"{share:.0%}" for share in shares],
+        textposition="auto",
+        hovertemplate="%{y}: %{x:.1%}<extra></extra>",
+    )
+    figure.update_layout(xaxis={"tickformat": ".0%", "rangemode": "tozero"}, yaxis={"type": "category"}, bargap=0.35)
+    return Plot("importance", "Importance of parameters", found.note, figure)
+
+
+def slices(facts: "Facts", parameters: list[Parameter]) -> list[Plot]:
+    """The value against each parameter."""
+    if not parameters:
+        return [Plot("slices", "Slices", "No parameter differs between trials that have a value.")]
+    return [_slice(facts, parameter) for parameter in parameters[:SLICES]]
+
+
+def _slice(facts: "Facts", parameter: Parameter) -> Plot:
+    metric = facts.standing.metric
+    scale = scale_of(parameter.values.values())
+    figure = new_figure(metric, height=300)
+    spread = np.random.default_rng(0)
+    for name, rows, marker in by_state(facts.comparable):
+        jitter = spread.uniform(-0.16, 0.16, len(rows)) if scale.categorical else np.zeros(len(rows))
+        places = [scale.places[parameter.values[row.run_key]] + shift for row, shift in zip(rows, jitter, strict=True)]
+        figure.add_scatter(
+            x=[round(place, 5) for place in places],
+            y=[row.value for row in rows],
+            name=name,
+            mode="markers",
+            marker=marker,
+            text=[f"trial {row.number}, {parameter.name} {label(parameter.values[row.run_key])}" for row in rows],
+            hovertemplate=f"%{{text}}: %{{y:{hover(metric)}}}<extra></extra>",
+        )
+    axis = {"range": scale.range, "tickvals": scale.ticks, "ticktext": [html.escape(text) for text in scale.labels]}
+    figure.update_layout(xaxis={"title": html.escape(parameter.name), **axis}, showlegend=False)
+    return Plot(f"slice-{''.join(c if c.isalnum() else '-' for c in parameter.name)}", parameter.name, "", figure)
+
+
+def pareto(facts: "Facts") -> Plot:
+    """The value against what a forward pass costs, and the trials that none beats in both."""
+    metric = facts.standing.metric
+    key, title = "pareto", f"{metric} against GFLOPs"
+    rows = [row for row in facts.comparable if row.run_key in facts.sizes]
+    if not facts.comparable:
+        return Plot(key, title, "No trial has a value yet.")
+    if not rows:
+        return Plot(key, title, "GFLOPs are not recorded, and were not measured in the time there was: convnn report.")
+    figure = new_figure(metric, height=400)
+    for name, some, marker in by_state(rows):
+        figure.add_scatter(
+            x=[facts.sizes[row.run_key].gflops for row in some],
+            y=[row.value for row in some],
+            name=name,
+            mode="markers",
+            marker=marker,
+            text=[about(row) for row in some],
+            hovertemplate=f"%{{text}}<br>%{{x:.4g}} GFLOPs: %{{y:{hover(metric)}}}<extra></extra>",
+        )
+    front = _front(facts, [row for row in rows if row.state == "complete"])
+    figure.add_scatter(
+        x=[facts.sizes[row.run_key].gflops for row in front],
+        y=[row.value for row in front],
+        name="Pareto front",
+        mode="lines+markers",
+        line={"color": theme.BEST, "width": 2, "shape": "hv"},
+        marker={"size": 9, "color": theme.BEST},
+        text=[about(row) for row in front],
+        hovertemplate=f"%{{text}}<br>%{{x:.4g}} GFLOPs: %{{y:{hover(metric)}}}<extra>Pareto front</extra>",
+    )
+    figure.update_layout(xaxis={"title": "GFLOPs of one image's forward pass"}, **LEGEND_ABOVE)
+    note = "No complete trial is both better and cheaper than one on the front."
+    if len(rows) < len(facts.comparable):
+        note += f" {len(facts.comparable) - len(rows)} trials are left out: their GFLOPs were not measured in time."
+    return Plot(key, title, note, figure)
+
+
+def _front(facts: "Facts", rows: list[Row]) -> list[Row]:
+    sign = 1 if facts.standing.goal == "maximize" else -1
+    front: list[Row] = []
+    best = -np.inf
+    for row in sorted(rows, key=lambda row: (facts.sizes[row.run_key].gflops, -sign * (row.value or 0))):
+        if row.value is not None and sign * row.value > best:
+            front.append(row)
+            best = sign * row.value
+    return front

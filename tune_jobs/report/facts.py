@@ -1,0 +1,106 @@
+"""What a report says, read from a sweep's folder once."""
+
+import os
+from collections.abc import Callable
+from contextlib import closing
+from dataclasses import dataclass
+from typing import Any
+
+from search_spaces import SpecError, SweepSpec
+from tune_jobs.errors import SweepError
+from tune_jobs.ledger import ENDED, Ask, Attempt, Epoch, Ledger, live_driver
+from tune_jobs.plan import Rung, _epochs, _ladder, _trial_epochs
+from tune_jobs.report.sizes import Size, sizes_of
+from tune_jobs.results import Row, Standing, standing
+from tune_jobs.storage import SweepFolder, last_start, recorded_spec
+
+
+@dataclass(frozen=True)
+class Facts:
+    """Everything a report draws on."""
+
+    folder: SweepFolder
+    standing: Standing
+    state: str
+    started: str | None
+    asks: list[Ask]
+    attempts: list[Attempt]
+    epochs: list[Epoch]
+    """All that were recorded."""
+
+    courses: dict[str, list[Epoch]]
+    """By run key: the epochs that count, in order, each from the last attempt that ran it."""
+
+    sizes: dict[str, Size]
+    """By run key, as far as known."""
+
+    spec: SweepSpec | None
+    """`None` where the file as run cannot be read."""
+
+    ladder: list[Rung]
+    """Where the stopping rule looks, and about how many trials were planned to go on."""
+
+    planned_epochs: int | None
+    start: dict[str, Any] | None
+    """The latest start of the sweep, from its manifest."""
+
+    @property
+    def comparable(self) -> list[Row]:
+        """The trials whose values may be compared, the best first."""
+        return [row for row in self.standing.rows if row.counts]
+
+
+def read_facts(folder: SweepFolder, measure_s: float, say: Callable[[str], None]) -> Facts:
+    """Read a sweep; models whose size is not recorded are measured for at most about `measure_s` seconds.
+
+    Raises:
+        LedgerError: If the record cannot be read.
+    """
+    with closing(Ledger(folder.ledger)) as ledger:
+        found = standing(folder.name, ledger)
+        epochs = ledger.epochs()
+        attempts, asks = ledger.attempts(), ledger.asks()
+        started, exhausted = ledger.meta("started"), ledger.meta("exhausted") is not None
+    known = {row.run_key for row in found.rows}  # a sweep that runs may have recorded more in the meantime
+    courses = _courses([epoch for epoch in epochs if epoch.run_key in known])
+    spec = _spec(folder)
+    planned = found.planned or len(found.rows)
+    ladder = _ladder(spec, planned, _epochs(spec)) if spec else []
+    return Facts(
+        folder=folder,
+        standing=found,
+        state=_state(folder, found, exhausted=exhausted),
+        started=started,
+        asks=asks,
+        attempts=[attempt for attempt in attempts if attempt.run_key in known],
+        epochs=[epoch for epoch in epochs if epoch.run_key in known],
+        courses=courses,
+        sizes=sizes_of(found.rows, courses, measure_s, say),
+        spec=spec,
+        ladder=ladder,
+        planned_epochs=_trial_epochs(ladder, planned, _epochs(spec)) if spec else None,
+        start=last_start(folder),
+    )
+
+
+def _courses(epochs: list[Epoch]) -> dict[str, list[Epoch]]:
+    latest: dict[str, dict[int, Epoch]] = {}
+    for epoch in sorted(epochs, key=lambda e: e.attempt):
+        latest.setdefault(epoch.run_key, {})[epoch.epoch] = epoch
+    return {key: [found[number] for number in sorted(found)] for key, found in latest.items()}
+
+
+def _spec(folder: SweepFolder) -> SweepSpec | None:
+    try:
+        return recorded_spec(folder)
+    except (SpecError, SweepError):
+        return None
+
+
+def _state(folder: SweepFolder, found: Standing, *, exhausted: bool) -> str:
+    driver = live_driver(folder.path)
+    if driver is not None and driver["pid"] != os.getpid():  # this process, at the end of its run
+        return "running"
+    ended = found.count(*ENDED)
+    whole = ended == len(found.rows) and (exhausted or ended == found.planned)
+    return "done" if whole else "unfinished"

@@ -1,0 +1,24 @@
+"""All plots of a report."""
+
+from typing import TYPE_CHECKING
+
+from tune_jobs.report.comparisons import importance, parallel_coordinates, pareto, slices
+from tune_jobs.report.courses import learning_curves, rungs
+from tune_jobs.report.plots import Plot
+from tune_jobs.report.varying import varying
+
+if TYPE_CHECKING:
+    from tune_jobs.report.facts import Facts
+
+
+def plots_of(facts: "Facts") -> list[Plot]:
+    """All plots, in the order of the page."""
+    parameters = varying(facts.comparable)
+    return [
+        learning_curves(facts),
+        parallel_coordinates(facts, parameters),
+        importance(facts),
+        *slices(facts, parameters),
+        pareto(facts),
+        rungs(facts),
+    ]

@@ -1,0 +1,32 @@
+"""How values of an objective are written: an accuracy in percent, a loss as it is."""
+
+from typing import Any
+
+from tune_jobs.report.varying import even_ticks
+
+
+def shown(value: float | None, metric: str) -> str:
+    """A value, for people."""
+    if value is None:
+        return "-"
+    return f"{value:.2%}" if "accuracy" in metric else f"{value:.4f}"
+
+
+def ticks(metric: str) -> str:
+    """Plotly's format of an axis."""
+    return "~%" if "accuracy" in metric else ""
+
+
+def hover(metric: str) -> str:
+    """Plotly's format of one value."""
+    return ".2%" if "accuracy" in metric else ".4f"
+
+
+def value_axis(values: list[float], metric: str) -> dict[str, Any]:
+    """Plotly's range and ticks for an axis of parallel coordinates."""
+    low, high = min(values), max(values)
+    if low == high:
+        return {"range": [low - 0.5, high + 0.5], "tickvals": [low], "ticktext": [shown(low, metric)]}
+    at = even_ticks(low, high)
+    texts = [f"{100 * tick:.4g}%" if "accuracy" in metric else f"{tick:.4g}" for tick in at]
+    return {"range": [low, high], "tickvals": at, "ticktext": texts}

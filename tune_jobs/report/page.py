@@ -1,0 +1,154 @@
+"""The report as one HTML file, which loads nothing: style, program, Plotly and data are inside."""
+
+import json
+import shlex
+import time
+from collections.abc import Iterator
+from html import escape
+from importlib.resources import files
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from plotly.offline import get_plotlyjs
+
+from tune_jobs.ledger import ENDED
+from tune_jobs.report import theme
+from tune_jobs.report.metrics import shown
+from tune_jobs.report.tables import failures, leaderboard, pairs
+from tune_jobs.results import Course
+
+if TYPE_CHECKING:
+    from tune_jobs.report.facts import Facts
+    from tune_jobs.report.plots import Plot
+
+_NOTHING_FROM_OUTSIDE = (
+    "default-src 'none'; script-src 'unsafe-inline' 'unsafe-eval'; style-src 'unsafe-inline'; img-src data: blob:"
+)
+"""What browsers enforce; Plotly's parallel coordinates are compiled in the page, and need the eval."""
+
+
+def page(facts: "Facts", plots: "list[Plot]") -> str:
+    """The HTML of a report."""
+    by_key = {plot.key: plot for plot in plots}
+    slices = [plot for plot in plots if plot.key.startswith("slice")]
+    sections = [
+        ("leaderboard", "Leaderboard", leaderboard(facts)),
+        *(_section(by_key[key]) for key in ("learning-curves", "parallel-coordinates", "importance")),
+        ("slices", "Slices", f"<div class=grid>{''.join(map(_figure, slices))}</div>"),
+        *(_section(by_key[key]) for key in ("pareto", "stopping")),
+        ("failures", "Failures", failures(facts)),
+        ("reproduce", "How to reproduce", "".join(_reproduce(facts))),
+    ]
+    links = "".join(f"<a href='#{key}'>{escape(title)}</a>" for key, title, _ in sections)
+    body = "".join(f"<section id={key}><h2>{escape(title)}</h2>{text}</section>" for key, title, text in sections)
+    drawn = {plot.key: plot.figure.to_plotly_json() for plot in plots if plot.figure is not None}
+    for figure in drawn.values():
+        figure["layout"].pop("template", None)
+    data = {"figures": drawn, "light": theme.LIGHT, "dark": theme.DARK, "config": theme.CONFIG}
+    here = files(__package__)
+    return (
+        "<!DOCTYPE html>\n<html lang=en><head><meta charset=utf-8>"
+        f'<meta http-equiv="Content-Security-Policy" content="{_NOTHING_FROM_OUTSIDE}">'
+        '<meta name=viewport content="width=device-width, initial-scale=1">'
+        '<meta name="color-scheme" content="light dark">'
+        f"<title>{escape(facts.standing.name)}</title><style>{(here / 'page.css').read_text(encoding='utf-8')}</style>"
+        f"</head><body><header>{_header(facts)}<nav>{links}</nav></header><main>{body}</main>"
+        f"<footer>Drawn {_now()} from the sweep's ledger.</footer>"
+        f"<script type='application/json' id=data>{_inert(data)}</script><script>{get_plotlyjs()}</script>"
+        f"<script>{(here / 'page.js').read_text(encoding='utf-8')}</script></body></html>\n"
+    )
+
+
+def _inert(data: dict[str, Any]) -> str:
+    """JSON that cannot end the element it stands in."""
+    return json.dumps(data, separators=(",", ":"), ensure_ascii=False).replace("<", "\\u003c")
+
+
+def _now() -> str:
+    return time.strftime("%Y-%m-%d %H:%M UTC", time.gmtime())
+
+
+def _section(plot: "Plot") -> tuple[str, str, str]:
+    return plot.key, plot.title, _figure(plot, titled=False)
+
+
+def _figure(plot: "Plot", *, titled: bool = True) -> str:
+    title = f"<h3>{escape(plot.title)}</h3>" if titled and plot.figure is not None else ""
+    note = f"<p class=note>{escape(plot.note)}</p>" if plot.note else ""
+    if plot.figure is None:
+        return note
+    size = f"min-width:{plot.width}px;height:{plot.figure.layout.height}px"
+    place = f"<div class=scroll><div class=plot data-plot='{escape(plot.key)}' style='{size}'></div></div>"
+    return f"<figure>{title}{note}{place}</figure>"
+
+
+def _header(facts: "Facts") -> str:
+    found, best = facts.standing, facts.standing.best
+    halted = f"<p class=halted>It has stopped: {escape(found.halted['message'])}</p>" if found.halted else ""
+    lead = "No trial has a value yet."
+    if best is not None:
+        whole = "" if best.state == "complete" else f" ({best.state})"
+        lead = (
+            f"Best: <b>{shown(best.value, found.metric)}</b> {escape(found.metric)}, trial {best.number}{whole}, "
+            f"epoch {best.epoch} of {best.config.training.epochs}"
+        )
+    tiles = "".join(
+        f"<div class=tile><span>{escape(name)}</span><b>{escape(value)}</b><small>{escape(of)}</small></div>"
+        for name, value, of in _tiles(facts)
+    )
+    return (
+        f"<h1>{escape(found.name)} <span class='state {facts.state}'>{facts.state}</span></h1>"
+        f"<p>{found.goal} {escape(found.metric)}. {lead}</p>{halted}<div class=tiles>{tiles}</div>"
+    )
+
+
+def _tiles(facts: "Facts") -> Iterator[tuple[str, str, str]]:
+    found = facts.standing
+    used, budget, done = found.used, found.budget, sum(map(len, facts.courses.values()))
+    planned = f"of {found.planned:,} planned" if found.planned else "of as many as the space has"
+    yield "trials ended", f"{found.count(*ENDED):,}", planned
+    states = [(state, found.count(state)) for state in ("stopped", "diverged", "failed", "running")]
+    yield "complete", f"{found.count('complete'):,}", ", ".join(f"{n:,} {state}" for state, n in states if n)
+    share = f"of about {facts.planned_epochs:,} planned" if facts.planned_epochs else ""
+    yield "epochs", f"{done:,}", share
+    for field, name in (("gpu_hours", "GPU-hours"), ("cpu_hours", "CPU-hours"), ("wall_hours", "hours of running")):
+        spent, limit = getattr(used, field), budget.get(field)
+        if not spent and limit is None:
+            continue
+        whole = spent / done * facts.planned_epochs if done and facts.planned_epochs else None
+        plan = f"the plan at this speed: about {whole:.3g}" if whole is not None else ""
+        yield (
+            name,
+            f"{spent:.3g}",
+            "; ".join(filter(None, (f"of {limit:g} allowed" if limit is not None else "", plan))),
+        )
+
+
+def _reproduce(facts: "Facts") -> Iterator[str]:
+    start, best = facts.start, facts.standing.best
+    name = facts.standing.name
+    commands = [f"convnn run {shlex.quote(name)}.yaml  # the file below"]
+    if best is not None:
+        commands.append(f"convnn train {shlex.quote(name)}-best.yaml  # the best trial's file, below")
+    yield f"<pre>{escape(chr(10).join(commands))}</pre>"
+    rows: list[tuple[str, str]] = []
+    if start is not None:
+        command = [Path(start["command"][0]).name, *start["command"][1:]] if start.get("command") else []
+        git = start.get("git")
+        changed = ", with uncommitted changes, which manifest.json has" if git and git["dirty"] else ""
+        rows += [("command", shlex.join(command)), ("last started", str(start.get("at", "")))]
+        rows += [("git commit", f"{git['sha']}{changed}" if git else "not run in a repository")]
+        rows += [(f"data {data}", str(digest)) for data, digest in start.get("data_digests", {}).items()]
+        rows += [(name.replace("_", " "), str(start[name])) for name in ("image", "image_digest") if start.get(name)]
+        rows += [("python", str(start.get("python", ""))), ("platform", str(start.get("platform", "")))]
+        rows += [(package, str(version)) for package, version in start.get("packages", {}).items()]
+    else:
+        yield "<p class=note>The folder has no manifest.json, so what it ran with is not known.</p>"
+    yield pairs([("first started", facts.started or "not recorded"), *rows])
+    yield _text("The sweep's file", facts.folder.spec.read_text("utf-8") if facts.folder.spec.exists() else "missing")
+    if best is not None and facts.spec is not None:
+        yield _text(f"The best trial's file: trial {best.number}", Course(facts.folder, best, [], []).sweep_file())
+
+
+def _text(title: str, text: str) -> str:
+    return f"<details open><summary>{escape(title)}</summary><pre>{escape(text)}</pre></details>"

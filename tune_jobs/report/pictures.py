@@ -1,0 +1,62 @@
+"""The plots as PNG, drawn by the Chrome or Chromium of this machine."""
+
+import os
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from tune_jobs.errors import UsageError
+from tune_jobs.report import theme
+
+if TYPE_CHECKING:
+    from tune_jobs.report.plots import Plot
+
+WIDTH = 1000
+SCALE = 2
+_WAY_OUT = (
+    "--png needs Chrome or Chromium, and {}; install one (Debian: apt-get install chromium), or name it in "
+    "BROWSER_PATH; the page itself needs none."
+)
+
+
+def need_browser() -> None:
+    """Refuse where there is no browser to draw with.
+
+    Raises:
+        UsageError: Naming the way out.
+    """
+    from choreographer.browsers.chromium import Chromium
+
+    named = os.environ.get("BROWSER_PATH")
+    if named is not None and not Path(named).is_file():
+        raise UsageError(_WAY_OUT.format(f"BROWSER_PATH names {named}, which is not there"))
+    if named is None and Chromium.find_browser(skip_local=False) is None:
+        raise UsageError(_WAY_OUT.format("there is none"))
+
+
+def pictures(plots: "list[Plot]") -> dict[str, bytes]:
+    """By the key of a plot, its PNG.
+
+    Raises:
+        UsageError: If the browser does not start.
+    """
+    import plotly.io
+
+    keys = [plot.key for plot in plots if plot.figure is not None]
+    figures = [plot.figure.to_plotly_json() for plot in plots if plot.figure is not None]
+    for figure in figures:
+        figure["layout"]["template"] = theme.PRINTED
+    with tempfile.TemporaryDirectory() as folder:
+        paths = [Path(folder) / f"{number}.png" for number in range(len(keys))]
+        try:
+            plotly.io.write_images(
+                figures,
+                paths,
+                width=[max(WIDTH, plot.width) for plot in plots if plot.figure is not None],
+                height=[figure["layout"]["height"] for figure in figures],
+                scale=SCALE,
+            )
+        except Exception as error:
+            reason = (str(error).splitlines() or [type(error).__name__])[0]
+            raise UsageError(_WAY_OUT.format(f"the one here does not draw ({reason})")) from error
+        return {key: path.read_bytes() for key, path in zip(keys, paths, strict=True)}

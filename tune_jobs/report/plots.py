@@ -1,0 +1,50 @@
+"""What all plots have in common: Plotly figures without the colors of page and text, which `theme` adds."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import plotly.graph_objects as go
+
+from tune_jobs.report import theme
+from tune_jobs.report.metrics import ticks
+from tune_jobs.report.varying import label
+from tune_jobs.results import Row, headline
+
+
+@dataclass(frozen=True)
+class Plot:
+    """A figure and what is said above it; or, where there is nothing to draw, what is said instead."""
+
+    key: str
+    title: str
+    note: str
+    figure: go.Figure | None = None
+    width: int = 0
+    """It is scrolled where the screen is narrower, in pixels."""
+
+
+LEGEND_ABOVE: dict[str, Any] = {
+    "showlegend": True,
+    "legend": {"orientation": "h", "x": 0, "y": 1.02, "yanchor": "bottom"},
+}
+
+
+def new_figure(metric: str, height: int) -> go.Figure:
+    figure = go.Figure(layout={"template": "none", "height": height})
+    return figure.update_layout(yaxis={"title": metric, "tickformat": ticks(metric)}, hovermode="closest")
+
+
+def about(row: Row) -> str:
+    params = (f"{name} {label(value)}" for name, value in headline(row.config).items() if value is not None)
+    return f"trial {row.number}: {', '.join(params)}"
+
+
+def by_state(rows: list[Row]) -> Iterator[tuple[str, list[Row], dict[str, Any]]]:
+    """Those that did not run to their end first, underneath."""
+    early = [row for row in rows if row.state != "complete"]
+    whole = [row for row in rows if row.state == "complete"]
+    if early:
+        yield "not run to the end", early, {"color": theme.FAINT, "size": 6, "symbol": "circle-open"}
+    if whole:
+        yield "complete", whole, {"color": theme.COLORS[0], "size": 7, "opacity": 0.8}

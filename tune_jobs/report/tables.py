@@ -1,0 +1,145 @@
+"""The numbers of a sweep: leaderboard and failures for the page, everything as CSV."""
+
+import csv
+import io
+from collections import Counter
+from collections.abc import Iterable
+from html import escape
+from typing import TYPE_CHECKING, Any
+
+from tune_jobs.failures import CLASSES
+from tune_jobs.report.metrics import shown
+from tune_jobs.report.varying import NONE, label, varying
+from tune_jobs.results import Row, headline
+
+if TYPE_CHECKING:
+    from tune_jobs.report.facts import Facts
+
+SHOWN = 20
+"""Rows of the leaderboard before the rest is asked for."""
+
+REASONS = 100
+"""Failed trials whose reasons are shown."""
+
+
+def leaderboard(facts: "Facts") -> str:
+    """Every trial, the best first; those beyond the first few are hidden until they are asked for."""
+    found = facts.standing
+    names = ("lambda", "k", "r", "p", "aggregation", "lr")
+    heads = ("trial", *names, found.metric, "epoch", "GFLOPs", "parameters", "state")
+    words = {"aggregation", "state"}
+    head = "".join(f"<th{'' if name in words else ' class=n'}>{escape(name)}</th>" for name in heads)
+    rows = [_trial(facts, row) for row in found.rows]
+    rest = f"<tbody id=rest hidden>{''.join(rows[SHOWN:])}</tbody>" if rows[SHOWN:] else ""
+    button = f"<button id=all type=button>show all {len(rows)} trials</button>" if rest else ""
+    table = f"<table><thead><tr>{head}</tr></thead><tbody>{''.join(rows[:SHOWN])}</tbody>{rest}</table>"
+    return f"<div class=scroll tabindex=0>{table}</div>{button}" if rows else "<p>No trial has been started yet.</p>"
+
+
+def _trial(facts: "Facts", row: Row) -> str:
+    size, params = facts.sizes.get(row.run_key), headline(row.config)
+    cells = [_number(str(row.number))]
+    for name, value in params.items():
+        text = f"<span class=none>{NONE}</span>" if value is None else escape(label(value))
+        cells.append(f"<td>{text}</td>" if name == "aggregation" else _number(text))
+    exact = "" if row.value is None else f' data-value="{row.value!r}"'
+    cells.append(f"<td class=n{exact}>{shown(row.value, facts.standing.metric)}</td>")
+    cells.append(_number(f"{row.epoch}/{row.config.training.epochs}"))
+    cells.append(_number(f"{size.gflops:.4g}" if size else "-"))
+    cells.append(_number(f"{size.parameters:,}" if size else "-"))
+    why = f" ({row.failure})" if row.failure and row.failure != row.state else ""
+    cells.append(f"<td><span class='state {row.state}'>{row.state}</span>{escape(why)}</td>")
+    return f"<tr>{''.join(cells)}</tr>"
+
+
+def failures(facts: "Facts") -> str:
+    """How many trials and attempts failed, by class, and the reasons that were given."""
+    trials = facts.standing.failures()
+    attempts = Counter(attempt.failure for attempt in facts.attempts if attempt.failure)
+    if not attempts and not trials:
+        return "<p>No attempt at a trial has failed.</p>"
+    counts = [
+        f"<tr><td>{name}</td>{_number(str(trials.get(name, 0)))}{_number(str(attempts[name]))}</tr>"
+        for name in CLASSES
+        if attempts[name] or trials.get(name)
+    ]
+    summary = (
+        "<table class=narrow><thead><tr><th>class</th><th class=n>trials ended by it</th><th class=n>attempts</th>"
+        f"</tr></thead><tbody>{''.join(counts)}</tbody></table>"
+    )
+    ended = [row for row in sorted(facts.standing.rows, key=lambda row: row.number) if row.failure]
+    reasons = "".join(
+        f"<tr>{_number(str(row.number))}<td>{row.failure}</td><td class=reason>{escape(row.reason or '')}</td></tr>"
+        for row in ended[:REASONS]
+    )
+    if not reasons:
+        return f"<div class=scroll>{summary}</div><p>Every trial that this happened to went on in another attempt.</p>"
+    head = "<thead><tr><th class=n>trial</th><th>class</th><th>reason</th></tr></thead>"
+    more = f"<p>{len(ended) - REASONS} more are in leaderboard.csv.</p>" if len(ended) > REASONS else ""
+    whole = f"<div class=scroll tabindex=0><table>{head}<tbody>{reasons}</tbody></table></div>{more}"
+    opened = " open" if len(ended) <= SHOWN else ""
+    return f"<div class=scroll>{summary}</div><details{opened}><summary>Reasons</summary>{whole}</details>"
+
+
+def pairs(rows: Iterable[tuple[str, str]]) -> str:
+    """Names and their values; the text is escaped here."""
+    cells = "".join(f"<tr><th>{escape(name)}</th><td>{escape(value)}</td></tr>" for name, value in rows)
+    return f"<div class=scroll><table class=pairs><tbody>{cells}</tbody></table></div>"
+
+
+def _number(text: str) -> str:
+    return f"<td class=n>{text}</td>"
+
+
+def leaderboard_csv(facts: "Facts") -> str:
+    """A line per trial, the best first, every number in full; a parameter that a trial does not have is empty."""
+    rows = facts.standing.rows
+    others = [parameter for parameter in varying(rows) if parameter.name not in ("lambda", "k", "r", "p", "lr")]
+    metrics = list(dict.fromkeys(name for row in rows for name in row.metrics))
+    lines = []
+    for row in rows:
+        size = facts.sizes.get(row.run_key)
+        line: dict[str, Any] = {
+            "trial": row.number,
+            "run_key": row.run_key,
+            "state": row.state,
+            "failure": row.failure,
+            "reason": row.reason,
+            "epoch": row.epoch,
+            "epochs": row.config.training.epochs,
+            "value": row.value,
+            **headline(row.config),
+            "gflops": size.gflops if size else None,
+            "parameters": size.parameters if size else None,
+        }
+        line |= {parameter.name: parameter.values[row.run_key] for parameter in others}
+        lines.append(line | {name: row.metrics.get(name) for name in metrics})
+    return _csv(lines, ["trial", "run_key", "state"])
+
+
+def epochs_csv(facts: "Facts") -> str:
+    """A line per recorded epoch; `counts` is 0 where a later attempt ran that epoch again."""
+    numbers = {row.run_key: row.number for row in facts.standing.rows}
+    counting = {epoch.seq for course in facts.courses.values() for epoch in course}
+    lines = [
+        {
+            "trial": numbers[epoch.run_key],
+            "run_key": epoch.run_key,
+            "attempt": epoch.attempt,
+            "epoch": epoch.epoch,
+            "counts": int(epoch.seq in counting),
+            "at": epoch.at,
+            **epoch.metrics,
+        }
+        for epoch in sorted(facts.epochs, key=lambda e: (numbers[e.run_key], e.attempt, e.epoch))
+    ]
+    return _csv(lines, ["trial", "run_key", "attempt", "epoch", "counts", "at"])
+
+
+def _csv(lines: list[dict[str, Any]], columns: list[str]) -> str:
+    text = io.StringIO()
+    names = dict.fromkeys([*columns, *(name for line in lines for name in line)])
+    writer = csv.DictWriter(text, list(names), lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(lines)
+    return text.getvalue()

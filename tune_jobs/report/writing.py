@@ -1,0 +1,129 @@
+"""Writes a report's files, each whole or not at all."""
+
+import os
+import tempfile
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from tune_jobs.errors import LedgerError, UsageError
+from tune_jobs.failures import is_full
+from tune_jobs.storage import SweepFolder
+
+REPORT = "report.html"
+MEASURE_S = 20.0
+"""How long models whose GFLOPs are not recorded are measured."""
+
+LAST_MEASURE_S = 4.0
+"""The same at the end of a run."""
+
+
+@dataclass(frozen=True)
+class Written:
+    """Where the files of a report are."""
+
+    sweep: str
+    report: Path
+    png: list[Path]
+    csv: list[Path]
+
+    def summary(self) -> dict[str, Any]:
+        """For programs: stable keys."""
+        return {
+            "sweep": self.sweep,
+            "report": str(self.report),
+            "png": [str(path) for path in self.png],
+            "csv": [str(path) for path in self.csv],
+        }
+
+
+def write_report(
+    folder: SweepFolder,
+    output: Path | None = None,
+    *,
+    png: bool = False,
+    csv: bool = False,
+    measure_s: float = MEASURE_S,
+    say: Callable[[str], None] = lambda _: None,
+) -> Written:
+    """Draw a sweep, whatever state it is in.
+
+    Args:
+        folder: The sweep.
+        output: The page; `report.html` in the sweep's folder if `None`. The other files are put beside it.
+        png: Each plot as a picture, too.
+        csv: All trials and all epochs as tables, too.
+        measure_s: About how long models whose size is not recorded may be measured.
+        say: Is told what takes long.
+
+    Raises:
+        LedgerError: If the record cannot be read, or a file cannot be written.
+        UsageError: If `output` is a folder, or there is no browser for the pictures.
+    """
+    report = folder.path / REPORT if output is None else output.expanduser().absolute()
+    if report.is_dir():
+        raise UsageError(f"--output must be a file, and {report} is a folder; try --output {report / REPORT}.")
+    from tune_jobs.report.facts import read_facts
+    from tune_jobs.report.figures import plots_of
+    from tune_jobs.report.page import page
+    from tune_jobs.report.pictures import need_browser, pictures
+    from tune_jobs.report.tables import epochs_csv, leaderboard_csv
+
+    if png:
+        need_browser()
+    facts = read_facts(folder, measure_s, say)
+    plots = plots_of(facts)
+    _write(report, page(facts, plots).encode())
+    tables = {"leaderboard.csv": leaderboard_csv, "epochs.csv": epochs_csv} if csv else {}
+    for name, table in tables.items():
+        _write(report.with_name(name), table(facts).encode())
+    drawn = {}
+    if png:
+        say("drawing pictures ...")
+        drawn = {report.with_name(f"{report.stem}-{key}.png"): content for key, content in pictures(plots).items()}
+    for path, content in drawn.items():
+        _write(path, content)
+    return Written(folder.name, report, list(drawn), [report.with_name(name) for name in tables])
+
+
+def _write(path: Path, content: bytes) -> None:
+    part = None
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.NamedTemporaryFile(dir=path.parent, prefix=f".{path.name}-", delete=False) as file:
+            part = Path(file.name)
+            file.write(content)
+        part.chmod(0o666 & ~_umask())
+        part.replace(path)
+    except OSError as error:
+        way_out = "make room there" if is_full(error) else "choose another place with --output"
+        raise LedgerError(f"{path} cannot be written: {error.strerror}; {way_out}.") from error
+    finally:
+        if part is not None:
+            part.unlink(missing_ok=True)
+
+
+def _umask() -> int:
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask
+
+
+def draw_at_end(folder: SweepFolder, wall_hours: float, say: Callable[[str], None]) -> Path | None:
+    """Draw the report of a sweep that has ended, in little time; whatever goes wrong is said, and harms nothing.
+
+    Args:
+        folder: The sweep.
+        wall_hours: How long it has run, a fiftieth of which may be spent on measuring models.
+        say: Is told in a line why there is no report.
+
+    Returns:
+        The report, if there is one.
+    """
+    try:
+        return write_report(folder, measure_s=min(LAST_MEASURE_S, wall_hours * 3600 / 50)).report
+    except Exception as error:  # noqa: BLE001 - a sweep is as good without its picture
+        reason = (str(error).splitlines() or [type(error).__name__])[0]
+        say(f"there is no report yet: {reason}; once that is mended: convnn report {folder.name}")
+        return None
