@@ -1,0 +1,62 @@
+"""What a person sees first in MLflow: an experiment's view of its trials, and a sweep's description.
+
+A view is an experiment tag that MLflow's page offers in its menu "Views", and opens by its key in the address.
+"""
+
+import json
+
+from search_spaces import TrialConfig
+from tune_jobs.results import Standing, headline
+
+VIEW = "trials"
+"""The key of the view."""
+
+VIEW_TAG = f"mlflow.sharedViewState.{VIEW}"
+COMPARED = ("lambda", "k", "r", "p", "aggregation", "lr")
+SHOWN = 5
+"""Trials in a description."""
+
+
+def experiment_tags(metric: str, goal: str) -> dict[str, str]:
+    """Tags of an experiment that was made for sweeps: it is of models, and its view has each trial once, best first."""
+    state = {
+        "searchFilter": "tags.superseded IS NULL and params.lambda IS NOT NULL",
+        "orderByKey": f"metrics.`{metric}`",
+        "orderByAsc": goal == "minimize",
+        "selectedColumns": [
+            f"metrics.`{metric}`",
+            "metrics.`gflops`",
+            *(f"params.`{name}`" for name in COMPARED),
+        ],
+    }
+    view = {"name": "Trials", "createdAt": 0, "updatedAt": 0, "state": json.dumps(state)}
+    return {"mlflow.experimentKind": "custom_model_development", VIEW_TAG: json.dumps(view)}
+
+
+def description(found: Standing, runs: dict[str, str], experiment_id: str) -> str:
+    """A sweep in Markdown: how it stands, and its best trials with links to their runs.
+
+    Args:
+        found: How it stands.
+        runs: MLflow's run of each trial, by run key.
+        experiment_id: MLflow's experiment.
+    """
+    planned = f" of {found.planned}" if found.planned else ""
+    lines = [f"**{found.count('complete', 'stopped')}{planned} trials have ended well.** By {found.metric}:", ""]
+    names = ["trial", found.metric, "epoch", *COMPARED]
+    lines += [f"| {' | '.join(names)} |", f"|{' --- |' * len(names)}"]
+    for row in [row for row in found.rows if row.counts][:SHOWN]:
+        run = runs.get(row.run_key)
+        trial = f"[{row.number}](#/experiments/{experiment_id}/runs/{run})" if run else str(row.number)
+        cells = [trial, f"{row.value:.4f}", f"{row.epoch}/{row.config.training.epochs}", *_parameters(row.config)]
+        lines.append(f"| {' | '.join(cells)} |")
+    lines += ["", f"The view *Trials* of the experiment has them all; `convnn show {found.name}` too."]
+    return "\n".join(lines)
+
+
+def _parameters(config: TrialConfig) -> list[str]:
+    values = headline(config)
+    return [
+        "-" if values[name] is None else f"{values[name]:.4g}" if name == "lr" else str(values[name])
+        for name in COMPARED
+    ]
