@@ -5,6 +5,7 @@ sweep can be resumed.
 """
 
 import shutil
+import signal
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -12,6 +13,7 @@ from typing import Literal
 from search_spaces import SweepSpec
 from tune_jobs.failures import counted
 from tune_jobs.ledger import Ledger, Usage
+from tune_jobs.storage import SweepFolder
 
 FEWEST_ENDED = 5
 """`stopping.max_failed_fraction` is looked at from this many ended trials on."""
@@ -26,6 +28,8 @@ class Halt:
     cause: Cause
     message: str
     signal: int | None = None
+    patient: bool = False
+    """Whether the epochs under way are waited for, however long they take."""
 
     @property
     def exit_code(self) -> int:
@@ -35,12 +39,13 @@ class Halt:
         return 5 if self.cause == "budget" else 1
 
 
-def halt_for_limits(spec: SweepSpec, folder: Path, ledger: Ledger, *, failures: bool = True) -> Halt | None:
-    """The limit of the sweep that is reached, if one is; `failures`: that of failed trials too.
+def halt_for_limits(spec: SweepSpec, folder: SweepFolder, ledger: Ledger, *, failures: bool = True) -> Halt | None:
+    """The limit of the sweep that is reached, or a wish that it pause; `failures`: the limit of failed trials too.
 
     `budget.trials` is the search's to keep.
     """
-    return _budget(spec, ledger.usage()) or _disk(spec, folder) or (_failures(spec, ledger) if failures else None)
+    limit = _budget(spec, ledger.usage()) or _disk(spec, folder.path)
+    return limit or (_failures(spec, ledger) if failures else None) or _wish(folder)
 
 
 def budget_of_trials(spec: SweepSpec) -> Halt:
@@ -71,6 +76,12 @@ def _disk(spec: SweepSpec, folder: Path) -> Halt | None:
         f"only {free:.2f} GB are free in {folder}, and resources.min_free_gb is {least:g}; make room there, or lower "
         f"it, then: convnn resume {spec.name}",
     )
+
+
+def _wish(folder: SweepFolder) -> Halt | None:
+    if not folder.pause_file.exists():
+        return None
+    return Halt("signal", "paused by `convnn stop --pause`", signal.SIGTERM, patient=True)
 
 
 def _failures(spec: SweepSpec, ledger: Ledger) -> Halt | None:

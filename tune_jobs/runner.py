@@ -19,11 +19,11 @@ from tune_jobs.failures import is_full
 from tune_jobs.halt import Halt, budget_of_trials, halt_for_limits
 from tune_jobs.keeper import Keeper
 from tune_jobs.ledger import Ledger, lease
-from tune_jobs.processes import lives
 from tune_jobs.progress import Progress
 from tune_jobs.ray_session import machines, per_trial, ray_session, slots
 from tune_jobs.report import draw_at_end
 from tune_jobs.results import Standing, standing
+from tune_jobs.scratch import scratch_folder
 from tune_jobs.signals import Interrupted, Signals, handled_signals
 from tune_jobs.storage import (
     SweepFolder,
@@ -236,7 +236,8 @@ def _search(
     from tune_jobs.search import Search
 
     spec, folder, ledger, signals = parts.spec, parts.folder, parts.ledger, parts.signals
-    check = partial(halt_for_limits, spec, folder.path, ledger, failures=reopen is None)
+    folder.pause_file.unlink(missing_ok=True)
+    check = partial(halt_for_limits, spec, folder, ledger, failures=reopen is None)
     if reopen is not None and (halt := check()) is not None:  # before the trials are due: the command can be repeated
         return ledger.meta("exhausted") is not None, halt
     search = Search(spec, ledger, reopen(ledger) if reopen else None)
@@ -258,6 +259,7 @@ def _search(
         finally:
             signals.on_first = None
             folder.stop_file.unlink(missing_ok=True)
+            folder.pause_file.unlink(missing_ok=True)
             if not signals.twice:
                 for trial_id in list(desk.running):
                     desk.end(trial_id, "interrupted", "the sweep was stopped")
@@ -341,7 +343,7 @@ def _tune(spec: SweepSpec, desk: "Desk") -> None:
             )
     alone = asked | ({"GPU": 1.0} if asked["GPU"] else {})  # on the CPU the desk sees to it
     fit = max(1, slots(asked))
-    scratch = _scratch()
+    scratch = scratch_folder("tune")  # for Tune's own files, none of which is needed again
     try:
         tune.Tuner(
             tune.with_resources(
@@ -372,15 +374,3 @@ def _tune(spec: SweepSpec, desk: "Desk") -> None:
         ) from error
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
-
-
-def _scratch() -> Path:
-    """A folder for Tune's own files, none of which is needed again; those of killed drivers are removed."""
-    for left in Path(tempfile.gettempdir()).glob(f"{_SCRATCH}*"):
-        pid = left.name.removeprefix(_SCRATCH).partition("-")[0]
-        if pid.isdigit() and not lives(int(pid)):
-            shutil.rmtree(left, ignore_errors=True)
-    return Path(tempfile.mkdtemp(prefix=f"{_SCRATCH}{os.getpid()}-"))
-
-
-_SCRATCH = "convnn-tune-"

@@ -7,6 +7,7 @@ ended. One Tune trial is one attempt; Tune itself never repeats one.
 import contextlib
 import functools
 import json
+import math
 import socket
 import time
 from collections.abc import Callable
@@ -136,7 +137,7 @@ class Desk:
         """Start nothing new; running trials keep their state after their epoch, if that is soon."""
         if self.halt is None:
             self.halt = halt
-            self._deadline = time.monotonic() + GRACE_S
+            self._deadline = math.inf if halt.patient else time.monotonic() + GRACE_S
             with contextlib.suppress(OSError):  # the disk may be full; the workers are then killed in time
                 self._begin_stop()
 
@@ -305,6 +306,8 @@ class Desk:
 
     def _worth_waiting_for(self, run: Running) -> bool:
         """Whether the epoch under way is likely to end in time; in its first one, a trial has no speed yet."""
+        if self.halt is not None and self.halt.patient:
+            return run.begun
         if run.epoch_s is None:
             return False
         expected = run.reported + 1.5 * run.epoch_s + SAVE_S

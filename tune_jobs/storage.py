@@ -19,6 +19,9 @@ from tune_jobs.checkpoints import checkpoints_in
 from tune_jobs.errors import UsageError
 from tune_jobs.ledger import OWNER, lease
 
+SUBMISSION = "CONVNN_SUBMISSION"
+"""Names the file that says how this process was submitted, if it was."""
+
 _DIFF_BYTES = 1_000_000
 
 
@@ -57,6 +60,11 @@ class SweepFolder:
     def stop_file(self) -> Path:
         """Is there while the sweep stops: workers keep their state after their epoch and end."""
         return self.path / "stopping"
+
+    @property
+    def pause_file(self) -> Path:
+        """Asks the sweep's driver to stop after the epoch of every running trial."""
+        return self.path / "pausing"
 
     def attempt(self, run_key: str, attempt: int) -> Path:
         """The folder of one attempt."""
@@ -134,6 +142,7 @@ def write_manifest(folder: SweepFolder, digests: dict[str, str]) -> dict[str, An
     starts = []
     if folder.manifest.exists():
         starts = json.loads(folder.manifest.read_text())["starts"]
+    submission = _submission()
     start = {
         "at": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
         "command": sys.argv,
@@ -143,13 +152,20 @@ def write_manifest(folder: SweepFolder, digests: dict[str, str]) -> dict[str, An
         "data_digests": digests,
         "image": os.environ.get("CONVNN_IMAGE"),
         "image_digest": os.environ.get("CONVNN_IMAGE_DIGEST") or None,
-        "git": git_state(Path.cwd()),
+        "git": submission["git"] if submission else git_state(Path.cwd()),
+        "submitted": submission["submitted"] if submission else None,
     }
     manifest = {"starts": [*starts, start]}
     part = folder.manifest.with_suffix(".partial")
     part.write_text(json.dumps(manifest, indent=2) + "\n")
     part.replace(folder.manifest)
     return start
+
+
+def _submission() -> dict[str, Any] | None:
+    """Where this runs as a submitted job: who submitted it, and from which commit; see `tune_jobs.cluster.entry`."""
+    task = os.environ.get(SUBMISSION)
+    return json.loads(Path(task).read_text(encoding="utf-8")) if task else None
 
 
 def manifest_tags(start: Mapping[str, Any]) -> dict[str, str]:

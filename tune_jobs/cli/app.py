@@ -13,7 +13,10 @@ from convnn.data.errors import DataError
 from search_spaces import SpecError
 from tune_jobs.cli import (
     best,
+    doctor,
     extend,
+    fetch,
+    logs,
     plan,
     presets,
     report,
@@ -22,6 +25,9 @@ from tune_jobs.cli import (
     run,
     schema,
     show,
+    status,
+    stop,
+    submit,
     sweeps,
     sync,
     train,
@@ -68,6 +74,10 @@ for function in (
     validate.validate,
     plan.plan,
     run.run,
+    submit.submit,
+    status.status,
+    logs.logs,
+    stop.stop,
     resume.resume,
     retry.retry,
     extend.extend,
@@ -79,6 +89,8 @@ app.command("list")(sweeps.list_sweeps)
 app.command()(best.best)
 app.command()(show.show)
 app.command()(report.report)
+app.command()(fetch.fetch)
+app.command()(doctor.doctor)
 app.add_typer(presets.app, name="presets")
 app.command()(schema.schema)
 

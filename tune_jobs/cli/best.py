@@ -5,24 +5,30 @@ from typing import Annotated, Any
 
 import typer
 
-from tune_jobs.cli.options import AsJson, AsYaml, Storage, Sweep, console, print_json, storage_of
+from tune_jobs.cli.options import AsJson, AsYaml, Storage, console, print_json
+from tune_jobs.cli.remote import At, Sweep, sweep_at
 from tune_jobs.errors import UsageError
 from tune_jobs.progress import leaderboard
 from tune_jobs.results import course, read_standing
-from tune_jobs.storage import find_sweep
+from tune_jobs.storage import SweepFolder
 
 
 def best(
     sweep: Sweep,
     storage: Storage = None,
     *,
+    address: At = None,
     top: Annotated[int, typer.Option(min=1, help="How many trials.")] = 1,
     as_yaml: AsYaml = False,
     as_json: AsJson = False,
 ) -> None:
     """Show the best trials, and the best one's configuration in full. Example: convnn best quickstart --top 3."""
-    folder = find_sweep(sweep, storage_of(storage))
-    standing = read_standing(folder)
+    with sweep_at(sweep, storage, address) as folder:
+        _show_best(folder, top, as_yaml=as_yaml, as_json=as_json)
+
+
+def _show_best(folder: SweepFolder, top: int, *, as_yaml: bool, as_json: bool) -> None:
+    sweep, standing = folder.name, read_standing(folder)
     rows = [row for row in standing.rows if row.counts][:top]
     if not rows:
         raise UsageError(f"no trial of {sweep} has a result yet; `convnn show {sweep}` says how it stands.")

@@ -5,7 +5,7 @@ from typing import Annotated
 import typer
 
 from tune_jobs.cli.options import AsJson, Storage, Sweep, storage_of
-from tune_jobs.cli.running import Address, follow
+from tune_jobs.cli.running import AnyAddress, Detach, follow, on_cluster
 
 
 def extend(
@@ -15,13 +15,16 @@ def extend(
     trials: Annotated[
         str, typer.Option(metavar="+N", help="+20 for 20 trials more than it is to have now, or 84 for 84 in all.")
     ],
-    address: Address = None,
+    address: AnyAddress = None,
+    detach: Detach = False,
     as_json: AsJson = False,
 ) -> None:
     """Let a sweep try more configurations, also after it has finished. Example: convnn extend quickstart --trials +6.
 
     The same study goes on, in the same folder and under the same MLflow parent run.
     """
+    if on_cluster("extend", sweep, address, storage, ["--trials", trials], detach=detach, as_json=as_json):
+        return
     from tune_jobs import continuing
 
     place = storage_of(storage)

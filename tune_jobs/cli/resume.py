@@ -1,16 +1,25 @@
 """`convnn resume`."""
 
 from tune_jobs.cli.options import AsJson, Set, Storage, Sweep, storage_of
-from tune_jobs.cli.running import Address, follow
+from tune_jobs.cli.running import AnyAddress, Detach, follow, on_cluster
 
 
 def resume(
-    sweep: Sweep, overrides: Set = None, storage: Storage = None, *, address: Address = None, as_json: AsJson = False
+    sweep: Sweep,
+    overrides: Set = None,
+    storage: Storage = None,
+    *,
+    address: AnyAddress = None,
+    detach: Detach = False,
+    as_json: AsJson = False,
 ) -> None:
     """Go on with a sweep that was stopped, killed or is over its budget. Example: convnn resume quickstart.
 
     --set may change its budget, search.trials, stopping.max_failed_fraction, resources and tracking.
     """
+    options = [word for each in overrides or () for word in ("--set", each)]
+    if on_cluster("resume", sweep, address, storage, options, detach=detach, as_json=as_json):
+        return
     from tune_jobs import continuing
 
     place = storage_of(storage)

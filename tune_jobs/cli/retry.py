@@ -6,7 +6,7 @@ import typer
 
 from search_spaces.document import nearest
 from tune_jobs.cli.options import AsJson, Set, Storage, Sweep, storage_of
-from tune_jobs.cli.running import Address, follow
+from tune_jobs.cli.running import AnyAddress, Detach, follow, on_cluster
 from tune_jobs.errors import UsageError
 from tune_jobs.failures import CLASSES, Failure
 
@@ -23,7 +23,8 @@ def retry(
             "--class", metavar="CLASS", help=f"Only failures of this class: {', '.join(CLASSES)}. Repeatable."
         ),
     ] = None,
-    address: Address = None,
+    address: AnyAddress = None,
+    detach: Detach = False,
     as_json: AsJson = False,
 ) -> None:
     """Run failed trials again, as new attempts of the same trials. Example: convnn retry quickstart --failed.
@@ -36,6 +37,10 @@ def retry(
             raise UsageError(f"--class must be a class of failure, got {name!r}; {nearest(name, list(CLASSES))}")
     if not failed and not classes:
         raise UsageError("say which trials: --failed for all that failed, or --class CLASS for some of them.")
+    options = [word for each in classes or () for word in ("--class", each)] or ["--failed"]
+    options += [word for each in overrides or () for word in ("--set", each)]
+    if on_cluster("retry", sweep, address, storage, options, detach=detach, as_json=as_json):
+        return
     from tune_jobs import continuing
 
     only = continuing.Selection(frozenset(cast("list[Failure]", classes)) if classes else None)

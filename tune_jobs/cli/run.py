@@ -7,6 +7,7 @@ import typer
 
 from search_spaces import load_sweep
 from tune_jobs.cli.options import AsJson, File, Set, Storage, Yes, confirmed, storage_of
+from tune_jobs.cli.remote import refuse_cluster
 from tune_jobs.cli.running import Address, follow
 from tune_jobs.storage import SweepFolder, set_aside
 
@@ -26,6 +27,7 @@ def run(
     Ctrl-C stops it in good order, a second one at once; the same command, or convnn resume, goes on. On a terminal a
     live table shows the trials, elsewhere each event is a line.
     """
+    refuse_cluster(address, "run")
     spec = load_sweep(file, overrides or ())
     place = storage_of(storage)
     folder = SweepFolder(place / spec.name)

@@ -20,9 +20,46 @@ if TYPE_CHECKING:
 
 Address = Annotated[
     str | None,
-    typer.Option(metavar="ADDRESS", envvar="RAY_ADDRESS", help="A Ray cluster; without it, a Ray of its own here."),
+    typer.Option(
+        metavar="ADDRESS", envvar="RAY_ADDRESS", help="A Ray to drive from here, as in head:6379; else one of its own."
+    ),
 ]
+AnyAddress = Annotated[
+    str | None,
+    typer.Option(
+        "--address",
+        metavar="ADDRESS",
+        envvar=["CONVNN_ADDRESS", "RAY_ADDRESS"],
+        help="A cluster's dashboard, as in http://head:8265, where a job goes on with the sweep; or a Ray to drive "
+        "from here, as in head:6379; else one of its own.",
+    ),
+]
+Detach = Annotated[bool, typer.Option("--detach", "-d", help="With a dashboard's address: do not follow the job.")]
 _SHOWN = 10
+
+
+def on_cluster(
+    command: str,
+    sweep: str,
+    address: str | None,
+    storage: Path | None,
+    options: list[str],
+    *,
+    detach: bool,
+    as_json: bool,
+) -> bool:
+    """Go on with a sweep where it is, if `address` is that of a cluster's dashboard; whether it is."""
+    from tune_jobs.cluster.connection import is_cluster
+
+    if address is None or not is_cluster(address):
+        return False
+    from tune_jobs.cli.remote import finish, given
+    from tune_jobs.cluster import submission
+    from tune_jobs.cluster.sweeps import Cluster
+
+    cluster = Cluster(address, given(storage))
+    finish(cluster.jobs, submission.go_on(cluster, command, sweep, options), detach=detach, as_json=as_json)
+    return True
 
 
 def follow(name: str, start: "Callable[[Progress], Outcome]", *, as_json: bool) -> None:

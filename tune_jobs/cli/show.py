@@ -5,11 +5,12 @@ from typing import Annotated
 import typer
 from rich.table import Table
 
-from tune_jobs.cli.options import AsJson, AsYaml, Storage, Sweep, console, print_json, storage_of
+from tune_jobs.cli.options import AsJson, AsYaml, Storage, console, print_json
+from tune_jobs.cli.remote import At, Sweep, sweep_at
 from tune_jobs.errors import UsageError
 from tune_jobs.progress import cost, leaderboard, tally
 from tune_jobs.results import Course, course, read_standing
-from tune_jobs.storage import SweepFolder, find_sweep
+from tune_jobs.storage import SweepFolder
 
 
 def show(
@@ -17,17 +18,18 @@ def show(
     trial: Annotated[str | None, typer.Argument(metavar="[TRIAL]", help="A trial's number or run key.")] = None,
     storage: Storage = None,
     *,
+    address: At = None,
     as_yaml: AsYaml = False,
     as_json: AsJson = False,
 ) -> None:
     """Show a sweep's leaderboard, or one trial epoch by epoch. Example: convnn show quickstart 3."""
-    folder = find_sweep(sweep, storage_of(storage))
-    if trial is not None:
-        _show_trial(course(folder, trial), as_yaml=as_yaml, as_json=as_json)
-    elif as_yaml:
+    if as_yaml and trial is None:
         raise UsageError("--yaml prints one trial's configuration; name the trial, as in: convnn show SWEEP 3 --yaml.")
-    else:
-        _show_sweep(folder, as_json=as_json)
+    with sweep_at(sweep, storage, address) as folder:
+        if trial is not None:
+            _show_trial(course(folder, trial), as_yaml=as_yaml, as_json=as_json)
+        else:
+            _show_sweep(folder, as_json=as_json)
 
 
 def _show_sweep(folder: SweepFolder, *, as_json: bool) -> None:

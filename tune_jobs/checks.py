@@ -1,0 +1,234 @@
+"""What must be right before a sweep can run: a line each, with what mends it. For `convnn doctor` and `submit`."""
+
+import base64
+import json
+import os
+import platform
+import re
+import shutil
+import socket
+import ssl
+import urllib.error
+import urllib.request
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass
+from importlib.metadata import PackageNotFoundError, distribution, version
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+from tune_jobs.cluster.package import DISTRIBUTION
+
+TRACKER_S = 15.0
+LEAST_FREE_GB = 1.0
+_FORBIDDEN, _UNAUTHORIZED, _NOT_FOUND, _SERVER = 403, 401, 404, 500
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One thing that was looked at."""
+
+    check: str
+    ok: bool
+    says: str
+    mend: str | None = None
+    """The command, or the change, that mends it."""
+
+    def summary(self) -> dict[str, Any]:
+        """For programs: stable keys."""
+        return asdict(self)
+
+    def __str__(self) -> str:
+        """One line."""
+        return (
+            f"{'ok  ' if self.ok else 'FAIL'} {self.check:9} {self.says}{f'; mend: {self.mend}' if self.mend else ''}"
+        )
+
+
+def check_tracker(uri: str) -> Finding:
+    """Whether MLflow at `uri` takes requests: a real one is made, since `/health` answers where the API refuses."""
+    if not uri.startswith(("http://", "https://")):
+        return _check_store(uri)
+    body = json.dumps({"max_results": 1}).encode()
+    headers = {"Content-Type": "application/json", **_credentials()}
+    address = f"{uri.rstrip('/')}/api/2.0/mlflow/experiments/search"
+    request = urllib.request.Request(address, body, headers, method="POST")  # noqa: S310 - http(s)
+    try:
+        with urllib.request.urlopen(request, timeout=TRACKER_S) as answer:  # noqa: S310
+            json.load(answer)
+    except urllib.error.HTTPError as error:
+        return _refused(uri, error.code, error.read(2000).decode("utf-8", "replace"))
+    except (OSError, ValueError) as error:
+        return Finding("tracker", ok=False, says=f"{uri}: {_why(error)}", mend=_unreachable(uri, error))
+    return Finding("tracker", ok=True, says=f"{uri} answers")
+
+
+def _check_store(uri: str) -> Finding:
+    path = Path(re.sub(r"^(sqlite|file)://+", "/", uri)) if "://" in uri else Path(uri)
+    if not uri.startswith(("sqlite:", "file:", "/")):
+        mend = "name it as http://host:5000, or sqlite:////path/to/mlflow.db"
+        return Finding("tracker", ok=False, says=f"{uri} is no address of a tracker", mend=mend)
+    place = next(parent for parent in (path, *path.parents) if parent.exists())
+    if not os.access(place, os.W_OK):
+        return Finding("tracker", ok=False, says=f"{uri}: {place} cannot be written", mend=f"chmod u+w {place}")
+    return Finding("tracker", ok=True, says=f"{uri} can be written")
+
+
+def _refused(uri: str, code: int, text: str) -> Finding:
+    host = urlsplit(uri).netloc
+    if code == _FORBIDDEN and "host" in text.lower():
+        says = f"{uri} answers, but refuses requests for the host {host} (its /health would not)"
+        mend = f"start it with: mlflow server --allowed-hosts {host} ..."
+    elif code == _UNAUTHORIZED and _credentials():
+        says, mend = f"{uri} refuses the user or the password", "set MLFLOW_TRACKING_USERNAME and _PASSWORD anew"
+    elif code == _UNAUTHORIZED:
+        says = f"{uri} asks for a user and a password, and none is set"
+        mend = "export MLFLOW_TRACKING_USERNAME=... MLFLOW_TRACKING_PASSWORD=..."
+    elif code == _FORBIDDEN:
+        says, mend = f"{uri} forbids it to this user", "ask its owner for the right to read and make experiments"
+    elif code == _NOT_FOUND:
+        says, mend = f"{uri} answers, but is no MLflow server", "set tracking.uri or MLFLOW_TRACKING_URI to its address"
+    elif code >= _SERVER:
+        says, mend = f"{uri} fails with HTTP {code}", "look at the server's own log; is its database up?"
+    else:
+        says, mend = f"{uri} answers with HTTP {code}", "set tracking.uri or MLFLOW_TRACKING_URI to MLflow's address"
+    return Finding("tracker", ok=False, says=says, mend=mend)
+
+
+def _why(error: Exception) -> str:
+    reason = getattr(error, "reason", error)
+    if isinstance(error, TimeoutError) or isinstance(reason, TimeoutError):
+        return f"no answer within {TRACKER_S:g} s"
+    if isinstance(reason, socket.gaierror):
+        return "there is no host of that name"
+    if isinstance(reason, OSError) and reason.strerror:
+        return reason.strerror
+    return str(reason) or type(error).__name__
+
+
+def _unreachable(uri: str, error: Exception) -> str:
+    reason = getattr(error, "reason", error)
+    if isinstance(reason, socket.gaierror):
+        return "correct tracking.uri or MLFLOW_TRACKING_URI"
+    if isinstance(reason, ssl.SSLError):
+        return "use http:// if the server has no certificate"
+    port = urlsplit(uri).port or 5000
+    return f"mlflow server --port {port}, or correct tracking.uri or MLFLOW_TRACKING_URI"
+
+
+def _credentials() -> dict[str, str]:
+    if token := os.environ.get("MLFLOW_TRACKING_TOKEN"):
+        return {"Authorization": f"Bearer {token}"}
+    user = os.environ.get("MLFLOW_TRACKING_USERNAME")
+    if not user:
+        return {}
+    pair = f"{user}:{os.environ.get('MLFLOW_TRACKING_PASSWORD', '')}"
+    return {"Authorization": f"Basic {base64.b64encode(pair.encode()).decode()}"}
+
+
+def required() -> dict[str, str]:
+    """The packages that we need at run time, and which versions of them, as our own metadata says."""
+    from packaging.requirements import Requirement
+
+    try:
+        lines = distribution(DISTRIBUTION).requires or []
+    except PackageNotFoundError:
+        return {}
+    found = [Requirement(line) for line in lines]
+    return {
+        each.name: str(each.specifier) for each in found if each.marker is None or each.marker.evaluate({"extra": ""})
+    }
+
+
+def wrong_versions(versions: dict[str, str | None]) -> Iterator[str]:
+    """Of packages with these versions, those that are missing or of another version than we need."""
+    from packaging.specifiers import SpecifierSet
+
+    for name, specifier in required().items():
+        there = versions.get(name)
+        if there is None:
+            yield f"{name} is missing"
+        elif not SpecifierSet(specifier).contains(there, prereleases=True):
+            yield f"{name} is {there}, needed is {specifier}"
+
+
+def versions_here() -> dict[str, str | None]:
+    """The versions of what we need, on this machine."""
+    found: dict[str, str | None] = {}
+    for name in required():
+        try:
+            found[name] = version(name)
+        except PackageNotFoundError:
+            found[name] = None
+    return found
+
+
+def check_here(
+    storage: Path, tracker: str | None, data: Sequence[tuple[str, str | None]], *, gpu: bool
+) -> list[Finding]:
+    """What a sweep needs on this machine.
+
+    Args:
+        storage: Where sweeps live.
+        tracker: MLflow's uri; `None` for the store in a sweep's folder.
+        data: Data sets as name and root.
+        gpu: Whether trials ask for one.
+    """
+    return [
+        _check_versions(),
+        check_folder(storage),
+        *(_check_data(name, root) for name, root in data),
+        _check_gpu(needed=gpu),
+        check_tracker(tracker) if tracker else Finding("tracker", ok=True, says="a store in each sweep's folder"),
+    ]
+
+
+def _check_versions() -> Finding:
+    here = versions_here()
+    wrong = list(wrong_versions(here))
+    shown = ", ".join(f"{name} {here.get(name)}" for name in ("torch", "ray", "optuna", "mlflow"))
+    says = f"Python {platform.python_version()}, {shown}"
+    if wrong:
+        return Finding("versions", ok=False, says="; ".join(wrong), mend="make install, or: pip install convnn-sweeps")
+    return Finding("versions", ok=True, says=says)
+
+
+def check_folder(storage: Path) -> Finding:
+    """Whether sweeps can be kept in a folder of this machine, and there is room."""
+    place = next(parent for parent in (storage, *storage.parents) if parent.exists())
+    if not place.is_dir():
+        return Finding("storage", ok=False, says=f"{place} is a file", mend="choose another with --storage")
+    if not os.access(place, os.W_OK | os.X_OK) or _is_read_only(place):
+        mend = f"chmod u+w {place}, or choose another with --storage"
+        return Finding("storage", ok=False, says=f"{place} cannot be written", mend=mend)
+    free = shutil.disk_usage(place).free / 1e9
+    if free < LEAST_FREE_GB:
+        return Finding("storage", ok=False, says=f"{storage} has {free:.2f} GB free", mend="make room there")
+    return Finding("storage", ok=True, says=f"{storage} can be written, {free:.0f} GB free")
+
+
+def _is_read_only(place: Path) -> bool:
+    return bool(os.statvfs(place).f_flag & os.ST_RDONLY)
+
+
+def _check_data(name: str, root: str | None) -> Finding:
+    from convnn.data import DataError, load_dataset
+
+    try:
+        digest = load_dataset(name, root).digest
+    except DataError as error:
+        return Finding("data", ok=False, says=str(error))
+    return Finding("data", ok=True, says=f"{name} in {root or 'the default folder'}, digest {digest[:12]}")
+
+
+def _check_gpu(*, needed: bool) -> Finding:
+    import torch
+
+    names = [torch.cuda.get_device_name(number) for number in range(torch.cuda.device_count())]
+    if names:
+        return Finding("gpu", ok=True, says=f"{len(names)}: {', '.join(sorted(set(names)))}")
+    driver = "nvidia-smi finds a GPU, torch does not" if shutil.which("nvidia-smi") else "there is none"
+    if not needed:
+        return Finding("gpu", ok=True, says=f"{driver}; trials run on the CPU")
+    mend = "set resources.gpus_per_trial: 0, or install NVIDIA's driver and a CUDA build of torch"
+    return Finding("gpu", ok=False, says=f"resources.gpus_per_trial asks for one, and {driver}", mend=mend)

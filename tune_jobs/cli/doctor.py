@@ -1,0 +1,79 @@
+"""`convnn doctor`."""
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from search_spaces import load_sweep
+from tune_jobs.cli.options import AsJson, Set, Storage, print_json, storage_of
+from tune_jobs.cli.remote import At, given
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from search_spaces import SweepSpec
+    from tune_jobs.checks import Finding
+
+
+def doctor(
+    file: Annotated[
+        str | None,
+        typer.Argument(metavar="[FILE]", help="A sweep's file or a preset: its images, tracker and resources, too."),
+    ] = None,
+    overrides: Set = None,
+    storage: Storage = None,
+    *,
+    address: At = None,
+    as_json: AsJson = False,
+) -> None:
+    """Look for what would keep sweeps from running, here or on a cluster. Example: convnn doctor mine.yaml.
+
+    One line per check, with what mends it; exit code 1 if one fails.
+    """
+    spec = load_sweep(file, overrides or ()) if file else None
+    findings = []
+    for finding in _on_cluster(spec, storage, address) if address else _here(spec, storage_of(storage)):
+        findings.append(finding)
+        if not as_json:
+            print(finding, flush=True)
+    if as_json:
+        print_json({"ok": all(finding.ok for finding in findings), "checks": [each.summary() for each in findings]})
+    if not all(finding.ok for finding in findings):
+        raise typer.Exit(1)
+
+
+def _here(spec: "SweepSpec | None", storage: Path) -> "Iterator[Finding]":
+    from tune_jobs.checks import check_here
+
+    data = [(data.name, data.root) for data in spec.space.data_sets()] if spec else []
+    tracker = (spec.tracking.uri if spec else None) or os.environ.get("MLFLOW_TRACKING_URI")
+    yield from check_here(storage, tracker, data, gpu=spec is not None and spec.resources.gpus_per_trial > 0)
+
+
+def _on_cluster(spec: "SweepSpec | None", storage: Path | None, address: str) -> "Iterator[Finding]":
+    import tempfile
+
+    from tune_jobs.checks import Finding
+    from tune_jobs.cluster.package import size_text, write_package
+    from tune_jobs.cluster.submission import check_cluster
+    from tune_jobs.cluster.sweeps import Cluster
+    from tune_jobs.errors import SweepError
+
+    try:
+        cluster = Cluster(address, given(storage))
+    except SweepError as error:
+        yield Finding("cluster", ok=False, says=str(error))
+        return
+    yield Finding("address", ok=True, says=f"Ray {cluster.jobs.ray_version} answers at {cluster.address}")
+    try:
+        with tempfile.TemporaryDirectory(prefix="convnn-doctor-") as scratch:
+            size = write_package(Path(scratch) / "package.zip", {}, sweep=spec.text if spec else None)
+        yield Finding("upload", ok=True, says=f"{size_text(size)}, if the cluster has not got our code")
+    except SweepError as error:
+        yield Finding("upload", ok=False, says=str(error))
+    try:
+        yield from check_cluster(cluster, spec, given(storage))[1]
+    except SweepError as error:
+        yield Finding("jobs", ok=False, says=str(error))

@@ -1,0 +1,47 @@
+"""`convnn fetch`."""
+
+import sys
+from typing import Annotated
+
+import typer
+
+from tune_jobs.cli.options import AsJson, Storage, print_json, storage_of
+from tune_jobs.cli.remote import Sweep
+from tune_jobs.storage import SweepFolder
+
+
+def fetch(
+    sweep: Sweep,
+    storage: Storage = None,
+    *,
+    address: Annotated[
+        str,
+        typer.Option(metavar="URL", envvar="CONVNN_ADDRESS", help="The dashboard of the cluster: http://head:8265."),
+    ],
+    there: Annotated[
+        str | None,
+        typer.Option(
+            "--from", metavar="FOLDER", help="The folder of sweeps on the cluster; else its job's, or its own."
+        ),
+    ] = None,
+    checkpoints: Annotated[bool, typer.Option("--checkpoints", help="Copy the checkpoints too.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Copy a sweep's folder from a cluster to this machine. Example: convnn fetch mine --address http://head:8265.
+
+    Every command reads it as if it had run here, and `convnn resume` goes on with it here. Fetched again, the copy is
+    replaced, unless it has gone on here.
+    """
+    from tune_jobs.cluster.sweeps import Cluster
+
+    cluster = Cluster(address, there)
+    found = cluster.locate(sweep)
+    folder = SweepFolder(storage_of(storage) / found.name)
+    print(f"copying {found.name} from {cluster.address} ...", file=sys.stderr, flush=True)
+    origin = cluster.fetch(found, folder, checkpoints=checkpoints)
+    if as_json:
+        print_json({"sweep": found.name, "folder": str(folder.path), **origin})
+        return
+    print(f"{origin['host']}:{origin['path']} is now in {folder.path}")
+    if origin["left_out_bytes"]:
+        print(f"Left out: {origin['left_out_bytes'] / 1e9:.2g} GB of checkpoints (--checkpoints copies them too).")

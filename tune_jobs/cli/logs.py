@@ -1,0 +1,72 @@
+"""`convnn logs`."""
+
+import sys
+import time
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from tune_jobs.cli.options import Storage, storage_of
+from tune_jobs.cli.remote import At, Sweep, exit_code, follow_job, given
+from tune_jobs.errors import UsageError
+from tune_jobs.ledger import live_driver
+from tune_jobs.results import course
+from tune_jobs.storage import SweepFolder, find_sweep
+
+_LOOK_S = 0.5
+
+
+def logs(
+    sweep: Sweep,
+    trial: Annotated[str | None, typer.Argument(metavar="[TRIAL]", help="A trial's number or run key.")] = None,
+    storage: Storage = None,
+    *,
+    address: At = None,
+    follow: Annotated[bool, typer.Option("--follow", "-f", help="Go on until it has ended.")] = False,
+) -> None:
+    """Print what a sweep's job says, or one trial's log. Example: convnn logs -f mine --address http://head:8265."""
+    if address is not None:
+        _of_cluster(sweep, trial, storage, address, follow)
+        return
+    folder = find_sweep(sweep, storage_of(storage))
+    if trial is None:
+        raise UsageError(
+            f"a sweep that runs here prints to the terminal that started it; name a trial: convnn logs {sweep} 1 "
+            f"(`convnn show {sweep}` lists them)."
+        )
+    _of_trial(folder, course(folder, trial).row.run_key, follow)
+
+
+def _of_cluster(sweep: str, trial: str | None, storage: Path | None, address: str, follow: bool) -> None:
+    from tune_jobs.cluster.sweeps import Cluster
+
+    cluster = Cluster(address, given(storage))
+    found = cluster.locate(sweep)
+    if trial is not None:
+        if follow:
+            raise UsageError("a trial's log is copied from the cluster as it is; -f follows the sweep's job alone.")
+        place = ["--storage", found.storage] if found.storage else []
+        print(cluster.ask("logs", found.name, trial, *place), end="")
+    elif found.job is None:
+        raise UsageError(
+            f"the cluster at {address} knows no job of {sweep}; `convnn list --address {address}` lists them."
+        )
+    elif follow:
+        raise typer.Exit(exit_code(follow_job(cluster.jobs, found.job.id)))
+    else:
+        print(cluster.jobs.log(found.job.id), end="")
+
+
+def _of_trial(folder: SweepFolder, key: str, follow: bool) -> None:
+    path = folder.log_of(key)
+    if not path.exists():
+        raise UsageError(f"the trial has not started, so it has no log yet ({path}).")
+    with path.open(encoding="utf-8", errors="replace") as log:
+        while True:
+            running = follow and live_driver(folder.path) is not None  # before the reading, so that nothing is missed
+            sys.stdout.write(log.read())
+            sys.stdout.flush()
+            if not running or folder.log_of(key) != path:
+                return
+            time.sleep(_LOOK_S)

@@ -1,0 +1,109 @@
+"""`convnn status`."""
+
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from tune_jobs.cli.options import AsJson, Storage, console, print_json, storage_of
+from tune_jobs.cli.remote import At, Sweep, first_line, given
+from tune_jobs.errors import UsageError
+from tune_jobs.ledger import live_driver
+from tune_jobs.progress import cost, leaderboard, tally
+from tune_jobs.results import Standing, read_standing
+from tune_jobs.storage import find_sweep
+
+if TYPE_CHECKING:
+    from tune_jobs.cluster.connection import Job
+
+_SHOWN = 15
+_HERE_S, _CLUSTER_S = 2.0, 10.0
+
+
+def status(
+    sweep: Sweep,
+    storage: Storage = None,
+    *,
+    address: At = None,
+    watch: Annotated[bool, typer.Option("--watch", "-w", help="Show it again and again until it has ended.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Say whether a sweep is running, who runs it, and how it stands. Example: convnn status mine --watch."""
+    if watch and as_json:
+        raise UsageError("--watch is for people, --json for programs; take one of them.")
+    look = _on_cluster(sweep, storage, address) if address else _here(sweep, storage)
+    while True:
+        found = look()
+        if as_json:
+            print_json(found.summary())
+            return
+        if watch and console().is_terminal:
+            console().clear()
+        found.show()
+        if not watch or not found.running:
+            return
+        time.sleep(_CLUSTER_S if address else _HERE_S)
+
+
+class _Look:
+    """How a sweep stands, at one moment."""
+
+    def __init__(self, standing: Standing | None, driver: dict[str, Any] | None, job: "Job | None", place: str) -> None:
+        self._standing = standing
+        self._driver = driver
+        self._job = job
+        self._place = place
+        self.running = not job.ended if job else driver is not None
+
+    def summary(self) -> dict[str, Any]:
+        job = self._job
+        told = {"id": job.id, "status": job.status, "message": job.message} if job else None
+        standing = self._standing.summary() if self._standing else None
+        return {
+            "running": self.running,
+            "driver": self._driver,
+            "job": told,
+            "place": self._place,
+            "standing": standing,
+        }
+
+    def show(self) -> None:
+        if self._job is not None:
+            more = f" ({first_line(self._job.message)})" if self._job.ended and self._job.message else ""
+            print(f"job {self._job.id}: {self._job.status}{more}")
+        elif self._driver is not None:
+            print(f"running: process {self._driver['pid']} on {self._driver['host']}")
+        else:
+            print("not running")
+        if self._standing is None:
+            print("The sweep has no record yet.")
+            return
+        print(f"{tally(self._standing)}\n{cost(self._standing)}\n{self._place}")
+        if self._standing.halted and not self.running:
+            print(f"It has stopped: {self._standing.halted['message']}")
+        print()
+        console().print(leaderboard(self._standing, _SHOWN))
+
+
+def _here(sweep: str, storage: Path | None) -> Any:  # noqa: ANN401 - a function that looks
+    folder = find_sweep(sweep, storage_of(storage))
+    return lambda: _Look(read_standing(folder), live_driver(folder.path), None, str(folder.path))
+
+
+def _on_cluster(sweep: str, storage: Path | None, address: str) -> Any:  # noqa: ANN401
+    from tune_jobs.cluster.sweeps import Cluster
+
+    cluster = Cluster(address, given(storage))
+
+    def look() -> _Look:
+        found = cluster.locate(sweep)
+        try:
+            with cluster.record(found) as (folder, origin):
+                return _Look(read_standing(folder), origin["driver"], found.job, f"{origin['host']}:{origin['path']}")
+        except UsageError:
+            if found.job is None:
+                raise
+            return _Look(None, None, found.job, found.storage or "")  # the job has not come that far, or failed before
+
+    return look

@@ -1,0 +1,62 @@
+"""`convnn stop`."""
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from tune_jobs.cli.options import Storage, storage_of
+from tune_jobs.cli.remote import At, Sweep, given
+from tune_jobs.stopping import ask_to_pause, stop_here
+from tune_jobs.storage import find_sweep
+
+STOP_S = 120.0
+_PAUSE_S = 24 * 3600.0
+
+
+def stop(
+    sweep: Sweep,
+    storage: Storage = None,
+    *,
+    address: At = None,
+    pause: Annotated[
+        bool,
+        typer.Option(
+            "--pause", help="Wait for the epoch of every running trial, however long, so that no work is lost."
+        ),
+    ] = False,
+) -> None:
+    """Stop a sweep in good order; `convnn resume` goes on with it. Example: convnn stop mine --pause.
+
+    Nothing new is started, and running trials keep their state after their epoch if it ends within a minute.
+    """
+    if address is not None:
+        name = _on_cluster(sweep, storage, address, pause)
+        print(f"{name} has stopped; nothing is lost. Go on with:\n  convnn resume {name} --address {address}")
+        return
+    folder = find_sweep(sweep, storage_of(storage))
+    if pause:
+        ask_to_pause(folder, _PAUSE_S)
+    else:
+        stop_here(folder, STOP_S)
+    print(f"{sweep} has stopped; nothing is lost. Go on with:\n  convnn resume {sweep}")
+
+
+def _on_cluster(sweep: str, storage: Path | None, address: str, pause: bool) -> str:
+    from tune_jobs.cluster import submission
+    from tune_jobs.cluster.sweeps import Cluster
+    from tune_jobs.errors import ClusterError
+
+    cluster = Cluster(address, given(storage))
+    if pause:
+        found = cluster.locate(sweep)
+        place = ["--storage", found.storage] if found.storage else []
+        print("waiting for the epochs of its running trials ...", file=sys.stderr, flush=True)
+        cluster.ask("stop", found.name, "--pause", *place)
+        return found.name
+    print("asking its job to stop ...", file=sys.stderr, flush=True)
+    found, ended = submission.stop(cluster, sweep, STOP_S)
+    if not ended:
+        raise ClusterError(f"{sweep} was asked to stop and has not within {STOP_S:g} s; look again with convnn status.")
+    return found.name

@@ -1,0 +1,56 @@
+"""`convnn submit`."""
+
+import sys
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+
+from search_spaces import load_sweep
+from tune_jobs.cli.options import AsJson, File, Set
+from tune_jobs.cli.remote import finish, given
+
+
+def submit(
+    file: File,
+    overrides: Set = None,
+    *,
+    address: Annotated[
+        str,
+        typer.Option(
+            metavar="URL",
+            envvar=["CONVNN_ADDRESS", "RAY_API_SERVER_ADDRESS", "RAY_ADDRESS"],
+            help="The dashboard of the Ray cluster, as in http://head:8265.",
+        ),
+    ],
+    storage: Annotated[
+        Path | None,
+        typer.Option(help="The folder of sweeps on the cluster, the same on every machine; else CONVNN_STORAGE there."),
+    ] = None,
+    code: Annotated[
+        Literal["auto", "ship", "installed"],
+        typer.Option(help="Our code: what the cluster has if it is equal, else shipped; or always one of both."),
+    ] = "auto",
+    fresh: Annotated[bool, typer.Option("--fresh", help="Start over; what is there is moved aside, and kept.")] = False,
+    detach: Annotated[bool, typer.Option("--detach", "-d", help="Do not follow the job.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Run a sweep on a Ray cluster, as a job. Example: convnn submit quickstart --address http://head:8265.
+
+    Everything is checked first: the file, the cluster's versions and resources, its storage, images and tracker. What
+    follows goes on without this machine: Ctrl-C leaves the job alone. An ended sweep goes on when submitted again.
+    """
+    spec = load_sweep(file, overrides or ())
+    from tune_jobs.cluster import submission
+    from tune_jobs.cluster.sweeps import Cluster
+
+    cluster = Cluster(address, given(storage))
+    found = submission.submit(
+        spec,
+        cluster,
+        storage=given(storage),
+        code=code,
+        options=["--fresh", "--yes"] if fresh else [],
+        say=lambda text: print(text, file=sys.stderr, flush=True),
+    )
+    finish(cluster.jobs, found, detach=detach, as_json=as_json)

@@ -1,0 +1,94 @@
+"""What is shipped with a job: a .zip with its task, the sweep's file, and our code unless the cluster has it.
+
+Equal content is an equal file, so that a cluster that has it already gets nothing.
+"""
+
+import hashlib
+import json
+import zipfile
+from collections.abc import Iterator, Mapping
+from importlib.metadata import PackageNotFoundError, distribution
+from pathlib import Path
+from typing import Any
+
+from tune_jobs.errors import UsageError
+
+UPLOAD_BYTES = 100 * 2**20
+"""What Ray's dashboard takes in one request."""
+
+TASK = "task.json"
+SWEEP = "sweep.yaml"
+PACKAGES = ("convnn", "search_spaces", "tune_jobs")
+DISTRIBUTION = "convnn-sweeps"
+_KINDS = frozenset({".py", ".yaml", ".typed", ".css", ".js"})
+_NAMED = 5
+_BEGINNING_OF_ZIP = (1980, 1, 1, 0, 0, 0)
+
+
+def code_files(place: Path | None = None) -> dict[str, Path]:
+    """The files of our packages, by their path from the folder that holds these; `place` is that folder."""
+    home = place or Path(__file__).resolve().parents[2]
+    return {
+        str(path.relative_to(home)): path
+        for package in PACKAGES
+        for path in sorted((home / package).rglob("*"))
+        if path.suffix in _KINDS and path.is_file()
+    }
+
+
+def code_digest(place: Path | None = None) -> str:
+    """A text that is equal for equal code."""
+    digest = hashlib.sha256()
+    for name, path in code_files(place).items():
+        digest.update(f"{name}\n{hashlib.sha256(path.read_bytes()).hexdigest()}\n".encode())
+    return digest.hexdigest()
+
+
+def write_package(path: Path, task: Mapping[str, Any], *, sweep: str | None = None, code: bool = True) -> int:
+    """Write the .zip to `path`; its size in bytes.
+
+    Args:
+        path: The file to write.
+        task: What `tune_jobs.cluster.entry` reads.
+        sweep: The sweep's file, for tasks that have one.
+        code: Whether our code goes with it.
+
+    Raises:
+        UsageError: If it is larger than the cluster takes, naming the biggest files.
+    """
+    contents: dict[str, bytes] = {TASK: json.dumps(task, indent=2).encode()}
+    if sweep is not None:
+        contents[SWEEP] = sweep.encode()
+    if code:
+        contents |= dict(_code())
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name, content in sorted(contents.items()):
+            archive.writestr(zipfile.ZipInfo(name, _BEGINNING_OF_ZIP), content, zipfile.ZIP_DEFLATED)
+        largest = sorted(archive.infolist(), key=lambda info: info.compress_size, reverse=True)[:_NAMED]
+    size = path.stat().st_size
+    if size > UPLOAD_BYTES:
+        named = ", ".join(f"{info.filename} ({_mib(info.compress_size)})" for info in largest)
+        raise UsageError(
+            f"the cluster takes uploads of at most {_mib(UPLOAD_BYTES)}, and this one has {_mib(size)}; the biggest "
+            f"files are {named}. Move what is not code out of these folders."
+        )
+    return size
+
+
+def size_text(size: int) -> str:
+    """A size as people say it."""
+    return f"{size / 1024:.0f} KiB" if size < 2**20 else _mib(size)
+
+
+def _mib(size: int) -> str:
+    return f"{size / 2**20:.1f} MiB"
+
+
+def _code() -> Iterator[tuple[str, bytes]]:
+    for name, path in code_files().items():
+        yield name, path.read_bytes()
+    try:  # `importlib.metadata` finds it beside the code
+        metadata = distribution(DISTRIBUTION).read_text("METADATA") or ""
+    except PackageNotFoundError:
+        return
+    yield f"{DISTRIBUTION.replace('-', '_')}.dist-info/METADATA", metadata.encode()

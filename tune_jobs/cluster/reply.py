@@ -1,0 +1,101 @@
+"""Bytes sent back through a job's log, which is text and holds other lines too.
+
+A reply is lines of `MARK kind content`: parts in base64, then the digest of them all, or an error instead. A log that
+is cut short is noticed.
+"""
+
+import base64
+import hashlib
+import json
+import sys
+from typing import IO
+
+from tune_jobs import errors
+from tune_jobs.errors import ClusterError, SweepError
+
+MARK = "@convnn-reply"
+PART_BYTES = 12_000
+"""In base64 a line of 16,000 characters, which Ray's log stream sends whole."""
+
+
+class Sender:
+    """A file that is sent, as it is written; `end` when it is whole."""
+
+    def __init__(self, out: IO[str] | None = None) -> None:
+        self._out = out or sys.stdout
+        self._digest = hashlib.sha256()
+
+    def write(self, content: bytes) -> int:
+        """Send `content`; its length."""
+        for start in range(0, len(content), PART_BYTES):
+            part = bytes(content[start : start + PART_BYTES])
+            self._digest.update(part)
+            self._line("part", part)
+        return len(content)
+
+    def end(self) -> None:
+        """Say that this was all."""
+        self._line("end", self._digest.digest())
+        self._out.flush()
+
+    def fail(self, error: SweepError) -> None:
+        """Say that nothing comes, and why."""
+        self._line("error", json.dumps({"kind": type(error).__name__, "message": str(error)}).encode())
+        self._out.flush()
+
+    def _line(self, kind: str, content: bytes) -> None:
+        self._out.write(f"{MARK} {kind} {base64.b64encode(content).decode()}\n")
+
+
+def send_bytes(content: bytes) -> None:
+    """Send `content` as this job's reply."""
+    sender = Sender()
+    sender.write(content)
+    sender.end()
+
+
+def send_error(error: SweepError) -> None:
+    """Send `error` as this job's reply."""
+    Sender().fail(error)
+
+
+class Receiver:
+    """Takes a log, piece by piece, and writes the reply in it to a file."""
+
+    def __init__(self, into: IO[bytes]) -> None:
+        self.whole = False
+        """Whether the reply has arrived to its end."""
+
+        self.other: list[str] = []
+        """The log's other lines."""
+
+        self._into = into
+        self._digest = hashlib.sha256()
+        self._line = ""
+
+    def take(self, text: str) -> None:
+        """Take the next piece of the log.
+
+        Raises:
+            SweepError: If the reply is an error: that one. If it is damaged: a ClusterError.
+        """
+        *lines, self._line = (self._line + text).split("\n")
+        for line in lines:
+            self._take_line(line)
+
+    def _take_line(self, line: str) -> None:
+        if not line.startswith(f"{MARK} "):
+            self.other.append(line)
+            return
+        _, kind, encoded = line.split(" ", 2)
+        content = base64.b64decode(encoded)
+        if kind == "part":
+            self._digest.update(content)
+            self._into.write(content)
+        elif kind == "end":
+            self.whole = content == self._digest.digest()
+            if not self.whole:
+                raise ClusterError("the cluster's answer arrived damaged; ask again.")
+        else:
+            said = json.loads(content)
+            raise getattr(errors, said["kind"], SweepError)(said["message"])

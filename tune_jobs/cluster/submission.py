@@ -1,0 +1,183 @@
+"""Starts sweeps on a cluster: everything is checked first, and nothing of this machine is needed afterwards."""
+
+import os
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Literal
+
+from search_spaces import SweepSpec
+from tune_jobs.checks import Finding
+from tune_jobs.cluster.package import code_digest, size_text
+from tune_jobs.cluster.sweeps import Cluster, Located
+from tune_jobs.cluster.verdict import has_our_code, judge, packages, totals
+from tune_jobs.errors import ClusterError, UsageError
+
+Code = Literal["auto", "ship", "installed"]
+_TRACKER = ("MLFLOW_TRACKING_USERNAME", "MLFLOW_TRACKING_PASSWORD", "MLFLOW_TRACKING_TOKEN")
+
+
+@dataclass(frozen=True)
+class Submission:
+    """A job that was started."""
+
+    job_id: str
+    sweep: str
+    storage: str
+    upload_bytes: int
+    findings: list[Finding]
+
+    def summary(self) -> dict[str, Any]:
+        """For programs: stable keys."""
+        return {
+            "job": self.job_id,
+            "sweep": self.sweep,
+            "storage": self.storage,
+            "upload_bytes": self.upload_bytes,
+            "checks": [finding.summary() for finding in self.findings],
+        }
+
+
+def check_cluster(
+    cluster: Cluster, spec: SweepSpec | None, storage: str | None
+) -> tuple[dict[str, Any], list[Finding]]:
+    """What the cluster has, and what that means for a sweep; without one, for any.
+
+    Args:
+        cluster: The cluster.
+        spec: The sweep that is to run there.
+        storage: The folder of sweeps there; its default if `None`.
+
+    Raises:
+        ClusterError: If the cluster does not answer.
+    """
+    request: dict[str, Any] = {"packages": packages(), "storage": storage, "data": [], "environment": _secrets()}
+    uri = os.environ.get("MLFLOW_TRACKING_URI")
+    if spec is not None:
+        request["data"] = [[data.name, data.root] for data in spec.space.data_sets()]
+        uri = spec.tracking.uri or uri
+    report = cluster.probe({**request, "tracker": uri})
+    return report, judge(report, spec.resources if spec else None)
+
+
+def submit(
+    spec: SweepSpec,
+    cluster: Cluster,
+    *,
+    storage: str | None = None,
+    code: Code = "auto",
+    options: Sequence[str] = (),
+    say: Callable[[str], None] = lambda _: None,
+) -> Submission:
+    """Check everything, and start a sweep as a job of the cluster.
+
+    Args:
+        spec: The sweep.
+        cluster: Where to run it.
+        storage: The folder of sweeps there; its default if `None`.
+        code: Our code: what is installed there if it is equal to what is here, else shipped; or one of both.
+        options: More arguments of `convnn run` there.
+        say: Is told how it goes, and every finding.
+
+    Raises:
+        UsageError: If something is wrong for this sweep there; if the sweep is running there; or the upload is too
+            large.
+        ClusterError: If the cluster does not answer.
+    """
+    _require_idle(cluster, spec.name)
+    say(f"asking the cluster at {cluster.address} what it has ...")
+    report, findings = check_cluster(cluster, spec, storage)
+    for finding in findings:
+        say(str(finding))
+    wrong = [finding for finding in findings if not finding.ok]
+    if wrong:
+        kind = ClusterError if all(finding.check in ("cluster", "tracker") for finding in wrong) else UsageError
+        raise kind(f"{len(wrong)} of {len(findings)} checks failed, so nothing was started; see above.")
+    for line in plan_lines(spec, *totals(report)):
+        say(line)
+    place = report["storage"]["path"]
+    ship = _ships(code, report)
+    task = {
+        "storage": place,
+        "arguments": ["run", "sweep.yaml", "--storage", place, *options],
+        "environment": _secrets() | _tracker(spec),
+    }
+    job_id, size = cluster.start("run", spec.name, task, text=spec.text, code=ship)
+    what = "the sweep's file and our code" if ship else "the sweep's file; our code is there already"
+    say(f"shipped {size_text(size)}: {what}")
+    return Submission(job_id, spec.name, place, size, findings)
+
+
+def go_on(cluster: Cluster, command: str, name: str, options: Sequence[str]) -> Submission:
+    """Start `resume`, `retry` or `extend` of a sweep as a job of the cluster.
+
+    Raises:
+        UsageError: If there is no such sweep there, or it is running.
+        ClusterError: If the cluster does not answer.
+    """
+    found = cluster.locate(name)
+    _require_idle(cluster, found.name)
+    place = ["--storage", found.storage] if found.storage else []
+    task = {
+        "storage": found.storage,
+        "arguments": [command, found.name, *place, *options],
+        "environment": _secrets() | _tracker(None),
+    }
+    job_id, size = cluster.start(command, found.name, task, text=None, code=True)
+    return Submission(job_id, found.name, found.storage or "", size, [])
+
+
+def stop(cluster: Cluster, name: str, seconds: float) -> tuple[Located, bool]:
+    """Ask a sweep's job to stop; the sweep, and whether it has ended within `seconds`.
+
+    Raises:
+        UsageError: If no job of the cluster runs it.
+    """
+    found = cluster.locate(name)
+    if found.job is None or found.job.ended:
+        raise UsageError(
+            f"no job at {cluster.address} runs {name}; `convnn list --address {cluster.address}` shows them."
+        )
+    cluster.jobs.stop(found.job.id)
+    try:
+        return replace(found, job=cluster.jobs.wait(found.job.id, seconds)), True
+    except ClusterError:
+        return found, False
+
+
+def plan_lines(spec: SweepSpec, cpus: int, gpus: int) -> list[str]:
+    """What the sweep will do on a cluster of this size, in short."""
+    from tune_jobs.plan import plan
+
+    found = plan(spec, gpus=max(1, gpus), cpus=max(1, cpus))
+    at_once = f"{found.slots} at a time; about {found.disk_gb:.2g} GB of disk"
+    first = f"plan: {found.trials:,} trials, {found.trial_epochs:,} epochs in all, {at_once}"
+    return [first, *(f"warning: {warning}" for warning in found.warnings)]
+
+
+def _require_idle(cluster: Cluster, name: str) -> None:
+    found = cluster.locate(name)
+    if found.job is not None and not found.job.ended:
+        raise UsageError(
+            f"job {found.job.id} runs the sweep {name} at {cluster.address} now; look at it with `convnn status {name} "
+            f"--address {cluster.address}`, or stop it, or submit under another name with --set name=..."
+        )
+
+
+def _ships(code: Code, report: dict[str, Any]) -> bool:
+    there = has_our_code(report, code_digest())
+    if code == "installed" and not there:
+        raise UsageError(
+            "--code installed asks for our code on every machine of the cluster, and what is there is not equal to "
+            "what is here; use the image of this version, or --code ship."
+        )
+    return code == "ship" or not there
+
+
+def _secrets() -> dict[str, str]:
+    """What our MLflow calls need; in the package, not in the job's environment, which the dashboard shows."""
+    return {name: os.environ[name] for name in _TRACKER if name in os.environ}
+
+
+def _tracker(spec: SweepSpec | None) -> dict[str, str]:
+    uri = os.environ.get("MLFLOW_TRACKING_URI")
+    return {"MLFLOW_TRACKING_URI": uri} if uri and (spec is None or spec.tracking.uri is None) else {}
