@@ -1,6 +1,7 @@
 """What a report says, read from a sweep's folder once."""
 
 import os
+import socket
 from collections.abc import Callable
 from contextlib import closing
 from dataclasses import dataclass
@@ -99,7 +100,8 @@ def _spec(folder: SweepFolder) -> SweepSpec | None:
 
 def _state(folder: SweepFolder, found: Standing, *, exhausted: bool) -> str:
     driver = live_driver(folder.path)
-    if driver is not None and driver["pid"] != os.getpid():  # this process, at the end of its run
+    at_its_end = driver is not None and (driver["host"], driver["pid"]) == (socket.gethostname(), os.getpid())
+    if driver is not None and not at_its_end:
         return "running"
     ended = found.count(*ENDED)
     whole = ended == len(found.rows) and (exhausted or ended == found.planned)

@@ -6,7 +6,10 @@ const narrow = matchMedia("(max-width: 640px)");
 function draw(place) {
   const figure = structuredClone(found.figures[place.dataset.plot]);
   const layout = { ...figure.layout, template: dark.matches ? found.dark : found.light };
-  if (layout.meta?.legend === "wide" && narrow.matches) layout.showlegend = false;
+  if (narrow.matches) { // no pointer that hovers, so no bar of tools above the plot
+    if (layout.meta?.legend === "wide") layout.showlegend = false;
+    if (!layout.margin) layout.margin = { ...layout.template.layout.margin, t: 12 };
+  }
   return Plotly.react(place, figure.data, layout, { ...found.config, displayModeBar: narrow.matches ? false : "hover" });
 }
 

@@ -24,11 +24,11 @@ class Size:
 def sizes_of(
     rows: list[Row], courses: dict[str, list[Epoch]], measure_s: float, say: Callable[[str], None]
 ) -> dict[str, Size]:
-    """Sizes by run key; the best trials' models are measured first, until `measure_s` seconds are over."""
+    """Sizes by run key; of trials with a value those not recorded are measured, the best first, for `measure_s` s."""
     found = dict(_recorded(courses))
     models: dict[tuple[str, int], list[Row]] = {}
     for row in rows:
-        if row.run_key not in found:
+        if row.counts and row.run_key not in found:
             classes = DATASETS[row.config.data.name].classes
             models.setdefault((row.config.model.model_dump_json(), classes), []).append(row)
     if models and measure_s >= LEAST_S:

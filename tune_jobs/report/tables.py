@@ -26,7 +26,7 @@ def leaderboard(facts: "Facts") -> str:
     """Every trial, the best first; those beyond the first few are hidden until they are asked for."""
     found = facts.standing
     names = ("lambda", "k", "r", "p", "aggregation", "lr")
-    heads = ("trial", *names, found.metric, "epoch", "GFLOPs", "parameters", "state")
+    heads = ("trial", found.metric, *names, "epoch", "GFLOPs", "parameters", "state")
     words = {"aggregation", "state"}
     head = "".join(f"<th{'' if name in words else ' class=n'}>{escape(name)}</th>" for name in heads)
     rows = [_trial(facts, row) for row in found.rows]
@@ -38,12 +38,12 @@ def leaderboard(facts: "Facts") -> str:
 
 def _trial(facts: "Facts", row: Row) -> str:
     size, params = facts.sizes.get(row.run_key), headline(row.config)
-    cells = [_number(str(row.number))]
+    exact = "" if row.value is None else f' data-value="{row.value!r}"'
+    result = f"<td class=n{exact}><b>{shown(row.value, facts.standing.metric)}</b></td>"
+    cells = [_number(str(row.number)), result]
     for name, value in params.items():
         text = f"<span class=none>{NONE}</span>" if value is None else escape(label(value))
         cells.append(f"<td>{text}</td>" if name == "aggregation" else _number(text))
-    exact = "" if row.value is None else f' data-value="{row.value!r}"'
-    cells.append(f"<td class=n{exact}>{shown(row.value, facts.standing.metric)}</td>")
     cells.append(_number(f"{row.epoch}/{row.config.training.epochs}"))
     cells.append(_number(f"{size.gflops:.4g}" if size else "-"))
     cells.append(_number(f"{size.parameters:,}" if size else "-"))

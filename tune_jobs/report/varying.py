@@ -70,6 +70,8 @@ def label(value: Scalar) -> str:
     """A value, short."""
     if value is None:
         return NONE
+    if isinstance(value, bool):
+        return str(value).lower()
     return f"{value:.4g}" if isinstance(value, float) else str(value)
 
 

@@ -18,6 +18,9 @@ MEASURE_S = 20.0
 LAST_MEASURE_S = 4.0
 """The same at the end of a run."""
 
+LAST_LEDGER_MB = 100
+"""A ledger of more, some 350,000 epochs, takes longer to draw than the end of a run should."""
+
 
 @dataclass(frozen=True)
 class Written:
@@ -122,6 +125,9 @@ def draw_at_end(folder: SweepFolder, wall_hours: float, say: Callable[[str], Non
         The report, if there is one.
     """
     try:
+        if folder.ledger.stat().st_size > LAST_LEDGER_MB * 1e6:
+            say(f"the sweep is large, so its report is drawn when you ask for it: convnn report {folder.name}")
+            return None
         return write_report(folder, measure_s=min(LAST_MEASURE_S, wall_hours * 3600 / 50)).report
     except Exception as error:  # noqa: BLE001 - a sweep is as good without its picture
         reason = (str(error).splitlines() or [type(error).__name__])[0]
