@@ -20,7 +20,7 @@ VERSION = $(shell sed -n 's/^version = "\(.*\)"/\1/p' pyproject.toml)
 REVISION = $(or $(shell git describe --always --abbrev=40 --dirty --exclude='*' 2>/dev/null),unknown)
 COMPOSE = docker compose --env-file $(SETTINGS) --file docker/compose.yaml
 
-.PHONY: help install quickstart test format lint typecheck pytest properties faults bench image up down docker-test lock clean
+.PHONY: help install quickstart test test-system format lint typecheck pytest properties faults bench image up down docker-test lock clean
 
 help:  ## List the targets.
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -47,6 +47,18 @@ quickstart: $(INSTALLED)  ## Run the quickstart sweep: real handwritten digits, 
 	$(BIN)/convnn run quickstart
 
 test: $(INSTALLED) lint typecheck pytest  ## Lint, types and tests, as CI runs them.
+
+test-system: $(INSTALLED)  ## A browser, PostgreSQL, a cluster, every fault: for real, as root on Debian, in 50 minutes.
+	@missing=$$(for package in $$(cat docker/apt.txt); do \
+	    dpkg-query --show --showformat '$${db:Status-Status}\n' "$$package" 2>/dev/null | grep --quiet --line-regexp installed \
+	    || printf ' %s' "$$package"; done); \
+	test -z "$$missing" || { root=; test "$$(id -u)" = 0 || root="sudo --non-interactive"; \
+	    echo "Installing Debian's$$missing ..."; \
+	    $$root apt-get update --quiet=2 && $$root env DEBIAN_FRONTEND=noninteractive \
+	        apt-get install --quiet=2 --yes --no-install-recommends $$missing > /dev/null; } \
+	|| { echo "make test-system needs Debian's packages; as root: apt-get install$$missing" >&2; exit 1; }
+	$(BIN)/pytest tests/system
+	$(BIN)/python -m tests.faults
 
 format: $(INSTALLED)  ## Rewrite the code in the project's format.
 	$(BIN)/ruff format .

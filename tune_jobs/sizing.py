@@ -107,6 +107,22 @@ def cost_of(config: TrialConfig, images_per_s: float | None) -> TrialCost:
     )
 
 
+def size_of(config: TrialConfig) -> dict[str, float]:
+    """What is recorded of a trial's model: `params`, and a forward pass in `gflops` and as the paper counts it."""
+    import torch
+
+    from convnn.cost import flops, parameters, published_flops
+    from convnn.geometry import IMAGE_SIDE
+    from tune_jobs.attempt import build_model
+
+    shape = (1, 3, IMAGE_SIDE, IMAGE_SIDE)
+    with torch.random.fork_rng(devices=[]):  # training goes on as if nothing had been measured
+        with torch.device("meta"):
+            model = build_model(config.model, DATASETS[config.data.name].classes)
+        counted = {"gflops": flops(model, shape), "gflops_published": published_flops(model, shape)}
+    return {"params": float(parameters(model)), **{name: count / 1e9 for name, count in counted.items()}}
+
+
 def measured(config: TrialConfig, device: str, threads: int) -> float:
     """Images per second of training steps on made-up images."""
     import torch

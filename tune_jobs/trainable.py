@@ -42,17 +42,31 @@ def train_attempt(task: dict[str, Any]) -> None:
     try:
         folder.mkdir(parents=True, exist_ok=True)
         _log_into(folder / "log.txt")
-        epochs, last = TrialConfig.model_validate_json(task["config"]).training.epochs, 0
+        config = TrialConfig.model_validate_json(task["config"])
+        epochs, last = config.training.epochs, 0
         for result in _results(task, folder, lambda epoch, note: tune.report(_origin(epoch, note))):
             metrics, last = result.metrics(), result.epoch
             numbers = "  ".join(f"{name} {value:.4g}" for name, value in metrics.items())
             print(f"epoch {last}/{epochs}  {numbers}", flush=True)
+            if last == 1:
+                metrics |= _size(config)
             tune.report({"kind": "epoch", "epoch": last, "metrics": json.dumps(metrics)})
         if last < epochs:
             print("stopped with the sweep", flush=True)
             tune.report({"kind": "stopped"})
     except Exception as error:  # noqa: BLE001 - whatever went wrong is this trial's result, and not the sweep's end
         tune.report(_failed(error))
+
+
+def _size(config: TrialConfig) -> dict[str, float]:
+    """Recorded with the first epoch: here torch is loaded, and a driver need not."""
+    from tune_jobs.sizing import size_of
+
+    try:
+        return size_of(config)
+    except Exception:  # noqa: BLE001 - no trial fails because its size is not known
+        traceback.print_exc()
+        return {}
 
 
 def _results(task: dict[str, Any], folder: Path, tell: Callable[[int, str | None], None]) -> "Iterator[EpochResult]":

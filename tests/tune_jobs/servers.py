@@ -30,18 +30,20 @@ def free_port() -> int:
 
 
 class MlflowServer:
-    """A server on `port` with its own store in `folder`; it may be killed, and started again."""
+    """A server on `port`, on `store` or an SQLite store in `folder`; it may be killed, and started again."""
 
-    def __init__(self, folder: Path, port: int) -> None:
+    def __init__(self, folder: Path, port: int, store: str | None = None, workers: int = 1) -> None:
         self.port = port
         self.uri = f"http://127.0.0.1:{port}"
         self._folder = folder
+        self._store = store or f"sqlite:///{folder / 'server.db'}"
+        self._workers = workers
         self._process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> None:
         """Start it, and wait until it answers."""
-        options = ["--workers", "1", "--host", "127.0.0.1", "--port", str(self.port)]
-        options += ["--backend-store-uri", f"sqlite:///{self._folder / 'server.db'}"]
+        options = ["--workers", str(self._workers), "--host", "127.0.0.1", "--port", str(self.port)]
+        options += ["--backend-store-uri", self._store]
         options += ["--artifacts-destination", str(self._folder / "server-artifacts")]
         environment = {**os.environ, "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false", "MLFLOW_DISABLE_TELEMETRY": "true"}
         with (self._folder / "server.log").open("ab") as log:
@@ -70,9 +72,9 @@ class MlflowServer:
 
 
 @contextlib.contextmanager
-def mlflow_server(folder: Path, port: int) -> Iterator[MlflowServer]:
+def mlflow_server(folder: Path, port: int, store: str | None = None, workers: int = 1) -> Iterator[MlflowServer]:
     """A server that answers."""
-    server = MlflowServer(folder, port)
+    server = MlflowServer(folder, port, store, workers)
     try:
         server.start()
         yield server

@@ -1,0 +1,183 @@
+"""A real browser, Debian's chromium without a window, that waits for what a person would see."""
+
+import contextlib
+import json
+import os
+import re
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import TypeVar
+from urllib.parse import quote, urlsplit
+
+from selenium import webdriver
+from selenium.common.exceptions import WebDriverException
+from selenium.webdriver.chrome.service import Service
+from selenium.webdriver.common.by import By
+from selenium.webdriver.remote.webelement import WebElement
+
+CHROMIUM = Path("/usr/bin/chromium")
+CHROMEDRIVER = Path("/usr/bin/chromedriver")
+WIDTH, HEIGHT = 1600, 1000
+WAIT_S = 60.0
+LOOPBACK = ("127.0.0.1", "localhost", "")
+ARGUMENTS = (
+    "--headless=new",
+    "--no-sandbox",  # which root cannot have
+    "--disable-dev-shm-usage",
+    "--disable-gpu",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--no-first-run",
+    "--hide-scrollbars",
+    "--host-resolver-rules=MAP * ~NOTFOUND , EXCLUDE 127.0.0.1",
+    f"--window-size={WIDTH},{HEIGHT}",
+)
+READ_TABLE = """
+const shown = (element) => element.getClientRects().length > 0;
+const heads = {};
+for (const head of document.querySelectorAll("[role=columnheader][col-id]"))
+    if (shown(head)) heads[head.getAttribute("col-id")] = head.innerText.trim();
+const rows = {};
+for (const cell of document.querySelectorAll("[role=row][row-index] [role=gridcell][col-id]")) {
+    if (!shown(cell)) continue;
+    const row = rows[cell.closest("[role=row]").getAttribute("row-index")] ??= {};
+    const name = heads[cell.getAttribute("col-id")];
+    if (name) row[name] = cell.innerText.trim().split("\\n").pop();
+}
+return Object.entries(rows).sort((one, other) => one[0] - other[0]).map((entry) => entry[1]);
+"""
+"""A row of the table lies in two parts of the page; its number and the columns' names join them."""
+
+Answer = TypeVar("Answer")
+
+
+class Browser:
+    """One window. Every wait ends after `WAIT_S` with a picture of what was there instead."""
+
+    def __init__(self, driver: webdriver.Chrome, pictures: Path) -> None:
+        self.driver = driver
+        self._pictures = pictures
+        self._pictures.mkdir(parents=True, exist_ok=True)
+
+    def open(self, address: str) -> None:
+        """Go there."""
+        self.driver.get("about:blank")  # an address that differs behind its # only would keep the page
+        self.driver.get(address)
+
+    def picture(self, name: str) -> Path:
+        """Keep what is seen now."""
+        path = self._pictures / f"{name}.png"
+        self.driver.save_screenshot(str(path))
+        return path
+
+    def wait(self, what: str, condition: Callable[[], Answer | None]) -> Answer:
+        """Ask until there is an answer; what is on the page may change between two looks."""
+
+        def ask() -> Answer | None:
+            with contextlib.suppress(WebDriverException):
+                return condition()
+            return None
+
+        deadline = time.monotonic() + WAIT_S
+        while not (found := ask()):
+            if time.monotonic() > deadline:
+                there = self.picture("missing-" + re.sub("[^a-z0-9]+", "-", what.lower())[:60])
+                raise AssertionError(f"not seen within {WAIT_S:g} s: {what}; picture: {there}\n{self.text()}")
+            time.sleep(0.1)
+        return found
+
+    def text(self) -> str:
+        """What the page says."""
+        return str(self.driver.find_element(By.TAG_NAME, "body").text)
+
+    def sees(self, *texts: str) -> None:
+        """Wait until all of it is on the page."""
+        self.wait(" and ".join(texts), lambda: all(text in self.text() for text in texts))
+
+    def find(self, xpath: str) -> WebElement:
+        """The first element of these that is shown, once there is one."""
+        return self.wait(xpath, lambda: next(iter(self.all(xpath)), None))
+
+    def all(self, xpath: str) -> list[WebElement]:
+        """The elements of these that are shown now."""
+        return [element for element in self.driver.find_elements(By.XPATH, xpath) if element.is_displayed()]
+
+    def click(self, xpath: str) -> None:
+        """Click on the first of these, once that is possible."""
+
+        def done() -> bool:
+            self.all(xpath)[0].click()
+            return True
+
+        self.wait(f"to click {xpath}", done)
+
+    def requests_beyond_loopback(self) -> list[str]:
+        """The addresses elsewhere that pages have asked for since the last call."""
+        asked = []
+        for entry in self.driver.get_log("performance"):  # type: ignore[no-untyped-call]
+            message = json.loads(entry["message"])["message"]
+            if message["method"] == "Network.requestWillBeSent":
+                url = urlsplit(message["params"]["request"]["url"])
+                if url.scheme in ("http", "https", "ws", "wss") and url.hostname not in LOOPBACK:
+                    asked.append(url.geturl())
+        return asked
+
+
+@contextlib.contextmanager
+def browser(pictures: Path) -> Iterator[Browser]:
+    """A window of a new browser, which knows nothing of earlier ones.
+
+    Raises:
+        FileNotFoundError: If there is no browser; none is downloaded.
+    """
+    for program in (CHROMIUM, CHROMEDRIVER):
+        if not program.exists():
+            raise FileNotFoundError(f"there is no {program}: apt-get install chromium chromium-driver")
+    os.environ.update(SE_OFFLINE="true", SE_AVOID_STATS="true")
+    options = webdriver.ChromeOptions()
+    options.binary_location = str(CHROMIUM)
+    for argument in ARGUMENTS:
+        options.add_argument(argument)
+    options.set_capability("goog:loggingPrefs", {"performance": "ALL"})
+    driver = webdriver.Chrome(options=options, service=Service(str(CHROMEDRIVER)))
+    try:
+        driver.set_page_load_timeout(WAIT_S)
+        yield Browser(driver, pictures)
+    finally:
+        driver.quit()
+
+
+class MlflowPages:
+    """MLflow's pages on the server at `uri`."""
+
+    def __init__(self, window: Browser, uri: str) -> None:
+        self.window = window
+        self._uri = uri
+        self._tidy = False
+
+    def experiment(self, experiment_id: str, view: str | None = None) -> None:
+        """An experiment's runs, in a view of its menu."""
+        shared = f"&viewStateShareKey={view}" if view else ""
+        self._open(f"/experiments/{experiment_id}/runs?workflowType=machine_learning{shared}")
+
+    def run(self, experiment_id: str, run_id: str, tab: str = "") -> None:
+        """A run's page."""
+        self._open(f"/experiments/{experiment_id}/runs/{run_id}{tab}?workflowType=machine_learning")
+
+    def comparison(self, experiment_id: str, runs: list[str]) -> None:
+        """Runs beside each other."""
+        asked = f"runs={quote(json.dumps(runs))}&experiments={quote(json.dumps([experiment_id]))}"
+        self._open(f"/compare-runs?{asked}&workflowType=machine_learning")
+
+    def _open(self, place: str) -> None:
+        self.window.open(f"{self._uri}/#{place}")
+        if not self._tidy:  # it stays closed
+            self.window.sees("MLflow Assistant")
+            self.window.click("//button[@aria-label='Close']")
+            self._tidy = True
+
+    def rows(self) -> list[dict[str, str]]:
+        """The table of runs as it is read: what stands in each row below each head."""
+        found: list[dict[str, str]] = self.window.driver.execute_script(READ_TABLE)
+        return found

@@ -1,0 +1,129 @@
+"""The documents' code blocks, and how each command in them is exercised.
+
+A command that nothing here names fails `test_docs.py`, and so does an entry that no document has any more. To add one,
+copy it as it stands in the document (without its comment, a continued line joined by one space) into COMMANDS, with
+
+`AS_IS`                      it is run as it stands
+`Instead("...")`             this is run in its place: the same, smaller
+`Elsewhere("...", "file", "text")`  this target or test does it; `file` must contain `text`
+"""
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+ROOT = Path(__file__).parents[2]
+SHELL = ("", "sh", "bash", "shell", "console")
+CONTAINERS, RAYJOB = "tests/docker/containers.py", "tests/docker/test_rayjob.py"
+
+
+@dataclass(frozen=True)
+class Instead:
+    """Run this in its place."""
+
+    command: str
+
+
+@dataclass(frozen=True)
+class Elsewhere:
+    """Not run here: `by` does, with what `file` contains."""
+
+    by: str
+    file: str
+    text: str
+
+
+AS_IS = "as it is"
+How = str | Instead | Elsewhere
+
+
+def _compose(text: str) -> Elsewhere:
+    return Elsewhere("make docker-test", "tests/docker/containers.py", text)
+
+
+_RAYJOB = Elsewhere("make test", "tests/docker/test_rayjob.py", "rayjob.yaml")
+
+COMMANDS: dict[str, How] = {
+    "make quickstart": AS_IS,
+    "make test": Elsewhere("CI", ".ci/run", "make test\n"),
+    ". .venv/bin/activate": AS_IS,
+    "convnn presets show quickstart > mine.yaml": AS_IS,
+    "convnn validate mine.yaml": AS_IS,
+    "convnn plan mine.yaml --measure": AS_IS,
+    "convnn run mine.yaml": AS_IS,
+    "make image": _compose('make("image"'),
+    "make up WORKERS=4": _compose('make("up", WORKERS='),
+    "make down": _compose('make("down"'),
+    "make down DOWN_FLAGS=--volumes": _compose('make("down", DOWN_FLAGS="--volumes"'),
+    "convnn submit quickstart --address http://127.0.0.1:8265": _compose('convnn("submit"'),
+    "convnn status hybrid-cifar10 --address http://127.0.0.1:8265": _RAYJOB,
+}
+"""By a command as a document has it."""
+
+PREFIXES: dict[str, How] = {
+    "make image DOCKER_BUILD_FLAGS=": _compose("DOCKER_BUILD_FLAGS"),
+    "docker run --rm ": _compose('docker("run", "--rm"'),
+    "docker compose --file docker/compose.yaml exec head convnn ": _compose('"exec", "-T", "head", "convnn"'),
+    "export RAY_AUTH_MODE=token": _compose("RAY_AUTH_TOKEN_PATH"),
+    "export RAY_AUTH_TOKEN=$(kubectl ": _RAYJOB,
+    "docker tag ": _RAYJOB,
+    "docker push ": _RAYJOB,
+    "docker image inspect ": _RAYJOB,
+    "kubectl ": _RAYJOB,
+    "cluster=$(kubectl ": _RAYJOB,
+}
+"""By how a command begins, where all that begin so are alike."""
+
+
+@dataclass(frozen=True)
+class Block:
+    """One fenced block: the document, the line it starts at, its language and its text."""
+
+    document: str
+    line: int
+    language: str
+    text: str
+
+    def __str__(self) -> str:
+        return f"{self.document}:{self.line}"
+
+
+def documents() -> list[str]:
+    """README.md and the pages in docs/."""
+    return ["README.md", *sorted(str(page.relative_to(ROOT)) for page in (ROOT / "docs").glob("*.md"))]
+
+
+def blocks(document: str, *languages: str) -> list[Block]:
+    """A document's blocks in these languages; all where none is given."""
+    found = re.finditer(r"^```(.*?)\n(.*?)^```$", (ROOT / document).read_text(), re.MULTILINE | re.DOTALL)
+    text = (ROOT / document).read_text()
+    made = [Block(document, text[: m.start()].count("\n") + 1, m[1].strip(), m[2]) for m in found]
+    return [block for block in made if not languages or block.language in languages]
+
+
+def commands(block: Block) -> Iterator[str]:
+    """The commands of a block: continued lines joined, comments and prompts gone."""
+    for line in re.sub(r"\s*\\\n\s*", " ", block.text).splitlines():
+        command = re.sub(r"(^|\s+)#\s.*$", "", line.removeprefix("$ ")).strip()
+        if command:
+            yield command
+
+
+def how(command: str) -> How | None:
+    """How a command is exercised, if that is known."""
+    if command in COMMANDS:
+        return COMMANDS[command]
+    return next((way for start, way in PREFIXES.items() if command.startswith(start)), None)
+
+
+def script(block: Block) -> str:
+    """What is run for a block, in one shell; nothing where all of it is done elsewhere."""
+    lines = []
+    for command in commands(block):
+        way = how(command)
+        if way == AS_IS:
+            lines.append(command)
+        elif isinstance(way, Instead):
+            lines.append(way.command)
+    return "\n".join(lines)

@@ -1,0 +1,93 @@
+"""What the system tests stand on: a sweep that trains for a few seconds, and MLflow read back number by number."""
+
+import contextlib
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from mlflow import MlflowClient
+
+from tune_jobs.ledger import Ledger
+from tune_jobs.storage import SweepFolder
+
+Numbers = list[tuple[int, str, int]]
+"""Of one metric: epoch, value, time in milliseconds. Values are text, so that nan equals nan."""
+
+
+def _numbers(found: Iterator[tuple[int, float, int]]) -> Numbers:
+    return sorted((epoch, "nan" if math.isnan(value) else repr(value), at) for epoch, value, at in found)
+
+
+def recorded(folder: SweepFolder) -> dict[str, dict[str, Numbers]]:
+    """Every metric of every trial's effective course, as the ledger has it."""
+    with contextlib.closing(Ledger(folder.ledger)) as ledger:
+        found: dict[str, dict[str, Numbers]] = {}
+        for trial in ledger.trials():
+            course = {e.epoch: e for e in sorted(ledger.epochs(trial.run_key), key=lambda e: e.attempt)}.values()
+            names = {name for epoch in course for name in epoch.metrics}
+            found[trial.run_key] = {
+                name: _numbers((e.epoch, e.metrics[name], int(e.at * 1000)) for e in course if name in e.metrics)
+                for name in names
+            }
+        return found
+
+
+def shipped(uri: str, experiment: str, sweep: str) -> dict[str, dict[str, Numbers]]:
+    """The same as MLflow has it, of the runs that count; a trial of which two count fails."""
+    client = MlflowClient(uri)
+    found: dict[str, dict[str, Numbers]] = {}
+    for run in counting(uri, experiment, sweep):
+        assert run.info.status != "RUNNING", f"{run.info.run_name} is open"
+        key = run.data.tags["run_key"]
+        if key == "sweep":
+            continue
+        assert key not in found, f"{key} has two runs that count"
+        found[key] = {}
+        for name in run.data.metrics:
+            history = client.get_metric_history(run.info.run_id, name)
+            found[key][name] = _numbers((m.step, m.value, m.timestamp) for m in history)
+    return found
+
+
+def counting(uri: str, experiment: str, sweep: str) -> list[Any]:
+    """The sweep's runs in MLflow that are not superseded, the parent's too."""
+    client = MlflowClient(uri)
+    place = client.get_experiment_by_name(experiment)
+    runs = client.search_runs([place.experiment_id], f"tags.sweep = '{sweep}'", max_results=1000)
+    return [run for run in runs if "superseded" not in run.data.tags]
+
+
+@dataclass(frozen=True)
+class Shipped:
+    """A sweep in a storage, and in the experiment of its name on the server at `uri`."""
+
+    storage: Path
+    name: str
+    uri: str
+
+    @property
+    def folder(self) -> SweepFolder:
+        """Where it is."""
+        return SweepFolder(self.storage / self.name)
+
+    @property
+    def experiment_id(self) -> str:
+        """MLflow's number of its experiment."""
+        return str(MlflowClient(self.uri).get_experiment_by_name(self.name).experiment_id)
+
+    @property
+    def parent(self) -> Any:
+        """The sweep's own run."""
+        (parent,) = [run for run in counting(self.uri, self.name, self.name) if run.data.tags["run_key"] == "sweep"]
+        return parent
+
+    def trials(self) -> list[Any]:
+        """The runs of its trials, the best first."""
+        runs = [run for run in counting(self.uri, self.name, self.name) if run.data.tags["run_key"] != "sweep"]
+        return sorted(runs, key=lambda run: -run.data.metrics["val/accuracy"])
+
+    def numbers(self) -> dict[str, dict[str, Numbers]]:
+        """Every number of every trial, as MLflow has it."""
+        return shipped(self.uri, self.name, self.name)

@@ -1,0 +1,116 @@
+"""Every command, sweep file and program in the documents does what it is there for. How is in `documents.py`."""
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import yaml
+
+from search_spaces import load_sweep
+from tests.system.documents import (
+    COMMANDS,
+    PREFIXES,
+    ROOT,
+    SHELL,
+    Block,
+    Elsewhere,
+    blocks,
+    commands,
+    documents,
+    how,
+    script,
+)
+
+VENV = Path(sys.prefix)
+SECONDS = 1200
+OWN = ("CONVNN_STORAGE", "CONVNN_CACHE", "VIRTUAL_ENV", "OMP_NUM_THREADS", "MAKEFLAGS", "MAKELEVEL")
+
+
+@pytest.fixture(scope="module")
+def checkout(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A copy of the project with this environment, beside a home in which nothing has happened."""
+    place = tmp_path_factory.mktemp("reader")
+    (place / "home").mkdir()
+    copy = place / "convnn-sweeps"
+    listed = ["git", "-C", str(ROOT), "ls-files", "-z", "--cached", "--others", "--exclude-standard"]
+    for name in subprocess.check_output(listed, text=True).split("\0"):
+        if name and (ROOT / name).is_file():
+            (copy / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy2(ROOT / name, copy / name)
+    for name in ("requirements.lock", "pyproject.toml"):
+        os.utime(copy / name, (0, 0))  # or `make` would install this environment anew
+    (copy / ".venv").symlink_to(VENV)
+    return copy
+
+
+def run(command: list[str], checkout: Path, text: str | None = None) -> None:
+    environment = {name: value for name, value in os.environ.items() if name not in OWN}
+    paths = [part for part in environment["PATH"].split(os.pathsep) if not part.startswith(str(VENV))]
+    done = subprocess.run(
+        command,
+        input=text,
+        cwd=checkout,
+        env={**environment, "HOME": str(checkout.parent / "home"), "PATH": os.pathsep.join(paths)},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        timeout=SECONDS,
+        check=False,
+    )
+    assert done.returncode == 0, f"{text}\n{done.stdout}"
+
+
+def ids(found: list[Block]) -> list[str]:
+    return [str(block) for block in found]
+
+
+WRITTEN = [block for document in documents() for block in blocks(document)]
+TYPED = [block for block in WRITTEN if block.language in SHELL]
+PROGRAMS = [block for block in WRITTEN if block.language == "python"]
+
+
+def test_a_block_is_of_commands_a_sweep_file_or_a_program() -> None:
+    assert [str(b) for b in WRITTEN if b.language not in (*SHELL, "yaml", "python")] == []
+
+
+def test_it_is_known_how_each_command_is_exercised() -> None:
+    unknown = [f"{block}: {command}" for block in TYPED for command in commands(block) if how(command) is None]
+    assert not unknown, "add these to COMMANDS in tests/system/documents.py:\n" + "\n".join(unknown)
+
+
+def test_nothing_is_exercised_that_no_document_says() -> None:
+    said = [command for block in TYPED for command in commands(block)]
+    assert [command for command in COMMANDS if command not in said] == []
+    assert [start for start in PREFIXES if not any(command.startswith(start) for command in said)] == []
+
+
+def test_what_is_exercised_elsewhere_is_there() -> None:
+    ways = [way for way in (*COMMANDS.values(), *PREFIXES.values()) if isinstance(way, Elsewhere)]
+    missing = [f"{way.by}: {way.text!r} in {way.file}" for way in ways if way.text not in (ROOT / way.file).read_text()]
+    assert missing == []
+
+
+@pytest.mark.parametrize("document", documents())
+def test_the_commands_of_a_document_work_one_after_the_other(checkout: Path, document: str) -> None:
+    for block in blocks(document, *SHELL):
+        if text := script(block):
+            run(["bash", "-eu", "-o", "pipefail"], checkout, text)
+
+
+@pytest.mark.parametrize("block", PROGRAMS, ids=ids(PROGRAMS))
+def test_a_program_runs(checkout: Path, block: Block) -> None:
+    run([str(VENV / "bin" / "python"), "-"], checkout, block.text)
+
+
+@pytest.mark.parametrize("document", [name for name in documents() if blocks(name, "yaml")])
+def test_sweep_files_are_valid(document: str, tmp_path: Path) -> None:
+    """A part of a file is read with what the file before it says of the rest."""
+    whole: dict[str, object] = {}
+    for block in blocks(document, "yaml"):
+        whole |= yaml.safe_load(block.text)
+        file = tmp_path / "sweep.yaml"
+        file.write_text(block.text if "space" in yaml.safe_load(block.text) else yaml.safe_dump(whole))
+        load_sweep(str(file))

@@ -1,0 +1,103 @@
+"""What a person sees of a sweep in MLflow, in a real browser."""
+
+import pytest
+
+from tests.system.browser import Browser, MlflowPages
+from tests.system.ledgers import Shipped
+from tune_jobs.mlflow_views import COMPARED, VIEW
+
+
+@pytest.fixture
+def pages(window: Browser, sweep: Shipped) -> MlflowPages:
+    return MlflowPages(window, sweep.uri)
+
+
+def rows(pages: MlflowPages, number: int) -> list[dict[str, str]]:
+    """The table, once it has so many rows."""
+
+    def whole() -> list[dict[str, str]] | None:
+        found = pages.rows()
+        return found if len(found) == number else None
+
+    return pages.window.wait(f"{number} rows", whole)
+
+
+def test_an_experiment_shows_its_sweep_which_opens_to_its_trials(pages: MlflowPages, sweep: Shipped) -> None:
+    pages.experiment(sweep.experiment_id)
+    (parent,) = rows(pages, 1)
+    assert parent["Run Name"] == sweep.name
+    pages.window.picture("mlflow-1-experiment")
+    pages.window.click(f"//*[@role='gridcell'][.//a[.='{sweep.name}']]//button")
+    names = [row["Run Name"] for row in rows(pages, 11)]
+    pages.window.picture("mlflow-2-nested-runs")
+    assert sorted(names) == sorted([sweep.name, *(run.info.run_name for run in sweep.trials())])
+
+
+def test_the_view_of_the_trials_has_what_they_are_compared_by_best_first(pages: MlflowPages, sweep: Shipped) -> None:
+    pages.experiment(sweep.experiment_id)
+    pages.window.click("//button[normalize-space()='Views']")
+    pages.window.click("//*[@role='menuitem' or @role='option' or @role='menuitemcheckbox'][contains(., 'Trials')]")
+    found = rows(pages, 10)
+    pages.window.picture("mlflow-3-trials")
+    trials = {run.info.run_name: run for run in sweep.trials()}
+    for row in found:
+        run = trials[row["Run Name"]]
+        assert {name: row[name] for name in COMPARED} == {name: run.data.params[name] for name in COMPARED}
+        for name in ("val/accuracy", "gflops"):
+            assert float(row[name]) == pytest.approx(run.data.metrics[name], rel=1e-2)
+    values = [float(row["val/accuracy"]) for row in found]
+    assert values == sorted(values, reverse=True)
+
+
+def test_the_view_of_the_trials_opens_by_its_address(pages: MlflowPages, sweep: Shipped) -> None:
+    pages.experiment(sweep.experiment_id, VIEW)
+    assert rows(pages, 10)[0]["Run Name"] == sweep.trials()[0].info.run_name
+
+
+def test_chosen_trials_are_compared_in_parallel_coordinates(pages: MlflowPages, sweep: Shipped) -> None:
+    window = pages.window
+    pages.experiment(sweep.experiment_id, VIEW)
+    rows(pages, 10)
+    window.click("//*[@role='columnheader']//input[@type='checkbox']/..")
+    window.picture("mlflow-4-chosen")
+    window.click("//button[normalize-space()='Compare']")
+    window.sees("Comparing 10 Runs from 1 Experiment", "Parallel Coordinates Plot")
+    window.wait("the plot's axes", lambda: {"lambda", "k", "aggregation"} <= axes(window) or None)
+    window.picture("mlflow-5-comparison")
+
+
+def axes(window: Browser) -> set[str]:
+    """The names above the axes of a plot in parallel coordinates."""
+    return {text.text for text in window.all("//*[contains(@class, 'axis-title')]")}
+
+
+def test_a_metric_of_the_trials_can_be_an_axis(pages: MlflowPages, sweep: Shipped) -> None:
+    window = pages.window
+    pages.comparison(sweep.experiment_id, [run.info.run_id for run in sweep.trials()])
+    window.click("//*[.='Metrics:']/following::input[@role='combobox'][1]/ancestor::*[contains(@class, 'select')][1]")
+    window.click("//*[contains(@class, 'select-item-option')][@title='val/accuracy']")
+    window.wait("the accuracy's axis", lambda: "val/accuracy" in axes(window) or None)
+    window.picture("mlflow-6-accuracy")
+
+
+def test_a_sweeps_own_run_says_how_it_stands_and_leads_to_its_best_trials(pages: MlflowPages, sweep: Shipped) -> None:
+    window, best = pages.window, sweep.trials()[0]
+    pages.run(sweep.experiment_id, sweep.parent.info.run_id)
+    window.sees("10 of 10 trials have ended well")
+    window.picture("mlflow-7-sweep")
+    window.click("//table//tbody/tr[1]//a")
+    window.sees(best.info.run_name, best.info.run_id)
+    window.picture("mlflow-8-trial")
+
+
+def test_a_sweeps_files_are_read_in_place(pages: MlflowPages, sweep: Shipped) -> None:
+    window = pages.window
+    pages.run(sweep.experiment_id, sweep.parent.info.run_id, "/artifacts")
+    for name, content in (
+        ("leaderboard.json", '"state": "complete"'),
+        ("manifest.json", '"packages"'),
+        ("sweep.yaml", "name: digits-hybrid"),
+    ):
+        window.click(f"//*[normalize-space()='{name}']")
+        window.sees(content)
+        window.picture(f"mlflow-9-{name.partition('.')[0]}")

@@ -1,0 +1,108 @@
+"""Sweeps shipped to a real MLflow server on a real PostgreSQL, with artifacts through the server."""
+
+import contextlib
+import json
+import math
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+from mlflow import MlflowClient
+
+from tests.faults.sweeps import GRID, Sweep
+from tests.system.ledgers import Shipped, recorded, shipped
+from tests.system.postgres import Postgres
+from tests.tune_jobs.program import convnn, start
+from tests.tune_jobs.servers import MlflowServer
+from tests.tune_jobs.shipping import recorded as written
+from tune_jobs.ledger import Ledger
+from tune_jobs.storage import SweepFolder
+
+if TYPE_CHECKING:
+    import subprocess
+
+WAIT_S = 120
+
+
+def wait_for(condition: Callable[[], object]) -> None:
+    deadline = time.monotonic() + WAIT_S
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
+
+
+def begun(storage: Path, sweep: Sweep, tracker: MlflowServer) -> "subprocess.Popen[str]":
+    return start("run", sweep.write(storage / "sweep.yaml"), storage=storage, MLFLOW_TRACKING_URI=tracker.uri)
+
+
+def end(driver: "subprocess.Popen[str]") -> str:
+    said, _ = driver.communicate(timeout=WAIT_S)
+    assert driver.returncode == 0, said
+    return said
+
+
+def test_a_sweep_reads_back_as_its_ledger_has_it(sweep: Shipped) -> None:
+    assert sweep.numbers() == recorded(sweep.folder)
+    assert [len(metrics["val/accuracy"]) for metrics in sweep.numbers().values()] == [5] * 10
+
+
+def test_files_of_a_sweep_come_back_through_the_server(sweep: Shipped) -> None:
+    run = sweep.parent
+    assert run.info.artifact_uri.startswith("mlflow-artifacts:/")
+
+    def read(name: str) -> str:
+        return Path(MlflowClient(sweep.uri).download_artifacts(run.info.run_id, name)).read_text()
+
+    for name in ("sweep.yaml", "manifest.json"):
+        assert read(name) == (sweep.folder.path / name).read_text()
+    assert [row["state"] for row in json.loads(read("leaderboard.json"))] == ["complete"] * 10
+
+
+@pytest.mark.parametrize("killed", ["mlflow", "postgresql"])
+def test_after_a_kill_in_the_middle_sync_brings_every_number_once(
+    tmp_path: Path, tracker: MlflowServer, database_server: Postgres, killed: str
+) -> None:
+    sweep = GRID.but(name=f"killed-{killed}")
+    victim = tracker if killed == "mlflow" else database_server
+    driver = begun(tmp_path, sweep, tracker)
+    hit = Shipped(tmp_path, sweep.name, tracker.uri)
+    wait_for(lambda: hit.folder.ledger.exists() and len(tracked(hit)) > 1)
+    victim.kill()
+    assert f"convnn sync {sweep.name}" in end(driver)
+    victim.start()
+    convnn("sync", sweep.name, storage=tmp_path, MLFLOW_TRACKING_URI=tracker.uri)
+    expected = recorded(hit.folder)
+    assert hit.numbers() == expected
+    assert sum(len(metrics["val/accuracy"]) for metrics in expected.values()) == 4 * 16
+
+
+def tracked(sweep: Shipped) -> dict[tuple[str, int], tuple[str, int, str]]:
+    with contextlib.closing(Ledger(sweep.folder.ledger)) as ledger:
+        return ledger.tracked()
+
+
+def test_two_sweeps_at_once_make_one_experiment_and_both_are_whole(tmp_path: Path, tracker: MlflowServer) -> None:
+    sweeps = [
+        GRID.but(name=name, tracking={"experiment": "shared"}, space__training__epochs=6, resources__max_concurrent=1)
+        for name in ("one", "two")
+    ]
+    storages = [tmp_path / sweep.name for sweep in sweeps]
+    for storage in storages:
+        storage.mkdir()
+    drivers = [begun(storage, sweep, tracker) for storage, sweep in zip(storages, sweeps, strict=True)]
+    for driver in drivers:
+        end(driver)
+    for storage, sweep in zip(storages, sweeps, strict=True):
+        assert shipped(tracker.uri, "shared", sweep.name) == recorded(SweepFolder(storage / sweep.name))
+
+
+def test_what_is_no_number_and_what_was_done_again_is_there_too(tmp_path: Path, tracker: MlflowServer) -> None:
+    with written(tmp_path) as sweep:
+        sweep.attempt([1, 2, 3], "interrupted", "the driver ended")
+        sweep.attempt([2, 3, 4], "diverged", "the loss is nan", "diverged")
+        sweep.ledger.add_epoch("a", 2, 5, {"train/loss": float("nan"), "val/accuracy": 0.1})
+        sweep.ship(tracker.uri)
+        sweep.expect_whole(tracker.uri)
+        assert math.isnan(sweep.run(tracker.uri).data.metrics["train/loss"])
