@@ -134,7 +134,7 @@ def pareto(facts: "Facts") -> Plot:
         text=[about(row) for row in front],
         hovertemplate=f"%{{text}}<br>%{{x:.4g}} GFLOPs: %{{y:{hover(metric)}}}<extra>Pareto front</extra>",
     )
-    figure.update_layout(xaxis={"title": "GFLOPs of one image's forward pass"}, **LEGEND_ABOVE)
+    figure.update_layout(xaxis={"title": "GFLOPs of one image's forward pass", "minallowed": 0}, **LEGEND_ABOVE)
     note = "No complete trial is both better and cheaper than one on the front."
     if len(rows) < len(facts.comparable):
         note += f" {len(facts.comparable) - len(rows)} trials are left out: their GFLOPs were not measured in time."

@@ -19,6 +19,9 @@ COLORED = 20
 LINES = 60
 """As many others are drawn as lines; more as a band."""
 
+FEW_EPOCHS = 12
+"""So many are written under the axis one by one."""
+
 POINTS = 300
 """A curve has no more points than this."""
 
@@ -53,7 +56,9 @@ def learning_curves(facts: "Facts") -> Plot:
             legendrank=place,
             hovertemplate=f"trial {row.number}, epoch %{{x}}: %{{y:{hover(metric)}}}<extra></extra>",
         )
-    figure.update_layout(xaxis={"title": "epoch", "rangemode": "tozero"}, showlegend=True, meta={"legend": "wide"})
+    few = max(epoch for _, line in lines for epoch, _ in line) <= FEW_EPOCHS
+    axis = {"title": "epoch", "rangemode": "tozero", **({"dtick": 1} if few else {})}
+    figure.update_layout(xaxis=axis, showlegend=True, meta={"legend": "wide"})
     return Plot(key, title, note, figure)
 
 
@@ -64,6 +69,8 @@ def rungs(facts: "Facts") -> Plot:
     at = sorted({rung.epoch for rung in facts.ladder} | set(stopped))
     if not at:
         return Plot(key, title, "The sweep has no stopping rule: every trial runs to its last epoch.")
+    if not stopped and all(row.epoch <= at[0] for row in facts.standing.rows):
+        return Plot(key, title, f"No trial has come beyond epoch {at[0]}, where the stopping rule looks first.")
     reached = [row.epoch for row in facts.standing.rows if row.epoch]
     ended = [stopped.count(epoch) for epoch in at]
     went_on = [sum(epoch > rung for epoch in reached) for rung in at]

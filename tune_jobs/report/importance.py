@@ -47,7 +47,8 @@ def importance_of(facts: Facts) -> Importance:
         said = f"the values of the {len(values)} trials at epoch {common}, which most trials reach"
     if len(values) < FEWEST:
         return Importance(
-            {}, f"{len(values)} trials can be compared; with fewer than {FEWEST}, importance is mostly chance."
+            {},
+            f"This needs {FEWEST} trials that can be compared, and there are {len(values)}: it would be mostly chance.",
         )
     return _asked(facts, asks, values, said)
 

@@ -1,5 +1,6 @@
 """How values of an objective are written: an accuracy in percent, a loss as it is."""
 
+import math
 from typing import Any
 
 from tune_jobs.report.varying import even_ticks
@@ -9,12 +10,19 @@ def shown(value: float | None, metric: str) -> str:
     """A value, for people."""
     if value is None:
         return "-"
+    if not math.isfinite(value):
+        return str(value)
     return f"{value:.2%}" if "accuracy" in metric else f"{value:.4f}"
 
 
 def ticks(metric: str) -> str:
     """Plotly's format of an axis."""
     return "~%" if "accuracy" in metric else ""
+
+
+def bounds(metric: str) -> dict[str, float]:
+    """Where an axis ends at the latest, with room for a marker on the edge."""
+    return {"minallowed": -0.02, "maxallowed": 1.02} if "accuracy" in metric else {}
 
 
 def hover(metric: str) -> str:

@@ -10,7 +10,8 @@ function draw(place) {
     if (layout.meta?.legend === "wide") layout.showlegend = false;
     if (!layout.margin) layout.margin = { ...layout.template.layout.margin, t: 12 };
   }
-  return Plotly.react(place, figure.data, layout, { ...found.config, displayModeBar: narrow.matches ? false : "hover" });
+  const tools = narrow.matches || figure.data[0].type === "parcoords" ? false : "hover";
+  return Plotly.react(place, figure.data, layout, { ...found.config, displayModeBar: tools });
 }
 
 async function drawAll() {

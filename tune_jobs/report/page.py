@@ -115,7 +115,7 @@ def _tiles(facts: "Facts") -> Iterator[tuple[str, str, str]]:
         spent, limit = getattr(used, field), budget.get(field)
         if not spent and limit is None:
             continue
-        whole = spent / done * facts.planned_epochs if done and facts.planned_epochs else None
+        whole = spent / done * facts.planned_epochs if spent and done and facts.planned_epochs else None
         plan = f"the plan at this speed: about {whole:.3g}" if whole is not None else ""
         yield (
             name,

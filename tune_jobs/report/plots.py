@@ -7,7 +7,7 @@ from typing import Any
 import plotly.graph_objects as go
 
 from tune_jobs.report import theme
-from tune_jobs.report.metrics import ticks
+from tune_jobs.report.metrics import bounds, ticks
 from tune_jobs.report.varying import label
 from tune_jobs.results import Row, headline
 
@@ -32,7 +32,9 @@ LEGEND_ABOVE: dict[str, Any] = {
 
 def new_figure(metric: str, height: int) -> go.Figure:
     figure = go.Figure(layout={"template": "none", "height": height})
-    return figure.update_layout(yaxis={"title": metric, "tickformat": ticks(metric)}, hovermode="closest")
+    return figure.update_layout(
+        yaxis={"title": metric, "tickformat": ticks(metric), **bounds(metric)}, hovermode="closest"
+    )
 
 
 def about(row: Row) -> str:
@@ -45,6 +47,6 @@ def by_state(rows: list[Row]) -> Iterator[tuple[str, list[Row], dict[str, Any]]]
     early = [row for row in rows if row.state != "complete"]
     whole = [row for row in rows if row.state == "complete"]
     if early:
-        yield "not run to the end", early, {"color": theme.FAINT, "size": 6, "symbol": "circle-open"}
+        yield "not run to the end", early, {"color": theme.STOPPED, "size": 6, "symbol": "circle-open", "opacity": 0.6}
     if whole:
         yield "complete", whole, {"color": theme.COLORS[0], "size": 7, "opacity": 0.8}
