@@ -236,7 +236,7 @@ def test_what_decides_is_the_most_important(sweep: Sweep) -> None:
     (bars,) = sweep.figures()["importance"]["data"]
     assert bars["y"][-1] == "lr"
     assert bars["x"][-1] > 0.5
-    assert "60 trials at epoch 3" in words(sweep.page())
+    assert "60 trials that reached epoch 3" in words(sweep.page())
 
 
 def test_of_few_trials_importance_is_not_said(sweep: Sweep) -> None:

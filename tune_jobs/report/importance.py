@@ -44,7 +44,7 @@ def importance_of(facts: Facts) -> Importance:
         common = facts.ladder[0].epoch if facts.ladder else max([row.epoch for row in rows], default=0)
         reached = [epoch for row in rows for epoch in facts.courses[row.run_key] if epoch.epoch == common]
         values = {e.run_key: e.metrics[metric] for e in reached if math.isfinite(e.metrics.get(metric, math.nan))}
-        said = f"the values of the {len(values)} trials at epoch {common}, which most trials reach"
+        said = f"the values of the {len(values)} trials that reached epoch {common}, there"
     if len(values) < FEWEST:
         return Importance(
             {},

@@ -1,7 +1,6 @@
 """Writes a report's files, each whole or not at all."""
 
 import os
-import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -91,26 +90,17 @@ def write_report(
 
 
 def _write(path: Path, content: bytes) -> None:
-    part = None
+    part = path.with_name(f".{path.name}-{os.getpid()}.partial")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.NamedTemporaryFile(dir=path.parent, prefix=f".{path.name}-", delete=False) as file:
-            part = Path(file.name)
-            file.write(content)
-        part.chmod(0o666 & ~_umask())
-        part.replace(path)
+        try:
+            part.write_bytes(content)
+            part.replace(path)
+        finally:
+            part.unlink(missing_ok=True)
     except OSError as error:
         way_out = "make room there" if is_full(error) else "choose another place with --output"
         raise LedgerError(f"{path} cannot be written: {error.strerror}; {way_out}.") from error
-    finally:
-        if part is not None:
-            part.unlink(missing_ok=True)
-
-
-def _umask() -> int:
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask
 
 
 def draw_at_end(folder: SweepFolder, wall_hours: float, say: Callable[[str], None]) -> Path | None:
