@@ -6,7 +6,7 @@ A view is an experiment tag that MLflow's page offers in its menu "Views", and o
 import json
 
 from search_spaces import TrialConfig
-from tune_jobs.results import Standing, headline
+from tune_jobs.results import Row, Standing, headline
 
 VIEW = "trials"
 """The key of the view."""
@@ -41,16 +41,22 @@ def description(found: Standing, runs: dict[str, str], experiment_id: str) -> st
         runs: MLflow's run of each trial, by run key.
         experiment_id: MLflow's experiment.
     """
-    planned = f" of {found.planned}" if found.planned else ""
-    lines = [f"**{found.count('complete', 'stopped')}{planned} trials have ended well.** By {found.metric}:", ""]
-    names = ["trial", found.metric, "epoch", *COMPARED]
-    lines += [f"| {' | '.join(names)} |", f"|{' --- |' * len(names)}"]
-    for row in [row for row in found.rows if row.counts][:SHOWN]:
+
+    def link(row: Row, text: str) -> str:
         run = runs.get(row.run_key)
-        trial = f"[{row.number}](#/experiments/{experiment_id}/runs/{run})" if run else str(row.number)
-        cells = [trial, f"{row.value:.4f}", f"{row.epoch}/{row.config.training.epochs}", *_parameters(row.config)]
+        return f"[{text}](#/experiments/{experiment_id}/runs/{run}?workflowType=machine_learning)" if run else text
+
+    best, planned = found.best, f" of {found.planned}" if found.planned else ""
+    ended = found.count("complete", "stopped")
+    lines = [f"{ended}{planned} trials have ended without a failure; `convnn show {found.name}` has all."]
+    if best is not None:
+        lines.insert(0, f"Best: **{link(best, f'trial {best.number}')}**, {found.metric} **{best.value:.4f}**.")
+        names = ["trial", found.metric, "epoch", *COMPARED]
+        lines += ["", f"| {' | '.join(names)} |", f"|{' --- |' * len(names)}"]
+    for row in [row for row in found.rows if row.counts][:SHOWN]:
+        epoch = f"{row.epoch}/{row.config.training.epochs}"
+        cells = [link(row, str(row.number)), f"{row.value:.4f}", epoch, *_parameters(row.config)]
         lines.append(f"| {' | '.join(cells)} |")
-    lines += ["", f"The view *Trials* of the experiment has them all; `convnn show {found.name}` too."]
     return "\n".join(lines)
 
 

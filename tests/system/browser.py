@@ -107,10 +107,24 @@ class Browser:
         """Click on the first of these, once that is possible."""
 
         def done() -> bool:
-            self.all(xpath)[0].click()
-            return True
+            found = self.all(xpath)
+            if found:
+                found[0].click()
+            return bool(found)
 
         self.wait(f"to click {xpath}", done)
+
+    @contextlib.contextmanager
+    def frame(self) -> Iterator[None]:
+        """Look at the page inside this page."""
+        self.driver.switch_to.frame(self.find("//iframe"))
+        yield
+        self.driver.switch_to.default_content()
+
+    def to_newest_tab(self) -> None:
+        """Look at the tab that a click has opened."""
+        self.wait("a second tab", lambda: len(self.driver.window_handles) > 1)
+        self.driver.switch_to.window(self.driver.window_handles[-1])
 
     def requests_beyond_loopback(self) -> list[str]:
         """The addresses elsewhere that pages have asked for since the last call."""
@@ -181,3 +195,8 @@ class MlflowPages:
         """The table of runs as it is read: what stands in each row below each head."""
         found: list[dict[str, str]] = self.window.driver.execute_script(READ_TABLE)
         return found
+
+
+def axes(window: Browser) -> set[str]:
+    """The names above the axes of a plot in parallel coordinates."""
+    return {text.text for text in window.all("//*[contains(@class, 'axis-title')]")}

@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.system.browser import Browser, MlflowPages
+from tests.system.browser import Browser, MlflowPages, axes
 from tests.system.ledgers import Shipped
 from tune_jobs.mlflow_views import COMPARED, VIEW
 
@@ -66,11 +66,6 @@ def test_chosen_trials_are_compared_in_parallel_coordinates(pages: MlflowPages, 
     window.picture("mlflow-5-comparison")
 
 
-def axes(window: Browser) -> set[str]:
-    """The names above the axes of a plot in parallel coordinates."""
-    return {text.text for text in window.all("//*[contains(@class, 'axis-title')]")}
-
-
 def test_a_metric_of_the_trials_can_be_an_axis(pages: MlflowPages, sweep: Shipped) -> None:
     window = pages.window
     pages.comparison(sweep.experiment_id, [run.info.run_id for run in sweep.trials()])
@@ -83,9 +78,10 @@ def test_a_metric_of_the_trials_can_be_an_axis(pages: MlflowPages, sweep: Shippe
 def test_a_sweeps_own_run_says_how_it_stands_and_leads_to_its_best_trials(pages: MlflowPages, sweep: Shipped) -> None:
     window, best = pages.window, sweep.trials()[0]
     pages.run(sweep.experiment_id, sweep.parent.info.run_id)
-    window.sees("10 of 10 trials have ended well")
+    window.sees("10 of 10 trials have ended without a failure")
     window.picture("mlflow-7-sweep")
-    window.click("//table//tbody/tr[1]//a")
+    window.click("//a[starts-with(., 'trial ')]")
+    window.to_newest_tab()
     window.sees(best.info.run_name, best.info.run_id)
     window.picture("mlflow-8-trial")
 
@@ -101,3 +97,14 @@ def test_a_sweeps_files_are_read_in_place(pages: MlflowPages, sweep: Shipped) ->
         window.click(f"//*[normalize-space()='{name}']")
         window.sees(content)
         window.picture(f"mlflow-9-{name.partition('.')[0]}")
+
+
+def test_a_sweeps_report_is_shown_in_place_with_its_plots(pages: MlflowPages, sweep: Shipped) -> None:
+    window, best = pages.window, sweep.trials()[0]
+    pages.run(sweep.experiment_id, sweep.parent.info.run_id, "/artifacts")
+    window.click("//*[normalize-space()='report.html']")
+    with window.frame():
+        window.sees("Leaderboard", "Learning curves", "Parallel coordinates", "How to reproduce")
+        window.sees(f"{best.data.metrics['val/accuracy']:.2%}")
+        window.wait("plots", lambda: window.all("//*[contains(@class, 'js-plotly-plot')]"))
+    window.picture("mlflow-10-report")
