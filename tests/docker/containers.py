@@ -258,8 +258,9 @@ def test_workers_have_no_way_to_postgresql(cluster: Cluster) -> None:
 
 def test_a_submitted_sweep_is_in_mlflow(cluster: Cluster, tmp_path: Path) -> None:
     sweep = ("quickstart", "--set", "search.trials=6", "--set", "space.training.epochs=3")
-    access = {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN_PATH": str(cluster.secrets / "ray_token")}
-    print(convnn("submit", *sweep, "--address", cluster.ray, storage=tmp_path, **access))
+    at = ("--address", cluster.ray)
+    token = str(cluster.secrets / "ray_token")
+    print(convnn("submit", *sweep, *at, storage=tmp_path, RAY_AUTH_MODE="token", RAY_AUTH_TOKEN_PATH=token))
     found = json.loads(cluster.convnn("show", "quickstart", "--json"))
     assert len(found["trials"]) == 6
     assert all(row["state"] in ("complete", "stopped") for row in found["trials"])
