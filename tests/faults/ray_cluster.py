@@ -10,7 +10,7 @@ import shutil
 import signal
 import subprocess
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import count
 from pathlib import Path
@@ -64,7 +64,8 @@ class Cluster:
         self.token = {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": secrets.token_hex(32)}
         # Ray's dashboard process asks a cloud for machine data (docs/adr/0003); it is refused, as it should be.
         quiet = {"CONVNN_TEST_EXPECTS_OFFLINE": "1", "RAY_USAGE_STATS_ENABLED": "0"}
-        self.environment = {**environment, **self.token, **quiet}
+        path = os.pathsep.join([str(Path(RAY).parent), environment.get("PATH", os.defpath)])  # as if activated
+        self.environment = {**environment, **self.token, **quiet, "PATH": path}
         self.mark = Path(environment[MARK])
         self._folder = folder
         self._subnet = next(_numbers)
@@ -82,10 +83,10 @@ class Cluster:
             self.close()
             raise
 
-    def add_node(self) -> Node:
-        """Another machine, as it were."""
+    def add_node(self, *before: str, **environment: str) -> Node:
+        """Another machine, as it were; `before` is a command that starts it, `environment` what is different there."""
         host = f"127.0.{self._subnet}.{len(self._nodes) + 1}"
-        return self._start([f"--address={self.address}", f"--node-ip-address={host}"], 1)
+        return self._start([f"--address={self.address}", f"--node-ip-address={host}"], 1, before, environment)
 
     def drain(self, node: Node) -> None:
         """Say that a node will be taken away, as a cloud does before it does so."""
@@ -107,16 +108,19 @@ class Cluster:
         expect(code == 0, f"`ray {' '.join(arguments)}` ended with {code}:\n{said[-2000:]}")
         return said
 
-    def _start(self, options: list[str], cpus: int) -> Node:
+    def _start(
+        self, options: list[str], cpus: int, before: Sequence[str] = (), environment: Mapping[str, str] | None = None
+    ) -> Node:
         log = self._folder / f"node-{len(self._nodes)}.txt"
+        options = [*options, f"--dashboard-agent-listen-port={free_port()}"]
         fixed = ["--block", f"--num-cpus={cpus}", f"--object-store-memory={100 * 2**20}", "--disable-usage-stats"]
         with log.open("wb") as output:
             process = subprocess.Popen(
-                [RAY, "start", *options, *fixed],
+                [*before, RAY, "start", *options, *fixed],
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=subprocess.STDOUT,
-                env=self.environment,
+                env={**self.environment, **(environment or {})},
                 start_new_session=True,
             )
         node = Node(process, log)

@@ -26,7 +26,7 @@ def logs(
     follow: Annotated[bool, typer.Option("--follow", "-f", help="Go on until it has ended.")] = False,
 ) -> None:
     """Print what a sweep's job says, or one trial's log. Example: convnn logs -f mine --address http://head:8265."""
-    if address is not None:
+    if address:
         _of_cluster(sweep, trial, storage, address, follow)
         return
     folder = find_sweep(sweep, storage_of(storage))

@@ -22,7 +22,7 @@ At = Annotated[
         "--address",
         metavar="URL",
         envvar="CONVNN_ADDRESS",
-        help="The dashboard of a Ray cluster, as in http://head:8265; without it, the sweeps of this machine.",
+        help="The dashboard of a Ray cluster, as in http://head:8265; without it, or with '', this machine's sweeps.",
     ),
 ]
 Sweep = Annotated[str, typer.Argument(metavar="SWEEP", help="The sweep's name; with --address, or its job's id.")]
@@ -37,7 +37,7 @@ def given(storage: Path | None) -> str | None:
 @contextmanager
 def sweep_at(name: str, storage: Path | None, address: str | None) -> Iterator[SweepFolder]:
     """The sweep here, or a passing copy of its record on the cluster at `address`."""
-    if address is None:
+    if not address:
         yield find_sweep(name, storage_of(storage))
         return
     from tune_jobs.cluster.sweeps import Cluster

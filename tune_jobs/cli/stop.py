@@ -31,7 +31,7 @@ def stop(
 
     Nothing new is started, and running trials keep their state after their epoch if it ends within a minute.
     """
-    if address is not None:
+    if address:
         name = _on_cluster(sweep, storage, address, pause)
         print(f"{name} has stopped; nothing is lost. Go on with:\n  convnn resume {name} --address {address}")
         return

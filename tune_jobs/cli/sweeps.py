@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 def list_sweeps(storage: Storage = None, *, address: At = None, as_json: AsJson = False) -> None:
     """List the sweeps, and how they stand. Example: convnn list --json."""
-    if address is not None:
+    if address:
         _list_cluster(storage, address, as_json)
         return
     place = storage_of(storage)

@@ -1,0 +1,75 @@
+"""A laptop before a Ray cluster with token authentication: a clean home, no checkout, nothing but an address."""
+
+import json
+import os
+import subprocess
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from tests.faults.driving import OFFLINE
+from tests.faults.ray_cluster import Cluster
+from tests.tune_jobs.program import CONVNN
+
+SECONDS = 240
+_FOREIGN = ("RAY_ADDRESS", "CONVNN_ADDRESS", "CONVNN_STORAGE", "MLFLOW_TRACKING_URI", "RAY_AUTH_MODE", "RAY_AUTH_TOKEN")
+
+
+@dataclass
+class Laptop:
+    """A user's end."""
+
+    home: Path
+    environment: dict[str, str] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self.home.mkdir(parents=True, exist_ok=True)
+        kept = {name: value for name, value in os.environ.items() if name not in _FOREIGN}
+        self.environment = {**kept, "HOME": str(self.home), "PYTHONPATH": str(OFFLINE), **self.environment}
+
+    def start(self, *arguments: object, **environment: str) -> "subprocess.Popen[str]":
+        """A command in the background."""
+        return subprocess.Popen(
+            [CONVNN, *map(str, arguments)],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            cwd=self.home,
+            env={**self.environment, **environment},
+            start_new_session=True,
+        )
+
+    def __call__(self, *arguments: object, code: int = 0, **environment: str) -> str:
+        """A command to its end: what it prints, and with an exit code that says so what it complains about."""
+        process = self.start(*arguments, **environment)
+        out, errors = process.communicate(timeout=SECONDS)
+        assert process.returncode == code, f"exit code {process.returncode}\n{out}\n{errors}"
+        assert "Traceback" not in errors, errors
+        return out if code in (0, 3) else out + errors
+
+    def json(self, *arguments: object, code: int = 0) -> Any:
+        """What a command says with --json."""
+        return json.loads(self(*arguments, "--json", code=code))
+
+
+def laptop_of(cluster: Cluster, home: Path, **environment: str) -> Laptop:
+    """A laptop that has the cluster's address and a file with its token."""
+    home.mkdir(parents=True, exist_ok=True)
+    token = home / "token"
+    token.write_text(cluster.token["RAY_AUTH_TOKEN"])
+    return Laptop(home, {"CONVNN_ADDRESS": cluster.dashboard, "RAY_AUTH_TOKEN_PATH": str(token), **environment})
+
+
+def wait_for_epochs(laptop: Laptop, sweep: str, epochs: int) -> Mapping[str, Any]:
+    """The sweep's standing once its trials have run so many epochs in all."""
+    deadline = time.monotonic() + SECONDS
+    while True:
+        found = laptop.json("status", sweep)
+        standing = found["standing"]
+        if standing and sum(trial["epoch"] for trial in standing["trials"]) >= epochs:
+            return dict(standing)
+        assert time.monotonic() < deadline, f"no {epochs} epochs: {found}"
+        assert found["running"] or not standing, f"it has ended before {epochs} epochs: {found}"
+        time.sleep(1)

@@ -1,0 +1,214 @@
+"""A sweep on a Ray cluster of two nodes with token authentication, from a second machine's point of view."""
+
+import contextlib
+import hashlib
+import json
+import os
+import signal
+import socket
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.faults import oracle
+from tests.faults.driving import environment
+from tests.faults.ray_cluster import Cluster, cluster
+from tests.faults.sweeps import GRID
+from tests.system.clusters import Laptop, laptop_of, wait_for_epochs
+from tests.tune_jobs.servers import MlflowServer, free_port, mlflow_server
+
+LONG = GRID.but(space__data={"limit": 400}, space__training__epochs=30, name="long")
+"""Four trials that are still running when somebody looks."""
+
+
+@pytest.fixture(scope="module")
+def tracker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[MlflowServer]:
+    with mlflow_server(tmp_path_factory.mktemp("tracker"), free_port()) as started:
+        yield started
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory, tracker: MlflowServer) -> Iterator[Cluster]:
+    folder = tmp_path_factory.mktemp("cluster")
+    known = environment(folder / "the sweeps", folder, MLFLOW_TRACKING_URI=tracker.uri)
+    with cluster(folder, {**known, "CONVNN_STORAGE": str(folder / "the sweeps")}, jobs=True) as started:
+        started.add_node()
+        yield started
+
+
+@pytest.fixture(scope="module")
+def laptop(made: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Laptop:
+    return laptop_of(made, tmp_path_factory.mktemp("laptop") / "my home")
+
+
+def test_a_sweep_submitted_is_watched_compared_and_fetched(laptop: Laptop, tracker: MlflowServer) -> None:
+    file = GRID.but(name="first").write(laptop.home / "my sweep.yaml")
+    said = laptop("submit", file)
+    assert "trial 1 started" in said
+    assert "4 of 4 trials ended" in said
+
+    status = laptop.json("status", "first")
+    assert status["job"]["status"] == "SUCCEEDED"
+    assert not status["running"]
+    assert [sweep["name"] for sweep in laptop.json("list")["sweeps"]] == ["first"]
+    best = laptop.json("best", "first")["trials"][0]
+    assert best["value"] == max(trial["value"] for trial in laptop.json("show", "first")["trials"])
+    assert "epoch 16/16" in laptop("logs", "first", best["trial"])
+    assert "trial 1 started" in laptop("logs", status["job"]["id"])
+
+    laptop("fetch", "first")
+    copy = laptop.home / "convnn-sweeps" / "first"
+    record = oracle.read(copy / "ledger.db")
+    assert not oracle.damage(copy / "ledger.db")
+    assert not oracle.compare_tracker(record, tracker.uri, "first")
+    assert laptop.json("show", "first", "--address", "")["trials"] == laptop.json("show", "first")["trials"]
+    manifest = json.loads((copy / "manifest.json").read_text())["starts"][0]
+    assert manifest["submitted"]["host"] == socket.gethostname()
+    assert manifest["submitted"]["command"][1:3] == ["submit", str(file)]
+
+
+def test_the_report_of_a_sweep_there_is_written_here(laptop: Laptop) -> None:
+    page = laptop.home / "page.html"
+    laptop("report", "first", "--output", page)
+    assert "first" in page.read_text(encoding="utf-8")
+
+
+def test_a_missing_and_a_wrong_token_are_told_apart(laptop: Laptop) -> None:
+    missing = laptop("status", "first", code=4, RAY_AUTH_TOKEN_PATH="", RAY_AUTH_MODE="disabled")
+    assert "asks for a token, and none is set" in missing
+    wrong = laptop("status", "first", code=4, RAY_AUTH_TOKEN="no such token")
+    assert "refuses the token from RAY_AUTH_TOKEN" in wrong
+    unreadable = laptop("status", "first", code=2, RAY_AUTH_TOKEN_PATH="/nowhere/token")
+    assert "/nowhere/token, which cannot be read" in unreadable
+
+
+def test_killing_the_laptops_end_changes_nothing(laptop: Laptop) -> None:
+    file = LONG.but(name="alone").write(laptop.home / "alone.yaml")
+    following = laptop.start("submit", file)
+    wait_until_submitted(laptop, "alone")
+    os.killpg(following.pid, signal.SIGKILL)
+    following.communicate()
+    assert "4 of 4 trials ended" in laptop("logs", "-f", "alone")
+
+
+def test_a_sweep_stopped_or_paused_goes_on_to_the_same_numbers(laptop: Laptop) -> None:
+    laptop("submit", LONG.but(name="undisturbed").write(laptop.home / "u.yaml"))
+    laptop("submit", "--detach", LONG.but(name="disturbed").write(laptop.home / "d.yaml"))
+    wait_for_epochs(laptop, "disturbed", 6)
+    assert "is running" in laptop("resume", "disturbed", code=2) or "runs the sweep" in laptop(
+        "resume", "disturbed", code=2
+    )
+    assert "disturbed has stopped" in laptop("stop", "disturbed")
+    laptop("resume", "disturbed", "--detach")
+    wait_for_epochs(laptop, "disturbed", 30)
+    assert "disturbed has stopped" in laptop("stop", "disturbed", "--pause")
+    assert not laptop.json("status", "disturbed")["running"]
+    laptop("resume", "disturbed")
+    for name in ("undisturbed", "disturbed"):
+        laptop("fetch", name)
+    home = laptop.home / "convnn-sweeps"
+    records = [oracle.read(home / name / "ledger.db") for name in ("undisturbed", "disturbed")]
+    assert not oracle.compare(*records)
+
+
+def test_a_sweep_goes_on_to_more_trials_there(laptop: Laptop) -> None:
+    file = GRID.but(name="more", search={"sampler": "random", "trials": 2, "seed": 3}).write(laptop.home / "m.yaml")
+    laptop("submit", file)
+    laptop("extend", "more", "--trials", "+2")
+    assert len(laptop.json("show", "more")["trials"]) == 4
+    assert "no trial has failed" in laptop("retry", "more", "--failed", code=2)
+
+
+def test_paths_and_values_travel_as_arguments(laptop: Laptop, tmp_path: Path) -> None:
+    """None of what a shell would do with these is done."""
+    storage = tmp_path / "a b; touch pwned; $(touch pwned) 'c'"
+    file = GRID.but(name="careful", space__training__epochs=1).write(laptop.home / "it's a $(touch pwned) file.yaml")
+    laptop("submit", file, "--storage", storage)
+    assert (storage / "careful" / "ledger.db").exists()
+    assert laptop.json("show", "careful")["folder"]
+    assert not list(tmp_path.rglob("pwned"))
+    assert not list(laptop.home.rglob("pwned"))
+
+
+def test_what_the_cluster_lacks_is_said_before_anything_starts(laptop: Laptop) -> None:
+    jobs = len(laptop.json("list")["jobs"])
+    file = GRID.but(name="greedy", resources={"cpus_per_trial": 64}).write(laptop.home / "greedy.yaml")
+    assert "a trial asks for 64 CPU, the largest machine has 1 CPU" in laptop("submit", file, code=2)
+    missing = ("--set", "space.data.root=/nowhere", "--set", "space.data.name=cifar10", "--set", "name=blind")
+    assert "cifar10 in /nowhere" in laptop("submit", GRID.write(laptop.home / "g.yaml"), *missing, code=2)
+    assert "spelling" not in laptop("submit", laptop.home / "g.yaml", "--set", "space.training.epochz=3", code=2)
+    assert len(laptop.json("list")["jobs"]) == jobs
+
+
+def test_a_log_stream_that_breaks_is_not_the_end_of_the_job(laptop: Laptop, made: Cluster) -> None:
+    file = LONG.but(name="broken").write(laptop.home / "broken.yaml")
+    with breaking(made.dashboard, every_s=4) as address:
+        said = laptop("submit", file, "--address", address)
+    assert said.count("trial 1 started") == 1
+    assert "4 of 4 trials ended" in said
+
+
+def test_a_head_that_accepts_and_never_answers_is_given_up(laptop: Laptop) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        address = f"http://127.0.0.1:{silent.getsockname()[1]}"
+        begun = time.monotonic()
+        assert "no Ray cluster answers" in laptop("status", "first", "--address", address, code=4)
+        assert time.monotonic() - begun < 60
+
+
+def test_a_fetched_sweep_is_replaced_only_by_its_own_later_copy(laptop: Laptop) -> None:
+    laptop("fetch", "first")
+    before = digest(laptop.home / "convnn-sweeps" / "first" / "sweep.yaml")
+    laptop("extend", "first", "--address", "", "--trials", "+1", code=2)  # a grid cannot be; nothing has changed
+    laptop("fetch", "first")
+    assert digest(laptop.home / "convnn-sweeps" / "first" / "sweep.yaml") == before
+    laptop("run", GRID.but(name="more").write(laptop.home / "other.yaml"), CONVNN_ADDRESS="")
+    refused = laptop("fetch", "more", code=2)
+    assert "nothing was copied" in refused
+
+
+def wait_until_submitted(laptop: Laptop, sweep: str) -> None:
+    deadline = time.monotonic() + 120
+    while sweep not in [job["sweep"] for job in laptop.json("list")["jobs"]]:
+        assert time.monotonic() < deadline, "it was not submitted"
+        time.sleep(1)
+
+
+def digest(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+@contextlib.contextmanager
+def breaking(target: str, every_s: float) -> Iterator[str]:
+    """A way to the server at `target` that cuts every connection that is older than `every_s`."""
+    host, port = target.removeprefix("http://").split(":")
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+
+        def serve() -> None:
+            with contextlib.suppress(OSError):
+                while True:
+                    client, _ = listening.accept()
+                    server = socket.create_connection((host, int(port)))
+                    for one, other in ((client, server), (server, client)):
+                        threading.Thread(target=pump, args=(one, other), daemon=True).start()
+                    threading.Timer(every_s, cut, (client, server)).start()
+
+        threading.Thread(target=serve, daemon=True).start()
+        yield f"http://127.0.0.1:{listening.getsockname()[1]}"
+
+
+def pump(source: socket.socket, target: socket.socket) -> None:
+    with contextlib.suppress(OSError):
+        while content := source.recv(65536):
+            target.sendall(content)
+    with contextlib.suppress(OSError):
+        target.shutdown(socket.SHUT_WR)
+
+
+def cut(*ends: socket.socket) -> None:
+    for end in ends:
+        with contextlib.suppress(OSError):
+            end.shutdown(socket.SHUT_RDWR)
