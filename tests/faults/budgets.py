@@ -18,9 +18,9 @@ PLENTY = {"cpu_hours": 10, "wall_hours": 10, "trials": 1000}
 def _budget(case: Case, field: str) -> None:
     """Use a budget up at a random point, and with a killed driver in between; then give it more."""
     sweep = SHORT_GRID if case.short else GRID
-    rounds, share = (1 if case.short else 2), 0.8
+    share = 0.8
     usage = case.bench.reference(sweep).record.usage
-    while rounds:
+    while not case.injected:
         limit = 1 if field == "trials" else round(_used(usage, field) * case.rng.uniform(0.1, share), 6)
         with case.round(sweep.but(budget={field: limit})) as round_:
             driver = round_.run()
@@ -28,7 +28,6 @@ def _budget(case: Case, field: str) -> None:
             if driver.code == 0 and _used(round_.record().usage, field) < limit:
                 share /= 2  # the machine is quicker than it was when the sweep was left alone
             else:
-                rounds -= 1
                 _used_up(round_, driver, field, limit)
                 _stays_used_up(round_, field)
                 if field != "trials" and not case.short:
@@ -45,7 +44,7 @@ def _counts_a_killed_drivers_time(round_: Round, field: str, more: float) -> Non
     driver.ends_within(round_.moment(0.7))
     driver.signal_group(signal.SIGKILL)
     driver.ends_within(10)
-    driver = round_.go_on()
+    driver = round_.go_on("--set", f"budget.{field}={limit:.6f}")  # it may have been killed before it noted the first
     driver.ends_within(END_S)
     if driver.code != 0:
         _used_up(round_, driver, field, limit)

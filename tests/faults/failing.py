@@ -134,7 +134,7 @@ def _user_error(case: Case) -> None:
 def _data(case: Case) -> None:
     """The images go away in the middle: what has not started fails twice; mended, exactly that is run again."""
     images = _write_images(case.bench.scratch / "images")
-    times = 1 if case.short else 3
+    times = 1 if case.short else 2
     while case.injected < times:
         sweep = GRID.but(name="images", space__data={"name": "cifar10", "root": str(images)})
         with case.round(sweep) as round_:
