@@ -1,10 +1,16 @@
 """What a person sees of a sweep in MLflow, in a real browser."""
 
+from pathlib import Path
+
 import pytest
 
+from benchmarks.tracker import NAME as LARGE
+from benchmarks.tracker import write_sweep
 from tests.system.browser import Browser, MlflowPages, axes
 from tests.system.ledgers import Shipped
+from tests.tune_jobs.servers import MlflowServer
 from tune_jobs.mlflow_views import COMPARED, VIEW
+from tune_jobs.tracking import sync
 
 
 @pytest.fixture
@@ -108,3 +114,17 @@ def test_a_sweeps_report_is_shown_in_place_with_its_plots(pages: MlflowPages, sw
         window.sees(f"{best.data.metrics['val/accuracy']:.2%}")
         window.wait("plots", lambda: window.all("//*[contains(@class, 'js-plotly-plot')]"))
     window.picture("mlflow-10-report")
+
+
+def test_a_large_sweep_opens_and_fifty_of_its_trials_are_compared(
+    window: Browser, tracker: MlflowServer, tmp_path: Path
+) -> None:
+    sync(write_sweep(tmp_path, trials=200, epochs=3), tracker.uri, LARGE, {})
+    large, pages = Shipped(tmp_path, LARGE, tracker.uri), MlflowPages(window, tracker.uri)
+    pages.experiment(large.experiment_id, VIEW)
+    window.wait("many rows", lambda: len(pages.rows()) > 10)
+    window.picture("mlflow-11-many-trials")
+    pages.comparison(large.experiment_id, [run.info.run_id for run in large.trials()[:50]])
+    window.sees("Comparing 50 Runs")
+    window.wait("the plot's axes", lambda: axes(window))
+    window.picture("mlflow-12-many-compared")

@@ -45,7 +45,8 @@ def test_the_filter_of_the_view_leaves_out_the_sweeps_own_run_and_what_was_done_
 
 def test_a_view_that_people_have_changed_stays_and_an_experiment_of_theirs_gets_one(sweep: Recorded, uri: str) -> None:
     client = MlflowClient(uri)
-    number = client.create_experiment(sweep.experiment, tags={"mlflow.experimentKind": "classification"})
+    theirs = {"mlflow.experimentKind": "classification"}
+    number = client.create_experiment(sweep.experiment, str(sweep.folder.path / "artifacts"), tags=theirs)
     sweep.attempt([1], "complete")
     sweep.ship(uri)
     tags = client.get_experiment(number).tags
