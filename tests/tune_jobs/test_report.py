@@ -28,6 +28,7 @@ from tune_jobs.errors import LedgerError, UsageError
 from tune_jobs.failures import Failure
 from tune_jobs.ledger import Ledger, State
 from tune_jobs.report import write_report
+from tune_jobs.report.varying import scale_of
 from tune_jobs.storage import SweepFolder
 
 FILE = """
@@ -99,6 +100,7 @@ def sweep(tmp_path: Path) -> Iterator[Sweep]:
     folder.path.mkdir()
     folder.spec.write_text(FILE)
     with contextlib.closing(Ledger(folder.ledger, create=True)) as ledger:
+        ledger._db.execute("PRAGMA synchronous=OFF")
         for name, value in (("metric", "val/accuracy"), ("goal", "maximize"), ("planned", "1000")):
             ledger.set_meta(name, value)
         yield Sweep(folder, ledger, parse_sweep(FILE))
@@ -226,6 +228,12 @@ def test_a_parameter_that_some_trials_lack_is_none_on_its_axis(sweep: Sweep) -> 
     assert figures["slice-k"]["layout"]["xaxis"]["ticktext"] == ["none", "4", "9"]
 
 
+def test_numbers_that_no_two_trials_share_lie_where_they_are() -> None:
+    assert scale_of([0.001, 0.002, 0.004]).places == {0.001: 0.001, 0.002: 0.002, 0.004: 0.004}
+    assert scale_of([1e-5, 1e-3, 1e-4]).places == {1e-5: -5, 1e-4: -4, 1e-3: -3}
+    assert scale_of([4, 9, 9, None]).places == {None: 0, 4: 1, 9: 2}
+
+
 def test_what_decides_is_the_most_important(sweep: Sweep) -> None:
     for _ in range(60):
         state = sweep.rng.getstate()
@@ -274,7 +282,6 @@ def test_each_rung_says_how_many_it_stopped(sweep: Sweep) -> None:
 
 
 def test_a_thousand_trials_are_drawn_as_the_best_and_a_band(sweep: Sweep) -> None:
-    sweep.ledger._db.execute("PRAGMA synchronous=OFF")
     for number in range(1000):
         top = sweep.rng.random()
         sweep.trial([top * (1 - 0.7**e) for e in range(1, 10)] if number % 10 == 0 else [top], "complete")

@@ -1,6 +1,7 @@
 """The parameters that differ between a sweep's trials, and where their values lie on an axis."""
 
 import math
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -9,7 +10,7 @@ from search_spaces.domains import Scalar
 from tune_jobs.results import Row, headline
 
 FEW = 8
-"""Numbers that differ no more than this are places of their own on an axis."""
+"""So many different numbers, where trials share them, are places of their own on an axis."""
 
 WIDE = 20
 """A range of positive numbers is logarithmic where its end is so many times its beginning."""
@@ -76,11 +77,13 @@ def label(value: Scalar) -> str:
 
 
 def scale_of(values: Iterable[Scalar]) -> Scale:
-    """An axis for these values: places of their own for words and few numbers, else a range."""
-    distinct = set(values)
+    """An axis for the values of all trials: places of their own for words and few numbers that recur, else a range."""
+    counts = Counter(values)
+    distinct = set(counts)
     words = sorted((value for value in distinct if not _is_number(value)), key=lambda v: (v is not None, str(v)))
     numbers: list[Any] = sorted(value for value in distinct if _is_number(value))
-    if len(numbers) <= FEW or set(words) - {None}:
+    recur = len(numbers) == 1 or any(counts[number] > 1 for number in numbers)
+    if (len(numbers) <= FEW and recur) or set(words) - {None}:
         order = [*words, *numbers] if None in words else [*numbers, *words]
         places: dict[Scalar, float] = {value: float(place) for place, value in enumerate(order)}
         labels = [ABSENT if value is None and NONE in words else label(value) for value in order]
