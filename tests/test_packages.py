@@ -3,6 +3,7 @@
 import json
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -27,6 +28,12 @@ def every_module(package: str) -> str:
     files = sorted((ROOT / package).rglob("*.py"))
     names = [".".join(file.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__") for file in files]
     return "\n".join(f"import {name}" for name in names)
+
+
+def test_every_package_is_installed() -> None:  # the checkout's own folder has them anyway
+    listed = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["setuptools"]["packages"]
+    files = [file for name in ("convnn", "search_spaces", "tune_jobs") for file in (ROOT / name).rglob("__init__.py")]
+    assert sorted(listed) == sorted(".".join(file.parent.relative_to(ROOT).parts) for file in files)
 
 
 def test_convnn_stands_alone() -> None:
