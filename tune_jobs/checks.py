@@ -8,6 +8,7 @@ import re
 import shutil
 import socket
 import ssl
+import tempfile
 import urllib.error
 import urllib.request
 from collections.abc import Iterator, Sequence
@@ -198,17 +199,15 @@ def check_folder(storage: Path) -> Finding:
     place = next(parent for parent in (storage, *storage.parents) if parent.exists())
     if not place.is_dir():
         return Finding("storage", ok=False, says=f"{place} is a file", mend="choose another with --storage")
-    if not os.access(place, os.W_OK | os.X_OK) or _is_read_only(place):
+    try:
+        tempfile.TemporaryFile(dir=place).close()
+    except OSError as error:
         mend = f"chmod u+w {place}, or choose another with --storage"
-        return Finding("storage", ok=False, says=f"{place} cannot be written", mend=mend)
+        return Finding("storage", ok=False, says=f"{place} cannot be written: {error.strerror}", mend=mend)
     free = shutil.disk_usage(place).free / 1e9
     if free < LEAST_FREE_GB:
         return Finding("storage", ok=False, says=f"{storage} has {free:.2f} GB free", mend="make room there")
     return Finding("storage", ok=True, says=f"{storage} can be written, {free:.0f} GB free")
-
-
-def _is_read_only(place: Path) -> bool:
-    return bool(os.statvfs(place).f_flag & os.ST_RDONLY)
 
 
 def _check_data(name: str, root: str | None) -> Finding:

@@ -15,6 +15,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
 SHELL = ("", "sh", "bash", "shell", "console")
+CLUSTERS = "tests/faults/ray_cluster.py"
 CONTAINERS, RAYJOB = "tests/docker/containers.py", "tests/docker/test_rayjob.py"
 
 
@@ -42,6 +43,10 @@ def _compose(text: str) -> Elsewhere:
     return Elsewhere("make docker-test", "tests/docker/containers.py", text)
 
 
+def _cluster(text: str, file: str = "tests/system/test_cluster.py") -> Elsewhere:
+    return Elsewhere("make test-system", file, text)
+
+
 _RAYJOB = Elsewhere("make test", "tests/docker/test_rayjob.py", "rayjob.yaml")
 
 COMMANDS: dict[str, How] = {
@@ -52,6 +57,25 @@ COMMANDS: dict[str, How] = {
     "convnn validate mine.yaml": AS_IS,
     "convnn plan mine.yaml --measure": AS_IS,
     "convnn run mine.yaml": AS_IS,
+    "convnn doctor mine.yaml": AS_IS,
+    "convnn report mine --csv": AS_IS,
+    "ray get-auth-token --generate": _cluster("RAY_AUTH_TOKEN", CLUSTERS),
+    "ray start --head --dashboard-host=0.0.0.0": _cluster('"--head"', CLUSTERS),
+    "ray start --address=head:6379": _cluster('f"--address={self.address}"', CLUSTERS),
+    "convnn doctor hybrid.yaml": _cluster('laptop("doctor"', "tests/system/test_doctor.py"),
+    "convnn submit hybrid.yaml": _cluster('laptop("submit"'),
+    "convnn status hybrid --watch": _cluster('"status", "first", "--watch"'),
+    "convnn logs -f hybrid": _cluster('laptop("logs", "-f"'),
+    "convnn logs hybrid 3": _cluster('laptop("logs", "first", best["trial"])'),
+    "convnn list": _cluster('laptop.json("list")'),
+    "convnn show hybrid": _cluster('laptop.json("show"'),
+    "convnn best hybrid --yaml": _cluster('laptop("best", "first", "--yaml")'),
+    "convnn report hybrid": _cluster('laptop("report"'),
+    "convnn stop hybrid": _cluster('laptop("stop"'),
+    "convnn resume hybrid --set budget.gpu_hours=48": _cluster('laptop("resume", "disturbed", "--set"'),
+    "convnn retry hybrid --failed": _cluster('"retry", "more", "--failed"'),
+    "convnn extend hybrid --trials +20": _cluster('"extend", "more", "--trials"'),
+    "convnn fetch hybrid": _cluster('laptop("fetch"'),
     "make image": _compose('make("image"'),
     "make up WORKERS=4": _compose('make("up", WORKERS='),
     "make down": _compose('make("down"'),
@@ -65,7 +89,9 @@ PREFIXES: dict[str, How] = {
     "make image DOCKER_BUILD_FLAGS=": _compose("DOCKER_BUILD_FLAGS"),
     "docker run --rm ": _compose('docker("run", "--rm"'),
     "docker compose --file docker/compose.yaml exec head convnn ": _compose('"exec", "-T", "head", "convnn"'),
+    "export RAY_AUTH_MODE=token CONVNN_STORAGE=": _cluster("CONVNN_STORAGE"),
     "export RAY_AUTH_MODE=token": _compose("RAY_AUTH_TOKEN_PATH"),
+    "export CONVNN_ADDRESS=": _cluster("CONVNN_ADDRESS", "tests/system/clusters.py"),
     "export RAY_AUTH_TOKEN=$(kubectl ": _RAYJOB,
     "docker tag ": _RAYJOB,
     "docker push ": _RAYJOB,

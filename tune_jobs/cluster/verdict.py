@@ -100,7 +100,11 @@ def _data(nodes: Sequence[Report]) -> Iterator[Finding]:
     for number, first in enumerate(nodes[0]["data"]):
         each = [(_name(node), node["data"][number]) for node in nodes]
         what = f"{first['name']} in {first['root'] or 'the default folder'}"
-        missing = [f"{host}: {found['error']}" for host, found in each if found["error"]]
+        hosts_by_error: dict[str, list[str]] = {}
+        for host, found in each:
+            if found["error"]:
+                hosts_by_error.setdefault(found["error"], []).append(host)
+        missing = [f"{', '.join(hosts)}: {error}" for error, hosts in hosts_by_error.items()]
         digests = {found["digest"] for _, found in each}
         if missing:
             yield Finding("data", ok=False, says=f"{what}: {'; '.join(missing)}")

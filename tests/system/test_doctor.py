@@ -1,0 +1,95 @@
+"""`convnn doctor` against set-ups that are really broken: each is said in one line, with what mends it."""
+
+import socket
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.faults.driving import environment
+from tests.faults.ray_cluster import Cluster, cluster
+from tests.faults.sweeps import GRID
+from tests.system.clusters import Laptop, laptop_of
+from tests.tune_jobs.servers import free_port, mlflow_server
+
+
+@pytest.fixture(scope="module")
+def broken(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
+    """A cluster whose second machine has another folder under the storage's path, and another Optuna."""
+    folder = tmp_path_factory.mktemp("broken")
+    storage = folder / "sweeps"
+    storage.mkdir()
+    wrong = folder / "site" / "optuna-4.1.0.dist-info"
+    wrong.mkdir(parents=True)
+    (wrong / "METADATA").write_text("Metadata-Version: 2.1\nName: optuna\nVersion: 4.1.0\n")
+    known = environment(storage, folder, CONVNN_STORAGE=str(storage))
+    with cluster(folder, known, jobs=True) as made:
+        own_mount = ("unshare", "--mount", "sh", "-c", 'mount -t tmpfs none "$0" && exec "$@"', str(storage))
+        made.add_node(*own_mount, PYTHONPATH=f"{wrong.parent}:{known['PYTHONPATH']}")
+        yield made
+
+
+@pytest.fixture(scope="module")
+def laptop(broken: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Laptop:
+    return laptop_of(broken, tmp_path_factory.mktemp("laptop"))
+
+
+def failing(said: str) -> dict[str, str]:
+    """The lines of the checks that fail, by check."""
+    found = {line.split()[1]: line for line in said.splitlines() if line.startswith("FAIL")}
+    for line in found.values():
+        print(line)
+    return found
+
+
+def test_what_is_wrong_on_one_machine_of_a_cluster_is_said_in_a_line_each(laptop: Laptop) -> None:
+    file = GRID.but(resources={"cpus_per_trial": 16}).write(laptop.home / "grid.yaml")
+    data = ("--set", "space.data.name=cifar10", "--set", "space.data.root=/nowhere")
+    with mlflow_server(laptop.home, free_port()) as tracker:
+        pass
+    lines = failing(laptop("doctor", file, *data, "--set", f"tracking.uri={tracker.uri}", code=1))
+    assert list(lines) == ["versions", "storage", "data", "resources", "tracker"]
+    assert "optuna is 4.1.0, needed is <6,>=5" in lines["versions"]
+    assert "127.0." in lines["versions"]
+    assert "of the head is not the one of" in lines["storage"]
+    assert "--storage" in lines["storage"]
+    assert "cifar10 in /nowhere" in lines["data"]
+    assert "a trial asks for 16 CPU, the largest machine has 1 CPU" in lines["resources"]
+    assert "Connection refused" in lines["tracker"]
+
+
+def test_a_tracker_that_refuses_the_name_it_is_called_by_is_told_from_one_that_is_down(
+    laptop: Laptop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MLFLOW_SERVER_ALLOWED_HOSTS", "mlflow.example:5000")
+    with mlflow_server(laptop.home, free_port()) as tracker:
+        for where in ({"CONVNN_ADDRESS": ""}, {}):
+            lines = failing(laptop("doctor", code=1, MLFLOW_TRACKING_URI=tracker.uri, **where))
+            assert "refuses requests for the host 127.0.0.1" in lines["tracker"]
+            assert f"--allowed-hosts {tracker.uri.removeprefix('http://')}" in lines["tracker"]
+
+
+def test_a_token_that_is_missing_wrong_or_unreadable_is_said(laptop: Laptop) -> None:
+    missing = laptop("doctor", code=1, RAY_AUTH_TOKEN_PATH="", RAY_AUTH_MODE="disabled")
+    assert "asks for a token, and none is set" in failing(missing)["cluster"]
+    assert "refuses the token" in failing(laptop("doctor", code=1, RAY_AUTH_TOKEN="another"))["cluster"]
+    unreadable = laptop("doctor", code=1, RAY_AUTH_TOKEN_PATH=str(laptop.home))
+    assert "cannot be read: Is a directory" in failing(unreadable)["cluster"]
+
+
+def test_an_address_where_nothing_or_something_else_answers_is_said(laptop: Laptop, tmp_path: Path) -> None:
+    nothing = laptop("doctor", "--address", f"http://127.0.0.1:{free_port()}", code=1)
+    assert "no Ray cluster answers" in failing(nothing)["cluster"]
+    with mlflow_server(tmp_path, free_port()) as other:
+        assert "is that its address?" in failing(laptop("doctor", "--address", other.uri, code=1))["cluster"]
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        address = f"http://127.0.0.1:{silent.getsockname()[1]}"
+        assert "timed out" in failing(laptop("doctor", "--address", address, code=1))["cluster"]
+
+
+def test_a_storage_that_is_read_only_is_said(laptop: Laptop, broken: Cluster) -> None:
+    here = failing(laptop("doctor", "--address", "", "--storage", "/proc/sweeps", code=1))
+    assert "/proc cannot be written" in here["storage"]
+    there = failing(laptop("doctor", "--storage", "/proc/sweeps", code=1))
+    assert "/proc/sweeps cannot be used on the head" in there["storage"]
+    assert broken.dashboard
