@@ -7,7 +7,7 @@ import re
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 from urllib.parse import quote, urlsplit
 
 from selenium import webdriver
@@ -20,6 +20,10 @@ CHROMIUM = Path("/usr/bin/chromium")
 CHROMEDRIVER = Path("/usr/bin/chromedriver")
 WIDTH, HEIGHT = 1600, 1000
 WAIT_S = 60.0
+FAILED = "Something went wrong"
+RELOADS = 2
+"""MLflow's page fails now and then as it loads on a busy machine; a person loads it again."""
+
 LOOPBACK = ("127.0.0.1", "localhost", "")
 ARGUMENTS = (
     "--headless=new",
@@ -83,7 +87,8 @@ class Browser:
         while not (found := ask()):
             if time.monotonic() > deadline:
                 there = self.picture("missing-" + re.sub("[^a-z0-9]+", "-", what.lower())[:60])
-                raise AssertionError(f"not seen within {WAIT_S:g} s: {what}; picture: {there}\n{self.text()}")
+                said = [entry["message"] for entry in self._log("browser")]
+                raise AssertionError(f"not seen within {WAIT_S:g} s: {what}; picture: {there}\n{said}\n{self.text()}")
             time.sleep(0.1)
         return found
 
@@ -94,6 +99,10 @@ class Browser:
     def sees(self, *texts: str) -> None:
         """Wait until all of it is on the page."""
         self.wait(" and ".join(texts), lambda: all(text in self.text() for text in texts))
+
+    def sees_one_of(self, *texts: str) -> str:
+        """Wait until one of these is on the page; which."""
+        return self.wait(" or ".join(texts), lambda: next((text for text in texts if text in self.text()), None))
 
     def find(self, xpath: str) -> WebElement:
         """The first element of these that is shown, once there is one."""
@@ -129,13 +138,17 @@ class Browser:
     def requests_beyond_loopback(self) -> list[str]:
         """The addresses elsewhere that pages have asked for since the last call."""
         asked = []
-        for entry in self.driver.get_log("performance"):  # type: ignore[no-untyped-call]
+        for entry in self._log("performance"):
             message = json.loads(entry["message"])["message"]
             if message["method"] == "Network.requestWillBeSent":
                 url = urlsplit(message["params"]["request"]["url"])
                 if url.scheme in ("http", "https", "ws", "wss") and url.hostname not in LOOPBACK:
                     asked.append(url.geturl())
         return asked
+
+    def _log(self, kind: str) -> list[dict[str, Any]]:
+        found: list[dict[str, Any]] = self.driver.get_log(kind)  # type: ignore[no-untyped-call]
+        return found
 
 
 @contextlib.contextmanager
@@ -153,7 +166,7 @@ def browser(pictures: Path) -> Iterator[Browser]:
     options.binary_location = str(CHROMIUM)
     for argument in ARGUMENTS:
         options.add_argument(argument)
-    options.set_capability("goog:loggingPrefs", {"performance": "ALL"})
+    options.set_capability("goog:loggingPrefs", {"performance": "ALL", "browser": "SEVERE"})
     driver = webdriver.Chrome(options=options, service=Service(str(CHROMEDRIVER)))
     try:
         driver.set_page_load_timeout(WAIT_S)
@@ -186,6 +199,10 @@ class MlflowPages:
 
     def _open(self, place: str) -> None:
         self.window.open(f"{self._uri}/#{place}")
+        for _ in range(RELOADS):
+            if self.window.sees_one_of("Settings", FAILED) != FAILED:
+                break
+            self.window.driver.refresh()
         if not self._tidy:  # it stays closed
             self.window.sees("MLflow Assistant")
             self.window.click("//button[@aria-label='Close']")
