@@ -95,9 +95,9 @@ def plan(
         say: Told what is going on.
     """
     survey = _survey(spec)
-    trials, epochs = _trials(spec, survey), _epochs(spec)
-    ladder = _ladder(spec, trials, epochs)
-    trial_epochs = _trial_epochs(ladder, trials, epochs)
+    trials, epochs = _trials(spec, survey), epochs_of(spec)
+    ladder = ladder_of(spec, trials, epochs)
+    trial_epochs = trial_epochs_of(ladder, trials, epochs)
     costs = _costs(survey.configs, spec, measure=measure, say=say)
     train, evaluated = _images(survey.configs[0], spec) if survey.configs else (0, 0)
     slots = min(_slots(spec, gpus, cpus or os.cpu_count() or 1), max(trials, 1))
@@ -177,12 +177,13 @@ def _trials(spec: SweepSpec, survey: _Survey) -> int:
     return round(size * share_valid)
 
 
-def _epochs(spec: SweepSpec) -> int:
+def epochs_of(spec: SweepSpec) -> int:
     """The longest training of the space."""
     return int(max(spec.space.values("training.epochs", Training().epochs)))
 
 
-def _ladder(spec: SweepSpec, trials: int, epochs: int) -> list[Rung]:
+def ladder_of(spec: SweepSpec, trials: int, epochs: int) -> list[Rung]:
+    """The rungs of ASHA; none where nothing stops trials early."""
     if not isinstance(spec.stopping, Asha):
         return []
     rungs: list[Rung] = []
@@ -194,7 +195,8 @@ def _ladder(spec: SweepSpec, trials: int, epochs: int) -> list[Rung]:
     raise AssertionError
 
 
-def _trial_epochs(ladder: list[Rung], trials: int, epochs: int) -> int:
+def trial_epochs_of(ladder: list[Rung], trials: int, epochs: int) -> int:
+    """Epochs of all trials together, where as many go on at each rung as it lets through."""
     total, running, done = 0, trials, 0
     for rung in ladder:
         total += running * (rung.epoch - done)

@@ -11,7 +11,7 @@ ROOT = Path(__file__).parents[2]
 BUILD_S = 3600
 SECONDS = 900
 GUARDED = (
-    *("--read-only", "--tmpfs", "/tmp:exec", "--tmpfs", "/home/convnn:exec"),  # noqa: S108 - in the container
+    *("--read-only", "--tmpfs", "/tmp:exec", "--tmpfs", "/home/convnn:exec", "--tmpfs", "/cache"),  # noqa: S108 - inside
     *("--cap-drop", "ALL", "--security-opt", "no-new-privileges", "--shm-size", "512m"),
 )
 

@@ -10,7 +10,7 @@ from typing import Any
 from search_spaces import SpecError, SweepSpec
 from tune_jobs.errors import SweepError
 from tune_jobs.ledger import ENDED, Ask, Attempt, Epoch, Ledger, live_driver
-from tune_jobs.plan import Rung, _epochs, _ladder, _trial_epochs
+from tune_jobs.plan import Rung, epochs_of, ladder_of, trial_epochs_of
 from tune_jobs.report.sizes import Size, sizes_of
 from tune_jobs.results import Row, Standing, standing
 from tune_jobs.storage import SweepFolder, last_start, recorded_spec
@@ -66,7 +66,7 @@ def read_facts(folder: SweepFolder, measure_s: float, say: Callable[[str], None]
     courses = _courses([epoch for epoch in epochs if epoch.run_key in known])
     spec = _spec(folder)
     planned = found.planned or len(found.rows)
-    ladder = _ladder(spec, planned, _epochs(spec)) if spec else []
+    ladder = ladder_of(spec, planned, epochs_of(spec)) if spec else []
     return Facts(
         folder=folder,
         standing=found,
@@ -79,7 +79,7 @@ def read_facts(folder: SweepFolder, measure_s: float, say: Callable[[str], None]
         sizes=sizes_of(found.rows, courses, measure_s, say),
         spec=spec,
         ladder=ladder,
-        planned_epochs=_trial_epochs(ladder, planned, _epochs(spec)) if spec else None,
+        planned_epochs=trial_epochs_of(ladder, planned, epochs_of(spec)) if spec else None,
         start=last_start(folder),
     )
 
