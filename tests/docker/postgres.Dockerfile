@@ -6,7 +6,7 @@ RUN apt-get update \
     && apt-get install --yes --no-install-recommends postgresql libnss-wrapper \
     && rm -rf /var/lib/apt/lists/* \
     && ln -s /usr/lib/postgresql/*/bin/* /usr/local/bin/ \
-    && install --directory --mode 1777 /var/lib/postgresql/data
+    && install --directory --mode 1777 /var/lib/postgresql/data /run/postgresql
 COPY <<'END' /entrypoint.sh
 set -eu
 # initdb wants a name for whoever it runs as
