@@ -1,6 +1,7 @@
 """What must be right before a sweep can run: a line each, with what mends it. For `convnn doctor` and `submit`."""
 
 import base64
+import http.client
 import json
 import os
 import platform
@@ -59,16 +60,25 @@ def check_tracker(uri: str) -> Finding:
             json.load(answer)
     except urllib.error.HTTPError as error:
         return _refused(uri, error.code, error.read(2000).decode("utf-8", "replace"))
-    except (OSError, ValueError) as error:
-        return Finding("tracker", ok=False, says=f"{uri}: {_why(error)}", mend=_unreachable(uri, error))
-    return Finding("tracker", ok=True, says=f"{uri} answers")
+    except (OSError, ValueError, http.client.HTTPException) as error:
+        return Finding("tracker", ok=False, says=f"{_shown(uri)}: {_why(error)}", mend=_unreachable(uri, error))
+    return Finding("tracker", ok=True, says=f"{_shown(uri)} answers")
+
+
+def _shown(uri: str) -> str:
+    """Without a user's password."""
+    return re.sub(r"(?<=://)[^/@]*@", "...@", uri)
 
 
 def _check_store(uri: str) -> Finding:
+    if re.match(r"(postgresql|mysql|mssql)[+:]", uri):
+        return Finding(
+            "tracker", ok=True, says=f"{_shown(uri)} is a database, which MLflow opens itself (not looked at)"
+        )
     path = Path(re.sub(r"^(sqlite|file)://+", "/", uri)) if "://" in uri else Path(uri)
     if not uri.startswith(("sqlite:", "file:", "/")):
         mend = "name it as http://host:5000, or sqlite:////path/to/mlflow.db"
-        return Finding("tracker", ok=False, says=f"{uri} is no address of a tracker", mend=mend)
+        return Finding("tracker", ok=False, says=f"{_shown(uri)} is no address of a tracker", mend=mend)
     place = next(parent for parent in (path, *path.parents) if parent.exists())
     if not os.access(place, os.W_OK):
         return Finding("tracker", ok=False, says=f"{uri}: {place} cannot be written", mend=f"chmod u+w {place}")
@@ -76,7 +86,7 @@ def _check_store(uri: str) -> Finding:
 
 
 def _refused(uri: str, code: int, text: str) -> Finding:
-    host = urlsplit(uri).netloc
+    host, uri = urlsplit(uri).netloc.rpartition("@")[2], _shown(uri)
     if code == _FORBIDDEN and "host" in text.lower():
         says = f"{uri} answers, but refuses requests for the host {host} (its /health would not)"
         mend = f"start it with: mlflow server --allowed-hosts {host} ..."
@@ -113,8 +123,17 @@ def _unreachable(uri: str, error: Exception) -> str:
         return "correct tracking.uri or MLFLOW_TRACKING_URI"
     if isinstance(reason, ssl.SSLError):
         return "use http:// if the server has no certificate"
-    port = urlsplit(uri).port or 5000
+    port = _port(uri)
+    if port is None:
+        return "correct tracking.uri or MLFLOW_TRACKING_URI"
     return f"mlflow server --port {port}, or correct tracking.uri or MLFLOW_TRACKING_URI"
+
+
+def _port(uri: str) -> int | None:
+    try:
+        return urlsplit(uri).port or 5000
+    except ValueError:
+        return None
 
 
 def _credentials() -> dict[str, str]:

@@ -104,6 +104,7 @@ def run(
     folder = SweepFolder((storage or default_storage()) / spec.name)
     _prepare(folder)
     with lease(folder.path), handled_signals() as signals:
+        folder.pause_file.unlink(missing_ok=True)  # a wish of an earlier run
         ledger = _open(folder, spec)
         try:
             progress.say(f"sweep {spec.name} in {folder.path}")
@@ -236,7 +237,6 @@ def _search(
     from tune_jobs.search import Search
 
     spec, folder, ledger, signals = parts.spec, parts.folder, parts.ledger, parts.signals
-    folder.pause_file.unlink(missing_ok=True)
     check = partial(halt_for_limits, spec, folder, ledger, failures=reopen is None)
     if reopen is not None and (halt := check()) is not None:  # before the trials are due: the command can be repeated
         return ledger.meta("exhausted") is not None, halt

@@ -134,8 +134,11 @@ class Desk:
         return call
 
     def stop(self, halt: Halt) -> None:
-        """Start nothing new; running trials keep their state after their epoch, if that is soon."""
-        if self.halt is None:
+        """Start nothing new; running trials keep their state after their epoch, if that is soon.
+
+        The first halt counts, but a patient one gives way to one that is not.
+        """
+        if self.halt is None or (self.halt.patient and not halt.patient):
             self.halt = halt
             self._deadline = math.inf if halt.patient else time.monotonic() + GRACE_S
             with contextlib.suppress(OSError):  # the disk may be full; the workers are then killed in time

@@ -4,6 +4,7 @@ import os
 import signal
 import socket
 import time
+from collections.abc import Callable
 from typing import Any
 
 from tune_jobs.errors import LedgerError, UsageError
@@ -39,12 +40,18 @@ def ask_to_pause(folder: SweepFolder, seconds: float) -> None:
     """
     _driver(folder)
     try:
+        _wait(folder, seconds, lambda: _ask(folder))
+    finally:
+        folder.pause_file.unlink(missing_ok=True)
+
+
+def _ask(folder: SweepFolder) -> None:
+    try:
         folder.pause_file.touch()
     except OSError as error:
         raise LedgerError(
             f"{folder.path} cannot be written: {error.strerror}, so its driver cannot be asked."
         ) from error
-    _wait(folder, seconds)
 
 
 def _driver(folder: SweepFolder) -> dict[str, Any]:
@@ -54,9 +61,11 @@ def _driver(folder: SweepFolder) -> dict[str, Any]:
     return driver
 
 
-def _wait(folder: SweepFolder, seconds: float) -> None:
+def _wait(folder: SweepFolder, seconds: float, ask: Callable[[], None] = lambda: None) -> None:
+    """Ask, again and again: a driver that has just started forgets what an earlier one was asked."""
     deadline = time.monotonic() + seconds
     while live_driver(folder.path) is not None:
+        ask()
         if time.monotonic() > deadline:
             raise LedgerError(
                 f"{folder.name} was asked to stop, and has not within {seconds:g} s; look again with: convnn status "

@@ -28,8 +28,9 @@ IMAGE = PROJECT
 POSTGRES = f"{PROJECT}-postgres"
 SMALL = (  # one trial at a time, else what TPE proposes depends on which of them ends first; of six, TPE proposes four
     *("--set", "resources.max_concurrent=1", "--set", "search.trials=6"),
-    *("--set", "space.training.epochs=4", "--set", "stopping.grace_epochs=1"),
+    *("--set", "space.training.epochs=6", "--set", "stopping.grace_epochs=1"),
 )
+TINY = ("--set", "space.training.epochs=2", "--set", "stopping.grace_epochs=1")
 TIMES = ("at", "started", "ended", "seconds", "epoch_s", "images_per_s")
 AGAIN_S = 180
 
@@ -209,7 +210,7 @@ def test_a_sweep_has_the_same_numbers_inside_and_outside(tmp_path: Path, sweeps:
 @pytest.mark.usefixtures("image")
 def test_a_sweep_records_its_image(sweeps: str) -> None:
     command = ("run", "--rm", *GUARDED, "--volume", f"{sweeps}:/sweeps", "--env", "CONVNN_IMAGE_DIGEST=sha256:0", IMAGE)
-    docker(*command, "convnn", "run", "quickstart", "--set", "search.trials=1", "--set", "space.training.epochs=1")
+    docker(*command, "convnn", "run", "quickstart", *TINY, "--set", "search.trials=1")
     start = json.loads(docker(*command, "cat", "/sweeps/quickstart/manifest.json"))["starts"][0]
     assert (
         start["image"]
@@ -261,7 +262,7 @@ def test_workers_have_no_way_to_postgresql(cluster: Cluster) -> None:
 
 
 def test_a_submitted_sweep_is_in_mlflow(cluster: Cluster) -> None:
-    sweep = ("quickstart", "--set", "search.trials=6", "--set", "space.training.epochs=3")
+    sweep = ("quickstart", *TINY, "--set", "search.trials=6")
     token = str(cluster.secrets / "ray_token")
     print(run(CONVNN, "submit", *sweep, "--address", cluster.ray, RAY_AUTH_MODE="token", RAY_AUTH_TOKEN_PATH=token))
     found = json.loads(cluster.convnn("show", "quickstart", "--json"))

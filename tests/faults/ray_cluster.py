@@ -6,6 +6,7 @@ The processes are `ray start --block`, so each node ends with a process that we 
 import contextlib
 import os
 import secrets
+import shlex
 import shutil
 import signal
 import subprocess
@@ -87,6 +88,15 @@ class Cluster:
         """Another machine, as it were; `before` is a command that starts it, `environment` what is different there."""
         host = f"127.0.{self._subnet}.{len(self._nodes) + 1}"
         return self._start([f"--address={self.address}", f"--node-ip-address={host}"], 1, before, environment)
+
+    def apart(self, *places: Path) -> tuple[str, ...]:
+        """A command that starts a node with `places` of its own, and with a folder for what is shipped with jobs.
+
+        Nodes of one machine share the folder of Ray's session, where each replaces what another has unpacked.
+        """
+        own = (self._temporary / "session_latest" / "runtime_resources", *places)
+        mounts = " && ".join(f"mount -t tmpfs none {shlex.quote(str(place))}" for place in own)
+        return ("unshare", "--mount", "sh", "-c", f'{mounts} && exec "$@"', "sh")
 
     def drain(self, node: Node) -> None:
         """Say that a node will be taken away, as a cloud does before it does so."""

@@ -80,7 +80,7 @@ COMMANDS: dict[str, How] = {
     "make up WORKERS=4": _compose('make("up", WORKERS='),
     "make down": _compose('make("down"'),
     "make down DOWN_FLAGS=--volumes": _compose('make("down", DOWN_FLAGS="--volumes"'),
-    "convnn submit quickstart --address http://127.0.0.1:8265": _compose('convnn("submit"'),
+    "convnn submit quickstart --address http://127.0.0.1:8265": _compose('"submit"'),
     "convnn status hybrid-cifar10 --address http://127.0.0.1:8265": _RAYJOB,
 }
 """By a command as a document has it."""

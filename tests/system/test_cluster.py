@@ -34,8 +34,9 @@ def tracker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[MlflowServer]:
 def made(tmp_path_factory: pytest.TempPathFactory, tracker: MlflowServer) -> Iterator[Cluster]:
     folder = tmp_path_factory.mktemp("cluster")
     known = environment(folder / "the sweeps", folder, MLFLOW_TRACKING_URI=tracker.uri)
-    with cluster(folder, {**known, "CONVNN_STORAGE": str(folder / "the sweeps")}, jobs=True) as started:
-        started.add_node()
+    there = {"CONVNN_STORAGE": str(folder / "the sweeps"), "CONVNN_ADDRESS": "http://the.head.itself:8265"}
+    with cluster(folder, {**known, **there}, jobs=True) as started:
+        started.add_node(*started.apart())
         yield started
 
 
@@ -136,6 +137,7 @@ def test_what_the_cluster_lacks_is_said_before_anything_starts(laptop: Laptop) -
     jobs = len(laptop.json("list")["jobs"])
     file = GRID.but(name="greedy", resources={"cpus_per_trial": 64}).write(laptop.home / "greedy.yaml")
     assert "a trial asks for 64 CPU, the largest machine has 1 CPU" in laptop("submit", file, code=2)
+    assert "it must be an absolute path" in laptop("submit", file, "--storage", "sweeps", code=2)
     missing = ("--set", "space.data.root=/nowhere", "--set", "space.data.name=cifar10", "--set", "name=blind")
     assert "cifar10 in /nowhere" in laptop("submit", GRID.write(laptop.home / "g.yaml"), *missing, code=2)
     assert "spelling" not in laptop("submit", laptop.home / "g.yaml", "--set", "space.training.epochz=3", code=2)
@@ -159,11 +161,16 @@ def test_a_head_that_accepts_and_never_answers_is_given_up(laptop: Laptop) -> No
 
 
 def test_a_fetched_sweep_is_replaced_only_by_its_own_later_copy(laptop: Laptop) -> None:
-    laptop("fetch", "first")
+    laptop("fetch", "first", "--checkpoints")
+    checkpoints = list((laptop.home / "convnn-sweeps" / "first" / "trials").rglob("*.pt"))
+    (laptop.home / "convnn-sweeps" / "first" / "notes.md").write_text("mine")
     before = digest(laptop.home / "convnn-sweeps" / "first" / "sweep.yaml")
     laptop("extend", "first", "--address", "", "--trials", "+1", code=2)  # a grid cannot be; nothing has changed
     laptop("fetch", "first")
     assert digest(laptop.home / "convnn-sweeps" / "first" / "sweep.yaml") == before
+    assert checkpoints
+    assert all(path.exists() for path in checkpoints)
+    assert (laptop.home / "convnn-sweeps" / "first" / "notes.md").read_text() == "mine"
     laptop("run", GRID.but(name="more").write(laptop.home / "other.yaml"), CONVNN_ADDRESS="")
     refused = laptop("fetch", "more", code=2)
     assert "nothing was copied" in refused

@@ -24,8 +24,7 @@ def broken(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
     (wrong / "METADATA").write_text("Metadata-Version: 2.1\nName: optuna\nVersion: 4.1.0\n")
     known = environment(storage, folder, CONVNN_STORAGE=str(storage))
     with cluster(folder, known, jobs=True) as made:
-        own_mount = ("unshare", "--mount", "sh", "-c", 'mount -t tmpfs none "$0" && exec "$@"', str(storage))
-        made.add_node(*own_mount, PYTHONPATH=f"{wrong.parent}:{known['PYTHONPATH']}")
+        made.add_node(*made.apart(storage), PYTHONPATH=f"{wrong.parent}:{known['PYTHONPATH']}")
         yield made
 
 

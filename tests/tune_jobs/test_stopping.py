@@ -46,6 +46,7 @@ def test_a_sweep_that_is_stopped_keeps_its_state_and_says_how_to_go_on(
 
 def test_a_sweep_that_nothing_runs_cannot_be_stopped(tmp_path: Path) -> None:
     storage = tmp_path
-    convnn("run", GRID.but(space__training__epochs=1).write(tmp_path / "s.yaml"), storage=storage)
+    one = GRID.but(space__training={"epochs": 1, "lr": 0.001}, space__model__layer={"lambda": 0.5})
+    convnn("run", one.write(tmp_path / "s.yaml"), storage=storage)
     assert "nothing runs grid" in convnn("stop", "grid", storage=storage, expect=2)
     assert "not running" in convnn("status", "grid", storage=storage)

@@ -23,7 +23,10 @@ Set = Annotated[
 ]
 Storage = Annotated[
     Path | None,
-    typer.Option(envvar="CONVNN_STORAGE", show_default="~/convnn-sweeps", help="The folder in which sweeps live."),
+    typer.Option(
+        show_default="CONVNN_STORAGE, else ~/convnn-sweeps",
+        help="The folder in which sweeps live; with a cluster's address, the folder there.",
+    ),
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object and nothing else.")]
 AsYaml = Annotated[

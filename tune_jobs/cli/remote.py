@@ -50,6 +50,8 @@ def sweep_at(name: str, storage: Path | None, address: str | None) -> Iterator[S
 
 def follow_job(jobs: "Jobs", job_id: str, *, out: bool = True) -> "Job":
     """Print what a job says until it has ended; the job then. Ctrl-C leaves it alone."""
+    from tune_jobs.cluster.connection import UnknownJobError
+
     try:
         for chunk in jobs.follow(job_id):
             lines = (line for line in chunk.splitlines(keepends=True) if not any(noise in line for noise in _NOISE))
@@ -58,6 +60,8 @@ def follow_job(jobs: "Jobs", job_id: str, *, out: bool = True) -> "Job":
     except KeyboardInterrupt:
         _still_there(jobs, job_id)
         raise typer.Exit(130) from None
+    except UnknownJobError:
+        raise
     except ClusterError as error:
         raise ClusterError(f"{error} The job goes on; {_again(jobs, job_id)}") from error
 

@@ -8,7 +8,7 @@ import typer
 
 from tune_jobs.cli.options import AsJson, Storage, console, print_json, storage_of
 from tune_jobs.cli.remote import At, Sweep, first_line, given
-from tune_jobs.errors import UsageError
+from tune_jobs.errors import ClusterError, UsageError
 from tune_jobs.ledger import live_driver
 from tune_jobs.progress import cost, leaderboard, tally
 from tune_jobs.results import Standing, read_standing
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from tune_jobs.cluster.connection import Job
 
 _SHOWN = 15
-_HERE_S, _CLUSTER_S = 2.0, 10.0
+_HERE_S, _CLUSTER_S, _PATIENCE_S = 2.0, 10.0, 60.0
 
 
 def status(
@@ -33,8 +33,16 @@ def status(
     if watch and as_json:
         raise UsageError("--watch is for people, --json for programs; take one of them.")
     look = _on_cluster(sweep, storage, address) if address else _here(sweep, storage)
+    failing_since = None
     while True:
-        found = look()
+        try:
+            found, failing_since = look(), None
+        except ClusterError:
+            failing_since = failing_since or time.monotonic()
+            if not watch or time.monotonic() - failing_since > _PATIENCE_S:
+                raise
+            time.sleep(_HERE_S)
+            continue
         if as_json:
             print_json(found.summary())
             return
@@ -54,7 +62,7 @@ class _Look:
         self._driver = driver
         self._job = job
         self._place = place
-        self.running = not job.ended if job else driver is not None
+        self.running = driver is not None or (job is not None and not job.ended)
 
     def summary(self) -> dict[str, Any]:
         job = self._job

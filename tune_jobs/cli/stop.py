@@ -53,7 +53,7 @@ def _on_cluster(sweep: str, storage: Path | None, address: str, pause: bool) -> 
         found = cluster.locate(sweep)
         place = ["--storage", found.storage] if found.storage else []
         print("waiting for the epochs of its running trials ...", file=sys.stderr, flush=True)
-        cluster.ask("stop", found.name, "--pause", *place)
+        cluster.ask("stop", found.name, "--pause", *place, silence_s=None)
         return found.name
     print("asking its job to stop ...", file=sys.stderr, flush=True)
     found, ended = submission.stop(cluster, sweep, STOP_S)

@@ -6,6 +6,7 @@ RAY_AUTH_MODE says so.
 
 import asyncio
 import contextlib
+import http.client
 import json
 import logging
 import os
@@ -15,10 +16,10 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Self, TypeVar
 
 from tune_jobs.errors import ClusterError, UsageError
 
@@ -31,6 +32,9 @@ SLOWEST_UPLOAD = 50_000
 POLL_S = 2.0
 PATIENCE_S = 60.0
 """How long a follower waits for a cluster that does not answer."""
+
+REOPEN_S = 120.0
+"""A log stream that is silent for so long is opened anew."""
 
 _STARTING = "No available agent"  # of a head that has just started
 ENDED = frozenset({"SUCCEEDED", "FAILED", "STOPPED"})
@@ -62,6 +66,10 @@ class Job:
 def is_cluster(address: str | None) -> bool:
     """Whether an address is that of a Ray Jobs API, as in http://head:8265, and not of a Ray to connect to."""
     return address is not None and address.startswith(("http://", "https://"))
+
+
+class UnknownJobError(ClusterError):
+    """The cluster knows no such job."""
 
 
 class Jobs:
@@ -99,7 +107,7 @@ class Jobs:
                         f"the cluster at {self.address} answers, but takes no jobs: its head has no dashboard agent; "
                         f"where its port 52365 is taken, start Ray with --dashboard-agent-listen-port."
                     ) from error
-            threading.Event().wait(POLL_S)
+            time.sleep(POLL_S)
 
     def job(self, job_id: str) -> Job:
         """How a job stands."""
@@ -124,30 +132,55 @@ class Jobs:
         with contextlib.suppress(ClusterError):
             self._within(CALL_S, self._client.delete_job, job_id)
 
-    def follow(self, job_id: str) -> Iterator[str]:
-        """What a job says, until the job has ended: the end of a stream is not taken for that."""
-        seen, silent_s = 0, 0.0
+    def follow(self, job_id: str, silence_s: float | None = None) -> Iterator[str]:
+        """What a job says, until the job has ended: the end of a stream is not taken for that.
+
+        A stream that says nothing for a while is opened anew, as its connection may be dead.
+
+        Args:
+            job_id: The job.
+            silence_s: Give up if it says nothing for so long; never if `None`.
+
+        Raises:
+            ClusterError: If the cluster does not answer for `PATIENCE_S`, no longer knows the job, or at `silence_s`.
+        """
+        course = _Course()
         while True:
-            chunks: queue.Queue[str | None] = queue.Queue()
-            threading.Thread(target=self._stream, args=(job_id, chunks), daemon=True).start()
-            passed, more = 0, True
-            while more:
-                chunk = _next(chunks)
-                passed += len(chunk or "")
-                if chunk and passed > seen:
-                    yield chunk[len(chunk) - (passed - seen) :]
-                    seen, silent_s = passed, 0.0
-                more = chunk is not None and (bool(chunk) or not self._has_ended(job_id))
-            try:
-                if self.job(job_id).ended:
-                    yield self._rest(job_id, seen)
-                    return
-                silent_s += POLL_S
-            except ClusterError:
-                silent_s += CALL_S
-                if silent_s >= PATIENCE_S:
-                    raise
-            threading.Event().wait(POLL_S)
+            with _Stream(self._client, job_id) as stream:
+                yield from self._pieces(job_id, stream, course, min(REOPEN_S, silence_s or REOPEN_S))
+            if self._ends(job_id, course):
+                if not stream.whole:
+                    yield self._rest(job_id, course.seen)
+                return
+            if silence_s is not None and time.monotonic() - course.spoke > silence_s:
+                raise ClusterError(f"job {job_id} at {self.address} has said nothing for {silence_s:.0f} s.")
+            time.sleep(POLL_S)
+
+    def _pieces(self, job_id: str, stream: "_Stream", course: "_Course", quiet_s: float) -> Iterator[str]:
+        """What a stream says that was not said before, until it ends, is quiet for long, or its job has ended."""
+        passed, heard = 0, time.monotonic()
+        while (chunk := stream.next()) is not None:
+            passed += len(chunk)
+            if chunk:
+                heard = time.monotonic()
+            elif time.monotonic() - heard > quiet_s or self._has_ended(job_id):
+                return
+            if passed > course.seen:
+                yield chunk[len(chunk) - (passed - course.seen) :]
+                course.seen = passed
+                course.spoke = course.answered = time.monotonic()
+
+    def _ends(self, job_id: str, course: "_Course") -> bool:
+        try:
+            ended = self.job(job_id).ended
+        except UnknownJobError:
+            raise
+        except ClusterError:
+            if time.monotonic() - course.answered > PATIENCE_S:
+                raise
+            return False
+        course.answered = time.monotonic()
+        return ended
 
     def wait(self, job_id: str, seconds: float, *, every_s: float = 0.25) -> Job:
         """The job when it has ended.
@@ -155,15 +188,13 @@ class Jobs:
         Raises:
             ClusterError: If it has not within `seconds`.
         """
-        waited = threading.Event()
-        left = seconds
+        deadline = time.monotonic() + seconds
         while not (job := self.job(job_id)).ended:
-            if left <= 0:
+            if time.monotonic() > deadline:
                 raise ClusterError(
                     f"job {job_id} at {self.address} has not ended within {seconds:g} s; it goes on there."
                 )
-            waited.wait(every_s)
-            left -= every_s
+            time.sleep(every_s)
         return job
 
     def _has_ended(self, job_id: str) -> bool:
@@ -178,15 +209,6 @@ class Jobs:
         except ClusterError:  # the machine that held it may be gone
             return ""
 
-    def _stream(self, job_id: str, chunks: "queue.Queue[str | None]") -> None:
-        async def read() -> None:
-            async for chunk in self._client.tail_job_logs(job_id):
-                chunks.put(chunk)
-
-        with contextlib.suppress(Exception):  # the follower asks how the job stands, whatever ended the stream
-            asyncio.run(read())
-        chunks.put(None)
-
     def _version(self) -> str:
         """The cluster's version of Ray; a first call, by which a wrong address, and a wrong token, are found out."""
         request = urllib.request.Request(f"{self.address}/api/version", headers=self._headers)  # noqa: S310 - http(s)
@@ -195,7 +217,7 @@ class Jobs:
                 return str(json.load(answer)["ray_version"])
         except urllib.error.HTTPError as error:
             raise ClusterError(self._refused(error.code)) from error
-        except (OSError, ValueError, KeyError) as error:
+        except (OSError, ValueError, KeyError, http.client.HTTPException) as error:
             reason = getattr(error, "reason", error)
             raise ClusterError(
                 f"no Ray cluster answers at {self.address}: {reason}; is it up, and is that the address of its "
@@ -246,6 +268,11 @@ class Jobs:
             ) from None
         if error is None:
             return answer  # type: ignore[no-any-return]
+        if f"status code {_NOT_FOUND}" in str(error):
+            raise UnknownJobError(
+                f"the cluster at {self.address} knows no such job: it forgets them when it restarts, and they end with "
+                f"it. Submitted again, a sweep goes on."
+            ) from error
         if isinstance(error, Exception):
             raise ClusterError(self._reason(error)) from error
         raise error
@@ -255,18 +282,66 @@ class Jobs:
         for said, code in (("Authentication required", _UNAUTHORIZED), ("Authentication failed", _FORBIDDEN)):
             if text.startswith(said):
                 return self._refused(code)
-        if f"status code {_NOT_FOUND}" in text:
-            return f"the cluster at {self.address} knows no such job (it forgets its jobs when it restarts)."
         lines = [line for line in text.splitlines() if line.strip()] or [type(error).__name__]
         return f"the cluster at {self.address} fails: {lines[-1].strip() if 'Traceback' in text else lines[0]}"
 
 
-def _next(chunks: "queue.Queue[str | None]") -> str | None:
-    """The next chunk; empty if there is none for a while, `None` at the stream's end."""
-    try:
-        return chunks.get(timeout=POLL_S)
-    except queue.Empty:
-        return ""
+@dataclass
+class _Course:
+    """How far a job was followed."""
+
+    seen: int = 0
+    """Characters of its log."""
+
+    spoke: float = field(default_factory=time.monotonic)
+    answered: float = field(default_factory=time.monotonic)
+    """When the cluster last did."""
+
+
+class _Stream:
+    """A job's log as it grows, read in a thread; closed at the end of the `with`."""
+
+    def __init__(self, client: Any, job_id: str) -> None:  # noqa: ANN401 - Ray's client
+        self.whole = False
+        """Whether it has ended by itself, after the job."""
+
+        self._client = client
+        self._job_id = job_id
+        self._chunks: queue.Queue[str | None] = queue.Queue()
+        self._loop = asyncio.new_event_loop()
+        self._task: asyncio.Task[None] | None = None
+
+    def __enter__(self) -> Self:
+        self._task = self._loop.create_task(self._read())
+        threading.Thread(target=self._run, daemon=True).start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        with contextlib.suppress(RuntimeError):  # the loop may be closed by now
+            self._loop.call_soon_threadsafe(self._cancel)
+
+    def next(self) -> str | None:
+        """The next piece; empty if there is none for a while, `None` at the stream's end."""
+        try:
+            return self._chunks.get(timeout=POLL_S)
+        except queue.Empty:
+            return ""
+
+    def _cancel(self) -> None:
+        assert self._task is not None
+        self._task.cancel()
+
+    def _run(self) -> None:
+        assert self._task is not None
+        with contextlib.suppress(Exception, asyncio.CancelledError):  # the follower asks how the job stands
+            self._loop.run_until_complete(self._task)
+            self.whole = True
+        self._loop.close()
+        self._chunks.put(None)
+
+    async def _read(self) -> None:
+        async for chunk in self._client.tail_job_logs(self._job_id):
+            self._chunks.put(chunk)
 
 
 def _job(details: Any) -> Job:  # noqa: ANN401 - Ray's JobDetails

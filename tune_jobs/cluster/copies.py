@@ -75,7 +75,7 @@ def unpack(archive: Path, into: Path) -> dict[str, Any]:
 
 
 def put_in_place(copy: Path, folder: SweepFolder) -> None:
-    """Make a copy the sweep's folder here. An earlier copy of the same sweep is replaced, nothing else is.
+    """Make a copy the sweep's folder here. Of an earlier copy of the same sweep, what the new one lacks is kept.
 
     Raises:
         UsageError: If another sweep of its name is there, or one that has gone on here.
@@ -83,13 +83,26 @@ def put_in_place(copy: Path, folder: SweepFolder) -> None:
     if folder.path.exists():
         _require_older(SweepFolder(copy), folder)
         before = folder.path.with_name(f".{folder.name}.replaced")
-        shutil.rmtree(before, ignore_errors=True)
+        if before.exists():  # an earlier fetch was killed between the two names
+            _keep_what_is_missing(before, folder.path)
+            shutil.rmtree(before, ignore_errors=True)
         folder.path.rename(before)
         copy.rename(folder.path)
+        _keep_what_is_missing(before, folder.path)
         shutil.rmtree(before, ignore_errors=True)
     else:
         folder.path.parent.mkdir(parents=True, exist_ok=True)
         copy.rename(folder.path)
+
+
+def _keep_what_is_missing(before: Path, now: Path) -> None:
+    """Checkpoints that were fetched once, notes, tables: files that nobody but their owner may remove."""
+    for path in sorted(before.rglob("*")):
+        target = now / path.relative_to(before)
+        passing = path.name.startswith(DATABASES) or path.suffix == ".lock"
+        if path.is_file() and not passing and not target.exists():
+            target.parent.mkdir(parents=True, exist_ok=True)
+            path.rename(target)
 
 
 def _require_older(copy: SweepFolder, there: SweepFolder) -> None:

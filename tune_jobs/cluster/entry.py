@@ -17,42 +17,61 @@ import os
 import shutil
 import sys
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 from tune_jobs.cluster.package import TASK
-from tune_jobs.cluster.reply import send_bytes, send_error
-from tune_jobs.errors import SweepError
+from tune_jobs.cluster.reply import clear_replies, send_bytes, send_error
+from tune_jobs.errors import SweepError, UsageError
 from tune_jobs.scratch import scratch_folder
 from tune_jobs.storage import SUBMISSION
+
+_COPY = "CONVNN_JOB_COPY"
+_OF_THE_LAPTOP = ("CONVNN_ADDRESS", "RAY_API_SERVER_ADDRESS")
 
 
 def main() -> int:
     """Do the task in the current folder; the exit code."""
-    place = _own_copy() / TASK
+    copy = os.environ.pop(_COPY, None) or _go_on_in_a_copy()
+    atexit.register(shutil.rmtree, copy, ignore_errors=True)
+    place = Path(copy) / TASK
     task: dict[str, Any] = json.loads(place.read_text(encoding="utf-8"))
     os.environ.update(task.get("environment", {}))
     os.environ[SUBMISSION] = str(place)
-    if task["kind"] == "command":
-        return _command(task["arguments"])
+    for name in _OF_THE_LAPTOP:  # where it is set on the head too, this job would ask itself
+        os.environ.pop(name, None)
     try:
+        _require_absolute(os.environ.get("CONVNN_STORAGE"))
+        if task["kind"] == "command":
+            return _command(task["arguments"])
         _answer(task)
     except SweepError as error:
         send_error(error)
+        if task["kind"] == "command":
+            print(f"convnn: {error}", file=sys.stderr)
+            return error.exit_code
     return 0
 
 
-def _own_copy() -> Path:
-    """Go on in a copy of the current folder, which Ray may remove before the job has ended."""
-    shipped = Path.cwd().resolve()
+def _go_on_in_a_copy() -> NoReturn:
+    """Start anew in a copy of the current folder, which Ray may replace while the job runs."""
     place = scratch_folder("job")
-    atexit.register(shutil.rmtree, place, ignore_errors=True)
-    shutil.copytree(shipped, place, dirs_exist_ok=True)
+    shutil.copytree(Path.cwd(), place, dirs_exist_ok=True)
+    shipped = Path.cwd().resolve()
+    paths = [path for path in os.environ.get("PYTHONPATH", "").split(os.pathsep) if path]
+    kept = [path for path in paths if Path(path).resolve() != shipped]
+    os.environ["PYTHONPATH"] = os.pathsep.join([str(place), *kept])
+    os.environ[_COPY] = str(place)
     os.chdir(place)
-    sys.path[:] = [str(place) if Path(entry).resolve() == shipped else entry for entry in sys.path]
-    return place
+    os.execv(sys.executable, [sys.executable, "-m", "tune_jobs.cluster.entry"])  # noqa: S606 - this very program
+
+
+def _require_absolute(storage: str | None) -> None:
+    if storage and not Path(os.path.expandvars(storage)).expanduser().is_absolute():
+        raise UsageError(f"CONVNN_STORAGE of the cluster must be an absolute path, got {storage!r}; set it so there.")
 
 
 def _answer(task: dict[str, Any]) -> None:
+    clear_replies()
     if task["kind"] == "ask":
         send_bytes(_ask(task["arguments"]))
     elif task["kind"] == "copy":

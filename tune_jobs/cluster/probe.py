@@ -3,6 +3,7 @@
 Needs nothing of the cluster but Python and Ray, so that what is missing can be said.
 """
 
+import contextlib
 import json
 import os
 import platform
@@ -116,10 +117,13 @@ class _Mark:
     def __init__(self, storage: str | None) -> None:
         from tune_jobs.storage import default_storage
 
-        self._folder = Path(os.path.expandvars(storage)).expanduser().absolute() if storage else default_storage()
+        self._folder = Path(os.path.expandvars(storage)).expanduser() if storage else default_storage()
         self._error: str | None = None
         self._file = self._folder / f".probe-{uuid.uuid4().hex}"
         self._free: float | None = None
+        if not self._folder.is_absolute():
+            self._error = "it must be an absolute path"
+            return
         try:
             self._folder.mkdir(parents=True, exist_ok=True)
             self._file.write_text(time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()))
@@ -132,7 +136,8 @@ class _Mark:
         return None if self._error else str(self._file)
 
     def remove(self) -> None:
-        self._file.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):
+            self._file.unlink(missing_ok=True)
 
     def summary(self) -> dict[str, Any]:
         return {"path": str(self._folder), "error": self._error, "free_gb": self._free}

@@ -5,9 +5,13 @@ is cut short is noticed.
 """
 
 import base64
+import contextlib
 import hashlib
+import itertools
 import json
 import sys
+import time
+from pathlib import Path
 from typing import IO
 
 from tune_jobs import errors
@@ -16,6 +20,11 @@ from tune_jobs.errors import ClusterError, SweepError
 MARK = "@convnn-reply"
 PART_BYTES = 12_000
 """In base64 a line of 16,000 characters, which Ray's log stream sends whole."""
+
+
+KEPT_S = 3600.0
+_LOG = "job-driver-"
+_FIRST_LINES = 5
 
 
 class Sender:
@@ -57,6 +66,28 @@ def send_bytes(content: bytes) -> None:
 def send_error(error: SweepError) -> None:
     """Send `error` as this job's reply."""
     Sender().fail(error)
+
+
+def clear_replies(older_s: float = KEPT_S) -> None:
+    """Remove the logs of earlier jobs that hold nothing but a reply, which Ray would keep as long as it runs.
+
+    They lie beside this job's own log, which is its standard output.
+    """
+    try:
+        own = Path("/proc/self/fd/1").readlink()
+    except OSError:
+        return
+    if not own.name.startswith(_LOG):
+        return
+    for log in own.parent.glob(f"{_LOG}*.log"):
+        with contextlib.suppress(OSError):
+            if log != own and time.time() - log.stat().st_mtime > older_s and _is_reply(log):
+                log.unlink()
+
+
+def _is_reply(log: Path) -> bool:
+    with log.open(encoding="utf-8", errors="replace") as lines:
+        return any(line.startswith(f"{MARK} ") for line in itertools.islice(lines, _FIRST_LINES))
 
 
 class Receiver:

@@ -101,6 +101,7 @@ def submit(
         "arguments": ["run", "sweep.yaml", "--storage", place, *options],
         "environment": _secrets() | _tracker(spec),
     }
+    _require_idle(cluster, spec.name)  # the checks may have taken minutes
     job_id, size = cluster.start("run", spec.name, task, text=spec.text, code=ship)
     what = "the sweep's file and our code" if ship else "the sweep's file; our code is there already"
     say(f"shipped {size_text(size)}: {what}")

@@ -16,6 +16,7 @@ from typing import IO, Any
 from tune_jobs.cluster.connection import Job, Jobs
 from tune_jobs.cluster.copies import put_in_place, unpack
 from tune_jobs.cluster.package import DISTRIBUTION, write_package
+from tune_jobs.cluster.probe import DATA_S
 from tune_jobs.cluster.reply import Receiver
 from tune_jobs.errors import ClusterError, SweepError, UsageError
 from tune_jobs.storage import SweepFolder, git_state
@@ -23,6 +24,11 @@ from tune_jobs.storage import SweepFolder, git_state
 ENTRYPOINT = "python -m tune_jobs.cluster.entry"
 STOP_WAIT_S = 60
 """Between the SIGTERM of `ray job stop` and the kill: time for running trials to keep their state."""
+
+SILENCE_S = 150.0
+"""How long a small job may take to begin, and between two words of its answer."""
+
+ENDS_S = 20.0
 
 _KIND = "convnn"
 _SAID = 5
@@ -63,11 +69,18 @@ class Cluster:
         return [job for job in self.jobs.jobs() if job.metadata.get(_KIND) == "command"]
 
     def locate(self, name: str) -> Located:
-        """The sweep that is called `name`, or that the job `name` runs; known to the cluster's jobs or not."""
-        for job in self.sweep_jobs():
-            storage = job.metadata.get("storage") or None
-            if job.id == name or (job.metadata["sweep"] == name and self._storage in (None, storage)):
-                return Located(job.metadata["sweep"], storage, job)
+        """The sweep that is called `name`, or that the job `name` runs; known to the cluster's jobs or not.
+
+        Of several jobs of one name, one that runs comes before one that has ended, and a newer one before an older one.
+        """
+        found = [
+            job
+            for job in self.sweep_jobs()
+            if job.id == name
+            or (job.metadata["sweep"] == name and _same_folder(self._storage, job.metadata.get("storage")))
+        ]
+        for job in sorted(found, key=lambda job: job.ended):
+            return Located(job.metadata["sweep"], job.metadata.get("storage") or self._storage, job)
         return Located(name, self._storage, None)
 
     def start(self, command: str, sweep: str, task: dict[str, Any], *, text: str | None, code: bool) -> tuple[str, int]:
@@ -75,14 +88,14 @@ class Cluster:
         metadata = {_KIND: "command", "sweep": sweep, "command": command, "storage": task.get("storage") or ""}
         return self._submit({"kind": "command", **task, **_origin()}, metadata, text=text, code=code)
 
-    def ask(self, *arguments: str) -> str:
-        """What the `convnn` command of these arguments prints on the cluster.
+    def ask(self, *arguments: str, silence_s: float | None = SILENCE_S) -> str:
+        """What the `convnn` command of these arguments prints on the cluster, within `silence_s` if there is such.
 
         Raises:
             SweepError: If it fails there, with its words.
         """
         with tempfile.TemporaryFile() as answer:
-            self._receive({"kind": "ask", "arguments": list(arguments)}, answer)
+            self._receive({"kind": "ask", "arguments": list(arguments)}, answer, silence_s)
             reply = json.load(answer)
         if reply["code"]:
             raise _error_of(reply["code"], reply["err"].strip().removeprefix("convnn: "))
@@ -91,7 +104,7 @@ class Cluster:
     def probe(self, request: dict[str, Any]) -> dict[str, Any]:
         """What the cluster has; see `tune_jobs.cluster.probe`."""
         with tempfile.TemporaryFile() as answer:
-            self._receive({"kind": "probe", **request}, answer)
+            self._receive({"kind": "probe", **request}, answer, DATA_S + SILENCE_S)
             found: dict[str, Any] = json.load(answer)
         return found
 
@@ -123,20 +136,24 @@ class Cluster:
             archive.flush()
             return unpack(Path(archive.name), into)
 
-    def _receive(self, task: dict[str, Any], into: IO[bytes]) -> None:
+    def _receive(self, task: dict[str, Any], into: IO[bytes], silence_s: float | None = SILENCE_S) -> None:
         """Run a small job and write its reply to `into`, which is left at its beginning."""
         job_id, _ = self._submit(task, {_KIND: task["kind"]}, text=None, code=True)
         receiver = Receiver(into)
         try:
-            for chunk in self.jobs.follow(job_id):
+            for chunk in self.jobs.follow(job_id, silence_s):
                 receiver.take(chunk)
+                if receiver.whole:
+                    break
         except BaseException:
             with contextlib.suppress(SweepError):
                 self.jobs.stop(job_id)
             raise
         if not receiver.whole:
             raise ClusterError(self._no_reply(job_id, receiver.other))
-        self.jobs.forget(job_id)
+        with contextlib.suppress(ClusterError):  # the answer is there, whatever becomes of the job
+            self.jobs.wait(job_id, ENDS_S)
+            self.jobs.forget(job_id)
         into.seek(0)
 
     def _no_reply(self, job_id: str, said: Sequence[str]) -> str:
@@ -163,6 +180,14 @@ class Cluster:
             package = Path(scratch) / "package.zip"
             size = write_package(package, task, sweep=text, code=code)
             return self.jobs.submit(ENTRYPOINT, package, metadata, _ENVIRONMENT), size
+
+
+def _same_folder(given: str | None, there: str | None) -> bool:
+    """Whether a folder as a person gives it may be one of the cluster's, whose home is not known here."""
+    if not given or not there:
+        return True
+    given, there = given.rstrip("/"), there.rstrip("/")
+    return given == there or (given.startswith("~/") and there.endswith(given[1:]))
 
 
 def _origin() -> dict[str, Any]:

@@ -19,7 +19,7 @@ def judge(report: Report, resources: Resources | None = None) -> list[Finding]:
     if not able:
         return findings
     findings += [_versions(able), _storage(report["storage"], able, resources), *_data(able)]
-    findings += list(_gpus(able))
+    findings += list(_gpus(able, needed=resources is None or resources.gpus_per_trial > 0))
     if resources is not None:
         findings.append(_room(able, resources))
     if report.get("tracker"):
@@ -115,10 +115,10 @@ def _data(nodes: Sequence[Report]) -> Iterator[Finding]:
             yield Finding("data", ok=True, says=f"{what}, digest {first['digest'][:12]}")
 
 
-def _gpus(nodes: Sequence[Report]) -> Iterator[Finding]:
+def _gpus(nodes: Sequence[Report], *, needed: bool) -> Iterator[Finding]:
     for node in nodes:
         promised, usable, there = node["resources"]["GPU"], node["gpus"]["torch"], node["gpus"]["there"]
-        if promised > len(usable):
+        if needed and promised > len(usable):
             says = f"{_name(node)}: Ray counts {promised:g} GPUs, the driver {there}, torch can use {len(usable)}"
             mend = "install a CUDA build of torch and NVIDIA's driver there, or start Ray with --num-gpus=0"
             yield Finding("gpu", ok=False, says=says, mend=mend)
