@@ -16,6 +16,7 @@ DOCKER_BUILD_FLAGS ?=
 SECRETS ?= docker/secrets
 SETTINGS ?= docker/.env
 DOWN_FLAGS ?=
+NAME = $(shell printf %s '$(IMAGE)' | sed 's|:[^:/]*$$||')
 VERSION = $(shell sed -n 's/^version = "\(.*\)"/\1/p' pyproject.toml)
 REVISION = $(or $(shell git describe --always --abbrev=40 --dirty --exclude='*' 2>/dev/null),unknown)
 COMPOSE = docker compose --env-file $(SETTINGS) --file docker/compose.yaml
@@ -85,7 +86,7 @@ bench: $(INSTALLED)  ## Parity first, then the layer's timings.
 
 image:  ## Build the container image (needs Docker).
 	DOCKER_BUILDKIT=1 docker build --file docker/Dockerfile --tag $(IMAGE) --build-arg TORCH_INDEX=$(TORCH_INDEX) \
-	    --build-arg NAME=$(IMAGE) --build-arg VERSION=$(VERSION) --build-arg REVISION=$(REVISION) $(DOCKER_BUILD_FLAGS) .
+	    --build-arg NAME=$(NAME) --build-arg VERSION=$(VERSION) --build-arg REVISION=$(REVISION) $(DOCKER_BUILD_FLAGS) .
 
 up: image  ## Start MLflow and a Ray cluster on this machine, and wait until they answer.
 	@sh docker/prepare.sh $(SECRETS) $(IMAGE) > $(SETTINGS).partial && mv $(SETTINGS).partial $(SETTINGS)

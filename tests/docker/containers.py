@@ -22,6 +22,7 @@ import pytest
 from tests.docker.engine import GUARDED, ROOT, docker, inspect, make, run
 from tests.tune_jobs.program import CONVNN, convnn_json
 from tests.tune_jobs.servers import free_port
+from tune_jobs.shipment import PARENT_TAG
 
 PROJECT = "convnn-docker-test"
 IMAGE = PROJECT
@@ -274,10 +275,10 @@ def test_a_submitted_sweep_is_in_mlflow(cluster: Cluster) -> None:
     experiment = json.loads(answer(f"{api}/experiments/get-by-name?experiment_name=quickstart")[1])["experiment"]
     runs = json.loads(answer(f"{api}/runs/search", {"experiment_ids": [experiment["experiment_id"]]})[1])["runs"]
     tags = [{tag["key"]: tag["value"] for tag in run["data"]["tags"]} for run in runs]
-    assert {tag["run_key"] for tag in tags if "run_key" in tag} == {row["run_key"] for row in found["trials"]}
+    assert {tag["run_key"] for tag in tags} == {PARENT_TAG, *(row["run_key"] for row in found["trials"])}
     assert {tag["image_digest"] for tag in tags} == {inspect("image", IMAGE)["Id"]}
 
-    parent = next(run for run, tag in zip(runs, tags, strict=True) if "run_key" not in tag)["info"]
+    parent = next(run for run, tag in zip(runs, tags, strict=True) if tag["run_key"] == PARENT_TAG)["info"]
     listed = json.loads(answer(f"{api}/artifacts/list?run_id={parent['run_id']}")[1])["files"]
     name = next(file["path"] for file in listed if not file["is_dir"])
     status, content = answer(f"{cluster.mlflow}/get-artifact?path={name}&run_uuid={parent['run_id']}")
