@@ -58,7 +58,7 @@ COMMANDS: dict[str, How] = {
     "convnn plan mine.yaml --measure": AS_IS,
     "convnn run mine.yaml": AS_IS,
     "convnn doctor mine.yaml": AS_IS,
-    "convnn report mine --csv": AS_IS,
+    "convnn report quickstart --csv": AS_IS,
     "ray get-auth-token --generate": _cluster("RAY_AUTH_TOKEN", CLUSTERS),
     "ray start --head --dashboard-host=0.0.0.0": _cluster('"--head"', CLUSTERS),
     "ray start --address=head:6379": _cluster('f"--address={self.address}"', CLUSTERS),
