@@ -95,9 +95,8 @@ def test_what_is_exercised_elsewhere_is_there() -> None:
 
 @pytest.mark.parametrize("document", documents())
 def test_the_commands_of_a_document_work_one_after_the_other(checkout: Path, document: str) -> None:
-    for block in blocks(document, *SHELL):
-        if text := script(block):
-            run(["bash", "-eu", "-o", "pipefail"], checkout, text)
+    terminal = "\n".join(script(block) for block in blocks(document, *SHELL))
+    run(["bash", "-eux", "-o", "pipefail"], checkout, terminal)
 
 
 @pytest.mark.parametrize("block", PROGRAMS, ids=ids(PROGRAMS))
