@@ -4,6 +4,7 @@
 PYTHON ?= python3
 VENV ?= .venv
 TORCH_INDEX ?=
+FAULTS ?=
 export PIP_DISABLE_PIP_VERSION_CHECK = 1
 
 BIN := $(VENV)/bin
@@ -59,7 +60,7 @@ test-system: $(INSTALLED)  ## A browser, PostgreSQL, a cluster, every fault: for
 	        apt-get install --quiet=2 --yes --no-install-recommends $$missing > /dev/null; } \
 	|| { echo "make test-system needs Debian's packages; as root: apt-get install$$missing" >&2; exit 1; }
 	$(BIN)/pytest tests/system
-	$(BIN)/python -m tests.faults
+	$(BIN)/python -m tests.faults $(FAULTS)
 
 format: $(INSTALLED)  ## Rewrite the code in the project's format.
 	$(BIN)/ruff format .
