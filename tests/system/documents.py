@@ -76,6 +76,7 @@ COMMANDS: dict[str, How] = {
     "convnn retry hybrid --failed": _cluster('"retry", "more", "--failed"'),
     "convnn extend hybrid --trials +20": _cluster('"extend", "more", "--trials"'),
     "convnn fetch hybrid": _cluster('laptop("fetch"'),
+    "mkdir -p ~/convnn-sweeps ~/data": AS_IS,
     "make image": _compose('make("image"'),
     "make up WORKERS=4": _compose('make("up", WORKERS='),
     "make down": _compose('make("down"'),
