@@ -48,7 +48,7 @@ _NOBODY = Worker(0, 0, None, None)
 
 def _hangs(case: Case) -> None:
     """One hangs, is given up at its limit, and is run again by hand."""
-    for _ in range(1 if case.short else 3):
+    for _ in range(1 if case.short else 5):
         sweep = SHORT_GRID.but(name="hangs", resources={"max_trial_hours": LIMIT_S / 3600})
         with case.round(sweep) as round_:
             driver = round_.run()
