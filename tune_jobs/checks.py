@@ -12,7 +12,7 @@ import ssl
 import tempfile
 import urllib.error
 import urllib.request
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from importlib.metadata import PackageNotFoundError, distribution, version
 from pathlib import Path
@@ -20,6 +20,9 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from tune_jobs.cluster.package import DISTRIBUTION
+
+PYTHON = "Python"
+"""Its name among the versions of packages."""
 
 TRACKER_S = 15.0
 LEAST_FREE_GB = 1.0
@@ -147,20 +150,21 @@ def _credentials() -> dict[str, str]:
 
 
 def required() -> dict[str, str]:
-    """The packages that we need at run time, and which versions of them, as our own metadata says."""
+    """What we need at run time, Python and packages, and which versions of it, as our own metadata says."""
     from packaging.requirements import Requirement
 
     try:
-        lines = distribution(DISTRIBUTION).requires or []
+        ours = distribution(DISTRIBUTION)
     except PackageNotFoundError:
         return {}
-    found = [Requirement(line) for line in lines]
-    return {
-        each.name: str(each.specifier) for each in found if each.marker is None or each.marker.evaluate({"extra": ""})
+    needs = [Requirement(line) for line in ours.requires or []]
+    always = {
+        need.name: str(need.specifier) for need in needs if not need.marker or need.marker.evaluate({"extra": ""})
     }
+    return {PYTHON: ours.metadata["Requires-Python"], **always}
 
 
-def wrong_versions(versions: dict[str, str | None]) -> Iterator[str]:
+def wrong_versions(versions: Mapping[str, str | None]) -> Iterator[str]:
     """Of packages with these versions, those that are missing or of another version than we need."""
     from packaging.specifiers import SpecifierSet
 
@@ -177,10 +181,15 @@ def versions_here() -> dict[str, str | None]:
     found: dict[str, str | None] = {}
     for name in required():
         try:
-            found[name] = version(name)
+            found[name] = platform.python_version() if name == PYTHON else version(name)
         except PackageNotFoundError:
             found[name] = None
     return found
+
+
+def shown(versions: Mapping[str, str | None]) -> str:
+    """The versions that people ask for first."""
+    return ", ".join(f"{name} {versions.get(name)}" for name in (PYTHON, "torch", "ray", "optuna", "mlflow"))
 
 
 def check_here(
@@ -206,11 +215,9 @@ def check_here(
 def _check_versions() -> Finding:
     here = versions_here()
     wrong = list(wrong_versions(here))
-    shown = ", ".join(f"{name} {here.get(name)}" for name in ("torch", "ray", "optuna", "mlflow"))
-    says = f"Python {platform.python_version()}, {shown}"
     if wrong:
         return Finding("versions", ok=False, says="; ".join(wrong), mend="make install, or: pip install convnn-sweeps")
-    return Finding("versions", ok=True, says=says)
+    return Finding("versions", ok=True, says=shown(here))
 
 
 def check_folder(storage: Path) -> Finding:

@@ -16,6 +16,7 @@ from search_spaces.space import POINTS_COUNTED
 from search_spaces.sweep import Asha, Grid, Holdout
 from search_spaces.trial import Training
 from tune_jobs.checkpoints import KEPT
+from tune_jobs.ray_session import fitting, per_trial
 from tune_jobs.results import headline
 from tune_jobs.sizing import MEASURE_S, TrialCost, cost_of, measured, work
 
@@ -216,9 +217,8 @@ def _images(config: TrialConfig, spec: SweepSpec) -> tuple[int, int]:
 
 
 def _slots(spec: SweepSpec, gpus: int, cpus: int) -> int:
-    by_cpu = cpus // spec.resources.cpus_per_trial
-    by_gpu = int(gpus / spec.resources.gpus_per_trial + 1e-9) if spec.resources.gpus_per_trial else by_cpu
-    return max(1, min(by_cpu, by_gpu, spec.resources.max_concurrent or by_cpu))
+    at_once = max(1, fitting(per_trial(spec.resources), [{"CPU": cpus, "GPU": gpus}]))
+    return min(at_once, spec.resources.max_concurrent or at_once)
 
 
 def _costs(

@@ -8,7 +8,7 @@ import shlex
 import signal
 import socket
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from search_spaces.sweep import Resources
@@ -88,9 +88,13 @@ def machines() -> list[dict[str, float]]:
 
 def slots(asked: dict[str, float]) -> int:
     """The trials that fit at a time, each asking for this."""
+    return fitting(asked, machines())
+
+
+def fitting(asked: Mapping[str, float], there: Iterable[Mapping[str, float]]) -> int:
+    """The trials that fit at a time on machines that have this, each trial on one of them."""
     return sum(
-        int(min(machine.get(kind, 0.0) / least + 1e-9 for kind, least in asked.items() if least))
-        for machine in machines()
+        int(min(machine.get(kind, 0.0) / least + 1e-9 for kind, least in asked.items() if least)) for machine in there
     )
 
 

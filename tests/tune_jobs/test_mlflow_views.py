@@ -1,25 +1,11 @@
 """What a person sees first of a sweep in MLflow."""
 
 import json
-from collections.abc import Iterator
-from pathlib import Path
 
-import pytest
 from mlflow import MlflowClient
 
-from tests.tune_jobs.shipping import Recorded, recorded
+from tests.tune_jobs.shipping import Recorded
 from tune_jobs.mlflow_views import VIEW_TAG, experiment_tags
-
-
-@pytest.fixture
-def sweep(tmp_path: Path) -> Iterator[Recorded]:
-    with recorded(tmp_path) as made:
-        yield made
-
-
-@pytest.fixture(scope="module")
-def uri(tmp_path_factory: pytest.TempPathFactory) -> str:
-    return f"sqlite:///{tmp_path_factory.mktemp('store')}/mlflow.db"
 
 
 def test_the_view_has_each_trial_once_and_the_best_first() -> None:

@@ -18,7 +18,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from choreographer.browsers.chromium import Chromium
 from mlflow import MlflowClient
 
 from search_spaces import Decided, SweepSpec, canonical, parse_sweep, run_key
@@ -320,14 +319,6 @@ def test_the_command_tells_programs_where_everything_is(sweep: Sweep) -> None:
     other = place.parent / "elsewhere" / "page.html"
     assert convnn("report", "drawn", "--output", other, storage=place.parent) == f"{other}\n"
     assert other.exists()
-
-
-@pytest.mark.skipif(Chromium.find_browser(skip_local=False) is None, reason="no Chrome or Chromium here")
-def test_each_plot_is_a_picture_too(sweep: Sweep) -> None:
-    sweep.trial([0.5], "complete")
-    (curves,) = write_report(sweep.folder, png=True, measure_s=0).png
-    assert curves.name == "report-learning-curves.png"
-    assert curves.read_bytes().startswith(b"\x89PNG")
 
 
 def test_without_a_browser_pictures_are_refused_in_a_line(sweep: Sweep, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,26 +1,14 @@
 """What becomes of a sweep in MLflow; in an SQLite store, which takes everything at once."""
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from mlflow import MlflowClient
 
-from tests.tune_jobs.shipping import Recorded, history, recorded, value
+from tests.tune_jobs.shipping import Recorded, history, value
 from tune_jobs.attempt_runs import opener_of
 from tune_jobs.ledger import Epoch
 from tune_jobs.tracking import tracker_of
-
-
-@pytest.fixture
-def sweep(tmp_path: Path) -> Iterator[Recorded]:
-    with recorded(tmp_path) as made:
-        yield made
-
-
-@pytest.fixture(scope="module")
-def uri(tmp_path_factory: pytest.TempPathFactory) -> str:
-    return f"sqlite:///{tmp_path_factory.mktemp('store')}/mlflow.db"
 
 
 def numbers(uri: str, run: object) -> list[tuple[int, float]]:

@@ -3,13 +3,12 @@
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
-from pathlib import Path
 
 import pytest
 from mlflow import MlflowClient
 
 from tests.tune_jobs.servers import FaultyProxy, MlflowServer, faulty_proxy, free_port, mlflow_server
-from tests.tune_jobs.shipping import Recorded, recorded
+from tests.tune_jobs.shipping import Recorded
 from tune_jobs.errors import TrackerError
 from tune_jobs.tracking import sync
 
@@ -23,12 +22,6 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[MlflowServer]:
 @pytest.fixture
 def proxy(server: MlflowServer) -> Iterator[FaultyProxy]:
     with faulty_proxy(free_port(), server.port) as made:
-        yield made
-
-
-@pytest.fixture
-def sweep(tmp_path: Path) -> Iterator[Recorded]:
-    with recorded(tmp_path) as made:
         yield made
 
 

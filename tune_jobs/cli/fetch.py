@@ -5,8 +5,7 @@ from typing import Annotated
 
 import typer
 
-from tune_jobs.cli.options import AsJson, Storage, print_json, storage_of
-from tune_jobs.cli.remote import Sweep
+from tune_jobs.cli.options import AsJson, Storage, Sweep, print_json, storage_of
 from tune_jobs.storage import SweepFolder
 
 

@@ -7,8 +7,8 @@ from typing import Annotated
 
 import typer
 
-from tune_jobs.cli.options import Storage, storage_of
-from tune_jobs.cli.remote import At, Sweep, exit_code, follow_job, given
+from tune_jobs.cli.options import Storage, Sweep, storage_of
+from tune_jobs.cli.remote import At, exit_code, follow_job, given
 from tune_jobs.errors import UsageError
 from tune_jobs.ledger import live_driver
 from tune_jobs.results import course

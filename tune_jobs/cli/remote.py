@@ -1,5 +1,6 @@
 """What the commands that speak to a cluster share."""
 
+import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -25,7 +26,6 @@ At = Annotated[
         help="The dashboard of a Ray cluster, as in http://head:8265; without it, or with '', this machine's sweeps.",
     ),
 ]
-Sweep = Annotated[str, typer.Argument(metavar="SWEEP", help="The sweep's name; with --address, or its job's id.")]
 _NOISE = ("Running entrypoint for job ", "Runtime env is setting up.")  # Ray's own lines
 
 
@@ -76,8 +76,14 @@ def finish(jobs: "Jobs", found: "Submission", *, detach: bool, as_json: bool) ->
         print(f"  convnn status {found.sweep} {at}\n  convnn logs -f {found.sweep} {at}", file=sys.stderr)
         return
     ended = follow_job(jobs, found.job_id, out=not as_json)
+    if "CONVNN_ADDRESS" not in os.environ:
+        print(f"From here, these commands need --address {jobs.address} (or CONVNN_ADDRESS).", file=sys.stderr)
     if ended.exit_code is None and ended.status != "SUCCEEDED":
-        print(f"job {ended.id} has ended: {ended.status} {first_line(ended.message)}", file=sys.stderr)
+        print(
+            f"job {ended.id} has ended: {ended.status} {first_line(ended.message)}\nIts log: convnn logs {ended.id} "
+            f"--address {jobs.address}",
+            file=sys.stderr,
+        )
     raise typer.Exit(exit_code(ended))
 
 

@@ -5,8 +5,8 @@ from typing import Annotated
 import typer
 from rich.table import Table
 
-from tune_jobs.cli.options import AsJson, AsYaml, Storage, console, print_json
-from tune_jobs.cli.remote import At, Sweep, sweep_at
+from tune_jobs.cli.options import AsJson, AsYaml, Storage, Sweep, console, print_json
+from tune_jobs.cli.remote import At, sweep_at
 from tune_jobs.errors import UsageError
 from tune_jobs.progress import cost, leaderboard, tally
 from tune_jobs.results import Course, course, read_standing

@@ -1,13 +1,14 @@
 """`convnn status`."""
 
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from tune_jobs.cli.options import AsJson, Storage, console, print_json, storage_of
-from tune_jobs.cli.remote import At, Sweep, first_line, given
+from tune_jobs.cli.options import AsJson, Storage, Sweep, console, print_json, storage_of
+from tune_jobs.cli.remote import At, first_line, given
 from tune_jobs.errors import ClusterError, UsageError
 from tune_jobs.ledger import live_driver
 from tune_jobs.progress import cost, leaderboard, tally
@@ -94,12 +95,12 @@ class _Look:
         console().print(leaderboard(self._standing, _SHOWN))
 
 
-def _here(sweep: str, storage: Path | None) -> Any:  # noqa: ANN401 - a function that looks
+def _here(sweep: str, storage: Path | None) -> Callable[[], _Look]:
     folder = find_sweep(sweep, storage_of(storage))
     return lambda: _Look(read_standing(folder), live_driver(folder.path), None, str(folder.path))
 
 
-def _on_cluster(sweep: str, storage: Path | None, address: str) -> Any:  # noqa: ANN401
+def _on_cluster(sweep: str, storage: Path | None, address: str) -> Callable[[], _Look]:
     from tune_jobs.cluster.sweeps import Cluster
 
     cluster = Cluster(address, given(storage))

@@ -6,8 +6,8 @@ from typing import Annotated
 
 import typer
 
-from tune_jobs.cli.options import Storage, storage_of
-from tune_jobs.cli.remote import At, Sweep, given
+from tune_jobs.cli.options import Storage, Sweep, storage_of
+from tune_jobs.cli.remote import At, given
 from tune_jobs.stopping import ask_to_pause, stop_here
 from tune_jobs.storage import find_sweep
 

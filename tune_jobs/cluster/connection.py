@@ -153,7 +153,10 @@ class Jobs:
                     yield self._rest(job_id, course.seen)
                 return
             if silence_s is not None and time.monotonic() - course.spoke > silence_s:
-                raise ClusterError(f"job {job_id} at {self.address} has said nothing for {silence_s:.0f} s.")
+                raise ClusterError(
+                    f"job {job_id} at {self.address} has said nothing for {silence_s:.0f} s; is the cluster busy, or "
+                    f"its storage away? Ray's dashboard shows both; then ask again."
+                )
             time.sleep(POLL_S)
 
     def _pieces(self, job_id: str, stream: "_Stream", course: "_Course", quiet_s: float) -> Iterator[str]:

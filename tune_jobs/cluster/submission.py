@@ -150,8 +150,8 @@ def plan_lines(spec: SweepSpec, cpus: int, gpus: int) -> list[str]:
     from tune_jobs.plan import plan
 
     found = plan(spec, gpus=max(1, gpus), cpus=max(1, cpus))
-    at_once = f"{found.slots} at a time; about {found.disk_gb:.2g} GB of disk"
-    first = f"plan: {found.trials:,} trials, {found.trial_epochs:,} epochs in all, {at_once}"
+    disk = f"about {found.disk_gb:.2g} GB of disk"
+    first = f"plan: {found.trials:,} trials, {found.trial_epochs:,} epochs in all, {disk}"
     return [first, *(f"warning: {warning}" for warning in found.warnings)]
 
 
@@ -159,8 +159,9 @@ def _require_idle(cluster: Cluster, name: str) -> None:
     found = cluster.locate(name)
     if found.job is not None and not found.job.ended:
         raise UsageError(
-            f"job {found.job.id} runs the sweep {name} at {cluster.address} now; look at it with `convnn status {name} "
-            f"--address {cluster.address}`, or stop it, or submit under another name with --set name=..."
+            f"job {found.job.id} runs the sweep {name} at {cluster.address} now; look at it: convnn status {name} "
+            f"--address {cluster.address}; stop it: convnn stop {name} --address {cluster.address}; or run it under "
+            f"another name with --set name=..."
         )
 
 

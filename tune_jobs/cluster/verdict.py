@@ -4,9 +4,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from search_spaces.sweep import Resources
-from tune_jobs.checks import Finding, required, versions_here, wrong_versions
+from tune_jobs.checks import PYTHON, Finding, required, shown, versions_here, wrong_versions
+from tune_jobs.ray_session import fitting, per_trial
 
-LEAST_PYTHON = (3, 11)
 _COMPARED = ("torch", "torchvision", "numpy", "optuna", "mlflow")
 Report = Mapping[str, Any]
 
@@ -52,9 +52,7 @@ def _machines(nodes: Sequence[Report]) -> Finding:
 def _versions(nodes: Sequence[Report]) -> Finding:
     wrong: dict[str, list[str]] = {}
     for node in nodes:
-        python = tuple(map(int, node["python"].split(".")[:2]))
-        old = [f"Python is {node['python']}, needed is 3.11 or newer"] if python < LEAST_PYTHON else []
-        for problem in [*old, *wrong_versions(node["versions"])]:
+        for problem in wrong_versions({**node["versions"], PYTHON: node["python"]}):
             wrong.setdefault(problem, []).append(_name(node))
     if wrong:
         says = "; ".join(f"{problem} ({', '.join(hosts)})" for problem, hosts in wrong.items())
@@ -69,10 +67,9 @@ def _versions(nodes: Sequence[Report]) -> Finding:
                 "versions", ok=False, says=f"{says}; a trial's numbers would depend on its machine", mend=mend
             )
     there, here = nodes[0]["versions"], versions_here()
-    shown = ", ".join(f"{name} {there[name]}" for name in ("torch", "ray", "optuna", "mlflow"))
     others = [f"{name} {here[name]}" for name in _COMPARED if here.get(name) and here[name] != there[name]]
     note = f" (here: {', '.join(others)})" if others else ""
-    return Finding("versions", ok=True, says=f"Python {nodes[0]['python']}, {shown}{note}")
+    return Finding("versions", ok=True, says=f"{shown({**there, PYTHON: nodes[0]['python']})}{note}")
 
 
 def _storage(storage: Report, nodes: Sequence[Report], resources: Resources | None) -> Finding:
@@ -127,14 +124,11 @@ def _gpus(nodes: Sequence[Report], *, needed: bool) -> Iterator[Finding]:
 
 
 def _room(nodes: Sequence[Report], resources: Resources) -> Finding:
-    asked = {"CPU": float(resources.cpus_per_trial), "GPU": resources.gpus_per_trial}
+    asked, there = per_trial(resources), [node["resources"] for node in nodes]
     text = ", ".join(f"{least:g} {kind}" for kind, least in asked.items() if least)
-    fit = sum(
-        int(min(node["resources"][kind] / least + 1e-9 for kind, least in asked.items() if least)) for node in nodes
-    )
-    if fit:
+    if fit := fitting(asked, there):
         return Finding("resources", ok=True, says=f"a trial asks for {text}; {fit} run at a time")
-    largest = ", ".join(f"{max(node['resources'][kind] for node in nodes):g} {kind}" for kind in asked)
+    largest = ", ".join(f"{max(machine[kind] for machine in there):g} {kind}" for kind in asked)
     mend = "lower resources.cpus_per_trial or resources.gpus_per_trial (--set resources.gpus_per_trial=0)"
     return Finding("resources", ok=False, says=f"a trial asks for {text}, the largest machine has {largest}", mend=mend)
 
@@ -145,4 +139,4 @@ def _name(node: Report) -> str:
 
 def packages() -> list[str]:
     """What a probe tells the versions of."""
-    return sorted(required())
+    return sorted(required().keys() - {PYTHON})

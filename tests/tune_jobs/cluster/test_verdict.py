@@ -47,7 +47,7 @@ def test_a_cluster_that_has_everything_passes() -> None:
     ("changes", "said"),
     [
         ({"error": "it does not answer"}, "host2 (10.0.0.2): it does not answer"),
-        ({"python": "3.10.1"}, "Python is 3.10.1, needed is 3.11 or newer (host2 (10.0.0.2))"),
+        ({"python": "3.10.1"}, "Python is 3.10.1, needed is >=3.11 (host2 (10.0.0.2))"),
         ({"versions": {**HERE, "optuna": None}}, "optuna is missing (host2 (10.0.0.2))"),
         ({"versions": {**HERE, "optuna": "4.9.0"}}, "optuna is 4.9.0, needed is <6,>=5"),
         ({"versions": {**HERE, "torch": "2.14.0"}}, "torch differs"),

@@ -1,0 +1,19 @@
+"""A sweep that only its ledger knows, and a store of MLflow to ship it to."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.tune_jobs.shipping import Recorded, recorded
+
+
+@pytest.fixture
+def sweep(tmp_path: Path) -> Iterator[Recorded]:
+    with recorded(tmp_path) as made:
+        yield made
+
+
+@pytest.fixture(scope="module")
+def uri(tmp_path_factory: pytest.TempPathFactory) -> str:
+    return f"sqlite:///{tmp_path_factory.mktemp('store')}/mlflow.db"
