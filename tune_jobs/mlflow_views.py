@@ -6,13 +6,12 @@ A view is an experiment tag that MLflow's page offers in its menu "Views", and o
 import json
 
 from search_spaces import TrialConfig
-from tune_jobs.results import Row, Standing, headline
+from tune_jobs.results import HEADLINE, Row, Standing, headline
 
 VIEW = "trials"
 """The key of the view."""
 
 VIEW_TAG = f"mlflow.sharedViewState.{VIEW}"
-COMPARED = ("lambda", "k", "r", "p", "aggregation", "lr")
 SHOWN = 5
 """Trials in a description."""
 
@@ -26,7 +25,7 @@ def experiment_tags(metric: str, goal: str) -> dict[str, str]:
         "selectedColumns": [
             f"metrics.`{metric}`",
             "metrics.`gflops`",
-            *(f"params.`{name}`" for name in COMPARED),
+            *(f"params.`{name}`" for name in HEADLINE),
         ],
     }
     view = {"name": "Trials", "createdAt": 0, "updatedAt": 0, "state": json.dumps(state)}
@@ -51,7 +50,7 @@ def description(found: Standing, runs: dict[str, str], experiment_id: str) -> st
     lines = [f"{ended}{planned} trials have ended without a failure; `convnn show {found.name}` has all."]
     if best is not None:
         lines.insert(0, f"Best: **{link(best, f'trial {best.number}')}**, {found.metric} **{best.value:.4f}**.")
-        names = ["trial", found.metric, "epoch", *COMPARED]
+        names = ["trial", found.metric, "epoch", *HEADLINE]
         lines += ["", f"| {' | '.join(names)} |", f"|{' --- |' * len(names)}"]
     for row in [row for row in found.rows if row.counts][:SHOWN]:
         epoch = f"{row.epoch}/{row.config.training.epochs}"
@@ -64,5 +63,5 @@ def _parameters(config: TrialConfig) -> list[str]:
     values = headline(config)
     return [
         "-" if values[name] is None else f"{values[name]:.4g}" if name == "lr" else str(values[name])
-        for name in COMPARED
+        for name in HEADLINE
     ]

@@ -10,7 +10,7 @@ from rich.table import Table
 from rich.text import Text
 
 from search_spaces import TrialConfig
-from tune_jobs.results import Row, Standing, headline
+from tune_jobs.results import HEADLINE, Row, Standing, headline
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -186,11 +186,7 @@ def _varied(rows: list[Row]) -> list[str]:
     for row in rows:
         for name, value in headline(row.config).items():
             seen.setdefault(name, set()).add(value)
-    return [
-        name
-        for name in ("lambda", "k", "r", "p", "aggregation", "lr")
-        if name in ("lambda", "k", "lr") or len(seen.get(name, ())) > 1
-    ]
+    return [name for name in HEADLINE if name in ("lambda", "k", "lr") or len(seen.get(name, ())) > 1]
 
 
 def cell(value: object) -> str:

@@ -3,6 +3,7 @@
 import contextlib
 import json
 import math
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
@@ -91,9 +92,18 @@ class Standing:
         """The best complete trial; where none is complete, the best of those that got furthest."""
         return self.rows[0] if self.rows and self.rows[0].counts else None
 
+    def whole(self, *, exhausted: bool) -> bool:
+        """Whether it is done: every trial that was planned has ended, or that an `exhausted` space has."""
+        ended = self.count(*ENDED)
+        return ended == len(self.rows) and (exhausted or ended == self.planned)
+
     def count(self, *states: str) -> int:
         """Trials in any of these states."""
         return sum(row.state in states for row in self.rows)
+
+
+HEADLINE = ("lambda", "k", "r", "p", "aggregation", "lr")
+"""The paper's parameters, by which people compare trials."""
 
 
 def headline(config: TrialConfig) -> dict[str, Any]:
@@ -145,7 +155,7 @@ def overview(folder: SweepFolder) -> dict[str, Any]:
         with contextlib.closing(Ledger(folder.ledger)) as ledger:
             found = standing(folder.name, ledger)
             ended, started = found.count(*ENDED), ledger.meta("started")
-            whole = ended == len(found.rows) and (ended == found.planned or ledger.meta("exhausted") is not None)
+            whole = found.whole(exhausted=ledger.meta("exhausted") is not None)
     except LedgerError as error:
         return {"name": folder.name, "error": str(error)}
     return {
@@ -192,6 +202,14 @@ class Course:
         return yaml.safe_dump(content, sort_keys=False, allow_unicode=True)
 
 
+def courses(epochs: Iterable[Epoch]) -> dict[str, list[Epoch]]:
+    """By run key, a trial's epochs in order, each from the last attempt that ran it."""
+    latest: dict[str, dict[int, Epoch]] = {}
+    for epoch in sorted(epochs, key=lambda e: e.attempt):
+        latest.setdefault(epoch.run_key, {})[epoch.epoch] = epoch
+    return {key: [found[number] for number in sorted(found)] for key, found in latest.items()}
+
+
 def course(folder: SweepFolder, trial: str) -> Course:
     """The course of a trial, by its number or run key.
 
@@ -205,9 +223,9 @@ def course(folder: SweepFolder, trial: str) -> Course:
             raise UsageError(
                 f"{folder.name} has no trial {trial!r}; it has trials 1 to {len(rows)}: `convnn show {folder.name}`."
             )
-        latest = {epoch.epoch: epoch for epoch in sorted(ledger.epochs(row.run_key), key=lambda e: e.attempt)}
+        effective = courses(ledger.epochs(row.run_key)).get(row.run_key, [])
         attempts = [attempt for attempt in ledger.attempts() if attempt.run_key == row.run_key]
-    return Course(folder, row, attempts, [latest[number] for number in sorted(latest)])
+    return Course(folder, row, attempts, effective)
 
 
 def _row(trial: Trial, latest: Epoch | None, metric: str, failure: Failure | None) -> Row:

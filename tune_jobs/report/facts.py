@@ -9,10 +9,10 @@ from typing import Any
 
 from search_spaces import SpecError, SweepSpec
 from tune_jobs.errors import SweepError
-from tune_jobs.ledger import ENDED, Ask, Attempt, Epoch, Ledger, live_driver
+from tune_jobs.ledger import Ask, Attempt, Epoch, Ledger, live_driver
 from tune_jobs.plan import Rung, epochs_of, ladder_of, trial_epochs_of
 from tune_jobs.report.sizes import Size, sizes_of
-from tune_jobs.results import Row, Standing, standing
+from tune_jobs.results import Row, Standing, courses, standing
 from tune_jobs.storage import SweepFolder, last_start, recorded_spec
 
 
@@ -63,7 +63,7 @@ def read_facts(folder: SweepFolder, measure_s: float, say: Callable[[str], None]
         attempts, asks = ledger.attempts(), ledger.asks()
         started, exhausted = ledger.meta("started"), ledger.meta("exhausted") is not None
     known = {row.run_key for row in found.rows}  # a sweep that runs may have recorded more in the meantime
-    courses = _courses([epoch for epoch in epochs if epoch.run_key in known])
+    course_of = courses(epoch for epoch in epochs if epoch.run_key in known)
     spec = _spec(folder)
     planned = found.planned or len(found.rows)
     ladder = ladder_of(spec, planned, epochs_of(spec)) if spec else []
@@ -75,20 +75,13 @@ def read_facts(folder: SweepFolder, measure_s: float, say: Callable[[str], None]
         asks=asks,
         attempts=[attempt for attempt in attempts if attempt.run_key in known],
         epochs=[epoch for epoch in epochs if epoch.run_key in known],
-        courses=courses,
-        sizes=sizes_of(found.rows, courses, measure_s, say),
+        courses=course_of,
+        sizes=sizes_of(found.rows, course_of, measure_s, say),
         spec=spec,
         ladder=ladder,
         planned_epochs=trial_epochs_of(ladder, planned, epochs_of(spec)) if spec else None,
         start=last_start(folder),
     )
-
-
-def _courses(epochs: list[Epoch]) -> dict[str, list[Epoch]]:
-    latest: dict[str, dict[int, Epoch]] = {}
-    for epoch in sorted(epochs, key=lambda e: e.attempt):
-        latest.setdefault(epoch.run_key, {})[epoch.epoch] = epoch
-    return {key: [found[number] for number in sorted(found)] for key, found in latest.items()}
 
 
 def _spec(folder: SweepFolder) -> SweepSpec | None:
@@ -103,6 +96,4 @@ def _state(folder: SweepFolder, found: Standing, *, exhausted: bool) -> str:
     at_its_end = driver is not None and (driver["host"], driver["pid"]) == (socket.gethostname(), os.getpid())
     if driver is not None and not at_its_end:
         return "running"
-    ended = found.count(*ENDED)
-    whole = ended == len(found.rows) and (exhausted or ended == found.planned)
-    return "done" if whole else "unfinished"
+    return "done" if found.whole(exhausted=exhausted) else "unfinished"

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from tune_jobs.failures import CLASSES
 from tune_jobs.report.metrics import shown
 from tune_jobs.report.varying import NONE, label, varying
-from tune_jobs.results import Row, headline
+from tune_jobs.results import HEADLINE, Row, headline
 
 if TYPE_CHECKING:
     from tune_jobs.report.facts import Facts
@@ -25,8 +25,7 @@ REASONS = 100
 def leaderboard(facts: "Facts") -> str:
     """Every trial, the best first; those beyond the first few are hidden until they are asked for."""
     found = facts.standing
-    names = ("lambda", "k", "r", "p", "aggregation", "lr")
-    heads = ("trial", found.metric, *names, "epoch", "GFLOPs", "parameters", "state")
+    heads = ("trial", found.metric, *HEADLINE, "epoch", "GFLOPs", "parameters", "state")
     words = {"aggregation", "state"}
     head = "".join(f"<th{'' if name in words else ' class=n'}>{escape(name)}</th>" for name in heads)
     rows = [_trial(facts, row) for row in found.rows]
