@@ -1,4 +1,4 @@
-# `make quickstart` and `make test` need Python 3.11 or newer and make, nothing else.
+# `make quickstart` and `make test` need Python 3.11 to 3.14 and make, nothing else.
 # CPU build of torch instead of the 5 GB CUDA one: make quickstart TORCH_INDEX=<the CPU address from pytorch.org's installation page>
 
 PYTHON ?= python3
@@ -8,7 +8,6 @@ FAULTS ?=
 export PIP_DISABLE_PIP_VERSION_CHECK = 1
 
 BIN := $(VENV)/bin
-CUDA_ONLY := torch|torchvision|triton|nvidia-[a-z0-9-]+|cuda-[a-z0-9-]+
 INSTALLED := $(VENV)/.installed
 
 # Containers, all told in docs/containers.md. What is given to `make up` is kept in SETTINGS for every later command.
@@ -20,27 +19,27 @@ DOWN_FLAGS ?=
 NAME = $(shell printf %s '$(IMAGE)' | sed 's|:[^:/]*$$||')
 VERSION = $(shell sed -n 's/^version = "\(.*\)"/\1/p' pyproject.toml)
 REVISION = $(or $(shell git describe --always --abbrev=40 --dirty --exclude='*' 2>/dev/null),unknown)
-COMPOSE = docker compose --env-file $(SETTINGS) --file docker/compose.yaml
+# Without the paths as they were given: for compose the environment goes before SETTINGS, where they are whole.
+COMPOSE = env -u CONVNN_SWEEPS -u CONVNN_DATA -u SECRETS docker compose --env-file '$(SETTINGS)' --file docker/compose.yaml
 
 .PHONY: help install quickstart test test-system format lint typecheck pytest properties faults bench image up down docker-test lock clean
 
 help:  ## List the targets.
-	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "%-14s%s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 install: $(INSTALLED)  ## Create the virtual environment with the locked packages.
 
-# A pinned package is joined to its hashes by trailing backslashes, so packages are dropped as whole blocks.
 $(INSTALLED): requirements.lock pyproject.toml
-	@$(PYTHON) -c 'import sys; sys.exit(0 if sys.version_info >= (3, 11) else "Python 3.11 or newer is needed, this is " + sys.version.split()[0] + "; choose one with: make PYTHON=python3.12 ...")'
+	@$(PYTHON) docker/served.py
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 ifeq ($(TORCH_INDEX),)
-	@echo "Installing (torch brings 5 GB of CUDA libraries; the README says how to take the CPU build instead) ..."
+	@echo "Installing (on Linux torch brings 5 GB of CUDA libraries; the README says how to take the CPU build instead) ..."
 	$(BIN)/python -m pip install --quiet --no-deps --require-hashes -r requirements.lock
 else
 	@echo "Installing with torch from TORCH_INDEX ..."
-	$(BIN)/python -m pip install --quiet --index-url $(TORCH_INDEX) torch torchvision
-	awk '/^[^ ]/ { keep = $$0 !~ /^($(CUDA_ONLY))==/ } keep' requirements.lock > $(VENV)/requirements.cpu
-	$(BIN)/python -m pip install --quiet --no-deps --require-hashes -r $(VENV)/requirements.cpu
+	awk -v pins=$(VENV)/torch.txt -f docker/cpu.awk requirements.lock > $(VENV)/others.txt
+	$(BIN)/python -m pip install --quiet --no-deps --index-url $(TORCH_INDEX) -r $(VENV)/torch.txt
+	$(BIN)/python -m pip install --quiet --no-deps --require-hashes -r $(VENV)/others.txt
 endif
 	$(BIN)/python -m pip install --quiet --no-deps --no-build-isolation --editable .
 	@touch $@
@@ -90,11 +89,13 @@ image:  ## Build the container image (needs Docker).
 	    --build-arg NAME=$(NAME) --build-arg VERSION=$(VERSION) --build-arg REVISION=$(REVISION) $(DOCKER_BUILD_FLAGS) .
 
 up: image  ## Start MLflow and a Ray cluster on this machine, and wait until they answer.
-	@sh docker/prepare.sh $(SECRETS) $(IMAGE) > $(SETTINGS).partial && mv $(SETTINGS).partial $(SETTINGS)
+	@sh docker/prepare.sh '$(SECRETS)' '$(IMAGE)' > '$(SETTINGS).partial' && mv '$(SETTINGS).partial' '$(SETTINGS)'
 	$(COMPOSE) up --detach --wait --remove-orphans
 	@$(COMPOSE) ps
 
+# `rm` first: it takes the nameless volumes of /tmp along, which `down` alone would leave behind.
 down:  ## Stop them; sweeps, images and what MLflow knows stay (make down DOWN_FLAGS=--volumes deletes them).
+	$(COMPOSE) rm --stop --force --volumes
 	$(COMPOSE) down $(DOWN_FLAGS)
 
 docker-test: $(INSTALLED)  ## The image and the cluster on a real Docker engine: 20 GB of disk, half an hour.

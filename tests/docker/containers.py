@@ -51,6 +51,7 @@ class Cluster:
 
     settings: Path
     secrets: Path
+    sweeps: Path
     mlflow: str
     ray: str
     token: str
@@ -77,19 +78,23 @@ class Cluster:
 
 @pytest.fixture(scope="session")
 def cluster(image: dict[str, Any], tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
-    """Everything up, as `make up` brings it up: two workers, ports and secrets of its own."""
+    """Everything up, as `make up` brings it up: two workers, ports, secrets and a folder for sweeps of its own."""
     assert image
     if "POSTGRES_IMAGE" not in os.environ:
         build_postgres()
     place = tmp_path_factory.mktemp("compose")
-    settings, secrets = place / "settings.env", place / "secrets"
+    settings, secrets, sweeps = place / "settings.env", place / "secrets", place / "sweeps of ours"
     mlflow_port, ray_port = free_port(), free_port()
     ours = {"IMAGE": IMAGE, "SETTINGS": settings, "SECRETS": secrets, "COMPOSE_PROJECT_NAME": PROJECT}
-    ours |= {"POSTGRES_IMAGE": os.environ.get("POSTGRES_IMAGE", POSTGRES)}
+    ours |= {
+        "POSTGRES_IMAGE": os.environ.get("POSTGRES_IMAGE", POSTGRES),
+        "CONVNN_SWEEPS": os.path.relpath(sweeps, ROOT),
+    }
     try:
         make("up", WORKERS=2, MLFLOW_PORT=mlflow_port, RAY_PORT=ray_port, **ours)
         token = (secrets / "ray_token").read_text()
-        yield Cluster(settings, secrets, f"http://127.0.0.1:{mlflow_port}", f"http://127.0.0.1:{ray_port}", token)
+        mlflow, ray = (f"http://127.0.0.1:{port}" for port in (mlflow_port, ray_port))
+        yield Cluster(settings, secrets, sweeps, mlflow, ray, token)
     finally:
         if settings.exists():
             print(docker("compose", "--project-name", PROJECT, "logs", "--no-color", "--tail", "20"))
@@ -284,6 +289,30 @@ def test_a_submitted_sweep_is_in_mlflow(cluster: Cluster) -> None:
     status, content = answer(f"{cluster.mlflow}/get-artifact?path={name}&run_uuid={parent['run_id']}")
     assert status == 200
     assert content
+
+
+@pytest.mark.parametrize("service", ["head", "worker"])
+def test_ray_s_logs_are_on_the_disk(cluster: Cluster, service: str) -> None:
+    code = "print(*(line.split()[2] for line in open('/proc/mounts') if line.split()[1] == '/tmp'))"
+    assert cluster.compose("exec", "-T", service, "python", "-c", code) not in ("", "tmpfs")
+    assert cluster.compose("exec", "-T", service, "ls", "/tmp/ray/session_latest/logs")  # noqa: S108 - inside
+
+
+def test_a_sweep_whose_driver_is_gone_with_its_container_is_not_running(cluster: Cluster) -> None:
+    long = ("quickstart", "--set", "name=cut", "--set", "space.training.epochs=5000", "--set", "search.trials=1")
+    cluster.compose("exec", "--detach", "head", "convnn", "run", *long, "--address", "auto")
+    sweep = cluster.sweeps / "cut"
+    note = sweep / "driver.json"
+    deadline = time.monotonic() + AGAIN_S
+    while not any(sweep.glob("trials/*")):
+        assert time.monotonic() < deadline
+        time.sleep(0.5)
+    assert json.loads(note.read_text())["host"] == "head"
+    assert json.loads(cluster.convnn("status", "cut", "--json"))["running"]
+    cluster.compose("kill", "head")
+    cluster.compose("up", "--detach", "--wait", "--no-deps", "--force-recreate", "head")
+    assert note.exists()
+    assert not json.loads(cluster.convnn("status", "cut", "--json"))["running"]
 
 
 def test_a_head_that_starts_again_finds_its_workers(cluster: Cluster) -> None:

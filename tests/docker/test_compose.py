@@ -33,7 +33,14 @@ def test_secrets_are_files_that_git_does_not_see() -> None:
 def test_head_and_workers_see_the_same_folders() -> None:
     volumes = [SERVICES[name]["volumes"] for name in RAY]
     assert volumes[0] == volumes[1] == volumes[2]
-    assert {volume.rpartition(":")[2] for volume in volumes[0]} == {"/sweeps", "/data", "/cache"}
+    shared = [volume for volume in volumes[0] if ":" in volume]
+    assert {volume.rpartition(":")[2] for volume in shared} == {"/sweeps", "/data", "/cache"}
+
+
+@pytest.mark.parametrize("name", RAY)
+def test_the_logs_that_answers_go_through_are_no_memory(name: str) -> None:
+    assert "/tmp" in SERVICES[name]["volumes"]  # noqa: S108 - a volume of the container's own
+    assert not any(place.startswith("/tmp") for place in SERVICES[name]["tmpfs"])  # noqa: S108
 
 
 @pytest.mark.parametrize("name", RAY)
