@@ -29,7 +29,7 @@ from tests.system.postgres import postgres
 from tests.tune_jobs.servers import free_port, mlflow_server
 from tune_jobs.ledger import Ledger
 from tune_jobs.mlflow_store import set_environment
-from tune_jobs.mlflow_views import VIEW
+from tune_jobs.mlflow_views import COMPLETE
 from tune_jobs.storage import SweepFolder
 from tune_jobs.tracking import sync
 
@@ -142,7 +142,7 @@ def _pages(uri: str, number: str, runs: list[str], pictures: Path) -> list[float
     times = []
     for show in (
         lambda pages: (pages.experiment(number), pages.window.sees(NAME, "matching runs")),
-        lambda pages: (pages.experiment(number, VIEW), pages.window.wait("rows", lambda: len(pages.rows()) > FULL)),
+        lambda pages: (pages.experiment(number, COMPLETE), pages.window.wait("rows", lambda: len(pages.rows()) > FULL)),
         lambda pages: (pages.comparison(number, runs), pages.window.wait("a plot", lambda: axes(pages.window))),
     ):
         with browser(pictures) as window:

@@ -121,6 +121,11 @@ class Resources(Config):
         float, Field(ge=0, description="With less room in the sweep's folder, in 10^9 bytes, the sweep pauses.")
     ] = 1.0
 
+    @property
+    def trial_mem_gb(self) -> float | None:
+        """A trial's share of the memory of its GPU, in 10^9 bytes; `None` where that is not limited."""
+        return None if self.gpu_mem_gb is None else self.gpu_mem_gb * self.gpus_per_trial
+
 
 class Budget(Config):
     """What a sweep may cost, over all its runs, failed attempts included. null: no limit."""
@@ -145,7 +150,7 @@ class Tracking(Config):
 
     uri: Annotated[
         str | None,
-        Field(min_length=1, description="null: MLFLOW_TRACKING_URI, else a SQLite store in the sweep's folder."),
+        Field(min_length=1, description="null: MLFLOW_TRACKING_URI, else where it was before, else a store in its folder."),
     ] = None
     experiment: Annotated[str | None, Field(min_length=1, max_length=500, description="null: the sweep's name.")] = None
 
@@ -220,7 +225,8 @@ class SweepSpec:
                 f"{self.name} is a grid, which has every trial of its space; give its fields more values under another "
                 f"name, or search with sampler: tpe or random, which have a number of trials."
             )
-        return replace(parse_sweep(self.text, overrides=[f"search.trials={trials}"]), name=self.name)
+        more = parse_sweep(self.text, overrides=[f"search.trials={trials}"])
+        return replace(more, name=self.name, tracking=self.tracking)
 
     def identity(self) -> dict[str, Any]:
         """What must stay the same for results to belong to one sweep: flat, by path, without defaults of the space.
@@ -239,7 +245,7 @@ class SweepSpec:
         flat |= {"objective.metric": self.metric, "objective.goal": self.goal}
         flat |= _settings("search", self.search) | _settings("stopping", self.stopping)
         flat |= {"resources.gpus_per_trial above 0": self.resources.gpus_per_trial > 0}  # other numbers
-        flat |= {"resources.gpu_mem_gb": self.resources.gpu_mem_gb}  # other trials can run
+        flat |= {"a trial's share of resources.gpu_mem_gb": self.resources.trial_mem_gb}  # other trials can run
         return {path: value for path, value in flat.items() if path not in _MAY_CHANGE}
 
     def describe(self) -> dict[str, Any]:
@@ -366,9 +372,7 @@ def parse_sweep(
         settings = SweepFile.model_validate(
             {**rest, "space": {"model": {"name": "vgg11", "layer": {"kind": "conv2d"}}}}
         )
-        limit = settings.resources.gpu_mem_gb
-        share = None if limit is None else limit * settings.resources.gpus_per_trial
-        space = Space(tree.fields["space"], constraints, share)
+        space = Space(tree.fields["space"], constraints, settings.resources.trial_mem_gb)
         spec = _assemble(settings, space, _as_run(root, overrides) if overrides or moved else text)
         for path, message in _contradictions(spec, settings.objective):
             reader.problems.append(Problem(reader.place(path), path, message))

@@ -137,7 +137,7 @@ def _start(create: "Callable[[], TrainState]", checkpoints: Checkpoints | None) 
             state.load(path)
         except FileNotFoundError:
             continue
-        except CheckpointError as error:
+        except (CheckpointError, OSError) as error:  # a disk may fail in one file alone
             checkpoints.damaged(path, error)
             state = create()  # the failed load may have changed it
             continue

@@ -24,7 +24,7 @@ class Checkpoints(Protocol):
     def sources(self) -> Sequence[Path]:
         """Files to go on from, the best first; the first that is whole is taken."""
 
-    def damaged(self, path: Path, error: "CheckpointError") -> None:
+    def damaged(self, path: Path, error: "CheckpointError | OSError") -> None:
         """A source that cannot be used; raises if that must not be passed over."""
 
     def resumed(self, epoch: int) -> None:
@@ -49,7 +49,7 @@ class OneFile:
         """The file."""
         return [self._path]
 
-    def damaged(self, path: Path, error: "CheckpointError") -> None:
+    def damaged(self, path: Path, error: "CheckpointError | OSError") -> None:
         """It would be overwritten: a person decides."""
         del path
         raise error
@@ -100,7 +100,7 @@ class InSweep:
         """The earlier attempts' checkpoints."""
         return list(self._earlier)
 
-    def damaged(self, path: Path, error: "CheckpointError") -> None:
+    def damaged(self, path: Path, error: "CheckpointError | OSError") -> None:
         """The one before is tried; this one is kept for a look, and does not count."""
         self._earlier.remove(path)
         _log.warning("not resumed: %s", error)

@@ -1,8 +1,6 @@
 """What must be right before a sweep can run: a line each, with what mends it. For `convnn doctor` and `submit`."""
 
 import base64
-import http.client
-import json
 import os
 import platform
 import re
@@ -10,8 +8,7 @@ import shutil
 import socket
 import ssl
 import tempfile
-import urllib.error
-import urllib.request
+import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from importlib.metadata import PackageNotFoundError, distribution, version
@@ -20,6 +17,9 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from tune_jobs.cluster.package import DISTRIBUTION
+from tune_jobs.credentials import TRACKING_TOKEN, tidy_tracking_token, without_password
+from tune_jobs.errors import UsageError
+from tune_jobs.tracking import absolute, store_of
 
 PYTHON = "Python"
 """Its name among the versions of packages."""
@@ -51,49 +51,56 @@ class Finding:
 
 
 def check_tracker(uri: str) -> Finding:
-    """Whether MLflow at `uri` takes requests: a real one is made, since `/health` answers where the API refuses."""
+    """Whether MLflow at `uri` takes requests: a real one is made, since `/health` answers where the API refuses.
+
+    It is made as MLflow makes its own: by the same library, with the same user, token and trust in certificates.
+    """
     if not uri.startswith(("http://", "https://")):
         return _check_store(uri)
-    body = json.dumps({"max_results": 1}).encode()
-    headers = {"Content-Type": "application/json", **_credentials()}
+    import requests
+
     address = f"{uri.rstrip('/')}/api/2.0/mlflow/experiments/search"
-    request = urllib.request.Request(address, body, headers, method="POST")  # noqa: S310 - http(s)
     try:
-        with urllib.request.urlopen(request, timeout=TRACKER_S) as answer:  # noqa: S310
-            json.load(answer)
-    except urllib.error.HTTPError as error:
-        return _refused(uri, error.code, error.read(2000).decode("utf-8", "replace"))
-    except (OSError, ValueError, http.client.HTTPException) as error:
-        return Finding("tracker", ok=False, says=f"{_shown(uri)}: {_why(error)}", mend=_unreachable(uri, error))
-    return Finding("tracker", ok=True, says=f"{_shown(uri)} answers")
-
-
-def _shown(uri: str) -> str:
-    """Without a user's password."""
-    return re.sub(r"(?<=://)[^/@]*@", "...@", uri)
+        tidy_tracking_token()
+        with warnings.catch_warnings(action="ignore"):  # where certificates are not to be verified
+            answer = requests.post(
+                address, json={"max_results": 1}, headers=_credentials(), timeout=TRACKER_S, **_certificates()
+            )
+    except UsageError as error:
+        return Finding("tracker", ok=False, says=str(error))
+    except (OSError, ValueError) as error:
+        return _unreachable(uri, error)
+    if not answer.ok:
+        return _refused(uri, answer.status_code, answer.text[:2000])
+    try:
+        answer.json()
+    except ValueError:
+        return _refused(uri, _NOT_FOUND, "")
+    return Finding("tracker", ok=True, says=f"{without_password(uri)} answers")
 
 
 def _check_store(uri: str) -> Finding:
     if re.match(r"(postgresql|mysql|mssql)[+:]", uri):
         return Finding(
-            "tracker", ok=True, says=f"{_shown(uri)} is a database, which MLflow opens itself (not looked at)"
+            "tracker", ok=True, says=f"{without_password(uri)} is a database, which MLflow opens itself (not looked at)"
         )
-    path = Path(re.sub(r"^(sqlite|file)://+", "/", uri)) if "://" in uri else Path(uri)
-    if not uri.startswith(("sqlite:", "file:", "/")):
+    path = store_of(absolute(uri)) if uri.startswith(("sqlite:///", "file:", "/", "./", "../", "~")) else None
+    if path is None:
         mend = "name it as http://host:5000, or sqlite:////path/to/mlflow.db"
-        return Finding("tracker", ok=False, says=f"{_shown(uri)} is no address of a tracker", mend=mend)
+        return Finding("tracker", ok=False, says=f"{without_password(uri)} is no address of a tracker", mend=mend)
     place = next(parent for parent in (path, *path.parents) if parent.exists())
     if not os.access(place, os.W_OK):
-        return Finding("tracker", ok=False, says=f"{uri}: {place} cannot be written", mend=f"chmod u+w {place}")
-    return Finding("tracker", ok=True, says=f"{uri} can be written")
+        return Finding("tracker", ok=False, says=f"{path}: {place} cannot be written", mend=f"chmod u+w {place}")
+    return Finding("tracker", ok=True, says=f"{path} can be written")
 
 
 def _refused(uri: str, code: int, text: str) -> Finding:
-    host, uri = urlsplit(uri).netloc.rpartition("@")[2], _shown(uri)
+    user, _, host = urlsplit(uri).netloc.rpartition("@")
+    uri = without_password(uri)
     if code == _FORBIDDEN and "host" in text.lower():
         says = f"{uri} answers, but refuses requests for the host {host} (its /health would not)"
         mend = f"start it with: mlflow server --allowed-hosts {host} ..."
-    elif code == _UNAUTHORIZED and _credentials():
+    elif code == _UNAUTHORIZED and (_credentials() or user):
         says, mend = f"{uri} refuses the user or the password", "set MLFLOW_TRACKING_USERNAME and _PASSWORD anew"
     elif code == _UNAUTHORIZED:
         says = f"{uri} asks for a user and a password, and none is set"
@@ -109,27 +116,36 @@ def _refused(uri: str, code: int, text: str) -> Finding:
     return Finding("tracker", ok=False, says=says, mend=mend)
 
 
-def _why(error: Exception) -> str:
-    reason = getattr(error, "reason", error)
-    if isinstance(error, TimeoutError) or isinstance(reason, TimeoutError):
-        return f"no answer within {TRACKER_S:g} s"
-    if isinstance(reason, socket.gaierror):
-        return "there is no host of that name"
-    if isinstance(reason, OSError) and reason.strerror:
-        return reason.strerror
-    return str(reason) or type(error).__name__
+def _unreachable(uri: str, error: Exception) -> Finding:
+    import requests
+
+    found, port = list(_causes(error)), _port(uri)
+    mend = "correct tracking.uri or MLFLOW_TRACKING_URI"
+    if isinstance(error, requests.Timeout):
+        says, mend = f"no answer within {TRACKER_S:g} s", f"mlflow server --port {port}, or {mend}"
+    elif any(isinstance(cause, socket.gaierror) for cause in found):
+        says = "there is no host of that name"
+    elif refusal := next((cause for cause in found if isinstance(cause, ssl.SSLError)), None):
+        says = refusal.strerror or type(refusal).__name__
+        mend = "name its CA's file in MLFLOW_TRACKING_SERVER_CERT_PATH, or use http:// if the server has no certificate"
+    elif isinstance(error, ValueError) or port is None:  # it has the address in it, and with that a password
+        says = "that is no address, or not one to ask"
+    elif not isinstance(error, requests.RequestException):  # of a file of certificates
+        says, mend = str(error), "correct MLFLOW_TRACKING_SERVER_CERT_PATH, _CLIENT_CERT_PATH or REQUESTS_CA_BUNDLE"
+    else:
+        says = next(
+            (cause.strerror for cause in found if isinstance(cause, OSError) and cause.strerror), str(found[-1])
+        )
+        mend = f"mlflow server --port {port}, or {mend}"
+    return Finding("tracker", ok=False, says=f"{without_password(uri)}: {says}", mend=mend)
 
 
-def _unreachable(uri: str, error: Exception) -> str:
-    reason = getattr(error, "reason", error)
-    if isinstance(reason, socket.gaierror):
-        return "correct tracking.uri or MLFLOW_TRACKING_URI"
-    if isinstance(reason, ssl.SSLError):
-        return "use http:// if the server has no certificate"
-    port = _port(uri)
-    if port is None:
-        return "correct tracking.uri or MLFLOW_TRACKING_URI"
-    return f"mlflow server --port {port}, or correct tracking.uri or MLFLOW_TRACKING_URI"
+def _causes(error: BaseException | None) -> Iterator[BaseException]:
+    """An error and what it comes from, one after the other: libraries wrap each other's."""
+    while error is not None:
+        yield error
+        inside = next((part for part in error.args if isinstance(part, BaseException)), None)
+        error = error.__cause__ or error.__context__ or inside
 
 
 def _port(uri: str) -> int | None:
@@ -140,13 +156,19 @@ def _port(uri: str) -> int | None:
 
 
 def _credentials() -> dict[str, str]:
-    if token := os.environ.get("MLFLOW_TRACKING_TOKEN"):
-        return {"Authorization": f"Bearer {token}"}
-    user = os.environ.get("MLFLOW_TRACKING_USERNAME")
-    if not user:
-        return {}
-    pair = f"{user}:{os.environ.get('MLFLOW_TRACKING_PASSWORD', '')}"
-    return {"Authorization": f"Basic {base64.b64encode(pair.encode()).decode()}"}
+    """What MLflow sends: a user and password come before a token."""
+    user, password = (os.environ.get(f"MLFLOW_TRACKING_{name}") for name in ("USERNAME", "PASSWORD"))
+    if user and password:
+        return {"Authorization": f"Basic {base64.b64encode(f'{user}:{password}'.encode()).decode()}"}
+    token = os.environ.get(TRACKING_TOKEN)
+    return {"Authorization": f"Bearer {token}"} if token else {}
+
+
+def _certificates() -> dict[str, Any]:
+    """By what MLflow trusts a server, beside REQUESTS_CA_BUNDLE, and shows itself to it."""
+    insecure = os.environ.get("MLFLOW_TRACKING_INSECURE_TLS", "").lower() in ("true", "1")
+    trusted = os.environ.get("MLFLOW_TRACKING_SERVER_CERT_PATH")
+    return {"verify": trusted or not insecure, "cert": os.environ.get("MLFLOW_TRACKING_CLIENT_CERT_PATH")}
 
 
 def required() -> dict[str, str]:

@@ -4,10 +4,10 @@ oom           out of memory: once more, alone on a whole GPU (on the CPU: with n
               then the trial has failed, and the sampler is told that the configuration cannot run
 diverged      a loss was not finite: final; the sampler is told
 user_error    an exception in the training code: final
-data          the images cannot be read: once more, perhaps on another machine; then final
+data          the images cannot be read: once more, on another machine if there is one; then final
 time_limit    the trial used up `resources.max_trial_hours`: final
 disk_full     no room for a checkpoint or a log: the sweep pauses, the trial goes on when it is resumed
-lost_worker   the process died: goes on from its last checkpoint
+lost_worker   the process died, or its storage was away: goes on from its last checkpoint
 lost_node     the machine died: the same
 preempted     the machine was taken away: the same
 
@@ -85,9 +85,15 @@ def classify(error: BaseException) -> Failure:
         return "data"
     if is_full(error):
         return "disk_full"
+    if isinstance(error, OSError) and error.errno in _AWAY:
+        return "lost_worker"
     if _out_of_memory(error):
         return "oom"
     return "user_error"
+
+
+_AWAY = (errno.EIO, errno.ESTALE, errno.ETIMEDOUT, errno.ENOTCONN, errno.EHOSTDOWN, errno.EHOSTUNREACH)
+"""What network storage that fails for a while says; it is back when the trial goes on."""
 
 
 def is_full(error: BaseException) -> bool:

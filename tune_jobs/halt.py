@@ -15,10 +15,13 @@ from tune_jobs.failures import counted
 from tune_jobs.ledger import Ledger, Usage
 from tune_jobs.storage import SweepFolder
 
+DRAWS = 2_000
+"""Uniform draws from a space without end, after hundreds of misses of the sampler, before a search gives up."""
+
 FEWEST_ENDED = 5
 """`stopping.max_failed_fraction` is looked at from this many ended trials on."""
 
-Cause = Literal["signal", "budget", "disk", "failures"]
+Cause = Literal["signal", "budget", "disk", "failures", "space"]
 
 
 @dataclass(frozen=True)
@@ -54,6 +57,15 @@ def budget_of_trials(spec: SweepSpec) -> Halt:
     return Halt("budget", f"the budget of {most} trials is used up; {_more(spec, 'trials', 2 * most)}")
 
 
+def none_found(spec: SweepSpec) -> Halt:
+    """The halt of a search that looks for valid configurations in vain."""
+    return Halt(
+        "space",
+        f"of {DRAWS:,} configurations drawn from the space none is valid and new; loosen its constraints under another "
+        f"name, or look on: convnn resume {spec.name}",
+    )
+
+
 def _more(spec: SweepSpec, field: str, value: float) -> str:
     return f"to go on with more: convnn resume {spec.name} --set budget.{field}={value:g}"
 
@@ -63,12 +75,17 @@ def _budget(spec: SweepSpec, used: Usage) -> Halt | None:
         limit, spent = getattr(spec.budget, field), getattr(used, field)
         if limit is not None and spent >= limit:
             more = _more(spec, field, 2 * limit)
-            return Halt("budget", f"the budget is used up: {spent:.3g} of {limit:g} {what}; {more}")
+            used_up = f"the budget is used up: {spent:.3g} of {limit:g} {what}; {more}"
+            return Halt("budget", used_up, patient=True)
     return None
 
 
 def _disk(spec: SweepSpec, folder: Path) -> Halt | None:
-    free, least = shutil.disk_usage(folder).free / 1e9, spec.resources.min_free_gb
+    least = spec.resources.min_free_gb
+    try:
+        free = shutil.disk_usage(folder).free / 1e9
+    except OSError:  # network storage that does not answer now
+        return None
     if free >= least:
         return None
     return Halt(
@@ -79,7 +96,10 @@ def _disk(spec: SweepSpec, folder: Path) -> Halt | None:
 
 
 def _wish(folder: SweepFolder) -> Halt | None:
-    if not folder.pause_file.exists():
+    try:
+        if not folder.pause_file.exists():
+            return None
+    except OSError:
         return None
     return Halt("signal", "paused by `convnn stop --pause`", signal.SIGTERM, patient=True)
 

@@ -1,5 +1,6 @@
 """Which checkpoints stay once a trial has ended: those of the best complete trials, and of failed ones for a retry."""
 
+import contextlib
 import math
 from typing import TYPE_CHECKING, Any
 
@@ -37,7 +38,11 @@ class Keeper:
                 self._drop(row.run_key)
 
     def tell(self, event: str, job: "Job", details: dict[str, Any]) -> None:
-        """Take an event of the desk."""
+        """Take an event of the desk. What cannot be dropped now stays: storage that is away for long ends no sweep."""
+        with contextlib.suppress(OSError):
+            self._take(event, job, details)
+
+    def _take(self, event: str, job: "Job", details: dict[str, Any]) -> None:
         if event == "epoch":
             self._last[job.run_key] = details["metrics"][self._spec.metric]
         elif event == "end":

@@ -7,6 +7,7 @@ Trial states: `running`, then `complete`, `stopped` (by the stopping rule), `div
 due for another attempt. What made an attempt end early is its failure class (`tune_jobs.failures`).
 """
 
+import fcntl
 import json
 import os
 import shutil
@@ -16,7 +17,7 @@ import tempfile
 import threading
 import time
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import closing, contextmanager, suppress
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -27,6 +28,7 @@ from filelock import FileLock, Timeout
 from search_spaces import TrialConfig
 from tune_jobs.errors import LedgerError
 from tune_jobs.failures import Failure
+from tune_jobs.mounts import on_network
 from tune_jobs.processes import lives
 
 LAYOUT = 2
@@ -164,7 +166,8 @@ class Ledger:
         try:
             self._db = _connect(path)
             if create:
-                self._db.execute("PRAGMA journal_mode=WAL")
+                # A write-ahead log is memory that processes of one machine share; others would read rubbish.
+                self._db.execute(f"PRAGMA journal_mode={'DELETE' if on_network(path.parent) else 'WAL'}")
                 self._db.executescript(_TABLES)
             layout = self.meta("layout")
             if layout == "1" and os.access(path, os.W_OK) and os.access(path.parent, os.W_OK):
@@ -291,13 +294,20 @@ class Ledger:
         return Usage(gpu_s / 3600, cpu_s / 3600, float(self.meta("wall_s") or 0) / 3600, trials)
 
     def end_attempt(
-        self, run_key: str, attempt: int, state: State, reason: str | None = None, failure: Failure | None = None
+        self,
+        run_key: str,
+        attempt: int,
+        state: State,
+        reason: str | None = None,
+        failure: Failure | None = None,
+        *,
+        at: float | None = None,
     ) -> None:
-        """Record how an attempt, and with it the trial, ended."""
+        """Record how an attempt, and with it the trial, ended; now, if it is not said when."""
         with self._write() as seq:
             self._db.execute(
                 "UPDATE attempts SET state=?, ended=?, reason=?, failure=? WHERE run_key=? AND attempt=?",
-                (state, time.time(), reason, failure, run_key, attempt),
+                (state, time.time() if at is None else at, reason, failure, run_key, attempt),
             )
             ended = seq if state in ENDED else None
             self._db.execute(
@@ -305,10 +315,13 @@ class Ledger:
             )
 
     def interrupt_running(self) -> None:
-        """Mark what a dead driver left running as interrupted."""
+        """Mark what a dead driver left running as interrupted, at the last sign of life."""
         for attempt in self.attempts():
             if attempt.state == "running":
-                self.end_attempt(attempt.run_key, attempt.attempt, "interrupted", "the driver ended")
+                place = attempt.run_key, attempt.attempt
+                ((last,),) = self._read("SELECT MAX(at) FROM epochs WHERE run_key=? AND attempt=?", place)
+                at = max(attempt.started + attempt.seconds, last or 0)
+                self.end_attempt(*place, "interrupted", "the driver ended", at=at)
 
     def reopen(self, run_keys: Iterable[str]) -> None:
         """Make ended trials due for another attempt, with their past forgiven."""
@@ -455,14 +468,23 @@ def lease(folder: Path) -> Iterator[None]:
 
 
 def live_driver(folder: Path) -> dict[str, Any] | None:
-    """Who runs the sweep now: `host`, `pid`, `since`. A driver on another machine counts while its note is there."""
+    """Who runs the sweep now: `host`, `pid`, `since`; `None` if nobody does, whatever a dead driver's note says.
+
+    The lock decides, as for `lease`, also about a driver on another machine or in another container. Where it cannot be
+    asked (no such file, or a file system without locks), a note is believed unless it names a process that is not here.
+    """
     held = _owner(folder)
-    if held is not None and held["host"] == socket.gethostname():
-        if not lives(held["pid"]):
-            return None
-        with suppress(Timeout, OSError), FileLock(folder / _LOCK, timeout=0):
-            return None  # the process is another one, which has got the number
-    return held
+    if held is None:
+        return None
+    try:
+        with (folder / _LOCK).open() as lock:
+            fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)  # shared: readers do not take each other for drivers
+    except BlockingIOError:
+        return held
+    except OSError:
+        dead = held["host"] == socket.gethostname() and not lives(held["pid"])
+        return None if dead else held
+    return None
 
 
 def _owner(folder: Path) -> dict[str, Any] | None:

@@ -8,28 +8,46 @@ import json
 from search_spaces import TrialConfig
 from tune_jobs.results import HEADLINE, Row, Standing, headline
 
-VIEW = "trials"
-"""The key of the view."""
+COMPLETE, ALL = "complete", "trials"
+"""The keys of the two views: values of trials that did not run to the end do not compare with the others'."""
 
-VIEW_TAG = f"mlflow.sharedViewState.{VIEW}"
+VIEW_TAG = "mlflow.sharedViewState."
+"""With the key of a view: the tag of an experiment that has it."""
+
 SHOWN = 5
 """Trials in a description."""
 
+LOCAL_SERVER = "http://127.0.0.1:5000"
+"""Where `mlflow server` is found unless it is told otherwise."""
+
 
 def experiment_tags(metric: str, goal: str) -> dict[str, str]:
-    """Tags of an experiment that was made for sweeps: it is of models, and its view has each trial once, best first."""
-    state = {
-        "searchFilter": "tags.superseded IS NULL and params.lambda IS NOT NULL",
-        "orderByKey": f"metrics.`{metric}`",
-        "orderByAsc": goal == "minimize",
-        "selectedColumns": [
-            f"metrics.`{metric}`",
-            "metrics.`gflops`",
-            *(f"params.`{name}`" for name in HEADLINE),
-        ],
+    """Tags of an experiment that was made for sweeps: it is of models, and its views have each trial once."""
+    shown = [f"metrics.`{metric}`", "metrics.`gflops`", *(f"params.`{name}`" for name in HEADLINE)]
+    each_once = "tags.superseded IS NULL and params.lambda IS NOT NULL"
+    views = {
+        COMPLETE: ("Complete trials", f"{each_once} and attributes.status = 'FINISHED'", shown),
+        ALL: ("All trials", each_once, ["tags.`state`", *shown]),
     }
-    view = {"name": "Trials", "createdAt": 0, "updatedAt": 0, "state": json.dumps(state)}
-    return {"mlflow.experimentKind": "custom_model_development", VIEW_TAG: json.dumps(view)}
+    tags = {"mlflow.experimentKind": "custom_model_development"}
+    for key, (name, runs, columns) in views.items():
+        order = {"orderByKey": f"metrics.`{metric}`", "orderByAsc": goal == "minimize"}
+        state = json.dumps({"searchFilter": runs, **order, "selectedColumns": columns})
+        tags[f"{VIEW_TAG}{key}"] = json.dumps({"name": name, "createdAt": 0, "updatedAt": 0, "state": state})
+    return tags
+
+
+def trials_page(uri: str, experiment_id: str) -> str | None:
+    """The address of an experiment's view of its complete trials.
+
+    Args:
+        uri: The tracker: a server, or an SQLite store, which is served from `LOCAL_SERVER` then; `None` for another.
+        experiment_id: MLflow's number of it.
+    """
+    server = LOCAL_SERVER if uri.startswith("sqlite:") else uri.rstrip("/")
+    if not server.startswith(("http://", "https://")):
+        return None
+    return f"{server}/#/experiments/{experiment_id}/runs?workflowType=machine_learning&viewStateShareKey={COMPLETE}"
 
 
 def description(found: Standing, runs: dict[str, str], experiment_id: str) -> str:

@@ -1,5 +1,6 @@
 """What people see while a sweep runs: a live table on a terminal, a line per event elsewhere."""
 
+import contextlib
 import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Protocol, Self
@@ -45,6 +46,44 @@ class Progress(Protocol):
 
     def show(self, standing: Callable[[], Standing]) -> None:
         """How the sweep stands now; it is asked for only where it is shown."""
+
+
+class Steady:
+    """Another's progress, which goes quiet where it cannot be shown any more: no sweep ends with its terminal."""
+
+    def __init__(self, progress: Progress) -> None:
+        self._progress = progress
+        self._quiet = False
+
+    def __enter__(self) -> Self:
+        self._do(self._progress.__enter__)
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: "TracebackType | None"
+    ) -> None:
+        with contextlib.suppress(OSError, SystemExit):
+            self._progress.__exit__(kind, error, trace)
+
+    def say(self, text: str) -> None:
+        """See `Progress`."""
+        self._do(lambda: self._progress.say(text))
+
+    def tell(self, event: str, job: "Job", details: dict[str, Any]) -> None:
+        """See `Progress`."""
+        self._do(lambda: self._progress.tell(event, job, details))
+
+    def show(self, standing: Callable[[], Standing]) -> None:
+        """See `Progress`."""
+        self._do(lambda: self._progress.show(standing))
+
+    def _do(self, show: Callable[[], object]) -> None:
+        if self._quiet:
+            return
+        try:
+            show()
+        except (OSError, SystemExit):  # the latter is how rich takes a pipe whose other end is gone
+            self._quiet = True
 
 
 class Lines:

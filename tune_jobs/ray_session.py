@@ -8,7 +8,7 @@ import shlex
 import signal
 import socket
 import sys
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from typing import Any
 
 from search_spaces.sweep import Resources
@@ -79,16 +79,16 @@ def per_trial(resources: Resources) -> dict[str, float]:
     return {"CPU": float(resources.cpus_per_trial), "GPU": resources.gpus_per_trial}
 
 
-def machines() -> list[dict[str, float]]:
-    """What each machine has that is alive."""
+def machines(without: Collection[str] = ()) -> list[dict[str, float]]:
+    """What each machine has that is alive, but for some by Ray's numbers of them."""
     import ray
 
-    return [node["Resources"] for node in ray.nodes() if node["Alive"]]
+    return [node["Resources"] for node in ray.nodes() if node["Alive"] and node["NodeID"] not in without]
 
 
-def slots(asked: dict[str, float]) -> int:
-    """The trials that fit at a time, each asking for this."""
-    return fitting(asked, machines())
+def slots(asked: dict[str, float], without: Collection[str] = ()) -> int:
+    """The trials that fit at a time, each asking for this; see `machines`."""
+    return fitting(asked, machines(without))
 
 
 def fitting(asked: Mapping[str, float], there: Iterable[Mapping[str, float]]) -> int:
@@ -103,6 +103,7 @@ def _options(address: str | None, taken_port: int) -> dict[str, Any]:
     options: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.ERROR, "ignore_reinit_error": False}
     if address is not None:
         return options | {"address": address}
+    options["address"] = "local"  # else Ray joins whatever Ray was last started on this machine, or did not end well
     # Without a dashboard Ray still starts one of its processes, whose only work is to ask the network for a cloud's
     # machine data. Where the port is taken, it does without (docs/adr/0003).
     options |= {"include_dashboard": False, "dashboard_port": taken_port, "logging_level": logging.FATAL}

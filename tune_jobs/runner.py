@@ -7,7 +7,7 @@ import signal
 import tempfile
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,7 +16,7 @@ from convnn.data import load_dataset
 from search_spaces import SweepSpec, differences
 from tune_jobs.errors import ClusterError, LedgerError, UsageError
 from tune_jobs.failures import is_full
-from tune_jobs.halt import Halt, budget_of_trials, halt_for_limits
+from tune_jobs.halt import Halt, budget_of_trials, halt_for_limits, none_found
 from tune_jobs.keeper import Keeper
 from tune_jobs.ledger import Ledger, lease
 from tune_jobs.progress import Progress
@@ -31,8 +31,9 @@ from tune_jobs.storage import (
     manifest_tags,
     recorded_spec,
     write_manifest,
+    write_whole,
 )
-from tune_jobs.tracking import Shipper, tracker_of
+from tune_jobs.tracking import Shipper, Tracked, tracked, tracker_of
 
 if TYPE_CHECKING:
     from tune_jobs.scheduling import Desk
@@ -46,6 +47,9 @@ SHIP_LAST_INTERRUPTED_S = 10.0
 
 PROBE_BYTES = 100_000
 """Room that a sweep's folder must have for its first files."""
+
+MOST = 10_000
+"""So many workers Tune may start at a time; without a number it would start one after another."""
 
 SHOW_EVERY_S = 0.2
 """The live table is redrawn no more often than this."""
@@ -61,9 +65,7 @@ class Outcome:
     halt: Halt | None
     """What ended it early, if something did."""
 
-    tracker: str
-    experiment: str
-    tracker_error: str | None
+    tracked: Tracked
 
     def summary(self) -> dict[str, Any]:
         """For programs: stable keys."""
@@ -73,7 +75,7 @@ class Outcome:
             "folder": str(self.folder.path),
             "exhausted": self.exhausted,
             "interrupted": halt.signal if halt else None,
-            "tracker": {"uri": self.tracker, "experiment": self.experiment, "error": self.tracker_error},
+            "tracker": asdict(self.tracked),
         }
 
 
@@ -111,7 +113,7 @@ def run(
             ledger.interrupt_running()
             digests = _digests(spec, ledger)
             manifest = write_manifest(folder, digests)
-            tracker = tracker_of(spec.tracking.uri, folder)
+            tracker = tracker_of(spec.tracking.uri, folder, ledger)
             experiment = spec.tracking.experiment or spec.name
             shipper = Shipper(folder, tracker, experiment, manifest_tags(manifest))
             shipper.start()
@@ -125,8 +127,9 @@ def run(
                 shipper.close(0 if signals.twice or isinstance(error, LedgerError) else SHIP_LAST_INTERRUPTED_S)
                 raise
             _draw(parts, shipper, halt)
-            tracker_error = _ship_the_rest(shipper, progress, halt)
-            return Outcome(folder, standing(spec.name, ledger), exhausted, halt, tracker, experiment, tracker_error)
+            missing = _ship_the_rest(shipper, progress, halt)
+            place = tracked(ledger, tracker, experiment, missing)
+            return Outcome(folder, standing(spec.name, ledger), exhausted, halt, place)
         finally:
             ledger.close()
 
@@ -154,10 +157,16 @@ def _open(folder: SweepFolder, spec: SweepSpec) -> Ledger:
                 f"a sweep {spec.name!r} is in {folder.path} already, and it is another one; results would mix:\n"
                 + "".join(f"  {line}\n" for line in differing)
                 + f"Only budget, search.trials, stopping.max_failed_fraction, tracking and resources (but not whether "
-                f"there is a GPU, and gpu_mem_gb) may change. Run its file under another name (convnn run FILE --set "
-                f"name={spec.name}-2), or start over (convnn run FILE --fresh)."
+                f"there is a GPU, and a trial's share of gpu_mem_gb) may change. Run its file under another name "
+                f"(convnn run FILE --set name={spec.name}-2), or start over (convnn run FILE --fresh)."
             )
     ledger = Ledger(folder.ledger, create=True)
+    if not folder.spec.exists() and ledger.trials():
+        ledger.close()
+        raise UsageError(
+            f"{folder.spec} is missing, so nobody can tell whether these are trials of the same sweep; put it back, or "
+            f"start over: convnn run FILE --fresh."
+        )
     if ledger.meta("started") is None:
         ledger.set_meta("started", time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()))
     ledger.set_meta("metric", spec.metric)
@@ -166,9 +175,7 @@ def _open(folder: SweepFolder, spec: SweepSpec) -> Ledger:
     planned = spec.planned()
     if planned is not None:
         ledger.set_meta("planned", str(planned))
-    part = folder.spec.with_suffix(".partial")
-    part.write_text(spec.text, encoding="utf-8")
-    part.replace(folder.spec)
+    write_whole(folder.spec, spec.text)
     return ledger
 
 
@@ -268,7 +275,7 @@ def _search(
     halt = desk.halt or (budget_of_trials(spec) if search.held_back else None)
     if search.done and halt is not None and halt.signal is None:
         halt = None  # the limit was reached with the last trial
-    return search.exhausted, halt
+    return search.exhausted, halt or (none_found(spec) if search.gave_up else None)
 
 
 def _desk(parts: _Parts, search: "Search", keeper: Keeper, check: Callable[[], Halt | None]) -> "Desk":
@@ -323,6 +330,7 @@ def _desk(parts: _Parts, search: "Search", keeper: Keeper, check: Callable[[], H
         charge=charge,
         max_trial_s=max_trial_s,
         begin_stop=folder.stop_file.touch,
+        room=partial(slots, per_trial(resources)),
     )
 
 
@@ -342,18 +350,23 @@ def _tune(spec: SweepSpec, desk: "Desk") -> None:
                 f"lower resources.{name}."
             )
     alone = asked | ({"GPU": 1.0} if asked["GPU"] else {})  # on the CPU the desk sees to it
-    fit = max(1, slots(asked))
+
+    def resources(task: dict[str, Any]) -> tune.PlacementGroupFactory:
+        bundle = alone if task["alone"] else asked
+        if "avoid" not in task:
+            return tune.PlacementGroupFactory([bundle])
+        elsewhere = {"ray.io/node-id": f"!in({','.join(task['avoid'])})"}
+        return tune.PlacementGroupFactory([bundle], bundle_label_selector=[elsewhere])
+
     scratch = scratch_folder("tune")  # for Tune's own files, none of which is needed again
     try:
         tune.Tuner(
-            tune.with_resources(
-                train_attempt, lambda task: tune.PlacementGroupFactory([alone if task["alone"] else asked])
-            ),
+            tune.with_resources(train_attempt, resources),
             tune_config=tune.TuneConfig(
                 search_alg=DeskSearcher(desk),
                 scheduler=DeskScheduler(desk),
                 num_samples=-1,
-                max_concurrent_trials=min(fit, spec.resources.max_concurrent or fit),
+                max_concurrent_trials=spec.resources.max_concurrent or MOST,  # the desk knows what there is room for
                 reuse_actors=not asked["GPU"],  # a worker that keeps torch loaded saves seconds per trial
                 trial_name_creator=str,
                 trial_dirname_creator=lambda trial: trial.trial_id,

@@ -9,8 +9,9 @@ import functools
 import json
 import math
 import socket
+import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -23,7 +24,7 @@ from ray.tune.stopper import Stopper
 from tune_jobs.errors import ClusterError
 from tune_jobs.failures import Failure, Next, state_after
 from tune_jobs.halt import Halt
-from tune_jobs.ray_session import per_trial, slots
+from tune_jobs.ray_session import per_trial
 from tune_jobs.search import BY_THE_RULE, Job, Search
 
 NOT_STARTED_AT_MOST = 3
@@ -43,6 +44,12 @@ NO_ROOM_S = 60.0
 
 SILENT_S, SILENT_EPOCHS = 600.0, 20
 """A worker that ends no epoch for so long, and for so many times its last one, hangs."""
+
+FIRST_S = 3600.0
+"""The same before an attempt's first epoch, and for so many times the longest of any trial."""
+
+ROOM_S = 30.0
+"""What the machines have room for is asked again this often: some come back late, or join on the way."""
 
 SAVE_S = 10.0
 """How long a state may take to be kept."""
@@ -71,8 +78,27 @@ class Running:
     overdue: bool = False
     """Whether it was killed for its time limit."""
 
+    blind: bool = False
+    """Whether it was killed because it does not see the sweep's folder."""
+
     lost: tuple[Failure, str] | None = None
     """How its worker died."""
+
+    def silent_s(self, longest_epoch_s: float) -> float:
+        """Seconds without a sign after which it hangs: no limit where no trial has ended an epoch."""
+        if self.epoch_s is not None:
+            return max(SILENT_S, SILENT_EPOCHS * self.epoch_s)
+        return max(FIRST_S, SILENT_EPOCHS * longest_epoch_s) if longest_epoch_s else math.inf
+
+
+@dataclass(frozen=True)
+class Over:
+    """A job that has ended, while Tune still has its worker."""
+
+    job: Job
+    state: str
+    tune_trial: Any
+    since: float = field(default_factory=time.monotonic)
 
 
 class Desk:
@@ -88,6 +114,7 @@ class Desk:
         charge: Callable[[dict[tuple[str, int], float]], None] = lambda _: None,
         max_trial_s: Callable[[Job], float | None] = lambda _: None,
         begin_stop: Callable[[], None] = lambda: None,
+        room: Callable[[Collection[str]], int] = lambda _: sys.maxsize,
     ) -> None:
         """Make a desk for one run of Tune.
 
@@ -100,6 +127,7 @@ class Desk:
             charge: Records for how long attempts, by (run_key, attempt), have held their resources.
             max_trial_s: Seconds that a job may take, if there is a limit.
             begin_stop: Lets the workers know that the sweep is stopping.
+            room: How many trials may run at a time, on all machines but these.
         """
         self.search = search
         self.task_of = task_of
@@ -107,12 +135,19 @@ class Desk:
         self.running: dict[str, Running] = {}
         self.error: BaseException | None = None
         self.halt: Halt | None = None
-        self._over: dict[str, tuple[Job, str]] = {}  # ended, with the state, while Tune still has the worker
+        self._over: dict[str, Over] = {}
         self._check = check
         self._charge = charge
         self._max_trial_s = max_trial_s
         self._begin_stop = begin_stop
         self._not_started: dict[str, int] = {}  # by run_key: workers in a row
+        self._shared = False  # whether any worker saw the sweep's folder
+        self._blind: set[str] = set()  # machines that do not
+        self._no_data: dict[str, set[str]] = {}  # by run_key: machines where its images could not be read
+        self._longest_epoch_s = 0.0
+        self._room = room
+        self._most = 0
+        self._ask_for_room = 0.0
         self._next_tick = 0.0
         self._deadline = 0.0
 
@@ -151,7 +186,7 @@ class Desk:
 
     def next(self, trial_id: str) -> dict[str, Any] | str | None:
         """The task of the next job; Tune's FINISHED where there will be none, `None` where there is none now."""
-        if self.search.idle or self._waits():  # a running trial may be lost, and then be due again
+        if self.search.idle or self._waits() or self._is_full():  # a running trial may be lost, and then be due again
             return None if self.running and not self.stopping else str(Searcher.FINISHED)
         self.tick(at_once=True)
         shares = bool(self.search.spec.resources.gpus_per_trial) or not self.running
@@ -160,7 +195,22 @@ class Desk:
             return None if self.running and not self.stopping else str(Searcher.FINISHED)
         self.running[trial_id] = Running(job)
         self.tell("start", job, {})
-        return self.task_of(job)
+        return self.task_of(job) | self._elsewhere(job)
+
+    def _elsewhere(self, job: Job) -> dict[str, list[str]]:
+        """The machines that a job must not, or should not, run on."""
+        should_not = self._blind | self._no_data.get(job.run_key, set())
+        avoided = should_not if should_not and self._room(should_not) else self._blind
+        return {"avoid": sorted(avoided)} if avoided else {}
+
+    def _is_full(self) -> bool:
+        """Whether as many trials run as may."""
+        now = time.monotonic()
+        if now >= self._ask_for_room:
+            self._ask_for_room = now + ROOM_S
+            with contextlib.suppress(Exception):  # Ray's head may not answer in this moment
+                self._most = self._room(self._blind)
+        return bool(self.running) and len(self.running) >= self._most
 
     def _waits(self) -> bool:
         """Whether a trial is, or is to be, the only one of the sweep; with a GPU Ray sees to that."""
@@ -172,7 +222,7 @@ class Desk:
         """Record that a job ended as it should or with the sweep, once."""
         run = self._take(trial_id)
         if run is not None:
-            self._over[trial_id] = run.job, state
+            self._over[trial_id] = Over(run.job, state, run.tune_trial)
             self.search.end(run.job, state, reason)
             self.tell("end", run.job, {"state": state, "reason": reason, "failure": None, "follows": None})
 
@@ -181,9 +231,11 @@ class Desk:
         run = self._take(trial_id)
         if run is None:
             return
+        if failure == "data" and run.node is not None:
+            self._no_data.setdefault(run.job.run_key, set()).add(run.node)
         follows: Next = self.search.fail(run.job, failure, reason)
         state = state_after(failure, follows)
-        self._over[trial_id] = run.job, state
+        self._over[trial_id] = Over(run.job, state, run.tune_trial)
         self.tell("end", run.job, {"state": state, "reason": reason, "failure": failure, "follows": follows})
         if follows == "pause":
             way_out = f"make room in the sweep's folder, then: convnn resume {self.search.spec.name}"
@@ -196,6 +248,8 @@ class Desk:
             pass
         elif run.overdue:
             self.fail(trial_id, "time_limit", "resources.max_trial_hours is used up")
+        elif run.blind:
+            self.end(trial_id, "interrupted", "its machine does not see the sweep's folder")
         elif error and not run.begun and not self.stopping:
             self._no_start(trial_id, run.job)
         elif self.stopping:
@@ -205,8 +259,8 @@ class Desk:
         else:
             self.fail(trial_id, "lost_worker", "the worker ended without its last epoch")
         if trial_id in self._over:
-            job, state = self._over.pop(trial_id)
-            self.tell("over", job, {"state": state})
+            ended = self._over.pop(trial_id)
+            self.tell("over", ended.job, {"state": ended.state})
 
     def _take(self, trial_id: str) -> Running | None:
         run = self.running.pop(trial_id, None)
@@ -229,17 +283,13 @@ class Desk:
     def record(self, trial_id: str, report: dict[str, Any]) -> bool:
         """Take a report of a worker; true if its trial should stop."""
         run = self.running.get(trial_id)
-        if run is None:
+        if run is None or run.blind:
             return False
         job, kind = run.job, report["kind"]
         if kind == "begin":
             run.begun, run.node = True, report["node"]
             self._not_started.clear()
-            if not report["shared"]:
-                raise ClusterError(
-                    "a worker does not see the sweep's folder, where it would write its log and checkpoints; give a "
-                    "--storage that every machine of the cluster has under the same path."
-                )
+            self._look(run, shared=report["shared"])
         elif kind == "origin":
             run.reported = time.monotonic()
             self.search.origin(job, report["epoch"], report["note"])
@@ -252,9 +302,25 @@ class Desk:
             self.fail(trial_id, report["failure"], report["reason"])
         return False
 
+    def _look(self, run: Running, *, shared: bool) -> None:
+        """One machine that does not see the sweep's folder is done without; where none does, the folder is wrong."""
+        self._shared = self._shared or shared
+        if shared:
+            return
+        if not self._shared or run.node is None:
+            raise ClusterError(
+                "a worker does not see the sweep's folder, where it would write its log and checkpoints; give a "
+                "--storage that every machine of the cluster has under the same path."
+            )
+        run.blind = True
+        self._blind.add(run.node)
+        self._ask_for_room = 0.0
+        _kill(run.tune_trial)
+
     def _epoch(self, trial_id: str, run: Running, epoch: int, metrics: dict[str, float]) -> bool:
         now = time.monotonic()
         run.epoch_s, run.reported = now - run.reported, now
+        self._longest_epoch_s = max(self._longest_epoch_s, run.epoch_s)
         stop = self.search.report(run.job, epoch, metrics)
         self.tell("epoch", run.job, {"epoch": epoch, "metrics": metrics})
         if epoch == run.job.config.training.epochs:
@@ -276,9 +342,12 @@ class Desk:
             if limit is not None and self._held(run) >= limit:
                 run.overdue = True
                 _kill(run.tune_trial)
-            elif run.epoch_s is not None and now - run.reported > max(SILENT_S, SILENT_EPOCHS * run.epoch_s):
+            elif run.started is not None and now - max(run.started, run.reported) > run.silent_s(self._longest_epoch_s):
                 run.lost = "lost_worker", "the worker hung"
                 _kill(run.tune_trial)
+        for ended in self._over.values():
+            if now - ended.since > SILENT_S:
+                _kill(ended.tune_trial)
         if self.running and all(run.started is None for run in self.running.values()):
             self._look_for_room(now)
         halt = None if self.stopping else self._check()
@@ -289,8 +358,8 @@ class Desk:
         """Nothing runs and all wait: whether there is still a machine that could take a trial."""
         if now - min(run.asked for run in self.running.values()) < NO_ROOM_S:
             return
-        asked = per_trial(self.search.spec.resources)
-        if not slots(asked):
+        if not self._room(self._blind):
+            asked = per_trial(self.search.spec.resources)
             raise ClusterError(
                 f"no machine of Ray is left that has {asked['CPU']:g} CPU and {asked['GPU']:g} GPU for a trial; "
                 f"nothing is lost, and this goes on when there is one: convnn resume {self.search.spec.name}"
@@ -300,7 +369,7 @@ class Desk:
         """Whether Tune should end now; what still runs is then killed, as Tune itself would wait for its epoch."""
         if not self.stopping:
             return False
-        keeping = any(state == "complete" for _, state in self._over.values()) and time.monotonic() < self._deadline
+        keeping = any(ended.state == "complete" for ended in self._over.values()) and time.monotonic() < self._deadline
         if self.error is None and (keeping or any(map(self._worth_waiting_for, self.running.values()))):
             return False
         for run in self.running.values():
@@ -328,14 +397,18 @@ def _kill(tune_trial: Any) -> None:  # noqa: ANN401 - Tune's Trial
         ray.kill(tune_trial.temporary_state.ray_actor)
 
 
-def classify_loss(error: BaseException | None, node: str | None) -> tuple[Failure, str]:
-    """The class of a worker's death, from Ray's error and the state of its machine."""
+def classify_loss(error: BaseException | None, node: str | None, *, gpu: bool) -> tuple[Failure, str]:
+    """The class of a worker's death, from Ray's error and the state of its machine.
+
+    Where a machine's memory runs out, Ray chooses a worker to kill. With a `gpu` others may run there also when it is
+    tried again alone on that, so it is never known to be to blame.
+    """
     import ray
 
     if getattr(error, "preempted", False):
         return "preempted", "the machine was taken away"
     if isinstance(error, ray.exceptions.OutOfMemoryError) or "memory monitor" in str(error):
-        return "oom", "Ray killed the worker because the machine ran out of memory"
+        return "lost_worker" if gpu else "oom", "Ray killed the worker because the machine ran out of memory"
     if isinstance(error, ray.exceptions.NodeDiedError) or (node is not None and not _alive(node)):
         if _drained(node):
             return "preempted", "the machine was taken away"
@@ -399,7 +472,8 @@ class DeskScheduler(FIFOScheduler):  # type: ignore[misc]
         super().__init__()
         self._running = desk.running
         self._record = desk.guarded(desk.record)
-        self._classify = desk.guarded(classify_loss)
+        gpu = desk.search.spec.resources.gpus_per_trial > 0
+        self._classify = desk.guarded(functools.partial(classify_loss, gpu=gpu))
 
     def on_trial_result(self, tune_controller: object, trial: Any, result: dict[str, Any]) -> str:  # noqa: ANN401
         """Tune's hook for each report."""

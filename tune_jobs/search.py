@@ -29,6 +29,7 @@ from search_spaces import (
 from search_spaces.domains import Scalar
 from search_spaces.sweep import Asha, Grid, Tpe
 from tune_jobs.failures import Failure, Next, alone, state_after, what_follows
+from tune_jobs.halt import DRAWS
 from tune_jobs.ledger import ENDED, Ledger, State, Trial
 
 MISSES_IN_A_ROW = 200
@@ -64,6 +65,9 @@ class Search:
         optuna.logging.set_verbosity(optuna.logging.WARNING)
         self.spec = spec
         self.exhausted = ledger.meta("exhausted") is not None
+        self.gave_up = False
+        """Whether no valid configuration was found any more, in a space that has no end."""
+
         self._ledger = ledger
         self._pruner = (
             optuna.pruners.SuccessiveHalvingPruner(
@@ -76,6 +80,7 @@ class Search:
             direction=spec.goal, pruner=self._pruner, sampler=optuna.samplers.RandomSampler(seed=0)
         )
         self._asks = 0
+        self._misses = 0  # asks in a row that were infeasible or known
         self._live: dict[str, list[optuna.Trial]] = {}  # by run_key: the asks that wait for its end, the first runs
         self._history: dict[str, dict[int, float]] = {}  # by run_key: objective by epoch
         self._states: dict[str, State] = {}
@@ -102,6 +107,7 @@ class Search:
             if hasattr(event, "decisions"):
                 self._study.enqueue_trial(event.decisions)
                 asked = self._ask(None)[0]
+                self._misses = 0 if event.outcome == "new" else self._misses + 1
                 if event.outcome == "infeasible":
                     self._study.tell(asked, state=TrialState.FAIL)
                 else:
@@ -163,7 +169,7 @@ class Search:
     @property
     def _all_asked(self) -> bool:
         reached = self.planned is not None and len(self._trials) >= self.planned
-        return reached or self.exhausted or self._only is not None
+        return reached or self.exhausted or self.gave_up or self._only is not None
 
     def next(self, *, alone_too: bool = True) -> Job | None:
         """The next attempt; `None` when there is nothing to start now.
@@ -188,7 +194,9 @@ class Search:
         if self._all_asked or self.held_back:
             return None
         key = self._new()
-        if key is None:
+        if key is None and self.spec.space.continuous():
+            self.gave_up = True
+        elif key is None:
             self.exhausted = True
             self._ledger.set_meta("exhausted", "true")
         return key
@@ -234,12 +242,11 @@ class Search:
 
     def _new(self) -> str | None:
         """Ask, canonicalise, check, until a configuration is new; its key, or `None` if there is none left."""
-        misses = 0
         while True:
             if isinstance(self.spec.search, Grid):
                 point = next(self._points, None)
             else:
-                point = self._unused() if misses >= MISSES_IN_A_ROW else {}
+                point = self._unused() if self._misses >= MISSES_IN_A_ROW else {}
             if point is None:
                 return None
             if point:
@@ -256,15 +263,16 @@ class Search:
                 self._ledger.add_trial(decisions, config, key)
                 self._trials[key] = (len(self._trials) + 1, config)
                 self._join(key, asked)
+                self._misses = 0
                 return key
-            misses += 1
+            self._misses += 1
 
     def _unused(self) -> dict[str, Scalar] | None:
         """A uniform draw from the valid points not yet used; `None` if there is none, or none can be found."""
         space = self.spec.space
         if space.continuous():
             rng = random.Random(self._seed())
-            draws = (space.draw(rng) for _ in range(10 * MISSES_IN_A_ROW))
+            draws = (space.draw(rng) for _ in range(DRAWS))
             return next((draw for draw in draws if self._is_unused(space.resolve(Decided(draw)))), None)
         configs = ((point, space.resolve(Decided(point))) for point in space.points())
         left = {run_key(config): point for point, config in configs if self._is_unused(config)}

@@ -135,7 +135,8 @@ class Shipment:
         same_experiment = self._ledger.meta("tracker_experiment") in (self._experiment, None)
         if self._ledger.meta("tracker") != self._uri or not same_experiment:  # that place has nothing yet
             self._ledger.forget_tracked()
-        for name, value in (("tracker", self._uri), ("tracker_experiment", self._experiment)):
+        place = {"tracker": self._uri, "tracker_experiment": self._experiment, "tracker_experiment_id": experiment_id}
+        for name, value in place.items():
             if self._ledger.meta(name) != value:
                 self._ledger.set_meta(name, value)
         self._experiment_id = experiment_id

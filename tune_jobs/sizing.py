@@ -26,6 +26,9 @@ if TYPE_CHECKING:
 GRADIENT_BYTES = 4
 """Per parameter: what memory holds and a checkpoint does not."""
 
+SIZES = ("params", "gflops", "gflops_published")
+"""What is recorded of a trial's model, once."""
+
 MEASURE_S = 3.0
 """How long a trial is measured."""
 
@@ -108,7 +111,7 @@ def cost_of(config: TrialConfig, images_per_s: float | None) -> TrialCost:
 
 
 def size_of(config: TrialConfig) -> dict[str, float]:
-    """What is recorded of a trial's model: `params`, and a forward pass in `gflops` and as the paper counts it."""
+    """By the names of `SIZES`: parameters, and a forward pass in 10^9 operations, as we and as the paper count them."""
     import torch
 
     from convnn.cost import flops, parameters, published_flops
@@ -119,8 +122,8 @@ def size_of(config: TrialConfig) -> dict[str, float]:
     with torch.random.fork_rng(devices=[]):  # training goes on as if nothing had been measured
         with torch.device("meta"):
             model = build_model(config.model, DATASETS[config.data.name].classes)
-        counted = {"gflops": flops(model, shape), "gflops_published": published_flops(model, shape)}
-    return {"params": float(parameters(model)), **{name: count / 1e9 for name, count in counted.items()}}
+        found = float(parameters(model)), flops(model, shape) / 1e9, published_flops(model, shape) / 1e9
+    return dict(zip(SIZES, found, strict=True))
 
 
 def measured(config: TrialConfig, device: str, threads: int) -> float:

@@ -1,5 +1,6 @@
 """Stops a sweep that another process runs."""
 
+import contextlib
 import os
 import signal
 import socket
@@ -27,7 +28,8 @@ def stop_here(folder: SweepFolder, seconds: float) -> None:
             f"process {driver['pid']} on {driver['host']} runs {folder.name}; run `convnn stop {folder.name}` there, "
             f"or here with --pause, which asks it through the sweep's folder."
         )
-    os.kill(driver["pid"], signal.SIGTERM)
+    with contextlib.suppress(ProcessLookupError):  # it has just ended, or has another number in its container
+        os.kill(driver["pid"], signal.SIGTERM)
     _wait(folder, seconds)
 
 

@@ -16,6 +16,7 @@ from typing import Any
 from search_spaces import SweepSpec, parse_sweep
 from search_spaces.document import nearest
 from tune_jobs.checkpoints import checkpoints_in
+from tune_jobs.credentials import without_password
 from tune_jobs.errors import UsageError
 from tune_jobs.ledger import OWNER, lease
 
@@ -23,6 +24,9 @@ SUBMISSION = "CONVNN_SUBMISSION"
 """Names the file that says how this process was submitted, if it was."""
 
 _DIFF_BYTES = 1_000_000
+_GIT_S = 30.0
+_DIFF = ("diff", "HEAD", "--binary", "--no-color", "--no-ext-diff", "--no-textconv")
+"""Whatever is set up for people to read, `git apply` takes it."""
 
 
 def default_storage() -> Path:
@@ -139,13 +143,10 @@ def set_aside(folder: SweepFolder) -> SweepFolder:
 
 def write_manifest(folder: SweepFolder, digests: dict[str, str]) -> dict[str, Any]:
     """Add to manifest.json what this start of the sweep runs with; earlier starts stay in it."""
-    starts = []
-    if folder.manifest.exists():
-        starts = json.loads(folder.manifest.read_text())["starts"]
     submission = _submission()
     start = {
         "at": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
-        "command": sys.argv,
+        "command": [without_password(word) for word in sys.argv],
         "python": platform.python_version(),
         "platform": platform.platform(),
         "packages": {name: version(name) for name in _PACKAGES},
@@ -155,11 +156,19 @@ def write_manifest(folder: SweepFolder, digests: dict[str, str]) -> dict[str, An
         "git": submission["git"] if submission else git_state(Path.cwd()),
         "submitted": submission["submitted"] if submission else None,
     }
-    manifest = {"starts": [*starts, start]}
-    part = folder.manifest.with_suffix(".partial")
-    part.write_text(json.dumps(manifest, indent=2) + "\n")
-    part.replace(folder.manifest)
+    manifest = {"starts": [*recorded_starts(folder), start]}
+    write_whole(folder.manifest, json.dumps(manifest, indent=2) + "\n")
     return start
+
+
+def write_whole(path: Path, text: str) -> None:
+    """Replace a file so that it is whole afterwards, or as it was, also where the power fails."""
+    part = path.with_suffix(".partial")
+    with part.open("w", encoding="utf-8") as file:
+        file.write(text)
+        file.flush()
+        os.fsync(file.fileno())
+    part.replace(path)
 
 
 def _submission() -> dict[str, Any] | None:
@@ -178,36 +187,46 @@ def manifest_tags(start: Mapping[str, Any]) -> dict[str, str]:
     return tags
 
 
-def last_start(folder: SweepFolder) -> dict[str, Any] | None:
-    """The latest start of the sweep in its manifest, if there is one."""
+def recorded_starts(folder: SweepFolder) -> list[dict[str, Any]]:
+    """Every start of the sweep in its manifest, the first first."""
     try:
         starts: list[dict[str, Any]] = json.loads(folder.manifest.read_text())["starts"]
     except FileNotFoundError:
-        return None
-    return starts[-1] if starts else None
+        return []
+    return starts
 
 
 _PACKAGES = ("convnn-sweeps", "torch", "torchvision", "numpy", "ray", "optuna", "mlflow", "pydantic")
 
 
 def git_state(place: Path) -> dict[str, Any] | None:
-    """Commit and uncommitted changes of the repository around `place`; `None` outside of one."""
+    """Commit and uncommitted changes of the repository around `place`; `None` outside of one.
+
+    What git does not say within `_GIT_S` is `None`, and a long difference is cut, which `diff_truncated` says.
+    """
     if shutil.which("git") is None:
         return None
+    sha = _git(place, "rev-parse", "HEAD")
+    if sha is None:
+        return None
+    changed, diff = _git(place, "status", "--porcelain"), _git(place, *_DIFF)
+    return {
+        "sha": sha.decode().strip(),
+        "dirty": None if changed is None else bool(changed),
+        "diff": None if diff is None else diff[:_DIFF_BYTES].decode("utf-8", "replace"),
+        "diff_truncated": diff is not None and len(diff) > _DIFF_BYTES,
+    }
 
-    def git(*arguments: str) -> str | None:
+
+def _git(place: Path, *arguments: str) -> bytes | None:
+    """What git says; `None` if it fails, or takes too long."""
+    try:
         done = subprocess.run(  # noqa: S603 - a fixed program
             ["git", "-C", str(place), *arguments],  # noqa: S607
             capture_output=True,
-            text=True,
-            errors="replace",
             check=False,
-            timeout=30,
+            timeout=_GIT_S,
         )
-        return done.stdout if done.returncode == 0 else None
-
-    sha = git("rev-parse", "HEAD")
-    if sha is None:
+    except subprocess.TimeoutExpired:
         return None
-    diff = git("diff", "HEAD") or ""
-    return {"sha": sha.strip(), "dirty": bool(git("status", "--porcelain")), "diff": diff[:_DIFF_BYTES]}
+    return done.stdout if done.returncode == 0 else None

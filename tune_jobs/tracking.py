@@ -9,11 +9,15 @@ import os
 import threading
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
+from urllib.parse import unquote, urlsplit
 
 from tune_jobs.answers import Abandoned, Pulse, is_refusal, reason_of
-from tune_jobs.errors import LedgerError, TrackerError
+from tune_jobs.credentials import tidy_tracking_token, without_password
+from tune_jobs.errors import LedgerError, TrackerError, UsageError
 from tune_jobs.ledger import Ledger
+from tune_jobs.mlflow_views import trials_page
 from tune_jobs.shipment import Shipment
 from tune_jobs.storage import SweepFolder
 
@@ -23,6 +27,29 @@ SYNC_PATIENCE_S = 40.0
 SAY_EVERY_S = 5.0
 RETRY_S = 1.0
 LONGEST_PAUSE_S = 60.0
+_SQLITE = "sqlite:///"
+
+
+@dataclass(frozen=True)
+class Tracked:
+    """Where a sweep is in MLflow."""
+
+    uri: str
+    """Without a password."""
+
+    experiment: str
+    page: str | None
+    """Where a browser shows its trials; `None` where the tracker was never reached, or has no server."""
+
+    error: str | None = None
+    """Why it does not have everything."""
+
+
+def tracked(ledger: Ledger, uri: str, experiment: str, error: str | None = None) -> Tracked:
+    """Where the sweep of a ledger is in MLflow, now that it was shipped to `uri`, or was to be."""
+    known = (ledger.meta("tracker"), ledger.meta("tracker_experiment")) == (uri, experiment)
+    number, shown = ledger.meta("tracker_experiment_id") if known else None, without_password(uri)
+    return Tracked(shown, experiment, trials_page(shown, number) if number else None, error)
 
 
 class Shipper:
@@ -84,9 +111,11 @@ class Shipper:
 
     def _run(self) -> None:
         try:
+            if self.uri.startswith(("http://", "https://")):
+                tidy_tracking_token()
             with contextlib.closing(Ledger(self._folder.ledger)) as ledger:
                 self._loop(Shipment(ledger, self._folder, self.uri, self._experiment, self._tags, pulse=self._pulse))
-        except LedgerError as error:
+        except (LedgerError, UsageError) as error:
             self.error = str(error)
         finally:
             self._done.set()
@@ -102,7 +131,7 @@ class Shipper:
             except Abandoned:
                 return
             except Exception as error:  # noqa: BLE001 - whatever the tracker does, the sweep goes on
-                self.error = reason_of(error)
+                self.error = without_password(reason_of(error))
                 self._pulse.miss(tried_at)
                 pause = min(LONGEST_PAUSE_S, 2 * pause)
                 over = last and (is_refusal(error) or isinstance(error, LedgerError | TrackerError))
@@ -136,23 +165,49 @@ def sync(
     Raises:
         TrackerError: If it cannot be reached, or refuses something; everything else is shipped then.
     """
-    say(f"shipping {folder.name} to {uri} ...")
+    say(f"shipping {folder.name} to {without_password(uri)} ...")
     error = Shipper(folder, uri, experiment, tags).close(patience_s, say)
     if error is not None:
         raise TrackerError(
-            f"MLflow at {uri} does not have everything of {folder.name}: {error}; when that is mended: "
-            f"convnn sync {folder.name}"
+            f"MLflow at {without_password(uri)} does not have everything of {folder.name}: {error}; when that is "
+            f"mended: convnn sync {folder.name}"
         )
 
 
-def tracker_of(uri: str | None, folder: SweepFolder) -> str:
-    """Where to ship: the file's uri, else MLFLOW_TRACKING_URI, else the SQLite store in the sweep's folder.
+def tracker_of(uri: str | None, folder: SweepFolder, ledger: Ledger) -> str:
+    """Where to ship: the file's uri, else MLFLOW_TRACKING_URI, else where it was before, else a store in its folder.
 
-    A bare path or a relative SQLite path would mean something else in every folder, so paths are made absolute.
+    So a sweep stays where it is when somebody goes on with it who has not set the variable.
     """
     given = uri or os.environ.get("MLFLOW_TRACKING_URI")
-    if not given:
-        return folder.default_tracker
-    if given.startswith("sqlite:///") and not given.startswith("sqlite:////"):
-        return f"sqlite:///{Path(given.removeprefix('sqlite:///')).absolute()}"
-    return given if "://" in given else Path(given).expanduser().absolute().as_uri()
+    return absolute(given) if given else _earlier(ledger) or folder.default_tracker
+
+
+def _earlier(ledger: Ledger) -> str | None:
+    """Where it was before, unless that is gone, or is a sweep folder's own, of which this one may be a copy."""
+    uri = ledger.meta("tracker")
+    store = store_of(uri) if uri else None
+    if store is None or (store.exists() and not SweepFolder(store.parent).ledger.exists()):
+        return uri
+    return None
+
+
+def absolute(uri: str) -> str:
+    """A tracker by an address that means the same in every folder: paths are made absolute."""
+    if uri.startswith(_SQLITE):
+        return f"{_SQLITE}{Path(uri.removeprefix(_SQLITE)).absolute()}" if is_relative(uri) else uri
+    return uri if "://" in uri or uri.startswith("file:") else Path(uri).expanduser().absolute().as_uri()
+
+
+def is_relative(uri: str) -> bool:
+    """Whether a tracker is named by a path from the current folder."""
+    if uri.startswith(_SQLITE):
+        return not uri.startswith(f"{_SQLITE}/")
+    return "://" not in uri and not uri.startswith("file:") and not Path(uri).expanduser().is_absolute()
+
+
+def store_of(uri: str) -> Path | None:
+    """Where a tracker lies that is a file or a folder; `None` for one that is served."""
+    if uri.startswith(_SQLITE):
+        return Path(uri.removeprefix(_SQLITE))
+    return Path(unquote(urlsplit(uri).path)) if uri.startswith("file:") else None

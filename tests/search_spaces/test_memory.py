@@ -3,7 +3,7 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 
-from search_spaces import SpecError, TrialConfig, obstacles, parse_sweep
+from search_spaces import SpecError, TrialConfig, differences, obstacles, parse_sweep
 from search_spaces.memory import least_memory_gb, parameters
 from tests.search_spaces.strategies import fixed, models
 
@@ -37,6 +37,13 @@ def test_what_surely_does_not_fit_is_no_trial() -> None:
     half = parse_sweep(SPEC.format(share=0.5, limit=5))  # 2.5 GB a trial; VGG-11 with AdamW alone has 2.1 GB of weights
     assert half.planned() == 2
     assert parse_sweep(SPEC.format(share=0.25, limit=5)).planned() == 1
+
+
+def test_another_share_of_the_gpu_is_another_sweep_where_it_decides_what_can_run() -> None:
+    before = parse_sweep(SPEC.format(share=0.25, limit=20))
+    (said,) = differences(before, parse_sweep(SPEC.format(share=1, limit=20)))
+    assert said == "a trial's share of resources.gpu_mem_gb: 5.0 -> 20.0"
+    assert not differences(before, parse_sweep(SPEC.format(share=0.5, limit=10)))
 
 
 def test_a_sweep_of_which_nothing_fits_is_refused() -> None:

@@ -1,3 +1,4 @@
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -147,6 +148,13 @@ def test_a_search_can_get_another_number_of_trials() -> None:
     assert more.identity() == spec.identity()
     with pytest.raises(SpecError, match=r"search\.trials must be a whole number, at least 1, at most 1000000; got 0\."):
         spec.with_trials(0)
+
+
+def test_a_sweep_that_was_moved_gets_more_trials_where_its_mlflow_runs_are() -> None:
+    spec = parse_sweep(TEXT + "search: {sampler: random, trials: 3}")
+    moved = replace(spec, name="elsewhere", tracking=spec.tracking.model_copy(update={"experiment": spec.name}))
+    more = moved.with_trials(5)
+    assert (more.name, more.tracking.experiment) == ("elsewhere", "small")
 
 
 def test_a_grid_has_no_other_number_of_trials() -> None:

@@ -19,6 +19,8 @@ def test_exceptions_of_training_are_told_apart() -> None:
         (RuntimeError("CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling cublasCreate"), "oom"),
         (OSError(errno.ENOMEM, "Cannot allocate memory"), "oom"),
         (OSError(errno.EACCES, "Permission denied"), "user_error"),
+        (OSError(errno.ESTALE, "Stale file handle"), "lost_worker"),
+        (OSError(errno.EIO, "Input/output error"), "lost_worker"),
         (ValueError("batch of 0"), "user_error"),
     ]
     assert [classify(error) for error, _ in cases] == [failure for _, failure in cases]

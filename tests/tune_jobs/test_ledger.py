@@ -1,7 +1,10 @@
 import contextlib
+import fcntl
+import json
 import os
 import shutil
 import signal
+import socket
 import sqlite3
 import subprocess
 import sys
@@ -12,7 +15,7 @@ import pytest
 
 from search_spaces import TrialConfig, run_key
 from tune_jobs.errors import LedgerError
-from tune_jobs.ledger import Ledger, Usage, lease, live_driver
+from tune_jobs.ledger import OWNER, Ledger, Usage, lease, live_driver
 
 CONFIG = TrialConfig.model_validate({"model": {"name": "vgg11", "layer": {"kind": "hybrid", "lambda": 0.5, "k": 4}}})
 KEY = run_key(CONFIG)
@@ -49,6 +52,7 @@ def test_what_a_dead_driver_left_running_is_due_again_under_the_next_attempt(led
     assert ledger.start_attempt(KEY) == 1
     ledger.interrupt_running()
     assert [(a.attempt, a.state, a.reason) for a in ledger.attempts()] == [(1, "interrupted", "the driver ended")]
+    assert [a.ended for a in ledger.attempts()] == [a.started for a in ledger.attempts()]  # it gave no sign of life
     assert ledger.start_attempt(KEY) == 2
 
 
@@ -178,10 +182,16 @@ def test_a_killed_drivers_ledger_on_read_only_storage_is_read_to_its_last_word(
     assert sorted(copy.iterdir()) == before
 
 
-def test_a_second_driver_is_refused_and_a_killed_one_leaves_the_sweep_free(tmp_path: Path) -> None:
-    holder = subprocess.Popen([sys.executable, "-c", HOLD, str(tmp_path)], stdout=subprocess.PIPE, text=True)
+def hold(folder: Path) -> "subprocess.Popen[str]":
+    """A process that holds the lease."""
+    holder = subprocess.Popen([sys.executable, "-c", HOLD, str(folder)], stdout=subprocess.PIPE, text=True)
     assert holder.stdout is not None
     assert holder.stdout.readline() == "held\n"
+    return holder
+
+
+def test_a_second_driver_is_refused_and_a_killed_one_leaves_the_sweep_free(tmp_path: Path) -> None:
+    holder = hold(tmp_path)
     refused = pytest.raises(LedgerError, match=f"is being run by process {holder.pid} on .*--set name=")
     with refused, lease(tmp_path):
         pass
@@ -194,3 +204,36 @@ def test_a_second_driver_is_refused_and_a_killed_one_leaves_the_sweep_free(tmp_p
     with lease(tmp_path):
         assert (live_driver(tmp_path) or {})["pid"] == os.getpid()
     assert live_driver(tmp_path) is None
+
+
+def test_a_driver_elsewhere_counts_until_its_process_ends(tmp_path: Path) -> None:
+    holder = hold(tmp_path)
+    there = {"host": "a container that is gone", "pid": 7, "since": 0.0}
+    (tmp_path / OWNER).write_text(json.dumps(there))  # another name for this machine, other numbers for its processes
+    assert live_driver(tmp_path) == there
+    os.kill(holder.pid, signal.SIGKILL)
+    holder.communicate()
+    assert json.loads((tmp_path / OWNER).read_text()) == there
+    assert live_driver(tmp_path) is None
+
+
+def test_who_looks_for_a_driver_is_not_taken_for_one(tmp_path: Path) -> None:
+    with lease(tmp_path):
+        note = (tmp_path / OWNER).read_text()
+    (tmp_path / OWNER).write_text(note)  # as a killed driver leaves it; a process of this number lives
+    with (tmp_path / "driver.lock").open() as other:
+        fcntl.flock(other, fcntl.LOCK_SH)  # as another reader holds it for a moment
+        assert live_driver(tmp_path) is None
+
+
+@pytest.mark.parametrize(
+    ("host", "counts"), [("another one", True), (socket.gethostname(), False)], ids=["there", "here"]
+)
+def test_where_no_lock_can_be_asked_a_note_counts_unless_its_process_is_not_here(
+    tmp_path: Path, host: str, counts: bool
+) -> None:
+    ended = subprocess.Popen([sys.executable, "-c", ""])
+    ended.wait()
+    (tmp_path / OWNER).write_text(json.dumps({"host": host, "pid": ended.pid, "since": 0.0}))
+    assert (live_driver(tmp_path) is not None) is counts
+    assert not (tmp_path / "driver.lock").exists()

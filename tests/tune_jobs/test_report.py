@@ -12,7 +12,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
@@ -20,14 +20,15 @@ from typing import Any
 import pytest
 from mlflow import MlflowClient
 
-from search_spaces import Decided, SweepSpec, canonical, parse_sweep, run_key
+from search_spaces import Decided, SweepSpec, TrialConfig, canonical, parse_sweep, run_key
 from tests.tune_jobs.program import convnn, convnn_json
 from tests.tune_jobs.shipping import recorded
 from tune_jobs.errors import LedgerError, UsageError
 from tune_jobs.failures import Failure
 from tune_jobs.ledger import Ledger, State
 from tune_jobs.report import write_report
-from tune_jobs.report.varying import scale_of
+from tune_jobs.report.varying import scale_of, varying
+from tune_jobs.results import Row
 from tune_jobs.storage import SweepFolder
 
 FILE = """
@@ -152,6 +153,81 @@ def test_every_trial_and_every_epoch_is_in_the_tables_to_the_last_bit(sweep: Swe
     assert float(board[0]["value"]) == 2 / 3
 
 
+def test_the_size_of_a_model_is_in_the_table_whatever_epoch_its_trial_is_at(sweep: Sweep) -> None:
+    for values, state in (([0.5, 0.6], "complete"), ([0.1], "stopped")):
+        point = sweep.spec.space.draw(sweep.rng)
+        config = canonical(sweep.spec.space.resolve(Decided(point)))
+        sweep.ledger.add_trial(point, config, run_key(config))
+        attempt = sweep.ledger.start_attempt(run_key(config))
+        for epoch, value in enumerate(values, 1):
+            size = {"params": 7.0, "gflops": 0.25, "gflops_published": 0.5} if epoch == 1 else {}
+            sweep.ledger.add_epoch(run_key(config), attempt, epoch, {"val/accuracy": value, **size})
+        sweep.ledger.end_attempt(run_key(config), attempt, state)  # type: ignore[arg-type]
+    sweep.page(csv=True)
+    assert [row["gflops"] for row in rows(sweep.folder.path / "leaderboard.csv")] == ["0.25", "0.25"]
+
+
+def test_parameters_of_different_models_that_are_called_alike_are_told_apart() -> None:
+    models = {
+        "vgg": {"name": "vgg11", "layer": {"kind": "conv2d"}},
+        "vgg hybrid": {"name": "vgg11", "layer": {"kind": "hybrid", "lambda": 0.5, "k": 4}},
+        "vit": {"name": "vit_tiny", "attention": {"kind": "attention"}},
+        "vit convnn": {"name": "vit_tiny", "attention": {"kind": "convnn", "k": 4}},
+    }
+    trials = [
+        Row(number, key, "complete", None, None, 1, 0.5, {}, TrialConfig.model_validate({"model": model}))
+        for number, (key, model) in enumerate(models.items(), 1)
+    ]
+    found = {parameter.name: parameter.values for parameter in varying(trials)}
+    assert found["model.layer.kind"]["vgg hybrid"] == "hybrid"
+    assert found["model.attention.kind"]["vit convnn"] == "convnn"
+    assert "kind" not in found
+
+
+def test_seeds_are_chance_and_not_a_choice(sweep: Sweep) -> None:
+    text = FILE.replace("epochs: 9}", "epochs: 9, seed: {choice: [0, 1, 2]}}")
+    sweep.folder.spec.write_text(text)
+    with_seeds = replace(sweep, spec=parse_sweep(text))
+    for seed, values in ((0, [0.5, 0.8]), (1, [0.6, 0.3]), (2, [0.7, 0.4])):
+        for lr, value in zip((1e-3, 1e-4), values, strict=True):
+            point = {"space.model.layer": "conv2d", "space.training.lr": lr, "space.training.seed": seed}
+            config = TrialConfig.model_validate(
+                {
+                    "model": {"name": "vgg11", "layer": {"kind": "conv2d"}},
+                    "training": {"lr": lr, "epochs": 9, "seed": seed},
+                }
+            )
+            sweep.ledger.add_trial(point, config, run_key(config))
+            attempt = sweep.ledger.start_attempt(run_key(config))
+            sweep.ledger.add_epoch(run_key(config), attempt, 9, {"val/accuracy": value})
+            sweep.ledger.end_attempt(run_key(config), attempt, "complete")
+    said = words(with_seeds.page())
+    assert "epoch 9 of 9; its configuration over 3 seeds: 50.00% ± 26.46%" in said
+    assert "mean sd seeds lambda k r p aggregation lr trials 60.00% 10.00% 3" in said
+    assert said.index("60.00% 10.00% 3") < said.index("50.00% 26.46% 3")
+    assert "slice-seed" not in with_seeds.figures()
+
+
+def test_trials_that_did_not_run_to_the_end_come_last_in_parallel_coordinates(sweep: Sweep) -> None:
+    sweep.trial([0.4] * 9, "complete")
+    sweep.trial([0.3] * 9, "complete")
+    assert "epoch" not in {axis["label"] for axis in parallel(sweep)["dimensions"]}
+    sweep.trial([0.9], "stopped")
+    drawn = parallel(sweep)
+    axes = {axis["label"]: axis["values"] for axis in drawn["dimensions"]}
+    warmth = dict(zip(axes["val/accuracy"], drawn["line"]["color"], strict=True))
+    assert warmth[0.9] < warmth[0.3] < warmth[0.4]
+    assert axes["epoch"] == [1, 9, 9]
+    assert "1 did not run to the end" in words(sweep.page())
+    assert "1 hollow ones did not" in words(sweep.page())
+
+
+def parallel(sweep: Sweep) -> dict[str, Any]:
+    (drawn,) = sweep.figures()["parallel-coordinates"]["data"]
+    found: dict[str, Any] = drawn
+    return found
+
+
 def test_the_numbers_of_the_page_are_the_ledgers(sweep: Sweep) -> None:
     values = [math.sqrt(number) / 10 for number in range(1, 41)]
     for value in values:
@@ -243,7 +319,29 @@ def test_what_decides_is_the_most_important(sweep: Sweep) -> None:
     (bars,) = sweep.figures()["importance"]["data"]
     assert bars["y"][-1] == "lr"
     assert bars["x"][-1] > 0.5
-    assert "60 trials that reached epoch 3" in words(sweep.page())
+    assert "what set the best 6 of 60 trials apart" in words(sweep.page())
+
+
+def test_what_makes_trials_diverge_is_important_too(sweep: Sweep) -> None:
+    for number in range(60):
+        state = sweep.rng.getstate()
+        lr = sweep.spec.space.draw(sweep.rng)["space.training.lr"]
+        sweep.rng.setstate(state)
+        assert isinstance(lr, float)
+        if lr > 1e-4:
+            sweep.trial([0.1, math.nan], "diverged", "loss is nan in epoch 2", "diverged")
+        else:
+            sweep.trial([random.Random(number).random()] * 9, "complete")
+    (bars,) = sweep.figures()["importance"]["data"]
+    assert bars["y"][-1] == "lr"
+    assert bars["x"][-1] > 0.5
+
+
+def test_where_all_came_to_the_same_no_parameter_made_a_difference(sweep: Sweep) -> None:
+    for _ in range(30):
+        sweep.trial([0.1] * 9, "complete")
+    assert "importance" not in sweep.figures()
+    assert "All 30 trials came to the same value, so no parameter made a difference." in words(sweep.page())
 
 
 def test_of_few_trials_importance_is_not_said(sweep: Sweep) -> None:
@@ -297,12 +395,15 @@ def test_how_to_reproduce_it_has_the_file_and_the_best_trials(sweep: Sweep) -> N
     lr = sweep.trial([0.5], "complete")
     start = {"command": ["/bin/convnn", "run", "my file.yaml"], "git": {"sha": "abc123", "dirty": True, "diff": ""}}
     rest = {"packages": {"torch": "2.11"}, "data_digests": {"cifar10": "d1"}, "image": "convnn:7"}
-    sweep.folder.manifest.write_text(json.dumps({"starts": [{**start, **rest}]}))
+    later = {**start, **rest, "command": ["convnn", "resume", "drawn"], "packages": {"torch": "2.12"}}
+    sweep.folder.manifest.write_text(json.dumps({"starts": [{**start, **rest}, later]}))
     said = words(sweep.page())
     for text in (
+        "convnn run drawn.yaml --set name=drawn-again",
         "convnn run &#x27;my file.yaml&#x27;",
+        "It was started 2 times, and not always with the same",
         "abc123, with uncommitted changes",
-        "torch 2.11",
+        "torch 2.11 / then 2.12",
         "image convnn:7",
     ):
         assert text in said

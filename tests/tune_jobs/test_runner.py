@@ -6,6 +6,7 @@ import re
 import shutil
 import signal
 import sys
+import tempfile
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -149,6 +150,15 @@ def test_a_changed_file_under_the_same_name_is_refused(finished: Path, place: Pa
     assert "convnn run FILE --set name=tiny-2), or start over (convnn run FILE --fresh)" in said
 
 
+def test_a_sweep_whose_file_is_gone_is_not_mixed_with_another(finished: Path, tmp_path: Path) -> None:
+    shutil.copytree(finished, tmp_path / "tiny")
+    (tmp_path / "tiny" / "sweep.yaml").unlink()
+    file = write(tmp_path / "tiny.yaml", training__epochs=1)  # another sweep of that name
+    said = convnn("run", file, storage=tmp_path, expect=2)
+    assert "sweep.yaml is missing" in said
+    assert "--fresh" in said
+
+
 def test_what_a_sweep_may_cost_may_change(finished: Path, place: Path) -> None:
     for change in ("budget.wall_hours=5", "resources.max_concurrent=1", "stopping={max_failed_fraction: 1}"):
         convnn("run", place / "tiny.yaml", "--set", change, storage=place)
@@ -281,6 +291,14 @@ def test_a_sweep_beside_another_loses_nothing_to_a_dead_tracker_or_a_killed_work
     assert numbers(hit) == [
         {"epoch": r.epoch, **{n: v for n, v in r.metrics().items() if n not in TIMES}} for r in whole
     ]
+
+
+def test_a_ray_that_did_not_end_well_here_disturbs_no_sweep(tmp_path: Path) -> None:
+    file = write(tmp_path / "tiny.yaml", training__epochs=1)
+    with tempfile.TemporaryDirectory(dir="/tmp", prefix="r") as short:  # Ray's sockets are there
+        (Path(short) / "ray").mkdir()
+        (Path(short) / "ray" / "ray_current_cluster").write_text("192.0.2.9:6379")
+        convnn("run", file, storage=tmp_path, RAY_TMPDIR=short)
 
 
 def test_missing_images_are_said_before_anything_starts(tmp_path: Path) -> None:

@@ -1,13 +1,20 @@
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import pytest
+import ray
+
 from search_spaces import parse_sweep
+from search_spaces.sweep import Budget
+from tune_jobs import scheduling
 from tune_jobs.errors import ClusterError
-from tune_jobs.halt import Halt
+from tune_jobs.halt import Halt, halt_for_limits
 from tune_jobs.ledger import Ledger
-from tune_jobs.scheduling import Desk, DeskScheduler, DeskSearcher, DeskStopper
+from tune_jobs.scheduling import Desk, DeskScheduler, DeskSearcher, DeskStopper, classify_loss
 from tune_jobs.search import Job, Search
+from tune_jobs.storage import SweepFolder
 
 SPEC = parse_sweep("""
 name: desk
@@ -225,3 +232,86 @@ def test_a_record_that_cannot_be_written_ends_the_run_also_where_no_trial_runs(t
     events.ledger.close()
     assert DeskSearcher(events.desk).suggest("0") == "FINISHED"  # on `None` Tune would ask again for ten minutes
     assert DeskStopper(events.desk).stop_all()
+
+
+def test_a_machine_that_does_not_see_the_folder_is_done_without_once_others_do(tmp_path: Path) -> None:
+    events = Events(tmp_path)
+    desk, searcher = events.desk, DeskSearcher(events.desk)
+    searcher.suggest("sees")
+    searcher.suggest("blind")
+    desk.record("sees", BEGIN)
+    desk.record("blind", {**BEGIN, "node": "n2", "shared": False})
+    desk.record("blind", epoch(1))  # on its way when the worker was killed
+    searcher.on_trial_complete("blind", error=True)
+    assert desk.error is None
+    assert not events.ledger.failures()
+    assert not events.ledger.epochs()
+    assert [attempt.failure for attempt in events.ledger.attempts()] == [None, None]
+    assert searcher.suggest("again") == {"number": 2, "attempt": 2, "avoid": ["n2"]}
+
+
+def test_a_trial_whose_images_cannot_be_read_goes_to_another_machine_if_there_is_one(tmp_path: Path) -> None:
+    with_room = ["n1", "n2"]
+    events = Events(tmp_path, room=lambda without: 4 * len(set(with_room) - set(without)))
+    desk, searcher = events.desk, DeskSearcher(events.desk)
+    for trial_id in "ab":
+        searcher.suggest(trial_id)
+    for trial_id in "ab":
+        desk.record(trial_id, {**BEGIN, "node": "n1"})
+        desk.record(trial_id, {"kind": "failed", "failure": "data", "reason": "no images"})
+    assert searcher.suggest("c") == {"number": 1, "attempt": 2, "avoid": ["n1"]}
+    with_room.remove("n2")
+    assert searcher.suggest("d") == {"number": 2, "attempt": 2}
+
+
+def test_as_many_trials_run_as_there_is_room_for_now(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(scheduling, "ROOM_S", 0.0)
+    most = [0]
+    searcher = DeskSearcher(Events(tmp_path, room=lambda _: most[0]).desk)
+    assert searcher.suggest("a") == {"number": 1, "attempt": 1}  # it waits for a machine
+    assert searcher.suggest("b") is None
+    most[0] = 3
+    assert searcher.suggest("b") == {"number": 2, "attempt": 1}
+    assert searcher.suggest("c") == {"number": 3, "attempt": 1}
+    assert searcher.suggest("d") is None
+
+
+def test_a_worker_that_never_ends_its_first_epoch_is_killed_as_lost(tmp_path: Path) -> None:
+    events = Events(tmp_path)
+    desk, searcher = events.desk, DeskSearcher(events.desk)
+    for trial_id in ("works", "hangs"):
+        searcher.suggest(trial_id)
+        desk.record(trial_id, BEGIN)
+        desk.running[trial_id].started = time.monotonic()
+    hanging, now = desk.running["hangs"], time.monotonic()
+    hanging.started = hanging.reported = now - 100_000
+    desk.tick(at_once=True)
+    assert hanging.lost is None  # nobody knows yet how long an epoch takes
+    desk.running["works"].reported = now - 60
+    desk.record("works", epoch(1))
+    hanging.started = hanging.reported = now - 3500
+    desk.tick(at_once=True)
+    assert hanging.lost is None
+    hanging.started = hanging.reported = now - 3700
+    desk.tick(at_once=True)
+    assert hanging.lost == ("lost_worker", "the worker hung")
+
+
+def test_at_the_end_of_a_budget_every_epoch_under_way_is_waited_for(tmp_path: Path) -> None:
+    spec = replace(SPEC, budget=Budget(wall_hours=1))
+    events = Events(tmp_path)
+    events.ledger.charge({}, 3601)
+    halt = halt_for_limits(spec, SweepFolder(tmp_path), events.ledger)
+    assert halt is not None
+    assert (halt.cause, halt.exit_code) == ("budget", 5)
+    DeskSearcher(events.desk).suggest("slow")
+    events.desk.record("slow", BEGIN)
+    run = events.desk.running["slow"]
+    run.epoch_s, run.reported = 600.0, time.monotonic()
+    events.desk.stop(halt)
+    assert not DeskStopper(events.desk).stop_all()
+
+
+@pytest.mark.parametrize(("gpu", "failure"), [(False, "oom"), (True, "lost_worker")])
+def test_a_worker_that_ray_killed_for_memory_is_to_blame_only_where_it_can_run_alone(gpu: bool, failure: str) -> None:
+    assert classify_loss(ray.exceptions.OutOfMemoryError("killed"), None, gpu=gpu)[0] == failure

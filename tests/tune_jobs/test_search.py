@@ -8,10 +8,11 @@ from typing import Any
 
 import pytest
 
-from search_spaces import SweepSpec, parse_sweep, run_key
+from search_spaces import Decided, SweepSpec, canonical, parse_sweep, run_key
 from search_spaces.feasibility import mixer
 from search_spaces.sweep import Budget
 from search_spaces.trial import HybridLayer
+from tune_jobs.halt import none_found
 from tune_jobs.ledger import Ledger
 from tune_jobs.search import Job, Search
 
@@ -304,3 +305,41 @@ def test_a_trial_whose_last_epoch_is_recorded_is_complete_though_its_driver_died
         ledger.interrupt_running()
         Search(sweep, ledger)
         assert ledger.states()[0] == "complete"
+
+
+def test_a_search_that_was_cut_off_while_it_looked_goes_on_looking_the_same_way(tmp_path: Path) -> None:
+    sweep = spec(THIRTY, "{sampler: random, trials: 30}", lr="1e-3")
+    with opened(tmp_path / "alone.db") as alone, opened(tmp_path / "cut.db") as cut:
+        whole = Search(sweep, alone)
+        while whole.next() is not None:
+            pass
+        expected = alone.asks()
+        last = max(ask.number for ask in expected if ask.outcome == "new")
+        for ask in expected[: last - 50]:  # killed in the middle of misses, a uniform draw being due next
+            if ask.outcome == "new":
+                config = sweep.space.resolve(Decided(ask.decisions))
+                cut.add_trial(ask.decisions, canonical(config), run_key(config))
+            else:
+                cut.add_ask(ask.decisions, ask.outcome, ask.run_key)
+        rest = Search(sweep, cut)
+        while rest.next() is not None:
+            pass
+        assert [(a.decisions, a.outcome) for a in cut.asks()] == [(a.decisions, a.outcome) for a in expected]
+
+
+def test_a_space_without_end_is_not_said_to_be_used_up(tmp_path: Path) -> None:
+    narrow = parse_sweep("""
+name: narrow
+space:
+  model: {layer: {kind: conv2d}}
+  training: {lr: {log_uniform: [1e-4, 1e-2]}}
+constraints: [lr >= 0.009999999999]
+search: {sampler: random, trials: 2}
+""")
+    with opened(tmp_path / "ledger.db") as ledger:
+        search = Search(narrow, ledger)
+        assert search.next() is None
+        assert search.gave_up
+        assert not search.exhausted
+        assert ledger.meta("exhausted") is None
+    assert "none is valid and new" in none_found(narrow).message

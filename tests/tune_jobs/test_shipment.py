@@ -1,5 +1,7 @@
 """What becomes of a sweep in MLflow; in an SQLite store, which takes everything at once."""
 
+import contextlib
+import shutil
 from pathlib import Path
 
 import pytest
@@ -7,7 +9,8 @@ from mlflow import MlflowClient
 
 from tests.tune_jobs.shipping import Recorded, history, value
 from tune_jobs.attempt_runs import opener_of
-from tune_jobs.ledger import Epoch
+from tune_jobs.ledger import Epoch, Ledger
+from tune_jobs.storage import SweepFolder
 from tune_jobs.tracking import tracker_of
 
 
@@ -152,13 +155,43 @@ def test_a_run_that_was_deleted_stays_deleted_and_gets_what_it_lacks_when_it_is_
     sweep.expect_whole(uri)
 
 
-def test_the_tracker_is_the_files_then_the_environments_then_a_store_in_the_folder(
+def test_the_tracker_is_the_files_then_the_environments_then_the_earlier_one_then_a_store_in_the_folder(
     sweep: Recorded, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    folder = sweep.folder
-    assert tracker_of(None, folder) == f"sqlite:///{folder.path}/mlflow.db"
+    folder, ledger = sweep.folder, sweep.ledger
+    assert tracker_of(None, folder, ledger) == f"sqlite:///{folder.path}/mlflow.db"
+    ledger.set_meta("tracker", "http://127.0.0.1:4321")
+    assert tracker_of(None, folder, ledger) == "http://127.0.0.1:4321"
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:1234")
-    assert tracker_of(None, folder) == "http://127.0.0.1:1234"
-    assert tracker_of("http://127.0.0.1:99", folder) == "http://127.0.0.1:99"
+    assert tracker_of(None, folder, ledger) == "http://127.0.0.1:1234"
+    assert tracker_of("http://127.0.0.1:99", folder, ledger) == "http://127.0.0.1:99"
     monkeypatch.chdir(tmp_path)
-    assert tracker_of("sqlite:///mine.db", folder) == f"sqlite:///{tmp_path}/mine.db"
+    assert tracker_of("sqlite:///mine.db", folder, ledger) == f"sqlite:///{tmp_path}/mine.db"
+
+
+def test_a_sweep_stays_in_its_store_when_nobody_names_it_again(sweep: Recorded, uri: str) -> None:
+    sweep.attempt([1], "interrupted")
+    sweep.ship(uri)
+    sweep.attempt([2], "complete")
+    sweep.ship(tracker_of(None, sweep.folder, sweep.ledger))
+    sweep.expect_whole(uri)
+    assert not Path(sweep.folder.default_tracker.removeprefix("sqlite:///")).exists()
+
+
+@pytest.mark.parametrize("moved", [True, False])
+def test_a_sweep_that_was_moved_or_copied_has_a_store_of_its_own(sweep: Recorded, *, moved: bool) -> None:
+    sweep.attempt([1], "complete")
+    sweep.ship(sweep.folder.default_tracker)
+    sweep.ledger.close()
+    there = SweepFolder(sweep.folder.path.with_name("there"))
+    (shutil.move if moved else shutil.copytree)(sweep.folder.path, there.path)
+    with contextlib.closing(Ledger(there.ledger)) as ledger:
+        assert tracker_of(None, there, ledger) == there.default_tracker
+
+
+def test_a_token_or_a_password_is_in_no_reason(sweep: Recorded, monkeypatch: pytest.MonkeyPatch) -> None:
+    sweep.attempt([1], "complete")
+    assert "s3cr3t" not in (sweep.shipper("http://me:s3cr3t@127.0.0.1:x").close(0.1) or "")
+    monkeypatch.setenv("MLFLOW_TRACKING_TOKEN", "s3cr3t\nline")
+    reason = sweep.shipper("http://127.0.0.1:1").close(5)
+    assert reason == "MLFLOW_TRACKING_TOKEN holds a blank, a line break or a letter beyond ASCII; set it anew."

@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from tune_jobs.cli.options import AsJson, Storage, Sweep, print_json, storage_of
+from tune_jobs.cli.remote import place_of
 from tune_jobs.storage import SweepFolder
 
 
@@ -41,6 +42,6 @@ def fetch(
     if as_json:
         print_json({"sweep": found.name, "folder": str(folder.path), **origin})
         return
-    print(f"{origin['host']}:{origin['path']} is now in {folder.path}")
+    print(f"{place_of(origin)} is now in {folder.path}")
     if origin["left_out_bytes"]:
         print(f"Left out: {origin['left_out_bytes'] / 1e9:.2g} GB of checkpoints (--checkpoints copies them too).")

@@ -39,18 +39,18 @@ def logs(
 
 
 def _of_cluster(sweep: str, trial: str | None, storage: Path | None, address: str, follow: bool) -> None:
-    from tune_jobs.cluster.sweeps import Cluster
+    from tune_jobs.cluster.sweeps import Cluster, in_storage
 
     cluster = Cluster(address, given(storage))
     found = cluster.locate(sweep)
     if trial is not None:
         if follow:
             raise UsageError("a trial's log is copied from the cluster as it is; -f follows the sweep's job alone.")
-        place = ["--storage", found.storage] if found.storage else []
-        print(cluster.ask("logs", found.name, trial, *place), end="")
+        print(cluster.ask("logs", found.name, trial, *in_storage(found.storage)), end="")
     elif found.job is None:
         raise UsageError(
-            f"the cluster at {address} knows no job of {sweep}; `convnn list --address {address}` lists them."
+            f"the cluster at {cluster.address} knows no job of {sweep}; `convnn list --address {cluster.address}` "
+            f"lists them."
         )
     elif follow:
         raise typer.Exit(exit_code(follow_job(cluster.jobs, found.job.id)))

@@ -2,14 +2,15 @@
 
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from tune_jobs.cli.options import print_json, storage_of
+from tune_jobs.credentials import without_password
 from tune_jobs.errors import ClusterError, UsageError
 from tune_jobs.storage import SweepFolder, find_sweep
 
@@ -37,15 +38,28 @@ def given(storage: Path | None) -> str | None:
 @contextmanager
 def sweep_at(name: str, storage: Path | None, address: str | None) -> Iterator[SweepFolder]:
     """The sweep here, or a passing copy of its record on the cluster at `address`."""
+    with placed_sweep_at(name, storage, address) as (folder, _):
+        yield folder
+
+
+@contextmanager
+def placed_sweep_at(name: str, storage: Path | None, address: str | None) -> Iterator[tuple[SweepFolder, str]]:
+    """The same, and where the sweep itself is: its folder here, or host and folder of the cluster."""
     if not address:
-        yield find_sweep(name, storage_of(storage))
+        found = find_sweep(name, storage_of(storage))
+        yield found, str(found.path)
         return
     from tune_jobs.cluster.sweeps import Cluster
 
     cluster = Cluster(address, given(storage))
     with cluster.record(cluster.locate(name)) as (folder, origin):
         print(f"({origin['path']} on {origin['host']}, at {cluster.address})", file=sys.stderr)
-        yield folder
+        yield folder, place_of(origin)
+
+
+def place_of(origin: Mapping[str, Any]) -> str:
+    """Where on the cluster a copy comes from, as host:folder."""
+    return f"{origin['host']}:{origin['path']}"
 
 
 def follow_job(jobs: "Jobs", job_id: str, *, out: bool = True) -> "Job":
@@ -107,9 +121,10 @@ def refuse_cluster(address: str | None, command: str) -> None:
     """
     from tune_jobs.cluster.connection import is_cluster
 
-    if is_cluster(address):
+    if address is not None and is_cluster(address):
+        shown = without_password(address)
         raise UsageError(
-            f"{address} is a Ray dashboard, to which jobs are submitted: convnn submit ... --address {address}. "
+            f"{shown} is a Ray dashboard, to which jobs are submitted: convnn submit ... --address {shown}. "
             f"`convnn {command}` runs the sweep from here, on the Ray of --address head:6379 or one of its own."
         )
 

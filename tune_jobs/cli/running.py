@@ -64,12 +64,12 @@ def on_cluster(
 
 def follow(name: str, start: "Callable[[Progress], Outcome]", *, as_json: bool) -> None:
     """Run a sweep with its progress shown, report, and exit with the code that says how it ended."""
-    from tune_jobs.progress import Board, Lines
+    from tune_jobs.progress import Board, Lines, Steady
     from tune_jobs.signals import Interrupted
 
     out = console(stderr=as_json)
     try:
-        with Board(out) if out.is_terminal else Lines(out) as progress:
+        with Steady(Board(out) if out.is_terminal else Lines(out)) as progress:
             outcome = start(progress)
     except Interrupted as interrupted:
         print(f"\nInterrupted; nothing is lost. Go on with:\n  convnn resume {name}", file=sys.stderr, flush=True)
@@ -125,18 +125,19 @@ def _tell_failures(outcome: "Outcome", failed: "list[Row]") -> None:
 
 
 def _tell_next(outcome: "Outcome") -> None:
-    name = outcome.folder.name
-    if outcome.tracker_error is not None:
+    name, tracked = outcome.folder.name, outcome.tracked
+    if tracked.error is not None:
         print(
-            f"\nMLflow at {outcome.tracker} does not have everything ({outcome.tracker_error}).\n"
+            f"\nMLflow at {tracked.uri} does not have everything ({tracked.error}).\n"
             f"The sweep's folder does; to ship the rest when the tracker answers:\n  convnn sync {name}"
         )
     print(f"\nLook at it again:\n  convnn show {name}")
-    if outcome.tracker.startswith("sqlite:"):
+    print(
+        f"Compare its trials in the MLflow UI:\n  {tracked.page or f'{tracked.uri}, experiment {tracked.experiment!r}'}"
+    )
+    if tracked.uri.startswith("sqlite:"):
         mlflow = shutil.which("mlflow") or str(Path(sys.executable).parent / "mlflow")
-        print(f"Open the MLflow UI at http://127.0.0.1:5000 with:\n  {_server(mlflow, outcome.tracker)}")
-    else:
-        print(f"In the MLflow UI of {outcome.tracker}, the experiment is {outcome.experiment!r}.")
+        print(f"which is there once this runs:\n  {_server(mlflow, tracked.uri)}")
 
 
 def _server(mlflow: str, tracker: str) -> str:

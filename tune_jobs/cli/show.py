@@ -6,7 +6,7 @@ import typer
 from rich.table import Table
 
 from tune_jobs.cli.options import AsJson, AsYaml, Storage, Sweep, console, print_json
-from tune_jobs.cli.remote import At, sweep_at
+from tune_jobs.cli.remote import At, placed_sweep_at
 from tune_jobs.errors import UsageError
 from tune_jobs.progress import cost, leaderboard, tally
 from tune_jobs.results import Course, course, read_standing
@@ -25,25 +25,25 @@ def show(
     """Show a sweep's leaderboard, or one trial epoch by epoch. Example: convnn show quickstart 3."""
     if as_yaml and trial is None:
         raise UsageError("--yaml prints one trial's configuration; name the trial, as in: convnn show SWEEP 3 --yaml.")
-    with sweep_at(sweep, storage, address) as folder:
+    with placed_sweep_at(sweep, storage, address) as (folder, place):
         if trial is not None:
-            _show_trial(course(folder, trial), as_yaml=as_yaml, as_json=as_json)
+            _show_trial(course(folder, trial), place, as_yaml=as_yaml, as_json=as_json)
         else:
-            _show_sweep(folder, as_json=as_json)
+            _show_sweep(folder, place, as_json=as_json)
 
 
-def _show_sweep(folder: SweepFolder, *, as_json: bool) -> None:
+def _show_sweep(folder: SweepFolder, place: str, *, as_json: bool) -> None:
     standing = read_standing(folder)
     if not as_json:
-        print(f"{tally(standing)}\n{cost(standing)}\n{folder.path}\n")
+        print(f"{tally(standing)}\n{cost(standing)}\n{place}\n")
         if standing.halted:
             print(f"It has stopped: {standing.halted['message']}\n")
         console().print(leaderboard(standing))
         return
-    print_json({**standing.summary(), "folder": str(folder.path)})
+    print_json({**standing.summary(), "folder": place})
 
 
-def _show_trial(found: Course, *, as_yaml: bool, as_json: bool) -> None:
+def _show_trial(found: Course, place: str, *, as_yaml: bool, as_json: bool) -> None:
     if as_json:
         print_json(found.summary())
         return
@@ -56,7 +56,8 @@ def _show_trial(found: Course, *, as_yaml: bool, as_json: bool) -> None:
         why = f" ({', '.join(filter(None, (attempt.failure, attempt.reason)))})" if attempt.reason else ""
         after = f" from epoch {attempt.from_epoch}" if attempt.from_epoch else ""
         print(f"  attempt {attempt.attempt}{after}: {attempt.state}{why}, {attempt.seconds:.0f} s")
-        print(f"    {found.folder.attempt(attempt.run_key, attempt.attempt)}")
+        folder = found.folder.attempt(attempt.run_key, attempt.attempt)
+        print(f"    {place}/{folder.relative_to(found.folder.path)}")
         if attempt.note:
             print(f"    {attempt.note}")
     for path in found.folder.checkpoints(found.row.run_key):

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from tune_jobs.cli.options import AsJson, Storage, Sweep, console, print_json, storage_of
-from tune_jobs.cli.remote import At, first_line, given
+from tune_jobs.cli.remote import At, first_line, given, place_of
 from tune_jobs.errors import ClusterError, UsageError
 from tune_jobs.ledger import live_driver
 from tune_jobs.progress import cost, leaderboard, tally
@@ -109,7 +109,7 @@ def _on_cluster(sweep: str, storage: Path | None, address: str) -> Callable[[], 
         found = cluster.locate(sweep)
         try:
             with cluster.record(found) as (folder, origin):
-                return _Look(read_standing(folder), origin["driver"], found.job, f"{origin['host']}:{origin['path']}")
+                return _Look(read_standing(folder), origin["driver"], found.job, place_of(origin))
         except UsageError:
             if found.job is None:
                 raise

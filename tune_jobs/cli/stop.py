@@ -32,8 +32,7 @@ def stop(
     Nothing new is started, and running trials keep their state after their epoch if it ends within a minute.
     """
     if address:
-        name = _on_cluster(sweep, storage, address, pause)
-        print(f"{name} has stopped; nothing is lost. Go on with:\n  convnn resume {name} --address {address}")
+        _on_cluster(sweep, storage, address, pause)
         return
     folder = find_sweep(sweep, storage_of(storage))
     if pause:
@@ -43,20 +42,24 @@ def stop(
     print(f"{sweep} has stopped; nothing is lost. Go on with:\n  convnn resume {sweep}")
 
 
-def _on_cluster(sweep: str, storage: Path | None, address: str, pause: bool) -> str:
+def _on_cluster(sweep: str, storage: Path | None, address: str, pause: bool) -> None:
     from tune_jobs.cluster import submission
-    from tune_jobs.cluster.sweeps import Cluster
+    from tune_jobs.cluster.sweeps import Cluster, in_storage
     from tune_jobs.errors import ClusterError
 
     cluster = Cluster(address, given(storage))
     if pause:
         found = cluster.locate(sweep)
-        place = ["--storage", found.storage] if found.storage else []
         print("waiting for the epochs of its running trials ...", file=sys.stderr, flush=True)
-        cluster.ask("stop", found.name, "--pause", *place, silence_s=None)
-        return found.name
-    print("asking its job to stop ...", file=sys.stderr, flush=True)
-    found, ended = submission.stop(cluster, sweep, STOP_S)
-    if not ended:
-        raise ClusterError(f"{sweep} was asked to stop and has not within {STOP_S:g} s; look again with convnn status.")
-    return found.name
+        cluster.ask("stop", found.name, "--pause", *in_storage(found.storage), silence_s=None)
+    else:
+        print("asking its job to stop ...", file=sys.stderr, flush=True)
+        found, ended = submission.stop(cluster, sweep, STOP_S)
+        if not ended:
+            raise ClusterError(
+                f"{sweep} was asked to stop and has not within {STOP_S:g} s; look again with convnn status."
+            )
+    print(
+        f"{found.name} has stopped; nothing is lost. Go on with:\n  convnn resume {found.name} "
+        f"--address {cluster.address}"
+    )

@@ -32,14 +32,14 @@ def list_sweeps(storage: Storage = None, *, address: At = None, as_json: AsJson 
 
 def _list_cluster(storage: Path | None, address: str, as_json: bool) -> None:
     """The sweeps in every folder that the cluster's jobs use, or in the one given; and their jobs."""
-    from tune_jobs.cluster.sweeps import Cluster
+    from tune_jobs.cluster.sweeps import Cluster, in_storage
 
     cluster = Cluster(address)
     jobs = cluster.sweep_jobs()
     places = (
         [given(storage)] if storage else list(dict.fromkeys(job.metadata["storage"] or None for job in jobs)) or [None]
     )
-    asked = [json.loads(cluster.ask("list", "--json", *(("--storage", place) if place else ()))) for place in places]
+    asked = [json.loads(cluster.ask("list", "--json", *in_storage(place))) for place in places]
     sweeps = [{**sweep, "storage": each["storage"]} for each in asked for sweep in each["sweeps"]]
     if as_json:
         told = [{"id": job.id, "status": job.status, **job.metadata} for job in jobs]

@@ -2,30 +2,36 @@
 
 import sys
 from contextlib import closing
+from dataclasses import asdict
 
 from tune_jobs.cli.options import AsJson, Storage, Sweep, print_json, storage_of
-from tune_jobs.storage import find_sweep, last_start, manifest_tags, recorded_spec
+from tune_jobs.storage import find_sweep, manifest_tags, recorded_spec, recorded_starts
 
 
 def sync(sweep: Sweep, storage: Storage = None, *, as_json: AsJson = False) -> None:
     """Bring MLflow up to a sweep's record, where the tracker was away. Example: convnn sync quickstart.
 
-    The tracker is the sweep's, or MLFLOW_TRACKING_URI where the sweep's file names none.
+    The tracker is that of the sweep's file, else MLFLOW_TRACKING_URI, else the one that it was shipped to before.
     """
     folder = find_sweep(sweep, storage_of(storage))
     spec = recorded_spec(folder)
     from tune_jobs.ledger import Ledger, lease
     from tune_jobs.tracking import sync as sync_tracker
-    from tune_jobs.tracking import tracker_of
+    from tune_jobs.tracking import tracked, tracker_of
 
-    start = last_start(folder)
-    tracker, experiment = tracker_of(spec.tracking.uri, folder), spec.tracking.experiment or spec.name
+    experiment = spec.tracking.experiment or spec.name
     with lease(folder.path):
         with closing(Ledger(folder.ledger, create=True)) as ledger:
             ledger.interrupt_running()
-        tags = manifest_tags(start) if start else {}
+            tracker = tracker_of(spec.tracking.uri, folder, ledger)
+        starts = recorded_starts(folder)
+        tags = manifest_tags(starts[-1]) if starts else {}
         sync_tracker(folder, tracker, experiment, tags, say=lambda text: print(text, file=sys.stderr, flush=True))
+    with closing(Ledger(folder.ledger)) as ledger:
+        place = tracked(ledger, tracker, experiment)
     if as_json:
-        print_json({"sweep": sweep, "tracker": {"uri": tracker, "experiment": experiment, "error": None}})
+        print_json({"sweep": sweep, "tracker": asdict(place)})
     else:
-        print(f"MLflow at {tracker} has everything of {sweep}, in the experiment {experiment!r}.")
+        print(f"MLflow at {place.uri} has everything of {sweep}, in the experiment {experiment!r}.")
+        if place.page:
+            print(f"Compare its trials there:\n  {place.page}")

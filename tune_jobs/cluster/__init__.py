@@ -4,7 +4,7 @@ connection   the API at an address; every call has a deadline, and its errors ar
 package      what is shipped with a job: the sweep's file, and our code unless the cluster has it
 entry        what such a job runs, on the cluster
 probe        a job that says what the cluster has: versions, resources, storage, images, tracker
-checks       what that means for a sweep, a line each
+verdict      what that means for a sweep, a line each
 submission   submit and the commands that go on with a sweep
 sweeps       a sweep on the cluster by its name or job: its jobs, a copy of its record, its logs, its end
 """

@@ -5,6 +5,7 @@ RAY_AUTH_MODE says so.
 """
 
 import asyncio
+import base64
 import contextlib
 import http.client
 import json
@@ -20,7 +21,9 @@ from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import Any, Self, TypeVar
+from urllib.parse import unquote, urlsplit, urlunsplit
 
+from tune_jobs.credentials import can_be_sent
 from tune_jobs.errors import ClusterError, UsageError
 
 CALL_S = 30.0
@@ -34,7 +37,10 @@ PATIENCE_S = 60.0
 """How long a follower waits for a cluster that does not answer."""
 
 REOPEN_S = 120.0
-"""A log stream that is silent for so long is opened anew."""
+"""A log stream that is silent for so long is opened anew; once the job has ended, after `CALL_S`."""
+
+VAIN_STREAMS = 5
+"""So many streams one after the other that bring nothing new are the last of an ended job: its machine may be gone."""
 
 _STARTING = "No available agent"  # of a head that has just started
 ENDED = frozenset({"SUCCEEDED", "FAILED", "STOPPED"})
@@ -76,17 +82,15 @@ class Jobs:
     """The Ray Jobs API of one cluster.
 
     Raises:
-        UsageError: If `address` is none, or a token is asked for and none is there.
+        UsageError: If `address` is none, or a token is asked for and none is there, or none that can be sent.
         ClusterError: From here and from every method, if the cluster does not answer in time, or refuses.
     """
 
     def __init__(self, address: str) -> None:
-        if not is_cluster(address):
-            raise UsageError(
-                f"--address must be that of the cluster's dashboard, as in http://head:8265, got {address!r}."
-            )
-        self.address = address.rstrip("/")
-        self._headers = {"Authorization": f"Bearer {token}"} if (token := _token()) else {}
+        self.address, user = _parted(address)
+        """Without a user and a password."""
+
+        self._headers = _authorization(user)
         self.ray_version = self._version()
         self._client = self._within(CALL_S, self._connect)
 
@@ -135,7 +139,8 @@ class Jobs:
     def follow(self, job_id: str, silence_s: float | None = None) -> Iterator[str]:
         """What a job says, until the job has ended: the end of a stream is not taken for that.
 
-        A stream that says nothing for a while is opened anew, as its connection may be dead.
+        A stream that says nothing for a while is opened anew, as its connection may be dead; and so is one that breaks,
+        after the job's end too: what it has said may take long to arrive.
 
         Args:
             job_id: The job.
@@ -144,14 +149,15 @@ class Jobs:
         Raises:
             ClusterError: If the cluster does not answer for `PATIENCE_S`, no longer knows the job, or at `silence_s`.
         """
-        course = _Course()
+        course, vain = _Course(), 0
         while True:
+            seen = course.seen
             with _Stream(self._client, job_id) as stream:
                 yield from self._pieces(job_id, stream, course, min(REOPEN_S, silence_s or REOPEN_S))
-            if self._ends(job_id, course):
-                if not stream.whole:
-                    yield self._rest(job_id, course.seen)
-                return
+            if self._has_ended(job_id, course):
+                vain = 0 if course.seen > seen else vain + 1
+                if stream.whole or vain == VAIN_STREAMS:
+                    return
             if silence_s is not None and time.monotonic() - course.spoke > silence_s:
                 raise ClusterError(
                     f"job {job_id} at {self.address} has said nothing for {silence_s:.0f} s; is the cluster busy, or "
@@ -160,20 +166,23 @@ class Jobs:
             time.sleep(POLL_S)
 
     def _pieces(self, job_id: str, stream: "_Stream", course: "_Course", quiet_s: float) -> Iterator[str]:
-        """What a stream says that was not said before, until it ends, is quiet for long, or its job has ended."""
+        """What a stream says that was not said before, until it ends, is quiet for long, or the cluster is."""
         passed, heard = 0, time.monotonic()
         while (chunk := stream.next()) is not None:
+            if not chunk:
+                ended = self._has_ended(job_id, course)
+                bearable = 0.0 if ended is None else CALL_S if ended else quiet_s
+                if stream.idle and time.monotonic() - heard > bearable:
+                    return
+                continue
             passed += len(chunk)
-            if chunk:
-                heard = time.monotonic()
-            elif time.monotonic() - heard > quiet_s or self._has_ended(job_id):
-                return
+            heard = course.answered = time.monotonic()
             if passed > course.seen:
                 yield chunk[len(chunk) - (passed - course.seen) :]
-                course.seen = passed
-                course.spoke = course.answered = time.monotonic()
+                course.seen, course.spoke = passed, time.monotonic()
 
-    def _ends(self, job_id: str, course: "_Course") -> bool:
+    def _has_ended(self, job_id: str, course: "_Course") -> bool | None:
+        """Whether a job has; `None` if the cluster does not answer, which it may for `PATIENCE_S`."""
         try:
             ended = self.job(job_id).ended
         except UnknownJobError:
@@ -181,7 +190,7 @@ class Jobs:
         except ClusterError:
             if time.monotonic() - course.answered > PATIENCE_S:
                 raise
-            return False
+            return None
         course.answered = time.monotonic()
         return ended
 
@@ -200,18 +209,6 @@ class Jobs:
             time.sleep(every_s)
         return job
 
-    def _has_ended(self, job_id: str) -> bool:
-        try:
-            return self.job(job_id).ended
-        except ClusterError:
-            return True  # of this stream, at least
-
-    def _rest(self, job_id: str, seen: int) -> str:
-        try:
-            return self.log(job_id)[seen:]
-        except ClusterError:  # the machine that held it may be gone
-            return ""
-
     def _version(self) -> str:
         """The cluster's version of Ray; a first call, by which a wrong address, and a wrong token, are found out."""
         request = urllib.request.Request(f"{self.address}/api/version", headers=self._headers)  # noqa: S310 - http(s)
@@ -220,10 +217,9 @@ class Jobs:
                 return str(json.load(answer)["ray_version"])
         except urllib.error.HTTPError as error:
             raise ClusterError(self._refused(error.code)) from error
-        except (OSError, ValueError, KeyError, http.client.HTTPException) as error:
-            reason = getattr(error, "reason", error)
+        except (OSError, ValueError, KeyError, TypeError, http.client.HTTPException) as error:
             raise ClusterError(
-                f"no Ray cluster answers at {self.address}: {reason}; is it up, and is that the address of its "
+                f"no Ray cluster answers at {self.address}: {_why(error)}; is it up, and is that the address of its "
                 f"dashboard (port 8265, with --dashboard-host=0.0.0.0 where it is on another machine)?"
             ) from error
 
@@ -330,6 +326,11 @@ class _Stream:
         except queue.Empty:
             return ""
 
+    @property
+    def idle(self) -> bool:
+        """Whether no piece waits to be taken."""
+        return self._chunks.empty()
+
     def _cancel(self) -> None:
         assert self._task is not None
         self._task.cancel()
@@ -360,20 +361,53 @@ def _job(details: Any) -> Job:  # noqa: ANN401 - Ray's JobDetails
     )
 
 
+def _why(error: Exception) -> str:
+    """Why there was no answer. An error about a value is not told, as that may be a token."""
+    reason = getattr(error, "reason", error)
+    return str(reason) if isinstance(reason, OSError) else "what answers there is something else"
+
+
+def _parted(address: str) -> tuple[str, str]:
+    """The address of a dashboard without the user and the password that may stand in it; and these.
+
+    Raises:
+        UsageError: If it is no such address.
+    """
+    try:
+        parts = urlsplit(address)
+        known = is_cluster(address) and bool(parts.hostname) and parts.port != 0
+        (parts.hostname or "").encode("idna")
+    except ValueError:
+        known = False
+    if not known:
+        shown = address.rpartition("@")[2]
+        raise UsageError(f"--address must be that of the cluster's dashboard, as in http://head:8265, got {shown!r}.")
+    user, _, host = parts.netloc.rpartition("@")
+    return urlunsplit(parts._replace(netloc=host)).rstrip("/"), user
+
+
+def _authorization(user: str) -> dict[str, str]:
+    """The header that says who asks: the user in the address, with the password, else a token."""
+    if user:
+        return {"Authorization": f"Basic {base64.b64encode(unquote(user).encode()).decode()}"}
+    token = _token()
+    return {"Authorization": f"Bearer {token}"} if token else {}
+
+
 def _token() -> str | None:
     """The token to send, from where Ray would take it; `None` without one.
 
     Raises:
-        UsageError: If its file cannot be read, or a token is asked for and none is there.
+        UsageError: If its file cannot be read, or a token is asked for and none is there, or none that can be sent.
     """
     if os.environ.get("RAY_AUTH_MODE", "token") != "token":
         return None
     if token := os.environ.get("RAY_AUTH_TOKEN", "").strip():
-        return token
+        return _sendable(token, "RAY_AUTH_TOKEN")
     named = os.environ.get("RAY_AUTH_TOKEN_PATH")
     path = Path(named).expanduser() if named else _default_token()
     try:
-        token = path.read_text(encoding="utf-8").strip()
+        token = path.read_text(encoding="utf-8", errors="replace").strip()
     except OSError as error:
         if named:
             raise UsageError(f"RAY_AUTH_TOKEN_PATH names {path}, which cannot be read: {error.strerror}.") from error
@@ -384,7 +418,16 @@ def _token() -> str | None:
             f"own (`ray get-auth-token` there)."
         )
     # Without RAY_AUTH_MODE the token at home may be another cluster's; Ray's client would not send it, nor do we.
-    return token if named or "RAY_AUTH_MODE" in os.environ else None
+    return _sendable(token, str(path)) if named or "RAY_AUTH_MODE" in os.environ else None
+
+
+def _sendable(token: str, source: str) -> str:
+    if not can_be_sent(token):
+        raise UsageError(
+            f"what is in {source} is no token: it holds a blank, a line break or a letter beyond ASCII; take the "
+            f"cluster's own (`ray get-auth-token` there)."
+        )
+    return token
 
 
 def _token_source() -> str:

@@ -45,10 +45,10 @@ def main() -> int:
             return _command(task["arguments"])
         _answer(task)
     except SweepError as error:
-        send_error(error)
         if task["kind"] == "command":
             print(f"convnn: {error}", file=sys.stderr)
             return error.exit_code
+        send_error(error)
     return 0
 
 

@@ -32,7 +32,7 @@ _CUDA = (
 
 
 def probe(task: Mapping[str, Any]) -> dict[str, Any]:
-    """What the cluster has, for `tune_jobs.cluster.checks`.
+    """What the cluster has, for `tune_jobs.cluster.verdict`.
 
     `task` has `packages` (names to tell the versions of), `storage` (a folder, or null), `data` (pairs of name and
     root), and `tracker` (a uri, null for none of its own, or absent where it is not asked for).

@@ -21,8 +21,12 @@ MARK = "@convnn-reply"
 PART_BYTES = 12_000
 """In base64 a line of 16,000 characters, which Ray's log stream sends whole."""
 
+KEPT_S = 300.0
+"""A reply that nobody reads is kept for so long: more than a follower bears until it opens a broken stream anew.
 
-KEPT_S = 3600.0
+One that is being read is kept, however long that takes.
+"""
+
 _LOG = "job-driver-"
 _FIRST_LINES = 5
 
@@ -69,7 +73,7 @@ def send_error(error: SweepError) -> None:
 
 
 def clear_replies(older_s: float = KEPT_S) -> None:
-    """Remove the logs of earlier jobs that hold nothing but a reply, which Ray would keep as long as it runs.
+    """Remove the logs of earlier jobs that hold a reply and are not read, which Ray would keep as long as it runs.
 
     They lie beside this job's own log, which is its standard output.
     """
@@ -79,15 +83,31 @@ def clear_replies(older_s: float = KEPT_S) -> None:
         return
     if not own.name.startswith(_LOG):
         return
-    for log in own.parent.glob(f"{_LOG}*.log"):
+    replies = {log for log in own.parent.glob(f"{_LOG}*.log") if log != own and _is_reply(log, older_s)}
+    for log in replies - _open_files() if replies else ():
         with contextlib.suppress(OSError):
-            if log != own and time.time() - log.stat().st_mtime > older_s and _is_reply(log):
-                log.unlink()
+            log.unlink()
 
 
-def _is_reply(log: Path) -> bool:
-    with log.open(encoding="utf-8", errors="replace") as lines:
-        return any(line.startswith(f"{MARK} ") for line in itertools.islice(lines, _FIRST_LINES))
+def _is_reply(log: Path, older_s: float) -> bool:
+    try:
+        if time.time() - log.stat().st_mtime <= older_s:
+            return False
+        with log.open(encoding="utf-8", errors="replace") as lines:
+            return any(line.startswith(f"{MARK} ") for line in itertools.islice(lines, _FIRST_LINES))
+    except OSError:
+        return False
+
+
+def _open_files() -> set[Path]:
+    """The files that processes here have open, as far as we may look: Ray's agent, the log that somebody downloads."""
+    found = set()
+    for process in Path("/proc").iterdir():
+        with contextlib.suppress(OSError):
+            for descriptor in (process / "fd").iterdir():
+                with contextlib.suppress(OSError):
+                    found.add(descriptor.readlink())
+    return found
 
 
 class Receiver:

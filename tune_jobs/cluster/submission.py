@@ -8,12 +8,14 @@ from typing import Any, Literal
 from search_spaces import SweepSpec
 from tune_jobs.checks import Finding
 from tune_jobs.cluster.package import code_digest, size_text
-from tune_jobs.cluster.sweeps import Cluster, Located
+from tune_jobs.cluster.sweeps import Cluster, Located, in_storage
 from tune_jobs.cluster.verdict import has_our_code, judge, packages, totals
+from tune_jobs.credentials import TRACKING_TOKEN, tidy_tracking_token, without_password
 from tune_jobs.errors import ClusterError, UsageError
+from tune_jobs.tracking import is_relative
 
 Code = Literal["auto", "ship", "installed"]
-_TRACKER = ("MLFLOW_TRACKING_USERNAME", "MLFLOW_TRACKING_PASSWORD", "MLFLOW_TRACKING_TOKEN")
+_TRACKER = ("MLFLOW_TRACKING_USERNAME", "MLFLOW_TRACKING_PASSWORD", TRACKING_TOKEN)
 
 
 @dataclass(frozen=True)
@@ -48,14 +50,13 @@ def check_cluster(
         storage: The folder of sweeps there; its default if `None`.
 
     Raises:
+        UsageError: If the tracker is named by a path that means nothing there.
         ClusterError: If the cluster does not answer.
     """
     request: dict[str, Any] = {"packages": packages(), "storage": storage, "data": [], "environment": _secrets()}
-    uri = os.environ.get("MLFLOW_TRACKING_URI")
     if spec is not None:
         request["data"] = [[data.name, data.root] for data in spec.space.data_sets()]
-        uri = spec.tracking.uri or uri
-    report = cluster.probe({**request, "tracker": uri})
+    report = cluster.probe({**request, "tracker": _tracker_uri(spec)})
     return report, judge(report, spec.resources if spec else None)
 
 
@@ -79,8 +80,8 @@ def submit(
         say: Is told how it goes, and every finding.
 
     Raises:
-        UsageError: If something is wrong for this sweep there; if the sweep is running there; or the upload is too
-            large.
+        UsageError: If something is wrong for this sweep there; if the sweep is running there; if the upload is too
+            large; or the tracker is named by a path that means nothing there.
         ClusterError: If the cluster does not answer.
     """
     _require_idle(cluster, spec.name)
@@ -112,15 +113,15 @@ def go_on(cluster: Cluster, command: str, name: str, options: Sequence[str]) -> 
     """Start `resume`, `retry` or `extend` of a sweep as a job of the cluster.
 
     Raises:
-        UsageError: If there is no such sweep there, or it is running.
+        UsageError: If there is no such sweep there, or it is running; or the tracker is named by a path that means
+            nothing there.
         ClusterError: If the cluster does not answer.
     """
     found = cluster.locate(name)
     _require_idle(cluster, found.name)
-    place = ["--storage", found.storage] if found.storage else []
     task = {
         "storage": found.storage,
-        "arguments": [command, found.name, *place, *options],
+        "arguments": [command, found.name, *in_storage(found.storage), *options],
         "environment": _secrets() | _tracker(None),
     }
     job_id, size = cluster.start(command, found.name, task, text=None, code=True)
@@ -177,9 +178,27 @@ def _ships(code: Code, report: dict[str, Any]) -> bool:
 
 def _secrets() -> dict[str, str]:
     """What our MLflow calls need; in the package, not in the job's environment, which the dashboard shows."""
+    tidy_tracking_token()
     return {name: os.environ[name] for name in _TRACKER if name in os.environ}
 
 
 def _tracker(spec: SweepSpec | None) -> dict[str, str]:
-    uri = os.environ.get("MLFLOW_TRACKING_URI")
+    """What a job is told of the tracker, where the sweep's file does not name it."""
+    uri = _tracker_uri(spec)
     return {"MLFLOW_TRACKING_URI": uri} if uri and (spec is None or spec.tracking.uri is None) else {}
+
+
+def _tracker_uri(spec: SweepSpec | None) -> str | None:
+    """The tracker that is named here for a job.
+
+    Raises:
+        UsageError: If it is a path from the current folder.
+    """
+    uri = (spec.tracking.uri if spec else None) or os.environ.get("MLFLOW_TRACKING_URI")
+    if uri and is_relative(uri):
+        raise UsageError(
+            f"the tracker {without_password(uri)!r} is a path from the current folder, and a job on the cluster has "
+            f"another; set tracking.uri or MLFLOW_TRACKING_URI to http://host:5000, or to sqlite:////path/to/mlflow.db "
+            f"in a folder that the cluster keeps."
+        )
+    return uri

@@ -18,6 +18,7 @@ from tune_jobs.cluster.copies import put_in_place, unpack
 from tune_jobs.cluster.package import DISTRIBUTION, write_package
 from tune_jobs.cluster.probe import DATA_S
 from tune_jobs.cluster.reply import Receiver
+from tune_jobs.credentials import without_password
 from tune_jobs.errors import ClusterError, SweepError, UsageError
 from tune_jobs.storage import SweepFolder, git_state
 
@@ -49,6 +50,11 @@ class Located:
 
     job: Job | None
     """Its latest job, if the cluster still knows one."""
+
+
+def in_storage(folder: str | None) -> list[str]:
+    """The option that gives a command on the cluster its folder of sweeps; without one, its own default holds."""
+    return ["--storage", folder] if folder else []
 
 
 class Cluster:
@@ -198,7 +204,7 @@ def _origin() -> dict[str, Any]:
         user = "unknown"
     submitted = {
         "at": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
-        "command": sys.argv,
+        "command": [without_password(word) for word in sys.argv],
         "host": socket.gethostname(),
         "user": user,
         "version": version(DISTRIBUTION),

@@ -38,19 +38,29 @@ def parallel_coordinates(facts: "Facts", parameters: list[Parameter]) -> Plot:
             }
         )
     values = [row.value for row in rows if row.value is not None]
+    note = f"Each line is one of {len(rows)} trials, warm colors are better. Drag along an axis to choose a range."
+    warm = [value if facts.standing.goal == "maximize" else -value for value in values]
+    early = [row for row in rows if row.state != "complete"]
+    if early:
+        epochs = [float(row.epoch) for row in rows]
+        dimensions.append({"label": "epoch", "values": epochs, **value_axis(epochs, "epoch")})
+        warm = [float(place) for place in range(len(rows))]
+        note += (
+            f" {len(early)} did not run to the end, and have the value of their last epoch: warmer is higher on the "
+            f"leaderboard, where they come last. The axis of epochs chooses those that may be compared."
+        )
     dimensions.append({"label": metric, "values": values, **value_axis(values, metric)})
     figure = new_figure(metric, height=430)
     figure.add_parcoords(
         dimensions=dimensions,
-        line={"color": values, "colorscale": theme.RISING, "reversescale": facts.standing.goal == "minimize"},
+        line={"color": warm, "colorscale": theme.RISING},
         labelangle=0,
         rangefont={"color": theme.CLEAR},
     )
     figure.update_layout(margin={"l": 60, "r": 60, "t": 64, "b": 24})
-    note = f"Each line is one of {len(rows)} trials, warm colors are better. Drag along an axis to choose a range."
     if len(parameters) > AXES:
         note += f" {len(parameters) - AXES} more parameters vary."
-    return Plot(key, title, note, figure, width=110 * (len(shown) + 1) + 60)
+    return Plot(key, title, note, figure, width=110 * len(dimensions) + 60)
 
 
 def importance(facts: "Facts") -> Plot:
@@ -79,6 +89,14 @@ def slices(facts: "Facts", parameters: list[Parameter]) -> list[Plot]:
     if not parameters:
         return [Plot("slices", "Slices", "No parameter differs between trials that have a value.")]
     return [_slice(facts, parameter) for parameter in parameters[:SLICES]]
+
+
+def note_of_slices(facts: "Facts") -> str:
+    """What the circles of the slices are."""
+    early = sum(row.state != "complete" for row in facts.comparable)
+    if not early:
+        return ""
+    return f"Full circles ran to the end; {early} hollow ones did not, and have the value of their last epoch."
 
 
 def _slice(facts: "Facts", parameter: Parameter) -> Plot:

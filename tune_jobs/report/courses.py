@@ -39,7 +39,7 @@ def learning_curves(facts: "Facts") -> Plot:
     if rest:
         _background(figure, [line for _, line in rest])
         note += f" In color the best {len(best)} trials; in grey the other {len(rest)}" + (
-            ": their median and 8 in 10 of them." if len(rest) > LINES else "."
+            ": their median and 8 in 10 of them, at each epoch of those that came so far." if len(rest) > LINES else "."
         )
     for place, (row, line) in reversed(list(enumerate(best))):
         shown = line[:: -(-len(line) // POINTS)] + ([line[-1]] if len(line) > POINTS else [])

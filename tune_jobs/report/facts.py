@@ -5,15 +5,17 @@ import socket
 from collections.abc import Callable
 from contextlib import closing
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 from search_spaces import SpecError, SweepSpec
 from tune_jobs.errors import SweepError
 from tune_jobs.ledger import Ask, Attempt, Epoch, Ledger, live_driver
 from tune_jobs.plan import Rung, epochs_of, ladder_of, trial_epochs_of
+from tune_jobs.report.seeds import Repeats, repeats
 from tune_jobs.report.sizes import Size, sizes_of
 from tune_jobs.results import Row, Standing, courses, standing
-from tune_jobs.storage import SweepFolder, last_start, recorded_spec
+from tune_jobs.storage import SweepFolder, recorded_spec, recorded_starts
 
 
 @dataclass(frozen=True)
@@ -42,13 +44,18 @@ class Facts:
     """Where the stopping rule looks, and about how many trials were planned to go on."""
 
     planned_epochs: int | None
-    start: dict[str, Any] | None
-    """The latest start of the sweep, from its manifest."""
+    starts: list[dict[str, Any]]
+    """Every start of the sweep, from its manifest."""
 
     @property
     def comparable(self) -> list[Row]:
         """The trials whose values may be compared, the best first."""
         return [row for row in self.standing.rows if row.counts]
+
+    @cached_property
+    def repeats(self) -> list[Repeats]:
+        """The configurations that ran with several seeds, the best first."""
+        return repeats(self.standing.rows, self.standing.goal)
 
 
 def read_facts(folder: SweepFolder, measure_s: float, say: Callable[[str], None]) -> Facts:
@@ -80,7 +87,7 @@ def read_facts(folder: SweepFolder, measure_s: float, say: Callable[[str], None]
         spec=spec,
         ladder=ladder,
         planned_epochs=trial_epochs_of(ladder, planned, epochs_of(spec)) if spec else None,
-        start=last_start(folder),
+        starts=recorded_starts(folder),
     )
 
 

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 from tune_jobs.report.comparisons import importance, parallel_coordinates, pareto, slices
 from tune_jobs.report.courses import learning_curves, rungs
 from tune_jobs.report.plots import Plot
-from tune_jobs.report.varying import varying
+from tune_jobs.report.varying import SEED, varying
 
 if TYPE_CHECKING:
     from tune_jobs.report.facts import Facts
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 def plots_of(facts: "Facts") -> list[Plot]:
     """All plots, in the order of the page."""
-    parameters = varying(facts.comparable)
+    parameters = [parameter for parameter in varying(facts.comparable) if parameter.name != SEED]
     return [
         learning_curves(facts),
         parallel_coordinates(facts, parameters),

@@ -7,14 +7,19 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from search_spaces.domains import Choice, Domain, IntRange
-from tune_jobs.ledger import Ask
+from tune_jobs.ledger import ENDED, Ask
 from tune_jobs.report.facts import Facts
+from tune_jobs.report.varying import SEED, unlike
+from tune_jobs.results import Row
 
 if TYPE_CHECKING:
     from optuna.distributions import BaseDistribution
 
 FEWEST = 20
 """With fewer trials importance is mostly chance."""
+
+TOP, TOP_SHARE = 5, 0.1
+"""The best tenth is compared with all, and no fewer than five trials, as Optuna advises."""
 
 _SHORT = {"patch": "p"}
 
@@ -28,58 +33,67 @@ class Importance:
 
 
 def importance_of(facts: Facts) -> Importance:
-    """Rebuild the study from the ledger, and ask Optuna.
+    """Rebuild the study from the ledger, and ask Optuna what set the best trials apart.
 
-    Where the stopping rule ended most trials early, all are compared where it first looks.
+    Only the order of trials matters to PED-ANOVA, so it gets the leaderboard's: whole trials before those that were
+    stopped, and these before those that diverged. Nothing that drove trials out of the race is thereby overlooked.
     """
     asks = {ask.run_key: ask for ask in facts.asks if ask.outcome == "new" and ask.run_key and ask.decisions}
-    rows = [row for row in facts.comparable if row.run_key in asks]
+    ranks = {key: rank for key, rank in _ranks(facts.standing.rows).items() if key in asks}
     if facts.spec is None:
         return Importance({}, "The sweep's file cannot be read here, so the study cannot be rebuilt.")
-    metric, complete = facts.standing.metric, [row for row in rows if row.state == "complete"]
-    if len(complete) >= max(FEWEST, len(rows) / 2):
-        values = {row.run_key: row.metrics[metric] for row in complete}
-        said = f"the values of the {len(values)} complete trials"
-    else:
-        common = facts.ladder[0].epoch if facts.ladder else max([row.epoch for row in rows], default=0)
-        reached = [epoch for row in rows for epoch in facts.courses[row.run_key] if epoch.epoch == common]
-        values = {e.run_key: e.metrics[metric] for e in reached if math.isfinite(e.metrics.get(metric, math.nan))}
-        said = f"the values of the {len(values)} trials that reached epoch {common}, there"
-    if len(values) < FEWEST:
+    if len(ranks) < FEWEST:
         return Importance(
             {},
-            f"This needs {FEWEST} trials that can be compared, and there are {len(values)}: it would be mostly chance.",
+            f"This needs {FEWEST} trials that can be compared, and there are {len(ranks)}: it would be mostly chance.",
         )
-    return _asked(facts, asks, values, said)
+    if len(set(ranks.values())) == 1:
+        return Importance({}, f"All {len(ranks)} trials came to the same value, so no parameter made a difference.")
+    return _asked(facts, {key: asks[key] for key in ranks}, ranks)
 
 
-def _asked(facts: Facts, asks: dict[str, Ask], values: dict[str, float], said: str) -> Importance:
+def _ranks(rows: list[Row]) -> dict[str, int]:
+    """Places on the leaderboard by run key, the same for equals, of the trials that ended or diverged."""
+    ended = [row for row in rows if row.counts and row.state in ENDED]
+    merits = {row.run_key: (row.state, 0 if row.state == "complete" else row.epoch, row.value) for row in ended}
+    places = {merit: place for place, merit in enumerate(dict.fromkeys(merits.values()))}
+    last = dict.fromkeys((row.run_key for row in rows if row.state == "diverged"), len(places))
+    return {key: places[merit] for key, merit in merits.items()} | last
+
+
+def _asked(facts: Facts, asks: dict[str, Ask], ranks: dict[str, int]) -> Importance:
     import optuna
 
     assert facts.spec is not None
     optuna.logging.set_verbosity(optuna.logging.WARNING)
-    distributions = {leaf.path: _distribution(leaf.domain) for leaf in facts.spec.space.domains()}
-    study = optuna.create_study(direction=facts.standing.goal)
+    distributions = {
+        leaf.path: _distribution(leaf.domain) for leaf in facts.spec.space.domains() if _name(leaf.path) != SEED
+    }
+    study = optuna.create_study(direction="minimize")
+    best = max(TOP, math.ceil(TOP_SHARE * len(ranks)))
+    said = f"what set the best {best} of {len(ranks)} trials apart"
     try:
-        for key, value in values.items():
-            decisions: dict[str, Any] = asks[key].decisions
+        for key, rank in ranks.items():
+            decisions: dict[str, Any] = {p: v for p, v in asks[key].decisions.items() if p in distributions}
             study.add_trial(
                 optuna.trial.create_trial(
-                    params=decisions, distributions={path: distributions[path] for path in decisions}, value=value
+                    params=decisions, distributions={path: distributions[path] for path in decisions}, value=rank
                 )
             )
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
-            found = optuna.importance.get_param_importances(study)
+            warnings.simplefilter("ignore")
+            evaluator = optuna.importance.PedAnovaImportanceEvaluator(target_quantile=best / len(ranks))
+            found = optuna.importance.get_param_importances(study, evaluator=evaluator, normalize=False)
     except (KeyError, ValueError, RuntimeError, ZeroDivisionError) as error:
-        return Importance({}, f"Optuna finds no importance in {said}: {error}.")
-    if not found or sum(found.values()) <= 0:
-        return Importance({}, f"By {said}, no parameter made a difference.")
+        return Importance({}, f"Optuna does not find {said}: {error}.")
+    whole = sum(found.values())
+    if whole <= 0:
+        return Importance({}, f"No parameter made a difference: Optuna does not find {said}.")
     names = {path: _name(path) for path in found}
-    unique = {path: name if list(names.values()).count(name) == 1 else path for path, name in names.items()}
+    unique = unlike(names)
     return Importance(
-        {unique[path]: share for path, share in found.items()},
-        f"Shares by Optuna's PED-ANOVA of {said}: what set the best tenth apart.",
+        {unique[path]: share / whole for path, share in found.items()},
+        f"Shares by Optuna's PED-ANOVA: {said}. That trials diverged or were stopped early counts, too.",
     )
 
 

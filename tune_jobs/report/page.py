@@ -13,8 +13,9 @@ from plotly.offline import get_plotlyjs
 
 from tune_jobs.ledger import ENDED
 from tune_jobs.report import theme
+from tune_jobs.report.comparisons import note_of_slices
 from tune_jobs.report.metrics import shown
-from tune_jobs.report.tables import failures, leaderboard, pairs
+from tune_jobs.report.tables import failures, leaderboard, over_seeds, pairs
 from tune_jobs.results import Course
 
 if TYPE_CHECKING:
@@ -33,8 +34,9 @@ def page(facts: "Facts", plots: "list[Plot]") -> str:
     slices = [plot for plot in plots if plot.key.startswith("slice")]
     sections = [
         ("leaderboard", "Leaderboard", leaderboard(facts)),
+        *([("seeds", "Over seeds", over_seeds(facts))] if facts.repeats else []),
         *(_section(by_key[key]) for key in ("learning-curves", "parallel-coordinates", "importance")),
-        ("slices", "Slices", f"<div class=grid>{''.join(map(_figure, slices))}</div>"),
+        ("slices", "Slices", f"{_note(note_of_slices(facts))}<div class=grid>{''.join(map(_figure, slices))}</div>"),
         *(_section(by_key[key]) for key in ("pareto", "stopping")),
         ("failures", "Failures", failures(facts)),
         ("reproduce", "How to reproduce", "".join(_reproduce(facts))),
@@ -72,9 +74,13 @@ def _section(plot: "Plot") -> tuple[str, str, str]:
     return plot.key, plot.title, _figure(plot, titled=False)
 
 
+def _note(text: str) -> str:
+    return f"<p class=note>{escape(text)}</p>" if text else ""
+
+
 def _figure(plot: "Plot", *, titled: bool = True) -> str:
     title = f"<h3>{escape(plot.title)}</h3>" if titled and plot.figure is not None else ""
-    note = f"<p class=note>{escape(plot.note)}</p>" if plot.note else ""
+    note = _note(plot.note)
     if plot.figure is None:
         return note
     size = f"min-width:{plot.width}px;height:{plot.figure.layout.height}px"
@@ -90,7 +96,7 @@ def _header(facts: "Facts") -> str:
         whole = "" if best.state == "complete" else f" ({best.state})"
         lead = (
             f"Best: <b>{shown(best.value, found.metric)}</b> {escape(found.metric)}, trial {best.number}{whole}, "
-            f"epoch {best.epoch} of {best.config.training.epochs}"
+            f"epoch {best.epoch} of {best.config.training.epochs}{_of_its_seeds(facts)}"
         )
     tiles = "".join(
         f"<div class=tile><span>{escape(name)}</span><b>{escape(value)}</b><small>{escape(of)}</small></div>"
@@ -102,21 +108,32 @@ def _header(facts: "Facts") -> str:
     )
 
 
+def _of_its_seeds(facts: "Facts") -> str:
+    """The best trial is the luckiest, too: what its configuration comes to with other seeds."""
+    metric, best = facts.standing.metric, facts.standing.best
+    for group in facts.repeats:
+        if best in group.rows:
+            spread = f"{shown(group.mean, metric)} ± {shown(group.spread, metric)}"
+            return f"; its configuration over {len(group.rows)} seeds: {spread}"
+    return ""
+
+
 def _tiles(facts: "Facts") -> Iterator[tuple[str, str, str]]:
     found = facts.standing
-    used, budget, done = found.used, found.budget, sum(map(len, facts.courses.values()))
+    used, budget, done, ran = found.used, found.budget, sum(map(len, facts.courses.values())), len(facts.epochs)
     planned = f"of {found.planned:,} planned" if found.planned else "of as many as the space has"
     yield "trials ended", f"{found.count(*ENDED):,}", planned
     states = [(state, found.count(state)) for state in ("stopped", "diverged", "failed", "running")]
     yield "complete", f"{found.count('complete'):,}", ", ".join(f"{n:,} {state}" for state, n in states if n)
     share = f"of about {facts.planned_epochs:,} planned" if facts.planned_epochs else ""
-    yield "epochs", f"{done:,}", share
+    again = f"{ran - done:,} more were run again" if ran > done else ""
+    yield "epochs", f"{done:,}", "; ".join(filter(None, (share, again)))
     for field, name in (("gpu_hours", "GPU-hours"), ("cpu_hours", "CPU-hours"), ("wall_hours", "hours of running")):
         spent, limit = getattr(used, field), budget.get(field)
         if not spent and limit is None:
             continue
-        whole = spent / done * facts.planned_epochs if spent and done and facts.planned_epochs else None
-        plan = f"the plan at this speed: about {whole:.3g}" if whole is not None else ""
+        whole = spent / ran * facts.planned_epochs if spent and ran and facts.planned_epochs else None
+        plan = f"the planned epochs at this speed: about {whole:.3g}" if whole is not None else ""
         yield (
             name,
             f"{spent:.3g}",
@@ -125,29 +142,51 @@ def _tiles(facts: "Facts") -> Iterator[tuple[str, str, str]]:
 
 
 def _reproduce(facts: "Facts") -> Iterator[str]:
-    start, best = facts.start, facts.standing.best
-    name = facts.standing.name
-    commands = [f"convnn run {shlex.quote(name)}.yaml  # the file below"]
+    best, name = facts.standing.best, facts.standing.name
+    again = shlex.quote(f"name={name[:90]}-again")
+    commands = [f"convnn run {shlex.quote(name)}.yaml --set {again}  # the file below, as a sweep of its own"]
     if best is not None:
         commands.append(f"convnn train {shlex.quote(name)}-best.yaml  # the best trial's file, below")
     yield f"<pre>{escape(chr(10).join(commands))}</pre>"
-    rows: list[tuple[str, str]] = []
-    if start is not None:
-        command = [Path(start["command"][0]).name, *start["command"][1:]] if start.get("command") else []
-        git = start.get("git")
-        changed = ", with uncommitted changes, which manifest.json has" if git and git["dirty"] else ""
-        rows += [("command", shlex.join(command)), ("last started", str(start.get("at", "")))]
-        rows += [("git commit", f"{git['sha']}{changed}" if git else "not run in a repository")]
-        rows += [(f"data {data}", str(digest)) for data, digest in start.get("data_digests", {}).items()]
-        rows += [(name.replace("_", " "), str(start[name])) for name in ("image", "image_digest") if start.get(name)]
-        rows += [("python", str(start.get("python", ""))), ("platform", str(start.get("platform", "")))]
-        rows += [(package, str(version)) for package, version in start.get("packages", {}).items()]
-    else:
-        yield "<p class=note>The folder has no manifest.json, so what it ran with is not known.</p>"
-    yield pairs([("first started", facts.started or "not recorded"), *rows])
+    if not facts.starts:
+        yield _note("The folder has no manifest.json, so what it ran with is not known.")
+    rows = _over(list(map(_ran_with, facts.starts)))
+    if len(facts.starts) > 1 and any(len(values) > 1 for values in rows.values()):
+        yield _note(f"It was started {len(facts.starts)} times, and not always with the same; all is here, in order.")
+    yield pairs(
+        [
+            ("first started", facts.started or "not recorded"),
+            *(("command", _command(start)) for start in facts.starts[:1]),
+            *((what, " / then ".join(values)) for what, values in rows.items()),
+        ]
+    )
     yield _text("The sweep's file", facts.folder.spec.read_text("utf-8") if facts.folder.spec.exists() else "missing")
     if best is not None and facts.spec is not None:
         yield _text(f"The best trial's file: trial {best.number}", Course(facts.folder, best, [], []).sweep_file())
+
+
+def _command(start: dict[str, Any]) -> str:
+    program, *arguments = start.get("command") or [""]
+    return shlex.join([Path(program).name, *arguments])
+
+
+def _ran_with(start: dict[str, Any]) -> dict[str, str]:
+    """What numbers may depend on, of one start of the sweep."""
+    git = start.get("git")
+    changed = ", with uncommitted changes, which manifest.json has" if git and git["dirty"] else ""
+    return {
+        "git commit": f"{git['sha']}{changed}" if git else "not run in a repository",
+        **{f"data {data}": str(digest) for data, digest in start.get("data_digests", {}).items()},
+        **{name.replace("_", " "): str(start[name]) for name in ("image", "image_digest") if start.get(name)},
+        **{name: str(start[name]) for name in ("python", "platform") if start.get(name)},
+        **{package: str(version) for package, version in start.get("packages", {}).items()},
+    }
+
+
+def _over(starts: list[dict[str, str]]) -> dict[str, list[str]]:
+    """By name, the different values that several starts have, in order; `none` where one lacks what others have."""
+    names = dict.fromkeys(name for start in starts for name in start)
+    return {name: list(dict.fromkeys(start.get(name, "none") for start in starts)) for name in names}
 
 
 def _text(title: str, text: str) -> str:

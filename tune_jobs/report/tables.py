@@ -3,20 +3,25 @@
 import csv
 import io
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from html import escape
 from typing import TYPE_CHECKING, Any
 
 from tune_jobs.failures import CLASSES
 from tune_jobs.report.metrics import shown
+from tune_jobs.report.seeds import Repeats
 from tune_jobs.report.varying import NONE, label, varying
 from tune_jobs.results import HEADLINE, Row, headline
+from tune_jobs.sizing import SIZES
 
 if TYPE_CHECKING:
     from tune_jobs.report.facts import Facts
 
 SHOWN = 20
 """Rows of the leaderboard before the rest is asked for."""
+
+_WORDS = {"aggregation", "state"}
+"""Columns of words, which stand on the left."""
 
 REASONS = 100
 """Failed trials whose reasons are shown."""
@@ -25,30 +30,53 @@ REASONS = 100
 def leaderboard(facts: "Facts") -> str:
     """Every trial, the best first; those beyond the first few are hidden until they are asked for."""
     found = facts.standing
-    heads = ("trial", found.metric, *HEADLINE, "epoch", "GFLOPs", "parameters", "state")
-    words = {"aggregation", "state"}
-    head = "".join(f"<th{'' if name in words else ' class=n'}>{escape(name)}</th>" for name in heads)
+    head = _heads("trial", found.metric, *HEADLINE, "epoch", "GFLOPs", "parameters", "state")
     rows = [_trial(facts, row) for row in found.rows]
     rest = f"<tbody id=rest hidden>{''.join(rows[SHOWN:])}</tbody>" if rows[SHOWN:] else ""
     button = f"<button id=all type=button>show all {len(rows)} trials</button>" if rest else ""
-    table = f"<table><thead><tr>{head}</tr></thead><tbody>{''.join(rows[:SHOWN])}</tbody>{rest}</table>"
+    table = f"<table>{head}<tbody>{''.join(rows[:SHOWN])}</tbody>{rest}</table>"
     return f"<div class=scroll tabindex=0>{table}</div>{button}" if rows else "<p>No trial has been started yet.</p>"
 
 
 def _trial(facts: "Facts", row: Row) -> str:
-    size, params = facts.sizes.get(row.run_key), headline(row.config)
+    size = facts.sizes.get(row.run_key)
     exact = "" if row.value is None else f' data-value="{row.value!r}"'
     result = f"<td class=n{exact}><b>{shown(row.value, facts.standing.metric)}</b></td>"
     cells = [_number(str(row.number)), result]
-    for name, value in params.items():
-        text = f"<span class=none>{NONE}</span>" if value is None else escape(label(value))
-        cells.append(f"<td>{text}</td>" if name == "aggregation" else _number(text))
+    cells += _parameters(row)
     cells.append(_number(f"{row.epoch}/{row.config.training.epochs}"))
     cells.append(_number(f"{size.gflops:.4g}" if size else "-"))
     cells.append(_number(f"{size.parameters:,}" if size else "-"))
     why = f" ({row.failure})" if row.failure and row.failure != row.state else ""
     cells.append(f"<td><span class='state {row.state}'>{row.state}</span>{escape(why)}</td>")
     return f"<tr>{''.join(cells)}</tr>"
+
+
+def over_seeds(facts: "Facts") -> str:
+    """The configurations that ran with several seeds, the best mean first."""
+    head = _heads("mean", "sd", "seeds", *HEADLINE, "trials")
+    rows = "".join(_repeats(facts, group) for group in facts.repeats[:SHOWN])
+    more = f" The best {SHOWN} of {len(facts.repeats)}." if len(facts.repeats) > SHOWN else ""
+    note = f"Of the complete trials: their mean, and the standard deviation of a sample.{more}"
+    return f"<p class=note>{note}</p><div class=scroll tabindex=0><table>{head}<tbody>{rows}</tbody></table></div>"
+
+
+def _repeats(facts: "Facts", group: Repeats) -> str:
+    metric, numbers = facts.standing.metric, ", ".join(str(row.number) for row in group.rows)
+    cells = [_number(f"<b>{shown(group.mean, metric)}</b>"), _number(shown(group.spread, metric))]
+    cells += [_number(str(len(group.rows))), *_parameters(group.rows[0]), _number(numbers)]
+    return f"<tr>{''.join(cells)}</tr>"
+
+
+def _heads(*names: str) -> str:
+    cells = (f"<th{'' if name in _WORDS else ' class=n'}>{escape(name)}</th>" for name in names)
+    return f"<thead><tr>{''.join(cells)}</tr></thead>"
+
+
+def _parameters(row: Row) -> Iterator[str]:
+    for name, value in headline(row.config).items():
+        text = f"<span class=none>{NONE}</span>" if value is None else escape(label(value))
+        yield f"<td>{text}</td>" if name in _WORDS else _number(text)
 
 
 def failures(facts: "Facts") -> str:
@@ -93,8 +121,8 @@ def _number(text: str) -> str:
 def leaderboard_csv(facts: "Facts") -> str:
     """A line per trial, the best first, every number in full; a parameter that a trial does not have is empty."""
     rows = facts.standing.rows
-    others = [parameter for parameter in varying(rows) if parameter.name not in ("lambda", "k", "r", "p", "lr")]
-    metrics = list(dict.fromkeys(name for row in rows for name in row.metrics))
+    others = [parameter for parameter in varying(rows) if parameter.name not in HEADLINE]
+    metrics = list(dict.fromkeys(name for row in rows for name in row.metrics if name not in SIZES))
     lines = []
     for row in rows:
         size = facts.sizes.get(row.run_key)

@@ -2,7 +2,7 @@
 
 import math
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -21,6 +21,10 @@ ABSENT = "not there"
 
 _SAID = {"lambda", "k", "r", "patch", "aggregation"}
 """Fields of a model that `headline` has already."""
+
+
+SEED = "seed"
+"""Nobody's choice: it tells how far chance goes, and is never better or worse."""
 
 
 @dataclass(frozen=True)
@@ -63,8 +67,15 @@ def varying(rows: list[Row]) -> list[Parameter]:
 
 
 def _parameters(flat: dict[str, dict[str, Scalar]]) -> list[Parameter]:
-    names = dict.fromkeys(name for values in flat.values() for name in values)
-    return [Parameter(_short(name), {key: values.get(name) for key, values in flat.items()}) for name in names]
+    paths = dict.fromkeys(path for values in flat.values() for path in values)
+    names = unlike({path: _short(path) for path in paths})
+    return [Parameter(names[path], {key: values.get(path) for key, values in flat.items()}) for path in paths]
+
+
+def unlike(names: Mapping[str, str]) -> dict[str, str]:
+    """A name by path; the path itself where several have the same name."""
+    counts = Counter(names.values())
+    return {path: name if counts[name] == 1 else path for path, name in names.items()}
 
 
 def label(value: Scalar) -> str:

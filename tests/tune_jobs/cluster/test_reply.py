@@ -1,10 +1,15 @@
 import io
+import os
+import subprocess
+import sys
+from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tune_jobs.cluster.reply import PART_BYTES, Receiver, Sender
+from tune_jobs.cluster.reply import KEPT_S, PART_BYTES, Receiver, Sender
+from tune_jobs.cluster.sweeps import SILENCE_S
 from tune_jobs.errors import ClusterError, UsageError
 
 LINES = st.lists(st.text(alphabet=st.characters(codec="utf-8", exclude_characters="\n\r"), max_size=20), max_size=5)
@@ -62,3 +67,23 @@ def test_a_line_of_a_reply_is_sent_whole_by_rays_log_stream() -> None:
     out = io.StringIO()
     Sender(out).write(bytes(3 * PART_BYTES))
     assert max(map(len, out.getvalue().splitlines())) < 20_000
+
+
+def test_old_replies_are_removed_unless_somebody_reads_them(tmp_path: Path) -> None:
+    reply, times = log_of(b"an answer", ["Running entrypoint"], []), (0, 0)
+    logs = {name: tmp_path / f"job-driver-{name}.log" for name in ("old", "read", "new", "of a sweep", "own")}
+    for log in logs.values():
+        log.write_text("trial 1 started\n" if log == logs["of a sweep"] else reply)
+        os.utime(log, None if log == logs["new"] else times)
+    with logs["own"].open("w") as out, logs["read"].open() as reader:
+        reader.readline()
+        subprocess.run(
+            [sys.executable, "-c", "from tune_jobs.cluster.reply import clear_replies; clear_replies()"],
+            stdout=out,
+            check=True,
+        )
+    assert {name for name, log in logs.items() if not log.exists()} == {"old"}
+
+
+def test_a_reply_is_kept_for_longer_than_a_follower_bears_silence() -> None:
+    assert KEPT_S > SILENCE_S

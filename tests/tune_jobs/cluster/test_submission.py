@@ -1,0 +1,28 @@
+from collections.abc import Iterator
+
+import pytest
+
+from search_spaces import load_sweep
+from tests.tune_jobs.cluster.head import Head
+from tune_jobs.cluster.submission import go_on, submit
+from tune_jobs.cluster.sweeps import Cluster
+from tune_jobs.errors import UsageError
+
+
+@pytest.fixture
+def cluster(monkeypatch: pytest.MonkeyPatch) -> Iterator[Cluster]:
+    for name in ("RAY_AUTH_MODE", "RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH"):
+        monkeypatch.delenv(name, raising=False)
+    with Head().serving() as head:
+        yield Cluster(head.address)
+
+
+@pytest.mark.parametrize("uri", ["sqlite:///mlflow.db", "mlruns", "./mlruns"])
+def test_a_tracker_in_the_current_folder_is_refused_before_anything_is_sent(
+    cluster: Cluster, monkeypatch: pytest.MonkeyPatch, uri: str
+) -> None:
+    with pytest.raises(UsageError, match=r"path from the current folder.*sqlite:////path"):
+        submit(load_sweep("quickstart", [f"tracking.uri={uri}"]), cluster)
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", uri)
+    with pytest.raises(UsageError, match="path from the current folder"):
+        go_on(cluster, "resume", "mine", [])

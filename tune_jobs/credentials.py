@@ -1,0 +1,33 @@
+"""What may be shown of an address, and what can be sent as a token: neither ever appears in a message."""
+
+import os
+import re
+
+from tune_jobs.errors import UsageError
+
+TRACKING_TOKEN = "MLFLOW_TRACKING_TOKEN"  # noqa: S105 - its name
+_USER = re.compile(r"(?<=://)(?:[^/?#\s]*@|[^/?#:@\s]*:(?!\d+/)[^@\s]*@)")  # in a database's password, a / may stand
+
+
+def without_password(text: str) -> str:
+    """A text without the users and passwords that may stand in its addresses."""
+    return _USER.sub("", text)
+
+
+def can_be_sent(token: str) -> bool:
+    """Whether a token can stand in the header of a request: it is one word of ASCII."""
+    return token.isascii() and token.isprintable() and " " not in token
+
+
+def tidy_tracking_token() -> None:
+    """Take the blanks from around MLflow's token: a file, or a secret of Kubernetes, may end with a line break.
+
+    Raises:
+        UsageError: If it cannot be sent all the same; MLflow's own error would show it.
+    """
+    token = os.environ.get(TRACKING_TOKEN)
+    if token is None:
+        return
+    os.environ[TRACKING_TOKEN] = token.strip()
+    if not can_be_sent(token.strip()):
+        raise UsageError(f"{TRACKING_TOKEN} holds a blank, a line break or a letter beyond ASCII; set it anew.")

@@ -1,0 +1,23 @@
+"""Whether a folder lies on another machine's disk."""
+
+import re
+from pathlib import Path
+
+MOUNTS = Path("/proc/self/mountinfo")
+_NETWORK = re.compile(r"nfs|cifs|smb|fuse|9p|virtiofs|vboxsf|afs|ceph|gluster|lustre|gpfs|beegfs|weka|pvfs|orangefs")
+
+
+def on_network(folder: Path, mounts: Path = MOUNTS) -> bool:
+    """Whether other machines may have a folder, too, as far as its file system tells; not known but on Linux."""
+    try:
+        lines = mounts.read_text(encoding="utf-8").splitlines()
+    except OSError:
+        return False
+    place, kind = folder.resolve(), ""
+    deepest = 0
+    for line in lines:
+        mount, _, rest = line.partition(" - ")
+        point = Path(re.sub(r"\\(\d{3})", lambda octal: chr(int(octal[1], 8)), mount.split()[4]))
+        if place.is_relative_to(point) and len(point.parts) >= deepest:
+            deepest, kind = len(point.parts), rest.split()[0]
+    return _NETWORK.match(kind) is not None
