@@ -32,9 +32,14 @@ def main() -> int:
     scratch = Path(tempfile.mkdtemp(prefix="convnn-faults-"))
     began = time.monotonic()
     cases: list[Case] = []
+    whole = True
     for repeat in range(options.repeat):
         bench = Bench(scratch, seed=options.seed, short=options.short, repeat=repeat)
-        cases += do_all(faults, bench, options.jobs)
+        done = do_all(faults, bench, options.jobs)
+        cases += done.values()
+        whole = len(done) == len(faults)
+        if not whole:
+            break
     found = lines(cases)
     print(as_json(found) if options.json else table(found))
     for line in found:
@@ -43,7 +48,7 @@ def main() -> int:
     outside = scratch / "connections.txt"
     if outside.exists():
         say(f"connections beyond loopback were tried:\n{outside.read_text()}")
-    passed = all(line.passed for line in found) and not outside.exists()
+    passed = whole and all(line.passed for line in found) and not outside.exists()
     say(f"{'passed' if passed else 'FAILED'} after {(time.monotonic() - began) / 60:.1f} minutes")
     if passed:
         shutil.rmtree(scratch, ignore_errors=True)

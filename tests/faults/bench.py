@@ -14,12 +14,41 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from tests.faults import oracle
-from tests.faults.driving import GONE_S, Driver, command_line, environment, expect, kill_left_over, left_over, wait_for
+from tests.faults.driving import (
+    GONE_S,
+    Driver,
+    TookTooLong,
+    command_line,
+    environment,
+    expect,
+    kill_left_over,
+    left_over,
+    wait_for,
+)
 from tests.faults.oracle import Differences, Record
 from tests.faults.sweeps import Sweep
 
 HOPELESS = 3
 """Rounds of one fault that are not survived, after which it is given up."""
+
+STAYS_S = 3 * GONE_S
+"""A process that is there for so much longer than it may is not late: it stays."""
+
+
+class GivenUp(Exception):  # noqa: N818 - what went wrong is noted already
+    """So many rounds of a fault were not survived that the others are not done."""
+
+
+@dataclass(frozen=True)
+class Failure:
+    """Why something was not survived."""
+
+    said: str
+    late: bool
+    """Whether it only took too long."""
+
+    def __str__(self) -> str:
+        return self.said
 
 
 @dataclass(frozen=True)
@@ -92,7 +121,7 @@ class Case:
     found: Differences = field(default_factory=Differences)
     recoveries: list[float] = field(default_factory=list)
     remarks: list[str] = field(default_factory=list)
-    failures: list[str] = field(default_factory=list)
+    failures: list[Failure] = field(default_factory=list)
     _rounds: int = 0
     _longest: dict[str, float] = field(default_factory=dict)
 
@@ -109,6 +138,18 @@ class Case:
         """Whether everything injected was survived, and nothing lost or done twice."""
         return self.injected == self.survived and self.injected > 0 and not self.found and not self.failures
 
+    @property
+    def late(self) -> bool:
+        """Whether it was not passed, and nothing is wrong but that something took too long or the fault never came."""
+        return not self.passed and not self.found and all(failure.late for failure in self.failures)
+
+    def note(self, where: str, error: Exception) -> None:
+        """Note why something was not survived."""
+        self.failures.append(Failure(f"{where}: {error}", isinstance(error, TookTooLong)))
+        say(f"{self.name}: NOT SURVIVED, {self.failures[-1]}")
+        if not isinstance(error, AssertionError):
+            traceback.print_exception(error)
+
     @contextlib.contextmanager
     def round(self, sweep: Sweep, storage: Path | None = None, *, reference: bool = True) -> Iterator["Round"]:
         """One sweep that things are done to. What goes wrong inside is noted, and the next round goes on.
@@ -118,7 +159,8 @@ class Case:
             storage: Where; a folder of the round's own if `None`.
             reference: Whether it is compared with itself left alone, which is then run first.
         """
-        expect(len(self.failures) < HOPELESS, f"given up after {HOPELESS} rounds that were not survived")
+        if len(self.failures) >= HOPELESS:
+            raise GivenUp
         if reference:
             self.bench.reference(sweep)
         self._rounds += 1
@@ -128,10 +170,7 @@ class Case:
         try:
             yield round_
         except Exception as error:  # noqa: BLE001 - the fault was not survived, and says why
-            self.failures.append(f"round {self._rounds} in {place}: {error}")
-            say(f"{self.name}: NOT SURVIVED, {self.failures[-1]}")
-            if not isinstance(error, AssertionError):
-                traceback.print_exc()
+            self.note(f"round {self._rounds} in {place}", error)
         else:
             if not round_.found:
                 self.survived += round_.injected
@@ -243,11 +282,18 @@ class Round:
 
     def expect_nothing_left(self) -> None:
         """The processes of the sweep have ended with its driver."""
-        try:
-            wait_for(lambda: not left_over(self.storage), "", GONE_S, 0.2)
-        except AssertionError:
-            there = ", ".join(command_line(pid)[:80] for pid in left_over(self.storage))
-            raise AssertionError(f"{GONE_S:g} s after the driver's end there still is: {there}") from None
+        if self._nothing_left_within(GONE_S):
+            return
+        there = ", ".join(command_line(pid)[:80] for pid in left_over(self.storage))
+        late = f"{GONE_S:g} s after the driver's end there still is: {there}"
+        expect(self._nothing_left_within(STAYS_S), f"{late}; it stays")
+        raise TookTooLong(late)
+
+    def _nothing_left_within(self, seconds: float) -> bool:
+        with contextlib.suppress(TookTooLong):
+            wait_for(lambda: not left_over(self.storage), "", seconds, 0.2)
+            return True
+        return False
 
     def close(self) -> None:
         """End what is left of the sweep's processes."""
@@ -275,11 +321,10 @@ def do(fault: Fault, bench: Bench) -> Case:
     began = time.monotonic()
     try:
         fault.do(case)
+    except GivenUp:
+        say(f"{fault.name}: given up after {HOPELESS} rounds that were not survived")
     except Exception as error:  # noqa: BLE001 - said in the table
-        case.failures.append(f"{type(error).__name__}: {error}")
-        say(f"{fault.name}: NOT SURVIVED, {case.failures[-1]}")
-        if not isinstance(error, AssertionError):
-            traceback.print_exc()
+        case.note(type(error).__name__, error)
     verdict = "ok" if case.passed else "FAILED"
     say(f"{fault.name}: {verdict}, {case.survived} of {case.injected} survived, {time.monotonic() - began:.0f} s")
     return case

@@ -1,53 +1,81 @@
-"""Budgets that are used up on the way, and enforced over all runs of a sweep."""
+"""Budgets that are used up on the way, and enforced over all runs of a sweep.
+
+What the ledger says was used is itself compared, for each driver, with when its epochs were recorded and with how long
+it ran.
+"""
 
 import functools
 import re
 import signal
+from itertools import pairwise
 
 from tests.faults.bench import Case, Fault, Round
-from tests.faults.driving import END_S, Driver, expect
+from tests.faults.driving import Driver, expect, wait_for
+from tests.faults.oracle import Record
 from tests.faults.sweeps import GRID, SHORT_GRID
 from tune_jobs.ledger import Usage
 
-OVERDRAWN_S = 40.0
-"""Two trials may go on for an epoch each, two looks apart; on a machine that others use too."""
+LOOK_S = 2.0
+"""A driver notes what was used, and looks whether that is too much, this often."""
 
+LATE_S = 5.0
+"""What a look and the keeping of a state may take, on a machine that others use too."""
+
+ROUNDING_S = 0.5
+"""Clocks are read one after the other."""
+
+AT_ONCE = 2
+SPARE = 0.6
+"""Of the sweep at least so much is left to a driver that is killed."""
+
+TRIES = 5
 PLENTY = {"cpu_hours": 10, "wall_hours": 10, "trials": 1000}
+NOTHING = Usage(0.0, 0.0, 0.0, 0)
+
+SMALL = SHORT_GRID.but(resources={"max_concurrent": AT_ONCE})
+LONG = GRID.but(name="long", space__training__epochs=48, resources={"max_concurrent": AT_ONCE})
+"""Long enough for a driver to look a few times, and then be killed in the middle."""
 
 
-def _budget(case: Case, field: str) -> None:
-    """Use a budget up at a random point, and with a killed driver in between; then give it more."""
-    sweep = SHORT_GRID if case.short else GRID
-    share = 0.8
-    usage = case.bench.reference(sweep).record.usage
-    while not case.injected:
-        limit = 1 if field == "trials" else round(_used(usage, field) * case.rng.uniform(0.1, share), 6)
+def _time(case: Case, field: str) -> None:
+    """Use a budget up at a random point, and another one by a driver that is killed; then give it more."""
+    sweep = SMALL if case.short else LONG
+    whole, share = _used(case.bench.reference(sweep).record.usage, field), 1 - SPARE
+    for _ in range(TRIES):
+        if case.injected:
+            break
+        limit = round(whole * case.rng.uniform(0.1, share), 6)
         with case.round(sweep.but(budget={field: limit})) as round_:
             driver = round_.run()
-            driver.ends_within(END_S)
-            if driver.code == 0 and _used(round_.record().usage, field) < limit:
+            driver.end(0, 5)
+            if driver.code == 0 and _counted(round_, driver, NOTHING, field) < limit * 3600:
                 share /= 2  # the machine is quicker than it was when the sweep was left alone
             else:
                 _used_up(round_, driver, field, limit)
+                _not_overdrawn(round_, driver, field, limit)
                 _stays_used_up(round_, field)
-                if field != "trials" and not case.short:
-                    _counts_a_killed_drivers_time(round_, field, 0.5 * limit)
+                if not case.short:
+                    _counts_a_killed_drivers_time(round_, field)
+                before = round_.record().usage
                 driver = round_.go_on("--set", f"budget.{field}={PLENTY[field]}")
                 round_.recovers(driver.started, driver)
-            driver.end(0)
+                driver.end(0)
+                _counted(round_, driver, before, field)
             round_.check()
 
 
-def _counts_a_killed_drivers_time(round_: Round, field: str, more: float) -> None:
-    limit = _used(round_.record().usage, field) + more
-    driver = round_.go_on("--set", f"budget.{field}={limit:.6f}")
-    driver.ends_within(round_.moment(0.7))
-    driver.signal_group(signal.SIGKILL)
-    driver.ends_within(10)
-    driver = round_.go_on("--set", f"budget.{field}={limit:.6f}")  # it may have been killed before it noted the first
-    driver.ends_within(END_S)
-    if driver.code != 0:
-        _used_up(round_, driver, field, limit)
+def _trials(case: Case) -> None:
+    """Use the budget of one trial up; then give it more."""
+    with case.round((SHORT_GRID if case.short else GRID).but(budget={"trials": 1})) as round_:
+        driver = round_.run()
+        driver.end(5)
+        _used_up(round_, driver, "trials", 1)
+        expect(len(round_.record().trials) == 1, "not one trial was started, but others")
+        _stays_used_up(round_, "trials")
+        driver = round_.go_on("--set", f"budget.trials={PLENTY['trials']}")
+        round_.recovers(driver.started, driver)
+        driver.end(0)
+        round_.check()
 
 
 def _used_up(round_: Round, driver: Driver, field: str, limit: float) -> None:
@@ -55,25 +83,81 @@ def _used_up(round_: Round, driver: Driver, field: str, limit: float) -> None:
     round_.hit(f"budget.{field} of {limit:.4f} is used up")
     way_out = rf"convnn resume {round_.sweep.name} --set budget\.{field}=\S+"
     expect(re.search(way_out, said), f"the way out is not said:\n{said[-1500:]}")
-    usage = round_.record().usage
-    used = _used(usage, field)
+    used = _used(round_.record().usage, field)
     expect(used >= limit, f"{used} of {limit} {field} is not used up")
-    if field == "trials":
-        expect(used == limit, f"{used} trials were started with a budget of {limit}")
-    else:
-        over = (used - limit) * 3600
-        round_.case.note_longest("overdrawn by", over)
-        expect(over <= OVERDRAWN_S, f"{over:.0f} s more than the budget were used")
 
 
-def _stays_used_up(round_: Round, field: str) -> None:
+def _not_overdrawn(round_: Round, driver: Driver, field: str, limit: float) -> None:
+    """By no more than the epoch under way of each trial, since a look."""
+    over = _counted(round_, driver, NOTHING, field) - limit * 3600
+    round_.case.note_longest("overdrawn by", over)
+    most = _at_once(field) * (LOOK_S + _longest_epoch(round_.record()) + LATE_S)
+    expect(over <= most, f"{over:.1f} s more than the budget were used, and {most:.1f} s at most may be")
+
+
+def _longest_epoch(record: Record) -> float:
+    """Seconds of the longest epoch; of each attempt's first with all that came before it."""
+    times = {(attempt.run_key, attempt.attempt): [attempt.started] for attempt in record.attempts}
+    for at, key, attempt, _ in record.recorded:
+        times[key, attempt].append(at)
+    return max((then - before for known in times.values() for before, then in pairwise(known)), default=0.0)
+
+
+def _stays_used_up(round_: Round, field: str, *options: str) -> None:
     before = round_.record()
-    driver = round_.go_on()
+    driver = round_.go_on(*options)
     said = driver.end(5)
     expect("starting Ray" not in said, "Ray was started though the budget is used up")
     after = round_.record()
-    expect(after.attempts == before.attempts, f"an attempt was started though budget.{field} is used up")
+    expect(_started(after) == _started(before), f"an attempt was started though budget.{field} is used up")
     expect(after.recorded == before.recorded, f"an epoch was trained though budget.{field} is used up")
+
+
+def _started(record: Record) -> list[tuple[str, int]]:
+    return [(attempt.run_key, attempt.attempt) for attempt in record.attempts]
+
+
+def _counts_a_killed_drivers_time(round_: Round, field: str) -> None:
+    """Half of what it used is more than there was, had there been a budget."""
+    before = round_.record()
+    driver = round_.go_on("--set", f"budget.{field}={PLENTY[field]}")
+    wait_for(lambda: round_.record().epochs_after(driver.started) or driver.ends_within(0), "an epoch")
+    ended = driver.ends_within(round_.case.rng.uniform(3, 4) * LOOK_S)
+    expect(not ended, "the sweep ended before its driver was killed")
+    round_.hit("kill -9 of the group, whose time counts")
+    driver.signal_group(signal.SIGKILL)
+    driver.ends_within(LATE_S)
+    counted = _counted(round_, driver, before.usage, field)
+    expect(counted > 0, "nothing of a killed driver's time is counted")
+    limit = _used(before.usage, field) + counted / 2 / 3600
+    _stays_used_up(round_, field, "--set", f"budget.{field}={limit:.7f}")
+
+
+def _counted(round_: Round, driver: Driver, before: Usage, field: str) -> float:
+    """Seconds that the ledger counts for a driver, once they are no fewer than it trained and no more than it ran."""
+    record = round_.record()
+    counted = (_used(record.usage, field) - _used(before, field)) * 3600
+    least, most = _least(record, driver, field) - ROUNDING_S, _at_once(field) * driver.seconds + ROUNDING_S
+    expect(least <= counted <= most, f"{counted:.1f} s of {field} are counted, and not {least:.1f} to {most:.1f}")
+    return counted
+
+
+def _least(record: Record, driver: Driver, field: str) -> float:
+    """Seconds from the first epoch of a driver, or of each of its attempts, to the last; of what was cut off, less."""
+    spans: dict[tuple[str, int], tuple[float, float]] = {}
+    for at, key, attempt, _ in record.recorded:
+        if at > driver.started:
+            spans[key, attempt] = spans.get((key, attempt), (at, at))[0], at
+    assert driver.ended is not None
+    cut = spans.keys() & {(a.run_key, a.attempt) for a in record.attempts if a.state == "running"}
+    spans |= {key: (spans[key][0], driver.ended - 2 * LOOK_S) for key in cut}
+    if field == "wall_hours" and spans:
+        return max(end for _, end in spans.values()) - min(begun for begun, _ in spans.values())
+    return sum(end - begun for begun, end in spans.values())
+
+
+def _at_once(field: str) -> int:
+    return AT_ONCE if field == "cpu_hours" else 1
 
 
 def _used(usage: Usage, field: str) -> float:
@@ -81,6 +165,7 @@ def _used(usage: Usage, field: str) -> float:
 
 
 FAULTS = [
-    Fault(f"budget.{field} used up", functools.partial(_budget, field=field))
-    for field in ("cpu_hours", "wall_hours", "trials")
+    Fault("budget.cpu_hours used up", functools.partial(_time, field="cpu_hours")),
+    Fault("budget.wall_hours used up", functools.partial(_time, field="wall_hours")),
+    Fault("budget.trials used up", _trials),
 ]

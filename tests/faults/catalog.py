@@ -31,27 +31,38 @@ def chosen(only: Sequence[str] = (), *, short: bool = False) -> list[Fault]:
     return [fault for fault in FAULTS if fault.short or not short]
 
 
-def do_all(faults: Sequence[Fault], bench: Bench, jobs: int) -> list[Case]:
-    """Do them, `jobs` at a time, and those that measure speed one by one after the others.
+def do_all(faults: Sequence[Fault], bench: Bench, jobs: int) -> dict[str, Case]:
+    """Do them, `jobs` at a time, and those that measure speed one by one after the others; by name, in their order.
 
-    A fault that was not survived, and with which nothing was lost or done twice, is done again with nothing beside it:
-    others who use the machine make sweeps late, not wrong. The table says so.
+    A fault with which nothing went wrong but that something took too long is done again with nothing beside it: others
+    who use the machine make sweeps late, not wrong. The table says so.
+
+    At Ctrl-C those under way are waited for, and what was not done is not there.
     """
-    together = [fault for fault in faults if not fault.alone]
-    with ThreadPoolExecutor(jobs) as pool:
-        done = pool.map(lambda fault: do(fault, bench), together)
-    cases = {case.name: case for case in done}
-    cases |= {fault.name: do(fault, bench) for fault in faults if fault.alone}
-    slow = [fault for fault in faults if not cases[fault.name].passed and not cases[fault.name].found]
-    bench.repeat += AGAIN
-    cases |= {fault.name: _again(fault, bench, cases[fault.name]) for fault in slow}
-    bench.repeat -= AGAIN
-    return [cases[fault.name] for fault in faults]
+    cases: dict[str, Case] = {}
+
+    def note(fault: Fault) -> None:
+        cases[fault.name] = do(fault, bench)
+
+    try:
+        with ThreadPoolExecutor(jobs) as pool:
+            list(pool.map(note, [fault for fault in faults if not fault.alone]))
+        for fault in faults:
+            if fault.alone:
+                note(fault)
+        late = [fault for fault in faults if cases[fault.name].late]
+        bench.repeat += AGAIN
+        for fault in late:
+            cases[fault.name] = _again(fault, bench, cases[fault.name])
+        bench.repeat -= AGAIN
+    except KeyboardInterrupt:
+        say("interrupted")
+    return {fault.name: cases[fault.name] for fault in faults if fault.name in cases}
 
 
 def _again(fault: Fault, bench: Bench, first: Case) -> Case:
     say(f"{fault.name}: once more, alone")
     case = do(fault, bench)
-    why = first.failures[0].splitlines()[0] if first.failures else "too few were injected"
+    why = str(first.failures[0]).splitlines()[0] if first.failures else "too few were injected"
     case.remarks.append(f"(second try; the first: {why[:100]})")
     return case

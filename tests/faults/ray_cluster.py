@@ -16,12 +16,13 @@ from dataclasses import dataclass
 from itertools import count
 from pathlib import Path
 
-from tests.faults.driving import MARK, children, command_line, expect, wait_for
+from tests.faults.driving import MARK, TookTooLong, children, command_line, expect, wait_for
 from tests.tune_jobs.program import CONVNN
 from tests.tune_jobs.servers import free_port
 
 RAY = str(Path(CONVNN).parent / "ray")
 START_S = 120.0
+COMMAND_S = 120.0
 _numbers = count(10)
 
 
@@ -105,15 +106,18 @@ class Cluster:
 
     def ray(self, *arguments: str, **more: str) -> str:
         """A command of Ray's, to its end."""
-        done = subprocess.run(
-            [RAY, *arguments],
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            timeout=120,
-            check=False,
-            env={**self.environment, **more},
-        )
+        try:
+            done = subprocess.run(
+                [RAY, *arguments],
+                stdout=subprocess.PIPE,
+                stderr=subprocess.STDOUT,
+                text=True,
+                timeout=COMMAND_S,
+                check=False,
+                env={**self.environment, **more},
+            )
+        except subprocess.TimeoutExpired as late:
+            raise TookTooLong(f"`ray {' '.join(arguments)}` still runs after {COMMAND_S:g} s") from late
         said, code = done.stdout, done.returncode
         expect(code == 0, f"`ray {' '.join(arguments)}` ended with {code}:\n{said[-2000:]}")
         return said

@@ -41,7 +41,7 @@ def lines(cases: Iterable[Case]) -> list[Line]:
         line.duplicated += case.found.duplicated
         line.recoveries += case.recoveries
         line.remarks += case.all_remarks()
-        line.failures += case.failures
+        line.failures += map(str, case.failures)
     return list(found.values())
 
 

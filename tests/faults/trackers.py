@@ -1,12 +1,12 @@
 """Trackers that fail while a sweep runs: training goes on at its speed, and at the end each number is there once.
 
 Between the sweep and a real MLflow server stands `tests.tune_jobs.servers.FaultyProxy`. It fails and works in turn, for
-random times, so that the speed with and without the fault is measured in one run.
+random times, so that the speed with and without the fault is measured in one run. Only what the sweep met is counted:
+the tracker fails, and works, until a request was made.
 """
 
 import contextlib
 import functools
-import os
 import re
 import signal
 import statistics
@@ -16,10 +16,10 @@ from itertools import count
 from pathlib import Path
 
 from tests.faults.bench import Case, Fault, Round
-from tests.faults.driving import children, command_line, expect
+from tests.faults.driving import Driver, TookTooLong, expect, expect_in_time, wait_for
 from tests.faults.oracle import Record
 from tests.faults.sweeps import GRID, SHORT_GRID
-from tests.tune_jobs.servers import FaultyProxy, faulty_proxy, free_port, mlflow_server
+from tests.tune_jobs.servers import FaultyProxy, MlflowServer, faulty_proxy, free_port
 
 TRACKED = GRID.but(
     name="tracked",
@@ -35,8 +35,8 @@ SLOWEST = 1.5
 FEWEST = 8
 """Epochs with and without the fault that the speed is measured from."""
 
-AT_MOST = 8
-"""Outages per run."""
+AT_LEAST, AT_MOST = 3, 8
+"""Outages that the sweep meets: in all, and per run."""
 
 Interval = tuple[float, float]
 
@@ -46,30 +46,35 @@ class Tracker:
 
     def __init__(self, folder: Path, proxy: FaultyProxy, port: int) -> None:
         self.proxy = proxy
-        self.direct = f"http://127.0.0.1:{port}"
-        self._folder = folder
-        self._port = port
-        self._running = contextlib.ExitStack()
+        self._server = MlflowServer(folder, port)
+        self.direct = self._server.uri
         self.start()
 
     def start(self) -> None:
         """Start the server, on the store that it had."""
-        self._running.enter_context(mlflow_server(self._folder, self._port))
+        try:
+            self._server.start()
+        except AssertionError as error:
+            self._server.kill()
+            raise TookTooLong(f"MLflow's server did not start: {error}") from error
 
     def kill(self) -> None:
         """Kill it."""
-        for pid in children(os.getpid()):
-            if f"--port {self._port} " in command_line(pid):
-                os.killpg(pid, signal.SIGKILL)
-        self.close()
+        self._server.kill()
 
     def mend(self) -> None:
         """Whatever was wrong is not any more."""
         self.proxy.ok()
 
+    def asked(self, driver: Driver) -> bool:
+        """Wait for the next request; false if the driver ends without one."""
+        before = len(self.proxy.calls)
+        wait_for(lambda: len(self.proxy.calls) > before or driver.ends_within(0), "a request to the tracker")
+        return len(self.proxy.calls) > before
+
     def close(self) -> None:
         """Stop the server."""
-        self._running.close()
+        self._server.kill(signal.SIGTERM)
 
 
 @contextlib.contextmanager
@@ -90,27 +95,59 @@ def _tracked(round_: Round, tracker: Tracker) -> None:
     round_.tracker = tracker.direct
 
 
-def _outages(case: Case, fail: Callable[[Tracker], None], mend: Callable[[Tracker], None] = Tracker.mend) -> None:
-    """Fail and mend in turn, from the start of a sweep to its end."""
-    sweep = SHORT_GRID if case.short else TRACKED
+def _outages(
+    case: Case,
+    fail: Callable[[Tracker], None],
+    mend: Callable[[Tracker], None] = Tracker.mend,
+    *,
+    hangs: bool = False,
+) -> None:
+    """Fail and mend in turn, from the start of a sweep to its end.
+
+    Args:
+        case: What comes of it.
+        fail: Does the fault.
+        mend: Undoes it.
+        hangs: Whether a request that met the fault hangs on when it is undone: for half a minute, most of the sweep.
+            The fault then lasts to the next request, and begins at any moment.
+    """
+    sweep, times = (SHORT_GRID, 1) if case.short else (TRACKED, AT_LEAST)
     with_fault: list[float] = []
     without: list[float] = []
-    with _tracker(case, 0) as tracker, case.round(sweep) as round_:
-        _tracked(round_, tracker)
-        driver = round_.run()
-        failing: list[Interval] = []
-        while round_.injected < AT_MOST and not driver.ends_within(case.rng.uniform(0, 6)):
-            begun = round_.hit(case.name)
-            fail(tracker)
-            round_.recovers(begun, driver)
-            driver.ends_within(case.rng.uniform(1, 6))
-            mend(tracker)
-            failing.append((begun, time.time()))
-        if f"convnn sync {sweep.name}" in driver.end(0):  # it came back too late
-            round_.start("sync", sweep.name).end(0)
-        for gap, inside in _gaps(round_.check(), failing):
-            (with_fault if inside else without).append(gap)
-        _compare_speed(case, with_fault, without)
+    for number in count():
+        if case.injected >= times:
+            break
+        with _tracker(case, number) as tracker, case.round(sweep) as round_:
+            _tracked(round_, tracker)
+            driver = round_.run()
+            failing: list[Interval] = []
+            while round_.injected < AT_MOST and not driver.ends_within(_pause(round_, hangs=hangs)):
+                begun, ended = _outage(round_, driver, tracker, fail, mend)
+                tracker.asked(driver)
+                failing.append((begun, time.time() if hangs else ended))
+            if f"convnn sync {sweep.name}" in driver.end(0):  # it came back too late
+                round_.start("sync", sweep.name).end(0)
+            for gap, inside in _gaps(round_.check(), failing):
+                (with_fault if inside else without).append(gap)
+    _compare_speed(case, with_fault, without)
+
+
+def _pause(round_: Round, *, hangs: bool) -> float:
+    return round_.moment(0.7) if hangs else round_.case.rng.uniform(0, 3)
+
+
+def _outage(
+    round_: Round, driver: Driver, tracker: Tracker, fail: Callable[[Tracker], None], mend: Callable[[Tracker], None]
+) -> Interval:
+    """Fail until the sweep has met it, and a while longer; the time of it."""
+    begun = time.time()
+    fail(tracker)
+    if tracker.asked(driver):
+        round_.hit(round_.case.name)
+        round_.recovers(begun, driver)
+        driver.ends_within(round_.case.rng.uniform(1, 4))
+    mend(tracker)
+    return begun, time.time()
 
 
 def _gaps(record: Record, failing: list[Interval]) -> Iterator[tuple[float, bool]]:
@@ -130,10 +167,10 @@ def _compare_speed(case: Case, with_fault: list[float], without: list[float]) ->
     if case.short:
         return
     enough = len(with_fault) >= FEWEST <= len(without)
-    expect(enough, f"only {len(with_fault)} epochs with the fault and {len(without)} without it")
+    expect_in_time(enough, f"only {len(with_fault)} epochs with the fault and {len(without)} without it")
     ratio = statistics.median(with_fault) / statistics.median(without)
     case.remarks.append(f"epochs take x{ratio:.2f}")
-    expect(ratio <= SLOWEST, f"epochs take {ratio:.2f} times as long while the tracker fails")
+    expect_in_time(ratio <= SLOWEST, f"epochs take {ratio:.2f} times as long while the tracker fails")
 
 
 def _gone(case: Case) -> None:
@@ -167,7 +204,11 @@ FAULTS = [
     Fault("tracker slow, 5 s a call", functools.partial(_outages, fail=lambda t: t.proxy.slow(5)), alone=True),
     Fault("tracker answers 500", functools.partial(_outages, fail=lambda t: t.proxy.answer(500)), alone=True),
     Fault("tracker answers 403", functools.partial(_outages, fail=lambda t: t.proxy.answer(403)), alone=True),
-    Fault("tracker is a black hole", functools.partial(_outages, fail=lambda t: t.proxy.black_hole()), alone=True),
+    Fault(
+        "tracker is a black hole",
+        functools.partial(_outages, fail=lambda t: t.proxy.black_hole(), hangs=True),
+        alone=True,
+    ),
     Fault("tracker drops its answers", functools.partial(_outages, fail=lambda t: t.proxy.drop_answers()), alone=True),
     Fault("tracker gone for good, sync", _gone),
 ]

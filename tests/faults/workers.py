@@ -4,7 +4,8 @@ import os
 import signal
 
 from tests.faults.bench import Case, Fault, Round
-from tests.faults.driving import Driver, Worker, expect, training, wait_for, workers
+from tests.faults.driving import Driver, Worker, expect, expect_in_time, training, wait_for, workers
+from tests.faults.oracle import Record
 from tests.faults.sweeps import GRID, SHORT_GRID
 
 LIMIT_S = 30.0
@@ -12,38 +13,49 @@ LIMIT_S = 30.0
 
 
 def _kills(case: Case) -> None:
+    """At least one of the workers that are killed trains."""
     sweep, times, per_sweep = (SHORT_GRID, 1, 1) if case.short else (GRID, 5, 2)
-    while case.injected < times:
+    lost = 0
+    while case.injected < times or not lost:
         with case.round(sweep) as round_:
             driver = round_.run()
-            for _ in range(min(per_sweep, times - case.injected)):
-                if not _kill_one(round_, driver):
-                    break
+            trained: set[tuple[str, int]] = set()
+            for _ in range(max(1, min(per_sweep, times - case.injected))):
+                trained |= _kill_one(round_, driver)
             driver.end(0)
-            record = round_.check()
-            lost = record.failures()["lost_worker"]
-            unstarted = sum(a.reason == "the worker process did not start" for a in record.attempts)
-            expect(lost + unstarted <= round_.injected, f"{round_.injected} kills, {lost + unstarted} lost attempts")
-            expect(set(record.failures()) <= {"lost_worker"}, f"other failures: {record.failures()}")
+            lost += _count_lost(round_, round_.check(), trained)
             round_.expect_nothing_left()
 
 
-def _kill_one(round_: Round, driver: Driver) -> bool:
-    """Kill any worker at a random moment after the first is there; false if the sweep ended before."""
+def _kill_one(round_: Round, driver: Driver) -> set[tuple[str, int]]:
+    """Kill any worker at a random moment after the first is there; the attempt that it was training, if it was."""
     wait_for(lambda: workers(round_.storage) or driver.ends_within(0), "a worker")
     if driver.ends_within(round_.moment(0.5)):
-        return False
+        return set()
     there = wait_for(lambda: workers(round_.storage) or [_NOBODY] * driver.ends_within(0), "a worker")
     worker = round_.case.rng.choice(there)
     if worker is _NOBODY:
-        return False
+        return set()
+    running = {(a.run_key, a.attempt) for a in round_.record().attempts if a.state == "running"}
     moment = round_.hit(f"kill -9 of the worker of {worker.run_key or 'no trial yet'}")
     os.kill(worker.pid, signal.SIGKILL)
     round_.recovers(moment, driver, worker.run_key)
-    return True
+    return {(key, attempt) for key, attempt in running if (key, attempt) == (worker.run_key, worker.attempt)}
 
 
 _NOBODY = Worker(0, 0, None, None)
+
+
+def _count_lost(round_: Round, record: Record, trained: set[tuple[str, int]]) -> int:
+    """How many attempts were lost: those whose worker was killed as it trained, and no more than were killed."""
+    early = [attempt for attempt in record.attempts if attempt.state != "complete"]
+    lost = [attempt for attempt in early if attempt.failure == "lost_worker"]
+    unstarted = [a for a in early if a.failure is None and a.reason == "the worker process did not start"]
+    expect(len(early) == len(lost) + len(unstarted), f"attempts ended otherwise than by a lost worker: {early}")
+    expect(len(early) <= round_.injected, f"{round_.injected} kills, {len(early)} attempts that ended early")
+    known = {(a.run_key, a.attempt) for a in record.attempts if a in lost or a.state == "complete"}
+    expect(trained <= known, f"killed as they trained, and not recorded as lost: {trained - known}")
+    return len(lost)
 
 
 def _hangs(case: Case) -> None:
@@ -63,7 +75,7 @@ def _hangs(case: Case) -> None:
             record = round_.record()
             (failed,) = [a for a in record.attempts if a.failure == "time_limit"]
             expect(failed.run_key == worker.run_key, "another trial was given up")
-            expect(failed.ended is not None and failed.ended - moment < 2 * LIMIT_S, "it was given up too late")
+            expect_in_time(failed.ended is not None and failed.ended - moment < 2 * LIMIT_S, "it was given up late")
             round_.recoveries.append((failed.ended or moment) - moment)
             round_.check(states={worker.run_key: "failed"})
             expect(set(record.failures()) == {"time_limit"}, f"other failures: {record.failures()}")

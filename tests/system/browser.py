@@ -198,7 +198,11 @@ class MlflowPages:
         self._open(f"/compare-runs?{asked}&workflowType=machine_learning")
 
     def _open(self, place: str) -> None:
-        self.window.open(f"{self._uri}/#{place}")
+        self.follow(f"{self._uri}/#{place}")
+
+    def follow(self, address: str) -> None:
+        """A page by its whole address."""
+        self.window.open(address)
         for _ in range(RELOADS):
             if self.window.sees_one_of("Settings", FAILED) != FAILED:
                 break

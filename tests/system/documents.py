@@ -4,8 +4,9 @@ A command that nothing here names fails `test_docs.py`, and so does an entry tha
 copy it as it stands in the document (without its comment, a continued line joined by one space) into COMMANDS, with
 
 `AS_IS`                      it is run as it stands
-`Instead("...")`             this is run in its place: the same, smaller
+`Instead("...")`             this is run in its place: the same, smaller, or with a look at what it did
 `Elsewhere("...", "file", "text")`  this target or test does it; `file` must contain `text`
+`NotRun("...")`              nothing here runs it, for this reason
 """
 
 import re
@@ -16,7 +17,6 @@ from pathlib import Path
 ROOT = Path(__file__).parents[2]
 SHELL = ("", "sh", "bash", "shell", "console")
 CLUSTERS = "tests/faults/ray_cluster.py"
-CONTAINERS, RAYJOB = "tests/docker/containers.py", "tests/docker/test_rayjob.py"
 
 
 @dataclass(frozen=True)
@@ -35,8 +35,15 @@ class Elsewhere:
     text: str
 
 
+@dataclass(frozen=True)
+class NotRun:
+    """No test runs it: a mistake in it would not be found."""
+
+    why: str
+
+
 AS_IS = "as it is"
-How = str | Instead | Elsewhere
+How = str | Instead | Elsewhere | NotRun
 
 
 def _compose(text: str) -> Elsewhere:
@@ -47,7 +54,8 @@ def _cluster(text: str, file: str = "tests/system/test_cluster.py") -> Elsewhere
     return Elsewhere("make test-system", file, text)
 
 
-_RAYJOB = Elsewhere("make test", "tests/docker/test_rayjob.py", "rayjob.yaml")
+_REGISTRY = NotRun("it needs a registry of images")
+_KUBERNETES = NotRun("it needs Kubernetes with KubeRay; of the manifest, tests/docker/test_rayjob.py reads the fields")
 
 COMMANDS: dict[str, How] = {
     "make quickstart": AS_IS,
@@ -59,7 +67,10 @@ COMMANDS: dict[str, How] = {
     "convnn run mine.yaml": AS_IS,
     "convnn doctor mine.yaml": AS_IS,
     "convnn report quickstart --csv": AS_IS,
-    "ray get-auth-token --generate": _cluster("RAY_AUTH_TOKEN", CLUSTERS),
+    "export RAY_AUTH_MODE=token CONVNN_STORAGE=/shared/sweeps": AS_IS,
+    "ray get-auth-token --generate": Instead(
+        'token=$(ray get-auth-token --generate); test ${#token} -ge 32; test "$token" = "$(cat ~/.ray/auth_token)"'
+    ),
     "ray start --head --dashboard-host=0.0.0.0": _cluster('"--head"', CLUSTERS),
     "ray start --address=head:6379": _cluster('f"--address={self.address}"', CLUSTERS),
     "convnn doctor hybrid.yaml": _cluster('laptop("doctor"', "tests/system/test_doctor.py"),
@@ -82,7 +93,7 @@ COMMANDS: dict[str, How] = {
     "make down": _compose('make("down"'),
     "make down DOWN_FLAGS=--volumes": _compose('make("down", DOWN_FLAGS="--volumes"'),
     "convnn submit quickstart --address http://127.0.0.1:8265": _compose('"submit"'),
-    "convnn status hybrid-cifar10 --address http://127.0.0.1:8265": _RAYJOB,
+    "convnn status hybrid-cifar10 --address http://127.0.0.1:8265": _KUBERNETES,
 }
 """By a command as a document has it."""
 
@@ -90,15 +101,14 @@ PREFIXES: dict[str, How] = {
     "make image DOCKER_BUILD_FLAGS=": _compose("DOCKER_BUILD_FLAGS"),
     "docker run --rm ": _compose('docker("run", "--rm"'),
     "docker compose --file docker/compose.yaml exec head convnn ": _compose('"exec", "-T", "head", "convnn"'),
-    "export RAY_AUTH_MODE=token CONVNN_STORAGE=": _cluster("CONVNN_STORAGE"),
     "export RAY_AUTH_MODE=token": _compose("RAY_AUTH_TOKEN_PATH"),
     "export CONVNN_ADDRESS=": _cluster("CONVNN_ADDRESS", "tests/system/clusters.py"),
-    "export RAY_AUTH_TOKEN=$(kubectl ": _RAYJOB,
-    "docker tag ": _RAYJOB,
-    "docker push ": _RAYJOB,
-    "docker image inspect ": _RAYJOB,
-    "kubectl ": _RAYJOB,
-    "cluster=$(kubectl ": _RAYJOB,
+    "export RAY_AUTH_TOKEN=$(kubectl ": _KUBERNETES,
+    "docker tag ": _REGISTRY,
+    "docker push ": _REGISTRY,
+    "docker image inspect ": _REGISTRY,
+    "kubectl ": _KUBERNETES,
+    "cluster=$(kubectl ": _KUBERNETES,
 }
 """By how a command begins, where all that begin so are alike."""
 

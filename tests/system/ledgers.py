@@ -86,7 +86,7 @@ class Shipped:
     def trials(self) -> list[Any]:
         """The runs of its trials, the best first."""
         runs = [run for run in counting(self.uri, self.name, self.name) if run.data.tags["run_key"] != "sweep"]
-        return sorted(runs, key=lambda run: -run.data.metrics["val/accuracy"])
+        return sorted(runs, key=lambda run: (-run.data.metrics["val/accuracy"], run.info.start_time))
 
     def numbers(self) -> dict[str, dict[str, Numbers]]:
         """Every number of every trial, as MLflow has it."""

@@ -4,11 +4,12 @@ import contextlib
 import hashlib
 import json
 import os
+import re
 import signal
 import socket
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -17,6 +18,7 @@ from tests.faults import oracle
 from tests.faults.driving import environment
 from tests.faults.ray_cluster import Cluster, cluster
 from tests.faults.sweeps import GRID
+from tests.system.browser import Browser, MlflowPages, axes
 from tests.system.clusters import Laptop, laptop_of, wait_for_epochs
 from tests.tune_jobs.servers import MlflowServer, free_port, mlflow_server
 
@@ -73,6 +75,21 @@ def test_a_sweep_submitted_is_watched_compared_and_fetched(laptop: Laptop, track
     assert manifest["submitted"]["command"][1:3] == ["submit", str(file)]
 
 
+def test_the_link_that_a_submitted_sweep_ends_with_shows_its_trials_to_compare(
+    laptop: Laptop, tracker: MlflowServer, window: Browser
+) -> None:
+    (address,) = re.findall(rf"{tracker.uri}/#\S+", laptop("logs", "first"))
+    pages = MlflowPages(window, tracker.uri)
+    pages.follow(address)
+    window.wait("4 trials", lambda: len(pages.rows()) == 4)
+    window.picture("cluster-1-trials")
+    window.click("//*[@role='columnheader']//input[@type='checkbox']/..")
+    window.click("//button[normalize-space()='Compare']")
+    window.sees("Comparing 4 Runs from 1 Experiment", "Parallel Coordinates Plot")
+    window.wait("the plot's axes", lambda: {"lambda", "k"} & axes(window) or None)
+    window.picture("cluster-2-comparison")
+
+
 def test_the_report_of_a_sweep_there_is_written_here(laptop: Laptop) -> None:
     page = laptop.home / "page.html"
     laptop("report", "first", "--output", page)
@@ -82,7 +99,7 @@ def test_the_report_of_a_sweep_there_is_written_here(laptop: Laptop) -> None:
 def test_a_missing_and_a_wrong_token_are_told_apart(laptop: Laptop) -> None:
     missing = laptop("status", "first", code=4, RAY_AUTH_TOKEN_PATH="", RAY_AUTH_MODE="disabled")
     assert "asks for a token, and none is set" in missing
-    wrong = laptop("status", "first", code=4, RAY_AUTH_TOKEN="no such token")
+    wrong = laptop("status", "first", code=4, RAY_AUTH_TOKEN="no-such-token")
     assert "refuses the token from RAY_AUTH_TOKEN" in wrong
     unreadable = laptop("status", "first", code=2, RAY_AUTH_TOKEN_PATH="/nowhere/token")
     assert "/nowhere/token, which cannot be read" in unreadable
@@ -128,7 +145,10 @@ def test_paths_and_values_travel_as_arguments(laptop: Laptop, tmp_path: Path) ->
     file = GRID.but(name="careful", space__training__epochs=1).write(laptop.home / "it's a $(touch pwned) file.yaml")
     laptop("submit", file, "--storage", storage)
     assert (storage / "careful" / "ledger.db").exists()
-    assert laptop.json("show", "careful")["folder"]
+    assert laptop.json("show", "careful")["folder"] == f"{socket.gethostname()}:{storage / 'careful'}"
+    shown = laptop("show", "careful", "1")
+    assert f"{socket.gethostname()}:{storage / 'careful' / 'trials'}/" in shown
+    assert "convnn-record-" not in shown + laptop("show", "careful")
     assert not list(tmp_path.rglob("pwned"))
     assert not list(laptop.home.rglob("pwned"))
 
@@ -150,6 +170,16 @@ def test_a_log_stream_that_breaks_is_not_the_end_of_the_job(laptop: Laptop, made
         said = laptop("submit", file, "--address", address)
     assert said.count("trial 1 started") == 1
     assert "4 of 4 trials ended" in said
+
+
+def test_a_copy_that_stalls_on_its_way_arrives(laptop: Laptop, made: Cluster) -> None:
+    """The job that sends it has long ended by then."""
+    with stalling(made.dashboard, after_bytes=300_000, seconds=8) as (address, asked):
+        laptop("fetch", "first", "--checkpoints", "--address", address, "--storage", laptop.home / "slowly")
+    assert not oracle.damage(laptop.home / "slowly" / "first" / "ledger.db")
+    assert list((laptop.home / "slowly" / "first" / "trials").rglob("*.pt"))
+    assert len([line for line in asked if line.endswith("/logs/tail")]) == 1
+    assert not [line for line in asked if line.endswith("/logs")]
 
 
 def test_a_head_that_accepts_and_never_answers_is_given_up(laptop: Laptop) -> None:
@@ -190,6 +220,39 @@ def digest(path: Path) -> str:
 @contextlib.contextmanager
 def breaking(target: str, every_s: float) -> Iterator[str]:
     """A way to the server at `target` that cuts every connection that is older than `every_s`."""
+
+    def connect(client: socket.socket, server: socket.socket) -> None:
+        pump(client, server)
+        pump(server, client)
+        threading.Timer(every_s, cut, (client, server)).start()
+
+    with between(target, connect) as address:
+        yield address
+
+
+@contextlib.contextmanager
+def stalling(target: str, after_bytes: int, seconds: float) -> Iterator[tuple[str, list[str]]]:
+    """A way to the server at `target` that stands still once on each connection; and the paths that were asked for."""
+    asked: list[str] = []
+
+    def note(content: bytes, _: int) -> None:
+        asked.extend(line.split()[1].decode() for line in content.split(b"\r\n") if line.endswith(b" HTTP/1.1"))
+
+    def stall(content: bytes, passed: int) -> None:
+        if passed - len(content) < after_bytes <= passed:
+            time.sleep(seconds)
+
+    def connect(client: socket.socket, server: socket.socket) -> None:
+        ways = pump(client, server, note), pump(server, client, stall)
+        threading.Thread(target=close, args=(ways, client, server), daemon=True).start()
+
+    with between(target, connect) as address:
+        yield address, asked
+
+
+@contextlib.contextmanager
+def between(target: str, connect: Callable[[socket.socket, socket.socket], None]) -> Iterator[str]:
+    """An address before the server at `target`; `connect` joins each client to the server."""
     host, port = target.removeprefix("http://").split(":")
     with socket.create_server(("127.0.0.1", 0)) as listening:
 
@@ -197,21 +260,36 @@ def breaking(target: str, every_s: float) -> Iterator[str]:
             with contextlib.suppress(OSError):
                 while True:
                     client, _ = listening.accept()
-                    server = socket.create_connection((host, int(port)))
-                    for one, other in ((client, server), (server, client)):
-                        threading.Thread(target=pump, args=(one, other), daemon=True).start()
-                    threading.Timer(every_s, cut, (client, server)).start()
+                    connect(client, socket.create_connection((host, int(port))))
 
         threading.Thread(target=serve, daemon=True).start()
         yield f"http://127.0.0.1:{listening.getsockname()[1]}"
 
 
-def pump(source: socket.socket, target: socket.socket) -> None:
-    with contextlib.suppress(OSError):
-        while content := source.recv(65536):
-            target.sendall(content)
-    with contextlib.suppress(OSError):
-        target.shutdown(socket.SHUT_WR)
+def pump(
+    source: socket.socket, target: socket.socket, tell: Callable[[bytes, int], None] = lambda *_: None
+) -> threading.Thread:
+    """A thread that forwards what comes; `tell` is told each piece first, and how many bytes have come with it."""
+
+    def forward() -> None:
+        passed = 0
+        with contextlib.suppress(OSError):
+            while content := source.recv(65536):
+                passed += len(content)
+                tell(content, passed)
+                target.sendall(content)
+        with contextlib.suppress(OSError):
+            target.shutdown(socket.SHUT_WR)
+
+    thread = threading.Thread(target=forward, daemon=True)
+    thread.start()
+    return thread
+
+
+def close(ways: tuple[threading.Thread, ...], *ends: socket.socket) -> None:
+    for way in ways:
+        way.join()
+    cut(*ends)
 
 
 def cut(*ends: socket.socket) -> None:

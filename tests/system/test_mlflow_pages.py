@@ -9,7 +9,7 @@ from benchmarks.tracker import write_sweep
 from tests.system.browser import Browser, MlflowPages, axes
 from tests.system.ledgers import Shipped
 from tests.tune_jobs.servers import MlflowServer
-from tune_jobs.mlflow_views import VIEW
+from tune_jobs.mlflow_views import COMPLETE
 from tune_jobs.results import HEADLINE
 from tune_jobs.tracking import sync
 
@@ -43,7 +43,9 @@ def test_an_experiment_shows_its_sweep_which_opens_to_its_trials(pages: MlflowPa
 def test_the_view_of_the_trials_has_what_they_are_compared_by_best_first(pages: MlflowPages, sweep: Shipped) -> None:
     pages.experiment(sweep.experiment_id)
     pages.window.click("//button[normalize-space()='Views']")
-    pages.window.click("//*[@role='menuitem' or @role='option' or @role='menuitemcheckbox'][contains(., 'Trials')]")
+    pages.window.click(
+        "//*[@role='menuitem' or @role='option' or @role='menuitemcheckbox'][contains(., 'Complete trials')]"
+    )
     found = rows(pages, 10)
     pages.window.picture("mlflow-3-trials")
     trials = {run.info.run_name: run for run in sweep.trials()}
@@ -57,13 +59,13 @@ def test_the_view_of_the_trials_has_what_they_are_compared_by_best_first(pages: 
 
 
 def test_the_view_of_the_trials_opens_by_its_address(pages: MlflowPages, sweep: Shipped) -> None:
-    pages.experiment(sweep.experiment_id, VIEW)
+    pages.experiment(sweep.experiment_id, COMPLETE)
     assert rows(pages, 10)[0]["Run Name"] == sweep.trials()[0].info.run_name
 
 
 def test_chosen_trials_are_compared_in_parallel_coordinates(pages: MlflowPages, sweep: Shipped) -> None:
     window = pages.window
-    pages.experiment(sweep.experiment_id, VIEW)
+    pages.experiment(sweep.experiment_id, COMPLETE)
     rows(pages, 10)
     window.click("//*[@role='columnheader']//input[@type='checkbox']/..")
     window.picture("mlflow-4-chosen")
@@ -120,9 +122,9 @@ def test_a_sweeps_report_is_shown_in_place_with_its_plots(pages: MlflowPages, sw
 def test_a_large_sweep_opens_and_fifty_of_its_trials_are_compared(
     window: Browser, tracker: MlflowServer, tmp_path: Path
 ) -> None:
-    sync(write_sweep(tmp_path, trials=200, epochs=3), tracker.uri, LARGE, {})
+    sync(write_sweep(tmp_path, trials=200, epochs=150), tracker.uri, LARGE, {})
     large, pages = Shipped(tmp_path, LARGE, tracker.uri), MlflowPages(window, tracker.uri)
-    pages.experiment(large.experiment_id, VIEW)
+    pages.experiment(large.experiment_id, COMPLETE)
     window.wait("many rows", lambda: len(pages.rows()) > 10)
     window.picture("mlflow-11-many-trials")
     pages.comparison(large.experiment_id, [run.info.run_id for run in large.trials()[:50]])

@@ -1,21 +1,52 @@
 """A report's plots as PNG, drawn by a real browser."""
 
-from PIL import Image
+from colorsys import rgb_to_hsv
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image, ImageColor
 
 from tests.system.ledgers import Shipped
 from tests.tune_jobs.program import convnn_json
+from tune_jobs.report import theme
 
-PLOTS = {"accuracy-against-gflops", "learning-curves", "parallel-coordinates", "slices"}
+FEWEST = 200
+"""Pixels of a color that are more than the edge of something else."""
+
+DATA = {
+    "learning-curves": [theme.COLORS[0], theme.BEST],
+    "parallel-coordinates": [str(theme.RISING[-1][1])],
+    "slice-lambda": [theme.COLORS[0]],
+    "slice-k": [theme.COLORS[0]],
+    "slice-lr": [theme.COLORS[0]],
+    "pareto": [theme.COLORS[0], theme.BEST],
+}
+"""By a plot's key, colors that only its data has."""
 
 
-def test_each_plot_is_a_picture_with_something_on_it(sweep: Shipped) -> None:
-    paths = convnn_json("report", sweep.folder.name, "--png", storage=sweep.folder.path.parent)["png"]
-    assert len(paths) >= len(PLOTS)
-    for path in paths:
-        with Image.open(path) as picture:
-            assert picture.width >= 1000
-            colors = picture.convert("RGB").getcolors(maxcolors=2**24)
-            assert colors is not None
-            background = max(count for count, _ in colors)
-            assert len(colors) > 10
-            assert background < picture.width * picture.height
+@pytest.fixture(scope="module")
+def drawn(sweep: Shipped) -> dict[str, Path]:
+    """The pictures, by the key of their plot."""
+    report = convnn_json("report", sweep.folder.name, "--png", storage=sweep.folder.path.parent)
+    stem = Path(report["report"]).stem
+    return {Path(path).stem.removeprefix(f"{stem}-"): Path(path) for path in report["png"]}
+
+
+def pixels(picture: Image.Image, color: str) -> int:
+    """How many have a color, thinned or not; the text, whose hue may be the same, is too dark or too grey."""
+    hue, saturation, value = np.moveaxis(np.asarray(picture.convert("RGB").convert("HSV"), int), 2, 0)
+    wanted = 255 * rgb_to_hsv(*(part / 255 for part in ImageColor.getrgb(color)))[0]
+    return int(((abs(hue - wanted) <= 4) & (saturation >= 40) & (value >= 150)).sum())
+
+
+def test_there_is_a_picture_of_each_plot_that_has_data(drawn: dict[str, Path]) -> None:
+    assert drawn.keys() >= DATA.keys()
+    assert all(key.startswith("slice-") for key in drawn.keys() - DATA.keys())
+
+
+@pytest.mark.parametrize("key", DATA)
+def test_a_picture_shows_its_data(drawn: dict[str, Path], key: str) -> None:
+    with Image.open(drawn[key]) as picture:
+        assert picture.width >= 1000
+        assert all(pixels(picture, color) >= FEWEST for color in DATA[key])
