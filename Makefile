@@ -49,7 +49,7 @@ quickstart: $(INSTALLED)  ## Run the quickstart sweep: real handwritten digits, 
 
 test: $(INSTALLED) lint typecheck pytest  ## Lint, types and tests, as CI runs them.
 
-test-system: $(INSTALLED)  ## A browser, PostgreSQL, a cluster, every fault: for real, as root on Debian, in 50 minutes.
+test-system: $(INSTALLED)  ## A browser, PostgreSQL, a cluster, every fault: for real, as root on Debian, in an hour and more.
 	@missing=$$(for package in $$(cat docker/apt.txt); do \
 	    dpkg-query --show --showformat '$${db:Status-Status}\n' "$$package" 2>/dev/null | grep --quiet --line-regexp installed \
 	    || printf ' %s' "$$package"; done); \
@@ -78,7 +78,7 @@ pytest: $(INSTALLED)  ## The tests alone.
 properties: $(INSTALLED)  ## Thousands of random configurations against the models: what is valid trains, what is not raises.
 	CONVNN_EXAMPLES=3000 $(BIN)/pytest tests/search_spaces/test_feasibility.py
 
-faults: $(INSTALLED)  ## Kills, outages, full disks, for real, as root on Linux: 40 minutes. One line per fault.
+faults: $(INSTALLED)  ## Kills, outages, full disks, for real, as root on Linux: 50 minutes. One line per fault.
 	$(BIN)/python -m tests.faults
 
 bench: $(INSTALLED)  ## Parity first, then the layer's timings.
