@@ -36,7 +36,7 @@ from tune_jobs.storage import (
 from tune_jobs.tracking import Shipper, Tracked, tracked, tracker_of
 
 if TYPE_CHECKING:
-    from tune_jobs.scheduling import Desk
+    from tune_jobs.desk import Desk
     from tune_jobs.search import Job, Search
 
 SHIP_LAST_S = 40.0
@@ -279,7 +279,8 @@ def _search(
 
 
 def _desk(parts: _Parts, search: "Search", keeper: Keeper, check: Callable[[], Halt | None]) -> "Desk":
-    from tune_jobs.scheduling import Desk, task_of
+    from tune_jobs.desk import Desk
+    from tune_jobs.trainable import task_of
 
     spec, folder, ledger, progress = parts.spec, parts.folder, parts.ledger, parts.progress
     resources = spec.resources

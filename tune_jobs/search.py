@@ -1,7 +1,7 @@
 """What to try next, and what to stop: an Optuna study that lives in memory and is replayed from the ledger.
 
 Every ask draws from the search's seed and the ask's number alone, so a search that was interrupted goes on exactly as
-it would have. Ray is not imported here: `tune_jobs.scheduling` fits this to Ray Tune.
+it would have. Ray is not imported here: `tune_jobs.desk` hands its jobs to Ray Tune.
 """
 
 import hashlib

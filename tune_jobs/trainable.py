@@ -1,7 +1,7 @@
 """One attempt inside a Ray worker: `attempt.train` reported epoch by epoch.
 
 Reports are `{"kind": ...}` with
-begin     node: Ray's id of this machine; shared: whether the sweep's folder is seen from it; first of all
+begin     node, host: the id and the name of this machine; shared: whether it sees the sweep's folder; comes first
 origin    epoch, note: where training goes on, and what was wrong with a checkpoint
 epoch     epoch, metrics: as JSON
 stopped   the sweep is stopping, and the state is kept
@@ -27,10 +27,40 @@ from tune_jobs.checkpoints import InSweep
 
 if TYPE_CHECKING:
     from convnn.training import EpochResult
+    from tune_jobs.search import Job
+
+
+def task_of(
+    job: "Job",
+    *,
+    folder: Path,
+    resume_from: list[Path],
+    stop_file: Path,
+    ledger: Path,
+    evaluation: dict[str, Any],
+    device: str,
+    threads: int,
+    checkpoint_every_s: float,
+    keep_last: bool,
+) -> dict[str, Any]:
+    """What a worker is told: plain data, for any machine of the cluster."""
+    return {
+        "config": job.config.model_dump_json(by_alias=True),
+        "alone": job.alone,
+        "folder": str(folder),
+        "resume_from": [str(path) for path in resume_from],
+        "stop_file": str(stop_file),
+        "ledger": str(ledger),
+        "evaluation": evaluation,
+        "device": device,
+        "threads": threads,
+        "checkpoint_every_s": checkpoint_every_s,
+        "keep_last": keep_last,
+    }
 
 
 def train_attempt(task: dict[str, Any]) -> None:
-    """Run the attempt that `task` describes (see `task_of` in `tune_jobs.scheduling`)."""
+    """Run the attempt that `task` describes (see `task_of`)."""
     import ray
     from ray import tune
 
@@ -38,7 +68,8 @@ def train_attempt(task: dict[str, Any]) -> None:
     os.environ.setdefault("TUNE_FUNCTION_THREAD_TIMEOUT_S", "300")
     folder = Path(task["folder"])
     shared = Path(task["ledger"]).exists()
-    tune.report({"kind": "begin", "node": ray.get_runtime_context().get_node_id(), "shared": shared})
+    node = ray.get_runtime_context().get_node_id()
+    tune.report({"kind": "begin", "node": node, "host": socket.gethostname(), "shared": shared})
     try:
         folder.mkdir(parents=True, exist_ok=True)
         _log_into(folder / "log.txt")

@@ -11,7 +11,7 @@ import resource
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from html.parser import HTMLParser
 from pathlib import Path
@@ -68,19 +68,34 @@ class Sweep:
         state: State | None,
         reason: str | None = None,
         failure: Failure | None = None,
+        *,
+        point: dict[str, Any] | None = None,
+        size: Mapping[str, float] | None = None,
         **metrics: float,
     ) -> float:
-        """A new trial with these accuracies, which still runs if there is no `state`; its learning rate."""
-        point = self.spec.space.draw(self.rng)
+        """A new trial with these accuracies, which still runs if there is no `state`; its learning rate.
+
+        `size` is recorded with its first epoch alone, as workers do.
+        """
+        point = point or self.spec.space.draw(self.rng)
         config = self.spec.space.resolve(Decided(point))
         key = run_key(config)
         self.ledger.add_trial(point, canonical(config), key)
         attempt = self.ledger.start_attempt(key, gpus=0.25, cpus=2)
         for epoch, value in enumerate(values, 1):
-            self.ledger.add_epoch(key, attempt, epoch, {"val/accuracy": value, **metrics})
+            more = size if size and epoch == 1 else {}
+            self.ledger.add_epoch(key, attempt, epoch, {"val/accuracy": value, **metrics, **more})
         if state is not None:
             self.ledger.end_attempt(key, attempt, state, reason, failure)
         return config.training.lr
+
+    def next_lr(self) -> float:
+        """The learning rate that the next trial will have."""
+        state = self.rng.getstate()
+        lr = self.spec.space.draw(self.rng)["space.training.lr"]
+        self.rng.setstate(state)
+        assert isinstance(lr, float)
+        return lr
 
     def page(self, **options: Any) -> str:
         """The report; models are not measured."""
@@ -154,15 +169,9 @@ def test_every_trial_and_every_epoch_is_in_the_tables_to_the_last_bit(sweep: Swe
 
 
 def test_the_size_of_a_model_is_in_the_table_whatever_epoch_its_trial_is_at(sweep: Sweep) -> None:
-    for values, state in (([0.5, 0.6], "complete"), ([0.1], "stopped")):
-        point = sweep.spec.space.draw(sweep.rng)
-        config = canonical(sweep.spec.space.resolve(Decided(point)))
-        sweep.ledger.add_trial(point, config, run_key(config))
-        attempt = sweep.ledger.start_attempt(run_key(config))
-        for epoch, value in enumerate(values, 1):
-            size = {"params": 7.0, "gflops": 0.25, "gflops_published": 0.5} if epoch == 1 else {}
-            sweep.ledger.add_epoch(run_key(config), attempt, epoch, {"val/accuracy": value, **size})
-        sweep.ledger.end_attempt(run_key(config), attempt, state)  # type: ignore[arg-type]
+    size = {"params": 7.0, "gflops": 0.25, "gflops_published": 0.5}
+    sweep.trial([0.5, 0.6], "complete", size=size)
+    sweep.trial([0.1], "stopped", size=size)
     sweep.page(csv=True)
     assert [row["gflops"] for row in rows(sweep.folder.path / "leaderboard.csv")] == ["0.25", "0.25"]
 
@@ -191,16 +200,7 @@ def test_seeds_are_chance_and_not_a_choice(sweep: Sweep) -> None:
     for seed, values in ((0, [0.5, 0.8]), (1, [0.6, 0.3]), (2, [0.7, 0.4])):
         for lr, value in zip((1e-3, 1e-4), values, strict=True):
             point = {"space.model.layer": "conv2d", "space.training.lr": lr, "space.training.seed": seed}
-            config = TrialConfig.model_validate(
-                {
-                    "model": {"name": "vgg11", "layer": {"kind": "conv2d"}},
-                    "training": {"lr": lr, "epochs": 9, "seed": seed},
-                }
-            )
-            sweep.ledger.add_trial(point, config, run_key(config))
-            attempt = sweep.ledger.start_attempt(run_key(config))
-            sweep.ledger.add_epoch(run_key(config), attempt, 9, {"val/accuracy": value})
-            sweep.ledger.end_attempt(run_key(config), attempt, "complete")
+            with_seeds.trial([value] * 9, "complete", point=point)
     said = words(with_seeds.page())
     assert "epoch 9 of 9; its configuration over 3 seeds: 50.00% ± 26.46%" in said
     assert "mean sd seeds lambda k r p aggregation lr trials 60.00% 10.00% 3" in said
@@ -311,11 +311,7 @@ def test_numbers_that_no_two_trials_share_lie_where_they_are() -> None:
 
 def test_what_decides_is_the_most_important(sweep: Sweep) -> None:
     for _ in range(60):
-        state = sweep.rng.getstate()
-        lr = sweep.spec.space.draw(sweep.rng)["space.training.lr"]
-        sweep.rng.setstate(state)
-        assert isinstance(lr, float)
-        sweep.trial([1 - abs(math.log10(lr) + 3) / 3] * 3, "stopped")
+        sweep.trial([1 - abs(math.log10(sweep.next_lr()) + 3) / 3] * 3, "stopped")
     (bars,) = sweep.figures()["importance"]["data"]
     assert bars["y"][-1] == "lr"
     assert bars["x"][-1] > 0.5
@@ -324,11 +320,7 @@ def test_what_decides_is_the_most_important(sweep: Sweep) -> None:
 
 def test_what_makes_trials_diverge_is_important_too(sweep: Sweep) -> None:
     for number in range(60):
-        state = sweep.rng.getstate()
-        lr = sweep.spec.space.draw(sweep.rng)["space.training.lr"]
-        sweep.rng.setstate(state)
-        assert isinstance(lr, float)
-        if lr > 1e-4:
+        if sweep.next_lr() > 1e-4:
             sweep.trial([0.1, math.nan], "diverged", "loss is nan in epoch 2", "diverged")
         else:
             sweep.trial([random.Random(number).random()] * 9, "complete")

@@ -8,11 +8,13 @@ import ray
 
 from search_spaces import parse_sweep
 from search_spaces.sweep import Budget
-from tune_jobs import scheduling
+from tune_jobs import machines
+from tune_jobs.desk import Desk
 from tune_jobs.errors import ClusterError
 from tune_jobs.halt import Halt, halt_for_limits
 from tune_jobs.ledger import Ledger
-from tune_jobs.scheduling import Desk, DeskScheduler, DeskSearcher, DeskStopper, classify_loss
+from tune_jobs.losses import classify_loss
+from tune_jobs.scheduling import DeskScheduler, DeskSearcher, DeskStopper
 from tune_jobs.search import Job, Search
 from tune_jobs.storage import SweepFolder
 
@@ -22,7 +24,7 @@ space:
   model: {layer: {kind: hybrid, lambda: {choice: [0.25, 0.5, 0.75, 1]}, k: 4}}
   training: {epochs: 3}
 """)
-BEGIN = {"kind": "begin", "node": None, "shared": True}
+BEGIN = {"kind": "begin", "node": None, "host": "n", "shared": True}
 
 
 def epoch(number: int) -> dict[str, Any]:
@@ -149,7 +151,7 @@ def test_a_sweeps_folder_that_a_worker_does_not_see_is_said_at_once(tmp_path: Pa
     DeskSearcher(desk).suggest("0")
     desk.guarded(desk.record)("0", {**BEGIN, "shared": False})
     assert isinstance(desk.error, ClusterError)
-    assert "a worker does not see the sweep's folder" in str(desk.error)
+    assert "a worker on n does not see the sweep's folder" in str(desk.error)
 
 
 def test_while_trials_run_the_search_is_not_over_as_one_may_be_lost(tmp_path: Path) -> None:
@@ -246,7 +248,9 @@ def test_a_machine_that_does_not_see_the_folder_is_done_without_once_others_do(t
     assert desk.error is None
     assert not events.ledger.failures()
     assert not events.ledger.epochs()
-    assert [attempt.failure for attempt in events.ledger.attempts()] == [None, None]
+    first, second = events.ledger.attempts()
+    assert (first.failure, second.failure) == (None, None)
+    assert "n does not see the sweep's folder" in (second.reason or "")
     assert searcher.suggest("again") == {"number": 2, "attempt": 2, "avoid": ["n2"]}
 
 
@@ -265,7 +269,7 @@ def test_a_trial_whose_images_cannot_be_read_goes_to_another_machine_if_there_is
 
 
 def test_as_many_trials_run_as_there_is_room_for_now(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(scheduling, "ROOM_S", 0.0)
+    monkeypatch.setattr(machines, "ROOM_S", 0.0)
     most = [0]
     searcher = DeskSearcher(Events(tmp_path, room=lambda _: most[0]).desk)
     assert searcher.suggest("a") == {"number": 1, "attempt": 1}  # it waits for a machine

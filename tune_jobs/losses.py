@@ -1,0 +1,60 @@
+"""Workers that Ray loses: how one is ended, and what its death was."""
+
+import contextlib
+import socket
+from typing import Any
+
+from tune_jobs.failures import Failure
+
+NODE_ANSWERS_S = 2.0
+"""How long a machine may take to accept a connection, once a worker there has died."""
+
+
+def kill_worker(tune_trial: Any) -> None:  # noqa: ANN401 - Tune's Trial
+    """Kill a trial's worker, which may hang; Tune then reports its death."""
+    import ray
+
+    with contextlib.suppress(Exception):  # it may have ended in this moment
+        ray.kill(tune_trial.temporary_state.ray_actor)
+
+
+def classify_loss(error: BaseException | None, node: str | None, *, gpu: bool) -> tuple[Failure, str]:
+    """The class of a worker's death, from Ray's error and the state of its machine.
+
+    Where a machine's memory runs out, Ray chooses a worker to kill. With a `gpu` others may run there also when it is
+    tried again alone on that, so it is never known to be to blame.
+    """
+    import ray
+
+    if getattr(error, "preempted", False):
+        return "preempted", "the machine was taken away"
+    if isinstance(error, ray.exceptions.OutOfMemoryError) or "memory monitor" in str(error):
+        return "lost_worker" if gpu else "oom", "Ray killed the worker because the machine ran out of memory"
+    if isinstance(error, ray.exceptions.NodeDiedError) or (node is not None and not _alive(node)):
+        if _drained(node):
+            return "preempted", "the machine was taken away"
+        return "lost_node", "the machine of the worker died"
+    return "lost_worker", "the worker process died (killed, out of memory or crashed)"
+
+
+def _drained(node: str | None) -> bool:
+    """Whether the machine was asked to end. Ray's public record of machines does not say so."""
+    try:
+        from ray._private.state import state
+
+        return node in state.get_draining_nodes()
+    except Exception:  # noqa: BLE001 - no promise is made about it; the machine is lost in any case
+        return False
+
+
+def _alive(node: str) -> bool:
+    """Whether a machine lives. Ray's head finds out late, so Ray's process there is asked itself."""
+    import ray
+
+    for known in ray.nodes():
+        if known["NodeID"] == node and known["Alive"]:
+            with contextlib.suppress(OSError):
+                place = known["NodeManagerAddress"], known["NodeManagerPort"]
+                socket.create_connection(place, timeout=NODE_ANSWERS_S).close()
+                return True
+    return False
