@@ -208,6 +208,11 @@ class SweepSpec:
         """
         return self.space.obstacles(trial)
 
+    @property
+    def experiment(self) -> str:
+        """The experiment of MLflow that its runs are in."""
+        return self.tracking.experiment or self.name
+
     def planned(self) -> int | None:
         """The trials that the search comes to; `None` where that is not known beforehand."""
         limits = [getattr(self.search, "trials", None), self.space.distinct()]

@@ -114,8 +114,7 @@ def run(
             digests = _digests(spec, ledger)
             manifest = write_manifest(folder, digests)
             tracker = tracker_of(spec.tracking.uri, folder, ledger)
-            experiment = spec.tracking.experiment or spec.name
-            shipper = Shipper(folder, tracker, experiment, manifest_tags(manifest))
+            shipper = Shipper(folder, tracker, spec.experiment, manifest_tags(manifest))
             shipper.start()
             parts = _Parts(spec, folder, ledger, progress, signals)
             ledger.set_meta("halted", "null")
@@ -128,7 +127,7 @@ def run(
                 raise
             _draw(parts, shipper, halt)
             missing = _ship_the_rest(shipper, progress, halt)
-            place = tracked(ledger, tracker, experiment, missing)
+            place = tracked(ledger, tracker, spec.experiment, missing)
             return Outcome(folder, standing(spec.name, ledger), exhausted, halt, place)
         finally:
             ledger.close()

@@ -123,7 +123,7 @@ def recorded_spec(folder: SweepFolder, overrides: Sequence[str] = ()) -> SweepSp
     spec = parse_sweep(text, str(folder.spec), overrides)
     if spec.name == folder.name:
         return spec
-    tracking = spec.tracking.model_copy(update={"experiment": spec.tracking.experiment or spec.name})
+    tracking = spec.tracking.model_copy(update={"experiment": spec.experiment})
     return replace(spec, name=folder.name, tracking=tracking)  # moved: its MLflow runs stay where they are
 
 

@@ -19,19 +19,18 @@ def sync(sweep: Sweep, storage: Storage = None, *, as_json: AsJson = False) -> N
     from tune_jobs.tracking import sync as sync_tracker
     from tune_jobs.tracking import tracked, tracker_of
 
-    experiment = spec.tracking.experiment or spec.name
     with lease(folder.path):
         with closing(Ledger(folder.ledger, create=True)) as ledger:
             ledger.interrupt_running()
             tracker = tracker_of(spec.tracking.uri, folder, ledger)
         starts = recorded_starts(folder)
         tags = manifest_tags(starts[-1]) if starts else {}
-        sync_tracker(folder, tracker, experiment, tags, say=lambda text: print(text, file=sys.stderr, flush=True))
+        sync_tracker(folder, tracker, spec.experiment, tags, say=lambda text: print(text, file=sys.stderr, flush=True))
     with closing(Ledger(folder.ledger)) as ledger:
-        place = tracked(ledger, tracker, experiment)
+        place = tracked(ledger, tracker, spec.experiment)
     if as_json:
         print_json({"sweep": sweep, "tracker": asdict(place)})
     else:
-        print(f"MLflow at {place.uri} has everything of {sweep}, in the experiment {experiment!r}.")
+        print(f"MLflow at {place.uri} has everything of {sweep}, in the experiment {spec.experiment!r}.")
         if place.page:
             print(f"Compare its trials there:\n  {place.page}")
