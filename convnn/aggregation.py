@@ -167,13 +167,31 @@ class _GatherScale(torch.autograd.Function):
                 grad_ranks += x.sum(0)
                 grad_x = torch.mul(itself, ranks, out=x)
             else:
-                weights, grad_weights = rho.flatten(0, 1)[block], grad_rho.flatten(0, 1)[block]
-                for rank, weight_of_rank in enumerate(ranks):  # plain products; batched ones copy these strides
-                    grad_ranks[rank] += weights[:, rank] @ x[:, rank]
-                    grad_weights[:, rank] = x[:, rank] @ weight_of_rank
+                weights = rho.flatten(0, 1)[block]
+                sums = sums_by_rank if x.device.type == "cpu" else sums_at_once
+                of_ranks, grad_rho.flatten(0, 1)[block] = sums(x, weights, ranks)
+                grad_ranks += of_ranks
                 grad_x = torch.mul(itself, ranks, out=x).mul_(weights.unsqueeze(-1))
             grad_rows.index_add_(0, flat[block].flatten(), grad_x.flatten(0, 1))
         return grad_rows.view(value.shape), grad_rho, grad_ranks.to(weight.dtype).mT.unsqueeze(1), None
+
+
+def sums_by_rank(x: Tensor, weights: Tensor, ranks: Tensor) -> tuple[Tensor, Tensor]:
+    """The sums over queries of x * weights, `(K, C)`, and over channels of x * ranks, `(n, K)`, rank by rank.
+
+    Args:
+        x: `(n, K, C)`.
+        weights: `(n, K)`.
+        ranks: `(K, C)`.
+    """
+    pairs = [(weights[:, k] @ x[:, k], x[:, k] @ ranks[k]) for k in range(len(ranks))]
+    return torch.stack([pair[0] for pair in pairs]), torch.stack([pair[1] for pair in pairs], dim=1)
+
+
+def sums_at_once(x: Tensor, weights: Tensor, ranks: Tensor) -> tuple[Tensor, Tensor]:
+    """The same in one product for all ranks: on the CPU it copies x, on an accelerator every product takes a start."""
+    by_rank = x.transpose(0, 1)
+    return (weights.mT.unsqueeze(1) @ by_rank).squeeze(1), (by_rank @ ranks.unsqueeze(-1)).squeeze(-1).mT
 
 
 class _AddOwn(torch.autograd.Function):

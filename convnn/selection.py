@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from convnn.precision import without_autocast
+from convnn.precision import full_products, without_autocast
 from convnn.similarity import Similarity, ranking_products
 
 SCORES_AT_ONCE = 2**20
@@ -82,7 +82,7 @@ def _best(left: Tensor, right: Tensor, offset: Tensor | None, k: int, position: 
         asking, candidates = left[images, part], right[images]
         shape = (*asking.shape[:2], candidates.shape[1])
         space = space if space.numel() else left.new_empty(math.prod(shape))  # the first block is the largest
-        scores = torch.bmm(asking, candidates.mT, out=space[: math.prod(shape)].view(shape))  # (b, n, R)
+        scores = full_products(asking, candidates.mT, out=space[: math.prod(shape)].view(shape))  # (b, n, R)
         if offset is not None:
             scores += offset[images]
         if position is not None:

@@ -18,6 +18,8 @@ from torch.nn import functional as F
 from convnn.checkpoint import CheckpointError, load_checkpoint, save_checkpoint
 from convnn.data.batches import Batches
 
+Precision = Literal["fp32", "tf32", "bf16"]
+
 STATE_VERSION = 1
 LOSSES_PER_CHECK = 50
 """Steps between two looks at the losses on CUDA, where every look waits for the device; on the CPU each step."""
@@ -47,7 +49,7 @@ class Recipe:
     label_smoothing: float = 0.0
     schedule: Literal["constant", "cosine"] = "constant"
     augmentation: Literal["none", "flip_shift"] = "none"
-    precision: Literal["fp32", "tf32", "bf16"] = "fp32"
+    precision: Precision = "fp32"
     compile: bool = False
     seed: int = 0
 
@@ -177,7 +179,7 @@ def fit(
         Diverged: If a training loss is not finite; `state` is then not to be used.
         ValueError: If the recipe's precision does not exist on the device.
     """
-    _set_precision(recipe, state.device)
+    set_precision(recipe.precision, state.device)
     model: Any = torch.compile(state.model) if recipe.compile else state.model
     order = torch.Generator()
     while state.epoch < recipe.epochs:
@@ -212,7 +214,7 @@ def evaluate(model: nn.Module, data: Batches, recipe: Recipe) -> tuple[float, fl
     loss = torch.zeros((), dtype=torch.float64, device=data.device)
     right = torch.zeros((), dtype=torch.int64, device=data.device)
     for images, labels in data.walk(torch.arange(len(data)), recipe.batch_size):
-        with _autocast(recipe, data.device):
+        with autocast(recipe.precision, data.device):
             logits = model(images)
         loss += F.cross_entropy(logits.float(), labels, reduction="sum")
         right += (logits.argmax(dim=-1) == labels).sum()
@@ -233,7 +235,7 @@ def _train_epoch(
     for step, (images, labels) in enumerate(batches, start=1):
         for group in state.optimizer.param_groups:
             group["lr"] = _learning_rate(recipe, state.epoch + (step - 1) / steps)
-        with _autocast(recipe, state.device):
+        with autocast(recipe.precision, state.device):
             logits = model(images)
         loss = F.cross_entropy(logits.float(), labels, label_smoothing=recipe.label_smoothing)
         state.optimizer.zero_grad(set_to_none=True)
@@ -270,15 +272,21 @@ def _optimizer(model: nn.Module, recipe: Recipe) -> torch.optim.Optimizer:
     return torch.optim.AdamW(model.parameters(), recipe.lr, weight_decay=recipe.weight_decay)
 
 
-def _set_precision(recipe: Recipe, device: torch.device) -> None:
-    if recipe.precision == "tf32" and device.type != "cuda":
+def set_precision(precision: Precision, device: torch.device) -> None:
+    """How products and convolutions in float32 are made from now on, in this process.
+
+    Raises:
+        ValueError: If the device has no such precision.
+    """
+    if precision == "tf32" and device.type != "cuda":
         raise ValueError("training.precision: tf32 exists on NVIDIA GPUs only, this trial is on the CPU; use fp32.")
-    torch.set_float32_matmul_precision("high" if recipe.precision == "tf32" else "highest")
-    torch.backends.cudnn.allow_tf32 = recipe.precision == "tf32"
+    torch.set_float32_matmul_precision("high" if precision == "tf32" else "highest")
+    torch.backends.cudnn.allow_tf32 = precision == "tf32"
 
 
-def _autocast(recipe: Recipe, device: torch.device) -> AbstractContextManager[object]:
-    return torch.autocast(device.type, torch.bfloat16) if recipe.precision == "bf16" else nullcontext()
+def autocast(precision: Precision, device: torch.device) -> AbstractContextManager[object]:
+    """A block in which products are made in bfloat16, if that is the precision."""
+    return torch.autocast(device.type, torch.bfloat16) if precision == "bf16" else nullcontext()
 
 
 def _capture(order: torch.Generator, device: torch.device) -> dict[str, Tensor]:

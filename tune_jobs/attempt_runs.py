@@ -45,6 +45,11 @@ def end_tags(attempt: Attempt, *, goes_on: bool) -> dict[str, str]:
     return {name: value or "none" for name, value in tags.items() if value or goes_on}
 
 
+def place_tags(attempt: Attempt) -> dict[str, str]:
+    """Where an attempt runs, as far as that is known."""
+    return {name: value for name, value in (("host", attempt.host), ("device", attempt.device)) if value}
+
+
 def params_of(config: TrialConfig) -> dict[str, str]:
     """The paper's parameters, `none` where inactive, then every field of the configuration by its path."""
     params = {name: "none" if value is None else str(value) for name, value in headline(config).items()}

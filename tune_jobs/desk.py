@@ -262,10 +262,11 @@ class Desk:
         if kind == "begin":
             run.begun, run.node = True, report["node"]
             self._not_started.clear()
+            self.search.begun(job, report["host"])
             self._look(run, report["host"], shared=report["shared"])
         elif kind == "origin":
             run.reported = time.monotonic()
-            self.search.origin(job, report["epoch"], report["note"])
+            self.search.origin(job, report["epoch"], report["note"], report["device"])
             self.tell("origin", job, {"epoch": report["epoch"], "note": report["note"]})
         elif kind == "epoch":
             return self._epoch(trial_id, run, report["epoch"], json.loads(report["metrics"]))

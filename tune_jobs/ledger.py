@@ -31,7 +31,7 @@ from tune_jobs.failures import Failure
 from tune_jobs.mounts import on_network
 from tune_jobs.processes import lives
 
-LAYOUT = 2
+LAYOUT = 3
 OWNER = "driver.json"
 _LOCK = "driver.lock"
 LOCK_S = 1.0
@@ -52,7 +52,8 @@ CREATE TABLE IF NOT EXISTS trials(
 CREATE TABLE IF NOT EXISTS attempts(
     run_key TEXT NOT NULL, attempt INTEGER NOT NULL, state TEXT NOT NULL, started REAL NOT NULL, ended REAL,
     reason TEXT, failure TEXT, from_epoch INTEGER, note TEXT, seconds REAL NOT NULL DEFAULT 0,
-    gpus REAL NOT NULL DEFAULT 0, cpus REAL NOT NULL DEFAULT 0, PRIMARY KEY(run_key, attempt));
+    gpus REAL NOT NULL DEFAULT 0, cpus REAL NOT NULL DEFAULT 0, host TEXT, device TEXT,
+    PRIMARY KEY(run_key, attempt));
 CREATE TABLE IF NOT EXISTS epochs(
     seq INTEGER PRIMARY KEY, run_key TEXT NOT NULL, attempt INTEGER NOT NULL, epoch INTEGER NOT NULL,
     at REAL NOT NULL, metrics TEXT NOT NULL, UNIQUE(run_key, attempt, epoch));
@@ -63,7 +64,8 @@ INSERT OR IGNORE INTO meta VALUES('layout', '{LAYOUT}'), ('sweep_id', lower(hex(
 COMMIT;
 """
 
-_FROM_LAYOUT_1 = """
+_UPGRADES = {
+    "1": """
 BEGIN IMMEDIATE;
 ALTER TABLE trials ADD COLUMN retried_after INTEGER NOT NULL DEFAULT 0;
 ALTER TABLE attempts ADD COLUMN failure TEXT;
@@ -77,7 +79,16 @@ UPDATE attempts SET failure = 'diverged' WHERE state = 'diverged';
 UPDATE attempts SET failure = 'user_error' WHERE state = 'failed';
 UPDATE meta SET value = '2' WHERE key = 'layout';
 COMMIT;
-"""
+""",
+    "2": """
+BEGIN IMMEDIATE;
+ALTER TABLE attempts ADD COLUMN host TEXT;
+ALTER TABLE attempts ADD COLUMN device TEXT;
+UPDATE meta SET value = '3' WHERE key = 'layout';
+COMMIT;
+""",
+}
+"""From a layout to the next."""
 
 
 @dataclass(frozen=True)
@@ -108,7 +119,8 @@ class Attempt:
     """One try at a trial: when, why it ended, and what it held for how long.
 
     `from_epoch` is the epoch after which it went on, `None` while that is not known; `note` says what was wrong with
-    a checkpoint. `seconds` are counted while the worker lives, by a clock that does not jump.
+    a checkpoint. `seconds` are counted while the worker lives, by a clock that does not jump. `host` is the machine and
+    `device` `cpu` or the GPU's name, as far as they are known.
     """
 
     run_key: str
@@ -123,6 +135,8 @@ class Attempt:
     seconds: float
     gpus: float
     cpus: float
+    host: str | None
+    device: str | None
 
 
 @dataclass(frozen=True)
@@ -170,13 +184,14 @@ class Ledger:
                 self._db.execute(f"PRAGMA journal_mode={'DELETE' if on_network(path.parent) else 'WAL'}")
                 self._db.executescript(_TABLES)
             layout = self.meta("layout")
-            if layout == "1" and os.access(path, os.W_OK) and os.access(path.parent, os.W_OK):
-                self._db.executescript(_FROM_LAYOUT_1)
+            while layout in _UPGRADES and os.access(path, os.W_OK) and os.access(path.parent, os.W_OK):
+                self._db.executescript(_UPGRADES[layout])
                 layout = self.meta("layout")
         except sqlite3.Error as error:
             raise LedgerError(f"{path} cannot be used: {error}; is the folder writable and the file whole?") from error
         if layout != str(LAYOUT):
-            way_out = "copy the folder to where it can be written" if layout == "1" else "use the version that wrote it"
+            old = layout in _UPGRADES
+            way_out = "copy the folder to where it can be written" if old else "use the version that wrote it"
             raise LedgerError(f"{path} has layout {layout}, this version reads {LAYOUT}; {way_out}.")
 
     def close(self) -> None:
@@ -267,12 +282,17 @@ class Ledger:
                 (seq, run_key, attempt, epoch, time.time(), json.dumps(metrics)),
             )
 
-    def set_origin(self, run_key: str, attempt: int, from_epoch: int, note: str | None) -> None:
-        """Record where an attempt went on, and what was wrong with a checkpoint."""
+    def set_host(self, run_key: str, attempt: int, host: str) -> None:
+        """Record on which machine an attempt runs."""
+        with self._write():
+            self._db.execute("UPDATE attempts SET host=? WHERE run_key=? AND attempt=?", (host, run_key, attempt))
+
+    def set_origin(self, run_key: str, attempt: int, from_epoch: int, note: str | None, device: str) -> None:
+        """Record where an attempt goes on, what was wrong with a checkpoint, and what it trains on."""
         with self._write():
             self._db.execute(
-                "UPDATE attempts SET from_epoch=?, note=? WHERE run_key=? AND attempt=?",
-                (from_epoch, note, run_key, attempt),
+                "UPDATE attempts SET from_epoch=?, note=?, device=? WHERE run_key=? AND attempt=?",
+                (from_epoch, note, device, run_key, attempt),
             )
 
     def charge(self, seconds: Mapping[tuple[str, int], float], wall_s: float = 0.0) -> None:
@@ -379,7 +399,7 @@ class Ledger:
         """All attempts, by trial and number."""
         rows = self._read(
             "SELECT run_key, attempt, a.state, started, ended, a.reason, failure, from_epoch, note, seconds, gpus, "
-            "cpus FROM attempts a JOIN trials t USING(run_key) ORDER BY t.number, attempt"
+            "cpus, host, device FROM attempts a JOIN trials t USING(run_key) ORDER BY t.number, attempt"
         )
         return [Attempt(*row) for row in rows]
 

@@ -206,9 +206,13 @@ class Search:
         self._ledger.add_epoch(job.run_key, job.attempt, epoch, metrics)
         return self._observe(job.run_key, job.attempt, epoch, metrics)
 
-    def origin(self, job: Job, epoch: int, note: str | None) -> None:
-        """Record the epoch after which an attempt goes on, and what was wrong with a checkpoint."""
-        self._ledger.set_origin(job.run_key, job.attempt, epoch, note)
+    def begun(self, job: Job, host: str) -> None:
+        """Record on which machine an attempt runs."""
+        self._ledger.set_host(job.run_key, job.attempt, host)
+
+    def origin(self, job: Job, epoch: int, note: str | None, device: str) -> None:
+        """Record the epoch after which an attempt goes on, what was wrong with a checkpoint, and what it trains on."""
+        self._ledger.set_origin(job.run_key, job.attempt, epoch, note, device)
 
     def end(self, job: Job, state: State, reason: str | None = None) -> None:
         """Record that an attempt ended as it should, or with the sweep."""

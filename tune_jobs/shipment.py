@@ -24,7 +24,7 @@ from pathlib import Path
 from typing import Any, ParamSpec, TypeVar
 
 from tune_jobs.answers import Abandoned, Pulse, is_refusal, reason_of
-from tune_jobs.attempt_runs import STATUS, earlier_epochs, end_tags, opener_of, params_of
+from tune_jobs.attempt_runs import STATUS, earlier_epochs, end_tags, opener_of, params_of, place_tags
 from tune_jobs.errors import TrackerError
 from tune_jobs.ledger import Attempt, Epoch, Ledger, Trial
 from tune_jobs.mlflow_store import prepare_store, set_environment
@@ -302,10 +302,11 @@ class Shipment:
         if known is None and opener < number and running:
             self._call(("reopen", run, number), self._client.update_run, run, status="RUNNING")
         if running:
-            self._log(run, new, params, {})
+            self._log(run, new, params, place_tags(attempt) if not shipped else {})
         else:
             beyond = earlier_epochs(own, epochs, below=False) if opener == number else []
-            self._log(run, [*new, *beyond], params, end_tags(attempt, goes_on=opener < number))
+            tags = place_tags(attempt) | end_tags(attempt, goes_on=opener < number)
+            self._log(run, [*new, *beyond], params, tags)
             ended = int((attempt.ended or time.time()) * 1000)
             self._call(("end", run, number), self._client.set_terminated, run, STATUS[attempt.state], ended)
         seq = max((epoch.seq for epoch in own), default=0)

@@ -131,17 +131,21 @@ def measured(config: TrialConfig, device: str, threads: int) -> float:
     import torch
     from torch.nn import functional as F
 
+    from convnn.training import autocast, set_precision
     from tune_jobs.attempt import build_model
 
+    where, precision = torch.device(device), config.training.precision
+    set_precision(precision, where)
     torch.set_num_threads(threads)
     classes, batch = DATASETS[config.data.name].classes, config.training.batch_size
-    model = build_model(config.model, classes).to(device).train()
+    model = build_model(config.model, classes).to(where).train()
     optimizer = torch.optim.AdamW(model.parameters())
-    images, labels = torch.randn(batch, 3, 32, 32, device=device), torch.randint(classes, (batch,), device=device)
+    images, labels = torch.randn(batch, 3, 32, 32, device=where), torch.randint(classes, (batch,), device=where)
     steps, begun = -1, time.monotonic()
     while steps < 1 or time.monotonic() - begun < MEASURE_S:
-        with torch.autocast(device, torch.bfloat16, enabled=config.training.precision == "bf16"):
-            loss = F.cross_entropy(model(images), labels)
+        with autocast(precision, where):
+            logits = model(images)
+        loss = F.cross_entropy(logits.float(), labels)
         optimizer.zero_grad(set_to_none=True)
         loss.backward()
         optimizer.step()

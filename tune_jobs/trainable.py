@@ -2,7 +2,7 @@
 
 Reports are `{"kind": ...}` with
 begin     node, host: the id and the name of this machine; shared: whether it sees the sweep's folder; comes first
-origin    epoch, note: where training goes on, and what was wrong with a checkpoint
+origin    epoch, note: where training goes on, and what was wrong with a checkpoint; device: `cpu`, or the GPU's name
 epoch     epoch, metrics: as JSON
 stopped   the sweep is stopping, and the state is kept
 failed    failure, reason: see `tune_jobs.failures`
@@ -75,7 +75,7 @@ def train_attempt(task: dict[str, Any]) -> None:
         _log_into(folder / "log.txt")
         config = TrialConfig.model_validate_json(task["config"])
         epochs, last = config.training.epochs, 0
-        for result in _results(task, folder, lambda epoch, note: tune.report(_origin(epoch, note))):
+        for result in _results(task, folder, lambda epoch, note: tune.report(_origin(task, epoch, note))):
             metrics, last = result.metrics(), result.epoch
             numbers = "  ".join(f"{name} {value:.4g}" for name, value in metrics.items())
             print(f"epoch {last}/{epochs}  {numbers}", flush=True)
@@ -122,8 +122,11 @@ def _results(task: dict[str, Any], folder: Path, tell: Callable[[int, str | None
     )
 
 
-def _origin(epoch: int, note: str | None) -> dict[str, Any]:
-    return {"kind": "origin", "epoch": epoch, "note": note}
+def _origin(task: dict[str, Any], epoch: int, note: str | None) -> dict[str, Any]:
+    import torch
+
+    device = torch.cuda.get_device_name() if task["device"] == "cuda" else task["device"]
+    return {"kind": "origin", "epoch": epoch, "note": note, "device": device}
 
 
 def _failed(error: Exception) -> dict[str, Any]:

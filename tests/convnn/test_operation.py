@@ -11,7 +11,7 @@ from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from convnn import naive, operation, selection
-from convnn.aggregation import gather_aggregate, gather_rows, one_hot_aggregate
+from convnn.aggregation import gather_aggregate, gather_rows, one_hot_aggregate, sums_at_once, sums_by_rank
 from convnn.selection import select_neighbors, top_k
 from convnn.similarity import neighbor_similarity, pairwise_similarity
 
@@ -179,3 +179,39 @@ def test_more_neighbors_than_candidates_are_refused() -> None:
     x = torch.randn(1, 4, 3)
     with pytest.raises(ValueError, match=r"k must be 0 to 4 .*, got k=5"):
         select_neighbors(x, x, 5)
+
+
+@pytest.mark.parametrize("softmax", [True, False])
+@pytest.mark.parametrize("compiled", [True, False])
+def test_neighbors_are_chosen_with_all_digits_though_training_rounds_to_tf32(
+    monkeypatch: pytest.MonkeyPatch, *, softmax: bool, compiled: bool
+) -> None:
+    x, weight = torch.randn(2, 9, 5), torch.randn(3, 5, 4)
+    seen: list[str] = []
+    bmm = torch.bmm
+
+    def products(*operands: Tensor, out: Tensor) -> Tensor:
+        seen.append(torch.get_float32_matmul_precision())
+        return bmm(*operands, out=out)
+
+    def convolve(x: Tensor) -> Tensor:
+        return operation.convolve_neighbors(x, x, x, weight, None, k=4, softmax=softmax)
+
+    expected = convolve(x)
+    called: Any = torch.compile(convolve, backend="aot_eager", fullgraph=True) if compiled else convolve
+    monkeypatch.setattr(torch, "bmm", products)
+    torch.set_float32_matmul_precision("high")
+    try:
+        found = called(x)
+        after = torch.get_float32_matmul_precision()
+    finally:
+        torch.set_float32_matmul_precision("highest")
+    assert (seen, after) == (["highest"], "high")
+    torch.testing.assert_close(found, expected, rtol=1e-3, atol=1e-3)
+
+
+def test_both_ways_to_sum_over_ranks_agree() -> None:
+    x, weights, ranks = tensors(7, 4, 5), tensors(7, 4, seed=1), tensors(4, 5, seed=2)
+    expected = (x * weights.unsqueeze(-1)).sum(0), (x * ranks).sum(-1)
+    for sums in (sums_by_rank, sums_at_once):
+        torch.testing.assert_close(sums(x, weights, ranks), expected)

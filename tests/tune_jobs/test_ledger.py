@@ -124,7 +124,7 @@ def test_the_clock_that_counts_cost_does_not_jump(ledger: Ledger, monkeypatch: p
     assert ledger.usage().cpu_hours == 0.01
 
 
-def test_a_ledger_of_the_first_layout_is_brought_up_where_it_can_be_written(tmp_path: Path) -> None:
+def test_a_ledger_of_an_earlier_layout_is_brought_up_where_it_can_be_written(tmp_path: Path) -> None:
     old = sqlite3.connect(tmp_path / "ledger.db")
     old.executescript("""
         CREATE TABLE meta(key TEXT PRIMARY KEY, value TEXT NOT NULL);
@@ -145,6 +145,8 @@ def test_a_ledger_of_the_first_layout_is_brought_up_where_it_can_be_written(tmp_
         assert [(attempt.failure, attempt.seconds) for attempt in ledger.attempts()] == [("user_error", 60.0)]
         ledger.reopen([KEY])
         assert ledger.start_attempt(KEY) == 2
+        ledger.set_host(KEY, 2, "node-7")
+        assert [(attempt.host, attempt.device) for attempt in ledger.attempts()] == [(None, None), ("node-7", None)]
 
 
 def test_the_order_of_events_is_kept_when_the_clock_jumps(ledger: Ledger, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -163,7 +165,7 @@ def test_a_missing_damaged_or_newer_ledger_is_refused_with_its_path(tmp_path: Pa
         Ledger(tmp_path / "damaged.db")
     with contextlib.closing(Ledger(tmp_path / "newer.db", create=True)) as newer:
         newer.set_meta("layout", "99")
-    with pytest.raises(LedgerError, match=r"newer\.db has layout 99, this version reads 2; use the version that wrote"):
+    with pytest.raises(LedgerError, match=r"newer\.db has layout 99, this version reads 3; use the version that wrote"):
         Ledger(tmp_path / "newer.db")
 
 

@@ -5,6 +5,7 @@ import os
 import re
 import shutil
 import signal
+import socket
 import sys
 import tempfile
 import time
@@ -111,6 +112,7 @@ def test_mlflow_has_every_number_of_the_ledger(finished: Path) -> None:
             run = runs[trial.run_key]
             assert run.info.status == ("FINISHED" if trial.state == "complete" else "FAILED")
             assert run.data.tags["mlflow.parentRunId"] == parent.info.run_id
+            assert (run.data.tags["host"], run.data.tags["device"]) == (socket.gethostname(), "cpu")
             epochs = ledger.epochs(trial.run_key)
             for name in {name for epoch in epochs for name in epoch.metrics}:
                 shipped = [(m.step, m.value) for m in client.get_metric_history(run.info.run_id, name)]

@@ -174,7 +174,7 @@ def test_at_a_halt_only_trials_that_will_soon_have_ended_their_epoch_are_waited_
     for trial_id in ("quick", "new"):
         searcher.suggest(trial_id)
         desk.record(trial_id, BEGIN)
-        desk.record(trial_id, {"kind": "origin", "epoch": 0, "note": None})
+        desk.record(trial_id, {"kind": "origin", "epoch": 0, "note": None, "device": "cpu"})
     desk.record("quick", epoch(1))
     desk.stop(Halt("signal", "stopped by SIGINT", 2))
     desk.stop(Halt("budget", "the first cause stays"))

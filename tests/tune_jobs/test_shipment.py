@@ -33,6 +33,20 @@ def test_an_attempt_that_goes_on_from_a_checkpoint_goes_on_in_the_same_run(sweep
     sweep.expect_whole(uri)
 
 
+def test_a_trial_that_goes_on_elsewhere_says_where_while_it_runs(sweep: Recorded, uri: str) -> None:
+    places = []
+    for number, (host, device) in enumerate((("node-1", "NVIDIA A100"), ("node-2", "NVIDIA H200")), start=1):
+        sweep.attempt()
+        sweep.ledger.set_host("a", number, host)
+        sweep.ledger.set_origin("a", number, 2 * (number - 1), None, device)
+        sweep.epochs(number, [2 * number - 1, 2 * number])
+        sweep.ship(uri)
+        tags = sweep.run(uri).data.tags
+        places.append((tags["host"], tags["device"]))
+        sweep.ledger.end_attempt("a", number, "interrupted")
+    assert places == [("node-1", "NVIDIA A100"), ("node-2", "NVIDIA H200")]
+
+
 @pytest.mark.parametrize("at_once", [True, False])
 def test_an_attempt_that_does_epochs_again_opens_a_new_run_which_has_the_earlier_ones_too(
     sweep: Recorded, uri: str, *, at_once: bool

@@ -55,7 +55,8 @@ def _show_trial(found: Course, place: str, *, as_yaml: bool, as_json: bool) -> N
     for attempt in found.attempts:
         why = f" ({', '.join(filter(None, (attempt.failure, attempt.reason)))})" if attempt.reason else ""
         after = f" from epoch {attempt.from_epoch}" if attempt.from_epoch else ""
-        print(f"  attempt {attempt.attempt}{after}: {attempt.state}{why}, {attempt.seconds:.0f} s")
+        where = f" on {', '.join(filter(None, (attempt.host, attempt.device)))}" if attempt.host else ""
+        print(f"  attempt {attempt.attempt}{where}{after}: {attempt.state}{why}, {attempt.seconds:.0f} s")
         folder = found.folder.attempt(attempt.run_key, attempt.attempt)
         print(f"    {place}/{folder.relative_to(found.folder.path)}")
         if attempt.note:
