@@ -22,7 +22,7 @@ REVISION = $(or $(shell git describe --always --abbrev=40 --dirty --exclude='*' 
 # Without the paths as they were given: for compose the environment goes before SETTINGS, where they are whole.
 COMPOSE = env -u CONVNN_SWEEPS -u CONVNN_DATA -u SECRETS docker compose --env-file '$(SETTINGS)' --file docker/compose.yaml
 
-.PHONY: help install quickstart test test-system format lint typecheck pytest properties faults bench image up down docker-test lock clean
+.PHONY: help install quickstart test test-system format lint typecheck pytest properties faults bench image up down docker-test gpu-test lock clean
 
 help:  ## List the targets.
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "%-14s%s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -100,6 +100,9 @@ down:  ## Stop them; sweeps, images and what MLflow knows stay (make down DOWN_F
 
 docker-test: $(INSTALLED)  ## The image and the cluster on a real Docker engine: 20 GB of disk, half an hour.
 	$(BIN)/pytest -s tests/docker/containers.py
+
+gpu-test: $(INSTALLED)  ## The operation, models and sweeps on an NVIDIA GPU: five minutes.
+	$(BIN)/pytest -s tests/gpu/numbers.py tests/gpu/sweeps.py
 
 lock: $(INSTALLED)  ## Pin every package anew (needs uv), with hashes and without addresses.
 	uv pip compile pyproject.toml --extra dev --universal --python-version 3.11 --upgrade \

@@ -45,10 +45,7 @@ PRECISIONS = {"fp32": 3e-6, "tf32": 3e-3, "bf16": 3e-2}
 TIED = "conv2d_position_both_k9"
 """Mirrored tokens of its ring tie there, and which of them is chosen is the device's."""
 
-pytestmark = pytest.mark.filterwarnings(
-    "default:Attempting to run cuBLAS",  # autograd's thread is the first to
-    "default:.*torch.jit.script_method:DeprecationWarning",  # in torch's own compiler
-)
+pytestmark = pytest.mark.filterwarnings("default:Attempting to run cuBLAS")  # autograd's thread is the first to
 
 
 def small(share: float = 0.5) -> nn.Module:
@@ -185,6 +182,7 @@ def test_a_small_model_learns(precision: str) -> None:
     assert plain[-1].gpu_mem_gb
 
 
+@pytest.mark.filterwarnings("default")  # torch's compiler uses what torch deprecates
 def test_a_compiled_model_learns_the_same() -> None:
     plain, compiled = (run(replace(RECIPE, epochs=3, compile=how)) for how in (False, True))
     print([(p.train_loss, c.train_loss, p.epoch_s, c.epoch_s) for p, c in zip(plain, compiled, strict=True)])

@@ -53,6 +53,36 @@ def record_of(storage: Path, sweep: Sweep) -> Record:
     return record
 
 
+def test_a_plan_is_measured_on_the_gpu_and_doctor_names_it(tmp_path: Path) -> None:
+    file = SWEEP.write(tmp_path / "sweep.yaml")
+    begun = time.monotonic()
+    planned = convnn("plan", file, "--measure", "--gpus", 1, storage=tmp_path)
+    print(planned, f"{time.monotonic() - begun:.0f} s")
+    assert "GPU" in planned
+    checked = convnn("doctor", file, storage=tmp_path)
+    print(checked)
+    assert re.search(rf"ok +gpu +1: {re.escape(torch.cuda.get_device_name())}", checked)
+
+
+@pytest.fixture
+def head(tmp_path: Path) -> Iterator[Cluster]:
+    storage = tmp_path / "sweeps"
+    storage.mkdir()
+    with cluster(tmp_path, environment(storage, tmp_path, CONVNN_STORAGE=str(storage)), cpus=8, jobs=True) as made:
+        yield made
+
+
+def test_a_cluster_with_a_gpu_is_found_fit_and_runs_a_sweep(head: Cluster, tmp_path: Path) -> None:
+    laptop: Laptop = laptop_of(head, tmp_path / "laptop")
+    file = SWEEP.but(name="submitted").write(laptop.home / "sweep.yaml")
+    checked = laptop("doctor", file)
+    print(checked)
+    assert f": 1, {torch.cuda.get_device_name()}" in checked
+    print(laptop("submit", file))
+    found = laptop.json("status", "submitted")["standing"]
+    assert [trial["state"] for trial in found["trials"]] == ["complete"] * 4
+
+
 def test_four_trials_share_a_gpu_and_their_hours_are_counted(tmp_path: Path) -> None:
     said = convnn("run", SWEEP.write(tmp_path / "sweep.yaml"), storage=tmp_path)
     print(said)
@@ -106,33 +136,3 @@ def test_a_budget_of_gpu_hours_ends_the_sweep_and_more_goes_on(tmp_path: Path) -
     assert 0.001 <= used < 0.01
     convnn("resume", sweep.name, "--set", "budget.gpu_hours=10", storage=tmp_path)
     assert len(record_of(tmp_path, sweep).trials) == 4
-
-
-def test_a_plan_is_measured_on_the_gpu_and_doctor_names_it(tmp_path: Path) -> None:
-    file = SWEEP.write(tmp_path / "sweep.yaml")
-    begun = time.monotonic()
-    planned = convnn("plan", file, "--measure", "--gpus", 1, storage=tmp_path)
-    print(planned, f"{time.monotonic() - begun:.0f} s")
-    assert "GPU" in planned
-    checked = convnn("doctor", file, storage=tmp_path)
-    print(checked)
-    assert re.search(rf"ok +gpu +1: {re.escape(torch.cuda.get_device_name())}", checked)
-
-
-@pytest.fixture
-def head(tmp_path: Path) -> Iterator[Cluster]:
-    storage = tmp_path / "sweeps"
-    storage.mkdir()
-    with cluster(tmp_path, environment(storage, tmp_path, CONVNN_STORAGE=str(storage)), cpus=8, jobs=True) as made:
-        yield made
-
-
-def test_a_cluster_with_a_gpu_is_found_fit_and_runs_a_sweep(head: Cluster, tmp_path: Path) -> None:
-    laptop: Laptop = laptop_of(head, tmp_path / "laptop")
-    file = SWEEP.but(name="submitted").write(laptop.home / "sweep.yaml")
-    checked = laptop("doctor", file)
-    print(checked)
-    assert f": 1, {torch.cuda.get_device_name()}" in checked
-    print(laptop("submit", file))
-    found = laptop.json("status", "submitted")["standing"]
-    assert [trial["state"] for trial in found["trials"]] == ["complete"] * 4
