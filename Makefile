@@ -7,6 +7,9 @@ TORCH_INDEX ?=
 FAULTS ?=
 export PIP_DISABLE_PIP_VERSION_CHECK = 1
 
+# Each file of tests in one process, two at a time.
+SIDE_BY_SIDE = --numprocesses 2 --dist loadfile
+
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 
@@ -49,7 +52,7 @@ quickstart: $(INSTALLED)  ## Run the quickstart sweep: real handwritten digits, 
 
 test: $(INSTALLED) lint typecheck pytest  ## Lint, types and tests, as CI runs them.
 
-test-system: $(INSTALLED)  ## A browser, PostgreSQL, a cluster, every fault: for real, as root on Debian, in an hour and more.
+test-system: $(INSTALLED)  ## A browser, PostgreSQL, a cluster, every fault: for real, as root on Debian, in 45 minutes.
 	@missing=$$(for package in $$(cat docker/apt.txt); do \
 	    dpkg-query --show --showformat '$${db:Status-Status}\n' "$$package" 2>/dev/null | grep --quiet --line-regexp installed \
 	    || printf ' %s' "$$package"; done); \
@@ -58,7 +61,7 @@ test-system: $(INSTALLED)  ## A browser, PostgreSQL, a cluster, every fault: for
 	    $$root apt-get update --quiet=2 && $$root env DEBIAN_FRONTEND=noninteractive \
 	        apt-get install --quiet=2 --yes --no-install-recommends $$missing > /dev/null; } \
 	|| { echo "make test-system needs Debian's packages; as root: apt-get install$$missing" >&2; exit 1; }
-	$(BIN)/pytest tests/system
+	$(BIN)/pytest $(SIDE_BY_SIDE) tests/system
 	$(BIN)/python -m tests.faults $(FAULTS)
 
 format: $(INSTALLED)  ## Rewrite the code in the project's format.
@@ -73,12 +76,12 @@ typecheck: $(INSTALLED)  ## mypy --strict over the packages and tests.
 	$(BIN)/mypy
 
 pytest: $(INSTALLED)  ## The tests alone.
-	$(BIN)/pytest
+	$(BIN)/pytest $(SIDE_BY_SIDE)
 
 properties: $(INSTALLED)  ## Thousands of random configurations against the models: what is valid trains, what is not raises.
 	CONVNN_EXAMPLES=3000 $(BIN)/pytest tests/search_spaces/test_feasibility.py
 
-faults: $(INSTALLED)  ## Kills, outages, full disks, for real, as root on Linux: 50 minutes. One line per fault.
+faults: $(INSTALLED)  ## Kills, outages, full disks, for real, as root on Linux: 35 minutes. One line per fault.
 	$(BIN)/python -m tests.faults
 
 bench: $(INSTALLED)  ## Parity first, then the layer's timings.

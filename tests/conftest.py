@@ -6,6 +6,7 @@ import signal
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -36,8 +37,23 @@ def expect_offline() -> Iterator[None]:
     del os.environ["CONVNN_TEST_EXPECTS_OFFLINE"]
 
 
+_tried: list[str] = []
+"""What test processes beside this one report of `CONNECTIONS`."""
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_testnodedown(node: Any) -> None:
+    """Take over what one of the processes among which pytest-xdist has divided the tests has seen."""
+    _tried.append(getattr(node, "workeroutput", {}).get("connections", ""))
+
+
 def pytest_sessionfinish(session: pytest.Session) -> None:
     """Fail the run if any process tried to leave the machine, even where the library swallowed the refusal."""
     if CONNECTIONS.exists():
-        print(f"\nConnections beyond loopback were tried:\n{CONNECTIONS.read_text()}")
+        _tried.append(CONNECTIONS.read_text())
+    report = getattr(session.config, "workeroutput", None)
+    if report is not None:
+        report["connections"] = "".join(_tried)
+    elif any(_tried):
+        print(f"\nConnections beyond loopback were tried:\n{''.join(_tried)}")
         session.exitstatus = 1

@@ -228,8 +228,12 @@ class Round:
 
     def go_on(self, *options: object) -> Driver:
         """`convnn resume`, as people are told; `convnn run` where the sweep had not come to be."""
+        return self.start(*self.going_on(), *options)
+
+    def going_on(self) -> tuple[str, str]:
+        """The command for that."""
         begun = self.ledger.exists() and (self.folder / "sweep.yaml").exists()
-        return self.start("resume", self.sweep.name, *options) if begun else self.run(*options)
+        return ("resume", self.sweep.name) if begun else ("run", str(self.file))
 
     def hit(self, what: str) -> float:
         """Note that the fault is done now; the time."""

@@ -33,7 +33,7 @@ PLENTY = {"cpu_hours": 10, "wall_hours": 10, "trials": 1000}
 NOTHING = Usage(0.0, 0.0, 0.0, 0)
 
 SMALL = SHORT_GRID.but(resources={"max_concurrent": AT_ONCE})
-LONG = GRID.but(name="long", space__training__epochs=48, resources={"max_concurrent": AT_ONCE})
+LONG = GRID.but(name="long", space__training__epochs=36, resources={"max_concurrent": AT_ONCE})
 """Long enough for a driver to look a few times, and then be killed in the middle."""
 
 

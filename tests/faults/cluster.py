@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator
 
 from tests.faults.bench import Case, Fault, Round
-from tests.faults.drivers import kill, repeatedly
+from tests.faults.drivers import PER_SWEEP, kill, repeatedly
 from tests.faults.driving import (
     GONE_S,
     MARK,
@@ -121,20 +121,22 @@ def _job_stopped(case: Case) -> None:
         while case.injected < times:
             with case.round(sweep) as round_:
                 round_.environment |= made.token
-                _submit_and_stop(round_, made)
+                most = min(PER_SWEEP, times - case.injected)
+                while round_.injected < most and _submit_and_stop(round_, made):
+                    pass
                 driver = round_.go_on("--address", made.address)
                 round_.recovers(driver.started, driver)
                 driver.end(0)
                 round_.check()
 
 
-def _submit_and_stop(round_: Round, made: Cluster) -> None:
-    """Run the sweep as a job, stopped at a random moment after it began."""
-    job = f"job-{round_.place.name}"
+def _submit_and_stop(round_: Round, made: Cluster) -> bool:
+    """Run the sweep as a job, stopped at a random moment after it began; whether it had not ended by then."""
+    job = f"job-{round_.place.name}-{round_.injected}"
     at = ("--address", made.dashboard)
     known = environment(round_.storage, round_.case.bench.scratch)
     names = (MARK, "CONVNN_CACHE", "CONVNN_TEST_CONNECTIONS", "OMP_NUM_THREADS")
-    program = ["env", *(f"{name}={known[name]}" for name in names), CONVNN, "run", str(round_.file)]
+    program = ["env", *(f"{name}={known[name]}" for name in names), CONVNN, *round_.going_on()]
     made.ray("job", "submit", *at, "--submission-id", job, "--no-wait", "--", *program)
     drivers = wait_for(lambda: marked(round_.storage), "the job has begun")
     with contextlib.suppress(TookTooLong):  # else it has ended by itself
@@ -148,8 +150,9 @@ def _submit_and_stop(round_: Round, made: Cluster) -> None:
     expect(re.search("stopped|STOPPED|SUCCEEDED|succeeded", status), f"the job was not stopped:\n{status}")
     if round_.ledger.exists():
         said = made.ray("job", "logs", *at, job)
-        (round_.place / "job.txt").write_text(said)
+        (round_.place / f"{job}.txt").write_text(said)
         expect("Traceback" not in said, f"ray job stop made a traceback:\n{said[-3000:]}")
+    return bool(running)
 
 
 FAULTS = [

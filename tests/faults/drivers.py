@@ -9,7 +9,7 @@ from tests.faults.bench import Case, Fault, Round
 from tests.faults.driving import Driver, expect, expect_in_time
 from tests.faults.sweeps import GRID, SHORT_GRID, Sweep
 
-PER_SWEEP = 3
+PER_SWEEP = 5
 """A sweep is hit so often on its way before it is compared."""
 
 STOPS_S = 60.0

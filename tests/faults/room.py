@@ -20,7 +20,7 @@ LARGE = 256 * MB
 def _full(case: Case) -> None:
     """The disk fills up at a random moment; the sweep pauses, and goes on when there is room."""
     sweep = (SHORT_GRID if case.short else GRID).but(resources={"checkpoint_every_s": 0.2})
-    times = 1 if case.short else 3
+    times = 1 if case.short else 2
     while case.injected < times:
         place = case.bench.scratch / f"disk-full-{case.bench.repeat}.{case.injected}.{time.monotonic_ns()}"
         with small_disk(place, LARGE) as disk, case.round(sweep, place / "storage") as round_:

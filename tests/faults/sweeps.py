@@ -69,7 +69,7 @@ GRID = Sweep(
         "space": {
             "data": {"name": "digits", "limit": 120},
             "model": {"width": 0.0625, "classifier_width": 16, "layer": LAYER},
-            "training": {"lr": {"choice": [0.001, 0.003]}, "epochs": 16, "batch_size": 16},
+            "training": {"lr": {"choice": [0.001, 0.003]}, "epochs": 12, "batch_size": 16},
         },
         "evaluation": {"protocol": "holdout", "fraction": 0.2},
         "resources": {"checkpoint_every_s": 0.5, "min_free_gb": 0},
@@ -77,13 +77,13 @@ GRID = Sweep(
 )
 """Four trials, two at a time; some seconds of training."""
 
-SHORT_GRID = GRID.but(name="short", space__training__lr=0.001, space__training__epochs=12)
+SHORT_GRID = GRID.but(name="short", space__training__lr=0.001)
 """Two trials."""
 
 RANDOM = GRID.but(
     name="random",
     space__training__lr={"log_uniform": [1e-4, 1e-2]},
-    space__training__epochs=12,
+    space__training__epochs=6,
     search={"sampler": "random", "trials": 6, "seed": 3},
 )
 """Six trials of a random search."""

@@ -8,8 +8,11 @@ from tests.faults.driving import Driver, Worker, expect, expect_in_time, trainin
 from tests.faults.oracle import Record
 from tests.faults.sweeps import GRID, SHORT_GRID
 
-LIMIT_S = 30.0
-"""The time limit of a trial; one that nothing happens to takes a tenth of it."""
+LIMIT_S = 20.0
+"""The time limit of a trial; one that nothing happens to takes a fifth of it."""
+
+AT_ONCE = 2
+"""Trials that run at a time."""
 
 
 def _kills(case: Case) -> None:
@@ -59,31 +62,50 @@ def _count_lost(round_: Round, record: Record, trained: set[tuple[str, int]]) ->
 
 
 def _hangs(case: Case) -> None:
-    """One hangs, is given up at its limit, and is run again by hand."""
-    for _ in range(1 if case.short else 5):
-        sweep = SHORT_GRID.but(name="hangs", resources={"max_trial_hours": LIMIT_S / 3600})
+    """All that train at a time hang, are given up at their limit, and are run again by hand; the others are trained."""
+    times = 1 if case.short else 5
+    sweep = GRID.but(name="hangs", resources={"max_concurrent": AT_ONCE, "max_trial_hours": LIMIT_S / 3600})
+    while case.injected < times:
         with case.round(sweep) as round_:
             driver = round_.run()
-            there = wait_for(lambda: training(round_.storage), "a worker that trains")
-            driver.ends_within(case.rng.uniform(0, 1.5))
-            worker = case.rng.choice(there)
-            assert worker.run_key is not None
-            moment = round_.hit(f"SIGSTOP of the worker of {worker.run_key}")
-            os.kill(worker.pid, signal.SIGSTOP)
-            said = driver.end(3)
-            expect(f"convnn retry {sweep.name} --failed" in said, f"the way out is not said:\n{said}")
-            record = round_.record()
-            (failed,) = [a for a in record.attempts if a.failure == "time_limit"]
-            expect(failed.run_key == worker.run_key, "another trial was given up")
-            expect_in_time(failed.ended is not None and failed.ended - moment < 2 * LIMIT_S, "it was given up late")
-            round_.recoveries.append((failed.ended or moment) - moment)
-            round_.check(states={worker.run_key: "failed"})
-            expect(set(record.failures()) == {"time_limit"}, f"other failures: {record.failures()}")
-            driver = round_.start("retry", sweep.name, "--class", "time_limit")
-            driver.end(0)
+            hung: dict[str, float] = {}
+            for _ in range(min(AT_ONCE, times - case.injected)):
+                _stop_one(round_, driver, hung)
+            driver.end(3 if hung else 0)
+            if hung:
+                _given_up(round_, driver, hung)
+                round_.check(states=dict.fromkeys(hung, "failed"))
+                driver = round_.start("retry", sweep.name, "--class", "time_limit")
+                driver.end(0)
             record = round_.check()
-            expect(len(record.attempts) == len(record.trials) + 1, "other trials were run again")
+            expect(len(record.attempts) == len(record.trials) + len(hung), "other trials were run again")
             round_.expect_nothing_left()
+
+
+def _stop_one(round_: Round, driver: Driver, hung: dict[str, float]) -> None:
+    """Stop a worker that trains, at a random moment; note when by its trial."""
+
+    def there() -> list[Worker]:
+        return [worker for worker in training(round_.storage) if worker.run_key not in hung]
+
+    wait_for(lambda: there() or driver.ends_within(0), "a worker that trains")
+    driver.ends_within(round_.case.rng.uniform(0, 1))
+    for worker in sorted(there(), key=lambda _: round_.case.rng.random())[:1]:
+        assert worker.run_key is not None
+        hung[worker.run_key] = round_.hit(f"SIGSTOP of the worker of {worker.run_key}")
+        os.kill(worker.pid, signal.SIGSTOP)
+
+
+def _given_up(round_: Round, driver: Driver, hung: dict[str, float]) -> None:
+    """Those and no others are given up in time, and the way out is said."""
+    expect(f"convnn retry {round_.sweep.name} --failed" in driver.output, f"the way out is not said:\n{driver.output}")
+    record = round_.record()
+    expect(record.failures() == {"time_limit": len(hung)}, f"other failures: {record.failures()}")
+    for failed in (attempt for attempt in record.attempts if attempt.failure is not None):
+        expect(failed.run_key in hung, "another trial was given up")
+        took = (failed.ended or 0.0) - hung[failed.run_key]
+        expect_in_time(0 < took < 2 * LIMIT_S, f"it was given up after {took:.1f} s")
+        round_.recoveries.append(took)
 
 
 FAULTS = [
