@@ -77,6 +77,9 @@ GRID = Sweep(
 )
 """Four trials, two at a time; some seconds of training."""
 
+EPOCHS: int = GRID.content["space"]["training"]["epochs"]
+"""Of each of its trials."""
+
 SHORT_GRID = GRID.but(name="short", space__training__lr=0.001)
 """Two trials."""
 

@@ -17,7 +17,7 @@ import pytest
 from tests.faults import oracle
 from tests.faults.driving import environment
 from tests.faults.ray_cluster import Cluster, cluster
-from tests.faults.sweeps import GRID
+from tests.faults.sweeps import EPOCHS, GRID
 from tests.system.browser import Browser, MlflowPages, axes
 from tests.system.clusters import Laptop, laptop_of, wait_for_epochs
 from tests.tune_jobs.servers import MlflowServer, free_port, mlflow_server
@@ -61,7 +61,7 @@ def test_a_sweep_submitted_is_watched_compared_and_fetched(laptop: Laptop, track
     best = laptop.json("best", "first")["trials"][0]
     assert best["value"] == max(trial["value"] for trial in laptop.json("show", "first")["trials"])
     assert "name: vgg11" in laptop("best", "first", "--yaml")
-    assert "epoch 16/16" in laptop("logs", "first", best["trial"])
+    assert f"epoch {EPOCHS}/{EPOCHS}" in laptop("logs", "first", best["trial"])
     assert "trial 1 started" in laptop("logs", status["job"]["id"])
 
     laptop("fetch", "first")

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import pytest
 from mlflow import MlflowClient
 
-from tests.faults.sweeps import GRID, Sweep
+from tests.faults.sweeps import EPOCHS, GRID, Sweep
 from tests.system.ledgers import Shipped, recorded, shipped
 from tests.system.postgres import Postgres
 from tests.tune_jobs.program import convnn, start
@@ -75,7 +75,7 @@ def test_after_a_kill_in_the_middle_sync_brings_every_number_once(
     convnn("sync", sweep.name, storage=tmp_path, MLFLOW_TRACKING_URI=tracker.uri)
     expected = recorded(hit.folder)
     assert hit.numbers() == expected
-    assert sum(len(metrics["val/accuracy"]) for metrics in expected.values()) == 4 * 16
+    assert sum(len(metrics["val/accuracy"]) for metrics in expected.values()) == 4 * EPOCHS
 
 
 def tracked(sweep: Shipped) -> dict[tuple[str, int], tuple[str, int, str]]:
