@@ -105,7 +105,7 @@ class TrainState:
         """Build the model under the recipe's seed. Weights are drawn on the CPU, so every device starts alike."""
         device = torch.device(device)
         torch.manual_seed(recipe.seed)
-        model = build().to(device)
+        model = placed(build(), recipe.precision, device)
         order = torch.Generator().manual_seed(recipe.seed)
         return cls(model, _optimizer(model, recipe), device, 0, _capture(order, device), identity)
 
@@ -180,17 +180,17 @@ def fit(
         ValueError: If the recipe's precision does not exist on the device.
     """
     set_precision(recipe.precision, state.device)
-    model: Any = torch.compile(state.model) if recipe.compile else state.model
+    fast: Any = torch.compile(state.model) if recipe.compile else state.model
     order = torch.Generator()
     while state.epoch < recipe.epochs:
         _restore(state.random, order, state.device)
         if state.device.type == "cuda":
             torch.cuda.reset_peak_memory_stats(state.device)
         start = time.monotonic()
-        loss, accuracy = _train_epoch(model, state, recipe, train, order)
+        loss, accuracy = _train_epoch(fast, state, recipe, train, order)
         seconds = time.monotonic() - start
-        val_loss, val_accuracy = evaluate(model, val, recipe) if val is not None else (None, None)
-        test_loss, test_accuracy = evaluate(model, test, recipe) if test is not None else (None, None)
+        val_loss, val_accuracy = evaluate(state.model, val, recipe) if val is not None else (None, None)
+        test_loss, test_accuracy = evaluate(state.model, test, recipe) if test is not None else (None, None)
         state.epoch += 1
         state.random = _capture(order, state.device)
         yield EpochResult(
@@ -222,9 +222,10 @@ def evaluate(model: nn.Module, data: Batches, recipe: Recipe) -> tuple[float, fl
 
 
 def _train_epoch(
-    model: nn.Module, state: TrainState, recipe: Recipe, train: Batches, order: torch.Generator
+    fast: nn.Module, state: TrainState, recipe: Recipe, train: Batches, order: torch.Generator
 ) -> tuple[float, float]:
-    model.train()
+    """`fast` trains on whole batches alone: compiling takes half a minute for each size, and again to evaluate."""
+    state.model.train()
     steps = math.ceil(len(train) / recipe.batch_size)
     losses: list[Tensor] = []
     total = torch.zeros((), dtype=torch.float64, device=state.device)
@@ -236,12 +237,12 @@ def _train_epoch(
         for group in state.optimizer.param_groups:
             group["lr"] = _learning_rate(recipe, state.epoch + (step - 1) / steps)
         with autocast(recipe.precision, state.device):
-            logits = model(images)
+            logits = (fast if len(labels) == recipe.batch_size else state.model)(images)
         loss = F.cross_entropy(logits.float(), labels, label_smoothing=recipe.label_smoothing)
         state.optimizer.zero_grad(set_to_none=True)
         loss.backward()
         if recipe.clip_norm is not None:
-            nn.utils.clip_grad_norm_(model.parameters(), recipe.clip_norm)
+            nn.utils.clip_grad_norm_(state.model.parameters(), recipe.clip_norm)
         losses.append(loss.detach())
         if step % every == 0 or step == steps:
             _require_finite(losses, state.epoch + 1, step)
@@ -282,6 +283,17 @@ def set_precision(precision: Precision, device: torch.device) -> None:
         raise ValueError("training.precision: tf32 exists on NVIDIA GPUs only, this trial is on the CPU; use fp32.")
     torch.set_float32_matmul_precision("high" if precision == "tf32" else "highest")
     torch.backends.cudnn.allow_tf32 = precision == "tf32"
+
+
+def placed(model: nn.Module, precision: Precision, device: torch.device) -> nn.Module:
+    """The model on the device. On GPUs, below fp32, images keep a pixel's channels side by side.
+
+    cuDNN has fast bf16 kernels for that order alone: VGG-11 trained 3 times as fast (benchmarks/results).
+    """
+    model = model.to(device)
+    if device.type == "cuda" and precision != "fp32":
+        model.to(memory_format=torch.channels_last)
+    return model
 
 
 def autocast(precision: Precision, device: torch.device) -> AbstractContextManager[object]:

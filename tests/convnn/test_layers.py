@@ -296,10 +296,18 @@ def test_lambda_outside_0_to_1_is_refused(lam: float) -> None:
         HybridBranch2d(3, 4, lam)
 
 
-def test_channels_last_maps_give_the_same_numbers() -> None:
-    layer = HybridBranch2d(4, 6, 0.5, k=4)
-    x = torch.randn(2, 4, 5, 7)
-    torch.testing.assert_close(layer(x.to(memory_format=torch.channels_last)), layer(x))
+@pytest.mark.parametrize("aggregation", ["standard", "depthwise", "depthwise_separable"])
+@pytest.mark.parametrize("patch", [1, 2])
+def test_maps_and_weights_in_channels_last_give_the_same_numbers(aggregation: Any, patch: int) -> None:
+    layer = HybridBranch2d(4, 6, 0.5, k=4, aggregation=aggregation, patch=patch).double()
+    x = randn(2, 4, 6, 8)
+    results = []
+    for order in (torch.contiguous_format, torch.channels_last):
+        layer.zero_grad()
+        y = layer.to(memory_format=order)(x.to(memory_format=order))
+        y.square().sum().backward()
+        results.append([y, *(p.grad for p in layer.parameters())])
+    torch.testing.assert_close(*results)
 
 
 @pytest.mark.parametrize("chosen", [{}, {"rho": "softmax"}, {"candidates": "random", "r": 8}])

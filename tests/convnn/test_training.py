@@ -49,6 +49,17 @@ def test_the_same_configuration_gives_the_same_numbers_bit_for_bit() -> None:
     assert all(torch.equal(a, b) for a, b in zip(weights(first), weights(second), strict=True))
 
 
+def test_a_model_is_compiled_once_whatever_batches_there_are(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch, "compile", functools.partial(torch.compile, backend="aot_eager"))  # needs no compiler
+    recipe = replace(RECIPE, batch_size=15, epochs=2)  # of 80 images; 20 to validate with
+    _, plain = run(recipe)
+    torch._dynamo.utils.counters.clear()
+    _, compiled = run(replace(recipe, compile=True))
+    assert torch._dynamo.utils.counters["stats"]["unique_graphs"] == 1
+    for ours, expected in zip(compiled, plain, strict=True):
+        assert ours == pytest.approx(expected, rel=1e-3)
+
+
 @pytest.mark.parametrize("schedule", ["constant", "cosine"])
 def test_stopping_and_resuming_changes_no_bit(tmp_path: Path, schedule: str) -> None:
     recipe = replace(RECIPE, schedule=schedule)  # type: ignore[arg-type]
