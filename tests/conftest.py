@@ -1,7 +1,9 @@
 """What every test stands on: no network, no telemetry, a cache and a home of its own."""
 
+import atexit
 import os
 import runpy
+import shutil
 import signal
 import tempfile
 from collections.abc import Iterator
@@ -12,6 +14,7 @@ import pytest
 
 OFFLINE = Path(__file__).parent / "offline"
 SCRATCH = Path(tempfile.mkdtemp(prefix="convnn-tests-"))
+atexit.register(shutil.rmtree, SCRATCH, ignore_errors=True)
 CONNECTIONS = SCRATCH / "connections.txt"
 
 os.environ.update(

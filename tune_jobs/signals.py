@@ -2,8 +2,12 @@
 
 import contextlib
 import signal
+import sys
 import threading
 from collections.abc import Callable, Iterator
+
+AGAIN_S = 0.01
+"""A signal that a callback has swallowed is sent again after this."""
 
 
 class Interrupted(KeyboardInterrupt):
@@ -21,6 +25,7 @@ class Signals:
     def __init__(self) -> None:
         self.received: list[int] = []
         self.on_first: Callable[[int], None] | None = None
+        self._again = False
 
     def take(self) -> None:
         """Make this the handler, in the main thread; elsewhere nothing changes."""
@@ -35,19 +40,45 @@ class Signals:
 
     def handle(self, number: int, _frame: object) -> None:
         """Python's handler for both signals."""
-        self.received.append(number)
+        if not self._again:
+            self.received.append(number)
+        self._again = False
         if len(self.received) == 1 and self.on_first is not None:
             self.on_first(number)
         else:
             raise Interrupted(number, at_once=self.twice)
+
+    def not_swallowed(self, error: BaseException | None) -> bool:
+        """Send a signal again whose exception was raised where Python drops all, as in the callbacks of an import.
+
+        Returns:
+            Whether it was one.
+        """
+        if isinstance(error, Interrupted):
+            number, self._again = error.number, True
+        elif isinstance(error, SystemExit) and error.code == signal.SIGTERM:  # Ray's handler; see tune_jobs.ray_session
+            number = signal.SIGTERM
+        else:
+            return False
+        main = threading.main_thread().ident
+        assert main is not None
+        threading.Timer(AGAIN_S, signal.pthread_kill, (main, number)).start()
+        return True
 
 
 @contextlib.contextmanager
 def handled_signals() -> Iterator[Signals]:
     """Inside, both signals are ours; in a thread other than the main one nothing changes."""
     signals = Signals()
+    report = sys.unraisablehook
+
+    def unraisable(event: "sys.UnraisableHookArgs") -> None:
+        if not signals.not_swallowed(event.exc_value):
+            report(event)
+
     before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
     signals.take()
+    sys.unraisablehook = unraisable
     try:
         yield signals
     except KeyboardInterrupt as error:  # Ray's calls make a bare one of ours
@@ -55,6 +86,7 @@ def handled_signals() -> Iterator[Signals]:
             raise
         raise Interrupted(signals.received[-1], at_once=signals.twice) from None
     finally:
+        sys.unraisablehook = report
         if threading.current_thread() is threading.main_thread():
             for number, handler in before.items():
                 signal.signal(number, handler)
