@@ -1,5 +1,7 @@
 """The `convnn` program: its commands, and how mistakes are shown."""
 
+import atexit
+import contextlib
 import os
 import signal
 import sys
@@ -116,4 +118,19 @@ def _root(
 
 def main() -> None:
     """Run the program."""
-    app()
+    code = 1
+
+    def leave() -> None:
+        """What is registered with `atexit` after this has been done, and threads have ended."""
+        with contextlib.suppress(OSError):  # else Python says what cannot be written
+            sys.stdout.flush()
+            sys.stderr.flush()
+            os._exit(code)  # taking Ray, MLflow and torch apart again takes Python more than a second
+
+    atexit.register(leave)
+    try:
+        app()
+    except SystemExit as end:
+        if end.code is None or isinstance(end.code, int):
+            code = end.code or 0
+        raise
