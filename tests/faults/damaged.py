@@ -52,11 +52,11 @@ def _both(case: Case) -> None:
 def _damage(case: Case, newest: int) -> None:
     """Stop a sweep in the middle, spoil the newest checkpoints of a trial that runs, and go on."""
     sweep = (SHORT_GRID if case.short else GRID).but(resources={"checkpoint_every_s": 0})
-    for number in range(1 if case.short else 3):
+    for number in range(1 if case.short else 2):
         with case.round(sweep) as round_:
             key, kept = _stopped_in_the_middle(round_)
-            for path in kept[:newest]:
-                KINDS[(number + len(path.name)) % len(KINDS)](path, case.rng)
+            for place, path in enumerate(kept[:newest]):
+                KINDS[(2 * number + newest + place) % len(KINDS)](path, case.rng)
             driver = round_.go_on()
             said = driver.end(0)
             round_.recovers(driver.started, driver, key)

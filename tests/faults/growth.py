@@ -17,35 +17,46 @@ def _of(trials: int) -> Sweep:
 
 
 def _after_the_end(case: Case) -> None:
-    """Three trials and three more are the six of a sweep that was asked for six."""
-    with case.round(_of(MORE)) as round_:
+    """Three trials, three more and three more are the nine of a sweep that was asked for nine."""
+    with case.round(_of(MORE), reference=False) as round_:
         round_.run().end(0)
-        for total in (2 * MORE,) if case.short else (2 * MORE, 3 * MORE):
+        total = MORE
+        for _ in range(1 if case.short else 2):
+            total += MORE
             round_.hit(f"extend to {total} trials")
             driver = round_.start("extend", round_.sweep.name, "--trials", f"+{MORE}")
             round_.recovers(driver.started, driver)
             driver.end(0)
-            round_.check(reference=case.bench.reference(_of(total)).record)
+            expect(len(round_.record().trials) == total, f"there are not {total} trials")
+        round_.check(reference=case.bench.reference(_of(total)).record)
 
 
 def _killed(case: Case) -> None:
-    """Each extension is killed at a random moment; the sweep is resumed, or extended again if that was not recorded."""
+    """Each extension is killed at a random moment, later than the one before; the next, or a resumption, goes on.
+
+    It is extended again if that was not recorded.
+    """
     times = 1 if case.short else 5
-    with case.round(_of(MORE)) as round_:
+    with case.round(_of(MORE + 1)) as round_:
         round_.run().end(0)
-        total = MORE
+        total = MORE + 1
+        longest = 0.7 * case.bench.lifetime(round_.sweep)
         while round_.injected < times:
-            total += 2
+            total += 1
             driver = round_.start("extend", round_.sweep.name, "--trials", str(total))
-            if not driver.ends_within(round_.moment()):
+            if round_.injected:
+                round_.recovers(driver.started, driver)
+            if driver.ends_within(longest * (round_.injected + case.rng.random()) / times):
+                driver.end(0)
+            else:
                 round_.hit("kill -9 of the extension")
                 driver.signal_group(signal.SIGKILL)
                 driver.ends_within(10)
-                driver = round_.go_on()
-                round_.recovers(driver.started, driver)
-            driver.end(0)
-            if len(round_.record().trials) < total:
-                round_.start("extend", round_.sweep.name, "--trials", str(total)).end(0)
+        driver = round_.go_on()
+        round_.recovers(driver.started, driver)
+        driver.end(0)
+        if len(round_.record().trials) < total:
+            round_.start("extend", round_.sweep.name, "--trials", str(total)).end(0)
         round_.check(reference=case.bench.reference(_of(total)).record)
 
 

@@ -94,7 +94,7 @@ RANDOM = GRID.but(
 ADAPTIVE = RANDOM.but(
     name="adaptive",
     space__training__epochs=9,
-    search={"sampler": "tpe", "trials": 16, "seed": 5},
+    search={"sampler": "tpe", "trials": 13, "seed": 5},
     stopping={"kind": "asha", "grace_epochs": 1, "reduction_factor": 3},
     resources={"max_concurrent": 1},
 )

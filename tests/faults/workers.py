@@ -14,6 +14,9 @@ LIMIT_S = 20.0
 AT_ONCE = 2
 """Trials that run at a time."""
 
+HANG = 3
+"""Of the four trials of a sweep so many hang."""
+
 
 def _kills(case: Case) -> None:
     """At least one of the workers that are killed trains."""
@@ -62,14 +65,14 @@ def _count_lost(round_: Round, record: Record, trained: set[tuple[str, int]]) ->
 
 
 def _hangs(case: Case) -> None:
-    """All that train at a time hang, are given up at their limit, and are run again by hand; the others are trained."""
+    """All that train at a time hang, then one that follows; they are given up at their limit, and run again by hand."""
     times = 1 if case.short else 5
     sweep = GRID.but(name="hangs", resources={"max_concurrent": AT_ONCE, "max_trial_hours": LIMIT_S / 3600})
     while case.injected < times:
         with case.round(sweep) as round_:
             driver = round_.run()
             hung: dict[str, float] = {}
-            for _ in range(min(AT_ONCE, times - case.injected)):
+            for _ in range(min(HANG, times - case.injected)):
                 _stop_one(round_, driver, hung)
             driver.end(3 if hung else 0)
             if hung:
