@@ -2,9 +2,9 @@
 
 from search_spaces.canonical import canonical, config_key, run_key
 from search_spaces.constraints import Constraint
-from search_spaces.document import Place, Problem, SpecError
 from search_spaces.domains import Choice, Chooser, Domain, FloatRange, IntRange
 from search_spaces.feasibility import Obstacle, obstacles
+from search_spaces.reading.document import Place, Problem, SpecError
 from search_spaces.schema import json_schema
 from search_spaces.space import Decided, Space
 from search_spaces.sweep import SweepSpec, differences, load_sweep, parse_sweep

@@ -20,10 +20,10 @@ from typing import NamedTuple, NoReturn, TypeAlias, TypeVar, get_args
 from pydantic import BaseModel
 from yaml.nodes import Node, ScalarNode, SequenceNode
 
-from search_spaces.document import Place, Problem, close, nearest, plain, value_of
 from search_spaces.feasibility import Obstacle
-from search_spaces.fields import models_of
-from search_spaces.reader import LONGEST_SHOWN, shown
+from search_spaces.reading.document import Place, Problem, close, nearest, plain, value_of
+from search_spaces.reading.fields import models_of
+from search_spaces.reading.reader import LONGEST_SHOWN, shown
 from search_spaces.trial import TrialConfig
 
 LONGEST_RULE = 500

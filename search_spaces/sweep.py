@@ -10,11 +10,21 @@ from yaml.nodes import MappingNode, Node, SequenceNode
 
 from search_spaces import presets
 from search_spaces.constraints import LONGEST_RULE, Constraint, read_constraints
-from search_spaces.document import Place, Problem, SpecError, compose, dumped, nearest, override, value_of, written
 from search_spaces.domains import Choice, IntRange, as_written
 from search_spaces.feasibility import Obstacle
 from search_spaces.nodes import Branches, Group, Leaf, SpaceNode, resolve
-from search_spaces.reader import Reader
+from search_spaces.reading.document import (
+    Place,
+    Problem,
+    SpecError,
+    compose,
+    dumped,
+    nearest,
+    override,
+    value_of,
+    written,
+)
+from search_spaces.reading.reader import Reader
 from search_spaces.space import Decided, Space
 from search_spaces.trial import Config, Rule, Training, TrialConfig
 

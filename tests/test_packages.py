@@ -3,7 +3,6 @@
 import json
 import subprocess
 import sys
-import tomllib
 from pathlib import Path
 
 import pytest
@@ -30,10 +29,9 @@ def every_module(package: str) -> str:
     return "\n".join(f"import {name}" for name in names)
 
 
-def test_every_package_is_installed() -> None:  # the checkout's own folder has them anyway
-    listed = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["setuptools"]["packages"]
-    files = [file for name in ("convnn", "search_spaces", "tune_jobs") for file in (ROOT / name).rglob("__init__.py")]
-    assert sorted(listed) == sorted(".".join(file.parent.relative_to(ROOT).parts) for file in files)
+def test_every_folder_of_code_is_a_package() -> None:  # else it is not installed; the checkout has it anyway
+    folders = {file.parent for name in ("convnn", "search_spaces", "tune_jobs") for file in (ROOT / name).rglob("*.py")}
+    assert not [folder for folder in folders if not (folder / "__init__.py").exists()]
 
 
 def test_convnn_stands_alone() -> None:

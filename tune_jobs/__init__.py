@@ -7,39 +7,39 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from tune_jobs.attempt import train
-    from tune_jobs.continuing import Selection, extend, resume, retry
+    from tune_jobs.driver.limits import Halt
+    from tune_jobs.driver.restart import Selection, extend, resume, retry
+    from tune_jobs.driver.run import Outcome, run
     from tune_jobs.errors import ClusterError, LedgerError, SweepError, TrackerError, UsageError
-    from tune_jobs.halt import Halt
-    from tune_jobs.ledger import Ledger
+    from tune_jobs.record.folder import SweepFolder, find_sweep, sweep_folders
+    from tune_jobs.record.ledger import Ledger
     from tune_jobs.report import write_report
-    from tune_jobs.results import Standing, course, read_standing
-    from tune_jobs.runner import Outcome, run
-    from tune_jobs.storage import SweepFolder, find_sweep, sweep_folders
-    from tune_jobs.tracking import sync
+    from tune_jobs.results.summary import Standing, course, read_standing
+    from tune_jobs.tracking.mlflow.shipper import sync
+    from tune_jobs.worker.attempt import train
 
 _HOMES = {
     "ClusterError": "errors",
-    "Halt": "halt",
-    "Ledger": "ledger",
+    "Halt": "driver.limits",
+    "Ledger": "record.ledger",
     "LedgerError": "errors",
-    "Outcome": "runner",
-    "Selection": "continuing",
-    "Standing": "results",
+    "Outcome": "driver.run",
+    "Selection": "driver.restart",
+    "Standing": "results.summary",
     "SweepError": "errors",
-    "SweepFolder": "storage",
+    "SweepFolder": "record.folder",
     "TrackerError": "errors",
     "UsageError": "errors",
-    "course": "results",
-    "extend": "continuing",
-    "find_sweep": "storage",
-    "read_standing": "results",
-    "resume": "continuing",
-    "retry": "continuing",
-    "run": "runner",
-    "sweep_folders": "storage",
-    "sync": "tracking",
-    "train": "attempt",
+    "course": "results.summary",
+    "extend": "driver.restart",
+    "find_sweep": "record.folder",
+    "read_standing": "results.summary",
+    "resume": "driver.restart",
+    "retry": "driver.restart",
+    "run": "driver.run",
+    "sweep_folders": "record.folder",
+    "sync": "tracking.mlflow.shipper",
+    "train": "worker.attempt",
     "write_report": "report",
 }
 

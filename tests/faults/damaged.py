@@ -9,9 +9,9 @@ from tests.faults.bench import Case, Fault, Round
 from tests.faults.drivers import kill_group
 from tests.faults.driving import Driver, expect, wait_for
 from tests.faults.sweeps import GRID, SHORT_GRID
-from tune_jobs.checkpoints import KEPT
 from tune_jobs.errors import LedgerError
-from tune_jobs.storage import SweepFolder
+from tune_jobs.record.folder import SweepFolder
+from tune_jobs.worker.checkpoints import KEPT
 
 Spoil = Callable[[Path, Random], None]
 

@@ -10,9 +10,9 @@ from tests.faults.driving import expect, wait_for
 from tests.faults.oracle import Record
 from tests.faults.sweeps import GRID, SHORT_GRID
 from tune_jobs.errors import LedgerError
-from tune_jobs.ledger import Ledger
-from tune_jobs.search import Search
-from tune_jobs.storage import SweepFolder, recorded_spec
+from tune_jobs.record.folder import SweepFolder, recorded_spec
+from tune_jobs.record.ledger import Ledger
+from tune_jobs.search.queue import Search
 
 _SMALL = SHORT_GRID.content["space"]["model"]
 

@@ -18,7 +18,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from tune_jobs.ledger import Attempt, Ledger, Usage
+from tune_jobs.record.ledger import Attempt, Ledger, Usage
 
 TIMES = ("epoch_s", "images_per_s")
 """Metrics that differ from run to run."""

@@ -5,7 +5,7 @@ import sys
 from pathlib import Path
 
 from search_spaces import TrialConfig
-from tune_jobs.ledger import Ledger
+from tune_jobs.record.ledger import Ledger
 
 METRICS = {"train/loss": 0.1, "val/accuracy": 0.2, "epoch_s": 0.3}
 

@@ -32,8 +32,8 @@ from convnn.training import Diverged, EpochResult, Recipe, TrainState, fit
 from search_spaces import Decided, TrialConfig, load_sweep, obstacles, presets
 from search_spaces.memory import least_memory_gb
 from tests.convnn.test_golden import NAMES, expect_as_recorded
-from tune_jobs.attempt import build_model
-from tune_jobs.sizing import cost_of
+from tune_jobs.worker.attempt import build_model
+from tune_jobs.worker.sizing import cost_of
 
 RECIPE = Recipe(lr=1e-3, epochs=6, batch_size=64, seed=5)
 """Enough to learn a good part of the digits."""

@@ -7,7 +7,7 @@ from pydantic import BaseModel
 
 from search_spaces import Decided, Obstacle, SpecError, SweepSpec, TrialConfig, json_schema, obstacles, parse_sweep
 from search_spaces.constraints import ConstraintError, broken, parse_constraint
-from search_spaces.document import dumped
+from search_spaces.reading.document import dumped
 from search_spaces.space import _never_met
 from tests.search_spaces.strategies import fixed, spaces, trials
 

@@ -35,7 +35,7 @@ EXAMPLES = int(os.environ.get("CONVNN_EXAMPLES", "70"))
 def test_what_is_called_feasible_runs_and_what_is_not_raises(model: Any) -> None:
     import torch
 
-    from tune_jobs.attempt import build_model
+    from tune_jobs.worker.attempt import build_model
 
     trial = trial_of(model)
     image = torch.randn(1, 3, 32, 32)
@@ -72,7 +72,7 @@ FULL: dict[str, dict[str, float]] = {
 def test_what_is_called_feasible_builds_at_full_width(model: Any) -> None:
     import torch
 
-    from tune_jobs.attempt import build_model
+    from tune_jobs.worker.attempt import build_model
 
     with torch.device("meta"):
         built = build_model(trial_of({**model, **FULL[model["name"]]}).model, 10)

@@ -12,8 +12,8 @@ from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
 from search_spaces import SpecError, SweepSpec, differences, parse_sweep
-from search_spaces.document import dumped
-from search_spaces.fields import Model, is_valid, models_of
+from search_spaces.reading.document import dumped
+from search_spaces.reading.fields import Model, is_valid, models_of
 from search_spaces.sweep import SweepFile
 from search_spaces.trial import TrialConfig
 from tests.search_spaces.strategies import fixed, spaces

@@ -12,7 +12,7 @@ from tests.search_spaces.strategies import fixed, models
 @given(models())
 def test_parameters_are_the_models_own_and_no_step_keeps_less_than_is_said(model: Any) -> None:
     from convnn.cost import measure_cost
-    from tune_jobs.attempt import build_model
+    from tune_jobs.worker.attempt import build_model
 
     trial = TrialConfig.model_validate({"model": model, "training": {"batch_size": 8, "optimizer": "sgd"}})
     if any(obstacles(trial)):

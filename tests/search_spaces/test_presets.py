@@ -238,7 +238,7 @@ def model_of(config: str) -> Any:
     """The model of a configuration, given as JSON, without memory for its weights."""
     import torch
 
-    from tune_jobs.attempt import build_model
+    from tune_jobs.worker.attempt import build_model
 
     with torch.device("meta"):
         return build_model(TrialConfig.model_validate_json(config).model, 10)

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 
 from search_spaces import json_schema, presets
-from search_spaces.document import compose, value_of
+from search_spaces.reading.document import compose, value_of
 from tests.search_spaces.strategies import fixed, spaces
 
 BROKEN = Path(__file__).parent / "broken"

@@ -8,9 +8,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from search_spaces import Choice, Decided, FloatRange, IntRange, Space, TrialConfig, obstacles, parse_sweep
-from search_spaces.document import compose, dumped
 from search_spaces.feasibility import mixer
-from search_spaces.reader import Reader
+from search_spaces.reading.document import compose, dumped
+from search_spaces.reading.reader import Reader
 from tests.search_spaces.strategies import domains, fixed, models, spaces
 
 FINITE = """

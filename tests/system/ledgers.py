@@ -9,8 +9,8 @@ from typing import Any
 
 from mlflow import MlflowClient
 
-from tune_jobs.ledger import Ledger
-from tune_jobs.storage import SweepFolder
+from tune_jobs.record.folder import SweepFolder
+from tune_jobs.record.ledger import Ledger
 
 Numbers = list[tuple[int, str, int]]
 """Of one metric: epoch, value, time in milliseconds. Values are text, so that nan equals nan."""

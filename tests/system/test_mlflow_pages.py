@@ -9,9 +9,9 @@ from benchmarks.tracker import write_sweep
 from tests.system.browser import Browser, MlflowPages, axes
 from tests.system.ledgers import Shipped
 from tests.tune_jobs.servers import MlflowServer
-from tune_jobs.mlflow_views import COMPLETE
-from tune_jobs.results import HEADLINE
-from tune_jobs.tracking import sync
+from tune_jobs.results.summary import HEADLINE
+from tune_jobs.tracking.mlflow.shipper import sync
+from tune_jobs.tracking.mlflow.views import COMPLETE
 
 
 @pytest.fixture

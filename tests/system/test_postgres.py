@@ -17,8 +17,8 @@ from tests.system.postgres import Postgres
 from tests.tune_jobs.program import convnn, start
 from tests.tune_jobs.servers import MlflowServer
 from tests.tune_jobs.shipping import recorded as written
-from tune_jobs.ledger import Ledger
-from tune_jobs.storage import SweepFolder
+from tune_jobs.record.folder import SweepFolder
+from tune_jobs.record.ledger import Ledger
 
 if TYPE_CHECKING:
     import subprocess

@@ -10,9 +10,9 @@ from mlflow import MlflowClient
 
 from search_spaces import TrialConfig
 from tune_jobs.failures import Failure
-from tune_jobs.ledger import Ledger, State
-from tune_jobs.storage import SweepFolder
-from tune_jobs.tracking import Shipper
+from tune_jobs.record.folder import SweepFolder
+from tune_jobs.record.ledger import Ledger, State
+from tune_jobs.tracking.mlflow.shipper import Shipper
 
 MODEL = {"name": "vgg11", "layer": {"kind": "hybrid", "lambda": 0.25, "k": 4}}
 

@@ -30,11 +30,11 @@ from tune_jobs.cli import (
     status,
     stop,
     submit,
-    sweeps,
     sync,
     train,
     validate,
 )
+from tune_jobs.cli.list import list_sweeps
 from tune_jobs.errors import SweepError
 
 
@@ -87,7 +87,7 @@ for function in (
     train.train,
 ):
     app.command()(function)
-app.command("list")(sweeps.list_sweeps)
+app.command("list")(list_sweeps)
 app.command()(best.best)
 app.command()(show.show)
 app.command()(report.report)

@@ -7,14 +7,14 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from search_spaces import load_sweep
-from tune_jobs.cli.options import AsJson, Set, Storage, print_json, storage_of
-from tune_jobs.cli.remote import At, given
+from tune_jobs.cli.shared.options import AsJson, Set, Storage, print_json, storage_of
+from tune_jobs.cli.shared.remote import At, given
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from search_spaces import SweepSpec
-    from tune_jobs.checks import Finding
+    from tune_jobs.doctor.this_machine import Finding
 
 
 def doctor(
@@ -45,7 +45,7 @@ def doctor(
 
 
 def _here(spec: "SweepSpec | None", storage: Path) -> "Iterator[Finding]":
-    from tune_jobs.checks import check_here
+    from tune_jobs.doctor.this_machine import check_here
 
     data = [(data.name, data.root) for data in spec.space.data_sets()] if spec else []
     tracker = (spec.tracking.uri if spec else None) or os.environ.get("MLFLOW_TRACKING_URI")
@@ -55,10 +55,10 @@ def _here(spec: "SweepSpec | None", storage: Path) -> "Iterator[Finding]":
 def _on_cluster(spec: "SweepSpec | None", storage: Path | None, address: str) -> "Iterator[Finding]":
     import tempfile
 
-    from tune_jobs.checks import Finding
+    from tune_jobs.cluster.catalog import Cluster
     from tune_jobs.cluster.package import size_text, write_package
     from tune_jobs.cluster.submission import check_cluster
-    from tune_jobs.cluster.sweeps import Cluster
+    from tune_jobs.doctor.this_machine import Finding
     from tune_jobs.errors import SweepError
 
     try:

@@ -4,8 +4,8 @@ from typing import Annotated
 
 import typer
 
-from tune_jobs.cli.options import AsJson, Storage, Sweep, storage_of
-from tune_jobs.cli.running import AnyAddress, Detach, follow, on_cluster
+from tune_jobs.cli.shared.options import AsJson, Storage, Sweep, storage_of
+from tune_jobs.cli.shared.running import AnyAddress, Detach, follow, on_cluster
 
 
 def extend(
@@ -25,7 +25,7 @@ def extend(
     """
     if on_cluster("extend", sweep, address, storage, ["--trials", trials], detach=detach, as_json=as_json):
         return
-    from tune_jobs import continuing
+    from tune_jobs.driver import restart as continuing
 
     place = storage_of(storage)
     follow(

@@ -5,9 +5,9 @@ from typing import Annotated
 
 import typer
 
-from tune_jobs.cli.options import AsJson, Storage, Sweep, print_json, storage_of
-from tune_jobs.cli.remote import place_of
-from tune_jobs.storage import SweepFolder
+from tune_jobs.cli.shared.options import AsJson, Storage, Sweep, print_json, storage_of
+from tune_jobs.cli.shared.remote import place_of
+from tune_jobs.record.folder import SweepFolder
 
 
 def fetch(
@@ -32,7 +32,7 @@ def fetch(
     Every command reads it as if it had run here, and `convnn resume` goes on with it here. Fetched again, the copy is
     replaced, unless it has gone on here.
     """
-    from tune_jobs.cluster.sweeps import Cluster
+    from tune_jobs.cluster.catalog import Cluster
 
     cluster = Cluster(address, there)
     found = cluster.locate(sweep)

@@ -7,12 +7,12 @@ from typing import Annotated
 
 import typer
 
-from tune_jobs.cli.options import Storage, Sweep, storage_of
-from tune_jobs.cli.remote import At, exit_code, follow_job, given
+from tune_jobs.cli.shared.options import Storage, Sweep, storage_of
+from tune_jobs.cli.shared.remote import At, exit_code, follow_job, given
 from tune_jobs.errors import UsageError
-from tune_jobs.ledger import live_driver
-from tune_jobs.results import course
-from tune_jobs.storage import SweepFolder, find_sweep
+from tune_jobs.record.folder import SweepFolder, find_sweep
+from tune_jobs.record.ledger import live_driver
+from tune_jobs.results.summary import course
 
 _LOOK_S = 0.5
 
@@ -39,7 +39,7 @@ def logs(
 
 
 def _of_cluster(sweep: str, trial: str | None, storage: Path | None, address: str, follow: bool) -> None:
-    from tune_jobs.cluster.sweeps import Cluster, in_storage
+    from tune_jobs.cluster.catalog import Cluster, in_storage
 
     cluster = Cluster(address, given(storage))
     found = cluster.locate(sweep)

@@ -8,12 +8,12 @@ import typer
 from rich.table import Table
 
 from search_spaces import load_sweep
-from tune_jobs.cli.options import AsJson, File, Set, console, print_json
+from tune_jobs.cli.shared.options import AsJson, File, Set, console, print_json
+from tune_jobs.display.live import cell
 from tune_jobs.errors import UsageError
-from tune_jobs.plan import Plan
-from tune_jobs.plan import plan as plan_sweep
-from tune_jobs.progress import cell
-from tune_jobs.sizing import TrialCost
+from tune_jobs.planning.plan import Plan
+from tune_jobs.planning.plan import plan as plan_sweep
+from tune_jobs.worker.sizing import TrialCost
 
 _SHOWN = 5
 

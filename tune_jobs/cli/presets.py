@@ -6,8 +6,8 @@ import typer
 from rich.table import Table
 
 from search_spaces import presets
-from search_spaces.document import nearest
-from tune_jobs.cli.options import AsJson, console, print_json
+from search_spaces.reading.document import nearest
+from tune_jobs.cli.shared.options import AsJson, console, print_json
 from tune_jobs.errors import UsageError
 
 app = typer.Typer(invoke_without_command=True, rich_markup_mode=None)

@@ -7,8 +7,8 @@ from typing import Annotated
 
 import typer
 
-from tune_jobs.cli.options import AsJson, Storage, Sweep, print_json
-from tune_jobs.cli.remote import At, sweep_at
+from tune_jobs.cli.shared.options import AsJson, Storage, Sweep, print_json
+from tune_jobs.cli.shared.remote import At, sweep_at
 
 
 def report(

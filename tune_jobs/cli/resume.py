@@ -1,7 +1,7 @@
 """`convnn resume`."""
 
-from tune_jobs.cli.options import AsJson, Set, Storage, Sweep, storage_of
-from tune_jobs.cli.running import AnyAddress, Detach, follow, on_cluster
+from tune_jobs.cli.shared.options import AsJson, Set, Storage, Sweep, storage_of
+from tune_jobs.cli.shared.running import AnyAddress, Detach, follow, on_cluster
 
 
 def resume(
@@ -20,7 +20,7 @@ def resume(
     options = [word for each in overrides or () for word in ("--set", each)]
     if on_cluster("resume", sweep, address, storage, options, detach=detach, as_json=as_json):
         return
-    from tune_jobs import continuing
+    from tune_jobs.driver import restart as continuing
 
     place = storage_of(storage)
     follow(

@@ -4,9 +4,9 @@ from typing import Annotated, cast
 
 import typer
 
-from search_spaces.document import nearest
-from tune_jobs.cli.options import AsJson, Set, Storage, Sweep, storage_of
-from tune_jobs.cli.running import AnyAddress, Detach, follow, on_cluster
+from search_spaces.reading.document import nearest
+from tune_jobs.cli.shared.options import AsJson, Set, Storage, Sweep, storage_of
+from tune_jobs.cli.shared.running import AnyAddress, Detach, follow, on_cluster
 from tune_jobs.errors import UsageError
 from tune_jobs.failures import CLASSES, Failure
 
@@ -41,7 +41,7 @@ def retry(
     options += [word for each in overrides or () for word in ("--set", each)]
     if on_cluster("retry", sweep, address, storage, options, detach=detach, as_json=as_json):
         return
-    from tune_jobs import continuing
+    from tune_jobs.driver import restart as continuing
 
     only = continuing.Selection(frozenset(cast("list[Failure]", classes)) if classes else None)
     place = storage_of(storage)

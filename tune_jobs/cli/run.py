@@ -6,10 +6,10 @@ from typing import Annotated
 import typer
 
 from search_spaces import load_sweep
-from tune_jobs.cli.options import AsJson, File, Set, Storage, Yes, confirmed, storage_of
-from tune_jobs.cli.remote import refuse_cluster
-from tune_jobs.cli.running import Address, follow
-from tune_jobs.storage import SweepFolder, set_aside
+from tune_jobs.cli.shared.options import AsJson, File, Set, Storage, Yes, confirmed, storage_of
+from tune_jobs.cli.shared.remote import refuse_cluster
+from tune_jobs.cli.shared.running import Address, follow
+from tune_jobs.record.folder import SweepFolder, set_aside
 
 
 def run(
@@ -40,6 +40,6 @@ def run(
             f"  convnn sync {aside.name}",
             file=sys.stderr,
         )
-    from tune_jobs import runner
+    from tune_jobs.driver import run as runner
 
     follow(spec.name, lambda progress: runner.run(spec, progress, storage=place, ray_address=address), as_json=as_json)

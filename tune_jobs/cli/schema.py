@@ -1,7 +1,7 @@
 """`convnn schema`."""
 
 from search_spaces import json_schema
-from tune_jobs.cli.options import print_json
+from tune_jobs.cli.shared.options import print_json
 
 
 def schema() -> None:

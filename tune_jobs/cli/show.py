@@ -5,12 +5,12 @@ from typing import Annotated
 import typer
 from rich.table import Table
 
-from tune_jobs.cli.options import AsJson, AsYaml, Storage, Sweep, console, print_json
-from tune_jobs.cli.remote import At, placed_sweep_at
+from tune_jobs.cli.shared.options import AsJson, AsYaml, Storage, Sweep, console, print_json
+from tune_jobs.cli.shared.remote import At, placed_sweep_at
+from tune_jobs.display.live import cost, leaderboard, tally
 from tune_jobs.errors import UsageError
-from tune_jobs.progress import cost, leaderboard, tally
-from tune_jobs.results import Course, course, read_standing
-from tune_jobs.storage import SweepFolder
+from tune_jobs.record.folder import SweepFolder
+from tune_jobs.results.summary import Course, course, read_standing
 
 
 def show(

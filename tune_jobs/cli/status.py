@@ -7,16 +7,16 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from tune_jobs.cli.options import AsJson, Storage, Sweep, console, print_json, storage_of
-from tune_jobs.cli.remote import At, first_line, given, place_of
+from tune_jobs.cli.shared.options import AsJson, Storage, Sweep, console, print_json, storage_of
+from tune_jobs.cli.shared.remote import At, first_line, given, place_of
+from tune_jobs.display.live import cost, leaderboard, tally
 from tune_jobs.errors import ClusterError, UsageError
-from tune_jobs.ledger import live_driver
-from tune_jobs.progress import cost, leaderboard, tally
-from tune_jobs.results import Standing, read_standing
-from tune_jobs.storage import find_sweep
+from tune_jobs.record.folder import find_sweep
+from tune_jobs.record.ledger import live_driver
+from tune_jobs.results.summary import Standing, read_standing
 
 if TYPE_CHECKING:
-    from tune_jobs.cluster.connection import Job
+    from tune_jobs.cluster.jobs import Job
 
 _SHOWN = 15
 _HERE_S, _CLUSTER_S, _PATIENCE_S = 2.0, 10.0, 60.0
@@ -101,7 +101,7 @@ def _here(sweep: str, storage: Path | None) -> Callable[[], _Look]:
 
 
 def _on_cluster(sweep: str, storage: Path | None, address: str) -> Callable[[], _Look]:
-    from tune_jobs.cluster.sweeps import Cluster
+    from tune_jobs.cluster.catalog import Cluster
 
     cluster = Cluster(address, given(storage))
 

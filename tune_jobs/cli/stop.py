@@ -6,10 +6,10 @@ from typing import Annotated
 
 import typer
 
-from tune_jobs.cli.options import Storage, Sweep, storage_of
-from tune_jobs.cli.remote import At, given
-from tune_jobs.stopping import ask_to_pause, stop_here
-from tune_jobs.storage import find_sweep
+from tune_jobs.cli.shared.options import Storage, Sweep, storage_of
+from tune_jobs.cli.shared.remote import At, given
+from tune_jobs.driver.stop import ask_to_pause, stop_here
+from tune_jobs.record.folder import find_sweep
 
 STOP_S = 120.0
 _PAUSE_S = 24 * 3600.0
@@ -44,7 +44,7 @@ def stop(
 
 def _on_cluster(sweep: str, storage: Path | None, address: str, pause: bool) -> None:
     from tune_jobs.cluster import submission
-    from tune_jobs.cluster.sweeps import Cluster, in_storage
+    from tune_jobs.cluster.catalog import Cluster, in_storage
     from tune_jobs.errors import ClusterError
 
     cluster = Cluster(address, given(storage))

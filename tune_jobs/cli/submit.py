@@ -7,8 +7,8 @@ from typing import Annotated, Literal
 import typer
 
 from search_spaces import load_sweep
-from tune_jobs.cli.options import AsJson, File, Set
-from tune_jobs.cli.remote import finish, given
+from tune_jobs.cli.shared.options import AsJson, File, Set
+from tune_jobs.cli.shared.remote import finish, given
 
 
 def submit(
@@ -42,7 +42,7 @@ def submit(
     """
     spec = load_sweep(file, overrides or ())
     from tune_jobs.cluster import submission
-    from tune_jobs.cluster.sweeps import Cluster
+    from tune_jobs.cluster.catalog import Cluster
 
     cluster = Cluster(address, given(storage))
     found = submission.submit(

@@ -4,8 +4,8 @@ import sys
 from contextlib import closing
 from dataclasses import asdict
 
-from tune_jobs.cli.options import AsJson, Storage, Sweep, print_json, storage_of
-from tune_jobs.storage import find_sweep, manifest_tags, recorded_spec, recorded_starts
+from tune_jobs.cli.shared.options import AsJson, Storage, Sweep, print_json, storage_of
+from tune_jobs.record.folder import find_sweep, manifest_tags, recorded_spec, recorded_starts
 
 
 def sync(sweep: Sweep, storage: Storage = None, *, as_json: AsJson = False) -> None:
@@ -15,9 +15,9 @@ def sync(sweep: Sweep, storage: Storage = None, *, as_json: AsJson = False) -> N
     """
     folder = find_sweep(sweep, storage_of(storage))
     spec = recorded_spec(folder)
-    from tune_jobs.ledger import Ledger, lease
-    from tune_jobs.tracking import sync as sync_tracker
-    from tune_jobs.tracking import tracked, tracker_of
+    from tune_jobs.record.ledger import Ledger, lease
+    from tune_jobs.tracking.mlflow.shipper import sync as sync_tracker
+    from tune_jobs.tracking.mlflow.shipper import tracked, tracker_of
 
     with lease(folder.path):
         with closing(Ledger(folder.ledger, create=True)) as ledger:

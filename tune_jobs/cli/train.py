@@ -7,10 +7,10 @@ from typing import Annotated, Any
 import typer
 
 from search_spaces import Decided, SweepSpec, TrialConfig, canonical, config_key, load_sweep
-from tune_jobs.attempt import train as train_attempt
-from tune_jobs.checkpoints import OneFile
-from tune_jobs.cli.options import AsJson, File, Set, print_json
+from tune_jobs.cli.shared.options import AsJson, File, Set, print_json
 from tune_jobs.errors import SweepError, UsageError
+from tune_jobs.worker.attempt import train as train_attempt
+from tune_jobs.worker.checkpoints import OneFile
 
 
 def train(

@@ -6,7 +6,7 @@ from typing import Any
 import typer
 
 from search_spaces import Problem, SpecError, load_sweep
-from tune_jobs.cli.options import AsJson, File, Set, print_json
+from tune_jobs.cli.shared.options import AsJson, File, Set, print_json
 
 
 def validate(file: File, overrides: Set = None, *, as_json: AsJson = False) -> None:

@@ -49,7 +49,7 @@ def write_package(path: Path, task: Mapping[str, Any], *, sweep: str | None = No
 
     Args:
         path: The file to write.
-        task: What `tune_jobs.cluster.entry` reads.
+        task: What `tune_jobs.cli.cluster_job` reads.
         sweep: The sweep's file, for tasks that have one.
         code: Whether our code goes with it.
 

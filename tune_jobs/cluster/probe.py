@@ -32,7 +32,7 @@ _CUDA = (
 
 
 def probe(task: Mapping[str, Any]) -> dict[str, Any]:
-    """What the cluster has, for `tune_jobs.cluster.verdict`.
+    """What the cluster has, for `tune_jobs.doctor.cluster`.
 
     `task` has `packages` (names to tell the versions of), `storage` (a folder, or null), `data` (pairs of name and
     root), and `tracker` (a uri, null for none of its own, or absent where it is not asked for).
@@ -62,7 +62,7 @@ def probe(task: Mapping[str, Any]) -> dict[str, Any]:
         ],
     }
     if "tracker" in task:
-        from tune_jobs.checks import check_tracker
+        from tune_jobs.doctor.this_machine import check_tracker
 
         uri = task["tracker"] or os.environ.get("MLFLOW_TRACKING_URI")
         found["tracker"] = check_tracker(uri).summary() if uri else None
@@ -115,7 +115,7 @@ class _Mark:
     """A file in the storage, by which the other machines know whether it is the same one."""
 
     def __init__(self, storage: str | None) -> None:
-        from tune_jobs.storage import default_storage
+        from tune_jobs.record.folder import default_storage
 
         self._folder = Path(os.path.expandvars(storage)).expanduser() if storage else default_storage()
         self._error: str | None = None

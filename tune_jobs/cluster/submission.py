@@ -6,13 +6,13 @@ from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 from search_spaces import SweepSpec
-from tune_jobs.checks import Finding
+from tune_jobs.cluster.catalog import Cluster, Located, in_storage
 from tune_jobs.cluster.package import code_digest, size_text
-from tune_jobs.cluster.sweeps import Cluster, Located, in_storage
-from tune_jobs.cluster.verdict import has_our_code, judge, packages, totals
-from tune_jobs.credentials import TRACKING_TOKEN, tidy_tracking_token, without_password
+from tune_jobs.doctor.cluster import has_our_code, judge, packages, totals
+from tune_jobs.doctor.this_machine import Finding
 from tune_jobs.errors import ClusterError, UsageError
-from tune_jobs.tracking import is_relative
+from tune_jobs.system.redaction import TRACKING_TOKEN, tidy_tracking_token, without_password
+from tune_jobs.tracking.mlflow.shipper import is_relative
 
 Code = Literal["auto", "ship", "installed"]
 _TRACKER = ("MLFLOW_TRACKING_USERNAME", "MLFLOW_TRACKING_PASSWORD", TRACKING_TOKEN)
@@ -148,7 +148,7 @@ def stop(cluster: Cluster, name: str, seconds: float) -> tuple[Located, bool]:
 
 def plan_lines(spec: SweepSpec, cpus: int, gpus: int) -> list[str]:
     """What the sweep will do on a cluster of this size, in short."""
-    from tune_jobs.plan import plan
+    from tune_jobs.planning.plan import plan
 
     found = plan(spec, gpus=max(1, gpus), cpus=max(1, cpus))
     disk = f"about {found.disk_gb:.2g} GB of disk"

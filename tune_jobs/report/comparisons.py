@@ -10,10 +10,10 @@ from tune_jobs.report.importance import importance_of
 from tune_jobs.report.metrics import hover, value_axis
 from tune_jobs.report.plots import LEGEND_ABOVE, Plot, about, by_state, new_figure
 from tune_jobs.report.varying import Parameter, label, scale_of
-from tune_jobs.results import Row
+from tune_jobs.results.summary import Row
 
 if TYPE_CHECKING:
-    from tune_jobs.report.facts import Facts
+    from tune_jobs.report.data import Facts
 
 SLICES = 16
 AXES = 14

@@ -3,12 +3,12 @@
 from typing import TYPE_CHECKING
 
 from tune_jobs.report.comparisons import importance, parallel_coordinates, pareto, slices
-from tune_jobs.report.courses import learning_curves, rungs
+from tune_jobs.report.curves import learning_curves, rungs
 from tune_jobs.report.plots import Plot
 from tune_jobs.report.varying import SEED, varying
 
 if TYPE_CHECKING:
-    from tune_jobs.report.facts import Facts
+    from tune_jobs.report.data import Facts
 
 
 def plots_of(facts: "Facts") -> list[Plot]:

@@ -11,15 +11,15 @@ from typing import TYPE_CHECKING, Any
 
 from plotly.offline import get_plotlyjs
 
-from tune_jobs.ledger import ENDED
+from tune_jobs.record.ledger import ENDED
 from tune_jobs.report import theme
 from tune_jobs.report.comparisons import note_of_slices
 from tune_jobs.report.metrics import shown
 from tune_jobs.report.tables import failures, leaderboard, over_seeds, pairs
-from tune_jobs.results import Course
+from tune_jobs.results.summary import Course
 
 if TYPE_CHECKING:
-    from tune_jobs.report.facts import Facts
+    from tune_jobs.report.data import Facts
     from tune_jobs.report.plots import Plot
 
 _NOTHING_FROM_OUTSIDE = (

@@ -9,7 +9,7 @@ import plotly.graph_objects as go
 from tune_jobs.report import theme
 from tune_jobs.report.metrics import bounds, ticks
 from tune_jobs.report.varying import label
-from tune_jobs.results import Row, headline
+from tune_jobs.results.summary import Row, headline
 
 
 @dataclass(frozen=True)

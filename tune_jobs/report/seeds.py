@@ -6,7 +6,7 @@ from statistics import fmean, stdev
 from typing import Literal
 
 from search_spaces import config_key
-from tune_jobs.results import Row
+from tune_jobs.results.summary import Row
 
 
 @dataclass(frozen=True)

@@ -5,9 +5,9 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from search_spaces import TrialConfig
-from tune_jobs.ledger import Epoch
-from tune_jobs.results import Row
-from tune_jobs.sizing import size_of
+from tune_jobs.record.ledger import Epoch
+from tune_jobs.results.summary import Row
+from tune_jobs.worker.sizing import size_of
 
 LEAST_S = 1.0
 """In less time torch is not even loaded."""

@@ -11,11 +11,11 @@ from tune_jobs.failures import CLASSES
 from tune_jobs.report.metrics import shown
 from tune_jobs.report.seeds import Repeats
 from tune_jobs.report.varying import NONE, label, varying
-from tune_jobs.results import HEADLINE, Row, headline
-from tune_jobs.sizing import SIZES
+from tune_jobs.results.summary import HEADLINE, Row, headline
+from tune_jobs.worker.sizing import SIZES
 
 if TYPE_CHECKING:
-    from tune_jobs.report.facts import Facts
+    from tune_jobs.report.data import Facts
 
 SHOWN = 20
 """Rows of the leaderboard before the rest is asked for."""

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from search_spaces.domains import Scalar
-from tune_jobs.results import Row, headline
+from tune_jobs.results.summary import Row, headline
 
 FEW = 8
 """So many different numbers, where trials share them, are places of their own on an axis."""

@@ -8,7 +8,7 @@ from typing import Any
 
 from tune_jobs.errors import LedgerError, UsageError
 from tune_jobs.failures import is_full
-from tune_jobs.storage import SweepFolder
+from tune_jobs.record.folder import SweepFolder
 
 REPORT = "report.html"
 MEASURE_S = 20.0
@@ -66,7 +66,7 @@ def write_report(
     report = folder.path / REPORT if output is None else output.expanduser().absolute()
     if report.is_dir():
         raise UsageError(f"--output must be a file, and {report} is a folder; try --output {report / REPORT}.")
-    from tune_jobs.report.facts import read_facts
+    from tune_jobs.report.data import read_facts
     from tune_jobs.report.figures import plots_of
     from tune_jobs.report.page import page
     from tune_jobs.report.pictures import need_browser, pictures

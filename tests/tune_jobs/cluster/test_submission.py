@@ -4,8 +4,8 @@ import pytest
 
 from search_spaces import load_sweep
 from tests.tune_jobs.cluster.head import Head
+from tune_jobs.cluster.catalog import Cluster
 from tune_jobs.cluster.submission import go_on, submit
-from tune_jobs.cluster.sweeps import Cluster
 from tune_jobs.errors import UsageError
 
 

@@ -1,0 +1,1 @@
+"""From text to a tree of values and domains, with the place of each."""

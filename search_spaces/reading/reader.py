@@ -1,0 +1,357 @@
+"""Reads a positioned YAML tree as a Pydantic model whose leaves may be domains, and collects every mistake.
+
+The model is the only definition of what may stand where: fields, limits, defaults and unions come from it.
+"""
+
+import math
+from collections.abc import Iterable
+from typing import Any
+
+from pydantic.fields import FieldInfo
+from pydantic_core import PydanticUndefined
+from yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
+
+from search_spaces.domains import DOMAIN_KEYS, Choice, Domain, FloatRange, IntRange, Scalar
+from search_spaces.nodes import Branches, Fixed, Group, Leaf, SpaceNode
+from search_spaces.reading.document import Place, Problem, close, nearest, plain, value_of, written
+from search_spaces.reading.fields import (
+    Model,
+    alternatives,
+    discriminator_of,
+    forms_of,
+    is_valid,
+    literal_of,
+    literals_of,
+    models_by_kind,
+    models_of,
+    names_of,
+    rule_of,
+    types_of,
+)
+
+
+class Reader:
+    """One reading of a file: the problems found, and where every path stands."""
+
+    def __init__(self) -> None:
+        self.problems: list[Problem] = []
+        self.whole: dict[str, SpaceNode] = {}
+        """What was read without a mistake, by path, also where something beside it is wrong."""
+        self._places: dict[str, Place] = {}
+
+    def stands(self, path: str) -> bool:
+        """Whether the file says something at `path`."""
+        return path in self._places
+
+    def place(self, path: str) -> Place:
+        """Where `path` stands, or the nearest path above it."""
+        while path not in self._places:
+            path = path.rpartition(".")[0]
+        return self._places[path]
+
+    def read(self, model: Model, node: Node, path: str = "", *, varying: str | None = None) -> SpaceNode | None:
+        """Read `node` as `model`; `None` if a mistake leaves nothing to go on with.
+
+        Args:
+            model: What must stand here.
+            node: What stands here.
+            path: Its full path.
+            varying: The field below which domains and `any_of` may stand; "" means here already.
+        """
+        return self._mapping((model,), None, node, path, varying)
+
+    def _say(self, place: Node | Place, path: str, message: str) -> None:
+        self.problems.append(Problem(place if isinstance(place, Place) else Place.of(place), path, message))
+
+    def _mapping(
+        self, models: tuple[Model, ...], key: str | None, node: Node, path: str, varying: str | None
+    ) -> SpaceNode | None:
+        self._places[path] = Place.of(node)
+        if not isinstance(node, MappingNode):
+            self._say(node, path, f"must be a mapping, got {shown(node)}; write {_example(models, key, node)}.")
+            return None
+        entries = _entries(node)
+        if "any_of" in entries:
+            return self._any_of(models, key, node, path, varying)
+        model = models[0] if key is None else self._pick(models, key, entries, node, path, varying=varying)
+        return None if model is None else self._fields(model, models, key, node, path, varying=varying)
+
+    def _any_of(
+        self, models: tuple[Model, ...], key: str | None, node: MappingNode, path: str, varying: str | None
+    ) -> SpaceNode | None:
+        entries = _entries(node)
+        name, options = entries["any_of"]
+        if varying != "":
+            self._say(name, path, "cannot vary: any_of may stand below space only.")
+            return None
+        for other, (where, _) in entries.items():
+            if other != "any_of":
+                self._say(where, _join(path, other), "stands beside any_of; move it into each of its options.")
+        if not isinstance(options, SequenceNode) or not options.value:
+            empty = isinstance(options, SequenceNode)
+            got = "an empty list" if empty else shown(options)
+            self._say(options, _join(path, "any_of"), f"must be a list of mappings, got {got}.")
+            return None
+        kinds = [_kind(option, key) for option in options.value]
+        found: dict[str, SpaceNode | None] = {}
+        for number, option in enumerate(options.value):
+            kind = kinds[number]
+            label = kind if kinds.count(kind) == 1 else f"{kind}#{number + 1}"
+            found[label] = self._mapping(models, key, option, f"{path}[{label}]", varying)
+        right = {label: option for label, option in found.items() if option is not None}
+        return Branches(path, right) if len(right) == len(found) and len(entries) == 1 else None
+
+    def _pick(
+        self,
+        models: tuple[Model, ...],
+        key: str,
+        entries: dict[str, tuple[Node, Node]],
+        node: Node,
+        path: str,
+        *,
+        varying: str | None,
+    ) -> Model | None:
+        by_kind = models_by_kind(models, key)
+        if key not in entries:
+            default = [m for m in models if m.model_fields[key].default is not PydanticUndefined]
+            strange = [name for name in entries if not default or name not in names_of(default[0])]
+            if misspelt := [name for name in strange if close(name, [key])]:
+                self._say(entries[misspelt[0]][0], _join(path, misspelt[0]), f"is not a field; did you mean {key!r}?")
+                return None
+            fit = [kind for kind, model in by_kind.items() if set(strange) <= set(names_of(model))]
+            if default and not (strange and fit):
+                return default[0]
+            hint = f" ({', '.join(strange)} goes with {alternatives(fit)})" if strange and fit else ""
+            self._say(node, path, f"must say its {key}: one of {', '.join(by_kind)}{hint}.")
+            return None
+        value = entries[key][1]
+        if isinstance(value, ScalarNode) and value.value in by_kind:
+            return by_kind[value.value]
+        here = f"{path}.{key}"
+        if isinstance(value, MappingNode) and varying == "":
+            self._say(value, here, f"cannot vary; write any_of: [{{{key}: ...}}, ...] in place of the whole {path}.")
+        else:
+            hint = _did_you_mean(value, by_kind)
+            self._say(value, here, f"must be one of {', '.join(by_kind)}; got {shown(value)}{hint}")
+        return None
+
+    def _fields(
+        self,
+        model: Model,
+        models: tuple[Model, ...],
+        key: str | None,
+        node: MappingNode,
+        path: str,
+        *,
+        varying: str | None,
+    ) -> SpaceNode | None:
+        entries = _entries(node)
+        fields = {info.alias or name: info for name, info in model.model_fields.items()}
+        whole = True
+        meant: set[str | None] = set()
+        for name, (where, _) in entries.items():
+            if name not in fields:
+                owner = f" of {key} {literal_of(model, key)}".replace(" of name ", " of ") if key else ""
+                guess = close(name, [field for field in fields if field not in entries]) or close(name, fields)
+                homes = [literal_of(other, key) for other in models if name in names_of(other)]
+                if homes:
+                    hint = f"it goes with {alternatives(homes)}."
+                else:
+                    hint = f"did you mean {guess!r}?" if guess else f"valid are {', '.join(fields)}."
+                self._say(where, _join(path, name), f"is not a field{owner}; {hint}")
+                meant.add(guess)
+                whole = False
+        found: dict[str, SpaceNode] = {}
+        if key and key not in entries:
+            found[key] = Fixed(literal_of(model, key), is_default=True)
+        for name, info in fields.items():
+            here = _join(path, name)
+            if name not in entries:
+                if info.is_required():
+                    if name not in meant:  # else it is there, misspelt
+                        self._say(node, here, f"is missing; it must be {rule_of(info)}.")
+                    whole = False
+                continue
+            below = "" if varying in ("", name) else None
+            child = self._field(info, entries[name][1], here, below)
+            if child is None:
+                whole = False
+            else:
+                found[name] = self.whole[here] = child
+        in_file_order = {name: found[name] for name in (key, *entries) if name in found}
+        return Group(in_file_order) if whole else None
+
+    def _field(self, info: FieldInfo, node: Node, path: str, varying: str | None) -> SpaceNode | None:
+        self._places[path] = Place.of(node)
+        models, optional = models_of(info.annotation)
+        if not models:
+            return self._leaf(info, node, path, varying)
+        if optional and value_of(node) is None:
+            return Fixed(None)
+        return self._mapping(models, discriminator_of(info), node, path, varying)
+
+    def _leaf(self, info: FieldInfo, node: Node, path: str, varying: str | None) -> SpaceNode | None:
+        if isinstance(node, ScalarNode):
+            value = value_of(node)
+            return Fixed(value, value == info.default) if self._valid(info, node, path) else None
+        if isinstance(node, SequenceNode):
+            way = f"; to try each, write {_cut(written({'choice': value_of(node)}))}" if varying == "" else ""
+            self._say(node, path, f"must be {rule_of(info)}, got a list{way}.")
+            return None
+        if varying != "" or not isinstance(node, MappingNode):
+            self._say(node, path, f"must be {rule_of(info)}, got a mapping; only fields below space may vary.")
+            return None
+        domain = self._domain(info, node, path)
+        return None if domain is None else Leaf(path, domain)
+
+    def _valid(self, info: FieldInfo, node: Node, path: str) -> bool:
+        value = value_of(node)
+        if isinstance(node, ScalarNode) and is_valid(info, value):
+            return True
+        hint = _did_you_mean(node, [str(word) for word in literals_of(info)])
+        if isinstance(value, float) and not math.isfinite(value):
+            hint = "; it must be finite."
+        elif isinstance(node, ScalarNode) and isinstance(value, str) and is_valid(info, plain(value)):
+            hint = "; leave out the quotes."
+        elif isinstance(node, ScalarNode) and value is not None and is_valid(info, node.value):
+            hint = f"; put it in quotes: {node.value!r}."
+        self._say(node, path, f"must be {rule_of(info)}; got {shown(node)}{hint}")
+        return False
+
+    def _domain(self, info: FieldInfo, node: MappingNode, path: str) -> Domain | None:
+        entries = _entries(node)
+        kinds = [kind for kind in DOMAIN_KEYS if kind in entries]
+        if len(kinds) != 1:
+            unknown = next((name for name in entries if name not in DOMAIN_KEYS), None)
+            if "any_of" in entries:
+                hint = "any_of is for mappings, choice for values."
+            elif kinds or unknown is None:
+                hint = f"give one of {', '.join(forms_of(info))}."
+            elif meant := close(unknown, DOMAIN_KEYS):
+                hint = f"did you mean {meant!r}?"
+            else:
+                hint = f"write {{{'}, or {'.join(forms_of(info))}}}."
+            where = node if kinds or unknown is None else entries[unknown][0]
+            self._say(where, path, f"must be {rule_of(info)}, or a domain; got {shown(node)}; {hint}")
+            return None
+        (kind,) = kinds
+        allowed = {"int": ("int", "log", "step")}.get(kind, (kind,))
+        for name, (where, _) in entries.items():
+            if name not in allowed:
+                hint = "write log_uniform" if (kind, name) == ("uniform", "log") else nearest(name, allowed).rstrip(".")
+                self._say(where, f"{path}.{name}", f"does not go with {kind}; {hint}{'' if hint[-1] == '?' else '.'}")
+                return None
+        bounds = entries[kind][1]
+        if not isinstance(bounds, SequenceNode) or not bounds.value:
+            form = "[a, b, ...]" if kind == "choice" else "[low, high]"
+            got = "an empty list" if isinstance(bounds, SequenceNode) else shown(bounds)
+            self._say(bounds, f"{path}.{kind}", f"must be a list {form}, got {got}.")
+            return None
+        valid = [self._valid(info, item, path) for item in bounds.value]
+        if not all(valid):
+            return None
+        values = [value_of(item) for item in bounds.value]
+        if kind == "choice":
+            return self._choice(values, bounds, path)
+        return self._range(kind, values, node, info, path)
+
+    def _choice(self, values: list[Any], node: SequenceNode, path: str) -> Domain | None:
+        seen: set[Scalar] = set()
+        for number, value in enumerate(values):
+            if value in seen:
+                self._say(node.value[number], path, f"lists {_cut(written(value))} twice; keep one of them.")
+                return None
+            seen.add(value)
+        return Choice(tuple(values))
+
+    def _range(self, kind: str, values: list[Any], domain: MappingNode, info: FieldInfo, path: str) -> Domain | None:
+        entries = _entries(domain)
+        node = entries[kind][1]
+        numeric = {int, float} & set(types_of(info.annotation))
+        got = _cut(written(values))
+        if any(isinstance(value, bool) or not isinstance(value, int | float) for value in values) or not numeric:
+            self._say(node, path, f"must be {rule_of(info)}: {kind} is for numbers; write {{choice: [...]}}.")
+            return None
+        if (kind == "int") != (int in numeric):
+            other = f"int: {got}" if int in numeric else f"uniform: {got}"
+            other += ", log: true" if kind == "log_uniform" else ""
+            self._say(node, path, f"is {rule_of(info)}, so {kind} does not fit; write {{{other}}}.")
+            return None
+        if len(values) != 2 or not values[0] < values[1]:  # noqa: PLR2004
+            self._say(node, f"{path}.{kind}", f"must be [low, high] with low below high, got {got}.")
+            return None
+        low, high = values
+        options = {name: entries[name][1] for name in ("log", "step") if name in entries}
+        log = value_of(options["log"]) if "log" in options else kind == "log_uniform"
+        if not isinstance(log, bool):
+            self._say(options["log"], f"{path}.log", f"must be true or false, got {shown(options['log'])}.")
+        elif log and low <= 0:
+            self._say(node, f"{path}.{kind}", f"needs a low end above 0 for a logarithm, got {got}.")
+        elif kind != "int":
+            return FloatRange(float(low), float(high), log=log)
+        elif (step := self._step(options.get("step"), high - low, log, path)) is not None:
+            strange = [number for number in range(low, high + 1, step)[:2] if not is_valid(info, number)]
+            if not strange:
+                return IntRange(low, high - (high - low) % step, log=log, step=step)
+            way = "write {choice: [...]}" if log else "add step: 2, or write {choice: [...]}"
+            self._say(node, path, f"must be {rule_of(info)}; this range has {strange[0]} in it; {way}.")
+        return None
+
+    def _step(self, node: Node | None, width: int, log: bool, path: str) -> int | None:
+        if node is None:
+            return 1
+        step = value_of(node)
+        if log:
+            self._say(node, f"{path}.step", "does not go with log; leave out one of them.")
+        elif isinstance(step, bool) or not isinstance(step, int) or not 1 <= step <= width:
+            rule = f"must be a whole number, 1 to {width} (high - low)"
+            self._say(node, f"{path}.step", f"{rule}, got {shown(node)}.")
+        else:
+            return step
+        return None
+
+
+def _entries(node: MappingNode) -> dict[str, tuple[Node, Node]]:
+    return {name.value: (name, value) for name, value in node.value}
+
+
+def shown(node: Node) -> str:
+    """What stands at `node`, short enough for a message."""
+    if isinstance(node, SequenceNode):
+        return "a list"
+    if isinstance(node, MappingNode):
+        return _cut("{" + ", ".join(f"{name.value}: ..." for name, _ in node.value) + "}")
+    value = value_of(node)
+    if value is None:
+        return "null"
+    return _cut(repr(value) if isinstance(value, str) else str(node.value))
+
+
+def _cut(text: str) -> str:
+    return text if len(text) <= LONGEST_SHOWN else f"{text[:LONGEST_SHOWN]}..."
+
+
+LONGEST_SHOWN = 100
+"""Characters of a file that a message repeats in one place."""
+
+
+def _did_you_mean(node: Node, words: Iterable[str]) -> str:
+    word = close(node.value, words) if isinstance(node, ScalarNode) else None
+    return f"; did you mean {word!r}?" if word else "."
+
+
+def _kind(option: Node, key: str | None) -> str:
+    for name, value in option.value if isinstance(option, MappingNode) else ():
+        if name.value == (key or "name") and isinstance(value, ScalarNode):
+            return str(value.value)
+    return "option"
+
+
+def _example(models: tuple[Model, ...], key: str | None, node: Node) -> str:
+    if key and isinstance(node, ScalarNode) and node.value in models_by_kind(models, key):
+        return f"{{{key}: {node.value}}}"
+    return f"{{{key or next(iter(names_of(models[0])))}: ...}}"
+
+
+def _join(path: str, name: str) -> str:
+    return f"{path}.{name}" if path else name

@@ -1,0 +1,345 @@
+"""The search without Ray: trials are simulated by a formula, so that hundreds of asks take a moment."""
+
+import contextlib
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from search_spaces import Decided, SweepSpec, canonical, parse_sweep, run_key
+from search_spaces.feasibility import mixer
+from search_spaces.sweep import Budget
+from search_spaces.trial import HybridLayer
+from tune_jobs.driver.limits import none_found
+from tune_jobs.record.ledger import Ledger
+from tune_jobs.search.queue import Job, Search
+
+MIXED = """
+    layer:
+      any_of:
+        - {kind: conv2d, kernel_size: 3}
+        - kind: hybrid
+          lambda: {choice: [0, 0.25, 0.5, 1]}
+          k: {int: [1, 20]}
+          candidates: {kind: random, r: {int: [8, 64], log: true}, when_too_few: all}
+"""
+THIRTY = """
+    layer:
+      kind: hybrid
+      lambda: {choice: [0.25, 0.5, 0.75]}
+      k: {choice: [2, 3, 4, 5, 6]}
+      similarity: {choice: [cosine, euclidean]}
+"""
+
+
+def spec(
+    layer: str = MIXED, search: str = "{sampler: tpe, trials: 20}", lr: str = "{log_uniform: [1e-4, 1e-2]}"
+) -> SweepSpec:
+    return parse_sweep(f"""
+name: test
+space:
+  model:
+    width: 0.125
+{layer}
+  training: {{lr: {lr}, epochs: 9}}
+search: {search}
+stopping: {{kind: asha, grace_epochs: 1, reduction_factor: 3}}
+""")
+
+
+@contextlib.contextmanager
+def opened(path: Path) -> Iterator[Ledger]:
+    with contextlib.closing(Ledger(path, create=True)) as ledger:
+        yield ledger
+
+
+def accuracy(job: Job, epoch: int) -> float:
+    """A result that depends on the configuration and grows with the epochs."""
+    k: int = getattr(mixer(job.config.model), "k", 0)
+    return 1 - 1 / (1 + epoch) - abs(job.config.training.lr - 1e-3) * 50 - abs(k - 6) / 100
+
+
+def train(search: Search, job: Job, epochs: int = 9) -> None:
+    """Let a job run to its end, as the stopping rule allows; an interrupted one stays due."""
+    for epoch in range(1, epochs + 1):
+        if search.report(job, epoch, {"val/accuracy": accuracy(job, epoch)}):
+            search.end(job, "stopped")
+            return
+    search.end(job, "complete" if epochs == job.config.training.epochs else "interrupted")
+
+
+def run(sweep: SweepSpec, path: Path, *, interrupt: bool = False) -> list[tuple[Any, ...]]:
+    """All trials of a sweep, one at a time; with `interrupt`, each is cut off once and the search rebuilt each time."""
+    with opened(path) as ledger:
+        search = Search(sweep, ledger)
+        while (job := search.next()) is not None:
+            if interrupt and job.attempt == 1:
+                train(search, job, epochs=2)
+            else:
+                train(search, job)
+            if interrupt:
+                search = Search(sweep, ledger)
+        return [(trial.number, trial.run_key, trial.state) for trial in ledger.trials()]
+
+
+@pytest.mark.parametrize("sampler", ["tpe", "random"])
+def test_the_same_file_gives_the_same_trials(tmp_path: Path, sampler: str) -> None:
+    sweep = spec(search=f"{{sampler: {sampler}, trials: 15, seed: 3}}")
+    first, second = run(sweep, tmp_path / "a.db"), run(sweep, tmp_path / "b.db")
+    assert first == second
+    assert len(first) == 15
+    assert run(spec(search=f"{{sampler: {sampler}, trials: 15, seed: 4}}"), tmp_path / "c.db") != first
+
+
+@pytest.mark.parametrize("sampler", ["tpe", "random"])
+def test_a_search_rebuilt_from_its_ledger_goes_on_as_if_never_interrupted(tmp_path: Path, sampler: str) -> None:
+    sweep = spec(search=f"{{sampler: {sampler}, trials: 15}}")
+    whole = run(sweep, tmp_path / "whole.db")
+    assert run(sweep, tmp_path / "cut.db", interrupt=True) == whole
+    assert {state for _, _, state in whole} == {"complete", "stopped"}
+
+
+def test_a_trial_cut_off_at_a_rung_is_still_stopped_there(tmp_path: Path) -> None:
+    sweep = spec()
+    with opened(tmp_path / "ledger.db") as ledger:
+        search = Search(sweep, ledger)
+        good, bad = search.next(), search.next()
+        assert good is not None
+        assert bad is not None
+        search.report(good, 1, {"val/accuracy": 0.9})
+        assert search.report(bad, 1, {"val/accuracy": 0.1})  # the driver dies before it can stop the trial
+        ledger.interrupt_running()
+        Search(sweep, ledger)
+        assert [trial.state for trial in ledger.trials()] == ["interrupted", "stopped"]
+
+
+def test_no_configuration_is_tried_twice_and_none_that_cannot_run(tmp_path: Path) -> None:
+    sweep = spec(search="{sampler: random, trials: 60}", lr="1e-3")
+    trials = run(sweep, tmp_path / "ledger.db")
+    assert len({key for _, key, _ in trials}) == len(trials) == 60
+    with opened(tmp_path / "ledger.db") as ledger:
+        outcomes = [ask.outcome for ask in ledger.asks()]
+        assert outcomes.count("new") == 60
+        assert outcomes.count("duplicate") > 0  # conv2d again, or another way to say it
+        assert outcomes.count("infeasible") > 0  # k beyond r, or beyond the smallest map
+        for trial in ledger.trials():
+            assert run_key(trial.config) == trial.run_key
+
+
+@pytest.mark.parametrize("sampler", ["tpe", "random"])
+def test_a_finite_space_ends_when_every_point_was_tried(tmp_path: Path, sampler: str) -> None:
+    sweep = spec(THIRTY, f"{{sampler: {sampler}, trials: 100}}", lr="1e-3")
+    assert sweep.space.size() == 30
+    with opened(tmp_path / "ledger.db") as ledger:
+        search = Search(sweep, ledger)
+        keys = []
+        while (job := search.next()) is not None:
+            keys.append(job.run_key)
+            train(search, job)
+        assert search.exhausted
+        assert len(set(keys)) == len(keys) == 30
+        assert Search(sweep, ledger).done
+
+
+def test_a_grid_goes_through_the_file_with_the_last_domain_turning_fastest(tmp_path: Path) -> None:
+    sweep = spec(THIRTY, "{sampler: grid}", lr="1e-3")
+    with opened(tmp_path / "ledger.db") as ledger:
+        search = Search(sweep, ledger)
+        seen = []
+        while (job := search.next()) is not None:
+            layer = mixer(job.config.model)
+            assert isinstance(layer, HybridLayer)
+            seen.append((layer.lam, layer.k, layer.similarity))
+            search.end(job, "complete")
+        expected = [(a, b, c) for a in (0.25, 0.5, 0.75) for b in range(2, 7) for c in ("cosine", "euclidean")]
+        assert seen == expected
+
+
+def test_due_trials_come_before_new_ones(tmp_path: Path) -> None:
+    sweep = spec()
+    with opened(tmp_path / "ledger.db") as ledger:
+        search = Search(sweep, ledger)
+        first, second = search.next(), search.next()
+        assert first is not None
+        assert second is not None
+        search.end(first, "interrupted")
+        search.end(second, "complete")
+        again = Search(sweep, ledger).next()
+        assert again is not None
+        assert (again.run_key, again.attempt) == (first.run_key, 2)
+
+
+def test_epochs_done_twice_are_counted_once(tmp_path: Path) -> None:
+    sweep = spec()
+    with opened(tmp_path / "ledger.db") as ledger:
+        search = Search(sweep, ledger)
+        job = search.next()
+        assert job is not None
+        search.report(job, 1, {"val/accuracy": 0.9})
+        search.end(job, "interrupted")
+        search = Search(sweep, ledger)
+        again = search.next()
+        assert again is not None
+        search.report(again, 1, {"val/accuracy": 0.2})  # another number than the one the rung has seen
+        other = search.next()
+        assert other is not None
+        assert search.report(other, 1, {"val/accuracy": 0.5})  # below 0.9: stopped
+
+
+def test_tpe_learns(tmp_path: Path) -> None:
+    sweep = spec(search="{sampler: tpe, trials: 40}")
+    with opened(tmp_path / "ledger.db") as ledger:
+        search = Search(sweep, ledger)
+        distances = []
+        while (job := search.next()) is not None:
+            distances.append(abs(job.config.training.lr - 1e-3))
+            train(search, job)
+        assert sorted(distances[-15:])[7] < sorted(distances[:15])[7] / 2
+
+
+def due(search: Search) -> list[tuple[int, int, bool]]:
+    """All jobs that can be started now, as number, attempt, alone."""
+    return [(job.number, job.attempt, job.alone) for job in iter(search.next, None)]
+
+
+FOUR = "{sampler: random, trials: 4}"
+
+
+def test_a_trial_out_of_memory_is_tried_once_more_alone_after_all_others_and_then_infeasible(tmp_path: Path) -> None:
+    sweep = spec(search=FOUR)
+    with opened(tmp_path / "ledger.db") as ledger:
+        search = Search(sweep, ledger)
+        first = search.next()
+        assert first is not None
+        assert search.fail(first, "oom", "no memory") == "alone"
+        for rebuilt in (search, Search(sweep, ledger)):  # as is, and from the ledger
+            assert not rebuilt.idle
+        search = Search(sweep, ledger)
+        assert due(search) == [(2, 1, False), (3, 1, False), (4, 1, False), (1, 2, True)]
+        again = Job(first.run_key, 2, 1, first.config, alone=True)
+        assert search.fail(again, "oom", "no memory") == "final"
+        for rebuilt in (search, Search(sweep, ledger)):
+            infeasible = [trial for trial in rebuilt._study.trials if trial.constraints]
+            assert [list(trial.constraints.values()) for trial in infeasible] == [[1.0]]
+        assert ledger.states()[0] == "failed"
+
+
+def test_lost_attempts_that_get_no_further_fail_the_trial_at_the_third_also_over_restarts(tmp_path: Path) -> None:
+    sweep = spec(search=FOUR)
+    with opened(tmp_path / "ledger.db") as ledger:
+        for attempt, gained, follows in ((1, 1, "again"), (2, 1, "again"), (3, 2, "again"), (4, 2, "again")):
+            search = Search(sweep, ledger)
+            job = search.next()
+            assert job is not None
+            assert (job.number, job.attempt) == (1, attempt)
+            for epoch in range(1, gained + 1):
+                search.report(job, epoch, {"val/accuracy": 0.5})
+            assert search.fail(job, "lost_node", "gone") == follows
+        search = Search(sweep, ledger)
+        job = search.next()
+        assert job is not None
+        assert search.fail(job, "lost_worker", "gone") == "again"
+        assert (again := search.next()) is not None
+        assert search.fail(again, "preempted", "gone") == "final"
+        assert ledger.failures() == {job.run_key: "preempted"}
+
+
+def test_a_retried_trial_alone_is_started_and_its_end_is_told_to_the_study(tmp_path: Path) -> None:
+    sweep = spec(search=FOUR)
+    with opened(tmp_path / "ledger.db") as ledger:
+        search = Search(sweep, ledger)
+        failed, waiting = search.next(), search.next()
+        assert failed is not None
+        assert waiting is not None
+        search.fail(failed, "user_error", "a mistake")
+        search.end(waiting, "interrupted")
+        ledger.reopen([failed.run_key])
+        search = Search(sweep, ledger, frozenset([failed.run_key]))
+        again = search.next()
+        assert again is not None
+        assert (again.run_key, again.attempt) == (failed.run_key, 2)
+        assert search.idle
+        for epoch in range(1, 10):
+            search.report(again, epoch, {"val/accuracy": 0.5})
+        search.end(again, "complete")
+        assert search.done
+        (told,) = [trial for trial in Search(sweep, ledger)._study.trials if trial.state.name == "COMPLETE"]
+        assert told.value == 0.5
+        assert [number for number, *_ in due(Search(sweep, ledger))] == [2, 3, 4]  # what was left is still left
+
+
+def test_a_budget_of_trials_holds_the_next_one_back_but_not_what_is_due(tmp_path: Path) -> None:
+    with opened(tmp_path / "ledger.db") as ledger:
+        search = Search(replace(spec(search=FOUR), budget=Budget(trials=2)), ledger)
+        first, second = search.next(), search.next()
+        assert first is not None
+        assert second is not None
+        assert (search.idle, search.held_back, search.next()) == (True, True, None)
+        search.fail(second, "lost_worker", "gone")
+        assert due(search) == [(2, 2, False)]
+        search = Search(spec(search=FOUR), ledger)
+        assert [number for number, *_ in due(search)] == [1, 2, 3, 4]
+
+
+def test_an_extended_search_goes_on_with_all_it_knows(tmp_path: Path) -> None:
+    run(spec(search="{sampler: tpe, trials: 12}"), tmp_path / "ledger.db")
+    with opened(tmp_path / "ledger.db") as ledger:
+        before = ledger.trials()
+        assert Search(spec(search="{sampler: tpe, trials: 12}"), ledger).done
+        search = Search(spec(search="{sampler: tpe, trials: 15}"), ledger)
+        assert len(search._study.trials) == len(ledger.asks())
+        assert [number for number, *_ in due(search)] == [13, 14, 15]
+        assert ledger.trials()[:12] == before
+
+
+def test_a_trial_whose_last_epoch_is_recorded_is_complete_though_its_driver_died_there(tmp_path: Path) -> None:
+    sweep = spec(search=FOUR)
+    with opened(tmp_path / "ledger.db") as ledger:
+        search = Search(sweep, ledger)
+        job = search.next()
+        assert job is not None
+        for epoch in range(1, 10):
+            search.report(job, epoch, {"val/accuracy": 0.5})
+        ledger.interrupt_running()
+        Search(sweep, ledger)
+        assert ledger.states()[0] == "complete"
+
+
+def test_a_search_that_was_cut_off_while_it_looked_goes_on_looking_the_same_way(tmp_path: Path) -> None:
+    sweep = spec(THIRTY, "{sampler: random, trials: 30}", lr="1e-3")
+    with opened(tmp_path / "alone.db") as alone, opened(tmp_path / "cut.db") as cut:
+        whole = Search(sweep, alone)
+        while whole.next() is not None:
+            pass
+        expected = alone.asks()
+        last = max(ask.number for ask in expected if ask.outcome == "new")
+        for ask in expected[: last - 50]:  # killed in the middle of misses, a uniform draw being due next
+            if ask.outcome == "new":
+                config = sweep.space.resolve(Decided(ask.decisions))
+                cut.add_trial(ask.decisions, canonical(config), run_key(config))
+            else:
+                cut.add_ask(ask.decisions, ask.outcome, ask.run_key)
+        rest = Search(sweep, cut)
+        while rest.next() is not None:
+            pass
+        assert [(a.decisions, a.outcome) for a in cut.asks()] == [(a.decisions, a.outcome) for a in expected]
+
+
+def test_a_space_without_end_is_not_said_to_be_used_up(tmp_path: Path) -> None:
+    narrow = parse_sweep("""
+name: narrow
+space:
+  model: {layer: {kind: conv2d}}
+  training: {lr: {log_uniform: [1e-4, 1e-2]}}
+constraints: [lr >= 0.009999999999]
+search: {sampler: random, trials: 2}
+""")
+    with opened(tmp_path / "ledger.db") as ledger:
+        search = Search(narrow, ledger)
+        assert search.next() is None
+        assert search.gave_up
+        assert not search.exhausted
+        assert ledger.meta("exhausted") is None
+    assert "none is valid and new" in none_found(narrow).message

@@ -1,0 +1,65 @@
+import signal
+import sys
+import time
+import weakref
+from typing import Any
+
+import pytest
+
+from tune_jobs.system.signals import Interrupted, handled_signals
+
+
+class Thing:
+    """Something that a callback can wait for the end of."""
+
+
+def signal_in_a_callback(number: int) -> None:
+    """There Python drops every exception; many of an import's steps are such callbacks. Then wait for it."""
+    thing = Thing()
+    reference = weakref.ref(thing, lambda _: signal.raise_signal(number))
+    del thing
+    assert reference() is None
+    time.sleep(10)
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_in_a_callback_still_interrupts(number: signal.Signals, capfd: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(Interrupted) as caught, handled_signals():
+        signal_in_a_callback(number)
+    assert (caught.value.number, caught.value.at_once) == (number, False)
+    assert capfd.readouterr().err == ""
+
+
+def test_a_signal_in_a_callback_is_one_signal() -> None:
+    with handled_signals() as signals:
+        with pytest.raises(Interrupted):
+            signal_in_a_callback(signal.SIGINT)
+        assert signals.received == [signal.SIGINT]
+        with pytest.raises(Interrupted) as caught:
+            signal.raise_signal(signal.SIGINT)
+        assert caught.value.at_once
+
+
+def test_a_signal_swallowed_while_rays_handler_is_there_ends_as_rays_does() -> None:
+    def as_ray_does(_number: int, _frame: object) -> None:
+        raise SystemExit(15)
+
+    with handled_signals():
+        signal.signal(signal.SIGTERM, as_ray_does)
+        with pytest.raises(SystemExit):
+            signal_in_a_callback(signal.SIGTERM)
+
+
+def test_other_errors_in_callbacks_are_reported_as_ever(monkeypatch: pytest.MonkeyPatch) -> None:
+    reported: list[Any] = []
+    monkeypatch.setattr(sys, "unraisablehook", lambda event: reported.append(event.exc_type))
+
+    def fail(_: object) -> None:
+        raise ZeroDivisionError
+
+    thing = Thing()
+    reference = weakref.ref(thing, fail)
+    with handled_signals():
+        del thing
+    assert reference() is None
+    assert reported == [ZeroDivisionError]

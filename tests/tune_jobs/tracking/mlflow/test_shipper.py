@@ -1,0 +1,266 @@
+"""Shipping to a real MLflow server that is slow, wrong, silent or gone."""
+
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator
+
+import pytest
+from mlflow import MlflowClient
+
+from tests.tune_jobs.servers import FaultyProxy, MlflowServer, faulty_proxy, free_port, mlflow_server
+from tests.tune_jobs.shipping import Recorded
+from tune_jobs.errors import TrackerError
+from tune_jobs.tracking.mlflow.shipper import sync
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[MlflowServer]:
+    with mlflow_server(tmp_path_factory.mktemp("server"), free_port()) as started:
+        yield started
+
+
+@pytest.fixture
+def proxy(server: MlflowServer) -> Iterator[FaultyProxy]:
+    with faulty_proxy(free_port(), server.port) as made:
+        yield made
+
+
+def sync_all(sweep: Recorded, uri: str, patience_s: float = 30) -> None:
+    sync(sweep.folder, uri, sweep.experiment, {}, patience_s=patience_s)
+
+
+def wait_for(condition: Callable[[], object], timeout_s: float = 30) -> None:
+    deadline = time.monotonic() + timeout_s
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+
+
+def test_a_server_that_is_killed_and_started_again_has_everything(sweep: Recorded, server: MlflowServer) -> None:
+    shipper = sweep.shipper(server.uri)
+    shipper.start()
+    sweep.attempt([1, 2])
+    wait_for(lambda: ("a", 1) in sweep.ledger.tracked())
+    server.kill()
+    sweep.epochs(1, [3])
+    wait_for(lambda: shipper.error)
+    server.start()
+    sweep.ledger.end_attempt("a", 1, "complete")
+    assert shipper.close(30) is None
+    sweep.expect_whole(server.uri)
+
+
+@pytest.mark.parametrize("only", ["runs/create", "experiments/create", "runs/log-batch", ""])
+def test_answers_that_are_lost_make_nothing_twice(sweep: Recorded, proxy: FaultyProxy, only: str) -> None:
+    proxy.drop_answers(only)
+    sweep.attempt([1, 2], "interrupted")
+    sweep.attempt([2, 3], "diverged", "the loss is nan", "diverged")
+    sweep.ledger.add_epoch("a", 2, 4, {"val/accuracy": 0.5, "train/loss": float("nan")})
+    shipper = sweep.shipper(proxy.uri)
+    shipper.start()
+    wait_for(lambda: shipper.error and (not only or any(only in call for call in proxy.calls)))
+    proxy.ok()
+    assert shipper.close(30) is None
+    assert len(sweep.runs(proxy.uri)) == 2
+    sweep.expect_whole(proxy.uri)
+    assert sweep.parent(proxy.uri).info.status == "FINISHED"
+
+
+@pytest.mark.parametrize("status", [500, 403])
+def test_a_server_that_answers_with_errors_for_a_while_has_everything_later(
+    sweep: Recorded, proxy: FaultyProxy, status: int
+) -> None:
+    shipper = sweep.shipper(proxy.uri)
+    shipper.start()
+    sweep.attempt([1, 2])
+    wait_for(lambda: ("a", 1) in sweep.ledger.tracked())
+    proxy.answer(status)
+    sweep.epochs(1, [3])
+    wait_for(lambda: shipper.error)
+    assert str(status) in (shipper.error or "")
+    sweep.ledger.end_attempt("a", 1, "complete")
+    proxy.ok()
+    assert shipper.close(30) is None
+    sweep.expect_whole(proxy.uri)
+
+
+def test_a_server_that_takes_five_seconds_for_an_answer_is_waited_for(sweep: Recorded, proxy: FaultyProxy) -> None:
+    proxy.slow(5.5, only="get-by-name")
+    sweep.attempt([1], "complete")
+    sync_all(sweep, proxy.uri)
+    proxy.ok()
+    sweep.expect_whole(proxy.uri)
+
+
+def test_closing_goes_on_while_calls_succeed_and_says_how_it_goes(
+    sweep: Recorded, proxy: FaultyProxy, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tune_jobs.tracking.mlflow.shipper.SAY_EVERY_S", 0.0)
+    for trial in "abc":
+        sweep.attempt([1, 2], "complete", trial=trial)
+    proxy.slow(0.2)
+    said: list[str] = []
+    begun = time.monotonic()
+    assert sweep.shipper(proxy.uri).close(1, said.append) is None
+    assert time.monotonic() - begun > 2
+    assert list(dict.fromkeys(said)) == [f"{left} trials left ..." for left in (3, 2, 1)]
+    proxy.ok()
+    sweep.expect_whole(proxy.uri)
+
+
+def test_a_black_hole_is_given_up_in_time_and_loses_nothing(sweep: Recorded, proxy: FaultyProxy) -> None:
+    proxy.black_hole()
+    shipper = sweep.shipper(proxy.uri)
+    shipper.start()
+    sweep.attempt([1, 2, 3], "complete")
+    wait_for(lambda: proxy.calls)
+    begun = time.monotonic()
+    assert shipper.close(1) == "no answer within 1 s"
+    assert time.monotonic() - begun < 2
+    proxy.ok()
+    sync_all(sweep, proxy.uri)
+    sweep.expect_whole(proxy.uri)
+
+
+def test_a_shipper_that_was_given_up_ships_no_more(sweep: Recorded, proxy: FaultyProxy) -> None:
+    sweep.attempt([1], "complete")
+    proxy.slow(0.5, only="runs/create")
+    shipper = sweep.shipper(proxy.uri)
+    shipper.start()
+    wait_for(lambda: any("runs/create" in call for call in proxy.calls))
+    begun = time.monotonic()
+    assert shipper.close(0)
+    assert time.monotonic() - begun < 0.3
+    time.sleep(1)
+    assert Counter(proxy.calls)["POST /api/2.0/mlflow/runs/create"] == 1
+    proxy.ok()
+    sync_all(sweep, proxy.uri)
+    sweep.expect_whole(proxy.uri)
+
+
+def test_a_tracker_that_was_silent_long_before_gets_one_more_try(sweep: Recorded) -> None:
+    shipper = sweep.shipper(f"http://127.0.0.1:{free_port()}")
+    shipper.start()
+    wait_for(lambda: shipper.error)
+    time.sleep(1)
+    begun = time.monotonic()
+    assert "Connection refused" in (shipper.close(1) or "")
+    assert time.monotonic() - begun < 1
+
+
+def test_a_call_that_hung_since_before_is_not_the_last_try(
+    sweep: Recorded, proxy: FaultyProxy, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_TIMEOUT", "2")
+    proxy.black_hole()
+    shipper = sweep.shipper(proxy.uri)
+    shipper.start()
+    wait_for(lambda: len(proxy.calls) == 2)
+    proxy.ok()
+    assert shipper.close(3) is None
+
+
+def test_sync_says_what_is_wrong_and_what_to_do(sweep: Recorded) -> None:
+    uri = f"http://127.0.0.1:{free_port()}"
+    with pytest.raises(TrackerError, match=r"does not have everything of tracked: .*refused; .*: convnn sync tracked$"):
+        sync_all(sweep, uri, patience_s=0.2)
+
+
+def test_sync_takes_four_calls_for_a_trial_and_none_for_what_is_there(sweep: Recorded, proxy: FaultyProxy) -> None:
+    for trial in "abcde":
+        sweep.attempt([1, 2, 3, 4, 5], "complete", trial=trial)
+    sync_all(sweep, proxy.uri)
+    calls = Counter(call.rpartition("/mlflow/")[2] for call in proxy.calls if "/mlflow/" in call)
+    assert (calls["runs/create"], calls["runs/log-batch"], calls["runs/update"]) == (6, 6, 6)
+    assert len(proxy.calls) <= 3 * 5 + 12
+    proxy.calls.clear()
+    sync_all(sweep, proxy.uri)
+    assert len(proxy.calls) == 2  # the experiment, and which runs are there
+    sweep.attempt([1], "complete", trial="f")
+    proxy.calls.clear()
+    sync_all(sweep, proxy.uri)
+    assert len(proxy.calls) <= 3 + 9
+    sweep.expect_whole(proxy.uri)
+
+
+def test_nothing_is_asked_of_the_tracker_while_nothing_happens(sweep: Recorded, proxy: FaultyProxy) -> None:
+    sweep.attempt([1, 2])
+    shipper = sweep.shipper(proxy.uri)
+    shipper.start()
+    wait_for(lambda: any("manifest" in call or "sweep.yaml" in call for call in proxy.calls))
+    time.sleep(0.5)
+    proxy.calls.clear()
+    time.sleep(0.5)
+    assert proxy.calls == []
+    sweep.ledger.end_attempt("a", 1, "interrupted")
+    assert shipper.close(30) is None
+
+
+def test_one_refused_run_holds_up_no_other(sweep: Recorded, proxy: FaultyProxy) -> None:
+    sweep.attempt([1], trial="a")
+    sync_all(sweep, proxy.uri)
+    client, run = MlflowClient(proxy.uri), sweep.run(proxy.uri)
+    sweep.ledger.forget_tracked()
+    client.delete_run(run.info.run_id)
+    clash = client.create_run(run.info.experiment_id, tags={**run.data.tags, "mlflow.runName": "clash"})
+    client.log_param(clash.info.run_id, "k", "another")
+    sweep.ledger.end_attempt("a", 1, "complete")
+    sweep.attempt([1, 2], "complete", trial="b")
+    with pytest.raises(TrackerError, match=r"MLflow refuses trial 1: .*Changing param values is not allowed"):
+        sync_all(sweep, proxy.uri)
+    assert {r.data.tags["run_key"] for r in sweep.runs(proxy.uri) if r.info.status == "FINISHED"} == {"b"}
+    assert sweep.parent(proxy.uri).info.status == "FINISHED"
+
+
+def test_a_run_deleted_while_the_sweep_runs_is_left_alone(sweep: Recorded, proxy: FaultyProxy) -> None:
+    shipper = sweep.shipper(proxy.uri)
+    shipper.start()
+    sweep.attempt([1])
+    wait_for(lambda: ("a", 1) in sweep.ledger.tracked())
+    MlflowClient(proxy.uri).delete_run(sweep.run(proxy.uri).info.run_id)
+    sweep.epochs(1, [2])
+    sweep.attempt([1, 2], "complete", trial="b")
+    wait_for(lambda: ("b", 1) in sweep.ledger.tracked())
+    sweep.ledger.end_attempt("a", 1, "complete")
+    assert shipper.close(30) is None
+    assert [run.info.lifecycle_stage for run in sweep.runs(proxy.uri)] == ["deleted", "active"]
+
+
+def test_a_deleted_parent_is_said_and_its_children_are_shipped(sweep: Recorded, proxy: FaultyProxy) -> None:
+    sweep.attempt([1], "complete")
+    sync_all(sweep, proxy.uri)
+    client, parent = MlflowClient(proxy.uri), sweep.parent(proxy.uri).info.run_id
+    client.delete_run(parent)
+    sweep.attempt([1, 2], "complete", trial="b")
+    with pytest.raises(TrackerError, match=f"run {parent} is deleted in MLflow; restore it there"):
+        sync_all(sweep, proxy.uri)
+    client.restore_run(parent)
+    sync_all(sweep, proxy.uri)
+    sweep.expect_whole(proxy.uri)
+
+
+def test_a_run_that_the_server_fails_on_comes_last(sweep: Recorded, proxy: FaultyProxy) -> None:
+    sweep.attempt([1, 2])
+    sync_all(sweep, proxy.uri)
+    proxy.answer(500, only="runs/update")
+    sweep.ledger.end_attempt("a", 1, "complete")
+    sweep.attempt([1], trial="b")
+    shipper = sweep.shipper(proxy.uri)
+    shipper.start()
+    wait_for(lambda: ("b", 1) in sweep.ledger.tracked())
+    sweep.ledger.end_attempt("b", 1, "complete")
+    proxy.ok()
+    assert shipper.close(30) is None
+    sweep.expect_whole(proxy.uri)
+
+
+def test_the_ledger_is_free_while_the_tracker_does_not_answer(sweep: Recorded, proxy: FaultyProxy) -> None:
+    sweep.attempt([1])
+    proxy.black_hole(only="runs/log-batch")
+    shipper = sweep.shipper(proxy.uri)
+    shipper.start()
+    wait_for(lambda: any("runs/log-batch" in call for call in proxy.calls))
+    begun = time.monotonic()
+    sweep.epochs(1, range(2, 22))
+    assert time.monotonic() - begun < 1
+    shipper.close(0)

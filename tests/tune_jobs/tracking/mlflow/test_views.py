@@ -1,0 +1,96 @@
+"""What a person sees first of a sweep in MLflow."""
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+import pytest
+from mlflow import MlflowClient
+
+from tests.tune_jobs.shipping import Recorded
+from tune_jobs.tracking.mlflow.shipper import tracked
+from tune_jobs.tracking.mlflow.views import ALL, COMPLETE, LOCAL_SERVER, VIEW_TAG, experiment_tags, trials_page
+
+
+def state_of(view: str, tags: Mapping[str, str]) -> dict[str, Any]:
+    found: dict[str, Any] = json.loads(json.loads(tags[f"{VIEW_TAG}{view}"])["state"])
+    return found
+
+
+@pytest.mark.parametrize("view", [COMPLETE, ALL])
+def test_a_view_has_what_trials_are_compared_by_and_the_best_first(view: str) -> None:
+    state = state_of(view, experiment_tags("val/loss", "minimize"))
+    assert (state["orderByKey"], state["orderByAsc"]) == ("metrics.`val/loss`", True)
+    assert {"metrics.`val/loss`", "metrics.`gflops`", "params.`lambda`"} <= set(state["selectedColumns"])
+
+
+def test_the_views_leave_out_the_sweeps_own_run_and_what_was_done_again_and_one_what_is_not_whole(
+    sweep: Recorded, uri: str
+) -> None:
+    sweep.attempt([1, 2], "interrupted")
+    sweep.attempt([2, 3], "complete")
+    sweep.attempt([1, 2, 3], "diverged", trial="b")
+    sweep.attempt([1], "stopped", trial="c")
+    sweep.ship(uri)
+    client = MlflowClient(uri)
+    experiment = client.get_experiment_by_name(sweep.experiment)
+
+    def shown(view: str) -> list[str]:
+        state = state_of(view, experiment.tags)
+        order = [f"{state['orderByKey']} DESC"]
+        runs = client.search_runs([experiment.experiment_id], state["searchFilter"], order_by=order)
+        return [run.data.tags["run_key"] for run in runs]
+
+    assert shown(COMPLETE) == ["a"]
+    assert sorted(shown(ALL)) == ["a", "b", "c"]
+
+
+def test_a_view_that_people_have_changed_stays_and_an_experiment_of_theirs_gets_one(sweep: Recorded, uri: str) -> None:
+    client = MlflowClient(uri)
+    theirs = {"mlflow.experimentKind": "classification"}
+    number = client.create_experiment(sweep.experiment, str(sweep.folder.path / "artifacts"), tags=theirs)
+    sweep.attempt([1], "complete")
+    sweep.ship(uri)
+    tags = client.get_experiment(number).tags
+    assert tags["mlflow.experimentKind"] == "classification"
+    assert {f"{VIEW_TAG}{view}" for view in (COMPLETE, ALL)} <= tags.keys()
+    client.set_experiment_tag(number, f"{VIEW_TAG}{ALL}", "changed")
+    sweep.attempt([1], "complete", trial="b")
+    sweep.ship(uri)
+    assert client.get_experiment(number).tags[f"{VIEW_TAG}{ALL}"] == "changed"
+
+
+def test_a_sweeps_own_run_names_the_best_trial_and_links_to_its_run(sweep: Recorded, uri: str) -> None:
+    sweep.attempt([1, 2], "complete")
+    sweep.attempt([1], "failed", "RuntimeError: boom", "user_error", trial="b")
+    sweep.ship(uri)
+    said = sweep.parent(uri).data.tags["mlflow.note.content"]
+    (run,) = [run for run in sweep.runs(uri) if run.data.tags["run_key"] == "a"]
+    assert said.startswith(f"Best: **[trial 1](#/experiments/{run.info.experiment_id}/runs/{run.info.run_id}?")
+    assert "val/accuracy **0.1200**.\n1 trials have ended without a failure" in said
+    assert said.count("\n| ") == 3  # the head, its line, and the trial that counts
+
+
+def test_a_sweep_without_a_result_says_so(sweep: Recorded, uri: str) -> None:
+    sweep.attempt([], "failed", "RuntimeError: boom", "user_error")
+    sweep.ship(uri)
+    assert sweep.parent(uri).data.tags["mlflow.note.content"].startswith("0 trials have ended without a failure")
+
+
+def test_the_page_of_the_trials_is_known_once_the_sweep_is_there(sweep: Recorded, uri: str) -> None:
+    assert tracked(sweep.ledger, uri, sweep.experiment).page is None
+    sweep.attempt([1], "complete")
+    sweep.ship(uri)
+    number = sweep.run(uri).info.experiment_id
+    assert tracked(sweep.ledger, uri, sweep.experiment).page == trials_page(uri, number)
+    assert tracked(sweep.ledger, uri, "another").page is None
+
+
+def test_a_store_is_served_on_this_machine_and_a_database_by_whoever_does() -> None:
+    assert str(trials_page("sqlite:////a/mlflow.db", "1")).startswith(f"{LOCAL_SERVER}/#/experiments/1/runs?")
+    assert str(trials_page("https://host/mlflow/", "1")).startswith("https://host/mlflow/#/experiments/1/runs?")
+    assert trials_page("postgresql://host/mlflow", "1") is None
+
+
+def test_a_trackers_password_is_not_shown(sweep: Recorded) -> None:
+    assert tracked(sweep.ledger, "https://me:secret@host", sweep.experiment).uri == "https://host"

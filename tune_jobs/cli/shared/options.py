@@ -1,0 +1,80 @@
+"""Options that several commands share, and the console they print on."""
+
+import json
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+
+from tune_jobs.errors import UsageError
+
+PLAIN_WIDTH = 160
+"""Columns where the output is no terminal, so that tables are not folded."""
+
+File = Annotated[str, typer.Argument(metavar="FILE", help="A sweep's YAML file, or the name of a preset.")]
+Sweep = Annotated[
+    str,
+    typer.Argument(metavar="SWEEP", help="The sweep's name, as `convnn list` shows it; on a cluster, or its job's id."),
+]
+Set = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--set", metavar="PATH=VALUE", help="Override a field, as in --set space.training.epochs=3. Repeatable."
+    ),
+]
+Storage = Annotated[
+    Path | None,
+    typer.Option(
+        show_default="CONVNN_STORAGE, else ~/convnn-sweeps",
+        help="The folder in which sweeps live; with a cluster's address, the folder there.",
+    ),
+]
+AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object and nothing else.")]
+AsYaml = Annotated[
+    bool, typer.Option("--yaml", help="Print the configuration alone, as a file for `convnn train` or `convnn run`.")
+]
+
+Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")]
+
+
+def confirmed(question: str, *, yes: bool) -> bool:
+    """Whether a person agrees; where nobody can be asked, --yes must say so.
+
+    Raises:
+        UsageError: If there is no terminal to ask on.
+    """
+    if yes:
+        return True
+    if not sys.stdin.isatty():
+        raise UsageError(f"{question} There is no terminal to ask on; give --yes.")
+    return typer.confirm(question, default=False, err=True)
+
+
+def storage_of(given: Path | None) -> Path:
+    """Where sweeps live, as an absolute path."""
+    from tune_jobs.record.folder import default_storage
+
+    return given.expanduser().absolute() if given else default_storage()
+
+
+def console(*, stderr: bool = False) -> Console:
+    """A console that keeps tables whole where nobody looks at a terminal."""
+    found = Console(stderr=stderr, highlight=False)
+    return found if found.is_terminal else Console(stderr=stderr, highlight=False, width=PLAIN_WIDTH)
+
+
+def print_json(content: Any) -> None:  # noqa: ANN401 - any JSON
+    """One object on standard output; NaN and infinity, which JSON lacks, as null."""
+    print(json.dumps(_finite(content), indent=2, ensure_ascii=False))
+
+
+def _finite(content: Any) -> Any:  # noqa: ANN401
+    if isinstance(content, dict):
+        return {key: _finite(value) for key, value in content.items()}
+    if isinstance(content, list | tuple):
+        return [_finite(value) for value in content]
+    if isinstance(content, float) and content - content != 0:  # inf and nan
+        return None
+    return content

@@ -1,0 +1,140 @@
+"""What the commands that speak to a cluster share."""
+
+import os
+import sys
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from tune_jobs.cli.shared.options import print_json, storage_of
+from tune_jobs.errors import ClusterError, UsageError
+from tune_jobs.record.folder import SweepFolder, find_sweep
+from tune_jobs.system.redaction import without_password
+
+if TYPE_CHECKING:
+    from tune_jobs.cluster.jobs import Job, Jobs
+    from tune_jobs.cluster.submission import Submission
+
+At = Annotated[
+    str | None,
+    typer.Option(
+        "--address",
+        metavar="URL",
+        envvar="CONVNN_ADDRESS",
+        help="The dashboard of a Ray cluster, as in http://head:8265; without it, or with '', this machine's sweeps.",
+    ),
+]
+_NOISE = ("Running entrypoint for job ", "Runtime env is setting up.")  # Ray's own lines
+
+
+def given(storage: Path | None) -> str | None:
+    """A folder of the cluster, which means nothing here."""
+    return str(storage) if storage else None
+
+
+@contextmanager
+def sweep_at(name: str, storage: Path | None, address: str | None) -> Iterator[SweepFolder]:
+    """The sweep here, or a passing copy of its record on the cluster at `address`."""
+    with placed_sweep_at(name, storage, address) as (folder, _):
+        yield folder
+
+
+@contextmanager
+def placed_sweep_at(name: str, storage: Path | None, address: str | None) -> Iterator[tuple[SweepFolder, str]]:
+    """The same, and where the sweep itself is: its folder here, or host and folder of the cluster."""
+    if not address:
+        found = find_sweep(name, storage_of(storage))
+        yield found, str(found.path)
+        return
+    from tune_jobs.cluster.catalog import Cluster
+
+    cluster = Cluster(address, given(storage))
+    with cluster.record(cluster.locate(name)) as (folder, origin):
+        print(f"({origin['path']} on {origin['host']}, at {cluster.address})", file=sys.stderr)
+        yield folder, place_of(origin)
+
+
+def place_of(origin: Mapping[str, Any]) -> str:
+    """Where on the cluster a copy comes from, as host:folder."""
+    return f"{origin['host']}:{origin['path']}"
+
+
+def follow_job(jobs: "Jobs", job_id: str, *, out: bool = True) -> "Job":
+    """Print what a job says until it has ended; the job then. Ctrl-C leaves it alone."""
+    from tune_jobs.cluster.jobs import UnknownJobError
+
+    try:
+        for chunk in jobs.follow(job_id):
+            lines = (line for line in chunk.splitlines(keepends=True) if not any(noise in line for noise in _NOISE))
+            print("".join(lines), end="", flush=True, file=sys.stdout if out else sys.stderr)
+        return jobs.job(job_id)
+    except KeyboardInterrupt:
+        _still_there(jobs, job_id)
+        raise typer.Exit(130) from None
+    except UnknownJobError:
+        raise
+    except ClusterError as error:
+        raise ClusterError(f"{error} The job goes on; {_again(jobs, job_id)}") from error
+
+
+def finish(jobs: "Jobs", found: "Submission", *, detach: bool, as_json: bool) -> None:
+    """Tell the job's id; unless detached, follow it and exit as it does."""
+    if as_json:
+        print_json({**found.summary(), "address": jobs.address})
+    print(f"job {found.job_id} runs the sweep {found.sweep}", file=sys.stderr if as_json else sys.stdout, flush=True)
+    if detach:
+        at = f"--address {jobs.address}"
+        print(f"  convnn status {found.sweep} {at}\n  convnn logs -f {found.sweep} {at}", file=sys.stderr)
+        return
+    ended = follow_job(jobs, found.job_id, out=not as_json)
+    if "CONVNN_ADDRESS" not in os.environ:
+        print(f"From here, these commands need --address {jobs.address} (or CONVNN_ADDRESS).", file=sys.stderr)
+    if ended.exit_code is None and ended.status != "SUCCEEDED":
+        print(
+            f"job {ended.id} has ended: {ended.status} {first_line(ended.message)}\nIts log: convnn logs {ended.id} "
+            f"--address {jobs.address}",
+            file=sys.stderr,
+        )
+    raise typer.Exit(exit_code(ended))
+
+
+def exit_code(job: "Job") -> int:
+    """That of the command that the job ran; 143 for a job that was stopped, 1 for one that came to nothing."""
+    if job.exit_code is not None:
+        return job.exit_code
+    return {"SUCCEEDED": 0, "STOPPED": 143}.get(job.status, 1)
+
+
+def first_line(text: str) -> str:
+    """Of a message."""
+    return text.partition("\n")[0]
+
+
+def refuse_cluster(address: str | None, command: str) -> None:
+    """`convnn run` drives a sweep from here.
+
+    Raises:
+        UsageError: If the address is a dashboard's.
+    """
+    from tune_jobs.cluster.jobs import is_cluster
+
+    if address is not None and is_cluster(address):
+        shown = without_password(address)
+        raise UsageError(
+            f"{shown} is a Ray dashboard, to which jobs are submitted: convnn submit ... --address {shown}. "
+            f"`convnn {command}` runs the sweep from here, on the Ray of --address head:6379 or one of its own."
+        )
+
+
+def _still_there(jobs: "Jobs", job_id: str) -> None:
+    print(f"\nThe job goes on without you; {_again(jobs, job_id)}", file=sys.stderr)
+
+
+def _again(jobs: "Jobs", job_id: str) -> str:
+    return (
+        f"look again:\n  convnn logs -f {job_id} --address {jobs.address}\nstop it:\n  convnn stop {job_id} "
+        f"--address {jobs.address}"
+    )

@@ -1,0 +1,144 @@
+"""What the commands that run a sweep share: the progress shown, the report at the end, the exit code."""
+
+import os
+import shlex
+import shutil
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from tune_jobs.cli.shared.options import console, print_json
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from tune_jobs.display.live import Progress
+    from tune_jobs.driver.run import Outcome
+    from tune_jobs.results.summary import Row
+
+Address = Annotated[
+    str | None,
+    typer.Option(
+        metavar="ADDRESS", envvar="RAY_ADDRESS", help="A Ray to drive from here, as in head:6379; else one of its own."
+    ),
+]
+AnyAddress = Annotated[
+    str | None,
+    typer.Option(
+        "--address",
+        metavar="ADDRESS",
+        envvar=["CONVNN_ADDRESS", "RAY_ADDRESS"],
+        help="A cluster's dashboard, as in http://head:8265, where a job goes on with the sweep; or a Ray to drive "
+        "from here, as in head:6379; else one of its own.",
+    ),
+]
+Detach = Annotated[bool, typer.Option("--detach", "-d", help="With a dashboard's address: do not follow the job.")]
+_SHOWN = 10
+
+
+def on_cluster(
+    command: str,
+    sweep: str,
+    address: str | None,
+    storage: Path | None,
+    options: list[str],
+    *,
+    detach: bool,
+    as_json: bool,
+) -> bool:
+    """Go on with a sweep where it is, if `address` is that of a cluster's dashboard; whether it is."""
+    from tune_jobs.cluster.jobs import is_cluster
+
+    if address is None or not is_cluster(address):
+        return False
+    from tune_jobs.cli.shared.remote import finish, given
+    from tune_jobs.cluster import submission
+    from tune_jobs.cluster.catalog import Cluster
+
+    cluster = Cluster(address, given(storage))
+    finish(cluster.jobs, submission.go_on(cluster, command, sweep, options), detach=detach, as_json=as_json)
+    return True
+
+
+def follow(name: str, start: "Callable[[Progress], Outcome]", *, as_json: bool) -> None:
+    """Run a sweep with its progress shown, report, and exit with the code that says how it ended."""
+    from tune_jobs.display.live import Board, Lines, Steady
+    from tune_jobs.system.signals import Interrupted
+
+    out = console(stderr=as_json)
+    try:
+        with Steady(Board(out) if out.is_terminal else Lines(out)) as progress:
+            outcome = start(progress)
+    except Interrupted as interrupted:
+        print(f"\nInterrupted; nothing is lost. Go on with:\n  convnn resume {name}", file=sys.stderr, flush=True)
+        sys.stdout.flush()
+        # Ray may be half up, and its own ending then crashes or takes seconds; its processes end with this one.
+        os._exit(128 + interrupted.number)
+    if as_json:
+        print_json(outcome.summary())
+    else:
+        _report(outcome)
+    halt = outcome.halt
+    if halt is not None and halt.signal is not None:
+        print(f"\nInterrupted; nothing is lost. Go on with:\n  convnn resume {name}", file=sys.stderr)
+    elif halt is not None:
+        print(f"\nThe sweep has stopped: {halt.message}", file=sys.stderr)
+    raise typer.Exit(exit_code(outcome))
+
+
+def exit_code(outcome: "Outcome") -> int:
+    """As the program's help says."""
+    if outcome.halt is not None:
+        return outcome.halt.exit_code
+    failed, ended = outcome.standing.count("failed"), len(outcome.standing.rows)
+    return 0 if not failed else 1 if failed == ended else 3
+
+
+def _report(outcome: "Outcome") -> None:
+    from tune_jobs.display.live import cost, leaderboard, tally
+    from tune_jobs.results.summary import course
+
+    standing = outcome.standing
+    out = console()
+    out.print()
+    out.print(leaderboard(standing))
+    print(f"\n{tally(standing)}\n{cost(standing)}")
+    if outcome.exhausted:
+        print("Every configuration of the space has been tried.")
+    best = standing.best
+    if best is not None:
+        print(f"\nBest: trial {best.number}, {standing.metric} {best.value:.4f} after epoch {best.epoch}")
+        print(course(outcome.folder, best.run_key).sweep_file(), end="")
+    _tell_failures(outcome, [row for row in standing.rows if row.state == "failed"])
+    _tell_next(outcome)
+
+
+def _tell_failures(outcome: "Outcome", failed: "list[Row]") -> None:
+    for row in failed[:_SHOWN]:
+        print(f"Trial {row.number} failed ({row.failure}): {row.reason}\n  log: {outcome.folder.log_of(row.run_key)}")
+    if len(failed) > _SHOWN:
+        print(f"and {len(failed) - _SHOWN} more: convnn show {outcome.folder.name}")
+    if failed:
+        print(f"Run them again, once the cause is mended:\n  convnn retry {outcome.folder.name} --failed")
+
+
+def _tell_next(outcome: "Outcome") -> None:
+    name, tracked = outcome.folder.name, outcome.tracked
+    if tracked.error is not None:
+        print(
+            f"\nMLflow at {tracked.uri} does not have everything ({tracked.error}).\n"
+            f"The sweep's folder does; to ship the rest when the tracker answers:\n  convnn sync {name}"
+        )
+    print(f"\nLook at it again:\n  convnn show {name}")
+    print(
+        f"Compare its trials in the MLflow UI:\n  {tracked.page or f'{tracked.uri}, experiment {tracked.experiment!r}'}"
+    )
+    if tracked.uri.startswith("sqlite:"):
+        mlflow = shutil.which("mlflow") or str(Path(sys.executable).parent / "mlflow")
+        print(f"which is there once this runs:\n  {_server(mlflow, tracked.uri)}")
+
+
+def _server(mlflow: str, tracker: str) -> str:
+    return shlex.join([mlflow, "server", "--workers", "1", "--backend-store-uri", tracker])

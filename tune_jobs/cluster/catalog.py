@@ -1,0 +1,217 @@
+"""Sweeps on a cluster, by name or job: their jobs, copies of their records, what they say, and their end."""
+
+import contextlib
+import getpass
+import json
+import socket
+import sys
+import tempfile
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+from typing import IO, Any
+
+from tune_jobs.cluster.job_result import Receiver
+from tune_jobs.cluster.jobs import Job, Jobs
+from tune_jobs.cluster.package import DISTRIBUTION, write_package
+from tune_jobs.cluster.probe import DATA_S
+from tune_jobs.cluster.transfer import put_in_place, unpack
+from tune_jobs.errors import ClusterError, SweepError, UsageError
+from tune_jobs.record.folder import SweepFolder, git_state
+from tune_jobs.system.redaction import without_password
+
+ENTRYPOINT = "python -m tune_jobs.cli.cluster_job"
+STOP_WAIT_S = 60
+"""Between the SIGTERM of `ray job stop` and the kill: time for running trials to keep their state."""
+
+SILENCE_S = 150.0
+"""How long a small job may take to begin, and between two words of its answer."""
+
+ENDS_S = 20.0
+
+_KIND = "convnn"
+_SAID = 5
+_ENVIRONMENT = {
+    "RAY_JOB_STOP_WAIT_TIME_S": str(STOP_WAIT_S),
+    "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
+    "COLUMNS": "160",
+}
+
+
+@dataclass(frozen=True)
+class Located:
+    """A sweep on the cluster."""
+
+    name: str
+    storage: str | None
+    """The folder in which it lives there; `None`: the cluster's default."""
+
+    job: Job | None
+    """Its latest job, if the cluster still knows one."""
+
+
+def in_storage(folder: str | None) -> list[str]:
+    """The option that gives a command on the cluster its folder of sweeps; without one, its own default holds."""
+    return ["--storage", folder] if folder else []
+
+
+class Cluster:
+    """The sweeps of the cluster at an address.
+
+    Raises:
+        ClusterError: From here and from every method, if it does not answer in time.
+        UsageError: See `Jobs`; and from methods, if there is no such sweep.
+    """
+
+    def __init__(self, address: str, storage: str | None = None) -> None:
+        self.jobs = Jobs(address)
+        self.address = self.jobs.address
+        self._storage = storage
+
+    def sweep_jobs(self) -> list[Job]:
+        """The jobs that run or ran sweeps, the newest first."""
+        return [job for job in self.jobs.jobs() if job.metadata.get(_KIND) == "command"]
+
+    def locate(self, name: str) -> Located:
+        """The sweep that is called `name`, or that the job `name` runs; known to the cluster's jobs or not.
+
+        Of several jobs of one name, one that runs comes before one that has ended, and a newer one before an older one.
+        """
+        found = [
+            job
+            for job in self.sweep_jobs()
+            if job.id == name
+            or (job.metadata["sweep"] == name and _same_folder(self._storage, job.metadata.get("storage")))
+        ]
+        for job in sorted(found, key=lambda job: job.ended):
+            return Located(job.metadata["sweep"], job.metadata.get("storage") or self._storage, job)
+        return Located(name, self._storage, None)
+
+    def start(self, command: str, sweep: str, task: dict[str, Any], *, text: str | None, code: bool) -> tuple[str, int]:
+        """Start a job that runs a sweep; its id, and the bytes that were shipped for it."""
+        metadata = {_KIND: "command", "sweep": sweep, "command": command, "storage": task.get("storage") or ""}
+        return self._submit({"kind": "command", **task, **_origin()}, metadata, text=text, code=code)
+
+    def ask(self, *arguments: str, silence_s: float | None = SILENCE_S) -> str:
+        """What the `convnn` command of these arguments prints on the cluster, within `silence_s` if there is such.
+
+        Raises:
+            SweepError: If it fails there, with its words.
+        """
+        with tempfile.TemporaryFile() as answer:
+            self._receive({"kind": "ask", "arguments": list(arguments)}, answer, silence_s)
+            reply = json.load(answer)
+        if reply["code"]:
+            raise _error_of(reply["code"], reply["err"].strip().removeprefix("convnn: "))
+        return str(reply["out"])
+
+    def probe(self, request: dict[str, Any]) -> dict[str, Any]:
+        """What the cluster has; see `tune_jobs.cluster.probe`."""
+        with tempfile.TemporaryFile() as answer:
+            self._receive({"kind": "probe", **request}, answer, DATA_S + SILENCE_S)
+            found: dict[str, Any] = json.load(answer)
+        return found
+
+    @contextlib.contextmanager
+    def record(self, sweep: Located) -> Iterator[tuple[SweepFolder, dict[str, Any]]]:
+        """A passing copy of a sweep's record, and where the sweep is."""
+        with tempfile.TemporaryDirectory(prefix="convnn-record-") as scratch:
+            folder = SweepFolder(Path(scratch) / sweep.name)
+            yield folder, self._copy(sweep, "record", folder.path)
+
+    def fetch(self, sweep: Located, folder: SweepFolder, *, checkpoints: bool) -> dict[str, Any]:
+        """Copy a sweep's folder to `folder`; where it was, and what was left out.
+
+        Raises:
+            UsageError: If another sweep is there.
+            OSError: If it cannot be written.
+        """
+        folder.path.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(prefix=f".{folder.name}.", dir=folder.path.parent) as scratch:
+            copy = Path(scratch) / sweep.name
+            origin = self._copy(sweep, "checkpoints" if checkpoints else "folder", copy)
+            put_in_place(copy, folder)
+        return origin
+
+    def _copy(self, sweep: Located, what: str, into: Path) -> dict[str, Any]:
+        task = {"kind": "copy", "sweep": sweep.name, "storage": sweep.storage, "what": what}
+        with tempfile.NamedTemporaryFile(suffix=".tar.gz", dir=into.parent) as archive:
+            self._receive(task, archive)
+            archive.flush()
+            return unpack(Path(archive.name), into)
+
+    def _receive(self, task: dict[str, Any], into: IO[bytes], silence_s: float | None = SILENCE_S) -> None:
+        """Run a small job and write its reply to `into`, which is left at its beginning."""
+        job_id, _ = self._submit(task, {_KIND: task["kind"]}, text=None, code=True)
+        receiver = Receiver(into)
+        try:
+            for chunk in self.jobs.follow(job_id, silence_s):
+                receiver.take(chunk)
+                if receiver.whole:
+                    break
+        except BaseException:
+            with contextlib.suppress(SweepError):
+                self.jobs.stop(job_id)
+            raise
+        if not receiver.whole:
+            raise ClusterError(self._no_reply(job_id, receiver.other))
+        with contextlib.suppress(ClusterError):  # the answer is there, whatever becomes of the job
+            self.jobs.wait(job_id, ENDS_S)
+            self.jobs.forget(job_id)
+        into.seek(0)
+
+    def _no_reply(self, job_id: str, said: Sequence[str]) -> str:
+        lines = [line.strip() for line in said if line.strip()]
+        if any(line.endswith("not found") and "python" in line for line in lines):
+            return (
+                f"the cluster at {self.address} has no `python` where its jobs run; start Ray there with its "
+                f"environment activated: . .venv/bin/activate && ray start --head ..."
+            )
+        missing = next((line for line in lines if line.startswith("ModuleNotFoundError")), None)
+        if missing:
+            return (
+                f"the `python` of the cluster at {self.address} lacks a package ({missing.partition(': ')[2]}); start "
+                f"Ray there with the environment activated that has requirements.lock."
+            )
+        job = self.jobs.job(job_id)
+        words = " | ".join(lines[-_SAID:]) or job.message
+        return f"job {job_id} at {self.address} ended without an answer ({job.status}): {words}"
+
+    def _submit(
+        self, task: dict[str, Any], metadata: dict[str, str], *, text: str | None, code: bool
+    ) -> tuple[str, int]:
+        with tempfile.TemporaryDirectory(prefix="convnn-submit-") as scratch:
+            package = Path(scratch) / "package.zip"
+            size = write_package(package, task, sweep=text, code=code)
+            return self.jobs.submit(ENTRYPOINT, package, metadata, _ENVIRONMENT), size
+
+
+def _same_folder(given: str | None, there: str | None) -> bool:
+    """Whether a folder as a person gives it may be one of the cluster's, whose home is not known here."""
+    if not given or not there:
+        return True
+    given, there = given.rstrip("/"), there.rstrip("/")
+    return given == there or (given.startswith("~/") and there.endswith(given[1:]))
+
+
+def _origin() -> dict[str, Any]:
+    """Who submits what, for the manifest."""
+    try:
+        user = getpass.getuser()
+    except (KeyError, OSError):  # a container's user without a name
+        user = "unknown"
+    submitted = {
+        "at": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
+        "command": [without_password(word) for word in sys.argv],
+        "host": socket.gethostname(),
+        "user": user,
+        "version": version(DISTRIBUTION),
+    }
+    return {"submitted": submitted, "git": git_state(Path.cwd())}
+
+
+def _error_of(code: int, words: str) -> SweepError:
+    kind = {2: UsageError, 4: ClusterError}.get(code, SweepError)
+    return kind(words)

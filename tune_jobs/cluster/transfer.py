@@ -1,0 +1,151 @@
+"""A sweep's folder, or its record alone, copied from the cluster: sent as a compressed tar through a job's log.
+
+A running sweep can be copied: its databases are sent as SQLite's own consistent backups.
+"""
+
+import contextlib
+import io
+import json
+import shutil
+import socket
+import sqlite3
+import tarfile
+import tempfile
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+from tune_jobs.cluster.job_result import Sender
+from tune_jobs.errors import UsageError
+from tune_jobs.record.folder import SweepFolder, default_storage, find_sweep
+from tune_jobs.record.ledger import Ledger, live_driver
+from tune_jobs.worker.checkpoints import checkpoints_in
+
+ORIGIN = "origin.json"
+"""In a copy: where it was, and what was left out."""
+
+RECORD = ("sweep.yaml", "manifest.json")
+DATABASES = ("ledger.db", "mlflow.db")
+_BUSY_S = 30.0
+
+
+def send_copy(task: Mapping[str, Any]) -> None:
+    """Send what `task` asks for: `sweep`, `storage` and `what`, which is record, folder or checkpoints.
+
+    Raises:
+        UsageError: If there is no such sweep.
+    """
+    place = Path(task["storage"]).expanduser() if task["storage"] else default_storage()
+    folder = find_sweep(task["sweep"], place)
+    chosen = dict(_record(folder)) if task["what"] == "record" else dict(_all(folder, task["what"] == "checkpoints"))
+    left_out = sum(path.stat().st_size for path in _checkpoints(folder)) if task["what"] == "folder" else 0
+    origin = {
+        "host": socket.gethostname(),
+        "path": str(folder.path),
+        "left_out_bytes": left_out,
+        "driver": live_driver(folder.path),
+    }
+    sender = Sender()
+    out: Any = sender  # of a file, tarfile uses `write` alone
+    with (
+        tempfile.TemporaryDirectory(prefix="convnn-copy-") as scratch,
+        tarfile.open(fileobj=out, mode="w|gz") as archive,
+    ):
+        content = json.dumps(origin).encode()
+        entry = tarfile.TarInfo(ORIGIN)
+        entry.size = len(content)
+        archive.addfile(entry, io.BytesIO(content))
+        for name, path in chosen.items():
+            source = _backup(path, Path(scratch)) if name in DATABASES else path
+            with contextlib.suppress(FileNotFoundError):  # a running sweep removes what it has replaced
+                archive.add(source, name, recursive=False)
+            if source != path:
+                source.unlink()
+    sender.end()
+
+
+def unpack(archive: Path, into: Path) -> dict[str, Any]:
+    """Unpack a copy into the folder `into`; where it was."""
+    with tarfile.open(archive) as content:
+        content.extractall(into, filter="data")
+    origin: dict[str, Any] = json.loads((into / ORIGIN).read_text(encoding="utf-8"))
+    (into / ORIGIN).unlink()
+    return origin
+
+
+def put_in_place(copy: Path, folder: SweepFolder) -> None:
+    """Make a copy the sweep's folder here. Of an earlier copy of the same sweep, what the new one lacks is kept.
+
+    Raises:
+        UsageError: If another sweep of its name is there, or one that has gone on here.
+    """
+    if folder.path.exists():
+        _require_older(SweepFolder(copy), folder)
+        before = folder.path.with_name(f".{folder.name}.replaced")
+        if before.exists():  # an earlier fetch was killed between the two names
+            _keep_what_is_missing(before, folder.path)
+            shutil.rmtree(before, ignore_errors=True)
+        folder.path.rename(before)
+        copy.rename(folder.path)
+        _keep_what_is_missing(before, folder.path)
+        shutil.rmtree(before, ignore_errors=True)
+    else:
+        folder.path.parent.mkdir(parents=True, exist_ok=True)
+        copy.rename(folder.path)
+
+
+def _keep_what_is_missing(before: Path, now: Path) -> None:
+    """Checkpoints that were fetched once, notes, tables: files that nobody but their owner may remove."""
+    for path in sorted(before.rglob("*")):
+        target = now / path.relative_to(before)
+        passing = path.name.startswith(DATABASES) or path.suffix == ".lock"
+        if path.is_file() and not passing and not target.exists():
+            target.parent.mkdir(parents=True, exist_ok=True)
+            path.rename(target)
+
+
+def _require_older(copy: SweepFolder, there: SweepFolder) -> None:
+    other = f"{there.path} is there already, and it is {{}}; nothing was copied. Give another folder with --storage."
+    if not there.ledger.exists():
+        raise UsageError(other.format("no sweep"))
+    if live_driver(there.path):
+        raise UsageError(other.format("a sweep that is running"))
+    with contextlib.closing(Ledger(copy.ledger)) as new, contextlib.closing(Ledger(there.ledger)) as old:
+        if new.meta("sweep_id") != old.meta("sweep_id"):
+            raise UsageError(other.format("another sweep of this name"))
+        known = {(attempt.run_key, attempt.attempt, attempt.started) for attempt in new.attempts()}
+        if any((attempt.run_key, attempt.attempt, attempt.started) not in known for attempt in old.attempts()):
+            raise UsageError(other.format("this sweep, gone on here"))
+
+
+def _record(folder: SweepFolder) -> Iterator[tuple[str, Path]]:
+    yield "ledger.db", folder.ledger
+    for name in RECORD:
+        if (folder.path / name).exists():
+            yield name, folder.path / name
+
+
+def _all(folder: SweepFolder, with_checkpoints: bool) -> Iterator[tuple[str, Path]]:
+    left_out = set() if with_checkpoints else set(_checkpoints(folder))
+    for path in sorted(folder.path.rglob("*")):
+        name = str(path.relative_to(folder.path))
+        passing = path.suffix in (".lock", ".partial") or name in ("driver.json", folder.stop_file.name)
+        beside_database = any(name in (f"{base}-wal", f"{base}-shm", f"{base}-journal") for base in DATABASES)
+        if path.is_file() and not passing and not beside_database and path not in left_out:
+            yield name, path
+
+
+def _checkpoints(folder: SweepFolder) -> Iterator[Path]:
+    for attempt in (folder.path / "trials").glob("*/[0-9]*"):
+        yield from checkpoints_in(attempt)
+
+
+def _backup(path: Path, scratch: Path) -> Path:
+    copy = scratch / path.name
+    with (
+        contextlib.closing(sqlite3.connect(f"file:{quote(str(path))}?mode=ro", uri=True, timeout=_BUSY_S)) as source,
+        contextlib.closing(sqlite3.connect(copy)) as target,
+    ):
+        source.backup(target)
+    return copy

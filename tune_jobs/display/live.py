@@ -1,0 +1,235 @@
+"""What people see while a sweep runs: a live table on a terminal, a line per event elsewhere."""
+
+import contextlib
+import time
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, Protocol, Self
+
+from rich.console import Console, Group
+from rich.live import Live
+from rich.table import Table
+from rich.text import Text
+
+from search_spaces import TrialConfig
+from tune_jobs.results.summary import HEADLINE, Row, Standing, headline
+
+if TYPE_CHECKING:
+    from types import TracebackType
+
+    from tune_jobs.search.queue import Job
+
+HEARTBEAT_S = 60.0
+_STYLES = {"complete": "green", "running": "cyan", "stopped": "dim", "diverged": "red", "failed": "red"}
+
+_FOLLOWS = {
+    "final": "",
+    "again": "; it goes on in another attempt",
+    "alone": "; it is tried once more alone",
+    "pause": "; the sweep pauses",
+}
+
+
+class Progress(Protocol):
+    """Is told what happens; used as a context manager around the run."""
+
+    def __enter__(self) -> Self: ...
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: "TracebackType | None"
+    ) -> None: ...
+
+    def say(self, text: str) -> None:
+        """A sentence about the sweep."""
+
+    def tell(self, event: str, job: "Job", details: dict[str, Any]) -> None:
+        """An event of a job; see `Desk`."""
+
+    def show(self, standing: Callable[[], Standing]) -> None:
+        """How the sweep stands now; it is asked for only where it is shown."""
+
+
+class Steady:
+    """Another's progress, which goes quiet where it cannot be shown any more: no sweep ends with its terminal."""
+
+    def __init__(self, progress: Progress) -> None:
+        self._progress = progress
+        self._quiet = False
+
+    def __enter__(self) -> Self:
+        self._do(self._progress.__enter__)
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: "TracebackType | None"
+    ) -> None:
+        with contextlib.suppress(OSError, SystemExit):
+            self._progress.__exit__(kind, error, trace)
+
+    def say(self, text: str) -> None:
+        """See `Progress`."""
+        self._do(lambda: self._progress.say(text))
+
+    def tell(self, event: str, job: "Job", details: dict[str, Any]) -> None:
+        """See `Progress`."""
+        self._do(lambda: self._progress.tell(event, job, details))
+
+    def show(self, standing: Callable[[], Standing]) -> None:
+        """See `Progress`."""
+        self._do(lambda: self._progress.show(standing))
+
+    def _do(self, show: Callable[[], object]) -> None:
+        if self._quiet:
+            return
+        try:
+            show()
+        except (OSError, SystemExit):  # the latter is how rich takes a pipe whose other end is gone
+            self._quiet = True
+
+
+class Lines:
+    """A line per event, flushed; epochs only as a sign of life once a minute."""
+
+    def __init__(self, console: Console) -> None:
+        self._console = console
+        self._spoke = time.monotonic()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        return None
+
+    def say(self, text: str) -> None:
+        """Print `text`."""
+        self._spoke = time.monotonic()
+        self._console.print(text, markup=False, highlight=False, soft_wrap=True)
+
+    def tell(self, event: str, job: "Job", details: dict[str, Any]) -> None:
+        """Print the event, unless it is an epoch shortly after another line."""
+        head = f"{time.strftime('%H:%M:%S')} trial {job.number}"
+        if event == "start":
+            again = f", attempt {job.attempt}" if job.attempt > 1 else ""
+            self.say(f"{head} started{again}: {shortly(job.config)}")
+        elif event == "end":
+            failure = details["failure"] if details["failure"] != details["state"] else None
+            why = ", ".join(filter(None, (failure, details["reason"])))
+            follows = _FOLLOWS.get(details["follows"], "")
+            self.say(f"{head} {details['state']}{f' ({why})' if why else ''}{follows}")
+        elif event == "origin":
+            if details["note"]:
+                self.say(f"{head} passed over a checkpoint: {details['note']}")
+            if details["epoch"]:
+                self.say(f"{head} goes on after epoch {details['epoch']}")
+        elif event == "epoch" and time.monotonic() - self._spoke >= HEARTBEAT_S:
+            numbers = "  ".join(f"{name} {value:.4g}" for name, value in details["metrics"].items() if "/" in name)
+            self.say(f"{head} epoch {details['epoch']}/{job.config.training.epochs}: {numbers}")
+
+    def show(self, standing: Callable[[], Standing]) -> None:
+        """Nothing between events."""
+
+
+class Board:
+    """A table that is redrawn in place."""
+
+    def __init__(self, console: Console) -> None:
+        self._console = console
+        self._started = time.monotonic()
+        self._note = ""
+        self._live = Live(Text("starting ..."), console=console, refresh_per_second=4, transient=True)
+
+    def __enter__(self) -> Self:
+        self._live.__enter__()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: "TracebackType | None"
+    ) -> None:
+        self._live.__exit__(kind, error, trace)
+
+    def say(self, text: str) -> None:
+        """Show `text` under the table."""
+        self._note = text
+        self._live.update(Text(text))
+
+    def tell(self, event: str, job: "Job", details: dict[str, Any]) -> None:
+        """The table shows it; a failure or a damaged checkpoint is said under it."""
+        if event == "start":
+            self._note = ""
+        elif event == "end" and details["failure"]:
+            self._note = f"trial {job.number}: {details['failure']}, {details['reason']}{_FOLLOWS[details['follows']]}"
+        elif event == "origin" and details["note"]:
+            self._note = f"trial {job.number} passed over a checkpoint: {details['note']}"
+
+    def show(self, standing: Callable[[], Standing]) -> None:
+        """Redraw."""
+        found = standing()
+        most = max(5, self._console.height - 9)
+        seconds = int(time.monotonic() - self._started)
+        status = Text(f"{tally(found)}   {seconds // 60}:{seconds % 60:02d}   Ctrl-C stops; nothing is lost", "bold")
+        self._live.update(Group(status, Text(cost(found)), leaderboard(found, most), Text(self._note, "dim")))
+
+
+def tally(standing: Standing) -> str:
+    """How many trials are where."""
+    ended = standing.count("complete", "stopped", "diverged", "failed")
+    planned = f" of {standing.planned}" if standing.planned else ""
+    parts = [f"{standing.count(state)} {state}" for state in ("running", "complete", "stopped", "diverged", "failed")]
+    text = f"{standing.name}: {ended}{planned} trials ended   " + ", ".join(p for p in parts if not p.startswith("0 "))
+    classes = ", ".join(f"{count} {name}" for name, count in standing.failures().items() if name != "diverged")
+    return text + (f" ({classes})" if classes else "")
+
+
+def cost(standing: Standing) -> str:
+    """What the sweep has used, against its budget."""
+    used, budget = standing.used, standing.budget
+    parts = []
+    for field, unit in (("gpu_hours", "GPU-hours"), ("cpu_hours", "CPU-hours"), ("wall_hours", "hours of running")):
+        spent, limit = getattr(used, field), budget.get(field)
+        if limit is not None or spent:
+            parts.append(f"{spent:.3g}{f' of {limit:g}' if limit is not None else ''} {unit}")
+    if (most := budget.get("trials")) is not None:
+        parts.append(f"{used.trials} of {most:g} trials started")
+    return f"used: {', '.join(parts)}" if parts else "used: nothing yet"
+
+
+def leaderboard(standing: Standing, most: int | None = None) -> Table:
+    """The trials as a table, the best first."""
+    shown = standing.rows[:most]
+    varied = _varied(standing.rows)
+    table = Table(title_justify="left", box=None, pad_edge=False, header_style="bold")
+    table.add_column("trial", justify="right")
+    for name in varied:
+        table.add_column(name, justify="right")
+    table.add_column("epoch", justify="right")
+    table.add_column(standing.metric, justify="right")
+    table.add_column("state")
+    for row in shown:
+        params = headline(row.config)
+        value = "" if row.value is None else f"{row.value:.2%}" if "accuracy" in standing.metric else f"{row.value:.4f}"
+        state = Text(row.state, _STYLES.get(row.state, ""))
+        cells = [cell(params[name]) for name in varied]
+        table.add_row(str(row.number), *cells, f"{row.epoch}/{row.config.training.epochs}", value, state)
+    if most is not None and len(standing.rows) > most:
+        table.add_row("...", *[""] * (len(varied) + 3))
+    return table
+
+
+def shortly(config: TrialConfig) -> str:
+    """The paper's parameters in a line."""
+    return ", ".join(f"{name} {cell(value)}" for name, value in headline(config).items() if value is not None)
+
+
+def _varied(rows: list[Row]) -> list[str]:
+    """The parameters that differ between trials; lambda, k and lr in any case."""
+    seen: dict[str, set[object]] = {}
+    for row in rows:
+        for name, value in headline(row.config).items():
+            seen.setdefault(name, set()).add(value)
+    return [name for name in HEADLINE if name in ("lambda", "k", "lr") or len(seen.get(name, ())) > 1]
+
+
+def cell(value: object) -> str:
+    """A parameter, short."""
+    if value is None:
+        return "-"
+    return f"{value:.3g}" if isinstance(value, float) else str(value)

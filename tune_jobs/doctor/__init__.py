@@ -1,0 +1,1 @@
+"""What would keep sweeps from running, and what helps."""

@@ -1,0 +1,121 @@
+"""What ends a run of a sweep before its search is done: a signal, its budget, a full disk, or too many failures.
+
+At a halt nothing new is started, running trials write a checkpoint after their epoch where there is time, and the same
+sweep can be resumed.
+"""
+
+import shutil
+import signal
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from search_spaces import SweepSpec
+from tune_jobs.failures import counted
+from tune_jobs.record.folder import SweepFolder
+from tune_jobs.record.ledger import Ledger, Usage
+
+DRAWS = 2_000
+"""Uniform draws from a space without end, after hundreds of misses of the sampler, before a search gives up."""
+
+FEWEST_ENDED = 5
+"""`stopping.max_failed_fraction` is looked at from this many ended trials on."""
+
+Cause = Literal["signal", "budget", "disk", "failures", "space"]
+
+
+@dataclass(frozen=True)
+class Halt:
+    """Why a run ended early, and what to do about it."""
+
+    cause: Cause
+    message: str
+    signal: int | None = None
+    patient: bool = False
+    """Whether the epochs under way are waited for, however long they take."""
+
+    @property
+    def exit_code(self) -> int:
+        """5 for a budget used up, 128 and the signal's number for a signal, else 1."""
+        if self.signal is not None:
+            return 128 + self.signal
+        return 5 if self.cause == "budget" else 1
+
+
+def halt_for_limits(spec: SweepSpec, folder: SweepFolder, ledger: Ledger, *, failures: bool = True) -> Halt | None:
+    """The limit of the sweep that is reached, or a wish that it pause; `failures`: the limit of failed trials too.
+
+    `budget.trials` is the search's to keep.
+    """
+    limit = _budget(spec, ledger.usage()) or _disk(spec, folder.path)
+    return limit or (_failures(spec, ledger) if failures else None) or _wish(folder)
+
+
+def budget_of_trials(spec: SweepSpec) -> Halt:
+    """The halt of a search that `budget.trials` holds back."""
+    most = spec.budget.trials or 0
+    return Halt("budget", f"the budget of {most} trials is used up; {_more(spec, 'trials', 2 * most)}")
+
+
+def none_found(spec: SweepSpec) -> Halt:
+    """The halt of a search that looks for valid configurations in vain."""
+    return Halt(
+        "space",
+        f"of {DRAWS:,} configurations drawn from the space none is valid and new; loosen its constraints under another "
+        f"name, or look on: convnn resume {spec.name}",
+    )
+
+
+def _more(spec: SweepSpec, field: str, value: float) -> str:
+    return f"to go on with more: convnn resume {spec.name} --set budget.{field}={value:g}"
+
+
+def _budget(spec: SweepSpec, used: Usage) -> Halt | None:
+    for field, what in (("gpu_hours", "GPU-hours"), ("cpu_hours", "CPU-hours"), ("wall_hours", "hours")):
+        limit, spent = getattr(spec.budget, field), getattr(used, field)
+        if limit is not None and spent >= limit:
+            more = _more(spec, field, 2 * limit)
+            used_up = f"the budget is used up: {spent:.3g} of {limit:g} {what}; {more}"
+            return Halt("budget", used_up, patient=True)
+    return None
+
+
+def _disk(spec: SweepSpec, folder: Path) -> Halt | None:
+    least = spec.resources.min_free_gb
+    try:
+        free = shutil.disk_usage(folder).free / 1e9
+    except OSError:  # network storage that does not answer now
+        return None
+    if free >= least:
+        return None
+    return Halt(
+        "disk",
+        f"only {free:.2f} GB are free in {folder}, and resources.min_free_gb is {least:g}; make room there, or lower "
+        f"it, then: convnn resume {spec.name}",
+    )
+
+
+def _wish(folder: SweepFolder) -> Halt | None:
+    try:
+        if not folder.pause_file.exists():
+            return None
+    except OSError:
+        return None
+    return Halt("signal", "paused by `convnn stop --pause`", signal.SIGTERM, patient=True)
+
+
+def _failures(spec: SweepSpec, ledger: Ledger) -> Halt | None:
+    ended, failed = ledger.ended_and_failed()
+    most = spec.stopping.max_failed_fraction
+    if ended < FEWEST_ENDED or failed <= most * ended:
+        return None
+    return Halt(
+        "failures",
+        f"{failed} of {ended} ended trials failed ({by_class(ledger)}), more than stopping.max_failed_fraction "
+        f"{most:g}; mend the cause, then: convnn retry {spec.name} --failed",
+    )
+
+
+def by_class(ledger: Ledger) -> str:
+    """How many trials failed, by class: `3 oom, 1 data`."""
+    return ", ".join(f"{count} {name}" for name, count in counted(ledger.failures().values()).items())

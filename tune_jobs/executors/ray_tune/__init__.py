@@ -1,0 +1,1 @@
+"""Attempts in the workers of Ray Tune."""

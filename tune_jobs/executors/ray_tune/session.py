@@ -1,0 +1,132 @@
+"""A connection to a Ray cluster, or a Ray of our own on this machine alone."""
+
+import contextlib
+import logging
+import os
+import secrets
+import shlex
+import signal
+import socket
+import sys
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from typing import Any
+
+from search_spaces.sweep import Resources
+from tune_jobs.errors import ClusterError
+from tune_jobs.system.signals import Interrupted, Signals
+
+OBJECT_STORE_BYTES = 100 * 2**20
+"""Trials read their images from a memory map: nothing of size goes through Ray, which would claim 30% of memory."""
+
+REACH_S = 10.0
+"""How long a cluster may take to accept a connection."""
+
+_RAY_ENVIRONMENT = {
+    "RAY_USAGE_STATS_ENABLED": "0",
+    "RAY_AIR_NEW_OUTPUT": "0",
+    "RAY_CHDIR_TO_TRIAL_DIR": "0",  # a relative path means the same in a worker as here
+    "RAY_DEDUP_LOGS_SKIP_REGEX": ".",  # raylets' own lines, which Ray puts on standard output
+    "RAY_DISABLE_FAILURE_SIGNAL_HANDLER": "1",  # no stack dump at a SIGTERM
+    "RAY_TRAIN_COUNT_PREEMPTION_AS_FAILURE": "1",  # else Tune itself starts the attempt again, from nothing
+    "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",  # a trial without a GPU leaves CUDA_VISIBLE_DEVICES alone
+    "TUNE_FORCE_TRIAL_CLEANUP_S": "20",  # a worker that hangs is killed after this
+    "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",
+    "TUNE_DISABLE_STRICT_METRIC_CHECKING": "1",
+    "TUNE_WARN_EXCESSIVE_EXPERIMENT_CHECKPOINT_SYNC_THRESHOLD_S": "0",
+}
+
+
+@contextlib.contextmanager
+def ray_session(address: str | None, signals: Signals) -> Iterator[None]:
+    """A connection to the cluster at `address`, or a Ray of our own on this machine alone if that is `None`.
+
+    Raises:
+        ClusterError: If Ray cannot be started or reached.
+    """
+    if address is not None:
+        _require_listener(address)
+    for name, value in _RAY_ENVIRONMENT.items():
+        os.environ.setdefault(name, value)
+    os.environ["TUNE_DISABLE_SIGINT_HANDLER"] = "1"  # ours: tune_jobs.system.signals
+    if address is None and "RAY_AUTH_MODE" not in os.environ:
+        # A token of this run's own: no other user of the machine can use our Ray, and no file is left at home.
+        os.environ["RAY_AUTH_MODE"] = "token"
+        os.environ["RAY_AUTH_TOKEN"] = secrets.token_hex(32)
+    import ray
+
+    held = socket.create_server(("127.0.0.1", 0))
+    try:
+        with held:
+            ray.init(**_options(address, held.getsockname()[1]))
+        for name in ("ray", "ray.tune"):  # what a lost worker means is ours to say
+            logging.getLogger(name).setLevel(logging.CRITICAL)
+    except SystemExit as error:  # Ray's own handler of SIGTERM, which ray.init installs
+        raise Interrupted(signal.SIGTERM, at_once=False) from error
+    except (ConnectionError, RuntimeError, ValueError, OSError) as error:
+        reason = (str(error).splitlines() or [type(error).__name__])[0]
+        alone = f"Ray cannot be started here: {reason}; is there room in /tmp and in memory?"
+        raise ClusterError(_unreachable(address, reason) if address else alone) from error
+    signals.take()  # back from Ray
+    try:
+        yield
+    finally:
+        if not signals.twice:  # Ray's processes end with ours
+            ray.shutdown()
+
+
+def per_trial(resources: Resources) -> dict[str, float]:
+    """What Ray sets aside for one trial."""
+    return {"CPU": float(resources.cpus_per_trial), "GPU": resources.gpus_per_trial}
+
+
+def machines(without: Collection[str] = ()) -> list[dict[str, float]]:
+    """What each machine has that is alive, but for some by Ray's numbers of them."""
+    import ray
+
+    return [node["Resources"] for node in ray.nodes() if node["Alive"] and node["NodeID"] not in without]
+
+
+def slots(asked: dict[str, float], without: Collection[str] = ()) -> int:
+    """The trials that fit at a time, each asking for this; see `machines`."""
+    return fitting(asked, machines(without))
+
+
+def fitting(asked: Mapping[str, float], there: Iterable[Mapping[str, float]]) -> int:
+    """The trials that fit at a time on machines that have this, each trial on one of them."""
+    return sum(
+        int(min(machine.get(kind, 0.0) / least + 1e-9 for kind, least in asked.items() if least)) for machine in there
+    )
+
+
+def _options(address: str | None, taken_port: int) -> dict[str, Any]:
+    """The arguments of ray.init."""
+    options: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.ERROR, "ignore_reinit_error": False}
+    if address is not None:
+        return options | {"address": address}
+    options["address"] = "local"  # else Ray joins whatever Ray was last started on this machine, or did not end well
+    # Without a dashboard Ray still starts one of its processes, whose only work is to ask the network for a cloud's
+    # machine data. Where the port is taken, it does without (docs/adr/0003).
+    options |= {"include_dashboard": False, "dashboard_port": taken_port, "logging_level": logging.FATAL}
+    options["object_store_memory"] = OBJECT_STORE_BYTES
+    if (quoted := shlex.quote(sys.executable)) != sys.executable:  # Ray hands it to a shell as it is
+        options["runtime_env"] = {"py_executable": quoted}
+    if sys.platform == "linux":
+        # All of 127/8 is this machine. Ray replaces 127.0.0.1 by the address of a network card, which a laptop may
+        # lose while the sweep runs.
+        options["_node_ip_address"] = "127.0.0.2"
+    return options
+
+
+def _require_listener(address: str) -> None:
+    """Ray itself would wait for minutes."""
+    host, colon, port = address.rpartition("://")[2].rpartition(":")
+    if not colon or not port.isdigit():
+        return  # `auto` and the like, which Ray checks at once
+    try:
+        socket.create_connection((host, int(port)), timeout=REACH_S).close()
+    except OSError as error:
+        raise ClusterError(_unreachable(address, str(error))) from error
+
+
+def _unreachable(address: str, reason: str) -> str:
+    return f"the Ray cluster at {address} cannot be reached: {reason}; is it up, and is RAY_ADDRESS right?"

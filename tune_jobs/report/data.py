@@ -1,0 +1,106 @@
+"""What a report says, read from a sweep's folder once."""
+
+import os
+import socket
+from collections.abc import Callable
+from contextlib import closing
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+from search_spaces import SpecError, SweepSpec
+from tune_jobs.errors import SweepError
+from tune_jobs.planning.plan import Rung, epochs_of, ladder_of, trial_epochs_of
+from tune_jobs.record.folder import SweepFolder, recorded_spec, recorded_starts
+from tune_jobs.record.ledger import Ask, Attempt, Epoch, Ledger, live_driver
+from tune_jobs.report.seeds import Repeats, repeats
+from tune_jobs.report.sizes import Size, sizes_of
+from tune_jobs.results.summary import Row, Standing, courses, standing
+
+
+@dataclass(frozen=True)
+class Facts:
+    """Everything a report draws on."""
+
+    folder: SweepFolder
+    standing: Standing
+    state: str
+    started: str | None
+    asks: list[Ask]
+    attempts: list[Attempt]
+    epochs: list[Epoch]
+    """All that were recorded."""
+
+    courses: dict[str, list[Epoch]]
+    """By run key: the epochs that count, in order, each from the last attempt that ran it."""
+
+    sizes: dict[str, Size]
+    """By run key, as far as known."""
+
+    spec: SweepSpec | None
+    """`None` where the file as run cannot be read."""
+
+    ladder: list[Rung]
+    """Where the stopping rule looks, and about how many trials were planned to go on."""
+
+    planned_epochs: int | None
+    starts: list[dict[str, Any]]
+    """Every start of the sweep, from its manifest."""
+
+    @property
+    def comparable(self) -> list[Row]:
+        """The trials whose values may be compared, the best first."""
+        return [row for row in self.standing.rows if row.counts]
+
+    @cached_property
+    def repeats(self) -> list[Repeats]:
+        """The configurations that ran with several seeds, the best first."""
+        return repeats(self.standing.rows, self.standing.goal)
+
+
+def read_facts(folder: SweepFolder, measure_s: float, say: Callable[[str], None]) -> Facts:
+    """Read a sweep; models whose size is not recorded are measured for at most about `measure_s` seconds.
+
+    Raises:
+        LedgerError: If the record cannot be read.
+    """
+    with closing(Ledger(folder.ledger)) as ledger:
+        found = standing(folder.name, ledger)
+        epochs = ledger.epochs()
+        attempts, asks = ledger.attempts(), ledger.asks()
+        started, exhausted = ledger.meta("started"), ledger.meta("exhausted") is not None
+    known = {row.run_key for row in found.rows}  # a sweep that runs may have recorded more in the meantime
+    course_of = courses(epoch for epoch in epochs if epoch.run_key in known)
+    spec = _spec(folder)
+    planned = found.planned or len(found.rows)
+    ladder = ladder_of(spec, planned, epochs_of(spec)) if spec else []
+    return Facts(
+        folder=folder,
+        standing=found,
+        state=_state(folder, found, exhausted=exhausted),
+        started=started,
+        asks=asks,
+        attempts=[attempt for attempt in attempts if attempt.run_key in known],
+        epochs=[epoch for epoch in epochs if epoch.run_key in known],
+        courses=course_of,
+        sizes=sizes_of(found.rows, course_of, measure_s, say),
+        spec=spec,
+        ladder=ladder,
+        planned_epochs=trial_epochs_of(ladder, planned, epochs_of(spec)) if spec else None,
+        starts=recorded_starts(folder),
+    )
+
+
+def _spec(folder: SweepFolder) -> SweepSpec | None:
+    try:
+        return recorded_spec(folder)
+    except (SpecError, SweepError):
+        return None
+
+
+def _state(folder: SweepFolder, found: Standing, *, exhausted: bool) -> str:
+    driver = live_driver(folder.path)
+    at_its_end = driver is not None and (driver["host"], driver["pid"]) == (socket.gethostname(), os.getpid())
+    if driver is not None and not at_its_end:
+        return "running"
+    return "done" if found.whole(exhausted=exhausted) else "unfinished"

@@ -1,0 +1,1 @@
+"""What a sweep has found so far, from its record alone."""

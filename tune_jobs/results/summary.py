@@ -1,0 +1,244 @@
+"""What a sweep has found so far, read from its ledger: the leaderboard, the best trial, one trial's course."""
+
+import contextlib
+import json
+import math
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass
+from typing import Any, Literal
+
+import yaml
+
+from search_spaces import TrialConfig
+from search_spaces.feasibility import mixer, share
+from tune_jobs.errors import LedgerError, UsageError
+from tune_jobs.failures import Failure, counted
+from tune_jobs.record.folder import SweepFolder, recorded_spec
+from tune_jobs.record.ledger import ENDED, Attempt, Epoch, Ledger, Trial, Usage, live_driver
+
+
+@dataclass(frozen=True)
+class Row:
+    """One trial: its configuration, how far it came, and its numbers at that epoch."""
+
+    number: int
+    run_key: str
+    state: str
+    reason: str | None
+    failure: Failure | None
+    epoch: int
+    value: float | None
+    metrics: dict[str, float]
+    config: TrialConfig
+
+    @property
+    def counts(self) -> bool:
+        """Whether its value may be compared: it has one, and did not diverge or fail."""
+        return self.value is not None and math.isfinite(self.value) and self.state not in ("diverged", "failed")
+
+    def summary(self) -> dict[str, Any]:
+        """For programs: stable keys."""
+        return {
+            "trial": self.number,
+            "run_key": self.run_key,
+            "state": self.state,
+            "reason": self.reason,
+            "failure": self.failure,
+            "epoch": self.epoch,
+            "epochs": self.config.training.epochs,
+            "value": self.value,
+            "metrics": self.metrics,
+            "params": headline(self.config),
+        }
+
+
+@dataclass(frozen=True)
+class Standing:
+    """A sweep's state: what was planned, and every trial, the best first."""
+
+    name: str
+    metric: str
+    goal: Literal["maximize", "minimize"]
+    planned: int | None
+    used: Usage
+    budget: dict[str, float]
+    """The limits that are set: `gpu_hours` and so on."""
+
+    halted: dict[str, str] | None
+    """Why its last run ended early: `cause` and `message`."""
+
+    rows: list[Row]
+
+    def summary(self) -> dict[str, Any]:
+        """For programs: stable keys."""
+        return {
+            "sweep": self.name,
+            "metric": self.metric,
+            "goal": self.goal,
+            "planned": self.planned,
+            "used": asdict(self.used),
+            "budget": self.budget,
+            "halted": self.halted,
+            "failures": self.failures(),
+            "trials": [row.summary() for row in self.rows],
+        }
+
+    def failures(self) -> dict[str, int]:
+        """How many trials failed or diverged, by class."""
+        return counted(row.failure for row in self.rows)
+
+    @property
+    def best(self) -> Row | None:
+        """The best complete trial; where none is complete, the best of those that got furthest."""
+        return self.rows[0] if self.rows and self.rows[0].counts else None
+
+    def whole(self, *, exhausted: bool) -> bool:
+        """Whether it is done: every trial that was planned has ended, or that an `exhausted` space has."""
+        ended = self.count(*ENDED)
+        return ended == len(self.rows) and (exhausted or ended == self.planned)
+
+    def count(self, *states: str) -> int:
+        """Trials in any of these states."""
+        return sum(row.state in states for row in self.rows)
+
+
+HEADLINE = ("lambda", "k", "r", "p", "aggregation", "lr")
+"""The paper's parameters, by which people compare trials."""
+
+
+def headline(config: TrialConfig) -> dict[str, Any]:
+    """The paper's parameters of a configuration; `None` where it has none."""
+    layer = mixer(config.model)
+    params: dict[str, Any] = {"lambda": share(layer)}
+    candidates = getattr(layer, "candidates", None)
+    params |= {"k": getattr(layer, "k", None), "r": getattr(candidates, "r", None)}
+    params |= {"p": getattr(layer, "patch", None), "aggregation": getattr(layer, "aggregation", None)}
+    return {**params, "lr": config.training.lr}
+
+
+def standing(name: str, ledger: Ledger) -> Standing:
+    """Read a sweep's standing. Trials rank by the objective at their last epoch, complete ones first."""
+    metric = ledger.meta("metric") or "val/accuracy"
+    goal: Any = ledger.meta("goal") or "maximize"
+    latest = ledger.latest_epochs()
+    failures = ledger.failures()
+    rows = [_row(trial, latest.get(trial.run_key), metric, failures.get(trial.run_key)) for trial in ledger.trials()]
+    sign = -1 if goal == "maximize" else 1
+
+    def rank(row: Row) -> tuple[bool, bool, int, float, int]:
+        complete = row.state == "complete"
+        value = 0.0 if row.value is None else sign * row.value
+        return not row.counts, not complete, 0 if complete else -row.epoch, value, row.number
+
+    planned = ledger.meta("planned")
+    return Standing(
+        name=name,
+        metric=metric,
+        goal=goal,
+        planned=int(planned) if planned else None,
+        used=ledger.usage(),
+        budget=json.loads(ledger.meta("budget") or "{}"),
+        halted=json.loads(ledger.meta("halted") or "null"),
+        rows=sorted(rows, key=rank),
+    )
+
+
+def read_standing(folder: SweepFolder) -> Standing:
+    """The standing of the sweep in `folder`."""
+    with contextlib.closing(Ledger(folder.ledger)) as ledger:
+        return standing(folder.name, ledger)
+
+
+def overview(folder: SweepFolder) -> dict[str, Any]:
+    """One sweep in a few numbers, for `convnn list`; `error` says why where its record cannot be read."""
+    try:
+        with contextlib.closing(Ledger(folder.ledger)) as ledger:
+            found = standing(folder.name, ledger)
+            ended, started = found.count(*ENDED), ledger.meta("started")
+            whole = found.whole(exhausted=ledger.meta("exhausted") is not None)
+    except LedgerError as error:
+        return {"name": folder.name, "error": str(error)}
+    return {
+        "name": folder.name,
+        "error": None,
+        "state": "running" if live_driver(folder.path) else "done" if whole else "unfinished",
+        "trials": len(found.rows),
+        "ended": ended,
+        "planned": found.planned,
+        "metric": found.metric,
+        "best": found.best.value if found.best else None,
+        "started": started,
+    }
+
+
+@dataclass(frozen=True)
+class Course:
+    """One trial: where it stands, its attempts, and its epochs in order, each from the last attempt that ran it."""
+
+    folder: SweepFolder
+    row: Row
+    attempts: list[Attempt]
+    epochs: list[Epoch]
+
+    def summary(self) -> dict[str, Any]:
+        """For programs: stable keys."""
+        return {
+            **self.row.summary(),
+            "config": self.row.config.model_dump(mode="json", by_alias=True),
+            "attempts": [asdict(attempt) for attempt in self.attempts],
+            "epoch_metrics": [{"epoch": e.epoch, "at": e.at, **e.metrics} for e in self.epochs],
+        }
+
+    def sweep_file(self) -> str:
+        """The configuration as a sweep file of this one point, with the sweep's protocol."""
+        spec = recorded_spec(self.folder)
+        content = {
+            "name": f"{self.folder.name}-trial-{self.row.number}"[-100:],
+            "space": self.row.config.model_dump(mode="json", by_alias=True),
+            "evaluation": spec.evaluation.model_dump(mode="json"),
+            "objective": {"metric": spec.metric, "goal": spec.goal},
+            "resources": spec.resources.model_dump(mode="json"),
+        }
+        return yaml.safe_dump(content, sort_keys=False, allow_unicode=True)
+
+
+def courses(epochs: Iterable[Epoch]) -> dict[str, list[Epoch]]:
+    """By run key, a trial's epochs in order, each from the last attempt that ran it."""
+    latest: dict[str, dict[int, Epoch]] = {}
+    for epoch in sorted(epochs, key=lambda e: e.attempt):
+        latest.setdefault(epoch.run_key, {})[epoch.epoch] = epoch
+    return {key: [found[number] for number in sorted(found)] for key, found in latest.items()}
+
+
+def course(folder: SweepFolder, trial: str) -> Course:
+    """The course of a trial, by its number or run key.
+
+    Raises:
+        UsageError: If there is no such trial.
+    """
+    with contextlib.closing(Ledger(folder.ledger)) as ledger:
+        rows = standing(folder.name, ledger).rows
+        row = next((row for row in rows if trial in (str(row.number), row.run_key)), None)
+        if row is None:
+            raise UsageError(
+                f"{folder.name} has no trial {trial!r}; it has trials 1 to {len(rows)}: `convnn show {folder.name}`."
+            )
+        effective = courses(ledger.epochs(row.run_key)).get(row.run_key, [])
+        attempts = [attempt for attempt in ledger.attempts() if attempt.run_key == row.run_key]
+    return Course(folder, row, attempts, effective)
+
+
+def _row(trial: Trial, latest: Epoch | None, metric: str, failure: Failure | None) -> Row:
+    state = "waiting" if trial.state == "interrupted" and latest is None else trial.state
+    metrics = latest.metrics if latest else {}
+    return Row(
+        number=trial.number,
+        run_key=trial.run_key,
+        state=state,
+        reason=trial.reason if trial.state in ENDED else None,
+        failure=failure,
+        epoch=latest.epoch if latest else 0,
+        value=metrics.get(metric),
+        metrics=metrics,
+        config=trial.config,
+    )

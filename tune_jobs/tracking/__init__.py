@@ -1,0 +1,1 @@
+"""Where a sweep is recorded for people to compare."""

@@ -1,0 +1,65 @@
+"""Which MLflow run an attempt's epochs belong to, and what that run says: from the ledger alone."""
+
+from collections.abc import Iterator
+from typing import Any
+
+from search_spaces import TrialConfig
+from tune_jobs.record.ledger import Attempt, Epoch
+from tune_jobs.results.summary import headline
+
+STATUS = {
+    "complete": "FINISHED",
+    "stopped": "KILLED",
+    "diverged": "FAILED",
+    "failed": "FAILED",
+    "interrupted": "KILLED",
+}
+"""MLflow's status of a run, by the state of its attempt."""
+
+
+def opener_of(attempt: int, epochs: list[Epoch]) -> int:
+    """The attempt whose run an attempt's epochs belong to: itself, or an earlier one whose epochs it does not repeat.
+
+    It depends on the trial's epochs alone, not on what was shipped when.
+    """
+    for number in range(attempt, 1, -1):
+        own = [epoch.epoch for epoch in epochs if epoch.attempt == number]
+        earlier = [epoch.epoch for epoch in epochs if epoch.attempt < number]
+        if own and earlier and min(own) <= max(earlier):
+            return number
+    return 1
+
+
+def earlier_epochs(own: list[Epoch], epochs: list[Epoch], *, below: bool) -> list[Epoch]:
+    """The epochs below an attempt's first, or above its last, each from the last earlier attempt that ran it."""
+    if not own:
+        return []
+    earlier = sorted((e for e in epochs if e.attempt < own[0].attempt), key=lambda e: e.attempt)
+    latest = {epoch.epoch: epoch for epoch in earlier}.values()
+    return [e for e in latest if (e.epoch < own[0].epoch if below else e.epoch > own[-1].epoch)]
+
+
+def end_tags(attempt: Attempt, *, goes_on: bool) -> dict[str, str]:
+    """How an attempt ended. Where it goes on in an earlier one's run, `none` takes the place of what held for that."""
+    tags: dict[str, str | None] = {"state": attempt.state, "reason": attempt.reason, "failure": attempt.failure}
+    return {name: value or "none" for name, value in tags.items() if value or goes_on}
+
+
+def place_tags(attempt: Attempt) -> dict[str, str]:
+    """Where an attempt runs, as far as that is known."""
+    return {name: value for name, value in (("host", attempt.host), ("device", attempt.device)) if value}
+
+
+def params_of(config: TrialConfig) -> dict[str, str]:
+    """The paper's parameters, `none` where inactive, then every field of the configuration by its path."""
+    params = {name: "none" if value is None else str(value) for name, value in headline(config).items()}
+    params.update(_by_path(config.model_dump(mode="json", by_alias=True), ""))
+    return params
+
+
+def _by_path(tree: dict[str, Any], path: str) -> Iterator[tuple[str, str]]:
+    for name, value in tree.items():
+        if isinstance(value, dict):
+            yield from _by_path(value, f"{path}{name}.")
+        else:
+            yield f"{path}{name}", "none" if value is None else str(value)

@@ -1,0 +1,64 @@
+"""Sets MLflow up: quiet, patient, and its SQLite store all or nothing.
+
+MLflow makes a new store by a chain of migrations, which takes seconds and which SQLite does not undo: a process killed
+meanwhile leaves a file that no MLflow opens again.
+"""
+
+import os
+from pathlib import Path
+
+from tune_jobs.system.processes import lives
+
+# Set before mlflow is imported; a value that the user set stays. A slow tracker may take its time. MLflow's own retries
+# would also repeat the making of a run whose answer was lost; ours look first.
+_PATIENT = {"MLFLOW_HTTP_REQUEST_MAX_RETRIES": "0", "MLFLOW_HTTP_REQUEST_TIMEOUT": "30"}
+_QUIET = {
+    "MLFLOW_DISABLE_TELEMETRY": "true",
+    "DO_NOT_TRACK": "true",
+    "GIT_PYTHON_REFRESH": "quiet",
+    "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",  # which also costs a call
+}
+
+
+def set_environment() -> None:
+    """Set what MLflow reads from the environment."""
+    for name, value in {**_PATIENT, **_QUIET}.items():
+        os.environ.setdefault(name, value)
+
+
+def prepare_store(uri: str) -> None:
+    """Make the SQLite store at `uri` if there is none; anything but SQLite is left to its server.
+
+    Raises:
+        OSError: If there is no room or no access.
+    """
+    if not uri.startswith("sqlite:///"):
+        return
+    path = Path(uri.removeprefix("sqlite:///"))
+    if path.exists():
+        return
+    for part in path.parent.glob(f".{path.name}.*.partial*"):  # and SQLite's journal of it
+        pid = part.name.partition(".partial")[0].rpartition(".")[2]
+        if not pid.isdigit() or not lives(int(pid)):
+            part.unlink(missing_ok=True)
+    set_environment()
+    from mlflow import MlflowClient
+
+    path.parent.mkdir(parents=True, exist_ok=True)
+    part = path.with_name(f".{path.name}.{os.getpid()}.partial")
+    try:
+        MlflowClient(f"sqlite:///{part}").search_experiments(max_results=1)
+        _publish(part, path)
+    finally:
+        part.unlink(missing_ok=True)
+
+
+def _publish(part: Path, path: Path) -> None:
+    """Give `part` its name, unless another process was quicker."""
+    try:
+        os.link(part, path)
+    except FileExistsError:
+        return
+    except OSError:  # a file system without hard links
+        if not path.exists():
+            part.replace(path)

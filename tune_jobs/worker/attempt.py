@@ -1,0 +1,147 @@
+"""One attempt at one configuration, without Ray: the plain arguments of `convnn` made from a TrialConfig.
+
+Used by the Ray worker and by `convnn train` alike.
+"""
+
+import logging
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from convnn.data import Dataset, limited, load_dataset, stratified_split
+from search_spaces import TrialConfig, run_key
+from search_spaces.feasibility import mixer, share
+from search_spaces.sweep import Holdout, Paper
+from search_spaces.trial import VGG11, Training, ViTTiny
+from tune_jobs.worker.checkpoints import Checkpoints
+
+if TYPE_CHECKING:
+    from torch import nn
+
+    from convnn.data.batches import Batches
+    from convnn.training import EpochResult, Recipe, TrainState
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Parts:
+    """The images of one attempt, by role; `None` where the protocol has no such role."""
+
+    train: "Batches"
+    val: "Batches | None"
+    test: "Batches | None"
+
+
+def build_model(model: VGG11 | ViTTiny, classes: int) -> "nn.Module":
+    """The model that the configuration describes."""
+    options: dict[str, Any] = mixer(model).model_dump()
+    kind = options.pop("kind")
+    if candidates := options.pop("candidates", None):
+        options |= {"candidates": candidates.pop("kind"), **candidates}
+    settings = model.model_dump(exclude={"name", "layer", "attention"})
+    if isinstance(model, ViTTiny):
+        from convnn.models.vit import vit_tiny
+
+        return vit_tiny(classes, kind, width=settings.pop("dim"), **settings, **options)
+    from convnn.models.vgg import vgg11
+
+    options.pop("lam", None)
+    return vgg11(classes, share(model.layer), **settings, **options)
+
+
+def build_recipe(training: Training) -> "Recipe":
+    """The recipe that the configuration describes."""
+    from convnn.training import Recipe
+
+    return Recipe(**training.model_dump())
+
+
+def build_parts(data: Dataset, limit: int | None, evaluation: Holdout | Paper, device: str) -> Parts:
+    """Choose the images: `holdout` never opens the test split, `paper` holds nothing out."""
+    from convnn.data.batches import Batches
+
+    pool = limited(data.train.labels, limit)
+    if isinstance(evaluation, Paper):
+        test = limited(data.test.labels, limit)
+        return Parts(Batches(data.train, pool, data.facts, device), None, Batches(data.test, test, data.facts, device))
+    train, val = stratified_split(data.train.labels[pool], evaluation.fraction, evaluation.seed)
+    return Parts(
+        Batches(data.train, pool[train], data.facts, device), Batches(data.train, pool[val], data.facts, device), None
+    )
+
+
+def train(
+    config: TrialConfig,
+    evaluation: Holdout | Paper,
+    *,
+    device: str = "cpu",
+    threads: int | None = None,
+    checkpoints: Checkpoints | None = None,
+    stopping: Callable[[], bool] = lambda: False,
+) -> "Iterator[EpochResult]":
+    """Train one configuration, epoch by epoch.
+
+    Args:
+        config: What to train.
+        evaluation: Which images decide.
+        device: `cpu` or `cuda`.
+        threads: CPU threads; torch's choice if `None`.
+        checkpoints: Where to go on from, and where states are kept; nowhere if `None`.
+        stopping: Asked after every epoch; if true, the state is kept and training ends there.
+
+    Raises:
+        CheckpointError: If `checkpoints` does not pass over one that cannot be used.
+        DataError: If the images cannot be read.
+        Diverged: If a loss is not finite.
+        ValueError: If the device is missing, or cannot train at the precision asked for.
+    """
+    import torch
+
+    from convnn.training import TrainState, fit
+
+    if threads is not None:
+        torch.set_num_threads(threads)
+    if device == "cuda" and not torch.cuda.is_available():
+        raise ValueError(
+            "resources.gpus_per_trial asks for a GPU and torch sees none here; install a CUDA build of torch, or set "
+            "resources.gpus_per_trial: 0."
+        )
+    data = load_dataset(config.data.name, config.data.root)
+    parts = build_parts(data, config.data.limit, evaluation, device)
+    recipe = build_recipe(config.training)
+    state = _start(
+        lambda: TrainState.create(
+            lambda: build_model(config.model, data.facts.classes), recipe, device, run_key(config)
+        ),
+        checkpoints,
+    )
+    for result in fit(state, recipe, parts.train, val=parts.val, test=parts.test):
+        yield result  # first, so that a checkpoint is never ahead of what its reader has recorded
+        last, stop = result.epoch == recipe.epochs, stopping()
+        if checkpoints is not None and (checkpoints.due(last=last) or (stop and not last)):
+            checkpoints.save(state)
+        if stop:
+            return
+
+
+def _start(create: "Callable[[], TrainState]", checkpoints: Checkpoints | None) -> "TrainState":
+    """The state of the first source that is whole, else a new one."""
+    from convnn.checkpoint import CheckpointError
+
+    state = create()
+    if checkpoints is None:
+        return state
+    for path in checkpoints.sources():
+        try:
+            state.load(path)
+        except FileNotFoundError:
+            continue
+        except (CheckpointError, OSError) as error:  # a disk may fail in one file alone
+            checkpoints.damaged(path, error)
+            state = create()  # the failed load may have changed it
+            continue
+        _log.info("resumed after epoch %d from %s", state.epoch, path)
+        break
+    checkpoints.resumed(state.epoch)
+    return state
