@@ -7,7 +7,7 @@ import typer
 
 from tune_jobs.cli.shared.options import AsJson, AsYaml, Storage, Sweep, console, print_json
 from tune_jobs.cli.shared.remote import At, sweep_at
-from tune_jobs.display.live import leaderboard
+from tune_jobs.display.tables import leaderboard
 from tune_jobs.errors import UsageError
 from tune_jobs.record.folder import SweepFolder
 from tune_jobs.results.summary import course, read_standing

@@ -9,7 +9,7 @@ from rich.table import Table
 
 from search_spaces import load_sweep
 from tune_jobs.cli.shared.options import AsJson, File, Set, console, print_json
-from tune_jobs.display.live import cell
+from tune_jobs.display.tables import cell
 from tune_jobs.errors import UsageError
 from tune_jobs.planning.plan import Plan
 from tune_jobs.planning.plan import plan as plan_sweep

@@ -7,7 +7,7 @@ from rich.table import Table
 
 from tune_jobs.cli.shared.options import AsJson, AsYaml, Storage, Sweep, console, print_json
 from tune_jobs.cli.shared.remote import At, placed_sweep_at
-from tune_jobs.display.live import cost, leaderboard, tally
+from tune_jobs.display.tables import cost, leaderboard, tally
 from tune_jobs.errors import UsageError
 from tune_jobs.record.folder import SweepFolder
 from tune_jobs.results.summary import Course, course, read_standing

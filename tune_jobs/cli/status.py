@@ -9,7 +9,7 @@ import typer
 
 from tune_jobs.cli.shared.options import AsJson, Storage, Sweep, console, print_json, storage_of
 from tune_jobs.cli.shared.remote import At, first_line, given, place_of
-from tune_jobs.display.live import cost, leaderboard, tally
+from tune_jobs.display.tables import cost, leaderboard, tally
 from tune_jobs.errors import ClusterError, UsageError
 from tune_jobs.record.folder import find_sweep
 from tune_jobs.record.ledger import live_driver

@@ -7,13 +7,13 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from tune_jobs.display.live import Lines, Steady
+from tune_jobs.display.live import LogLines, Steady
 
 PROGRAM = """
 import sys
 from rich.console import Console
-from tune_jobs.display.live import Lines, Steady
-with Steady(Lines(Console())) as progress:
+from tune_jobs.display.live import LogLines, Steady
+with Steady(LogLines(Console())) as progress:
     for number in range(100_000):
         progress.say(f"line {number}")
 print("done", file=sys.stderr)
@@ -24,8 +24,8 @@ def test_a_file_that_takes_no_lines_ends_nothing(tmp_path: Path) -> None:
     (tmp_path / "log").touch()
     with (tmp_path / "log").open() as unwritable:
         with pytest.raises(OSError, match="not writable"):
-            Lines(Console(file=unwritable)).say("not steady")
-        with Steady(Lines(Console(file=unwritable))) as progress:
+            LogLines(Console(file=unwritable)).say("not steady")
+        with Steady(LogLines(Console(file=unwritable))) as progress:
             progress.say("this is lost")
             progress.say("and this")
 

@@ -6,7 +6,7 @@ import pytest
 from convnn.data import DATASETS, load_dataset
 from search_spaces import Decided, SweepSpec, load_sweep, parse_sweep
 from tests.tune_jobs.program import convnn, convnn_json
-from tests.tune_jobs.test_search import opened, train
+from tests.tune_jobs.search.test_queue import opened, train
 from tune_jobs.planning.plan import plan
 from tune_jobs.search.queue import Search
 from tune_jobs.worker import attempt

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from search_spaces import Decided, SweepSpec, TrialConfig, obstacles, parse_sweep
 from tests.search_spaces.strategies import fixed
-from tests.tune_jobs.test_search import MIXED, THIRTY, opened, run, spec
+from tests.tune_jobs.search.test_queue import MIXED, THIRTY, opened, run, spec
 from tune_jobs.record.ledger import Ledger
 from tune_jobs.search.queue import Search
 

@@ -64,12 +64,12 @@ def on_cluster(
 
 def follow(name: str, start: "Callable[[Progress], Outcome]", *, as_json: bool) -> None:
     """Run a sweep with its progress shown, report, and exit with the code that says how it ended."""
-    from tune_jobs.display.live import Board, Lines, Steady
+    from tune_jobs.display.live import LiveTable, LogLines, Steady
     from tune_jobs.system.signals import Interrupted
 
     out = console(stderr=as_json)
     try:
-        with Steady(Board(out) if out.is_terminal else Lines(out)) as progress:
+        with Steady(LiveTable(out) if out.is_terminal else LogLines(out)) as progress:
             outcome = start(progress)
     except Interrupted as interrupted:
         print(f"\nInterrupted; nothing is lost. Go on with:\n  convnn resume {name}", file=sys.stderr, flush=True)
@@ -97,7 +97,7 @@ def exit_code(outcome: "Outcome") -> int:
 
 
 def _report(outcome: "Outcome") -> None:
-    from tune_jobs.display.live import cost, leaderboard, tally
+    from tune_jobs.display.tables import cost, leaderboard, tally
     from tune_jobs.results.summary import course
 
     standing = outcome.standing

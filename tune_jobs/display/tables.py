@@ -1,0 +1,75 @@
+"""A sweep in words and tables: how many trials are where, what they cost, which are best."""
+
+from rich.table import Table
+from rich.text import Text
+
+from search_spaces import TrialConfig
+from tune_jobs.results.summary import HEADLINE, Row, Standing, headline
+
+_STYLES = {"complete": "green", "running": "cyan", "stopped": "dim", "diverged": "red", "failed": "red"}
+
+
+def tally(standing: Standing) -> str:
+    """How many trials are where."""
+    ended = standing.count("complete", "stopped", "diverged", "failed")
+    planned = f" of {standing.planned}" if standing.planned else ""
+    parts = [f"{standing.count(state)} {state}" for state in ("running", "complete", "stopped", "diverged", "failed")]
+    text = f"{standing.name}: {ended}{planned} trials ended   " + ", ".join(p for p in parts if not p.startswith("0 "))
+    classes = ", ".join(f"{count} {name}" for name, count in standing.failures().items() if name != "diverged")
+    return text + (f" ({classes})" if classes else "")
+
+
+def cost(standing: Standing) -> str:
+    """What the sweep has used, against its budget."""
+    used, budget = standing.used, standing.budget
+    parts = []
+    for field, unit in (("gpu_hours", "GPU-hours"), ("cpu_hours", "CPU-hours"), ("wall_hours", "hours of running")):
+        spent, limit = getattr(used, field), budget.get(field)
+        if limit is not None or spent:
+            parts.append(f"{spent:.3g}{f' of {limit:g}' if limit is not None else ''} {unit}")
+    if (most := budget.get("trials")) is not None:
+        parts.append(f"{used.trials} of {most:g} trials started")
+    return f"used: {', '.join(parts)}" if parts else "used: nothing yet"
+
+
+def leaderboard(standing: Standing, most: int | None = None) -> Table:
+    """The trials as a table, the best first."""
+    shown = standing.rows[:most]
+    varied = _varied(standing.rows)
+    table = Table(title_justify="left", box=None, pad_edge=False, header_style="bold")
+    table.add_column("trial", justify="right")
+    for name in varied:
+        table.add_column(name, justify="right")
+    table.add_column("epoch", justify="right")
+    table.add_column(standing.metric, justify="right")
+    table.add_column("state")
+    for row in shown:
+        params = headline(row.config)
+        value = "" if row.value is None else f"{row.value:.2%}" if "accuracy" in standing.metric else f"{row.value:.4f}"
+        state = Text(row.state, _STYLES.get(row.state, ""))
+        cells = [cell(params[name]) for name in varied]
+        table.add_row(str(row.number), *cells, f"{row.epoch}/{row.config.training.epochs}", value, state)
+    if most is not None and len(standing.rows) > most:
+        table.add_row("...", *[""] * (len(varied) + 3))
+    return table
+
+
+def shortly(config: TrialConfig) -> str:
+    """The paper's parameters in a line."""
+    return ", ".join(f"{name} {cell(value)}" for name, value in headline(config).items() if value is not None)
+
+
+def _varied(rows: list[Row]) -> list[str]:
+    """The parameters that differ between trials; lambda, k and lr in any case."""
+    seen: dict[str, set[object]] = {}
+    for row in rows:
+        for name, value in headline(row.config).items():
+            seen.setdefault(name, set()).add(value)
+    return [name for name in HEADLINE if name in ("lambda", "k", "lr") or len(seen.get(name, ())) > 1]
+
+
+def cell(value: object) -> str:
+    """A parameter, short."""
+    if value is None:
+        return "-"
+    return f"{value:.3g}" if isinstance(value, float) else str(value)
