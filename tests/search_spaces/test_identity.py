@@ -16,8 +16,8 @@ from search_spaces.reading.document import dumped
 from search_spaces.reading.fields import Model, is_valid, models_of
 from search_spaces.sweep import SweepFile
 from search_spaces.trial import TrialConfig
-from tests.search_spaces.strategies import fixed, spaces
 from tests.search_spaces.reading.test_reader import replaced
+from tests.search_spaces.strategies import fixed, spaces
 
 TEXT = """
 name: small
