@@ -19,7 +19,7 @@ import sys
 from pathlib import Path
 from typing import Any, NoReturn
 
-from tune_jobs.cluster.job_result import clear_replies, send_bytes, send_error
+from tune_jobs.cluster.job_result import clear_results, send_bytes, send_error
 from tune_jobs.cluster.package import TASK
 from tune_jobs.errors import SweepError, UsageError
 from tune_jobs.record.folder import SUBMISSION
@@ -31,7 +31,7 @@ _OF_THE_LAPTOP = ("CONVNN_ADDRESS", "RAY_API_SERVER_ADDRESS")
 
 def main() -> int:
     """Do the task in the current folder; the exit code."""
-    copy = os.environ.pop(_COPY, None) or _go_on_in_a_copy()
+    copy = os.environ.pop(_COPY, None) or _restart_in_a_copy()
     atexit.register(shutil.rmtree, copy, ignore_errors=True)
     place = Path(copy) / TASK
     task: dict[str, Any] = json.loads(place.read_text(encoding="utf-8"))
@@ -52,7 +52,7 @@ def main() -> int:
     return 0
 
 
-def _go_on_in_a_copy() -> NoReturn:
+def _restart_in_a_copy() -> NoReturn:
     """Start anew in a copy of the current folder, which Ray may replace while the job runs."""
     place = scratch_folder("job")
     shutil.copytree(Path.cwd(), place, dirs_exist_ok=True)
@@ -71,7 +71,7 @@ def _require_absolute(storage: str | None) -> None:
 
 
 def _answer(task: dict[str, Any]) -> None:
-    clear_replies()
+    clear_results()
     if task["kind"] == "ask":
         send_bytes(_ask(task["arguments"]))
     elif task["kind"] == "copy":

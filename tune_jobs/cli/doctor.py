@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from search_spaces import SweepSpec
-    from tune_jobs.doctor.this_machine import Finding
+    from tune_jobs.doctor.finding import Finding
 
 
 def doctor(
@@ -58,7 +58,7 @@ def _on_cluster(spec: "SweepSpec | None", storage: Path | None, address: str) ->
     from tune_jobs.cluster.catalog import Cluster
     from tune_jobs.cluster.package import size_text, write_package
     from tune_jobs.cluster.submission import check_cluster
-    from tune_jobs.doctor.this_machine import Finding
+    from tune_jobs.doctor.finding import Finding
     from tune_jobs.errors import SweepError
 
     try:

@@ -25,11 +25,11 @@ def extend(
     """
     if on_cluster("extend", sweep, address, storage, ["--trials", trials], detach=detach, as_json=as_json):
         return
-    from tune_jobs.driver import restart as continuing
+    from tune_jobs.driver import restart
 
     place = storage_of(storage)
     follow(
         sweep,
-        lambda progress: continuing.extend(sweep, progress, trials, storage=place, ray_address=address),
+        lambda progress: restart.extend(sweep, progress, trials, storage=place, ray_address=address),
         as_json=as_json,
     )

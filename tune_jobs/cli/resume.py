@@ -20,12 +20,12 @@ def resume(
     options = [word for each in overrides or () for word in ("--set", each)]
     if on_cluster("resume", sweep, address, storage, options, detach=detach, as_json=as_json):
         return
-    from tune_jobs.driver import restart as continuing
+    from tune_jobs.driver import restart
 
     place = storage_of(storage)
     follow(
         sweep,
-        lambda progress: continuing.resume(
+        lambda progress: restart.resume(
             sweep, progress, storage=place, ray_address=address, overrides=tuple(overrides or ())
         ),
         as_json=as_json,

@@ -41,13 +41,13 @@ def retry(
     options += [word for each in overrides or () for word in ("--set", each)]
     if on_cluster("retry", sweep, address, storage, options, detach=detach, as_json=as_json):
         return
-    from tune_jobs.driver import restart as continuing
+    from tune_jobs.driver import restart
 
-    only = continuing.Selection(frozenset(cast("list[Failure]", classes)) if classes else None)
+    only = restart.Selection(frozenset(cast("list[Failure]", classes)) if classes else None)
     place = storage_of(storage)
     follow(
         sweep,
-        lambda progress: continuing.retry(
+        lambda progress: restart.retry(
             sweep, progress, only, storage=place, ray_address=address, overrides=tuple(overrides or ())
         ),
         as_json=as_json,

@@ -40,6 +40,6 @@ def run(
             f"  convnn sync {aside.name}",
             file=sys.stderr,
         )
-    from tune_jobs.driver import run as runner
+    from tune_jobs.driver.run import run as run_sweep
 
-    follow(spec.name, lambda progress: runner.run(spec, progress, storage=place, ray_address=address), as_json=as_json)
+    follow(spec.name, lambda progress: run_sweep(spec, progress, storage=place, ray_address=address), as_json=as_json)

@@ -13,6 +13,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import IO, Any
 
+from tune_jobs.cluster.follow import follow
 from tune_jobs.cluster.job_result import Receiver
 from tune_jobs.cluster.jobs import Job, Jobs
 from tune_jobs.cluster.package import DISTRIBUTION, write_package
@@ -102,10 +103,10 @@ class Cluster:
         """
         with tempfile.TemporaryFile() as answer:
             self._receive({"kind": "ask", "arguments": list(arguments)}, answer, silence_s)
-            reply = json.load(answer)
-        if reply["code"]:
-            raise _error_of(reply["code"], reply["err"].strip().removeprefix("convnn: "))
-        return str(reply["out"])
+            result = json.load(answer)
+        if result["code"]:
+            raise _error_of(result["code"], result["err"].strip().removeprefix("convnn: "))
+        return str(result["out"])
 
     def probe(self, request: dict[str, Any]) -> dict[str, Any]:
         """What the cluster has; see `tune_jobs.cluster.probe`."""
@@ -143,11 +144,11 @@ class Cluster:
             return unpack(Path(archive.name), into)
 
     def _receive(self, task: dict[str, Any], into: IO[bytes], silence_s: float | None = SILENCE_S) -> None:
-        """Run a small job and write its reply to `into`, which is left at its beginning."""
+        """Run a small job and write its result to `into`, which is left at its beginning."""
         job_id, _ = self._submit(task, {_KIND: task["kind"]}, text=None, code=True)
         receiver = Receiver(into)
         try:
-            for chunk in self.jobs.follow(job_id, silence_s):
+            for chunk in follow(self.jobs, job_id, silence_s):
                 receiver.take(chunk)
                 if receiver.whole:
                     break
@@ -156,13 +157,13 @@ class Cluster:
                 self.jobs.stop(job_id)
             raise
         if not receiver.whole:
-            raise ClusterError(self._no_reply(job_id, receiver.other))
+            raise ClusterError(self._no_result(job_id, receiver.other))
         with contextlib.suppress(ClusterError):  # the answer is there, whatever becomes of the job
             self.jobs.wait(job_id, ENDS_S)
             self.jobs.forget(job_id)
         into.seek(0)
 
-    def _no_reply(self, job_id: str, said: Sequence[str]) -> str:
+    def _no_result(self, job_id: str, said: Sequence[str]) -> str:
         lines = [line.strip() for line in said if line.strip()]
         if any(line.endswith("not found") and "python" in line for line in lines):
             return (

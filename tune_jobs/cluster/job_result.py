@@ -1,6 +1,6 @@
-"""Bytes sent back through a job's log, which is text and holds other lines too.
+"""What a small job finds out, sent back through its log, which is text and holds other lines too.
 
-A reply is lines of `MARK kind content`: parts in base64, then the digest of them all, or an error instead. A log that
+A result is lines of `MARK kind content`: parts in base64, then the digest of them all, or an error instead. A log that
 is cut short is noticed.
 """
 
@@ -22,7 +22,7 @@ PART_BYTES = 12_000
 """In base64 a line of 16,000 characters, which Ray's log stream sends whole."""
 
 KEPT_S = 300.0
-"""A reply that nobody reads is kept for so long: more than a follower bears until it opens a broken stream anew.
+"""A result that nobody reads is kept for so long: more than a follower bears until it opens a broken stream anew.
 
 One that is being read is kept, however long that takes.
 """
@@ -61,19 +61,19 @@ class Sender:
 
 
 def send_bytes(content: bytes) -> None:
-    """Send `content` as this job's reply."""
+    """Send `content` as this job's result."""
     sender = Sender()
     sender.write(content)
     sender.end()
 
 
 def send_error(error: SweepError) -> None:
-    """Send `error` as this job's reply."""
+    """Send `error` as this job's result."""
     Sender().fail(error)
 
 
-def clear_replies(older_s: float = KEPT_S) -> None:
-    """Remove the logs of earlier jobs that hold a reply and are not read, which Ray would keep as long as it runs.
+def clear_results(older_s: float = KEPT_S) -> None:
+    """Remove the logs of earlier jobs that hold a result and are not read, which Ray would keep as long as it runs.
 
     They lie beside this job's own log, which is its standard output.
     """
@@ -83,13 +83,13 @@ def clear_replies(older_s: float = KEPT_S) -> None:
         return
     if not own.name.startswith(_LOG):
         return
-    replies = {log for log in own.parent.glob(f"{_LOG}*.log") if log != own and _is_reply(log, older_s)}
-    for log in replies - _open_files() if replies else ():
+    results = {log for log in own.parent.glob(f"{_LOG}*.log") if log != own and _holds_result(log, older_s)}
+    for log in results - _open_files() if results else ():
         with contextlib.suppress(OSError):
             log.unlink()
 
 
-def _is_reply(log: Path, older_s: float) -> bool:
+def _holds_result(log: Path, older_s: float) -> bool:
     try:
         if time.time() - log.stat().st_mtime <= older_s:
             return False
@@ -111,11 +111,11 @@ def _open_files() -> set[Path]:
 
 
 class Receiver:
-    """Takes a log, piece by piece, and writes the reply in it to a file."""
+    """Takes a log, piece by piece, and writes the result in it to a file."""
 
     def __init__(self, into: IO[bytes]) -> None:
         self.whole = False
-        """Whether the reply has arrived to its end."""
+        """Whether the result has arrived to its end."""
 
         self.other: list[str] = []
         """The log's other lines."""
@@ -128,7 +128,7 @@ class Receiver:
         """Take the next piece of the log.
 
         Raises:
-            SweepError: If the reply is an error: that one. If it is damaged: a ClusterError.
+            SweepError: If the result is an error: that one. If it is damaged: a ClusterError.
         """
         *lines, self._line = (self._line + text).split("\n")
         for line in lines:

@@ -62,7 +62,7 @@ def probe(task: Mapping[str, Any]) -> dict[str, Any]:
         ],
     }
     if "tracker" in task:
-        from tune_jobs.doctor.this_machine import check_tracker
+        from tune_jobs.doctor.tracker import check_tracker
 
         uri = task["tracker"] or os.environ.get("MLFLOW_TRACKING_URI")
         found["tracker"] = check_tracker(uri).summary() if uri else None

@@ -9,7 +9,7 @@ from search_spaces import SweepSpec
 from tune_jobs.cluster.catalog import Cluster, Located, in_storage
 from tune_jobs.cluster.package import code_digest, size_text
 from tune_jobs.doctor.cluster import has_our_code, judge, packages, totals
-from tune_jobs.doctor.this_machine import Finding
+from tune_jobs.doctor.finding import Finding
 from tune_jobs.errors import ClusterError, UsageError
 from tune_jobs.system.redaction import TRACKING_TOKEN, tidy_tracking_token, without_password
 from tune_jobs.tracking.mlflow.shipper import is_relative
@@ -109,7 +109,7 @@ def submit(
     return Submission(job_id, spec.name, place, size, findings)
 
 
-def go_on(cluster: Cluster, command: str, name: str, options: Sequence[str]) -> Submission:
+def restart(cluster: Cluster, command: str, name: str, options: Sequence[str]) -> Submission:
     """Start `resume`, `retry` or `extend` of a sweep as a job of the cluster.
 
     Raises:

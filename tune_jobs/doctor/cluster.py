@@ -4,7 +4,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from search_spaces.sweep import Resources
-from tune_jobs.doctor.this_machine import PYTHON, Finding, required, shown, versions_here, wrong_versions
+from tune_jobs.doctor.finding import Finding
+from tune_jobs.doctor.this_machine import PYTHON, required, shown, versions_here, wrong_versions
 from tune_jobs.executors.ray_tune.session import fitting, per_trial
 
 _COMPARED = ("torch", "torchvision", "numpy", "optuna", "mlflow")

@@ -10,7 +10,7 @@ from typing import Any
 
 from search_spaces import SpecError, SweepSpec
 from tune_jobs.errors import SweepError
-from tune_jobs.planning.plan import Rung, epochs_of, ladder_of, trial_epochs_of
+from tune_jobs.planning.ladder import Rung, epochs_of, ladder_of, trial_epochs_of
 from tune_jobs.record.folder import SweepFolder, recorded_spec, recorded_starts
 from tune_jobs.record.ledger import Ask, Attempt, Epoch, Ledger, live_driver
 from tune_jobs.report.seeds import Repeats, repeats

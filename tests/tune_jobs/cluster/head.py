@@ -11,6 +11,9 @@ from typing import Any
 import ray.job_submission
 from aiohttp import web
 
+from tune_jobs.cluster.follow import follow
+from tune_jobs.cluster.jobs import Jobs
+
 JOB = "raysubmit_1"
 
 
@@ -123,3 +126,9 @@ class Head:
                 assert request.transport is not None
                 request.transport.abort()
         return socket
+
+
+def followed(head: Head, silence_s: float | None = None) -> str:
+    """All that the head's job says."""
+    with head.serving():
+        return "".join(follow(Jobs(head.address), JOB, silence_s))

@@ -16,7 +16,7 @@ LINES = st.lists(st.text(alphabet=st.characters(codec="utf-8", exclude_character
 
 
 def log_of(content: bytes, before: list[str], between: list[str]) -> str:
-    """A job's log with a reply in it, among other lines."""
+    """A job's log with a result in it, among other lines."""
     out = io.StringIO()
     out.writelines(f"{line}\n" for line in before)
     sender = Sender(out)
@@ -28,7 +28,7 @@ def log_of(content: bytes, before: list[str], between: list[str]) -> str:
 
 
 @given(st.binary(max_size=3 * PART_BYTES), LINES, LINES, st.integers(1, 5000))
-def test_a_reply_survives_a_log_with_other_lines_in_pieces_of_any_size(
+def test_a_result_survives_a_log_with_other_lines_in_pieces_of_any_size(
     content: bytes, before: list[str], between: list[str], piece: int
 ) -> None:
     log = log_of(content, before, between)
@@ -43,14 +43,14 @@ def test_a_reply_survives_a_log_with_other_lines_in_pieces_of_any_size(
     ]
 
 
-def test_a_reply_cut_short_is_not_whole() -> None:
+def test_a_result_cut_short_is_not_whole() -> None:
     log = log_of(bytes(5000), [], [])
     receiver = Receiver(io.BytesIO())
     receiver.take(log[: -len(log) // 3])
     assert not receiver.whole
 
 
-def test_a_reply_that_lacks_a_part_is_damaged() -> None:
+def test_a_result_that_lacks_a_part_is_damaged() -> None:
     _, *rest = log_of(bytes(range(250)) * 20, [], []).splitlines(keepends=True)
     with pytest.raises(ClusterError, match="damaged"):
         Receiver(io.BytesIO()).take("".join(rest))
@@ -63,27 +63,27 @@ def test_an_error_there_is_the_same_error_here() -> None:
         Receiver(io.BytesIO()).take(out.getvalue())
 
 
-def test_a_line_of_a_reply_is_sent_whole_by_rays_log_stream() -> None:
+def test_a_line_of_a_result_is_sent_whole_by_rays_log_stream() -> None:
     out = io.StringIO()
     Sender(out).write(bytes(3 * PART_BYTES))
     assert max(map(len, out.getvalue().splitlines())) < 20_000
 
 
-def test_old_replies_are_removed_unless_somebody_reads_them(tmp_path: Path) -> None:
-    reply, times = log_of(b"an answer", ["Running entrypoint"], []), (0, 0)
+def test_old_results_are_removed_unless_somebody_reads_them(tmp_path: Path) -> None:
+    result, times = log_of(b"an answer", ["Running entrypoint"], []), (0, 0)
     logs = {name: tmp_path / f"job-driver-{name}.log" for name in ("old", "read", "new", "of a sweep", "own")}
     for log in logs.values():
-        log.write_text("trial 1 started\n" if log == logs["of a sweep"] else reply)
+        log.write_text("trial 1 started\n" if log == logs["of a sweep"] else result)
         os.utime(log, None if log == logs["new"] else times)
     with logs["own"].open("w") as out, logs["read"].open() as reader:
         reader.readline()
         subprocess.run(
-            [sys.executable, "-c", "from tune_jobs.cluster.job_result import clear_replies; clear_replies()"],
+            [sys.executable, "-c", "from tune_jobs.cluster.job_result import clear_results; clear_results()"],
             stdout=out,
             check=True,
         )
     assert {name for name, log in logs.items() if not log.exists()} == {"old"}
 
 
-def test_a_reply_is_kept_for_longer_than_a_follower_bears_silence() -> None:
+def test_a_result_is_kept_for_longer_than_a_follower_bears_silence() -> None:
     assert KEPT_S > SILENCE_S

@@ -5,14 +5,12 @@ import pytest
 from search_spaces import load_sweep
 from tests.tune_jobs.cluster.head import Head
 from tune_jobs.cluster.catalog import Cluster
-from tune_jobs.cluster.submission import go_on, submit
+from tune_jobs.cluster.submission import restart, submit
 from tune_jobs.errors import UsageError
 
 
 @pytest.fixture
-def cluster(monkeypatch: pytest.MonkeyPatch) -> Iterator[Cluster]:
-    for name in ("RAY_AUTH_MODE", "RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH"):
-        monkeypatch.delenv(name, raising=False)
+def cluster() -> Iterator[Cluster]:
     with Head().serving() as head:
         yield Cluster(head.address)
 
@@ -25,4 +23,4 @@ def test_a_tracker_in_the_current_folder_is_refused_before_anything_is_sent(
         submit(load_sweep("quickstart", [f"tracking.uri={uri}"]), cluster)
     monkeypatch.setenv("MLFLOW_TRACKING_URI", uri)
     with pytest.raises(UsageError, match="path from the current folder"):
-        go_on(cluster, "resume", "mine", [])
+        restart(cluster, "resume", "mine", [])

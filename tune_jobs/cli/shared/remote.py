@@ -64,10 +64,11 @@ def place_of(origin: Mapping[str, Any]) -> str:
 
 def follow_job(jobs: "Jobs", job_id: str, *, out: bool = True) -> "Job":
     """Print what a job says until it has ended; the job then. Ctrl-C leaves it alone."""
+    from tune_jobs.cluster.follow import follow
     from tune_jobs.cluster.jobs import UnknownJobError
 
     try:
-        for chunk in jobs.follow(job_id):
+        for chunk in follow(jobs, job_id):
             lines = (line for line in chunk.splitlines(keepends=True) if not any(noise in line for noise in _NOISE))
             print("".join(lines), end="", flush=True, file=sys.stdout if out else sys.stderr)
         return jobs.job(job_id)
@@ -119,7 +120,7 @@ def refuse_cluster(address: str | None, command: str) -> None:
     Raises:
         UsageError: If the address is a dashboard's.
     """
-    from tune_jobs.cluster.jobs import is_cluster
+    from tune_jobs.cluster.auth import is_cluster
 
     if address is not None and is_cluster(address):
         shown = without_password(address)

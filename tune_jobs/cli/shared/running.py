@@ -49,7 +49,7 @@ def on_cluster(
     as_json: bool,
 ) -> bool:
     """Go on with a sweep where it is, if `address` is that of a cluster's dashboard; whether it is."""
-    from tune_jobs.cluster.jobs import is_cluster
+    from tune_jobs.cluster.auth import is_cluster
 
     if address is None or not is_cluster(address):
         return False
@@ -58,7 +58,7 @@ def on_cluster(
     from tune_jobs.cluster.catalog import Cluster
 
     cluster = Cluster(address, given(storage))
-    finish(cluster.jobs, submission.go_on(cluster, command, sweep, options), detach=detach, as_json=as_json)
+    finish(cluster.jobs, submission.restart(cluster, command, sweep, options), detach=detach, as_json=as_json)
     return True
 
 

@@ -1,0 +1,24 @@
+"""A small sweep to plan."""
+
+from search_spaces import SweepSpec, parse_sweep
+
+LAYER = """
+      kind: hybrid
+      lambda: {choice: [0, 0.25, 0.5, 1]}
+      k: {choice: [4, 9, 16]}
+      padding: {choice: [0, 1]}
+"""
+
+
+def spec(rest: str = "", layer: str = LAYER, training: str = "epochs: 27") -> SweepSpec:
+    return parse_sweep(f"""
+name: planned
+space:
+  data: {{name: digits}}
+  model:
+    width: 0.125
+    classifier_width: 32
+    layer:{layer}
+  training: {{{training}}}
+{rest}
+""")

@@ -1,0 +1,54 @@
+import pytest
+
+from tests.tune_jobs.planning.planned import spec
+from tune_jobs.planning.plan import plan
+
+
+@pytest.mark.parametrize(
+    ("rest", "training", "said"),
+    [
+        ("search: {sampler: random, trials: 99}", "epochs: 2", "search.trials is 99 and the space has 13 different"),
+        ("", "lr: 1e-9", "training.lr goes down to 1e-09; below 1e-07 nothing is learned"),
+        ("", "lr: 5", "training.lr goes up to 5; above 1 trials diverge"),
+        ("", "batch_size: 4096", "training.batch_size 4096 is more than the 1298 images of an epoch"),
+        ("stopping: {kind: asha, grace_epochs: 3}", "epochs: 4", "grace_epochs 3 of 4 epochs leaves little to save"),
+        ("", "epochs: 150, seed: {choice: [0, 1]}", "all 26 trials train for all 150 epochs"),
+    ],
+)
+def test_what_is_probably_a_mistake_is_said(rest: str, training: str, said: str) -> None:
+    found = plan(spec(rest, training=training))
+    assert any(said in warning for warning in found.warnings)
+
+
+@pytest.mark.parametrize(
+    ("limits", "said"),
+    [
+        ("budget: {trials: 12}", ["budget.trials 12 is enough for 12 of 13 trials."]),
+        ("budget: {trials: 13, wall_hours: 9, cpu_hours: 9}", []),
+        ("budget: {cpu_hours: 1}", ["budget.cpu_hours 1 is enough for about 3 of 13 trials; all need 4."]),
+        ("budget: {wall_hours: 0.4}", ["budget.wall_hours 0.4 is enough for about 2 of 13 trials; all need 2."]),
+        (
+            "budget: {gpu_hours: 0.5, trials: 1}\nresources: {gpus_per_trial: 0.5}",
+            [
+                "budget.gpu_hours 0.5 is enough for about 3 of 13 trials; all need 2.",
+                "budget.trials 1 is enough for 1 of 13 trials.",
+            ],
+        ),
+        (
+            "resources: {max_trial_hours: 0.3}",
+            ["resources.max_trial_hours 0.3 ends a trial of 27 epochs, which takes about 0.308 h."],
+        ),
+        ("resources: {max_trial_hours: 0.4}", []),
+    ],
+)
+def test_a_budget_that_is_too_small_is_known_before(limits: str, said: list[str]) -> None:
+    images = 1298 + 144 / 3  # of an epoch
+    found = plan(spec(limits), throughput=13 * 27 * images / 3600 / 4, cpus=2)
+    assert found.cpu_hours == pytest.approx(4, rel=0.01)
+    assert [line for line in found.warnings if "budget" in line or "hours" in line] == said
+    if "trials" not in limits:
+        assert not any("budget" in line or "hours" in line for line in plan(spec(limits)).warnings)  # no speed
+
+
+def test_a_sound_plan_has_no_warning() -> None:
+    assert plan(spec()).warnings == []

@@ -1,0 +1,104 @@
+"""Who asks a cluster: the user in its address, or a token from where Ray would take it."""
+
+import base64
+import os
+from pathlib import Path
+from urllib.parse import unquote, urlsplit, urlunsplit
+
+from tune_jobs.errors import UsageError
+from tune_jobs.system.redaction import can_be_sent
+
+UNAUTHORIZED, FORBIDDEN = 401, 403
+
+
+def is_cluster(address: str | None) -> bool:
+    """Whether an address is that of a Ray Jobs API, as in http://head:8265, and not of a Ray to connect to."""
+    return address is not None and address.startswith(("http://", "https://"))
+
+
+def split_user(address: str) -> tuple[str, str]:
+    """The address of a dashboard without the user and the password that may stand in it; and these.
+
+    Raises:
+        UsageError: If it is no such address.
+    """
+    try:
+        parts = urlsplit(address)
+        known = is_cluster(address) and bool(parts.hostname) and parts.port != 0
+        (parts.hostname or "").encode("idna")
+    except ValueError:
+        known = False
+    if not known:
+        shown = address.rpartition("@")[2]
+        raise UsageError(f"--address must be that of the cluster's dashboard, as in http://head:8265, got {shown!r}.")
+    user, _, host = parts.netloc.rpartition("@")
+    return urlunsplit(parts._replace(netloc=host)).rstrip("/"), user
+
+
+def authorization(user: str) -> dict[str, str]:
+    """The header that says who asks: the user in the address, with the password, else a token."""
+    if user:
+        return {"Authorization": f"Basic {base64.b64encode(unquote(user).encode()).decode()}"}
+    token = _token()
+    return {"Authorization": f"Bearer {token}"} if token else {}
+
+
+def refusal(address: str, code: int) -> str:
+    """What the cluster at `address` means by a status of HTTP, and the way out."""
+    if code == UNAUTHORIZED:
+        return (
+            f"the cluster at {address} asks for a token, and none is set; set RAY_AUTH_TOKEN_PATH to a file "
+            f"that holds it (the cluster's own: `ray get-auth-token` there), or RAY_AUTH_TOKEN."
+        )
+    if code == FORBIDDEN:
+        return (
+            f"the cluster at {address} refuses the token from {_token_source()}; take the cluster's own "
+            f"(`ray get-auth-token` there)."
+        )
+    return f"{address} answers with HTTP {code} where Ray's dashboard would not; is that its address?"
+
+
+def _token() -> str | None:
+    """The token to send, from where Ray would take it; `None` without one.
+
+    Raises:
+        UsageError: If its file cannot be read, or a token is asked for and none is there, or none that can be sent.
+    """
+    if os.environ.get("RAY_AUTH_MODE", "token") != "token":
+        return None
+    if token := os.environ.get("RAY_AUTH_TOKEN", "").strip():
+        return _sendable(token, "RAY_AUTH_TOKEN")
+    named = os.environ.get("RAY_AUTH_TOKEN_PATH")
+    path = Path(named).expanduser() if named else _default_token()
+    try:
+        token = path.read_text(encoding="utf-8", errors="replace").strip()
+    except OSError as error:
+        if named:
+            raise UsageError(f"RAY_AUTH_TOKEN_PATH names {path}, which cannot be read: {error.strerror}.") from error
+        token = ""
+    if not token and (named or "RAY_AUTH_MODE" in os.environ):
+        raise UsageError(
+            f"RAY_AUTH_MODE=token asks for a token, and there is none in RAY_AUTH_TOKEN or {path}; take the cluster's "
+            f"own (`ray get-auth-token` there)."
+        )
+    # Without RAY_AUTH_MODE the token at home may be another cluster's; Ray's client would not send it, nor do we.
+    return _sendable(token, str(path)) if named or "RAY_AUTH_MODE" in os.environ else None
+
+
+def _sendable(token: str, source: str) -> str:
+    if not can_be_sent(token):
+        raise UsageError(
+            f"what is in {source} is no token: it holds a blank, a line break or a letter beyond ASCII; take the "
+            f"cluster's own (`ray get-auth-token` there)."
+        )
+    return token
+
+
+def _token_source() -> str:
+    if os.environ.get("RAY_AUTH_TOKEN", "").strip():
+        return "RAY_AUTH_TOKEN"
+    return str(os.environ.get("RAY_AUTH_TOKEN_PATH") or _default_token())
+
+
+def _default_token() -> Path:
+    return Path("~/.ray/auth_token").expanduser()

@@ -1,0 +1,49 @@
+"""What a space holds: how many of its points can run, which are the same, and why the others cannot."""
+
+import random
+import re
+from collections import Counter
+from dataclasses import dataclass
+
+from search_spaces import Decided, SweepSpec, TrialConfig, canonical, run_key
+from search_spaces.space import POINTS_COUNTED
+
+DRAWS = 2000
+"""Uniform draws that stand for a space which is not finite, or too large to be looked at whole."""
+
+_GOT = re.compile(r",? got |;")  # what follows differs from point to point
+
+
+@dataclass(frozen=True)
+class Survey:
+    """What was found of a space."""
+
+    looked_at: int
+    whole: bool
+    """Whether these were all of its points."""
+
+    infeasible: Counter[str]
+    """Points that cannot run, by what keeps them from it."""
+
+    configs: list[TrialConfig]
+    """The different ones that can."""
+
+
+def survey_of(spec: SweepSpec) -> Survey:
+    """Look at every point of a small finite space, else at uniform draws."""
+    size = spec.space.size()
+    whole = size is not None and size <= POINTS_COUNTED
+    rng = random.Random(0)
+    points = spec.space.points() if whole else (spec.space.draw(rng) for _ in range(DRAWS))
+    infeasible: Counter[str] = Counter()
+    found: dict[str, TrialConfig] = {}
+    looked_at = 0
+    for point in points:
+        looked_at += 1
+        config = spec.space.resolve(Decided(point))
+        obstacle = next(iter(spec.obstacles(config)), None)
+        if obstacle is not None:
+            infeasible[f"{obstacle.path} {_GOT.split(obstacle.message)[0]}"] += 1
+        else:
+            found.setdefault(run_key(config), canonical(config))
+    return Survey(looked_at, whole, infeasible, list(found.values()))

@@ -1,0 +1,75 @@
+"""What of a sweep is probably a mistake, in a sentence each."""
+
+import os
+from collections.abc import Iterator, Mapping
+
+from search_spaces import SweepSpec
+from search_spaces.sweep import Asha, Grid
+from search_spaces.trial import Training
+from tune_jobs.planning.survey import Survey
+from tune_jobs.worker.sizing import TrialCost
+
+_LARGE_GRID = 10_000
+_LONG_EPOCHS, _MANY_LONG_TRIALS = 50, 20
+_LOW_LR = 1e-7
+
+
+def likely_mistakes(spec: SweepSpec, survey: Survey, trials: int, epochs: int, train: int) -> Iterator[str]:
+    """What of the search, the stopping rule and the training is probably a mistake."""
+    yield from _search_warnings(spec, survey, trials)
+    if isinstance(spec.stopping, Asha) and epochs < 2 * spec.stopping.grace_epochs:
+        yield f"stopping.grace_epochs {spec.stopping.grace_epochs} of {epochs} epochs leaves little to save."
+    if not isinstance(spec.stopping, Asha) and epochs >= _LONG_EPOCHS and trials >= _MANY_LONG_TRIALS:
+        yield f"all {trials} trials train for all {epochs} epochs; stopping: {{kind: asha, ...}} saves most of that."
+    yield from _training_warnings(spec, train)
+
+
+def memory_warnings(spec: SweepSpec, costs: dict[str, TrialCost]) -> Iterator[str]:
+    """A trial that needs more than its share of the GPU."""
+    limit, needed = spec.space.memory_gb, max((cost.memory_gb for cost in costs.values()), default=0.0)
+    if limit is not None and needed > limit:
+        yield f"the largest of the three trials needs about {needed:.3g} GB and its share of the GPU is {limit:.3g} GB."
+
+
+def budget_warnings(spec: SweepSpec, trials: int, needs: Mapping[str, float | None]) -> Iterator[str]:
+    """A budget that ends before the sweep does."""
+    for field, limit in spec.budget.model_dump(exclude_none=True).items():
+        if field == "trials" and limit < trials:
+            yield f"budget.trials {limit} is enough for {limit} of {trials:,} trials."
+        elif (need := needs.get(field)) is not None and need > limit:
+            enough = int(trials * limit / need)
+            yield f"budget.{field} {limit:g} is enough for about {enough:,} of {trials:,} trials; all need {need:.3g}."
+
+
+def time_limit_warnings(spec: SweepSpec, epochs: int, hours_per_epoch: float | None) -> Iterator[str]:
+    """A limit of hours that ends a trial before its last epoch."""
+    limit = spec.resources.max_trial_hours
+    if limit is not None and hours_per_epoch is not None and epochs * hours_per_epoch > limit:
+        hours = epochs * hours_per_epoch
+        yield f"resources.max_trial_hours {limit:g} ends a trial of {epochs} epochs, which takes about {hours:.3g} h."
+
+
+def _search_warnings(spec: SweepSpec, survey: Survey, trials: int) -> Iterator[str]:
+    asked, lost = getattr(spec.search, "trials", None), sum(survey.infeasible.values())
+    if not survey.configs:
+        yield f"none of {survey.looked_at} points looked at can run."
+    if isinstance(spec.search, Grid) and trials > _LARGE_GRID:
+        yield f"a grid of {trials:,} trials; sampler: tpe with trials: 100 or so finds good ones far sooner."
+    if asked is not None and survey.whole and asked > trials:
+        yield f"search.trials is {asked} and the space has {trials} different trials; the sweep ends after those."
+    if lost > survey.looked_at / 2:
+        yield f"{lost:,} of {survey.looked_at:,} points cannot run; narrow the space, or set when_too_few: all."
+
+
+def _training_warnings(spec: SweepSpec, train: int) -> Iterator[str]:
+    rates = spec.space.values("training.lr", Training().lr)
+    if min(rates) < _LOW_LR:
+        yield f"training.lr goes down to {min(rates):g}; below {_LOW_LR:g} nothing is learned."
+    if max(rates) > 1:
+        yield f"training.lr goes up to {max(rates):g}; above 1 trials diverge."
+    batch = max(spec.space.values("training.batch_size", Training().batch_size))
+    if train and batch > train:
+        yield f"training.batch_size {batch} is more than the {train} images of an epoch: one step each."
+    cores = os.cpu_count() or 1
+    if spec.resources.cpus_per_trial > cores and not spec.resources.gpus_per_trial:
+        yield f"resources.cpus_per_trial is {spec.resources.cpus_per_trial}, this machine has {cores} cores."
