@@ -65,7 +65,7 @@ def write_sweep(place: Path, trials: int, epochs: int) -> SweepFolder:
     folder.spec.write_text(f"name: {NAME}\n")
     rng = random.Random(0)
     with contextlib.closing(Ledger(folder.ledger, create=True)) as ledger:
-        ledger.set_meta("metric", "val/accuracy")
+        ledger.meta.metric = "val/accuracy"
         for number in range(trials):
             k, share, lr = rng.randint(4, 12), rng.choice([0.25, 0.5, 0.75]), 10 ** rng.uniform(-5, -3)
             layer = {"kind": "hybrid", "lambda": share, "k": k}

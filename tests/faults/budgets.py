@@ -13,7 +13,7 @@ from tests.faults.bench import Case, Fault, Round
 from tests.faults.driving import Driver, expect, wait_for
 from tests.faults.oracle import Record
 from tests.faults.sweeps import GRID, SHORT_GRID
-from tune_jobs.record.ledger import Usage
+from tune_jobs.record.rows import Usage
 
 LOOK_S = 2.0
 """A driver notes what was used, and looks whether that is too much, this often."""

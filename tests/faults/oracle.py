@@ -18,7 +18,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from tune_jobs.record.ledger import Attempt, Ledger, Usage
+from tune_jobs.record.ledger import Ledger
+from tune_jobs.record.rows import Attempt, Usage
 
 TIMES = ("epoch_s", "images_per_s")
 """Metrics that differ from run to run."""

@@ -11,7 +11,8 @@ from mlflow import MlflowClient
 from search_spaces import TrialConfig
 from tune_jobs.failures import Failure
 from tune_jobs.record.folder import SweepFolder
-from tune_jobs.record.ledger import Ledger, State
+from tune_jobs.record.ledger import Ledger
+from tune_jobs.record.rows import State
 from tune_jobs.tracking.mlflow.shipper import Shipper
 
 MODEL = {"name": "vgg11", "layer": {"kind": "hybrid", "lambda": 0.25, "k": 4}}
@@ -27,7 +28,7 @@ class Recorded:
     @property
     def experiment(self) -> str:
         """One for each sweep."""
-        return f"of {self.ledger.meta('sweep_id')}"
+        return f"of {self.ledger.meta.sweep_id}"
 
     def attempt(
         self,

@@ -11,7 +11,7 @@ from tune_jobs.cli.shared.options import Storage, Sweep, storage_of
 from tune_jobs.cli.shared.remote import At, exit_code, follow_job, given
 from tune_jobs.errors import UsageError
 from tune_jobs.record.folder import SweepFolder, find_sweep
-from tune_jobs.record.ledger import live_driver
+from tune_jobs.record.lease import live_driver
 from tune_jobs.results.summary import course
 
 _LOOK_S = 0.5

@@ -37,7 +37,7 @@ def _show_sweep(folder: SweepFolder, place: str, *, as_json: bool) -> None:
     if not as_json:
         print(f"{tally(standing)}\n{cost(standing)}\n{place}\n")
         if standing.halted:
-            print(f"It has stopped: {standing.halted['message']}\n")
+            print(f"It has stopped: {standing.halted.message}\n")
         console().print(leaderboard(standing))
         return
     print_json({**standing.summary(), "folder": place})

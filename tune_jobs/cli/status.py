@@ -12,7 +12,7 @@ from tune_jobs.cli.shared.remote import At, first_line, given, place_of
 from tune_jobs.display.tables import cost, leaderboard, tally
 from tune_jobs.errors import ClusterError, UsageError
 from tune_jobs.record.folder import find_sweep
-from tune_jobs.record.ledger import live_driver
+from tune_jobs.record.lease import live_driver
 from tune_jobs.results.summary import Standing, read_standing
 
 if TYPE_CHECKING:
@@ -90,7 +90,7 @@ class _Look:
             return
         print(f"{tally(self._standing)}\n{cost(self._standing)}\n{self._place}")
         if self._standing.halted and not self.running:
-            print(f"It has stopped: {self._standing.halted['message']}")
+            print(f"It has stopped: {self._standing.halted.message}")
         print()
         console().print(leaderboard(self._standing, _SHOWN))
 

@@ -15,7 +15,8 @@ def sync(sweep: Sweep, storage: Storage = None, *, as_json: AsJson = False) -> N
     """
     folder = find_sweep(sweep, storage_of(storage))
     spec = recorded_spec(folder)
-    from tune_jobs.record.ledger import Ledger, lease
+    from tune_jobs.record.lease import lease
+    from tune_jobs.record.ledger import Ledger
     from tune_jobs.tracking.mlflow.shipper import sync as sync_tracker
     from tune_jobs.tracking.mlflow.shipper import tracked, tracker_of
 

@@ -19,7 +19,8 @@ from urllib.parse import quote
 from tune_jobs.cluster.job_result import Sender
 from tune_jobs.errors import UsageError
 from tune_jobs.record.folder import SweepFolder, default_storage, find_sweep
-from tune_jobs.record.ledger import Ledger, live_driver
+from tune_jobs.record.lease import live_driver
+from tune_jobs.record.ledger import Ledger
 from tune_jobs.worker.checkpoints import checkpoints_in
 
 ORIGIN = "origin.json"
@@ -112,7 +113,7 @@ def _require_older(copy: SweepFolder, there: SweepFolder) -> None:
     if live_driver(there.path):
         raise UsageError(other.format("a sweep that is running"))
     with contextlib.closing(Ledger(copy.ledger)) as new, contextlib.closing(Ledger(there.ledger)) as old:
-        if new.meta("sweep_id") != old.meta("sweep_id"):
+        if new.meta.sweep_id != old.meta.sweep_id:
             raise UsageError(other.format("another sweep of this name"))
         known = {(attempt.run_key, attempt.attempt, attempt.started) for attempt in new.attempts()}
         if any((attempt.run_key, attempt.attempt, attempt.started) not in known for attempt in old.attempts()):

@@ -13,7 +13,8 @@ from typing import Literal
 from search_spaces import SweepSpec
 from tune_jobs.failures import counted
 from tune_jobs.record.folder import SweepFolder
-from tune_jobs.record.ledger import Ledger, Usage
+from tune_jobs.record.ledger import Ledger
+from tune_jobs.record.rows import Usage
 
 DRAWS = 2_000
 """Uniform draws from a space without end, after hundreds of misses of the sampler, before a search gives up."""

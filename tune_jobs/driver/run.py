@@ -1,6 +1,5 @@
 """Runs a sweep: what the ledger says is left, handed to Ray Tune, until nothing is left."""
 
-import json
 import os
 import shutil
 import signal
@@ -28,7 +27,9 @@ from tune_jobs.record.folder import (
     write_manifest,
     write_whole,
 )
-from tune_jobs.record.ledger import Ledger, lease
+from tune_jobs.record.lease import lease
+from tune_jobs.record.ledger import Ledger
+from tune_jobs.record.rows import Halted
 from tune_jobs.report import draw_at_end
 from tune_jobs.results.summary import Standing, standing
 from tune_jobs.system.scratch import scratch_folder
@@ -117,11 +118,11 @@ def run(
             shipper = Shipper(folder, tracker, spec.experiment, manifest_tags(manifest))
             shipper.start()
             parts = _Parts(spec, folder, ledger, progress, signals)
-            ledger.set_meta("halted", "null")
+            ledger.meta.halted = None
             try:
                 exhausted, halt = _search(parts, ray_address or os.environ.get("RAY_ADDRESS"), reopen)
                 if halt is not None:
-                    ledger.set_meta("halted", json.dumps({"cause": halt.cause, "message": halt.message}))
+                    ledger.meta.halted = Halted(halt.cause, halt.message)
             except BaseException as error:  # nothing writes to the ledger once the lease is given up
                 shipper.close(0 if signals.twice or isinstance(error, LedgerError) else SHIP_LAST_INTERRUPTED_S)
                 raise
@@ -166,14 +167,15 @@ def _open(folder: SweepFolder, spec: SweepSpec) -> Ledger:
             f"{folder.spec} is missing, so nobody can tell whether these are trials of the same sweep; put it back, or "
             f"start over: convnn run FILE --fresh."
         )
-    if ledger.meta("started") is None:
-        ledger.set_meta("started", time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()))
-    ledger.set_meta("metric", spec.metric)
-    ledger.set_meta("goal", spec.goal)
-    ledger.set_meta("budget", spec.budget.model_dump_json(exclude_none=True))
+    meta = ledger.meta
+    if meta.started is None:
+        meta.started = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
+    meta.metric = spec.metric
+    meta.goal = spec.goal
+    meta.budget = spec.budget.model_dump(exclude_none=True)
     planned = spec.planned()
     if planned is not None:
-        ledger.set_meta("planned", str(planned))
+        meta.planned = planned
     write_whole(folder.spec, spec.text)
     return ledger
 
@@ -187,7 +189,7 @@ def _digests(spec: SweepSpec, ledger: Ledger) -> dict[str, str]:
     found: dict[str, str] = {}
     for data in spec.space.data_sets():
         digest = load_dataset(data.name, data.root).digest
-        before = ledger.meta(f"digest.{data.name}") or digest
+        before = ledger.meta.digest(data.name) or digest
         if digest != before:
             raise UsageError(
                 f"the images of {data.name} in {data.root or 'the default folder'} are not those that the sweep "
@@ -195,7 +197,7 @@ def _digests(spec: SweepSpec, ledger: Ledger) -> dict[str, str]:
                 f"first images with --set space.data.root=..., or run its file under another name: convnn run FILE "
                 f"--set name=..."
             )
-        ledger.set_meta(f"digest.{data.name}", digest)
+        ledger.meta.set_digest(data.name, digest)
         found[data.name] = digest
     return found
 
@@ -245,7 +247,7 @@ def _search(
     spec, folder, ledger, signals = parts.spec, parts.folder, parts.ledger, parts.signals
     check = partial(halt_for_limits, spec, folder, ledger, failures=reopen is None)
     if reopen is not None and (halt := check()) is not None:  # before the trials are due: the command can be repeated
-        return ledger.meta("exhausted") is not None, halt
+        return ledger.meta.exhausted, halt
     search = Search(spec, ledger, reopen(ledger) if reopen else None)
     keeper = Keeper(folder, ledger, spec)
     keeper.tidy()

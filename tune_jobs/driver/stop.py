@@ -10,7 +10,7 @@ from typing import Any
 
 from tune_jobs.errors import LedgerError, UsageError
 from tune_jobs.record.folder import SweepFolder
-from tune_jobs.record.ledger import live_driver
+from tune_jobs.record.lease import live_driver
 
 _LOOK_S = 0.2
 

@@ -16,7 +16,7 @@ from typing import Any
 from search_spaces import SweepSpec, parse_sweep
 from search_spaces.reading.document import nearest
 from tune_jobs.errors import UsageError
-from tune_jobs.record.ledger import OWNER, lease
+from tune_jobs.record.lease import OWNER, locked
 from tune_jobs.system.redaction import without_password
 from tune_jobs.worker.checkpoints import checkpoints_in
 
@@ -135,7 +135,7 @@ def set_aside(folder: SweepFolder) -> SweepFolder:
     """
     stamp = time.strftime("%Y%m%dT%H%M%SZ", time.gmtime())
     aside = folder.path.with_name(f"{folder.name[:80]}-until-{stamp}")
-    with lease(folder.path):
+    with locked(folder.path):
         folder.path.rename(aside)
         (aside / OWNER).unlink(missing_ok=True)
     return SweepFolder(aside)

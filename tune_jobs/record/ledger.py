@@ -7,192 +7,55 @@ Trial states: `running`, then `complete`, `stopped` (by the stopping rule), `div
 due for another attempt. What made an attempt end early is its failure class (`tune_jobs.failures`).
 """
 
-import fcntl
 import json
-import os
-import shutil
-import socket
 import sqlite3
-import tempfile
 import threading
 import time
-from collections.abc import Iterable, Iterator, Mapping
-from contextlib import closing, contextmanager
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Literal
-from urllib.parse import quote
-
-from filelock import FileLock, Timeout
+from typing import Any
 
 from search_spaces import TrialConfig
 from tune_jobs.errors import LedgerError
 from tune_jobs.failures import Failure
-from tune_jobs.system.mounts import on_network
-from tune_jobs.system.processes import lives
-
-LAYOUT = 3
-OWNER = "driver.json"
-_LOCK = "driver.lock"
-LOCK_S = 1.0
-"""How long a new driver waits for the lock, which `live_driver` may hold for a moment."""
-
-ENDED = ("complete", "stopped", "diverged", "failed")
-State = Literal["running", "complete", "stopped", "diverged", "failed", "interrupted"]
-Outcome = Literal["new", "duplicate", "infeasible"]
-
-_TABLES = f"""
-BEGIN IMMEDIATE;
-CREATE TABLE IF NOT EXISTS meta(key TEXT PRIMARY KEY, value TEXT NOT NULL);
-CREATE TABLE IF NOT EXISTS asks(
-    number INTEGER PRIMARY KEY, seq INTEGER NOT NULL, decisions TEXT NOT NULL, outcome TEXT NOT NULL, run_key TEXT);
-CREATE TABLE IF NOT EXISTS trials(
-    run_key TEXT PRIMARY KEY, number INTEGER NOT NULL UNIQUE, config TEXT NOT NULL, state TEXT NOT NULL,
-    ended_seq INTEGER, reason TEXT, retried_after INTEGER NOT NULL DEFAULT 0);
-CREATE TABLE IF NOT EXISTS attempts(
-    run_key TEXT NOT NULL, attempt INTEGER NOT NULL, state TEXT NOT NULL, started REAL NOT NULL, ended REAL,
-    reason TEXT, failure TEXT, from_epoch INTEGER, note TEXT, seconds REAL NOT NULL DEFAULT 0,
-    gpus REAL NOT NULL DEFAULT 0, cpus REAL NOT NULL DEFAULT 0, host TEXT, device TEXT,
-    PRIMARY KEY(run_key, attempt));
-CREATE TABLE IF NOT EXISTS epochs(
-    seq INTEGER PRIMARY KEY, run_key TEXT NOT NULL, attempt INTEGER NOT NULL, epoch INTEGER NOT NULL,
-    at REAL NOT NULL, metrics TEXT NOT NULL, UNIQUE(run_key, attempt, epoch));
-CREATE TABLE IF NOT EXISTS tracked(
-    run_key TEXT NOT NULL, attempt INTEGER NOT NULL, mlflow_run TEXT NOT NULL, shipped_seq INTEGER NOT NULL,
-    shipped_state TEXT NOT NULL, PRIMARY KEY(run_key, attempt));
-INSERT OR IGNORE INTO meta VALUES('layout', '{LAYOUT}'), ('sweep_id', lower(hex(randomblob(16))));
-COMMIT;
-"""
-
-_UPGRADES = {
-    "1": """
-BEGIN IMMEDIATE;
-ALTER TABLE trials ADD COLUMN retried_after INTEGER NOT NULL DEFAULT 0;
-ALTER TABLE attempts ADD COLUMN failure TEXT;
-ALTER TABLE attempts ADD COLUMN from_epoch INTEGER;
-ALTER TABLE attempts ADD COLUMN note TEXT;
-ALTER TABLE attempts ADD COLUMN seconds REAL NOT NULL DEFAULT 0;
-ALTER TABLE attempts ADD COLUMN gpus REAL NOT NULL DEFAULT 0;
-ALTER TABLE attempts ADD COLUMN cpus REAL NOT NULL DEFAULT 0;
-UPDATE attempts SET seconds = MAX(0, ended - started) WHERE ended IS NOT NULL;
-UPDATE attempts SET failure = 'diverged' WHERE state = 'diverged';
-UPDATE attempts SET failure = 'user_error' WHERE state = 'failed';
-UPDATE meta SET value = '2' WHERE key = 'layout';
-COMMIT;
-""",
-    "2": """
-BEGIN IMMEDIATE;
-ALTER TABLE attempts ADD COLUMN host TEXT;
-ALTER TABLE attempts ADD COLUMN device TEXT;
-UPDATE meta SET value = '3' WHERE key = 'layout';
-COMMIT;
-""",
-}
-"""From a layout to the next."""
-
-
-@dataclass(frozen=True)
-class Ask:
-    """One decision of the sampler, and what became of it."""
-
-    number: int
-    seq: int
-    decisions: dict[str, Any]
-    outcome: Outcome
-    run_key: str | None
-
-
-@dataclass(frozen=True)
-class Epoch:
-    """One epoch of one attempt."""
-
-    seq: int
-    run_key: str
-    attempt: int
-    epoch: int
-    at: float
-    metrics: dict[str, float]
-
-
-@dataclass(frozen=True)
-class Attempt:
-    """One try at a trial: when, why it ended, and what it held for how long.
-
-    `from_epoch` is the epoch after which it went on, `None` while that is not known; `note` says what was wrong with
-    a checkpoint. `seconds` are counted while the worker lives, by a clock that does not jump. `host` is the machine and
-    `device` `cpu` or the GPU's name, as far as they are known.
-    """
-
-    run_key: str
-    attempt: int
-    state: State
-    started: float
-    ended: float | None
-    reason: str | None
-    failure: Failure | None
-    from_epoch: int | None
-    note: str | None
-    seconds: float
-    gpus: float
-    cpus: float
-    host: str | None
-    device: str | None
-
-
-@dataclass(frozen=True)
-class Trial:
-    """One configuration with its seed; numbered from 1 in the order of first starts."""
-
-    run_key: str
-    number: int
-    config: TrialConfig
-    state: State
-    ended_seq: int | None
-    reason: str | None
-    retried_after: int
-    """Its attempts at the time it was last asked for again by hand."""
-
-
-@dataclass(frozen=True)
-class Usage:
-    """What a sweep has cost so far, over all its runs; failed attempts included."""
-
-    gpu_hours: float
-    cpu_hours: float
-    wall_hours: float
-    trials: int
-    """Trials that were started."""
+from tune_jobs.record import schema
+from tune_jobs.record.lease import live_driver
+from tune_jobs.record.meta import Meta
+from tune_jobs.record.rows import ENDED, Ask, AskOutcome, Attempt, Epoch, State, Trial, Usage
 
 
 class Ledger:
     """Reads and, for the driver, writes a sweep's record."""
 
-    def __init__(self, path: Path, *, create: bool = False) -> None:
+    def __init__(self, path: Path, *, create: bool = False, now: Callable[[], float] = time.time) -> None:
         """Open the ledger at `path`.
 
+        Args:
+            path: The file.
+            create: Make it if it is missing; for the driver.
+            now: The wall clock by which attempts and epochs are recorded.
+
         Raises:
-            LedgerError: If it is missing, damaged, of another layout, or cannot be written where that is needed.
+            LedgerError: If it is missing, damaged, of another layout, or cannot be written where that is needed. The
+                file of a newer program is left as it was.
         """
         self.path = path
+        self.now = now
         self._lock = threading.RLock()
+        self.meta = Meta(self._get_meta, self._set_meta)
         if not create and not path.exists():
             raise LedgerError(f"{path} is missing: this folder holds no sweep; `convnn list` shows the sweeps.")
+        schema.check_layout(path, lambda: not create and live_driver(path.parent) is not None)
         try:
-            self._db = _connect(path)
+            self._db = schema.connect(path)
             if create:
-                # A write-ahead log is memory that processes of one machine share; others would read rubbish.
-                self._db.execute(f"PRAGMA journal_mode={'DELETE' if on_network(path.parent) else 'WAL'}")
-                self._db.executescript(_TABLES)
-            layout = self.meta("layout")
-            while layout in _UPGRADES and os.access(path, os.W_OK) and os.access(path.parent, os.W_OK):
-                self._db.executescript(_UPGRADES[layout])
-                layout = self.meta("layout")
+                schema.make_tables(self._db, path)
+            schema.upgrade(self._db, path)
+            layout = schema.layout_of(self._db)
         except sqlite3.Error as error:
             raise LedgerError(f"{path} cannot be used: {error}; is the folder writable and the file whole?") from error
-        if layout != str(LAYOUT):
-            old = layout in _UPGRADES
-            way_out = "copy the folder to where it can be written" if old else "use the version that wrote it"
-            raise LedgerError(f"{path} has layout {layout}, this version reads {LAYOUT}; {way_out}.")
+        schema.require_layout(path, layout)
 
     def close(self) -> None:
         """Close the file."""
@@ -234,17 +97,18 @@ class Ledger:
         with self._lock:
             return self._db.execute(query, arguments).fetchall()
 
-    def meta(self, key: str) -> str | None:
-        """A text stored under `key`."""
+    def _get_meta(self, key: str) -> str | None:
         rows = self._read("SELECT value FROM meta WHERE key=?", (key,))
         return rows[0][0] if rows else None
 
-    def set_meta(self, key: str, value: str) -> None:
-        """Store a text under `key`."""
+    def _set_meta(self, key: str, value: str | None) -> None:
         with self._write():
-            self._db.execute("INSERT OR REPLACE INTO meta VALUES(?, ?)", (key, value))
+            if value is None:
+                self._db.execute("DELETE FROM meta WHERE key=?", (key,))
+            else:
+                self._db.execute("INSERT OR REPLACE INTO meta VALUES(?, ?)", (key, value))
 
-    def add_ask(self, decisions: Mapping[str, Any], outcome: Outcome, run_key: str | None) -> None:
+    def add_ask(self, decisions: Mapping[str, Any], outcome: AskOutcome, run_key: str | None) -> None:
         """Record what the sampler decided; a `new` one must be followed by `add_trial`."""
         with self._write() as seq:
             self._db.execute(
@@ -269,7 +133,7 @@ class Ledger:
             ((number,),) = self._db.execute("SELECT COUNT(*) + 1 FROM attempts WHERE run_key=?", (run_key,)).fetchall()
             self._db.execute(
                 "INSERT INTO attempts(run_key, attempt, state, started, gpus, cpus) VALUES(?, ?, 'running', ?, ?, ?)",
-                (run_key, number, time.time(), gpus, cpus),
+                (run_key, number, self.now(), gpus, cpus),
             )
             self._db.execute("UPDATE trials SET state='running', reason=NULL WHERE run_key=?", (run_key,))
         return int(number)
@@ -279,7 +143,7 @@ class Ledger:
         with self._write() as seq:
             self._db.execute(
                 "INSERT OR IGNORE INTO epochs VALUES(?, ?, ?, ?, ?, ?)",
-                (seq, run_key, attempt, epoch, time.time(), json.dumps(metrics)),
+                (seq, run_key, attempt, epoch, self.now(), json.dumps(metrics)),
             )
 
     def set_host(self, run_key: str, attempt: int, host: str) -> None:
@@ -311,7 +175,7 @@ class Ledger:
             "SELECT COALESCE(SUM(gpus * seconds), 0), COALESCE(SUM(cpus * seconds), 0), COUNT(DISTINCT run_key) "
             "FROM attempts"
         )
-        return Usage(gpu_s / 3600, cpu_s / 3600, float(self.meta("wall_s") or 0) / 3600, trials)
+        return Usage(gpu_s / 3600, cpu_s / 3600, self.meta.wall_s / 3600, trials)
 
     def end_attempt(
         self,
@@ -327,7 +191,7 @@ class Ledger:
         with self._write() as seq:
             self._db.execute(
                 "UPDATE attempts SET state=?, ended=?, reason=?, failure=? WHERE run_key=? AND attempt=?",
-                (state, time.time() if at is None else at, reason, failure, run_key, attempt),
+                (state, self.now() if at is None else at, reason, failure, run_key, attempt),
             )
             ended = seq if state in ENDED else None
             self._db.execute(
@@ -436,80 +300,3 @@ class Ledger:
         """Forget every MLflow run: the tracker is another one now."""
         with self._write():
             self._db.execute("DELETE FROM tracked")
-
-
-def _connect(path: Path) -> sqlite3.Connection:
-    if os.access(path.parent, os.W_OK):
-        return sqlite3.connect(path, timeout=30, isolation_level=None, check_same_thread=False)
-    # On read-only storage nobody writes it, and SQLite may make no files of its own beside it.
-    journal = path.with_name(path.name + "-wal")
-    if journal.exists() and journal.stat().st_size:  # a killed driver's last words are there
-        return _in_memory(path, journal)
-    frozen = f"file:{quote(str(path.absolute()))}?mode=ro&immutable=1"
-    return sqlite3.connect(frozen, uri=True, isolation_level=None, check_same_thread=False)
-
-
-def _in_memory(path: Path, journal: Path) -> sqlite3.Connection:
-    whole = sqlite3.connect(":memory:", isolation_level=None, check_same_thread=False)
-    with tempfile.TemporaryDirectory() as folder:
-        for file in (path, journal):
-            shutil.copy(file, folder)
-        with closing(sqlite3.connect(Path(folder) / path.name)) as copy:
-            copy.backup(whole)
-    return whole
-
-
-@contextmanager
-def lease(folder: Path) -> Iterator[None]:
-    """Hold the right to write a sweep's ledger. The operating system frees it when the process ends, however it ends.
-
-    Raises:
-        LedgerError: If another process holds it, naming host and process; or the folder cannot be written.
-    """
-    owner = folder / OWNER
-    lock = FileLock(folder / _LOCK)
-    try:
-        lock.acquire(timeout=LOCK_S)
-    except Timeout:
-        held = _owner(folder)
-        who = f"process {held['pid']} on {held['host']}" if held else "another process"
-        raise LedgerError(
-            f"the sweep in {folder} is being run by {who}; wait for it or stop it there, or run under another name "
-            f"with --set name=..."
-        ) from None
-    except OSError as error:
-        raise LedgerError(f"{folder} cannot be written: {error.strerror}; choose another --storage.") from error
-    try:
-        owner.write_text(json.dumps({"host": socket.gethostname(), "pid": os.getpid(), "since": time.time()}))
-        yield
-    finally:
-        owner.unlink(missing_ok=True)
-        lock.release()
-
-
-def live_driver(folder: Path) -> dict[str, Any] | None:
-    """Who runs the sweep now: `host`, `pid`, `since`; `None` if nobody does, whatever a dead driver's note says.
-
-    The lock decides, as for `lease`, also about a driver on another machine or in another container. Where it cannot be
-    asked (no such file, or a file system without locks), a note is believed unless it names a process that is not here.
-    """
-    held = _owner(folder)
-    if held is None:
-        return None
-    try:
-        with (folder / _LOCK).open() as lock:
-            fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)  # shared: readers do not take each other for drivers
-    except BlockingIOError:
-        return held
-    except OSError:
-        dead = held["host"] == socket.gethostname() and not lives(held["pid"])
-        return None if dead else held
-    return None
-
-
-def _owner(folder: Path) -> dict[str, Any] | None:
-    try:
-        held: dict[str, Any] = json.loads((folder / OWNER).read_text())
-    except (OSError, ValueError):
-        return None
-    return held if {"host", "pid"} <= held.keys() else None

@@ -12,7 +12,9 @@ from search_spaces import SpecError, SweepSpec
 from tune_jobs.errors import SweepError
 from tune_jobs.planning.ladder import Rung, epochs_of, ladder_of, trial_epochs_of
 from tune_jobs.record.folder import SweepFolder, recorded_spec, recorded_starts
-from tune_jobs.record.ledger import Ask, Attempt, Epoch, Ledger, live_driver
+from tune_jobs.record.lease import live_driver
+from tune_jobs.record.ledger import Ledger
+from tune_jobs.record.rows import Ask, Attempt, Epoch
 from tune_jobs.report.seeds import Repeats, repeats
 from tune_jobs.report.sizes import Size, sizes_of
 from tune_jobs.results.summary import Row, Standing, courses, standing
@@ -68,7 +70,7 @@ def read_facts(folder: SweepFolder, measure_s: float, say: Callable[[str], None]
         found = standing(folder.name, ledger)
         epochs = ledger.epochs()
         attempts, asks = ledger.attempts(), ledger.asks()
-        started, exhausted = ledger.meta("started"), ledger.meta("exhausted") is not None
+        started, exhausted = ledger.meta.started, ledger.meta.exhausted
     known = {row.run_key for row in found.rows}  # a sweep that runs may have recorded more in the meantime
     course_of = courses(epoch for epoch in epochs if epoch.run_key in known)
     spec = _spec(folder)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from search_spaces.domains import Choice, Domain, IntRange
-from tune_jobs.record.ledger import ENDED, Ask
+from tune_jobs.record.rows import ENDED, Ask
 from tune_jobs.report.data import Facts
 from tune_jobs.report.varying import SEED, unlike
 from tune_jobs.results.summary import Row

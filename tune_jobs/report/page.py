@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from plotly.offline import get_plotlyjs
 
-from tune_jobs.record.ledger import ENDED
+from tune_jobs.record.rows import ENDED
 from tune_jobs.report import theme
 from tune_jobs.report.comparisons import note_of_slices
 from tune_jobs.report.metrics import shown
@@ -90,7 +90,7 @@ def _figure(plot: "Plot", *, titled: bool = True) -> str:
 
 def _header(facts: "Facts") -> str:
     found, best = facts.standing, facts.standing.best
-    halted = f"<p class=halted>It has stopped: {escape(found.halted['message'])}</p>" if found.halted else ""
+    halted = f"<p class=halted>It has stopped: {escape(found.halted.message)}</p>" if found.halted else ""
     lead = "No trial has a value yet."
     if best is not None:
         whole = "" if best.state == "complete" else f" ({best.state})"

@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from search_spaces import TrialConfig
-from tune_jobs.record.ledger import Epoch
+from tune_jobs.record.rows import Epoch
 from tune_jobs.results.summary import Row
 from tune_jobs.worker.sizing import size_of
 

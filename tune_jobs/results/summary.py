@@ -1,7 +1,6 @@
 """What a sweep has found so far, read from its ledger: the leaderboard, the best trial, one trial's course."""
 
 import contextlib
-import json
 import math
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass
@@ -14,7 +13,9 @@ from search_spaces.feasibility import mixer, share
 from tune_jobs.errors import LedgerError, UsageError
 from tune_jobs.failures import Failure, counted
 from tune_jobs.record.folder import SweepFolder, recorded_spec
-from tune_jobs.record.ledger import ENDED, Attempt, Epoch, Ledger, Trial, Usage, live_driver
+from tune_jobs.record.lease import live_driver
+from tune_jobs.record.ledger import Ledger
+from tune_jobs.record.rows import ENDED, Attempt, Epoch, Halted, Trial, Usage
 
 
 @dataclass(frozen=True)
@@ -64,8 +65,8 @@ class Standing:
     budget: dict[str, float]
     """The limits that are set: `gpu_hours` and so on."""
 
-    halted: dict[str, str] | None
-    """Why its last run ended early: `cause` and `message`."""
+    halted: Halted | None
+    """Why its last run ended early."""
 
     rows: list[Row]
 
@@ -78,7 +79,7 @@ class Standing:
             "planned": self.planned,
             "used": asdict(self.used),
             "budget": self.budget,
-            "halted": self.halted,
+            "halted": asdict(self.halted) if self.halted else None,
             "failures": self.failures(),
             "trials": [row.summary() for row in self.rows],
         }
@@ -118,8 +119,7 @@ def headline(config: TrialConfig) -> dict[str, Any]:
 
 def standing(name: str, ledger: Ledger) -> Standing:
     """Read a sweep's standing. Trials rank by the objective at their last epoch, complete ones first."""
-    metric = ledger.meta("metric") or "val/accuracy"
-    goal: Any = ledger.meta("goal") or "maximize"
+    metric, goal = ledger.meta.metric, ledger.meta.goal
     latest = ledger.latest_epochs()
     failures = ledger.failures()
     rows = [_row(trial, latest.get(trial.run_key), metric, failures.get(trial.run_key)) for trial in ledger.trials()]
@@ -130,15 +130,14 @@ def standing(name: str, ledger: Ledger) -> Standing:
         value = 0.0 if row.value is None else sign * row.value
         return not row.counts, not complete, 0 if complete else -row.epoch, value, row.number
 
-    planned = ledger.meta("planned")
     return Standing(
         name=name,
         metric=metric,
         goal=goal,
-        planned=int(planned) if planned else None,
+        planned=ledger.meta.planned,
         used=ledger.usage(),
-        budget=json.loads(ledger.meta("budget") or "{}"),
-        halted=json.loads(ledger.meta("halted") or "null"),
+        budget=ledger.meta.budget,
+        halted=ledger.meta.halted,
         rows=sorted(rows, key=rank),
     )
 
@@ -154,8 +153,8 @@ def overview(folder: SweepFolder) -> dict[str, Any]:
     try:
         with contextlib.closing(Ledger(folder.ledger)) as ledger:
             found = standing(folder.name, ledger)
-            ended, started = found.count(*ENDED), ledger.meta("started")
-            whole = found.whole(exhausted=ledger.meta("exhausted") is not None)
+            ended, started = found.count(*ENDED), ledger.meta.started
+            whole = found.whole(exhausted=ledger.meta.exhausted)
     except LedgerError as error:
         return {"name": folder.name, "error": str(error)}
     return {

@@ -30,7 +30,8 @@ from search_spaces.domains import Scalar
 from search_spaces.sweep import Asha, Grid, Tpe
 from tune_jobs.driver.limits import DRAWS
 from tune_jobs.failures import Failure, Next, alone, state_after, what_follows
-from tune_jobs.record.ledger import ENDED, Ledger, State, Trial
+from tune_jobs.record.ledger import Ledger
+from tune_jobs.record.rows import ENDED, State, Trial
 
 MISSES_IN_A_ROW = 200
 """Infeasible or known configurations before the sampler gives way to a uniform draw from what is left."""
@@ -64,7 +65,7 @@ class Search:
         """
         optuna.logging.set_verbosity(optuna.logging.WARNING)
         self.spec = spec
-        self.exhausted = ledger.meta("exhausted") is not None
+        self.exhausted = ledger.meta.exhausted
         self.gave_up = False
         """Whether no valid configuration was found any more, in a space that has no end."""
 
@@ -198,7 +199,7 @@ class Search:
             self.gave_up = True
         elif key is None:
             self.exhausted = True
-            self._ledger.set_meta("exhausted", "true")
+            self._ledger.meta.exhausted = True
         return key
 
     def report(self, job: Job, epoch: int, metrics: dict[str, float]) -> bool:

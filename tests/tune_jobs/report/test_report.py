@@ -26,7 +26,9 @@ from tests.tune_jobs.shipping import recorded
 from tune_jobs.errors import LedgerError, UsageError
 from tune_jobs.failures import Failure
 from tune_jobs.record.folder import SweepFolder
-from tune_jobs.record.ledger import Ledger, State
+from tune_jobs.record.ledger import Ledger
+from tune_jobs.record.meta import Goal
+from tune_jobs.record.rows import State
 from tune_jobs.report import write_report
 from tune_jobs.report.varying import scale_of, varying
 from tune_jobs.results.summary import Row
@@ -116,8 +118,7 @@ def sweep(tmp_path: Path) -> Iterator[Sweep]:
     folder.spec.write_text(FILE)
     with contextlib.closing(Ledger(folder.ledger, create=True)) as ledger:
         ledger._db.execute("PRAGMA synchronous=OFF")
-        for name, value in (("metric", "val/accuracy"), ("goal", "maximize"), ("planned", "1000")):
-            ledger.set_meta(name, value)
+        ledger.meta.planned = 1000
         yield Sweep(folder, ledger, parse_sweep(FILE))
 
 
@@ -347,8 +348,8 @@ def test_of_few_trials_importance_is_not_said(sweep: Sweep) -> None:
 @pytest.mark.parametrize(
     ("goal", "front"), [("maximize", ([1, 2, 4], [0.5, 0.7, 0.9])), ("minimize", ([1, 3], [0.5, 0.4]))]
 )
-def test_the_pareto_front_has_the_trials_that_none_beats(sweep: Sweep, goal: str, front: Any) -> None:
-    sweep.ledger.set_meta("goal", goal)
+def test_the_pareto_front_has_the_trials_that_none_beats(sweep: Sweep, goal: Goal, front: Any) -> None:
+    sweep.ledger.meta.goal = goal
     for value, gflops in ((0.5, 1.0), (0.7, 2.0), (0.4, 3.0), (0.9, 4.0)):
         sweep.trial([value], "complete", params=7.0, gflops=gflops)
     sweep.trial([0.99], "stopped", params=7.0, gflops=0.1)

@@ -341,5 +341,5 @@ search: {sampler: random, trials: 2}
         assert search.next() is None
         assert search.gave_up
         assert not search.exhausted
-        assert ledger.meta("exhausted") is None
+        assert not ledger.meta.exhausted
     assert "none is valid and new" in none_found(narrow).message

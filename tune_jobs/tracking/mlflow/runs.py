@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from search_spaces import TrialConfig
-from tune_jobs.record.ledger import Attempt, Epoch
+from tune_jobs.record.rows import Attempt, Epoch
 from tune_jobs.results.summary import headline
 
 STATUS = {

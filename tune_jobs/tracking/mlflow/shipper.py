@@ -47,8 +47,8 @@ class Tracked:
 
 def tracked(ledger: Ledger, uri: str, experiment: str, error: str | None = None) -> Tracked:
     """Where the sweep of a ledger is in MLflow, now that it was shipped to `uri`, or was to be."""
-    known = (ledger.meta("tracker"), ledger.meta("tracker_experiment")) == (uri, experiment)
-    number, shown = ledger.meta("tracker_experiment_id") if known else None, without_password(uri)
+    known = (ledger.meta.tracker, ledger.meta.tracker_experiment) == (uri, experiment)
+    number, shown = ledger.meta.tracker_experiment_id if known else None, without_password(uri)
     return Tracked(shown, experiment, trials_page(shown, number) if number else None, error)
 
 
@@ -185,7 +185,7 @@ def tracker_of(uri: str | None, folder: SweepFolder, ledger: Ledger) -> str:
 
 def _earlier(ledger: Ledger) -> str | None:
     """Where it was before, unless that is gone, or is a sweep folder's own, of which this one may be a copy."""
-    uri = ledger.meta("tracker")
+    uri = ledger.meta.tracker
     store = store_of(uri) if uri else None
     if store is None or (store.exists() and not SweepFolder(store.parent).ledger.exists()):
         return uri

@@ -25,7 +25,8 @@ from typing import Any, ParamSpec, TypeVar
 
 from tune_jobs.errors import TrackerError
 from tune_jobs.record.folder import SweepFolder
-from tune_jobs.record.ledger import Attempt, Epoch, Ledger, Trial
+from tune_jobs.record.ledger import Ledger
+from tune_jobs.record.rows import Attempt, Epoch, Trial
 from tune_jobs.report import REPORT, draw_at_end
 from tune_jobs.results.summary import standing
 from tune_jobs.tracking.mlflow.retry import Abandoned, Pulse, is_refusal, reason_of
@@ -69,7 +70,7 @@ class Shipment:
         self._folder = folder
         self._uri = uri
         self._experiment = experiment
-        self._sweep_id = ledger.meta("sweep_id") or ""
+        self._sweep_id = ledger.meta.sweep_id
         self._tags = {**tags, "sweep": folder.name, "sweep_id": self._sweep_id}
         self._pulse = pulse
         self._client: Any = None
@@ -132,20 +133,25 @@ class Shipment:
         prepare_store(self._uri)
         self._client = MlflowClient(tracking_uri=self._uri)
         experiment_id = self._find_experiment()
-        same_experiment = self._ledger.meta("tracker_experiment") in (self._experiment, None)
-        if self._ledger.meta("tracker") != self._uri or not same_experiment:  # that place has nothing yet
+        meta = self._ledger.meta
+        if meta.tracker != self._uri or meta.tracker_experiment not in (
+            self._experiment,
+            None,
+        ):  # that place has nothing yet
             self._ledger.forget_tracked()
-        place = {"tracker": self._uri, "tracker_experiment": self._experiment, "tracker_experiment_id": experiment_id}
-        for name, value in place.items():
-            if self._ledger.meta(name) != value:
-                self._ledger.set_meta(name, value)
+        if meta.tracker != self._uri:
+            meta.tracker = self._uri
+        if meta.tracker_experiment != self._experiment:
+            meta.tracker_experiment = self._experiment
+        if meta.tracker_experiment_id != experiment_id:
+            meta.tracker_experiment_id = experiment_id
         self._experiment_id = experiment_id
 
     def _find_experiment(self) -> str:
         from mlflow.exceptions import MlflowException
 
         name = self._experiment
-        tags = experiment_tags(self._ledger.meta("metric") or "val/accuracy", self._ledger.meta("goal") or "maximize")
+        tags = experiment_tags(self._ledger.meta.metric, self._ledger.meta.goal)
         for _ in range(2):
             found = self._call("experiment", self._client.get_experiment_by_name, name)
             if found is not None and found.lifecycle_stage == "deleted":

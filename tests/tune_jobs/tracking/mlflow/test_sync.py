@@ -9,7 +9,8 @@ from mlflow import MlflowClient
 
 from tests.tune_jobs.shipping import Recorded, history, value
 from tune_jobs.record.folder import SweepFolder
-from tune_jobs.record.ledger import Epoch, Ledger
+from tune_jobs.record.ledger import Ledger
+from tune_jobs.record.rows import Epoch
 from tune_jobs.tracking.mlflow.runs import opener_of
 from tune_jobs.tracking.mlflow.shipper import tracker_of
 
@@ -132,7 +133,7 @@ def test_a_store_that_knows_nothing_of_the_sweep_gets_everything(sweep: Recorded
     sweep.attempt([1, 2], "complete")
     sweep.ship(uri)
     other = f"sqlite:///{tmp_path / 'other.db'}"
-    sweep.ledger.set_meta("tracker", other)  # the same address, and an empty store behind it
+    sweep.ledger.meta.tracker = other  # the same address, and an empty store behind it
     sweep.ship(other)
     sweep.expect_whole(other)
     assert (tmp_path / "artifacts").is_dir()  # beside the store, wherever the command was started
@@ -174,7 +175,7 @@ def test_the_tracker_is_the_files_then_the_environments_then_the_earlier_one_the
 ) -> None:
     folder, ledger = sweep.folder, sweep.ledger
     assert tracker_of(None, folder, ledger) == f"sqlite:///{folder.path}/mlflow.db"
-    ledger.set_meta("tracker", "http://127.0.0.1:4321")
+    ledger.meta.tracker = "http://127.0.0.1:4321"
     assert tracker_of(None, folder, ledger) == "http://127.0.0.1:4321"
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:1234")
     assert tracker_of(None, folder, ledger) == "http://127.0.0.1:1234"

@@ -1,0 +1,19 @@
+import contextlib
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from search_spaces import TrialConfig, run_key
+from tune_jobs.record.ledger import Ledger
+
+CONFIG = TrialConfig.model_validate({"model": {"name": "vgg11", "layer": {"kind": "hybrid", "lambda": 0.5, "k": 4}}})
+KEY = run_key(CONFIG)
+
+
+@pytest.fixture
+def ledger(tmp_path: Path) -> Iterator[Ledger]:
+    """One with a trial."""
+    with contextlib.closing(Ledger(tmp_path / "ledger.db", create=True)) as opened:
+        opened.add_trial({"space.model.layer.k": 4}, CONFIG, KEY)
+        yield opened

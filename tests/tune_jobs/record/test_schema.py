@@ -1,0 +1,120 @@
+import contextlib
+import os
+import shutil
+import sqlite3
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from tests.tune_jobs.record.conftest import CONFIG, KEY
+from tune_jobs.cli.app import app
+from tune_jobs.errors import LedgerError
+from tune_jobs.record.lease import OWNER, lease
+from tune_jobs.record.ledger import Ledger
+
+FILE = "name: sweep\nspace: {data: {name: digits}, model: {layer: {kind: conv2d}}}\n"
+NEWER = r"ledger\.db has layout 99, this version reads 3; use the version that wrote it\.$"
+
+
+def test_a_ledger_of_an_earlier_layout_is_brought_up_where_it_can_be_written(tmp_path: Path) -> None:
+    old = sqlite3.connect(tmp_path / "ledger.db")
+    old.executescript("""
+        CREATE TABLE meta(key TEXT PRIMARY KEY, value TEXT NOT NULL);
+        INSERT INTO meta VALUES('layout', '1'), ('seq', '9');
+        CREATE TABLE trials(run_key TEXT PRIMARY KEY, number INTEGER NOT NULL UNIQUE, config TEXT NOT NULL,
+            state TEXT NOT NULL, ended_seq INTEGER, reason TEXT);
+        CREATE TABLE attempts(run_key TEXT NOT NULL, attempt INTEGER NOT NULL, state TEXT NOT NULL,
+            started REAL NOT NULL, ended REAL, reason TEXT, PRIMARY KEY(run_key, attempt));
+    """)
+    with old:
+        old.execute(
+            "INSERT INTO trials VALUES(?, 1, ?, 'failed', 9, 'no')", (KEY, CONFIG.model_dump_json(by_alias=True))
+        )
+        old.execute("INSERT INTO attempts VALUES(?, 1, 'failed', 100.0, 160.0, 'no')", (KEY,))
+    old.close()
+    with contextlib.closing(Ledger(tmp_path / "ledger.db")) as ledger:
+        assert [(trial.state, trial.retried_after) for trial in ledger.trials()] == [("failed", 0)]
+        assert [(attempt.failure, attempt.seconds) for attempt in ledger.attempts()] == [("user_error", 60.0)]
+        ledger.reopen([KEY])
+        assert ledger.start_attempt(KEY) == 2
+        ledger.set_host(KEY, 2, "node-7")
+        assert [(attempt.host, attempt.device) for attempt in ledger.attempts()] == [(None, None), ("node-7", None)]
+
+
+def test_a_missing_or_damaged_ledger_is_refused_with_its_path(tmp_path: Path) -> None:
+    with pytest.raises(LedgerError, match=r"ledger\.db is missing: this folder holds no sweep"):
+        Ledger(tmp_path / "ledger.db")
+    (tmp_path / "damaged.db").write_bytes(b"this is no database" * 100)
+    with pytest.raises(LedgerError, match=r"damaged\.db cannot be used: file is not a database"):
+        Ledger(tmp_path / "damaged.db")
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+@pytest.fixture(params=["at rest", "killed", "killed at once"])
+def newer(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
+    """The folder of a sweep that a newer program wrote, or brought up before it was killed."""
+    place, folder = tmp_path / "newer", tmp_path / "storage" / "sweep"
+    place.mkdir()
+    path = place / "ledger.db"
+    Ledger(path, create=True).close()
+    db = sqlite3.connect(path, isolation_level=None)
+    if request.param == "killed at once":
+        db.execute("PRAGMA journal_mode=WAL")
+        db.execute("CREATE TABLE novelty(x)")
+    db.execute("UPDATE meta SET value='99' WHERE key='layout'")
+    if request.param == "killed":
+        db.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+        db.execute("CREATE TABLE novelty(x)")
+    if request.param == "at rest":
+        db.close()
+    (place / "sweep.yaml").write_text(FILE)
+    shutil.copytree(place, folder)  # what a kill leaves, and a running driver has: the -wal file, and -shm
+    db.close()
+    return folder
+
+
+def test_a_ledger_of_a_newer_program_is_refused_and_nothing_in_its_folder_touched(newer: Path) -> None:
+    before = contents(newer)
+    for create in (False, True):
+        with pytest.raises(LedgerError, match=NEWER):
+            Ledger(newer / "ledger.db", create=create)
+    with pytest.raises(LedgerError, match=NEWER), lease(newer):
+        pass
+    assert contents(newer) == before
+
+
+@pytest.mark.parametrize("command", ["run", "resume", "list", "show", "status", "sync"])
+def test_no_command_touches_the_sweep_of_a_newer_program(newer: Path, command: str) -> None:
+    before = contents(newer)
+    subject = [] if command == "list" else [str(newer / "sweep.yaml") if command == "run" else "sweep"]
+    done = CliRunner().invoke(app, [command, *subject, "--storage", str(newer.parent)])
+    assert done.exit_code == (0 if command == "list" else 1)
+    assert "ledger.db has layout 99, this version reads 3" in " ".join(done.output.split())
+    assert contents(newer) == before
+
+
+def test_a_sweep_of_a_newer_program_that_is_being_run_is_refused_too(tmp_path: Path) -> None:
+    with lease(tmp_path), contextlib.closing(Ledger(tmp_path / "ledger.db", create=True)) as running:
+        running._db.execute("UPDATE meta SET value='99' WHERE key='layout'")
+        with pytest.raises(LedgerError, match=NEWER):
+            Ledger(tmp_path / "ledger.db")
+        assert (tmp_path / OWNER).exists()
+
+
+def test_a_killed_drivers_ledger_on_read_only_storage_is_read_to_its_last_word(
+    ledger: Ledger, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ledger.add_epoch(KEY, ledger.start_attempt(KEY), 1, {"val/loss": 0.5})
+    copy = tmp_path / "copy"
+    copy.mkdir()
+    for file in tmp_path.glob("ledger.db*"):  # as a kill leaves them: nearly all is in the -wal file
+        shutil.copy(file, copy)
+    monkeypatch.setattr(os, "access", lambda path, mode: not (mode == os.W_OK and Path(path) == copy))
+    before = sorted(copy.iterdir())
+    with contextlib.closing(Ledger(copy / "ledger.db")) as reader:
+        assert [epoch.metrics for epoch in reader.epochs()] == [{"val/loss": 0.5}]
+    assert sorted(copy.iterdir()) == before

@@ -1,0 +1,91 @@
+"""Who may write a sweep's ledger: one process at a time, whichever machine it is on."""
+
+import fcntl
+import json
+import os
+import socket
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from filelock import FileLock, Timeout
+
+from tune_jobs.errors import LedgerError
+from tune_jobs.record.schema import LEDGER, check_layout
+from tune_jobs.system.processes import lives
+
+OWNER = "driver.json"
+LOCK = "driver.lock"
+LOCK_S = 1.0
+"""How long a new driver waits for the lock, which `live_driver` may hold for a moment."""
+
+
+@contextmanager
+def lease(folder: Path) -> Iterator[None]:
+    """Hold the right to write a sweep's ledger. The operating system frees it when the process ends, however it ends.
+
+    Raises:
+        LedgerError: If a newer program wrote the ledger, and then no file is touched; if another process holds the
+            right, naming host and process; or the folder cannot be written.
+    """
+    check_layout(folder / LEDGER, lambda: live_driver(folder) is not None)
+    with locked(folder):
+        yield
+
+
+@contextmanager
+def locked(folder: Path) -> Iterator[None]:
+    """Keep drivers off a sweep's folder, whatever is in it.
+
+    Raises:
+        LedgerError: As `lease`.
+    """
+    owner = folder / OWNER
+    lock = FileLock(folder / LOCK)
+    try:
+        lock.acquire(timeout=LOCK_S)
+    except Timeout:
+        held = _owner(folder)
+        who = f"process {held['pid']} on {held['host']}" if held else "another process"
+        raise LedgerError(
+            f"the sweep in {folder} is being run by {who}; wait for it or stop it there, or run under another name "
+            f"with --set name=..."
+        ) from None
+    except OSError as error:
+        raise LedgerError(f"{folder} cannot be written: {error.strerror}; choose another --storage.") from error
+    try:
+        owner.write_text(json.dumps({"host": socket.gethostname(), "pid": os.getpid(), "since": time.time()}))
+        yield
+    finally:
+        owner.unlink(missing_ok=True)
+        lock.release()
+
+
+def live_driver(folder: Path) -> dict[str, Any] | None:
+    """Who runs the sweep now: `host`, `pid`, `since`; `None` if nobody does, whatever a dead driver's note says.
+
+    The lock decides, as for `lease`, also about a driver on another machine or in another container. Where it cannot be
+    asked (no such file, or a file system without locks), a note is believed unless it names a process that is not here.
+    """
+    held = _owner(folder)
+    if held is None:
+        return None
+    try:
+        with (folder / LOCK).open() as lock:
+            fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)  # shared: readers do not take each other for drivers
+    except BlockingIOError:
+        return held
+    except OSError:
+        dead = held["host"] == socket.gethostname() and not lives(held["pid"])
+        return None if dead else held
+    return None
+
+
+def _owner(folder: Path) -> dict[str, Any] | None:
+    try:
+        held: dict[str, Any] = json.loads((folder / OWNER).read_text())
+    except (OSError, ValueError):
+        return None
+    return held if {"host", "pid"} <= held.keys() else None

@@ -1,0 +1,112 @@
+"""What a ledger says of its sweep as a whole: one typed entry per key of the table `meta`, read and written as a field.
+
+This is the only place that knows a key and how its value is written.
+"""
+
+import json
+from collections.abc import Callable
+from dataclasses import asdict
+from typing import Any, Generic, Literal, TypeVar, overload
+
+from pydantic import TypeAdapter
+
+from tune_jobs.record.rows import Halted
+
+Value = TypeVar("Value")
+Goal = Literal["maximize", "minimize"]
+
+
+class _Entry(Generic[Value]):
+    """A key of the table, which has the name of the field."""
+
+    def __init__(self, decode: Callable[[str | None], Value], encode: Callable[[Value], str | None]) -> None:
+        self._decode = decode
+        self._encode = encode
+
+    def __set_name__(self, owner: type, name: str) -> None:
+        self._key = name
+
+    @overload
+    def __get__(self, meta: None, owner: type) -> "_Entry[Value]": ...
+    @overload
+    def __get__(self, meta: "Meta", owner: type) -> Value: ...
+    def __get__(self, meta: "Meta | None", owner: type) -> "_Entry[Value] | Value":
+        return self if meta is None else self._decode(meta.read(self._key))
+
+    def __set__(self, meta: "Meta", value: Value) -> None:
+        meta.write(self._key, self._encode(value))
+
+
+class _Fixed(_Entry[Value]):
+    """A key that the ledger itself writes."""
+
+    def __init__(self, decode: Callable[[str | None], Value]) -> None:
+        super().__init__(decode, str)
+
+    def __set__(self, meta: "Meta", value: Value) -> None:
+        raise AttributeError(f"{self._key} is the ledger's own to write.")
+
+
+def _text() -> _Entry[str | None]:
+    return _Entry(lambda text: text, lambda value: value)
+
+
+def _goal(text: str | None) -> Goal:
+    return "minimize" if text == "minimize" else "maximize"
+
+
+def _halted(text: str | None) -> Halted | None:
+    found = json.loads(text or "null")
+    return None if found is None else Halted(**found)
+
+
+_NUMBERS = TypeAdapter(dict[str, Any])
+
+
+class Meta:
+    """The entries of one ledger."""
+
+    sweep_id = _Fixed(lambda text: text or "")
+    """Made with the ledger; tells sweeps of one name apart."""
+
+    wall_s = _Fixed(lambda text: float(text or 0))
+    """Seconds that drivers have run the sweep."""
+
+    started = _text()
+    """When the sweep began, in UTC."""
+
+    metric = _Entry[str](lambda text: text or "val/accuracy", str)
+    goal = _Entry[Goal](_goal, str)
+    budget = _Entry[dict[str, Any]](
+        lambda text: json.loads(text or "{}"), lambda limits: _NUMBERS.dump_json(limits).decode()
+    )
+    """The limits that are set: `gpu_hours` and so on."""
+
+    planned = _Entry[int | None](
+        lambda text: int(text) if text else None, lambda trials: None if trials is None else str(trials)
+    )
+    """Trials that the search is to reach; `None` where only exhaustion tells."""
+
+    exhausted = _Entry[bool](lambda text: text is not None, lambda value: "true" if value else None)
+    """Whether every configuration of the space was tried."""
+
+    halted = _Entry[Halted | None](_halted, lambda value: json.dumps(value and asdict(value)))
+    """Why the last run ended early, if it did."""
+
+    tracker = _text()
+    """The address of the tracker that the sweep was sent to last."""
+
+    tracker_experiment = _text()
+    tracker_experiment_id = _text()
+
+    def __init__(self, read: Callable[[str], str | None], write: Callable[[str, str | None], None]) -> None:
+        self.read = read
+        self.write = write
+
+    def digest(self, data: str) -> str | None:
+        """The digest of the images of a data set, with which the sweep began."""
+        return self.read(f"digest.{data}")
+
+    def set_digest(self, data: str, digest: str) -> None:
+        """Record the digest of a data set's images."""
+        self.write(f"digest.{data}", digest)

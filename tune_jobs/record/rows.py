@@ -1,0 +1,92 @@
+"""What a record holds, as values: asks, trials, attempts, epochs. Pure: neither files nor clocks."""
+
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from search_spaces import TrialConfig
+from tune_jobs.failures import Failure
+
+ENDED = ("complete", "stopped", "diverged", "failed")
+State = Literal["running", "complete", "stopped", "diverged", "failed", "interrupted"]
+AskOutcome = Literal["new", "duplicate", "infeasible"]
+
+
+@dataclass(frozen=True)
+class Ask:
+    """One decision of the sampler, and what became of it."""
+
+    number: int
+    seq: int
+    decisions: dict[str, Any]
+    outcome: AskOutcome
+    run_key: str | None
+
+
+@dataclass(frozen=True)
+class Epoch:
+    """One epoch of one attempt."""
+
+    seq: int
+    run_key: str
+    attempt: int
+    epoch: int
+    at: float
+    metrics: dict[str, float]
+
+
+@dataclass(frozen=True)
+class Attempt:
+    """One try at a trial: when, why it ended, and what it held for how long.
+
+    `from_epoch` is the epoch after which it went on, `None` while that is not known; `note` says what was wrong with
+    a checkpoint. `seconds` are counted while the worker lives, by a clock that does not jump. `host` is the machine and
+    `device` `cpu` or the GPU's name, as far as they are known.
+    """
+
+    run_key: str
+    attempt: int
+    state: State
+    started: float
+    ended: float | None
+    reason: str | None
+    failure: Failure | None
+    from_epoch: int | None
+    note: str | None
+    seconds: float
+    gpus: float
+    cpus: float
+    host: str | None
+    device: str | None
+
+
+@dataclass(frozen=True)
+class Trial:
+    """One configuration with its seed; numbered from 1 in the order of first starts."""
+
+    run_key: str
+    number: int
+    config: TrialConfig
+    state: State
+    ended_seq: int | None
+    reason: str | None
+    retried_after: int
+    """Its attempts at the time it was last asked for again by hand."""
+
+
+@dataclass(frozen=True)
+class Usage:
+    """What a sweep has cost so far, over all its runs; failed attempts included."""
+
+    gpu_hours: float
+    cpu_hours: float
+    wall_hours: float
+    trials: int
+    """Trials that were started."""
+
+
+@dataclass(frozen=True)
+class Halted:
+    """Why a sweep's last run ended early."""
+
+    cause: str
+    message: str

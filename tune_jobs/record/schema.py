@@ -1,0 +1,158 @@
+"""The ledger's tables: made, brought up from an earlier layout, opened; those of a newer program are left alone."""
+
+import os
+import shutil
+import sqlite3
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager, suppress
+from pathlib import Path
+from urllib.parse import quote
+
+from tune_jobs.errors import LedgerError
+from tune_jobs.system.mounts import on_network
+
+LAYOUT = 3
+LEDGER = "ledger.db"
+
+_TABLES = f"""
+BEGIN IMMEDIATE;
+CREATE TABLE IF NOT EXISTS meta(key TEXT PRIMARY KEY, value TEXT NOT NULL);
+CREATE TABLE IF NOT EXISTS asks(
+    number INTEGER PRIMARY KEY, seq INTEGER NOT NULL, decisions TEXT NOT NULL, outcome TEXT NOT NULL, run_key TEXT);
+CREATE TABLE IF NOT EXISTS trials(
+    run_key TEXT PRIMARY KEY, number INTEGER NOT NULL UNIQUE, config TEXT NOT NULL, state TEXT NOT NULL,
+    ended_seq INTEGER, reason TEXT, retried_after INTEGER NOT NULL DEFAULT 0);
+CREATE TABLE IF NOT EXISTS attempts(
+    run_key TEXT NOT NULL, attempt INTEGER NOT NULL, state TEXT NOT NULL, started REAL NOT NULL, ended REAL,
+    reason TEXT, failure TEXT, from_epoch INTEGER, note TEXT, seconds REAL NOT NULL DEFAULT 0,
+    gpus REAL NOT NULL DEFAULT 0, cpus REAL NOT NULL DEFAULT 0, host TEXT, device TEXT,
+    PRIMARY KEY(run_key, attempt));
+CREATE TABLE IF NOT EXISTS epochs(
+    seq INTEGER PRIMARY KEY, run_key TEXT NOT NULL, attempt INTEGER NOT NULL, epoch INTEGER NOT NULL,
+    at REAL NOT NULL, metrics TEXT NOT NULL, UNIQUE(run_key, attempt, epoch));
+CREATE TABLE IF NOT EXISTS tracked(
+    run_key TEXT NOT NULL, attempt INTEGER NOT NULL, mlflow_run TEXT NOT NULL, shipped_seq INTEGER NOT NULL,
+    shipped_state TEXT NOT NULL, PRIMARY KEY(run_key, attempt));
+INSERT OR IGNORE INTO meta VALUES('layout', '{LAYOUT}'), ('sweep_id', lower(hex(randomblob(16))));
+COMMIT;
+"""
+
+_UPGRADES = {
+    "1": """
+BEGIN IMMEDIATE;
+ALTER TABLE trials ADD COLUMN retried_after INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE attempts ADD COLUMN failure TEXT;
+ALTER TABLE attempts ADD COLUMN from_epoch INTEGER;
+ALTER TABLE attempts ADD COLUMN note TEXT;
+ALTER TABLE attempts ADD COLUMN seconds REAL NOT NULL DEFAULT 0;
+ALTER TABLE attempts ADD COLUMN gpus REAL NOT NULL DEFAULT 0;
+ALTER TABLE attempts ADD COLUMN cpus REAL NOT NULL DEFAULT 0;
+UPDATE attempts SET seconds = MAX(0, ended - started) WHERE ended IS NOT NULL;
+UPDATE attempts SET failure = 'diverged' WHERE state = 'diverged';
+UPDATE attempts SET failure = 'user_error' WHERE state = 'failed';
+UPDATE meta SET value = '2' WHERE key = 'layout';
+COMMIT;
+""",
+    "2": """
+BEGIN IMMEDIATE;
+ALTER TABLE attempts ADD COLUMN host TEXT;
+ALTER TABLE attempts ADD COLUMN device TEXT;
+UPDATE meta SET value = '3' WHERE key = 'layout';
+COMMIT;
+""",
+}
+"""From a layout to the next."""
+
+
+def check_layout(path: Path, busy: Callable[[], bool]) -> None:
+    """Refuse the ledger of a newer program, without a change to any file. What cannot be looked up so is let through.
+
+    Args:
+        path: The ledger, which need not exist.
+        busy: Whether another process may be writing it now. Its journal then stays where it is.
+
+    Raises:
+        LedgerError: If it has a layout that this version does not know.
+    """
+    layout = None
+    with suppress(sqlite3.Error, OSError), closing(_frozen(path)) as db:
+        layout = layout_of(db)
+    journal = _journal(path)
+    if layout in (None, str(LAYOUT), *_UPGRADES) and _has_text(journal) and not busy():
+        with suppress(sqlite3.Error, OSError), _copied(path, journal) as db:  # a killed driver's last words are there
+            layout = layout_of(db)
+    if layout not in (None, *_UPGRADES):
+        require_layout(path, layout)
+
+
+def require_layout(path: Path, layout: str | None) -> None:
+    """Refuse every layout but this version's.
+
+    Raises:
+        LedgerError: With the way out.
+    """
+    if layout != str(LAYOUT):
+        old = layout in _UPGRADES
+        way_out = "copy the folder to where it can be written" if old else "use the version that wrote it"
+        raise LedgerError(f"{path} has layout {layout}, this version reads {LAYOUT}; {way_out}.")
+
+
+def layout_of(db: sqlite3.Connection) -> str | None:
+    """The layout of a ledger."""
+    rows = db.execute("SELECT value FROM meta WHERE key='layout'").fetchall()
+    return rows[0][0] if rows else None
+
+
+def make_tables(db: sqlite3.Connection, path: Path) -> None:
+    """Make what tables are missing, and the journal of the kind that the folder allows."""
+    # A write-ahead log is memory that processes of one machine share; others would read rubbish.
+    db.execute(f"PRAGMA journal_mode={'DELETE' if on_network(path.parent) else 'WAL'}")
+    db.executescript(_TABLES)
+
+
+def upgrade(db: sqlite3.Connection, path: Path) -> None:
+    """Bring an earlier layout up to this version's, where the file can be written."""
+    layout = layout_of(db)
+    while layout in _UPGRADES and os.access(path, os.W_OK) and os.access(path.parent, os.W_OK):
+        db.executescript(_UPGRADES[layout])
+        layout = layout_of(db)
+
+
+def connect(path: Path) -> sqlite3.Connection:
+    """Open a ledger, also on storage that is read-only."""
+    if os.access(path.parent, os.W_OK):
+        return sqlite3.connect(path, timeout=30, isolation_level=None, check_same_thread=False)
+    # On read-only storage nobody writes it, and SQLite may make no files of its own beside it.
+    journal = _journal(path)
+    return _in_memory(path, journal) if _has_text(journal) else _frozen(path)
+
+
+def _frozen(path: Path) -> sqlite3.Connection:
+    """The file alone, as it is at rest."""
+    frozen = f"file:{quote(str(path.absolute()))}?mode=ro&immutable=1"
+    return sqlite3.connect(frozen, uri=True, isolation_level=None, check_same_thread=False)
+
+
+def _journal(path: Path) -> Path:
+    return path.with_name(path.name + "-wal")
+
+
+def _has_text(journal: Path) -> bool:
+    return journal.exists() and journal.stat().st_size > 0
+
+
+@contextmanager
+def _copied(path: Path, journal: Path) -> Iterator[sqlite3.Connection]:
+    with tempfile.TemporaryDirectory() as folder:
+        for file in (path, journal):
+            shutil.copy(file, folder)
+        with closing(sqlite3.connect(Path(folder) / path.name)) as copy:
+            yield copy
+
+
+def _in_memory(path: Path, journal: Path) -> sqlite3.Connection:
+    whole = sqlite3.connect(":memory:", isolation_level=None, check_same_thread=False)
+    with _copied(path, journal) as copy:
+        copy.backup(whole)
+    return whole
