@@ -68,9 +68,10 @@ format: $(INSTALLED)  ## Rewrite the code in the project's format.
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
-lint: $(INSTALLED)  ## Check format and lint rules.
+lint: $(INSTALLED)  ## Check format, lint rules and the direction of imports.
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
+	$(BIN)/lint-imports --no-logo --no-cache
 
 typecheck: $(INSTALLED)  ## mypy --strict over the packages and tests.
 	$(BIN)/mypy

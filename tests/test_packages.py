@@ -1,11 +1,17 @@
 """What the packages may import, how fast the light commands are, and what each exports."""
 
+import ast
 import json
 import subprocess
 import sys
+import tomllib
+from collections.abc import Iterator
+from importlib.metadata import packages_distributions
 from pathlib import Path
 
 import pytest
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
 
 import convnn
 import search_spaces
@@ -13,6 +19,7 @@ import tune_jobs
 from tests.tune_jobs.program import CONVNN
 
 ROOT = Path(__file__).parents[1]
+PACKAGES = ("convnn", "search_spaces", "tune_jobs")
 LOADED = "import sys, json; print(json.dumps(sorted({name.partition('.')[0] for name in sys.modules})))"
 
 
@@ -29,8 +36,29 @@ def every_module(package: str) -> str:
     return "\n".join(f"import {name}" for name in names)
 
 
+def imported(folder: Path) -> Iterator[str]:
+    """The top-level packages that the code of a folder imports, wherever it does."""
+    for file in folder.rglob("*.py"):
+        for node in ast.walk(ast.parse(file.read_text())):
+            names = [node.module or ""] if isinstance(node, ast.ImportFrom) and not node.level else []
+            names += [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
+            yield from (name.partition(".")[0] for name in names)
+
+
+@pytest.mark.parametrize(("folders", "developing"), [(PACKAGES, False), (("tests", "benchmarks", "docker"), True)])
+def test_what_is_imported_is_declared(folders: tuple[str, ...], developing: bool) -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    lines = project["dependencies"] + (project["optional-dependencies"]["dev"] if developing else [])
+    declared = {canonicalize_name(Requirement(line).name) for line in lines}
+    names = {name for folder in folders for name in imported(ROOT / folder)}
+    others = names - {"tests", "benchmarks", *PACKAGES} - sys.stdlib_module_names
+    brought_by = packages_distributions()
+    assert {"numpy", "torch"} <= others
+    assert not [name for name in others if not declared & {canonicalize_name(one) for one in brought_by[name]}]
+
+
 def test_every_folder_of_code_is_a_package() -> None:  # else it is not installed; the checkout has it anyway
-    folders = {file.parent for name in ("convnn", "search_spaces", "tune_jobs") for file in (ROOT / name).rglob("*.py")}
+    folders = {file.parent for name in PACKAGES for file in (ROOT / name).rglob("*.py")}
     assert not [folder for folder in folders if not (folder / "__init__.py").exists()]
 
 
