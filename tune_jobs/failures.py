@@ -20,6 +20,7 @@ from collections.abc import Iterable
 from typing import Literal, get_args
 
 from convnn.data.errors import DataError
+from tune_jobs.system.files import is_full
 
 Failure = Literal[
     "oom", "diverged", "user_error", "data", "time_limit", "disk_full", "lost_worker", "lost_node", "preempted"
@@ -94,11 +95,6 @@ def classify(error: BaseException) -> Failure:
 
 _AWAY = (errno.EIO, errno.ESTALE, errno.ETIMEDOUT, errno.ENOTCONN, errno.EHOSTDOWN, errno.EHOSTUNREACH)
 """What network storage that fails for a while says; it is back when the trial goes on."""
-
-
-def is_full(error: BaseException) -> bool:
-    """Whether the system said that a disk, or a share of one, has no room."""
-    return isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT)
 
 
 def _out_of_memory(error: BaseException) -> bool:

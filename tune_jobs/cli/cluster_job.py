@@ -22,7 +22,7 @@ from typing import Any, NoReturn
 from tune_jobs.cluster.job_result import clear_results, send_bytes, send_error
 from tune_jobs.cluster.package import TASK
 from tune_jobs.errors import SweepError, UsageError
-from tune_jobs.record.folder import SUBMISSION
+from tune_jobs.record.manifest import SUBMISSION
 from tune_jobs.system.scratch import scratch_folder
 
 _COPY = "CONVNN_JOB_COPY"

@@ -5,7 +5,8 @@ from contextlib import closing
 from dataclasses import asdict
 
 from tune_jobs.cli.shared.options import AsJson, Storage, Sweep, print_json, storage_of
-from tune_jobs.record.folder import find_sweep, manifest_tags, recorded_spec, recorded_starts
+from tune_jobs.record.folder import find_sweep, recorded_spec
+from tune_jobs.record.manifest import manifest_tags, recorded_starts
 
 
 def sync(sweep: Sweep, storage: Storage = None, *, as_json: AsJson = False) -> None:

@@ -16,11 +16,13 @@ from typing import IO, Any
 from tune_jobs.cluster.follow import follow
 from tune_jobs.cluster.job_result import Receiver
 from tune_jobs.cluster.jobs import Job, Jobs
-from tune_jobs.cluster.package import DISTRIBUTION, write_package
+from tune_jobs.cluster.package import write_package
 from tune_jobs.cluster.probe import DATA_S
 from tune_jobs.cluster.transfer import put_in_place, unpack
 from tune_jobs.errors import ClusterError, SweepError, UsageError
-from tune_jobs.record.folder import SweepFolder, git_state
+from tune_jobs.record.folder import SweepFolder
+from tune_jobs.record.manifest import git_state
+from tune_jobs.system.packages import DISTRIBUTION
 from tune_jobs.system.redaction import without_password
 
 ENTRYPOINT = "python -m tune_jobs.cli.cluster_job"

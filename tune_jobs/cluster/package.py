@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from tune_jobs.errors import UsageError
+from tune_jobs.system.packages import DISTRIBUTION
 
 UPLOAD_BYTES = 100 * 2**20
 """What Ray's dashboard takes in one request."""
@@ -19,7 +20,6 @@ UPLOAD_BYTES = 100 * 2**20
 TASK = "task.json"
 SWEEP = "sweep.yaml"
 PACKAGES = ("convnn", "search_spaces", "tune_jobs")
-DISTRIBUTION = "convnn-sweeps"
 _KINDS = frozenset({".py", ".yaml", ".typed", ".css", ".js"})
 _NAMED = 5
 _BEGINNING_OF_ZIP = (1980, 1, 1, 0, 0, 0)

@@ -18,16 +18,17 @@ from urllib.parse import quote
 
 from tune_jobs.cluster.job_result import Sender
 from tune_jobs.errors import UsageError
-from tune_jobs.record.folder import SweepFolder, default_storage, find_sweep
+from tune_jobs.record.folder import SweepFolder, checkpoints_in, default_storage, find_sweep
 from tune_jobs.record.lease import live_driver
 from tune_jobs.record.ledger import Ledger
-from tune_jobs.worker.checkpoints import checkpoints_in
+from tune_jobs.record.names import LEDGER, MANIFEST, OWNER, SPEC, STOPPING, STORE
+from tune_jobs.system.files import PARTIAL
 
 ORIGIN = "origin.json"
 """In a copy: where it was, and what was left out."""
 
-RECORD = ("sweep.yaml", "manifest.json")
-DATABASES = ("ledger.db", "mlflow.db")
+RECORD = (SPEC, MANIFEST)
+DATABASES = (LEDGER, STORE)
 _BUSY_S = 30.0
 
 
@@ -121,7 +122,7 @@ def _require_older(copy: SweepFolder, there: SweepFolder) -> None:
 
 
 def _record(folder: SweepFolder) -> Iterator[tuple[str, Path]]:
-    yield "ledger.db", folder.ledger
+    yield LEDGER, folder.ledger
     for name in RECORD:
         if (folder.path / name).exists():
             yield name, folder.path / name
@@ -131,14 +132,14 @@ def _all(folder: SweepFolder, with_checkpoints: bool) -> Iterator[tuple[str, Pat
     left_out = set() if with_checkpoints else set(_checkpoints(folder))
     for path in sorted(folder.path.rglob("*")):
         name = str(path.relative_to(folder.path))
-        passing = path.suffix in (".lock", ".partial") or name in ("driver.json", folder.stop_file.name)
+        passing = path.suffix in (".lock", PARTIAL) or name in (OWNER, STOPPING)
         beside_database = any(name in (f"{base}-wal", f"{base}-shm", f"{base}-journal") for base in DATABASES)
         if path.is_file() and not passing and not beside_database and path not in left_out:
             yield name, path
 
 
 def _checkpoints(folder: SweepFolder) -> Iterator[Path]:
-    for attempt in (folder.path / "trials").glob("*/[0-9]*"):
+    for attempt in folder.attempts():
         yield from checkpoints_in(attempt)
 
 

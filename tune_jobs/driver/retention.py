@@ -8,6 +8,7 @@ from search_spaces import SweepSpec
 from tune_jobs.record.folder import SweepFolder
 from tune_jobs.record.ledger import Ledger
 from tune_jobs.results.summary import standing
+from tune_jobs.system.files import PARTIAL
 
 if TYPE_CHECKING:
     from tune_jobs.search.queue import Job
@@ -26,8 +27,9 @@ class Keeper:
 
     def tidy(self) -> None:
         """Look at every trial; for the start of a run, when nothing is being written."""
-        for partial in self._folder.path.glob("trials/*/*/.*.partial"):
-            partial.unlink(missing_ok=True)
+        for attempt in self._folder.attempts():
+            for partial in attempt.glob(f".*{PARTIAL}"):
+                partial.unlink(missing_ok=True)
         found = standing(self._folder.name, self._ledger)
         for row in found.rows:
             if row.state == "complete" and row.value is not None:

@@ -18,20 +18,14 @@ from tune_jobs.driver.limits import Halt, budget_of_trials, halt_for_limits, non
 from tune_jobs.driver.retention import Keeper
 from tune_jobs.errors import ClusterError, LedgerError, UsageError
 from tune_jobs.executors.ray_tune.session import machines, per_trial, ray_session, slots
-from tune_jobs.failures import is_full
-from tune_jobs.record.folder import (
-    SweepFolder,
-    default_storage,
-    manifest_tags,
-    recorded_spec,
-    write_manifest,
-    write_whole,
-)
+from tune_jobs.record.folder import SweepFolder, default_storage, recorded_spec
 from tune_jobs.record.lease import lease
 from tune_jobs.record.ledger import Ledger
+from tune_jobs.record.manifest import manifest_tags, write_manifest
 from tune_jobs.record.rows import Halted
 from tune_jobs.report import draw_at_end
 from tune_jobs.results.summary import Standing, standing
+from tune_jobs.system.files import is_full, write_whole
 from tune_jobs.system.scratch import scratch_folder
 from tune_jobs.system.signals import Interrupted, Signals, handled_signals
 from tune_jobs.tracking.mlflow.shipper import Shipper, Tracked, tracked, tracker_of

@@ -1,32 +1,16 @@
 """Where sweeps live: `<storage>/<name>/`, and what lies in such a folder."""
 
-import json
 import os
-import platform
-import shutil
-import subprocess
-import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from importlib.metadata import version
 from pathlib import Path
-from typing import Any
 
 from search_spaces import SweepSpec, parse_sweep
 from search_spaces.reading.document import nearest
 from tune_jobs.errors import UsageError
-from tune_jobs.record.lease import OWNER, locked
-from tune_jobs.system.redaction import without_password
-from tune_jobs.worker.checkpoints import checkpoints_in
-
-SUBMISSION = "CONVNN_SUBMISSION"
-"""Names the file that says how this process was submitted, if it was."""
-
-_DIFF_BYTES = 1_000_000
-_GIT_S = 30.0
-_DIFF = ("diff", "HEAD", "--binary", "--no-color", "--no-ext-diff", "--no-textconv")
-"""Whatever is set up for people to read, `git apply` takes it."""
+from tune_jobs.record import names
+from tune_jobs.record.lease import locked
 
 
 def default_storage() -> Path:
@@ -48,51 +32,69 @@ class SweepFolder:
     @property
     def ledger(self) -> Path:
         """The record."""
-        return self.path / "ledger.db"
+        return self.path / names.LEDGER
 
     @property
     def spec(self) -> Path:
         """The YAML as run."""
-        return self.path / "sweep.yaml"
+        return self.path / names.SPEC
 
     @property
     def manifest(self) -> Path:
         """What the sweep was run with."""
-        return self.path / "manifest.json"
+        return self.path / names.MANIFEST
+
+    @property
+    def report(self) -> Path:
+        """The page that shows the sweep, once it is drawn."""
+        return self.path / names.REPORT
 
     @property
     def stop_file(self) -> Path:
         """Is there while the sweep stops: workers keep their state after their epoch and end."""
-        return self.path / "stopping"
+        return self.path / names.STOPPING
 
     @property
     def pause_file(self) -> Path:
         """Asks the sweep's driver to stop after the epoch of every running trial."""
-        return self.path / "pausing"
+        return self.path / names.PAUSING
 
     def attempt(self, run_key: str, attempt: int) -> Path:
         """The folder of one attempt."""
-        return self.path / "trials" / run_key / str(attempt)
+        return self.path / names.TRIALS / run_key / str(attempt)
+
+    def attempts(self, run_key: str | None = None) -> list[Path]:
+        """The folders of a trial's attempts, or of all trials', the oldest of each first."""
+        trials = [self.path / names.TRIALS / run_key] if run_key else sorted((self.path / names.TRIALS).glob("*"))
+        return [path for trial in trials for path in sorted(trial.glob("[0-9]*"), key=lambda path: int(path.name))]
 
     def log_of(self, run_key: str) -> Path:
         """The log of a trial's latest attempt."""
-        attempts = sorted((self.path / "trials" / run_key).glob("*"), key=lambda path: int(path.name))
-        return (attempts[-1] if attempts else self.attempt(run_key, 1)) / "log.txt"
+        return (self.attempts(run_key) or [self.attempt(run_key, 1)])[-1] / names.LOG
 
     def checkpoints(self, run_key: str) -> list[Path]:
         """The checkpoints of a trial's attempts, the newest first."""
-        attempts = sorted((self.path / "trials" / run_key).glob("[0-9]*"), key=lambda p: int(p.name), reverse=True)
-        return [path for attempt in attempts for path in checkpoints_in(attempt)]
+        return [path for attempt in reversed(self.attempts(run_key)) for path in checkpoints_in(attempt)]
 
     @property
     def default_tracker(self) -> str:
         """The SQLite store of MLflow where no other tracker is named."""
-        return f"sqlite:///{self.path / 'mlflow.db'}"
+        return f"sqlite:///{self.path / names.STORE}"
+
+
+def checkpoint_path(attempt: Path, epoch: int) -> Path:
+    """The checkpoint of an attempt, by its folder, after an epoch."""
+    return attempt / f"checkpoint-{epoch:06d}.pt"
+
+
+def checkpoints_in(attempt: Path) -> list[Path]:
+    """The checkpoints of one attempt, the newest first."""
+    return sorted(attempt.glob("checkpoint*.pt"), reverse=True)
 
 
 def sweep_folders(storage: Path) -> list[SweepFolder]:
     """Every sweep in `storage`, by name; none if the folder does not exist."""
-    return [SweepFolder(path.parent) for path in sorted(storage.glob("*/ledger.db"))]
+    return [SweepFolder(path.parent) for path in sorted(storage.glob(f"*/{names.LEDGER}"))]
 
 
 def find_sweep(name: str, storage: Path) -> SweepFolder:
@@ -137,96 +139,5 @@ def set_aside(folder: SweepFolder) -> SweepFolder:
     aside = folder.path.with_name(f"{folder.name[:80]}-until-{stamp}")
     with locked(folder.path):
         folder.path.rename(aside)
-        (aside / OWNER).unlink(missing_ok=True)
+        (aside / names.OWNER).unlink(missing_ok=True)
     return SweepFolder(aside)
-
-
-def write_manifest(folder: SweepFolder, digests: dict[str, str]) -> dict[str, Any]:
-    """Add to manifest.json what this start of the sweep runs with; earlier starts stay in it."""
-    submission = _submission()
-    start = {
-        "at": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
-        "command": [without_password(word) for word in sys.argv],
-        "python": platform.python_version(),
-        "platform": platform.platform(),
-        "packages": {name: version(name) for name in _PACKAGES},
-        "data_digests": digests,
-        "image": os.environ.get("CONVNN_IMAGE"),
-        "image_digest": os.environ.get("CONVNN_IMAGE_DIGEST") or None,
-        "git": submission["git"] if submission else git_state(Path.cwd()),
-        "submitted": submission["submitted"] if submission else None,
-    }
-    manifest = {"starts": [*recorded_starts(folder), start]}
-    write_whole(folder.manifest, json.dumps(manifest, indent=2) + "\n")
-    return start
-
-
-def write_whole(path: Path, text: str) -> None:
-    """Replace a file so that it is whole afterwards, or as it was, also where the power fails."""
-    part = path.with_suffix(".partial")
-    with part.open("w", encoding="utf-8") as file:
-        file.write(text)
-        file.flush()
-        os.fsync(file.fileno())
-    part.replace(path)
-
-
-def _submission() -> dict[str, Any] | None:
-    """Where this runs as a submitted job: who submitted it, and from which commit; see `tune_jobs.cli.cluster_job`."""
-    task = os.environ.get(SUBMISSION)
-    return json.loads(Path(task).read_text(encoding="utf-8")) if task else None
-
-
-def manifest_tags(start: Mapping[str, Any]) -> dict[str, str]:
-    """What MLflow's runs are tagged with, from a start of the sweep in its manifest."""
-    tags = {f"data_digest.{name}": digest for name, digest in start["data_digests"].items()}
-    tags |= {name: start[name] for name in ("image", "image_digest") if start.get(name)}
-    if start["git"]:
-        tags["mlflow.source.git.commit"] = start["git"]["sha"]
-        tags["git_dirty"] = str(start["git"]["dirty"]).lower()
-    return tags
-
-
-def recorded_starts(folder: SweepFolder) -> list[dict[str, Any]]:
-    """Every start of the sweep in its manifest, the first first."""
-    try:
-        starts: list[dict[str, Any]] = json.loads(folder.manifest.read_text())["starts"]
-    except FileNotFoundError:
-        return []
-    return starts
-
-
-_PACKAGES = ("convnn-sweeps", "torch", "torchvision", "numpy", "ray", "optuna", "mlflow", "pydantic")
-
-
-def git_state(place: Path) -> dict[str, Any] | None:
-    """Commit and uncommitted changes of the repository around `place`; `None` outside of one.
-
-    What git does not say within `_GIT_S` is `None`, and a long difference is cut, which `diff_truncated` says.
-    """
-    if shutil.which("git") is None:
-        return None
-    sha = _git(place, "rev-parse", "HEAD")
-    if sha is None:
-        return None
-    changed, diff = _git(place, "status", "--porcelain"), _git(place, *_DIFF)
-    return {
-        "sha": sha.decode().strip(),
-        "dirty": None if changed is None else bool(changed),
-        "diff": None if diff is None else diff[:_DIFF_BYTES].decode("utf-8", "replace"),
-        "diff_truncated": diff is not None and len(diff) > _DIFF_BYTES,
-    }
-
-
-def _git(place: Path, *arguments: str) -> bytes | None:
-    """What git says; `None` if it fails, or takes too long."""
-    try:
-        done = subprocess.run(  # noqa: S603 - a fixed program
-            ["git", "-C", str(place), *arguments],  # noqa: S607
-            capture_output=True,
-            check=False,
-            timeout=_GIT_S,
-        )
-    except subprocess.TimeoutExpired:
-        return None
-    return done.stdout if done.returncode == 0 else None

@@ -13,11 +13,10 @@ from typing import Any
 from filelock import FileLock, Timeout
 
 from tune_jobs.errors import LedgerError
-from tune_jobs.record.schema import LEDGER, check_layout
+from tune_jobs.record.names import LEDGER, LOCK, OWNER
+from tune_jobs.record.schema import check_layout
 from tune_jobs.system.processes import lives
 
-OWNER = "driver.json"
-LOCK = "driver.lock"
 LOCK_S = 1.0
 """How long a new driver waits for the lock, which `live_driver` may hold for a moment."""
 

@@ -13,7 +13,6 @@ from tune_jobs.errors import LedgerError
 from tune_jobs.system.mounts import on_network
 
 LAYOUT = 3
-LEDGER = "ledger.db"
 
 _TABLES = f"""
 BEGIN IMMEDIATE;

@@ -12,6 +12,6 @@ pictures   the plots as PNG
 writing    the files
 """
 
-from tune_jobs.report.writing import REPORT, Written, draw_at_end, write_report
+from tune_jobs.report.writing import Written, draw_at_end, write_report
 
-__all__ = ["REPORT", "Written", "draw_at_end", "write_report"]
+__all__ = ["Written", "draw_at_end", "write_report"]

@@ -11,9 +11,10 @@ from typing import Any
 from search_spaces import SpecError, SweepSpec
 from tune_jobs.errors import SweepError
 from tune_jobs.planning.ladder import Rung, epochs_of, ladder_of, trial_epochs_of
-from tune_jobs.record.folder import SweepFolder, recorded_spec, recorded_starts
+from tune_jobs.record.folder import SweepFolder, recorded_spec
 from tune_jobs.record.lease import live_driver
 from tune_jobs.record.ledger import Ledger
+from tune_jobs.record.manifest import recorded_starts
 from tune_jobs.record.rows import Ask, Attempt, Epoch
 from tune_jobs.report.seeds import Repeats, repeats
 from tune_jobs.report.sizes import Size, sizes_of

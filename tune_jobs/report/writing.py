@@ -1,16 +1,15 @@
 """Writes a report's files, each whole or not at all."""
 
-import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from tune_jobs.errors import LedgerError, UsageError
-from tune_jobs.failures import is_full
 from tune_jobs.record.folder import SweepFolder
+from tune_jobs.record.names import REPORT
+from tune_jobs.system.files import is_full, write_whole
 
-REPORT = "report.html"
 MEASURE_S = 20.0
 """How long models whose GFLOPs are not recorded are measured."""
 
@@ -63,7 +62,7 @@ def write_report(
         LedgerError: If the record cannot be read, or a file cannot be written.
         UsageError: If `output` is a folder, or there is no browser for the pictures.
     """
-    report = folder.path / REPORT if output is None else output.expanduser().absolute()
+    report = folder.report if output is None else output.expanduser().absolute()
     if report.is_dir():
         raise UsageError(f"--output must be a file, and {report} is a folder; try --output {report / REPORT}.")
     from tune_jobs.report.data import read_facts
@@ -90,14 +89,9 @@ def write_report(
 
 
 def _write(path: Path, content: bytes) -> None:
-    part = path.with_name(f".{path.name}-{os.getpid()}.partial")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        try:
-            part.write_bytes(content)
-            part.replace(path)
-        finally:
-            part.unlink(missing_ok=True)
+        write_whole(path, content)
     except OSError as error:
         way_out = "make room there" if is_full(error) else "choose another place with --output"
         raise LedgerError(f"{path} cannot be written: {error.strerror}; {way_out}.") from error

@@ -6,7 +6,8 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
-from tune_jobs.failures import is_full
+from tune_jobs.record.folder import checkpoint_path, checkpoints_in
+from tune_jobs.system.files import is_full
 
 if TYPE_CHECKING:
     from convnn.checkpoint import CheckpointError
@@ -118,7 +119,7 @@ class InSweep:
     def save(self, state: "TrainState") -> None:
         """Write one more, then drop what is too many; only a full disk is an error."""
         try:
-            state.save(self._folder / f"checkpoint-{state.epoch:06d}.pt")
+            state.save(checkpoint_path(self._folder, state.epoch))
             self._earlier = [*checkpoints_in(self._folder), *(p for p in self._earlier if p.parent != self._folder)]
             for path in self._earlier[KEPT:]:
                 path.unlink(missing_ok=True)
@@ -127,8 +128,3 @@ class InSweep:
                 raise
             _log.warning("the checkpoint was not written, training goes on without: %s", error)
         self._saved = time.monotonic()
-
-
-def checkpoints_in(folder: Path) -> list[Path]:
-    """The checkpoints of one attempt, the newest first."""
-    return sorted(folder.glob("checkpoint*.pt"), reverse=True)

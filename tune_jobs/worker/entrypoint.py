@@ -23,6 +23,7 @@ from typing import TYPE_CHECKING, Any
 
 from search_spaces import TrialConfig
 from search_spaces.sweep import Holdout, Paper
+from tune_jobs.record.names import LOG
 from tune_jobs.worker.checkpoints import InSweep
 
 if TYPE_CHECKING:
@@ -72,7 +73,7 @@ def train_attempt(task: dict[str, Any]) -> None:
     tune.report({"kind": "begin", "node": node, "host": socket.gethostname(), "shared": shared})
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        _log_into(folder / "log.txt")
+        _log_into(folder / LOG)
         config = TrialConfig.model_validate_json(task["config"])
         epochs, last = config.training.epochs, 0
         for result in _results(task, folder, lambda epoch, note: tune.report(_origin(task, epoch, note))):

@@ -5,7 +5,7 @@ import pytest
 from search_spaces.sweep import Resources
 from tune_jobs.doctor.cluster import has_our_code, judge
 from tune_jobs.doctor.finding import Finding
-from tune_jobs.doctor.this_machine import versions_here
+from tune_jobs.system.packages import versions_here
 
 HERE = versions_here()
 RESOURCES = Resources(cpus_per_trial=2, gpus_per_trial=0.5)

@@ -1,99 +1,79 @@
-import json
-import subprocess
 from pathlib import Path
 
 import pytest
 
-from tune_jobs.record import folder as storage
-from tune_jobs.record.folder import SweepFolder, git_state, manifest_tags, write_manifest
+from tune_jobs.errors import LedgerError, UsageError
+from tune_jobs.record.folder import (
+    SweepFolder,
+    checkpoint_path,
+    default_storage,
+    find_sweep,
+    recorded_spec,
+    set_aside,
+    sweep_folders,
+)
+from tune_jobs.record.lease import lease
 
-IMAGE = "registry.example/convnn-sweeps:63a86c4"
-DIGEST = "sha256:52454f4b4c14ca37c9f7ee0acc35fd5e1e5c4c2a1c6c1d0fd0ab3ba0e1b6f6c3"
+FILE = "name: first\nspace: {data: {name: digits}, model: {layer: {kind: conv2d}}}\n"
 
 
-def test_a_start_in_a_container_names_its_image(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("CONVNN_IMAGE", IMAGE)
-    monkeypatch.setenv("CONVNN_IMAGE_DIGEST", DIGEST)
+def made(storage: Path, name: str) -> SweepFolder:
+    folder = SweepFolder(storage / name)
+    folder.path.mkdir(parents=True)
+    folder.ledger.touch()
+    return folder
+
+
+def test_storage_is_where_the_environment_says_or_at_home(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CONVNN_STORAGE", "~/sweeps")
+    assert default_storage() == Path.home() / "sweeps"
+    monkeypatch.setenv("CONVNN_STORAGE", "")
+    assert default_storage() == Path.home() / "convnn-sweeps"
+
+
+def test_sweeps_are_found_by_name_and_a_wrong_name_gets_the_nearest(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match=r"there is no sweep 'a' in .*; there is none yet; `convnn run quickstart`"):
+        find_sweep("a", tmp_path)
+    folders = [made(tmp_path, name) for name in ("digits-tpe", "grid")]
+    (tmp_path / "no sweep").mkdir()
+    assert sweep_folders(tmp_path) == folders
+    assert find_sweep("grid", tmp_path) == folders[1]
+    with pytest.raises(UsageError, match=r"there is no sweep 'digits-tpa' in .*'digits-tpe'"):
+        find_sweep("digits-tpa", tmp_path)
+    made(tmp_path.parent, tmp_path.name + "-2")
+    with pytest.raises(UsageError, match="there is no sweep"):
+        find_sweep(".", tmp_path / "grid")
+
+
+def test_a_sweep_that_was_moved_keeps_its_place_in_mlflow(tmp_path: Path) -> None:
+    folder = made(tmp_path, "second")
+    with pytest.raises(UsageError, match=r"sweep\.yaml is missing; run the sweep's own file again: convnn run FILE\."):
+        recorded_spec(folder)
+    folder.spec.write_text(FILE)
+    spec = recorded_spec(folder)
+    assert (spec.name, spec.experiment) == ("second", "first")
+
+
+def test_the_newest_attempt_has_the_log_and_comes_first_with_its_checkpoints(tmp_path: Path) -> None:
     folder = SweepFolder(tmp_path)
-    start = write_manifest(folder, {})
-    assert json.loads(folder.manifest.read_text())["starts"] == [start]
-    assert {"image": IMAGE, "image_digest": DIGEST}.items() <= manifest_tags(start).items()
+    assert folder.log_of("key") == tmp_path / "trials" / "key" / "1" / "log.txt"
+    places = [folder.attempt("key", attempt) for attempt in (2, 10)]
+    for place in places:
+        place.mkdir(parents=True)
+        for epoch in (9, 10):
+            checkpoint_path(place, epoch).touch()
+    (places[1] / ".checkpoint-000011.pt.77.partial").touch()
+    assert folder.attempts() == folder.attempts("key") == places
+    assert folder.log_of("key") == places[1] / "log.txt"
+    found = [str(path.relative_to(tmp_path / "trials" / "key")) for path in folder.checkpoints("key")]
+    assert found == [f"{attempt}/checkpoint-{epoch:06d}.pt" for attempt in (10, 2) for epoch in (10, 9)]
 
 
-@pytest.mark.parametrize("digest", [None, ""])  # compose passes an empty one where none is known
-def test_a_digest_that_is_not_known_is_no_tag(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, digest: str | None
-) -> None:
-    monkeypatch.delenv("CONVNN_IMAGE", raising=False)
-    monkeypatch.delenv("CONVNN_IMAGE_DIGEST", raising=False)
-    if digest is not None:
-        monkeypatch.setenv("CONVNN_IMAGE_DIGEST", digest)
-    start = write_manifest(SweepFolder(tmp_path), {})
-    assert start["image"] is None
-    assert start["image_digest"] is None
-    assert not {"image", "image_digest"} & manifest_tags(start).keys()
-
-
-def test_a_start_from_before_images_were_recorded_has_tags(tmp_path: Path) -> None:
-    start = write_manifest(SweepFolder(tmp_path), {"digits": "abc"})
-    del start["image"], start["image_digest"]
-    assert manifest_tags(start)["data_digest.digits"] == "abc"
-
-
-def git(place: Path, *arguments: str, text: bytes | None = None) -> None:
-    subprocess.run(["git", "-C", str(place), *arguments], input=text, check=True, capture_output=True)
-
-
-@pytest.fixture
-def repository(tmp_path: Path) -> Path:
-    """One with a commit, and changes of text and bytes since; and with all that makes differences nice to read."""
-    place = tmp_path / "repository"
-    git(tmp_path, "init", "--quiet", str(place))
-    settings = {"user.name": "me", "user.email": "me@here", "commit.gpgsign": "false", "core.autocrlf": "false"}
-    settings |= {"color.ui": "always", "diff.external": "echo", "diff.upper.textconv": "tr a-z A-Z <"}
-    for name, value in settings.items():
-        git(place, "config", name, value)
-    (place / ".gitattributes").write_text("*.txt diff=upper\n")
-    contents = {"a.txt": b"one\ntwo\r\n", "weights.bin": bytes(range(256))}
-    for name, content in contents.items():
-        (place / name).write_bytes(content)
-    git(place, "add", ".")
-    git(place, "commit", "--quiet", "--message", "first")
-    for name, content in contents.items():
-        (place / name).write_bytes(content[::-1])
-    return place
-
-
-def test_the_uncommitted_changes_can_be_made_again(repository: Path, tmp_path: Path) -> None:
-    found = git_state(repository)
-    assert found is not None
-    assert (found["dirty"], found["diff_truncated"]) == (True, False)
-    copy = tmp_path / "copy"
-    git(tmp_path, "-c", "core.autocrlf=false", "clone", "--quiet", str(repository), str(copy))
-    git(copy, "checkout", "--quiet", found["sha"])
-    git(copy, "apply", text=found["diff"].encode())
-    for name in ("a.txt", "weights.bin"):
-        assert (copy / name).read_bytes() == (repository / name).read_bytes()
-
-
-def test_changes_that_are_cut_short_say_so(repository: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(storage, "_DIFF_BYTES", 100)
-    found = git_state(repository)
-    assert found is not None
-    assert (len(found["diff"]), found["diff_truncated"]) == (100, True)
-
-
-def test_what_git_does_not_say_in_time_is_unknown(repository: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    hook = repository / ".git" / "hangs"
-    hook.write_text("#!/bin/sh\nsleep 10\n")
-    hook.chmod(0o755)
-    git(repository, "config", "core.fsmonitor", str(hook))
-    monkeypatch.setattr(storage, "_GIT_S", 1.0)
-    found = git_state(repository)
-    assert found is not None
-    assert (found["dirty"], found["diff"]) == (None, None)
-    assert len(found["sha"]) == 40
-
-
-def test_outside_of_a_repository_there_is_nothing_to_say(tmp_path: Path) -> None:
-    assert git_state(tmp_path) is None
+def test_a_sweep_is_set_aside_unless_it_is_being_run(tmp_path: Path) -> None:
+    folder = made(tmp_path, "first")
+    with lease(folder.path), pytest.raises(LedgerError, match="is being run by process"):
+        set_aside(folder)
+    aside = set_aside(folder)
+    assert not folder.path.exists()
+    assert aside.path.name.startswith("first-until-")
+    assert {path.name for path in aside.path.iterdir()} == {"ledger.db", "driver.lock"}

@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 
 from tune_jobs.errors import LedgerError
-from tune_jobs.record.lease import OWNER, lease, live_driver
+from tune_jobs.record.lease import lease, live_driver
+from tune_jobs.record.names import OWNER
 
 HOLD = """
 import sys, time

@@ -10,8 +10,9 @@ from typer.testing import CliRunner
 from tests.tune_jobs.record.conftest import CONFIG, KEY
 from tune_jobs.cli.app import app
 from tune_jobs.errors import LedgerError
-from tune_jobs.record.lease import OWNER, lease
+from tune_jobs.record.lease import lease
 from tune_jobs.record.ledger import Ledger
+from tune_jobs.record.names import OWNER
 
 FILE = "name: sweep\nspace: {data: {name: digits}, model: {layer: {kind: conv2d}}}\n"
 NEWER = r"ledger\.db has layout 99, this version reads 3; use the version that wrote it\.$"

@@ -4,8 +4,9 @@ from pathlib import Path
 
 from search_spaces import TrialConfig
 from search_spaces.sweep import Holdout
+from tune_jobs.record.folder import checkpoints_in
 from tune_jobs.worker.attempt import train
-from tune_jobs.worker.checkpoints import InSweep, checkpoints_in
+from tune_jobs.worker.checkpoints import InSweep
 
 CONFIG = TrialConfig.model_validate(
     {

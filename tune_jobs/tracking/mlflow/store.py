@@ -7,6 +7,7 @@ meanwhile leaves a file that no MLflow opens again.
 import os
 from pathlib import Path
 
+from tune_jobs.system.files import PARTIAL, part_of
 from tune_jobs.system.processes import lives
 
 # Set before mlflow is imported; a value that the user set stays. A slow tracker may take its time. MLflow's own retries
@@ -37,15 +38,15 @@ def prepare_store(uri: str) -> None:
     path = Path(uri.removeprefix("sqlite:///"))
     if path.exists():
         return
-    for part in path.parent.glob(f".{path.name}.*.partial*"):  # and SQLite's journal of it
-        pid = part.name.partition(".partial")[0].rpartition(".")[2]
+    for part in path.parent.glob(f".{path.name}.*{PARTIAL}*"):  # and SQLite's journal of it
+        pid = part.name.partition(PARTIAL)[0].rpartition(".")[2]
         if not pid.isdigit() or not lives(int(pid)):
             part.unlink(missing_ok=True)
     set_environment()
     from mlflow import MlflowClient
 
     path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(f".{path.name}.{os.getpid()}.partial")
+    part = part_of(path)
     try:
         MlflowClient(f"sqlite:///{part}").search_experiments(max_results=1)
         _publish(part, path)

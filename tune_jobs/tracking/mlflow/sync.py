@@ -26,8 +26,9 @@ from typing import Any, ParamSpec, TypeVar
 from tune_jobs.errors import TrackerError
 from tune_jobs.record.folder import SweepFolder
 from tune_jobs.record.ledger import Ledger
+from tune_jobs.record.names import REPORT
 from tune_jobs.record.rows import Attempt, Epoch, Trial
-from tune_jobs.report import REPORT, draw_at_end
+from tune_jobs.report import draw_at_end
 from tune_jobs.results.summary import standing
 from tune_jobs.tracking.mlflow.retry import Abandoned, Pulse, is_refusal, reason_of
 from tune_jobs.tracking.mlflow.runs import STATUS, earlier_epochs, end_tags, opener_of, params_of, place_tags
@@ -417,7 +418,7 @@ class Shipment:
 
     def _ship_report(self, since: float) -> None:
         """The report that the run drew; drawn here if it is older than `since`. A sweep is shipped without it, too."""
-        path = self._folder.path / REPORT
+        path = self._folder.report
         try:
             drawn = path.stat().st_mtime >= since
         except OSError:
@@ -425,11 +426,11 @@ class Shipment:
         if not drawn and draw_at_end(self._folder, 0, _log.warning) is None:
             return
         try:
-            self._upload(REPORT, path.read_text(encoding="utf-8"))
+            self._upload(path.name, path.read_text(encoding="utf-8"))
         except Exception as error:
             if not is_refusal(error):
                 raise
-            _log.warning("MLflow refuses %s: %s", REPORT, reason_of(error))
+            _log.warning("MLflow refuses %s: %s", path.name, reason_of(error))
 
     def _files(self) -> dict[str, str]:
         files = (self._folder.spec, self._folder.manifest)

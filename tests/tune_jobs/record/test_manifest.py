@@ -1,0 +1,100 @@
+import json
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from tune_jobs.record import manifest
+from tune_jobs.record.folder import SweepFolder
+from tune_jobs.record.manifest import git_state, manifest_tags, write_manifest
+
+IMAGE = "registry.example/convnn-sweeps:63a86c4"
+DIGEST = "sha256:52454f4b4c14ca37c9f7ee0acc35fd5e1e5c4c2a1c6c1d0fd0ab3ba0e1b6f6c3"
+
+
+def test_a_start_in_a_container_names_its_image(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CONVNN_IMAGE", IMAGE)
+    monkeypatch.setenv("CONVNN_IMAGE_DIGEST", DIGEST)
+    folder = SweepFolder(tmp_path)
+    start = write_manifest(folder, {})
+    assert json.loads(folder.manifest.read_text())["starts"] == [start]
+    assert {"image": IMAGE, "image_digest": DIGEST}.items() <= manifest_tags(start).items()
+
+
+@pytest.mark.parametrize("digest", [None, ""])  # compose passes an empty one where none is known
+def test_a_digest_that_is_not_known_is_no_tag(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, digest: str | None
+) -> None:
+    monkeypatch.delenv("CONVNN_IMAGE", raising=False)
+    monkeypatch.delenv("CONVNN_IMAGE_DIGEST", raising=False)
+    if digest is not None:
+        monkeypatch.setenv("CONVNN_IMAGE_DIGEST", digest)
+    start = write_manifest(SweepFolder(tmp_path), {})
+    assert start["image"] is None
+    assert start["image_digest"] is None
+    assert not {"image", "image_digest"} & manifest_tags(start).keys()
+
+
+def test_a_start_from_before_images_were_recorded_has_tags(tmp_path: Path) -> None:
+    start = write_manifest(SweepFolder(tmp_path), {"digits": "abc"})
+    del start["image"], start["image_digest"]
+    assert manifest_tags(start)["data_digest.digits"] == "abc"
+
+
+def git(place: Path, *arguments: str, text: bytes | None = None) -> None:
+    subprocess.run(["git", "-C", str(place), *arguments], input=text, check=True, capture_output=True)
+
+
+@pytest.fixture
+def repository(tmp_path: Path) -> Path:
+    """One with a commit, and changes of text and bytes since; and with all that makes differences nice to read."""
+    place = tmp_path / "repository"
+    git(tmp_path, "init", "--quiet", str(place))
+    settings = {"user.name": "me", "user.email": "me@here", "commit.gpgsign": "false", "core.autocrlf": "false"}
+    settings |= {"color.ui": "always", "diff.external": "echo", "diff.upper.textconv": "tr a-z A-Z <"}
+    for name, value in settings.items():
+        git(place, "config", name, value)
+    (place / ".gitattributes").write_text("*.txt diff=upper\n")
+    contents = {"a.txt": b"one\ntwo\r\n", "weights.bin": bytes(range(256))}
+    for name, content in contents.items():
+        (place / name).write_bytes(content)
+    git(place, "add", ".")
+    git(place, "commit", "--quiet", "--message", "first")
+    for name, content in contents.items():
+        (place / name).write_bytes(content[::-1])
+    return place
+
+
+def test_the_uncommitted_changes_can_be_made_again(repository: Path, tmp_path: Path) -> None:
+    found = git_state(repository)
+    assert found is not None
+    assert (found["dirty"], found["diff_truncated"]) == (True, False)
+    copy = tmp_path / "copy"
+    git(tmp_path, "-c", "core.autocrlf=false", "clone", "--quiet", str(repository), str(copy))
+    git(copy, "checkout", "--quiet", found["sha"])
+    git(copy, "apply", text=found["diff"].encode())
+    for name in ("a.txt", "weights.bin"):
+        assert (copy / name).read_bytes() == (repository / name).read_bytes()
+
+
+def test_changes_that_are_cut_short_say_so(repository: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(manifest, "_DIFF_BYTES", 100)
+    found = git_state(repository)
+    assert found is not None
+    assert (len(found["diff"]), found["diff_truncated"]) == (100, True)
+
+
+def test_what_git_does_not_say_in_time_is_unknown(repository: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    hook = repository / ".git" / "hangs"
+    hook.write_text("#!/bin/sh\nsleep 10\n")
+    hook.chmod(0o755)
+    git(repository, "config", "core.fsmonitor", str(hook))
+    monkeypatch.setattr(manifest, "_GIT_S", 1.0)
+    found = git_state(repository)
+    assert found is not None
+    assert (found["dirty"], found["diff"]) == (None, None)
+    assert len(found["sha"]) == 40
+
+
+def test_outside_of_a_repository_there_is_nothing_to_say(tmp_path: Path) -> None:
+    assert git_state(tmp_path) is None

@@ -1,0 +1,40 @@
+import os
+
+import pytest
+
+from tune_jobs.errors import UsageError
+from tune_jobs.system.redaction import TRACKING_TOKEN, can_be_sent, tidy_tracking_token, without_password
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("http://me:secret@host:5000/path", "http://host:5000/path"),
+        ("postgresql://me:se/cret@host/db", "postgresql://host/db"),
+        ("no address here", "no address here"),
+        ("http://host:5000/a@b", "http://host:5000/a@b"),
+        ("http://me:secret@host, then http://token@other", "http://host, then http://other"),
+    ],
+)
+def test_no_user_and_no_password_is_shown(text: str, shown: str) -> None:
+    assert without_password(text) == shown
+
+
+@pytest.mark.parametrize(("token", "can"), [("abc-123", True), ("a b", False), ("a\n", False), ("λ", False)])
+def test_a_token_is_one_word_of_ascii(token: str, can: bool) -> None:
+    assert can_be_sent(token) is can
+
+
+def test_blanks_around_the_trackers_token_go_and_one_that_cannot_be_sent_is_not_shown(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.delenv(TRACKING_TOKEN, raising=False)
+    tidy_tracking_token()
+    assert TRACKING_TOKEN not in os.environ
+    monkeypatch.setenv(TRACKING_TOKEN, " abc\n")
+    tidy_tracking_token()
+    assert os.environ[TRACKING_TOKEN] == "abc"
+    monkeypatch.setenv(TRACKING_TOKEN, "two words")
+    with pytest.raises(UsageError, match=f"{TRACKING_TOKEN} holds a blank") as error:
+        tidy_tracking_token()
+    assert "two" not in str(error.value)

@@ -1,0 +1,13 @@
+"""What the files in a sweep's folder are called."""
+
+LEDGER = "ledger.db"
+SPEC = "sweep.yaml"
+MANIFEST = "manifest.json"
+REPORT = "report.html"
+STORE = "mlflow.db"
+OWNER = "driver.json"
+LOCK = "driver.lock"
+STOPPING = "stopping"
+PAUSING = "pausing"
+TRIALS = "trials"
+LOG = "log.txt"
