@@ -14,7 +14,8 @@ if TYPE_CHECKING:
     from tune_jobs.record.folder import SweepFolder, find_sweep, sweep_folders
     from tune_jobs.record.ledger import Ledger
     from tune_jobs.report import write_report
-    from tune_jobs.results.summary import Standing, course, read_standing
+    from tune_jobs.results.history import history
+    from tune_jobs.results.summary import Summary, read_summary
     from tune_jobs.tracking.mlflow.shipper import sync
     from tune_jobs.worker.attempt import train
 
@@ -25,15 +26,15 @@ _HOMES = {
     "LedgerError": "errors",
     "Outcome": "driver.run",
     "Selection": "driver.restart",
-    "Standing": "results.summary",
+    "Summary": "results.summary",
     "SweepError": "errors",
     "SweepFolder": "record.folder",
     "TrackerError": "errors",
     "UsageError": "errors",
-    "course": "results.summary",
     "extend": "driver.restart",
     "find_sweep": "record.folder",
-    "read_standing": "results.summary",
+    "history": "results.history",
+    "read_summary": "results.summary",
     "resume": "driver.restart",
     "retry": "driver.restart",
     "run": "driver.run",
@@ -50,15 +51,15 @@ __all__ = [
     "LedgerError",
     "Outcome",
     "Selection",
-    "Standing",
+    "Summary",
     "SweepError",
     "SweepFolder",
     "TrackerError",
     "UsageError",
-    "course",
     "extend",
     "find_sweep",
-    "read_standing",
+    "history",
+    "read_summary",
     "resume",
     "retry",
     "run",

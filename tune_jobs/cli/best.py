@@ -10,7 +10,8 @@ from tune_jobs.cli.shared.remote import At, sweep_at
 from tune_jobs.display.tables import leaderboard
 from tune_jobs.errors import UsageError
 from tune_jobs.record.folder import SweepFolder
-from tune_jobs.results.summary import course, read_standing
+from tune_jobs.results.history import history
+from tune_jobs.results.summary import read_summary
 
 
 def best(
@@ -28,17 +29,17 @@ def best(
 
 
 def _show_best(folder: SweepFolder, top: int, *, as_yaml: bool, as_json: bool) -> None:
-    sweep, standing = folder.name, read_standing(folder)
-    rows = [row for row in standing.rows if row.counts][:top]
+    sweep, summary = folder.name, read_summary(folder)
+    rows = [row for row in summary.rows if row.counts][:top]
     if not rows:
         raise UsageError(f"no trial of {sweep} has a result yet; `convnn show {sweep}` says how it stands.")
     if as_json:
         trials: list[dict[str, Any]] = [
-            {**row.summary(), "config": row.config.model_dump(mode="json", by_alias=True)} for row in rows
+            {**row.as_dict(), "config": row.config.model_dump(mode="json", by_alias=True)} for row in rows
         ]
-        print_json({"sweep": sweep, "metric": standing.metric, "goal": standing.goal, "trials": trials})
+        print_json({"sweep": sweep, "metric": summary.metric, "goal": summary.goal, "trials": trials})
         return
     if not as_yaml:
-        console().print(leaderboard(replace(standing, rows=rows)))
+        console().print(leaderboard(replace(summary, rows=rows)))
         print()
-    print(course(folder, rows[0].run_key).sweep_file(), end="")
+    print(history(folder, rows[0].run_key).sweep_file(), end="")

@@ -39,7 +39,7 @@ def doctor(
         if not as_json:
             print(finding, flush=True)
     if as_json:
-        print_json({"ok": all(finding.ok for finding in findings), "checks": [each.summary() for each in findings]})
+        print_json({"ok": all(finding.ok for finding in findings), "checks": [each.as_dict() for each in findings]})
     if not all(finding.ok for finding in findings):
         raise typer.Exit(1)
 

@@ -12,7 +12,7 @@ from tune_jobs.cli.shared.remote import At, exit_code, follow_job, given
 from tune_jobs.errors import UsageError
 from tune_jobs.record.folder import SweepFolder, find_sweep
 from tune_jobs.record.lease import live_driver
-from tune_jobs.results.summary import course
+from tune_jobs.results.history import history
 
 _LOOK_S = 0.5
 
@@ -35,7 +35,7 @@ def logs(
             f"a sweep that runs here prints to the terminal that started it; name a trial: convnn logs {sweep} 1 "
             f"(`convnn show {sweep}` lists them)."
         )
-    _of_trial(folder, course(folder, trial).row.run_key, follow)
+    _of_trial(folder, history(folder, trial).row.run_key, follow)
 
 
 def _of_cluster(sweep: str, trial: str | None, storage: Path | None, address: str, follow: bool) -> None:

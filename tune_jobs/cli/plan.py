@@ -48,7 +48,7 @@ def plan(
             raise UsageError(f"the trials cannot be measured here: {error}; give --throughput instead.") from error
         raise
     if as_json:
-        print_json(found.summary())
+        print_json(found.as_dict())
     else:
         _show(found)
 

@@ -35,7 +35,7 @@ def report(
         say = partial(print, file=sys.stderr, flush=True)
         written = write_report(folder, place, png=png, csv=csv, say=say)
     if as_json:
-        print_json(written.summary())
+        print_json(written.as_dict())
         return
     for path in (written.report, *written.png, *written.csv):
         print(path)

@@ -10,7 +10,8 @@ from tune_jobs.cli.shared.remote import At, placed_sweep_at
 from tune_jobs.display.tables import cost, leaderboard, tally
 from tune_jobs.errors import UsageError
 from tune_jobs.record.folder import SweepFolder
-from tune_jobs.results.summary import Course, course, read_standing
+from tune_jobs.results.history import TrialHistory, history
+from tune_jobs.results.summary import read_summary
 
 
 def show(
@@ -27,25 +28,25 @@ def show(
         raise UsageError("--yaml prints one trial's configuration; name the trial, as in: convnn show SWEEP 3 --yaml.")
     with placed_sweep_at(sweep, storage, address) as (folder, place):
         if trial is not None:
-            _show_trial(course(folder, trial), place, as_yaml=as_yaml, as_json=as_json)
+            _show_trial(history(folder, trial), place, as_yaml=as_yaml, as_json=as_json)
         else:
             _show_sweep(folder, place, as_json=as_json)
 
 
 def _show_sweep(folder: SweepFolder, place: str, *, as_json: bool) -> None:
-    standing = read_standing(folder)
+    summary = read_summary(folder)
     if not as_json:
-        print(f"{tally(standing)}\n{cost(standing)}\n{place}\n")
-        if standing.halted:
-            print(f"It has stopped: {standing.halted.message}\n")
-        console().print(leaderboard(standing))
+        print(f"{tally(summary)}\n{cost(summary)}\n{place}\n")
+        if summary.halted:
+            print(f"It has stopped: {summary.halted.message}\n")
+        console().print(leaderboard(summary))
         return
-    print_json({**standing.summary(), "folder": place})
+    print_json({**summary.as_dict(), "folder": place})
 
 
-def _show_trial(found: Course, place: str, *, as_yaml: bool, as_json: bool) -> None:
+def _show_trial(found: TrialHistory, place: str, *, as_yaml: bool, as_json: bool) -> None:
     if as_json:
-        print_json(found.summary())
+        print_json(found.as_dict())
         return
     if as_yaml:
         print(found.sweep_file(), end="")

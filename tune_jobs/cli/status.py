@@ -13,7 +13,7 @@ from tune_jobs.display.tables import cost, leaderboard, tally
 from tune_jobs.errors import ClusterError, UsageError
 from tune_jobs.record.folder import find_sweep
 from tune_jobs.record.lease import live_driver
-from tune_jobs.results.summary import Standing, read_standing
+from tune_jobs.results.summary import Summary, read_summary
 
 if TYPE_CHECKING:
     from tune_jobs.cluster.jobs import Job
@@ -45,7 +45,7 @@ def status(
             time.sleep(_HERE_S)
             continue
         if as_json:
-            print_json(found.summary())
+            print_json(found.as_dict())
             return
         if watch and console().is_terminal:
             console().clear()
@@ -58,23 +58,23 @@ def status(
 class _Look:
     """How a sweep stands, at one moment."""
 
-    def __init__(self, standing: Standing | None, driver: dict[str, Any] | None, job: "Job | None", place: str) -> None:
-        self._standing = standing
+    def __init__(self, summary: Summary | None, driver: dict[str, Any] | None, job: "Job | None", place: str) -> None:
+        self._summary = summary
         self._driver = driver
         self._job = job
         self._place = place
         self.running = driver is not None or (job is not None and not job.ended)
 
-    def summary(self) -> dict[str, Any]:
+    def as_dict(self) -> dict[str, Any]:
         job = self._job
         told = {"id": job.id, "status": job.status, "message": job.message} if job else None
-        standing = self._standing.summary() if self._standing else None
+        summary = self._summary.as_dict() if self._summary else None
         return {
             "running": self.running,
             "driver": self._driver,
             "job": told,
             "place": self._place,
-            "standing": standing,
+            "standing": summary,
         }
 
     def show(self) -> None:
@@ -85,19 +85,19 @@ class _Look:
             print(f"running: process {self._driver['pid']} on {self._driver['host']}")
         else:
             print("not running")
-        if self._standing is None:
+        if self._summary is None:
             print("The sweep has no record yet.")
             return
-        print(f"{tally(self._standing)}\n{cost(self._standing)}\n{self._place}")
-        if self._standing.halted and not self.running:
-            print(f"It has stopped: {self._standing.halted.message}")
+        print(f"{tally(self._summary)}\n{cost(self._summary)}\n{self._place}")
+        if self._summary.halted and not self.running:
+            print(f"It has stopped: {self._summary.halted.message}")
         print()
-        console().print(leaderboard(self._standing, _SHOWN))
+        console().print(leaderboard(self._summary, _SHOWN))
 
 
 def _here(sweep: str, storage: Path | None) -> Callable[[], _Look]:
     folder = find_sweep(sweep, storage_of(storage))
-    return lambda: _Look(read_standing(folder), live_driver(folder.path), None, str(folder.path))
+    return lambda: _Look(read_summary(folder), live_driver(folder.path), None, str(folder.path))
 
 
 def _on_cluster(sweep: str, storage: Path | None, address: str) -> Callable[[], _Look]:
@@ -109,7 +109,7 @@ def _on_cluster(sweep: str, storage: Path | None, address: str) -> Callable[[], 
         found = cluster.locate(sweep)
         try:
             with cluster.record(found) as (folder, origin):
-                return _Look(read_standing(folder), origin["driver"], found.job, place_of(origin))
+                return _Look(read_summary(folder), origin["driver"], found.job, place_of(origin))
         except UsageError:
             if found.job is None:
                 raise

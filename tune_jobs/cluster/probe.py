@@ -49,7 +49,7 @@ def probe(task: Mapping[str, Any]) -> dict[str, Any]:
         mark.remove()
     found = {
         "ray": ray.__version__,
-        "storage": mark.summary(),
+        "storage": mark.as_dict(),
         "nodes": [
             {
                 "node_id": node["NodeID"],
@@ -65,7 +65,7 @@ def probe(task: Mapping[str, Any]) -> dict[str, Any]:
         from tune_jobs.doctor.tracker import check_tracker
 
         uri = task["tracker"] or os.environ.get("MLFLOW_TRACKING_URI")
-        found["tracker"] = check_tracker(uri).summary() if uri else None
+        found["tracker"] = check_tracker(uri).as_dict() if uri else None
     return found
 
 
@@ -139,7 +139,7 @@ class _Mark:
         with contextlib.suppress(OSError):
             self._file.unlink(missing_ok=True)
 
-    def summary(self) -> dict[str, Any]:
+    def as_dict(self) -> dict[str, Any]:
         return {"path": str(self._folder), "error": self._error, "free_gb": self._free}
 
 

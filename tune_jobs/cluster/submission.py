@@ -28,14 +28,14 @@ class Submission:
     upload_bytes: int
     findings: list[Finding]
 
-    def summary(self) -> dict[str, Any]:
+    def as_dict(self) -> dict[str, Any]:
         """For programs: stable keys."""
         return {
             "job": self.job_id,
             "sweep": self.sweep,
             "storage": self.storage,
             "upload_bytes": self.upload_bytes,
-            "checks": [finding.summary() for finding in self.findings],
+            "checks": [finding.as_dict() for finding in self.findings],
         }
 
 

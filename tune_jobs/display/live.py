@@ -10,7 +10,7 @@ from rich.live import Live
 from rich.text import Text
 
 from tune_jobs.display.tables import cost, leaderboard, shortly, tally
-from tune_jobs.results.summary import Standing
+from tune_jobs.results.summary import Summary
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -41,7 +41,7 @@ class Progress(Protocol):
     def tell(self, event: str, job: "Job", details: dict[str, Any]) -> None:
         """An event of a job; see `Desk`."""
 
-    def show(self, standing: Callable[[], Standing]) -> None:
+    def show(self, summary: Callable[[], Summary]) -> None:
         """How the sweep stands now; it is asked for only where it is shown."""
 
 
@@ -70,9 +70,9 @@ class Steady:
         """See `Progress`."""
         self._do(lambda: self._progress.tell(event, job, details))
 
-    def show(self, standing: Callable[[], Standing]) -> None:
+    def show(self, summary: Callable[[], Summary]) -> None:
         """See `Progress`."""
-        self._do(lambda: self._progress.show(standing))
+        self._do(lambda: self._progress.show(summary))
 
     def _do(self, show: Callable[[], object]) -> None:
         if self._quiet:
@@ -121,7 +121,7 @@ class LogLines:
             numbers = "  ".join(f"{name} {value:.4g}" for name, value in details["metrics"].items() if "/" in name)
             self.say(f"{head} epoch {details['epoch']}/{job.config.training.epochs}: {numbers}")
 
-    def show(self, standing: Callable[[], Standing]) -> None:
+    def show(self, summary: Callable[[], Summary]) -> None:
         """Nothing between events."""
 
 
@@ -157,9 +157,9 @@ class LiveTable:
         elif event == "origin" and details["note"]:
             self._note = f"trial {job.number} passed over a checkpoint: {details['note']}"
 
-    def show(self, standing: Callable[[], Standing]) -> None:
+    def show(self, summary: Callable[[], Summary]) -> None:
         """Redraw."""
-        found = standing()
+        found = summary()
         most = max(5, self._console.height - 9)
         seconds = int(time.monotonic() - self._started)
         status = Text(f"{tally(found)}   {seconds // 60}:{seconds % 60:02d}   Ctrl-C stops; nothing is lost", "bold")

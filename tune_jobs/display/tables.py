@@ -4,24 +4,24 @@ from rich.table import Table
 from rich.text import Text
 
 from search_spaces import TrialConfig
-from tune_jobs.results.summary import HEADLINE, Row, Standing, headline
+from tune_jobs.results.summary import HEADLINE, Row, Summary, headline
 
 _STYLES = {"complete": "green", "running": "cyan", "stopped": "dim", "diverged": "red", "failed": "red"}
 
 
-def tally(standing: Standing) -> str:
+def tally(summary: Summary) -> str:
     """How many trials are where."""
-    ended = standing.count("complete", "stopped", "diverged", "failed")
-    planned = f" of {standing.planned}" if standing.planned else ""
-    parts = [f"{standing.count(state)} {state}" for state in ("running", "complete", "stopped", "diverged", "failed")]
-    text = f"{standing.name}: {ended}{planned} trials ended   " + ", ".join(p for p in parts if not p.startswith("0 "))
-    classes = ", ".join(f"{count} {name}" for name, count in standing.failures().items() if name != "diverged")
+    ended = summary.count("complete", "stopped", "diverged", "failed")
+    planned = f" of {summary.planned}" if summary.planned else ""
+    parts = [f"{summary.count(state)} {state}" for state in ("running", "complete", "stopped", "diverged", "failed")]
+    text = f"{summary.name}: {ended}{planned} trials ended   " + ", ".join(p for p in parts if not p.startswith("0 "))
+    classes = ", ".join(f"{count} {name}" for name, count in summary.failures().items() if name != "diverged")
     return text + (f" ({classes})" if classes else "")
 
 
-def cost(standing: Standing) -> str:
+def cost(summary: Summary) -> str:
     """What the sweep has used, against its budget."""
-    used, budget = standing.used, standing.budget
+    used, budget = summary.used, summary.budget
     parts = []
     for field, unit in (("gpu_hours", "GPU-hours"), ("cpu_hours", "CPU-hours"), ("wall_hours", "hours of running")):
         spent, limit = getattr(used, field), budget.get(field)
@@ -32,24 +32,24 @@ def cost(standing: Standing) -> str:
     return f"used: {', '.join(parts)}" if parts else "used: nothing yet"
 
 
-def leaderboard(standing: Standing, most: int | None = None) -> Table:
+def leaderboard(summary: Summary, most: int | None = None) -> Table:
     """The trials as a table, the best first."""
-    shown = standing.rows[:most]
-    varied = _varied(standing.rows)
+    shown = summary.rows[:most]
+    varied = _varied(summary.rows)
     table = Table(title_justify="left", box=None, pad_edge=False, header_style="bold")
     table.add_column("trial", justify="right")
     for name in varied:
         table.add_column(name, justify="right")
     table.add_column("epoch", justify="right")
-    table.add_column(standing.metric, justify="right")
+    table.add_column(summary.metric, justify="right")
     table.add_column("state")
     for row in shown:
         params = headline(row.config)
-        value = "" if row.value is None else f"{row.value:.2%}" if "accuracy" in standing.metric else f"{row.value:.4f}"
+        value = "" if row.value is None else f"{row.value:.2%}" if "accuracy" in summary.metric else f"{row.value:.4f}"
         state = Text(row.state, _STYLES.get(row.state, ""))
         cells = [cell(params[name]) for name in varied]
         table.add_row(str(row.number), *cells, f"{row.epoch}/{row.config.training.epochs}", value, state)
-    if most is not None and len(standing.rows) > most:
+    if most is not None and len(summary.rows) > most:
         table.add_row("...", *[""] * (len(varied) + 3))
     return table
 

@@ -14,7 +14,7 @@ class Finding:
     mend: str | None = None
     """The command, or the change, that mends it."""
 
-    def summary(self) -> dict[str, Any]:
+    def as_dict(self) -> dict[str, Any]:
         """For programs: stable keys."""
         return asdict(self)
 

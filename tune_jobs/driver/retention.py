@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from search_spaces import SweepSpec
 from tune_jobs.record.folder import SweepFolder
 from tune_jobs.record.ledger import Ledger
-from tune_jobs.results.summary import standing
+from tune_jobs.results.summary import summary
 from tune_jobs.system.files import PARTIAL
 
 if TYPE_CHECKING:
@@ -30,7 +30,7 @@ class Keeper:
         for attempt in self._folder.attempts():
             for partial in attempt.glob(f".*{PARTIAL}"):
                 partial.unlink(missing_ok=True)
-        found = standing(self._folder.name, self._ledger)
+        found = summary(self._folder.name, self._ledger)
         for row in found.rows:
             if row.state == "complete" and row.value is not None:
                 self._rank(row.value, row.number, row.run_key)

@@ -24,7 +24,7 @@ from tune_jobs.record.ledger import Ledger
 from tune_jobs.record.manifest import manifest_tags, write_manifest
 from tune_jobs.record.rows import Halted
 from tune_jobs.report import draw_at_end
-from tune_jobs.results.summary import Standing, standing
+from tune_jobs.results.summary import Summary, summary
 from tune_jobs.system.files import is_full, write_whole
 from tune_jobs.system.scratch import scratch_folder
 from tune_jobs.system.signals import Interrupted, Signals, handled_signals
@@ -55,18 +55,18 @@ class Outcome:
     """How a run of a sweep ended."""
 
     folder: SweepFolder
-    standing: Standing
+    summary: Summary
     exhausted: bool
     halt: Halt | None
     """What ended it early, if something did."""
 
     tracked: Tracked
 
-    def summary(self) -> dict[str, Any]:
+    def as_dict(self) -> dict[str, Any]:
         """For programs: stable keys."""
-        found, halt = self.standing, self.halt
+        found, halt = self.summary, self.halt
         return {
-            **found.summary(),
+            **found.as_dict(),
             "folder": str(self.folder.path),
             "exhausted": self.exhausted,
             "interrupted": halt.signal if halt else None,
@@ -123,7 +123,7 @@ def run(
             _draw(parts, shipper, halt)
             missing = _ship_the_rest(shipper, progress, halt)
             place = tracked(ledger, tracker, spec.experiment, missing)
-            return Outcome(folder, standing(spec.name, ledger), exhausted, halt, place)
+            return Outcome(folder, summary(spec.name, ledger), exhausted, halt, place)
         finally:
             ledger.close()
 
@@ -288,7 +288,7 @@ def _desk(parts: _Parts, search: "Search", keeper: Keeper, check: Callable[[], H
         progress.tell(event, job, details)
         begun = time.monotonic()
         if begun >= show_next:
-            progress.show(lambda: standing(spec.name, ledger))
+            progress.show(lambda: summary(spec.name, ledger))
             spent = time.monotonic() - begun
             show_next = begun + max(SHOW_EVERY_S, 20 * spent)  # a large sweep's table costs at most a twentieth
 

@@ -49,7 +49,7 @@ class Plan:
     mlflow_rows: int
     warnings: list[str]
 
-    def summary(self) -> dict[str, Any]:
+    def as_dict(self) -> dict[str, Any]:
         """For programs: stable keys."""
         return asdict(self)
 

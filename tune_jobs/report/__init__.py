@@ -1,11 +1,11 @@
 """One page that shows a sweep: HTML that needs no network, its plots as PNG, its numbers as CSV.
 
-facts      what is said, read from the sweep's folder once
+data       what is said, read from the sweep's folder once
 sizes      GFLOPs and parameters, recorded or measured
 varying    the parameters that differ between trials, and where their values lie on an axis
 importance which of them mattered, by Optuna
 metrics    how values are written
-figures    all plots: of courses (by epoch) and comparisons (between trials)
+figures    all plots: curves (by epoch) and comparisons (between trials)
 tables     leaderboard, failures and CSV
 page       the HTML
 pictures   the plots as PNG

@@ -13,16 +13,16 @@ from tune_jobs.report.varying import Parameter, label, scale_of
 from tune_jobs.results.summary import Row
 
 if TYPE_CHECKING:
-    from tune_jobs.report.data import Facts
+    from tune_jobs.report.data import ReportData
 
 SLICES = 16
 AXES = 14
 
 
-def parallel_coordinates(facts: "Facts", parameters: list[Parameter]) -> Plot:
+def parallel_coordinates(data: "ReportData", parameters: list[Parameter]) -> Plot:
     """Every trial a line through its parameters to its value."""
-    key, title, metric = "parallel-coordinates", "Parallel coordinates", facts.standing.metric
-    rows, shown = facts.comparable[::-1], parameters[:AXES]  # the best are drawn last, on top
+    key, title, metric = "parallel-coordinates", "Parallel coordinates", data.summary.metric
+    rows, shown = data.comparable[::-1], parameters[:AXES]  # the best are drawn last, on top
     if len(rows) < 2 or not shown:  # noqa: PLR2004
         return Plot(key, title, "This needs two trials with a value, and a parameter in which they differ.")
     dimensions: list[dict[str, Any]] = []
@@ -39,7 +39,7 @@ def parallel_coordinates(facts: "Facts", parameters: list[Parameter]) -> Plot:
         )
     values = [row.value for row in rows if row.value is not None]
     note = f"Each line is one of {len(rows)} trials, warm colors are better. Drag along an axis to choose a range."
-    warm = [value if facts.standing.goal == "maximize" else -value for value in values]
+    warm = [value if data.summary.goal == "maximize" else -value for value in values]
     early = [row for row in rows if row.state != "complete"]
     if early:
         epochs = [float(row.epoch) for row in rows]
@@ -63,9 +63,9 @@ def parallel_coordinates(facts: "Facts", parameters: list[Parameter]) -> Plot:
     return Plot(key, title, note, figure, width=110 * len(dimensions) + 60)
 
 
-def importance(facts: "Facts") -> Plot:
+def importance(data: "ReportData") -> Plot:
     """How much each parameter decided."""
-    found = importance_of(facts)
+    found = importance_of(data)
     if not found.shares:
         return Plot("importance", "Importance of parameters", found.note)
     names = [html.escape(name) for name in reversed(found.shares)]
@@ -84,27 +84,27 @@ def importance(facts: "Facts") -> Plot:
     return Plot("importance", "Importance of parameters", found.note, figure)
 
 
-def slices(facts: "Facts", parameters: list[Parameter]) -> list[Plot]:
+def slices(data: "ReportData", parameters: list[Parameter]) -> list[Plot]:
     """The value against each parameter."""
     if not parameters:
         return [Plot("slices", "Slices", "No parameter differs between trials that have a value.")]
-    return [_slice(facts, parameter) for parameter in parameters[:SLICES]]
+    return [_slice(data, parameter) for parameter in parameters[:SLICES]]
 
 
-def note_of_slices(facts: "Facts") -> str:
+def note_of_slices(data: "ReportData") -> str:
     """What the circles of the slices are."""
-    early = sum(row.state != "complete" for row in facts.comparable)
+    early = sum(row.state != "complete" for row in data.comparable)
     if not early:
         return ""
     return f"Full circles ran to the end; {early} hollow ones did not, and have the value of their last epoch."
 
 
-def _slice(facts: "Facts", parameter: Parameter) -> Plot:
-    metric = facts.standing.metric
+def _slice(data: "ReportData", parameter: Parameter) -> Plot:
+    metric = data.summary.metric
     scale = scale_of(parameter.values.values())
     figure = new_figure(metric, height=300)
     spread = np.random.default_rng(0)
-    for name, rows, marker in by_state(facts.comparable):
+    for name, rows, marker in by_state(data.comparable):
         jitter = spread.uniform(-0.16, 0.16, len(rows)) if scale.categorical else np.zeros(len(rows))
         places = [scale.places[parameter.values[row.run_key]] + shift for row, shift in zip(rows, jitter, strict=True)]
         figure.add_scatter(
@@ -121,19 +121,19 @@ def _slice(facts: "Facts", parameter: Parameter) -> Plot:
     return Plot(f"slice-{''.join(c if c.isalnum() else '-' for c in parameter.name)}", parameter.name, "", figure)
 
 
-def pareto(facts: "Facts") -> Plot:
+def pareto(data: "ReportData") -> Plot:
     """The value against what a forward pass costs, and the trials that none beats in both."""
-    metric = facts.standing.metric
+    metric = data.summary.metric
     key, title = "pareto", f"{metric} against GFLOPs"
-    rows = [row for row in facts.comparable if row.run_key in facts.sizes]
-    if not facts.comparable:
+    rows = [row for row in data.comparable if row.run_key in data.sizes]
+    if not data.comparable:
         return Plot(key, title, "No trial has a value yet.")
     if not rows:
         return Plot(key, title, "GFLOPs are not recorded, and were not measured in the time there was: convnn report.")
     figure = new_figure(metric, height=400)
     for name, some, marker in by_state(rows):
         figure.add_scatter(
-            x=[facts.sizes[row.run_key].gflops for row in some],
+            x=[data.sizes[row.run_key].gflops for row in some],
             y=[row.value for row in some],
             name=name,
             mode="markers",
@@ -141,9 +141,9 @@ def pareto(facts: "Facts") -> Plot:
             text=[about(row) for row in some],
             hovertemplate=f"%{{text}}<br>%{{x:.4g}} GFLOPs: %{{y:{hover(metric)}}}<extra></extra>",
         )
-    front = _front(facts, [row for row in rows if row.state == "complete"])
+    front = _front(data, [row for row in rows if row.state == "complete"])
     figure.add_scatter(
-        x=[facts.sizes[row.run_key].gflops for row in front],
+        x=[data.sizes[row.run_key].gflops for row in front],
         y=[row.value for row in front],
         name="Pareto front",
         mode="lines+markers",
@@ -154,16 +154,16 @@ def pareto(facts: "Facts") -> Plot:
     )
     figure.update_layout(xaxis={"title": "GFLOPs of one image's forward pass", "minallowed": 0}, **LEGEND_ABOVE)
     note = "No complete trial is both better and cheaper than one on the front."
-    if len(rows) < len(facts.comparable):
-        note += f" {len(facts.comparable) - len(rows)} trials are left out: their GFLOPs were not measured in time."
+    if len(rows) < len(data.comparable):
+        note += f" {len(data.comparable) - len(rows)} trials are left out: their GFLOPs were not measured in time."
     return Plot(key, title, note, figure)
 
 
-def _front(facts: "Facts", rows: list[Row]) -> list[Row]:
-    sign = 1 if facts.standing.goal == "maximize" else -1
+def _front(data: "ReportData", rows: list[Row]) -> list[Row]:
+    sign = 1 if data.summary.goal == "maximize" else -1
     front: list[Row] = []
     best = -np.inf
-    for row in sorted(rows, key=lambda row: (facts.sizes[row.run_key].gflops, -sign * (row.value or 0))):
+    for row in sorted(rows, key=lambda row: (data.sizes[row.run_key].gflops, -sign * (row.value or 0))):
         if row.value is not None and sign * row.value > best:
             front.append(row)
             best = sign * row.value

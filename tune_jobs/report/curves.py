@@ -11,7 +11,7 @@ from tune_jobs.report.plots import LEGEND_ABOVE, Plot, new_figure
 from tune_jobs.results.summary import Row
 
 if TYPE_CHECKING:
-    from tune_jobs.report.data import Facts
+    from tune_jobs.report.data import ReportData
 
 COLORED = 20
 """Learning curves that are told apart; the rest is the background."""
@@ -26,10 +26,10 @@ POINTS = 300
 """A curve has no more points than this."""
 
 
-def learning_curves(facts: "Facts") -> Plot:
+def learning_curves(data: "ReportData") -> Plot:
     """The objective by epoch."""
-    metric, key, title = facts.standing.metric, "learning-curves", "Learning curves"
-    lines = [(row, _curve(facts, row)) for row in facts.standing.rows]
+    metric, key, title = data.summary.metric, "learning-curves", "Learning curves"
+    lines = [(row, _curve(data, row)) for row in data.summary.rows]
     lines = [(row, line) for row, line in lines if line]
     if not lines:
         return Plot(key, title, "No trial has finished an epoch yet.")
@@ -62,16 +62,16 @@ def learning_curves(facts: "Facts") -> Plot:
     return Plot(key, title, note, figure)
 
 
-def rungs(facts: "Facts") -> Plot:
+def rungs(data: "ReportData") -> Plot:
     """How many trials the stopping rule ended where."""
     key, title = "stopping", "Stopped early"
-    stopped = [row.epoch for row in facts.standing.rows if row.state == "stopped"]
-    at = sorted({rung.epoch for rung in facts.ladder} | set(stopped))
+    stopped = [row.epoch for row in data.summary.rows if row.state == "stopped"]
+    at = sorted({rung.epoch for rung in data.ladder} | set(stopped))
     if not at:
         return Plot(key, title, "The sweep has no stopping rule: every trial runs to its last epoch.")
-    if not stopped and all(row.epoch <= at[0] for row in facts.standing.rows):
+    if not stopped and all(row.epoch <= at[0] for row in data.summary.rows):
         return Plot(key, title, f"No trial has come beyond epoch {at[0]}, where the stopping rule looks first.")
-    reached = [row.epoch for row in facts.standing.rows if row.epoch]
+    reached = [row.epoch for row in data.summary.rows if row.epoch]
     ended = [stopped.count(epoch) for epoch in at]
     went_on = [sum(epoch > rung for epoch in reached) for rung in at]
     figure = new_figure("trials", height=320)
@@ -90,8 +90,8 @@ def rungs(facts: "Facts") -> Plot:
     return Plot(key, title, note, figure)
 
 
-def _curve(facts: "Facts", row: Row) -> list[tuple[int, float]]:
-    values = ((e.epoch, e.metrics.get(facts.standing.metric)) for e in facts.courses.get(row.run_key, ()))
+def _curve(data: "ReportData", row: Row) -> list[tuple[int, float]]:
+    values = ((e.epoch, e.metrics.get(data.summary.metric)) for e in data.curves.get(row.run_key, ()))
     return [(epoch, value) for epoch, value in values if value is not None and np.isfinite(value)]
 
 

@@ -18,15 +18,16 @@ from tune_jobs.record.manifest import recorded_starts
 from tune_jobs.record.rows import Ask, Attempt, Epoch
 from tune_jobs.report.seeds import Repeats, repeats
 from tune_jobs.report.sizes import Size, sizes_of
-from tune_jobs.results.summary import Row, Standing, courses, standing
+from tune_jobs.results.history import curves
+from tune_jobs.results.summary import Row, Summary, summary
 
 
 @dataclass(frozen=True)
-class Facts:
+class ReportData:
     """Everything a report draws on."""
 
     folder: SweepFolder
-    standing: Standing
+    summary: Summary
     state: str
     started: str | None
     asks: list[Ask]
@@ -34,7 +35,7 @@ class Facts:
     epochs: list[Epoch]
     """All that were recorded."""
 
-    courses: dict[str, list[Epoch]]
+    curves: dict[str, list[Epoch]]
     """By run key: the epochs that count, in order, each from the last attempt that ran it."""
 
     sizes: dict[str, Size]
@@ -53,40 +54,40 @@ class Facts:
     @property
     def comparable(self) -> list[Row]:
         """The trials whose values may be compared, the best first."""
-        return [row for row in self.standing.rows if row.counts]
+        return [row for row in self.summary.rows if row.counts]
 
     @cached_property
     def repeats(self) -> list[Repeats]:
         """The configurations that ran with several seeds, the best first."""
-        return repeats(self.standing.rows, self.standing.goal)
+        return repeats(self.summary.rows, self.summary.goal)
 
 
-def read_facts(folder: SweepFolder, measure_s: float, say: Callable[[str], None]) -> Facts:
+def read_data(folder: SweepFolder, measure_s: float, say: Callable[[str], None]) -> ReportData:
     """Read a sweep; models whose size is not recorded are measured for at most about `measure_s` seconds.
 
     Raises:
         LedgerError: If the record cannot be read.
     """
     with closing(Ledger(folder.ledger)) as ledger:
-        found = standing(folder.name, ledger)
+        found = summary(folder.name, ledger)
         epochs = ledger.epochs()
         attempts, asks = ledger.attempts(), ledger.asks()
         started, exhausted = ledger.meta.started, ledger.meta.exhausted
     known = {row.run_key for row in found.rows}  # a sweep that runs may have recorded more in the meantime
-    course_of = courses(epoch for epoch in epochs if epoch.run_key in known)
+    curve_of = curves(epoch for epoch in epochs if epoch.run_key in known)
     spec = _spec(folder)
     planned = found.planned or len(found.rows)
     ladder = ladder_of(spec, planned, epochs_of(spec)) if spec else []
-    return Facts(
+    return ReportData(
         folder=folder,
-        standing=found,
+        summary=found,
         state=_state(folder, found, exhausted=exhausted),
         started=started,
         asks=asks,
         attempts=[attempt for attempt in attempts if attempt.run_key in known],
         epochs=[epoch for epoch in epochs if epoch.run_key in known],
-        courses=course_of,
-        sizes=sizes_of(found.rows, course_of, measure_s, say),
+        curves=curve_of,
+        sizes=sizes_of(found.rows, curve_of, measure_s, say),
         spec=spec,
         ladder=ladder,
         planned_epochs=trial_epochs_of(ladder, planned, epochs_of(spec)) if spec else None,
@@ -101,7 +102,7 @@ def _spec(folder: SweepFolder) -> SweepSpec | None:
         return None
 
 
-def _state(folder: SweepFolder, found: Standing, *, exhausted: bool) -> str:
+def _state(folder: SweepFolder, found: Summary, *, exhausted: bool) -> str:
     driver = live_driver(folder.path)
     at_its_end = driver is not None and (driver["host"], driver["pid"]) == (socket.gethostname(), os.getpid())
     if driver is not None and not at_its_end:

@@ -8,17 +8,17 @@ from tune_jobs.report.plots import Plot
 from tune_jobs.report.varying import SEED, varying
 
 if TYPE_CHECKING:
-    from tune_jobs.report.data import Facts
+    from tune_jobs.report.data import ReportData
 
 
-def plots_of(facts: "Facts") -> list[Plot]:
+def plots_of(data: "ReportData") -> list[Plot]:
     """All plots, in the order of the page."""
-    parameters = [parameter for parameter in varying(facts.comparable) if parameter.name != SEED]
+    parameters = [parameter for parameter in varying(data.comparable) if parameter.name != SEED]
     return [
-        learning_curves(facts),
-        parallel_coordinates(facts, parameters),
-        importance(facts),
-        *slices(facts, parameters),
-        pareto(facts),
-        rungs(facts),
+        learning_curves(data),
+        parallel_coordinates(data, parameters),
+        importance(data),
+        *slices(data, parameters),
+        pareto(data),
+        rungs(data),
     ]

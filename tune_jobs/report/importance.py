@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from search_spaces.domains import Choice, Domain, IntRange
 from tune_jobs.record.rows import ENDED, Ask
-from tune_jobs.report.data import Facts
+from tune_jobs.report.data import ReportData
 from tune_jobs.report.varying import SEED, unlike
 from tune_jobs.results.summary import Row
 
@@ -32,15 +32,15 @@ class Importance:
     note: str
 
 
-def importance_of(facts: Facts) -> Importance:
+def importance_of(data: ReportData) -> Importance:
     """Rebuild the study from the ledger, and ask Optuna what set the best trials apart.
 
     Only the order of trials matters to PED-ANOVA, so it gets the leaderboard's: whole trials before those that were
     stopped, and these before those that diverged. Nothing that drove trials out of the race is thereby overlooked.
     """
-    asks = {ask.run_key: ask for ask in facts.asks if ask.outcome == "new" and ask.run_key and ask.decisions}
-    ranks = {key: rank for key, rank in _ranks(facts.standing.rows).items() if key in asks}
-    if facts.spec is None:
+    asks = {ask.run_key: ask for ask in data.asks if ask.outcome == "new" and ask.run_key and ask.decisions}
+    ranks = {key: rank for key, rank in _ranks(data.summary.rows).items() if key in asks}
+    if data.spec is None:
         return Importance({}, "The sweep's file cannot be read here, so the study cannot be rebuilt.")
     if len(ranks) < FEWEST:
         return Importance(
@@ -49,7 +49,7 @@ def importance_of(facts: Facts) -> Importance:
         )
     if len(set(ranks.values())) == 1:
         return Importance({}, f"All {len(ranks)} trials came to the same value, so no parameter made a difference.")
-    return _asked(facts, {key: asks[key] for key in ranks}, ranks)
+    return _asked(data, {key: asks[key] for key in ranks}, ranks)
 
 
 def _ranks(rows: list[Row]) -> dict[str, int]:
@@ -61,13 +61,13 @@ def _ranks(rows: list[Row]) -> dict[str, int]:
     return {key: places[merit] for key, merit in merits.items()} | last
 
 
-def _asked(facts: Facts, asks: dict[str, Ask], ranks: dict[str, int]) -> Importance:
+def _asked(data: ReportData, asks: dict[str, Ask], ranks: dict[str, int]) -> Importance:
     import optuna
 
-    assert facts.spec is not None
+    assert data.spec is not None
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     distributions = {
-        leaf.path: _distribution(leaf.domain) for leaf in facts.spec.space.domains() if _name(leaf.path) != SEED
+        leaf.path: _distribution(leaf.domain) for leaf in data.spec.space.domains() if _name(leaf.path) != SEED
     }
     study = optuna.create_study(direction="minimize")
     best = max(TOP, math.ceil(TOP_SHARE * len(ranks)))

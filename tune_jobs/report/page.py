@@ -16,10 +16,10 @@ from tune_jobs.report import theme
 from tune_jobs.report.comparisons import note_of_slices
 from tune_jobs.report.metrics import shown
 from tune_jobs.report.tables import failures, leaderboard, over_seeds, pairs
-from tune_jobs.results.summary import Course
+from tune_jobs.results.history import TrialHistory
 
 if TYPE_CHECKING:
-    from tune_jobs.report.data import Facts
+    from tune_jobs.report.data import ReportData
     from tune_jobs.report.plots import Plot
 
 _NOTHING_FROM_OUTSIDE = (
@@ -28,35 +28,35 @@ _NOTHING_FROM_OUTSIDE = (
 """What browsers enforce; Plotly's parallel coordinates are compiled in the page, and need the eval."""
 
 
-def page(facts: "Facts", plots: "list[Plot]") -> str:
+def page(data: "ReportData", plots: "list[Plot]") -> str:
     """The HTML of a report."""
     by_key = {plot.key: plot for plot in plots}
     slices = [plot for plot in plots if plot.key.startswith("slice")]
     sections = [
-        ("leaderboard", "Leaderboard", leaderboard(facts)),
-        *([("seeds", "Over seeds", over_seeds(facts))] if facts.repeats else []),
+        ("leaderboard", "Leaderboard", leaderboard(data)),
+        *([("seeds", "Over seeds", over_seeds(data))] if data.repeats else []),
         *(_section(by_key[key]) for key in ("learning-curves", "parallel-coordinates", "importance")),
-        ("slices", "Slices", f"{_note(note_of_slices(facts))}<div class=grid>{''.join(map(_figure, slices))}</div>"),
+        ("slices", "Slices", f"{_note(note_of_slices(data))}<div class=grid>{''.join(map(_figure, slices))}</div>"),
         *(_section(by_key[key]) for key in ("pareto", "stopping")),
-        ("failures", "Failures", failures(facts)),
-        ("reproduce", "How to reproduce", "".join(_reproduce(facts))),
+        ("failures", "Failures", failures(data)),
+        ("reproduce", "How to reproduce", "".join(_reproduce(data))),
     ]
     links = "".join(f"<a href='#{key}'>{escape(title)}</a>" for key, title, _ in sections)
     body = "".join(f"<section id={key}><h2>{escape(title)}</h2>{text}</section>" for key, title, text in sections)
     drawn = {plot.key: plot.figure.to_plotly_json() for plot in plots if plot.figure is not None}
     for figure in drawn.values():
         figure["layout"].pop("template", None)
-    data = {"figures": drawn, "light": theme.LIGHT, "dark": theme.DARK, "config": theme.CONFIG}
+    plotted = {"figures": drawn, "light": theme.LIGHT, "dark": theme.DARK, "config": theme.CONFIG}
     here = files(__package__)
     return (
         "<!DOCTYPE html>\n<html lang=en><head><meta charset=utf-8>"
         f'<meta http-equiv="Content-Security-Policy" content="{_NOTHING_FROM_OUTSIDE}">'
         '<meta name=viewport content="width=device-width, initial-scale=1">'
         '<meta name="color-scheme" content="light dark">'
-        f"<title>{escape(facts.standing.name)}</title><style>{(here / 'page.css').read_text(encoding='utf-8')}</style>"
-        f"</head><body><header>{_header(facts)}<nav>{links}</nav></header><main>{body}</main>"
+        f"<title>{escape(data.summary.name)}</title><style>{(here / 'page.css').read_text(encoding='utf-8')}</style>"
+        f"</head><body><header>{_header(data)}<nav>{links}</nav></header><main>{body}</main>"
         f"<footer>Drawn {_now()} from the sweep's ledger.</footer>"
-        f"<script type='application/json' id=data>{_inert(data)}</script><script>{get_plotlyjs()}</script>"
+        f"<script type='application/json' id=data>{_inert(plotted)}</script><script>{get_plotlyjs()}</script>"
         f"<script>{(here / 'page.js').read_text(encoding='utf-8')}</script></body></html>\n"
     )
 
@@ -88,51 +88,51 @@ def _figure(plot: "Plot", *, titled: bool = True) -> str:
     return f"<figure>{title}{note}{place}</figure>"
 
 
-def _header(facts: "Facts") -> str:
-    found, best = facts.standing, facts.standing.best
+def _header(data: "ReportData") -> str:
+    found, best = data.summary, data.summary.best
     halted = f"<p class=halted>It has stopped: {escape(found.halted.message)}</p>" if found.halted else ""
     lead = "No trial has a value yet."
     if best is not None:
         whole = "" if best.state == "complete" else f" ({best.state})"
         lead = (
             f"Best: <b>{shown(best.value, found.metric)}</b> {escape(found.metric)}, trial {best.number}{whole}, "
-            f"epoch {best.epoch} of {best.config.training.epochs}{_of_its_seeds(facts)}"
+            f"epoch {best.epoch} of {best.config.training.epochs}{_of_its_seeds(data)}"
         )
     tiles = "".join(
         f"<div class=tile><span>{escape(name)}</span><b>{escape(value)}</b><small>{escape(of)}</small></div>"
-        for name, value, of in _tiles(facts)
+        for name, value, of in _tiles(data)
     )
     return (
-        f"<h1>{escape(found.name)} <span class='state {facts.state}'>{facts.state}</span></h1>"
+        f"<h1>{escape(found.name)} <span class='state {data.state}'>{data.state}</span></h1>"
         f"<p>{found.goal} {escape(found.metric)}. {lead}</p>{halted}<div class=tiles>{tiles}</div>"
     )
 
 
-def _of_its_seeds(facts: "Facts") -> str:
+def _of_its_seeds(data: "ReportData") -> str:
     """The best trial is the luckiest, too: what its configuration comes to with other seeds."""
-    metric, best = facts.standing.metric, facts.standing.best
-    for group in facts.repeats:
+    metric, best = data.summary.metric, data.summary.best
+    for group in data.repeats:
         if best in group.rows:
             spread = f"{shown(group.mean, metric)} ± {shown(group.spread, metric)}"
             return f"; its configuration over {len(group.rows)} seeds: {spread}"
     return ""
 
 
-def _tiles(facts: "Facts") -> Iterator[tuple[str, str, str]]:
-    found = facts.standing
-    used, budget, done, ran = found.used, found.budget, sum(map(len, facts.courses.values())), len(facts.epochs)
+def _tiles(data: "ReportData") -> Iterator[tuple[str, str, str]]:
+    found = data.summary
+    used, budget, done, ran = found.used, found.budget, sum(map(len, data.curves.values())), len(data.epochs)
     planned = f"of {found.planned:,} planned" if found.planned else "of as many as the space has"
     yield "trials ended", f"{found.count(*ENDED):,}", planned
     states = [(state, found.count(state)) for state in ("stopped", "diverged", "failed", "running")]
     yield "complete", f"{found.count('complete'):,}", ", ".join(f"{n:,} {state}" for state, n in states if n)
-    share = f"of about {facts.planned_epochs:,} planned" if facts.planned_epochs else ""
+    share = f"of about {data.planned_epochs:,} planned" if data.planned_epochs else ""
     again = f"{ran - done:,} more were run again" if ran > done else ""
     yield "epochs", f"{done:,}", "; ".join(filter(None, (share, again)))
     for field, name in (("gpu_hours", "GPU-hours"), ("cpu_hours", "CPU-hours"), ("wall_hours", "hours of running")):
         spent, limit = getattr(used, field), budget.get(field)
         if not spent and limit is None:
             continue
-        whole = spent / ran * facts.planned_epochs if spent and ran and facts.planned_epochs else None
+        whole = spent / ran * data.planned_epochs if spent and ran and data.planned_epochs else None
         plan = f"the planned epochs at this speed: about {whole:.3g}" if whole is not None else ""
         yield (
             name,
@@ -141,28 +141,28 @@ def _tiles(facts: "Facts") -> Iterator[tuple[str, str, str]]:
         )
 
 
-def _reproduce(facts: "Facts") -> Iterator[str]:
-    best, name = facts.standing.best, facts.standing.name
+def _reproduce(data: "ReportData") -> Iterator[str]:
+    best, name = data.summary.best, data.summary.name
     again = shlex.quote(f"name={name[:90]}-again")
     commands = [f"convnn run {shlex.quote(name)}.yaml --set {again}  # the file below, as a sweep of its own"]
     if best is not None:
         commands.append(f"convnn train {shlex.quote(name)}-best.yaml  # the best trial's file, below")
     yield f"<pre>{escape(chr(10).join(commands))}</pre>"
-    if not facts.starts:
+    if not data.starts:
         yield _note("The folder has no manifest.json, so what it ran with is not known.")
-    rows = _over(list(map(_ran_with, facts.starts)))
-    if len(facts.starts) > 1 and any(len(values) > 1 for values in rows.values()):
-        yield _note(f"It was started {len(facts.starts)} times, and not always with the same; all is here, in order.")
+    rows = _over(list(map(_ran_with, data.starts)))
+    if len(data.starts) > 1 and any(len(values) > 1 for values in rows.values()):
+        yield _note(f"It was started {len(data.starts)} times, and not always with the same; all is here, in order.")
     yield pairs(
         [
-            ("first started", facts.started or "not recorded"),
-            *(("command", _command(start)) for start in facts.starts[:1]),
+            ("first started", data.started or "not recorded"),
+            *(("command", _command(start)) for start in data.starts[:1]),
             *((what, " / then ".join(values)) for what, values in rows.items()),
         ]
     )
-    yield _text("The sweep's file", facts.folder.spec.read_text("utf-8") if facts.folder.spec.exists() else "missing")
-    if best is not None and facts.spec is not None:
-        yield _text(f"The best trial's file: trial {best.number}", Course(facts.folder, best, [], []).sweep_file())
+    yield _text("The sweep's file", data.folder.spec.read_text("utf-8") if data.folder.spec.exists() else "missing")
+    if best is not None and data.spec is not None:
+        yield _text(f"The best trial's file: trial {best.number}", TrialHistory(data.folder, best, [], []).sweep_file())
 
 
 def _command(start: dict[str, Any]) -> str:
@@ -176,7 +176,7 @@ def _ran_with(start: dict[str, Any]) -> dict[str, str]:
     changed = ", with uncommitted changes, which manifest.json has" if git and git["dirty"] else ""
     return {
         "git commit": f"{git['sha']}{changed}" if git else "not run in a repository",
-        **{f"data {data}": str(digest) for data, digest in start.get("data_digests", {}).items()},
+        **{f"data {name}": str(digest) for name, digest in start.get("data_digests", {}).items()},
         **{name.replace("_", " "): str(start[name]) for name in ("image", "image_digest") if start.get(name)},
         **{name: str(start[name]) for name in ("python", "platform") if start.get(name)},
         **{package: str(version) for package, version in start.get("packages", {}).items()},

@@ -22,10 +22,10 @@ class Size:
 
 
 def sizes_of(
-    rows: list[Row], courses: dict[str, list[Epoch]], measure_s: float, say: Callable[[str], None]
+    rows: list[Row], curves: dict[str, list[Epoch]], measure_s: float, say: Callable[[str], None]
 ) -> dict[str, Size]:
     """Sizes by run key; of trials with a value those not recorded are measured, the best first, for `measure_s` s."""
-    found = dict(_recorded(courses))
+    found = dict(_recorded(curves))
     models: dict[tuple[str, str], list[Row]] = {}
     for row in rows:
         if row.counts and row.run_key not in found:
@@ -41,9 +41,9 @@ def sizes_of(
     return found
 
 
-def _recorded(courses: dict[str, list[Epoch]]) -> Iterator[tuple[str, Size]]:
-    for key, course in courses.items():
-        for epoch in course:
+def _recorded(curves: dict[str, list[Epoch]]) -> Iterator[tuple[str, Size]]:
+    for key, curve in curves.items():
+        for epoch in curve:
             if {"params", "gflops"} <= epoch.metrics.keys():
                 yield key, Size(int(epoch.metrics["params"]), epoch.metrics["gflops"])
                 break

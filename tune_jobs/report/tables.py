@@ -15,7 +15,7 @@ from tune_jobs.results.summary import HEADLINE, Row, headline
 from tune_jobs.worker.sizing import SIZES
 
 if TYPE_CHECKING:
-    from tune_jobs.report.data import Facts
+    from tune_jobs.report.data import ReportData
 
 SHOWN = 20
 """Rows of the leaderboard before the rest is asked for."""
@@ -27,21 +27,21 @@ REASONS = 100
 """Failed trials whose reasons are shown."""
 
 
-def leaderboard(facts: "Facts") -> str:
+def leaderboard(data: "ReportData") -> str:
     """Every trial, the best first; those beyond the first few are hidden until they are asked for."""
-    found = facts.standing
+    found = data.summary
     head = _heads("trial", found.metric, *HEADLINE, "epoch", "GFLOPs", "parameters", "state")
-    rows = [_trial(facts, row) for row in found.rows]
+    rows = [_trial(data, row) for row in found.rows]
     rest = f"<tbody id=rest hidden>{''.join(rows[SHOWN:])}</tbody>" if rows[SHOWN:] else ""
     button = f"<button id=all type=button>show all {len(rows)} trials</button>" if rest else ""
     table = f"<table>{head}<tbody>{''.join(rows[:SHOWN])}</tbody>{rest}</table>"
     return f"<div class=scroll tabindex=0>{table}</div>{button}" if rows else "<p>No trial has been started yet.</p>"
 
 
-def _trial(facts: "Facts", row: Row) -> str:
-    size = facts.sizes.get(row.run_key)
+def _trial(data: "ReportData", row: Row) -> str:
+    size = data.sizes.get(row.run_key)
     exact = "" if row.value is None else f' data-value="{row.value!r}"'
-    result = f"<td class=n{exact}><b>{shown(row.value, facts.standing.metric)}</b></td>"
+    result = f"<td class=n{exact}><b>{shown(row.value, data.summary.metric)}</b></td>"
     cells = [_number(str(row.number)), result]
     cells += _parameters(row)
     cells.append(_number(f"{row.epoch}/{row.config.training.epochs}"))
@@ -52,17 +52,17 @@ def _trial(facts: "Facts", row: Row) -> str:
     return f"<tr>{''.join(cells)}</tr>"
 
 
-def over_seeds(facts: "Facts") -> str:
+def over_seeds(data: "ReportData") -> str:
     """The configurations that ran with several seeds, the best mean first."""
     head = _heads("mean", "sd", "seeds", *HEADLINE, "trials")
-    rows = "".join(_repeats(facts, group) for group in facts.repeats[:SHOWN])
-    more = f" The best {SHOWN} of {len(facts.repeats)}." if len(facts.repeats) > SHOWN else ""
+    rows = "".join(_repeats(data, group) for group in data.repeats[:SHOWN])
+    more = f" The best {SHOWN} of {len(data.repeats)}." if len(data.repeats) > SHOWN else ""
     note = f"Of the complete trials: their mean, and the standard deviation of a sample.{more}"
     return f"<p class=note>{note}</p><div class=scroll tabindex=0><table>{head}<tbody>{rows}</tbody></table></div>"
 
 
-def _repeats(facts: "Facts", group: Repeats) -> str:
-    metric, numbers = facts.standing.metric, ", ".join(str(row.number) for row in group.rows)
+def _repeats(data: "ReportData", group: Repeats) -> str:
+    metric, numbers = data.summary.metric, ", ".join(str(row.number) for row in group.rows)
     cells = [_number(f"<b>{shown(group.mean, metric)}</b>"), _number(shown(group.spread, metric))]
     cells += [_number(str(len(group.rows))), *_parameters(group.rows[0]), _number(numbers)]
     return f"<tr>{''.join(cells)}</tr>"
@@ -79,10 +79,10 @@ def _parameters(row: Row) -> Iterator[str]:
         yield f"<td>{text}</td>" if name in _WORDS else _number(text)
 
 
-def failures(facts: "Facts") -> str:
+def failures(data: "ReportData") -> str:
     """How many trials and attempts failed, by class, and the reasons that were given."""
-    trials = facts.standing.failures()
-    attempts = Counter(attempt.failure for attempt in facts.attempts if attempt.failure)
+    trials = data.summary.failures()
+    attempts = Counter(attempt.failure for attempt in data.attempts if attempt.failure)
     if not attempts and not trials:
         return "<p>No attempt at a trial has failed.</p>"
     counts = [
@@ -94,7 +94,7 @@ def failures(facts: "Facts") -> str:
         "<table class=narrow><thead><tr><th>class</th><th class=n>trials ended by it</th><th class=n>attempts</th>"
         f"</tr></thead><tbody>{''.join(counts)}</tbody></table>"
     )
-    ended = [row for row in sorted(facts.standing.rows, key=lambda row: row.number) if row.failure]
+    ended = [row for row in sorted(data.summary.rows, key=lambda row: row.number) if row.failure]
     reasons = "".join(
         f"<tr>{_number(str(row.number))}<td>{row.failure}</td><td class=reason>{escape(row.reason or '')}</td></tr>"
         for row in ended[:REASONS]
@@ -118,14 +118,14 @@ def _number(text: str) -> str:
     return f"<td class=n>{text}</td>"
 
 
-def leaderboard_csv(facts: "Facts") -> str:
+def leaderboard_csv(data: "ReportData") -> str:
     """A line per trial, the best first, every number in full; a parameter that a trial does not have is empty."""
-    rows = facts.standing.rows
+    rows = data.summary.rows
     others = [parameter for parameter in varying(rows) if parameter.name not in HEADLINE]
     metrics = list(dict.fromkeys(name for row in rows for name in row.metrics if name not in SIZES))
     lines = []
     for row in rows:
-        size = facts.sizes.get(row.run_key)
+        size = data.sizes.get(row.run_key)
         line: dict[str, Any] = {
             "trial": row.number,
             "run_key": row.run_key,
@@ -144,10 +144,10 @@ def leaderboard_csv(facts: "Facts") -> str:
     return _csv(lines, ["trial", "run_key", "state"])
 
 
-def epochs_csv(facts: "Facts") -> str:
+def epochs_csv(data: "ReportData") -> str:
     """A line per recorded epoch; `counts` is 0 where a later attempt ran that epoch again."""
-    numbers = {row.run_key: row.number for row in facts.standing.rows}
-    counting = {epoch.seq for course in facts.courses.values() for epoch in course}
+    numbers = {row.run_key: row.number for row in data.summary.rows}
+    counting = {epoch.seq for curve in data.curves.values() for epoch in curve}
     lines = [
         {
             "trial": numbers[epoch.run_key],
@@ -158,7 +158,7 @@ def epochs_csv(facts: "Facts") -> str:
             "at": epoch.at,
             **epoch.metrics,
         }
-        for epoch in sorted(facts.epochs, key=lambda e: (numbers[e.run_key], e.attempt, e.epoch))
+        for epoch in sorted(data.epochs, key=lambda e: (numbers[e.run_key], e.attempt, e.epoch))
     ]
     return _csv(lines, ["trial", "run_key", "attempt", "epoch", "counts", "at"])
 

@@ -29,7 +29,7 @@ class Written:
     png: list[Path]
     csv: list[Path]
 
-    def summary(self) -> dict[str, Any]:
+    def as_dict(self) -> dict[str, Any]:
         """For programs: stable keys."""
         return {
             "sweep": self.sweep,
@@ -65,7 +65,7 @@ def write_report(
     report = folder.report if output is None else output.expanduser().absolute()
     if report.is_dir():
         raise UsageError(f"--output must be a file, and {report} is a folder; try --output {report / REPORT}.")
-    from tune_jobs.report.data import read_facts
+    from tune_jobs.report.data import read_data
     from tune_jobs.report.figures import plots_of
     from tune_jobs.report.page import page
     from tune_jobs.report.pictures import need_browser, pictures
@@ -73,12 +73,12 @@ def write_report(
 
     if png:
         need_browser()
-    facts = read_facts(folder, measure_s, say)
-    plots = plots_of(facts)
-    _write(report, page(facts, plots).encode())
+    data = read_data(folder, measure_s, say)
+    plots = plots_of(data)
+    _write(report, page(data, plots).encode())
     tables = {"leaderboard.csv": leaderboard_csv, "epochs.csv": epochs_csv} if csv else {}
     for name, table in tables.items():
-        _write(report.with_name(name), table(facts).encode())
+        _write(report.with_name(name), table(data).encode())
     drawn = {}
     if png:
         say("drawing pictures ...")

@@ -1,21 +1,18 @@
-"""What a sweep has found so far, read from its ledger: the leaderboard, the best trial, one trial's course."""
+"""What a sweep has found so far, read from its ledger: the leaderboard, and the best trial."""
 
 import contextlib
 import math
-from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
-import yaml
-
 from search_spaces import TrialConfig
 from search_spaces.feasibility import mixer, share
-from tune_jobs.errors import LedgerError, UsageError
+from tune_jobs.errors import LedgerError
 from tune_jobs.failures import Failure, counted
-from tune_jobs.record.folder import SweepFolder, recorded_spec
+from tune_jobs.record.folder import SweepFolder
 from tune_jobs.record.lease import live_driver
 from tune_jobs.record.ledger import Ledger
-from tune_jobs.record.rows import ENDED, Attempt, Epoch, Halted, Trial, Usage
+from tune_jobs.record.rows import ENDED, Epoch, Halted, Trial, Usage
 
 
 @dataclass(frozen=True)
@@ -37,7 +34,7 @@ class Row:
         """Whether its value may be compared: it has one, and did not diverge or fail."""
         return self.value is not None and math.isfinite(self.value) and self.state not in ("diverged", "failed")
 
-    def summary(self) -> dict[str, Any]:
+    def as_dict(self) -> dict[str, Any]:
         """For programs: stable keys."""
         return {
             "trial": self.number,
@@ -54,7 +51,7 @@ class Row:
 
 
 @dataclass(frozen=True)
-class Standing:
+class Summary:
     """A sweep's state: what was planned, and every trial, the best first."""
 
     name: str
@@ -70,7 +67,7 @@ class Standing:
 
     rows: list[Row]
 
-    def summary(self) -> dict[str, Any]:
+    def as_dict(self) -> dict[str, Any]:
         """For programs: stable keys."""
         return {
             "sweep": self.name,
@@ -81,7 +78,7 @@ class Standing:
             "budget": self.budget,
             "halted": asdict(self.halted) if self.halted else None,
             "failures": self.failures(),
-            "trials": [row.summary() for row in self.rows],
+            "trials": [row.as_dict() for row in self.rows],
         }
 
     def failures(self) -> dict[str, int]:
@@ -117,8 +114,8 @@ def headline(config: TrialConfig) -> dict[str, Any]:
     return {**params, "lr": config.training.lr}
 
 
-def standing(name: str, ledger: Ledger) -> Standing:
-    """Read a sweep's standing. Trials rank by the objective at their last epoch, complete ones first."""
+def summary(name: str, ledger: Ledger) -> Summary:
+    """Read how a sweep stands. Trials rank by the objective at their last epoch, complete ones first."""
     metric, goal = ledger.meta.metric, ledger.meta.goal
     latest = ledger.latest_epochs()
     failures = ledger.failures()
@@ -130,7 +127,7 @@ def standing(name: str, ledger: Ledger) -> Standing:
         value = 0.0 if row.value is None else sign * row.value
         return not row.counts, not complete, 0 if complete else -row.epoch, value, row.number
 
-    return Standing(
+    return Summary(
         name=name,
         metric=metric,
         goal=goal,
@@ -142,17 +139,17 @@ def standing(name: str, ledger: Ledger) -> Standing:
     )
 
 
-def read_standing(folder: SweepFolder) -> Standing:
-    """The standing of the sweep in `folder`."""
+def read_summary(folder: SweepFolder) -> Summary:
+    """How the sweep in `folder` stands."""
     with contextlib.closing(Ledger(folder.ledger)) as ledger:
-        return standing(folder.name, ledger)
+        return summary(folder.name, ledger)
 
 
 def overview(folder: SweepFolder) -> dict[str, Any]:
     """One sweep in a few numbers, for `convnn list`; `error` says why where its record cannot be read."""
     try:
         with contextlib.closing(Ledger(folder.ledger)) as ledger:
-            found = standing(folder.name, ledger)
+            found = summary(folder.name, ledger)
             ended, started = found.count(*ENDED), ledger.meta.started
             whole = found.whole(exhausted=ledger.meta.exhausted)
     except LedgerError as error:
@@ -168,63 +165,6 @@ def overview(folder: SweepFolder) -> dict[str, Any]:
         "best": found.best.value if found.best else None,
         "started": started,
     }
-
-
-@dataclass(frozen=True)
-class Course:
-    """One trial: where it stands, its attempts, and its epochs in order, each from the last attempt that ran it."""
-
-    folder: SweepFolder
-    row: Row
-    attempts: list[Attempt]
-    epochs: list[Epoch]
-
-    def summary(self) -> dict[str, Any]:
-        """For programs: stable keys."""
-        return {
-            **self.row.summary(),
-            "config": self.row.config.model_dump(mode="json", by_alias=True),
-            "attempts": [asdict(attempt) for attempt in self.attempts],
-            "epoch_metrics": [{"epoch": e.epoch, "at": e.at, **e.metrics} for e in self.epochs],
-        }
-
-    def sweep_file(self) -> str:
-        """The configuration as a sweep file of this one point, with the sweep's protocol."""
-        spec = recorded_spec(self.folder)
-        content = {
-            "name": f"{self.folder.name}-trial-{self.row.number}"[-100:],
-            "space": self.row.config.model_dump(mode="json", by_alias=True),
-            "evaluation": spec.evaluation.model_dump(mode="json"),
-            "objective": {"metric": spec.metric, "goal": spec.goal},
-            "resources": spec.resources.model_dump(mode="json"),
-        }
-        return yaml.safe_dump(content, sort_keys=False, allow_unicode=True)
-
-
-def courses(epochs: Iterable[Epoch]) -> dict[str, list[Epoch]]:
-    """By run key, a trial's epochs in order, each from the last attempt that ran it."""
-    latest: dict[str, dict[int, Epoch]] = {}
-    for epoch in sorted(epochs, key=lambda e: e.attempt):
-        latest.setdefault(epoch.run_key, {})[epoch.epoch] = epoch
-    return {key: [found[number] for number in sorted(found)] for key, found in latest.items()}
-
-
-def course(folder: SweepFolder, trial: str) -> Course:
-    """The course of a trial, by its number or run key.
-
-    Raises:
-        UsageError: If there is no such trial.
-    """
-    with contextlib.closing(Ledger(folder.ledger)) as ledger:
-        rows = standing(folder.name, ledger).rows
-        row = next((row for row in rows if trial in (str(row.number), row.run_key)), None)
-        if row is None:
-            raise UsageError(
-                f"{folder.name} has no trial {trial!r}; it has trials 1 to {len(rows)}: `convnn show {folder.name}`."
-            )
-        effective = courses(ledger.epochs(row.run_key)).get(row.run_key, [])
-        attempts = [attempt for attempt in ledger.attempts() if attempt.run_key == row.run_key]
-    return Course(folder, row, attempts, effective)
 
 
 def _row(trial: Trial, latest: Epoch | None, metric: str, failure: Failure | None) -> Row:

@@ -4,6 +4,7 @@ import contextlib
 import signal
 import sys
 import threading
+import time
 from collections.abc import Callable, Iterator
 
 AGAIN_S = 0.01
@@ -64,7 +65,15 @@ class Signals:
             return False
         main = threading.main_thread().ident
         assert main is not None
-        threading.Timer(AGAIN_S, signal.pthread_kill, (main, number)).start()
+        left = threading.Event()
+
+        def send_again() -> None:
+            left.wait()  # starting a thread may take a busy machine longer than AGAIN_S, and here all is dropped
+            time.sleep(AGAIN_S)
+            signal.pthread_kill(main, number)
+
+        threading.Thread(target=send_again, daemon=True).start()
+        left.set()
         return True
 
 

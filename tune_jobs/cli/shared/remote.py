@@ -84,7 +84,7 @@ def follow_job(jobs: "Jobs", job_id: str, *, out: bool = True) -> "Job":
 def finish(jobs: "Jobs", found: "Submission", *, detach: bool, as_json: bool) -> None:
     """Tell the job's id; unless detached, follow it and exit as it does."""
     if as_json:
-        print_json({**found.summary(), "address": jobs.address})
+        print_json({**found.as_dict(), "address": jobs.address})
     print(f"job {found.job_id} runs the sweep {found.sweep}", file=sys.stderr if as_json else sys.stdout, flush=True)
     if detach:
         at = f"--address {jobs.address}"

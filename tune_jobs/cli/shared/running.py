@@ -77,7 +77,7 @@ def follow(name: str, start: "Callable[[Progress], Outcome]", *, as_json: bool) 
         # Ray may be half up, and its own ending then crashes or takes seconds; its processes end with this one.
         os._exit(128 + interrupted.number)
     if as_json:
-        print_json(outcome.summary())
+        print_json(outcome.as_dict())
     else:
         _report(outcome)
     halt = outcome.halt
@@ -92,26 +92,26 @@ def exit_code(outcome: "Outcome") -> int:
     """As the program's help says."""
     if outcome.halt is not None:
         return outcome.halt.exit_code
-    failed, ended = outcome.standing.count("failed"), len(outcome.standing.rows)
+    failed, ended = outcome.summary.count("failed"), len(outcome.summary.rows)
     return 0 if not failed else 1 if failed == ended else 3
 
 
 def _report(outcome: "Outcome") -> None:
     from tune_jobs.display.tables import cost, leaderboard, tally
-    from tune_jobs.results.summary import course
+    from tune_jobs.results.history import history
 
-    standing = outcome.standing
+    summary = outcome.summary
     out = console()
     out.print()
-    out.print(leaderboard(standing))
-    print(f"\n{tally(standing)}\n{cost(standing)}")
+    out.print(leaderboard(summary))
+    print(f"\n{tally(summary)}\n{cost(summary)}")
     if outcome.exhausted:
         print("Every configuration of the space has been tried.")
-    best = standing.best
+    best = summary.best
     if best is not None:
-        print(f"\nBest: trial {best.number}, {standing.metric} {best.value:.4f} after epoch {best.epoch}")
-        print(course(outcome.folder, best.run_key).sweep_file(), end="")
-    _tell_failures(outcome, [row for row in standing.rows if row.state == "failed"])
+        print(f"\nBest: trial {best.number}, {summary.metric} {best.value:.4f} after epoch {best.epoch}")
+        print(history(outcome.folder, best.run_key).sweep_file(), end="")
+    _tell_failures(outcome, [row for row in summary.rows if row.state == "failed"])
     _tell_next(outcome)
 
 

@@ -29,7 +29,7 @@ from tune_jobs.record.ledger import Ledger
 from tune_jobs.record.names import REPORT
 from tune_jobs.record.rows import Attempt, Epoch, Trial
 from tune_jobs.report import draw_at_end
-from tune_jobs.results.summary import standing
+from tune_jobs.results.summary import summary
 from tune_jobs.tracking.mlflow.retry import Abandoned, Pulse, is_refusal, reason_of
 from tune_jobs.tracking.mlflow.runs import STATUS, earlier_epochs, end_tags, opener_of, params_of, place_tags
 from tune_jobs.tracking.mlflow.store import prepare_store, set_environment
@@ -376,7 +376,7 @@ class Shipment:
             )
             return
         with self._parent_refused():
-            self._ship_standing()
+            self._ship_summary()
 
     @contextlib.contextmanager
     def _parent_refused(self) -> Iterator[None]:
@@ -387,10 +387,10 @@ class Shipment:
                 raise
             self._refused[PARENT] = f"MLflow refuses the sweep's own run {self._parent}: {reason_of(error)}"
 
-    def _ship_standing(self) -> None:
+    def _ship_summary(self) -> None:
         from mlflow.entities import Metric, RunTag
 
-        found = standing(self._folder.name, self._ledger)
+        found = summary(self._folder.name, self._ledger)
         status = "KILLED" if found.count("running", "interrupted", "waiting") else "FINISHED"
         used = found.used
         values = {"gpu_hours": used.gpu_hours, "cpu_hours": used.cpu_hours, "wall_hours": used.wall_hours}
@@ -400,7 +400,7 @@ class Shipment:
         if best is not None and best.value is not None:
             values[f"best/{found.metric}"] = best.value
             tags["best_run_key"] = best.run_key
-        board = json.dumps([row.summary() for row in found.rows], indent=2)
+        board = json.dumps([row.as_dict() for row in found.rows], indent=2)
         files = {**self._files(), "leaderboard.json": board}
         digest = hashlib.sha256(repr((status, values, tags, files, REPORT)).encode()).hexdigest()
         if self._tracked.get((PARENT, 0)) == (self._parent, 0, digest):
@@ -409,7 +409,7 @@ class Shipment:
         at = max((attempt.ended or attempt.started for attempt in self._ledger.attempts()), default=0.0)
         metrics = [Metric(name, value, int(at * 1000), 0) for name, value in values.items()]
         run_tags = [RunTag(*item) for item in tags.items()]
-        self._call(("standing", digest), self._client.log_batch, self._parent, metrics=metrics, tags=run_tags)
+        self._call(("summary", digest), self._client.log_batch, self._parent, metrics=metrics, tags=run_tags)
         self._call(("end", digest), self._client.set_terminated, self._parent, status)
         for name, text in files.items():
             self._upload(name, text)

@@ -6,7 +6,7 @@ A view is an experiment tag that MLflow's page offers in its menu "Views", and o
 import json
 
 from search_spaces import TrialConfig
-from tune_jobs.results.summary import HEADLINE, Row, Standing, headline
+from tune_jobs.results.summary import HEADLINE, Row, Summary, headline
 
 COMPLETE, ALL = "complete", "trials"
 """The keys of the two views: values of trials that did not run to the end do not compare with the others'."""
@@ -50,7 +50,7 @@ def trials_page(uri: str, experiment_id: str) -> str | None:
     return f"{server}/#/experiments/{experiment_id}/runs?workflowType=machine_learning&viewStateShareKey={COMPLETE}"
 
 
-def description(found: Standing, runs: dict[str, str], experiment_id: str) -> str:
+def description(found: Summary, runs: dict[str, str], experiment_id: str) -> str:
     """A sweep in Markdown: how it stands, and its best trials with links to their runs.
 
     Args:

@@ -1,0 +1,71 @@
+"""How single trials went: their attempts, and the epochs that count."""
+
+import contextlib
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import yaml
+
+from tune_jobs.errors import UsageError
+from tune_jobs.record.folder import SweepFolder, recorded_spec
+from tune_jobs.record.ledger import Ledger
+from tune_jobs.record.rows import Attempt, Epoch
+from tune_jobs.results.summary import Row, summary
+
+
+@dataclass(frozen=True)
+class TrialHistory:
+    """One trial: where it stands, its attempts, and its epochs in order, each from the last attempt that ran it."""
+
+    folder: SweepFolder
+    row: Row
+    attempts: list[Attempt]
+    epochs: list[Epoch]
+
+    def as_dict(self) -> dict[str, Any]:
+        """For programs: stable keys."""
+        return {
+            **self.row.as_dict(),
+            "config": self.row.config.model_dump(mode="json", by_alias=True),
+            "attempts": [asdict(attempt) for attempt in self.attempts],
+            "epoch_metrics": [{"epoch": e.epoch, "at": e.at, **e.metrics} for e in self.epochs],
+        }
+
+    def sweep_file(self) -> str:
+        """The configuration as a sweep file of this one point, with the sweep's protocol."""
+        spec = recorded_spec(self.folder)
+        content = {
+            "name": f"{self.folder.name}-trial-{self.row.number}"[-100:],
+            "space": self.row.config.model_dump(mode="json", by_alias=True),
+            "evaluation": spec.evaluation.model_dump(mode="json"),
+            "objective": {"metric": spec.metric, "goal": spec.goal},
+            "resources": spec.resources.model_dump(mode="json"),
+        }
+        return yaml.safe_dump(content, sort_keys=False, allow_unicode=True)
+
+
+def curves(epochs: Iterable[Epoch]) -> dict[str, list[Epoch]]:
+    """By run key, a trial's epochs in order, each from the last attempt that ran it."""
+    latest: dict[str, dict[int, Epoch]] = {}
+    for epoch in sorted(epochs, key=lambda e: e.attempt):
+        latest.setdefault(epoch.run_key, {})[epoch.epoch] = epoch
+    return {key: [found[number] for number in sorted(found)] for key, found in latest.items()}
+
+
+def history(folder: SweepFolder, trial: str) -> TrialHistory:
+    """The history of a trial, by its number or run key.
+
+    Raises:
+        UsageError: If there is no such trial.
+    """
+    with contextlib.closing(Ledger(folder.ledger)) as ledger:
+        rows = summary(folder.name, ledger).rows
+        row = next((row for row in rows if trial in (str(row.number), row.run_key)), None)
+        if row is None:
+            raise UsageError(
+                f"{folder.name} has no trial {trial!r}; it has trials 1 to {len(rows)}: `convnn show {folder.name}`."
+            )
+        effective = curves(ledger.epochs(row.run_key)).get(row.run_key, [])
+        attempts = [attempt for attempt in ledger.attempts() if attempt.run_key == row.run_key]
+    return TrialHistory(folder, row, attempts, effective)
