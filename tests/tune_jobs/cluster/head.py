@@ -43,6 +43,9 @@ class Head:
     runs_until: int = 0
     """The job ends when its log is opened for the so-manieth time."""
 
+    jobs: list[dict[str, Any]] = field(default_factory=list)
+    """What it says when it is asked for all of its jobs."""
+
     address: str = ""
     opened: int = 0
     """Connections to the log so far."""
@@ -98,7 +101,7 @@ class Head:
         return web.json_response({"version": "4", "ray_version": ray.__version__, "ray_commit": ""})
 
     async def _jobs(self, _: web.Request) -> web.Response:
-        return web.json_response([])
+        return web.json_response(self.jobs)
 
     async def _job(self, _: web.Request) -> web.Response:
         status = "RUNNING" if self.opened < self.runs_until else "SUCCEEDED"

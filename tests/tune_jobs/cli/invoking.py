@@ -1,0 +1,21 @@
+"""The `convnn` program in this process, for commands that only read a record."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+from typer.testing import CliRunner
+
+from tune_jobs.cli import app
+
+
+def invoke(*arguments: object, storage: Path, expect: int = 0) -> str:
+    """What a command prints, errors too, once its exit code is the expected one."""
+    done = CliRunner().invoke(app, list(map(str, arguments)), env={"CONVNN_STORAGE": str(storage)})
+    assert done.exit_code == expect, done.output
+    return done.output
+
+
+def invoke_json(*arguments: object, storage: Path) -> Any:
+    """What a command says with --json."""
+    return json.loads(invoke(*arguments, "--json", storage=storage))

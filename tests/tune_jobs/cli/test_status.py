@@ -1,0 +1,28 @@
+import os
+
+from tests.tune_jobs.cli.invoking import invoke, invoke_json
+from tests.tune_jobs.shipping import Recorded
+from tune_jobs.record.lease import lease
+from tune_jobs.record.rows import Halted
+
+
+def test_who_runs_a_sweep_and_how_it_stands_is_said(sweep: Recorded) -> None:
+    storage = sweep.folder.path.parent
+    sweep.attempt([1, 2])
+    with lease(sweep.folder.path):
+        said = invoke("status", "tracked", storage=storage)
+        assert said.startswith(f"running: process {os.getpid()} on ")
+        assert invoke_json("status", "tracked", storage=storage)["running"]
+    assert "1 running" in said
+    assert invoke("status", "tracked", "--watch", storage=storage).startswith("not running\n")
+    assert not invoke_json("status", "tracked", storage=storage)["running"]
+
+
+def test_why_a_sweep_has_stopped_is_said(sweep: Recorded) -> None:
+    sweep.ledger.meta.halted = Halted("budget", "budget.trials 3 is used up")
+    assert "It has stopped: budget.trials 3" in invoke("status", "tracked", storage=sweep.folder.path.parent)
+
+
+def test_programs_do_not_watch(sweep: Recorded) -> None:
+    said = invoke("status", "tracked", "--watch", "--json", storage=sweep.folder.path.parent, expect=2)
+    assert "--watch is for people, --json for programs" in said

@@ -1,0 +1,72 @@
+import json
+import os
+import subprocess
+from pathlib import Path
+
+import pytest
+import yaml
+
+from tests.tune_jobs.program import CONVNN, convnn
+
+ONE = {
+    "name": "one",
+    "space": {
+        "data": {"name": "digits", "limit": 60},
+        "model": {"width": 0.0625, "classifier_width": 16, "layer": {"kind": "convnn", "k": 3}},
+        "training": {"epochs": 20, "batch_size": 32, "lr": 1e-3},
+    },
+    "evaluation": {"protocol": "paper"},
+}
+
+
+@pytest.fixture
+def one(tmp_path: Path) -> Path:
+    file = tmp_path / "one.yaml"
+    file.write_text(yaml.safe_dump(ONE))
+    return file
+
+
+def epochs(out: str) -> list[dict[str, float]]:
+    return [
+        {name: v for name, v in epoch.items() if name not in ("epoch_s", "images_per_s")}
+        for epoch in json.loads(out)["epochs"]
+    ]
+
+
+def test_training_stopped_and_gone_on_with_gives_the_same_numbers(one: Path, tmp_path: Path) -> None:
+    whole = epochs(convnn("train", one, "--json", storage=tmp_path))
+    assert [epoch["epoch"] for epoch in whole] == list(range(1, 21))
+    assert "test/accuracy" in whole[0]  # protocol paper
+    assert "val/accuracy" not in whole[0]
+    state = tmp_path / "my state" / "one.pt"
+    process = subprocess.Popen(
+        [CONVNN, "train", str(one), "--checkpoint", str(state), "--set", "resources.checkpoint_every_s=0"],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env=os.environ,
+    )
+    assert process.stdout is not None
+    assert process.stdout.readline().startswith("epoch 1/20")
+    assert process.stdout.readline().startswith("epoch 2/20")
+    process.send_signal(2)
+    _, said = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert f"the same command goes on from {state}" in said
+    rest = epochs(convnn("train", one, "--checkpoint", state, "--json", storage=tmp_path))
+    assert rest == whole[-len(rest) :]
+    assert 0 < len(rest) < 20
+
+
+def test_a_checkpoint_that_cannot_be_used_is_refused_and_kept(one: Path, tmp_path: Path) -> None:
+    state = tmp_path / "state.pt"
+    convnn("train", one, "--checkpoint", state, storage=tmp_path)
+    whole = state.read_bytes()
+    for change, reason in ((whole[:1000], "is damaged or no checkpoint"), (whole, "of another configuration")):
+        state.write_bytes(change)
+        said = convnn(
+            "train", one, "--checkpoint", state, "--set", "space.training.lr=2e-3", storage=tmp_path, expect=1
+        )
+        assert f"{state} is" in said
+        assert reason in said
+        assert state.read_bytes() == change

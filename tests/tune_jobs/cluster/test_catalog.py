@@ -1,0 +1,55 @@
+"""A sweep is found by its name or its job, among the jobs that a cluster knows."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from tests.tune_jobs.cluster.head import Head
+from tune_jobs.cluster.catalog import Cluster, Located
+
+
+def job(number: int, sweep: str, status: str = "SUCCEEDED", storage: str = "/sweeps") -> dict[str, Any]:
+    return {
+        "type": "SUBMISSION",
+        "submission_id": f"job{number}",
+        "status": status,
+        "entrypoint": "x",
+        "start_time": number,
+        "metadata": {"convnn": "command", "sweep": sweep, "command": "run", "storage": storage},
+    }
+
+
+@pytest.fixture
+def head() -> Iterator[Head]:
+    with Head().serving() as serving:
+        yield serving
+
+
+def found(head: Head, name: str, storage: str | None = None) -> tuple[str, str | None, str | None]:
+    located: Located = Cluster(head.address, storage).locate(name)
+    return located.name, located.storage, located.job.id if located.job else None
+
+
+def test_the_newest_job_of_a_sweep_is_taken_and_one_that_runs_before_it(head: Head) -> None:
+    head.jobs = [job(1, "mine"), job(3, "mine"), job(2, "other")]
+    assert found(head, "mine") == ("mine", "/sweeps", "job3")
+    head.jobs[0]["status"] = "RUNNING"
+    assert found(head, "mine") == ("mine", "/sweeps", "job1")
+
+
+def test_a_job_names_its_sweep(head: Head) -> None:
+    head.jobs = [job(1, "mine"), job(2, "mine")]
+    assert found(head, "job1") == ("mine", "/sweeps", "job1")
+
+
+def test_a_sweep_in_another_folder_is_another_one(head: Head) -> None:
+    head.jobs = [job(1, "mine", storage="/home/me/a"), job(2, "mine", storage="/b")]
+    assert found(head, "mine", "/b/") == ("mine", "/b", "job2")
+    assert found(head, "mine", "~/a") == ("mine", "/home/me/a", "job1")
+    assert found(head, "mine", "/c") == ("mine", "/c", None)
+
+
+def test_a_sweep_that_no_job_runs_may_be_there_all_the_same(head: Head) -> None:
+    head.jobs = [{**job(1, "mine"), "metadata": {"convnn": "probe"}}]
+    assert found(head, "mine") == ("mine", None, None)
