@@ -14,13 +14,9 @@ preempted     the machine was taken away: the same
 Lost attempts do not count against a trial unless LOST_AT_MOST of them in a row bring it no epoch further.
 """
 
-import errno
 from collections import Counter
 from collections.abc import Iterable
 from typing import Literal, get_args
-
-from convnn.data.errors import DataError
-from tune_jobs.system.files import is_full
 
 Failure = Literal[
     "oom", "diverged", "user_error", "data", "time_limit", "disk_full", "lost_worker", "lost_node", "preempted"
@@ -74,36 +70,3 @@ def counted(failures: Iterable[Failure | None]) -> dict[str, int]:
 def alone(failures: Iterable[Failure | None]) -> bool:
     """Whether a trial with this past runs alone."""
     return "oom" in failures
-
-
-def classify(error: BaseException) -> Failure:
-    """The class of an exception that training raised."""
-    from convnn.training import Diverged
-
-    if isinstance(error, Diverged):
-        return "diverged"
-    if isinstance(error, DataError):
-        return "data"
-    if is_full(error):
-        return "disk_full"
-    if isinstance(error, OSError) and error.errno in _AWAY:
-        return "lost_worker"
-    if _out_of_memory(error):
-        return "oom"
-    return "user_error"
-
-
-_AWAY = (errno.EIO, errno.ESTALE, errno.ETIMEDOUT, errno.ENOTCONN, errno.EHOSTDOWN, errno.EHOSTUNREACH)
-"""What network storage that fails for a while says; it is back when the trial goes on."""
-
-
-def _out_of_memory(error: BaseException) -> bool:
-    import torch
-
-    if isinstance(error, MemoryError | torch.OutOfMemoryError):
-        return True
-    if isinstance(error, OSError) and error.errno == errno.ENOMEM:
-        return True
-    # On the CPU, and in some CUDA libraries, torch has a plain RuntimeError for it.
-    telling = ("can't allocate memory", "not enough memory", "out of memory", "CUBLAS_STATUS_ALLOC_FAILED")
-    return isinstance(error, RuntimeError) and any(words in str(error) for words in telling)

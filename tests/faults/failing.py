@@ -9,10 +9,10 @@ from tests.faults.bench import Case, Fault, Round
 from tests.faults.driving import expect, wait_for
 from tests.faults.oracle import Record
 from tests.faults.sweeps import GRID, SHORT_GRID
+from tests.tune_jobs.search.recorded import Recorded
 from tune_jobs.errors import LedgerError
 from tune_jobs.record.folder import SweepFolder, recorded_spec
 from tune_jobs.record.ledger import Ledger
-from tune_jobs.search.queue import Search
 
 _SMALL = SHORT_GRID.content["space"]["model"]
 
@@ -64,8 +64,8 @@ def _infeasible(round_: Round) -> set[str]:
     copy = round_.place / "copy" / round_.sweep.name
     shutil.copytree(round_.folder, copy, ignore=shutil.ignore_patterns("trials"))
     with contextlib.closing(Ledger(copy / "ledger.db", create=True)) as ledger:
-        search = Search(recorded_spec(SweepFolder(copy)), ledger)
-        told = [max(trial.constraints.values(), default=0) > 0 for trial in search._study.trials]
+        search = Recorded(recorded_spec(SweepFolder(copy)), ledger)
+        told = [max(trial.constraints.values(), default=0) > 0 for trial in search.study.trials]
         asked = [ask.run_key for ask in ledger.asks()]
     shutil.rmtree(copy)
     return {key for key, broken in zip(asked, told, strict=True) if broken and key is not None}

@@ -3,19 +3,18 @@
 import contextlib
 import time
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, Protocol, Self
+from typing import TYPE_CHECKING, Protocol, Self
 
 from rich.console import Console, Group
 from rich.live import Live
 from rich.text import Text
 
 from tune_jobs.display.tables import cost, leaderboard, shortly, tally
+from tune_jobs.events import Ended, EpochEnded, Event, Resumed, Started
 from tune_jobs.results.summary import Summary
 
 if TYPE_CHECKING:
     from types import TracebackType
-
-    from tune_jobs.search.queue import Job
 
 HEARTBEAT_S = 60.0
 _FOLLOWS = {
@@ -38,8 +37,8 @@ class Progress(Protocol):
     def say(self, text: str) -> None:
         """A sentence about the sweep."""
 
-    def tell(self, event: str, job: "Job", details: dict[str, Any]) -> None:
-        """An event of a job; see `Desk`."""
+    def take(self, event: Event) -> None:
+        """What happens to a trial."""
 
     def show(self, summary: Callable[[], Summary]) -> None:
         """How the sweep stands now; it is asked for only where it is shown."""
@@ -66,9 +65,9 @@ class Steady:
         """See `Progress`."""
         self._do(lambda: self._progress.say(text))
 
-    def tell(self, event: str, job: "Job", details: dict[str, Any]) -> None:
+    def take(self, event: Event) -> None:
         """See `Progress`."""
-        self._do(lambda: self._progress.tell(event, job, details))
+        self._do(lambda: self._progress.take(event))
 
     def show(self, summary: Callable[[], Summary]) -> None:
         """See `Progress`."""
@@ -101,25 +100,25 @@ class LogLines:
         self._spoke = time.monotonic()
         self._console.print(text, markup=False, highlight=False, soft_wrap=True)
 
-    def tell(self, event: str, job: "Job", details: dict[str, Any]) -> None:
+    def take(self, event: Event) -> None:
         """Print the event, unless it is an epoch shortly after another line."""
+        job = event.job
         head = f"{time.strftime('%H:%M:%S')} trial {job.number}"
-        if event == "start":
+        if isinstance(event, Started):
             again = f", attempt {job.attempt}" if job.attempt > 1 else ""
             self.say(f"{head} started{again}: {shortly(job.config)}")
-        elif event == "end":
-            failure = details["failure"] if details["failure"] != details["state"] else None
-            why = ", ".join(filter(None, (failure, details["reason"])))
-            follows = _FOLLOWS.get(details["follows"], "")
-            self.say(f"{head} {details['state']}{f' ({why})' if why else ''}{follows}")
-        elif event == "origin":
-            if details["note"]:
-                self.say(f"{head} passed over a checkpoint: {details['note']}")
-            if details["epoch"]:
-                self.say(f"{head} goes on after epoch {details['epoch']}")
-        elif event == "epoch" and time.monotonic() - self._spoke >= HEARTBEAT_S:
-            numbers = "  ".join(f"{name} {value:.4g}" for name, value in details["metrics"].items() if "/" in name)
-            self.say(f"{head} epoch {details['epoch']}/{job.config.training.epochs}: {numbers}")
+        elif isinstance(event, Ended):
+            failure = event.failure if event.failure != event.state else None
+            why = ", ".join(filter(None, (failure, event.reason)))
+            self.say(f"{head} {event.state}{f' ({why})' if why else ''}{_follows(event)}")
+        elif isinstance(event, Resumed):
+            if event.note:
+                self.say(f"{head} passed over a checkpoint: {event.note}")
+            if event.epoch:
+                self.say(f"{head} goes on after epoch {event.epoch}")
+        elif isinstance(event, EpochEnded) and time.monotonic() - self._spoke >= HEARTBEAT_S:
+            numbers = "  ".join(f"{name} {value:.4g}" for name, value in event.metrics.items() if "/" in name)
+            self.say(f"{head} epoch {event.epoch}/{job.config.training.epochs}: {numbers}")
 
     def show(self, summary: Callable[[], Summary]) -> None:
         """Nothing between events."""
@@ -148,14 +147,15 @@ class LiveTable:
         self._note = text
         self._live.update(Text(text))
 
-    def tell(self, event: str, job: "Job", details: dict[str, Any]) -> None:
+    def take(self, event: Event) -> None:
         """The table shows it; a failure or a damaged checkpoint is said under it."""
-        if event == "start":
+        number = event.job.number
+        if isinstance(event, Started):
             self._note = ""
-        elif event == "end" and details["failure"]:
-            self._note = f"trial {job.number}: {details['failure']}, {details['reason']}{_FOLLOWS[details['follows']]}"
-        elif event == "origin" and details["note"]:
-            self._note = f"trial {job.number} passed over a checkpoint: {details['note']}"
+        elif isinstance(event, Ended) and event.failure:
+            self._note = f"trial {number}: {event.failure}, {event.reason}{_follows(event)}"
+        elif isinstance(event, Resumed) and event.note:
+            self._note = f"trial {number} passed over a checkpoint: {event.note}"
 
     def show(self, summary: Callable[[], Summary]) -> None:
         """Redraw."""
@@ -164,3 +164,7 @@ class LiveTable:
         seconds = int(time.monotonic() - self._started)
         status = Text(f"{tally(found)}   {seconds // 60}:{seconds % 60:02d}   Ctrl-C stops; nothing is lost", "bold")
         self._live.update(Group(status, Text(cost(found)), leaderboard(found, most), Text(self._note, "dim")))
+
+
+def _follows(event: Ended) -> str:
+    return _FOLLOWS[event.follows] if event.follows else ""

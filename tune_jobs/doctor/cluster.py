@@ -5,7 +5,7 @@ from typing import Any
 
 from search_spaces.sweep import Resources
 from tune_jobs.doctor.finding import Finding
-from tune_jobs.executors.ray_tune.session import fitting, per_trial
+from tune_jobs.executors.capacity import fitting, per_trial
 from tune_jobs.system.packages import PYTHON, required, shown, versions_here, wrong_versions
 
 _COMPARED = ("torch", "torchvision", "numpy", "optuna", "mlflow")

@@ -1,28 +1,24 @@
-"""The desk of one run of Tune: which jobs are under way, what is recorded of them, and when the run is over.
-
-Tune comes to it by the hooks of `tune_jobs.executors.ray_tune.hooks`. An exception in any of them would end every
-trial, so what goes wrong is kept, and raised after Tune has ended.
-"""
+"""Between search, executor and record: which jobs are under way, what is recorded of them, and when a run is over."""
 
 import contextlib
-import functools
-import json
 import math
-import sys
-import time
-from collections.abc import Callable, Collection
-from dataclasses import dataclass, field
-from typing import Any
+from collections.abc import Callable, Sequence
 
-from ray.tune.search import Searcher
-
+from search_spaces import SweepSpec
 from tune_jobs.driver.limits import Halt
-from tune_jobs.driver.placement import Machines
+from tune_jobs.driver.past import BY_THE_RULE, record_asked
+from tune_jobs.driver.placement import Placement
+from tune_jobs.driver.running import SILENT_S, Draining, Running
 from tune_jobs.errors import ClusterError
-from tune_jobs.executors.ray_tune.session import per_trial
-from tune_jobs.executors.ray_tune.worker_loss import kill_worker
-from tune_jobs.failures import Failure, Next, state_after
-from tune_jobs.search.queue import BY_THE_RULE, Job, Search
+from tune_jobs.events import Ended, EpochEnded, Event, Failed, Job, Observer, Released, Resumed, Started
+from tune_jobs.executors.base import Executor, Gone, Loss, Reported, Update, WorkerUp
+from tune_jobs.executors.capacity import per_trial
+from tune_jobs.failures import Failure, state_after
+from tune_jobs.record.ledger import Ledger
+from tune_jobs.record.rows import State
+from tune_jobs.search.base import Follow, SearchMethod, Start, Stop
+from tune_jobs.worker.reports import AttemptFailed, Begun, EpochDone, Report, ResumedFrom, StoppedWithSweep
+from tune_jobs.worker.task import Task
 
 NOT_STARTED_AT_MOST = 3
 """Workers in a row that may fail to start for one trial, while none starts for any, before the sweep gives up."""
@@ -30,129 +26,81 @@ NOT_STARTED_AT_MOST = 3
 TICK_S = 2.0
 """Limits are looked at, and what attempts have held is recorded, this often."""
 
+STOPPING_TICK_S = 0.2
+"""While a sweep stops, it is looked at this often whether anything is still to be waited for."""
+
 GRACE_S = 60.0
 """How long a sweep that stops waits for running trials to end their epoch and keep their state."""
 
 NO_ROOM_S = 60.0
 """How long all trials may wait for a machine before it is asked whether there is one."""
 
-SILENT_S, SILENT_EPOCHS = 600.0, 20
-"""A worker that ends no epoch for so long, and for so many times its last one, hangs."""
 
-FIRST_S = 3600.0
-"""The same before an attempt's first epoch, and for so many times the longest of any trial."""
-
-SAVE_S = 10.0
-"""How long a state may take to be kept."""
-
-
-@dataclass
-class Running:
-    """A job under way, as the driver sees it."""
-
-    job: Job
-    tune_trial: Any = None
-    asked: float = field(default_factory=time.monotonic)
-    """When it was handed to Tune; a monotonic time."""
-
-    started: float | None = None
-    """When its worker was there; a monotonic time."""
-
-    begun: bool = False
-    """Whether the worker has said a word."""
-
-    node: str | None = None
-    reported: float = 0.0
-    """When its last epoch ended; a monotonic time."""
-
-    epoch_s: float | None = None
-    overdue: bool = False
-    """Whether it was killed for its time limit."""
-
-    blind: str | None = None
-    """Why it was killed, if its machine does not see the sweep's folder."""
-
-    lost: tuple[Failure, str] | None = None
-    """How its worker died."""
-
-    def silent_s(self, longest_epoch_s: float) -> float:
-        """Seconds without a sign after which it hangs: no limit where no trial has ended an epoch."""
-        if self.epoch_s is not None:
-            return max(SILENT_S, SILENT_EPOCHS * self.epoch_s)
-        return max(FIRST_S, SILENT_EPOCHS * longest_epoch_s) if longest_epoch_s else math.inf
+def drive(controller: "Controller", executor: Executor) -> None:
+    """Run a search's trials until nothing more is to be waited for."""
+    while True:
+        controller.start_more()
+        if controller.over():
+            return
+        for update in executor.poll(controller.patience_s):
+            controller.take(update)
+        controller.tick()
 
 
-@dataclass(frozen=True)
-class Over:
-    """A job that has ended, while Tune still has its worker."""
-
-    job: Job
-    state: str
-    tune_trial: Any
-    since: float = field(default_factory=time.monotonic)
-
-
-class Desk:
-    """What Searcher, scheduler, stopper and callback share: the jobs under way, by Tune's trial id."""
+class Controller:
+    """One run of a sweep. Everything is recorded in the ledger first, then told to search and observers."""
 
     def __init__(
         self,
-        search: Search,
-        task_of: Callable[[Job], dict[str, Any]],
-        tell: Callable[[str, Job, dict[str, Any]], None],
-        check: Callable[[], Halt | None] = lambda: None,
+        spec: SweepSpec,
+        search: SearchMethod,
+        ledger: Ledger,
+        executor: Executor,
+        task_of: Callable[[Job], Task],
         *,
-        charge: Callable[[dict[tuple[str, int], float]], None] = lambda _: None,
-        max_trial_s: Callable[[Job], float | None] = lambda _: None,
+        observers: Sequence[Observer] = (),
+        check: Callable[[], Halt | None] = lambda: None,
         begin_stop: Callable[[], None] = lambda: None,
-        room: Callable[[Collection[str]], int] = lambda _: sys.maxsize,
     ) -> None:
-        """Make a desk for one run of Tune.
+        """Start nothing yet.
 
         Args:
+            spec: The sweep.
             search: What to try.
-            task_of: What a worker is told.
-            tell: Called as `tell(event, job, details)` for `start`, `origin`, `epoch`, `end`, and `over` once the
-                worker of an ended job writes no more.
+            ledger: The record.
+            executor: Where trials run.
+            task_of: What a worker is told of a job.
+            observers: Are told every event, in this order.
             check: The limit that is reached, if one is.
-            charge: Records for how long attempts, by (run_key, attempt), have held their resources.
-            max_trial_s: Seconds that a job may take, if there is a limit.
             begin_stop: Lets the workers know that the sweep is stopping.
-            room: How many trials may run at a time, on all machines but these.
         """
-        self.search = search
-        self.task_of = task_of
-        self.tell = tell
-        self.running: dict[str, Running] = {}
-        self.error: BaseException | None = None
         self.halt: Halt | None = None
-        self._over: dict[str, Over] = {}
+        self._spec = spec
+        self._search = search
+        self._ledger = ledger
+        self._executor = executor
+        self._task_of = task_of
+        self._observers = observers
         self._check = check
-        self._charge = charge
-        self._max_trial_s = max_trial_s
         self._begin_stop = begin_stop
+        self._running: dict[str, Running] = {}  # by task
+        self._draining: dict[str, Draining] = {}
         self._not_started: dict[str, int] = {}  # by run_key: workers in a row
-        self._machines = Machines(room)
+        self._placement = Placement(executor)
         self._longest_epoch_s = 0.0
-        self._next_tick = 0.0
+        self._charged = executor.now()
+        self._next_tick = -math.inf
         self._deadline = 0.0
 
-    def __reduce__(self) -> tuple[type, tuple[()]]:
-        """Tune pickles all it is given for a restore that never happens here: the ledger holds it all."""
-        return object, ()
+    @property
+    def stopping(self) -> bool:
+        """Whether nothing new is to be started."""
+        return self.halt is not None
 
-    def guarded(self, method: Callable[..., Any]) -> Callable[..., Any]:
-        """`method`, with its first exception kept for after the run, which then ends."""
-
-        @functools.wraps(method)
-        def call(*arguments: Any, **named: Any) -> Any:  # noqa: ANN401 - Tune's own signatures
-            try:
-                return method(*arguments, **named)
-            except Exception as error:  # noqa: BLE001 - raised by the runner
-                self.error = self.error or error
-                return None
-
-        return call
+    @property
+    def patience_s(self) -> float:
+        """How long may pass before `tick` has something to do."""
+        return STOPPING_TICK_S if self.stopping else TICK_S
 
     def stop(self, halt: Halt) -> None:
         """Start nothing new; running trials keep their state after their epoch, if that is soon.
@@ -161,199 +109,221 @@ class Desk:
         """
         if self.halt is None or (self.halt.patient and not halt.patient):
             self.halt = halt
-            self._deadline = math.inf if halt.patient else time.monotonic() + GRACE_S
+            self._deadline = math.inf if halt.patient else self._executor.now() + GRACE_S
             with contextlib.suppress(OSError):  # the disk may be full; the workers are then killed in time
                 self._begin_stop()
 
-    @property
-    def stopping(self) -> bool:
-        """Whether nothing new is to be started."""
-        return self.halt is not None or self.error is not None
+    def start_more(self) -> None:
+        """Start what is to be started and has room."""
+        while not self.stopping and self._may_start():
+            self.tick(at_once=True)
+            if self.stopping:
+                return
+            shares = bool(self._spec.resources.gpus_per_trial) or not self._running
+            proposal = self._search.propose(alone_too=shares)
+            record_asked(self._ledger, self._search, proposal.asked)
+            if proposal.start is None:
+                return
+            self._start(proposal.start)
 
-    def next(self, trial_id: str) -> dict[str, Any] | str | None:
-        """The task of the next job; Tune's FINISHED where there will be none, `None` where there is none now."""
-        room = self._machines.have_room_beside(len(self.running))
-        if self.search.idle or self._waits() or not room:  # a running trial may be lost, and then be due again
-            return None if self.running and not self.stopping else str(Searcher.FINISHED)
-        self.tick(at_once=True)
-        shares = bool(self.search.spec.resources.gpus_per_trial) or not self.running
-        job = None if self.stopping else self.search.next(alone_too=shares)
-        if job is None:
-            return None if self.running and not self.stopping else str(Searcher.FINISHED)
-        self.running[trial_id] = Running(job)
-        self.tell("start", job, {})
-        avoided = self._machines.avoided(job.run_key)
-        return self.task_of(job) | ({"avoid": sorted(avoided)} if avoided else {})
+    def _may_start(self) -> bool:
+        running = len(self._running)
+        if self._search.idle or self._waits() or running >= (self._spec.resources.max_concurrent or math.inf):
+            return False
+        return self._placement.have_room_beside(running)
 
     def _waits(self) -> bool:
-        """Whether a trial is, or is to be, the only one of the sweep; with a GPU Ray sees to that."""
-        if self.search.spec.resources.gpus_per_trial or not self.running:
+        """Whether a trial is, or is to be, the only one of the sweep; with a GPU the executor sees to that."""
+        if self._spec.resources.gpus_per_trial or not self._running:
             return False
-        return self.search.only_alone_left or any(run.job.alone for run in self.running.values())
+        return self._search.only_alone_left or any(run.job.alone for run in self._running.values())
 
-    def end(self, trial_id: str, state: Any, reason: str | None = None) -> None:  # noqa: ANN401 - a State
-        """Record that a job ended as it should or with the sweep, once."""
-        run = self._take(trial_id)
-        if run is not None:
-            self._over[trial_id] = Over(run.job, state, run.tune_trial)
-            self.search.end(run.job, state, reason)
-            self.tell("end", run.job, {"state": state, "reason": reason, "failure": None, "follows": None})
+    def _start(self, start: Start) -> None:
+        resources = self._spec.resources
+        gpus = 1.0 if start.alone and resources.gpus_per_trial else resources.gpus_per_trial
+        attempt = self._ledger.start_attempt(start.run_key, gpus=gpus, cpus=resources.cpus_per_trial)
+        job = Job(start.run_key, attempt, start.number, start.config, start.alone)
+        task = self._task_of(job)
+        self._running[task.id] = Running(job, self._executor.now())
+        self._tell(Started(job))
+        self._executor.start(task, self._placement.avoided(job.run_key))
 
-    def fail(self, trial_id: str, failure: Failure, reason: str) -> None:
-        """Record that a job failed, once, and do what follows."""
-        run = self._take(trial_id)
-        if run is None:
-            return
-        if failure == "data":
-            self._machines.lacked_data(run.node, run.job.run_key)
-        follows: Next = self.search.fail(run.job, failure, reason)
-        state = state_after(failure, follows)
-        self._over[trial_id] = Over(run.job, state, run.tune_trial)
-        self.tell("end", run.job, {"state": state, "reason": reason, "failure": failure, "follows": follows})
-        if follows == "pause":
-            way_out = f"make room in the sweep's folder, then: convnn resume {self.search.spec.name}"
-            self.stop(Halt("disk", f"trial {run.job.number} found no room: {reason}; {way_out}"))
+    def take(self, update: Update) -> None:
+        """Take what the executor tells of a task."""
+        run = self._running.get(update.task)
+        if isinstance(update, Gone):
+            if run is not None:
+                self._gone(update.task, run, update.loss)
+            if (ended := self._draining.pop(update.task, None)) is not None:
+                self._tell(Released(ended.job, ended.state))
+        elif run is not None and isinstance(update, WorkerUp):
+            run.started = self._executor.now()
+        elif run is not None and isinstance(update, Reported) and run.blind is None:
+            self._reported(update.task, run, update.report)
 
-    def over(self, trial_id: str, *, error: bool) -> None:
-        """Tune is done with a trial: whatever is not recorded by now is."""
-        run = self.running.get(trial_id)
-        if run is None:
-            pass
-        elif run.overdue:
-            self.fail(trial_id, "time_limit", "resources.max_trial_hours is used up")
+    def _gone(self, task: str, run: Running, loss: Loss | None) -> None:
+        """A worker is gone: whatever is not recorded of its job by now is."""
+        if run.overdue:
+            self._fail(task, "time_limit", "resources.max_trial_hours is used up")
         elif run.blind is not None:
-            self.end(trial_id, "interrupted", run.blind)
-        elif error and not run.begun and not self.stopping:
-            self._no_start(trial_id, run.job)
+            self._end(task, "interrupted", run.blind)
+        elif loss is not None and not run.begun and not self.stopping:
+            self._no_start(task, run.job)
         elif self.stopping:
-            self.end(trial_id, "interrupted", "the sweep was stopped")
-        elif error:
-            self.fail(trial_id, *(run.lost or ("lost_worker", "the worker process died")))
+            self._end(task, "interrupted", "the sweep was stopped")
         else:
-            self.fail(trial_id, "lost_worker", "the worker ended without its last epoch")
-        if trial_id in self._over:
-            ended = self._over.pop(trial_id)
-            self.tell("over", ended.job, {"state": ended.state})
+            lost = run.lost or loss or Loss("lost_worker", "the worker ended without its last epoch")
+            self._fail(task, lost.failure, lost.reason)
 
-    def _take(self, trial_id: str) -> Running | None:
-        run = self.running.pop(trial_id, None)
-        if run is not None:
-            self._charge({(run.job.run_key, run.job.attempt): self._held(run)})
-        return run
-
-    def _no_start(self, trial_id: str, job: Job) -> None:
+    def _no_start(self, task: str, job: Job) -> None:
         """Not the trial's fault, so it is due again, but not for ever."""
-        self.end(trial_id, "interrupted", "the worker process did not start")
+        self._end(task, "interrupted", "the worker process did not start")
         self._not_started[job.run_key] = self._not_started.get(job.run_key, 0) + 1
         if self._not_started[job.run_key] < NOT_STARTED_AT_MOST:
             return
-        if not any(run.begun for run in self.running.values()):  # else the others go on meanwhile
+        if not any(run.begun for run in self._running.values()):  # else the others go on meanwhile
             raise ClusterError(
                 f"{NOT_STARTED_AT_MOST} worker processes in a row did not start; Ray's logs say why "
                 f"(/tmp/ray/session_latest/logs on the machine that runs Ray). The same command goes on."
             )
 
-    def record(self, trial_id: str, report: dict[str, Any]) -> bool:
-        """Take a report of a worker; true if its trial should stop."""
-        run = self.running.get(trial_id)
-        if run is None or run.blind is not None:
-            return False
-        job, kind = run.job, report["kind"]
-        if kind == "begin":
-            run.begun, run.node = True, report["node"]
+    def _reported(self, task: str, run: Running, report: Report) -> None:
+        job = run.job
+        if isinstance(report, Begun):
+            run.begun, run.node = True, report.node
             self._not_started.clear()
-            self.search.begun(job, report["host"])
-            self._look(run, report["host"], shared=report["shared"])
-        elif kind == "origin":
-            run.reported = time.monotonic()
-            self.search.origin(job, report["epoch"], report["note"], report["device"])
-            self.tell("origin", job, {"epoch": report["epoch"], "note": report["note"]})
-        elif kind == "epoch":
-            return self._epoch(trial_id, run, report["epoch"], json.loads(report["metrics"]))
-        elif kind == "stopped":
-            self.end(trial_id, "interrupted", "the sweep was stopped")
+            self._ledger.set_host(*job.place, report.host)
+            self._look(task, run, report)
+        elif isinstance(report, ResumedFrom):
+            run.reported = self._executor.now()
+            self._ledger.set_origin(*job.place, report.epoch, report.note, report.device)
+            self._tell(Resumed(job, report.epoch, report.note))
+        elif isinstance(report, EpochDone):
+            self._epoch(task, run, report)
+        elif isinstance(report, StoppedWithSweep):
+            self._end(task, "interrupted", "the sweep was stopped")
         else:
-            self.fail(trial_id, report["failure"], report["reason"])
-        return False
+            assert isinstance(report, AttemptFailed)
+            self._fail(task, report.failure, report.reason)
 
-    def _look(self, run: Running, host: str, *, shared: bool) -> None:
+    def _look(self, task: str, run: Running, begun: Begun) -> None:
         """One machine that does not see the sweep's folder is done without; where none does, the folder is wrong."""
-        if not self._machines.saw_folder(run.node, shared=shared):
+        if not self._placement.saw_folder(run.node, shared=begun.shared):
             raise ClusterError(
-                f"a worker on {host} does not see the sweep's folder, where it would write its log and checkpoints; "
-                f"give a --storage that every machine of the cluster has under the same path."
+                f"a worker on {begun.host} does not see the sweep's folder, where it would write its log and "
+                f"checkpoints; give a --storage that every machine of the cluster has under the same path."
             )
-        if not shared:
-            run.blind = f"{host} does not see the sweep's folder, and is done without until it is mounted there"
-            kill_worker(run.tune_trial)
+        if not begun.shared:
+            run.blind = f"{begun.host} does not see the sweep's folder, and is done without until it is mounted there"
+            self._executor.kill(task)
 
-    def _epoch(self, trial_id: str, run: Running, epoch: int, metrics: dict[str, float]) -> bool:
-        now = time.monotonic()
-        run.epoch_s, run.reported = now - run.reported, now
+    def _epoch(self, task: str, run: Running, done: EpochDone) -> None:
+        now, job = self._executor.now(), run.job
+        run.epoch_s, run.reported = now - max(run.reported, run.asked), now
         self._longest_epoch_s = max(self._longest_epoch_s, run.epoch_s)
-        stop = self.search.report(run.job, epoch, metrics)
-        self.tell("epoch", run.job, {"epoch": epoch, "metrics": metrics})
-        if epoch == run.job.config.training.epochs:
-            self.end(trial_id, "complete")
-        elif stop:
-            self.end(trial_id, "stopped", BY_THE_RULE)
-            return True
-        return False
+        ended = EpochEnded(job, done.epoch, done.metrics)
+        self._ledger.add_epoch(*job.place, done.epoch, done.metrics)
+        operations = self._search.tell(ended)
+        self._tell(ended)
+        if done.epoch == job.config.training.epochs:
+            self._end(task, "complete")
+        elif any(isinstance(operation, Stop) for operation in operations):
+            self._end(task, "stopped", BY_THE_RULE)
+            self._executor.stop(task)
+
+    def _end(self, task: str, state: State, reason: str | None = None) -> None:
+        """Record that a job ended as it should, or with the sweep."""
+        run = self._take_off(task, state)
+        self._ledger.end_attempt(*run.job.place, state, reason)
+        ended = Ended(run.job, state, reason)
+        self._search.tell(ended)
+        self._tell(ended)
+
+    def _fail(self, task: str, failure: Failure, reason: str) -> None:
+        """Record that a job failed, and do what follows."""
+        run = self._running[task]
+        if failure == "data":
+            self._placement.lacked_data(run.node, run.job.run_key)
+        (follow,) = self._search.tell(Failed(run.job, failure, reason))
+        assert isinstance(follow, Follow)
+        state = state_after(failure, follow.follows)
+        self._take_off(task, state)
+        self._ledger.end_attempt(*run.job.place, state, reason, failure)
+        self._tell(Ended(run.job, state, reason, failure, follow.follows))
+        if follow.follows == "pause":
+            way_out = f"make room in the sweep's folder, then: convnn resume {self._spec.name}"
+            self.stop(Halt("disk", f"trial {run.job.number} found no room: {reason}; {way_out}"))
+
+    def _take_off(self, task: str, state: State) -> Running:
+        run, now = self._running.pop(task), self._executor.now()
+        self._ledger.charge({run.job.place: run.held_s(now)}, self._passed(now))
+        self._draining[task] = Draining(run.job, state, now)
+        return run
+
+    def _tell(self, event: Event) -> None:
+        for observer in self._observers:
+            observer.take(event)
+
+    def _passed(self, now: float) -> float:
+        """Seconds since the wall time was last recorded."""
+        passed, self._charged = now - self._charged, now
+        return passed
 
     def tick(self, *, at_once: bool = False) -> None:
         """Record what is held, kill what is overdue, and stop at a limit."""
-        now = time.monotonic()
+        now = self._executor.now()
         if now < self._next_tick and not at_once:
             return
         self._next_tick = now + TICK_S
-        self._charge({(run.job.run_key, run.job.attempt): self._held(run) for run in self.running.values()})
-        for run in self.running.values():
+        self._ledger.charge({run.job.place: run.held_s(now) for run in self._running.values()}, self._passed(now))
+        for task, run in self._running.items():
             limit = None if run.started is None or run.overdue else self._max_trial_s(run.job)
-            if limit is not None and self._held(run) >= limit:
+            if limit is not None and run.held_s(now) >= limit:
                 run.overdue = True
-                kill_worker(run.tune_trial)
-            elif run.started is not None and now - max(run.started, run.reported) > run.silent_s(self._longest_epoch_s):
-                run.lost = "lost_worker", "the worker hung"
-                kill_worker(run.tune_trial)
-        for ended in self._over.values():
+                self._executor.kill(task)
+            elif run.hangs(now, self._longest_epoch_s):
+                run.lost = Loss("lost_worker", "the worker hung")
+                self._executor.kill(task)
+        for task, ended in self._draining.items():
             if now - ended.since > SILENT_S:
-                kill_worker(ended.tune_trial)
-        if self.running and all(run.started is None for run in self.running.values()):
+                self._executor.kill(task)
+        if self._running and all(run.started is None for run in self._running.values()):
             self._look_for_room(now)
         halt = None if self.stopping else self._check()
         if halt is not None:
             self.stop(halt)
 
+    def _max_trial_s(self, job: Job) -> float | None:
+        hours = self._spec.resources.max_trial_hours
+        return None if hours is None else hours * 3600 - self._ledger.seconds_before(*job.place)
+
     def _look_for_room(self, now: float) -> None:
         """Nothing runs and all wait: whether there is still a machine that could take a trial."""
-        if now - min(run.asked for run in self.running.values()) < NO_ROOM_S:
+        if now - min(run.asked for run in self._running.values()) < NO_ROOM_S:
             return
-        if not self._machines.any_left():
-            asked = per_trial(self.search.spec.resources)
+        if not self._placement.any_left():
+            asked = per_trial(self._spec.resources)
             raise ClusterError(
                 f"no machine of Ray is left that has {asked['CPU']:g} CPU and {asked['GPU']:g} GPU for a trial; "
-                f"nothing is lost, and this goes on when there is one: convnn resume {self.search.spec.name}"
+                f"nothing is lost, and this goes on when there is one: convnn resume {self._spec.name}"
             )
 
-    def all_over(self) -> bool:
-        """Whether Tune should end now; what still runs is then killed, as Tune itself would wait for its epoch."""
-        if not self.stopping:
-            return False
-        keeping = any(ended.state == "complete" for ended in self._over.values()) and time.monotonic() < self._deadline
-        if self.error is None and (keeping or any(map(self._worth_waiting_for, self.running.values()))):
-            return False
-        for run in self.running.values():
-            kill_worker(run.tune_trial)
-        return True
+    def over(self) -> bool:
+        """Whether nothing more is to be waited for."""
+        if self.halt is None:
+            return not self._running and not self._draining and self._search.idle
+        now = self._executor.now()
+        keeping = any(ended.state == "complete" for ended in self._draining.values()) and now < self._deadline
+        return not keeping and not any(self._worth_waiting_for(run, now) for run in self._running.values())
 
-    def _worth_waiting_for(self, run: Running) -> bool:
-        """Whether the epoch under way is likely to end in time; in its first one, a trial has no speed yet."""
-        if self.halt is not None and self.halt.patient:
-            return run.begun
-        if run.epoch_s is None:
-            return False
-        expected = run.reported + 1.5 * run.epoch_s + SAVE_S
-        return time.monotonic() < expected <= self._deadline
+    def _worth_waiting_for(self, run: Running, now: float) -> bool:
+        patient = self.halt is not None and self.halt.patient
+        return run.begun if patient else run.ends_epoch_by(now, self._deadline)
 
-    def _held(self, run: Running) -> float:
-        return 0.0 if run.started is None else time.monotonic() - run.started
+    def finish(self) -> None:
+        """Record that what still ran was stopped with the sweep; the executor is closed."""
+        for task in list(self._running):
+            self._end(task, "interrupted", "the sweep was stopped")
+        for ended in self._draining.values():
+            self._tell(Released(ended.job, ended.state))
+        self._draining.clear()

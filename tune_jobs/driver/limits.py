@@ -15,9 +15,7 @@ from tune_jobs.failures import counted
 from tune_jobs.record.folder import SweepFolder
 from tune_jobs.record.ledger import Ledger
 from tune_jobs.record.rows import Usage
-
-DRAWS = 2_000
-"""Uniform draws from a space without end, after hundreds of misses of the sampler, before a search gives up."""
+from tune_jobs.search.samplers.leftover import DRAWS
 
 FEWEST_ENDED = 5
 """`stopping.max_failed_fraction` is looked at from this many ended trials on."""

@@ -1,28 +1,30 @@
 """The machines that a sweep's trials run on: how many trials they have room for, and which are done without."""
 
 import contextlib
-import time
-from collections.abc import Callable, Collection
+import math
+
+from tune_jobs.executors.base import Executor
 
 ROOM_S = 30.0
 """What the machines have room for is asked again this often: some come back late, or join on the way."""
 
 
-class Machines:
-    """By Ray's numbers of them, which reach the driver with the first word of each worker."""
+class Placement:
+    """By the executor's ids of machines, which reach the driver with the first report of each worker."""
 
-    def __init__(self, room: Callable[[Collection[str]], int]) -> None:
-        """Know of none yet; `room` says how many trials may run at a time on all but some."""
-        self._room = room
+    def __init__(self, executor: Executor) -> None:
+        """Know of none yet."""
+        self._room = executor.room
+        self._time = executor.now
         self._most = 0
-        self._ask = 0.0
+        self._ask = -math.inf
         self._shared = False  # whether any saw the sweep's folder
         self._blind: set[str] = set()
         self._no_data: dict[str, set[str]] = {}  # by run_key
 
     def have_room_beside(self, running: int) -> bool:
         """Whether one more trial may run; the first may in any case, and then waits for a machine."""
-        now = time.monotonic()
+        now = self._time()
         if now >= self._ask:
             self._ask = now + ROOM_S
             with contextlib.suppress(Exception):  # Ray's head may not answer in this moment
@@ -46,7 +48,7 @@ class Machines:
         if not self._shared or node is None:
             return False
         self._blind.add(node)
-        self._ask = 0.0
+        self._ask = -math.inf
         return True
 
     def lacked_data(self, node: str | None, run_key: str) -> None:

@@ -2,19 +2,16 @@
 
 import contextlib
 import math
-from typing import TYPE_CHECKING, Any
 
 from search_spaces import SweepSpec
+from tune_jobs.events import Ended, EpochEnded, Event, Released
 from tune_jobs.record.folder import SweepFolder
 from tune_jobs.record.ledger import Ledger
 from tune_jobs.results.summary import summary
 from tune_jobs.system.files import PARTIAL
 
-if TYPE_CHECKING:
-    from tune_jobs.search.queue import Job
 
-
-class Keeper:
+class Retention:
     """Drops the checkpoints that nobody will need again."""
 
     def __init__(self, folder: SweepFolder, ledger: Ledger, spec: SweepSpec) -> None:
@@ -39,26 +36,27 @@ class Keeper:
             if row.state in ("complete", "stopped", "diverged") and row.run_key not in kept:
                 self._drop(row.run_key)
 
-    def tell(self, event: str, job: "Job", details: dict[str, Any]) -> None:
-        """Take an event of the desk. What cannot be dropped now stays: storage that is away for long ends no sweep."""
+    def take(self, event: Event) -> None:
+        """Take an event. What cannot be dropped now stays: storage that is away for long ends no sweep."""
         with contextlib.suppress(OSError):
-            self._take(event, job, details)
+            self._take(event)
 
-    def _take(self, event: str, job: "Job", details: dict[str, Any]) -> None:
-        if event == "epoch":
-            self._last[job.run_key] = details["metrics"][self._spec.metric]
-        elif event == "end":
-            if details["state"] == "complete":
-                for key in self._rank(self._last[job.run_key], job.number, job.run_key):
-                    self._drop(key)
-            elif details["state"] in ("stopped", "diverged"):
-                self._drop(job.run_key)
-        elif event == "over" and details["state"] == "complete":
-            if job.run_key in {key for _, _, key in self._best}:
-                for path in self._folder.checkpoints(job.run_key)[1:]:
+    def _take(self, event: Event) -> None:
+        key = event.job.run_key
+        if isinstance(event, EpochEnded):
+            self._last[key] = event.metrics[self._spec.metric]
+        elif isinstance(event, Ended):
+            if event.state == "complete":
+                for worse in self._rank(self._last[key], event.job.number, key):
+                    self._drop(worse)
+            elif event.state in ("stopped", "diverged"):
+                self._drop(key)
+        elif isinstance(event, Released) and event.state == "complete":
+            if key in {kept for _, _, kept in self._best}:
+                for path in self._folder.checkpoints(key)[1:]:
                     path.unlink(missing_ok=True)
             else:
-                self._drop(job.run_key)
+                self._drop(key)
 
     def _rank(self, value: float, number: int, run_key: str) -> list[str]:
         """Enter a complete trial; the keys of those that are no longer among the best."""

@@ -8,7 +8,7 @@ from typing import Any
 from convnn.data import DATASETS
 from search_spaces import SweepSpec, TrialConfig
 from search_spaces.sweep import Holdout
-from tune_jobs.executors.ray_tune.session import fitting, per_trial
+from tune_jobs.executors.capacity import fitting, per_trial
 from tune_jobs.planning.ladder import Rung, epochs_of, ladder_of, trial_epochs_of
 from tune_jobs.planning.survey import Survey, survey_of
 from tune_jobs.planning.warnings import budget_warnings, likely_mistakes, memory_warnings, time_limit_warnings

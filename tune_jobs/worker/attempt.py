@@ -4,6 +4,7 @@ Used by the Ray worker and by `convnn train` alike.
 """
 
 import logging
+import traceback
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -13,7 +14,9 @@ from search_spaces import TrialConfig, run_key
 from search_spaces.feasibility import mixer, share
 from search_spaces.sweep import Holdout, Paper
 from search_spaces.trial import VGG11, Training, ViTTiny
-from tune_jobs.worker.checkpoints import Checkpoints
+from tune_jobs.worker.checkpoints import Checkpoints, InSweep
+from tune_jobs.worker.reports import EpochDone, Report, ResumedFrom
+from tune_jobs.worker.task import Task
 
 if TYPE_CHECKING:
     from torch import nn
@@ -71,34 +74,27 @@ def build_parts(data: Dataset, limit: int | None, evaluation: Holdout | Paper, d
     )
 
 
-def train(
+@dataclass(frozen=True)
+class Prepared:
+    """An attempt that is about to train."""
+
+    state: "TrainState"
+    recipe: "Recipe"
+    parts: Parts
+
+
+def prepare(
     config: TrialConfig,
     evaluation: Holdout | Paper,
     *,
     device: str = "cpu",
     threads: int | None = None,
     checkpoints: Checkpoints | None = None,
-    stopping: Callable[[], bool] = lambda: False,
-) -> "Iterator[EpochResult]":
-    """Train one configuration, epoch by epoch.
-
-    Args:
-        config: What to train.
-        evaluation: Which images decide.
-        device: `cpu` or `cuda`.
-        threads: CPU threads; torch's choice if `None`.
-        checkpoints: Where to go on from, and where states are kept; nowhere if `None`.
-        stopping: Asked after every epoch; if true, the state is kept and training ends there.
-
-    Raises:
-        CheckpointError: If `checkpoints` does not pass over one that cannot be used.
-        DataError: If the images cannot be read.
-        Diverged: If a loss is not finite.
-        ValueError: If the device is missing, or cannot train at the precision asked for.
-    """
+) -> Prepared:
+    """Load the images, and the state that training goes on from; see `train`."""
     import torch
 
-    from convnn.training import TrainState, fit
+    from convnn.training import TrainState
 
     if threads is not None:
         torch.set_num_threads(threads)
@@ -116,6 +112,58 @@ def train(
         ),
         checkpoints,
     )
+    return Prepared(state, recipe, parts)
+
+
+def train(
+    config: TrialConfig,
+    evaluation: Holdout | Paper,
+    *,
+    device: str = "cpu",
+    threads: int | None = None,
+    checkpoints: Checkpoints | None = None,
+) -> "Iterator[EpochResult]":
+    """Train one configuration, epoch by epoch.
+
+    Args:
+        config: What to train.
+        evaluation: Which images decide.
+        device: `cpu` or `cuda`.
+        threads: CPU threads; torch's choice if `None`.
+        checkpoints: Where to go on from, and where states are kept; nowhere if `None`.
+
+    Raises:
+        CheckpointError: If `checkpoints` does not pass over one that cannot be used.
+        DataError: If the images cannot be read.
+        Diverged: If a loss is not finite.
+        ValueError: If the device is missing, or cannot train at the precision asked for.
+    """
+    prepared = prepare(config, evaluation, device=device, threads=threads, checkpoints=checkpoints)
+    yield from _epochs(prepared, checkpoints, lambda: False)
+
+
+def train_task(task: Task) -> Iterator[Report]:
+    """Train what a task asks for, epoch by epoch; see `tune_jobs.worker.entrypoint.Objective`. Prints what it does."""
+    checkpoints = InSweep(task.folder, task.resume_from, task.checkpoint_every_s, keep_last=task.keep_last)
+    config = task.config
+    prepared = prepare(config, task.evaluation, device=task.device, threads=task.threads, checkpoints=checkpoints)
+    yield ResumedFrom(prepared.state.epoch, checkpoints.note, _name_of(task.device))
+    for result in _epochs(prepared, checkpoints, task.stop_file.exists):
+        metrics = result.metrics()
+        numbers = "  ".join(f"{name} {value:.4g}" for name, value in metrics.items())
+        print(f"epoch {result.epoch}/{config.training.epochs}  {numbers}", flush=True)
+        if result.epoch == 1:
+            metrics |= _size(config)
+        yield EpochDone(result.epoch, metrics)
+
+
+def _epochs(
+    prepared: Prepared, checkpoints: Checkpoints | None, stopping: Callable[[], bool]
+) -> "Iterator[EpochResult]":
+    """Train; if `stopping` after an epoch, the state is kept and training ends there."""
+    from convnn.training import fit
+
+    state, recipe, parts = prepared.state, prepared.recipe, prepared.parts
     for result in fit(state, recipe, parts.train, val=parts.val, test=parts.test):
         yield result  # first, so that a checkpoint is never ahead of what its reader has recorded
         last, stop = result.epoch == recipe.epochs, stopping()
@@ -123,6 +171,23 @@ def train(
             checkpoints.save(state)
         if stop:
             return
+
+
+def _size(config: TrialConfig) -> dict[str, float]:
+    """Recorded with the first epoch: here torch is loaded, and a driver need not."""
+    from tune_jobs.worker.sizing import size_of
+
+    try:
+        return size_of(config)
+    except Exception:  # noqa: BLE001 - no trial fails because its size is not known
+        traceback.print_exc()
+        return {}
+
+
+def _name_of(device: str) -> str:
+    import torch
+
+    return torch.cuda.get_device_name() if device == "cuda" else device
 
 
 def _start(create: "Callable[[], TrainState]", checkpoints: Checkpoints | None) -> "TrainState":

@@ -2,7 +2,7 @@
 
 import logging
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
@@ -78,7 +78,6 @@ class InSweep:
         every_s: float,
         *,
         keep_last: bool,
-        tell: Callable[[int, str | None], None],
     ) -> None:
         """Keep them in `folder`, the attempt's.
 
@@ -87,15 +86,18 @@ class InSweep:
             earlier: Checkpoints of the trial's earlier attempts, the newest first.
             every_s: Least seconds between two.
             keep_last: Whether the state after the last epoch is kept too.
-            tell: Called once, with the epoch that training goes on after, and what was wrong with a checkpoint.
         """
         self._folder = folder
         self._earlier = list(earlier)
         self._every_s = every_s
         self._keep_last = keep_last
-        self._tell = tell
         self._saved = time.monotonic()
         self._notes: list[str] = []
+
+    @property
+    def note(self) -> str | None:
+        """What was wrong with checkpoints that were not gone on from."""
+        return " ".join(self._notes) or None
 
     def sources(self) -> Sequence[Path]:
         """The earlier attempts' checkpoints."""
@@ -108,8 +110,8 @@ class InSweep:
         self._notes.append(str(error))
 
     def resumed(self, epoch: int) -> None:
-        """Tell where training goes on."""
-        self._tell(epoch, " ".join(self._notes) or None)
+        """The time to the next one counts from here."""
+        del epoch
         self._saved = time.monotonic()
 
     def due(self, *, last: bool) -> bool:

@@ -8,7 +8,7 @@ from search_spaces import TrialConfig
 from tune_jobs.display.tables import cell, cost, leaderboard, shortly, tally
 from tune_jobs.failures import Failure
 from tune_jobs.record.rows import Usage
-from tune_jobs.results.summary import Row, Standing
+from tune_jobs.results.summary import Row, Summary
 
 
 def config(**layer: Any) -> TrialConfig:
@@ -20,12 +20,12 @@ def row(number: int, state: str = "complete", value: float | None = 0.5, failure
     return Row(number, f"key{number}", state, None, failure, 5, value, {}, config())
 
 
-def sweep(*rows: Row, **changes: Any) -> Standing:
-    found = Standing("mine", "val/accuracy", "maximize", 9, Usage(0, 0, 0, 0), {}, None, list(rows))
+def sweep(*rows: Row, **changes: Any) -> Summary:
+    found = Summary("mine", "val/accuracy", "maximize", 9, Usage(0, 0, 0, 0), {}, None, list(rows))
     return replace(found, **changes)
 
 
-def lines(found: Standing, most: int | None = None) -> list[str]:
+def lines(found: Summary, most: int | None = None) -> list[str]:
     console = Console(width=160)
     with console.capture() as said:
         console.print(leaderboard(found, most))

@@ -5,9 +5,9 @@ import pytest
 from convnn.data import DATASETS, load_dataset
 from search_spaces import Decided, load_sweep, parse_sweep
 from tests.tune_jobs.planning.planned import spec
+from tests.tune_jobs.search.recorded import Recorded
 from tests.tune_jobs.search.test_queue import opened, train
 from tune_jobs.planning.plan import plan
-from tune_jobs.search.queue import Search
 from tune_jobs.worker import attempt
 from tune_jobs.worker.checkpoints import OneFile
 from tune_jobs.worker.sizing import cost_of, work
@@ -17,7 +17,7 @@ from tune_jobs.worker.sizing import cost_of, work
 def test_the_trials_that_are_planned_are_the_trials_that_a_search_hands_out(tmp_path: Path, search: str) -> None:
     sweep = spec(f"search: {search}")
     with opened(tmp_path / "ledger.db") as ledger:
-        running = Search(sweep, ledger)
+        running = Recorded(sweep, ledger)
         while (job := running.next()) is not None:
             train(running, job, epochs=27)
         assert len(ledger.trials()) == plan(sweep).trials

@@ -11,9 +11,9 @@ from hypothesis import strategies as st
 
 from search_spaces import Decided, SweepSpec, TrialConfig, obstacles, parse_sweep
 from tests.search_spaces.strategies import fixed
+from tests.tune_jobs.search.recorded import Recorded
 from tests.tune_jobs.search.test_queue import MIXED, THIRTY, opened, run, spec
 from tune_jobs.record.ledger import Ledger
-from tune_jobs.search.queue import Search
 
 RULES: dict[str, tuple[tuple[str, ...], Callable[..., bool]]] = {
     "k * 2 <= r": (("k", "r"), lambda k, r: k * 2 <= r),
@@ -48,7 +48,7 @@ def ruled(sweep: SweepSpec, *rules: str) -> SweepSpec:
 
 def handed_out(sweep: SweepSpec, ledger: Ledger) -> list[str]:
     """The keys of all trials of a sweep, each complete at once."""
-    search = Search(sweep, ledger)
+    search = Recorded(sweep, ledger)
     keys = []
     while (job := search.next()) is not None:
         keys.append(job.run_key)
@@ -78,7 +78,7 @@ def test_a_finite_space_ends_when_every_point_within_the_rules_was_tried(tmp_pat
     with opened(tmp_path / "ledger.db") as ledger:
         keys = handed_out(sweep, ledger)
         assert len(set(keys)) == len(keys) == sweep.planned() == 2 * (3 + 2 + 0)
-        assert Search(sweep, ledger).done
+        assert Recorded(sweep, ledger).done
 
 
 def test_what_breaks_a_rule_is_told_to_the_study_as_failed_and_not_counted(tmp_path: Path) -> None:
@@ -86,7 +86,7 @@ def test_what_breaks_a_rule_is_told_to_the_study_as_failed_and_not_counted(tmp_p
     with opened(tmp_path / "ledger.db") as ledger:
         assert len(handed_out(sweep, ledger)) == 9
         outcomes = [ask.outcome for ask in ledger.asks()]
-        states = [trial.state.name for trial in Search(sweep, ledger)._study.trials]
+        states = [trial.state.name for trial in Recorded(sweep, ledger).study.trials]
         assert outcomes.count("new") == 9
         assert outcomes.count("infeasible") == states.count("FAIL") > 0
 

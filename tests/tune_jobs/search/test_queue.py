@@ -12,9 +12,10 @@ from search_spaces import Decided, SweepSpec, canonical, parse_sweep, run_key
 from search_spaces.feasibility import mixer
 from search_spaces.sweep import Budget
 from search_spaces.trial import HybridLayer
+from tests.tune_jobs.search.recorded import Recorded
 from tune_jobs.driver.limits import none_found
+from tune_jobs.events import Job
 from tune_jobs.record.ledger import Ledger
-from tune_jobs.search.queue import Job, Search
 
 MIXED = """
     layer:
@@ -61,7 +62,7 @@ def accuracy(job: Job, epoch: int) -> float:
     return 1 - 1 / (1 + epoch) - abs(job.config.training.lr - 1e-3) * 50 - abs(k - 6) / 100
 
 
-def train(search: Search, job: Job, epochs: int = 9) -> None:
+def train(search: Recorded, job: Job, epochs: int = 9) -> None:
     """Let a job run to its end, as the stopping rule allows; an interrupted one stays due."""
     for epoch in range(1, epochs + 1):
         if search.report(job, epoch, {"val/accuracy": accuracy(job, epoch)}):
@@ -73,14 +74,14 @@ def train(search: Search, job: Job, epochs: int = 9) -> None:
 def run(sweep: SweepSpec, path: Path, *, interrupt: bool = False) -> list[tuple[Any, ...]]:
     """All trials of a sweep, one at a time; with `interrupt`, each is cut off once and the search rebuilt each time."""
     with opened(path) as ledger:
-        search = Search(sweep, ledger)
+        search = Recorded(sweep, ledger)
         while (job := search.next()) is not None:
             if interrupt and job.attempt == 1:
                 train(search, job, epochs=2)
             else:
                 train(search, job)
             if interrupt:
-                search = Search(sweep, ledger)
+                search = Recorded(sweep, ledger)
         return [(trial.number, trial.run_key, trial.state) for trial in ledger.trials()]
 
 
@@ -104,14 +105,14 @@ def test_a_search_rebuilt_from_its_ledger_goes_on_as_if_never_interrupted(tmp_pa
 def test_a_trial_cut_off_at_a_rung_is_still_stopped_there(tmp_path: Path) -> None:
     sweep = spec()
     with opened(tmp_path / "ledger.db") as ledger:
-        search = Search(sweep, ledger)
+        search = Recorded(sweep, ledger)
         good, bad = search.next(), search.next()
         assert good is not None
         assert bad is not None
         search.report(good, 1, {"val/accuracy": 0.9})
         assert search.report(bad, 1, {"val/accuracy": 0.1})  # the driver dies before it can stop the trial
         ledger.interrupt_running()
-        Search(sweep, ledger)
+        Recorded(sweep, ledger)
         assert [trial.state for trial in ledger.trials()] == ["interrupted", "stopped"]
 
 
@@ -133,20 +134,20 @@ def test_a_finite_space_ends_when_every_point_was_tried(tmp_path: Path, sampler:
     sweep = spec(THIRTY, f"{{sampler: {sampler}, trials: 100}}", lr="1e-3")
     assert sweep.space.size() == 30
     with opened(tmp_path / "ledger.db") as ledger:
-        search = Search(sweep, ledger)
+        search = Recorded(sweep, ledger)
         keys = []
         while (job := search.next()) is not None:
             keys.append(job.run_key)
             train(search, job)
         assert search.exhausted
         assert len(set(keys)) == len(keys) == 30
-        assert Search(sweep, ledger).done
+        assert Recorded(sweep, ledger).done
 
 
 def test_a_grid_goes_through_the_file_with_the_last_domain_turning_fastest(tmp_path: Path) -> None:
     sweep = spec(THIRTY, "{sampler: grid}", lr="1e-3")
     with opened(tmp_path / "ledger.db") as ledger:
-        search = Search(sweep, ledger)
+        search = Recorded(sweep, ledger)
         seen = []
         while (job := search.next()) is not None:
             layer = mixer(job.config.model)
@@ -160,13 +161,13 @@ def test_a_grid_goes_through_the_file_with_the_last_domain_turning_fastest(tmp_p
 def test_due_trials_come_before_new_ones(tmp_path: Path) -> None:
     sweep = spec()
     with opened(tmp_path / "ledger.db") as ledger:
-        search = Search(sweep, ledger)
+        search = Recorded(sweep, ledger)
         first, second = search.next(), search.next()
         assert first is not None
         assert second is not None
         search.end(first, "interrupted")
         search.end(second, "complete")
-        again = Search(sweep, ledger).next()
+        again = Recorded(sweep, ledger).next()
         assert again is not None
         assert (again.run_key, again.attempt) == (first.run_key, 2)
 
@@ -174,12 +175,12 @@ def test_due_trials_come_before_new_ones(tmp_path: Path) -> None:
 def test_epochs_done_twice_are_counted_once(tmp_path: Path) -> None:
     sweep = spec()
     with opened(tmp_path / "ledger.db") as ledger:
-        search = Search(sweep, ledger)
+        search = Recorded(sweep, ledger)
         job = search.next()
         assert job is not None
         search.report(job, 1, {"val/accuracy": 0.9})
         search.end(job, "interrupted")
-        search = Search(sweep, ledger)
+        search = Recorded(sweep, ledger)
         again = search.next()
         assert again is not None
         search.report(again, 1, {"val/accuracy": 0.2})  # another number than the one the rung has seen
@@ -191,7 +192,7 @@ def test_epochs_done_twice_are_counted_once(tmp_path: Path) -> None:
 def test_tpe_learns(tmp_path: Path) -> None:
     sweep = spec(search="{sampler: tpe, trials: 40}")
     with opened(tmp_path / "ledger.db") as ledger:
-        search = Search(sweep, ledger)
+        search = Recorded(sweep, ledger)
         distances = []
         while (job := search.next()) is not None:
             distances.append(abs(job.config.training.lr - 1e-3))
@@ -199,7 +200,7 @@ def test_tpe_learns(tmp_path: Path) -> None:
         assert sorted(distances[-15:])[7] < sorted(distances[:15])[7] / 2
 
 
-def due(search: Search) -> list[tuple[int, int, bool]]:
+def due(search: Recorded) -> list[tuple[int, int, bool]]:
     """All jobs that can be started now, as number, attempt, alone."""
     return [(job.number, job.attempt, job.alone) for job in iter(search.next, None)]
 
@@ -210,18 +211,18 @@ FOUR = "{sampler: random, trials: 4}"
 def test_a_trial_out_of_memory_is_tried_once_more_alone_after_all_others_and_then_infeasible(tmp_path: Path) -> None:
     sweep = spec(search=FOUR)
     with opened(tmp_path / "ledger.db") as ledger:
-        search = Search(sweep, ledger)
+        search = Recorded(sweep, ledger)
         first = search.next()
         assert first is not None
         assert search.fail(first, "oom", "no memory") == "alone"
-        for rebuilt in (search, Search(sweep, ledger)):  # as is, and from the ledger
+        for rebuilt in (search, Recorded(sweep, ledger)):  # as is, and from the ledger
             assert not rebuilt.idle
-        search = Search(sweep, ledger)
+        search = Recorded(sweep, ledger)
         assert due(search) == [(2, 1, False), (3, 1, False), (4, 1, False), (1, 2, True)]
         again = Job(first.run_key, 2, 1, first.config, alone=True)
         assert search.fail(again, "oom", "no memory") == "final"
-        for rebuilt in (search, Search(sweep, ledger)):
-            infeasible = [trial for trial in rebuilt._study.trials if trial.constraints]
+        for rebuilt in (search, Recorded(sweep, ledger)):
+            infeasible = [trial for trial in rebuilt.study.trials if trial.constraints]
             assert [list(trial.constraints.values()) for trial in infeasible] == [[1.0]]
         assert ledger.states()[0] == "failed"
 
@@ -230,14 +231,14 @@ def test_lost_attempts_that_get_no_further_fail_the_trial_at_the_third_also_over
     sweep = spec(search=FOUR)
     with opened(tmp_path / "ledger.db") as ledger:
         for attempt, gained, follows in ((1, 1, "again"), (2, 1, "again"), (3, 2, "again"), (4, 2, "again")):
-            search = Search(sweep, ledger)
+            search = Recorded(sweep, ledger)
             job = search.next()
             assert job is not None
             assert (job.number, job.attempt) == (1, attempt)
             for epoch in range(1, gained + 1):
                 search.report(job, epoch, {"val/accuracy": 0.5})
             assert search.fail(job, "lost_node", "gone") == follows
-        search = Search(sweep, ledger)
+        search = Recorded(sweep, ledger)
         job = search.next()
         assert job is not None
         assert search.fail(job, "lost_worker", "gone") == "again"
@@ -249,14 +250,14 @@ def test_lost_attempts_that_get_no_further_fail_the_trial_at_the_third_also_over
 def test_a_retried_trial_alone_is_started_and_its_end_is_told_to_the_study(tmp_path: Path) -> None:
     sweep = spec(search=FOUR)
     with opened(tmp_path / "ledger.db") as ledger:
-        search = Search(sweep, ledger)
+        search = Recorded(sweep, ledger)
         failed, waiting = search.next(), search.next()
         assert failed is not None
         assert waiting is not None
         search.fail(failed, "user_error", "a mistake")
         search.end(waiting, "interrupted")
         ledger.reopen([failed.run_key])
-        search = Search(sweep, ledger, frozenset([failed.run_key]))
+        search = Recorded(sweep, ledger, frozenset([failed.run_key]))
         again = search.next()
         assert again is not None
         assert (again.run_key, again.attempt) == (failed.run_key, 2)
@@ -265,21 +266,21 @@ def test_a_retried_trial_alone_is_started_and_its_end_is_told_to_the_study(tmp_p
             search.report(again, epoch, {"val/accuracy": 0.5})
         search.end(again, "complete")
         assert search.done
-        (told,) = [trial for trial in Search(sweep, ledger)._study.trials if trial.state.name == "COMPLETE"]
+        (told,) = [trial for trial in Recorded(sweep, ledger).study.trials if trial.state.name == "COMPLETE"]
         assert told.value == 0.5
-        assert [number for number, *_ in due(Search(sweep, ledger))] == [2, 3, 4]  # what was left is still left
+        assert [number for number, *_ in due(Recorded(sweep, ledger))] == [2, 3, 4]  # what was left is still left
 
 
 def test_a_budget_of_trials_holds_the_next_one_back_but_not_what_is_due(tmp_path: Path) -> None:
     with opened(tmp_path / "ledger.db") as ledger:
-        search = Search(replace(spec(search=FOUR), budget=Budget(trials=2)), ledger)
+        search = Recorded(replace(spec(search=FOUR), budget=Budget(trials=2)), ledger)
         first, second = search.next(), search.next()
         assert first is not None
         assert second is not None
         assert (search.idle, search.held_back, search.next()) == (True, True, None)
         search.fail(second, "lost_worker", "gone")
         assert due(search) == [(2, 2, False)]
-        search = Search(spec(search=FOUR), ledger)
+        search = Recorded(spec(search=FOUR), ledger)
         assert [number for number, *_ in due(search)] == [1, 2, 3, 4]
 
 
@@ -287,9 +288,9 @@ def test_an_extended_search_goes_on_with_all_it_knows(tmp_path: Path) -> None:
     run(spec(search="{sampler: tpe, trials: 12}"), tmp_path / "ledger.db")
     with opened(tmp_path / "ledger.db") as ledger:
         before = ledger.trials()
-        assert Search(spec(search="{sampler: tpe, trials: 12}"), ledger).done
-        search = Search(spec(search="{sampler: tpe, trials: 15}"), ledger)
-        assert len(search._study.trials) == len(ledger.asks())
+        assert Recorded(spec(search="{sampler: tpe, trials: 12}"), ledger).done
+        search = Recorded(spec(search="{sampler: tpe, trials: 15}"), ledger)
+        assert len(search.study.trials) == len(ledger.asks())
         assert [number for number, *_ in due(search)] == [13, 14, 15]
         assert ledger.trials()[:12] == before
 
@@ -297,20 +298,20 @@ def test_an_extended_search_goes_on_with_all_it_knows(tmp_path: Path) -> None:
 def test_a_trial_whose_last_epoch_is_recorded_is_complete_though_its_driver_died_there(tmp_path: Path) -> None:
     sweep = spec(search=FOUR)
     with opened(tmp_path / "ledger.db") as ledger:
-        search = Search(sweep, ledger)
+        search = Recorded(sweep, ledger)
         job = search.next()
         assert job is not None
         for epoch in range(1, 10):
             search.report(job, epoch, {"val/accuracy": 0.5})
         ledger.interrupt_running()
-        Search(sweep, ledger)
+        Recorded(sweep, ledger)
         assert ledger.states()[0] == "complete"
 
 
 def test_a_search_that_was_cut_off_while_it_looked_goes_on_looking_the_same_way(tmp_path: Path) -> None:
     sweep = spec(THIRTY, "{sampler: random, trials: 30}", lr="1e-3")
     with opened(tmp_path / "alone.db") as alone, opened(tmp_path / "cut.db") as cut:
-        whole = Search(sweep, alone)
+        whole = Recorded(sweep, alone)
         while whole.next() is not None:
             pass
         expected = alone.asks()
@@ -321,7 +322,7 @@ def test_a_search_that_was_cut_off_while_it_looked_goes_on_looking_the_same_way(
                 cut.add_trial(ask.decisions, canonical(config), run_key(config))
             else:
                 cut.add_ask(ask.decisions, ask.outcome, ask.run_key)
-        rest = Search(sweep, cut)
+        rest = Recorded(sweep, cut)
         while rest.next() is not None:
             pass
         assert [(a.decisions, a.outcome) for a in cut.asks()] == [(a.decisions, a.outcome) for a in expected]
@@ -337,7 +338,7 @@ constraints: [lr >= 0.009999999999]
 search: {sampler: random, trials: 2}
 """)
     with opened(tmp_path / "ledger.db") as ledger:
-        search = Search(narrow, ledger)
+        search = Recorded(narrow, ledger)
         assert search.next() is None
         assert search.gave_up
         assert not search.exhausted

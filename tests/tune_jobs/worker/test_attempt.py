@@ -5,8 +5,10 @@ from pathlib import Path
 from search_spaces import TrialConfig
 from search_spaces.sweep import Holdout
 from tune_jobs.record.folder import checkpoints_in
-from tune_jobs.worker.attempt import train
-from tune_jobs.worker.checkpoints import InSweep
+from tune_jobs.worker.attempt import train_task
+from tune_jobs.worker.entrypoint import reports_of
+from tune_jobs.worker.reports import EpochDone, ResumedFrom, StoppedWithSweep
+from tune_jobs.worker.task import Task
 
 CONFIG = TrialConfig.model_validate(
     {
@@ -17,27 +19,38 @@ CONFIG = TrialConfig.model_validate(
 )
 
 
+def task(folder: Path, earlier: tuple[Path, ...] = ()) -> Task:
+    return Task(
+        run_key="key",
+        attempt=1,
+        config=CONFIG,
+        alone=False,
+        folder=folder,
+        resume_from=earlier,
+        stop_file=folder.parent / "stopping",
+        ledger=folder.parent / "ledger.db",
+        evaluation=Holdout(),
+        device="cpu",
+        threads=1,
+        checkpoint_every_s=1e9,
+        keep_last=False,
+    )
+
+
 def test_a_checkpoint_that_cannot_be_read_is_passed_over_for_the_one_before(tmp_path: Path) -> None:
-    told: list[tuple[int, str | None]] = []
-
-    def tell(epoch: int, note: str | None) -> None:
-        told.append((epoch, note))
-
-    folder = tmp_path / "1"
-    folder.mkdir()
-    first = InSweep(folder, [], 0, keep_last=True, tell=tell)
-    (result,) = train(CONFIG, Holdout(), checkpoints=first, stopping=lambda: True)
-    assert result.epoch == 1
+    first = task(tmp_path / "1")
+    first.folder.mkdir()
+    first.stop_file.touch()
+    start, epoch, end = reports_of(first, train_task)
+    assert (start, end) == (ResumedFrom(0, None, "cpu"), StoppedWithSweep())
+    assert isinstance(epoch, EpochDone)
+    assert {"val/accuracy", "params", "gflops"} <= epoch.metrics.keys()
+    first.stop_file.unlink()
     unreadable = tmp_path / "2" / "checkpoint-000002.pt"
     unreadable.mkdir(parents=True)  # reading it is an OSError, as of a disk that fails in one place
-    again = InSweep(
-        unreadable.parent,
-        [unreadable, *checkpoints_in(folder)],
-        1e9,
-        keep_last=False,
-        tell=tell,
-    )
-    assert [result.epoch for result in train(CONFIG, Holdout(), checkpoints=again)] == [2, 3]
-    (start, _), (after, note) = told
-    assert (start, after) == (0, 1)
-    assert str(unreadable) in (note or "")
+    again = task(unreadable.parent, (unreadable, *checkpoints_in(first.folder)))
+    start, *epochs = reports_of(again, train_task)
+    assert isinstance(start, ResumedFrom)
+    assert start.epoch == 1
+    assert str(unreadable) in (start.note or "")
+    assert [report.epoch for report in epochs if isinstance(report, EpochDone)] == [2, 3]

@@ -1,39 +1,35 @@
-"""The hooks by which Ray Tune comes to a desk: a Searcher that hands out its jobs, a scheduler that records and stops.
+"""Ray Tune's hooks: they translate what Tune asks and tells, and decide nothing.
 
-One Tune trial is one attempt; Tune itself never repeats one.
+One Tune trial is one task; Tune itself never repeats one. The hooks run in Tune's thread; see `TuneExecutor`.
 """
 
-import functools
-import time
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ray.tune.callback import Callback
 from ray.tune.schedulers import FIFOScheduler, TrialScheduler
 from ray.tune.search import Searcher
 from ray.tune.stopper import Stopper
 
-from tune_jobs.driver.controller import Desk
-from tune_jobs.executors.ray_tune.worker_loss import classify_loss
+if TYPE_CHECKING:
+    from tune_jobs.executors.ray_tune.run import TuneExecutor
 
 
-class DeskSearcher(Searcher):  # type: ignore[misc]
-    """Hands Tune the desk's next job."""
+class TaskSearcher(Searcher):  # type: ignore[misc]
+    """Hands Tune the next task, and takes the end of each."""
 
-    def __init__(self, desk: Desk) -> None:
+    def __init__(self, executor: "TuneExecutor") -> None:
         super().__init__()
-        self._desk = desk
-        self._next = desk.guarded(desk.next)
-        self._over = desk.guarded(desk.over)
+        self._executor = executor
 
     def suggest(self, trial_id: str) -> dict[str, Any] | str | None:
-        """Tune's hook for the next trial."""
-        task: dict[str, Any] | str | None = self._next(trial_id)
-        return task if self._desk.error is None else str(Searcher.FINISHED)
+        """Tune's hook for the next trial; its FINISHED where there will be none."""
+        task = self._executor.take_task(trial_id)
+        return str(Searcher.FINISHED) if task is None and self._executor.closing else task
 
     def on_trial_complete(self, trial_id: str, result: object = None, error: bool = False) -> None:
         """Tune's hook for the end of each trial."""
         del result
-        self._over(trial_id, error=error)
+        self._executor.take_end(trial_id, error=error)
 
     def save(self, checkpoint_path: str) -> None:
         """Nothing: the ledger holds it all."""
@@ -42,49 +38,42 @@ class DeskSearcher(Searcher):  # type: ignore[misc]
         """Nothing: the ledger holds it all."""
 
 
-class DeskScheduler(FIFOScheduler):  # type: ignore[misc]
-    """Records every report, and stops the trials that the search gives up."""
+class ReportScheduler(FIFOScheduler):  # type: ignore[misc]
+    """Takes every report and every death."""
 
-    def __init__(self, desk: Desk) -> None:
+    def __init__(self, executor: "TuneExecutor") -> None:
         super().__init__()
-        self._running = desk.running
-        self._record = desk.guarded(desk.record)
-        gpu = desk.search.spec.resources.gpus_per_trial > 0
-        self._classify = desk.guarded(functools.partial(classify_loss, gpu=gpu))
+        self._executor = executor
 
     def on_trial_result(self, tune_controller: object, trial: Any, result: dict[str, Any]) -> str:  # noqa: ANN401
         """Tune's hook for each report."""
         del tune_controller
-        return str(TrialScheduler.STOP if self._record(trial.trial_id, result) else TrialScheduler.CONTINUE)
+        stop = self._executor.take_report(trial.trial_id, result)
+        return str(TrialScheduler.STOP if stop else TrialScheduler.CONTINUE)
 
     def on_trial_error(self, tune_controller: object, trial: Any) -> None:  # noqa: ANN401
         """Tune's hook for a worker's death, before the Searcher's."""
         del tune_controller
-        run = self._running.get(trial.trial_id)
-        if run is not None and run.lost is None:
-            run.lost = self._classify(trial.get_pickled_error(), run.node)
+        self._executor.take_death(trial.trial_id, trial.get_pickled_error())
 
 
-class DeskCallback(Callback):  # type: ignore[misc]
-    """Notes when workers are there."""
+class StartCallback(Callback):  # type: ignore[misc]
+    """Takes the start of each worker."""
 
-    def __init__(self, desk: Desk) -> None:
-        self._running = desk.running
+    def __init__(self, executor: "TuneExecutor") -> None:
+        self._executor = executor
 
     def on_trial_start(self, iteration: int, trials: object, trial: Any, **info: object) -> None:  # noqa: ANN401
         """Tune's hook for each worker that has started."""
         del iteration, trials, info
-        run = self._running.get(trial.trial_id)
-        if run is not None:
-            run.tune_trial, run.started = trial, time.monotonic()
+        self._executor.take_start(trial)
 
 
-class DeskStopper(Stopper):  # type: ignore[misc]
-    """Ends the run once nothing more is to be waited for."""
+class ClosingStopper(Stopper):  # type: ignore[misc]
+    """Ends the run of Tune once the executor closes."""
 
-    def __init__(self, desk: Desk) -> None:
-        self._desk = desk
-        self._tick = desk.guarded(desk.tick)
+    def __init__(self, executor: "TuneExecutor") -> None:
+        self._executor = executor
 
     def __call__(self, trial_id: str, result: dict[str, Any]) -> bool:
         """Never a single trial."""
@@ -93,5 +82,4 @@ class DeskStopper(Stopper):  # type: ignore[misc]
 
     def stop_all(self) -> bool:
         """Tune asks this at every step."""
-        self._tick()
-        return self._desk.all_over()
+        return self._executor.closing

@@ -8,10 +8,9 @@ import shlex
 import signal
 import socket
 import sys
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterator
 from typing import Any
 
-from search_spaces.sweep import Resources
 from tune_jobs.errors import ClusterError
 from tune_jobs.system.signals import Interrupted, Signals
 
@@ -74,28 +73,11 @@ def ray_session(address: str | None, signals: Signals) -> Iterator[None]:
             ray.shutdown()
 
 
-def per_trial(resources: Resources) -> dict[str, float]:
-    """What Ray sets aside for one trial."""
-    return {"CPU": float(resources.cpus_per_trial), "GPU": resources.gpus_per_trial}
-
-
 def machines(without: Collection[str] = ()) -> list[dict[str, float]]:
     """What each machine has that is alive, but for some by Ray's numbers of them."""
     import ray
 
     return [node["Resources"] for node in ray.nodes() if node["Alive"] and node["NodeID"] not in without]
-
-
-def slots(asked: dict[str, float], without: Collection[str] = ()) -> int:
-    """The trials that fit at a time, each asking for this; see `machines`."""
-    return fitting(asked, machines(without))
-
-
-def fitting(asked: Mapping[str, float], there: Iterable[Mapping[str, float]]) -> int:
-    """The trials that fit at a time on machines that have this, each trial on one of them."""
-    return sum(
-        int(min(machine.get(kind, 0.0) / least + 1e-9 for kind, least in asked.items() if least)) for machine in there
-    )
 
 
 def _options(address: str | None, taken_port: int) -> dict[str, Any]:

@@ -4,7 +4,7 @@ import contextlib
 import socket
 from typing import Any
 
-from tune_jobs.failures import Failure
+from tune_jobs.executors.base import Loss
 
 NODE_ANSWERS_S = 2.0
 """How long a machine may take to accept a connection, once a worker there has died."""
@@ -18,7 +18,7 @@ def kill_worker(tune_trial: Any) -> None:  # noqa: ANN401 - Tune's Trial
         ray.kill(tune_trial.temporary_state.ray_actor)
 
 
-def classify_loss(error: BaseException | None, node: str | None, *, gpu: bool) -> tuple[Failure, str]:
+def classify_loss(error: BaseException | None, node: str | None, *, gpu: bool) -> Loss:
     """The class of a worker's death, from Ray's error and the state of its machine.
 
     Where a machine's memory runs out, Ray chooses a worker to kill. With a `gpu` others may run there also when it is
@@ -27,14 +27,14 @@ def classify_loss(error: BaseException | None, node: str | None, *, gpu: bool) -
     import ray
 
     if getattr(error, "preempted", False):
-        return "preempted", "the machine was taken away"
+        return Loss("preempted", "the machine was taken away")
     if isinstance(error, ray.exceptions.OutOfMemoryError) or "memory monitor" in str(error):
-        return "lost_worker" if gpu else "oom", "Ray killed the worker because the machine ran out of memory"
+        return Loss("lost_worker" if gpu else "oom", "Ray killed the worker because the machine ran out of memory")
     if isinstance(error, ray.exceptions.NodeDiedError) or (node is not None and not _alive(node)):
         if _drained(node):
-            return "preempted", "the machine was taken away"
-        return "lost_node", "the machine of the worker died"
-    return "lost_worker", "the worker process died (killed, out of memory or crashed)"
+            return Loss("preempted", "the machine was taken away")
+        return Loss("lost_node", "the machine of the worker died")
+    return Loss("lost_worker", "the worker process died (killed, out of memory or crashed)")
 
 
 def _drained(node: str | None) -> bool:

@@ -1,0 +1,36 @@
+import json
+
+import pytest
+
+from tune_jobs.worker.reports import (
+    AttemptFailed,
+    Begun,
+    EpochDone,
+    Report,
+    ResumedFrom,
+    StoppedWithSweep,
+    decode,
+    encode,
+)
+
+
+@pytest.mark.parametrize(
+    "report",
+    [
+        Begun("n1", "host", shared=False),
+        ResumedFrom(3, "damaged", "cpu"),
+        EpochDone(2, {"val/accuracy": 0.25, "epoch_s": 1.5}),
+        StoppedWithSweep(),
+        AttemptFailed("oom", "no memory"),
+    ],
+)
+def test_a_report_survives_the_way_to_the_driver_among_what_tune_puts_beside_it(report: Report) -> None:
+    sent = json.loads(json.dumps(encode(report)))
+    assert decode({**sent, "trial_id": "a", "training_iteration": 7, "date": "today"}) == report
+
+
+def test_what_is_no_report_is_an_error() -> None:
+    with pytest.raises(KeyError):
+        decode({"kind": "surprise"})
+    with pytest.raises(ValueError, match="Expecting"):
+        decode({"kind": "epoch", "epoch": 1, "metrics": "no JSON"})

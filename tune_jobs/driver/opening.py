@@ -1,0 +1,87 @@
+"""The start of a run: a folder that can be written, the ledger of this very sweep, the images that it began with."""
+
+import tempfile
+import time
+
+from convnn.data import load_dataset
+from search_spaces import SweepSpec, differences
+from tune_jobs.errors import LedgerError, UsageError
+from tune_jobs.record.folder import SweepFolder, recorded_spec
+from tune_jobs.record.ledger import Ledger
+from tune_jobs.system.files import is_full, write_whole
+
+PROBE_BYTES = 100_000
+"""Room that a sweep's folder must have for its first files."""
+
+
+def prepare_folder(folder: SweepFolder) -> None:
+    """Make the folder of a sweep, or find that it can be written.
+
+    Raises:
+        LedgerError: If it cannot.
+    """
+    try:
+        folder.path.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder.path) as probe:
+            probe.write(bytes(PROBE_BYTES))
+            probe.flush()
+    except OSError as error:
+        way_out = "make room there" if is_full(error) else "choose another with --storage"
+        raise LedgerError(
+            f"the sweep's folder {folder.path} cannot be written: {error.strerror}; {way_out}."
+        ) from error
+
+
+def open_ledger(folder: SweepFolder, spec: SweepSpec) -> Ledger:
+    """The sweep's ledger, made if it is new; refused if the file now says something else."""
+    if folder.spec.exists() and folder.ledger.exists():
+        before = recorded_spec(folder)
+        differing = differences(before, spec)
+        if differing:
+            raise UsageError(
+                f"a sweep {spec.name!r} is in {folder.path} already, and it is another one; results would mix:\n"
+                + "".join(f"  {line}\n" for line in differing)
+                + f"Only budget, search.trials, stopping.max_failed_fraction, tracking and resources (but not whether "
+                f"there is a GPU, and a trial's share of gpu_mem_gb) may change. Run its file under another name "
+                f"(convnn run FILE --set name={spec.name}-2), or start over (convnn run FILE --fresh)."
+            )
+    ledger = Ledger(folder.ledger, create=True)
+    if not folder.spec.exists() and ledger.trials():
+        ledger.close()
+        raise UsageError(
+            f"{folder.spec} is missing, so nobody can tell whether these are trials of the same sweep; put it back, or "
+            f"start over: convnn run FILE --fresh."
+        )
+    meta = ledger.meta
+    if meta.started is None:
+        meta.started = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
+    meta.metric = spec.metric
+    meta.goal = spec.goal
+    meta.budget = spec.budget.model_dump(exclude_none=True)
+    planned = spec.planned()
+    if planned is not None:
+        meta.planned = planned
+    write_whole(folder.spec, spec.text)
+    return ledger
+
+
+def open_images(spec: SweepSpec, ledger: Ledger) -> dict[str, str]:
+    """Open every data set of the space, so that missing images are known before any trial; their digests.
+
+    Raises:
+        UsageError: If these are other images than the sweep began with.
+    """
+    found: dict[str, str] = {}
+    for data in spec.space.data_sets():
+        digest = load_dataset(data.name, data.root).digest
+        before = ledger.meta.digest(data.name) or digest
+        if digest != before:
+            raise UsageError(
+                f"the images of {data.name} in {data.root or 'the default folder'} are not those that the sweep "
+                f"{spec.name} began with (digest {digest[:12]}, was {before[:12]}); its results would mix. Give the "
+                f"first images with --set space.data.root=..., or run its file under another name: convnn run FILE "
+                f"--set name=..."
+            )
+        ledger.meta.set_digest(data.name, digest)
+        found[data.name] = digest
+    return found

@@ -1,0 +1,149 @@
+"""The trials of one run of a sweep: what its record says is left, handed to an executor until nothing is left."""
+
+import signal
+import time
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from functools import partial
+
+from search_spaces import SweepSpec
+from tune_jobs.display.live import Progress
+from tune_jobs.driver.controller import Controller, drive
+from tune_jobs.driver.limits import Halt, budget_of_trials, halt_for_limits, none_found
+from tune_jobs.driver.past import past_of, settle
+from tune_jobs.driver.retention import Retention
+from tune_jobs.events import Event, Job
+from tune_jobs.executors.base import Executor, OpenExecutor, Order
+from tune_jobs.record.folder import SweepFolder
+from tune_jobs.record.ledger import Ledger
+from tune_jobs.results.summary import summary
+from tune_jobs.search.base import SearchMethod
+from tune_jobs.system.signals import Signals
+from tune_jobs.worker.task import Task
+
+SHOW_EVERY_S = 0.2
+"""The live table is redrawn no more often than this."""
+
+Reopen = Callable[[Ledger], frozenset[str]]
+"""Makes ended trials due again; the run keys of those that are to be run."""
+
+
+@dataclass(frozen=True)
+class Sweep:
+    """A sweep whose lease is held."""
+
+    spec: SweepSpec
+    folder: SweepFolder
+    ledger: Ledger
+    progress: Progress
+    signals: Signals
+
+
+def run_trials(
+    sweep: Sweep, open_executor: OpenExecutor, *, address: str | None = None, reopen: Reopen | None = None
+) -> tuple[bool, Halt | None]:
+    """Run what is left of a sweep.
+
+    Returns:
+        Whether the space was used up, and what ended the run early.
+    """
+    from tune_jobs.search.queue import Search
+
+    spec, folder, ledger = sweep.spec, sweep.folder, sweep.ledger
+    check = partial(halt_for_limits, spec, folder, ledger, failures=reopen is None)
+    if reopen is not None and (halt := check()) is not None:  # before the trials are due: the command can be repeated
+        return ledger.meta.exhausted, halt
+    only = reopen(ledger) if reopen else None
+    search = Search(spec, past_of(ledger), only)
+    settle(ledger, search.settled)
+    retention = Retention(folder, ledger, spec)
+    retention.tidy()
+    if search.done:
+        return search.exhausted, None
+    halt = check()
+    if halt is None and search.idle:
+        halt = budget_of_trials(spec)
+    if halt is None:
+        order = Order(spec.name, spec.resources, address, sweep.signals)
+        halt = _drive(sweep, search, retention, check, open_executor(order))
+        halt = halt or (budget_of_trials(spec) if search.held_back else None)
+        if search.done and halt is not None and halt.signal is None:
+            halt = None  # the limit was reached with the last trial
+        halt = halt or (none_found(spec) if search.gave_up else None)
+    return search.exhausted, halt
+
+
+def _drive(
+    sweep: Sweep,
+    search: SearchMethod,
+    retention: Retention,
+    check: Callable[[], Halt | None],
+    opened: AbstractContextManager[Executor],
+) -> Halt | None:
+    spec, folder, signals = sweep.spec, sweep.folder, sweep.signals
+    sweep.progress.say("starting Ray ...")
+    with opened as executor:
+        folder.stop_file.unlink(missing_ok=True)
+        controller = Controller(
+            spec,
+            search,
+            sweep.ledger,
+            executor,
+            partial(task_of, spec, folder),
+            observers=(retention, _Watch(sweep)),
+            check=check,
+            begin_stop=folder.stop_file.touch,
+        )
+        signals.on_first = lambda number: controller.stop(
+            Halt("signal", f"stopped by {signal.Signals(number).name}", number)
+        )
+        try:
+            drive(controller, executor)
+        finally:
+            signals.on_first = None
+            if not signals.twice:
+                executor.close()
+            folder.stop_file.unlink(missing_ok=True)
+            folder.pause_file.unlink(missing_ok=True)
+            if not signals.twice:
+                controller.finish()
+    return controller.halt
+
+
+def task_of(spec: SweepSpec, folder: SweepFolder, job: Job) -> Task:
+    """What a worker is told of a job."""
+    resources = spec.resources
+    return Task(
+        run_key=job.run_key,
+        attempt=job.attempt,
+        config=job.config,
+        alone=job.alone,
+        folder=folder.attempt(job.run_key, job.attempt),
+        resume_from=tuple(folder.checkpoints(job.run_key)),
+        stop_file=folder.stop_file,
+        ledger=folder.ledger,
+        evaluation=spec.evaluation,
+        device="cuda" if resources.gpus_per_trial > 0 else "cpu",
+        threads=resources.cpus_per_trial,
+        checkpoint_every_s=resources.checkpoint_every_s,
+        keep_last=resources.keep_best > 0,
+    )
+
+
+class _Watch:
+    """Passes events on to who watches, with the summary from time to time."""
+
+    def __init__(self, sweep: Sweep) -> None:
+        self._sweep = sweep
+        self._show_next = 0.0
+
+    def take(self, event: Event) -> None:
+        progress = self._sweep.progress
+        progress.take(event)
+        begun = time.monotonic()
+        if begun < self._show_next:
+            return
+        progress.show(lambda: summary(self._sweep.spec.name, self._sweep.ledger))
+        spent = time.monotonic() - begun
+        self._show_next = begun + max(SHOW_EVERY_S, 20 * spent)  # a large sweep's table costs at most a twentieth

@@ -1,0 +1,234 @@
+"""The executor that runs tasks as trials of Ray Tune.
+
+Tune has a loop of its own, which runs in a thread. It and the driver take turns: a hook of Tune's waits until the
+driver has dealt with what it tells, so that a trial goes on only once its report is recorded.
+"""
+
+import contextlib
+import shutil
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Collection, Iterator, Sequence
+from functools import partial
+from typing import Any
+
+from tune_jobs.errors import ClusterError
+from tune_jobs.executors.base import Executor, Gone, Loss, Order, Reported, Update, WorkerUp
+from tune_jobs.executors.capacity import fitting, per_trial
+from tune_jobs.executors.ray_tune.session import machines, ray_session
+from tune_jobs.executors.ray_tune.worker_loss import classify_loss, kill_worker
+from tune_jobs.system.scratch import scratch_folder
+from tune_jobs.worker.reports import Begun, decode
+from tune_jobs.worker.task import Task
+
+MOST = 10_000
+"""So many workers Tune may start at a time; without a number it would start one after another."""
+
+CLOSE_S = 60.0
+"""How long Tune may take to end, with every worker killed."""
+
+
+@contextlib.contextmanager
+def open_ray_tune(order: Order) -> Iterator[Executor]:
+    """Ray Tune on a cluster, or on a Ray of our own on this machine.
+
+    Raises:
+        ClusterError: If Ray cannot be started or reached, or has no machine that a trial fits on.
+    """
+    with ray_session(order.address, order.signals):
+        _require_fit(per_trial(order.resources))
+        yield TuneExecutor(order)
+
+
+def _require_fit(asked: dict[str, float]) -> None:
+    for kind, name in (("CPU", "cpus_per_trial"), ("GPU", "gpus_per_trial")):
+        most = max((machine.get(kind, 0.0) for machine in machines()), default=0.0)
+        if most < asked[kind]:
+            raise ClusterError(
+                f"a trial asks for {asked[kind]:g} {kind} and the largest machine of Ray has {most:g}; "
+                f"lower resources.{name}."
+            )
+
+
+class TuneExecutor:
+    """See `tune_jobs.executors.base.Executor`; the methods `take_...` are called by Tune's hooks, in its thread."""
+
+    def __init__(self, order: Order) -> None:
+        """Start Tune, which waits for tasks."""
+        self.closing = False
+        self._order = order
+        self._asked = per_trial(order.resources)
+        self._turn = threading.Condition()
+        self._tasks: deque[dict[str, Any]] = deque()
+        self._told: list[Callable[[], Update]] = []
+        self._taken = self._answered = 0  # of what was told: how much was polled, and how much is dealt with
+        self._ids: dict[str, str] = {}  # by Tune's id of a trial, while it lives
+        self._trials: dict[str, Any] = {}  # by task, those that have a worker
+        self._nodes: dict[str, str | None] = {}  # by task
+        self._losses: dict[str, Loss] = {}  # by task
+        self._stopped: set[str] = set()
+        self._ended = False
+        self._error: BaseException | None = None
+        self._thread = threading.Thread(target=self._run, name="ray-tune", daemon=True)
+        self._thread.start()
+
+    def now(self) -> float:
+        """The system's monotonic clock."""
+        return time.monotonic()
+
+    def room(self, without: Collection[str] = ()) -> int:
+        """What fits on the machines of Ray that are alive now."""
+        return fitting(self._asked, machines(without))
+
+    def start(self, task: Task, avoid: Collection[str] = ()) -> None:
+        """Hand a task to Tune, which waits for a machine that has room."""
+        with self._turn:
+            self._tasks.append({**task.encode(), "id": task.id, "avoid": sorted(avoid)})
+            self._turn.notify_all()
+
+    def poll(self, timeout_s: float) -> Sequence[Update]:
+        """Let Tune go on, and take what it tells next."""
+        with self._turn:
+            self._answered = self._taken
+            self._turn.notify_all()
+            self._turn.wait_for(lambda: self._told or self._ended, timeout_s)
+            told, self._told = self._told, []
+            self._taken += len(told)
+        if self._ended and not told:
+            self._raise()
+        updates = [make() for make in told]
+        for update in updates:
+            if isinstance(update, Reported) and isinstance(update.report, Begun):
+                self._nodes[update.task] = update.report.node
+        return updates
+
+    def stop(self, task: str) -> None:
+        """Let Tune stop a trial, whose report it waits to hear of."""
+        self._stopped.add(task)
+
+    def kill(self, task: str) -> None:
+        """Kill the worker of a task; Tune then tells its death."""
+        if (trial := self._trials.get(task)) is not None:
+            kill_worker(trial)
+
+    def close(self) -> None:
+        """Kill what runs, and wait for Tune's end."""
+        with self._turn:
+            self.closing = True
+            self._turn.notify_all()
+        for trial in list(self._trials.values()):
+            kill_worker(trial)
+        self._thread.join(CLOSE_S)
+
+    def take_task(self, trial_id: str) -> dict[str, Any] | None:
+        """The next task; `None` where there is none now. Waits for one while Tune has nothing else to do."""
+        with self._turn:
+            self._turn.wait_for(lambda: self._tasks or self._ids or self.closing)
+            if self.closing or not self._tasks:
+                return None
+            task = self._tasks.popleft()
+            self._ids[trial_id] = task["id"]
+            return task
+
+    def take_start(self, trial: Any) -> None:  # noqa: ANN401 - Tune's Trial
+        """A worker has started."""
+        task = self._ids[trial.trial_id]
+        self._trials[task] = trial
+        self._tell(lambda: WorkerUp(task))
+
+    def take_report(self, trial_id: str, sent: dict[str, Any]) -> bool:
+        """A worker has reported; whether its trial is to stop."""
+        task = self._ids[trial_id]
+        self._tell(lambda: Reported(task, decode(sent)))
+        return task in self._stopped
+
+    def take_death(self, trial_id: str, error: BaseException | None) -> None:
+        """A worker has died."""
+        task = self._ids[trial_id]
+        self._losses[task] = classify_loss(error, self._nodes.get(task), gpu=self._asked["GPU"] > 0)
+
+    def take_end(self, trial_id: str, *, error: bool) -> None:
+        """Tune is done with a trial."""
+        task = self._ids.pop(trial_id)
+        self._trials.pop(task, None)
+        self._nodes.pop(task, None)
+        self._stopped.discard(task)
+        loss = self._losses.pop(task, Loss("lost_worker", "the worker process died")) if error else None
+        self._tell(lambda: Gone(task, loss))
+
+    def _tell(self, make: Callable[[], Update]) -> None:
+        """Tell the driver, and wait until it has dealt with it. What cannot be read is the driver's to find."""
+        with self._turn:
+            self._told.append(make)
+            turn = self._taken + len(self._told)
+            self._turn.notify_all()
+            self._turn.wait_for(lambda: self._answered >= turn or self.closing)
+
+    def _raise(self) -> None:
+        import ray
+        from ray import tune
+
+        error = self._error
+        if error is not None and not isinstance(error, ray.exceptions.RayError | tune.TuneError | ConnectionError):
+            raise error
+        reason = "it ended by itself" if error is None else (str(error).splitlines() or [type(error).__name__])[0]
+        raise ClusterError(
+            f"Ray ended the run: {reason}; nothing is lost, and this goes on: convnn resume {self._order.sweep}"
+        ) from error
+
+    def _run(self) -> None:
+        try:
+            self._tune()
+        except BaseException as error:  # noqa: BLE001 - raised in the driver's thread
+            self._error = error
+        finally:
+            with self._turn:
+                self._ended = True
+                self._turn.notify_all()
+
+    def _tune(self) -> None:
+        from ray import tune
+
+        from tune_jobs.executors.ray_tune.hooks import ClosingStopper, ReportScheduler, StartCallback, TaskSearcher
+        from tune_jobs.executors.ray_tune.worker import train_attempt
+
+        scratch = scratch_folder("tune")  # for Tune's own files, none of which is needed again
+        try:
+            tune.Tuner(
+                tune.with_resources(train_attempt, partial(_resources, self._asked)),
+                tune_config=tune.TuneConfig(
+                    search_alg=TaskSearcher(self),
+                    scheduler=ReportScheduler(self),
+                    num_samples=-1,
+                    max_concurrent_trials=MOST,  # the driver knows what there is room for
+                    reuse_actors=not self._asked["GPU"],  # a worker that keeps torch loaded saves seconds per trial
+                    trial_name_creator=str,
+                    trial_dirname_creator=lambda trial: trial.trial_id,
+                ),
+                run_config=tune.RunConfig(
+                    name="tune",
+                    storage_path=str(scratch),
+                    stop=ClosingStopper(self),
+                    callbacks=[StartCallback(self)],
+                    failure_config=tune.FailureConfig(max_failures=0),
+                    verbose=0,
+                ),
+            ).fit()
+        finally:
+            shutil.rmtree(scratch, ignore_errors=True)
+
+    def __reduce__(self) -> tuple[type, tuple[()]]:
+        """Tune pickles all it is given for a restore that never happens here: the ledger holds it all."""
+        return object, ()
+
+
+def _resources(asked: dict[str, float], task: dict[str, Any]) -> Any:  # noqa: ANN401 - Tune's PlacementGroupFactory
+    """What Ray sets aside for a task, and where."""
+    from ray import tune
+
+    bundle = asked | ({"GPU": 1.0} if task["alone"] and asked["GPU"] else {})  # on the CPU the driver sees to it
+    if not task["avoid"]:
+        return tune.PlacementGroupFactory([bundle])
+    elsewhere = {"ray.io/node-id": f"!in({','.join(task['avoid'])})"}
+    return tune.PlacementGroupFactory([bundle], bundle_label_selector=[elsewhere])

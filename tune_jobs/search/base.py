@@ -1,0 +1,123 @@
+"""The search port: events in, operations out.
+
+A search method decides what to try and what to stop. It is pure: no Ray, no clock, no files and no ledger; the driver
+writes the record, and hands in what it holds when a sweep goes on.
+"""
+
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+from search_spaces import TrialConfig
+from tune_jobs.events import Ended, EpochEnded, Failed
+from tune_jobs.failures import Next
+from tune_jobs.record.rows import Ask, AskOutcome, Attempt, Epoch, Trial
+
+
+@dataclass(frozen=True)
+class Past:
+    """All that a sweep's record holds for its search."""
+
+    asks: Sequence[Ask] = ()
+    trials: Sequence[Trial] = ()
+    attempts: Sequence[Attempt] = ()
+    epochs: Sequence[Epoch] = ()
+    out_of_memory: Collection[str] = ()
+    """The run keys of trials that no GPU has the memory for."""
+
+    exhausted: bool = False
+
+
+@dataclass(frozen=True)
+class Asked:
+    """One decision of the sampler, and what became of it; `config` where it is a new trial."""
+
+    decisions: dict[str, Any]
+    outcome: AskOutcome
+    run_key: str | None
+    config: TrialConfig | None = None
+
+
+@dataclass(frozen=True)
+class Start:
+    """Operation: start the next attempt at a trial."""
+
+    run_key: str
+    number: int
+    config: TrialConfig
+    alone: bool
+
+
+@dataclass(frozen=True)
+class Proposal:
+    """What was asked on the way, and what to start; nothing where nothing is to be started now."""
+
+    asked: list[Asked] = field(default_factory=list)
+    start: Start | None = None
+
+
+@dataclass(frozen=True)
+class Stop:
+    """Operation: stop a trial, which the stopping rule gives up."""
+
+    run_key: str
+
+
+@dataclass(frozen=True)
+class Follow:
+    """Operation: what follows a failed attempt (`tune_jobs.failures`)."""
+
+    run_key: str
+    follows: Next
+
+
+Event = EpochEnded | Ended | Failed
+Operation = Stop | Follow
+
+
+@dataclass(frozen=True)
+class Settled:
+    """An attempt whose end a dead driver had no time to record."""
+
+    run_key: str
+    attempt: int
+    by_the_rule: bool
+    """Whether the stopping rule had given it up; else it had done its last epoch."""
+
+
+class SearchMethod(Protocol):
+    """What to try next, and what to stop."""
+
+    @property
+    def settled(self) -> Sequence[Settled]:
+        """Ends that are known from the past, and are to be recorded before anything else."""
+
+    @property
+    def exhausted(self) -> bool:
+        """Whether every configuration of the space was tried."""
+
+    @property
+    def gave_up(self) -> bool:
+        """Whether no valid configuration was found any more, in a space that has no end."""
+
+    @property
+    def done(self) -> bool:
+        """Whether every trial has ended: the planned ones, or all that the space has."""
+
+    @property
+    def idle(self) -> bool:
+        """Whether there is nothing to start now; a running trial that is lost changes that."""
+
+    @property
+    def held_back(self) -> bool:
+        """Whether only `budget.trials` keeps another trial from being started."""
+
+    @property
+    def only_alone_left(self) -> bool:
+        """Whether what can be started now is to run alone."""
+
+    def propose(self, *, alone_too: bool = True) -> Proposal:
+        """What to start next; trials that are to run alone only with `alone_too`."""
+
+    def tell(self, event: Event) -> list[Operation]:
+        """Take what happened; what is to be done about it."""

@@ -1,0 +1,18 @@
+"""Every trial runs to its last epoch."""
+
+import optuna
+
+from search_spaces.sweep import NoStopping
+from tune_jobs.search.pruners.base import StoppingRule
+
+
+class NoRule(StoppingRule):
+    """Stops nothing."""
+
+    def __init__(self, settings: NoStopping) -> None:
+        del settings
+
+    def stops(self, study: optuna.Study, trial: optuna.trial.FrozenTrial) -> bool:
+        """Never."""
+        del study, trial
+        return False

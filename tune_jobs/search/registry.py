@@ -1,0 +1,58 @@
+"""Samplers and stopping rules by what a sweep file says of them, below `search` and `stopping`."""
+
+from collections.abc import Callable
+from typing import Any
+
+from search_spaces import Space
+from search_spaces.sweep import (
+    Asha,
+    Grid,
+    NoStopping,
+    RandomSearch,
+    Stopping,
+    Tpe,
+)
+from search_spaces.trial import Config
+from tune_jobs.search.pruners.asha import SuccessiveHalving
+from tune_jobs.search.pruners.base import StoppingRule
+from tune_jobs.search.pruners.none import NoRule
+from tune_jobs.search.samplers.base import Sampler
+from tune_jobs.search.samplers.grid import GridSampler
+from tune_jobs.search.samplers.random import UniformSampler
+from tune_jobs.search.samplers.tpe import TpeSampler
+
+MakeSampler = Callable[[Any, Space], Sampler]
+MakeRule = Callable[[Any], StoppingRule]
+
+_SAMPLERS: dict[type[Config], MakeSampler] = {Tpe: TpeSampler, RandomSearch: UniformSampler, Grid: GridSampler}
+_RULES: dict[type[Stopping], MakeRule] = {NoStopping: NoRule, Asha: SuccessiveHalving}
+
+
+def add_sampler(settings: type[Config], make: MakeSampler) -> None:
+    """Let sweep files name another sampler.
+
+    Args:
+        settings: What a file says of it below `search`; its field `sampler` is a Literal of its name.
+        make: Makes the sampler from these settings and the space.
+    """
+    _SAMPLERS[settings] = make
+
+
+def add_rule(settings: type[Stopping], make: MakeRule) -> None:
+    """Let sweep files name another stopping rule.
+
+    Args:
+        settings: What a file says of it below `stopping`; its field `kind` is a Literal of its name.
+        make: Makes the rule from these settings.
+    """
+    _RULES[settings] = make
+
+
+def sampler_of(settings: Config, space: Space) -> Sampler:
+    """The sampler that a sweep file asks for."""
+    return _SAMPLERS[type(settings)](settings, space)
+
+
+def rule_of(settings: Stopping) -> StoppingRule:
+    """The stopping rule that a sweep file asks for."""
+    return _RULES[type(settings)](settings)

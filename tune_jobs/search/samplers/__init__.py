@@ -1,0 +1,1 @@
+"""Samplers, one a file: what a search tries next."""

@@ -1,0 +1,19 @@
+"""Independent uniform draws."""
+
+import optuna
+
+from search_spaces import Space
+from search_spaces.sweep import RandomSearch
+from tune_jobs.search.samplers.base import Sampler
+
+
+class UniformSampler(Sampler):
+    """Draws each configuration from the whole space."""
+
+    def __init__(self, settings: RandomSearch, space: Space) -> None:
+        del settings, space
+
+    def decide(self, number: int, seed: int) -> optuna.samplers.BaseSampler:
+        """Optuna's own."""
+        del number
+        return optuna.samplers.RandomSampler(seed=seed)

@@ -1,0 +1,140 @@
+"""An Optuna study in memory: what was asked, what became of it, and whether a trial is to be stopped.
+
+Every ask draws from the search's seed and the ask's number alone, so a search that was interrupted goes on exactly as
+it would have.
+"""
+
+import hashlib
+from collections.abc import Collection
+from dataclasses import dataclass
+from typing import Any
+
+import optuna
+from optuna.trial import TrialState
+
+from search_spaces import Choice, Domain, IntRange, SweepSpec, TrialConfig
+from tune_jobs.record.rows import ENDED, State
+from tune_jobs.search.pruners.base import StoppingRule
+from tune_jobs.search.registry import rule_of, sampler_of
+from tune_jobs.search.samplers.base import Point
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What one ask decided."""
+
+    trial: optuna.Trial
+    config: TrialConfig
+    decisions: dict[str, Any]
+
+
+class Study:
+    """The asks of one search, and the trials that they describe, by run key; several asks may describe one."""
+
+    def __init__(self, spec: SweepSpec) -> None:
+        optuna.logging.set_verbosity(optuna.logging.WARNING)
+        self.asks = 0
+        self.states: dict[str, State] = {}
+        self._spec = spec
+        self._sampler = sampler_of(spec.search, spec.space)
+        self._study = optuna.create_study(
+            direction=spec.goal,
+            pruner=_ByRule(rule_of(spec.stopping)),
+            sampler=optuna.samplers.RandomSampler(seed=0),
+        )
+        self._live: dict[str, list[optuna.Trial]] = {}  # the asks that wait for a trial's end; the first is judged
+        self._history: dict[str, dict[int, float]] = {}  # objective by epoch
+
+    @property
+    def seed(self) -> int:
+        """What the next ask draws from."""
+        text = f"{getattr(self._spec.search, 'seed', 0)}:{self.asks}"
+        return int.from_bytes(hashlib.sha256(text.encode()).digest()[:4], "big")
+
+    @property
+    def goes_through_all(self) -> bool:
+        """See `Sampler`."""
+        return self._sampler.goes_through_all
+
+    @property
+    def trials(self) -> list[optuna.trial.FrozenTrial]:
+        """Optuna's own record."""
+        return self._study.trials
+
+    def ask(self, point: Point | None = None) -> Answer | None:
+        """Decide on a configuration: at a given point, or as the sampler does; `None` where that has none left."""
+        decider = self._sampler.decide(self.asks, self.seed) if point is None else point
+        if decider is None:
+            return None
+        if isinstance(decider, optuna.samplers.BaseSampler):
+            self._study.sampler = decider
+        else:
+            self._study.enqueue_trial(decider)
+        self.asks += 1
+        trial = self._study.ask()
+        config = self._spec.space.resolve(_Suggest(trial))
+        return Answer(trial, config, dict(trial.params))
+
+    def refuse(self, answer: Answer) -> None:
+        """Note that a configuration cannot run."""
+        self._study.tell(answer.trial, state=TrialState.FAIL)
+
+    def join(self, key: str, answer: Answer, infeasible: Collection[str] = ()) -> None:
+        """Let an ask share the fate of the trial that it describes."""
+        self.states.setdefault(key, "running")
+        self._live.setdefault(key, []).append(answer.trial)
+        for epoch, value in sorted(self._history.get(key, {}).items()):
+            answer.trial.report(value, epoch)
+        if self.states[key] in ENDED:
+            self.finish(key, self.states[key], infeasible=key in infeasible)
+
+    def knows(self, key: str, epoch: int) -> bool:
+        """Whether a trial has come to this epoch, in any attempt."""
+        return epoch in self._history.get(key, {})
+
+    def observe(self, key: str, epoch: int, value: float) -> bool:
+        """Note the objective of a trial at an epoch that is new; whether the rule stops it there."""
+        self._history.setdefault(key, {})[epoch] = value
+        first, *others = self._live[key]
+        for trial in (*others, first):
+            trial.report(value, epoch)
+        return first.should_prune()
+
+    def finish(self, key: str, state: State, *, infeasible: bool) -> None:
+        """Tell a trial's end; `infeasible`: the sampler keeps away from its like."""
+        self.states[key] = state
+        history = self._history.get(key, {})
+        for trial in self._live.pop(key, []):
+            if state == "complete" and history:
+                self._study.tell(trial, history[max(history)])
+            elif state == "stopped" and history:
+                self._study.tell(trial, state=TrialState.PRUNED)
+            elif infeasible:
+                trial.set_constraint("memory", 1.0)
+                self._study.tell(trial, state=TrialState.PRUNED)
+            else:
+                self._study.tell(trial, state=TrialState.FAIL)
+
+
+class _ByRule(optuna.pruners.BasePruner):
+    """Optuna's hook for a stopping rule."""
+
+    def __init__(self, rule: StoppingRule) -> None:
+        self._rule = rule
+
+    def prune(self, study: optuna.Study, trial: optuna.trial.FrozenTrial) -> bool:
+        return self._rule.stops(study, trial)
+
+
+class _Suggest:
+    """Lets an Optuna trial decide."""
+
+    def __init__(self, trial: optuna.Trial) -> None:
+        self._trial = trial
+
+    def choose(self, path: str, domain: Domain) -> Any:  # noqa: ANN401 - one of the domain's scalars
+        if isinstance(domain, Choice):
+            return self._trial.suggest_categorical(path, domain.values)
+        if isinstance(domain, IntRange):
+            return self._trial.suggest_int(path, domain.low, domain.high, log=domain.log, step=domain.step)
+        return self._trial.suggest_float(path, domain.low, domain.high, log=domain.log)

@@ -1,0 +1,77 @@
+"""What the driver tells a worker, as plain data for any machine of a cluster."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from search_spaces import TrialConfig
+from search_spaces.sweep import Holdout, Paper
+
+
+@dataclass(frozen=True)
+class Task:
+    """One attempt to run; every path is one that all machines see."""
+
+    run_key: str
+    attempt: int
+    config: TrialConfig
+    alone: bool
+    """Whether it gets a whole GPU."""
+
+    folder: Path
+    """The attempt's own."""
+
+    resume_from: tuple[Path, ...]
+    """Checkpoints of the trial's earlier attempts, the newest first."""
+
+    stop_file: Path
+    """Is there once the sweep stops."""
+
+    ledger: Path
+    """Is there where the machine sees the sweep's folder."""
+
+    evaluation: Holdout | Paper
+    device: str
+    """`cpu` or `cuda`."""
+
+    threads: int
+    checkpoint_every_s: float
+    keep_last: bool
+    """Whether the state after the last epoch is kept too."""
+
+    @property
+    def id(self) -> str:
+        """Its name among the tasks of one sweep."""
+        return f"{self.run_key}-{self.attempt}"
+
+    def encode(self) -> dict[str, Any]:
+        """For the way to a worker."""
+        return {
+            **vars(self),
+            "config": self.config.model_dump_json(by_alias=True),
+            "folder": str(self.folder),
+            "resume_from": [str(path) for path in self.resume_from],
+            "stop_file": str(self.stop_file),
+            "ledger": str(self.ledger),
+            "evaluation": self.evaluation.model_dump(),
+        }
+
+
+def decode_task(sent: dict[str, Any]) -> Task:
+    """The task that was sent to a worker."""
+    evaluation = Holdout if sent["evaluation"]["protocol"] == "holdout" else Paper
+    return Task(
+        run_key=sent["run_key"],
+        attempt=sent["attempt"],
+        config=TrialConfig.model_validate_json(sent["config"]),
+        alone=sent["alone"],
+        folder=Path(sent["folder"]),
+        resume_from=tuple(Path(path) for path in sent["resume_from"]),
+        stop_file=Path(sent["stop_file"]),
+        ledger=Path(sent["ledger"]),
+        evaluation=evaluation(**sent["evaluation"]),
+        device=sent["device"],
+        threads=sent["threads"],
+        checkpoint_every_s=sent["checkpoint_every_s"],
+        keep_last=sent["keep_last"],
+    )
