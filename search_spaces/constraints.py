@@ -1,9 +1,4 @@
-"""Rules between the fields of a space, such as `k <= r`: read from text by a parser of our own, never run as code.
-
-    rule   = sum sign sum {sign sum}             sign: < <= > >= == !=
-    sum    = term {("+" | "-") term}
-    term   = factor {("*" | "/") factor}
-    factor = ("+" | "-") factor | number | field | "(" sum ")"
+"""Rules between the fields of a space, such as `k <= r`: what they are about, and whether a trial satisfies them.
 
 A field is its full path, or the last part of it where no configuration has two fields of that name.
 """
@@ -11,52 +6,20 @@ A field is its full path, or the last part of it where no configuration has two 
 import itertools
 import math
 import operator
-import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache
-from typing import NamedTuple, NoReturn, TypeAlias, TypeVar, get_args
+from typing import NamedTuple, TypeVar, get_args
 
 from pydantic import BaseModel
 from yaml.nodes import Node, ScalarNode, SequenceNode
 
-from search_spaces.feasibility import Obstacle
-from search_spaces.reading.document import Place, Problem, close, nearest, plain, value_of
+from search_spaces.base import Infeasible
+from search_spaces.reading.document import Place, Problem, close, nearest, value_of
 from search_spaces.reading.fields import models_of
-from search_spaces.reading.reader import LONGEST_SHOWN, shown
+from search_spaces.reading.rules import ConstraintError, Name, Number, Step, parse_rule
+from search_spaces.reading.words import quoted, shown
 from search_spaces.trial import TrialConfig
-
-LONGEST_RULE = 500
-"""Characters of a rule."""
-
-DEEPEST = 40
-"""Parentheses and leading signs of a rule inside each other."""
-
-Number: TypeAlias = int | float
-
-
-@dataclass(frozen=True)
-class Name:
-    """A field as a rule names it, and the attributes that lead to it; several where models call it alike."""
-
-    text: str
-    attributes: tuple[tuple[str, ...], ...]
-    path: str = ""
-    """The field's full path; `text` where models call several alike."""
-
-    def value(self, trial: TrialConfig) -> Number | None:
-        """The field's number; `None` where `trial` has no such field, or null."""
-        for attributes in self.attributes:
-            found: object = trial
-            for attribute in attributes:
-                found = getattr(found, attribute, None)
-            if isinstance(found, int | float):
-                return found
-        return None
-
-
-Step: TypeAlias = Number | Name | str
-"""A part of a sum in postfix order, which takes no recursion to compute: `k * 2` is k, 2, "*"."""
 
 
 @dataclass(frozen=True)
@@ -133,19 +96,11 @@ class Constraint:
         return ", ".join(f"{name.text} = {found}" for name, found in bounds.items())
 
 
-class ConstraintError(ValueError):
-    """A rule that is none; `messages` are all its mistakes."""
-
-    def __init__(self, *messages: str) -> None:
-        super().__init__(" ".join(messages))
-        self.messages = messages
-
-
-def broken(constraints: Sequence[Constraint], trial: TrialConfig) -> Iterator[Obstacle]:
+def broken(constraints: Sequence[Constraint], trial: TrialConfig) -> Iterator[Infeasible]:
     """The rules that `trial` breaks, each with the values that break it."""
     for number, rule in enumerate(constraints):
         if (reason := rule.broken(trial)) is not None:
-            yield Obstacle(f"constraints.{number}", f"{rule.text} is broken: {reason}")
+            yield Infeasible(f"constraints.{number}", f"{rule.text} is broken: {reason}")
 
 
 def read_constraints(node: Node | None) -> tuple[tuple[Constraint, ...], list[Problem]]:
@@ -176,15 +131,12 @@ def parse_constraint(text: str, model: type[BaseModel] = TrialConfig) -> Constra
     Raises:
         ConstraintError: If it is no comparison, or not about numbers of `model`; with everything that is wrong.
     """
-    if len(text) > LONGEST_RULE:
-        rule = f"must have at most {LONGEST_RULE} characters, got {len(text)}"
-        raise ConstraintError(f"{rule}; write several rules, which must all hold.")
-    sides, signs = _Parser(text).rule()
+    sides, signs = parse_rule(text)
     unknown = dict.fromkeys(step.text for side in sides for step in side if isinstance(step, Name))
     found = {name: _found(name, model) for name in unknown}
     messages = [wrong for wrong in found.values() if isinstance(wrong, str)]
     if not signs:
-        rule = f"must compare two sides, got {_cut(text)}"
+        rule = f"must compare two sides, got {quoted(text)}"
         messages.append(f"{rule}; put one of {' '.join(_SIGNS)} between them, as in k <= r.")
     if messages:
         raise ConstraintError(*messages)
@@ -193,13 +145,8 @@ def parse_constraint(text: str, model: type[BaseModel] = TrialConfig) -> Constra
     constraint = Constraint(" ".join(text.split()), named, tuple(signs))
     if not fields:
         always = "true" if constraint.always() else "false"
-        raise ConstraintError(f"must be about a field, got {_cut(text)}, which is always {always}; leave it out.")
+        raise ConstraintError(f"must be about a field, got {quoted(text)}, which is always {always}; leave it out.")
     return constraint
-
-
-def _cut(text: str) -> str:
-    quoted = repr(text)
-    return quoted if len(quoted) <= LONGEST_SHOWN else f"{quoted[:LONGEST_SHOWN]}..."
 
 
 T = TypeVar("T")
@@ -321,7 +268,7 @@ def _found(name: str, model: type[BaseModel]) -> Name | str:
     path = name.removeprefix("space.")
     paths = [path] if path in fields else [] if "." in name else [known for known in fields if _last(known) == name]
     if not paths:
-        return f"names {_cut(name)}, which is not a field; {_hint(path, fields)}"
+        return f"names {quoted(name)}, which is not a field; {_hint(path, fields)}"
     is_number = any(fields[known].is_number for known in paths)
     if any(len(shape.keys() & set(paths)) > 1 for shape in shapes):
         way = "write the full path." if is_number else "none of them is a number, and a rule compares numbers."
@@ -340,132 +287,3 @@ def _hint(path: str, fields: dict[str, _Field]) -> str:
         if meant := close(path, by_last) or close(path, numbers):
             return f"did you mean {meant!r}?"
     return nearest(_last(path), lasts)
-
-
-class _Token(NamedTuple):
-    kind: str  # number, name, sign, mark or end
-    text: str
-    at: int
-
-
-_TOKEN = re.compile(
-    r"(?P<number>(?:\.[0-9]+|[0-9]+\.?[0-9]*)(?:[eE][-+]?[0-9]+)?)"
-    r"|(?P<name>[A-Za-z_][A-Za-z0-9_]*(?:\.[A-Za-z_][A-Za-z0-9_]*)*)"
-    r"|(?P<sign>[<>=!]=|[<>])"
-    r"|(?P<mark>[-+*/()])"
-)
-_SPACE = re.compile(r"[ \t\r\n]*")
-
-_WAYS_OUT = {
-    "=": "equal is ==, at most is <=",
-    "≤": "write <=",
-    "≥": "write >=",
-    "≠": "write !=",
-    "λ": "write lambda",
-    "·": "write *",
-    "×": "write *",  # noqa: RUF001 - the sign is meant
-    "[": "leave out what stands in brackets, a rule holds in every branch",
-    "&": "write two rules, which must both hold",
-    "and": "write two rules, which must both hold",
-    "or": "a rule has no alternatives",
-    "|": "a rule has no alternatives",
-    "not": "turn the comparison round",
-    "%": "a rule has + - * / only",
-    "^": "a rule has + - * / only",
-    "'": "a rule compares numbers only",
-    '"': "a rule compares numbers only",
-}
-
-
-class _Parser:
-    """Recursive descent, one method for each line of the grammar; each appends what it reads in postfix order."""
-
-    def __init__(self, text: str) -> None:
-        self._text = text
-        self._tokens = self._split()
-        self._next = next(self._tokens)
-        self._depth = 0
-
-    def rule(self) -> tuple[list[list[Step]], list[str]]:
-        """The sides and the signs between them; one side and no sign where there is no comparison."""
-        sides, signs = [self._sum()], []
-        while self._next.kind == "sign":
-            signs.append(self._take())
-            sides.append(self._sum())
-        if self._next.kind != "end":
-            self._fail("an operator or a comparison")
-        return sides, signs
-
-    def _split(self) -> Iterator[_Token]:
-        at = 0
-        while True:
-            space = _SPACE.match(self._text, at)
-            at = space.end() if space else at
-            if at == len(self._text):
-                break
-            found = _TOKEN.match(self._text, at)
-            if found is None:
-                yield _Token("", self._text[at], at)
-                return
-            yield _Token(found.lastgroup or "", found.group(), at)
-            at = found.end()
-        while True:
-            yield _Token("end", "", at)
-
-    def _take(self) -> str:
-        text = self._next.text
-        self._next = next(self._tokens)
-        return text
-
-    def _sum(self) -> list[Step]:
-        return self._chain("+-", lambda: self._chain("*/", self._factor))
-
-    def _chain(self, signs: str, part: Callable[[], list[Step]]) -> list[Step]:
-        steps = part()
-        while self._next.kind == "mark" and self._next.text in signs:
-            sign = self._take()
-            steps += [*part(), sign]
-        return steps
-
-    def _factor(self) -> list[Step]:
-        kind, text, _ = self._next
-        if kind == "number":
-            value = plain(text)
-            assert isinstance(value, int | float)
-            if isinstance(value, float) and not math.isfinite(value):
-                self._fail("a number that is not so large")
-            self._take()
-            return [value]
-        if kind == "name":
-            return [Name(self._take(), ())]
-        if kind != "mark" or text not in ("+", "-", "("):
-            self._fail("a number, a field or '('")
-        if self._depth == DEEPEST:
-            rule = f"nests parentheses and signs more than {DEEPEST} deep"
-            raise ConstraintError(f"{rule}, got {_cut(self._text)}; write it flatter.")
-        self._depth += 1
-        self._take()
-        if text == "(":
-            steps = self._sum()
-            if self._next.text != ")":
-                self._fail("')'")
-            self._take()
-        else:
-            steps = [0, *self._factor(), text]  # -k is 0 - k
-        self._depth -= 1
-        return steps
-
-    def _fail(self, expected: str) -> NoReturn:
-        kind, text, at = self._next
-        where = (
-            f"expected {expected} at character {at + 1}, found {text!r}" if text else f"expected {expected} after it"
-        )
-        way = _WAYS_OUT.get(text)
-        if kind == "sign" and expected == "')'":
-            way = "a comparison does not go into parentheses"
-        elif text == "(":
-            way = "a rule has no functions, and a product has its *"
-        elif text in ("*", "/") and self._text[at - 1 : at] == text:
-            way = "a rule has + - * / only"
-        hint = f"; {way}" if way else ""
-        raise ConstraintError(f"must be a rule such as k <= r, got {_cut(self._text)}: {where}{hint}.")

@@ -5,6 +5,7 @@
 
 import math
 import random
+from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Any, Protocol, TypeAlias
 
@@ -86,6 +87,45 @@ def as_written(domain: Domain) -> dict[str, Any]:
         return {"log_uniform" if domain.log else "uniform": bounds}
     options = {"log": domain.log, "step": domain.step if domain.step > 1 else None}
     return {"int": bounds} | {name: value for name, value in options.items() if value}
+
+
+def smallest(domain: Domain) -> tuple[Scalar, ...]:
+    """The smallest value."""
+    return (min(_ends(domain)),)
+
+
+def largest(domain: Domain) -> tuple[Scalar, ...]:
+    """The largest value."""
+    return (max(_ends(domain)),)
+
+
+def every(domain: Domain) -> tuple[Scalar, ...]:
+    """Every value of a finite domain, or of a range of whole numbers."""
+    if isinstance(domain, Choice):
+        return domain.values
+    assert isinstance(domain, IntRange)
+    return tuple(range(domain.low, domain.high + 1, domain.step))
+
+
+def null_or_not(domain: Domain) -> tuple[Scalar, ...]:
+    """One value that is null and one that is not, as far as there are such."""
+    return tuple({value is None: value for value in _ends(domain)}.values())
+
+
+def largest_up_to(limits: Collection[int], domain: Domain) -> tuple[Scalar, ...]:
+    """For each limit the largest whole number that does not exceed it, and the largest of all."""
+    found = {_largest(domain, limit) for limit in (*limits, max(_ends(domain)))}
+    return tuple(sorted(value for value in found if value is not None))
+
+
+def _largest(domain: Domain, limit: int) -> int | None:
+    if isinstance(domain, IntRange):
+        return None if limit < domain.low else min(domain.high, limit - (limit - domain.low) % domain.step)
+    return max((value for value in _ends(domain) if isinstance(value, int) and value <= limit), default=None)
+
+
+def _ends(domain: Domain) -> tuple[Any, ...]:
+    return domain.values if isinstance(domain, Choice) else (domain.low, domain.high)
 
 
 class Chooser(Protocol):

@@ -1,10 +1,11 @@
 """A space as a tree: values and domains at its leaves, mappings above, alternatives where the file has `any_of`."""
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
-from search_spaces.domains import Choice, Chooser, Domain
+from search_spaces.domains import Choice, Chooser, Domain, Scalar
 
 
 @dataclass(frozen=True)
@@ -21,6 +22,8 @@ class Leaf:
 
     path: str
     domain: Domain
+    representatives: tuple[Scalar, ...] = ()
+    """The values that decide whether any can run; the first of the domain, where none are given."""
 
 
 @dataclass(frozen=True)
@@ -64,3 +67,63 @@ def leaves(node: SpaceNode) -> Iterator[Leaf]:
         yield Leaf(node.path, Choice(tuple(node.options)))
         for child in node.options.values():
             yield from leaves(child)
+
+
+class Decided:
+    """A chooser that repeats decisions made before."""
+
+    def __init__(self, decisions: dict[str, Scalar]) -> None:
+        self._decisions = decisions
+
+    def choose(self, path: str, _domain: Domain) -> Scalar:
+        """The recorded decision for `path`."""
+        return self._decisions[path]
+
+
+def nodes_at(node: SpaceNode, names: list[str]) -> Iterator[SpaceNode | None]:
+    """What stands at a path, once for each branch; `None` for a branch that has nothing there."""
+    if isinstance(node, Branches):
+        for option in node.options.values():
+            yield from nodes_at(option, names)
+    elif not names:
+        yield node
+    elif isinstance(node, Group) and names[0] in node.fields:
+        yield from nodes_at(node.fields[names[0]], names[1:])
+    else:
+        yield None
+
+
+def points(node: SpaceNode) -> Iterator[dict[str, Scalar]]:
+    """All decisions of a finite space, the last domain turning fastest; of other domains a few examples."""
+    if isinstance(node, Fixed):
+        yield {}
+    elif isinstance(node, Leaf):
+        for value in node.domain.examples():
+            yield {node.path: value}
+    elif isinstance(node, Branches):
+        for label, option in node.options.items():
+            for below in points(option):
+                yield {node.path: label, **below}
+    else:
+        yield from _crossed(list(node.fields.values()))
+
+
+def _crossed(nodes: list[SpaceNode]) -> Iterator[dict[str, Scalar]]:
+    """Every point of the first with every point of the rest, one at a time: there may be billions."""
+    if not nodes:
+        yield {}
+        return
+    for head in points(nodes[0]):
+        for tail in _crossed(nodes[1:]):
+            yield {**head, **tail}
+
+
+def size(node: SpaceNode) -> int:
+    """How many those are."""
+    if isinstance(node, Fixed):
+        return 1
+    if isinstance(node, Leaf):
+        return len(node.domain.examples())
+    if isinstance(node, Branches):
+        return sum(size(option) for option in node.options.values())
+    return math.prod(size(child) for child in node.fields.values())

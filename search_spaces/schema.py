@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from search_spaces.sweep import SweepFile
+from search_spaces.settings import SweepFile
 from search_spaces.trial import TrialConfig
 
 

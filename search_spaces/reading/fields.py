@@ -10,8 +10,8 @@ from annotated_types import Ge, Gt, Interval, Le, Lt, MinLen
 from pydantic import BaseModel, TypeAdapter, ValidationError
 from pydantic.fields import FieldInfo
 
+from search_spaces.base import Rule
 from search_spaces.domains import Scalar
-from search_spaces.trial import Rule
 
 Model: TypeAlias = type[BaseModel]
 

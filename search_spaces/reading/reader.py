@@ -11,6 +11,7 @@ from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
 from yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
 
+from search_spaces.base import representative_values
 from search_spaces.domains import DOMAIN_KEYS, Choice, Domain, FloatRange, IntRange, Scalar
 from search_spaces.nodes import Branches, Fixed, Group, Leaf, SpaceNode
 from search_spaces.reading.document import Place, Problem, close, nearest, plain, value_of, written
@@ -28,6 +29,7 @@ from search_spaces.reading.fields import (
     rule_of,
     types_of,
 )
+from search_spaces.reading.words import cut, shown
 
 
 class Reader:
@@ -195,14 +197,14 @@ class Reader:
             value = value_of(node)
             return Fixed(value, value == info.default) if self._valid(info, node, path) else None
         if isinstance(node, SequenceNode):
-            way = f"; to try each, write {_cut(written({'choice': value_of(node)}))}" if varying == "" else ""
+            way = f"; to try each, write {cut(written({'choice': value_of(node)}))}" if varying == "" else ""
             self._say(node, path, f"must be {rule_of(info)}, got a list{way}.")
             return None
         if varying != "" or not isinstance(node, MappingNode):
             self._say(node, path, f"must be {rule_of(info)}, got a mapping; only fields below space may vary.")
             return None
         domain = self._domain(info, node, path)
-        return None if domain is None else Leaf(path, domain)
+        return None if domain is None else Leaf(path, domain, representative_values(info.metadata, domain))
 
     def _valid(self, info: FieldInfo, node: Node, path: str) -> bool:
         value = value_of(node)
@@ -259,7 +261,7 @@ class Reader:
         seen: set[Scalar] = set()
         for number, value in enumerate(values):
             if value in seen:
-                self._say(node.value[number], path, f"lists {_cut(written(value))} twice; keep one of them.")
+                self._say(node.value[number], path, f"lists {cut(written(value))} twice; keep one of them.")
                 return None
             seen.add(value)
         return Choice(tuple(values))
@@ -268,7 +270,7 @@ class Reader:
         entries = _entries(domain)
         node = entries[kind][1]
         numeric = {int, float} & set(types_of(info.annotation))
-        got = _cut(written(values))
+        got = cut(written(values))
         if any(isinstance(value, bool) or not isinstance(value, int | float) for value in values) or not numeric:
             self._say(node, path, f"must be {rule_of(info)}: {kind} is for numbers; write {{choice: [...]}}.")
             return None
@@ -313,26 +315,6 @@ class Reader:
 
 def _entries(node: MappingNode) -> dict[str, tuple[Node, Node]]:
     return {name.value: (name, value) for name, value in node.value}
-
-
-def shown(node: Node) -> str:
-    """What stands at `node`, short enough for a message."""
-    if isinstance(node, SequenceNode):
-        return "a list"
-    if isinstance(node, MappingNode):
-        return _cut("{" + ", ".join(f"{name.value}: ..." for name, _ in node.value) + "}")
-    value = value_of(node)
-    if value is None:
-        return "null"
-    return _cut(repr(value) if isinstance(value, str) else str(node.value))
-
-
-def _cut(text: str) -> str:
-    return text if len(text) <= LONGEST_SHOWN else f"{text[:LONGEST_SHOWN]}..."
-
-
-LONGEST_SHOWN = 100
-"""Characters of a file that a message repeats in one place."""
 
 
 def _did_you_mean(node: Node, words: Iterable[str]) -> str:

@@ -29,10 +29,10 @@ from convnn.models.vgg import vgg11
 from convnn.selection import select_neighbors
 from convnn.similarity import SIMILARITIES, Similarity
 from convnn.training import Diverged, EpochResult, Recipe, TrainState, fit
-from search_spaces import Decided, TrialConfig, load_sweep, obstacles, presets
+from search_spaces import Decided, TrialConfig, infeasibilities, load_sweep, presets
 from search_spaces.memory import least_memory_gb
 from tests.convnn.test_golden import NAMES, expect_as_recorded
-from tune_jobs.worker.attempt import build_model
+from tune_jobs.worker.build import build_model
 from tune_jobs.worker.sizing import cost_of
 
 RECIPE = Recipe(lr=1e-3, epochs=6, batch_size=64, seed=5)
@@ -85,7 +85,7 @@ def drawn(preset: str, count: int) -> list[TrialConfig]:
     """Trials of a preset's space that can run."""
     space, rng = load_sweep(preset).space, random.Random(0)
     found = (space.resolve(Decided(space.draw(rng))) for _ in range(10 * count))
-    return list(islice((trial for trial in found if not any(obstacles(trial))), count))
+    return list(islice((trial for trial in found if not any(infeasibilities(trial))), count))
 
 
 def trials() -> list[TrialConfig]:

@@ -10,8 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from search_spaces import TrialConfig, canonical, config_key, run_key
-from search_spaces.feasibility import mixer
-from search_spaces.trial import AllCandidates, Conv2dLayer, ConvNNLayer, HybridLayer, RandomCandidates
+from search_spaces.models.candidates import AllCandidates, RandomCandidates
+from search_spaces.models.vgg import Conv2dLayer, ConvNNLayer, HybridLayer
 from tests.search_spaces.strategies import fixed, trials
 
 KEYS = Path(__file__).parent / "keys.json"
@@ -35,7 +35,7 @@ def test_lambda_0_is_the_convolution_whatever_its_k_and_candidates() -> None:
 
 
 def test_lambda_too_small_for_a_single_channel_is_the_convolution() -> None:
-    assert isinstance(mixer(canonical(trial(hybrid(0.001))).model), Conv2dLayer)
+    assert isinstance(canonical(trial(hybrid(0.001))).model.mixing_layer, Conv2dLayer)
 
 
 def test_lambda_1_is_convnn_whatever_its_kernel() -> None:
@@ -56,14 +56,14 @@ def test_widths_with_the_same_channel_counts_share_a_key() -> None:
 def test_random_candidates_that_always_cover_every_token_are_all() -> None:
     covering = trial(hybrid(0.5, candidates=random_r(34 * 34, when_too_few="all")))
     assert canonical(covering) == trial(hybrid(0.5))
-    fewer = mixer(canonical(trial(hybrid(0.5, candidates=random_r(34 * 34 - 1, when_too_few="all")))).model)
+    fewer = canonical(trial(hybrid(0.5, candidates=random_r(34 * 34 - 1, when_too_few="all")))).model.mixing_layer
     assert isinstance(fewer, HybridLayer)
     assert isinstance(fewer.candidates, RandomCandidates)
 
 
 def test_only_maps_with_convnn_channels_count_for_covering() -> None:
-    layer = hybrid(0.125, candidates=random_r(36, when_too_few="all"))
-    found = mixer(canonical(trial(layer, width=1 / 64)).model)  # ConvNN channels from conv5 on: 4 x 4 tokens and a ring
+    layer = hybrid(0.125, candidates=random_r(36, when_too_few="all"))  # from conv5 on: 4 x 4 tokens and a ring
+    found = canonical(trial(layer, width=1 / 64)).model.mixing_layer
     assert isinstance(found, HybridLayer)
     assert found.candidates == AllCandidates()
 
@@ -77,7 +77,7 @@ def test_when_too_few_says_nothing_where_no_map_has_too_few() -> None:
 
 
 def test_random_candidates_on_large_maps_only_stay_random() -> None:
-    layer = mixer(canonical(trial({"kind": "convnn", "candidates": random_r(64, when_too_few="all")})).model)
+    layer = canonical(trial({"kind": "convnn", "candidates": random_r(64, when_too_few="all")})).model.mixing_layer
     assert isinstance(layer, ConvNNLayer)
     assert layer.candidates == RandomCandidates(kind="random", r=64, when_too_few="all")
 

@@ -5,9 +5,19 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from pydantic import BaseModel
 
-from search_spaces import Decided, Obstacle, SpecError, SweepSpec, TrialConfig, json_schema, obstacles, parse_sweep
-from search_spaces.constraints import ConstraintError, broken, parse_constraint
+from search_spaces import (
+    Decided,
+    Infeasible,
+    SpecError,
+    SweepSpec,
+    TrialConfig,
+    infeasibilities,
+    json_schema,
+    parse_sweep,
+)
+from search_spaces.constraints import broken, parse_constraint
 from search_spaces.reading.document import dumped
+from search_spaces.reading.rules import ConstraintError
 from search_spaces.space import _never_met
 from tests.search_spaces.strategies import fixed, spaces, trials
 
@@ -89,8 +99,8 @@ def test_lambda_is_called_as_in_the_file() -> None:
 def test_a_broken_rule_is_shown_with_its_values_each_once() -> None:
     rules = [parse_constraint(text) for text in ("k  <= r", "r < k", "lr + k - lr > k * 1")]
     assert list(broken(rules, TRIAL)) == [
-        Obstacle("constraints.0", "k <= r is broken: k = 9, r = 4"),
-        Obstacle("constraints.2", "lr + k - lr > k * 1 is broken: lr = 0.5, k = 9"),
+        Infeasible("constraints.0", "k <= r is broken: k = 9, r = 4"),
+        Infeasible("constraints.2", "lr + k - lr > k * 1 is broken: lr = 0.5, k = 9"),
     ]
 
 
@@ -223,7 +233,7 @@ def test_a_mistake_is_explained_with_a_way_out(rule: str, words: str) -> None:
 def test_a_trial_is_kept_from_running_by_the_geometry_then_by_the_rules() -> None:
     spec = sweep("k <= r", "r <= 9", layer=LAYER.replace("[2, 4, 9]", "[2, 4, 12]"))
     both = spec.space.resolve(Decided({"space.model.layer.k": 12, "space.model.layer.candidates.r": 4}))
-    assert [obstacle.path for obstacle in spec.obstacles(both)] == ["model.layer.k", "constraints.0"]
+    assert [obstacle.path for obstacle in spec.infeasibilities(both)] == ["model.layer.k", "constraints.0"]
     assert [rule.text for rule in spec.constraints] == spec.describe()["constraints"] == ["k <= r", "r <= 9"]
 
 
@@ -246,11 +256,11 @@ def test_a_space_counts_what_the_definition_counts(space: Any, rule: str) -> Non
     if (whole.size() or 9999) > 300:
         return
     configs = [whole.resolve(Decided(point)) for point in whole.points()]
-    left = [config for config in configs if not any(obstacles(config)) and holds(rule, config)]
+    left = [config for config in configs if not any(infeasibilities(config)) and holds(rule, config)]
     assert (ruled.distinct() or 0) <= (whole.distinct() or 0)
     assert (ruled.distinct() or 0) <= len(left)
     assert bool(ruled.distinct()) == bool(left)
-    assert left == [config for config in configs if not any(ruled.obstacles(config))]
+    assert left == [config for config in configs if not any(ruled.infeasibilities(config))]
 
 
 RANGES = "{kind: convnn, k: {int: [4, 12]}, candidates: {kind: random, r: {int: [9, 16]}, when_too_few: all}}"

@@ -1,4 +1,4 @@
-"""What `obstacles` says of a configuration is what the model does."""
+"""What `infeasibilities` says of a configuration is what the model does."""
 
 import os
 from typing import Any
@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from hypothesis import event, example, given, settings
 
-from search_spaces import TrialConfig, canonical, obstacles
+from search_spaces import TrialConfig, canonical, infeasibilities
 from tests.search_spaces.strategies import fixed, models
 
 
@@ -35,7 +35,7 @@ EXAMPLES = int(os.environ.get("CONVNN_EXAMPLES", "70"))
 def test_what_is_called_feasible_runs_and_what_is_not_raises(model: Any) -> None:
     import torch
 
-    from tune_jobs.worker.attempt import build_model
+    from tune_jobs.worker.build import build_model
 
     trial = trial_of(model)
     image = torch.randn(1, 3, 32, 32)
@@ -46,7 +46,7 @@ def test_what_is_called_feasible_runs_and_what_is_not_raises(model: Any) -> None
             logits: torch.Tensor = build_model(config.model, 10).eval()(image)
             return logits
 
-    found = list(obstacles(trial))
+    found = list(infeasibilities(trial))
     event("infeasible" if found else "feasible")
     if found:
         with pytest.raises(ValueError, match=r"must|goes with|fewer than"):
@@ -68,11 +68,11 @@ FULL: dict[str, dict[str, float]] = {
 
 
 @settings(fixed, max_examples=20)
-@given(models().filter(lambda model: not any(obstacles(trial_of({**model, **FULL[model["name"]]})))))
+@given(models().filter(lambda model: not any(infeasibilities(trial_of({**model, **FULL[model["name"]]})))))
 def test_what_is_called_feasible_builds_at_full_width(model: Any) -> None:
     import torch
 
-    from tune_jobs.worker.attempt import build_model
+    from tune_jobs.worker.build import build_model
 
     with torch.device("meta"):
         built = build_model(trial_of({**model, **FULL[model["name"]]}).model, 10)
@@ -83,26 +83,26 @@ def test_what_is_called_feasible_builds_at_full_width(model: Any) -> None:
 @given(models())
 def test_what_can_run_can_run_in_its_canonical_form_too(model: Any) -> None:
     trial = trial_of(model)
-    assert any(obstacles(trial)) == any(obstacles(canonical(trial)))
+    assert any(infeasibilities(trial)) == any(infeasibilities(canonical(trial)))
 
 
 def test_an_obstacle_names_the_strictest_layer_so_that_one_change_is_enough() -> None:
     trial = trial_of(convnn(k=4, candidates={"kind": "random", "r": 500}))
-    (obstacle,) = obstacles(trial)
+    (obstacle,) = infeasibilities(trial)
     assert obstacle.path == "model.layer.candidates.r"
     assert obstacle.message == (
         "must be at most 16 for conv7 (2 x 2 tokens, ring 1: 16 candidates), got 500; take a smaller r, or "
         "when_too_few: all."
     )
-    assert not any(obstacles(trial_of(convnn(k=4, candidates={"kind": "random", "r": 16}))))
+    assert not any(infeasibilities(trial_of(convnn(k=4, candidates={"kind": "random", "r": 16}))))
 
 
 def test_k_and_r_are_both_reported() -> None:
     trial = trial_of(convnn(k=40, candidates={"kind": "random", "r": 30}))
-    assert [obstacle.path for obstacle in obstacles(trial)] == ["model.layer.candidates.r", "model.layer.k"]
+    assert [obstacle.path for obstacle in infeasibilities(trial)] == ["model.layer.candidates.r", "model.layer.k"]
 
 
 def test_layers_that_lambda_leaves_without_convnn_channels_set_no_limit() -> None:
     layer = {"kind": "hybrid", "lambda": 0.01, "k": 1000}
-    assert not any(obstacles(trial_of({"width": 1 / 16, "layer": layer})))
-    assert any(obstacles(trial_of({"width": 1, "layer": layer})))
+    assert not any(infeasibilities(trial_of({"width": 1 / 16, "layer": layer})))
+    assert any(infeasibilities(trial_of({"width": 1, "layer": layer})))

@@ -14,7 +14,7 @@ from pydantic.fields import FieldInfo
 from search_spaces import SpecError, SweepSpec, differences, parse_sweep
 from search_spaces.reading.document import dumped
 from search_spaces.reading.fields import Model, is_valid, models_of
-from search_spaces.sweep import SweepFile
+from search_spaces.settings import SweepFile
 from search_spaces.trial import TrialConfig
 from tests.search_spaces.reading.test_reader import replaced
 from tests.search_spaces.strategies import fixed, spaces

@@ -3,8 +3,8 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 
-from search_spaces import SpecError, TrialConfig, differences, obstacles, parse_sweep
-from search_spaces.memory import least_memory_gb, parameters
+from search_spaces import SpecError, TrialConfig, differences, infeasibilities, parse_sweep
+from search_spaces.memory import least_memory_gb
 from tests.search_spaces.strategies import fixed, models
 
 
@@ -12,13 +12,13 @@ from tests.search_spaces.strategies import fixed, models
 @given(models())
 def test_parameters_are_the_models_own_and_no_step_keeps_less_than_is_said(model: Any) -> None:
     from convnn.cost import measure_cost
-    from tune_jobs.worker.attempt import build_model
+    from tune_jobs.worker.build import build_model
 
     trial = TrialConfig.model_validate({"model": model, "training": {"batch_size": 8, "optimizer": "sgd"}})
-    if any(obstacles(trial)):
+    if any(infeasibilities(trial)):
         return
     cost = measure_cost(lambda: build_model(trial.model, 10), batch_size=8)
-    assert parameters(trial.model, 10) == cost.parameters
+    assert trial.model.parameters(10) == cost.parameters
     least = least_memory_gb(trial) * 1e9 - 12 * cost.parameters
     assert 0 < least <= cost.activation_bytes
 

@@ -17,7 +17,7 @@ from typing import Any
 
 import pytest
 
-from search_spaces import Decided, TrialConfig, canonical, load_sweep, obstacles, presets, run_key
+from search_spaces import Decided, TrialConfig, canonical, infeasibilities, load_sweep, presets, run_key
 
 PUBLISHED = json.loads((Path(__file__).parent / "published" / "runs.json").read_text(encoding="utf-8"))
 ROWS: list[dict[str, Any]] = PUBLISHED["rows"]
@@ -169,7 +169,7 @@ def trials(preset: str) -> dict[str, TrialConfig]:
     """The trials of a preset's grid, by key."""
     space = load_sweep(preset).space
     found = [space.resolve(Decided(point)) for point in space.points()]
-    assert not any(next(obstacles(trial), None) for trial in found)
+    assert not any(next(infeasibilities(trial), None) for trial in found)
     return {run_key(trial): canonical(trial) for trial in found}
 
 
@@ -238,7 +238,7 @@ def model_of(config: str) -> Any:
     """The model of a configuration, given as JSON, without memory for its weights."""
     import torch
 
-    from tune_jobs.worker.attempt import build_model
+    from tune_jobs.worker.build import build_model
 
     with torch.device("meta"):
         return build_model(TrialConfig.model_validate_json(config).model, 10)
@@ -280,7 +280,7 @@ def test_a_preset_says_what_it_costs(preset: str) -> None:
 def test_nearly_every_draw_of_a_search_can_run(preset: str, in_vain: float) -> None:
     space, rng = load_sweep(preset).space, random.Random(0)
     drawn = [space.resolve(Decided(space.draw(rng))) for _ in range(400)]
-    infeasible = sum(next(obstacles(trial), None) is not None for trial in drawn) / len(drawn)
+    infeasible = sum(next(infeasibilities(trial), None) is not None for trial in drawn) / len(drawn)
     assert infeasible == pytest.approx(in_vain, abs=0.05)
 
 

@@ -7,8 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from search_spaces import Choice, Decided, FloatRange, IntRange, Space, TrialConfig, obstacles, parse_sweep
-from search_spaces.feasibility import mixer
+from search_spaces import Choice, Decided, FloatRange, IntRange, Space, TrialConfig, infeasibilities, parse_sweep
 from search_spaces.reading.document import compose, dumped
 from search_spaces.reading.reader import Reader
 from tests.search_spaces.strategies import domains, fixed, models, spaces
@@ -55,7 +54,7 @@ def test_a_finite_space_is_walked_in_file_order_the_last_domain_fastest() -> Non
 def test_a_decision_of_one_branch_is_absent_in_another() -> None:
     space = space_of(FINITE)
     trial = space.resolve(Decided(next(space.points())))
-    assert mixer(trial.model).model_dump() == {"kind": "conv2d", "kernel_size": 1}
+    assert trial.model.mixing_layer.model_dump() == {"kind": "conv2d", "kernel_size": 1}
     assert trial.training.lr == 1e-3
 
 
@@ -93,7 +92,7 @@ def test_options_of_one_kind_are_told_apart_by_number() -> None:
 def test_an_any_of_may_hold_an_any_of_and_stand_at_the_root() -> None:
     text = "any_of: [{model: {layer: {any_of: [{any_of: [{kind: conv2d}, {kind: convnn}]}]}}}]"
     trials = [space_of(text).resolve(Decided(point)) for point in space_of(text).points()]
-    assert [mixer(trial.model).kind for trial in trials] == ["conv2d", "convnn"]
+    assert [trial.model.mixing_layer.model_dump()["kind"] for trial in trials] == ["conv2d", "convnn"]
 
 
 @pytest.mark.parametrize(
@@ -196,7 +195,7 @@ def test_a_space_is_refused_if_and_only_if_no_point_can_run(model: Any) -> None:
     size = whole.size()
     if size is None or size > 2000:
         return
-    points = [(point, next(obstacles(whole.resolve(Decided(point))), None)) for point in whole.points()]
+    points = [(point, next(infeasibilities(whole.resolve(Decided(point))), None)) for point in whole.points()]
     runs = {item for point, obstacle in points if obstacle is None for item in point.items()}
     problems = space_of(dumped({"model": model})).check()
     if runs or all(obstacle is None for _, obstacle in points):
@@ -244,7 +243,7 @@ def test_pairs_of_values_that_never_run_together_are_those_that_every_point_show
     together: dict[tuple[str, Any, str, Any], bool] = {}
     alone: dict[tuple[str, Any], bool] = {}
     for point in space.points():
-        runs = not any(obstacles(space.resolve(Decided(point))))
+        runs = not any(infeasibilities(space.resolve(Decided(point))))
         items = [(path, value) for path, value in point.items() if path.startswith("space.model")]
         for item in items:
             alone[item] = alone.get(item, False) or runs

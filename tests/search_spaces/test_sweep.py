@@ -4,7 +4,8 @@ from pathlib import Path
 import pytest
 
 from search_spaces import SpecError, load_sweep, parse_sweep, presets
-from search_spaces.sweep import Budget, Grid, NoStopping, RandomSearch
+from search_spaces.reading.load import with_trials
+from search_spaces.settings import Budget, Grid, NoStopping, RandomSearch
 
 TEXT = """
 name: small
@@ -142,24 +143,24 @@ def test_a_sweep_can_be_changed_again_and_again_as_it_was_run() -> None:
 
 def test_a_search_can_get_another_number_of_trials() -> None:
     spec = parse_sweep(TEXT + "search: {sampler: random, trials: 3}", overrides=["space.training.epochs=2"])
-    more = spec.with_trials(5).with_trials(7)
+    more = with_trials(with_trials(spec, 5), 7)
     assert more.search == RandomSearch(sampler="random", trials=7)
     assert parse_sweep(more.text) == more
     assert more.identity() == spec.identity()
     with pytest.raises(SpecError, match=r"search\.trials must be a whole number, at least 1, at most 1000000; got 0\."):
-        spec.with_trials(0)
+        with_trials(spec, 0)
 
 
 def test_a_sweep_that_was_moved_gets_more_trials_where_its_mlflow_runs_are() -> None:
     spec = parse_sweep(TEXT + "search: {sampler: random, trials: 3}")
     moved = replace(spec, name="elsewhere", tracking=spec.tracking.model_copy(update={"experiment": spec.name}))
-    more = moved.with_trials(5)
+    more = with_trials(moved, 5)
     assert (more.name, more.tracking.experiment) == ("elsewhere", "small")
 
 
 def test_a_grid_has_no_other_number_of_trials() -> None:
     with pytest.raises(ValueError, match="small is a grid, which has every trial of its space; give its fields more"):
-        parse_sweep(TEXT).with_trials(9)
+        with_trials(parse_sweep(TEXT), 9)
 
 
 def test_a_file_is_read_from_disk_with_its_name_in_the_messages(tmp_path: Path) -> None:

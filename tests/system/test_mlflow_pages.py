@@ -6,10 +6,10 @@ import pytest
 
 from benchmarks.tracker import NAME as LARGE
 from benchmarks.tracker import write_sweep
+from search_spaces.headline import HEADLINE
 from tests.system.browser import Browser, MlflowPages, axes
 from tests.system.ledgers import Shipped
 from tests.tune_jobs.servers import MlflowServer
-from tune_jobs.results.summary import HEADLINE
 from tune_jobs.tracking.mlflow.shipper import sync
 from tune_jobs.tracking.mlflow.views import COMPLETE
 

@@ -4,7 +4,8 @@ from rich.table import Table
 from rich.text import Text
 
 from search_spaces import TrialConfig
-from tune_jobs.results.summary import HEADLINE, Row, Summary, headline
+from search_spaces.headline import HEADLINE, headline
+from tune_jobs.results.summary import Row, Summary
 
 _STYLES = {"complete": "green", "running": "cyan", "stopped": "dim", "diverged": "red", "failed": "red"}
 

@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from search_spaces.sweep import Resources
+from search_spaces.settings import Resources
 from tune_jobs.doctor.finding import Finding
 from tune_jobs.executors.capacity import fitting, per_trial
 from tune_jobs.system.packages import PYTHON, required, shown, versions_here, wrong_versions

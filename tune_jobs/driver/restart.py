@@ -5,6 +5,7 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from search_spaces.reading.load import with_trials
 from tune_jobs.display.live import Progress
 from tune_jobs.driver.limits import by_class
 from tune_jobs.driver.run import Outcome, run
@@ -122,7 +123,7 @@ def extend(
             f"--trials must be more than the {before} that {name} has, got {wanted}; write +20 for 20 more."
         )
     try:
-        extended = spec.with_trials(wanted)
+        extended = with_trials(spec, wanted)
     except ValueError as error:
         raise UsageError(str(error)) from error
     return run(extended, progress, storage=storage, ray_address=ray_address)

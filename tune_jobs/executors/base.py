@@ -5,7 +5,7 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Protocol
 
-from search_spaces.sweep import Resources
+from search_spaces.settings import Resources
 from tune_jobs.failures import Failure
 from tune_jobs.system.signals import Signals
 from tune_jobs.worker.reports import Report

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Mapping
 
-from search_spaces.sweep import Resources
+from search_spaces.settings import Resources
 
 
 def per_trial(resources: Resources) -> dict[str, float]:

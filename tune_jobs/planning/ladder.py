@@ -5,7 +5,7 @@ import math
 from dataclasses import dataclass
 
 from search_spaces import SweepSpec
-from search_spaces.sweep import Asha
+from search_spaces.settings import Asha
 from search_spaces.trial import Training
 
 

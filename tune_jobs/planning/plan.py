@@ -7,14 +7,14 @@ from typing import Any
 
 from convnn.data import DATASETS
 from search_spaces import SweepSpec, TrialConfig
-from search_spaces.sweep import Holdout
+from search_spaces.headline import headline, params_of
+from search_spaces.settings import Holdout
 from tune_jobs.executors.capacity import fitting, per_trial
 from tune_jobs.planning.ladder import Rung, epochs_of, ladder_of, trial_epochs_of
 from tune_jobs.planning.survey import Survey, survey_of
 from tune_jobs.planning.warnings import budget_warnings, likely_mistakes, memory_warnings, time_limit_warnings
-from tune_jobs.results.summary import headline
 from tune_jobs.worker.checkpoints import KEPT
-from tune_jobs.worker.sizing import MEASURE_S, TrialCost, cost_of, measured, work
+from tune_jobs.worker.sizing import MEASURE_S, TrialCost, cost_of, measured
 
 EVALUATION = 1 / 3
 """What an image costs in evaluation, as a share of its cost in training: the forward pass of three."""
@@ -147,7 +147,7 @@ def _costs(
 ) -> dict[str, TrialCost]:
     if not configs:
         return {}
-    by_size = sorted(configs, key=work)
+    by_size = sorted(configs, key=lambda config: config.model.work())
     chosen = {"smallest": by_size[0], "median": by_size[len(by_size) // 2], "largest": by_size[-1]}
     found: dict[str, TrialCost] = {}
     for name, config in chosen.items():
@@ -179,8 +179,6 @@ def _mean_rate(costs: dict[str, TrialCost]) -> float | None:
 
 
 def _params_per_trial(configs: list[TrialConfig]) -> int:
-    from tune_jobs.tracking.mlflow.runs import params_of
-
     return len(params_of(configs[0])) if configs else 0
 
 

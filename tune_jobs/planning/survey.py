@@ -1,7 +1,6 @@
 """What a space holds: how many of its points can run, which are the same, and why the others cannot."""
 
 import random
-import re
 from collections import Counter
 from dataclasses import dataclass
 
@@ -10,8 +9,6 @@ from search_spaces.space import POINTS_COUNTED
 
 DRAWS = 2000
 """Uniform draws that stand for a space which is not finite, or too large to be looked at whole."""
-
-_GOT = re.compile(r",? got |;")  # what follows differs from point to point
 
 
 @dataclass(frozen=True)
@@ -41,9 +38,9 @@ def survey_of(spec: SweepSpec) -> Survey:
     for point in points:
         looked_at += 1
         config = spec.space.resolve(Decided(point))
-        obstacle = next(iter(spec.obstacles(config)), None)
-        if obstacle is not None:
-            infeasible[f"{obstacle.path} {_GOT.split(obstacle.message)[0]}"] += 1
+        reason = next(iter(spec.infeasibilities(config)), None)
+        if reason is not None:
+            infeasible[f"{reason.path} {reason.rule}"] += 1
         else:
             found.setdefault(run_key(config), canonical(config))
     return Survey(looked_at, whole, infeasible, list(found.values()))

@@ -4,7 +4,7 @@ import os
 from collections.abc import Iterator, Mapping
 
 from search_spaces import SweepSpec
-from search_spaces.sweep import Asha, Grid
+from search_spaces.settings import Asha, Grid
 from search_spaces.trial import Training
 from tune_jobs.planning.survey import Survey
 from tune_jobs.worker.sizing import TrialCost

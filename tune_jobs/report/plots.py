@@ -6,10 +6,11 @@ from typing import Any
 
 import plotly.graph_objects as go
 
+from search_spaces.headline import headline
 from tune_jobs.report import theme
 from tune_jobs.report.metrics import bounds, ticks
 from tune_jobs.report.varying import label
-from tune_jobs.results.summary import Row, headline
+from tune_jobs.results.summary import Row
 
 
 @dataclass(frozen=True)

@@ -7,11 +7,12 @@ from collections.abc import Iterable, Iterator
 from html import escape
 from typing import TYPE_CHECKING, Any
 
+from search_spaces.headline import HEADLINE, headline
 from tune_jobs.failures import CLASSES
 from tune_jobs.report.metrics import shown
 from tune_jobs.report.seeds import Repeats
 from tune_jobs.report.varying import NONE, label, varying
-from tune_jobs.results.summary import HEADLINE, Row, headline
+from tune_jobs.results.summary import Row
 from tune_jobs.worker.sizing import SIZES
 
 if TYPE_CHECKING:

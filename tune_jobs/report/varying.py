@@ -6,8 +6,10 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from search_spaces.base import by_path
 from search_spaces.domains import Scalar
-from tune_jobs.results.summary import Row, headline
+from search_spaces.headline import headline
+from tune_jobs.results.summary import Row
 
 FEW = 8
 """So many different numbers, where trials share them, are places of their own on an axis."""
@@ -131,18 +133,10 @@ def even_ticks(low: float, high: float) -> list[float]:
 
 
 def _others(row: Row) -> Iterator[tuple[str, Scalar]]:
-    for path, value in _leaves(row.config.model_dump(mode="json", by_alias=True), ""):
+    for path, value in by_path(row.config.model_dump(mode="json", by_alias=True)):
         said = path == "training.lr" or (path.startswith("model.") and path.rpartition(".")[2] in _SAID)
         if not said and path != "data.root":
-            yield path, value
-
-
-def _leaves(tree: dict[str, Any], above: str) -> Iterator[tuple[str, Scalar]]:
-    for name, value in tree.items():
-        if isinstance(value, dict):
-            yield from _leaves(value, f"{above}{name}.")
-        else:
-            yield f"{above}{name}", str(value) if isinstance(value, list) else value
+            yield path, str(value) if isinstance(value, list) else value
 
 
 def _short(path: str) -> str:

@@ -6,7 +6,7 @@ from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
 from search_spaces import TrialConfig
-from search_spaces.feasibility import mixer, share
+from search_spaces.headline import headline
 from tune_jobs.errors import LedgerError
 from tune_jobs.failures import Failure, counted
 from tune_jobs.record.folder import SweepFolder
@@ -98,20 +98,6 @@ class Summary:
     def count(self, *states: str) -> int:
         """Trials in any of these states."""
         return sum(row.state in states for row in self.rows)
-
-
-HEADLINE = ("lambda", "k", "r", "p", "aggregation", "lr")
-"""The paper's parameters, by which people compare trials."""
-
-
-def headline(config: TrialConfig) -> dict[str, Any]:
-    """The paper's parameters of a configuration; `None` where it has none."""
-    layer = mixer(config.model)
-    params: dict[str, Any] = {"lambda": share(layer)}
-    candidates = getattr(layer, "candidates", None)
-    params |= {"k": getattr(layer, "k", None), "r": getattr(candidates, "r", None)}
-    params |= {"p": getattr(layer, "patch", None), "aggregation": getattr(layer, "aggregation", None)}
-    return {**params, "lr": config.training.lr}
 
 
 def summary(name: str, ledger: Ledger) -> Summary:

@@ -189,7 +189,7 @@ class Search:
         if self._all_asked or self.held_back:
             return None
         while (answer := self._ask()) is not None:
-            if next(self.spec.obstacles(answer.config), None) is not None:
+            if next(self.spec.infeasibilities(answer.config), None) is not None:
                 asked.append(Asked(answer.decisions, "infeasible", None))
                 self.study.refuse(answer)
             elif (key := run_key(answer.config)) in self.study.states:
@@ -217,4 +217,4 @@ class Search:
         return None if point is None else self.study.ask(point)
 
     def _is_unused(self, config: TrialConfig) -> bool:
-        return next(self.spec.obstacles(config), None) is None and run_key(config) not in self.study.states
+        return next(self.spec.infeasibilities(config), None) is None and run_key(config) not in self.study.states

@@ -4,7 +4,8 @@ from collections.abc import Callable
 from typing import Any
 
 from search_spaces import Space
-from search_spaces.sweep import (
+from search_spaces.base import Config
+from search_spaces.settings import (
     Asha,
     Grid,
     NoStopping,
@@ -12,7 +13,6 @@ from search_spaces.sweep import (
     Stopping,
     Tpe,
 )
-from search_spaces.trial import Config
 from tune_jobs.search.pruners.asha import SuccessiveHalving
 from tune_jobs.search.pruners.base import StoppingRule
 from tune_jobs.search.pruners.none import NoRule

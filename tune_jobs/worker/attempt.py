@@ -1,4 +1,4 @@
-"""One attempt at one configuration, without Ray: the plain arguments of `convnn` made from a TrialConfig.
+"""One attempt at one configuration, without Ray.
 
 Used by the Ray worker and by `convnn train` alike.
 """
@@ -7,71 +7,20 @@ import logging
 import traceback
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from convnn.data import Dataset, limited, load_dataset, stratified_split
+from convnn.data import load_dataset
 from search_spaces import TrialConfig, run_key
-from search_spaces.feasibility import mixer, share
-from search_spaces.sweep import Holdout, Paper
-from search_spaces.trial import VGG11, Training, ViTTiny
+from search_spaces.settings import Holdout, Paper
+from tune_jobs.worker.build import Parts, build_model, build_parts, build_recipe
 from tune_jobs.worker.checkpoints import Checkpoints, InSweep
 from tune_jobs.worker.reports import EpochDone, Report, ResumedFrom
 from tune_jobs.worker.task import Task
 
 if TYPE_CHECKING:
-    from torch import nn
-
-    from convnn.data.batches import Batches
     from convnn.training import EpochResult, Recipe, TrainState
 
 _log = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True)
-class Parts:
-    """The images of one attempt, by role; `None` where the protocol has no such role."""
-
-    train: "Batches"
-    val: "Batches | None"
-    test: "Batches | None"
-
-
-def build_model(model: VGG11 | ViTTiny, classes: int) -> "nn.Module":
-    """The model that the configuration describes."""
-    options: dict[str, Any] = mixer(model).model_dump()
-    kind = options.pop("kind")
-    if candidates := options.pop("candidates", None):
-        options |= {"candidates": candidates.pop("kind"), **candidates}
-    settings = model.model_dump(exclude={"name", "layer", "attention"})
-    if isinstance(model, ViTTiny):
-        from convnn.models.vit import vit_tiny
-
-        return vit_tiny(classes, kind, width=settings.pop("dim"), **settings, **options)
-    from convnn.models.vgg import vgg11
-
-    options.pop("lam", None)
-    return vgg11(classes, share(model.layer), **settings, **options)
-
-
-def build_recipe(training: Training) -> "Recipe":
-    """The recipe that the configuration describes."""
-    from convnn.training import Recipe
-
-    return Recipe(**training.model_dump())
-
-
-def build_parts(data: Dataset, limit: int | None, evaluation: Holdout | Paper, device: str) -> Parts:
-    """Choose the images: `holdout` never opens the test split, `paper` holds nothing out."""
-    from convnn.data.batches import Batches
-
-    pool = limited(data.train.labels, limit)
-    if isinstance(evaluation, Paper):
-        test = limited(data.test.labels, limit)
-        return Parts(Batches(data.train, pool, data.facts, device), None, Batches(data.test, test, data.facts, device))
-    train, val = stratified_split(data.train.labels[pool], evaluation.fraction, evaluation.seed)
-    return Parts(
-        Batches(data.train, pool[train], data.facts, device), Batches(data.train, pool[val], data.facts, device), None
-    )
 
 
 @dataclass(frozen=True)

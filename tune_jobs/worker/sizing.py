@@ -2,26 +2,13 @@
 
 import time
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from convnn.data import DATASETS
-from convnn.geometry import candidate_count, convnn_channels, patched, vit_tokens
 from search_spaces import TrialConfig
-from search_spaces.feasibility import layers, share
+from search_spaces.headline import headline
 from search_spaces.memory import OPTIMIZER_BYTES
-from search_spaces.trial import (
-    VGG11,
-    ConvNNAttention,
-    ConvNNLayer,
-    HybridAttention,
-    HybridLayer,
-    LocalAttention,
-    ViTTiny,
-)
-from tune_jobs.results.summary import headline
-
-if TYPE_CHECKING:
-    from convnn.geometry import Stage
+from tune_jobs.worker.build import build_model
 
 GRADIENT_BYTES = 4
 """Per parameter: what memory holds and a checkpoint does not."""
@@ -48,53 +35,8 @@ class TrialCost:
     images_per_s: float | None
 
 
-def work(config: TrialConfig) -> float:
-    """About the multiplications of one image's forward pass, in closed form: enough to say which trial is larger."""
-    model = config.model
-    if isinstance(model, ViTTiny):
-        return float(_vit_work(model))
-    total = 49 * layers(model)[-1].out_channels * model.classifier_width + model.classifier_width**2
-    for stage in layers(model):
-        total += stage.side**2 * stage.out_channels**2 + _stage_work(model, stage)
-    return float(total)
-
-
-def _vit_work(model: ViTTiny) -> int:
-    attention, dim = model.attention, model.dim
-    tokens = vit_tokens(model.image_size, model.patch_size)
-    inner = dim
-    if isinstance(attention, LocalAttention):
-        inner = model.heads * (attention.head_dim or dim // model.heads)
-    mixing = inner * (4 * dim + 2 * tokens)  # projections, scores and values
-    if isinstance(attention, ConvNNAttention | HybridAttention):
-        options = attention.candidates.model_dump(include={"r", "stride", "when_too_few"})
-        candidates = candidate_count((tokens,), attention.candidates.kind, k=attention.k, **options)
-        ranks = attention.k * (dim if attention.aggregation == "standard" else 1)
-        convnn = dim * (3 * dim + candidates + ranks + dim * (1 + (attention.aggregation == "depthwise_separable")))
-        mixing = convnn if isinstance(attention, ConvNNAttention) else convnn + mixing + dim**2
-    return model.depth * tokens * (mixing + 2 * dim * model.mlp_width)
-
-
-def _stage_work(model: VGG11, stage: "Stage") -> int:
-    layer = model.layer
-    ours = convnn_channels(stage.out_channels, share(layer))
-    pixels = stage.side**2
-    kernel = getattr(layer, "kernel_size", 0)
-    total: int = pixels * stage.in_channels * (stage.out_channels - ours) * kernel**2
-    if ours and isinstance(layer, ConvNNLayer | HybridLayer):
-        area = layer.patch**2
-        options = layer.candidates.model_dump(include={"r", "stride", "side", "when_too_few"})
-        shape = patched(stage.shape, layer.patch)
-        candidates = candidate_count(shape, layer.candidates.kind, k=layer.k, padding=layer.padding, **options)
-        channels, outputs = stage.in_channels * area, ours * area
-        spread = channels if layer.aggregation == "standard" else 1
-        total += pixels // area * (candidates * channels + layer.k * spread * outputs)
-    return total
-
-
 def cost_of(config: TrialConfig, images_per_s: float | None) -> TrialCost:
     from convnn.cost import measure_cost
-    from tune_jobs.worker.attempt import build_model
 
     classes, training = DATASETS[config.data.name].classes, config.training
     cost = measure_cost(lambda: build_model(config.model, classes), batch_size=training.batch_size)
@@ -116,7 +58,6 @@ def size_of(config: TrialConfig) -> dict[str, float]:
 
     from convnn.cost import flops, parameters, published_flops
     from convnn.geometry import IMAGE_SIDE
-    from tune_jobs.worker.attempt import build_model
 
     shape = (1, 3, IMAGE_SIDE, IMAGE_SIDE)
     with torch.random.fork_rng(devices=[]):  # training goes on as if nothing had been measured
@@ -132,7 +73,6 @@ def measured(config: TrialConfig, device: str, threads: int) -> float:
     from torch.nn import functional as F
 
     from convnn.training import autocast, placed, set_precision
-    from tune_jobs.worker.attempt import build_model
 
     where, precision = torch.device(device), config.training.precision
     set_precision(precision, where)

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from search_spaces import TrialConfig
-from search_spaces.sweep import Holdout, Paper
+from search_spaces.settings import Holdout, Paper
 
 
 @dataclass(frozen=True)

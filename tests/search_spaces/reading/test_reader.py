@@ -7,7 +7,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from search_spaces import Decided, SpecError, SweepSpec, parse_sweep
-from search_spaces.feasibility import mixer
 from search_spaces.reading.document import compose, dumped, value_of
 from tests.search_spaces.strategies import fixed, spaces
 
@@ -132,4 +131,4 @@ def test_an_empty_mapping_is_the_kind_that_needs_no_name() -> None:
     text = sweep("{kind: convnn, candidates: {}}").replace("{sampler: random, trials: 3}", "{}")
     spec = parse_sweep(text + "\nstopping: {}\nevaluation: {fraction: 0.3}\nobjective: {}")
     assert (spec.search.sampler, spec.stopping.kind, spec.evaluation.protocol) == ("grid", "none", "holdout")
-    assert mixer(spec.space.resolve(Decided({})).model).model_dump()["candidates"] == {"kind": "all"}
+    assert spec.space.resolve(Decided({})).model.mixing_layer.model_dump()["candidates"] == {"kind": "all"}

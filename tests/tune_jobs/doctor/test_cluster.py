@@ -2,7 +2,7 @@ from typing import Any
 
 import pytest
 
-from search_spaces.sweep import Resources
+from search_spaces.settings import Resources
 from tune_jobs.doctor.cluster import has_our_code, judge
 from tune_jobs.doctor.finding import Finding
 from tune_jobs.system.packages import versions_here

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from search_spaces.sweep import Budget, Resources
+from search_spaces.settings import Budget, Resources
 from tests.tune_jobs.driver.by_hand import BEGUN, DEAD, SPEC, Hand, epoch
 from tune_jobs.driver import placement
 from tune_jobs.driver.limits import Halt, halt_for_limits

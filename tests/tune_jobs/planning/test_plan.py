@@ -10,7 +10,7 @@ from tests.tune_jobs.search.test_queue import opened, train
 from tune_jobs.planning.plan import plan
 from tune_jobs.worker import attempt
 from tune_jobs.worker.checkpoints import OneFile
-from tune_jobs.worker.sizing import cost_of, work
+from tune_jobs.worker.sizing import cost_of
 
 
 @pytest.mark.parametrize("search", ["{sampler: random, trials: 9}", "{sampler: random, trials: 99}", "{sampler: grid}"])
@@ -78,7 +78,7 @@ def test_the_smallest_median_and_largest_trial_are_sized_from_their_models() -> 
 def test_the_closed_form_orders_trials_as_their_flops_do() -> None:
     sweep = spec(layer="\n      kind: convnn\n      k: {choice: [2, 4, 8]}\n      patch: {choice: [1, 2]}\n")
     configs = [sweep.space.resolve(Decided(point)) for point in sweep.space.points()]
-    by_work = sorted(configs, key=work)
+    by_work = sorted(configs, key=lambda config: config.model.work())
     flops = [cost_of(config, None).gflops for config in by_work]
     assert flops == sorted(flops)
 
@@ -99,7 +99,9 @@ space:
         - {kind: hybrid, lambda: 0.5}
 """
     space = parse_sweep(kinds).space
-    by_work = sorted((space.resolve(Decided(point)) for point in space.points()), key=work)
+    by_work = sorted(
+        (space.resolve(Decided(point)) for point in space.points()), key=lambda config: config.model.work()
+    )
     flops = [cost_of(config, None).gflops for config in by_work]
     assert flops == sorted(flops)
 

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from search_spaces import Decided, SweepSpec, TrialConfig, obstacles, parse_sweep
+from search_spaces import Decided, SweepSpec, TrialConfig, infeasibilities, parse_sweep
 from tests.search_spaces.strategies import fixed
 from tests.tune_jobs.search.recorded import Recorded
 from tests.tune_jobs.search.test_queue import MIXED, THIRTY, opened, run, spec
@@ -66,7 +66,7 @@ def test_every_trial_that_is_handed_out_satisfies_every_rule(sampler: str, rules
         assert len(keys) == 6
         for ask in ledger.asks():
             asked = sweep.space.resolve(Decided(ask.decisions))
-            runs = next(obstacles(asked), None) is None  # by its geometry alone
+            runs = next(infeasibilities(asked), None) is None  # by its geometry alone
             assert (ask.outcome != "infeasible") == (runs and all(holds(rule, asked) for rule in rules))
         for trial in ledger.trials():
             assert all(holds(rule, trial.config) for rule in rules)

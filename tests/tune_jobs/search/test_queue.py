@@ -9,9 +9,8 @@ from typing import Any
 import pytest
 
 from search_spaces import Decided, SweepSpec, canonical, parse_sweep, run_key
-from search_spaces.feasibility import mixer
-from search_spaces.sweep import Budget
-from search_spaces.trial import HybridLayer
+from search_spaces.models.vgg import HybridLayer
+from search_spaces.settings import Budget
 from tests.tune_jobs.search.recorded import Recorded
 from tune_jobs.driver.limits import none_found
 from tune_jobs.events import Job
@@ -58,7 +57,7 @@ def opened(path: Path) -> Iterator[Ledger]:
 
 def accuracy(job: Job, epoch: int) -> float:
     """A result that depends on the configuration and grows with the epochs."""
-    k: int = getattr(mixer(job.config.model), "k", 0)
+    k: int = getattr(job.config.model.mixing_layer, "k", 0)
     return 1 - 1 / (1 + epoch) - abs(job.config.training.lr - 1e-3) * 50 - abs(k - 6) / 100
 
 
@@ -150,7 +149,7 @@ def test_a_grid_goes_through_the_file_with_the_last_domain_turning_fastest(tmp_p
         search = Recorded(sweep, ledger)
         seen = []
         while (job := search.next()) is not None:
-            layer = mixer(job.config.model)
+            layer = job.config.model.mixing_layer
             assert isinstance(layer, HybridLayer)
             seen.append((layer.lam, layer.k, layer.similarity))
             search.end(job, "complete")

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from search_spaces import TrialConfig
-from search_spaces.sweep import Holdout
+from search_spaces.settings import Holdout
 from tune_jobs.record.folder import checkpoints_in
 from tune_jobs.worker.attempt import train_task
 from tune_jobs.worker.entrypoint import reports_of

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from search_spaces.sweep import Paper
+from search_spaces.settings import Paper
 from tests.tune_jobs.worker.test_attempt import task
 from tune_jobs.worker.task import decode_task
 

@@ -2,7 +2,7 @@
 
 import optuna
 
-from search_spaces.sweep import Asha
+from search_spaces.settings import Asha
 from tune_jobs.search.pruners.base import StoppingRule
 
 

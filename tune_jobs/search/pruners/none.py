@@ -2,7 +2,7 @@
 
 import optuna
 
-from search_spaces.sweep import NoStopping
+from search_spaces.settings import NoStopping
 from tune_jobs.search.pruners.base import StoppingRule
 
 

@@ -3,7 +3,7 @@
 import itertools
 
 from search_spaces import Space
-from search_spaces.sweep import Grid
+from search_spaces.settings import Grid
 from tune_jobs.search.samplers.base import Point, Sampler
 
 

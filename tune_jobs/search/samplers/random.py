@@ -3,7 +3,7 @@
 import optuna
 
 from search_spaces import Space
-from search_spaces.sweep import RandomSearch
+from search_spaces.settings import RandomSearch
 from tune_jobs.search.samplers.base import Sampler
 
 

@@ -6,7 +6,7 @@ import warnings
 import optuna
 
 from search_spaces import Space
-from search_spaces.sweep import Tpe
+from search_spaces.settings import Tpe
 from tune_jobs.search.samplers.base import Sampler
 
 STARTUP_TRIALS = 10

@@ -1,11 +1,6 @@
 """Which MLflow run an attempt's epochs belong to, and what that run says: from the ledger alone."""
 
-from collections.abc import Iterator
-from typing import Any
-
-from search_spaces import TrialConfig
 from tune_jobs.record.rows import Attempt, Epoch
-from tune_jobs.results.summary import headline
 
 STATUS = {
     "complete": "FINISHED",
@@ -48,18 +43,3 @@ def end_tags(attempt: Attempt, *, goes_on: bool) -> dict[str, str]:
 def place_tags(attempt: Attempt) -> dict[str, str]:
     """Where an attempt runs, as far as that is known."""
     return {name: value for name, value in (("host", attempt.host), ("device", attempt.device)) if value}
-
-
-def params_of(config: TrialConfig) -> dict[str, str]:
-    """The paper's parameters, `none` where inactive, then every field of the configuration by its path."""
-    params = {name: "none" if value is None else str(value) for name, value in headline(config).items()}
-    params.update(_by_path(config.model_dump(mode="json", by_alias=True), ""))
-    return params
-
-
-def _by_path(tree: dict[str, Any], path: str) -> Iterator[tuple[str, str]]:
-    for name, value in tree.items():
-        if isinstance(value, dict):
-            yield from _by_path(value, f"{path}{name}.")
-        else:
-            yield f"{path}{name}", "none" if value is None else str(value)

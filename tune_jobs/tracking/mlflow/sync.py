@@ -23,6 +23,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ParamSpec, TypeVar
 
+from search_spaces.headline import params_of
 from tune_jobs.errors import TrackerError
 from tune_jobs.record.folder import SweepFolder
 from tune_jobs.record.ledger import Ledger
@@ -31,7 +32,7 @@ from tune_jobs.record.rows import Attempt, Epoch, Trial
 from tune_jobs.report import draw_at_end
 from tune_jobs.results.summary import summary
 from tune_jobs.tracking.mlflow.retry import Abandoned, Pulse, is_refusal, reason_of
-from tune_jobs.tracking.mlflow.runs import STATUS, earlier_epochs, end_tags, opener_of, params_of, place_tags
+from tune_jobs.tracking.mlflow.runs import STATUS, earlier_epochs, end_tags, opener_of, place_tags
 from tune_jobs.tracking.mlflow.store import prepare_store, set_environment
 from tune_jobs.tracking.mlflow.views import description, experiment_tags
 

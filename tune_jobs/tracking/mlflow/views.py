@@ -6,7 +6,8 @@ A view is an experiment tag that MLflow's page offers in its menu "Views", and o
 import json
 
 from search_spaces import TrialConfig
-from tune_jobs.results.summary import HEADLINE, Row, Summary, headline
+from search_spaces.headline import HEADLINE, headline
+from tune_jobs.results.summary import Row, Summary
 
 COMPLETE, ALL = "complete", "trials"
 """The keys of the two views: values of trials that did not run to the end do not compare with the others'."""

@@ -1,0 +1,61 @@
+"""Fields of a sweep that are right alone and wrong together."""
+
+import itertools
+from collections.abc import Iterator
+
+from search_spaces.memory import BATCH_SIZE
+from search_spaces.nodes import Decided
+from search_spaces.settings import Asha, Grid, Holdout, Objective
+from search_spaces.sweep import SweepSpec
+from search_spaces.trial import Training
+
+
+def contradictions(spec: SweepSpec, objective: Objective) -> Iterator[tuple[str, str]]:
+    """Every such field by its path, with what is wrong; `objective` is what the file says."""
+    yield from _objective(spec, objective)
+    if isinstance(spec.search, Grid):
+        way = "write {choice: [...]}, or search with sampler: tpe or random."
+        for path in spec.space.continuous():
+            yield path, f"is a range, and a grid needs lists; {way}"
+    yield from _memory(spec)
+    yield from _budget(spec)
+    epochs = spec.space.values("training.epochs", Training().epochs)
+    if isinstance(spec.stopping, Asha) and spec.stopping.grace_epochs >= max(epochs):
+        rule = f"must be below the epochs ({max(epochs)}), or no trial can stop early"
+        yield "stopping.grace_epochs", f"{rule}; got {spec.stopping.grace_epochs}; lower it, or train longer."
+    if "tf32" in spec.space.values("training.precision", Training().precision) and spec.resources.gpus_per_trial == 0:
+        way = "set resources.gpus_per_trial, or use fp32 or bf16."
+        yield "space.training.precision", f"is tf32, which needs an NVIDIA GPU; {way}"
+
+
+def _objective(spec: SweepSpec, objective: Objective) -> Iterator[tuple[str, str]]:
+    part = "val" if isinstance(spec.evaluation, Holdout) else "test"
+    if not spec.metric.startswith(part):
+        rule = f"must be {part}/accuracy or {part}/loss with protocol {spec.evaluation.protocol}, got {spec.metric}"
+        other = "paper" if part == "val" else "holdout"
+        yield "objective.metric", f"{rule}; change it, or set evaluation.protocol: {other}."
+    if objective.goal and (objective.goal == "maximize") != spec.metric.endswith("accuracy"):
+        yield "objective.goal", f"must not be {objective.goal} for {spec.metric}; leave it out."
+
+
+def _memory(spec: SweepSpec) -> Iterator[tuple[str, str]]:
+    limit = spec.resources.gpu_mem_gb
+    if limit is None:
+        return
+    if not spec.resources.gpus_per_trial:
+        yield "resources.gpu_mem_gb", "goes with gpus_per_trial above 0, got 0; set it, or leave gpu_mem_gb out."
+    elif spec.space.distinct() == 0:
+        trials = (spec.space.resolve(Decided(point)) for point in spec.space.points())
+        reasons = (reason for trial in trials for reason in spec.infeasibilities(trial) if reason.path == BATCH_SIZE)
+        for first in itertools.islice(reasons, 1):
+            yield "resources.gpu_mem_gb", f"leaves no trial: {first.path} {first.message}"
+
+
+def _budget(spec: SweepSpec) -> Iterator[tuple[str, str]]:
+    gpus = spec.resources.gpus_per_trial
+    if spec.budget.gpu_hours is not None and not gpus:
+        rule = "goes with resources.gpus_per_trial above 0, got 0"
+        yield "budget.gpu_hours", f"{rule}; use budget.cpu_hours, or set gpus_per_trial."
+    if spec.budget.cpu_hours is not None and gpus:
+        rule = f"goes with resources.gpus_per_trial 0, got {gpus:g}"
+        yield "budget.cpu_hours", f"{rule}; use budget.gpu_hours."

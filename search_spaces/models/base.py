@@ -1,0 +1,77 @@
+"""What the rest asks of a model, and of the part of it that mixes tokens.
+
+Each model is one class in one file, which holds all that is known of it. Only what makes it and its training differ
+has to be said: what is left out here means that there is nothing to say.
+"""
+
+from abc import abstractmethod
+from collections.abc import Iterator
+from typing import Any, ClassVar, Self
+
+from search_spaces.base import Config, Factory, Infeasible
+
+
+class MixingLayer(Config):
+    """A kind of the part by which a model's tokens meet."""
+
+    fixed_lam: ClassVar[float] = 0.0
+    """The lambda of a kind that has no such field."""
+
+    def headline(self) -> dict[str, Any]:
+        """The paper's parameters, as far as it has them."""
+        candidates = getattr(self, "candidates", None)
+        return {
+            "lambda": lam(self),
+            "k": getattr(self, "k", None),
+            "r": getattr(candidates, "r", None),
+            "p": getattr(self, "patch", None),
+            "aggregation": getattr(self, "aggregation", None),
+        }
+
+
+def lam(layer: MixingLayer) -> float:
+    """The lambda of any kind of layer: 1 for ConvNN alone, 0 where there is none."""
+    return float(getattr(layer, "lam", layer.fixed_lam))
+
+
+class ModelConfig(Config):
+    """A model: its fields, and what follows from them. Paths are those of a trial: `model.layer.k`."""
+
+    name: str
+
+    @property
+    @abstractmethod
+    def mixing_layer(self) -> MixingLayer:
+        """The part of the model that this project varies."""
+
+    @abstractmethod
+    def factory(self, classes: int) -> Factory:
+        """What makes its module."""
+
+    def infeasibilities(self) -> Iterator[Infeasible]:
+        """Everything that keeps it from running."""
+        return iter(())
+
+    def canonical(self) -> Self:
+        """The same for all configurations of it that compute the same; asked only of one that can run."""
+        return self
+
+    def key_content(self) -> dict[str, Any]:
+        """What of it enters the keys, as plain data."""
+        return self.model_dump(mode="json")
+
+    def parameters(self, classes: int) -> int:  # noqa: ARG002
+        """Its parameters: the exact number, or one that it has at least."""
+        return 0
+
+    def activations(self) -> int:
+        """Numbers per image that no training step can do without."""
+        return 0
+
+    def headline(self) -> dict[str, Any]:
+        """Those of the paper's parameters that it has."""
+        return self.mixing_layer.headline()
+
+    def work(self) -> float:
+        """About the multiplications of one image's forward pass: enough to say which trial is larger."""
+        return 0.0

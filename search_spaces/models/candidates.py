@@ -1,0 +1,252 @@
+"""What models have in common: where a token's neighbors are looked for, and the options of ConvNN."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import Annotated, Any, Literal, Protocol, Self
+
+from pydantic import Field
+
+from convnn.geometry import CandidateKind, TooFewTokens, candidate_count, padded_tokens, vgg11_stages
+from search_spaces.base import Config, Decides, Infeasible
+from search_spaces.domains import every, largest_up_to, null_or_not, smallest
+
+WIDEST_RING = 15
+"""The largest `padding` that a layer may have."""
+
+_SIDES = sorted({stage.side for stage in vgg11_stages() if stage is not None})
+_MAP_SIDES = {side // patch for side in _SIDES for patch in range(1, side + 1) if side % patch == 0}
+_MAP_TOKENS = {
+    (side // patch + 2 * ring) ** 2
+    for side in _SIDES
+    for patch in (1, 2, 4, 8, 16, 32)
+    if side % patch == 0
+    for ring in range(WIDEST_RING + 1)
+} | {n * n + 1 for n in range(1, 1025)}
+"""Of maps with their rings, and of sequences with their class token."""
+
+WhenTooFew = Annotated[
+    Literal["error", "all"],
+    Field(description="On a map with fewer tokens than asked: refuse, or take all of them."),
+    Decides(every),
+]
+
+
+@dataclass(frozen=True)
+class TokenGrid:
+    """The tokens that one layer's ConvNN sees: its name, and their shape after the patch and without the ring."""
+
+    name: str
+    shape: tuple[int, ...]
+
+
+class _Candidates(Config):
+    kind: CandidateKind
+
+    def count(self, shape: tuple[int, ...], k: int, padding: int, **changed: Any) -> int:  # noqa: ANN401
+        """See `convnn.geometry.candidate_count`; `changed` takes the place of options of these."""
+        options = self.model_dump(include={"r", "stride", "side", "when_too_few"}) | changed
+        return candidate_count(shape, self.kind, k=k, padding=padding, **options)
+
+    def coverage(self, k: int, shapes: Sequence[tuple[int, ...]], padding: int) -> tuple[bool, bool]:
+        """Whether they are all tokens on every map, and whether every map has as many as asked."""
+        raise NotImplementedError
+
+    def arguments(self) -> dict[str, Any]:
+        """The arguments of a layer that choose these."""
+        options = self.model_dump()
+        return {"candidates": options.pop("kind"), **options}
+
+
+class AllCandidates(_Candidates):
+    """Every token, of an image layer also the ring, may become a neighbor."""
+
+    kind: Literal["all"] = "all"
+
+    def coverage(self, k: int, shapes: Sequence[tuple[int, ...]], padding: int) -> tuple[bool, bool]:  # noqa: ARG002
+        """Always."""
+        return True, True
+
+
+class RandomCandidates(_Candidates):
+    """`r` tokens, drawn anew at every forward pass and shared by the batch (paper 4.2)."""
+
+    kind: Literal["random"]
+    r: Annotated[
+        int,
+        Field(ge=1, le=1_000_000, description="Tokens drawn; of an image layer, from the padded map."),
+        Decides(partial(largest_up_to, _MAP_TOKENS)),
+    ]
+    when_too_few: WhenTooFew = "error"
+    fixed_at_evaluation: Annotated[
+        bool, Field(description="Evaluate always with the same draw; as published, evaluation draws anew, too.")
+    ] = False
+
+    def coverage(self, k: int, shapes: Sequence[tuple[int, ...]], padding: int) -> tuple[bool, bool]:  # noqa: ARG002
+        """The ring is drawn from, too."""
+        rings = [padded_tokens(shape, padding) for shape in shapes]
+        return self.r >= max(rings), self.r <= min(rings)
+
+
+class StridedCandidates(_Candidates):
+    """Every `stride`-th token along each axis: the paper's spatial selection (4.2)."""
+
+    kind: Literal["strided"]
+    stride: Annotated[int, Field(ge=1, le=1024, description="Step between candidates, in tokens."), Decides(smallest)]
+    when_too_few: WhenTooFew = "error"
+
+    def coverage(self, k: int, shapes: Sequence[tuple[int, ...]], padding: int) -> tuple[bool, bool]:
+        """A step of 1 takes every token, but none of the ring."""
+        left = [padded_tokens(tuple(-(-side // self.stride) for side in shape), 0) for shape in shapes]
+        return self.stride == 1 and padding == 0, k <= min(left)
+
+
+class LatticeCandidates(_Candidates):
+    """A grid of `side` x `side` tokens spread over the map, as in the published image runs."""
+
+    kind: Literal["lattice"]
+    side: Annotated[
+        int,
+        Field(ge=1, le=1024, description="Tokens along each side of the grid."),
+        Decides(partial(largest_up_to, _MAP_SIDES)),
+    ]
+    when_too_few: WhenTooFew = "error"
+
+    def coverage(self, k: int, shapes: Sequence[tuple[int, ...]], padding: int) -> tuple[bool, bool]:  # noqa: ARG002
+        """A grid as wide as the map takes every token, but none of the ring; a wider one takes `all`."""
+        return _grid_coverage(self.side, [min(shape) for shape in shapes], padding)
+
+
+class EvenCandidates(_Candidates):
+    """`r` tokens spread evenly along the sequence, first and last included, as in the published ViT runs."""
+
+    kind: Literal["even"]
+    r: Annotated[
+        int,
+        Field(ge=1, le=1_000_000, description="Number of candidates."),
+        Decides(partial(largest_up_to, _MAP_TOKENS)),
+    ]
+    when_too_few: WhenTooFew = "error"
+
+    def coverage(self, k: int, shapes: Sequence[tuple[int, ...]], padding: int) -> tuple[bool, bool]:  # noqa: ARG002
+        """As many as there are tokens are all of them, but none of the ring; more take `all`."""
+        return _grid_coverage(self.r, [padded_tokens(shape, 0) for shape in shapes], padding)
+
+
+def _grid_coverage(asked: int, most: list[int], padding: int) -> tuple[bool, bool]:
+    return asked > max(most) or (asked == max(most) and padding == 0), asked <= min(most)
+
+
+SequenceKinds = AllCandidates | RandomCandidates | StridedCandidates | EvenCandidates
+Candidates = Annotated[
+    AllCandidates | RandomCandidates | StridedCandidates | LatticeCandidates | EvenCandidates,
+    Field(discriminator="kind"),
+]
+SequenceCandidates = Annotated[SequenceKinds, Field(discriminator="kind")]
+
+Neighbors = Annotated[int, Field(ge=1, le=1_000_000, description="Neighbors per token."), Decides(smallest)]
+Lambda = Annotated[
+    float,
+    Field(alias="lambda", ge=0, le=1, description="Share of the layer's output channels from ConvNN."),
+    Decides(smallest),
+]
+Similarity = Annotated[
+    Literal["cosine", "dot", "euclidean"],
+    Field(description="What makes two tokens alike; dot is scaled by the root of the channels."),
+]
+RhoChoice = Annotated[
+    Literal["constant", "softmax"],
+    Field(description="How neighbors are weighed before aggregation (paper 4.1)."),
+    Decides(every),
+]
+Aggregation = Annotated[
+    Literal["standard", "depthwise", "depthwise_separable"],
+    Field(description="The Conv1d that turns k neighbors into one output; depthwise starts from unit weights."),
+]
+SelfFirst = Annotated[bool, Field(description="Each token is its own first neighbor."), Decides(every)]
+SelfScore = Annotated[
+    float | None,
+    Field(description="What softmax sees of the token itself where it is first; null: its own similarity."),
+    Decides(null_or_not),
+]
+
+
+class ConvNNOptions(Protocol):
+    """What every layer with ConvNN has, whatever its defaults."""
+
+    @property
+    def k(self) -> int: ...
+    @property
+    def rho(self) -> str: ...
+    @property
+    def self_first(self) -> bool: ...
+    @property
+    def self_score(self) -> float | None: ...
+    @property
+    def candidates(self) -> SequenceKinds | LatticeCandidates: ...
+    def model_copy(self, *, update: Mapping[str, Any] | None = None, deep: bool = False) -> Self: ...
+
+
+def canonical_neighbors(layer: ConvNNOptions, shapes: Sequence[tuple[int, ...]], padding: int) -> Any:  # noqa: ANN401
+    """The same kind of layer without what cannot matter on maps of these shapes.
+
+    A token that is its own only neighbor compares nothing; candidates that always cover every token are `all` (also
+    where they are too few: then `all` is what runs).
+    """
+    if layer.k == 1 and layer.self_first:
+        nothing = {"similarity": "cosine", "rho": "constant", "self_score": None, "candidates": AllCandidates()}
+        return layer.model_copy(update=nothing)
+    candidates = layer.candidates
+    covers, enough = candidates.coverage(layer.k, shapes, padding)
+    if covers:
+        return layer.model_copy(update={"candidates": AllCandidates()})
+    if enough:
+        return layer.model_copy(update={"candidates": candidates.model_copy(update={"when_too_few": "error"})})
+    return layer
+
+
+def convnn_infeasibilities(
+    layer: ConvNNOptions, path: str, grids: Sequence[TokenGrid], padding: int | None = None
+) -> Iterator[Infeasible]:
+    """What keeps ConvNN from running on these maps; of several maps that one too strict for, the first is named.
+
+    Args:
+        layer: Its options.
+        path: Where they stand.
+        grids: What it sees.
+        padding: Width of the ring around each; `None` where a model has none.
+    """
+    if layer.self_score is not None and not (layer.self_first and layer.rho == "softmax"):
+        rule, way = "goes with self_first: true and rho: softmax", "set them, or leave self_score out"
+        yield Infeasible(f"{path}.self_score", rule, str(layer.self_score), way)
+    told: set[str] = set()
+    leniencies: tuple[dict[str, str], ...] = ({}, {"when_too_few": "all"})
+    for grid in grids:
+        for leniency in leniencies:  # once the candidates are enough, k may still be too large
+            try:
+                layer.candidates.count(grid.shape, layer.k, padding or 0, **leniency)
+            except TooFewTokens as error:
+                if error.field not in told:
+                    told.add(error.field)
+                    yield _too_few(error, layer, path, grid, padding)
+
+
+def _too_few(error: TooFewTokens, layer: ConvNNOptions, path: str, grid: TokenGrid, padding: int | None) -> Infeasible:
+    candidates, ring = layer.candidates, padding or 0
+    tokens = padded_tokens(grid.shape, ring)
+    around = f", ring {ring}" if len(grid.shape) > 1 else ""
+    seen = f"{grid.name} ({' x '.join(map(str, grid.shape))} tokens{around}: {tokens} candidates)"
+    if error.field == "k":
+        few = error.most < tokens and isinstance(candidates, RandomCandidates | EvenCandidates)
+        where = f"r = {error.most} candidates" if few else seen
+        if error.most < tokens and not few:
+            where = f"the {error.most} {candidates.kind} candidates of {grid.name}"
+        way = "take a smaller k, more candidates" + ("" if padding is None else " or a wider padding")
+        return Infeasible(f"{path}.k", f"must be at most {error.most} for {where}", str(layer.k), way)
+    asked = getattr(candidates, error.field)
+    way = f"take a smaller {error.field}, or when_too_few: all"
+    where = f"{path}.candidates.{error.field}"
+    if error.field == "stride":
+        left = f"{asked}, which leaves {error.most} in {seen}"
+        return Infeasible(where, f"must leave k = {layer.k} candidates", left, way)
+    return Infeasible(where, f"must be at most {error.most} for {seen}", str(asked), way)

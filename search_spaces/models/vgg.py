@@ -1,0 +1,276 @@
+"""VGG-11 and the kinds of its layers: fields, limits, canonical form, size."""
+
+from collections.abc import Iterator
+from typing import Annotated, Any, ClassVar, Literal, Self
+
+from pydantic import Field
+
+from convnn.geometry import POOLED_SIDE, Stage, convnn_channels, patched, vgg11_stages
+from search_spaces.base import Decides, Factory, Infeasible
+from search_spaces.domains import every, largest, smallest
+from search_spaces.models.base import MixingLayer, ModelConfig, lam
+from search_spaces.models.candidates import (
+    WIDEST_RING,
+    Aggregation,
+    AllCandidates,
+    Candidates,
+    Lambda,
+    Neighbors,
+    RhoChoice,
+    SelfFirst,
+    SelfScore,
+    Similarity,
+    TokenGrid,
+    canonical_neighbors,
+    convnn_infeasibilities,
+)
+
+KernelSize = Annotated[
+    int, Field(ge=1, le=31, description="Side of the convolution's kernel; its padding keeps the map's size.")
+]
+
+
+class VGGLayer(MixingLayer):
+    """A kind of VGG's layers. `stages` are the layers that it makes, in order."""
+
+    def arguments(self) -> dict[str, Any]:
+        """The arguments of `convnn.models.vgg.vgg11` that make such layers.
+
+        A kind of your own has `{"layer": Factory(...)}`, called with the channels in and out of each layer.
+        """
+        raise NotImplementedError
+
+    def infeasibilities(self, stages: list[Stage]) -> Iterator[Infeasible]:  # noqa: ARG002
+        """Everything that keeps such layers from running; paths begin with `model.layer`."""
+        return iter(())
+
+    def canonical(self, stages: list[Stage]) -> "VGGLayer":  # noqa: ARG002
+        """The same for all kinds and options that compute the same."""
+        return self
+
+    def key_content(self, stages: list[Stage]) -> dict[str, Any]:  # noqa: ARG002
+        """What enters the keys, as plain data."""
+        return self.model_dump(mode="json")
+
+    def parameters(self, stage: Stage) -> int:  # noqa: ARG002
+        """Of one layer without its batch norm: the exact number, or one that it has at least."""
+        return 0
+
+    def work(self, stage: Stage) -> int:  # noqa: ARG002
+        """About the multiplications of one layer for one image."""
+        return 0
+
+
+class _Branches(VGGLayer):
+    """Built as a HybridBranch2d: ConvNN's channels and a convolution's, joined by a 1x1 convolution."""
+
+    def channels(self, stages: list[Stage]) -> list[int]:
+        """ConvNN's output channels in each layer."""
+        return [convnn_channels(stage.out_channels, lam(self)) for stage in stages]
+
+    def arguments(self) -> dict[str, Any]:
+        return {**self.model_dump(exclude={"kind", "candidates"}), "lam": lam(self)}
+
+    def parameters(self, stage: Stage) -> int:
+        inputs, outputs, (ours,) = stage.in_channels, stage.out_channels, self.channels([stage])
+        other = (outputs - ours) * (inputs * _kernel(self) ** 2 + 1)
+        return outputs**2 + outputs + other + (self.convnn_parameters(inputs, ours) if ours else 0)
+
+    def work(self, stage: Stage) -> int:
+        inputs, outputs, (ours,) = stage.in_channels, stage.out_channels, self.channels([stage])
+        other = inputs * (outputs - ours) * _kernel(self) ** 2
+        return stage.side**2 * (outputs**2 + other) + (self.convnn_work(stage, ours) if ours else 0)
+
+    def convnn_parameters(self, inputs: int, outputs: int) -> int:
+        """Of ConvNN with that many channels in and out."""
+        raise NotImplementedError
+
+    def convnn_work(self, stage: Stage, outputs: int) -> int:
+        """ConvNN's share of the work."""
+        raise NotImplementedError
+
+
+def _kernel(layer: VGGLayer) -> int:
+    return int(getattr(layer, "kernel_size", 0))
+
+
+class Conv2dLayer(_Branches):
+    """The paper's baseline: a convolution and the 1x1 fuse; the same as a hybrid with lambda 0."""
+
+    kind: Literal["conv2d"]
+    kernel_size: KernelSize = 3
+
+
+class _ConvNNFields(_Branches):
+    k: Neighbors = 9
+    similarity: Similarity = "cosine"
+    rho: RhoChoice = "constant"
+    aggregation: Aggregation = "standard"
+    position: Annotated[
+        Literal["none", "similarity", "both"],
+        Field(description="Whether coordinates join the features that are compared, or also those that are convolved."),
+    ] = "none"
+    position_scaling: Annotated[
+        Literal["none", "std"],
+        Field(description="std, as published: features are divided by their deviation before they meet coordinates."),
+    ] = "none"
+    patch: Annotated[
+        int,
+        Field(ge=1, le=32, description="Pixels along each axis that form one token (paper 13)."),
+        Decides(every),
+    ] = 1
+    projections: Annotated[
+        Literal["identity", "linear"], Field(description="linear maps features to query, key and value first.")
+    ] = "identity"
+    padding: Annotated[
+        int,
+        Field(
+            ge=0,
+            le=WIDEST_RING,
+            description="Width of the ring of zero tokens that joins the candidates; 1 as published.",
+        ),
+        Decides(largest),
+    ] = 1
+    self_first: SelfFirst = True
+    self_score: SelfScore = None
+    candidates: Candidates = AllCandidates()
+
+    def arguments(self) -> dict[str, Any]:
+        return {**super().arguments(), **self.candidates.arguments()}
+
+    def infeasibilities(self, stages: list[Stage]) -> Iterator[Infeasible]:
+        used = self._used(stages)
+        grids = []
+        for stage in sorted(used, key=lambda stage: stage.side):
+            if stage.side % self.patch:
+                rule = f"must divide every side of the map, and {stage.name} has {stage.side} x {stage.side} tokens"
+                yield Infeasible("model.layer.patch", rule, str(self.patch), "patch: 1 always fits", before_got="; ")
+                return
+            grids.append(TokenGrid(stage.name, patched(stage.shape, self.patch)))
+        if used:
+            yield from convnn_infeasibilities(self, "model.layer", grids, self.padding)
+
+    def _used(self, stages: list[Stage]) -> list[Stage]:
+        return [stage for stage, count in zip(stages, self.channels(stages), strict=True) if count]
+
+    def canonical(self, stages: list[Stage]) -> VGGLayer:
+        """What is compared with no coordinates needs no scaling; a token that is its own only neighbor, no ring."""
+        layer = self
+        if layer.position == "none":
+            layer = layer.model_copy(update={"position_scaling": "none"})
+        elif layer.k == 1 and layer.self_first:
+            alone = {"position_scaling": "none"} | ({"position": "none"} if layer.position == "similarity" else {})
+            layer = layer.model_copy(update=alone) if layer.projections == "identity" else layer
+        if layer.k == 1 and layer.self_first and layer.position == "none":
+            layer = layer.model_copy(update={"padding": 0})
+        shapes = [patched(stage.shape, layer.patch) for stage in self._used(stages)]
+        found: VGGLayer = canonical_neighbors(layer, shapes, layer.padding)
+        return found
+
+    def convnn_parameters(self, inputs: int, outputs: int) -> int:
+        channels, outputs = inputs * self.patch**2, outputs * self.patch**2
+        compared = channels + 2 * (self.position != "none")
+        valued = channels + 2 * (self.position == "both")
+        inner = outputs if self.aggregation == "depthwise" else valued
+        projected = self.projections == "linear"
+        total = 2 * compared * channels if projected else 0
+        total += valued * inner if projected or inner != valued else 0
+        if self.aggregation == "depthwise_separable":
+            return total + inner * self.k + inner * outputs + outputs
+        spread = 1 if self.aggregation == "depthwise" else inner
+        return total + outputs * spread * self.k + outputs
+
+    def convnn_work(self, stage: Stage, outputs: int) -> int:
+        area = self.patch**2
+        candidates = self.candidates.count(patched(stage.shape, self.patch), self.k, self.padding)
+        channels, outputs = stage.in_channels * area, outputs * area
+        spread = channels if self.aggregation == "standard" else 1
+        return stage.side**2 // area * (candidates * channels + self.k * spread * outputs)
+
+
+class ConvNNLayer(_ConvNNFields):
+    """ConvNN alone; the same as a hybrid with lambda 1."""
+
+    kind: Literal["convnn"]
+    fixed_lam: ClassVar[float] = 1.0
+
+
+class HybridLayer(_ConvNNFields):
+    """ConvNN and a convolution side by side (paper 4.3)."""
+
+    kind: Literal["hybrid"]
+    lam: Lambda
+    kernel_size: KernelSize = 3
+
+    def canonical(self, stages: list[Stage]) -> VGGLayer:
+        """One without a branch is the other branch alone."""
+        counts = self.channels(stages)
+        if not any(counts):
+            return Conv2dLayer(kind="conv2d", kernel_size=self.kernel_size)
+        if counts == [stage.out_channels for stage in stages]:
+            kept = {name: getattr(self, name) for name in ConvNNLayer.model_fields if name != "kind"}
+            return ConvNNLayer(kind="convnn", **kept).canonical(stages)
+        return super().canonical(stages)
+
+    def key_content(self, stages: list[Stage]) -> dict[str, Any]:
+        """Lambda enters as the channels that it stands for."""
+        content = super().key_content(stages)
+        del content["lam"]
+        return {**content, "convnn_channels": self.channels(stages)}
+
+
+Layer = Annotated[Conv2dLayer | ConvNNLayer | HybridLayer, Field(discriminator="kind")]
+
+
+class VGG11(ModelConfig):
+    """VGG-11 as published: 8 layers of one kind, batch norm, a classifier over 7 x 7 positions."""
+
+    name: Literal["vgg11"] = "vgg11"
+    width: Annotated[float, Field(gt=0, le=4, description="Multiplies every layer's channels."), Decides(smallest)] = (
+        1.0
+    )
+    classifier_width: Annotated[int, Field(ge=1, le=65536, description="Units of both hidden classifier layers.")] = (
+        4096
+    )
+    dropout: Annotated[float, Field(ge=0, lt=1, description="After each hidden classifier layer.")] = 0.5
+    layer: Layer
+
+    @property
+    def mixing_layer(self) -> VGGLayer:
+        return self.layer
+
+    def stages(self) -> list[Stage]:
+        """The model's layers."""
+        return [stage for stage in vgg11_stages(self.width) if stage is not None]
+
+    def factory(self, classes: int) -> Factory:
+        own = self.model_dump(exclude={"name", "layer"})
+        return Factory("convnn.models.vgg:vgg11", {"num_classes": classes, **own, **self.layer.arguments()})
+
+    def infeasibilities(self) -> Iterator[Infeasible]:
+        return self.layer.infeasibilities(self.stages())
+
+    def canonical(self) -> Self:
+        return self.model_copy(update={"layer": self.layer.canonical(self.stages())})
+
+    def key_content(self) -> dict[str, Any]:
+        """Width enters as the channels that it stands for."""
+        stages = self.stages()
+        content = self.model_dump(mode="json", exclude={"width", "layer"})
+        channels = [stage.out_channels for stage in stages]
+        return {**content, "channels": channels, "layer": self.layer.key_content(stages)}
+
+    def parameters(self, classes: int) -> int:
+        stages, hidden = self.stages(), self.classifier_width
+        classifier = stages[-1].out_channels * POOLED_SIDE**2 * hidden + hidden
+        classifier += hidden**2 + hidden + hidden * classes + classes
+        return classifier + sum(2 * stage.out_channels + self.layer.parameters(stage) for stage in stages)
+
+    def activations(self) -> int:
+        """What batch norm and the next layer read, of every layer."""
+        return sum(2 * stage.out_channels * stage.side**2 for stage in self.stages())
+
+    def work(self) -> float:
+        stages, hidden = self.stages(), self.classifier_width
+        classifier = stages[-1].out_channels * POOLED_SIDE**2 * hidden + hidden**2
+        return float(classifier + sum(self.layer.work(stage) for stage in stages))

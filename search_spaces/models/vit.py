@@ -1,0 +1,290 @@
+"""ViT-Tiny and the kinds of its attention: fields, limits, canonical form, size."""
+
+from collections.abc import Iterator
+from typing import Annotated, Any, ClassVar, Literal, Self
+
+from pydantic import AfterValidator, Field
+
+from convnn.geometry import convnn_channels, vit_tokens
+from search_spaces.base import Decides, Factory, Infeasible, Rule
+from search_spaces.domains import every
+from search_spaces.models.base import MixingLayer, ModelConfig, lam
+from search_spaces.models.candidates import (
+    Aggregation,
+    AllCandidates,
+    Lambda,
+    Neighbors,
+    RhoChoice,
+    SelfFirst,
+    SelfScore,
+    SequenceCandidates,
+    Similarity,
+    TokenGrid,
+    canonical_neighbors,
+    convnn_infeasibilities,
+)
+
+
+class ViTAttention(MixingLayer):
+    """A kind of ViT's attention, for heads that share `dim` channels, on `tokens` tokens."""
+
+    def arguments(self) -> dict[str, Any]:
+        """The arguments of `convnn.models.vit.vit_tiny` that make it.
+
+        A kind of your own has `{"attention": Factory(...)}`, called with channels, heads and `dropout`.
+        """
+        return self.model_dump()
+
+    def fits_heads(self, dim: int, heads: int) -> bool:
+        """Whether so many heads can share the channels."""
+        return dim % heads == 0
+
+    def infeasibilities(self, dim: int, heads: int, tokens: int) -> Iterator[Infeasible]:  # noqa: ARG002
+        """Everything that keeps it from running; paths begin with `model.attention`."""
+        return iter(())
+
+    def canonical(self, dim: int, tokens: int) -> "ViTAttention":  # noqa: ARG002
+        """The same for all options that compute the same."""
+        return self
+
+    def key_content(self, dim: int) -> dict[str, Any]:  # noqa: ARG002
+        """What enters the keys, as plain data."""
+        return self.model_dump(mode="json")
+
+    def parameters(self, dim: int, heads: int) -> int:  # noqa: ARG002
+        """The exact number, or one that it has at least."""
+        return 0
+
+    def work(self, dim: int, heads: int, tokens: int) -> int:  # noqa: ARG002
+        """About its multiplications for one token."""
+        return 0
+
+
+class _Projected(ViTAttention):
+    """Query, key, value and output projections around an attention of `inner` channels."""
+
+    def arguments(self) -> dict[str, Any]:
+        options = self.model_dump()
+        return {"attention": options.pop("kind"), **options}
+
+    def inner(self, dim: int, heads: int) -> int:  # noqa: ARG002
+        """The channels of all heads together."""
+        return dim
+
+    def parameters(self, dim: int, heads: int) -> int:
+        return 4 * dim * self.inner(dim, heads)
+
+    def work(self, dim: int, heads: int, tokens: int) -> int:
+        """Projections, scores and values."""
+        return self.inner(dim, heads) * (4 * dim + 2 * tokens)
+
+
+class SoftmaxAttention(_Projected):
+    """Every token attends to every token."""
+
+    kind: Literal["attention"]
+
+
+class _ConvNNAttentionFields(_Projected):
+    k: Neighbors = 9
+    similarity: Similarity = "cosine"
+    rho: RhoChoice = "softmax"
+    aggregation: Aggregation = "depthwise"
+    self_first: SelfFirst = False
+    self_score: SelfScore = None
+    candidates: SequenceCandidates = AllCandidates()
+
+    def arguments(self) -> dict[str, Any]:
+        return {**super().arguments(), **self.candidates.arguments()}
+
+    def channels(self, dim: int) -> int:
+        """ConvNN's output channels."""
+        return convnn_channels(dim, lam(self))
+
+    def infeasibilities(self, dim: int, heads: int, tokens: int) -> Iterator[Infeasible]:  # noqa: ARG002
+        if self.channels(dim):
+            yield from convnn_infeasibilities(self, "model.attention", [TokenGrid("every block", (tokens,))])
+
+    def canonical(self, dim: int, tokens: int) -> ViTAttention:  # noqa: ARG002
+        found: ViTAttention = canonical_neighbors(self, [(tokens,)], 0)
+        return found
+
+    def convnn_parameters(self, dim: int) -> int:
+        """Of ConvNN without its output projection."""
+        spread = {"standard": dim * self.k, "depthwise": self.k, "depthwise_separable": self.k + dim}
+        return 3 * dim**2 + dim * spread[self.aggregation]
+
+    def convnn_work(self, dim: int, tokens: int) -> int:
+        """ConvNN's share of the work."""
+        candidates = self.candidates.count((tokens,), self.k, 0)
+        ranks = self.k * (dim if self.aggregation == "standard" else 1)
+        return dim * (3 * dim + candidates + ranks + dim * (1 + (self.aggregation == "depthwise_separable")))
+
+
+class ConvNNAttention(_ConvNNAttentionFields):
+    """ConvNN with query, key and value projections (paper 5.2); the published runs compared by dot product."""
+
+    kind: Literal["convnn"]
+    fixed_lam: ClassVar[float] = 1.0
+
+    def parameters(self, dim: int, heads: int) -> int:  # noqa: ARG002
+        return self.convnn_parameters(dim) + dim**2
+
+    def work(self, dim: int, heads: int, tokens: int) -> int:  # noqa: ARG002
+        return self.convnn_work(dim, tokens)
+
+
+class KVTAttention(_Projected):
+    """Softmax over each token's k best keys alone."""
+
+    kind: Literal["kvt"]
+    k: Neighbors = 9
+
+    def infeasibilities(self, dim: int, heads: int, tokens: int) -> Iterator[Infeasible]:  # noqa: ARG002
+        if self.k > tokens:
+            rule, way = f"must be at most {tokens} (tokens of every block)", "take a smaller k or smaller patches"
+            yield Infeasible("model.attention.k", rule, str(self.k), way)
+
+
+class LocalAttention(_Projected):
+    """Softmax over the tokens at most `window` away, with rotary positions."""
+
+    kind: Literal["local"]
+    window: Annotated[int, Field(ge=1, le=1_000_000, description="How far a token sees, to each side.")] = 128
+    head_dim: Annotated[
+        int | None,
+        Field(ge=1, le=65536, description="Channels per head; null: dim / heads. 64 as published."),
+        Decides(every),
+    ] = None
+    rotary: Annotated[bool, Field(description="Rotary positions, on top of the model's own."), Decides(every)] = True
+
+    def inner(self, dim: int, heads: int) -> int:
+        return heads * (self.head_dim or dim // heads)
+
+    def fits_heads(self, dim: int, heads: int) -> bool:
+        """Heads of a size of their own always fit."""
+        return bool(self.head_dim) or super().fits_heads(dim, heads)
+
+    def infeasibilities(self, dim: int, heads: int, tokens: int) -> Iterator[Infeasible]:  # noqa: ARG002
+        head_dim = self.head_dim or dim // heads
+        if self.rotary and head_dim % 2:
+            rule, way = "must be even for rotary positions, which pair channels", "take an even one, or rotary: false"
+            yield Infeasible("model.attention.head_dim", rule, str(head_dim), way, before_got="; ")
+
+
+def _odd(value: int) -> int:
+    if value % 2 == 0:
+        raise ValueError("must be odd")
+    return value
+
+
+class SparseAttention(_Projected):
+    """Softmax over a band of `context` tokens around each token."""
+
+    kind: Literal["sparse"]
+    context: Annotated[
+        int,
+        Field(ge=1, le=999_999, json_schema_extra={"not": {"multipleOf": 2}}),
+        AfterValidator(_odd),
+        Rule("an odd whole number, 1 to 999999 (the token itself, and as many to each side)"),
+    ] = 49
+
+
+class HybridAttention(_ConvNNAttentionFields):
+    """Softmax attention and ConvNN attention side by side, joined by a 1x1 convolution."""
+
+    kind: Literal["hybrid"]
+    lam: Lambda
+
+    def canonical(self, dim: int, tokens: int) -> ViTAttention:
+        """Without ConvNN's channels it is attention and the joining convolution alone."""
+        return super().canonical(dim, tokens) if self.channels(dim) else HybridAttention(kind="hybrid", lam=0.0)
+
+    def key_content(self, dim: int) -> dict[str, Any]:
+        """Lambda enters as the channels that it stands for."""
+        content = super().key_content(dim)
+        del content["lam"]
+        return {**content, "convnn_channels": [self.channels(dim)]}
+
+    def parameters(self, dim: int, heads: int) -> int:  # noqa: ARG002
+        ours = self.channels(dim)
+        convnn = self.convnn_parameters(dim) + dim * ours if ours else 0
+        other = 3 * dim**2 + dim * (dim - ours) if ours < dim else 0
+        return convnn + other + dim**2 + dim  # and the joining 1x1 convolution
+
+    def work(self, dim: int, heads: int, tokens: int) -> int:
+        convnn = self.convnn_work(dim, tokens) if self.channels(dim) else 0
+        return convnn + super().work(dim, heads, tokens) + dim**2
+
+
+Attention = Annotated[
+    SoftmaxAttention | ConvNNAttention | KVTAttention | LocalAttention | SparseAttention | HybridAttention,
+    Field(discriminator="kind"),
+]
+
+
+class ViTTiny(ModelConfig):
+    """ViT-Tiny as published: 12 blocks of width 192, one head, images resized to 224, no norm before the classifier."""
+
+    name: Literal["vit_tiny"]
+    image_size: Annotated[int, Field(ge=1, le=1024, description="Images are resized to this side."), Decides(every)] = (
+        224
+    )
+    patch_size: Annotated[
+        int, Field(ge=1, le=1024, description="Side of the square of pixels that is a token."), Decides(every)
+    ] = 16
+    depth: Annotated[int, Field(ge=1, le=256, description="Blocks.")] = 12
+    dim: Annotated[int, Field(ge=1, le=8192, description="Channels of a token."), Decides(every)] = 192
+    heads: Annotated[
+        int, Field(ge=1, le=256, description="Heads of the attention; must divide dim."), Decides(every)
+    ] = 1
+    mlp_width: Annotated[int, Field(ge=1, le=65536, description="Hidden units of each block.")] = 768
+    dropout: Annotated[float, Field(ge=0, lt=1, description="After each part of a block.")] = 0.1
+    attention_dropout: Annotated[float, Field(ge=0, lt=1, description="Inside the attention.")] = 0.1
+    attention: Attention
+
+    @property
+    def mixing_layer(self) -> ViTAttention:
+        return self.attention
+
+    def tokens(self) -> int:
+        """Of every block."""
+        return vit_tokens(self.image_size, self.patch_size)
+
+    def factory(self, classes: int) -> Factory:
+        own = self.model_dump(exclude={"name", "attention", "dim"})
+        arguments = {"num_classes": classes, "width": self.dim, **own, **self.attention.arguments()}
+        return Factory("convnn.models.vit:vit_tiny", arguments)
+
+    def infeasibilities(self) -> Iterator[Infeasible]:
+        if self.image_size % self.patch_size:
+            nearest = max(1, round(self.image_size / self.patch_size)) * self.patch_size
+            rule, way = f"must divide image_size ({self.image_size})", f"the nearest image_size that fits is {nearest}"
+            yield Infeasible("model.patch_size", rule, str(self.patch_size), way)
+        elif not self.attention.fits_heads(self.dim, self.heads):
+            rule = f"must divide dim ({self.dim})"
+            yield Infeasible("model.heads", rule, str(self.heads), "heads: 1 always fits")
+        else:
+            yield from self.attention.infeasibilities(self.dim, self.heads, self.tokens())
+
+    def canonical(self) -> Self:
+        return self.model_copy(update={"attention": self.attention.canonical(self.dim, self.tokens())})
+
+    def key_content(self) -> dict[str, Any]:
+        return {**super().key_content(), "attention": self.attention.key_content(self.dim)}
+
+    def parameters(self, classes: int) -> int:
+        dim = self.dim
+        patches = 3 * self.patch_size**2 * dim + dim + 2 * dim + dim  # with their norm, and the class token
+        block = 4 * dim + 2 * dim * self.mlp_width + self.mlp_width + dim
+        block += self.attention.parameters(dim, self.heads)
+        return patches + self.depth * block + dim * classes + classes
+
+    def activations(self) -> int:
+        """What both norms, the perceptron's layers and its activation read, of every block."""
+        return int(self.depth * self.tokens() * (3 * self.dim + 2 * self.mlp_width))
+
+    def work(self) -> float:
+        tokens = self.tokens()
+        mixing = self.attention.work(self.dim, self.heads, tokens)
+        return float(self.depth * tokens * (mixing + 2 * self.dim * self.mlp_width))

@@ -1,0 +1,176 @@
+"""Reads a sweep from a file, a preset or text: every mistake in one go, or a SweepSpec."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from yaml.nodes import MappingNode, Node, SequenceNode
+
+from search_spaces import presets
+from search_spaces.constraints import read_constraints
+from search_spaces.contradictions import contradictions
+from search_spaces.nodes import Group, resolve
+from search_spaces.reading.document import (
+    Place,
+    Problem,
+    SpecError,
+    compose,
+    dumped,
+    nearest,
+    override,
+    value_of,
+)
+from search_spaces.reading.reader import Reader
+from search_spaces.settings import Grid, Holdout, SweepFile
+from search_spaces.space import Space
+from search_spaces.sweep import SweepSpec
+
+
+def load_sweep(file: str | Path, overrides: Sequence[str] = ()) -> SweepSpec:
+    """Read a sweep from a file, or from the preset of that name.
+
+    Args:
+        file: Path of a YAML file, or a preset's name.
+        overrides: `path=value` assignments, applied in order.
+
+    Raises:
+        SpecError: With every mistake, each with file, line and column.
+        FileNotFoundError: If there is neither such a file nor such a preset.
+        OSError: If the file cannot be read.
+    """
+    path = Path(file)
+    if not path.is_file() and path.name == str(file) and not path.suffix:
+        if str(file) in presets.names():
+            path = presets.path(str(file))
+        elif not path.exists():
+            hint = nearest(str(file), presets.names())
+            raise FileNotFoundError(f"{file} is neither a file nor a preset; {hint}")
+    if not path.exists():
+        raise FileNotFoundError(f"there is no file {path}; presets have bare names: {', '.join(presets.names())}.")
+    if path.is_dir():
+        raise FileNotFoundError(f"{path} is a folder; give the sweep's YAML file.")
+    content = path.read_bytes()
+    try:
+        text = content.decode("utf-8")
+    except UnicodeDecodeError as error:
+        before = content[: error.start].split(b"\n")
+        place = Place(str(path), len(before), len(before[-1].decode("utf-8", "replace")) + 1)
+        raise SpecError([Problem(place, "", "the file is not text in UTF-8; save it as UTF-8.")]) from error
+    base = Path.cwd() if path.parent == presets.FOLDER else path.absolute().parent
+    return parse_sweep(text.replace("\r\n", "\n"), str(path), overrides, base)
+
+
+def parse_sweep(
+    text: str, source: str = "sweep.yaml", overrides: Sequence[str] = (), base: Path | None = None
+) -> SweepSpec:
+    """Read a sweep from YAML text; see `load_sweep`.
+
+    Relative folders of images are relative to `base`, in overrides to the current folder, which is `base` if `None`.
+    """
+    root = compose(text, source)
+    moved = _anchor(root, _DATA_ROOT, base or Path.cwd())
+    for assignment in overrides:
+        override(root, assignment)
+    moved |= _anchor(root, _DATA_ROOT, Path.cwd())
+    reader = Reader()
+    listed = next((value for key, value in root.value if key.value == "constraints"), None)
+    constraints, mistakes = read_constraints(listed)
+    fields = [(key, value) for key, value in root.value if key.value != "constraints"]
+    tree = reader.read(SweepFile, MappingNode(root.tag, fields, root.start_mark, root.end_mark), varying="space")
+    reader.problems += mistakes
+    _check_geometry(reader)
+    if listed is not None and not mistakes and "space" in reader.whole:
+        reader.problems += _unsatisfied(Space(reader.whole["space"], constraints), listed)
+    if isinstance(tree, Group):
+        rest = {name: resolve(node, _NoChoice()) for name, node in tree.fields.items() if name != "space"}
+        settings = SweepFile.model_validate(
+            {**rest, "space": {"model": {"name": "vgg11", "layer": {"kind": "conv2d"}}}}
+        )
+        space = Space(tree.fields["space"], constraints, settings.resources.trial_mem_gb)
+        spec = _assemble(settings, space, _as_run(root, overrides) if overrides or moved else text)
+        for path, message in contradictions(spec, settings.objective):
+            reader.problems.append(Problem(reader.place(path), path, message))
+        if not reader.problems:
+            return spec
+    raise SpecError(reader.problems)
+
+
+def with_trials(spec: SweepSpec, trials: int) -> SweepSpec:
+    """The same search with another number of trials.
+
+    Raises:
+        ValueError: If it is a grid, which has the trials of its space.
+        SpecError: If `trials` is out of range.
+    """
+    if isinstance(spec.search, Grid):
+        raise ValueError(  # noqa: TRY004 - of the right type, and of the wrong kind
+            f"{spec.name} is a grid, which has every trial of its space; give its fields more values under another "
+            f"name, or search with sampler: tpe or random, which have a number of trials."
+        )
+    more = parse_sweep(spec.text, overrides=[f"search.trials={trials}"])
+    return replace(more, name=spec.name, tracking=spec.tracking)
+
+
+_DATA_ROOT = ("space", "data", "root")
+
+
+def _anchor(node: Node, names: tuple[str, ...], base: Path) -> bool:
+    """Make the folders at a path absolute, so that they mean the same wherever trials run; whether any was not."""
+    if isinstance(node, MappingNode):
+        below = {names[0]: names[1:], "any_of": names} if names else {"choice": names}
+        moved = [_anchor(value, below[key.value], base) for key, value in node.value if key.value in below]
+        return any(moved)
+    if isinstance(node, SequenceNode):
+        moved = [_anchor(item, names, base) for item in node.value]
+        return any(moved)
+    folder = value_of(node)
+    if names or not isinstance(folder, str) or folder[:1] in ("", "~", "$") or Path(folder).is_absolute():
+        return False
+    node.value = str(base / folder)
+    return True
+
+
+class _NoChoice:
+    def choose(self, path: str, _domain: object) -> None:
+        raise AssertionError(path)  # only space may vary
+
+
+def _check_geometry(reader: Reader) -> None:
+    """Add what the geometry says to the problems, also where the mistakes lie outside the model."""
+    root = reader.whole.get("space")
+    if root is None and "space.model" in reader.whole:
+        root = Group({"model": reader.whole["space.model"]})
+    for reason in Space(root).check() if root else ():
+        default = "" if reader.stands(reason.path) else " The file does not set it; this is the default."
+        reader.problems.append(Problem(reader.place(reason.path), reason.path, reason.message + default))
+
+
+def _unsatisfied(space: Space, listed: Node) -> Iterator[Problem]:
+    for reason in space.contradictions():
+        number = reason.path.rpartition(".")[2]
+        node = listed.value[int(number)] if number.isdecimal() else listed
+        yield Problem(Place.of(node), reason.path, reason.message)
+
+
+def _assemble(file: SweepFile, space: Space, text: str) -> SweepSpec:
+    part = "val" if isinstance(file.evaluation, Holdout) else "test"
+    metric: Any = file.objective.metric or f"{part}/accuracy"
+    return SweepSpec(
+        name=file.name,
+        space=space,
+        evaluation=file.evaluation,
+        metric=metric,
+        goal=file.objective.goal or ("maximize" if metric.endswith("accuracy") else "minimize"),
+        search=file.search,
+        stopping=file.stopping,
+        resources=file.resources,
+        budget=file.budget,
+        tracking=file.tracking,
+        text=text,
+    )
+
+
+def _as_run(root: MappingNode, overrides: Sequence[str]) -> str:
+    head = "".join(f"# --set {' '.join(assignment.split())}\n" for assignment in overrides)
+    return head + dumped(value_of(root))

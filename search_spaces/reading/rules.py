@@ -1,0 +1,199 @@
+"""Rules such as `k <= r`, read from text by a parser of our own and never run as code.
+
+    rule   = sum sign sum {sign sum}             sign: < <= > >= == !=
+    sum    = term {("+" | "-") term}
+    term   = factor {("*" | "/") factor}
+    factor = ("+" | "-") factor | number | field | "(" sum ")"
+
+A field is its full path, or the last part of it where no configuration has two fields of that name.
+"""
+
+import math
+import re
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import NamedTuple, NoReturn, TypeAlias
+
+from search_spaces.reading.document import plain
+from search_spaces.reading.words import quoted
+
+LONGEST_RULE = 500
+"""Characters of a rule."""
+
+DEEPEST = 40
+"""Parentheses and leading signs of a rule inside each other."""
+
+Number: TypeAlias = int | float
+
+
+@dataclass(frozen=True)
+class Name:
+    """A field as a rule names it, and the attributes that lead to it; several where models call it alike."""
+
+    text: str
+    attributes: tuple[tuple[str, ...], ...]
+    path: str = ""
+    """The field's full path; `text` where models call several alike."""
+
+    def value(self, trial: object) -> Number | None:
+        """The field's number; `None` where `trial` has no such field, or null."""
+        for attributes in self.attributes:
+            found: object = trial
+            for attribute in attributes:
+                found = getattr(found, attribute, None)
+            if isinstance(found, int | float):
+                return found
+        return None
+
+
+Step: TypeAlias = Number | Name | str
+"""A part of a sum in postfix order, which takes no recursion to compute: `k * 2` is k, 2, "*"."""
+
+
+class ConstraintError(ValueError):
+    """A rule that is none; `messages` are all its mistakes."""
+
+    def __init__(self, *messages: str) -> None:
+        super().__init__(" ".join(messages))
+        self.messages = messages
+
+
+def parse_rule(text: str) -> tuple[list[list[Step]], list[str]]:
+    """The sides of a rule, in postfix order, and the signs between them; one side where nothing is compared.
+
+    Raises:
+        ConstraintError: If it follows no grammar, or is too long.
+    """
+    if len(text) > LONGEST_RULE:
+        rule = f"must have at most {LONGEST_RULE} characters, got {len(text)}"
+        raise ConstraintError(f"{rule}; write several rules, which must all hold.")
+    return _Parser(text).rule()
+
+
+class _Token(NamedTuple):
+    kind: str  # number, name, sign, mark or end
+    text: str
+    at: int
+
+
+_TOKEN = re.compile(
+    r"(?P<number>(?:\.[0-9]+|[0-9]+\.?[0-9]*)(?:[eE][-+]?[0-9]+)?)"
+    r"|(?P<name>[A-Za-z_][A-Za-z0-9_]*(?:\.[A-Za-z_][A-Za-z0-9_]*)*)"
+    r"|(?P<sign>[<>=!]=|[<>])"
+    r"|(?P<mark>[-+*/()])"
+)
+_SPACE = re.compile(r"[ \t\r\n]*")
+
+_WAYS_OUT = {
+    "=": "equal is ==, at most is <=",
+    "≤": "write <=",
+    "≥": "write >=",
+    "≠": "write !=",
+    "λ": "write lambda",
+    "·": "write *",
+    "×": "write *",  # noqa: RUF001 - the sign is meant
+    "[": "leave out what stands in brackets, a rule holds in every branch",
+    "&": "write two rules, which must both hold",
+    "and": "write two rules, which must both hold",
+    "or": "a rule has no alternatives",
+    "|": "a rule has no alternatives",
+    "not": "turn the comparison round",
+    "%": "a rule has + - * / only",
+    "^": "a rule has + - * / only",
+    "'": "a rule compares numbers only",
+    '"': "a rule compares numbers only",
+}
+
+
+class _Parser:
+    """Recursive descent, one method for each line of the grammar; each appends what it reads in postfix order."""
+
+    def __init__(self, text: str) -> None:
+        self._text = text
+        self._tokens = self._split()
+        self._next = next(self._tokens)
+        self._depth = 0
+
+    def rule(self) -> tuple[list[list[Step]], list[str]]:
+        """The sides and the signs between them; one side and no sign where there is no comparison."""
+        sides, signs = [self._sum()], []
+        while self._next.kind == "sign":
+            signs.append(self._take())
+            sides.append(self._sum())
+        if self._next.kind != "end":
+            self._fail("an operator or a comparison")
+        return sides, signs
+
+    def _split(self) -> Iterator[_Token]:
+        at = 0
+        while True:
+            space = _SPACE.match(self._text, at)
+            at = space.end() if space else at
+            if at == len(self._text):
+                break
+            found = _TOKEN.match(self._text, at)
+            if found is None:
+                yield _Token("", self._text[at], at)
+                return
+            yield _Token(found.lastgroup or "", found.group(), at)
+            at = found.end()
+        while True:
+            yield _Token("end", "", at)
+
+    def _take(self) -> str:
+        text = self._next.text
+        self._next = next(self._tokens)
+        return text
+
+    def _sum(self) -> list[Step]:
+        return self._chain("+-", lambda: self._chain("*/", self._factor))
+
+    def _chain(self, signs: str, part: Callable[[], list[Step]]) -> list[Step]:
+        steps = part()
+        while self._next.kind == "mark" and self._next.text in signs:
+            sign = self._take()
+            steps += [*part(), sign]
+        return steps
+
+    def _factor(self) -> list[Step]:
+        kind, text, _ = self._next
+        if kind == "number":
+            value = plain(text)
+            assert isinstance(value, int | float)
+            if isinstance(value, float) and not math.isfinite(value):
+                self._fail("a number that is not so large")
+            self._take()
+            return [value]
+        if kind == "name":
+            return [Name(self._take(), ())]
+        if kind != "mark" or text not in ("+", "-", "("):
+            self._fail("a number, a field or '('")
+        if self._depth == DEEPEST:
+            rule = f"nests parentheses and signs more than {DEEPEST} deep"
+            raise ConstraintError(f"{rule}, got {quoted(self._text)}; write it flatter.")
+        self._depth += 1
+        self._take()
+        if text == "(":
+            steps = self._sum()
+            if self._next.text != ")":
+                self._fail("')'")
+            self._take()
+        else:
+            steps = [0, *self._factor(), text]  # -k is 0 - k
+        self._depth -= 1
+        return steps
+
+    def _fail(self, expected: str) -> NoReturn:
+        kind, text, at = self._next
+        where = (
+            f"expected {expected} at character {at + 1}, found {text!r}" if text else f"expected {expected} after it"
+        )
+        way = _WAYS_OUT.get(text)
+        if kind == "sign" and expected == "')'":
+            way = "a comparison does not go into parentheses"
+        elif text == "(":
+            way = "a rule has no functions, and a product has its *"
+        elif text in ("*", "/") and self._text[at - 1 : at] == text:
+            way = "a rule has + - * / only"
+        hint = f"; {way}" if way else ""
+        raise ConstraintError(f"must be a rule such as k <= r, got {quoted(self._text)}: {where}{hint}.")

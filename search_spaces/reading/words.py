@@ -1,0 +1,30 @@
+"""What messages repeat of a file, short enough to be read."""
+
+from yaml.nodes import MappingNode, Node, SequenceNode
+
+from search_spaces.reading.document import value_of
+
+LONGEST_SHOWN = 100
+"""Characters of a file that a message repeats in one place."""
+
+
+def shown(node: Node) -> str:
+    """What stands at `node`, short enough for a message."""
+    if isinstance(node, SequenceNode):
+        return "a list"
+    if isinstance(node, MappingNode):
+        return cut("{" + ", ".join(f"{name.value}: ..." for name, _ in node.value) + "}")
+    value = value_of(node)
+    if value is None:
+        return "null"
+    return cut(repr(value) if isinstance(value, str) else str(node.value))
+
+
+def cut(text: str) -> str:
+    """Its beginning, where it is long."""
+    return text if len(text) <= LONGEST_SHOWN else f"{text[:LONGEST_SHOWN]}..."
+
+
+def quoted(text: str) -> str:
+    """A text in quotes, short enough for a message."""
+    return cut(repr(text))

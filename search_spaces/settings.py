@@ -1,0 +1,170 @@
+"""The sections of a sweep file beside its space: how to judge, search, stop, run and record."""
+
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from search_spaces.base import Config, Rule
+from search_spaces.reading.rules import LONGEST_RULE
+from search_spaces.trial import TrialConfig
+
+Metric = Literal["val/accuracy", "val/loss", "test/accuracy", "test/loss"]
+
+
+class Holdout(Config):
+    """A stratified part of the training images decides; the test images are not opened."""
+
+    protocol: Literal["holdout"] = "holdout"
+    fraction: Annotated[float, Field(gt=0, lt=1, description="Share of the training images held out.")] = 0.1
+    seed: Annotated[int, Field(ge=0, lt=2**31, description="Draws the held-out images, the same for every trial.")] = 0
+
+
+class Paper(Config):
+    """As published: train on all training images, test after every epoch, the last epoch counts."""
+
+    protocol: Literal["paper"]
+
+
+class Objective(Config):
+    """What is searched for; by default the accuracy of the images that decide."""
+
+    metric: Annotated[Metric | None, Field(description="null: val/accuracy, or test/accuracy with protocol paper.")] = (
+        None
+    )
+    goal: Annotated[Literal["maximize", "minimize"] | None, Field(description="null: what suits the metric.")] = None
+
+
+class Tpe(Config):
+    """Optuna's tree-structured Parzen estimator: multivariate, and grouped by branch."""
+
+    sampler: Literal["tpe"]
+    trials: Annotated[int, Field(ge=1, le=1_000_000, description="Configurations to train.")]
+    seed: Annotated[int, Field(ge=0, lt=2**31)] = 0
+
+
+class RandomSearch(Config):
+    """Independent draws."""
+
+    sampler: Literal["random"]
+    trials: Annotated[int, Field(ge=1, le=1_000_000, description="Configurations to train.")]
+    seed: Annotated[int, Field(ge=0, lt=2**31)] = 0
+
+
+class Grid(Config):
+    """Every combination of a space of choices, in file order."""
+
+    sampler: Literal["grid"] = "grid"
+
+
+class Stopping(Config):
+    """What every stopping rule has."""
+
+    max_failed_fraction: Annotated[
+        float,
+        Field(
+            ge=0,
+            le=1,
+            description="The sweep ends when, of at least 5 ended trials, more than this share failed; diverged ones "
+            "do not count as failed. 1: never.",
+        ),
+    ] = 0.5
+
+
+class NoStopping(Stopping):
+    """Every trial runs to its last epoch."""
+
+    kind: Literal["none"] = "none"
+
+
+class Asha(Stopping):
+    """Asynchronous successive halving: at rungs of growing epochs only the best 1/reduction_factor go on."""
+
+    kind: Literal["asha"]
+    grace_epochs: Annotated[int, Field(ge=1, description="The first rung: no trial stops before.")] = 1
+    reduction_factor: Annotated[int, Field(ge=2, le=100)] = 3
+
+
+class Resources(Config):
+    """What one trial gets."""
+
+    gpus_per_trial: Annotated[
+        float, Field(ge=0, le=1), Rule("a number, 0 to 1 (0.25 lets four trials share a GPU)")
+    ] = 0.0
+    gpu_mem_gb: Annotated[
+        float | None,
+        Field(gt=0, description="Memory of one GPU, in 10^9 bytes; what surely needs more than its share is not run."),
+    ] = None
+    cpus_per_trial: Annotated[int, Field(ge=1, le=1024, description="Also the trial's threads.")] = 1
+    checkpoint_every_s: Annotated[
+        float, Field(ge=0, description="Seconds between checkpoints, from which an interrupted trial goes on.")
+    ] = 120.0
+    max_concurrent: Annotated[
+        int | None, Field(ge=1, description="Trials at a time, at most. null: as many as fit.")
+    ] = None
+    max_trial_hours: Annotated[
+        float | None, Field(gt=0, description="Time limit of one trial, over all its attempts. null: none.")
+    ] = None
+    keep_best: Annotated[
+        int, Field(ge=0, description="How many complete trials, the best, keep their last checkpoint.")
+    ] = 1
+    min_free_gb: Annotated[
+        float, Field(ge=0, description="With less room in the sweep's folder, in 10^9 bytes, the sweep pauses.")
+    ] = 1.0
+
+    @property
+    def trial_mem_gb(self) -> float | None:
+        """A trial's share of the memory of its GPU, in 10^9 bytes; `None` where that is not limited."""
+        return None if self.gpu_mem_gb is None else self.gpu_mem_gb * self.gpus_per_trial
+
+
+class Budget(Config):
+    """What a sweep may cost, over all its runs, failed attempts included. null: no limit."""
+
+    gpu_hours: Annotated[
+        float | None,
+        Field(gt=0, description="GPUs held times hours, of all attempts; where resources.gpus_per_trial is above 0."),
+    ] = None
+    cpu_hours: Annotated[
+        float | None,
+        Field(gt=0, description="CPUs held times hours, of all attempts; where resources.gpus_per_trial is 0."),
+    ] = None
+    wall_hours: Annotated[float | None, Field(gt=0, description="Hours of all runs of the sweep together.")] = None
+    trials: Annotated[
+        int | None,
+        Field(ge=1, description="Trials started; unlike at search.trials, the sweep is then unfinished."),
+    ] = None
+
+
+class Tracking(Config):
+    """Where the MLflow runs go."""
+
+    uri: Annotated[
+        str | None,
+        Field(min_length=1, description="null: MLFLOW_TRACKING_URI, else where it was, else a store in its folder."),
+    ] = None
+    experiment: Annotated[str | None, Field(min_length=1, max_length=500, description="null: the sweep's name.")] = None
+
+
+class SweepFile(Config):
+    """The whole file. Below `space`, any leaf may be a domain and any branch an any_of."""
+
+    name: Annotated[
+        str,
+        Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$"),
+        Rule("a name of letters, digits, '.', '_' and '-', at most 100, the first a letter or digit"),
+    ]
+    space: TrialConfig
+    constraints: Annotated[
+        tuple[Annotated[str, Field(min_length=1, max_length=LONGEST_RULE)], ...],
+        Field(
+            description="Rules that every trial satisfies: comparisons of numbers, fields (k, or model.layer.k) and "
+            "+ - * / ( ), as in 4 <= k <= r. A rule about a field that a trial does not have holds."
+        ),
+    ] = ()
+    evaluation: Annotated[Holdout | Paper, Field(discriminator="protocol")] = Holdout()
+    objective: Objective = Objective()
+    search: Annotated[Tpe | RandomSearch | Grid, Field(discriminator="sampler")] = Grid()
+    stopping: Annotated[NoStopping | Asha, Field(discriminator="kind")] = NoStopping()
+    resources: Resources = Resources()
+    budget: Budget = Budget()
+    tracking: Tracking = Tracking()

@@ -1,0 +1,62 @@
+"""What an attempt is made of, from its configuration: the model, the recipe, the images."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+from convnn.data import Dataset, limited, stratified_split
+from search_spaces.base import Factory
+from search_spaces.models import ModelConfig
+from search_spaces.settings import Holdout, Paper
+from search_spaces.trial import Training
+
+if TYPE_CHECKING:
+    from torch import nn
+
+    from convnn.data.batches import Batches
+    from convnn.training import Recipe
+
+
+@dataclass(frozen=True)
+class Parts:
+    """The images of one attempt, by role; `None` where the protocol has no such role."""
+
+    train: "Batches"
+    val: "Batches | None"
+    test: "Batches | None"
+
+
+def build_model(model: ModelConfig, classes: int) -> "nn.Module":
+    """The model that the configuration describes."""
+    module: nn.Module = _made(model.factory(classes))()
+    return module
+
+
+def _made(factory: Factory) -> Callable[..., Any]:
+    """The callable that a factory names, with its arguments given."""
+    module, _, name = factory.target.partition(":")
+    arguments = {key: _made(value) if isinstance(value, Factory) else value for key, value in factory.arguments.items()}
+    return partial(getattr(import_module(module), name), **arguments)
+
+
+def build_recipe(training: Training) -> "Recipe":
+    """The recipe that the configuration describes."""
+    from convnn.training import Recipe
+
+    return Recipe(**training.model_dump())
+
+
+def build_parts(data: Dataset, limit: int | None, evaluation: Holdout | Paper, device: str) -> Parts:
+    """Choose the images: `holdout` never opens the test split, `paper` holds nothing out."""
+    from convnn.data.batches import Batches
+
+    pool = limited(data.train.labels, limit)
+    if isinstance(evaluation, Paper):
+        test = limited(data.test.labels, limit)
+        return Parts(Batches(data.train, pool, data.facts, device), None, Batches(data.test, test, data.facts, device))
+    train, val = stratified_split(data.train.labels[pool], evaluation.fraction, evaluation.seed)
+    return Parts(
+        Batches(data.train, pool[train], data.facts, device), Batches(data.train, pool[val], data.facts, device), None
+    )
