@@ -27,9 +27,9 @@ from search_spaces import TrialConfig
 from tests.system.browser import MlflowPages, axes, browser
 from tests.system.postgres import postgres
 from tests.tune_jobs.servers import free_port, mlflow_server
+from tune_jobs.driver.sync import sync
 from tune_jobs.record.folder import SweepFolder
 from tune_jobs.record.ledger import Ledger
-from tune_jobs.tracking.mlflow.shipper import sync
 from tune_jobs.tracking.mlflow.store import set_environment
 from tune_jobs.tracking.mlflow.views import COMPLETE
 

@@ -10,13 +10,13 @@ if TYPE_CHECKING:
     from tune_jobs.driver.limits import Halt
     from tune_jobs.driver.restart import Selection, extend, resume, retry
     from tune_jobs.driver.run import Outcome, run
+    from tune_jobs.driver.sync import sync
     from tune_jobs.errors import ClusterError, LedgerError, SweepError, TrackerError, UsageError
     from tune_jobs.record.folder import SweepFolder, find_sweep, sweep_folders
     from tune_jobs.record.ledger import Ledger
     from tune_jobs.report import write_report
     from tune_jobs.results.history import history
     from tune_jobs.results.summary import Summary, read_summary
-    from tune_jobs.tracking.mlflow.shipper import sync
     from tune_jobs.worker.attempt import train
 
 _HOMES = {
@@ -39,7 +39,7 @@ _HOMES = {
     "retry": "driver.restart",
     "run": "driver.run",
     "sweep_folders": "record.folder",
-    "sync": "tracking.mlflow.shipper",
+    "sync": "driver.sync",
     "train": "worker.attempt",
     "write_report": "report",
 }

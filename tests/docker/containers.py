@@ -22,7 +22,7 @@ import pytest
 from tests.docker.engine import GUARDED, ROOT, docker, inspect, make, run
 from tests.tune_jobs.program import CONVNN, convnn_json
 from tests.tune_jobs.servers import free_port
-from tune_jobs.tracking.mlflow.sync import PARENT_TAG
+from tune_jobs.tracking.mlflow.inventory import PARENT_TAG
 
 PROJECT = "convnn-docker-test"
 IMAGE = PROJECT

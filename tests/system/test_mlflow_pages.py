@@ -10,7 +10,7 @@ from search_spaces.headline import HEADLINE
 from tests.system.browser import Browser, MlflowPages, axes
 from tests.system.ledgers import Shipped
 from tests.tune_jobs.servers import MlflowServer
-from tune_jobs.tracking.mlflow.shipper import sync
+from tune_jobs.driver.sync import sync
 from tune_jobs.tracking.mlflow.views import COMPLETE
 
 

@@ -14,6 +14,7 @@ def sweep(tmp_path: Path) -> Iterator[Recorded]:
         yield made
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def uri(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """For every sweep, each in an experiment of its own."""
     return f"sqlite:///{tmp_path_factory.mktemp('store')}/mlflow.db"

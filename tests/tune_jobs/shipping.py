@@ -1,6 +1,7 @@
 """Sweeps as their ledgers have them, written without training; and what MLflow then has of them."""
 
 import contextlib
+import functools
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,7 +14,9 @@ from tune_jobs.failures import Failure
 from tune_jobs.record.folder import SweepFolder
 from tune_jobs.record.ledger import Ledger
 from tune_jobs.record.rows import State
-from tune_jobs.tracking.mlflow.shipper import Shipper
+from tune_jobs.report import draw_at_end
+from tune_jobs.tracking.base import Destination
+from tune_jobs.tracking.mlflow.shipper import MLflowTracker
 
 MODEL = {"name": "vgg11", "layer": {"kind": "hybrid", "lambda": 0.25, "k": 4}}
 
@@ -54,15 +57,20 @@ class Recorded:
         for epoch in epochs:
             self.ledger.add_epoch(trial, attempt, epoch, {"val/accuracy": value(attempt, epoch), "train/loss": 1.0})
 
-    def shipper(self, uri: str) -> Shipper:
+    def destination(self, uri: str, experiment: str | None = None) -> Destination:
+        """Where the sweep is tracked."""
+        draw = functools.partial(draw_at_end, self.folder, 0)
+        return Destination(self.folder, uri, experiment or self.experiment, {"git_dirty": "false"}, draw)
+
+    def tracker(self, uri: str) -> MLflowTracker:
         """One that looks often."""
-        return Shipper(self.folder, uri, self.experiment, {"git_dirty": "false"}, every_s=0.05)
+        return MLflowTracker(self.destination(uri), every_s=0.05)
 
     def ship(self, uri: str) -> None:
         """Ship it all, from a new driver."""
-        shipper = self.shipper(uri)
-        shipper.start()
-        assert shipper.close(60) is None
+        tracker = self.tracker(uri)
+        tracker.start()
+        assert tracker.close(60) is None
 
     def runs(self, uri: str) -> list[Any]:
         """The sweep's runs of trials in MLflow, the deleted ones too, by trial and attempt."""

@@ -16,10 +16,10 @@ def sync(sweep: Sweep, storage: Storage = None, *, as_json: AsJson = False) -> N
     """
     folder = find_sweep(sweep, storage_of(storage))
     spec = recorded_spec(folder)
+    from tune_jobs.driver.sync import sync as sync_tracker
     from tune_jobs.record.lease import lease
     from tune_jobs.record.ledger import Ledger
-    from tune_jobs.tracking.mlflow.shipper import sync as sync_tracker
-    from tune_jobs.tracking.mlflow.shipper import tracked, tracker_of
+    from tune_jobs.tracking.address import tracker_of
 
     with lease(folder.path):
         with closing(Ledger(folder.ledger, create=True)) as ledger:
@@ -27,9 +27,9 @@ def sync(sweep: Sweep, storage: Storage = None, *, as_json: AsJson = False) -> N
             tracker = tracker_of(spec.tracking.uri, folder, ledger)
         starts = recorded_starts(folder)
         tags = manifest_tags(starts[-1]) if starts else {}
-        sync_tracker(folder, tracker, spec.experiment, tags, say=lambda text: print(text, file=sys.stderr, flush=True))
-    with closing(Ledger(folder.ledger)) as ledger:
-        place = tracked(ledger, tracker, spec.experiment)
+        place = sync_tracker(
+            folder, tracker, spec.experiment, tags, say=lambda text: print(text, file=sys.stderr, flush=True)
+        )
     if as_json:
         print_json({"sweep": sweep, "tracker": asdict(place)})
     else:

@@ -12,7 +12,7 @@ from tune_jobs.doctor.cluster import has_our_code, judge, packages, totals
 from tune_jobs.doctor.finding import Finding
 from tune_jobs.errors import ClusterError, UsageError
 from tune_jobs.system.redaction import TRACKING_TOKEN, tidy_tracking_token, without_password
-from tune_jobs.tracking.mlflow.shipper import is_relative
+from tune_jobs.tracking.address import is_relative
 
 Code = Literal["auto", "ship", "installed"]
 _TRACKER = ("MLFLOW_TRACKING_USERNAME", "MLFLOW_TRACKING_PASSWORD", TRACKING_TOKEN)

@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 from tune_jobs.doctor.finding import Finding
 from tune_jobs.errors import UsageError
 from tune_jobs.system.redaction import TRACKING_TOKEN, tidy_tracking_token, without_password
-from tune_jobs.tracking.mlflow.shipper import absolute, store_of
+from tune_jobs.tracking.address import absolute, store_of
 
 TRACKER_S = 15.0
 _FORBIDDEN, _UNAUTHORIZED, _NOT_FOUND, _SERVER = 403, 401, 404, 500

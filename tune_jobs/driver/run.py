@@ -3,6 +3,7 @@
 import os
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +22,9 @@ from tune_jobs.record.rows import Halted
 from tune_jobs.report import draw_at_end
 from tune_jobs.results.summary import Summary, summary
 from tune_jobs.system.signals import Interrupted, handled_signals
-from tune_jobs.tracking.mlflow.shipper import Shipper, Tracked, tracked, tracker_of
+from tune_jobs.tracking.address import tracker_of
+from tune_jobs.tracking.base import Destination, Tracked, Tracker
+from tune_jobs.tracking.registry import open_tracker
 
 SHIP_LAST_S = 40.0
 """How long the end of a sweep waits for a tracker that does not answer."""
@@ -90,9 +93,9 @@ def run(
             ledger.interrupt_running()
             digests = open_images(spec, ledger)
             manifest = write_manifest(folder, digests)
-            tracker = tracker_of(spec.tracking.uri, folder, ledger)
-            shipper = Shipper(folder, tracker, spec.experiment, manifest_tags(manifest))
-            shipper.start()
+            uri, draw = tracker_of(spec.tracking.uri, folder, ledger), partial(draw_at_end, folder, 0)
+            tracker = open_tracker(Destination(folder, uri, spec.experiment, manifest_tags(manifest), draw))
+            tracker.start()
             sweep = Sweep(spec, folder, ledger, progress, signals)
             ledger.meta.halted = None
             try:
@@ -101,32 +104,32 @@ def run(
                 if halt is not None:
                     ledger.meta.halted = Halted(halt.cause, halt.message)
             except BaseException as error:  # nothing writes to the ledger once the lease is given up
-                shipper.close(0 if signals.twice or isinstance(error, LedgerError) else SHIP_LAST_INTERRUPTED_S)
+                tracker.close(0 if signals.twice or isinstance(error, LedgerError) else SHIP_LAST_INTERRUPTED_S)
                 raise
-            _draw(sweep, shipper, halt)
-            missing = _ship_the_rest(shipper, progress, halt)
-            place = tracked(ledger, tracker, spec.experiment, missing)
+            _draw(sweep, tracker, halt)
+            missing = _ship_the_rest(tracker, progress, halt)
+            place = tracker.tracked(ledger, missing)
             return Outcome(folder, summary(spec.name, ledger), exhausted, halt, place)
         finally:
             ledger.close()
 
 
-def _draw(sweep: Sweep, shipper: Shipper, halt: Halt | None) -> None:
+def _draw(sweep: Sweep, tracker: Tracker, halt: Halt | None) -> None:
     """Leave a report in the sweep's folder."""
     hurry = halt is not None and halt.signal is not None
     try:
         draw_at_end(sweep.folder, 0 if hurry else sweep.ledger.usage().wall_hours, sweep.progress.say)
     except Interrupted as signal:
         if signal.at_once:
-            shipper.close(0)
+            tracker.close(0)
             raise
 
 
-def _ship_the_rest(shipper: Shipper, progress: Progress, halt: Halt | None) -> str | None:
+def _ship_the_rest(tracker: Tracker, progress: Progress, halt: Halt | None) -> str | None:
     """Wait for the tracker, unless a person is in a hurry; the reason if it does not have everything."""
-    progress.say("handing the last numbers to MLflow ...")
+    progress.say(f"handing the last numbers to {tracker.name} ...")
     try:
-        return shipper.close(
+        return tracker.close(
             SHIP_LAST_S if halt is None or halt.signal is None else SHIP_LAST_INTERRUPTED_S,
             progress.say,
         )

@@ -77,9 +77,9 @@ class SweepFolder:
         return [path for attempt in reversed(self.attempts(run_key)) for path in checkpoints_in(attempt)]
 
     @property
-    def default_tracker(self) -> str:
-        """The SQLite store of MLflow where no other tracker is named."""
-        return f"sqlite:///{self.path / names.STORE}"
+    def store(self) -> Path:
+        """MLflow's SQLite store, where no other tracker is named."""
+        return self.path / names.STORE
 
 
 def checkpoint_path(attempt: Path, epoch: int) -> Path:

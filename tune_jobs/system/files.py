@@ -2,16 +2,13 @@
 
 import errno
 import os
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    from pathlib import Path
+from pathlib import Path
 
 PARTIAL = ".partial"
 """How the name of a file ends that is being written."""
 
 
-def write_whole(path: "Path", content: str | bytes) -> None:
+def write_whole(path: Path, content: str | bytes) -> None:
     """Replace a file so that it is whole afterwards, or as it was, also where the power fails.
 
     Raises:
@@ -28,7 +25,7 @@ def write_whole(path: "Path", content: str | bytes) -> None:
         part.unlink(missing_ok=True)
 
 
-def part_of(path: "Path") -> "Path":
+def part_of(path: Path) -> Path:
     """Where this process writes a file before it gets its name."""
     return path.with_name(f".{path.name}.{os.getpid()}{PARTIAL}")
 

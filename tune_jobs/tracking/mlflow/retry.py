@@ -2,16 +2,21 @@
 
 import threading
 import time
+from collections.abc import Callable
+from typing import ParamSpec, TypeVar
+
+Arguments = ParamSpec("Arguments")
+Answer = TypeVar("Answer")
 
 # MLflow's answers that refuse this request, and say nothing about the next.
 _REFUSALS = ("BAD_REQUEST", "INVALID_PARAMETER_VALUE", "RESOURCE_ALREADY_EXISTS", "RESOURCE_DOES_NOT_EXIST")
 
 
 class Abandoned(Exception):  # noqa: N818 - it is no error
-    """Nobody waits for the shipment any more."""
+    """Nobody waits for MLflow any more."""
 
 
-class Pulse:
+class SyncHealth:
     """How it goes: what is left, since when nothing succeeds, and whether to give up. For the thread that waits."""
 
     def __init__(self) -> None:
@@ -26,8 +31,22 @@ class Pulse:
         self._last_failed_try: float | None = None
         self._silent_since: float | None = None
 
-    def beat(self, step: object) -> None:
-        """Note that a step succeeded; doing again what an earlier try did is no progress."""
+    def call(
+        self, step: object, function: Callable[Arguments, Answer], *args: Arguments.args, **kwargs: Arguments.kwargs
+    ) -> Answer:
+        """Call the tracker, and note that this step succeeded.
+
+        Raises:
+            Abandoned: If nobody waits any longer; no call is made then.
+        """
+        if self.abandoned.is_set():
+            raise Abandoned
+        answer = function(*args, **kwargs)
+        self._beat(step)
+        return answer
+
+    def _beat(self, step: object) -> None:
+        """Doing again what an earlier try did is no progress."""
         if step not in self._done:
             self._done.add(step)
             self._succeeded, self._silent_since = time.monotonic(), None

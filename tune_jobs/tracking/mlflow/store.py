@@ -4,11 +4,14 @@ MLflow makes a new store by a chain of migrations, which takes seconds and which
 meanwhile leaves a file that no MLflow opens again.
 """
 
+import logging
 import os
 from pathlib import Path
+from typing import Any
 
 from tune_jobs.system.files import PARTIAL, part_of
 from tune_jobs.system.processes import lives
+from tune_jobs.tracking.address import sqlite_file
 
 # Set before mlflow is imported; a value that the user set stays. A slow tracker may take its time. MLflow's own retries
 # would also repeat the making of a run whose answer was lost; ours look first.
@@ -27,16 +30,29 @@ def set_environment() -> None:
         os.environ.setdefault(name, value)
 
 
+def connect(uri: str) -> Any:  # noqa: ANN401 - MLflow has no types
+    """A client of MLflow at `uri`, whose store is made if it is a file that is missing.
+
+    Raises:
+        OSError: As `prepare_store`.
+    """
+    set_environment()
+    from mlflow import MlflowClient
+
+    for name in ("alembic", "mlflow", "sqlalchemy"):  # their lines belong to nobody's terminal; errors are ours
+        logging.getLogger(name).setLevel(logging.CRITICAL)
+    prepare_store(uri)
+    return MlflowClient(tracking_uri=uri)
+
+
 def prepare_store(uri: str) -> None:
     """Make the SQLite store at `uri` if there is none; anything but SQLite is left to its server.
 
     Raises:
         OSError: If there is no room or no access.
     """
-    if not uri.startswith("sqlite:///"):
-        return
-    path = Path(uri.removeprefix("sqlite:///"))
-    if path.exists():
+    path = sqlite_file(uri)
+    if path is None or path.exists():
         return
     for part in path.parent.glob(f".{path.name}.*{PARTIAL}*"):  # and SQLite's journal of it
         pid = part.name.partition(PARTIAL)[0].rpartition(".")[2]

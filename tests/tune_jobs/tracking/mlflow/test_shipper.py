@@ -9,8 +9,8 @@ from mlflow import MlflowClient
 
 from tests.tune_jobs.servers import FaultyProxy, MlflowServer, faulty_proxy, free_port, mlflow_server
 from tests.tune_jobs.shipping import Recorded
+from tune_jobs.driver.sync import sync
 from tune_jobs.errors import TrackerError
-from tune_jobs.tracking.mlflow.shipper import sync
 
 
 @pytest.fixture(scope="module")
@@ -37,16 +37,16 @@ def wait_for(condition: Callable[[], object], timeout_s: float = 30) -> None:
 
 
 def test_a_server_that_is_killed_and_started_again_has_everything(sweep: Recorded, server: MlflowServer) -> None:
-    shipper = sweep.shipper(server.uri)
-    shipper.start()
+    tracker = sweep.tracker(server.uri)
+    tracker.start()
     sweep.attempt([1, 2])
     wait_for(lambda: ("a", 1) in sweep.ledger.tracked())
     server.kill()
     sweep.epochs(1, [3])
-    wait_for(lambda: shipper.error)
+    wait_for(lambda: tracker.error)
     server.start()
     sweep.ledger.end_attempt("a", 1, "complete")
-    assert shipper.close(30) is None
+    assert tracker.close(30) is None
     sweep.expect_whole(server.uri)
 
 
@@ -56,11 +56,11 @@ def test_answers_that_are_lost_make_nothing_twice(sweep: Recorded, proxy: Faulty
     sweep.attempt([1, 2], "interrupted")
     sweep.attempt([2, 3], "diverged", "the loss is nan", "diverged")
     sweep.ledger.add_epoch("a", 2, 4, {"val/accuracy": 0.5, "train/loss": float("nan")})
-    shipper = sweep.shipper(proxy.uri)
-    shipper.start()
-    wait_for(lambda: shipper.error and (not only or any(only in call for call in proxy.calls)))
+    tracker = sweep.tracker(proxy.uri)
+    tracker.start()
+    wait_for(lambda: tracker.error and (not only or any(only in call for call in proxy.calls)))
     proxy.ok()
-    assert shipper.close(30) is None
+    assert tracker.close(30) is None
     assert len(sweep.runs(proxy.uri)) == 2
     sweep.expect_whole(proxy.uri)
     assert sweep.parent(proxy.uri).info.status == "FINISHED"
@@ -70,17 +70,17 @@ def test_answers_that_are_lost_make_nothing_twice(sweep: Recorded, proxy: Faulty
 def test_a_server_that_answers_with_errors_for_a_while_has_everything_later(
     sweep: Recorded, proxy: FaultyProxy, status: int
 ) -> None:
-    shipper = sweep.shipper(proxy.uri)
-    shipper.start()
+    tracker = sweep.tracker(proxy.uri)
+    tracker.start()
     sweep.attempt([1, 2])
     wait_for(lambda: ("a", 1) in sweep.ledger.tracked())
     proxy.answer(status)
     sweep.epochs(1, [3])
-    wait_for(lambda: shipper.error)
-    assert str(status) in (shipper.error or "")
+    wait_for(lambda: tracker.error)
+    assert str(status) in (tracker.error or "")
     sweep.ledger.end_attempt("a", 1, "complete")
     proxy.ok()
-    assert shipper.close(30) is None
+    assert tracker.close(30) is None
     sweep.expect_whole(proxy.uri)
 
 
@@ -101,7 +101,7 @@ def test_closing_goes_on_while_calls_succeed_and_says_how_it_goes(
     proxy.slow(0.2)
     said: list[str] = []
     begun = time.monotonic()
-    assert sweep.shipper(proxy.uri).close(1, said.append) is None
+    assert sweep.tracker(proxy.uri).close(1, said.append) is None
     assert time.monotonic() - begun > 2
     assert list(dict.fromkeys(said)) == [f"{left} trials left ..." for left in (3, 2, 1)]
     proxy.ok()
@@ -110,26 +110,26 @@ def test_closing_goes_on_while_calls_succeed_and_says_how_it_goes(
 
 def test_a_black_hole_is_given_up_in_time_and_loses_nothing(sweep: Recorded, proxy: FaultyProxy) -> None:
     proxy.black_hole()
-    shipper = sweep.shipper(proxy.uri)
-    shipper.start()
+    tracker = sweep.tracker(proxy.uri)
+    tracker.start()
     sweep.attempt([1, 2, 3], "complete")
     wait_for(lambda: proxy.calls)
     begun = time.monotonic()
-    assert shipper.close(1) == "no answer within 1 s"
+    assert tracker.close(1) == "no answer within 1 s"
     assert time.monotonic() - begun < 2
     proxy.ok()
     sync_all(sweep, proxy.uri)
     sweep.expect_whole(proxy.uri)
 
 
-def test_a_shipper_that_was_given_up_ships_no_more(sweep: Recorded, proxy: FaultyProxy) -> None:
+def test_a_tracker_that_was_given_up_ships_no_more(sweep: Recorded, proxy: FaultyProxy) -> None:
     sweep.attempt([1], "complete")
     proxy.slow(0.5, only="runs/create")
-    shipper = sweep.shipper(proxy.uri)
-    shipper.start()
+    tracker = sweep.tracker(proxy.uri)
+    tracker.start()
     wait_for(lambda: any("runs/create" in call for call in proxy.calls))
     begun = time.monotonic()
-    assert shipper.close(0)
+    assert tracker.close(0)
     assert time.monotonic() - begun < 0.3
     time.sleep(1)
     assert Counter(proxy.calls)["POST /api/2.0/mlflow/runs/create"] == 1
@@ -139,12 +139,12 @@ def test_a_shipper_that_was_given_up_ships_no_more(sweep: Recorded, proxy: Fault
 
 
 def test_a_tracker_that_was_silent_long_before_gets_one_more_try(sweep: Recorded) -> None:
-    shipper = sweep.shipper(f"http://127.0.0.1:{free_port()}")
-    shipper.start()
-    wait_for(lambda: shipper.error)
+    tracker = sweep.tracker(f"http://127.0.0.1:{free_port()}")
+    tracker.start()
+    wait_for(lambda: tracker.error)
     time.sleep(1)
     begun = time.monotonic()
-    assert "Connection refused" in (shipper.close(1) or "")
+    assert "Connection refused" in (tracker.close(1) or "")
     assert time.monotonic() - begun < 1
 
 
@@ -153,17 +153,11 @@ def test_a_call_that_hung_since_before_is_not_the_last_try(
 ) -> None:
     monkeypatch.setenv("MLFLOW_HTTP_REQUEST_TIMEOUT", "2")
     proxy.black_hole()
-    shipper = sweep.shipper(proxy.uri)
-    shipper.start()
+    tracker = sweep.tracker(proxy.uri)
+    tracker.start()
     wait_for(lambda: len(proxy.calls) == 2)
     proxy.ok()
-    assert shipper.close(3) is None
-
-
-def test_sync_says_what_is_wrong_and_what_to_do(sweep: Recorded) -> None:
-    uri = f"http://127.0.0.1:{free_port()}"
-    with pytest.raises(TrackerError, match=r"does not have everything of tracked: .*refused; .*: convnn sync tracked$"):
-        sync_all(sweep, uri, patience_s=0.2)
+    assert tracker.close(3) is None
 
 
 def test_sync_takes_four_calls_for_a_trial_and_none_for_what_is_there(sweep: Recorded, proxy: FaultyProxy) -> None:
@@ -185,15 +179,15 @@ def test_sync_takes_four_calls_for_a_trial_and_none_for_what_is_there(sweep: Rec
 
 def test_nothing_is_asked_of_the_tracker_while_nothing_happens(sweep: Recorded, proxy: FaultyProxy) -> None:
     sweep.attempt([1, 2])
-    shipper = sweep.shipper(proxy.uri)
-    shipper.start()
+    tracker = sweep.tracker(proxy.uri)
+    tracker.start()
     wait_for(lambda: any("manifest" in call or "sweep.yaml" in call for call in proxy.calls))
     time.sleep(0.5)
     proxy.calls.clear()
     time.sleep(0.5)
     assert proxy.calls == []
     sweep.ledger.end_attempt("a", 1, "interrupted")
-    assert shipper.close(30) is None
+    assert tracker.close(30) is None
 
 
 def test_one_refused_run_holds_up_no_other(sweep: Recorded, proxy: FaultyProxy) -> None:
@@ -213,8 +207,8 @@ def test_one_refused_run_holds_up_no_other(sweep: Recorded, proxy: FaultyProxy) 
 
 
 def test_a_run_deleted_while_the_sweep_runs_is_left_alone(sweep: Recorded, proxy: FaultyProxy) -> None:
-    shipper = sweep.shipper(proxy.uri)
-    shipper.start()
+    tracker = sweep.tracker(proxy.uri)
+    tracker.start()
     sweep.attempt([1])
     wait_for(lambda: ("a", 1) in sweep.ledger.tracked())
     MlflowClient(proxy.uri).delete_run(sweep.run(proxy.uri).info.run_id)
@@ -222,7 +216,7 @@ def test_a_run_deleted_while_the_sweep_runs_is_left_alone(sweep: Recorded, proxy
     sweep.attempt([1, 2], "complete", trial="b")
     wait_for(lambda: ("b", 1) in sweep.ledger.tracked())
     sweep.ledger.end_attempt("a", 1, "complete")
-    assert shipper.close(30) is None
+    assert tracker.close(30) is None
     assert [run.info.lifecycle_stage for run in sweep.runs(proxy.uri)] == ["deleted", "active"]
 
 
@@ -245,22 +239,30 @@ def test_a_run_that_the_server_fails_on_comes_last(sweep: Recorded, proxy: Fault
     proxy.answer(500, only="runs/update")
     sweep.ledger.end_attempt("a", 1, "complete")
     sweep.attempt([1], trial="b")
-    shipper = sweep.shipper(proxy.uri)
-    shipper.start()
+    tracker = sweep.tracker(proxy.uri)
+    tracker.start()
     wait_for(lambda: ("b", 1) in sweep.ledger.tracked())
     sweep.ledger.end_attempt("b", 1, "complete")
     proxy.ok()
-    assert shipper.close(30) is None
+    assert tracker.close(30) is None
     sweep.expect_whole(proxy.uri)
 
 
 def test_the_ledger_is_free_while_the_tracker_does_not_answer(sweep: Recorded, proxy: FaultyProxy) -> None:
     sweep.attempt([1])
     proxy.black_hole(only="runs/log-batch")
-    shipper = sweep.shipper(proxy.uri)
-    shipper.start()
+    tracker = sweep.tracker(proxy.uri)
+    tracker.start()
     wait_for(lambda: any("runs/log-batch" in call for call in proxy.calls))
     begun = time.monotonic()
     sweep.epochs(1, range(2, 22))
     assert time.monotonic() - begun < 1
-    shipper.close(0)
+    tracker.close(0)
+
+
+def test_a_token_or_a_password_is_in_no_reason(sweep: Recorded, monkeypatch: pytest.MonkeyPatch) -> None:
+    sweep.attempt([1], "complete")
+    assert "s3cr3t" not in (sweep.tracker("http://me:s3cr3t@127.0.0.1:x").close(0.1) or "")
+    monkeypatch.setenv("MLFLOW_TRACKING_TOKEN", "s3cr3t\nline")
+    reason = sweep.tracker("http://127.0.0.1:1").close(5)
+    assert reason == "MLFLOW_TRACKING_TOKEN holds a blank, a line break or a letter beyond ASCII; set it anew."

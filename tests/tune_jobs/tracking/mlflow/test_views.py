@@ -8,7 +8,7 @@ import pytest
 from mlflow import MlflowClient
 
 from tests.tune_jobs.shipping import Recorded
-from tune_jobs.tracking.mlflow.shipper import tracked
+from tune_jobs.tracking.mlflow.shipper import MLflowTracker
 from tune_jobs.tracking.mlflow.views import ALL, COMPLETE, LOCAL_SERVER, VIEW_TAG, experiment_tags, trials_page
 
 
@@ -78,12 +78,12 @@ def test_a_sweep_without_a_result_says_so(sweep: Recorded, uri: str) -> None:
 
 
 def test_the_page_of_the_trials_is_known_once_the_sweep_is_there(sweep: Recorded, uri: str) -> None:
-    assert tracked(sweep.ledger, uri, sweep.experiment).page is None
+    assert sweep.tracker(uri).tracked(sweep.ledger).page is None
     sweep.attempt([1], "complete")
     sweep.ship(uri)
     number = sweep.run(uri).info.experiment_id
-    assert tracked(sweep.ledger, uri, sweep.experiment).page == trials_page(uri, number)
-    assert tracked(sweep.ledger, uri, "another").page is None
+    assert sweep.tracker(uri).tracked(sweep.ledger).page == trials_page(uri, number)
+    assert MLflowTracker(sweep.destination(uri, "another")).tracked(sweep.ledger).page is None
 
 
 def test_a_store_is_served_on_this_machine_and_a_database_by_whoever_does() -> None:
@@ -93,4 +93,4 @@ def test_a_store_is_served_on_this_machine_and_a_database_by_whoever_does() -> N
 
 
 def test_a_trackers_password_is_not_shown(sweep: Recorded) -> None:
-    assert tracked(sweep.ledger, "https://me:secret@host", sweep.experiment).uri == "https://host"
+    assert sweep.tracker("https://me:secret@host").tracked(sweep.ledger).uri == "https://host"

@@ -1,0 +1,26 @@
+from tune_jobs.record.rows import Attempt, Epoch
+from tune_jobs.tracking.mlflow.runs import earlier_epochs, end_tags, opener_of, place_tags
+
+DID = {1: [1, 2, 3], 2: [], 3: [3, 4], 4: [5], 5: [1]}
+EPOCHS = [Epoch(0, "a", attempt, epoch, 0.0, {}) for attempt, own in DID.items() for epoch in own]
+
+
+def test_the_run_of_an_epoch_depends_on_epochs_alone() -> None:
+    assert [opener_of(attempt, EPOCHS) for attempt in DID] == [1, 1, 3, 3, 5]
+
+
+def test_the_epochs_beside_an_attempts_own_are_those_that_still_count() -> None:
+    def beside(attempt: int, *, below: bool) -> list[tuple[int, int]]:
+        own = [epoch for epoch in EPOCHS if epoch.attempt == attempt]
+        return [(epoch.epoch, epoch.attempt) for epoch in earlier_epochs(own, EPOCHS, below=below)]
+
+    assert beside(3, below=True) == [(1, 1), (2, 1)]
+    assert beside(5, below=False) == [(2, 1), (3, 3), (4, 3), (5, 4)]
+    assert beside(2, below=True) == []
+
+
+def test_what_held_for_an_earlier_attempt_is_taken_back_in_a_run_that_goes_on() -> None:
+    attempt = Attempt("a", 2, "complete", 0, 1, None, None, 3, None, 1, 0, 1, "node-1", None)
+    assert end_tags(attempt, goes_on=False) == {"state": "complete"}
+    assert end_tags(attempt, goes_on=True) == {"state": "complete", "reason": "none", "failure": "none"}
+    assert place_tags(attempt) == {"host": "node-1"}

@@ -1,0 +1,66 @@
+import contextlib
+import shutil
+from pathlib import Path
+
+import pytest
+
+from tests.tune_jobs.shipping import Recorded
+from tune_jobs.record.folder import SweepFolder
+from tune_jobs.record.ledger import Ledger
+from tune_jobs.tracking.address import absolute, is_relative, sqlite_file, store_in, store_of, tracker_of
+
+
+def test_the_tracker_is_the_files_then_the_environments_then_the_earlier_one_then_a_store_in_the_folder(
+    sweep: Recorded, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    folder, ledger = sweep.folder, sweep.ledger
+    assert tracker_of(None, folder, ledger) == f"sqlite:///{folder.path}/mlflow.db"
+    ledger.meta.tracker = "http://127.0.0.1:4321"
+    assert tracker_of(None, folder, ledger) == "http://127.0.0.1:4321"
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:1234")
+    assert tracker_of(None, folder, ledger) == "http://127.0.0.1:1234"
+    assert tracker_of("http://127.0.0.1:99", folder, ledger) == "http://127.0.0.1:99"
+    monkeypatch.chdir(tmp_path)
+    assert tracker_of("sqlite:///mine.db", folder, ledger) == f"sqlite:///{tmp_path}/mine.db"
+
+
+def test_a_sweep_stays_in_its_store_when_nobody_names_it_again(sweep: Recorded, uri: str) -> None:
+    sweep.attempt([1], "interrupted")
+    sweep.ship(uri)
+    sweep.attempt([2], "complete")
+    sweep.ship(tracker_of(None, sweep.folder, sweep.ledger))
+    sweep.expect_whole(uri)
+    assert not sweep.folder.store.exists()
+
+
+@pytest.mark.parametrize("moved", [True, False])
+def test_a_sweep_that_was_moved_or_copied_has_a_store_of_its_own(sweep: Recorded, *, moved: bool) -> None:
+    sweep.attempt([1], "complete")
+    sweep.ship(store_in(sweep.folder))
+    sweep.ledger.close()
+    there = SweepFolder(sweep.folder.path.with_name("there"))
+    (shutil.move if moved else shutil.copytree)(sweep.folder.path, there.path)
+    with contextlib.closing(Ledger(there.ledger)) as ledger:
+        assert tracker_of(None, there, ledger) == store_in(there)
+
+
+@pytest.mark.parametrize(
+    ("uri", "whole", "store"),
+    [
+        ("sqlite:///mine.db", "sqlite:///{here}/mine.db", "{here}/mine.db"),
+        ("sqlite:////there//mine.db", "sqlite:////there//mine.db", "/there/mine.db"),
+        ("runs", "file://{here}/runs", "{here}/runs"),
+        ("file:///there/my%20runs", "file:///there/my%20runs", "/there/my runs"),
+        ("http://host:5000", "http://host:5000", None),
+        ("postgresql://host/db", "postgresql://host/db", None),
+    ],
+)
+def test_an_address_means_the_same_in_every_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, uri: str, whole: str, store: str | None
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    whole = whole.format(here=tmp_path)
+    assert absolute(uri) == whole
+    assert is_relative(uri) is (uri != whole)
+    assert store_of(whole) == (Path(store.format(here=tmp_path)) if store else None)
+    assert (sqlite_file(whole) is not None) is uri.startswith("sqlite:")

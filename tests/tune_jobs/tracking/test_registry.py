@@ -1,0 +1,55 @@
+"""A tracker from outside is one class."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from tests.tune_jobs.shipping import Recorded
+from tune_jobs.record.ledger import Ledger
+from tune_jobs.tracking.base import Destination, Tracked, Tracker
+from tune_jobs.tracking.mlflow.shipper import MLflowTracker
+from tune_jobs.tracking.registry import add_tracker, open_tracker
+
+
+@dataclass
+class TextFile(Tracker):
+    """Keeps a line of each trial in a text file."""
+
+    destination: Destination
+    name = "the text file"
+    left = None
+
+    @property
+    def path(self) -> Path:
+        return Path(self.destination.uri.removeprefix("text://"))
+
+    def start(self) -> None:
+        """Nothing to do before the end."""
+
+    def close(self, timeout_s: float, say: Callable[[str], None] = lambda _: None) -> str | None:
+        del timeout_s
+        ledger = Ledger(self.destination.folder.ledger)
+        lines = [f"{trial.run_key} {trial.state}" for trial in ledger.trials()]
+        ledger.close()
+        say(f"{len(lines)} trials")
+        self.path.write_text("\n".join(lines))
+        return None
+
+    def tracked(self, ledger: Ledger, error: str | None = None) -> Tracked:
+        return Tracked(self.destination.uri, f"{len(ledger.trials())} trials", self.path.as_uri(), error)
+
+
+def test_a_tracker_from_outside_is_found_by_its_address(sweep: Recorded, tmp_path: Path) -> None:
+    add_tracker("text", TextFile)
+    sweep.attempt([1], "complete")
+    tracker = open_tracker(sweep.destination(f"text://{tmp_path}/sweep.txt"))
+    tracker.start()
+    said: list[str] = []
+    assert tracker.close(1, said.append) is None
+    assert (said, (tmp_path / "sweep.txt").read_text()) == (["1 trials"], "a complete")
+    assert tracker.tracked(sweep.ledger).page == f"file://{tmp_path}/sweep.txt"
+
+
+def test_every_other_address_is_mlflows(sweep: Recorded) -> None:
+    for uri in ("http://host:5000", "https://host", "sqlite:////there/mlflow.db", "postgresql://host/db", "databricks"):
+        assert isinstance(open_tracker(sweep.destination(uri)), MLflowTracker)

@@ -1,0 +1,59 @@
+"""Addresses of trackers: which one a sweep has, and where it lies."""
+
+import os
+from pathlib import Path
+from urllib.parse import unquote, urlsplit
+
+from tune_jobs.record.folder import SweepFolder
+from tune_jobs.record.ledger import Ledger
+
+_SQLITE = "sqlite:///"
+
+
+def tracker_of(uri: str | None, folder: SweepFolder, ledger: Ledger) -> str:
+    """Where to ship: the file's uri, else MLFLOW_TRACKING_URI, else where it was before, else a store in its folder.
+
+    So a sweep stays where it is when somebody goes on with it who has not set the variable.
+    """
+    given = uri or os.environ.get("MLFLOW_TRACKING_URI")
+    return absolute(given) if given else _earlier(ledger) or store_in(folder)
+
+
+def _earlier(ledger: Ledger) -> str | None:
+    """Where it was before, unless that is gone, or is a sweep folder's own, of which this one may be a copy."""
+    uri = ledger.meta.tracker
+    store = store_of(uri) if uri else None
+    if store is None or (store.exists() and not SweepFolder(store.parent).ledger.exists()):
+        return uri
+    return None
+
+
+def store_in(folder: SweepFolder) -> str:
+    """MLflow's SQLite store in a sweep's folder."""
+    return f"{_SQLITE}{folder.store}"
+
+
+def absolute(uri: str) -> str:
+    """A tracker by an address that means the same in every folder: paths are made absolute."""
+    store = sqlite_file(uri)
+    if store is not None:
+        return uri if store.is_absolute() else f"{_SQLITE}{store.absolute()}"
+    return uri if "://" in uri or uri.startswith("file:") else Path(uri).expanduser().absolute().as_uri()
+
+
+def is_relative(uri: str) -> bool:
+    """Whether a tracker is named by a path from the current folder."""
+    store = sqlite_file(uri)
+    if store is not None:
+        return not store.is_absolute()
+    return "://" not in uri and not uri.startswith("file:") and not Path(uri).expanduser().is_absolute()
+
+
+def store_of(uri: str) -> Path | None:
+    """Where a tracker lies that is a file or a folder; `None` for one that is served."""
+    return Path(unquote(urlsplit(uri).path)) if uri.startswith("file:") else sqlite_file(uri)
+
+
+def sqlite_file(uri: str) -> Path | None:
+    """The file of a tracker that is an SQLite store."""
+    return Path(uri.removeprefix(_SQLITE)) if uri.startswith(_SQLITE) else None

@@ -1,0 +1,214 @@
+"""What MLflow has of a sweep: its experiment, and its runs, found by their tags and made where they are missing.
+
+Which run an attempt has, and what was shipped to it, is noted in the ledger.
+"""
+
+import time
+from collections.abc import Collection, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from tune_jobs.errors import TrackerError
+from tune_jobs.record.ledger import Ledger
+from tune_jobs.tracking.address import sqlite_file
+from tune_jobs.tracking.base import Destination
+from tune_jobs.tracking.mlflow.retry import Abandoned, SyncHealth
+from tune_jobs.tracking.mlflow.views import experiment_tags
+
+PARENT = ""
+"""The run_key under which the ledger notes the parent run."""
+
+PARENT_TAG = "sweep"
+"""What MLflow's tag `run_key` says of it."""
+
+RUNS_PER_LOOK = 1000
+
+
+@dataclass(frozen=True)
+class _Run:
+    """A run that is in MLflow."""
+
+    id: str
+    key: str
+    attempt: int
+    running: bool
+    deleted: bool
+    superseded: bool
+
+
+class Inventory:
+    """A sweep's runs in one experiment. Knows nothing before `look`."""
+
+    def __init__(
+        self,
+        client: Any,  # noqa: ANN401 - MLflow has no types
+        experiment_id: str,
+        destination: Destination,
+        ledger: Ledger,
+        health: SyncHealth,
+    ) -> None:
+        self.experiment_id = experiment_id
+        self.parent = ""
+        """The sweep's own run."""
+
+        self.deleted: set[str] = set()
+        """Runs that somebody deleted."""
+
+        self.must_look = True
+        """Whether runs may be there that are not known here."""
+
+        self.made_runs = False
+        """Whether runs were made since the last look."""
+
+        self._client = client
+        self._ledger = ledger
+        self._health = health
+        self._sweep = destination.folder.name
+        self._sweep_id = ledger.meta.sweep_id
+        self._tags = {**destination.tags, "sweep": self._sweep, "sweep_id": self._sweep_id}
+        self._found: dict[tuple[str, int], str] = {}
+        self._noted: dict[tuple[str, int], tuple[str, int, str]] = {}
+
+    def look(self) -> None:
+        """Read which of the sweep's runs are there; supersede what was made twice; find or make the parent."""
+        runs = list(self._search())
+        there = {run.id for run in runs}
+        self._noted = self._ledger.tracked()
+        noted = {run for run, _, _ in self._noted.values()}
+        if noted and noted.isdisjoint(there):  # the store was emptied, or is another one
+            self._ledger.forget_tracked()
+            self._noted, noted = {}, set()
+        self.deleted = {run.id for run in runs if run.deleted} | (noted - there)
+        places: dict[tuple[str, int], list[_Run]] = {}
+        for run in runs:
+            places.setdefault((run.key, run.attempt), []).append(run)
+        self._found = {}
+        for place, same in places.items():
+            first, *others = sorted(same, key=lambda run: _precedence(run, noted))
+            self._found[place] = first.id
+            for other in others:
+                self._retire(other)
+        self._find_parent({run.id for run in runs if run.running})
+        self.must_look = self.made_runs = False
+
+    def noted(self, key: str, attempt: int) -> tuple[str, int, str] | None:
+        """What the ledger notes of an attempt: its run, the last `seq` shipped, and the state shipped."""
+        return self._noted.get((key, attempt))
+
+    def note(self, key: str, attempt: int, run: str, seq: int, state: str) -> None:
+        """Note in the ledger what MLflow has of an attempt.
+
+        Raises:
+            Abandoned: If nobody waits any longer.
+        """
+        if self._health.abandoned.is_set():  # the ledger may be another driver's by now; tags tell what was made
+            raise Abandoned
+        self._ledger.set_tracked(key, attempt, run, seq, state)
+        self._noted[key, attempt] = (run, seq, state)
+
+    def run_of(self, key: str, attempt: int) -> str | None:
+        """The run that was made for an attempt."""
+        noted = self._noted.get((key, attempt))
+        return noted[0] if noted else self._found.get((key, attempt))
+
+    def latest(self) -> dict[str, str]:
+        """The run of each trial's last attempt, by run key."""
+        return {key: run for (key, _), (run, _, _) in sorted(self._noted.items())}
+
+    def make(self, key: str, attempt: int, name: str, started: float) -> str:
+        """Make the run of an attempt, or the parent."""
+        tags = {**self._tags, "run_key": key or PARENT_TAG, "attempt": str(attempt)}
+        if key:
+            tags["mlflow.parentRunId"] = self.parent
+        self.must_look = True  # should the answer be lost
+        at, create = int(started * 1000), self._client.create_run
+        made = self._health.call(
+            ("make", key, attempt), create, self.experiment_id, start_time=at, tags=tags, run_name=name
+        )
+        self.must_look, self.made_runs = False, True
+        self._found[key, attempt] = run = str(made.info.run_id)
+        return run
+
+    def supersede(self, run: str | None) -> None:
+        """Tag a run as one whose place another has taken."""
+        if run is not None and run not in self.deleted:
+            self._health.call(("supersede", run), self._client.set_tag, run, "superseded", "true")
+
+    def _retire(self, run: _Run) -> None:
+        if not run.superseded:
+            self.supersede(run.id)
+        if run.running and not run.deleted:
+            self._health.call(("end", run.id), self._client.set_terminated, run.id, "KILLED")
+
+    def _find_parent(self, running: Collection[str]) -> None:
+        noted, found = self._noted.get((PARENT, 0)), self._found.get((PARENT, 0))
+        if found is None:
+            self.parent = self.make(PARENT, 0, self._sweep, time.time())
+            self.note(PARENT, 0, self.parent, 0, "running")
+        else:
+            self.parent = found
+            if noted is None or noted[0] != found or (noted[2] == "running") != (found in running):
+                self.note(PARENT, 0, found, 0, "running" if found in running else "ended")
+
+    def _search(self) -> Iterator[_Run]:
+        from mlflow.entities import ViewType
+
+        page = None
+        while True:
+            found = self._health.call(
+                ("look", page),
+                self._client.search_runs,
+                [self.experiment_id],
+                f"tags.sweep_id = '{self._sweep_id}'",
+                run_view_type=ViewType.ALL,
+                max_results=RUNS_PER_LOOK,
+                page_token=page,
+            )
+            for run in found:
+                key, attempt = run.data.tags.get("run_key"), run.data.tags.get("attempt", "")
+                if key and attempt.isdigit():
+                    yield _Run(
+                        run.info.run_id,
+                        PARENT if key == PARENT_TAG else key,
+                        int(attempt),
+                        running=run.info.status == "RUNNING",
+                        deleted=run.info.lifecycle_stage == "deleted",
+                        superseded="superseded" in run.data.tags,
+                    )
+            page = found.token
+            if not page:
+                return
+
+
+def _precedence(run: _Run, noted: Collection[str]) -> tuple[bool, bool, bool, str]:
+    """Sorts runs that were made for the same attempt; the first is the one that counts."""
+    return run.id not in noted, run.deleted, run.superseded, run.id
+
+
+def find_experiment(client: Any, destination: Destination, ledger: Ledger, health: SyncHealth) -> str:  # noqa: ANN401
+    """MLflow's number of the experiment, which is made if there is none.
+
+    Raises:
+        TrackerError: If it cannot be used.
+    """
+    from mlflow.exceptions import MlflowException
+
+    name = destination.experiment
+    tags = experiment_tags(ledger.meta.metric, ledger.meta.goal)
+    for _ in range(2):
+        found = health.call("experiment", client.get_experiment_by_name, name)
+        if found is not None and found.lifecycle_stage == "deleted":
+            raise TrackerError(f"the MLflow experiment {name!r} is deleted; restore it or set tracking.experiment")
+        if found is not None:
+            for tag in tags.keys() - found.tags.keys():  # what people have made of it stays
+                health.call(("tag", tag), client.set_experiment_tag, found.experiment_id, tag, tags[tag])
+            return str(found.experiment_id)
+        store = sqlite_file(destination.uri)
+        artifacts = (store.parent / "artifacts").as_uri() if store else None  # MLflow's default depends on the cwd
+        try:
+            make = client.create_experiment
+            return str(health.call("new experiment", make, name, artifact_location=artifacts, tags=tags))
+        except MlflowException as error:
+            if error.error_code != "RESOURCE_ALREADY_EXISTS":  # another sweep made it in this moment
+                raise
+    raise TrackerError(f"the MLflow experiment {name!r} can neither be found nor made; set tracking.experiment")
