@@ -9,6 +9,7 @@ import contextlib
 import json
 import os
 import shlex
+import socket
 import time
 import urllib.error
 import urllib.request
@@ -32,7 +33,9 @@ SMALL = (  # one trial at a time, else what TPE proposes depends on which of the
     *("--set", "space.training.epochs=6", "--set", "stopping.grace_epochs=1"),
 )
 TINY = ("--set", "space.training.epochs=2", "--set", "stopping.grace_epochs=1")
-TIMES = ("at", "started", "ended", "seconds", "epoch_s", "images_per_s")
+DIFFERENT = ("at", "started", "ended", "seconds", "epoch_s", "images_per_s", "host")
+"""What two runs of one sweep do not share: times, and the name of the machine."""
+
 AGAIN_S = 180
 
 
@@ -131,9 +134,9 @@ def answer(url: str, body: object = None, token: str | None = None, host: str | 
 
 
 def numbers(trial: Any) -> Any:
-    """What must be equal of a trial: everything but times."""
+    """What must be equal of a trial: everything else."""
     if isinstance(trial, dict):
-        return {key: numbers(value) for key, value in trial.items() if key not in TIMES}
+        return {key: numbers(value) for key, value in trial.items() if key not in DIFFERENT}
     return [numbers(value) for value in trial] if isinstance(trial, list) else trial
 
 
@@ -185,7 +188,7 @@ def test_it_has_what_the_lock_says_and_no_tool_of_developers() -> None:
     assert not plain - locked - {"convnn-sweeps==0-1-0"}
     names = {line.partition("==")[0] for line in inside}
     assert {"torch", "ray", "mlflow", "psycopg2-binary"} <= names
-    assert not names & {"pytest", "mypy", "ruff", "selenium", "hypothesis", "pip"}
+    assert not names & {"pytest", "mypy", "ruff", "import-linter", "selenium", "hypothesis", "pip"}
 
 
 @pytest.mark.usefixtures("image")
@@ -198,8 +201,8 @@ def test_no_secret_of_the_build_is_in_it() -> None:
 @pytest.mark.usefixtures("image")
 def test_a_sweep_has_the_same_numbers_inside_and_outside(tmp_path: Path, sweeps: str) -> None:
     def inside(*arguments: str) -> Any:
-        command = ("docker", "run", "--rm", *GUARDED, "--env", "OMP_NUM_THREADS=1", "--volume", f"{sweeps}:/sweeps")
-        return json.loads(run(*command, IMAGE, "convnn", *arguments, "--json"))
+        options = ("--hostname", "inside", "--env", "OMP_NUM_THREADS=1", "--volume", f"{sweeps}:/sweeps")
+        return json.loads(docker("run", "--rm", *GUARDED, *options, IMAGE, "convnn", *arguments, "--json"))
 
     found = inside("run", "quickstart", *SMALL)
     run(CONVNN, "run", "quickstart", *SMALL, CONVNN_STORAGE=str(tmp_path))
@@ -209,6 +212,8 @@ def test_a_sweep_has_the_same_numbers_inside_and_outside(tmp_path: Path, sweeps:
         here = convnn_json("show", "quickstart", row["trial"], storage=tmp_path)
         there = inside("show", "quickstart", str(row["trial"]))
         assert numbers(there) == numbers(here)
+        assert {attempt["host"] for attempt in there["attempts"]} == {"inside"}
+        assert {attempt["host"] for attempt in here["attempts"]} == {socket.gethostname()}
         epochs += len(here["epoch_metrics"])
     print(f"\n{len(found['trials'])} trials, {epochs} epochs: every number is equal, bit for bit")
 
