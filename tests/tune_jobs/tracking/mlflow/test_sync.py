@@ -1,8 +1,12 @@
 """What becomes of a sweep in MLflow; in an SQLite store, which takes everything at once."""
 
-import pytest
+from pathlib import Path
 
-from tests.tune_jobs.shipping import Recorded, history, value
+import pytest
+from mlflow import MlflowClient
+
+from tests.tune_jobs.report.drawn import words
+from tests.tune_jobs.shipping import Recorded, history, recorded, value
 
 
 def numbers(uri: str, run: object) -> list[tuple[int, float]]:
@@ -95,3 +99,20 @@ def test_many_epochs_go_in_batches_that_mlflow_takes(sweep: Recorded, uri: str) 
     sweep.ship(uri)
     assert len(history(uri, sweep.run(uri))) == 1100
     sweep.expect_whole(uri)
+
+
+def test_mlflow_gets_the_report_and_a_sweep_that_cannot_be_drawn_is_shipped_all_the_same(tmp_path: Path) -> None:
+    uri = f"sqlite:///{tmp_path}/mlflow.db"
+    with recorded(tmp_path) as sweep:
+        sweep.attempt([1, 2], "complete")
+        (sweep.folder.path / "report.html").mkdir()  # in the way
+        sweep.ship(uri)
+        client, parent = MlflowClient(uri), sweep.parent(uri).info.run_id
+        assert {file.path for file in client.list_artifacts(parent)} == {"leaderboard.json", "sweep.yaml"}
+        (sweep.folder.path / "report.html").rmdir()
+        sweep.attempt([1], "complete", trial="b")
+        sweep.ship(uri)
+        assert "report.html" in {file.path for file in client.list_artifacts(parent)}
+        page = Path(client.download_artifacts(parent, "report.html", str(tmp_path))).read_text(encoding="utf-8")
+        assert "trials ended 2" in words(page)
+        sweep.expect_whole(uri)

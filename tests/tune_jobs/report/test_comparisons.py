@@ -1,0 +1,50 @@
+from typing import Any
+
+import pytest
+
+from tests.tune_jobs.report.drawn import Sweep, words
+from tune_jobs.record.meta import Goal
+
+
+def test_trials_that_did_not_run_to_the_end_come_last_in_parallel_coordinates(sweep: Sweep) -> None:
+    sweep.trial([0.4] * 9, "complete")
+    sweep.trial([0.3] * 9, "complete")
+    assert "epoch" not in {axis["label"] for axis in parallel(sweep)["dimensions"]}
+    sweep.trial([0.9], "stopped")
+    drawn = parallel(sweep)
+    axes = {axis["label"]: axis["values"] for axis in drawn["dimensions"]}
+    warmth = dict(zip(axes["val/accuracy"], drawn["line"]["color"], strict=True))
+    assert warmth[0.9] < warmth[0.3] < warmth[0.4]
+    assert axes["epoch"] == [1, 9, 9]
+    assert "1 did not run to the end" in words(sweep.page())
+    assert "1 hollow ones did not" in words(sweep.page())
+
+
+def parallel(sweep: Sweep) -> dict[str, Any]:
+    (drawn,) = sweep.figures()["parallel-coordinates"]["data"]
+    found: dict[str, Any] = drawn
+    return found
+
+
+def test_a_parameter_that_some_trials_lack_is_none_on_its_axis(sweep: Sweep) -> None:
+    for number in range(40):
+        sweep.trial([number / 40], "complete")
+    figures = sweep.figures()
+    axes = {axis["label"]: axis for axis in figures["parallel-coordinates"]["data"][0]["dimensions"]}
+    assert {"lambda", "k", "r", "p", "aggregation", "lr", "kind", "candidates.kind", "val/accuracy"} == axes.keys()
+    assert axes["k"]["ticktext"] == ["none", "4", "9"]
+    assert axes["r"]["ticktext"][0] == "none"
+    assert axes["r"]["tickvals"][0] < min(value for value in axes["r"]["tickvals"][1:])
+    assert figures["slice-k"]["layout"]["xaxis"]["ticktext"] == ["none", "4", "9"]
+
+
+@pytest.mark.parametrize(
+    ("goal", "front"), [("maximize", ([1, 2, 4], [0.5, 0.7, 0.9])), ("minimize", ([1, 3], [0.5, 0.4]))]
+)
+def test_the_pareto_front_has_the_trials_that_none_beats(sweep: Sweep, goal: Goal, front: Any) -> None:
+    sweep.ledger.meta.goal = goal
+    for value, gflops in ((0.5, 1.0), (0.7, 2.0), (0.4, 3.0), (0.9, 4.0)):
+        sweep.trial([value], "complete", params=7.0, gflops=gflops)
+    sweep.trial([0.99], "stopped", params=7.0, gflops=0.1)
+    drawn = next(line for line in sweep.figures()["pareto"]["data"] if line["name"] == "Pareto front")
+    assert (drawn["x"], drawn["y"]) == front

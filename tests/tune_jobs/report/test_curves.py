@@ -1,0 +1,36 @@
+import re
+import time
+
+from tests.tune_jobs.report.drawn import Sweep, rows
+
+
+def test_epochs_that_were_run_again_count_once(sweep: Sweep) -> None:
+    sweep.trial([0.1, 0.2], "interrupted")
+    (trial,) = sweep.ledger.trials()
+    attempt = sweep.ledger.start_attempt(trial.run_key)
+    sweep.ledger.add_epoch(trial.run_key, attempt, 2, {"val/accuracy": 0.9})
+    (line,) = sweep.figures()["learning-curves"]["data"]
+    assert line["y"] == [0.1, 0.9]
+    sweep.page(csv=True)
+    assert [row["counts"] for row in rows(sweep.folder.path / "epochs.csv")] == ["1", "0", "1"]
+
+
+def test_each_rung_says_how_many_it_stopped(sweep: Sweep) -> None:
+    for _ in range(4):
+        sweep.trial([0.1] * 3, "stopped", "by the stopping rule")
+    sweep.trial([0.5] * 9, "complete")
+    bars = {bar["name"]: dict(zip(bar["x"], bar["y"], strict=True)) for bar in sweep.figures()["stopping"]["data"]}
+    assert bars == {"stopped there": {"epoch 3": 4}, "went on": {"epoch 3": 1}}
+
+
+def test_a_thousand_trials_are_drawn_as_the_best_and_a_band(sweep: Sweep) -> None:
+    for number in range(1000):
+        top = sweep.rng.random()
+        sweep.trial([top * (1 - 0.7**e) for e in range(1, 10)] if number % 10 == 0 else [top], "complete")
+    begun = time.monotonic()
+    lines = sweep.figures()["learning-curves"]["data"]
+    assert time.monotonic() - begun < 15
+    assert [line["name"] for line in lines[:2]] == ["8 in 10 others", "their median"]
+    assert len(lines) == 22
+    assert (sweep.folder.path / "report.html").stat().st_size < 8e6
+    assert len(re.findall(r"data-value=", sweep.page())) == 1000

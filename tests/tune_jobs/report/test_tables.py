@@ -1,0 +1,35 @@
+import math
+
+from tests.tune_jobs.report.drawn import Sweep, rows, words
+
+
+def test_every_trial_and_every_epoch_is_in_the_tables_to_the_last_bit(sweep: Sweep) -> None:
+    sweep.trial([1 / 3, 2 / 3], "complete")
+    sweep.trial([0.1], "stopped")
+    sweep.trial([], None)
+    sweep.page(csv=True)
+    board, epochs = (rows(sweep.folder.path / name) for name in ("leaderboard.csv", "epochs.csv"))
+    assert {(r["run_key"], int(r["trial"]), r["state"]) for r in board} == {
+        (trial.run_key, trial.number, trial.state) for trial in sweep.ledger.trials()
+    }
+    assert [(r["run_key"], int(r["epoch"]), float(r["val/accuracy"])) for r in epochs] == [
+        (epoch.run_key, epoch.epoch, epoch.metrics["val/accuracy"]) for epoch in sweep.ledger.epochs()
+    ]
+    assert float(board[0]["value"]) == 2 / 3
+
+
+def test_the_size_of_a_model_is_in_the_table_whatever_epoch_its_trial_is_at(sweep: Sweep) -> None:
+    size = {"params": 7.0, "gflops": 0.25, "gflops_published": 0.5}
+    sweep.trial([0.5, 0.6], "complete", size=size)
+    sweep.trial([0.1], "stopped", size=size)
+    sweep.page(csv=True)
+    assert [row["gflops"] for row in rows(sweep.folder.path / "leaderboard.csv")] == ["0.25", "0.25"]
+
+
+def test_a_sweep_of_failures_shows_why(sweep: Sweep) -> None:
+    sweep.trial([0.1, math.nan], "diverged", "loss is nan in epoch 2", "diverged")
+    sweep.trial([], "failed", "CUDA out of memory", "oom")
+    sweep.trial([], "failed", "CUDA out of memory", "oom")
+    said = words(sweep.page())
+    assert "class trials ended by it attempts oom 2 2 diverged 1 1" in said
+    assert "1 diverged loss is nan in epoch 2" in said
