@@ -110,9 +110,8 @@ class ConvNN(nn.Module):
             raise ValueError("candidates='lattice' needs a map of two sides; a sequence has candidates='even'.")
         self.rule = CandidateRule(candidates, k, r, stride, side, when_too_few, fixed_at_evaluation)
         if position == "only":
-            self._require_window(
-                k, padding, plain=rho == "constant" and candidates == "all" and projections == "identity"
-            )
+            plain = rho == "constant" and candidates == "all" and projections == "identity"
+            self._require_window(k, padding, plain=plain)
         self.in_channels, self.out_channels = in_channels, out_channels
         self.k, self.padding, self.patch = k, padding, patch
         self.similarity: Similarity = similarity
@@ -127,10 +126,10 @@ class ConvNN(nn.Module):
         channels, out = in_channels * pixels, out_channels * pixels
         compared = channels + (self.axes if position in ("similarity", "both") else 0)
         valued = channels + (self.axes if position == "both" else 0)
-        self.compared_channels, self.conv_channels = compared, out if aggregation == "depthwise" else valued
+        inner = out if aggregation == "depthwise" else valued
+        self.compared_channels, self.conv_channels = compared, inner
         self.query = nn.Linear(compared, channels, bias=False) if projections == "linear" else None
         self.key = nn.Linear(compared, channels, bias=False) if projections == "linear" else None
-        inner = out if aggregation == "depthwise" else valued
         has_value = projections == "linear" or inner != valued
         self.value = nn.Linear(valued, inner, bias=False) if has_value else None
         if aggregation == "depthwise_separable":

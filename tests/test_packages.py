@@ -62,6 +62,15 @@ def test_every_folder_of_code_is_a_package() -> None:  # else it is not installe
     assert not [folder for folder in folders if not (folder / "__init__.py").exists()]
 
 
+@pytest.mark.parametrize(("package", "lines"), [("convnn", 400), ("search_spaces", 350), ("tune_jobs", 350)])
+def test_no_module_and_no_function_is_long(package: str, lines: int) -> None:
+    texts = {file: file.read_text() for file in (ROOT / package).rglob("*.py")}
+    assert not [file for file, text in texts.items() if len(text.splitlines()) > lines]
+    nodes = [node for text in texts.values() for node in ast.walk(ast.parse(text))]
+    functions = [node for node in nodes if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)]
+    assert not [node.name for node in functions if (node.end_lineno or 0) - node.lineno >= 70]
+
+
 def test_convnn_stands_alone() -> None:
     found = loaded(every_module("convnn"))
     assert "torch" in found

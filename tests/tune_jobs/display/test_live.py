@@ -1,5 +1,7 @@
-"""What people see while a sweep runs, where it cannot be shown."""
+"""What people see while a sweep runs; and nothing ends where it cannot be shown."""
 
+import io
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -7,7 +9,12 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from tune_jobs.display.live import LogLines, Steady
+from search_spaces import TrialConfig
+from tune_jobs.display import live
+from tune_jobs.display.live import LiveTable, LogLines, Progress, Steady
+from tune_jobs.events import Ended, EpochEnded, Event, Job, Resumed, Started
+from tune_jobs.record.rows import Usage
+from tune_jobs.results.summary import Summary
 
 PROGRAM = """
 import sys
@@ -39,3 +46,65 @@ def test_a_reader_that_has_gone_away_ends_nothing() -> None:
         writer.stdout.close()
         assert writer.stderr.read() == "done\n"
         assert writer.wait() == 0
+
+
+CONFIG = TrialConfig.model_validate(
+    {"model": {"name": "vgg11", "layer": {"kind": "hybrid", "lambda": 0.25, "k": 4}}, "training": {"epochs": 5}}
+)
+JOB, AGAIN = Job("key", 1, 7, CONFIG), Job("key", 2, 7, CONFIG)
+
+
+def told(events: list[Event]) -> list[str]:
+    """The lines of events, without their times."""
+    out = io.StringIO()
+    lines: Progress = LogLines(Console(file=out, width=40))
+    with lines:
+        for event in events:
+            lines.take(event)
+    return [re.sub(r"^\d\d:\d\d:\d\d ", "", line) for line in out.getvalue().splitlines()]
+
+
+def test_an_event_is_a_line() -> None:
+    assert told([Started(JOB), Started(AGAIN), Resumed(AGAIN, 3, "[2] is damaged"), Ended(AGAIN, "complete")]) == [
+        "trial 7 started: lambda 0.25, k 4, p 1, aggregation standard, lr 0.0001",
+        "trial 7 started, attempt 2: lambda 0.25, k 4, p 1, aggregation standard, lr 0.0001",
+        "trial 7 passed over a checkpoint: [2] is damaged",
+        "trial 7 goes on after epoch 3",
+        "trial 7 complete",
+    ]
+    assert told([Resumed(JOB, 0, None)]) == []
+
+
+def test_an_end_says_why_and_what_follows() -> None:
+    ends: list[Event] = [
+        Ended(JOB, "failed", "the process died", "lost_worker", "again"),
+        Ended(JOB, "failed", "the process died", "lost_worker", "final"),
+        Ended(JOB, "diverged", "the loss is nan", "diverged", "final"),
+        Ended(JOB, "interrupted", "no room", "disk_full", "pause"),
+    ]
+    assert told(ends) == [
+        "trial 7 failed (lost_worker, the process died); it goes on in another attempt",
+        "trial 7 failed (lost_worker, the process died)",
+        "trial 7 diverged (the loss is nan)",
+        "trial 7 interrupted (disk_full, no room); the sweep pauses",
+    ]
+
+
+def test_an_epoch_is_a_line_only_where_nothing_was_said_for_long(monkeypatch: pytest.MonkeyPatch) -> None:
+    epoch = EpochEnded(JOB, 2, {"val/accuracy": 0.51234, "epoch_s": 3.0})
+    assert told([epoch]) == []
+    monkeypatch.setattr(live, "HEARTBEAT_S", 0.0)
+    assert told([epoch]) == ["trial 7 epoch 2/5: val/accuracy 0.5123"]
+
+
+def test_a_terminal_has_a_table_and_a_failure_under_it() -> None:
+    out = io.StringIO()
+    table: Progress = LiveTable(Console(file=out, force_terminal=True, width=160, height=30))
+    summary = Summary("mine", "val/accuracy", "maximize", 9, Usage(0, 0, 0, 0), {}, None, [])
+    with table:
+        table.take(Ended(JOB, "failed", "the process died", "lost_worker", "again"))
+        table.show(lambda: summary)
+    said = out.getvalue()
+    assert "mine: 0 of 9 trials ended" in said
+    assert "Ctrl-C stops; nothing is lost" in said
+    assert "trial 7: lost_worker, the process died; it goes on in another attempt" in said

@@ -1,0 +1,84 @@
+"""How a sweep's end is told: by a report, a hint of what to do next, and an exit code."""
+
+import signal
+from pathlib import Path
+
+import pytest
+import typer
+
+from tests.tune_jobs.shipping import Recorded
+from tune_jobs.cli.shared.running import exit_code, follow
+from tune_jobs.driver.limits import Halt
+from tune_jobs.driver.run import Outcome
+from tune_jobs.results.summary import read_summary
+from tune_jobs.tracking.base import Tracked
+
+KEPT = Tracked("http://tracker", "mine", "http://tracker/#/experiments/1")
+
+
+def outcome(sweep: Recorded, halt: Halt | None = None, tracked: Tracked = KEPT) -> Outcome:
+    return Outcome(sweep.folder, read_summary(sweep.folder), exhausted=False, halt=halt, tracked=tracked)
+
+
+@pytest.fixture
+def sweep(sweep: Recorded) -> Recorded:
+    sweep.folder.spec.write_text("name: tracked\nspace: {model: {name: vgg11, layer: {kind: conv2d}}}\n")
+    return sweep
+
+
+def test_the_exit_code_says_how_it_ended(sweep: Recorded) -> None:
+    sweep.attempt([1], "failed", "a mistake", "user_error", trial="a")
+    assert exit_code(outcome(sweep)) == 1
+    sweep.attempt([1], "complete", trial="b")
+    assert exit_code(outcome(sweep)) == 3
+    assert exit_code(outcome(sweep, Halt("budget", "it is used up"))) == 5
+    assert exit_code(outcome(sweep, Halt("disk", "it is full"))) == 1
+    assert exit_code(outcome(sweep, Halt("signal", "stopped", signal.SIGTERM))) == 143
+
+
+def said(sweep: Recorded, found: Outcome, capsys: pytest.CaptureFixture[str], *, code: int) -> str:
+    with pytest.raises(typer.Exit) as ended:
+        follow(sweep.folder.name, lambda _: found, as_json=False)
+    assert ended.value.exit_code == code
+    return "".join(capsys.readouterr())
+
+
+def test_failed_trials_come_with_their_logs_and_the_command_that_runs_them_again(
+    sweep: Recorded, capsys: pytest.CaptureFixture[str]
+) -> None:
+    sweep.attempt([1], "complete", trial="a")
+    for number in range(11):
+        sweep.attempt([1], "failed", "a mistake", "user_error", trial=f"b{number}")
+    told = said(sweep, outcome(sweep), capsys, code=3)
+    assert "\nBest: trial 1, val/accuracy 0.1100 after epoch 1\n" in told
+    assert f"Trial 2 failed (user_error): a mistake\n  log: {Path('trials', 'b0', '1', 'log.txt')}" in told.replace(
+        f"{sweep.folder.path}/", ""
+    )
+    assert "and 1 more: convnn show tracked\n" in told
+    assert "\n  convnn retry tracked --failed\n" in told
+    assert "\n  http://tracker/#/experiments/1\n" in told
+
+
+def test_what_a_tracker_lacks_is_said_with_the_command_that_ships_it(
+    sweep: Recorded, capsys: pytest.CaptureFixture[str]
+) -> None:
+    sweep.attempt([1], "complete")
+    away = Tracked("sqlite:////a folder/mlflow.db", "mine", None, "it is locked")
+    told = said(sweep, outcome(sweep, tracked=away), capsys, code=0)
+    assert "does not have everything (it is locked)" in told
+    assert "\n  convnn sync tracked\n" in told
+    assert "server --workers 1 --backend-store-uri 'sqlite:////a folder/mlflow.db'\n" in told
+
+
+@pytest.mark.parametrize(
+    ("halt", "code", "words"),
+    [
+        (Halt("budget", "the budget of 3 trials is used up"), 5, "The sweep has stopped: the budget of 3 trials"),
+        (Halt("signal", "stopped", signal.SIGINT), 130, "Go on with:\n  convnn resume tracked\n"),
+    ],
+)
+def test_why_it_stopped_is_said(
+    sweep: Recorded, capsys: pytest.CaptureFixture[str], halt: Halt, code: int, words: str
+) -> None:
+    sweep.attempt([1], "complete")
+    assert words in said(sweep, outcome(sweep, halt), capsys, code=code)
