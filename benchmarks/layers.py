@@ -47,7 +47,7 @@ class AsPublished(nn.Module):
         """Map `(B, C, H, W)` to `(B, O, H, W)`."""
         layer, shape = self.layer, tuple(x.shape[2:])
         tokens = F.pad(x, (layer.padding,) * 4).flatten(2).mT
-        own = naive.Own(0.0, torch.arange(tokens.shape[1], device=x.device), None)
+        own = naive.SelfNeighbor(0.0, torch.arange(tokens.shape[1], device=x.device), None)
         weight, bias = layer.conv.weight, layer.conv.bias
         output = naive.convolve_neighbors(tokens, tokens, tokens, weight, bias, k=layer.k, softmax=False, own=own)
         kept: Tensor = output[:, own_tokens(shape, layer.padding, x.device)].mT.unflatten(2, shape)

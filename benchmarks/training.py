@@ -46,10 +46,7 @@ class Variant:
 
 def variants(device: str) -> list[Variant]:
     """What the presets vary most: the share of ConvNN in VGG-11, the attention of ViT-Tiny, the precision."""
-    vgg: dict[str, Build] = {
-        f"lambda {share}": functools.partial(vgg11, 10, share, **({"k": 9} if share else {}))
-        for share in (0.0, 0.5, 1.0)
-    }
+    vgg: dict[str, Build] = {f"lambda {share}": functools.partial(vgg11, 10, share, k=9) for share in (0.0, 0.5, 1.0)}
     vgg["lambda 1, r 64"] = functools.partial(vgg11, 10, 1.0, k=9, candidates="random", r=64, when_too_few="all")
     convnn = functools.partial(vit_tiny, 10, "convnn", k=9, similarity="dot")
     vit: dict[str, Build] = {

@@ -25,7 +25,7 @@ from convnn.aggregation import (
 from convnn.candidates import CandidateRule, own_positions, require_enough, require_self_score
 from convnn.checks import require_count, require_input, require_one_of, require_rate
 from convnn.geometry import CandidateKind, WhenTooFew
-from convnn.naive import Own
+from convnn.naive import SelfNeighbor
 from convnn.similarity import SIMILARITIES, Similarity, neighbor_similarity
 
 Implementation = Literal["default", "naive"]
@@ -342,7 +342,7 @@ class ConvNNAttention(ProjectedAttention):
             part = slice(head * self.head_dim, (head + 1) * self.head_dim)
             own, value = None, values[..., part]
             if position is not None:
-                own = Own(own_score[head], position, None if candidate_index is None else value)
+                own = SelfNeighbor(own_score[head], position, None if candidate_index is None else value)
                 value = value if candidate_index is None else value.index_select(1, candidate_index)
             ranks = weight[:, part] if self.aggregation == "standard" else weight[part]
             softmax = self.rho == "softmax"

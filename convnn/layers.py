@@ -16,7 +16,7 @@ from convnn.attention import ConvNNAttention, Implementation, SelfAttention
 from convnn.candidates import CandidateRule, own_positions, own_tokens, require_enough, require_self_score
 from convnn.checks import require_count, require_input, require_one_of
 from convnn.geometry import CandidateKind, WhenTooFew, convnn_channels, padded_tokens, patched
-from convnn.naive import Own
+from convnn.naive import SelfNeighbor
 from convnn.selection import window_neighbors
 from convnn.similarity import SIMILARITIES, Similarity, neighbor_similarity
 
@@ -207,7 +207,7 @@ class ConvNN(nn.Module):
                 itself = asking if self.key is None else self.key(asking)
                 score = neighbor_similarity(query, itself.unsqueeze(-2), self.similarity).squeeze(-1)
             position = own_positions(queries, candidate_index, count)
-            own = Own(score, position, None if candidate_index is None else values.index_select(1, queries))
+            own = SelfNeighbor(score, position, None if candidate_index is None else values.index_select(1, queries))
         weight, bias = self._ranks()
         convolve = (naive if self.implementation == "naive" else operation).convolve_neighbors
         output: Tensor = convolve(

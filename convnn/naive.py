@@ -16,7 +16,7 @@ from torch.nn import functional as F
 from convnn.similarity import Similarity, pairwise_similarity
 
 
-class Own(NamedTuple):
+class SelfNeighbor(NamedTuple):
     """What makes every token its own first neighbor; only the other k - 1 are then chosen by similarity.
 
     The published image layers do so always, the published attention layers where candidates are drawn.
@@ -42,7 +42,7 @@ def convolve_neighbors(
     k: int,
     similarity: Similarity = "cosine",
     softmax: bool = True,
-    own: Own | None = None,
+    own: SelfNeighbor | None = None,
 ) -> Tensor:
     """Weigh every query's k most similar candidates and convolve them: Algorithm 1 after its projections.
 

@@ -18,7 +18,7 @@ from convnn.aggregation import (
     one_hot_aggregate,
     one_hot_is_cheaper,
 )
-from convnn.naive import Own
+from convnn.naive import SelfNeighbor
 from convnn.precision import without_autocast
 from convnn.selection import select_neighbors, top_products
 from convnn.similarity import Similarity, neighbor_similarity
@@ -34,7 +34,7 @@ def convolve_neighbors(
     k: int,
     similarity: Similarity = "cosine",
     softmax: bool = True,
-    own: Own | None = None,
+    own: SelfNeighbor | None = None,
 ) -> Tensor:
     """Weigh every query's k most similar candidates and convolve them.
 
@@ -88,7 +88,7 @@ def _scores(
 
 
 def _aggregate(  # noqa: PLR0917
-    value: Tensor, neighbors: Tensor, rho: Tensor | None, weight: Tensor, bias: Tensor | None, own: Own | None
+    value: Tensor, neighbors: Tensor, rho: Tensor | None, weight: Tensor, bias: Tensor | None, own: SelfNeighbor | None
 ) -> Tensor:
     batch, queries, _ = neighbors.shape
     candidates, channels, k = value.shape[1], value.shape[2], weight.shape[-1]

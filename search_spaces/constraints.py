@@ -19,6 +19,7 @@ from search_spaces.reading.document import Place, Problem, close, nearest, value
 from search_spaces.reading.fields import models_of
 from search_spaces.reading.rules import ConstraintError, Name, Number, Step, parse_rule
 from search_spaces.reading.words import quoted, shown
+from search_spaces.registry import generation
 from search_spaces.trial import TrialConfig
 
 
@@ -238,12 +239,12 @@ class _Field(NamedTuple):
 
 
 @cache
-def _shapes(model: type[BaseModel]) -> list[dict[str, _Field]]:
-    """The fields by path, once for each set of kinds that a configuration may have."""
+def _shapes(model: type[BaseModel], _generation: int) -> list[dict[str, _Field]]:
+    """The fields by path, once for each set of kinds that a configuration may have as long as none is registered."""
     parts: list[list[dict[str, _Field]]] = []
     for attribute, info in model.model_fields.items():
         name = info.alias or attribute
-        below, _ = models_of(info.annotation)
+        below, _ = models_of(info)
         if not below:
             is_number = bool({int, float} & {info.annotation, *get_args(info.annotation)})
             parts.append([{name: _Field((attribute,), is_number)}])
@@ -251,7 +252,7 @@ def _shapes(model: type[BaseModel]) -> list[dict[str, _Field]]:
         options = [
             {f"{name}.{path}": _Field((attribute, *field.attributes), field.is_number) for path, field in shape.items()}
             for kind in below
-            for shape in _shapes(kind)
+            for shape in _shapes(kind, _generation)
         ]
         parts.append(options)
     return [{path: field for part in parted for path, field in part.items()} for parted in itertools.product(*parts)]
@@ -263,7 +264,7 @@ def _last(path: str) -> str:
 
 def _found(name: str, model: type[BaseModel]) -> Name | str:
     """The field of that name, or what is wrong with it."""
-    shapes = _shapes(model)
+    shapes = _shapes(model, generation())
     fields = {path: field for shape in shapes for path, field in shape.items()}
     path = name.removeprefix("space.")
     paths = [path] if path in fields else [] if "." in name else [known for known in fields if _last(known) == name]

@@ -6,6 +6,7 @@ from pydantic import Field
 
 from search_spaces.base import Config, Rule
 from search_spaces.reading.rules import LONGEST_RULE
+from search_spaces.registry import OneOf, Registry
 from search_spaces.trial import TrialConfig
 
 Metric = Literal["val/accuracy", "val/loss", "test/accuracy", "test/loss"]
@@ -34,7 +35,13 @@ class Objective(Config):
     goal: Annotated[Literal["maximize", "minimize"] | None, Field(description="null: what suits the metric.")] = None
 
 
-class Tpe(Config):
+class SamplerSettings(Config):
+    """What every way to search has: its name."""
+
+    sampler: str
+
+
+class Tpe(SamplerSettings):
     """Optuna's tree-structured Parzen estimator: multivariate, and grouped by branch."""
 
     sampler: Literal["tpe"]
@@ -42,7 +49,7 @@ class Tpe(Config):
     seed: Annotated[int, Field(ge=0, lt=2**31)] = 0
 
 
-class RandomSearch(Config):
+class RandomSearch(SamplerSettings):
     """Independent draws."""
 
     sampler: Literal["random"]
@@ -50,7 +57,7 @@ class RandomSearch(Config):
     seed: Annotated[int, Field(ge=0, lt=2**31)] = 0
 
 
-class Grid(Config):
+class Grid(SamplerSettings):
     """Every combination of a space of choices, in file order."""
 
     sampler: Literal["grid"] = "grid"
@@ -68,6 +75,7 @@ class Stopping(Config):
             "do not count as failed. 1: never.",
         ),
     ] = 0.5
+    kind: str
 
 
 class NoStopping(Stopping):
@@ -82,6 +90,15 @@ class Asha(Stopping):
     kind: Literal["asha"]
     grace_epochs: Annotated[int, Field(ge=1, description="The first rung: no trial stops before.")] = 1
     reduction_factor: Annotated[int, Field(ge=2, le=100)] = 3
+
+
+SAMPLERS = Registry(SamplerSettings, "sampler", Tpe, RandomSearch, Grid)
+register_sampler = SAMPLERS.register
+"""Lets files name another sampler below `search`: these are its settings."""
+
+RULES = Registry(Stopping, "kind", NoStopping, Asha)
+register_rule = RULES.register
+"""Lets files name another stopping rule below `stopping`: these are its settings."""
 
 
 class Resources(Config):
@@ -163,8 +180,8 @@ class SweepFile(Config):
     ] = ()
     evaluation: Annotated[Holdout | Paper, Field(discriminator="protocol")] = Holdout()
     objective: Objective = Objective()
-    search: Annotated[Tpe | RandomSearch | Grid, Field(discriminator="sampler")] = Grid()
-    stopping: Annotated[NoStopping | Asha, Field(discriminator="kind")] = NoStopping()
+    search: Annotated[SamplerSettings, OneOf(SAMPLERS)] = Grid()
+    stopping: Annotated[Stopping, OneOf(RULES)] = NoStopping()
     resources: Resources = Resources()
     budget: Budget = Budget()
     tracking: Tracking = Tracking()

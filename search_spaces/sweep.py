@@ -10,16 +10,14 @@ from search_spaces.domains import Choice, IntRange, as_written
 from search_spaces.nodes import Branches, Group, Leaf, SpaceNode
 from search_spaces.reading.document import written
 from search_spaces.settings import (
-    Asha,
     Budget,
     Grid,
     Holdout,
     Metric,
-    NoStopping,
     Paper,
-    RandomSearch,
     Resources,
-    Tpe,
+    SamplerSettings,
+    Stopping,
     Tracking,
 )
 from search_spaces.space import Space
@@ -35,8 +33,8 @@ class SweepSpec:
     evaluation: Holdout | Paper
     metric: Metric
     goal: Literal["maximize", "minimize"]
-    search: Tpe | RandomSearch | Grid
-    stopping: NoStopping | Asha
+    search: SamplerSettings
+    stopping: Stopping
     resources: Resources
     budget: Budget
     tracking: Tracking

@@ -7,14 +7,16 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
+from convnn.data.facts import DATASETS
 from search_spaces.base import Config
-from search_spaces.models import Model
+from search_spaces.models import MODELS, ModelConfig
+from search_spaces.registry import OneOf, OneWord
 
 
 class Data(Config):
     """Which images."""
 
-    name: Annotated[Literal["digits", "cifar10", "cifar100"], Field(description="digits needs no files.")] = "digits"
+    name: Annotated[str, OneWord(DATASETS), Field(description="digits needs no files.")] = "digits"
     root: Annotated[
         str | None,
         Field(
@@ -52,5 +54,5 @@ class TrialConfig(Config):
     """One run: its data, its model, its training."""
 
     data: Data = Data()
-    model: Model
+    model: Annotated[ModelConfig, OneOf(MODELS)]
     training: Training = Training()

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from convnn.data.cache import Dataset, Images, load_dataset
     from convnn.data.errors import DataError
-    from convnn.data.facts import DATASETS, DatasetFacts
+    from convnn.data.facts import DATASETS, DatasetFacts, register_dataset
     from convnn.data.splits import limited, stratified_split
 
 __all__ = [
@@ -22,6 +22,7 @@ __all__ = [
     "Images",
     "limited",
     "load_dataset",
+    "register_dataset",
     "stratified_split",
 ]
 
@@ -33,6 +34,7 @@ _HOMES = {
     "Images": "cache",
     "limited": "splits",
     "load_dataset": "cache",
+    "register_dataset": "facts",
     "stratified_split": "splits",
 }
 

@@ -40,7 +40,7 @@ class Batches:
     def __len__(self) -> int:
         return len(self._index)
 
-    def walk(
+    def iterate(
         self, order: Tensor, batch_size: int, augment: torch.Generator | None = None
     ) -> Iterator[tuple[Tensor, Tensor]]:
         """Batches in the given order, the last one smaller at need.

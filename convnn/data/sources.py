@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from convnn.data.errors import DataError
-from convnn.data.facts import DATASETS
+from convnn.data.facts import DATASETS, FINDERS
 from convnn.geometry import IMAGE_SIDE
 
 Split = Literal["train", "test"]
@@ -48,6 +48,9 @@ def find_source(name: str, root: str | None) -> Source:
     Raises:
         DataError: If the Parquet files are incomplete, or `root` is given and is a file.
     """
+    if name in FINDERS:
+        source: Source = FINDERS[name](root)
+        return source
     if name == "digits":
         return Digits()
     folder = Path(os.path.expandvars(root or DEFAULT_ROOT)).expanduser().absolute()

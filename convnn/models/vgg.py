@@ -1,5 +1,7 @@
 """VGG-11 as the published runs built it: hybrid layers, batch norm, and a classifier over 7 x 7 positions."""
 
+from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 from torch import Tensor, nn
@@ -31,10 +33,10 @@ def vgg11(
     width: float = 1.0,
     classifier_width: int = 4096,
     dropout: float = 0.5,
-    kernel_size: int = 3,
-    **convnn: Any,  # noqa: ANN401 - HybridBranch2d checks them,
+    layer: Callable[[int, int], nn.Module] | None = None,
+    **options: Any,  # noqa: ANN401 - the layer checks them
 ) -> VGG:
-    """Build the VGG-11 whose every layer is a HybridBranch2d, followed by batch norm and ReLU.
+    """Build the VGG-11 whose every layer is a HybridBranch2d, or what `layer` makes, followed by batch norm and ReLU.
 
     Source: paper 6.1 and the published model: the 1x1 fuse is in every layer, also at lambda 0 and 1, so that at
     k = 9 every lambda has 130,015,690 parameters with 10 classes and 130,384,420 with 100.
@@ -45,8 +47,8 @@ def vgg11(
         width: Multiplies every layer's channels; 1 as published.
         classifier_width: Units of the two hidden classifier layers; 4096 as published.
         dropout: After each hidden classifier layer.
-        kernel_size: Of the convolution branch.
-        **convnn: Options of ConvNN2d.
+        layer: Makes each layer from its channels in and out; a HybridBranch2d if `None`.
+        **options: Those of HybridBranch2d, and of its ConvNN2d.
 
     Raises:
         ValueError: If an option is out of range.
@@ -56,6 +58,7 @@ def vgg11(
     require_rate("dropout", dropout)
     if not width > 0:
         raise ValueError(f"width multiplies the published channels and must be more than 0, got {width=}; try 1.")
+    make: Callable[..., nn.Module] = layer or partial(HybridBranch2d, lam=lam)
     features: list[nn.Module] = []
     channels = 0
     for stage in vgg11_stages(width):
@@ -64,7 +67,7 @@ def vgg11(
             continue
         channels = stage.out_channels
         features += [
-            HybridBranch2d(stage.in_channels, channels, lam, kernel_size=kernel_size, **convnn),
+            make(stage.in_channels, channels, **options),
             nn.BatchNorm2d(channels),
             nn.ReLU(inplace=True),
         ]

@@ -3,6 +3,7 @@
 Shapes: B batch, S side of the images, N tokens (class token first), D channels.
 """
 
+from collections.abc import Callable
 from typing import Any, Literal, get_args
 
 import torch
@@ -147,7 +148,7 @@ def resize(images: Tensor, size: int) -> Tensor:
 
 def vit(
     num_classes: int,
-    attention: AttentionKind = "attention",
+    attention: AttentionKind | Callable[..., nn.Module] = "attention",
     *,
     image_size: int,
     patch_size: int,
@@ -163,7 +164,8 @@ def vit(
 
     Args:
         num_classes: Classes.
-        attention: `attention`, `convnn`, `kvt`, `local`, `sparse` or `hybrid`.
+        attention: `attention`, `convnn`, `kvt`, `local`, `sparse` or `hybrid`; or what makes a layer that maps
+            `(B, N, D)` to the same, called with D, heads, `dropout` and the options.
         image_size: Images are resized to this side.
         patch_size: Side of the square that becomes a token; divides `image_size`.
         depth: Blocks.
@@ -179,11 +181,12 @@ def vit(
         ValueError: If an option is out of range.
         TypeError: If the kind of attention has no such option.
     """
-    require_one_of("attention", attention, ATTENTION_KINDS)
+    if isinstance(attention, str):
+        require_one_of("attention", attention, ATTENTION_KINDS)
     require_rate("dropout", dropout)
     for name, value in (("num_classes", num_classes), ("depth", depth), ("width", width), ("mlp_width", mlp_width)):
         require_count(name, value)
-    layer = _LAYERS[attention]
+    layer: Callable[..., nn.Module] = _LAYERS[attention] if isinstance(attention, str) else attention
     blocks = [
         Block(layer(width, heads, dropout=attention_dropout, **options), width, mlp_width, dropout)
         for _ in range(depth)
@@ -193,7 +196,7 @@ def vit(
 
 def vit_tiny(
     num_classes: int,
-    attention: AttentionKind = "attention",
+    attention: AttentionKind | Callable[..., nn.Module] = "attention",
     *,
     image_size: int = VIT_IMAGE_SIZE,
     patch_size: int = VIT_PATCH_SIZE,

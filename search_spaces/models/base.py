@@ -4,11 +4,11 @@ Each model is one class in one file, which holds all that is known of it. Only w
 has to be said: what is left out here means that there is nothing to say.
 """
 
-from abc import abstractmethod
 from collections.abc import Iterator
 from typing import Any, ClassVar, Self
 
 from search_spaces.base import Config, Factory, Infeasible
+from search_spaces.registry import Registry
 
 
 class MixingLayer(Config):
@@ -40,13 +40,13 @@ class ModelConfig(Config):
     name: str
 
     @property
-    @abstractmethod
     def mixing_layer(self) -> MixingLayer:
         """The part of the model that this project varies."""
+        raise NotImplementedError
 
-    @abstractmethod
     def factory(self, classes: int) -> Factory:
         """What makes its module."""
+        raise NotImplementedError
 
     def infeasibilities(self) -> Iterator[Infeasible]:
         """Everything that keeps it from running."""
@@ -75,3 +75,8 @@ class ModelConfig(Config):
     def work(self) -> float:
         """About the multiplications of one image's forward pass: enough to say which trial is larger."""
         return 0.0
+
+
+MODELS = Registry(ModelConfig, "name")
+register_model = MODELS.register
+"""Lets files name another model, a subclass of ModelConfig."""

@@ -8,7 +8,7 @@ from pydantic import Field
 from convnn.geometry import POOLED_SIDE, Stage, convnn_channels, patched, vgg11_stages
 from search_spaces.base import Decides, Factory, Infeasible
 from search_spaces.domains import every, largest, smallest
-from search_spaces.models.base import MixingLayer, ModelConfig, lam
+from search_spaces.models.base import MixingLayer, ModelConfig, lam, register_model
 from search_spaces.models.candidates import (
     WIDEST_RING,
     Aggregation,
@@ -24,6 +24,7 @@ from search_spaces.models.candidates import (
     canonical_neighbors,
     convnn_infeasibilities,
 )
+from search_spaces.registry import OneOf, Registry
 
 KernelSize = Annotated[
     int, Field(ge=1, le=31, description="Side of the convolution's kernel; its padding keeps the map's size.")
@@ -219,9 +220,12 @@ class HybridLayer(_ConvNNFields):
         return {**content, "convnn_channels": self.channels(stages)}
 
 
-Layer = Annotated[Conv2dLayer | ConvNNLayer | HybridLayer, Field(discriminator="kind")]
+LAYERS = Registry(VGGLayer, "kind", Conv2dLayer, ConvNNLayer, HybridLayer)
+register_layer = LAYERS.register
+"""Lets files name another kind of layer, a subclass of VGGLayer."""
 
 
+@register_model
 class VGG11(ModelConfig):
     """VGG-11 as published: 8 layers of one kind, batch norm, a classifier over 7 x 7 positions."""
 
@@ -233,7 +237,7 @@ class VGG11(ModelConfig):
         4096
     )
     dropout: Annotated[float, Field(ge=0, lt=1, description="After each hidden classifier layer.")] = 0.5
-    layer: Layer
+    layer: Annotated[VGGLayer, OneOf(LAYERS)]
 
     @property
     def mixing_layer(self) -> VGGLayer:

@@ -8,7 +8,7 @@ from pydantic import AfterValidator, Field
 from convnn.geometry import convnn_channels, vit_tokens
 from search_spaces.base import Decides, Factory, Infeasible, Rule
 from search_spaces.domains import every
-from search_spaces.models.base import MixingLayer, ModelConfig, lam
+from search_spaces.models.base import MixingLayer, ModelConfig, lam, register_model
 from search_spaces.models.candidates import (
     Aggregation,
     AllCandidates,
@@ -23,6 +23,7 @@ from search_spaces.models.candidates import (
     canonical_neighbors,
     convnn_infeasibilities,
 )
+from search_spaces.registry import OneOf, Registry
 
 
 class ViTAttention(MixingLayer):
@@ -217,12 +218,21 @@ class HybridAttention(_ConvNNAttentionFields):
         return convnn + super().work(dim, heads, tokens) + dim**2
 
 
-Attention = Annotated[
-    SoftmaxAttention | ConvNNAttention | KVTAttention | LocalAttention | SparseAttention | HybridAttention,
-    Field(discriminator="kind"),
-]
+ATTENTIONS = Registry(
+    ViTAttention,
+    "kind",
+    SoftmaxAttention,
+    ConvNNAttention,
+    KVTAttention,
+    LocalAttention,
+    SparseAttention,
+    HybridAttention,
+)
+register_attention = ATTENTIONS.register
+"""Lets files name another kind of attention, a subclass of ViTAttention."""
 
 
+@register_model
 class ViTTiny(ModelConfig):
     """ViT-Tiny as published: 12 blocks of width 192, one head, images resized to 224, no norm before the classifier."""
 
@@ -241,7 +251,7 @@ class ViTTiny(ModelConfig):
     mlp_width: Annotated[int, Field(ge=1, le=65536, description="Hidden units of each block.")] = 768
     dropout: Annotated[float, Field(ge=0, lt=1, description="After each part of a block.")] = 0.1
     attention_dropout: Annotated[float, Field(ge=0, lt=1, description="Inside the attention.")] = 0.1
-    attention: Attention
+    attention: Annotated[ViTAttention, OneOf(ATTENTIONS)]
 
     @property
     def mixing_layer(self) -> ViTAttention:

@@ -12,6 +12,7 @@ from pydantic.fields import FieldInfo
 
 from search_spaces.base import Rule
 from search_spaces.domains import Scalar
+from search_spaces.registry import OneOf, OneWord
 
 Model: TypeAlias = type[BaseModel]
 
@@ -21,7 +22,7 @@ def rule_of(info: FieldInfo) -> str:
     given = [item.text for item in info.metadata if isinstance(item, Rule)]
     if given:
         return given[0]
-    models, _ = models_of(info.annotation)
+    models, _ = models_of(info)
     if models:
         key = discriminator_of(info)
         return (
@@ -71,21 +72,27 @@ def _adapter(annotation: Any, metadata: tuple[Any, ...]) -> TypeAdapter[Any]:  #
     return TypeAdapter(Annotated[annotation, *metadata] if metadata else annotation)
 
 
-def models_of(annotation: Any) -> tuple[tuple[Model, ...], bool]:  # noqa: ANN401
+def models_of(info: FieldInfo) -> tuple[tuple[Model, ...], bool]:
     """The models that a field may hold, none for a leaf; and whether it may be null."""
+    registry = next((mark.registry for mark in info.metadata if isinstance(mark, OneOf)), None)
+    return (registry.classes(), False) if registry else _models_in(info.annotation)
+
+
+def _models_in(annotation: Any) -> tuple[tuple[Model, ...], bool]:  # noqa: ANN401
     if get_origin(annotation) is Annotated:
-        return models_of(get_args(annotation)[0])
+        return _models_in(get_args(annotation)[0])
     if isinstance(annotation, type) and issubclass(annotation, BaseModel):
         return (annotation,), False
     if get_origin(annotation) in (Union, types.UnionType):
-        parts = [models_of(argument) for argument in get_args(annotation)]
+        parts = [_models_in(argument) for argument in get_args(annotation)]
         return tuple(m for found, _ in parts for m in found), types.NoneType in get_args(annotation)
     return (), False
 
 
 def discriminator_of(info: FieldInfo) -> str | None:
     """The field by which the models of a union are told apart, if it is one."""
-    key = info.discriminator
+    marks = (mark.registry.key for mark in info.metadata if isinstance(mark, OneOf))
+    key = next(marks, info.discriminator)
     return key if isinstance(key, str) else None
 
 
@@ -96,6 +103,9 @@ def literal_of(model: Model, key: str | None) -> str:
 
 def literals_of(info: FieldInfo) -> list[Scalar]:
     """The words that a field may hold, none if it is no vocabulary."""
+    for mark in info.metadata:
+        if isinstance(mark, OneWord):
+            return list(mark.words())
     annotations = [info.annotation, *get_args(info.annotation)]
     return [word for item in annotations if get_origin(item) is Literal for word in get_args(item)]
 

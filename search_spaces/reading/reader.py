@@ -185,7 +185,7 @@ class Reader:
 
     def _field(self, info: FieldInfo, node: Node, path: str, varying: str | None) -> SpaceNode | None:
         self._places[path] = Place.of(node)
-        models, optional = models_of(info.annotation)
+        models, optional = models_of(info)
         if not models:
             return self._leaf(info, node, path, varying)
         if optional and value_of(node) is None:

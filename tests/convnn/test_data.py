@@ -209,7 +209,7 @@ def test_a_limit_below_two_images_a_class_is_refused() -> None:
 def test_batches_are_normalised_with_the_data_sets_constants(folder: Path, tmp_path: Path) -> None:
     data = load_dataset("cifar10", str(folder), tmp_path / "cache")
     batches = Batches(data.train, np.array([3, 30, 7]), data.facts)
-    (images, labels), (last, _) = batches.walk(torch.tensor([2, 0, 1]), 2)
+    (images, labels), (last, _) = batches.iterate(torch.tensor([2, 0, 1]), 2)
     mean, std = (np.array(x).reshape(3, 1, 1) for x in (data.facts.mean, data.facts.std))
     expected = (data.train.pixels[7].transpose(2, 0, 1) / 255 - mean) / std
     torch.testing.assert_close(images[0], torch.from_numpy(expected).float(), atol=1e-5, rtol=0)

@@ -44,7 +44,7 @@ def cases(draw: st.DrawFn) -> Case:
         among = bool((position >= 0).all())
         value = None if among and draw(st.booleans()) else tensors(batch, queries, channels, seed=seed + 5)
         score = draw(st.sampled_from([0.0, 1.0])) if draw(st.booleans()) else tensors(batch, queries, seed=seed + 6)
-        own = naive.Own(score, position, value)
+        own = naive.SelfNeighbor(score, position, value)
     similarity, softmax = draw(st.sampled_from(SIMILARITIES)), draw(st.booleans())
     return inputs, {"k": k, "similarity": similarity, "softmax": softmax, "own": own}
 

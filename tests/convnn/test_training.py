@@ -98,9 +98,9 @@ def test_the_seed_covers_initial_weights_and_order() -> None:
         order: list[int] = []
 
         class Spy(Batches):
-            def walk(self, order_: torch.Tensor, *rest: object) -> object:  # type: ignore[override]
+            def iterate(self, order_: torch.Tensor, *rest: object) -> object:  # type: ignore[override]
                 order.extend(order_.tolist())
-                return super().walk(order_, *rest)  # type: ignore[arg-type]
+                return super().iterate(order_, *rest)  # type: ignore[arg-type]
 
         data = load_dataset("digits")
         recipe = replace(RECIPE, seed=seed, epochs=1)
@@ -117,7 +117,7 @@ def test_the_numbers_are_those_of_a_plain_evaluation() -> None:
     state = TrainState.create(lambda: vgg11(10, width=1 / 16, classifier_width=16), recipe)
     (result,) = fit(state, recipe, train, val=val, test=val)
     state.model.eval()
-    ((images, labels),) = val.walk(torch.arange(len(val)), len(val))
+    ((images, labels),) = val.iterate(torch.arange(len(val)), len(val))
     with torch.no_grad():
         logits = state.model(images)
     assert result.val_accuracy == (logits.argmax(-1) == labels).double().mean().item()
@@ -134,7 +134,7 @@ def test_an_epoch_is_adamw_on_clipped_gradients() -> None:  # oracle: the loop w
     model = make()
     optimizer = torch.optim.AdamW(model.parameters(), lr=1e-2, weight_decay=0.01)
     order = torch.randperm(80, generator=torch.Generator().manual_seed(0))
-    ((images, labels),) = parts()[0].walk(order, 80)
+    ((images, labels),) = parts()[0].iterate(order, 80)
     nn.functional.cross_entropy(model(images), labels).backward()
     norm = nn.utils.clip_grad_norm_(model.parameters(), 1.0)
     optimizer.step()

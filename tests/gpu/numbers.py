@@ -97,10 +97,11 @@ def trials() -> list[TrialConfig]:
             less: dict[str, object] = {"width": 0.25, "classifier_width": 64}
             if model.name == "vit_tiny":
                 less = {"depth": 2}
-            elif getattr(model.layer, "position", "none") == "both":  # see TIED
-                less["layer"] = model.layer.model_copy(update={"position": "similarity"})
-            part = model.attention if model.name == "vit_tiny" else model.layer
-            found.setdefault(repr(part), trial.model_copy(update={"model": model.model_copy(update=less)}))
+            elif getattr(model.mixing_layer, "position", "none") == "both":  # see TIED
+                less["layer"] = model.mixing_layer.model_copy(update={"position": "similarity"})
+            found.setdefault(
+                repr(model.mixing_layer), trial.model_copy(update={"model": model.model_copy(update=less)})
+            )
     return list(found.values())
 
 

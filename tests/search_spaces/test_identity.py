@@ -3,7 +3,7 @@
 import random
 import re
 from collections.abc import Iterator
-from typing import Any, Literal, get_args, get_origin
+from typing import Any, get_args
 
 import pytest
 from hypothesis import given, settings
@@ -13,7 +13,7 @@ from pydantic.fields import FieldInfo
 
 from search_spaces import SpecError, SweepSpec, differences, parse_sweep
 from search_spaces.reading.document import dumped
-from search_spaces.reading.fields import Model, is_valid, models_of
+from search_spaces.reading.fields import Model, is_valid, literals_of, models_of
 from search_spaces.settings import SweepFile
 from search_spaces.trial import TrialConfig
 from tests.search_spaces.reading.test_reader import replaced
@@ -153,7 +153,7 @@ def nested(model: Model, seen: set[Model]) -> set[Model]:
     if model not in seen:
         seen.add(model)
         for info in model.model_fields.values():
-            for below in models_of(info.annotation)[0]:
+            for below in models_of(info)[0]:
                 nested(below, seen)
     return seen
 
@@ -164,7 +164,7 @@ def test_a_mapping_left_out_is_the_mapping_of_its_fields_left_out() -> None:
         for info in model.model_fields.values():
             if isinstance(info.default, BaseModel):
                 assert info.default == type(info.default)()
-                kinds = [kind for kind in models_of(info.annotation)[0] if not any_required(kind)]
+                kinds = [kind for kind in models_of(info)[0] if not any_required(kind)]
                 assert kinds == [type(info.default)]
 
 
@@ -184,7 +184,7 @@ class Scribe:
         model = next(model for model in models if self._is(tree, model, len(models) > 1))
         found = {}
         for attribute, info in model.model_fields.items():
-            name, below = info.alias or attribute, models_of(info.annotation)[0]
+            name, below = info.alias or attribute, models_of(info)[0]
             if name in tree:
                 found[name] = self.again(tree[name], below) if below else tree[name]
             elif is_option and name in ("kind", "name"):  # it would be another label
@@ -258,7 +258,7 @@ def leaves(config: BaseModel, path: tuple[str, ...] = ()) -> Iterator[tuple[tupl
 
 def others(info: FieldInfo, value: Any) -> Iterator[Any]:
     """Values that the field may have instead."""
-    words = get_args(info.annotation) if get_origin(info.annotation) is Literal else ()
+    words: tuple[Any, ...] = tuple(literals_of(info))
     if isinstance(value, bool):
         words = (not value,)
     numbers = () if words else (2, 64, 2.5) if value is None else (value * 2, value + 2, value + 0.25, value / 2, 1)

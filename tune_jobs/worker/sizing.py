@@ -72,13 +72,13 @@ def measured(config: TrialConfig, device: str, threads: int) -> float:
     import torch
     from torch.nn import functional as F
 
-    from convnn.training import autocast, placed, set_precision
+    from convnn.training import autocast, set_precision, to_device
 
     where, precision = torch.device(device), config.training.precision
     set_precision(precision, where)
     torch.set_num_threads(threads)
     classes, batch = DATASETS[config.data.name].classes, config.training.batch_size
-    model = placed(build_model(config.model, classes), precision, where).train()
+    model = to_device(build_model(config.model, classes), precision, where).train()
     optimizer = torch.optim.AdamW(model.parameters())
     images, labels = torch.randn(batch, 3, 32, 32, device=where), torch.randint(classes, (batch,), device=where)
     steps, begun = -1, time.monotonic()
