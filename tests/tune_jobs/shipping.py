@@ -94,12 +94,12 @@ class Recorded:
         return sorted(runs, key=lambda run: (run.data.tags["run_key"], int(run.data.tags["attempt"])))
 
     def expect_whole(self, uri: str) -> None:
-        """Each trial has one run that counts, with its effective course, once and at the ledger's times."""
+        """Each trial has one run that counts, with every epoch that counts, once and at the ledger's times."""
         counting = {r.data.tags["run_key"]: r for r in self.runs(uri) if "superseded" not in r.data.tags}
         assert len(counting) == sum("superseded" not in run.data.tags for run in self.runs(uri))
         for trial in self.ledger.trials():
-            course = {e.epoch: e for e in sorted(self.ledger.epochs(trial.run_key), key=lambda e: e.attempt)}
-            recorded = [(e.epoch, e.metrics["val/accuracy"], int(e.at * 1000)) for e in course.values()]
+            curve = {e.epoch: e for e in sorted(self.ledger.epochs(trial.run_key), key=lambda e: e.attempt)}
+            recorded = [(e.epoch, e.metrics["val/accuracy"], int(e.at * 1000)) for e in curve.values()]
             assert history(uri, counting[trial.run_key]) == sorted(recorded)
         assert "RUNNING" not in {run.info.status for run in self._all(uri)}
 

@@ -35,7 +35,7 @@ class MLflowTracker(Tracker):
         self._health = SyncHealth()
         self._closing = threading.Event()
         self._done = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="mlflow-shipper", daemon=True)
+        self._thread = threading.Thread(target=self._run, name="mlflow-sync", daemon=True)
 
     @property
     def left(self) -> int | None:

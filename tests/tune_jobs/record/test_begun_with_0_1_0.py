@@ -1,0 +1,90 @@
+"""A sweep that 0.1.0 began, was interrupted in twice, and had half done: this version ends it as 0.1.0 itself did.
+
+`half.tar.xz` is its folder, without its store of MLflow and its report. Trial 1 was interrupted and completed by a
+second attempt, 2 is complete, 3 and 4 were stopped by the rule, 5 was interrupted after epoch 3, with a checkpoint; 6
+to 9 are to come. `whole.json` has the trials of the same file as 0.1.0 ran it without interruption.
+"""
+
+import contextlib
+import json
+import sqlite3
+import tarfile
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from search_spaces import TrialConfig, run_key
+from tests.tune_jobs.program import convnn
+from tune_jobs.record.folder import SweepFolder
+from tune_jobs.record.ledger import Ledger
+from tune_jobs.results.history import curves
+
+HERE = Path(__file__).with_name("begun_with_0_1_0")
+NAME = "begun-earlier"
+TIMES = ("epoch_s", "images_per_s")
+KEPT = ("sweep_id", "started", "metric", "goal", "budget", "planned", "digest.digits")
+
+
+def record(folder: SweepFolder) -> dict[str, list[tuple[Any, ...]]]:
+    """What never changes of a sweep once it is there, by table."""
+    with contextlib.closing(sqlite3.connect(folder.ledger)) as db:
+        return {
+            "asks": db.execute("SELECT * FROM asks").fetchall(),
+            "trials": db.execute("SELECT * FROM trials WHERE state <> 'interrupted' ORDER BY number").fetchall(),
+            "attempts": db.execute("SELECT * FROM attempts").fetchall(),
+            "epochs": db.execute("SELECT * FROM epochs").fetchall(),
+            "meta": [row for row in db.execute("SELECT * FROM meta ORDER BY key") if row[0] in KEPT],
+        }
+
+
+def files(folder: SweepFolder) -> dict[str, bytes]:
+    trials = (folder.path / "trials").rglob("*")
+    return {str(path.relative_to(folder.path)): path.read_bytes() for path in trials if path.is_file()}
+
+
+def near(name: str, value: float) -> object:
+    """A number as another machine may have it; of 20 images one or the other."""
+    return pytest.approx(value, abs=0.06) if "accuracy" in name else pytest.approx(value, rel=1e-3)
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> SweepFolder:
+    place = tmp_path_factory.mktemp("storage")
+    with tarfile.open(HERE / "half.tar.xz") as archive:
+        archive.extractall(place, filter="data")
+    return SweepFolder(place / NAME)
+
+
+def test_a_sweep_that_0_1_0_began_is_ended_as_0_1_0_would_have(folder: SweepFolder) -> None:
+    recorded, kept = record(folder), files(folder)
+    convnn("resume", NAME, storage=folder.path.parent)
+
+    now = record(folder)
+    for table, rows in recorded.items():
+        assert [row for row in now[table] if row in rows] == rows, table
+    assert len(now["asks"]) == len(now["trials"]) == 9
+    logs = {name: content for name, content in kept.items() if name.endswith("log.txt")}
+    assert logs.items() <= files(folder).items()
+    assert json.loads(folder.manifest.read_text())["starts"][1]["command"][1:] == ["resume", NAME]
+
+    with contextlib.closing(Ledger(folder.ledger)) as ledger:
+        trials, attempts, curve_of = ledger.trials(), ledger.attempts(), curves(ledger.epochs())
+        tracked = {key for key in ledger.tracked() if key[0]}
+    expected = json.loads((HERE / "whole.json").read_text())
+    assert [trial.state for trial in trials] == [trial["state"] for trial in expected]
+    for trial, whole in zip(trials, expected, strict=True):
+        config = TrialConfig.model_validate(whole["config"])
+        lr = pytest.approx(config.training.lr, rel=1e-6)  # another machine's last digits
+        assert trial.config.training.lr == lr
+        assert trial.config == config.model_copy(update={"training": trial.config.training})
+        assert trial.run_key == (whole["run_key"] if trial.config == config else run_key(trial.config))
+        numbers = [{"epoch": epoch.epoch, **epoch.metrics} for epoch in curve_of[trial.run_key]]
+        assert [epoch.keys() - TIMES for epoch in numbers] == [epoch.keys() for epoch in whole["epochs"]]
+        for epoch, there in zip(numbers, whole["epochs"], strict=True):
+            assert [epoch[name] for name in there] == [near(name, value) for name, value in there.items()]
+    assert [trial.run_key for trial in trials[:5]] == [trial["run_key"] for trial in expected[:5]]
+
+    again = [attempt for attempt in attempts if attempt.run_key == trials[4].run_key]
+    assert [(attempt.state, attempt.from_epoch) for attempt in again] == [("interrupted", 0), ("stopped", 3)]
+    assert tracked == {(attempt.run_key, attempt.attempt) for attempt in attempts}

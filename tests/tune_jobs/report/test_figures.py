@@ -1,0 +1,15 @@
+from tests.tune_jobs.report.drawn import Sweep
+from tune_jobs.report.data import read_data
+from tune_jobs.report.figures import plots_of
+
+
+def test_every_plot_has_a_key_of_its_own_and_something_to_say(sweep: Sweep) -> None:
+    for number in range(1, 21):
+        sweep.trial([number / 20] * 9, "complete", params=7.0, gflops=number / 10)
+    plots = plots_of(read_data(sweep.folder, 0, lambda _: None))
+    keys = [plot.key for plot in plots]
+    assert keys[:3] == ["learning-curves", "parallel-coordinates", "importance"]
+    assert keys[-2:] == ["pareto", "stopping"]
+    assert {"slice-k", "slice-lr"} <= set(keys)
+    assert len(keys) == len(set(keys))
+    assert all(plot.note for plot in plots if not plot.key.startswith("slice"))

@@ -1,0 +1,25 @@
+from search_spaces import TrialConfig
+from tune_jobs.report.plots import about, by_state, new_figure
+from tune_jobs.results.summary import Row
+
+
+def row(number: int, state: str) -> Row:
+    layer = {"kind": "hybrid", "lambda": 0.5, "k": 4}
+    config = TrialConfig.model_validate({"model": {"name": "vgg11", "layer": layer}, "training": {"lr": 0.001}})
+    return Row(number, f"key{number}", state, None, None, 1, 0.5, {}, config)
+
+
+def test_what_is_said_of_a_trial_leaves_out_what_it_has_not() -> None:
+    assert about(row(3, "complete")) == "trial 3: lambda 0.5, k 4, p 1, aggregation standard, lr 0.001"
+
+
+def test_trials_that_did_not_run_to_their_end_are_drawn_underneath() -> None:
+    rows = [row(1, "complete"), row(2, "stopped"), row(3, "running"), row(4, "complete")]
+    drawn = [(name, [row.number for row in same]) for name, same, _ in by_state(rows)]
+    assert drawn == [("not run to the end", [2, 3]), ("complete", [1, 4])]
+    assert [name for name, _, _ in by_state(rows[:1])] == ["complete"]
+
+
+def test_an_axis_of_accuracies_is_in_percent() -> None:
+    assert new_figure("val/accuracy", 300).layout.yaxis.tickformat == "~%"
+    assert new_figure("val/loss", 300).layout.yaxis.maxallowed is None
