@@ -9,12 +9,18 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from convnn.geometry import CANDIDATE_KINDS
 from search_spaces import TrialConfig, canonical, config_key, run_key
+from search_spaces.models import MODELS
 from search_spaces.models.candidates import AllCandidates, RandomCandidates
-from search_spaces.models.vgg import Conv2dLayer, ConvNNLayer, HybridLayer
+from search_spaces.models.vgg import LAYERS, Conv2dLayer, ConvNNLayer, HybridLayer
+from search_spaces.models.vit import ATTENTIONS
+from search_spaces.reading.fields import literal_of
+from search_spaces.registry import Registry
 from tests.search_spaces.strategies import fixed, trials
 
-KEYS = Path(__file__).parent / "keys.json"
+KEYS = Path(__file__).parent / "keys_0_1_0.json"
+"""Configurations of every kind and option, of every preset, and drawn; as version 0.1.0 wrote their keys."""
 
 
 def trial(layer: dict[str, Any], width: float = 1.0, **sections: Any) -> TrialConfig:
@@ -152,10 +158,17 @@ def test_the_order_of_fields_does_not_matter(tree: dict[str, Any], rng: Any) -> 
     assert config_key(first) == config_key(second)
 
 
+def rows() -> list[dict[str, Any]]:
+    found: list[dict[str, Any]] = json.loads(KEYS.read_text(encoding="utf-8"))
+    return found
+
+
 def test_keys_never_change() -> None:
     """Old ledgers know their trials by these; if one must change, raise KEY_VERSION."""
-    for row in json.loads(KEYS.read_text(encoding="utf-8")):
-        assert config_key(TrialConfig.model_validate(row["config"])) == row["key"], row["config"]
+    for row in rows():
+        config = TrialConfig.model_validate(row["config"])
+        form = canonical(config).model_dump(mode="json", by_alias=True, exclude_defaults=True)
+        assert (form, config_key(config), run_key(config)) == (row["canonical"], row["config_key"], row["run_key"]), row
 
 
 def test_keys_are_the_same_in_another_process_with_another_hash_seed() -> None:
@@ -165,12 +178,22 @@ def test_keys_are_the_same_in_another_process_with_another_hash_seed() -> None:
     )
     environment = {**os.environ, "PYTHONHASHSEED": "4711"}
     done = subprocess.run([sys.executable, "-c", code, KEYS], env=environment, capture_output=True, check=True)
-    assert json.loads(done.stdout) == [row["key"] for row in json.loads(KEYS.read_text(encoding="utf-8"))]
+    assert json.loads(done.stdout) == [row["config_key"] for row in rows()]
 
 
-def test_the_table_of_keys_has_no_key_twice() -> None:
-    keys = [row["key"] for row in json.loads(KEYS.read_text(encoding="utf-8"))]
-    assert len(keys) == len(set(keys)) >= 12
+def test_the_table_of_keys_has_every_kind_and_hardly_a_key_twice() -> None:
+    models = [row["config"]["model"] for row in rows()]
+    parts = [model.get("layer") or model["attention"] for model in models]
+    assert {model["name"] for model in models} == set(names(MODELS))
+    for registry in (LAYERS, ATTENTIONS):
+        assert set(names(registry)) <= {part["kind"] for part in parts}
+    assert {part["candidates"]["kind"] for part in parts if "candidates" in part} == set(CANDIDATE_KINDS)
+    assert len(models) >= 300
+    assert len({row["config_key"] for row in rows()}) > 0.8 * len(models)
+
+
+def names(registry: Registry[Any]) -> list[str]:
+    return [literal_of(found, registry.key) for found in registry.classes()]
 
 
 def attention(**options: Any) -> TrialConfig:
