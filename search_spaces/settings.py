@@ -152,6 +152,10 @@ class Budget(Config):
     ] = None
 
 
+HOURS = {"gpu_hours": "GPU-hours", "cpu_hours": "CPU-hours", "wall_hours": "hours of running"}
+"""What a budget counts in hours, by its field: as people call it."""
+
+
 class Tracking(Config):
     """Where the MLflow runs go."""
 

@@ -287,3 +287,25 @@ def test_nearly_every_draw_of_a_search_can_run(preset: str, in_vain: float) -> N
 def test_everything_varies_at_once() -> None:
     varied = {leaf.path.rpartition(".")[2] for leaf in load_sweep("everything").space.domains()}
     assert {"lambda", "k", "r", "patch", "aggregation", "lr", "candidates"} <= varied
+
+
+@pytest.mark.parametrize("name", presets.names())
+def test_a_preset_is_valid_named_as_its_file_and_says_what_it_is_for(name: str) -> None:
+    spec = load_sweep(name)
+    assert spec.name == name
+    assert presets.summary(name)
+    assert f"convnn run {name}" in presets.path(name).read_text(encoding="utf-8")
+
+
+def test_presets_are_listed_by_the_numbers_in_their_names() -> None:
+    names = [name for name in presets.names() if name.startswith("figure")]
+    assert [name.removeprefix("figure").partition("-")[0] for name in names[::2]] == [
+        "3",
+        "4",
+        "5",
+        "6",
+        "7",
+        "8",
+        "10",
+    ]
+    assert names[:2] == ["figure3-cifar10", "figure3-cifar100"]

@@ -12,7 +12,7 @@ import pytest
 from pydantic import Field
 
 from convnn.data.facts import DatasetFacts, register_dataset, unregister_dataset
-from search_spaces import Decided, SpecError, TrialConfig, canonical, config_key, json_schema, parse_sweep
+from search_spaces import Decided, TrialConfig, canonical, config_key, json_schema, parse_sweep
 from search_spaces.base import Config, Decides, Factory, Infeasible
 from search_spaces.domains import smallest
 from search_spaces.headline import HEADLINE, headline
@@ -22,6 +22,7 @@ from search_spaces.models.vgg import LAYERS
 from search_spaces.models.vit import ATTENTIONS
 from search_spaces.registry import GROUP
 from search_spaces.settings import RULES, SAMPLERS, SamplerSettings, Stopping
+from tests.search_spaces.read import complaint
 
 ROOT = Path(__file__).parents[2]
 
@@ -81,12 +82,6 @@ class Median(Stopping):
 
 SPACE = "name: mine\nspace: {model: %s}\n"
 LAYER = "{name: vgg11, width: 0.0625, layer: {kind: pointwise, bias: {choice: [true, false]}}}"
-
-
-def complaint(text: str) -> str:
-    with pytest.raises(SpecError) as caught:
-        parse_sweep(text)
-    return str(caught.value)
 
 
 def test_a_model_from_outside_is_a_model_like_any_other() -> None:

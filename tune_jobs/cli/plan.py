@@ -8,6 +8,7 @@ import typer
 from rich.table import Table
 
 from search_spaces import load_sweep
+from search_spaces.settings import HOURS
 from tune_jobs.cli.shared.options import AsJson, File, Set, console, print_json
 from tune_jobs.display.tables import cell
 from tune_jobs.errors import UsageError
@@ -86,11 +87,10 @@ def _show(found: Plan) -> None:
 
 def _of_the_budget(found: Plan) -> Iterator[str]:
     """Each limit, and what is planned of it where that is known."""
-    units = {"gpu_hours": "GPU-hours", "cpu_hours": "CPU-hours", "wall_hours": "hours of running", "trials": "trials"}
     for field, limit in found.budget.items():
         planned = getattr(found, field)
         known = "" if planned is None else f"{planned:,} of " if field == "trials" else f"about {planned:.3g} of "
-        yield f"{known}{limit:g} {units[field]}"
+        yield f"{known}{limit:g} {HOURS.get(field, field)}"
 
 
 def _show_costs(costs: dict[str, TrialCost]) -> None:

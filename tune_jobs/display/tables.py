@@ -5,6 +5,7 @@ from rich.text import Text
 
 from search_spaces import TrialConfig
 from search_spaces.headline import HEADLINE, headline
+from search_spaces.settings import HOURS
 from tune_jobs.results.summary import Row, Summary
 
 _STYLES = {"complete": "green", "running": "cyan", "stopped": "dim", "diverged": "red", "failed": "red"}
@@ -24,7 +25,7 @@ def cost(summary: Summary) -> str:
     """What the sweep has used, against its budget."""
     used, budget = summary.used, summary.budget
     parts = []
-    for field, unit in (("gpu_hours", "GPU-hours"), ("cpu_hours", "CPU-hours"), ("wall_hours", "hours of running")):
+    for field, unit in HOURS.items():
         spent, limit = getattr(used, field), budget.get(field)
         if limit is not None or spent:
             parts.append(f"{spent:.3g}{f' of {limit:g}' if limit is not None else ''} {unit}")

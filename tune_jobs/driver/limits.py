@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Literal
 
 from search_spaces import SweepSpec
+from search_spaces.settings import HOURS
 from tune_jobs.failures import counted
 from tune_jobs.record.folder import SweepFolder
 from tune_jobs.record.ledger import Ledger
@@ -70,11 +71,11 @@ def _more(spec: SweepSpec, field: str, value: float) -> str:
 
 
 def _budget(spec: SweepSpec, used: Usage) -> Halt | None:
-    for field, what in (("gpu_hours", "GPU-hours"), ("cpu_hours", "CPU-hours"), ("wall_hours", "hours")):
+    for field, unit in HOURS.items():
         limit, spent = getattr(spec.budget, field), getattr(used, field)
         if limit is not None and spent >= limit:
             more = _more(spec, field, 2 * limit)
-            used_up = f"the budget is used up: {spent:.3g} of {limit:g} {what}; {more}"
+            used_up = f"the budget is used up: {spent:.3g} of {limit:g} {unit.removesuffix(' of running')}; {more}"
             return Halt("budget", used_up, patient=True)
     return None
 

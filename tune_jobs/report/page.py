@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from plotly.offline import get_plotlyjs
 
+from search_spaces.settings import HOURS
 from tune_jobs.record.rows import ENDED
 from tune_jobs.report import theme
 from tune_jobs.report.comparisons import note_of_slices
@@ -128,7 +129,7 @@ def _tiles(data: "ReportData") -> Iterator[tuple[str, str, str]]:
     share = f"of about {data.planned_epochs:,} planned" if data.planned_epochs else ""
     again = f"{ran - done:,} more were run again" if ran > done else ""
     yield "epochs", f"{done:,}", "; ".join(filter(None, (share, again)))
-    for field, name in (("gpu_hours", "GPU-hours"), ("cpu_hours", "CPU-hours"), ("wall_hours", "hours of running")):
+    for field, name in HOURS.items():
         spent, limit = getattr(used, field), budget.get(field)
         if not spent and limit is None:
             continue

@@ -22,6 +22,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from search_spaces.headline import params_of
+from search_spaces.settings import HOURS
 from tune_jobs.record.ledger import Ledger
 from tune_jobs.record.names import REPORT
 from tune_jobs.record.rows import Attempt, Epoch, Trial
@@ -225,7 +226,7 @@ class MLflowSync:
         found = summary(self._destination.folder.name, self._ledger)
         status = "KILLED" if found.count("running", "interrupted", "waiting") else "FINISHED"
         used = found.used
-        values = {"gpu_hours": used.gpu_hours, "cpu_hours": used.cpu_hours, "wall_hours": used.wall_hours}
+        values = {field: getattr(used, field) for field in HOURS}
         tags = {"mlflow.note.content": description(found, self._runs.latest(), self._runs.experiment_id)}
         best = found.best
         if best is not None and best.value is not None:

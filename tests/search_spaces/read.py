@@ -1,0 +1,22 @@
+"""Texts, read as a space or refused as a sweep."""
+
+import pytest
+
+from search_spaces import Space, SpecError, TrialConfig, parse_sweep
+from search_spaces.reading.document import compose
+from search_spaces.reading.reader import Reader
+
+
+def space_of(text: str) -> Space:
+    """The space that stands in a text."""
+    reader = Reader()
+    root = reader.read(TrialConfig, compose(text, "space.yaml"), "space", varying="")
+    assert root is not None, reader.problems
+    return Space(root)
+
+
+def complaint(text: str) -> str:
+    """What is said of a sweep's text that is wrong."""
+    with pytest.raises(SpecError) as caught:
+        parse_sweep(text)
+    return str(caught.value)

@@ -1,0 +1,28 @@
+import pytest
+
+from search_spaces.reading.document import compose
+from search_spaces.reading.words import LONGEST_SHOWN, cut, quoted, shown
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("7", "7"),
+        ("0.50", "0.50"),
+        ("null", "null"),
+        ("", "null"),
+        ("word", "'word'"),
+        ("[1, 2]", "a list"),
+        ("{kind: x, k: 3}", "{kind: ..., k: ...}"),
+    ],
+)
+def test_what_stands_in_a_file_is_said_as_it_is_written(text: str, said: str) -> None:
+    (_, node) = compose(f"a: {text}", "").value[0]
+    assert shown(node) == said
+
+
+def test_long_text_is_cut() -> None:
+    assert cut("x" * LONGEST_SHOWN) == "x" * LONGEST_SHOWN
+    assert cut("x" * (LONGEST_SHOWN + 1)) == "x" * LONGEST_SHOWN + "..."
+    assert quoted("k\n") == r"'k\n'"
+    assert quoted("x" * LONGEST_SHOWN).endswith("x...")

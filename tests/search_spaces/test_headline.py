@@ -1,0 +1,55 @@
+from typing import Any
+
+import pytest
+
+from search_spaces import TrialConfig
+from search_spaces.headline import headline, params_of
+
+
+def trial(**model: Any) -> TrialConfig:
+    return TrialConfig.model_validate({"model": model, "training": {"lr": 0.5}})
+
+
+NOTHING = {"lambda": 0.0, "k": None, "r": None, "p": None, "aggregation": None, "lr": 0.5}
+RANDOM = {"kind": "random", "r": 16}
+
+
+@pytest.mark.parametrize(
+    ("model", "found"),
+    [
+        ({"name": "vgg11", "layer": {"kind": "conv2d"}}, {}),
+        (
+            {"name": "vgg11", "layer": {"kind": "convnn", "k": 4, "patch": 2}},
+            {"lambda": 1.0, "k": 4, "p": 2, "aggregation": "standard"},
+        ),
+        (
+            {"name": "vgg11", "layer": {"kind": "hybrid", "lambda": 0.25, "candidates": RANDOM}},
+            {"lambda": 0.25, "k": 9, "r": 16, "p": 1, "aggregation": "standard"},
+        ),
+        ({"name": "vit_tiny", "attention": {"kind": "attention"}}, {}),
+        ({"name": "vit_tiny", "attention": {"kind": "kvt", "k": 3}}, {"k": 3}),
+        (
+            {"name": "vit_tiny", "attention": {"kind": "convnn", "candidates": RANDOM}},
+            {"lambda": 1.0, "k": 9, "r": 16, "aggregation": "depthwise"},
+        ),
+    ],
+)
+def test_the_headline_is_the_papers_parameters_as_far_as_a_model_has_them(
+    model: dict[str, Any], found: dict[str, Any]
+) -> None:
+    assert headline(trial(**model)) == {**NOTHING, **found}
+
+
+def test_params_are_the_headline_then_every_field_by_its_path_as_text() -> None:
+    params = params_of(trial(name="vgg11", layer={"kind": "hybrid", "lambda": 0.5}))
+    assert list(params.items())[:6] == [
+        ("lambda", "0.5"),
+        ("k", "9"),
+        ("r", "none"),
+        ("p", "1"),
+        ("aggregation", "standard"),
+        ("lr", "0.5"),
+    ]
+    assert params["model.layer.lambda"] == "0.5"
+    assert params["model.layer.candidates.kind"] == "all"
+    assert (params["data.root"], params["training.compile"]) == ("none", "False")
