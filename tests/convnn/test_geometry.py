@@ -5,7 +5,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from convnn.candidates import CandidateRule, own_tokens, spread
+from convnn.candidates import CandidateRule, own_tokens
 from convnn.geometry import Stage, candidate_count, padded_tokens, patched, vgg11_stages, vit_tokens
 from convnn.layers import HybridBranch2d
 from convnn.models.vgg import vgg11
@@ -32,34 +32,6 @@ def test_the_closed_form_counts_the_candidates_that_layers_take(
         assert set(found.tolist()) <= set(range(total))
         if kind != "random":
             assert set(found.tolist()) <= set(own_tokens(shape, padding).tolist())
-
-
-def test_strided_candidates_are_every_stride_th_token_along_each_axis() -> None:
-    found = CandidateRule("strided", k=1, stride=2).indices((5, 4), padding=1)
-    grid = torch.arange(42).view(7, 6)[1:-1, 1:-1]
-    assert torch.equal(found, grid[::2, ::2].flatten())  # type: ignore[arg-type]
-
-
-def test_a_lattice_reaches_from_corner_to_corner_of_the_map() -> None:
-    found = CandidateRule("lattice", k=1, side=3).indices((5, 9), padding=1)
-    grid = torch.arange(77).view(7, 11)[1:-1, 1:-1]
-    assert torch.equal(found, grid[::2, ::4].flatten())  # type: ignore[arg-type]
-
-
-@given(st.integers(1, 300), st.integers(1, 300))
-def test_spread_positions_rise_from_first_to_last_without_repeats(length: int, count: int) -> None:
-    count = min(length, count)
-    places = spread(length, count).tolist()
-    assert places[0] == 0
-    assert count == 1 or places[-1] == length - 1
-    assert len(set(places)) == count
-    assert places == sorted(places)
-
-
-def test_own_tokens_are_the_middle_of_the_padded_map() -> None:
-    padded = torch.arange(7 * 9).view(7, 9)
-    assert torch.equal(own_tokens((3, 5), 2), padded[2:-2, 2:-2].flatten())
-    assert torch.equal(own_tokens((4,), 3), torch.arange(3, 7))
 
 
 @pytest.mark.parametrize(
@@ -109,42 +81,3 @@ def test_a_vit_has_a_token_per_patch_and_the_class_token(image_size: int, patch_
     assert vit_tokens(image_size, patch_size) == tokens
     with torch.device("meta"):
         assert vit_tiny(7, image_size=image_size, patch_size=patch_size).positions.shape[1] == tokens
-
-
-@pytest.mark.parametrize(
-    ("options", "message"),
-    [
-        ({"width": 0.0}, "width multiplies the published channels and must be more than 0, got width=0.0"),
-        ({"classifier_width": 0}, "classifier_width must be a whole number of at least 1"),
-        ({"dropout": 1.5}, "dropout must be 0 or more and less than 1, got dropout=1.5"),
-        ({"lam": 2.0}, "lambda must be 0"),
-        ({"lam": 0.5, "similarity": "l1"}, "similarity must be one of"),
-    ],
-)
-def test_options_that_do_not_fit_vgg11_are_refused(options: dict[str, Any], message: str) -> None:
-    with pytest.raises(ValueError, match=message):
-        vgg11(7, **options)
-
-
-@pytest.mark.parametrize(
-    "options",
-    [
-        {"kernel_size": 4},
-        {"k": 4, "aggregation": "depthwise", "position": "both", "position_scaling": "std"},
-        {
-            "k": 4,
-            "aggregation": "depthwise_separable",
-            "patch": 2,
-            "candidates": "random",
-            "r": 8,
-            "when_too_few": "all",
-        },
-        {"k": 1, "candidates": "strided", "stride": 2, "projections": "linear", "rho": "softmax"},
-    ],
-)
-def test_every_option_trains_in_vgg11(options: dict[str, Any]) -> None:
-    model = vgg11(7, 0.5, width=1 / 16, classifier_width=12, **options)
-    model(torch.randn(3, 3, 32, 32)).square().sum().backward()
-    assert all(
-        p.grad is not None for n, p in model.named_parameters() if not n.endswith(("query.weight", "key.weight"))
-    )

@@ -11,16 +11,9 @@ from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from convnn import naive, operation, selection
-from convnn.aggregation import gather_aggregate, gather_rows, one_hot_aggregate, sums_at_once, sums_by_rank
-from convnn.selection import select_neighbors, top_k
-from convnn.similarity import neighbor_similarity, pairwise_similarity
+from tests.convnn.tensors import SIMILARITIES, tensors
 
-SIMILARITIES = ["cosine", "dot", "euclidean"]
 Case = tuple[dict[str, Tensor | None], dict[str, Any]]
-
-
-def tensors(*shape: int, seed: int = 0) -> Tensor:
-    return torch.randn(*shape, dtype=torch.float64, generator=torch.Generator().manual_seed(seed))
 
 
 @st.composite
@@ -89,63 +82,6 @@ def test_a_block_of_any_size_gives_the_same_numbers(case: Case, limit: int) -> N
             torch.testing.assert_close(ours, theirs, rtol=1e-12, atol=1e-12)
 
 
-@pytest.mark.parametrize("similarity", SIMILARITIES)
-@pytest.mark.parametrize("softmax", [False, True])
-def test_the_definition_is_the_papers_token_by_token(similarity: str, softmax: bool) -> None:
-    x, weight, bias = tensors(7, 5), tensors(3, 5, 4, seed=1), tensors(3, seed=2)
-    y = naive.convolve_neighbors(x[None], x[None], x[None], weight, bias, k=4, similarity=similarity, softmax=softmax)  # type: ignore[arg-type]
-    for i, q in enumerate(x):
-        scores = {
-            "cosine": torch.stack([q @ t / (q.norm() * t.norm()) for t in x]),
-            "dot": torch.stack([q @ t / 5**0.5 for t in x]),
-            "euclidean": torch.stack([-(q - t).square().sum().sqrt() for t in x]),
-        }
-        best = scores[similarity].topk(4)
-        rho = best.values.softmax(0) if softmax else torch.ones(4, dtype=torch.float64)
-        total = bias.clone()
-        for rank in range(4):
-            total += weight[:, :, rank] @ (rho[rank] * x[best.indices[rank]])
-        torch.testing.assert_close(y[0, i], total)
-
-
-@pytest.mark.parametrize("similarity", SIMILARITIES)
-def test_no_candidate_left_out_is_more_similar_than_the_last_one_kept(similarity: Any) -> None:
-    query, key = tensors(3, 13, 5), tensors(3, 211, 5, seed=1)
-    chosen = select_neighbors(query, key, 4, similarity=similarity)
-    scores = pairwise_similarity(query, key, similarity)
-    kept = scores.gather(-1, chosen)
-    left = scores.scatter(-1, chosen, -torch.inf).amax(-1)
-    assert (kept[..., -1] >= left).all()
-    assert (kept.diff(dim=-1) <= 0).all()
-
-
-@settings(max_examples=40, deadline=None)
-@given(st.integers(192, 700), st.integers(1, 13), st.integers(0, 99))
-def test_the_grouped_search_finds_what_sorting_finds(length: int, k: int, seed: int) -> None:
-    scores = torch.randint(0, 500, (3, length), generator=torch.Generator().manual_seed(seed)).float()  # with ties
-    values, indices = top_k(scores, k)
-    assert torch.equal(values, scores.topk(k).values)
-    assert torch.equal(values, scores.gather(-1, indices))
-    assert all(len(set(row.tolist())) == k for row in indices)
-
-
-@pytest.mark.parametrize("similarity", SIMILARITIES)
-def test_pairs_and_lists_are_scored_alike(similarity: Any) -> None:
-    query, key = tensors(2, 7, 5), tensors(2, 11, 5, seed=1)
-    everyone = torch.arange(11).expand(2, 7, 11)
-    lists = neighbor_similarity(query, gather_rows(key, everyone), similarity)
-    torch.testing.assert_close(lists, pairwise_similarity(query, key, similarity))
-
-
-@pytest.mark.parametrize("depthwise", [False, True])
-def test_one_hot_rows_and_gathered_rows_aggregate_alike(depthwise: bool) -> None:
-    value, rho = tensors(2, 11, 5), tensors(2, 7, 3, seed=1)
-    weight = tensors(5 if depthwise else 4, 1 if depthwise else 5, 3, seed=2)
-    neighbors = torch.randint(0, 11, (2, 7, 3), generator=torch.Generator().manual_seed(0))
-    expected = one_hot_aggregate(value, neighbors, rho, weight)
-    torch.testing.assert_close(gather_aggregate(value, neighbors, rho, weight), expected)
-
-
 def test_the_default_path_holds_no_square_of_similarities() -> None:
     """Of 1,999 x 1,999 similarities, no tensor as large as a tenth is ever made."""
     largest = 0
@@ -173,45 +109,3 @@ def test_float32_errs_at_most_twice_as_much_as_the_definition_in_float32() -> No
     single = [x.float(), x.float(), x.float(), weight.float(), None]
     fast, slow = (m.convolve_neighbors(*single, **options).double() for m in (operation, naive))
     assert (fast - exact).abs().max() <= 2 * (slow - exact).abs().max() + 1e-6
-
-
-def test_more_neighbors_than_candidates_are_refused() -> None:
-    x = torch.randn(1, 4, 3)
-    with pytest.raises(ValueError, match=r"k must be 0 to 4 .*, got k=5"):
-        select_neighbors(x, x, 5)
-
-
-@pytest.mark.parametrize("softmax", [True, False])
-@pytest.mark.parametrize("compiled", [True, False])
-def test_neighbors_are_chosen_with_all_digits_though_training_rounds_to_tf32(
-    monkeypatch: pytest.MonkeyPatch, *, softmax: bool, compiled: bool
-) -> None:
-    x, weight = torch.randn(2, 9, 5), torch.randn(3, 5, 4)
-    seen: list[str] = []
-    bmm = torch.bmm
-
-    def products(*operands: Tensor, out: Tensor) -> Tensor:
-        seen.append(torch.get_float32_matmul_precision())
-        return bmm(*operands, out=out)
-
-    def convolve(x: Tensor) -> Tensor:
-        return operation.convolve_neighbors(x, x, x, weight, None, k=4, softmax=softmax)
-
-    expected = convolve(x)
-    called: Any = torch.compile(convolve, backend="aot_eager", fullgraph=True) if compiled else convolve
-    monkeypatch.setattr(torch, "bmm", products)
-    torch.set_float32_matmul_precision("high")
-    try:
-        found = called(x)
-        after = torch.get_float32_matmul_precision()
-    finally:
-        torch.set_float32_matmul_precision("highest")
-    assert (seen, after) == (["highest"], "high")
-    torch.testing.assert_close(found, expected, rtol=1e-3, atol=1e-3)
-
-
-def test_both_ways_to_sum_over_ranks_agree() -> None:
-    x, weights, ranks = tensors(7, 4, 5), tensors(7, 4, seed=1), tensors(4, 5, seed=2)
-    expected = (x * weights.unsqueeze(-1)).sum(0), (x * ranks).sum(-1)
-    for sums in (sums_by_rank, sums_at_once):
-        torch.testing.assert_close(sums(x, weights, ranks), expected)

@@ -1,0 +1,22 @@
+"""Small data sets as Parquet files, with known pixels."""
+
+import io
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+from PIL import Image
+
+
+def pixels(count: int, seed: int) -> np.ndarray:
+    return np.random.default_rng(seed).integers(0, 256, (count, 32, 32, 3), dtype=np.uint8)
+
+
+def write_shard(path: Path, images: np.ndarray, labels: list[int], label: str = "label") -> None:
+    rows = []
+    for image in images:
+        buffer = io.BytesIO()
+        Image.fromarray(image).save(buffer, "webp", lossless=True)
+        rows.append({"bytes": buffer.getvalue(), "path": None})
+    pq.write_table(pa.table({"img": rows, label: labels}), path, row_group_size=7)

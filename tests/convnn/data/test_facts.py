@@ -1,0 +1,40 @@
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from convnn.data import DATASETS, DatasetFacts, load_dataset, register_dataset
+from convnn.data.facts import unregister_dataset
+from tests.convnn.data.shards import pixels
+
+FACTS = DatasetFacts(2, 8, 4, (0.5, 0.5, 0.5), (0.25, 0.25, 0.25))
+
+
+class Made:
+    """Images that are made up, as many as `root` says."""
+
+    def __init__(self, root: str | None) -> None:
+        self.count = int(root or 8)
+
+    def fingerprint(self) -> str:
+        return f"made {self.count}"
+
+    def read(self, split: str) -> tuple[np.ndarray, np.ndarray]:
+        count = self.count if split == "train" else 4
+        return pixels(count, count), np.arange(count, dtype=np.int64) % 2
+
+
+def test_a_registered_data_set_is_loaded_from_its_own_source(tmp_path: Path) -> None:
+    register_dataset("made", FACTS, Made)
+    try:
+        register_dataset("made", FACTS, Made)  # the same again
+        data = load_dataset("made", "6", tmp_path)
+        assert data.facts == FACTS
+        assert np.array_equal(data.train.pixels, pixels(6, 6))
+        assert data.test.labels.tolist() == [0, 1, 0, 1]
+        with pytest.raises(ValueError, match="there is a data set 'digits' already; choose another name"):
+            register_dataset("digits", FACTS, Made)
+    finally:
+        unregister_dataset("made")
+    unregister_dataset("digits")  # not from outside
+    assert list(DATASETS) == ["digits", "cifar10", "cifar100"]
