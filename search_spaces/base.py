@@ -12,7 +12,8 @@ from search_spaces.domains import Domain, Scalar
 class Config(BaseModel):
     """Frozen; an unknown key is an error, and no text is taken for a number."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, populate_by_name=True)
+    # a class is built at its first use, so that a program that needs few of them starts at once
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, populate_by_name=True, defer_build=True)
 
 
 @dataclass(frozen=True)

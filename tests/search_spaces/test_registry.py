@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -119,11 +120,27 @@ def test_a_layer_from_outside_is_built_and_learns() -> None:
         assert isinstance(one.model, VGG11)
         torch.manual_seed(0)
         model = build_model(one.model, 10)
-        assert type(model.features[0]) is torch.nn.Conv2d  # type: ignore[index]
+        assert type(model.get_submodule("features.0")) is torch.nn.Conv2d
         logits = model(torch.randn(2, 3, 32, 32))
         torch.nn.functional.cross_entropy(logits, torch.tensor([3, 7])).backward()
         assert all(weight.grad is not None for weight in model.parameters())
     assert "must be one of conv2d, convnn, hybrid; got 'pointwise'" in complaint(SPACE % LAYER)
+
+
+def test_the_example_of_the_documentation_works() -> None:
+    from tune_jobs.worker.build import build_model
+
+    (code,) = re.findall(r"```python\n(.*?)```", (ROOT / "docs" / "extending.md").read_text(), flags=re.DOTALL)
+    example: dict[str, Any] = {"__name__": "example"}
+    exec(code, example)  # noqa: S102 - our own page
+    try:
+        layer = "{kind: dilated, dilation: {choice: [1, 2, 4]}}"
+        spec = parse_sweep(SPACE % f"{{name: vgg11, width: 0.0625, classifier_width: 4, layer: {layer}}}")
+        trials = [spec.space.resolve(Decided(point)) for point in spec.space.points()]
+        models = [build_model(trial.model, 10) for trial in trials]
+        assert [model.get_submodule("features.0").dilation for model in models] == [(1, 1), (2, 2), (4, 4)]
+    finally:
+        LAYERS.unregister(example["Dilated"])
 
 
 def test_an_attention_from_outside_is_built_with_channels_and_heads() -> None:
