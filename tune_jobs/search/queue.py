@@ -3,6 +3,7 @@
 The search holds no state of its own: it is rebuilt from the past of its sweep.
 """
 
+import bisect
 from collections.abc import Collection
 
 from search_spaces import SweepSpec, TrialConfig, canonical, run_key
@@ -174,7 +175,9 @@ class Search:
         return alone(failure for failure, _ in self._failures.get(key, ()))
 
     def _put_due(self, key: str) -> None:
-        (self._due_alone if self._runs_alone(key) else self._due).append(key)
+        """In the order of the trials' numbers, as after a restart."""
+        due = self._due_alone if self._runs_alone(key) else self._due
+        bisect.insort(due, key, key=lambda other: self._trials[other][0])
 
     def _observe(self, key: str, attempt: int, epoch: int, value: float) -> bool:
         """Note an epoch; whether the trial is to stop there. What an earlier attempt came to counts once."""
@@ -203,7 +206,7 @@ class Search:
                 self._misses = 0
                 return key
             self._misses += 1
-        if self.spec.space.continuous():
+        if self.spec.space.continuous() and not self.study.goes_through_all:
             self.gave_up = True
         else:
             self.exhausted = True

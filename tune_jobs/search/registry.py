@@ -4,14 +4,16 @@ from collections.abc import Callable
 from typing import Any
 
 from search_spaces import Space
-from search_spaces.base import Config
 from search_spaces.settings import (
     Asha,
     Grid,
     NoStopping,
     RandomSearch,
+    SamplerSettings,
     Stopping,
     Tpe,
+    register_rule,
+    register_sampler,
 )
 from tune_jobs.search.pruners.asha import SuccessiveHalving
 from tune_jobs.search.pruners.base import StoppingRule
@@ -24,17 +26,18 @@ from tune_jobs.search.samplers.tpe import TpeSampler
 MakeSampler = Callable[[Any, Space], Sampler]
 MakeRule = Callable[[Any], StoppingRule]
 
-_SAMPLERS: dict[type[Config], MakeSampler] = {Tpe: TpeSampler, RandomSearch: UniformSampler, Grid: GridSampler}
+_SAMPLERS: dict[type[SamplerSettings], MakeSampler] = {Tpe: TpeSampler, RandomSearch: UniformSampler, Grid: GridSampler}
 _RULES: dict[type[Stopping], MakeRule] = {NoStopping: NoRule, Asha: SuccessiveHalving}
 
 
-def add_sampler(settings: type[Config], make: MakeSampler) -> None:
+def add_sampler(settings: type[SamplerSettings], make: MakeSampler) -> None:
     """Let sweep files name another sampler.
 
     Args:
         settings: What a file says of it below `search`; its field `sampler` is a Literal of its name.
         make: Makes the sampler from these settings and the space.
     """
+    register_sampler(settings)
     _SAMPLERS[settings] = make
 
 
@@ -45,10 +48,11 @@ def add_rule(settings: type[Stopping], make: MakeRule) -> None:
         settings: What a file says of it below `stopping`; its field `kind` is a Literal of its name.
         make: Makes the rule from these settings.
     """
+    register_rule(settings)
     _RULES[settings] = make
 
 
-def sampler_of(settings: Config, space: Space) -> Sampler:
+def sampler_of(settings: SamplerSettings, space: Space) -> Sampler:
     """The sampler that a sweep file asks for."""
     return _SAMPLERS[type(settings)](settings, space)
 

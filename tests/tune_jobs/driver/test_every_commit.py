@@ -1,0 +1,113 @@
+"""A driver killed after each of its commits: the sweep ends as if nothing had happened."""
+
+import contextlib
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from tests.faults import oracle
+from tests.tune_jobs.driver.scripted import COMMANDS, new_ledger, run_once, to_the_end
+from tune_jobs.failures import CLASSES, Failure
+from tune_jobs.record.folder import SweepFolder
+
+FILES = ("ledger.db", "ledger.db-wal")
+
+
+@pytest.fixture
+def memory(tmp_path: Path) -> Iterator[Path]:
+    """A folder in memory where there is one: what is tried are bytes, not a disk."""
+    shared = Path("/dev/shm")  # noqa: S108 - a folder of its own in it
+    place = Path(tempfile.mkdtemp(prefix="convnn-test-", dir=shared)) if shared.is_dir() else tmp_path
+    yield place
+    shutil.rmtree(place, ignore_errors=True)
+
+
+@dataclass(frozen=True)
+class Alone:
+    """The sweep that nothing happened to."""
+
+    record: oracle.Record
+    failures: dict[str, Failure]
+    """Of each failed trial, by run key."""
+
+
+class Killed:
+    """After every commit of a sweep, resumes it from the bytes of its ledger and compares it with itself left alone."""
+
+    def __init__(self, folder: SweepFolder, place: Path, alone: Alone) -> None:
+        self.ledger = new_ledger(folder.ledger)
+        self.commits = 0
+        self.command = 0
+        self.differences: list[str] = []
+        self._folder = folder
+        self._place = place
+        self._alone = alone
+        self.ledger.committed = self._kill
+
+    def _kill(self) -> None:
+        self.commits += 1
+        copy = SweepFolder(self._place / "copy" / self._folder.name)
+        copy.path.mkdir(parents=True)
+        for name in FILES:
+            shutil.copy(self._folder.path / name, copy.path)
+        with contextlib.closing(new_ledger(copy.ledger)) as ledger:
+            ledger.interrupt_running()
+            to_the_end(copy, ledger, self.command, begun=True)
+            failures = ledger.failures()
+        differences = oracle.compare(self._alone.record, oracle.read(copy.ledger))
+        if differences or failures != self._alone.failures:
+            self.differences.append(f"commit {self.commits}: {differences} {failures}")
+        shutil.rmtree(copy.path)
+
+
+def left_alone(folder: SweepFolder) -> Alone:
+    folder.path.mkdir(parents=True)
+    with contextlib.closing(new_ledger(folder.ledger)) as ledger:
+        to_the_end(folder, ledger)
+        return Alone(oracle.read(folder.ledger), ledger.failures())
+
+
+def test_a_sweep_killed_after_any_commit_ends_as_if_left_alone(memory: Path) -> None:
+    alone = left_alone(SweepFolder(memory / "alone" / "scripted"))
+    outcomes = {outcome for _, outcome, _ in alone.record.asks}
+    assert outcomes == {"new", "duplicate", "infeasible"}
+    assert set(alone.record.failures()) == set(CLASSES)
+    assert {trial.state for trial in alone.record.trials.values()} == {"complete", "stopped", "diverged", "failed"}
+    assert len(alone.record.trials) >= 30
+
+    folder = SweepFolder(memory / "killed" / "scripted")
+    folder.path.mkdir(parents=True)
+    killed = Killed(folder, memory, alone)
+    for killed.command, command in enumerate(COMMANDS):
+        reopen = command.reopen
+        while run_once(command.spec, folder, killed.ledger, reopen) is not None:
+            reopen = None
+    killed.ledger.close()
+    assert not killed.differences, "\n".join(killed.differences[:10])
+    assert killed.commits >= 400
+    print(f"{killed.commits} commits")
+
+
+def test_such_a_sweep_needs_neither_ray_nor_torch() -> None:
+    code = """
+import sys, tempfile
+from pathlib import Path
+from tests.tune_jobs.driver.scripted import new_ledger, to_the_end
+from tune_jobs.record.folder import SweepFolder
+with tempfile.TemporaryDirectory() as place:
+    folder = SweepFolder(Path(place) / "scripted")
+    folder.path.mkdir()
+    ledger = new_ledger(folder.ledger)
+    to_the_end(folder, ledger)
+    ledger.close()
+print(sorted({"ray", "torch", "mlflow"} & set(sys.modules)))
+"""
+    root = Path(__file__).parents[3]
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=root)
+    assert done.stdout.strip() == "[]"
