@@ -176,7 +176,7 @@ def test_a_name_that_two_fields_have_must_be_a_full_path() -> None:
 def test_a_trial_is_kept_from_running_by_the_geometry_then_by_the_rules() -> None:
     spec = sweep("k <= r", "r <= 9", layer=LAYER.replace("[2, 4, 9]", "[2, 4, 12]"))
     both = spec.space.resolve(Decided({"space.model.layer.k": 12, "space.model.layer.candidates.r": 4}))
-    assert [obstacle.path for obstacle in spec.infeasibilities(both)] == ["model.layer.k", "constraints.0"]
+    assert [reason.path for reason in spec.infeasibilities(both)] == ["model.layer.k", "constraints.0"]
     assert [rule.text for rule in spec.constraints] == spec.describe()["constraints"] == ["k <= r", "r <= 9"]
 
 

@@ -86,11 +86,11 @@ def test_what_can_run_can_run_in_its_canonical_form_too(model: Any) -> None:
     assert any(infeasibilities(trial)) == any(infeasibilities(canonical(trial)))
 
 
-def test_an_obstacle_names_the_strictest_layer_so_that_one_change_is_enough() -> None:
+def test_an_infeasibility_names_the_strictest_layer_so_that_one_change_is_enough() -> None:
     trial = trial_of(convnn(k=4, candidates={"kind": "random", "r": 500}))
-    (obstacle,) = infeasibilities(trial)
-    assert obstacle.path == "model.layer.candidates.r"
-    assert obstacle.message == (
+    (reason,) = infeasibilities(trial)
+    assert reason.path == "model.layer.candidates.r"
+    assert reason.message == (
         "must be at most 16 for conv7 (2 x 2 tokens, ring 1: 16 candidates), got 500; take a smaller r, or "
         "when_too_few: all."
     )
@@ -99,7 +99,7 @@ def test_an_obstacle_names_the_strictest_layer_so_that_one_change_is_enough() ->
 
 def test_k_and_r_are_both_reported() -> None:
     trial = trial_of(convnn(k=40, candidates={"kind": "random", "r": 30}))
-    assert [obstacle.path for obstacle in infeasibilities(trial)] == ["model.layer.candidates.r", "model.layer.k"]
+    assert [reason.path for reason in infeasibilities(trial)] == ["model.layer.candidates.r", "model.layer.k"]
 
 
 def test_layers_that_lambda_leaves_without_convnn_channels_set_no_limit() -> None:

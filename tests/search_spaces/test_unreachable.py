@@ -34,9 +34,9 @@ def test_a_space_is_refused_if_and_only_if_no_point_can_run(model: Any) -> None:
     if size is None or size > 2000:
         return
     points = [(point, next(infeasibilities(whole.resolve(Decided(point))), None)) for point in whole.points()]
-    runs = {item for point, obstacle in points if obstacle is None for item in point.items()}
+    runs = {item for point, reason in points if reason is None for item in point.items()}
     problems = space_of(dumped({"model": model})).check()
-    if runs or all(obstacle is None for _, obstacle in points):
+    if runs or all(reason is None for _, reason in points):
         assert not any(" must be" in problem.message and "never" not in problem.message for problem in problems)
         blamed = [problem.path for problem in problems]
         dead = [

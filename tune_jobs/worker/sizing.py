@@ -36,6 +36,7 @@ class TrialCost:
 
 
 def cost_of(config: TrialConfig, images_per_s: float | None) -> TrialCost:
+    """The size of a trial, measured without memory; `images_per_s` is its speed where that is known."""
     from convnn.cost import measure_cost
 
     classes, training = DATASETS[config.data.name].classes, config.training

@@ -38,3 +38,8 @@ def test_a_registered_data_set_is_loaded_from_its_own_source(tmp_path: Path) -> 
         unregister_dataset("made")
     unregister_dataset("digits")  # not from outside
     assert list(DATASETS) == ["digits", "cifar10", "cifar100"]
+
+
+def test_the_facts_of_a_data_set_are_those_of_its_images() -> None:
+    data = load_dataset("digits")
+    assert (len(data.train), len(data.test)) == (data.facts.train_images, data.facts.test_images)

@@ -2,15 +2,12 @@ from pathlib import Path
 
 import pytest
 
-from convnn.data import DATASETS, load_dataset
-from search_spaces import Decided, load_sweep, parse_sweep
+from convnn.data import DATASETS
+from search_spaces import load_sweep
 from tests.tune_jobs.planning.planned import spec
 from tests.tune_jobs.search.recorded import Recorded
 from tests.tune_jobs.search.test_queue import opened, train
 from tune_jobs.planning.plan import plan
-from tune_jobs.worker import attempt
-from tune_jobs.worker.checkpoints import OneFile
-from tune_jobs.worker.sizing import cost_of
 
 
 @pytest.mark.parametrize("search", ["{sampler: random, trials: 9}", "{sampler: random, trials: 99}", "{sampler: grid}"])
@@ -59,56 +56,12 @@ def test_disk_is_for_two_checkpoints_of_each_running_trial_and_one_of_the_best()
     assert checkpoints(max_concurrent=99, keep_best=99) == pytest.approx(13 * 2 + 13)
 
 
-@pytest.mark.parametrize("optimizer", ["adamw", "sgd"])
-def test_a_checkpoint_is_as_large_as_planned(tmp_path: Path, optimizer: str) -> None:
-    sweep = spec(layer=" {kind: conv2d}", training=f"epochs: 1, optimizer: {optimizer}")
-    (config, file) = sweep.space.resolve(Decided({})), tmp_path / "checkpoint.pt"
-    list(attempt.train(config, sweep.evaluation, threads=1, checkpoints=OneFile(file, every_s=0)))
-    assert file.stat().st_size / 1e9 == pytest.approx(cost_of(config, None).checkpoint_gb, rel=0.1)
-
-
 def test_the_smallest_median_and_largest_trial_are_sized_from_their_models() -> None:
     costs = plan(spec()).trial_costs
     assert list(costs) == ["smallest", "median", "largest"]
     assert costs["smallest"].gflops <= costs["median"].gflops <= costs["largest"].gflops
     assert costs["largest"].params["k"] == 16
     assert costs["largest"].memory_gb > costs["largest"].parameters * 16 / 1e9
-
-
-def test_the_closed_form_orders_trials_as_their_flops_do() -> None:
-    sweep = spec(layer="\n      kind: convnn\n      k: {choice: [2, 4, 8]}\n      patch: {choice: [1, 2]}\n")
-    configs = [sweep.space.resolve(Decided(point)) for point in sweep.space.points()]
-    by_work = sorted(configs, key=lambda config: config.model.work())
-    flops = [cost_of(config, None).gflops for config in by_work]
-    assert flops == sorted(flops)
-
-
-def test_the_closed_form_orders_attentions_as_their_flops_do() -> None:
-    kinds = """
-name: vits
-space:
-  model:
-    name: vit_tiny
-    depth: 1
-    attention:
-      any_of:
-        - {kind: attention}
-        - {kind: local, head_dim: 64}
-        - {kind: convnn, aggregation: {choice: [standard, depthwise, depthwise_separable]}}
-        - {kind: convnn, candidates: {kind: random, r: 32}}
-        - {kind: hybrid, lambda: 0.5}
-"""
-    space = parse_sweep(kinds).space
-    by_work = sorted(
-        (space.resolve(Decided(point)) for point in space.points()), key=lambda config: config.model.work()
-    )
-    flops = [cost_of(config, None).gflops for config in by_work]
-    assert flops == sorted(flops)
-
-
-def test_the_facts_of_a_data_set_are_those_of_its_images() -> None:
-    data = load_dataset("digits")
-    assert (len(data.train), len(data.test)) == (data.facts.train_images, data.facts.test_images)
 
 
 @pytest.mark.parametrize("name", ["everything", "table2-cifar10", "cifar10-smoke"])
