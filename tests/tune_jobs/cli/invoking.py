@@ -1,4 +1,4 @@
-"""The `convnn` program in this process, for commands that only read a record."""
+"""The `convnn` program in this process, for commands that train nothing."""
 
 import json
 from pathlib import Path
@@ -9,13 +9,13 @@ from typer.testing import CliRunner
 from tune_jobs.cli import app
 
 
-def invoke(*arguments: object, storage: Path, expect: int = 0) -> str:
-    """What a command prints, errors too, once its exit code is the expected one."""
+def invoke(*arguments: object, storage: Path, expect: int = 0, errors: bool = True) -> str:
+    """What a command prints, to its standard error too, once its exit code is the expected one."""
     done = CliRunner().invoke(app, list(map(str, arguments)), env={"CONVNN_STORAGE": str(storage)})
     assert done.exit_code == expect, done.output
-    return done.output
+    return done.output if errors else done.stdout
 
 
 def invoke_json(*arguments: object, storage: Path) -> Any:
     """What a command says with --json."""
-    return json.loads(invoke(*arguments, "--json", storage=storage))
+    return json.loads(invoke(*arguments, "--json", storage=storage, errors=False))

@@ -1,0 +1,17 @@
+from pathlib import Path
+
+from tests.tune_jobs.cli.invoking import invoke
+from tests.tune_jobs.servers import free_port
+
+
+def test_a_file_is_wrong_before_a_cluster_is_asked(tmp_path: Path) -> None:
+    address = f"http://127.0.0.1:{free_port()}"
+    said = invoke("submit", "quickstar", "--address", address, storage=tmp_path, expect=2)
+    assert "did you mean 'quickstart'?" in said
+    said = invoke("submit", "quickstart", "--address", address, storage=tmp_path, expect=4)
+    assert f"no Ray cluster answers at {address}" in said
+
+
+def test_an_address_is_that_of_a_dashboard(tmp_path: Path) -> None:
+    said = invoke("submit", "quickstart", "--address", "head:6379", storage=tmp_path, expect=2)
+    assert "--address must be that of the cluster's dashboard, as in http://head:8265, got 'head:6379'" in said
