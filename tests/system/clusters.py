@@ -1,10 +1,10 @@
 """A laptop before a Ray cluster with token authentication: a clean home, no checkout, nothing but an address."""
 
+import contextlib
 import json
 import os
 import subprocess
 import time
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -12,6 +12,9 @@ from typing import Any
 from tests.faults.driving import OFFLINE
 from tests.faults.ray_cluster import Cluster
 from tests.tune_jobs.program import CONVNN
+from tune_jobs.errors import LedgerError
+from tune_jobs.record.folder import SweepFolder
+from tune_jobs.results.summary import read_summary
 
 SECONDS = 240
 _FOREIGN = ("RAY_ADDRESS", "CONVNN_ADDRESS", "CONVNN_STORAGE", "MLFLOW_TRACKING_URI", "RAY_AUTH_MODE", "RAY_AUTH_TOKEN")
@@ -62,14 +65,15 @@ def laptop_of(cluster: Cluster, home: Path, **environment: str) -> Laptop:
     return Laptop(home, {"CONVNN_ADDRESS": cluster.dashboard, "RAY_AUTH_TOKEN_PATH": str(token), **environment})
 
 
-def wait_for_epochs(laptop: Laptop, sweep: str, epochs: int) -> Mapping[str, Any]:
-    """The sweep's standing once its trials have run so many epochs in all."""
+def wait_for_epochs(folder: Path, epochs: int) -> None:
+    """Wait until the trials of the sweep in a folder have run so many epochs in all."""
     deadline = time.monotonic() + SECONDS
-    while True:
-        found = laptop.json("status", sweep)
-        standing = found["standing"]
-        if standing and sum(trial["epoch"] for trial in standing["trials"]) >= epochs:
-            return dict(standing)
-        assert time.monotonic() < deadline, f"no {epochs} epochs: {found}"
-        assert found["running"] or not standing, f"it has ended before {epochs} epochs: {found}"
-        time.sleep(1)
+    while not (folder / "ledger.db").exists() or _epochs(folder) < epochs:
+        assert time.monotonic() < deadline, f"no {epochs} epochs in {folder}"
+        time.sleep(0.1)
+
+
+def _epochs(folder: Path) -> int:
+    with contextlib.suppress(LedgerError):  # it is being made
+        return sum(trial.epoch for trial in read_summary(SweepFolder(folder)).rows)
+    return 0

@@ -3,21 +3,41 @@
 One Tune trial is one task; Tune itself never repeats one. The hooks run in Tune's thread; see `TuneExecutor`.
 """
 
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
 from ray.tune.callback import Callback
 from ray.tune.schedulers import FIFOScheduler, TrialScheduler
 from ray.tune.search import Searcher
 from ray.tune.stopper import Stopper
 
-if TYPE_CHECKING:
-    from tune_jobs.executors.ray_tune.run import TuneExecutor
+
+class Translated(Protocol):
+    """Whom the hooks tell, and whom they ask."""
+
+    @property
+    def closing(self) -> bool:
+        """Whether the run is to end."""
+
+    def take_task(self, trial_id: str) -> dict[str, Any] | None:
+        """The next task for a trial of Tune's."""
+
+    def take_start(self, trial: Any) -> None:  # noqa: ANN401 - Tune's Trial
+        """A worker has started."""
+
+    def take_report(self, trial_id: str, sent: dict[str, Any]) -> bool:
+        """A worker has reported; whether its trial is to stop."""
+
+    def take_death(self, trial_id: str, error: BaseException | None) -> None:
+        """A worker has died."""
+
+    def take_end(self, trial_id: str, *, error: bool) -> None:
+        """Tune is done with a trial."""
 
 
 class TaskSearcher(Searcher):  # type: ignore[misc]
     """Hands Tune the next task, and takes the end of each."""
 
-    def __init__(self, executor: "TuneExecutor") -> None:
+    def __init__(self, executor: Translated) -> None:
         super().__init__()
         self._executor = executor
 
@@ -41,7 +61,7 @@ class TaskSearcher(Searcher):  # type: ignore[misc]
 class ReportScheduler(FIFOScheduler):  # type: ignore[misc]
     """Takes every report and every death."""
 
-    def __init__(self, executor: "TuneExecutor") -> None:
+    def __init__(self, executor: Translated) -> None:
         super().__init__()
         self._executor = executor
 
@@ -60,7 +80,7 @@ class ReportScheduler(FIFOScheduler):  # type: ignore[misc]
 class StartCallback(Callback):  # type: ignore[misc]
     """Takes the start of each worker."""
 
-    def __init__(self, executor: "TuneExecutor") -> None:
+    def __init__(self, executor: Translated) -> None:
         self._executor = executor
 
     def on_trial_start(self, iteration: int, trials: object, trial: Any, **info: object) -> None:  # noqa: ANN401
@@ -72,7 +92,7 @@ class StartCallback(Callback):  # type: ignore[misc]
 class ClosingStopper(Stopper):  # type: ignore[misc]
     """Ends the run of Tune once the executor closes."""
 
-    def __init__(self, executor: "TuneExecutor") -> None:
+    def __init__(self, executor: Translated) -> None:
         self._executor = executor
 
     def __call__(self, trial_id: str, result: dict[str, Any]) -> bool:

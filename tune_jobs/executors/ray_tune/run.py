@@ -25,6 +25,9 @@ from tune_jobs.worker.task import Task
 MOST = 10_000
 """So many workers Tune may start at a time; without a number it would start one after another."""
 
+WAKES_S = 0.2
+"""A poll lasts no longer: a signal that came meanwhile is seen only once it has ended."""
+
 CLOSE_S = 60.0
 """How long Tune may take to end, with every worker killed."""
 
@@ -92,7 +95,7 @@ class TuneExecutor:
         with self._turn:
             self._answered = self._taken
             self._turn.notify_all()
-            self._turn.wait_for(lambda: self._told or self._ended, timeout_s)
+            self._turn.wait_for(lambda: self._told or self._ended, min(timeout_s, WAKES_S))
             told, self._told = self._told, []
             self._taken += len(told)
         if self._ended and not told:

@@ -1,0 +1,64 @@
+import contextlib
+from pathlib import Path
+
+import pytest
+
+from search_spaces import Decided, parse_sweep
+from tests.tune_jobs.driver.by_hand import SPEC
+from tune_jobs.driver.opening import open_images, open_ledger, prepare_folder
+from tune_jobs.errors import LedgerError, UsageError
+from tune_jobs.record.folder import SweepFolder
+
+
+def folder(tmp_path: Path) -> SweepFolder:
+    made = SweepFolder(tmp_path / SPEC.name)
+    made.path.mkdir()
+    return made
+
+
+def test_a_folder_is_made_and_one_that_cannot_be_is_said(tmp_path: Path) -> None:
+    prepare_folder(SweepFolder(tmp_path / "new" / "sweep"))
+    assert list((tmp_path / "new" / "sweep").iterdir()) == []
+    (tmp_path / "file").write_text("in the way")
+    with pytest.raises(LedgerError, match=r"cannot be written: .*; choose another with --storage"):
+        prepare_folder(SweepFolder(tmp_path / "file" / "sweep"))
+
+
+def test_a_new_ledger_says_what_the_sweep_is_and_the_file_is_beside_it(tmp_path: Path) -> None:
+    place = folder(tmp_path)
+    with contextlib.closing(open_ledger(place, SPEC)) as ledger:
+        meta = ledger.meta
+        assert (meta.metric, meta.goal, meta.budget, meta.planned) == ("val/accuracy", "maximize", {}, 4)
+        began = meta.started
+    assert place.spec.read_text() == SPEC.text
+    with contextlib.closing(open_ledger(place, SPEC)) as ledger:
+        assert ledger.meta.started == began
+
+
+def test_another_sweep_of_the_name_is_refused_with_what_differs(tmp_path: Path) -> None:
+    place = folder(tmp_path)
+    open_ledger(place, SPEC).close()
+    other = parse_sweep(SPEC.text, overrides=["space.training.epochs=5"])
+    with pytest.raises(UsageError, match=r"space.training.epochs: 3 -> 5"):
+        open_ledger(place, other)
+    assert place.spec.read_text() == SPEC.text
+
+
+def test_trials_without_their_file_are_not_mixed_with_others(tmp_path: Path) -> None:
+    place = folder(tmp_path)
+    with contextlib.closing(open_ledger(place, SPEC)) as ledger:
+        ledger.add_trial({}, SPEC.space.resolve(Decided(next(SPEC.space.points()))), "a")
+    place.spec.unlink()
+    with pytest.raises(UsageError, match=r"sweep.yaml is missing"):
+        open_ledger(place, SPEC)
+
+
+def test_other_images_than_the_sweep_began_with_are_refused(tmp_path: Path) -> None:
+    place = folder(tmp_path)
+    with contextlib.closing(open_ledger(place, SPEC)) as ledger:
+        (name, digest) = next(iter(open_images(SPEC, ledger).items()))
+        assert (name, ledger.meta.digest("digits")) == ("digits", digest)
+        assert open_images(SPEC, ledger) == {"digits": digest}
+        ledger.meta.set_digest("digits", "0" * 64)
+        with pytest.raises(UsageError, match="was 000000000000"):
+            open_images(SPEC, ledger)

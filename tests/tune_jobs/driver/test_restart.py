@@ -1,0 +1,76 @@
+import contextlib
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from search_spaces import Decided
+from tests.tune_jobs.driver.by_hand import SPEC
+from tests.tune_jobs.driver.scripted import Unseen
+from tune_jobs.driver.opening import open_ledger
+from tune_jobs.driver.restart import Selection, extend, resume
+from tune_jobs.errors import UsageError
+from tune_jobs.failures import Failure, state_after
+from tune_jobs.record.folder import SweepFolder
+from tune_jobs.record.ledger import Ledger
+
+
+@pytest.fixture
+def ledger(tmp_path: Path) -> Iterator[Ledger]:
+    with contextlib.closing(Ledger(tmp_path / "ledger.db", create=True)) as opened:
+        yield opened
+
+
+def fail(ledger: Ledger, key: str, failure: Failure) -> None:
+    if key not in [trial.run_key for trial in ledger.trials()]:
+        ledger.add_trial({}, SPEC.space.resolve(Decided(next(SPEC.space.points()))), key)
+    ledger.end_attempt(key, ledger.start_attempt(key), state_after(failure, "final"), "why", failure)
+
+
+def test_failed_trials_are_made_due_again_and_not_those_that_diverged(ledger: Ledger) -> None:
+    fail(ledger, "a", "oom")
+    fail(ledger, "b", "diverged")
+    fail(ledger, "c", "data")
+    assert Selection().reopen(ledger) == {"a", "c"}
+    assert ledger.states() == ["interrupted", "diverged", "interrupted"]
+
+
+def test_only_failures_of_the_classes_asked_for_are_chosen(ledger: Ledger) -> None:
+    fail(ledger, "a", "oom")
+    fail(ledger, "b", "diverged")
+    assert Selection(frozenset({"diverged"})).reopen(ledger) == {"b"}
+
+
+def test_trials_that_an_earlier_retry_made_due_are_still_to_be_run(ledger: Ledger) -> None:
+    fail(ledger, "a", "oom")
+    fail(ledger, "b", "data")
+    both = Selection().reopen(ledger)
+    fail(ledger, "a", "oom")  # has ended since, and is chosen again
+    assert Selection().reopen(ledger) == both
+    ledger.end_attempt("a", ledger.start_attempt("a"), "complete")
+    assert Selection().reopen(ledger) == {"b"}
+
+
+def test_where_nothing_has_failed_that_is_said_with_what_has(ledger: Ledger) -> None:
+    with pytest.raises(UsageError, match="no trial has failed, so there is none to run again"):
+        Selection().reopen(ledger)
+    fail(ledger, "a", "oom")
+    with pytest.raises(UsageError, match=r"no trial has failed by data.*there are 1 oom: convnn retry SWEEP --class"):
+        Selection(frozenset({"data"})).reopen(ledger)
+
+
+@pytest.mark.parametrize(
+    ("trials", "said"),
+    [("ten", "must be a number"), ("-1", "must be a number"), ("+5", "is a grid, which has every trial of its space")],
+)
+def test_what_is_no_number_of_more_trials_is_refused(tmp_path: Path, trials: str, said: str) -> None:
+    folder = SweepFolder(tmp_path / SPEC.name)
+    folder.path.mkdir()
+    open_ledger(folder, SPEC).close()
+    with pytest.raises(UsageError, match=said):
+        extend(SPEC.name, Unseen(), trials, storage=tmp_path)
+
+
+def test_a_sweep_that_is_not_there_is_said(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="there is no sweep 'none'"):
+        resume("none", Unseen(), storage=tmp_path)

@@ -1,0 +1,84 @@
+import contextlib
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from search_spaces import Decided
+from search_spaces.settings import Resources
+from tests.tune_jobs.driver.by_hand import SPEC
+from tune_jobs.driver.retention import Retention
+from tune_jobs.events import Ended, EpochEnded, Job, Released
+from tune_jobs.record.folder import SweepFolder, checkpoint_path
+from tune_jobs.record.ledger import Ledger
+
+KEEP_ONE = replace(SPEC, resources=Resources(keep_best=1))
+CONFIG = SPEC.space.resolve(Decided(next(SPEC.space.points())))
+
+
+class Kept:
+    """A sweep's folder with checkpoints of three trials."""
+
+    def __init__(self, folder: SweepFolder, ledger: Ledger) -> None:
+        self.folder = folder
+        self.ledger = ledger
+        self.retention = Retention(folder, ledger, KEEP_ONE)
+        self.jobs = [Job(key, 1, number, CONFIG) for number, key in enumerate("abc", 1)]
+        for job in self.jobs:
+            ledger.add_trial({}, CONFIG, job.run_key)
+            ledger.start_attempt(job.run_key)
+            place = folder.attempt(job.run_key, 1)
+            place.mkdir(parents=True)
+            for epoch in (2, 3):
+                checkpoint_path(place, epoch).touch()
+
+    def ends(self, number: int, state: str, value: float = 0.5) -> None:
+        job = self.jobs[number - 1]
+        self.ledger.add_epoch(job.run_key, 1, 3, {"val/accuracy": value})
+        self.ledger.end_attempt(job.run_key, 1, state)  # type: ignore[arg-type]
+        for event in (
+            EpochEnded(job, 3, {"val/accuracy": value}),
+            Ended(job, state),  # type: ignore[arg-type]
+            Released(job, state),  # type: ignore[arg-type]
+        ):
+            self.retention.take(event)
+
+    @property
+    def checkpoints(self) -> dict[str, int]:
+        """How many each trial has."""
+        return {job.run_key: len(self.folder.checkpoints(job.run_key)) for job in self.jobs}
+
+
+@pytest.fixture
+def kept(tmp_path: Path) -> Iterator[Kept]:
+    with contextlib.closing(Ledger(tmp_path / "ledger.db", create=True)) as ledger:
+        yield Kept(SweepFolder(tmp_path), ledger)
+
+
+def test_the_last_checkpoint_of_the_best_complete_trial_stays(kept: Kept) -> None:
+    kept.ends(1, "complete", 0.5)
+    assert kept.checkpoints == {"a": 1, "b": 2, "c": 2}
+    kept.ends(2, "complete", 0.7)
+    assert kept.checkpoints == {"a": 0, "b": 1, "c": 2}
+    kept.ends(3, "complete", 0.6)
+    assert kept.checkpoints == {"a": 0, "b": 1, "c": 0}
+
+
+def test_a_failed_trial_keeps_its_checkpoints_for_a_retry_and_others_do_not(kept: Kept) -> None:
+    kept.ends(1, "stopped")
+    kept.ends(2, "diverged")
+    kept.ends(3, "failed")
+    assert kept.checkpoints == {"a": 0, "b": 0, "c": 2}
+
+
+def test_a_later_run_tidies_what_a_killed_one_left(kept: Kept) -> None:
+    for number, value in ((1, 0.5), (2, 0.7)):
+        job = kept.jobs[number - 1]
+        kept.ledger.add_epoch(job.run_key, 1, 3, {"val/accuracy": value})
+        kept.ledger.end_attempt(job.run_key, 1, "complete")
+    (kept.folder.attempt("c", 1) / ".checkpoint-000004.pt.partial").touch()
+    Retention(kept.folder, kept.ledger, KEEP_ONE).tidy()
+    assert {"a": 0, "c": 2}.items() <= kept.checkpoints.items()
+    assert kept.checkpoints["b"] >= 1
+    assert not list(kept.folder.path.rglob("*.partial"))

@@ -1,0 +1,12 @@
+import optuna
+
+from search_spaces.settings import NoStopping
+from tune_jobs.search.pruners.none import NoRule
+
+
+def test_no_trial_is_stopped_however_bad() -> None:
+    study = optuna.create_study(direction="maximize")
+    for value in (0.9, 0.8, 0.0):
+        trial = study.ask()
+        trial.report(value, 1)
+        assert not NoRule(NoStopping()).stops(study, study.trials[trial.number])

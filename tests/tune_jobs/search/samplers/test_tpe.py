@@ -1,0 +1,40 @@
+import optuna
+import pytest
+
+from search_spaces.settings import Tpe
+from tests.tune_jobs.driver.by_hand import SPEC
+from tune_jobs.search.samplers.tpe import STARTUP_TRIALS, TpeSampler
+
+
+def told(count: int) -> optuna.Study:
+    """A study of a parabola with its best at 0.3."""
+    study = optuna.create_study(direction="maximize")
+    for number in range(count):
+        x = number / max(1, count - 1)
+        study.add_trial(
+            optuna.trial.create_trial(
+                params={"x": x},
+                distributions={"x": optuna.distributions.FloatDistribution(0, 1)},
+                value=-abs(x - 0.3),
+            )
+        )
+    return study
+
+
+def drawn(trials: int, history: int) -> list[float]:
+    sampler = TpeSampler(Tpe(sampler="tpe", trials=trials), SPEC.space)
+    found = []
+    for seed in range(12):
+        study = told(history)
+        decider = sampler.decide(history, seed)
+        study.sampler = decider
+        found.append(study.ask({"x": optuna.distributions.FloatDistribution(0, 1)}).params["x"])
+    return found
+
+
+@pytest.mark.parametrize(("trials", "history"), [(100, STARTUP_TRIALS), (15, 5)])
+def test_after_its_random_first_trials_it_draws_near_the_good_ones(trials: int, history: int) -> None:
+    near = sum(abs(x - 0.3) < 0.25 for x in drawn(trials, 2 * history))
+    assert near >= 10
+    spread = drawn(trials, history - 1)  # too few to learn from
+    assert max(spread) - min(spread) > 0.6
