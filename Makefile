@@ -7,8 +7,9 @@ TORCH_INDEX ?=
 FAULTS ?=
 export PIP_DISABLE_PIP_VERSION_CHECK = 1
 
-# Each file of tests in one process, two at a time.
-SIDE_BY_SIDE = --numprocesses 2 --dist loadfile
+# Each file of tests in one process, two at a time; of tests/system each group (its conftest.py).
+SIDE_BY_SIDE = --numprocesses 2 --dist loadfile --no-loadscope-reorder
+GROUPS_SIDE_BY_SIDE = --numprocesses 2 --dist loadgroup
 
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
@@ -52,7 +53,7 @@ quickstart: $(INSTALLED)  ## Run the quickstart sweep: real handwritten digits, 
 
 test: $(INSTALLED) lint typecheck pytest  ## Lint, types and tests, as CI runs them.
 
-test-system: $(INSTALLED)  ## A browser, PostgreSQL, a cluster, every fault: for real, as root on Debian, in 45 minutes.
+test-system: $(INSTALLED)  ## A browser, PostgreSQL, a cluster, every fault: for real, as root on Debian, in a quarter of an hour.
 	@missing=$$(for package in $$(cat docker/apt.txt); do \
 	    dpkg-query --show --showformat '$${db:Status-Status}\n' "$$package" 2>/dev/null | grep --quiet --line-regexp installed \
 	    || printf ' %s' "$$package"; done); \
@@ -61,7 +62,7 @@ test-system: $(INSTALLED)  ## A browser, PostgreSQL, a cluster, every fault: for
 	    $$root apt-get update --quiet=2 && $$root env DEBIAN_FRONTEND=noninteractive \
 	        apt-get install --quiet=2 --yes --no-install-recommends $$missing > /dev/null; } \
 	|| { echo "make test-system needs Debian's packages; as root: apt-get install$$missing" >&2; exit 1; }
-	$(BIN)/pytest $(SIDE_BY_SIDE) tests/system
+	$(BIN)/pytest $(GROUPS_SIDE_BY_SIDE) tests/system
 	$(BIN)/python -m tests.faults $(FAULTS)
 
 format: $(INSTALLED)  ## Rewrite the code in the project's format.
@@ -82,8 +83,8 @@ pytest: $(INSTALLED)  ## The tests alone.
 properties: $(INSTALLED)  ## Thousands of random configurations against the models: what is valid trains, what is not raises.
 	CONVNN_EXAMPLES=3000 $(BIN)/pytest tests/search_spaces/test_feasibility.py
 
-faults: $(INSTALLED)  ## Kills, outages, full disks, for real, as root on Linux: 35 minutes. One line per fault.
-	$(BIN)/python -m tests.faults
+faults: $(INSTALLED)  ## Kills, outages, full disks, each often and at random moments, as root on Linux: 40 minutes.
+	$(BIN)/python -m tests.faults --long $(FAULTS)
 
 bench: $(INSTALLED)  ## Parity first, then the layer's timings.
 	$(BIN)/python -m benchmarks.layers

@@ -1,4 +1,7 @@
-"""What every test stands on: no network, no telemetry, a cache and a home of its own."""
+"""What every test stands on: no network, no telemetry, a cache and a home of its own.
+
+The processes among which pytest-xdist divides the tests share a folder, which the first one makes.
+"""
 
 import atexit
 import os
@@ -8,19 +11,21 @@ import signal
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 OFFLINE = Path(__file__).parent / "offline"
-SCRATCH = Path(tempfile.mkdtemp(prefix="convnn-tests-"))
-atexit.register(shutil.rmtree, SCRATCH, ignore_errors=True)
+WORKER = os.environ.get("PYTEST_XDIST_WORKER")
+SCRATCH = Path(os.environ["CONVNN_TEST_SCRATCH"] if WORKER else tempfile.mkdtemp(prefix="convnn-tests-"))
+if not WORKER:
+    atexit.register(shutil.rmtree, SCRATCH, ignore_errors=True)
 CONNECTIONS = SCRATCH / "connections.txt"
 
 os.environ.update(
     CONVNN_CACHE=str(SCRATCH / "cache"),
-    CONVNN_STORAGE=str(SCRATCH / "sweeps"),
+    CONVNN_STORAGE=str(SCRATCH / "sweeps" / (WORKER or "alone")),
     CONVNN_TEST_CONNECTIONS=str(CONNECTIONS),
+    CONVNN_TEST_SCRATCH=str(SCRATCH),
     PYTHONPATH=os.pathsep.join([str(OFFLINE), *filter(None, [os.environ.get("PYTHONPATH")])]),
     OMP_NUM_THREADS="1",
 )
@@ -40,23 +45,8 @@ def expect_offline() -> Iterator[None]:
     del os.environ["CONVNN_TEST_EXPECTS_OFFLINE"]
 
 
-_tried: list[str] = []
-"""What test processes beside this one report of `CONNECTIONS`."""
-
-
-@pytest.hookimpl(optionalhook=True)
-def pytest_testnodedown(node: Any) -> None:
-    """Take over what one of the processes among which pytest-xdist has divided the tests has seen."""
-    _tried.append(getattr(node, "workeroutput", {}).get("connections", ""))
-
-
 def pytest_sessionfinish(session: pytest.Session) -> None:
     """Fail the run if any process tried to leave the machine, even where the library swallowed the refusal."""
-    if CONNECTIONS.exists():
-        _tried.append(CONNECTIONS.read_text())
-    report = getattr(session.config, "workeroutput", None)
-    if report is not None:
-        report["connections"] = "".join(_tried)
-    elif any(_tried):
-        print(f"\nConnections beyond loopback were tried:\n{''.join(_tried)}")
+    if not WORKER and CONNECTIONS.exists():
+        print(f"\nConnections beyond loopback were tried:\n{CONNECTIONS.read_text()}")
         session.exitstatus = 1

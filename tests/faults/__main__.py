@@ -1,7 +1,8 @@
-"""`python -m tests.faults`: do faults to real sweeps, and print what came of each."""
+"""`python -m tests.faults`: do faults to real sweeps, each at least once, and print what came of each."""
 
 import argparse
 import os
+import secrets
 import shutil
 import signal
 import sys
@@ -12,6 +13,7 @@ from pathlib import Path
 from tests.faults.bench import Bench, Case, say
 from tests.faults.catalog import FAULTS, chosen, do_all
 from tests.faults.table import as_json, lines, table
+from tests.tune_jobs.stores import SCRATCH
 
 
 def main() -> int:
@@ -25,16 +27,19 @@ def main() -> int:
         print("tests.faults mounts small disks and so must be run as root.", file=sys.stderr)
         return 1
     try:
-        faults = chosen(options.only, short=options.short)
+        faults = chosen(options.only)
     except ValueError as error:
         print(error, file=sys.stderr)
         return 2
     scratch = Path(tempfile.mkdtemp(prefix="convnn-faults-"))
+    os.environ[SCRATCH] = str(scratch)
+    seed = options.seed if options.seed is not None else secrets.randbelow(10**6) if options.long else 0
+    say(f"the seed of the random moments is {seed}")
     began = time.monotonic()
     cases: list[Case] = []
     whole = True
     for repeat in range(options.repeat):
-        bench = Bench(scratch, seed=options.seed, short=options.short, repeat=repeat)
+        bench = Bench(scratch, seed=seed, long=options.long, repeat=repeat)
         done = do_all(faults, bench, options.jobs)
         cases += done.values()
         whole = len(done) == len(faults)
@@ -59,11 +64,11 @@ def main() -> int:
 
 def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m tests.faults", description=__doc__)
-    parser.add_argument("--seed", type=int, default=0, help="of the random moments")
+    parser.add_argument("--seed", type=int, help="of the random moments; with --long a new one, which is printed")
     parser.add_argument("--only", nargs="+", default=[], metavar="NAME", help="faults whose name contains this")
-    parser.add_argument("--short", action="store_true", help="the most telling faults, once each")
+    parser.add_argument("--long", action="store_true", help="each fault often, and in sweeps of its own")
     parser.add_argument("--repeat", type=int, default=1, help="do it all so often, at other moments each time")
-    parser.add_argument("--jobs", type=int, default=2, help="faults at a time")
+    parser.add_argument("--jobs", type=int, default=3, help="sweeps at a time")
     parser.add_argument("--json", action="store_true", help="print one JSON object")
     parser.add_argument("--list", action="store_true", help="print the names of the faults")
     return parser.parse_args()

@@ -13,7 +13,7 @@ def _kill_either(round_: Round, driver: Driver) -> None:
 
 
 def _kills(case: Case) -> None:
-    repeatedly(case, ADAPTIVE, 2 if case.short else KILLS, _kill_either, per_sweep=KILLS)
+    repeatedly(case, ADAPTIVE, KILLS, _kill_either, per_sweep=KILLS)
 
 
-FAULTS = [Fault("TPE and ASHA, killed 10 times", _kills)]
+FAULTS = [Fault("TPE and ASHA, killed", _kills)]

@@ -5,6 +5,7 @@ import os
 import random
 import re
 import shutil
+import subprocess
 import sys
 import threading
 import time
@@ -15,6 +16,7 @@ from pathlib import Path
 
 from tests.faults import oracle
 from tests.faults.driving import (
+    END_S,
     GONE_S,
     Driver,
     TookTooLong,
@@ -27,6 +29,9 @@ from tests.faults.driving import (
 )
 from tests.faults.oracle import Differences, Record
 from tests.faults.sweeps import Sweep
+from tests.tune_jobs.stores import new_store
+
+ROOT = Path(__file__).parents[2]
 
 HOPELESS = 3
 """Rounds of one fault that are not survived, after which it is given up."""
@@ -62,10 +67,10 @@ class Reference:
 class Bench:
     """The folders and references that the faults of one call share."""
 
-    def __init__(self, scratch: Path, *, seed: int, short: bool, repeat: int = 0) -> None:
+    def __init__(self, scratch: Path, *, seed: int, long: bool = False, repeat: int = 0) -> None:
         self.scratch = scratch
         self.seed = seed
-        self.short = short
+        self.long = long
         self.repeat = repeat
         self._references: dict[str, Reference] = {}
         self._lifetimes: dict[str, float] = {}
@@ -94,20 +99,28 @@ class Bench:
         with self._guard:
             storage = self.scratch / f"reference-{len(list(self.scratch.glob('reference-*')))}"
             storage.mkdir(parents=True)
-        say(f"reference of {sweep.name}: it runs alone")
-        file = sweep.write(storage / "sweep.yaml")
-        driver = Driver(("run", file), storage / "output.txt", environment(storage, self.scratch, **more))
-        try:
-            driver.end(0, 3)
-        finally:
-            driver.reap()
-            kill_left_over(storage)
-        assert driver.ended is not None
+        file, output = sweep.write(storage / "sweep.yaml"), storage / "output.txt"
+        new_store(storage / sweep.name / "mlflow.db")
+        known, began = environment(storage, self.scratch, **more), time.monotonic()
+        if self.long:
+            driver = Driver(("run", file), output, known)
+            try:
+                driver.end(0, 3)
+            finally:
+                driver.reap()
+                kill_left_over(storage)
+        else:
+            with output.open("wb") as log:
+                command = [sys.executable, "-m", "tests.faults.alone", str(file), str(storage)]
+                done = subprocess.run(command, stdout=log, stderr=log, env=known, cwd=ROOT, check=False, timeout=END_S)
+            expect(done.returncode == 0, f"the sweep left alone failed:\n{output.read_text()[-3000:]}")
+        seconds = time.monotonic() - began
+        say(f"reference of {sweep.name}: it took {seconds:.0f} s")
         record = oracle.read(storage / sweep.name / "ledger.db")
         found = oracle.compare(record, record)
         found.add(oracle.compare_tracker(record, f"sqlite:///{storage / sweep.name / 'mlflow.db'}", sweep.name))
         expect(not found, f"the reference of {sweep.name} is not whole: {found}")
-        return Reference(record, driver.ended - driver.started)
+        return Reference(record, seconds)
 
 
 @dataclass
@@ -122,16 +135,12 @@ class Case:
     recoveries: list[float] = field(default_factory=list)
     remarks: list[str] = field(default_factory=list)
     failures: list[Failure] = field(default_factory=list)
+    seconds: float = 0.0
     _rounds: int = 0
     _longest: dict[str, float] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self.rng = random.Random(f"{self.bench.seed}:{self.name}:{self.bench.repeat}")
-
-    @property
-    def short(self) -> bool:
-        """Whether only the short form is asked for."""
-        return self.bench.short
 
     @property
     def passed(self) -> bool:
@@ -178,7 +187,6 @@ class Case:
             round_.close()
             self.injected += round_.injected
             self.found.add(round_.found)
-            self.recoveries += round_.recoveries
             if round_.found:
                 say(f"{self.name}: {round_.found}")
         if self.survived == self.injected and not round_.found:
@@ -207,11 +215,11 @@ class Round:
         self.file = sweep.write(place / "sweep.yaml")
         self.injected = 0
         self.found = Differences()
-        self.recoveries: list[float] = []
         self.environment: dict[str, str] = {}
         self.tracker = f"sqlite:///{self.folder / 'mlflow.db'}"
         self.drivers: list[Driver] = []
-        self._waiting: list[tuple[float, str | None, Driver]] = []
+        self._waiting: list[tuple[float, str | None, Driver, Case]] = []
+        new_store(self.folder / "mlflow.db")
 
     def start(self, *arguments: object, **more: str) -> Driver:
         """A `convnn` command in the background."""
@@ -241,9 +249,9 @@ class Round:
         say(f"{self.case.name}: {what}")
         return time.time()
 
-    def recovers(self, since: float, driver: Driver, run_key: str | None = None) -> None:
+    def recovers(self, since: float, driver: Driver, run_key: str | None = None, case: Case | None = None) -> None:
         """Measure from `since` to the next epoch, of one trial or any, or to the driver's end; see `settle`."""
-        self._waiting.append((since, run_key, driver))
+        self._waiting.append((since, run_key, driver, case or self.case))
 
     def record(self) -> Record:
         """What the ledger has now."""
@@ -254,16 +262,19 @@ class Round:
         return self.case.rng.uniform(0, share * self.case.bench.lifetime(self.sweep))
 
     def settle(self) -> None:
-        """Fill in the recoveries that are waited for."""
-        if self._waiting and self.ledger.exists():
-            record = self.record()
-            for since, key, driver in self._waiting:
-                then = record.epochs_after(since, key)
-                if then is None and driver.code in (0, 3):
-                    then = driver.ended
-                if then is not None and (driver.ended is None or then <= driver.ended):  # not that of a later start
-                    self.recoveries.append(then - since)
-        self._waiting.clear()
+        """Fill in the recoveries that are waited for, but for those of drivers that still run."""
+        if not self._waiting or not self.ledger.exists():
+            return
+        record, waiting = self.record(), self._waiting
+        self._waiting = []
+        for since, key, driver, case in waiting:
+            then = record.epochs_after(since, key)
+            if then is None and driver.code in (0, 3):
+                then = driver.ended
+            if then is not None and (driver.ended is None or then <= driver.ended):  # not that of a later start
+                case.recoveries.append(then - since)
+            elif driver.ended is None:
+                self._waiting.append((since, key, driver, case))
 
     def check(
         self,
@@ -312,9 +323,6 @@ class Fault:
 
     name: str
     do: Callable[[Case], None]
-    short: bool = False
-    """Whether it is part of the short form."""
-
     alone: bool = False
     """Whether nothing else may run beside it, because it measures speed."""
 
@@ -329,8 +337,9 @@ def do(fault: Fault, bench: Bench) -> Case:
         say(f"{fault.name}: given up after {HOPELESS} rounds that were not survived")
     except Exception as error:  # noqa: BLE001 - said in the table
         case.note(type(error).__name__, error)
+    case.seconds = time.monotonic() - began
     verdict = "ok" if case.passed else "FAILED"
-    say(f"{fault.name}: {verdict}, {case.survived} of {case.injected} survived, {time.monotonic() - began:.0f} s")
+    say(f"{fault.name}: {verdict}, {case.survived} of {case.injected} survived, {case.seconds:.0f} s")
     return case
 
 

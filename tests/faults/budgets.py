@@ -12,7 +12,7 @@ from itertools import pairwise
 from tests.faults.bench import Case, Fault, Round
 from tests.faults.driving import Driver, expect, wait_for
 from tests.faults.oracle import Record
-from tests.faults.sweeps import GRID, SHORT_GRID
+from tests.faults.sweeps import GRID
 from tune_jobs.record.rows import Usage
 
 LOOK_S = 2.0
@@ -32,64 +32,62 @@ TRIES = 5
 PLENTY = {"cpu_hours": 10, "wall_hours": 10, "trials": 1000}
 NOTHING = Usage(0.0, 0.0, 0.0, 0)
 
-SMALL = SHORT_GRID.but(resources={"max_concurrent": AT_ONCE})
 LONG = GRID.but(name="long", space__training__epochs=36, resources={"max_concurrent": AT_ONCE})
 """Long enough for a driver to look a few times, and then be killed in the middle."""
 
 
 def _time(case: Case, field: str) -> None:
     """Use a budget up at a random point, and another one by a driver that is killed; then give it more."""
-    sweep = SMALL if case.short else LONG
-    whole, share = _used(case.bench.reference(sweep).record.usage, field), 1 - SPARE
+    whole, share = used(case.bench.reference(LONG).record.usage, field), 1 - SPARE
     for _ in range(TRIES):
         if case.injected:
             break
         limit = round(whole * case.rng.uniform(0.1, share), 6)
-        with case.round(sweep.but(budget={field: limit})) as round_:
+        with case.round(LONG.but(budget={field: limit})) as round_:
             driver = round_.run()
             driver.end(0, 5)
-            if driver.code == 0 and _counted(round_, driver, NOTHING, field) < limit * 3600:
+            if driver.code == 0 and counted(round_, driver, NOTHING, field) < limit * 3600:
                 share /= 2  # the machine is quicker than it was when the sweep was left alone
             else:
-                _used_up(round_, driver, field, limit)
-                _not_overdrawn(round_, driver, field, limit)
-                _stays_used_up(round_, field)
-                if not case.short:
-                    _counts_a_killed_drivers_time(round_, field)
+                expect_used_up(round_, driver, field, limit)
+                expect_not_overdrawn(round_, driver, field, limit)
+                expect_stays_used_up(round_, field)
+                _counts_a_killed_drivers_time(round_, field)
                 before = round_.record().usage
                 driver = round_.go_on("--set", f"budget.{field}={PLENTY[field]}")
                 round_.recovers(driver.started, driver)
                 driver.end(0)
-                _counted(round_, driver, before, field)
+                counted(round_, driver, before, field)
             round_.check()
 
 
 def _trials(case: Case) -> None:
     """Use the budget of one trial up; then give it more."""
-    with case.round((SHORT_GRID if case.short else GRID).but(budget={"trials": 1})) as round_:
+    with case.round(GRID.but(budget={"trials": 1})) as round_:
         driver = round_.run()
         driver.end(5)
-        _used_up(round_, driver, "trials", 1)
+        expect_used_up(round_, driver, "trials", 1)
         expect(len(round_.record().trials) == 1, "not one trial was started, but others")
-        _stays_used_up(round_, "trials")
+        expect_stays_used_up(round_, "trials")
         driver = round_.go_on("--set", f"budget.trials={PLENTY['trials']}")
         round_.recovers(driver.started, driver)
         driver.end(0)
         round_.check()
 
 
-def _used_up(round_: Round, driver: Driver, field: str, limit: float) -> None:
+def expect_used_up(round_: Round, driver: Driver, field: str, limit: float) -> None:
+    """The driver ends for it, and says the way out."""
     said = driver.end(5)
     round_.hit(f"budget.{field} of {limit:.4f} is used up")
     way_out = rf"convnn resume {round_.sweep.name} --set budget\.{field}=\S+"
     expect(re.search(way_out, said), f"the way out is not said:\n{said[-1500:]}")
-    used = _used(round_.record().usage, field)
-    expect(used >= limit, f"{used} of {limit} {field} is not used up")
+    spent = used(round_.record().usage, field)
+    expect(spent >= limit, f"{spent} of {limit} {field} is not used up")
 
 
-def _not_overdrawn(round_: Round, driver: Driver, field: str, limit: float) -> None:
-    """By no more than the epoch under way of each trial, since a look."""
-    over = _counted(round_, driver, NOTHING, field) - limit * 3600
+def expect_not_overdrawn(round_: Round, driver: Driver, field: str, limit: float, before: Usage = NOTHING) -> None:
+    """By no more than the epoch under way of each trial, since a look; `before` is what others had used."""
+    over = used(before, field) * 3600 + counted(round_, driver, before, field) - limit * 3600
     round_.case.note_longest("overdrawn by", over)
     most = _at_once(field) * (LOOK_S + _longest_epoch(round_.record()) + LATE_S)
     expect(over <= most, f"{over:.1f} s more than the budget were used, and {most:.1f} s at most may be")
@@ -103,7 +101,8 @@ def _longest_epoch(record: Record) -> float:
     return max((then - before for known in times.values() for before, then in pairwise(known)), default=0.0)
 
 
-def _stays_used_up(round_: Round, field: str, *options: str) -> None:
+def expect_stays_used_up(round_: Round, field: str, *options: str) -> None:
+    """Nothing is started."""
     before = round_.record()
     driver = round_.go_on(*options)
     said = driver.end(5)
@@ -118,7 +117,6 @@ def _started(record: Record) -> list[tuple[str, int]]:
 
 
 def _counts_a_killed_drivers_time(round_: Round, field: str) -> None:
-    """Half of what it used is more than there was, had there been a budget."""
     before = round_.record()
     driver = round_.go_on("--set", f"budget.{field}={PLENTY[field]}")
     wait_for(lambda: round_.record().epochs_after(driver.started) or driver.ends_within(0), "an epoch")
@@ -127,19 +125,24 @@ def _counts_a_killed_drivers_time(round_: Round, field: str) -> None:
     round_.hit("kill -9 of the group, whose time counts")
     driver.signal_group(signal.SIGKILL)
     driver.ends_within(LATE_S)
-    counted = _counted(round_, driver, before.usage, field)
-    expect(counted > 0, "nothing of a killed driver's time is counted")
-    limit = _used(before.usage, field) + counted / 2 / 3600
-    _stays_used_up(round_, field, "--set", f"budget.{field}={limit:.7f}")
+    expect_counted(round_, driver, before.usage, field)
 
 
-def _counted(round_: Round, driver: Driver, before: Usage, field: str) -> float:
+def expect_counted(round_: Round, driver: Driver, before: Usage, field: str) -> None:
+    """Half of what a killed driver used is more than there was, had there been a budget."""
+    seconds = counted(round_, driver, before, field)
+    expect(seconds > 0, "nothing of a killed driver's time is counted")
+    limit = used(before, field) + seconds / 2 / 3600
+    expect_stays_used_up(round_, field, "--set", f"budget.{field}={limit:.7f}")
+
+
+def counted(round_: Round, driver: Driver, before: Usage, field: str) -> float:
     """Seconds that the ledger counts for a driver, once they are no fewer than it trained and no more than it ran."""
     record = round_.record()
-    counted = (_used(record.usage, field) - _used(before, field)) * 3600
+    seconds = (used(record.usage, field) - used(before, field)) * 3600
     least, most = _least(record, driver, field) - ROUNDING_S, _at_once(field) * driver.seconds + ROUNDING_S
-    expect(least <= counted <= most, f"{counted:.1f} s of {field} are counted, and not {least:.1f} to {most:.1f}")
-    return counted
+    expect(least <= seconds <= most, f"{seconds:.1f} s of {field} are counted, and not {least:.1f} to {most:.1f}")
+    return seconds
 
 
 def _least(record: Record, driver: Driver, field: str) -> float:
@@ -160,7 +163,8 @@ def _at_once(field: str) -> int:
     return AT_ONCE if field == "cpu_hours" else 1
 
 
-def _used(usage: Usage, field: str) -> float:
+def used(usage: Usage, field: str) -> float:
+    """What was used of a budget, in its unit."""
     return float(getattr(usage, field))
 
 

@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator
 
 from tests.faults.bench import Case, Fault, Round
-from tests.faults.drivers import PER_SWEEP, kill, repeatedly
+from tests.faults.drivers import PER_SWEEP, TIMES, UNKEPT, kill, repeatedly
 from tests.faults.driving import (
     GONE_S,
     MARK,
@@ -22,7 +22,7 @@ from tests.faults.driving import (
 )
 from tests.faults.oracle import Record
 from tests.faults.ray_cluster import Cluster, Node, cluster
-from tests.faults.sweeps import GRID, SHORT_GRID
+from tests.faults.sweeps import GRID
 from tests.tune_jobs.program import CONVNN
 
 JOB_EXTRAS = ("aiohttp_cors", "colorful", "grpc", "opencensus", "prometheus_client", "smart_open")
@@ -34,14 +34,17 @@ JUST_S = 1.0
 
 
 @contextlib.contextmanager
-def _cluster(case: Case, *, cpus: int = 1, jobs: bool = False) -> Iterator[Cluster]:
+def cluster_of(case: Case, *, cpus: int = 1, jobs: bool = False) -> Iterator[Cluster]:
+    """A cluster for one fault; with Ray's job server if asked."""
+    missing = [name for name in JOB_EXTRAS if jobs and importlib.util.find_spec(name) is None]
+    expect(not missing, f"Ray's job server needs {', '.join(missing)}: pip install 'ray[default]'")
     folder = case.bench.scratch / f"cluster-{case.name.replace(' ', '-')}-{case.bench.repeat}"
     folder.mkdir()
     with cluster(folder, environment(folder, case.bench.scratch), cpus=cpus, jobs=jobs) as made:
         yield made
 
 
-def _on(made: Cluster, node: Node) -> list[Worker]:
+def on_node(made: Cluster, node: Node) -> list[Worker]:
     """The workers that train on a node."""
     return [worker for worker in training(made.mark) if worker.parent == node.raylet]
 
@@ -56,11 +59,10 @@ def _node_preempted(case: Case) -> None:
 
 def _node_goes(case: Case, *, drained: bool) -> None:
     """A node dies while a trial runs on it, with notice or without; the trial goes on elsewhere."""
-    times = 1 if case.short else 5
-    sweep = SHORT_GRID.but(space__training__epochs=24) if case.short else GRID
+    times, sweep = TIMES, GRID
     failure = "preempted" if drained else "lost_node"
     case.bench.reference(sweep)
-    with _cluster(case) as made:
+    with cluster_of(case) as made:
         for number in range(3 * times):
             if case.injected == times:
                 break
@@ -83,10 +85,10 @@ def _node_goes(case: Case, *, drained: bool) -> None:
                 driver.end(0)
                 record = round_.check()
                 if worker is not None:
-                    _expect_class(record, worker, moment, failure)
+                    expect_class(record, worker, moment, failure)
 
 
-def _expect_class(record: Record, worker: Worker, moment: float, failure: str) -> None:
+def expect_class(record: Record, worker: Worker, moment: float, failure: str) -> None:
     """The attempt on the node, and no other, failed and is of this class; unless it had just ended."""
     attempt = next(a for a in record.attempts if (a.run_key, a.attempt) == (worker.run_key, worker.attempt))
     just_done = attempt.state == "complete" and (attempt.ended or 0.0) < moment + JUST_S
@@ -96,28 +98,25 @@ def _expect_class(record: Record, worker: Worker, moment: float, failure: str) -
 
 def _random_moment(round_: Round, driver: Driver, made: Cluster, node: Node) -> Worker | None:
     """Wait until a trial has run on the node for a random time; `None` if it had ended by then."""
-    wait_for(lambda: _on(made, node) or driver.ends_within(0), "a trial on the node")
+    wait_for(lambda: on_node(made, node) or driver.ends_within(0), "a trial on the node")
     driver.ends_within(round_.case.rng.uniform(0, 3))
     attempts = round_.record().attempts
     running = {(attempt.run_key, attempt.attempt) for attempt in attempts if attempt.state == "running"}
-    return next((w for w in _on(made, node) if (w.run_key, w.attempt) in running), None)
+    return next((w for w in on_node(made, node) if (w.run_key, w.attempt) in running), None)
 
 
 def _driver_dies(case: Case) -> None:
     """The driver dies, the cluster does not; the sweep goes on there at once."""
-    sweep, times = (SHORT_GRID, 1) if case.short else (GRID, 5)
-    with _cluster(case) as made:
+    with cluster_of(case) as made:
         made.add_node()
-        repeatedly(case, sweep, times, kill, "--address", made.address, environment=made.token)
+        repeatedly(case, GRID, TIMES, kill, "--address", made.address, environment=made.token)
         wait_for(lambda: not workers(made.mark), "the workers of dead drivers are gone", GONE_S)
 
 
 def _job_stopped(case: Case) -> None:
     """`ray job stop`, which kills after three seconds."""
-    missing = [name for name in JOB_EXTRAS if importlib.util.find_spec(name) is None]
-    expect(not missing, f"Ray's job server needs {', '.join(missing)}: pip install 'ray[default]'")
-    sweep, times = (SHORT_GRID, 1) if case.short else (GRID.but(resources={"checkpoint_every_s": 3600}), 5)
-    with _cluster(case, cpus=2, jobs=True) as made:
+    sweep, times = GRID.but(resources=UNKEPT), TIMES
+    with cluster_of(case, cpus=2, jobs=True) as made:
         while case.injected < times:
             with case.round(sweep) as round_:
                 round_.environment |= made.token
@@ -132,18 +131,30 @@ def _job_stopped(case: Case) -> None:
 
 def _submit_and_stop(round_: Round, made: Cluster) -> bool:
     """Run the sweep as a job, stopped at a random moment after it began; whether it had not ended by then."""
-    job = f"job-{round_.place.name}-{round_.injected}"
-    at = ("--address", made.dashboard)
-    known = environment(round_.storage, round_.case.bench.scratch)
-    names = (MARK, "CONVNN_CACHE", "CONVNN_TEST_CONNECTIONS", "OMP_NUM_THREADS")
-    program = ["env", *(f"{name}={known[name]}" for name in names), CONVNN, *round_.going_on()]
-    made.ray("job", "submit", *at, "--submission-id", job, "--no-wait", "--", *program)
+    job = submit(round_, made)
     drivers = wait_for(lambda: marked(round_.storage), "the job has begun")
     with contextlib.suppress(TookTooLong):  # else it has ended by itself
         wait_for(lambda: not marked(round_.storage), "", max(0.1, round_.moment(0.9)))
     running = [pid for pid in drivers if pid in marked(round_.storage)]
     if running:
         round_.hit("ray job stop")
+    stop(round_, made, job)
+    return bool(running)
+
+
+def submit(round_: Round, made: Cluster) -> str:
+    """Run the sweep as a job; its name."""
+    job = f"job-{round_.place.name}-{round_.injected}"
+    known = environment(round_.storage, round_.case.bench.scratch)
+    names = (MARK, "CONVNN_CACHE", "CONVNN_TEST_CONNECTIONS", "OMP_NUM_THREADS")
+    program = ["env", *(f"{name}={known[name]}" for name in names), CONVNN, *round_.going_on()]
+    made.ray("job", "submit", "--address", made.dashboard, "--submission-id", job, "--no-wait", "--", *program)
+    return job
+
+
+def stop(round_: Round, made: Cluster, job: str) -> None:
+    """`ray job stop`: it ends the driver without a traceback."""
+    at = ("--address", made.dashboard)
     made.ray("job", "stop", *at, job)
     wait_for(lambda: not marked(round_.storage), "the stopped job's driver is gone", GONE_S)
     status = made.ray("job", "status", *at, job)
@@ -152,7 +163,6 @@ def _submit_and_stop(round_: Round, made: Cluster) -> bool:
         said = made.ray("job", "logs", *at, job)
         (round_.place / f"{job}.txt").write_text(said)
         expect("Traceback" not in said, f"ray job stop made a traceback:\n{said[-3000:]}")
-    return bool(running)
 
 
 FAULTS = [

@@ -8,9 +8,10 @@ from random import Random
 from tests.faults.bench import Case, Fault, Round
 from tests.faults.drivers import kill_group
 from tests.faults.driving import Driver, expect, wait_for
-from tests.faults.sweeps import GRID, SHORT_GRID
+from tests.faults.sweeps import GRID
 from tune_jobs.errors import LedgerError
 from tune_jobs.record.folder import SweepFolder
+from tune_jobs.record.rows import Attempt
 from tune_jobs.worker.checkpoints import KEPT
 
 Spoil = Callable[[Path, Random], None]
@@ -51,23 +52,32 @@ def _both(case: Case) -> None:
 
 def _damage(case: Case, newest: int) -> None:
     """Stop a sweep in the middle, spoil the newest checkpoints of a trial that runs, and go on."""
-    sweep = (SHORT_GRID if case.short else GRID).but(resources={"checkpoint_every_s": 0})
-    for number in range(1 if case.short else 2):
+    sweep = GRID.but(resources={"checkpoint_every_s": 0})
+    for number in range(2):
         with case.round(sweep) as round_:
             key, kept = _stopped_in_the_middle(round_)
-            for place, path in enumerate(kept[:newest]):
-                KINDS[(2 * number + newest + place) % len(KINDS)](path, case.rng)
+            spoil(kept[:newest], 2 * number + newest, case.rng)
             driver = round_.go_on()
             said = driver.end(0)
             round_.recovers(driver.started, driver, key)
             record = round_.check()
-            after = [a for a in record.attempts if a.run_key == key][-1]
-            expected = _epoch(kept[newest]) if newest < len(kept) else 0
-            expect(after.from_epoch == expected, f"it went on after {after.from_epoch} and not after {expected}")
-            for path in kept[:newest]:
-                expect(after.note and str(path) in after.note, f"the note does not name {path}: {after.note}")
-                expect(str(path) in said, f"the output does not name {path}:\n{said}")
-            expect("passed over a checkpoint" in said, f"the output does not say so:\n{said}")
+            expect_passed_over([a for a in record.attempts if a.run_key == key][-1], kept, newest, said)
+
+
+def spoil(paths: list[Path], first: int, rng: Random) -> None:
+    """Spoil each in a way of its own, from the `first` of `KINDS` on."""
+    for place, path in enumerate(paths):
+        KINDS[(first + place) % len(KINDS)](path, rng)
+
+
+def expect_passed_over(after: Attempt, kept: list[Path], newest: int, said: str) -> None:
+    """The attempt went on from the first of the checkpoints that was not spoilt, and says which were."""
+    expected = _epoch(kept[newest]) if newest < len(kept) else 0
+    expect(after.from_epoch == expected, f"it went on after {after.from_epoch} and not after {expected}")
+    for path in kept[:newest]:
+        expect(after.note and str(path) in after.note, f"the note does not name {path}: {after.note}")
+        expect(str(path) in said, f"the output does not name {path}:\n{said}")
+    expect("passed over a checkpoint" in said, f"the output does not say so:\n{said}")
 
 
 def _stopped_in_the_middle(round_: Round) -> tuple[str, list[Path]]:
@@ -78,17 +88,17 @@ def _stopped_in_the_middle(round_: Round) -> tuple[str, list[Path]]:
         expect(not driver.ends_within(round_.case.rng.uniform(0, 1.5)), f"it ended too soon:\n{driver.output}")
         kill_group(round_, driver)
         round_.expect_nothing_left()
-        if there := _with_two(round_):
+        if there := with_two(round_):
             return round_.case.rng.choice(there)
         round_.injected -= 1  # the trial ended in this moment
         driver = round_.go_on()
 
 
 def _wait_for_two(round_: Round, driver: Driver) -> None:
-    wait_for(lambda: _with_two(round_) or driver.ends_within(0), "two checkpoints of a trial that runs", every_s=0.1)
+    wait_for(lambda: with_two(round_) or driver.ends_within(0), "two checkpoints of a trial that runs", every_s=0.1)
 
 
-def _with_two(round_: Round) -> list[tuple[str, list[Path]]]:
+def with_two(round_: Round) -> list[tuple[str, list[Path]]]:
     """The trials that run and have two checkpoints."""
     try:
         trials = round_.record().trials.values()

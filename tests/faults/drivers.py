@@ -7,10 +7,16 @@ from types import MappingProxyType
 
 from tests.faults.bench import Case, Fault, Round
 from tests.faults.driving import Driver, expect, expect_in_time
-from tests.faults.sweeps import GRID, SHORT_GRID, Sweep
+from tests.faults.sweeps import GRID, Sweep
+
+TIMES = 5
+"""So often each of these is done."""
 
 PER_SWEEP = 5
 """A sweep is hit so often on its way before it is compared."""
+
+UNKEPT = {"checkpoint_every_s": 3600}
+"""Only a signal makes the trials of such a sweep keep a state."""
 
 STOPS_S = 60.0
 """A driver whose trials have short epochs ends within this after a signal."""
@@ -93,6 +99,14 @@ def interrupt_twice(round_: Round, driver: Driver) -> None:
     _says_how_to_go_on(round_, driver, signal.SIGINT)
 
 
+def stop(round_: Round, driver: Driver) -> None:
+    """What `convnn stop` does, which ends once the driver has."""
+    round_.hit(f"SIGTERM after {_age(driver)}, by `convnn stop`")
+    said = round_.start("stop", round_.sweep.name).end(0)
+    expect(f"convnn resume {round_.sweep.name}" in said, f"`convnn stop` does not say how to go on:\n{said}")
+    _ends_in_order(round_, driver, signal.SIGTERM)
+
+
 def _ends_in_order(round_: Round, driver: Driver, number: signal.Signals) -> None:
     sent = time.monotonic()
     expect_in_time(driver.ends_within(STOPS_S), f"`{driver}` still runs {STOPS_S:g} s after {number.name}")
@@ -135,35 +149,29 @@ def _age(driver: Driver) -> str:
 
 
 def _kills(case: Case) -> None:
-    repeatedly(case, *_size(case), kill)
+    repeatedly(case, GRID, TIMES, kill)
 
 
 def _kills_of_the_group(case: Case) -> None:
-    repeatedly(case, *_size(case), kill_group)
+    repeatedly(case, GRID, TIMES, kill_group)
 
 
 def _interrupts(case: Case) -> None:
-    sweep, times = _size(case)
-    repeatedly(case, sweep.but(resources={"checkpoint_every_s": 3600}), times, interrupt)
+    repeatedly(case, GRID.but(resources=UNKEPT), TIMES, interrupt)
 
 
 def _terminations(case: Case) -> None:
-    sweep, times = _size(case)
-    repeatedly(case, sweep.but(resources={"checkpoint_every_s": 3600}), times, terminate)
+    repeatedly(case, GRID.but(resources=UNKEPT), TIMES, terminate)
 
 
 def _double_interrupts(case: Case) -> None:
-    repeatedly(case, *_size(case), interrupt_twice)
-
-
-def _size(case: Case) -> tuple[Sweep, int]:
-    return (SHORT_GRID, 1) if case.short else (GRID, 5)
+    repeatedly(case, GRID, TIMES, interrupt_twice)
 
 
 FAULTS = [
     Fault("driver kill -9", _kills),
-    Fault("driver's group kill -9", _kills_of_the_group, short=True),
+    Fault("driver's group kill -9", _kills_of_the_group),
     Fault("SIGINT", _interrupts),
-    Fault("SIGTERM", _terminations, short=True),
+    Fault("SIGTERM", _terminations),
     Fault("SIGINT twice", _double_interrupts),
 ]

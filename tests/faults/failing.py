@@ -8,13 +8,11 @@ from pathlib import Path
 from tests.faults.bench import Case, Fault, Round
 from tests.faults.driving import expect, wait_for
 from tests.faults.oracle import Record
-from tests.faults.sweeps import GRID, SHORT_GRID
+from tests.faults.sweeps import GRID, SHORT_GRID, SMALL
 from tests.tune_jobs.search.recorded import Recorded
 from tune_jobs.errors import LedgerError
 from tune_jobs.record.folder import SweepFolder, recorded_spec
 from tune_jobs.record.ledger import Ledger
-
-_SMALL = SHORT_GRID.content["space"]["model"]
 
 JUST_S = 1.0
 
@@ -29,7 +27,7 @@ HUGE = {
 }
 """One similarity per pair of 262,144 tokens, for 16 images: 4 TB, which every machine refuses at once."""
 
-WITH_HUGE = SHORT_GRID.but(name="huge", space__model={"any_of": [HUGE, {"name": "vgg11", **_SMALL}]})
+WITH_HUGE = SHORT_GRID.but(name="huge", space__model={"any_of": [HUGE, {"name": "vgg11", **SMALL}]})
 
 DIVERGING = GRID.but(
     name="diverging",
@@ -54,12 +52,12 @@ def _oom(case: Case) -> None:
         others = [a.ended or 0.0 for a in record.attempts if a.run_key != key]
         begun = (again.ended or 0.0) - again.seconds
         expect(begun > max(others) - JUST_S, "it was not tried again after the others, alone")
-        expect(_infeasible(round_) == {key}, "the sampler is not told that it cannot run")
+        expect(infeasible(round_) == {key}, "the sampler is not told that it cannot run")
         round_.start("retry", round_.sweep.name, "--class", "oom").end(3)
         _failed(round_, reference, {"oom": 1}, attempts=4)
 
 
-def _infeasible(round_: Round) -> set[str]:
+def infeasible(round_: Round) -> set[str]:
     """The trials whose configuration the study knows to break a constraint, after a restart."""
     copy = round_.place / "copy" / round_.sweep.name
     shutil.copytree(round_.folder, copy, ignore=shutil.ignore_patterns("trials"))
@@ -106,7 +104,7 @@ def _diverged(case: Case) -> None:
 
 def _user_error(case: Case) -> None:
     """Final, until a person has mended it: here a file where the trial's folder should be."""
-    sweep = SHORT_GRID if case.short else GRID
+    sweep = GRID
     reference = case.bench.reference(sweep).record
     with case.round(sweep) as round_:
         key = case.rng.choice(sorted(reference.trials))
@@ -132,7 +130,7 @@ def _user_error(case: Case) -> None:
 
 def _data(case: Case) -> None:
     """The images go away in the middle: what has not started fails twice; mended, exactly that is run again."""
-    images = _write_images(case.bench.scratch / "images")
+    images = write_images(case.bench.scratch / "images")
     sweep = GRID.but(name="images", space__data={"name": "cifar10", "root": str(images)})
     for _ in range(3):
         if not case.injected:
@@ -174,7 +172,7 @@ def _begun(round_: Round) -> bool:
     return False
 
 
-def _write_images(folder: Path) -> Path:
+def write_images(folder: Path) -> Path:
     """CIFAR-10 as Parquet files, with a few images of noise."""
     import numpy as np
     import pyarrow as pa

@@ -21,7 +21,7 @@ def _after_the_end(case: Case) -> None:
     with case.round(_of(MORE), reference=False) as round_:
         round_.run().end(0)
         total = MORE
-        for _ in range(1 if case.short else 2):
+        for _ in range(2):
             total += MORE
             round_.hit(f"extend to {total} trials")
             driver = round_.start("extend", round_.sweep.name, "--trials", f"+{MORE}")
@@ -36,7 +36,7 @@ def _killed(case: Case) -> None:
 
     It is extended again if that was not recorded.
     """
-    times = 1 if case.short else 5
+    times = 5
     with case.round(_of(MORE + 1)) as round_:
         round_.run().end(0)
         total = MORE + 1
@@ -62,19 +62,19 @@ def _killed(case: Case) -> None:
 
 def _two_drivers(case: Case) -> None:
     """Of two drivers one is refused, and told who the other is; the sweep is none the worse for it."""
-    times = 1 if case.short else 6
+    times = 6
     while case.injected < times:
         with case.round(SHORT_GRID) as round_:
             first = round_.run()
             while round_.injected < min(3, times - case.injected) and not first.ends_within(round_.moment(0.6)):
-                first = _challenge(round_, first)
+                first = challenge(round_, first)
             first.end(0)
             round_.check()
 
 
-def _challenge(round_: Round, first: Driver) -> Driver:
-    """Start another one; the driver that goes on."""
-    second = round_.go_on()
+def challenge(round_: Round, first: Driver, *options: object) -> Driver:
+    """Start another one, with these options; the driver that goes on."""
+    second = round_.go_on(*options)
     expect(first.ends_within(0) or second.ends_within(60) or first.ends_within(0), "two drivers run one sweep")
     if first.ends_within(0) and first.code == 0:
         return second  # there was only one after all
@@ -85,7 +85,7 @@ def _challenge(round_: Round, first: Driver) -> Driver:
     expect(seen is not None, f"the second driver is not told who runs the sweep:\n{said}")
     assert seen is not None
     expect((int(seen[1]), seen[2]) == (going.pid, socket.gethostname()), f"it is told another one: {said}")
-    round_.recoveries.append((refused.ended or 0) - refused.started)
+    round_.case.recoveries.append((refused.ended or 0) - refused.started)
     return going
 
 

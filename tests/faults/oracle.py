@@ -18,6 +18,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from search_spaces import TrialConfig
 from tune_jobs.record.ledger import Ledger
 from tune_jobs.record.rows import Attempt, Usage
 
@@ -37,7 +38,7 @@ class Course:
     run_key: str
     number: int
     state: str
-    planned: int
+    config: TrialConfig
     epochs: dict[int, dict[str, float]]
     tried: dict[tuple[int, int], dict[str, float]]
     """Every epoch of every attempt, by (attempt, epoch)."""
@@ -62,6 +63,11 @@ class Record:
     def failures(self) -> Counter[str]:
         """How many attempts ended by each class of failure."""
         return Counter(attempt.failure for attempt in self.attempts if attempt.failure is not None)
+
+    def tried_since(self, before: "Record") -> set[str]:
+        """The trials, by run key, that have more attempts than before."""
+        known = {(attempt.run_key, attempt.attempt) for attempt in before.attempts}
+        return {attempt.run_key for attempt in self.attempts if (attempt.run_key, attempt.attempt) not in known}
 
     def epochs_after(self, moment: float, run_key: str | None = None) -> float | None:
         """When the first epoch after `moment` was recorded, of one trial or any."""
@@ -93,8 +99,7 @@ def read(ledger: Path) -> Record:
         trials, attempts, epochs, asks = opened.trials(), opened.attempts(), opened.epochs(), opened.asks()
         usage = opened.usage()
     courses = {
-        trial.run_key: Course(trial.run_key, trial.number, trial.state, trial.config.training.epochs, {}, {})
-        for trial in trials
+        trial.run_key: Course(trial.run_key, trial.number, trial.state, trial.config, {}, {}) for trial in trials
     }
     for epoch in sorted(epochs, key=lambda e: (e.attempt, e.epoch)):
         courses[epoch.run_key].epochs[epoch.epoch] = epoch.metrics
@@ -105,6 +110,13 @@ def read(ledger: Path) -> Record:
         attempts,
         [(e.at, e.run_key, e.attempt, e.epoch) for e in epochs],
         usage,
+    )
+
+
+def begins_as(trial: Course, other: Course) -> bool:
+    """Whether a trial has every epoch of the other one, bit for bit."""
+    return trial.epochs.keys() >= other.epochs.keys() and all(
+        _same(_repeatable(trial.epochs[epoch]), _repeatable(metrics)) for epoch, metrics in other.epochs.items()
     )
 
 
@@ -145,11 +157,28 @@ def compare(
     return differences
 
 
-def _compare_asks(reference: Record, found: Record, differences: Differences) -> None:
+def compare_so_far(reference: Record, before: Record | None, found: Record) -> Differences:
+    """Compare the ledger of a sweep on its way with that of the sweep left alone, and with itself `before`."""
+    differences = Differences()
+    _compare_asks(reference, found, differences, whole=False)
+    for key, trial in found.trials.items():
+        expected = reference.trials.get(key)
+        if expected is None:
+            differences.duplicated.append(f"trial {trial.number}, which the sweep left alone has not")
+        else:
+            final = trial.state in ("complete", "stopped", "diverged")
+            _compare_trial(expected, trial, None if final else trial.state, differences, numbered=True)
+    if before is not None:
+        _missing("what was recorded before:", set(before.recorded) - set(found.recorded), differences.lost)
+    return differences
+
+
+def _compare_asks(reference: Record, found: Record, differences: Differences, *, whole: bool = True) -> None:
     for number, (expected, ask) in enumerate(zip(reference.asks, found.asks, strict=False)):
         if expected != ask:
             differences.lost.append(f"ask {number}: {ask} and not {expected}")
-    differences.lost += [f"ask {number}" for number in range(len(found.asks), len(reference.asks))]
+    if whole:
+        differences.lost += [f"ask {number}" for number in range(len(found.asks), len(reference.asks))]
     differences.duplicated += [f"ask {number}" for number in range(len(reference.asks), len(found.asks))]
 
 
@@ -164,7 +193,9 @@ def _compare_trial(
     if state is None:
         _missing(f"{what} epoch", expected.epochs.keys() - trial.epochs.keys(), differences.lost)
         if expected.state == "complete":
-            _missing(f"{what} epoch", set(range(1, trial.planned + 1)) - trial.epochs.keys(), differences.lost)
+            _missing(
+                f"{what} epoch", set(range(1, trial.config.training.epochs + 1)) - trial.epochs.keys(), differences.lost
+            )
     if expected.state in ("complete", "stopped"):
         extra = trial.epochs.keys() - expected.epochs.keys()
         _missing(f"{what} epoch, beyond its last,", extra, differences.duplicated)

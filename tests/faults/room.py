@@ -5,36 +5,38 @@ import re
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 from tests.faults import oracle
 from tests.faults.bench import Case, Fault, Round
-from tests.faults.disks import small_disk
+from tests.faults.disks import Disk, small_disk
 from tests.faults.drivers import kill_group
 from tests.faults.driving import OFFLINE, Driver, expect
 from tests.faults.sweeps import GRID, SHORT_GRID
 
 MB = 1 << 20
 LARGE = 256 * MB
+FILLED = 2
+WRITERS, FEW_WRITERS = 30, 4
 
 
 def _full(case: Case) -> None:
     """The disk fills up at a random moment; the sweep pauses, and goes on when there is room."""
-    sweep = (SHORT_GRID if case.short else GRID).but(resources={"checkpoint_every_s": 0.2})
-    times = 1 if case.short else 2
-    while case.injected < times:
+    sweep = GRID.but(resources={"checkpoint_every_s": 0.2})
+    while case.injected < FILLED:
         place = case.bench.scratch / f"disk-full-{case.bench.repeat}.{case.injected}.{time.monotonic_ns()}"
         with small_disk(place, LARGE) as disk, case.round(sweep, place / "storage") as round_:
             driver = round_.run()
             if not driver.ends_within(round_.moment(0.9)):
                 disk.leave(case.rng.randrange(16 * 1024))
                 round_.hit("the disk is full")
-                said = _pauses(driver)
+                said = pauses(driver)
                 if said is not None:
-                    _says_no_room(said)
+                    expect_no_room_said(said)
                     if case.rng.random() < 0.5:  # an impatient person
-                        again = _pauses(round_.go_on())
+                        again = pauses(round_.go_on())
                         expect(again is not None, "the sweep was resumed on a full disk")
-                        _says_no_room(again or "")
+                        expect_no_room_said(again or "")
                 disk.resize(LARGE)
                 driver = round_.go_on()
                 round_.recovers(driver.started, driver)
@@ -42,40 +44,50 @@ def _full(case: Case) -> None:
             round_.check()
 
 
-def _pauses(driver: Driver) -> str | None:
+def pauses(driver: Driver) -> str | None:
     """What it says when it pauses; `None` if it needed no more room and ended."""
     said = driver.end(0, 1)
     return said if driver.code == 1 else None
 
 
-def _says_no_room(said: str) -> None:
+def expect_no_room_said(said: str) -> None:
     told = [line for line in said.splitlines() if re.search("make room|No space left", line)]
     expect(len(told) == 1, f"{len(told)} lines, and not one, say that there is no room:\n{said[-3000:]}")
 
 
 def _guarded(case: Case) -> None:
     """Room falls below resources.min_free_gb at a random moment."""
-    sweep = (SHORT_GRID if case.short else GRID).but(resources={"min_free_gb": 0.1})
+    sweep = GRID.but(resources={"min_free_gb": 0.1})
     while not case.injected:
         place = case.bench.scratch / f"guarded-{case.bench.repeat}.{case.injected}.{time.monotonic_ns()}"
         with small_disk(place, LARGE) as disk, case.round(sweep, place / "storage") as round_:
             ballast = place / "ballast"
             driver = round_.run()
             if not driver.ends_within(round_.moment(0.8)):
-                free = os.statvfs(disk.path).f_bavail * os.statvfs(disk.path).f_frsize
-                ballast.write_bytes(bytes(free - case.rng.randrange(60 * MB, 90 * MB)))
+                fill_but_for(disk, ballast, case.rng.randrange(60 * MB, 90 * MB))
                 moment = round_.hit("less room than resources.min_free_gb")
-                said = _pauses(driver)
+                said = pauses(driver)
                 ballast.unlink()
                 if said is None:
                     expect(_ended_before(round_, moment), "the guard was passed over")
                 else:
-                    expect("resources.min_free_gb is 0.1" in said, f"the guard does not say so:\n{said[-2000:]}")
-                    expect(f"convnn resume {sweep.name}" in said, f"the way out is not said:\n{said[-2000:]}")
+                    expect_guard_said(round_, said)
                     driver = round_.go_on()
                     round_.recovers(driver.started, driver)
             driver.end(0)
             round_.check()
+
+
+def fill_but_for(disk: Disk, ballast: Path, free: int) -> None:
+    """Write a file that leaves `free` bytes."""
+    found = os.statvfs(disk.path)
+    ballast.write_bytes(bytes(found.f_bavail * found.f_frsize - free))
+
+
+def expect_guard_said(round_: Round, said: str) -> None:
+    """Why it pauses, and how it goes on."""
+    expect("resources.min_free_gb is 0.1" in said, f"the guard does not say so:\n{said[-2000:]}")
+    expect(f"convnn resume {round_.sweep.name}" in said, f"the way out is not said:\n{said[-2000:]}")
 
 
 def _ended_before(round_: Round, moment: float) -> bool:
@@ -85,7 +97,7 @@ def _ended_before(round_: Round, moment: float) -> bool:
 
 def _read_only(case: Case) -> None:
     """A storage that became read-only between two runs: read, but not run; and it goes on when that is mended."""
-    sweep = SHORT_GRID if case.short else GRID
+    sweep = GRID
     while not case.injected:
         place = case.bench.scratch / f"read-only-{case.bench.repeat}.{case.injected}.{time.monotonic_ns()}"
         with small_disk(place, LARGE) as disk, case.round(sweep, place / "storage") as round_:
@@ -94,13 +106,7 @@ def _read_only(case: Case) -> None:
                 kill_group(round_, driver)
                 round_.expect_nothing_left()
                 disk.protect(read_only=True)
-                for refused in (round_.go_on(), round_.start("run", round_.file, "--set", "name=another")):
-                    said = refused.end(1, 2)
-                    told = [line for line in said.splitlines() if re.search("cannot be written|[Rr]ead-only", line)]
-                    expect(len(told) == 1, f"{len(told)} lines, and not one, say what is wrong:\n{said}")
-                round_.start("list").end(0)
-                if (round_.folder / "sweep.yaml").exists():
-                    round_.start("show", sweep.name).end(0)
+                expect_read_only_said(round_)
                 disk.protect(read_only=False)
                 driver = round_.go_on()
                 round_.recovers(driver.started, driver)
@@ -108,12 +114,23 @@ def _read_only(case: Case) -> None:
             round_.check()
 
 
+def expect_read_only_said(round_: Round) -> None:
+    """Nothing is run, and all is read."""
+    for refused in (round_.go_on(), round_.start("run", round_.file, "--set", "name=another")):
+        said = refused.end(1, 2)
+        told = [line for line in said.splitlines() if re.search("cannot be written|[Rr]ead-only", line)]
+        expect(len(told) == 1, f"{len(told)} lines, and not one, say what is wrong:\n{said}")
+    round_.start("list").end(0)
+    if (round_.folder / "sweep.yaml").exists():
+        round_.start("show", round_.sweep.name).end(0)
+
+
 def _killed_writers(case: Case) -> None:
     """Nothing that a killed writer had acknowledged is missing, and the file is whole."""
-    with case.round(SHORT_GRID) as round_:
+    with case.round(SHORT_GRID, reference=False) as round_:
         path = round_.place / "ledger.db"
         acknowledged: set[tuple[int, int]] = set()
-        for _ in range(5 if case.short else 30):
+        for _ in range(WRITERS if case.bench.long else FEW_WRITERS):
             command = [sys.executable, "-m", "tests.faults.writer", str(path)]
             environment = {**os.environ, "PYTHONPATH": f"{OFFLINE}{os.pathsep}{OFFLINE.parents[1]}"}
             with subprocess.Popen(command, stdout=subprocess.PIPE, env=environment) as writer:
@@ -128,7 +145,7 @@ def _killed_writers(case: Case) -> None:
             broken = oracle.damage(path)
             expect(not broken, f"the ledger is damaged: {broken}")
             there = {(attempt, epoch) for _, _, attempt, epoch in oracle.read(path).recorded}
-            round_.recoveries.append(time.monotonic() - began)
+            round_.case.recoveries.append(time.monotonic() - began)
             round_.found.lost += [f"epoch {e} of attempt {a}, acknowledged" for a, e in sorted(acknowledged - there)]
         case.remarks.append(f"{len(acknowledged)} epochs acknowledged")
 
@@ -137,5 +154,5 @@ FAULTS = [
     Fault("disk full", _full),
     Fault("resources.min_free_gb", _guarded),
     Fault("storage read-only", _read_only),
-    Fault("ledger's writer kill -9", _killed_writers, short=True),
+    Fault("ledger's writer kill -9", _killed_writers),
 ]

@@ -63,12 +63,14 @@ LAYER = {
     "candidates": {"kind": "random", "r": 16, "when_too_few": "all"},
 }
 
+SMALL = {"width": 0.0625, "classifier_width": 16, "layer": LAYER}
+
 GRID = Sweep(
     {
         "name": "grid",
         "space": {
             "data": {"name": "digits", "limit": 120},
-            "model": {"width": 0.0625, "classifier_width": 16, "layer": LAYER},
+            "model": SMALL,
             "training": {"lr": {"choice": [0.001, 0.003]}, "epochs": 12, "batch_size": 16},
         },
         "evaluation": {"protocol": "holdout", "fraction": 0.2},
@@ -99,3 +101,16 @@ ADAPTIVE = RANDOM.but(
     resources={"max_concurrent": 1},
 )
 """TPE and ASHA, a trial at a time, so that what is proposed and stopped depends on every earlier number."""
+
+SEARCH = ADAPTIVE.but(
+    name="search",
+    space__model__layer={"lambda": 0.5, "k": {"choice": [3, 4]}},
+    space__training__epochs=18,
+    search={"trials": 10},
+    stopping={"grace_epochs": 2},
+    objective={"metric": "val/loss"},
+)
+"""The same of one model, so that epochs are alike, by a number that no two trials share."""
+
+LONGER_GRID = GRID.but(name="longer", space__training__epochs=20)
+"""Long enough to be hit several times."""

@@ -7,7 +7,7 @@ from typing import Any
 
 from tests.faults.bench import Case
 
-_HEAD = ("fault", "injected", "survived", "lost", "duplicated", "recovery s: median", "max", "")
+_HEAD = ("fault", "injected", "survived", "lost", "duplicated", "recovery s: median", "max", "took s", "")
 
 
 @dataclass
@@ -22,6 +22,7 @@ class Line:
     recoveries: list[float] = field(default_factory=list)
     remarks: list[str] = field(default_factory=list)
     failures: list[str] = field(default_factory=list)
+    seconds: float = 0.0
 
     @property
     def passed(self) -> bool:
@@ -42,6 +43,7 @@ def lines(cases: Iterable[Case]) -> list[Line]:
         line.recoveries += case.recoveries
         line.remarks += case.all_remarks()
         line.failures += map(str, case.failures)
+        line.seconds += case.seconds
     return list(found.values())
 
 
@@ -64,7 +66,7 @@ def _cells(row: Line) -> tuple[str, ...]:
     times = (f"{middle:.1f}", f"{ordered[-1]:.1f}") if ordered and middle is not None else ("-", "-")
     verdict = "" if row.passed else "FAILED"
     counts = (row.injected, row.survived, len(row.lost), len(row.duplicated))
-    return (row.name, *map(str, counts), *times, "  ".join(filter(None, [verdict, *row.remarks])))
+    return (row.name, *map(str, counts), *times, f"{row.seconds:.0f}", "  ".join(filter(None, [verdict, *row.remarks])))
 
 
 def _median(ordered: Sequence[float]) -> float | None:
@@ -89,6 +91,7 @@ def as_json(rows: Sequence[Line]) -> str:
                 "max": max(row.recoveries, default=None),
                 "all": row.recoveries,
             },
+            "seconds": row.seconds,
             "remarks": row.remarks,
             "failures": row.failures,
         }

@@ -35,6 +35,9 @@ SLOWEST = 1.5
 FEWEST = 8
 """Epochs with and without the fault that the speed is measured from."""
 
+MOMENT_S = 0.3
+"""Between the requests of one look at the sweep there is less."""
+
 AT_LEAST, AT_MOST = 3, 8
 """Outages that the sweep meets: in all, and per run."""
 
@@ -72,13 +75,20 @@ class Tracker:
         wait_for(lambda: len(self.proxy.calls) > before or driver.ends_within(0), "a request to the tracker")
         return len(self.proxy.calls) > before
 
+    def rests(self) -> bool:
+        """Whether nothing was asked for a moment."""
+        before = len(self.proxy.calls)
+        time.sleep(MOMENT_S)
+        return len(self.proxy.calls) == before
+
     def close(self) -> None:
         """Stop the server."""
         self._server.kill(signal.SIGTERM)
 
 
 @contextlib.contextmanager
-def _tracker(case: Case, number: int) -> Iterator[Tracker]:
+def tracker_of(case: Case, number: int) -> Iterator[Tracker]:
+    """A tracker for the sweep of this number."""
     folder = case.bench.scratch / f"tracker-{re.sub('[^a-z0-9]+', '-', case.name)}-{case.bench.repeat}.{number}"
     folder.mkdir()
     port = free_port()
@@ -90,7 +100,8 @@ def _tracker(case: Case, number: int) -> Iterator[Tracker]:
             tracker.close()
 
 
-def _tracked(round_: Round, tracker: Tracker) -> None:
+def tracked(round_: Round, tracker: Tracker) -> None:
+    """Let the sweep ship to it."""
     round_.environment["MLFLOW_TRACKING_URI"] = tracker.proxy.uri
     round_.tracker = tracker.direct
 
@@ -101,6 +112,7 @@ def _outages(
     mend: Callable[[Tracker], None] = Tracker.mend,
     *,
     hangs: bool = False,
+    measured: bool = False,
 ) -> None:
     """Fail and mend in turn, from the start of a sweep to its end.
 
@@ -110,26 +122,27 @@ def _outages(
         mend: Undoes it.
         hangs: Whether a request that met the fault hangs on when it is undone: for half a minute, most of the sweep.
             The fault then lasts to the next request, and begins at any moment.
+        measured: Whether the speed of training is compared, for which nothing else may run.
     """
-    sweep, times = (SHORT_GRID, 1) if case.short else (TRACKED, AT_LEAST)
     with_fault: list[float] = []
     without: list[float] = []
     for number in count():
-        if case.injected >= times:
+        if case.injected >= AT_LEAST:
             break
-        with _tracker(case, number) as tracker, case.round(sweep) as round_:
-            _tracked(round_, tracker)
+        with tracker_of(case, number) as tracker, case.round(TRACKED) as round_:
+            tracked(round_, tracker)
             driver = round_.run()
             failing: list[Interval] = []
             while round_.injected < AT_MOST and not driver.ends_within(_pause(round_, hangs=hangs)):
                 begun, ended = _outage(round_, driver, tracker, fail, mend)
                 tracker.asked(driver)
                 failing.append((begun, time.time() if hangs else ended))
-            if f"convnn sync {sweep.name}" in driver.end(0):  # it came back too late
-                round_.start("sync", sweep.name).end(0)
-            for gap, inside in _gaps(round_.check(), failing):
+            if f"convnn sync {TRACKED.name}" in driver.end(0):  # it came back too late
+                round_.start("sync", TRACKED.name).end(0)
+            for gap, inside in gaps(round_.check(), failing):
                 (with_fault if inside else without).append(gap)
-    _compare_speed(case, with_fault, without)
+    if measured:
+        compare_speed(case, with_fault, without)
 
 
 def _pause(round_: Round, *, hangs: bool) -> float:
@@ -150,7 +163,7 @@ def _outage(
     return begun, time.time()
 
 
-def _gaps(record: Record, failing: list[Interval]) -> Iterator[tuple[float, bool]]:
+def gaps(record: Record, failing: list[Interval]) -> Iterator[tuple[float, bool]]:
     """Seconds from epoch to epoch of one attempt, and whether the tracker failed all the time between."""
     before: dict[tuple[str, int], float] = {}
     for at, key, attempt, _ in record.recorded:
@@ -163,9 +176,8 @@ def _gaps(record: Record, failing: list[Interval]) -> Iterator[tuple[float, bool
         before[key, attempt] = at
 
 
-def _compare_speed(case: Case, with_fault: list[float], without: list[float]) -> None:
-    if case.short:
-        return
+def compare_speed(case: Case, with_fault: list[float], without: list[float]) -> None:
+    """Training never waits for the tracker."""
     enough = len(with_fault) >= FEWEST <= len(without)
     expect_in_time(enough, f"only {len(with_fault)} epochs with the fault and {len(without)} without it")
     ratio = statistics.median(with_fault) / statistics.median(without)
@@ -179,8 +191,8 @@ def _gone(case: Case) -> None:
     for number in count():
         if case.injected:
             return
-        with _tracker(case, number) as tracker, case.round(sweep) as round_:
-            _tracked(round_, tracker)
+        with tracker_of(case, number) as tracker, case.round(sweep) as round_:
+            tracked(round_, tracker)
             driver = round_.run()
             if driver.ends_within(round_.moment(0.8)):
                 continue
@@ -200,15 +212,15 @@ def _gone(case: Case) -> None:
 
 
 FAULTS = [
-    Fault("tracker kill -9, restarted", functools.partial(_outages, fail=Tracker.kill, mend=Tracker.start), alone=True),
-    Fault("tracker slow, 5 s a call", functools.partial(_outages, fail=lambda t: t.proxy.slow(5)), alone=True),
-    Fault("tracker answers 500", functools.partial(_outages, fail=lambda t: t.proxy.answer(500)), alone=True),
-    Fault("tracker answers 403", functools.partial(_outages, fail=lambda t: t.proxy.answer(403)), alone=True),
+    Fault("tracker kill -9, restarted", functools.partial(_outages, fail=Tracker.kill, mend=Tracker.start)),
     Fault(
-        "tracker is a black hole",
-        functools.partial(_outages, fail=lambda t: t.proxy.black_hole(), hangs=True),
+        "tracker slow, 5 s a call",
+        functools.partial(_outages, fail=lambda t: t.proxy.slow(5), measured=True),
         alone=True,
     ),
-    Fault("tracker drops its answers", functools.partial(_outages, fail=lambda t: t.proxy.drop_answers()), alone=True),
+    Fault("tracker answers 500", functools.partial(_outages, fail=lambda t: t.proxy.answer(500))),
+    Fault("tracker answers 403", functools.partial(_outages, fail=lambda t: t.proxy.answer(403))),
+    Fault("tracker is a black hole", functools.partial(_outages, fail=lambda t: t.proxy.black_hole(), hangs=True)),
+    Fault("tracker drops its answers", functools.partial(_outages, fail=lambda t: t.proxy.drop_answers())),
     Fault("tracker gone for good, sync", _gone),
 ]

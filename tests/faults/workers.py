@@ -6,7 +6,7 @@ import signal
 from tests.faults.bench import Case, Fault, Round
 from tests.faults.driving import Driver, Worker, expect, expect_in_time, training, wait_for, workers
 from tests.faults.oracle import Record
-from tests.faults.sweeps import GRID, SHORT_GRID
+from tests.faults.sweeps import GRID
 
 LIMIT_S = 20.0
 """The time limit of a trial; one that nothing happens to takes a fifth of it."""
@@ -17,16 +17,18 @@ AT_ONCE = 2
 HANG = 3
 """Of the four trials of a sweep so many hang."""
 
+TIMES, PER_SWEEP = 5, 2
+"""Workers that are killed: in all, and per sweep."""
+
 
 def _kills(case: Case) -> None:
     """At least one of the workers that are killed trains."""
-    sweep, times, per_sweep = (SHORT_GRID, 1, 1) if case.short else (GRID, 5, 2)
     lost = 0
-    while case.injected < times or not lost:
-        with case.round(sweep) as round_:
+    while case.injected < TIMES or not lost:
+        with case.round(GRID) as round_:
             driver = round_.run()
             trained: set[tuple[str, int]] = set()
-            for _ in range(max(1, min(per_sweep, times - case.injected))):
+            for _ in range(max(1, min(PER_SWEEP, TIMES - case.injected))):
                 trained |= _kill_one(round_, driver)
             driver.end(0)
             lost += _count_lost(round_, round_.check(), trained)
@@ -66,17 +68,17 @@ def _count_lost(round_: Round, record: Record, trained: set[tuple[str, int]]) ->
 
 def _hangs(case: Case) -> None:
     """All that train at a time hang, then one that follows; they are given up at their limit, and run again by hand."""
-    times = 1 if case.short else 5
     sweep = GRID.but(name="hangs", resources={"max_concurrent": AT_ONCE, "max_trial_hours": LIMIT_S / 3600})
-    while case.injected < times:
+    while case.injected < TIMES:
         with case.round(sweep) as round_:
             driver = round_.run()
             hung: dict[str, float] = {}
-            for _ in range(min(HANG, times - case.injected)):
-                _stop_one(round_, driver, hung)
+            for _ in range(min(HANG, TIMES - case.injected)):
+                stop_one(round_, driver, hung)
             driver.end(3 if hung else 0)
             if hung:
-                _given_up(round_, driver, hung)
+                expect_given_up(round_, driver, hung, 2 * LIMIT_S)
+                expect(round_.record().failures() == {"time_limit": len(hung)}, "there are other failures")
                 round_.check(states=dict.fromkeys(hung, "failed"))
                 driver = round_.start("retry", sweep.name, "--class", "time_limit")
                 driver.end(0)
@@ -85,7 +87,7 @@ def _hangs(case: Case) -> None:
             round_.expect_nothing_left()
 
 
-def _stop_one(round_: Round, driver: Driver, hung: dict[str, float]) -> None:
+def stop_one(round_: Round, driver: Driver, hung: dict[str, float]) -> None:
     """Stop a worker that trains, at a random moment; note when by its trial."""
 
     def there() -> list[Worker]:
@@ -99,16 +101,17 @@ def _stop_one(round_: Round, driver: Driver, hung: dict[str, float]) -> None:
         os.kill(worker.pid, signal.SIGSTOP)
 
 
-def _given_up(round_: Round, driver: Driver, hung: dict[str, float]) -> None:
+def expect_given_up(round_: Round, driver: Driver, hung: dict[str, float], within_s: float) -> None:
     """Those and no others are given up in time, and the way out is said."""
     expect(f"convnn retry {round_.sweep.name} --failed" in driver.output, f"the way out is not said:\n{driver.output}")
-    record = round_.record()
-    expect(record.failures() == {"time_limit": len(hung)}, f"other failures: {record.failures()}")
-    for failed in (attempt for attempt in record.attempts if attempt.failure is not None):
-        expect(failed.run_key in hung, "another trial was given up")
+    late = [attempt for attempt in round_.record().attempts if attempt.failure == "time_limit"]
+    given_up = sorted(attempt.run_key for attempt in late)
+    expect_in_time(not set(given_up) - hung.keys(), f"others took too long, too: {given_up}")
+    expect(given_up == sorted(hung), f"not those were given up: {given_up}")
+    for failed in late:
         took = (failed.ended or 0.0) - hung[failed.run_key]
-        expect_in_time(0 < took < 2 * LIMIT_S, f"it was given up after {took:.1f} s")
-        round_.recoveries.append(took)
+        expect_in_time(0 < took < within_s, f"it was given up after {took:.1f} s")
+        round_.case.recoveries.append(took)
 
 
 FAULTS = [

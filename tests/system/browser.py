@@ -24,6 +24,9 @@ FAILED = "Something went wrong"
 RELOADS = 2
 """MLflow's page fails now and then as it loads on a busy machine; a person loads it again."""
 
+KEPT = "cookies,indexeddb,local_storage,service_workers"
+"""What a page may remember a visitor by. What is kept for one tab is gone with `about:blank` in it."""
+
 LOOPBACK = ("127.0.0.1", "localhost", "")
 ARGUMENTS = (
     "--headless=new",
@@ -62,10 +65,13 @@ class Browser:
     def __init__(self, driver: webdriver.Chrome, pictures: Path) -> None:
         self.driver = driver
         self._pictures = pictures
+        self._origins: set[str] = set()
         self._pictures.mkdir(parents=True, exist_ok=True)
 
     def open(self, address: str) -> None:
         """Go there."""
+        place = urlsplit(address)
+        self._origins.add(f"{place.scheme}://{place.netloc}")
         self.driver.get("about:blank")  # an address that differs behind its # only would keep the page
         self.driver.get(address)
 
@@ -135,6 +141,18 @@ class Browser:
         self.wait("a second tab", lambda: len(self.driver.window_handles) > 1)
         self.driver.switch_to.window(self.driver.window_handles[-1])
 
+    def forget(self) -> None:
+        """Close all but the first tab, and forget what pages have kept; their files stay."""
+        first, *others = self.driver.window_handles
+        for other in others:
+            self.driver.switch_to.window(other)
+            self.driver.close()
+        self.driver.switch_to.window(first)
+        self.driver.get("about:blank")
+        for origin in self._origins:
+            self.driver.execute_cdp_cmd("Storage.clearDataForOrigin", {"origin": origin, "storageTypes": KEPT})
+        self._origins.clear()
+
     def requests_beyond_loopback(self) -> list[str]:
         """The addresses elsewhere that pages have asked for since the last call."""
         asked = []
@@ -153,7 +171,7 @@ class Browser:
 
 @contextlib.contextmanager
 def browser(pictures: Path) -> Iterator[Browser]:
-    """A window of a new browser, which knows nothing of earlier ones.
+    """A new browser, which knows nothing of earlier ones.
 
     Raises:
         FileNotFoundError: If there is no browser; none is downloaded.

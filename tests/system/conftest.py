@@ -1,25 +1,44 @@
-"""What the system tests share: servers, a sweep, a window. What is missing fails a test; nothing is skipped."""
+"""What the system tests share: servers, a cluster, a sweep, a window. What is missing fails a test; nothing is skipped.
+
+With `--dist loadgroup` the files of a group run in one process, so that they share these too.
+"""
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import pytest
 
+from tests.faults.driving import environment
+from tests.faults.ray_cluster import Cluster, cluster
 from tests.faults.sweeps import GRID
 from tests.system.browser import Browser, browser
-from tests.system.ledgers import Shipped
+from tests.system.clusters import Laptop, laptop_of
+from tests.system.ledgers import Shipped, begin, end
 from tests.system.postgres import Postgres, postgres
-from tests.tune_jobs.program import convnn
 from tests.tune_jobs.servers import MlflowServer, free_port, mlflow_server
+
+GROUPS = {
+    "test_cluster": "cluster",
+    "test_doctor": "cluster",
+    "test_mlflow_pages": "tracker",
+    "test_pictures": "tracker",
+    "test_postgres": "tracker",
+}
+"""By file; one that is not here is a group of its own."""
 
 SWEEP = GRID.but(
     name="digits-hybrid",
-    space__data={"limit": 400},
+    space__data={"limit": 240},
     space__model__layer={"lambda": {"choice": [0, 0.25, 0.5]}, "k": {"choice": [3, 4]}},
     space__training__epochs=5,
 )
 """Ten trials, each of which learns something."""
+
+
+def pytest_collection_modifyitems(items: Sequence[pytest.Item]) -> None:
+    for item in items:
+        item.add_marker(pytest.mark.xdist_group(GROUPS.get(item.path.stem, item.path.stem)))
 
 
 @pytest.fixture(scope="session")
@@ -39,11 +58,34 @@ def tracker(database_server: Postgres, tmp_path_factory: pytest.TempPathFactory)
 
 @pytest.fixture(scope="session")
 def sweep(tracker: MlflowServer, tmp_path_factory: pytest.TempPathFactory) -> Shipped:
-    """A sweep that `convnn run` trained, and shipped to the tracker meanwhile."""
+    """A sweep that was shipped to the tracker as it trained."""
     storage = tmp_path_factory.mktemp("sweeps")
-    file = SWEEP.write(storage / "sweep.yaml")
-    convnn("run", file, storage=storage, MLFLOW_TRACKING_URI=tracker.uri)
+    end(begin(storage, SWEEP, tracker.uri))
     return Shipped(storage, SWEEP.name, tracker.uri)
+
+
+@pytest.fixture(scope="session")
+def cluster_tracker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[MlflowServer]:
+    """MLflow that the cluster's machines ship to."""
+    with mlflow_server(tmp_path_factory.mktemp("cluster-tracker"), free_port()) as started:
+        yield started
+
+
+@pytest.fixture(scope="session")
+def made(tmp_path_factory: pytest.TempPathFactory, cluster_tracker: MlflowServer) -> Iterator[Cluster]:
+    """A cluster of two machines."""
+    folder = tmp_path_factory.mktemp("cluster")
+    known = environment(folder / "the sweeps", folder, MLFLOW_TRACKING_URI=cluster_tracker.uri)
+    there = {"CONVNN_STORAGE": str(folder / "the sweeps"), "CONVNN_ADDRESS": "http://the.head.itself:8265"}
+    with cluster(folder, {**known, **there}, jobs=True) as started:
+        started.add_node(*started.apart())
+        yield started
+
+
+@pytest.fixture(scope="session")
+def laptop(made: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Laptop:
+    """A laptop before that cluster."""
+    return laptop_of(made, tmp_path_factory.mktemp("laptop") / "my home")
 
 
 @pytest.fixture(scope="session")
@@ -53,9 +95,16 @@ def pictures(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return Path(given) if given else tmp_path_factory.mktemp("pictures")
 
 
+@pytest.fixture(scope="session")
+def opened(pictures: Path) -> Iterator[Browser]:
+    """A browser."""
+    with browser(pictures) as started:
+        yield started
+
+
 @pytest.fixture
-def window(pictures: Path) -> Iterator[Browser]:
-    """A window of a new browser, whose pages asked for nothing beyond this machine."""
-    with browser(pictures) as opened:
-        yield opened
-        assert opened.requests_beyond_loopback() == []
+def window(opened: Browser) -> Iterator[Browser]:
+    """Its only window, which knows nothing of earlier pages, and asks for nothing beyond this machine."""
+    yield opened
+    assert opened.requests_beyond_loopback() == []
+    opened.forget()

@@ -2,6 +2,9 @@
 
 import contextlib
 import math
+import os
+import subprocess
+import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,11 +12,34 @@ from typing import Any
 
 from mlflow import MlflowClient
 
+from tests.faults.bench import ROOT
+from tests.faults.driving import END_S
+from tests.faults.sweeps import Sweep
 from tune_jobs.record.folder import SweepFolder
 from tune_jobs.record.ledger import Ledger
 
 Numbers = list[tuple[int, str, int]]
 """Of one metric: epoch, value, time in milliseconds. Values are text, so that nan equals nan."""
+
+
+def begin(storage: Path, sweep: Sweep, tracker: str) -> "subprocess.Popen[str]":
+    """Train a sweep in a process of its own, without Ray, and ship it meanwhile."""
+    command = [sys.executable, "-m", "tests.faults.alone", str(sweep.write(storage / "sweep.yaml")), str(storage)]
+    return subprocess.Popen(
+        command,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        cwd=ROOT,
+        env={**os.environ, "MLFLOW_TRACKING_URI": tracker},
+    )
+
+
+def end(driver: "subprocess.Popen[str]") -> str:
+    """Wait for its end; what it has said."""
+    said, _ = driver.communicate(timeout=END_S)
+    assert driver.returncode == 0, said
+    return said
 
 
 def _numbers(found: Iterator[tuple[int, float, int]]) -> Numbers:

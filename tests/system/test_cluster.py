@@ -16,50 +16,33 @@ from pathlib import Path
 import pytest
 
 from tests.faults import oracle
-from tests.faults.driving import environment
-from tests.faults.ray_cluster import Cluster, cluster
-from tests.faults.sweeps import EPOCHS, GRID
+from tests.faults.ray_cluster import Cluster
+from tests.faults.sweeps import GRID
 from tests.system.browser import Browser, MlflowPages, axes
-from tests.system.clusters import Laptop, laptop_of, wait_for_epochs
-from tests.tune_jobs.servers import MlflowServer, free_port, mlflow_server
+from tests.system.clusters import Laptop, wait_for_epochs
+from tests.tune_jobs.servers import MlflowServer
 
-LONG = GRID.but(space__data={"limit": 300}, space__training__epochs=24, name="long")
+LONG = GRID.but(space__data={"limit": 200}, space__training__epochs=24)
 """Four trials that are still running when somebody looks."""
 
-
-@pytest.fixture(scope="module")
-def tracker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[MlflowServer]:
-    with mlflow_server(tmp_path_factory.mktemp("tracker"), free_port()) as started:
-        yield started
+EPOCHS = 24
 
 
 @pytest.fixture(scope="module")
-def sweeps(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The cluster's storage, to wait by: a question through its jobs costs seconds of work there."""
-    return tmp_path_factory.mktemp("cluster") / "the sweeps"
+def first(laptop: Laptop, made: Cluster) -> str:
+    """What is said of a sweep that is submitted, while its log stream breaks every few seconds."""
+    file = LONG.but(name="first").write(laptop.home / "my sweep.yaml")
+    with breaking(made.dashboard, every_s=3) as address:
+        return laptop("submit", file, "--address", address)
 
 
-@pytest.fixture(scope="module")
-def made(sweeps: Path, tracker: MlflowServer) -> Iterator[Cluster]:
-    folder = sweeps.parent
-    known = environment(sweeps, folder, MLFLOW_TRACKING_URI=tracker.uri)
-    there = {"CONVNN_STORAGE": str(sweeps), "CONVNN_ADDRESS": "http://the.head.itself:8265"}
-    with cluster(folder, {**known, **there}, jobs=True) as started:
-        started.add_node(*started.apart())
-        yield started
+def test_a_log_stream_that_breaks_is_not_the_end_of_the_job(first: str) -> None:
+    assert first.count("trial 1 started") == 1
+    assert "4 of 4 trials ended" in first
 
 
-@pytest.fixture(scope="module")
-def laptop(made: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Laptop:
-    return laptop_of(made, tmp_path_factory.mktemp("laptop") / "my home")
-
-
-def test_a_sweep_submitted_is_watched_compared_and_fetched(laptop: Laptop, tracker: MlflowServer) -> None:
-    file = GRID.but(name="first").write(laptop.home / "my sweep.yaml")
-    said = laptop("submit", file)
-    assert "trial 1 started" in said
-    assert "4 of 4 trials ended" in said
-
+@pytest.mark.usefixtures("first")
+def test_a_sweep_submitted_is_watched_and_compared(laptop: Laptop) -> None:
     assert "SUCCEEDED" in laptop("status", "first", "--watch")
     status = laptop.json("status", "first")
     assert status["job"]["status"] == "SUCCEEDED"
@@ -71,22 +54,33 @@ def test_a_sweep_submitted_is_watched_compared_and_fetched(laptop: Laptop, track
     assert f"epoch {EPOCHS}/{EPOCHS}" in laptop("logs", "first", best["trial"])
     assert "trial 1 started" in laptop("logs", status["job"]["id"])
 
-    laptop("fetch", "first")
+
+@pytest.mark.usefixtures("first")
+def test_a_sweep_is_fetched_whole_also_by_a_copy_that_stalls_on_its_way(
+    laptop: Laptop, cluster_tracker: MlflowServer, made: Cluster
+) -> None:
+    """The job that sends it has long ended by then."""
+    with stalling(made.dashboard, after_bytes=300_000, seconds=8) as (address, asked):
+        laptop("fetch", "first", "--checkpoints", "--address", address)
+    assert len([line for line in asked if line.endswith("/logs/tail")]) == 1
+    assert not [line for line in asked if line.endswith("/logs")]
     copy = laptop.home / "convnn-sweeps" / "first"
+    assert list((copy / "trials").rglob("*.pt"))
     record = oracle.read(copy / "ledger.db")
     assert not oracle.damage(copy / "ledger.db")
-    assert not oracle.compare_tracker(record, tracker.uri, "first")
+    assert not oracle.compare_tracker(record, cluster_tracker.uri, "first")
     assert laptop.json("show", "first", "--address", "")["trials"] == laptop.json("show", "first")["trials"]
     manifest = json.loads((copy / "manifest.json").read_text())["starts"][0]
     assert manifest["submitted"]["host"] == socket.gethostname()
-    assert manifest["submitted"]["command"][1:3] == ["submit", str(file)]
+    assert manifest["submitted"]["command"][1:3] == ["submit", str(laptop.home / "my sweep.yaml")]
 
 
+@pytest.mark.usefixtures("first")
 def test_the_link_that_a_submitted_sweep_ends_with_shows_its_trials_to_compare(
-    laptop: Laptop, tracker: MlflowServer, window: Browser
+    laptop: Laptop, cluster_tracker: MlflowServer, window: Browser
 ) -> None:
-    (address,) = re.findall(rf"{tracker.uri}/#\S+", laptop("logs", "first"))
-    pages = MlflowPages(window, tracker.uri)
+    (address,) = re.findall(rf"{cluster_tracker.uri}/#\S+", laptop("logs", "first"))
+    pages = MlflowPages(window, cluster_tracker.uri)
     pages.follow(address)
     window.wait("4 trials", lambda: len(pages.rows()) == 4)
     window.picture("cluster-1-trials")
@@ -97,6 +91,7 @@ def test_the_link_that_a_submitted_sweep_ends_with_shows_its_trials_to_compare(
     window.picture("cluster-2-comparison")
 
 
+@pytest.mark.usefixtures("first")
 def test_the_report_of_a_sweep_there_is_written_here(laptop: Laptop) -> None:
     page = laptop.home / "page.html"
     laptop("report", "first", "--output", page)
@@ -112,80 +107,59 @@ def test_a_missing_and_a_wrong_token_are_told_apart(laptop: Laptop) -> None:
     assert "/nowhere/token, which cannot be read" in unreadable
 
 
-def test_killing_the_laptops_end_changes_nothing(laptop: Laptop, sweeps: Path) -> None:
-    file = LONG.but(name="alone").write(laptop.home / "alone.yaml")
-    following = laptop.start("submit", file)
-    wait_for_epochs(sweeps / "alone", 1)
+@pytest.mark.usefixtures("first")
+def test_a_sweep_whose_laptop_dies_and_that_is_stopped_and_paused_comes_to_the_same_numbers(
+    laptop: Laptop, made: Cluster
+) -> None:
+    following = laptop.start("submit", LONG.but(name="disturbed").write(laptop.home / "d.yaml"))
+    wait_for_epochs(made.mark / "disturbed", 1)
     os.killpg(following.pid, signal.SIGKILL)
     following.communicate()
-    assert "4 of 4 trials ended" in laptop("logs", "-f", "alone")
-
-
-def test_a_sweep_stopped_or_paused_goes_on_to_the_same_numbers(laptop: Laptop, sweeps: Path) -> None:
-    laptop("submit", "--detach", LONG.but(name="disturbed").write(laptop.home / "d.yaml"))
-    wait_for_epochs(sweeps / "disturbed", 6)
     assert "runs the sweep disturbed" in laptop("resume", "disturbed", code=2)
     assert "disturbed has stopped" in laptop("stop", "disturbed")
+    stopped = epochs_of(made, "disturbed")
     laptop("resume", "disturbed", "--detach")
-    wait_for_epochs(sweeps / "disturbed", 24)
+    wait_for_epochs(made.mark / "disturbed", stopped + 4)
     assert "disturbed has stopped" in laptop("stop", "disturbed", "--pause")
+    assert stopped < epochs_of(made, "disturbed") < 4 * EPOCHS
     assert not laptop.json("status", "disturbed")["running"]
-    laptop("resume", "disturbed", "--set", "budget.cpu_hours=48")
-    for name in ("alone", "disturbed"):
-        laptop("fetch", name)
-    home = laptop.home / "convnn-sweeps"
-    records = [oracle.read(home / name / "ledger.db") for name in ("alone", "disturbed")]
-    assert not oracle.compare(*records)
+    laptop("resume", "disturbed", "--set", "budget.cpu_hours=48", "--detach")
+    assert "4 of 4 trials ended" in laptop("logs", "-f", "disturbed")
+    assert not oracle.compare(*(oracle.read(made.mark / name / "ledger.db") for name in ("first", "disturbed")))
 
 
-def test_a_sweep_goes_on_to_more_trials_there(laptop: Laptop) -> None:
-    file = GRID.but(name="more", search={"sampler": "random", "trials": 2, "seed": 3}).write(laptop.home / "m.yaml")
-    laptop("submit", file)
-    laptop("extend", "more", "--trials", "+2")
-    assert len(laptop.json("show", "more")["trials"]) == 4
-    assert "no trial has failed" in laptop("retry", "more", "--failed", code=2)
-
-
-def test_paths_and_values_travel_as_arguments(laptop: Laptop, tmp_path: Path) -> None:
+def test_paths_and_values_travel_as_arguments_and_such_a_sweep_goes_on_to_more_trials(
+    laptop: Laptop, made: Cluster, tmp_path: Path
+) -> None:
     """None of what a shell would do with these is done."""
     storage = tmp_path / "a b; touch pwned; $(touch pwned) 'c'"
-    file = GRID.but(name="careful", space__training__epochs=1).write(laptop.home / "it's a $(touch pwned) file.yaml")
+    sweep = GRID.but(name="more", space__training__epochs=1, search={"sampler": "random", "trials": 2, "seed": 3})
+    file = sweep.write(laptop.home / "it's a $(touch pwned) file.yaml")
     laptop("submit", file, "--storage", storage)
-    assert (storage / "careful" / "ledger.db").exists()
-    assert laptop.json("show", "careful")["folder"] == f"{socket.gethostname()}:{storage / 'careful'}"
-    shown = laptop("show", "careful", "1")
-    assert f"{socket.gethostname()}:{storage / 'careful' / 'trials'}/" in shown
-    assert "convnn-record-" not in shown + laptop("show", "careful")
+    assert (storage / "more" / "ledger.db").exists()
+    shown = laptop("show", "more", "1")
+    assert f"{socket.gethostname()}:{storage / 'more' / 'trials'}/" in shown
+    assert "convnn-record-" not in shown + laptop("show", "more")
+    laptop("extend", "more", "--trials", "+2")
+    found = laptop.json("show", "more")
+    assert len(found["trials"]) == 4
+    assert found["folder"] == f"{socket.gethostname()}:{storage / 'more'}"
+    assert "no trial has failed" in laptop("retry", "more", "--failed", code=2)
     assert not list(tmp_path.rglob("pwned"))
     assert not list(laptop.home.rglob("pwned"))
+    assert not list(made.mark.rglob("pwned"))
 
 
-def test_what_the_cluster_lacks_is_said_before_anything_starts(laptop: Laptop) -> None:
+def test_what_the_cluster_lacks_is_said_before_anything_starts(laptop: Laptop, made: Cluster) -> None:
     file = GRID.but(name="greedy", resources={"cpus_per_trial": 64}).write(laptop.home / "greedy.yaml")
-    assert "a trial asks for 64 CPU, the largest machine has 1 CPU" in laptop("submit", file, code=2)
-    assert "it must be an absolute path" in laptop("submit", file, "--storage", "sweeps", code=2)
     missing = ("--set", "space.data.root=/nowhere", "--set", "space.data.name=cifar10", "--set", "name=blind")
-    assert "cifar10 in /nowhere" in laptop("submit", GRID.write(laptop.home / "g.yaml"), *missing, code=2)
-    assert "spelling" not in laptop("submit", laptop.home / "g.yaml", "--set", "space.training.epochz=3", code=2)
-    assert not {"greedy", "blind", "grid"} & {job["sweep"] for job in laptop.json("list")["jobs"]}
-
-
-def test_a_log_stream_that_breaks_is_not_the_end_of_the_job(laptop: Laptop, made: Cluster) -> None:
-    file = GRID.but(name="broken").write(laptop.home / "broken.yaml")
-    with breaking(made.dashboard, every_s=3) as address:
-        said = laptop("submit", file, "--address", address)
-    assert said.count("trial 1 started") == 1
-    assert "4 of 4 trials ended" in said
-
-
-def test_a_copy_that_stalls_on_its_way_arrives(laptop: Laptop, made: Cluster) -> None:
-    """The job that sends it has long ended by then."""
-    with stalling(made.dashboard, after_bytes=300_000, seconds=8) as (address, asked):
-        laptop("fetch", "first", "--checkpoints", "--address", address, "--storage", laptop.home / "slowly")
-    assert not oracle.damage(laptop.home / "slowly" / "first" / "ledger.db")
-    assert list((laptop.home / "slowly" / "first" / "trials").rglob("*.pt"))
-    assert len([line for line in asked if line.endswith("/logs/tail")]) == 1
-    assert not [line for line in asked if line.endswith("/logs")]
+    said = laptop("submit", file, *missing, code=2)
+    assert "a trial asks for 64 CPU, the largest machine has 1 CPU" in said
+    assert "cifar10 in /nowhere" in said
+    assert "it must be an absolute path" in laptop("submit", file, "--storage", "sweeps", code=2)
+    assert "spelling" not in laptop("submit", file, "--set", "space.training.epochz=3", code=2)
+    assert not {"blind", "greedy"} & {job["sweep"] for job in laptop.json("list")["jobs"]}
+    assert not (made.mark / "blind").exists()
 
 
 def test_a_head_that_accepts_and_never_answers_is_given_up(laptop: Laptop) -> None:
@@ -196,20 +170,26 @@ def test_a_head_that_accepts_and_never_answers_is_given_up(laptop: Laptop) -> No
         assert time.monotonic() - begun < 60
 
 
+@pytest.mark.usefixtures("first")
 def test_a_fetched_sweep_is_replaced_only_by_its_own_later_copy(laptop: Laptop) -> None:
-    laptop("fetch", "first", "--checkpoints")
-    checkpoints = list((laptop.home / "convnn-sweeps" / "first" / "trials").rglob("*.pt"))
-    (laptop.home / "convnn-sweeps" / "first" / "notes.md").write_text("mine")
-    before = digest(laptop.home / "convnn-sweeps" / "first" / "sweep.yaml")
+    home = laptop.home / "convnn-sweeps"
+    checkpoints = list((home / "first" / "trials").rglob("*.pt"))
+    (home / "first" / "notes.md").write_text("mine")
+    before = digest(home / "first" / "sweep.yaml")
     laptop("extend", "first", "--address", "", "--trials", "+1", code=2)  # a grid cannot be; nothing has changed
     laptop("fetch", "first")
-    assert digest(laptop.home / "convnn-sweeps" / "first" / "sweep.yaml") == before
+    assert digest(home / "first" / "sweep.yaml") == before
     assert checkpoints
     assert all(path.exists() for path in checkpoints)
-    assert (laptop.home / "convnn-sweeps" / "first" / "notes.md").read_text() == "mine"
-    shutil.copytree(laptop.home / "convnn-sweeps" / "first", laptop.home / "convnn-sweeps" / "more")
-    refused = laptop("fetch", "more", code=2)
+    assert (home / "first" / "notes.md").read_text() == "mine"
+    shutil.copytree(home / "first", home / "disturbed")  # another sweep, whatever it is called
+    refused = laptop("fetch", "disturbed", code=2)
     assert "nothing was copied" in refused
+
+
+def epochs_of(made: Cluster, sweep: str) -> int:
+    """How many epochs its trials have run in all, as its folder on the cluster has them."""
+    return len(oracle.read(made.mark / sweep / "ledger.db").recorded)
 
 
 def digest(path: Path) -> str:

@@ -6,31 +6,25 @@ from pathlib import Path
 
 import pytest
 
-from tests.faults.driving import environment
-from tests.faults.ray_cluster import Cluster, cluster
+from tests.faults.ray_cluster import Cluster
 from tests.faults.sweeps import GRID
-from tests.system.clusters import Laptop, laptop_of
-from tests.tune_jobs.servers import free_port, mlflow_server
+from tests.system.clusters import Laptop
+from tests.tune_jobs.servers import MlflowServer, free_port, mlflow_server
 
 
 @pytest.fixture(scope="module")
-def broken(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
-    """A cluster whose second machine has another folder under the storage's path, and another Optuna."""
+def broken(made: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """A storage: a third machine of the cluster has another folder under its path, and another Optuna."""
     folder = tmp_path_factory.mktemp("broken")
     storage = folder / "sweeps"
     storage.mkdir()
     wrong = folder / "site" / "optuna-4.1.0.dist-info"
     wrong.mkdir(parents=True)
     (wrong / "METADATA").write_text("Metadata-Version: 2.1\nName: optuna\nVersion: 4.1.0\n")
-    known = environment(storage, folder, CONVNN_STORAGE=str(storage))
-    with cluster(folder, known, jobs=True) as made:
-        made.add_node(*made.apart(storage), PYTHONPATH=f"{wrong.parent}:{known['PYTHONPATH']}")
-        yield made
-
-
-@pytest.fixture(scope="module")
-def laptop(broken: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Laptop:
-    return laptop_of(broken, tmp_path_factory.mktemp("laptop"))
+    paths = f"{wrong.parent}:{made.environment['PYTHONPATH']}"
+    node = made.add_node(*made.apart(storage), PYTHONPATH=paths)
+    yield storage
+    node.kill()
 
 
 def failing(said: str) -> dict[str, str]:
@@ -41,12 +35,11 @@ def failing(said: str) -> dict[str, str]:
     return found
 
 
-def test_what_is_wrong_on_one_machine_of_a_cluster_is_said_in_a_line_each(laptop: Laptop) -> None:
+def test_what_is_wrong_on_one_machine_of_a_cluster_is_said_in_a_line_each(laptop: Laptop, broken: Path) -> None:
     file = GRID.but(resources={"cpus_per_trial": 16}).write(laptop.home / "grid.yaml")
     data = ("--set", "space.data.name=cifar10", "--set", "space.data.root=/nowhere")
-    with mlflow_server(laptop.home, free_port()) as tracker:
-        pass
-    lines = failing(laptop("doctor", file, *data, "--set", f"tracking.uri={tracker.uri}", code=1))
+    dead = ("--set", f"tracking.uri=http://127.0.0.1:{free_port()}")
+    lines = failing(laptop("doctor", file, "--storage", broken, *data, *dead, code=1))
     assert list(lines) == ["versions", "storage", "data", "resources", "tracker"]
     assert "optuna is 4.1.0, needed is <6,>=5" in lines["versions"]
     assert "127.0." in lines["versions"]
@@ -85,19 +78,20 @@ def test_a_token_that_is_missing_wrong_or_unreadable_is_said(laptop: Laptop) -> 
     assert "cannot be read: Is a directory" in failing(unreadable)["cluster"]
 
 
-def test_an_address_where_nothing_or_something_else_answers_is_said(laptop: Laptop, tmp_path: Path) -> None:
+def test_an_address_where_nothing_or_something_else_answers_is_said(
+    laptop: Laptop, cluster_tracker: MlflowServer
+) -> None:
     nothing = laptop("doctor", "--address", f"http://127.0.0.1:{free_port()}", code=1)
     assert "no Ray cluster answers" in failing(nothing)["cluster"]
-    with mlflow_server(tmp_path, free_port()) as other:
-        assert "is that its address?" in failing(laptop("doctor", "--address", other.uri, code=1))["cluster"]
+    other = cluster_tracker.uri
+    assert "is that its address?" in failing(laptop("doctor", "--address", other, code=1))["cluster"]
     with socket.create_server(("127.0.0.1", 0)) as silent:
         address = f"http://127.0.0.1:{silent.getsockname()[1]}"
         assert "timed out" in failing(laptop("doctor", "--address", address, code=1))["cluster"]
 
 
-def test_a_storage_that_is_read_only_is_said(laptop: Laptop, broken: Cluster) -> None:
+def test_a_storage_that_is_read_only_is_said(laptop: Laptop) -> None:
     here = failing(laptop("doctor", "--address", "", "--storage", "/proc/sweeps", code=1))
     assert "/proc cannot be written" in here["storage"]
     there = failing(laptop("doctor", "--storage", "/proc/sweeps", code=1))
     assert "/proc/sweeps cannot be used on the head" in there["storage"]
-    assert broken.dashboard

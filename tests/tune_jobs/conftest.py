@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from tests.tune_jobs.shipping import Recorded, recorded
+from tests.tune_jobs.stores import new_store
 
 
 @pytest.fixture
@@ -17,4 +18,4 @@ def sweep(tmp_path: Path) -> Iterator[Recorded]:
 @pytest.fixture(scope="session")
 def uri(tmp_path_factory: pytest.TempPathFactory) -> str:
     """For every sweep, each in an experiment of its own."""
-    return f"sqlite:///{tmp_path_factory.mktemp('store')}/mlflow.db"
+    return new_store(tmp_path_factory.mktemp("store") / "mlflow.db")

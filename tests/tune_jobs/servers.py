@@ -17,6 +17,8 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
+from tests.tune_jobs.stores import new_store
+
 START_S = 60
 FORWARD_S = 60
 _OF_THIS_CONNECTION = ("connection", "content-length", "date", "host", "keep-alive", "server", "transfer-encoding")
@@ -36,7 +38,7 @@ class MlflowServer:
         self.port = port
         self.uri = f"http://127.0.0.1:{port}"
         self._folder = folder
-        self._store = store or f"sqlite:///{folder / 'server.db'}"
+        self._store = store or new_store(folder / "server.db")
         self._workers = workers
         self._process: subprocess.Popen[bytes] | None = None
 

@@ -48,6 +48,8 @@ class Ledger:
             raise LedgerError(f"{path} is missing: this folder holds no sweep; `convnn list` shows the sweeps.")
         schema.check_layout(path, lambda: not create and live_driver(path.parent) is not None)
         try:
+            if create:
+                schema.make_whole(path)
             self._db = schema.connect(path)
             if create:
                 schema.make_tables(self._db, path)

@@ -10,6 +10,7 @@ from pathlib import Path
 from urllib.parse import quote
 
 from tune_jobs.errors import LedgerError
+from tune_jobs.system.files import PARTIAL
 from tune_jobs.system.mounts import on_network
 
 LAYOUT = 3
@@ -101,6 +102,18 @@ def layout_of(db: sqlite3.Connection) -> str | None:
     """The layout of a ledger."""
     rows = db.execute("SELECT value FROM meta WHERE key='layout'").fetchall()
     return rows[0][0] if rows else None
+
+
+def make_whole(path: Path) -> None:
+    """Make a ledger where there is none. It appears with all its tables: others may look at any moment."""
+    if path.exists():
+        return
+    part = path.with_name(f".{path.name}{PARTIAL}")
+    for left in path.parent.glob(f"{part.name}*"):  # and its journal, of a process that was killed
+        left.unlink()
+    with closing(connect(part)) as db:
+        make_tables(db, path)
+    part.replace(path)
 
 
 def make_tables(db: sqlite3.Connection, path: Path) -> None:

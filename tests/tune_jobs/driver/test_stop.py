@@ -1,52 +1,54 @@
-"""`convnn stop`, on a sweep that another process runs here."""
+"""`convnn stop`, on a sweep that another process has taken for itself. What a driver does then, the faults check."""
 
+import contextlib
 import signal
-import time
-from pathlib import Path
-from typing import TYPE_CHECKING
+import subprocess
+import sys
+from collections.abc import Iterator
 
 import pytest
 
-from tests.faults.sweeps import GRID
-from tests.tune_jobs.program import convnn, convnn_json, start
+from tests.tune_jobs.program import convnn, convnn_json
+from tests.tune_jobs.shipping import Recorded
 
-if TYPE_CHECKING:
-    import subprocess
-
-SWEEP = GRID.but(space__training__epochs=200, space__data={"limit": 400})
+HOLD = """
+import sys, time
+from pathlib import Path
+from tune_jobs.record.folder import SweepFolder
+from tune_jobs.record.lease import lease
+folder = SweepFolder(Path(sys.argv[1]))
+with lease(folder.path):
+    print("held", flush=True)
+    while not folder.pause_file.exists():
+        time.sleep(0.05)
+"""
+"""Stands where a driver would: SIGTERM ends it, and so does the wish that it pause."""
 
 
 @pytest.fixture
-def running(tmp_path: Path) -> "subprocess.Popen[str]":
-    process = start("run", SWEEP.write(tmp_path / "sweep.yaml"), storage=tmp_path)
-    deadline = time.monotonic() + 120
-    while (
-        not (tmp_path / "grid" / "ledger.db").exists()
-        or not convnn_json("status", "grid", storage=tmp_path)["standing"]["trials"]
-    ):
-        assert time.monotonic() < deadline
-        time.sleep(0.5)
-    return process
+def holder(sweep: Recorded) -> Iterator["subprocess.Popen[str]"]:
+    command = [sys.executable, "-c", HOLD, str(sweep.folder.path)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "held\n"
+        yield process
+        with contextlib.suppress(ProcessLookupError):
+            process.kill()
 
 
-@pytest.mark.parametrize("option", [[], ["--pause"]])
-def test_a_sweep_that_is_stopped_keeps_its_state_and_says_how_to_go_on(
-    running: "subprocess.Popen[str]", tmp_path: Path, option: list[str]
+@pytest.mark.parametrize(("option", "code"), [([], -signal.SIGTERM), (["--pause"], 0)])
+def test_a_sweep_that_is_stopped_has_ended_and_how_to_go_on_is_said(
+    holder: "subprocess.Popen[str]", sweep: Recorded, option: list[str], code: int
 ) -> None:
-    assert convnn_json("status", "grid", storage=tmp_path)["driver"]["pid"] == running.pid
-    said = convnn("stop", "grid", *option, storage=tmp_path)
-    assert "convnn resume grid" in said
-    assert running.wait(10) == 128 + signal.SIGTERM
-    standing = convnn_json("show", "grid", storage=tmp_path)
-    assert {trial["state"] for trial in standing["trials"]} <= {"interrupted", "waiting"}
-    assert not convnn_json("status", "grid", storage=tmp_path)["running"]
-    assert not (tmp_path / "grid" / "pausing").exists()
-    running.communicate()
+    storage, name = sweep.folder.path.parent, sweep.folder.name
+    assert convnn_json("status", name, storage=storage)["driver"]["pid"] == holder.pid
+    assert f"convnn resume {name}" in convnn("stop", name, *option, storage=storage)
+    assert holder.wait(10) == code
+    assert not convnn_json("status", name, storage=storage)["running"]
+    assert not sweep.folder.pause_file.exists()
 
 
-def test_a_sweep_that_nothing_runs_cannot_be_stopped(tmp_path: Path) -> None:
-    storage = tmp_path
-    one = GRID.but(space__training={"epochs": 1, "lr": 0.001}, space__model__layer={"lambda": 0.5})
-    convnn("run", one.write(tmp_path / "s.yaml"), storage=storage)
-    assert "nothing runs grid" in convnn("stop", "grid", storage=storage, expect=2)
-    assert "not running" in convnn("status", "grid", storage=storage)
+def test_a_sweep_that_nothing_runs_cannot_be_stopped(sweep: Recorded) -> None:
+    storage, name = sweep.folder.path.parent, sweep.folder.name
+    assert f"nothing runs {name}" in convnn("stop", name, storage=storage, expect=2)
+    assert "not running" in convnn("status", name, storage=storage)

@@ -2,6 +2,7 @@ import contextlib
 import os
 import shutil
 import sqlite3
+import threading
 from pathlib import Path
 
 import pytest
@@ -119,3 +120,26 @@ def test_a_killed_drivers_ledger_on_read_only_storage_is_read_to_its_last_word(
     with contextlib.closing(Ledger(copy / "ledger.db")) as reader:
         assert [epoch.metrics for epoch in reader.epochs()] == [{"val/loss": 0.5}]
     assert sorted(copy.iterdir()) == before
+
+
+def test_a_ledger_that_is_being_made_is_not_there_or_whole(tmp_path: Path) -> None:
+    path = tmp_path / "ledger.db"
+    seen: list[str] = []
+    (tmp_path / ".ledger.db.partial").write_bytes(b"of a process that was killed")
+    stop = threading.Event()
+
+    def look() -> None:
+        while not stop.is_set():
+            if path.exists():
+                with contextlib.closing(Ledger(path)) as ledger:
+                    seen.append(ledger.meta.sweep_id)
+
+    reader = threading.Thread(target=look)
+    reader.start()
+    with contextlib.closing(Ledger(path, create=True)) as ledger:
+        while not seen and reader.is_alive():
+            pass
+        stop.set()
+        reader.join()
+        assert set(seen) == {ledger.meta.sweep_id}
+    assert [file.name for file in tmp_path.iterdir()] == ["ledger.db"]

@@ -12,7 +12,9 @@ from tune_jobs.executors.ray_tune.worker import _logged
 from tune_jobs.worker.entrypoint import run_attempt
 place = Path(sys.argv[1])
 missing = task(place / "1")
-data = missing.config.data.model_copy(update={"name": "cifar10", "root": str(place / "nowhere")})
+(place / "images").mkdir()
+(place / "images" / "train-00000-of-00001.parquet").write_bytes(b"PAR1")
+data = missing.config.data.model_copy(update={"name": "cifar10", "root": str(place / "images")})
 missing = replace(missing, config=missing.config.model_copy(update={"data": data}))
 told = []
 run_attempt(missing, told.append, _logged)

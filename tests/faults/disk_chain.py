@@ -1,0 +1,196 @@
+"""Trials side by side on a small disk: workers die and hang, checkpoints are spoilt, the disk fills up."""
+
+import contextlib
+import os
+import signal
+from collections.abc import Iterator
+from pathlib import Path
+from typing import ClassVar
+
+from tests.faults import room
+from tests.faults.bench import Bench, Case
+from tests.faults.chain import Chain
+from tests.faults.damaged import expect_passed_over, spoil, with_two
+from tests.faults.disks import Disk, small_disk
+from tests.faults.drivers import STOPS_AT_ONCE_S
+from tests.faults.driving import Worker, expect, training
+from tests.faults.sweeps import LONGER_GRID
+from tests.faults.workers import expect_given_up, stop_one
+from tune_jobs.record.rows import Attempt
+from tune_jobs.worker.checkpoints import KEPT
+
+LIMIT_S = 15.0
+"""So much longer may a trial take than the longest has taken, and than it has mostly taken to begin."""
+
+GUARD = "resources.min_free_gb"
+
+
+class DiskChain(Chain):
+    """Two trials at a time."""
+
+    name = "disk"
+    sweep = LONGER_GRID
+    disk: Disk
+
+    def __init__(self, bench: Bench) -> None:
+        super().__init__(bench)
+        self._spoilt: dict[str, tuple[int, list[Path]]] = {}
+
+    @contextlib.contextmanager
+    def opened(self, first: Case, place: Path, _storage: Path | None = None) -> Iterator[None]:
+        """The storage is on the disk."""
+        disk = place / "disk"
+        with small_disk(disk, room.LARGE) as self.disk, super().opened(first, place, disk / "storage"):
+            yield
+
+    def read_only(self) -> None:
+        """Between two runs; the first was killed."""
+        self._stop()
+        self.disk.protect(read_only=True)
+        self.round.hit("the storage is read-only")
+        try:
+            room.expect_read_only_said(self.round)
+        finally:
+            self.disk.protect(read_only=False)
+
+    def last_damaged(self) -> None:
+        """The newest of two."""
+        self._damage(1)
+
+    def both_damaged(self) -> None:
+        """Nothing is left."""
+        self._damage(KEPT)
+
+    def _damage(self, newest: int) -> None:
+        """Spoil checkpoints of a trial that ran when the sweep was killed; it goes on from what is left."""
+        there = [(key, kept) for key, kept in with_two(self.round) if key not in self._spoilt]
+        if self._is_running() or not there:
+            there = self._stop()
+        key, kept = self.case.rng.choice(there)
+        spoil(kept[:newest], newest, self.case.rng)
+        self._spoilt[key] = newest, kept
+        self.round.hit(f"the last {newest} of the checkpoints of {key}")
+        if newest == KEPT or "both checkpoints damaged" not in self.wanted:
+            self._go_on_from_damage()
+
+    def _go_on_from_damage(self) -> None:
+        before = self._latest()
+        driver = self.running()
+
+        def begun() -> bool:
+            after = self._latest()
+            there = [(after[key], before[key].attempt) for key in self._spoilt]
+            return all(now.attempt > earlier and now.from_epoch is not None for now, earlier in there)
+
+        self.wait_for(lambda: begun() or driver.ends_within(0), "the trials go on")
+        for key, (newest, kept) in self._spoilt.items():
+            expect_passed_over(self._latest()[key], kept, newest, driver.output)
+
+    def _latest(self) -> dict[str, Attempt]:
+        """Each trial's last attempt."""
+        return {attempt.run_key: attempt for attempt in self.round.record().attempts}
+
+    def _stop(self) -> list[tuple[str, list[Path]]]:
+        """Kill the sweep once two trials that run have two checkpoints; those."""
+        driver = self.running("--set", "resources.checkpoint_every_s=0")
+        self.wait_for(lambda: len(with_two(self.round)) == KEPT or driver.ends_within(0), "checkpoints of two trials")
+        driver.signal_group(signal.SIGKILL)
+        driver.ends_within(STOPS_AT_ONCE_S)
+        self.round.expect_nothing_left()
+        there = with_two(self.round)
+        expect(there, "no trial was cut off")
+        return there
+
+    def _is_running(self) -> bool:
+        return self.driver is not None and not self.driver.ends_within(0)
+
+    def worker_killed(self) -> None:
+        """One of two as it trains; its trial goes on, and the other one is not disturbed."""
+        driver = self.running()
+
+        def trained() -> list[Worker]:
+            done = {(key, attempt) for at, key, attempt, _ in self.round.record().recorded if at > driver.started}
+            going = {(a.run_key, a.attempt) for a in self.round.record().attempts if a.state == "running"}
+            return [w for w in training(self.round.storage) if (w.run_key, w.attempt) in done & going]
+
+        self.wait_for(trained, "a worker that has trained an epoch")
+        worker = self.case.rng.choice(trained())
+        moment = self.round.hit(f"kill -9 of the worker of {worker.run_key}")
+        os.kill(worker.pid, signal.SIGKILL)
+        self.round.recovers(moment, driver, worker.run_key)
+        self.wait_for(lambda: self._is_lost(worker), "the attempt is lost")
+        self.expect_said(driver, r"lost_worker, the worker process died.*; it goes on in another attempt")
+
+    def _is_lost(self, worker: Worker) -> bool:
+        """Whether that attempt, and no other, has failed, and its trial has another one."""
+        record = self.round.record()
+        lost = {(a.run_key, a.attempt) for a in record.attempts if a.failure is not None}
+        expect(lost <= {(worker.run_key, worker.attempt)}, f"others have failed: {lost}")
+        return bool(lost) and any(
+            a.run_key == worker.run_key and a.attempt > (worker.attempt or 0) for a in record.attempts
+        )
+
+    def full(self) -> None:
+        """Its folder's disk, as it trains."""
+        driver = self.running()
+        self.in_training(driver)
+        self.disk.leave(self.case.rng.randrange(16 * 1024))
+        self.round.hit("the disk is full")
+        room.expect_no_room_said(driver.end(1))
+        again = room.pauses(self.round.go_on())
+        expect(again is not None, "the sweep was resumed on a full disk")
+        room.expect_no_room_said(again or "")
+        self.disk.resize(room.LARGE)
+
+    def guarded(self) -> None:
+        """A little is left, and that is too little."""
+        driver = self.start("--set", f"{GUARD}=0.1")
+        self.in_training(driver, epochs=1)
+        ballast = self.disk.path / "ballast"
+        room.fill_but_for(self.disk, ballast, self.case.rng.randrange(60 * room.MB, 90 * room.MB))
+        self.round.hit(f"less room than {GUARD}")
+        room.expect_guard_said(self.round, driver.end(1))
+        ballast.unlink()
+        self.options = (*self.options, "--set", f"{GUARD}=0")
+
+    def hung(self) -> None:
+        """A worker stands still; it is given up at its limit, and run again by hand."""
+        limit = self._longest() + 2 * self._to_begin() + LIMIT_S
+        driver = self.start("--set", f"resources.max_trial_hours={limit / 3600:.7f}")
+        hung: dict[str, float] = {}
+        stop_one(self.round, driver, hung)
+        driver.end(3)
+        expect_given_up(self.round, driver, hung, 2 * limit)
+        before = self.round.record()
+        driver = self.command("retry", self.sweep.name, "--class", "time_limit")
+        driver.end(0)
+        again = self.round.record().tried_since(before)
+        expect(again == hung.keys(), f"others were run again: {again}")
+
+    def _to_begin(self) -> float:
+        """Seconds from the start of an attempt to its first epoch, at most."""
+        record = self.round.record() if self.round.ledger.exists() else None
+        first: dict[tuple[str, int], float] = {}
+        for at, key, attempt, _ in record.recorded if record else ():
+            first.setdefault((key, attempt), at)
+        begun = {(a.run_key, a.attempt): a.started for a in record.attempts} if record else {}
+        return max((at - begun[place] for place, at in first.items()), default=LIMIT_S)
+
+    def _longest(self) -> float:
+        """Seconds that the trial has taken which has taken longest."""
+        if not self.round.ledger.exists():
+            return 0.0
+        spent: dict[str, float] = {}
+        for attempt in self.round.record().attempts:
+            spent[attempt.run_key] = spent.get(attempt.run_key, 0.0) + attempt.seconds
+        return max(spent.values(), default=0.0)
+
+    steps: ClassVar = {
+        "storage read-only": read_only,
+        "last checkpoint damaged": last_damaged,
+        "both checkpoints damaged": both_damaged,
+        "worker kill -9": worker_killed,
+        "disk full": full,
+        "resources.min_free_gb": guarded,
+        "worker SIGSTOP, time limit": hung,
+    }
