@@ -29,13 +29,14 @@ GROUPS = {
 
 SWEEP = GRID.but(
     name="digits-hybrid",
-    space__data={"limit": 240},
+    space__data={"limit": 400},
     space__model__layer={"lambda": {"choice": [0, 0.25, 0.5]}, "k": {"choice": [3, 4]}},
     space__training__epochs=5,
 )
 """Ten trials, each of which learns something."""
 
 
+@pytest.hookimpl(tryfirst=True)  # before xdist looks for the groups
 def pytest_collection_modifyitems(items: Sequence[pytest.Item]) -> None:
     for item in items:
         item.add_marker(pytest.mark.xdist_group(GROUPS.get(item.path.stem, item.path.stem)))

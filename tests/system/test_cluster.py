@@ -173,6 +173,7 @@ def test_a_head_that_accepts_and_never_answers_is_given_up(laptop: Laptop) -> No
 @pytest.mark.usefixtures("first")
 def test_a_fetched_sweep_is_replaced_only_by_its_own_later_copy(laptop: Laptop) -> None:
     home = laptop.home / "convnn-sweeps"
+    laptop("fetch", "first", "--checkpoints")
     checkpoints = list((home / "first" / "trials").rglob("*.pt"))
     (home / "first" / "notes.md").write_text("mine")
     before = digest(home / "first" / "sweep.yaml")

@@ -4,6 +4,7 @@ import os
 import shutil
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -70,10 +71,11 @@ def ids(found: list[Block]) -> list[str]:
 WRITTEN = [block for document in documents() for block in blocks(document)]
 TYPED = [block for block in WRITTEN if block.language in SHELL]
 PROGRAMS = [block for block in WRITTEN if block.language == "python"]
+PACKAGED = [block for block in WRITTEN if block.language == "toml"]
 
 
 def test_a_block_is_of_commands_a_sweep_file_or_a_program() -> None:
-    assert [str(b) for b in WRITTEN if b.language not in (*SHELL, "yaml", "python")] == []
+    assert [str(b) for b in WRITTEN if b.language not in (*SHELL, "yaml", "python", "toml")] == []
 
 
 def test_it_is_known_how_each_command_is_exercised() -> None:
@@ -102,6 +104,11 @@ def test_the_commands_of_a_document_work_one_after_the_other(checkout: Path, doc
 @pytest.mark.parametrize("block", PROGRAMS, ids=ids(PROGRAMS))
 def test_a_program_runs(checkout: Path, block: Block) -> None:
     run([str(VENV / "bin" / "python"), "-"], checkout, block.text)
+
+
+@pytest.mark.parametrize("block", PACKAGED, ids=ids(PACKAGED))
+def test_a_part_of_a_package_file_is_valid(block: Block) -> None:
+    assert tomllib.loads(block.text)
 
 
 @pytest.mark.parametrize("document", [name for name in documents() if blocks(name, "yaml")])
