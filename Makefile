@@ -7,9 +7,8 @@ TORCH_INDEX ?=
 FAULTS ?=
 export PIP_DISABLE_PIP_VERSION_CHECK = 1
 
-# Each file of tests in one process, two at a time; of tests/system each group (its conftest.py).
+# Each file of tests in one process, two at a time.
 SIDE_BY_SIDE = --numprocesses 2 --dist loadfile --no-loadscope-reorder
-GROUPS_SIDE_BY_SIDE = --numprocesses 2 --dist loadgroup
 
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
@@ -62,7 +61,7 @@ test-system: $(INSTALLED)  ## A browser, PostgreSQL, a cluster, every fault: for
 	    $$root apt-get update --quiet=2 && $$root env DEBIAN_FRONTEND=noninteractive \
 	        apt-get install --quiet=2 --yes --no-install-recommends $$missing > /dev/null; } \
 	|| { echo "make test-system needs Debian's packages; as root: apt-get install$$missing" >&2; exit 1; }
-	$(BIN)/pytest $(GROUPS_SIDE_BY_SIDE) tests/system
+	$(BIN)/pytest $(SIDE_BY_SIDE) tests/system
 	$(BIN)/python -m tests.faults $(FAULTS)
 
 format: $(INSTALLED)  ## Rewrite the code in the project's format.

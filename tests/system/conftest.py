@@ -1,10 +1,10 @@
 """What the system tests share: servers, a cluster, a sweep, a window. What is missing fails a test; nothing is skipped.
 
-With `--dist loadgroup` the files of a group run in one process, so that they share these too.
+What a process runs of the files shares these.
 """
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -18,15 +18,6 @@ from tests.system.ledgers import Shipped, begin, end
 from tests.system.postgres import Postgres, postgres
 from tests.tune_jobs.servers import MlflowServer, free_port, mlflow_server
 
-GROUPS = {
-    "test_cluster": "cluster",
-    "test_doctor": "cluster",
-    "test_mlflow_pages": "tracker",
-    "test_pictures": "tracker",
-    "test_postgres": "tracker",
-}
-"""By file; one that is not here is a group of its own."""
-
 SWEEP = GRID.but(
     name="digits-hybrid",
     space__data={"limit": 400},
@@ -34,12 +25,6 @@ SWEEP = GRID.but(
     space__training__epochs=5,
 )
 """Ten trials, each of which learns something."""
-
-
-@pytest.hookimpl(tryfirst=True)  # before xdist looks for the groups
-def pytest_collection_modifyitems(items: Sequence[pytest.Item]) -> None:
-    for item in items:
-        item.add_marker(pytest.mark.xdist_group(GROUPS.get(item.path.stem, item.path.stem)))
 
 
 @pytest.fixture(scope="session")
