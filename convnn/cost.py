@@ -1,4 +1,4 @@
-"""What a model costs, found out on the meta device: no weight and no image is ever allocated.
+"""What a model costs. On the meta device no weight and no image is ever allocated; what is counted is the same.
 
 Every number is derived from the model itself. A FLOP is one multiplication or one addition of a product or
 convolution; "published" FLOPs are what the authors' profiler counted of theirs.
@@ -13,7 +13,9 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.utils.flop_counter import FlopCounterMode
+from torch._ops import OpOverload
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils.flop_counter import flop_registry, shape_wrapper
 
 from convnn.attention import ConvNNAttention, KVTAttention, LocalAttention, SelfAttention, SparseAttention
 from convnn.geometry import IMAGE_SIDE, padded_tokens, patched
@@ -68,17 +70,40 @@ def parameters(model: nn.Module) -> int:
 
 
 def flops(model: nn.Module, shape: tuple[int, ...]) -> int:
-    """FLOPs of a forward pass over an input of this shape, for a model on the meta device."""
-    counter = FlopCounterMode(display=False, custom_mapping={torch.ops.aten._cdist_forward: _distance_flops})  # noqa: SLF001
+    """FLOPs of a forward pass over an input of this shape."""
+    counter = _Counter()
     with defined(model), torch.no_grad(), counter:
-        model(torch.empty(shape, device="meta"))
-    return counter.get_total_flops()
+        model(_input(model, shape))
+    return counter.flops
+
+
+class _Counter(TorchDispatchMode):
+    """Adds up the FLOPs of what is called, by torch's own rules; torch's `FlopCounterMode` also loads its compiler."""
+
+    def __init__(self) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+        self.flops = 0
+
+    @classmethod
+    def _should_skip_dynamo(cls) -> bool:
+        return False
+
+    def __torch_dispatch__(
+        self, function: OpOverload, _: object, args: tuple[object, ...] = (), kwargs: dict[str, object] | None = None
+    ) -> object:
+        result: object = function(*args, **(kwargs or {}))
+        if (rule := _RULES.get(function.overloadpacket)) is not None:
+            self.flops += rule(*args, **(kwargs or {}), out_val=result)
+        return result
 
 
 def _distance_flops(query: torch.Size, key: torch.Size, *_: object, **__: object) -> int:
     """Distances cost what the product of the same shape costs; torch's counter has no rule for them."""
     products: int = 2 * math.prod(query) * key[-2]
     return products
+
+
+_RULES = flop_registry | {torch.ops.aten._cdist_forward: shape_wrapper(_distance_flops)}  # noqa: SLF001
 
 
 def activation_bytes(model: nn.Module, shape: tuple[int, ...]) -> int:
@@ -111,6 +136,10 @@ def _storage(tensor: Tensor) -> int:
     return identity
 
 
+def _input(model: nn.Module, shape: tuple[int, ...]) -> Tensor:
+    return torch.ones(shape, device=next(model.parameters()).device)
+
+
 @contextmanager
 def defined(model: nn.Module) -> Iterator[None]:
     """Let the model's ConvNN layers compute as `convnn.naive` defines them."""
@@ -126,7 +155,7 @@ def defined(model: nn.Module) -> Iterator[None]:
 
 
 def published_flops(model: nn.Module, shape: tuple[int, ...]) -> int:
-    """FLOPs of a forward pass as the authors' profiler counted them, for a model on the meta device.
+    """FLOPs of a forward pass as the authors' profiler counted them.
 
     torch.profiler counts matrix products, Conv2d with padding in numbers, and elementwise multiplications and
     additions (the size of their first operand). It counts neither Conv1d nor Conv2d with padding="same", so the
@@ -144,7 +173,7 @@ def published_flops(model: nn.Module, shape: tuple[int, ...]) -> int:
     handles = [m.register_forward_hook(count) for m in model.modules() if m not in uncounted]
     try:
         with defined(model), torch.no_grad():
-            model(torch.empty(shape, device="meta"))
+            model(_input(model, shape))
     finally:
         for handle in handles:
             handle.remove()

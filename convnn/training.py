@@ -17,6 +17,7 @@ from torch.nn import functional as F
 
 from convnn.checkpoint import CheckpointError, load_checkpoint, save_checkpoint
 from convnn.data.batches import Batches
+from convnn.optimizers import SGD, AdamW
 
 Precision = Literal["fp32", "tf32", "bf16"]
 
@@ -269,8 +270,8 @@ def _learning_rate(recipe: Recipe, epochs_done: float) -> float:
 
 def _optimizer(model: nn.Module, recipe: Recipe) -> torch.optim.Optimizer:
     if recipe.optimizer == "sgd":
-        return torch.optim.SGD(model.parameters(), recipe.lr, momentum=0.9, weight_decay=recipe.weight_decay)
-    return torch.optim.AdamW(model.parameters(), recipe.lr, weight_decay=recipe.weight_decay)
+        return SGD(model.parameters(), recipe.lr, momentum=0.9, weight_decay=recipe.weight_decay)
+    return AdamW(model.parameters(), recipe.lr, weight_decay=recipe.weight_decay)
 
 
 def set_precision(precision: Precision, device: torch.device) -> None:

@@ -1,9 +1,11 @@
+from collections.abc import Callable
 from typing import Any
 
 import pytest
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
+from torch.utils.flop_counter import FlopCounterMode
 
 from benchmarks.tables import cells
 from convnn.cost import activation_bytes, defined, flops, measure_cost, parameters, published_flops
@@ -50,6 +52,18 @@ def test_flops_count_every_product_and_convolution() -> None:  # oracle: written
 def test_euclidean_distances_cost_what_products_cost() -> None:
     product, distance = (ConvNN2d(5, 7, 9, similarity=s).to("meta") for s in ("cosine", "euclidean"))
     assert flops(product, (2, 5, 6, 8)) == flops(distance, (2, 5, 6, 8))
+
+
+@pytest.mark.parametrize("build", [lambda: vgg11(10, 0.5), lambda: vit_tiny(10, "attention"), lambda: vit_tiny(10)])
+def test_flops_are_those_of_torchs_own_counter_on_any_device(build: Callable[[], nn.Module]) -> None:
+    images = (1, 3, 32, 32)
+    with torch.device("meta"):
+        model = build()
+    with defined(model), torch.no_grad(), FlopCounterMode(display=False) as counter:
+        model(torch.empty(images, device="meta"))
+    here = build().eval()
+    assert flops(here, images) == flops(model, images) == counter.get_total_flops()
+    assert published_flops(here, images) == published_flops(model, images)
 
 
 def test_the_profilers_count_leaves_out_kernels_and_adds_residuals() -> None:

@@ -5,6 +5,7 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+import torch  # noqa: F401 - first, as it looks at every module that is loaded
 from rich.console import Console
 
 from search_spaces import load_sweep

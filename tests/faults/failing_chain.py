@@ -26,6 +26,7 @@ def failing_in_every_way(images: Path) -> Sweep:
         space__model={"any_of": [{"name": "vgg11", **SMALL}, HUGE]},
         space__training={"optimizer": "sgd", "clip_norm": None, "weight_decay": 10.0, "epochs": 6},
         space__training__lr={"choice": [0.01, 10.0]},
+        stopping={"max_failed_fraction": 1},
         constraints=["image_size * limit <= 40000", "image_size * lr <= 10", "lr * limit <= 700"],
     )
 

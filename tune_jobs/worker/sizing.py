@@ -54,7 +54,10 @@ def cost_of(config: TrialConfig, images_per_s: float | None) -> TrialCost:
 
 
 def size_of(config: TrialConfig) -> dict[str, float]:
-    """By the names of `SIZES`: parameters, and a forward pass in 10^9 operations, as we and as the paper count them."""
+    """By the names of `SIZES`: parameters, and a forward pass in 10^9 operations, as we and as the paper count them.
+
+    On the CPU, as the meta device would load torch's compiler, which takes longer than an image.
+    """
     import torch
 
     from convnn.cost import flops, parameters, published_flops
@@ -62,8 +65,7 @@ def size_of(config: TrialConfig) -> dict[str, float]:
 
     shape = (1, 3, IMAGE_SIDE, IMAGE_SIDE)
     with torch.random.fork_rng(devices=[]):  # training goes on as if nothing had been measured
-        with torch.device("meta"):
-            model = build_model(config.model, DATASETS[config.data.name].classes)
+        model = build_model(config.model, DATASETS[config.data.name].classes).eval()
         found = float(parameters(model)), flops(model, shape) / 1e9, published_flops(model, shape) / 1e9
     return dict(zip(SIZES, found, strict=True))
 
@@ -73,6 +75,7 @@ def measured(config: TrialConfig, device: str, threads: int) -> float:
     import torch
     from torch.nn import functional as F
 
+    from convnn.optimizers import AdamW
     from convnn.training import autocast, set_precision, to_device
 
     where, precision = torch.device(device), config.training.precision
@@ -80,7 +83,7 @@ def measured(config: TrialConfig, device: str, threads: int) -> float:
     torch.set_num_threads(threads)
     classes, batch = DATASETS[config.data.name].classes, config.training.batch_size
     model = to_device(build_model(config.model, classes), precision, where).train()
-    optimizer = torch.optim.AdamW(model.parameters())
+    optimizer = AdamW(model.parameters())
     images, labels = torch.randn(batch, 3, 32, 32, device=where), torch.randint(classes, (batch,), device=where)
     steps, begun = -1, time.monotonic()
     while steps < 1 or time.monotonic() - begun < MEASURE_S:

@@ -90,6 +90,8 @@ def _options(address: str | None, taken_port: int) -> dict[str, Any]:
     # machine data. Where the port is taken, it does without (docs/adr/0003).
     options |= {"include_dashboard": False, "dashboard_port": taken_port, "logging_level": logging.FATAL}
     options["object_store_memory"] = OBJECT_STORE_BYTES
+    # Workers that Ray starts ahead have another environment than Tune's, so no trial would take them.
+    options["_system_config"] = {"prestart_worker_first_driver": False}
     if (quoted := shlex.quote(sys.executable)) != sys.executable:  # Ray hands it to a shell as it is
         options["runtime_env"] = {"py_executable": quoted}
     if sys.platform == "linux":
