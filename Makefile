@@ -7,8 +7,8 @@ TORCH_INDEX ?=
 FAULTS ?=
 export PIP_DISABLE_PIP_VERSION_CHECK = 1
 
-# Each file of tests in one process, two at a time.
-SIDE_BY_SIDE = --numprocesses 2 --dist loadfile --no-loadscope-reorder
+# Each file of tests in one process, or each group of them, three at a time: some wait.
+SIDE_BY_SIDE = --numprocesses 3 --dist loadfile --no-loadscope-reorder
 
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed

@@ -12,11 +12,13 @@ from pathlib import Path
 import pytest
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
+from typer.testing import CliRunner
 
 import convnn
 import search_spaces
 import tune_jobs
 from tests.tune_jobs.program import CONVNN
+from tune_jobs.cli import app
 
 ROOT = Path(__file__).parents[1]
 PACKAGES = ("convnn", "search_spaces", "tune_jobs")
@@ -139,6 +141,6 @@ def test_every_command_has_help_an_example_and_a_line_in_the_readme() -> None:
     commands = [line.split()[0] for line in overview.partition("Commands:")[2].splitlines() if line.strip()]
     assert {"run", "validate", "list", "best", "show", "train", "presets", "schema"} <= set(commands)
     for command in commands:
-        shown = subprocess.run([CONVNN, command, "--help"], capture_output=True, text=True, check=True).stdout
+        shown = CliRunner().invoke(app, [command, "--help"]).stdout
         assert "xample: convnn" in " ".join(shown.split())
         assert f"`convnn {command}" in readme

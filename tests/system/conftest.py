@@ -1,6 +1,6 @@
 """What the system tests share: servers, a cluster, a sweep, a window. What is missing fails a test; nothing is skipped.
 
-What a process runs of the files shares these.
+Files of one group are run in one process, which has one of each of these.
 """
 
 import os
@@ -8,6 +8,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from xdist.remote import Producer
+from xdist.scheduler import LoadScopeScheduling
 
 from tests.faults.driving import environment
 from tests.faults.ray_cluster import Cluster, cluster
@@ -18,6 +20,12 @@ from tests.system.ledgers import Shipped, begin, end
 from tests.system.postgres import Postgres, postgres
 from tests.tune_jobs.servers import MlflowServer, free_port, mlflow_server
 
+GROUPS = {
+    "cluster": ("test_cluster.py", "test_doctor.py"),
+    "tracker": ("test_mlflow_pages.py", "test_pictures.py", "test_postgres.py"),
+}
+"""What files share that others do not."""
+
 SWEEP = GRID.but(
     name="digits-hybrid",
     space__data={"limit": 400},
@@ -25,6 +33,19 @@ SWEEP = GRID.but(
     space__training__epochs=5,
 )
 """Ten trials, each of which learns something."""
+
+
+class ByGroup(LoadScopeScheduling):  # type: ignore[misc]
+    """A group of files, or a file, to a process."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        file = nodeid.partition("::")[0].rpartition("/")[2]
+        return next((name for name, files in GROUPS.items() if file in files), file)
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> ByGroup:
+    """In place of the one that `--dist` names."""
+    return ByGroup(config, log)
 
 
 @pytest.fixture(scope="session")

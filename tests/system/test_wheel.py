@@ -21,7 +21,7 @@ import convnn, search_spaces, tune_jobs
 files = [package.__file__ for package in (convnn, search_spaces, tune_jobs)]
 print(json.dumps([sys.path, files, list(map(repr, sys.meta_path))]))
 """
-SMALL = ("search.trials=2", "space.training.epochs=2", "stopping.grace_epochs=1")
+SMALL = ("search.trials=1", "space.training.epochs=2", "stopping.grace_epochs=1")
 KEPT = ("PATH", "LANG", "TMPDIR", "OMP_NUM_THREADS", "CONVNN_TEST_CONNECTIONS")
 
 
@@ -87,5 +87,5 @@ def test_the_presets_are_there(installed: Installed) -> None:
 def test_the_quickstart_runs(installed: Installed) -> None:
     installed.convnn("run", "quickstart", *(word for each in SMALL for word in ("--set", each)))
     (sweep,) = json.loads(installed.convnn("list", "--json"))["sweeps"]
-    assert (sweep["name"], sweep["state"], sweep["ended"]) == ("quickstart", "done", 2)
+    assert (sweep["name"], sweep["state"], sweep["ended"]) == ("quickstart", "done", 1)
     assert "</html>" in Path(installed.convnn("report", "quickstart").strip()).read_text()

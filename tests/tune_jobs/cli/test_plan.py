@@ -1,26 +1,26 @@
 import re
 from pathlib import Path
 
-from tests.tune_jobs.program import convnn, convnn_json
+from tests.tune_jobs.cli.invoking import invoke, invoke_json
 
 
 def test_the_command_says_it_all_to_people_and_to_programs(tmp_path: Path) -> None:
-    said = convnn("plan", "quickstart", "--throughput", "1000", storage=tmp_path)
+    said = invoke("plan", "quickstart", "--throughput", "1000", storage=tmp_path)
     for part in ("trials: 9, ", "after epoch 3 about 3 go on", "smallest", "of CPU, ", "disk: about ", "MLflow: "):
         assert part in said
     limits = [f"--set=budget.{limit}" for limit in ("cpu_hours=2", "wall_hours=1.5", "trials=20")]
-    said = convnn("plan", "quickstart", "--throughput", "0.5", *limits, storage=tmp_path)
+    said = invoke("plan", "quickstart", "--throughput", "0.5", *limits, storage=tmp_path)
     number = r"about [0-9.]+ of"
     assert re.search(f"\nbudget: {number} 2 CPU-hours, {number} 1.5 hours of running, 9 of 20 trials\n", said)
-    told = convnn_json("plan", "quickstart", storage=tmp_path)
+    told = invoke_json("plan", "quickstart", storage=tmp_path)
     assert (told["trials"], told["wall_hours"], told["trial_costs"]["median"]["images_per_s"]) == (9, None, None)
-    assert "time: unknown; give --throughput, or --measure it here" in convnn("plan", "quickstart", storage=tmp_path)
+    assert "time: unknown; give --throughput, or --measure it here" in invoke("plan", "quickstart", storage=tmp_path)
 
 
 def test_measuring_gives_a_speed(tmp_path: Path) -> None:
-    told = convnn_json("plan", "quickstart", "--measure", storage=tmp_path)
+    told = invoke_json("plan", "quickstart", "--measure", storage=tmp_path)
     assert all(cost["images_per_s"] > 1 for cost in told["trial_costs"].values())
     assert told["speed_from"] == "measured on this machine"
     assert told["wall_hours"] > 0
-    both = convnn("plan", "quickstart", "--measure", "--throughput", "5", storage=tmp_path, expect=2)
+    both = invoke("plan", "quickstart", "--measure", "--throughput", "5", storage=tmp_path, expect=2)
     assert "--throughput and --measure both give the speed" in both

@@ -1,18 +1,23 @@
-import json
 import os
 import subprocess
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
 
-from tests.tune_jobs.program import CONVNN, convnn
+from tests.tune_jobs.cli.invoking import invoke, invoke_json
+from tests.tune_jobs.program import CONVNN
 
 ONE = {
     "name": "one",
     "space": {
         "data": {"name": "digits", "limit": 60},
-        "model": {"width": 0.0625, "classifier_width": 16, "layer": {"kind": "convnn", "k": 3}},
+        "model": {
+            "width": 0.0625,
+            "classifier_width": 16,
+            "layer": {"kind": "convnn", "k": 3, "candidates": {"kind": "random", "r": 16, "when_too_few": "all"}},
+        },
         "training": {"epochs": 20, "batch_size": 32, "lr": 1e-3},
     },
     "evaluation": {"protocol": "paper"},
@@ -26,15 +31,14 @@ def one(tmp_path: Path) -> Path:
     return file
 
 
-def epochs(out: str) -> list[dict[str, float]]:
+def epochs(trained: Any) -> list[dict[str, float]]:
     return [
-        {name: v for name, v in epoch.items() if name not in ("epoch_s", "images_per_s")}
-        for epoch in json.loads(out)["epochs"]
+        {name: v for name, v in epoch.items() if name not in ("epoch_s", "images_per_s")} for epoch in trained["epochs"]
     ]
 
 
 def test_training_stopped_and_gone_on_with_gives_the_same_numbers(one: Path, tmp_path: Path) -> None:
-    whole = epochs(convnn("train", one, "--json", storage=tmp_path))
+    whole = epochs(invoke_json("train", one, storage=tmp_path))
     assert [epoch["epoch"] for epoch in whole] == list(range(1, 21))
     assert "test/accuracy" in whole[0]  # protocol paper
     assert "val/accuracy" not in whole[0]
@@ -53,18 +57,18 @@ def test_training_stopped_and_gone_on_with_gives_the_same_numbers(one: Path, tmp
     _, said = process.communicate(timeout=60)
     assert process.returncode == 130
     assert f"the same command goes on from {state}" in said
-    rest = epochs(convnn("train", one, "--checkpoint", state, "--json", storage=tmp_path))
+    rest = epochs(invoke_json("train", one, "--checkpoint", state, storage=tmp_path))
     assert rest == whole[-len(rest) :]
     assert 0 < len(rest) < 20
 
 
 def test_a_checkpoint_that_cannot_be_used_is_refused_and_kept(one: Path, tmp_path: Path) -> None:
     state = tmp_path / "state.pt"
-    convnn("train", one, "--checkpoint", state, storage=tmp_path)
+    invoke("train", one, "--checkpoint", state, storage=tmp_path)
     whole = state.read_bytes()
     for change, reason in ((whole[:1000], "is damaged or no checkpoint"), (whole, "of another configuration")):
         state.write_bytes(change)
-        said = convnn(
+        said = invoke(
             "train", one, "--checkpoint", state, "--set", "space.training.lr=2e-3", storage=tmp_path, expect=1
         )
         assert f"{state} is" in said

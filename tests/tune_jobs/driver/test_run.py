@@ -13,7 +13,8 @@ import pytest
 import yaml
 from mlflow import MlflowClient
 
-from tests.tune_jobs.program import convnn, convnn_json
+from tests.tune_jobs.cli.invoking import invoke, invoke_json
+from tests.tune_jobs.program import convnn
 from tests.tune_jobs.servers import free_port
 from tune_jobs.record.ledger import Ledger
 
@@ -88,13 +89,13 @@ def finished(place: Path) -> Path:
 
 
 def test_the_leaderboard_puts_the_best_complete_trial_first_and_diverged_ones_last(finished: Path, place: Path) -> None:
-    shown = convnn_json("show", "tiny", storage=place)
+    shown = invoke_json("show", "tiny", storage=place)
     assert [trial["state"] for trial in shown["trials"]] == ["complete", "complete", "diverged", "diverged"]
     values = [trial["value"] for trial in shown["trials"][:2]]
     assert values == sorted(values, reverse=True)
-    (best,) = convnn_json("best", "tiny", storage=place)["trials"]
+    (best,) = invoke_json("best", "tiny", storage=place)["trials"]
     assert best["run_key"] == shown["trials"][0]["run_key"]
-    (listed,) = convnn_json("list", storage=place)["sweeps"]
+    (listed,) = invoke_json("list", storage=place)["sweeps"]
     assert (listed["state"], listed["ended"], listed["best"]) == ("done", 4, best["value"])
     assert finished.exists()
 
@@ -125,19 +126,19 @@ def test_mlflow_has_every_number_of_the_ledger(finished: Path) -> None:
 
 
 def test_the_best_configuration_trained_alone_gives_the_sweeps_numbers_bit_for_bit(finished: Path, place: Path) -> None:
-    shown = convnn_json("show", finished.name, storage=place)
+    shown = invoke_json("show", finished.name, storage=place)
     for trial in [t for t in shown["trials"] if t["state"] == "complete"]:
         file = place / "one.yaml"
-        file.write_text(convnn("show", "tiny", trial["trial"], "--yaml", storage=place))
-        alone = convnn_json("train", file, storage=place)
-        recorded = convnn_json("show", "tiny", trial["trial"], storage=place)
+        file.write_text(invoke("show", "tiny", trial["trial"], "--yaml", storage=place))
+        alone = invoke_json("train", file, storage=place)
+        recorded = invoke_json("show", "tiny", trial["trial"], storage=place)
         assert [{n: v for n, v in e.items() if n not in TIMES} for e in alone["epochs"]] == numbers(recorded)
 
 
 def test_the_same_command_again_trains_nothing_and_says_the_same(finished: Path, place: Path) -> None:
-    before = convnn_json("show", "tiny", storage=place)
+    before = invoke_json("show", "tiny", storage=place)
     convnn("run", place / "tiny.yaml", storage=place)
-    assert convnn_json("show", "tiny", storage=place) == before
+    assert invoke_json("show", "tiny", storage=place) == before
     client = MlflowClient(f"sqlite:///{finished / 'mlflow.db'}")
     experiment = client.get_experiment_by_name("tiny")
     assert len(client.search_runs([experiment.experiment_id])) == 5
@@ -162,31 +163,31 @@ def test_a_sweep_whose_file_is_gone_is_not_mixed_with_another(finished: Path, tm
 def test_what_a_sweep_may_cost_may_change(finished: Path, place: Path) -> None:
     for changes in (("budget.wall_hours=5", "resources.max_concurrent=1"), ("stopping={max_failed_fraction: 1}",)):
         convnn("run", place / "tiny.yaml", *(word for each in changes for word in ("--set", each)), storage=place)
-    shown = convnn_json("show", finished.name, storage=place)
+    shown = invoke_json("show", finished.name, storage=place)
     assert shown["budget"] == {}  # as the last run had none
-    assert {len(convnn_json("show", "tiny", t["trial"], storage=place)["attempts"]) for t in shown["trials"]} == {1}
+    assert {len(invoke_json("show", "tiny", t["trial"], storage=place)["attempts"]) for t in shown["trials"]} == {1}
 
 
 def test_starting_over_asks_and_keeps_what_was_there(finished: Path, tmp_path: Path) -> None:
     shutil.copytree(finished, tmp_path / "tiny")
-    before = convnn_json("show", "tiny", storage=tmp_path)["trials"]
+    before = invoke_json("show", "tiny", storage=tmp_path)["trials"]
     file = write(tmp_path / "tiny.yaml", training__epochs=1)  # another sweep of that name
     said = convnn("run", file, "--fresh", storage=tmp_path, expect=2)
     assert f"{tmp_path / 'tiny'} holds a sweep tiny; move it aside and start over? There is no terminal to ask" in said
     convnn("run", file, "--fresh", "--yes", "--set", "resources.max_concurrent=1", storage=tmp_path)
-    assert [trial["epochs"] for trial in convnn_json("show", "tiny", storage=tmp_path)["trials"]] == [1, 1]
+    assert [trial["epochs"] for trial in invoke_json("show", "tiny", storage=tmp_path)["trials"]] == [1, 1]
     (aside,) = tmp_path.glob("tiny-until-*")
-    assert convnn_json("show", aside.name, storage=tmp_path)["trials"] == before
+    assert invoke_json("show", aside.name, storage=tmp_path)["trials"] == before
 
 
 def test_a_copied_folder_is_the_whole_sweep(finished: Path, place: Path, tmp_path: Path) -> None:
     shutil.copytree(finished, tmp_path / "elsewhere" / "tiny")
-    here = convnn_json("show", "tiny", storage=place)["trials"]
-    assert convnn_json("show", "tiny", storage=tmp_path / "elsewhere")["trials"] == here
+    here = invoke_json("show", "tiny", storage=place)["trials"]
+    assert invoke_json("show", "tiny", storage=tmp_path / "elsewhere")["trials"] == here
 
 
 def test_the_logs_and_the_manifest_are_in_the_folder(finished: Path, place: Path) -> None:
-    trials = convnn_json("show", "tiny", storage=place)["trials"]
+    trials = invoke_json("show", "tiny", storage=place)["trials"]
     for trial in trials:
         log = (finished / "trials" / trial["run_key"] / "1" / "log.txt").read_text()
         assert ("epoch 3/3" if trial["state"] == "complete" else "diverged: the loss became") in log
@@ -226,11 +227,3 @@ def test_a_sweep_that_was_set_aside_keeps_its_mlflow_runs(finished: Path, tmp_pa
     runs = client.search_runs([client.get_experiment_by_name("tiny").experiment_id])
     assert len(runs) == 5
     assert {run.info.status for run in runs} == {"FINISHED", "FAILED"}
-
-
-def test_a_tracker_that_never_answers_is_said_and_the_sweep_is_done(finished: Path, tmp_path: Path) -> None:
-    shutil.copytree(finished, tmp_path / "tiny")
-    dead = f"http://127.0.0.1:{free_port()}"
-    said = convnn("resume", "tiny", storage=tmp_path, MLFLOW_TRACKING_URI=dead)
-    assert f"MLflow at {dead} does not have everything" in said
-    assert "to ship the rest when the tracker answers:\n  convnn sync tiny\n" in said
