@@ -5,31 +5,30 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
-import torch  # noqa: F401 - first, as it looks at every module that is loaded
 from rich.console import Console
 
 from search_spaces import load_sweep
 from tune_jobs.display.live import LogLines
-from tune_jobs.driver.run import run
+from tune_jobs.driver.run import Outcome, run
 from tune_jobs.executors.base import Executor, Order
 from tune_jobs.executors.inline import InlineExecutor
 from tune_jobs.executors.registry import add_executor
 from tune_jobs.worker.attempt import train_task
+from tune_jobs.worker.entrypoint import Objective
 from tune_jobs.worker.reports import Report
 from tune_jobs.worker.task import Task
 
 
-def main(file: str, storage: str) -> None:
-    """Run it to its end, and say what the tracker lacks, if anything."""
-    add_executor("here", _here)
+def run_alone(file: str, storage: str, objective: Objective) -> Outcome:
+    """Run a sweep to its end; `objective` trains."""
+
+    @contextlib.contextmanager
+    def opened(_order: Order) -> Iterator[Executor]:
+        yield InlineExecutor(objective)
+
+    add_executor("alone", opened)
     with LogLines(Console(stderr=True)) as progress:
-        outcome = run(load_sweep(file), progress, storage=Path(storage), executor="here")
-    print(outcome.tracked.error or "")
-
-
-@contextlib.contextmanager
-def _here(_order: Order) -> Iterator[Executor]:
-    yield InlineExecutor(_train)
+        return run(load_sweep(file), progress, storage=Path(storage), executor="alone")
 
 
 def _train(task: Task) -> Iterator[Report]:
@@ -38,4 +37,6 @@ def _train(task: Task) -> Iterator[Report]:
 
 
 if __name__ == "__main__":
-    main(*sys.argv[1:])
+    import torch  # noqa: F401 - early, as it looks at every module that is loaded
+
+    run_alone(sys.argv[1], sys.argv[2], _train)

@@ -28,11 +28,10 @@ GROUPS = {
 
 SWEEP = GRID.but(
     name="digits-hybrid",
-    space__data={"limit": 400},
     space__model__layer={"lambda": {"choice": [0, 0.25, 0.5]}, "k": {"choice": [3, 4]}},
     space__training__epochs=5,
 )
-"""Ten trials, each of which learns something."""
+"""Ten trials."""
 
 
 class ByGroup(LoadScopeScheduling):  # type: ignore[misc]
@@ -65,7 +64,7 @@ def tracker(database_server: Postgres, tmp_path_factory: pytest.TempPathFactory)
 
 @pytest.fixture(scope="session")
 def sweep(tracker: MlflowServer, tmp_path_factory: pytest.TempPathFactory) -> Shipped:
-    """A sweep that was shipped to the tracker as it trained."""
+    """A sweep that was shipped to the tracker as it ran."""
     storage = tmp_path_factory.mktemp("sweeps")
     end(begin(storage, SWEEP, tracker.uri))
     return Shipped(storage, SWEEP.name, tracker.uri)

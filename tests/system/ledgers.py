@@ -1,4 +1,4 @@
-"""What the system tests stand on: a sweep that trains for a few seconds, and MLflow read back number by number."""
+"""What the system tests stand on: a sweep of a few seconds, and MLflow read back number by number."""
 
 import contextlib
 import math
@@ -23,8 +23,8 @@ Numbers = list[tuple[int, str, int]]
 
 
 def begin(storage: Path, sweep: Sweep, tracker: str) -> "subprocess.Popen[str]":
-    """Train a sweep in a process of its own, without Ray, and ship it meanwhile."""
-    command = [sys.executable, "-m", "tests.faults.alone", str(sweep.write(storage / "sweep.yaml")), str(storage)]
+    """Run a sweep with made-up numbers in a process of its own, and ship it meanwhile."""
+    command = [sys.executable, "-m", "tests.system.made_up", str(sweep.write(storage / "sweep.yaml")), str(storage)]
     return subprocess.Popen(
         command,
         stdout=subprocess.PIPE,

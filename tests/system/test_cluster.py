@@ -17,15 +17,14 @@ import pytest
 
 from tests.faults import oracle
 from tests.faults.ray_cluster import Cluster
-from tests.faults.sweeps import GRID
+from tests.faults.sweeps import GRID, SHORT_GRID
 from tests.system.browser import Browser, MlflowPages, axes
 from tests.system.clusters import Laptop, wait_for_epochs
 from tests.tune_jobs.servers import MlflowServer
 
-LONG = GRID.but(space__data={"limit": 200}, space__training__epochs=24)
-"""Four trials that are still running when somebody looks."""
-
-EPOCHS = 24
+TRIALS, EPOCHS = 2, 36
+LONG = SHORT_GRID.but(space__data={"limit": 200}, space__training__epochs=EPOCHS)
+"""Trials that are still running when somebody looks."""
 
 
 @pytest.fixture(scope="module")
@@ -38,7 +37,7 @@ def first(laptop: Laptop, made: Cluster) -> str:
 
 def test_a_log_stream_that_breaks_is_not_the_end_of_the_job(first: str) -> None:
     assert first.count("trial 1 started") == 1
-    assert "4 of 4 trials ended" in first
+    assert f"{TRIALS} of {TRIALS} trials ended" in first
 
 
 @pytest.mark.usefixtures("first")
@@ -82,11 +81,11 @@ def test_the_link_that_a_submitted_sweep_ends_with_shows_its_trials_to_compare(
     (address,) = re.findall(rf"{cluster_tracker.uri}/#\S+", laptop("logs", "first"))
     pages = MlflowPages(window, cluster_tracker.uri)
     pages.follow(address)
-    window.wait("4 trials", lambda: len(pages.rows()) == 4)
+    window.wait("its trials", lambda: len(pages.rows()) == TRIALS)
     window.picture("cluster-1-trials")
     window.click("//*[@role='columnheader']//input[@type='checkbox']/..")
     window.click("//button[normalize-space()='Compare']")
-    window.sees("Comparing 4 Runs from 1 Experiment", "Parallel Coordinates Plot")
+    window.sees(f"Comparing {TRIALS} Runs from 1 Experiment", "Parallel Coordinates Plot")
     window.wait("the plot's axes", lambda: {"lambda", "k"} & axes(window) or None)
     window.picture("cluster-2-comparison")
 
@@ -121,10 +120,10 @@ def test_a_sweep_whose_laptop_dies_and_that_is_stopped_and_paused_comes_to_the_s
     laptop("resume", "disturbed", "--detach")
     wait_for_epochs(made.mark / "disturbed", stopped + 4)
     assert "disturbed has stopped" in laptop("stop", "disturbed", "--pause")
-    assert stopped < epochs_of(made, "disturbed") < 4 * EPOCHS
+    assert stopped < epochs_of(made, "disturbed") < TRIALS * EPOCHS
     assert not laptop.json("status", "disturbed")["running"]
     laptop("resume", "disturbed", "--set", "budget.cpu_hours=48", "--detach")
-    assert "4 of 4 trials ended" in laptop("logs", "-f", "disturbed")
+    assert f"{TRIALS} of {TRIALS} trials ended" in laptop("logs", "-f", "disturbed")
     assert not oracle.compare(*(oracle.read(made.mark / name / "ledger.db") for name in ("first", "disturbed")))
 
 
@@ -160,14 +159,6 @@ def test_what_the_cluster_lacks_is_said_before_anything_starts(laptop: Laptop, m
     assert "spelling" not in laptop("submit", file, "--set", "space.training.epochz=3", code=2)
     assert not {"blind", "greedy"} & {job["sweep"] for job in laptop.json("list")["jobs"]}
     assert not (made.mark / "blind").exists()
-
-
-def test_a_head_that_accepts_and_never_answers_is_given_up(laptop: Laptop) -> None:
-    with socket.create_server(("127.0.0.1", 0)) as silent:
-        address = f"http://127.0.0.1:{silent.getsockname()[1]}"
-        begun = time.monotonic()
-        assert "no Ray cluster answers" in laptop("status", "first", "--address", address, code=4)
-        assert time.monotonic() - begun < 60
 
 
 @pytest.mark.usefixtures("first")

@@ -122,7 +122,7 @@ def test_a_sweeps_report_is_shown_in_place_with_its_plots(pages: MlflowPages, sw
 def test_a_large_sweep_opens_and_fifty_of_its_trials_are_compared(
     window: Browser, tracker: MlflowServer, tmp_path: Path
 ) -> None:
-    sync(write_sweep(tmp_path, trials=200, epochs=10), tracker.uri, LARGE, {})
+    sync(write_sweep(tmp_path, trials=60, epochs=10), tracker.uri, LARGE, {})
     large, pages = Shipped(tmp_path, LARGE, tracker.uri), MlflowPages(window, tracker.uri)
     pages.experiment(large.experiment_id, COMPLETE)
     window.wait("many rows", lambda: len(pages.rows()) > 10)

@@ -1,0 +1,31 @@
+"""A sweep whose numbers are made up, at the pace of training, for what is about MLflow: `made_up FILE STORAGE`."""
+
+import sys
+import time
+from collections.abc import Iterator
+
+from tests.faults.alone import run_alone
+from tune_jobs.worker.reports import EpochDone, Report, ResumedFrom
+from tune_jobs.worker.task import Task
+
+EPOCH_S = 0.15
+
+
+def learn(task: Task) -> Iterator[Report]:
+    """Each trial comes near an accuracy of its own."""
+    best = int(task.run_key[:8], 16) / 16**8
+    yield ResumedFrom(0, None, "cpu")
+    for epoch in range(1, task.config.training.epochs + 1):
+        time.sleep(EPOCH_S)
+        accuracy = best * epoch / (epoch + 1)
+        metrics = {"epoch_s": EPOCH_S, "images_per_s": 600.0}
+        for part in ("train", "val"):
+            metrics |= {f"{part}/accuracy": accuracy, f"{part}/loss": 2.3 - accuracy}
+        if epoch == 1:
+            metrics |= {"params": 1e6, "gflops": 0.1 + best, "gflops_published": 0.1}
+        yield EpochDone(epoch, metrics)
+
+
+if __name__ == "__main__":
+    outcome = run_alone(sys.argv[1], sys.argv[2], learn)
+    print(outcome.tracked.error or "")
