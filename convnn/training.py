@@ -1,6 +1,7 @@
 """The training loop: a generator of epochs. It writes no files and knows nothing of sweeps.
 
-Errors: `Diverged` where a loss is not finite; `ValueError` where a recipe cannot run on the device.
+Errors: `Diverged` where a loss is not finite, in training or evaluation; `ValueError` where a recipe cannot run on the
+device.
 """
 
 import math
@@ -27,14 +28,16 @@ LOSSES_PER_CHECK = 50
 
 
 class Diverged(Exception):  # noqa: N818 - the field's word for it
-    """A loss was not finite, at this epoch and step (both from 1)."""
+    """A loss was not finite: at this epoch and step (both from 1), or over all of a part after this epoch."""
 
-    def __init__(self, epoch: int, step: int, loss: float) -> None:
-        super().__init__(epoch, step, loss)
-        self.epoch, self.step, self.loss = epoch, step, loss
+    def __init__(self, epoch: int, step: int | None, loss: float, part: str = "training") -> None:
+        super().__init__(epoch, step, loss, part)
+        self.epoch, self.step, self.loss, self.part = epoch, step, loss, part
 
     def __str__(self) -> str:
-        return f"the loss became {self.loss} at epoch {self.epoch}, step {self.step}; try a smaller learning rate."
+        what = "the loss" if self.step else f"the {self.part} loss"
+        where = f"at epoch {self.epoch}" + (f", step {self.step}" if self.step else "")
+        return f"{what} became {self.loss} {where}; try a smaller learning rate."
 
 
 @dataclass(frozen=True)
@@ -177,7 +180,7 @@ def fit(
         One result per epoch.
 
     Raises:
-        Diverged: If a training loss is not finite; `state` is then not to be used.
+        Diverged: If a loss is not finite, in training or evaluation; `state` is then not to be used.
         ValueError: If the recipe's precision does not exist on the device.
     """
     set_precision(recipe.precision, state.device)
@@ -192,6 +195,9 @@ def fit(
         seconds = time.monotonic() - start
         val_loss, val_accuracy = evaluate(state.model, val, recipe) if val is not None else (None, None)
         test_loss, test_accuracy = evaluate(state.model, test, recipe) if test is not None else (None, None)
+        for part, value in (("training", loss), ("validation", val_loss), ("test", test_loss)):
+            if value is not None and not math.isfinite(value):
+                raise Diverged(state.epoch + 1, None, value, part)
         state.epoch += 1
         state.random = _capture(order, state.device)
         yield EpochResult(

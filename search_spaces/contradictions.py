@@ -16,7 +16,7 @@ def contradictions(spec: SweepSpec, objective: Objective) -> Iterator[tuple[str,
     if isinstance(spec.search, Grid):
         way = "write {choice: [...]}, or search with sampler: tpe or random."
         for path in spec.space.continuous():
-            yield path, f"is a range, and a grid needs lists; {way}"
+            yield path, f"is a range of real numbers, and a grid needs lists; {way}"
     yield from _memory(spec)
     yield from _budget(spec)
     epochs = spec.space.values("training.epochs", Training().epochs)

@@ -1,11 +1,11 @@
 """What a leaf of a space may be besides a value: `choice`, `int`, `uniform` or `log_uniform`.
 
-`choice` is the only finite domain: a grid crosses choices and refuses the others.
+`choice` and `int` are finite: a grid crosses these and refuses the others.
 """
 
 import math
 import random
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol, TypeAlias
 
@@ -99,12 +99,21 @@ def largest(domain: Domain) -> tuple[Scalar, ...]:
     return (max(_ends(domain)),)
 
 
-def every(domain: Domain) -> tuple[Scalar, ...]:
-    """Every value of a finite domain, or of a range of whole numbers."""
-    if isinstance(domain, Choice):
-        return domain.values
-    assert isinstance(domain, IntRange)
-    return tuple(range(domain.low, domain.high + 1, domain.step))
+def is_finite(domain: Domain) -> bool:
+    """Whether a list exhausts it."""
+    return not isinstance(domain, FloatRange)
+
+
+def every(domain: Domain) -> Sequence[Scalar]:
+    """Every value of a finite domain; there may be billions."""
+    assert not isinstance(domain, FloatRange)
+    return domain.values if isinstance(domain, Choice) else range(domain.low, domain.high + 1, domain.step)
+
+
+def count(domain: Domain) -> int:
+    """How many those are."""
+    assert not isinstance(domain, FloatRange)
+    return len(domain.values) if isinstance(domain, Choice) else (domain.high - domain.low) // domain.step + 1
 
 
 def null_or_not(domain: Domain) -> tuple[Scalar, ...]:

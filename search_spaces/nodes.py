@@ -1,11 +1,11 @@
 """A space as a tree: values and domains at its leaves, mappings above, alternatives where the file has `any_of`."""
 
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
-from search_spaces.domains import Choice, Chooser, Domain, Scalar
+from search_spaces.domains import Choice, Chooser, Domain, Scalar, count, every
 
 
 @dataclass(frozen=True)
@@ -93,37 +93,42 @@ def nodes_at(node: SpaceNode, names: list[str]) -> Iterator[SpaceNode | None]:
         yield None
 
 
-def points(node: SpaceNode) -> Iterator[dict[str, Scalar]]:
-    """All decisions of a finite space, the last domain turning fastest; of other domains a few examples."""
+def examples(domain: Domain) -> Sequence[Scalar]:
+    """Every value of a list, and a few of a range."""
+    return domain.examples()
+
+
+def points(node: SpaceNode, values: Callable[[Domain], Sequence[Scalar]] = every) -> Iterator[dict[str, Scalar]]:
+    """All decisions of a finite space, the last domain turning fastest; or those with these values of its domains."""
     if isinstance(node, Fixed):
         yield {}
     elif isinstance(node, Leaf):
-        for value in node.domain.examples():
+        for value in values(node.domain):
             yield {node.path: value}
     elif isinstance(node, Branches):
         for label, option in node.options.items():
-            for below in points(option):
+            for below in points(option, values):
                 yield {node.path: label, **below}
     else:
-        yield from _crossed(list(node.fields.values()))
+        yield from _crossed(list(node.fields.values()), values)
 
 
-def _crossed(nodes: list[SpaceNode]) -> Iterator[dict[str, Scalar]]:
+def _crossed(nodes: list[SpaceNode], values: Callable[[Domain], Sequence[Scalar]]) -> Iterator[dict[str, Scalar]]:
     """Every point of the first with every point of the rest, one at a time: there may be billions."""
     if not nodes:
         yield {}
         return
-    for head in points(nodes[0]):
-        for tail in _crossed(nodes[1:]):
+    for head in points(nodes[0], values):
+        for tail in _crossed(nodes[1:], values):
             yield {**head, **tail}
 
 
 def size(node: SpaceNode) -> int:
-    """How many those are."""
+    """How many points a finite space has."""
     if isinstance(node, Fixed):
         return 1
     if isinstance(node, Leaf):
-        return len(node.domain.examples())
+        return count(node.domain)
     if isinstance(node, Branches):
         return sum(size(option) for option in node.options.values())
     return math.prod(size(child) for child in node.fields.values())

@@ -10,7 +10,7 @@ from typing import Any
 from search_spaces.base import Infeasible
 from search_spaces.canonical import run_key
 from search_spaces.constraints import Constraint, broken
-from search_spaces.domains import Choice, Chooser, Domain, Scalar
+from search_spaces.domains import Choice, Chooser, Domain, Scalar, is_finite
 from search_spaces.feasibility import infeasibilities
 from search_spaces.memory import too_large
 from search_spaces.nodes import (
@@ -20,6 +20,7 @@ from search_spaces.nodes import (
     Group,
     Leaf,
     SpaceNode,
+    examples,
     leaves,
     nodes_at,
     points,
@@ -68,20 +69,24 @@ class Space:
 
     def continuous(self) -> list[str]:
         """The paths of domains that no list exhausts."""
-        return [leaf.path for leaf in self.domains() if not isinstance(leaf.domain, Choice)]
+        return [leaf.path for leaf in self.domains() if not is_finite(leaf.domain)]
 
     def points(self) -> Iterator[dict[str, Scalar]]:
-        """All decisions of a finite space, the last domain turning fastest; of other domains a few examples."""
+        """All decisions of a finite space, the last domain turning fastest."""
         return points(self.root)
 
     def size(self) -> int | None:
         """The number of points of a finite space before any is found infeasible or equivalent; else `None`."""
         return None if self.continuous() else size(self.root)
 
+    def is_small(self) -> bool:
+        """Whether it is finite, and so small that every point of it can be looked at."""
+        points = self.size()
+        return points is not None and points <= POINTS_COUNTED
+
     def distinct(self) -> int | None:
         """The number of trials that a finite space has; `None` if it is not finite, or too large to be counted here."""
-        points = self.size()
-        if points is None or points > POINTS_COUNTED:
+        if not self.is_small():
             return None
         configs = (self.resolve(Decided(point)) for point in self.points())
         return len({run_key(config) for config in configs if next(self.infeasibilities(config), None) is None})
@@ -100,7 +105,7 @@ class Space:
         """The images that points of this space use, each once."""
         found: list[Data] = []
         for node in nodes_at(self.root, ["data"]):
-            for point in points(node) if node else [{}]:
+            for point in points(node, examples) if node else [{}]:
                 data = Data.model_validate(resolve(node, Decided(point))) if node else Data()
                 if data not in found:
                     found.append(data)
@@ -122,8 +127,7 @@ class Space:
         draws = (self.resolve(Decided(self.draw(rng))) for _ in range(DRAWS))
         if any(next(self.infeasibilities(config), None) is None for config in draws):
             return []
-        points = self.size()
-        return _never_met(self) if points is None or points > POINTS_COUNTED else _met_nowhere(self)
+        return _met_nowhere(self) if self.is_small() else _never_met(self)
 
 
 class _Recorder:

@@ -161,6 +161,29 @@ def test_a_loss_that_is_not_finite_ends_the_training_with_epoch_and_step() -> No
         list(fit(state, RECIPE, parts()[0]))
 
 
+@pytest.mark.parametrize("part", ["validation", "test"])
+def test_an_evaluation_that_is_not_finite_is_said_with_its_epoch(part: str) -> None:
+    class Explodes(nn.Module):
+        """Its outputs are finite in training, and from the second evaluation on no longer in evaluation."""
+
+        def __init__(self) -> None:
+            super().__init__()
+            self.linear = nn.Linear(3 * 32 * 32, 10)
+            self.calls = 0
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            self.calls += not self.training
+            out: torch.Tensor = self.linear(x.flatten(1))
+            return out * torch.inf if self.calls > 2 and not self.training else out
+
+    state = TrainState.create(Explodes, RECIPE)  # 20 images by 16: 2 steps an evaluation
+    train, other = parts()
+    results = fit(state, RECIPE, train, **{"val" if part == "validation" else "test": other})
+    assert next(results).epoch == 1
+    with pytest.raises(Diverged, match=rf"the {part} loss became nan at epoch 2; try a smaller learning rate"):
+        next(results)
+
+
 @pytest.mark.parametrize(
     "change",
     [

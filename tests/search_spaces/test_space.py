@@ -40,7 +40,32 @@ def test_a_space_without_domains_has_one_point() -> None:
 def test_a_continuous_space_has_no_size_and_names_its_ranges() -> None:
     space = space_of("model: {layer: {kind: conv2d}}\ntraining: {lr: {uniform: [0.1, 1]}, epochs: {int: [1, 3]}}")
     assert space.size() is None
-    assert space.continuous() == ["space.training.lr", "space.training.epochs"]
+    assert space.continuous() == ["space.training.lr"]
+
+
+@pytest.mark.parametrize(
+    ("text", "values"),
+    [
+        ("{int: [4, 12]}", list(range(4, 13))),
+        ("{int: [0, 10], step: 4}", [0, 4, 8]),
+        ("{int: [3, 9], log: true}", list(range(3, 10))),
+        ("{int: [5, 5]}", [5]),
+    ],
+)
+def test_a_range_of_whole_numbers_is_as_finite_as_a_list(text: str, values: list[int]) -> None:
+    listed, ranged = (
+        space_of(f"model: {{layer: {{kind: conv2d}}}}\ntraining: {{seed: {domain}, epochs: {{choice: [1, 2]}}}}")
+        for domain in (f"{{choice: {values}}}", text)
+    )
+    assert list(ranged.points()) == list(listed.points())
+    assert (ranged.continuous(), ranged.is_small()) == ([], True)
+    assert ranged.size() == ranged.distinct() == 2 * len(values)
+
+
+def test_a_finite_space_of_billions_is_not_gone_through() -> None:
+    space = space_of("model: {layer: {kind: conv2d}}\ntraining: {seed: {int: [0, 2000000000]}}")
+    assert (space.size(), space.is_small(), space.distinct()) == (2_000_000_001, False, None)
+    assert next(space.points()) == {"space.training.seed": 0}
 
 
 @pytest.mark.parametrize(

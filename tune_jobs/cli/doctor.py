@@ -45,11 +45,13 @@ def doctor(
 
 
 def _here(spec: "SweepSpec | None", storage: Path) -> "Iterator[Finding]":
+    from search_spaces.settings import Resources
     from tune_jobs.doctor.this_machine import check_here
 
     data = [(data.name, data.root) for data in spec.space.data_sets()] if spec else []
     tracker = (spec.tracking.uri if spec else None) or os.environ.get("MLFLOW_TRACKING_URI")
-    yield from check_here(storage, tracker, data, gpu=spec is not None and spec.resources.gpus_per_trial > 0)
+    asked = spec.resources if spec else Resources()
+    yield from check_here(storage, tracker, data, cpus=asked.cpus_per_trial, gpu=asked.gpus_per_trial > 0)
 
 
 def _on_cluster(spec: "SweepSpec | None", storage: Path | None, address: str) -> "Iterator[Finding]":

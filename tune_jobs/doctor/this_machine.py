@@ -7,13 +7,19 @@ from pathlib import Path
 
 from tune_jobs.doctor.finding import Finding
 from tune_jobs.doctor.tracker import check_tracker
+from tune_jobs.system.cpus import usable_cpus
 from tune_jobs.system.packages import shown, versions_here, wrong_versions
 
 LEAST_FREE_GB = 1.0
 
 
 def check_here(
-    storage: Path, tracker: str | None, data: Sequence[tuple[str, str | None]], *, gpu: bool
+    storage: Path,
+    tracker: str | None,
+    data: Sequence[tuple[str, str | None]],
+    *,
+    cpus: int = 1,
+    gpu: bool = False,
 ) -> list[Finding]:
     """What a sweep needs on this machine.
 
@@ -21,12 +27,14 @@ def check_here(
         storage: Where sweeps live.
         tracker: MLflow's uri; `None` for the store in a sweep's folder.
         data: Data sets as name and root.
+        cpus: How many a trial asks for.
         gpu: Whether trials ask for one.
     """
     return [
         _check_versions(),
         check_folder(storage),
         *(_check_data(name, root) for name, root in data),
+        _check_cpus(cpus),
         _check_gpu(needed=gpu),
         check_tracker(tracker) if tracker else Finding("tracker", ok=True, says="a store in each sweep's folder"),
     ]
@@ -64,6 +72,14 @@ def _check_data(name: str, root: str | None) -> Finding:
     except DataError as error:
         return Finding("data", ok=False, says=str(error))
     return Finding("data", ok=True, says=f"{name} in {root or 'the default folder'}, digest {digest[:12]}")
+
+
+def _check_cpus(asked: int) -> Finding:
+    usable = usable_cpus()
+    if asked <= usable.count:
+        return Finding("cpus", ok=True, says=f"{usable} can be used")
+    says = f"a trial asks for {asked}, and {usable} can be used"
+    return Finding("cpus", ok=False, says=says, mend="lower resources.cpus_per_trial")
 
 
 def _check_gpu(*, needed: bool) -> Finding:

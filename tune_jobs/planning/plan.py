@@ -1,6 +1,5 @@
 """What a sweep will do and cost, before anything starts: no Ray, no images, no training."""
 
-import os
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
 from typing import Any
@@ -13,6 +12,7 @@ from tune_jobs.executors.capacity import fitting, per_trial
 from tune_jobs.planning.ladder import Rung, epochs_of, ladder_of, trial_epochs_of
 from tune_jobs.planning.survey import Survey, survey_of
 from tune_jobs.planning.warnings import budget_warnings, likely_mistakes, memory_warnings, time_limit_warnings
+from tune_jobs.system.cpus import usable_cpus
 from tune_jobs.worker.checkpoints import KEPT
 from tune_jobs.worker.sizing import MEASURE_S, TrialCost, cost_of, measured
 
@@ -79,7 +79,7 @@ def plan(
     trial_epochs = trial_epochs_of(ladder, trials, epochs)
     costs = _costs(survey.configs, spec, measure=measure, say=say)
     train, evaluated = _images(survey.configs[0], spec) if survey.configs else (0, 0)
-    slots = min(_slots(spec, gpus, cpus or os.cpu_count() or 1), max(trials, 1))
+    slots = min(_slots(spec, gpus, cpus or usable_cpus().count), max(trials, 1))
     rate = throughput or _mean_rate(costs)
     hours = trial_epochs * (train + EVALUATION * evaluated) / rate / 3600 if rate else None
     gpu = spec.resources.gpus_per_trial
@@ -120,10 +120,9 @@ def _trials(spec: SweepSpec, survey: Survey) -> int:
     asked = getattr(spec.search, "trials", None)
     if survey.whole:
         return min(asked or len(survey.configs), len(survey.configs))
-    if asked is not None:
-        return int(asked)
-    size, share_valid = spec.space.size() or 0, 1 - sum(survey.infeasible.values()) / max(1, survey.looked_at)
-    return round(size * share_valid)
+    size, share_valid = spec.space.size(), 1 - sum(survey.infeasible.values()) / max(1, survey.looked_at)
+    there = [round(size * share_valid)] if size is not None else []
+    return min([*there, *([int(asked)] if asked is not None else [])], default=0)
 
 
 def _images(config: TrialConfig, spec: SweepSpec) -> tuple[int, int]:

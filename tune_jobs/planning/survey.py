@@ -5,7 +5,6 @@ from collections import Counter
 from dataclasses import dataclass
 
 from search_spaces import Decided, SweepSpec, TrialConfig, canonical, run_key
-from search_spaces.space import POINTS_COUNTED
 
 DRAWS = 2000
 """Uniform draws that stand for a space which is not finite, or too large to be looked at whole."""
@@ -28,8 +27,7 @@ class Survey:
 
 def survey_of(spec: SweepSpec) -> Survey:
     """Look at every point of a small finite space, else at uniform draws."""
-    size = spec.space.size()
-    whole = size is not None and size <= POINTS_COUNTED
+    whole = spec.space.is_small()
     rng = random.Random(0)
     points = spec.space.points() if whole else (spec.space.draw(rng) for _ in range(DRAWS))
     infeasible: Counter[str] = Counter()

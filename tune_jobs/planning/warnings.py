@@ -1,12 +1,12 @@
 """What of a sweep is probably a mistake, in a sentence each."""
 
-import os
 from collections.abc import Iterator, Mapping
 
 from search_spaces import SweepSpec
 from search_spaces.settings import Asha, Grid
 from search_spaces.trial import Training
 from tune_jobs.planning.survey import Survey
+from tune_jobs.system.cpus import usable_cpus
 from tune_jobs.worker.sizing import TrialCost
 
 _LARGE_GRID = 10_000
@@ -70,6 +70,6 @@ def _training_warnings(spec: SweepSpec, train: int) -> Iterator[str]:
     batch = max(spec.space.values("training.batch_size", Training().batch_size))
     if train and batch > train:
         yield f"training.batch_size {batch} is more than the {train} images of an epoch: one step each."
-    cores = os.cpu_count() or 1
-    if spec.resources.cpus_per_trial > cores and not spec.resources.gpus_per_trial:
-        yield f"resources.cpus_per_trial is {spec.resources.cpus_per_trial}, this machine has {cores} cores."
+    cpus = usable_cpus()
+    if spec.resources.cpus_per_trial > cpus.count and not spec.resources.gpus_per_trial:
+        yield f"resources.cpus_per_trial is {spec.resources.cpus_per_trial}, the CPUs to be used here are {cpus}."

@@ -1,6 +1,5 @@
 """The report as one HTML file, which loads nothing: style, program, Plotly and data are inside."""
 
-import json
 import shlex
 import time
 from collections.abc import Iterator
@@ -18,6 +17,7 @@ from tune_jobs.report.comparisons import note_of_slices
 from tune_jobs.report.metrics import shown
 from tune_jobs.report.tables import failures, leaderboard, over_seeds, pairs
 from tune_jobs.results.history import TrialHistory
+from tune_jobs.system.json_text import json_text
 
 if TYPE_CHECKING:
     from tune_jobs.report.data import ReportData
@@ -64,7 +64,7 @@ def page(data: "ReportData", plots: "list[Plot]") -> str:
 
 def _inert(data: dict[str, Any]) -> str:
     """JSON that cannot end the element it stands in."""
-    return json.dumps(data, separators=(",", ":"), ensure_ascii=False).replace("<", "\\u003c")
+    return json_text(data, indent=None).replace("<", "\\u003c")
 
 
 def _now() -> str:

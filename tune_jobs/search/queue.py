@@ -206,7 +206,7 @@ class Search:
                 self._misses = 0
                 return key
             self._misses += 1
-        if self.spec.space.continuous() and not self.study.goes_through_all:
+        if not self.spec.space.is_small() and not self.study.goes_through_all:
             self.gave_up = True
         else:
             self.exhausted = True

@@ -1,5 +1,6 @@
 """One attempt from its task to its last report, whatever trains and whoever listens."""
 
+import math
 import socket
 from collections.abc import Callable, Iterator
 
@@ -23,6 +24,9 @@ def reports_of(task: Task, objective: Objective) -> Iterator[Report]:
     try:
         for report in objective(task):
             if isinstance(report, EpochDone):
+                if (diverged := _diverged(report)) is not None:
+                    yield diverged
+                    return
                 last = report.epoch
             yield report
     except Exception as error:  # noqa: BLE001 - it is this trial's result, and not the sweep's end
@@ -30,6 +34,12 @@ def reports_of(task: Task, objective: Objective) -> Iterator[Report]:
     else:
         if last < task.config.training.epochs:
             yield StoppedWithSweep()
+
+
+def _diverged(report: EpochDone) -> AttemptFailed | None:
+    """What an epoch means of which a number is not finite, whatever trained."""
+    bad = next((item for item in report.metrics.items() if not math.isfinite(item[1])), None)
+    return AttemptFailed("diverged", f"{bad[0]} became {bad[1]} at epoch {report.epoch}") if bad else None
 
 
 def failed(error: Exception) -> AttemptFailed:

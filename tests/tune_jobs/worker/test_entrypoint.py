@@ -1,3 +1,4 @@
+import math
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -31,6 +32,18 @@ def test_an_attempt_that_does_its_last_epoch_says_no_more(tmp_path: Path) -> Non
 
 def test_an_attempt_that_ends_early_was_stopped_with_the_sweep(tmp_path: Path) -> None:
     assert told(tmp_path, 1)[1:] == [StoppedWithSweep()]
+
+
+def test_a_number_that_is_not_finite_is_a_divergence_whatever_trained(tmp_path: Path) -> None:
+    reports: list[Report] = []
+
+    def objective(_: Task) -> Iterator[Report]:
+        yield EpochDone(1, {"val/loss": 0.5, "mine": 1.0})
+        yield EpochDone(2, {"val/loss": 0.5, "mine": -math.inf})
+        raise AssertionError("it goes on")
+
+    run_attempt(task(tmp_path), reports.append, objective)
+    assert reports[1:] == [AttemptFailed("diverged", "mine became -inf at epoch 2")]
 
 
 def test_whatever_goes_wrong_is_the_last_report(tmp_path: Path) -> None:

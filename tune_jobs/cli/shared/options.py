@@ -1,6 +1,5 @@
 """Options that several commands share, and the console they print on."""
 
-import json
 import sys
 from pathlib import Path
 from typing import Annotated, Any
@@ -9,6 +8,7 @@ import typer
 from rich.console import Console
 
 from tune_jobs.errors import UsageError
+from tune_jobs.system.json_text import json_text
 
 PLAIN_WIDTH = 160
 """Columns where the output is no terminal, so that tables are not folded."""
@@ -67,14 +67,4 @@ def console(*, stderr: bool = False) -> Console:
 
 def print_json(content: Any) -> None:  # noqa: ANN401 - any JSON
     """One object on standard output; NaN and infinity, which JSON lacks, as null."""
-    print(json.dumps(_finite(content), indent=2, ensure_ascii=False))
-
-
-def _finite(content: Any) -> Any:  # noqa: ANN401
-    if isinstance(content, dict):
-        return {key: _finite(value) for key, value in content.items()}
-    if isinstance(content, list | tuple):
-        return [_finite(value) for value in content]
-    if isinstance(content, float) and content - content != 0:  # inf and nan
-        return None
-    return content
+    print(json_text(content))

@@ -12,6 +12,7 @@ from collections.abc import Collection, Iterator
 from typing import Any
 
 from tune_jobs.errors import ClusterError
+from tune_jobs.system.cpus import usable_cpus
 from tune_jobs.system.signals import Interrupted, Signals
 
 OBJECT_STORE_BYTES = 100 * 2**20
@@ -90,6 +91,7 @@ def _options(address: str | None, taken_port: int) -> dict[str, Any]:
     # machine data. Where the port is taken, it does without (docs/adr/0003).
     options |= {"include_dashboard": False, "dashboard_port": taken_port, "logging_level": logging.FATAL}
     options["object_store_memory"] = OBJECT_STORE_BYTES
+    options["num_cpus"] = usable_cpus().count
     # Workers that Ray starts ahead have another environment than Tune's, so no trial would take them.
     options["_system_config"] = {"prestart_worker_first_driver": False}
     if (quoted := shlex.quote(sys.executable)) != sys.executable:  # Ray hands it to a shell as it is

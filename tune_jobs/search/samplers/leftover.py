@@ -7,12 +7,12 @@ from search_spaces import Decided, Space, TrialConfig, run_key
 from tune_jobs.search.samplers.base import Point
 
 DRAWS = 2_000
-"""Uniform draws from a space without end before a search gives up."""
+"""Uniform draws from a space that is too large to be looked at whole, before a search gives up."""
 
 
 def draw_unused(space: Space, seed: int, is_unused: Callable[[TrialConfig], bool]) -> Point | None:
     """A uniform draw from the valid points not yet used; `None` if there is none, or none can be found."""
-    if space.continuous():
+    if not space.is_small():
         rng = random.Random(seed)
         draws = (space.draw(rng) for _ in range(DRAWS))
         return next((draw for draw in draws if is_unused(space.resolve(Decided(draw)))), None)

@@ -14,7 +14,6 @@ lacks. A store that knows none of a sweep's runs gets everything. What MLflow re
 
 import contextlib
 import hashlib
-import json
 import logging
 import time
 from collections import Counter
@@ -27,6 +26,7 @@ from tune_jobs.record.ledger import Ledger
 from tune_jobs.record.names import REPORT
 from tune_jobs.record.rows import Attempt, Epoch, Trial
 from tune_jobs.results.summary import summary
+from tune_jobs.system.json_text import json_text
 from tune_jobs.tracking.base import Destination
 from tune_jobs.tracking.mlflow.inventory import PARENT, Inventory, find_experiment
 from tune_jobs.tracking.mlflow.retry import SyncHealth, is_refusal, reason_of
@@ -232,7 +232,7 @@ class MLflowSync:
         if best is not None and best.value is not None:
             values[f"best/{found.metric}"] = best.value
             tags["best_run_key"] = best.run_key
-        board = json.dumps([row.as_dict() for row in found.rows], indent=2)
+        board = json_text([row.as_dict() for row in found.rows])
         files = {**self._files(), "leaderboard.json": board}
         digest = hashlib.sha256(repr((status, values, tags, files, REPORT)).encode()).hexdigest()
         if self._runs.noted(PARENT, 0) == (self._runs.parent, 0, digest):

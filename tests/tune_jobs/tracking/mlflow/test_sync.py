@@ -1,5 +1,7 @@
 """What becomes of a sweep in MLflow; in an SQLite store, which takes everything at once."""
 
+import json
+import math
 from pathlib import Path
 
 import pytest
@@ -99,6 +101,17 @@ def test_many_epochs_go_in_batches_that_mlflow_takes(sweep: Recorded, uri: str) 
     sweep.ship(uri)
     assert len(history(uri, sweep.run(uri))) == 1100
     sweep.expect_whole(uri)
+
+
+def test_the_leaderboard_is_json_also_of_a_sweep_that_recorded_what_is_no_number(sweep: Recorded, uri: str) -> None:
+    sweep.attempt()
+    sweep.ledger.add_epoch("a", 1, 1, {"val/accuracy": math.nan, "val/loss": math.inf})
+    sweep.ledger.end_attempt("a", 1, "complete")
+    sweep.ship(uri)
+    client = MlflowClient(uri)
+    text = Path(client.download_artifacts(sweep.parent(uri).info.run_id, "leaderboard.json")).read_text()
+    (row,) = json.loads(text, parse_constant=pytest.fail)
+    assert row["value"] is None
 
 
 def test_mlflow_gets_the_report_and_a_sweep_that_cannot_be_drawn_is_shipped_all_the_same(tmp_path: Path) -> None:

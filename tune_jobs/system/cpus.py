@@ -1,0 +1,70 @@
+"""The CPUs that this process may use, which on shared machines are fewer than the machine has."""
+
+import math
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+_V1 = ("cpu.cfs_quota_us", "cpu.cfs_period_us")
+
+
+@dataclass(frozen=True)
+class Cpus:
+    """How many, and what limits them; nothing where all of the machine's may be used."""
+
+    count: int
+    machine: int
+    limit: str | None
+
+    def __str__(self) -> str:
+        """`1 of 64, by affinity`."""
+        return f"{self.count} of {self.machine}, by {self.limit}" if self.limit else f"{self.count}"
+
+
+def usable_cpus(root: Path = Path("/")) -> Cpus:
+    """Those of the process's affinity, within the quotas of its control groups and what Slurm gave its job.
+
+    At least one; of a part of a CPU nothing. `root` is where /proc and /sys are.
+    """
+    machine = os.cpu_count() or 1
+    limits = [(float(machine), None), *_affinity(), *_quotas(root), *_slurm()]
+    least, name = min(limits, key=lambda limit: limit[0])
+    return Cpus(max(1, math.floor(least)), machine, name)
+
+
+def _affinity() -> Iterator[tuple[float, str]]:
+    if hasattr(os, "sched_getaffinity"):
+        yield float(len(os.sched_getaffinity(0))), "affinity"
+
+
+def _slurm() -> Iterator[tuple[float, str]]:
+    given = os.environ.get("SLURM_CPUS_ON_NODE", "")
+    if given.isdigit() and int(given) > 0:
+        yield float(given), "Slurm (SLURM_CPUS_ON_NODE)"
+
+
+def _quotas(root: Path) -> Iterator[tuple[float, str]]:
+    """Of every control group that this process is in; a container sees only its own, as the topmost."""
+    for group in _groups(root):
+        for words in (_read(group / "cpu.max").split(), [_read(group / name).strip() for name in _V1]):
+            if len(words) == 2 and all(word.isdigit() and int(word) > 0 for word in words):  # noqa: PLR2004
+                yield int(words[0]) / int(words[1]), "a control group's quota"
+
+
+def _groups(root: Path) -> Iterator[Path]:
+    mounts = root / "sys/fs/cgroup"
+    for line in _read(root / "proc/self/cgroup").splitlines():
+        _, controllers, path = (*line.split(":", 2), "", "")[:3]
+        if controllers and "cpu" not in controllers.split(","):
+            continue
+        mount = mounts / controllers if controllers else mounts
+        here = mount / path.lstrip("/")
+        yield from (place for place in (here, *here.parents) if place.is_relative_to(mount))
+
+
+def _read(file: Path) -> str:
+    try:
+        return file.read_text()
+    except (OSError, UnicodeDecodeError):
+        return ""
