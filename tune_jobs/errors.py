@@ -4,6 +4,7 @@ SweepError              exit code 1
     UsageError          2: the command line or the file is wrong
     LedgerError         1: the sweep's record cannot be used, or is in use
     ClusterError        4: Ray cannot be started, or the cluster cannot be reached
+        RayError        4: Ray itself does not work
     TrackerError        4: MLflow cannot be reached, or refuses
 """
 
@@ -28,6 +29,10 @@ class ClusterError(SweepError):
     """Ray cannot be started, or the cluster cannot be reached."""
 
     exit_code = 4
+
+
+class RayError(ClusterError):
+    """Ray itself does not work; its logs may say why."""
 
 
 class TrackerError(SweepError):

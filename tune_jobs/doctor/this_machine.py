@@ -9,6 +9,7 @@ from tune_jobs.doctor.finding import Finding
 from tune_jobs.doctor.tracker import check_tracker
 from tune_jobs.system.cpus import usable_cpus
 from tune_jobs.system.packages import shown, versions_here, wrong_versions
+from tune_jobs.system.scratch import LONGEST_FOR_SOCKETS, place_of_sockets
 
 LEAST_FREE_GB = 1.0
 
@@ -35,6 +36,7 @@ def check_here(
         check_folder(storage),
         *(_check_data(name, root) for name, root in data),
         _check_cpus(cpus),
+        _check_sockets(),
         _check_gpu(needed=gpu),
         check_tracker(tracker) if tracker else Finding("tracker", ok=True, says="a store in each sweep's folder"),
     ]
@@ -80,6 +82,17 @@ def _check_cpus(asked: int) -> Finding:
         return Finding("cpus", ok=True, says=f"{usable} can be used")
     says = f"a trial asks for {asked}, and {usable} can be used"
     return Finding("cpus", ok=False, says=says, mend="lower resources.cpus_per_trial")
+
+
+def _check_sockets() -> Finding:
+    """Whether Ray's sockets have a place, whatever TMPDIR is."""
+    place = place_of_sockets()
+    try:
+        tempfile.TemporaryFile(dir=place).close()
+    except OSError as error:
+        mend = f"set RAY_TMPDIR to a folder whose path has at most {LONGEST_FOR_SOCKETS} characters"
+        return Finding("sockets", ok=False, says=f"Ray's cannot be in {place}: {error.strerror}", mend=mend)
+    return Finding("sockets", ok=True, says=f"Ray's are in {place}")
 
 
 def _check_gpu(*, needed: bool) -> Finding:

@@ -9,7 +9,7 @@ from tune_jobs.driver.limits import Halt
 from tune_jobs.driver.past import BY_THE_RULE, record_asked
 from tune_jobs.driver.placement import Placement
 from tune_jobs.driver.running import SILENT_S, Draining, Running
-from tune_jobs.errors import ClusterError
+from tune_jobs.errors import ClusterError, RayError
 from tune_jobs.events import Ended, EpochEnded, Event, Failed, Job, Observer, Released, Resumed, Started
 from tune_jobs.executors.base import Executor, Gone, Loss, Reported, Update, WorkerUp
 from tune_jobs.executors.capacity import per_trial
@@ -182,9 +182,9 @@ class Controller:
         if self._not_started[job.run_key] < NOT_STARTED_AT_MOST:
             return
         if not any(run.begun for run in self._running.values()):  # else the others go on meanwhile
-            raise ClusterError(
-                f"{NOT_STARTED_AT_MOST} worker processes in a row did not start; Ray's logs say why "
-                f"(/tmp/ray/session_latest/logs on the machine that runs Ray). The same command goes on."
+            raise RayError(
+                f"{NOT_STARTED_AT_MOST} worker processes in a row did not start; Ray's logs say why (on a machine of a "
+                f"cluster in /tmp/ray/session_latest/logs). The same command goes on."
             )
 
     def _reported(self, task: str, run: Running, report: Report) -> None:

@@ -2,12 +2,14 @@
 
 import os
 from pathlib import Path
-from urllib.parse import unquote, urlsplit
+from urllib.parse import quote, unquote, urlsplit
 
 from tune_jobs.record.folder import SweepFolder
 from tune_jobs.record.ledger import Ledger
 
 _SQLITE = "sqlite:///"
+_AS_URI = "?uri=true"
+"""With this, SQLAlchemy hands the path to SQLite as a URI, in which anything may be escaped."""
 
 
 def tracker_of(uri: str | None, folder: SweepFolder, ledger: Ledger) -> str:
@@ -30,14 +32,14 @@ def _earlier(ledger: Ledger) -> str | None:
 
 def store_in(folder: SweepFolder) -> str:
     """MLflow's SQLite store in a sweep's folder."""
-    return f"{_SQLITE}{folder.store}"
+    return sqlite_uri(folder.store)
 
 
 def absolute(uri: str) -> str:
     """A tracker by an address that means the same in every folder: paths are made absolute."""
     store = sqlite_file(uri)
     if store is not None:
-        return uri if store.is_absolute() else f"{_SQLITE}{store.absolute()}"
+        return uri if store.is_absolute() else sqlite_uri(store.absolute())
     return uri if "://" in uri or uri.startswith("file:") else Path(uri).expanduser().absolute().as_uri()
 
 
@@ -54,6 +56,17 @@ def store_of(uri: str) -> Path | None:
     return Path(unquote(urlsplit(uri).path)) if uri.startswith("file:") else sqlite_file(uri)
 
 
+def sqlite_uri(path: Path) -> str:
+    """The address of an SQLite store; a plain path wherever that is unambiguous, as MLflow's own documents have it."""
+    plain = str(path)
+    return f"{_SQLITE}file:{quote(plain)}{_AS_URI}" if "?" in plain else f"{_SQLITE}{plain}"
+
+
 def sqlite_file(uri: str) -> Path | None:
     """The file of a tracker that is an SQLite store."""
-    return Path(uri.removeprefix(_SQLITE)) if uri.startswith(_SQLITE) else None
+    if not uri.startswith(_SQLITE):
+        return None
+    database, _, query = uri.removeprefix(_SQLITE).partition("?")
+    if database.startswith("file:") and "uri=true" in query.split("&"):
+        return Path(unquote(database.removeprefix("file:")))
+    return Path(database)

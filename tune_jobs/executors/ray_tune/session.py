@@ -5,14 +5,17 @@ import logging
 import os
 import secrets
 import shlex
+import shutil
 import signal
 import socket
 import sys
 from collections.abc import Collection, Iterator
+from pathlib import Path
 from typing import Any
 
-from tune_jobs.errors import ClusterError
+from tune_jobs.errors import ClusterError, RayError
 from tune_jobs.system.cpus import usable_cpus
+from tune_jobs.system.scratch import LONGEST_FOR_SOCKETS, place_of_sockets, socket_folder
 from tune_jobs.system.signals import Interrupted, Signals
 
 OBJECT_STORE_BYTES = 100 * 2**20
@@ -52,26 +55,47 @@ def ray_session(address: str | None, signals: Signals) -> Iterator[None]:
         # A token of this run's own: no other user of the machine can use our Ray, and no file is left at home.
         os.environ["RAY_AUTH_MODE"] = "token"
         os.environ["RAY_AUTH_TOKEN"] = secrets.token_hex(32)
-    import ray
+    with contextlib.nullcontext() if address else _folder() as folder:
+        import ray
 
-    held = socket.create_server(("127.0.0.1", 0))
+        try:
+            with socket.create_server(("127.0.0.1", 0)) as held:
+                ray.init(**(_options_there(address) if address else _options_here(folder, held.getsockname()[1])))
+            for name in ("ray", "ray.tune"):  # what a lost worker means is ours to say
+                logging.getLogger(name).setLevel(logging.CRITICAL)
+        except SystemExit as error:  # Ray's own handler of SIGTERM, which ray.init installs
+            raise Interrupted(signal.SIGTERM, at_once=False) from error
+        except Exception as error:
+            reason = (str(error).splitlines() or [type(error).__name__])[0]
+            alone = f"Ray cannot be started here: {reason}; is there room in {folder} and in memory?"
+            raise ClusterError(_unreachable(address, reason)) if address else RayError(alone) from error
+        signals.take()  # back from Ray
+        try:
+            yield
+        finally:
+            if not signals.twice:  # Ray's processes end with ours
+                ray.shutdown()
+
+
+@contextlib.contextmanager
+def _folder() -> Iterator[Path]:
+    """Where a Ray of our own has its sockets and logs; it stays where these may say what went wrong."""
     try:
-        with held:
-            ray.init(**_options(address, held.getsockname()[1]))
-        for name in ("ray", "ray.tune"):  # what a lost worker means is ours to say
-            logging.getLogger(name).setLevel(logging.CRITICAL)
-    except SystemExit as error:  # Ray's own handler of SIGTERM, which ray.init installs
-        raise Interrupted(signal.SIGTERM, at_once=False) from error
-    except (ConnectionError, RuntimeError, ValueError, OSError) as error:
-        reason = (str(error).splitlines() or [type(error).__name__])[0]
-        alone = f"Ray cannot be started here: {reason}; is there room in /tmp and in memory?"
-        raise ClusterError(_unreachable(address, reason) if address else alone) from error
-    signals.take()  # back from Ray
+        folder = socket_folder()
+    except OSError as error:
+        where, reason = place_of_sockets(), error.strerror or error
+        raise ClusterError(
+            f"Ray cannot be started here: its sockets cannot be in {where}: {reason}; set RAY_TMPDIR to a folder whose "
+            f"path has at most {LONGEST_FOR_SOCKETS} characters."
+        ) from error
     try:
-        yield
-    finally:
-        if not signals.twice:  # Ray's processes end with ours
-            ray.shutdown()
+        yield folder
+    except RayError as error:
+        raise RayError(f"{error} Ray's logs are in {folder}/session_latest/logs.") from error
+    except BaseException:
+        shutil.rmtree(folder, ignore_errors=True)
+        raise
+    shutil.rmtree(folder, ignore_errors=True)
 
 
 def machines(without: Collection[str] = ()) -> list[dict[str, float]]:
@@ -81,12 +105,15 @@ def machines(without: Collection[str] = ()) -> list[dict[str, float]]:
     return [node["Resources"] for node in ray.nodes() if node["Alive"] and node["NodeID"] not in without]
 
 
-def _options(address: str | None, taken_port: int) -> dict[str, Any]:
-    """The arguments of ray.init."""
-    options: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.ERROR, "ignore_reinit_error": False}
-    if address is not None:
-        return options | {"address": address}
-    options["address"] = "local"  # else Ray joins whatever Ray was last started on this machine, or did not end well
+def _options_there(address: str) -> dict[str, Any]:
+    """The arguments of ray.init for a cluster."""
+    return {"address": address, "log_to_driver": False, "logging_level": logging.ERROR, "ignore_reinit_error": False}
+
+
+def _options_here(folder: Path, taken_port: int) -> dict[str, Any]:
+    """The arguments of ray.init for a Ray of our own."""
+    options = _options_there("local")  # else Ray joins whatever Ray was last started on this machine
+    options["_temp_dir"] = str(folder)
     # Without a dashboard Ray still starts one of its processes, whose only work is to ask the network for a cloud's
     # machine data. Where the port is taken, it does without (docs/adr/0003).
     options |= {"include_dashboard": False, "dashboard_port": taken_port, "logging_level": logging.FATAL}

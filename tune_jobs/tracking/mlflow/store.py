@@ -11,7 +11,7 @@ from typing import Any
 
 from tune_jobs.system.files import PARTIAL, part_of
 from tune_jobs.system.processes import lives
-from tune_jobs.tracking.address import sqlite_file
+from tune_jobs.tracking.address import sqlite_file, sqlite_uri
 
 # Set before mlflow is imported; a value that the user set stays. A slow tracker may take its time. MLflow's own retries
 # would also repeat the making of a run whose answer was lost; ours look first.
@@ -64,7 +64,7 @@ def prepare_store(uri: str) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     part = part_of(path)
     try:
-        MlflowClient(f"sqlite:///{part}").search_experiments(max_results=1)
+        MlflowClient(sqlite_uri(part)).search_experiments(max_results=1)
         _publish(part, path)
     finally:
         part.unlink(missing_ok=True)
