@@ -89,6 +89,7 @@ class Controller:
         self._placement = Placement(executor)
         self._longest_epoch_s = 0.0
         self._charged = executor.now()
+        self._missed_s = 0.0
         self._next_tick = -math.inf
         self._deadline = 0.0
 
@@ -144,7 +145,7 @@ class Controller:
         attempt = self._ledger.start_attempt(start.run_key, gpus=gpus, cpus=resources.cpus_per_trial)
         job = Job(start.run_key, attempt, start.number, start.config, start.alone)
         task = self._task_of(job)
-        self._running[task.id] = Running(job, self._executor.now())
+        self._running[task.id] = Running(job, self._executor.now(), paused_s=self._executor.paused_s())
         self._tell(Started(job))
         self._executor.start(task, self._placement.avoided(job.run_key))
 
@@ -218,9 +219,11 @@ class Controller:
             self._executor.kill(task)
 
     def _epoch(self, task: str, run: Running, done: EpochDone) -> None:
-        now, job = self._executor.now(), run.job
-        run.epoch_s, run.reported = now - max(run.reported, run.asked), now
-        self._longest_epoch_s = max(self._longest_epoch_s, run.epoch_s)
+        job = run.job
+        now, trained_s = self._executor.now(), done.metrics.get("epoch_s", 0.0)
+        missed = run.ends_epoch(now, self._executor.paused_s(), trained_s, self._longest_epoch_s)
+        self._missed_s = max(self._missed_s, missed)
+        self._longest_epoch_s = max(self._longest_epoch_s, run.epoch_s or 0.0)
         ended = EpochEnded(job, done.epoch, done.metrics)
         self._ledger.add_epoch(*job.place, done.epoch, done.metrics)
         operations = self._search.tell(ended)
@@ -266,7 +269,7 @@ class Controller:
 
     def _passed(self, now: float) -> float:
         """Seconds since the wall time was last recorded."""
-        passed, self._charged = now - self._charged, now
+        passed, self._charged, self._missed_s = now - self._charged + self._missed_s, now, 0.0
         return passed
 
     def tick(self, *, at_once: bool = False) -> None:

@@ -36,6 +36,12 @@ class Running:
     """When its last epoch ended."""
 
     epoch_s: float | None = None
+    missed_s: float = 0.0
+    """How long it trained while the driver was held."""
+
+    paused_s: float = 0.0
+    """How long the driver had been held by the last epoch."""
+
     overdue: bool = False
     """Whether it was killed for its time limit."""
 
@@ -47,7 +53,18 @@ class Running:
 
     def held_s(self, now: float) -> float:
         """For how long it has held its resources."""
-        return 0.0 if self.started is None else now - self.started
+        return 0.0 if self.started is None else now - self.started + self.missed_s
+
+    def ends_epoch(self, now: float, paused_s: float, trained_s: float, longest_epoch_s: float) -> float:
+        """Note that an epoch has ended, which by its worker took `trained_s`; how much of that the driver missed.
+
+        A worker that was held with its driver has counted the pause; an epoch is no longer than the longest before.
+        """
+        seconds = now - max(self.reported, self.asked)
+        missed = max(0.0, min(paused_s - self.paused_s, trained_s - seconds, longest_epoch_s))
+        self.missed_s += missed
+        self.epoch_s, self.reported, self.paused_s = seconds + missed, now, paused_s
+        return missed
 
     def hangs(self, now: float, longest_epoch_s: float) -> bool:
         """Whether it has been silent for too long; never where no trial has ended an epoch."""

@@ -52,6 +52,9 @@ class Executor(Protocol):
     def now(self) -> float:
         """Seconds by a clock that does not jump; differences count."""
 
+    def paused_s(self) -> float:
+        """Seconds that this clock has left out because the driver was held: a stopped process, a frozen container."""
+
     def room(self, without: Collection[str] = ()) -> int:
         """Tasks that fit at a time, on all machines but these."""
 

@@ -52,6 +52,10 @@ class InlineExecutor:
         """Seconds that have passed by its own clock."""
         return self._now
 
+    def paused_s(self) -> float:
+        """None are left out: what trains is held with the driver."""
+        return 0.0
+
     def room(self, without: Collection[str] = ()) -> int:
         """Its number of slots; there is one machine."""
         del without

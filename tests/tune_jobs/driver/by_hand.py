@@ -33,6 +33,7 @@ class ByHand:
 
     def __init__(self, room: Callable[[Collection[str]], int] = lambda _: sys.maxsize) -> None:
         self.clock = 1_000_000.0
+        self.paused = 0.0
         self.started: list[tuple[Task, tuple[str, ...]]] = []
         self.stopped: list[str] = []
         self.killed: list[str] = []
@@ -40,6 +41,9 @@ class ByHand:
 
     def now(self) -> float:
         return self.clock
+
+    def paused_s(self) -> float:
+        return self.paused
 
     def room(self, without: Collection[str] = ()) -> int:
         return self._room(without)
@@ -119,5 +123,5 @@ class Hand:
         self.controller.tick(at_once=True)
 
 
-def epoch(number: int) -> EpochDone:
-    return EpochDone(number, {"val/accuracy": 0.5})
+def epoch(number: int, seconds: float = 0.0) -> EpochDone:
+    return EpochDone(number, {"val/accuracy": 0.5, "epoch_s": seconds})

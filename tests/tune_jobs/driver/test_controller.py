@@ -108,6 +108,32 @@ def test_a_time_limit_is_over_all_attempts_of_a_trial(tmp_path: Path) -> None:
     assert list(hand.ledger.failures().values()) == ["time_limit"]
 
 
+@pytest.mark.parametrize(
+    ("trained_s", "charged_s"),
+    [
+        (9.0, 10 + 9),  # its worker went on for an epoch, of which the driver saw 4 s
+        (3600.0, 10 + 4 + 10),  # it was held with its driver: no epoch has taken longer than 10 s
+        (2.0, 10 + 4),  # it waited
+    ],
+)
+def test_of_a_pause_of_the_driver_an_epoch_counts_that_was_trained_meanwhile(
+    tmp_path: Path, trained_s: float, charged_s: float
+) -> None:
+    hand = Hand(tmp_path, replace(SPEC, resources=Resources(max_concurrent=1, max_trial_hours=1)))
+    hand.controller.start_more()
+    hand.up(1)
+    hand.report(1, BEGUN)
+    hand.passes(10)
+    hand.report(1, epoch(1, 10))
+    hand.executor.paused += 3600
+    hand.passes(4)
+    hand.report(1, epoch(2, trained_s))
+    hand.passes(0)
+    used = hand.ledger.usage()
+    assert used.cpu_hours * 3600 == used.wall_hours * 3600 == pytest.approx(charged_s)
+    assert not hand.executor.killed
+
+
 def test_a_machine_on_which_nothing_starts_ends_nothing_while_others_work(tmp_path: Path) -> None:
     hand = Hand(tmp_path, room=lambda _: 2)
     hand.controller.start_more()

@@ -7,7 +7,6 @@ driver has dealt with what it tells, so that a trial goes on only once its repor
 import contextlib
 import shutil
 import threading
-import time
 from collections import deque
 from collections.abc import Callable, Collection, Iterator, Sequence
 from functools import partial
@@ -16,6 +15,7 @@ from typing import Any
 from tune_jobs.errors import ClusterError
 from tune_jobs.executors.base import Executor, Gone, Loss, Order, Reported, Update, WorkerUp
 from tune_jobs.executors.capacity import fitting, per_trial
+from tune_jobs.executors.clock import AwakeClock
 from tune_jobs.executors.ray_tune.session import machines, ray_session
 from tune_jobs.executors.ray_tune.worker_loss import classify_loss, kill_worker
 from tune_jobs.system.scratch import scratch_folder
@@ -61,6 +61,7 @@ class TuneExecutor:
         """Start Tune, which waits for tasks."""
         self.closing = False
         self._order = order
+        self._clock = AwakeClock()
         self._asked = per_trial(order.resources)
         self._turn = threading.Condition()
         self._tasks: deque[dict[str, Any]] = deque()
@@ -77,8 +78,12 @@ class TuneExecutor:
         self._thread.start()
 
     def now(self) -> float:
-        """The system's monotonic clock."""
-        return time.monotonic()
+        """The seconds in which the driver ran."""
+        return self._clock.now()
+
+    def paused_s(self) -> float:
+        """The seconds in which it did not."""
+        return self._clock.paused_s
 
     def room(self, without: Collection[str] = ()) -> int:
         """What fits on the machines of Ray that are alive now."""
