@@ -35,10 +35,15 @@ def stop(
         _on_cluster(sweep, storage, address, pause)
         return
     folder = find_sweep(sweep, storage_of(storage))
-    if pause:
+    if pause or not stop_here(folder, STOP_S):
+        if not pause:
+            print(
+                "its process cannot be signalled from here; it is asked through the sweep's folder, and ends its epochs "
+                "first ...",
+                file=sys.stderr,
+                flush=True,
+            )
         ask_to_pause(folder, _PAUSE_S)
-    else:
-        stop_here(folder, STOP_S)
     print(f"{sweep} has stopped; nothing is lost. Go on with:\n  convnn resume {sweep}")
 
 

@@ -3,7 +3,6 @@
 import contextlib
 import os
 import signal
-import socket
 import time
 from collections.abc import Callable
 from typing import Any
@@ -11,26 +10,28 @@ from typing import Any
 from tune_jobs.errors import LedgerError, UsageError
 from tune_jobs.record.folder import SweepFolder
 from tune_jobs.record.lease import live_driver
+from tune_jobs.system.processes import is_here
 
 _LOOK_S = 0.2
 
 
-def stop_here(folder: SweepFolder, seconds: float) -> None:
-    """Stop the driver of a sweep on this machine, and wait until it has ended.
+def stop_here(folder: SweepFolder, seconds: float) -> bool:
+    """Stop the driver of a sweep by a signal, and wait until it has ended.
+
+    `False` if it cannot be signalled from here, as its process is one of another machine or container, or as what is
+    noted of it fits no process: then nothing was done.
 
     Raises:
-        UsageError: If nothing runs the sweep, or a process of another machine does.
+        UsageError: If nothing runs the sweep.
         LedgerError: If it has not ended within `seconds`.
     """
     driver = _driver(folder)
-    if driver["host"] != socket.gethostname():
-        raise UsageError(
-            f"process {driver['pid']} on {driver['host']} runs {folder.name}; run `convnn stop {folder.name}` there, "
-            f"or here with --pause, which asks it through the sweep's folder."
-        )
-    with contextlib.suppress(ProcessLookupError):  # it has just ended, or has another number in its container
-        os.kill(driver["pid"], signal.SIGTERM)
+    if not is_here(driver.get("process")):
+        return False
+    with contextlib.suppress(ProcessLookupError):  # it has just ended
+        os.kill(driver["process"]["pid"], signal.SIGTERM)
     _wait(folder, seconds)
+    return True
 
 
 def ask_to_pause(folder: SweepFolder, seconds: float) -> None:

@@ -15,7 +15,7 @@ from filelock import FileLock, Timeout
 from tune_jobs.errors import LedgerError
 from tune_jobs.record.names import LEDGER, LOCK, OWNER
 from tune_jobs.record.schema import check_layout
-from tune_jobs.system.processes import lives
+from tune_jobs.system.processes import counts_here, identity_of, is_here, lives
 
 LOCK_S = 1.0
 """How long a new driver waits for the lock, which `live_driver` may hold for a moment."""
@@ -55,7 +55,7 @@ def locked(folder: Path) -> Iterator[None]:
     except OSError as error:
         raise LedgerError(f"{folder} cannot be written: {error.strerror}; choose another --storage.") from error
     try:
-        owner.write_text(json.dumps({"host": socket.gethostname(), "pid": os.getpid(), "since": time.time()}))
+        owner.write_text(json.dumps(_note()))
         yield
     finally:
         owner.unlink(missing_ok=True)
@@ -77,14 +77,30 @@ def live_driver(folder: Path) -> dict[str, Any] | None:
     except BlockingIOError:
         return held
     except OSError:
-        dead = held["host"] == socket.gethostname() and not lives(held["pid"])
-        return None if dead else held
+        return None if _is_dead(held) else held
     return None
+
+
+def _note() -> dict[str, Any]:
+    """Who this process is, for people and for `convnn stop`."""
+    identity = identity_of(os.getpid())
+    noted = {"host": socket.gethostname(), "pid": os.getpid(), "since": time.time()}
+    return noted | ({"process": identity.as_dict()} if identity else {})
+
+
+def _is_dead(held: dict[str, Any]) -> bool:
+    noted = held.get("process")
+    if noted is None:  # an earlier version's
+        return bool(held["host"] == socket.gethostname() and not lives(held["pid"]))
+    return counts_here(noted) and not is_here(noted)
 
 
 def _owner(folder: Path) -> dict[str, Any] | None:
     try:
-        held: dict[str, Any] = json.loads((folder / OWNER).read_text())
+        held = json.loads((folder / OWNER).read_text())
     except (OSError, ValueError):
         return None
-    return held if {"host", "pid"} <= held.keys() else None
+    if not isinstance(held, dict) or not isinstance(held.get("host"), str):
+        return None
+    pid = held.get("pid")
+    return held if isinstance(pid, int) and not isinstance(pid, bool) and pid > 0 else None

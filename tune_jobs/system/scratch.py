@@ -1,14 +1,15 @@
 """Folders of this process alone, in the system's temporary folder."""
 
+import contextlib
+import fcntl
 import os
 import shutil
 import tempfile
 from pathlib import Path
-
-from tune_jobs.system.processes import lives
+from typing import IO
 
 SHORT = Path("/tmp")  # noqa: S108 - a folder of our own is made in it, for this user alone
-LONGEST_FOR_SOCKETS = 103 - len("/cr4194304-12345678/session_2026-11-29_00-00-00_000000_4194304/sockets/plasma_store")
+LONGEST_FOR_SOCKETS = 103 - len("/cr-12345678/session_2026-11-29_00-00-00_000000_4194304/sockets/plasma_store")
 """Bytes of a folder in which Ray's sockets can be: the whole path may have 103."""
 
 
@@ -23,7 +24,7 @@ def socket_folder() -> Path:
     Raises:
         OSError: If it cannot be made.
     """
-    return _new("cr", place_of_sockets())
+    return _new("cr-", place_of_sockets())
 
 
 def place_of_sockets() -> Path:
@@ -34,7 +35,16 @@ def place_of_sockets() -> Path:
 
 def _new(prefix: str, place: Path) -> Path:
     for left in place.glob(f"{prefix}*"):
-        pid = left.name.removeprefix(prefix).partition("-")[0]
-        if pid.isdigit() and not lives(int(pid)):
+        with contextlib.suppress(OSError), (left / _HELD).open("r+b") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)  # whoever made it holds this, in whatever container
             shutil.rmtree(left, ignore_errors=True)
-    return Path(tempfile.mkdtemp(prefix=f"{prefix}{os.getpid()}-", dir=place))
+    folder = Path(tempfile.mkdtemp(prefix=prefix, dir=place))
+    held = (folder / _HELD).open("xb")
+    fcntl.flock(held, fcntl.LOCK_EX)
+    _HOLDS.append(held)
+    return folder
+
+
+_HELD = "in-use"
+_HOLDS: list[IO[bytes]] = []
+"""Open until this process ends, however it ends."""

@@ -1,4 +1,4 @@
-import os
+import stat
 import subprocess
 import sys
 import tempfile
@@ -6,20 +6,52 @@ from pathlib import Path
 
 import pytest
 
+from tune_jobs.system import scratch
+from tune_jobs.system.scratch import place_of_sockets, scratch_folder, socket_folder
+
+MAKE = """
+import sys, tempfile
+tempfile.tempdir = sys.argv[1]
 from tune_jobs.system.scratch import scratch_folder
+print(scratch_folder("tune"), flush=True)
+input()
+"""
+
+
+def maker(place: Path) -> "subprocess.Popen[str]":
+    """A process that has such a folder."""
+    command = [sys.executable, "-c", MAKE, str(place)]
+    return subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
 
 
 def test_the_folders_of_killed_processes_go_and_those_of_others_stay(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
-    ended = subprocess.Popen([sys.executable, "-c", ""])
-    ended.wait()
-    left, live, other = (
-        tmp_path / name for name in (f"convnn-tune-{ended.pid}-a", f"convnn-tune-{os.getpid()}-b", "convnn-ray-1-c")
-    )
-    for folder in (left, live, other):
-        folder.mkdir()
-    new = scratch_folder("tune")
-    assert new.name.startswith(f"convnn-tune-{os.getpid()}-")
-    assert sorted(tmp_path.iterdir()) == sorted([live, other, new])
+    (tmp_path / "convnn-tune-of-somebody").mkdir()
+    with maker(tmp_path) as killed, maker(tmp_path) as live:
+        assert killed.stdout is not None
+        assert live.stdout is not None
+        left, there = (Path(process.stdout.readline().strip()) for process in (killed, live) if process.stdout)
+        killed.kill()
+        killed.wait()
+        (left / "a file").touch()
+        new = scratch_folder("tune")
+        assert sorted(tmp_path.iterdir()) == sorted([there, new, tmp_path / "convnn-tune-of-somebody"])
+        live.kill()
+    assert stat.S_IMODE(new.stat().st_mode) == 0o700
+
+
+def test_sockets_have_a_short_path_whatever_the_temporary_folder_is(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    long = tmp_path / ("deep" * 20)
+    monkeypatch.setattr(tempfile, "tempdir", str(long))
+    monkeypatch.delenv("RAY_TMPDIR", raising=False)
+    assert place_of_sockets() == Path("/tmp")  # noqa: S108
+    monkeypatch.setattr(tempfile, "tempdir", "/var/tmp")  # noqa: S108
+    assert place_of_sockets() == Path("/var/tmp")  # noqa: S108
+    monkeypatch.setenv("RAY_TMPDIR", "/dev/shm")  # noqa: S108
+    assert place_of_sockets() == Path("/dev/shm")  # noqa: S108
+    monkeypatch.setattr(scratch, "place_of_sockets", lambda: tmp_path)
+    assert stat.S_IMODE(socket_folder().stat().st_mode) == 0o700
