@@ -112,7 +112,7 @@ def _root(
     Start with: convnn run quickstart
 
     Exit codes: 0 done; 1 failed; 2 the command line or the file is wrong; 3 finished, but some trials failed;
-    4 the cluster or the tracker cannot be reached; 5 the budget is used up; 130 and 143 interrupted.
+    4 the cluster or the tracker cannot be reached; 5 the budget is used up; 129, 130 and 143 interrupted.
     """
 
 

@@ -38,8 +38,8 @@ def stop(
     if pause or not stop_here(folder, STOP_S):
         if not pause:
             print(
-                "its process cannot be signalled from here; it is asked through the sweep's folder, and ends its epochs "
-                "first ...",
+                "its process cannot be signalled from here; it is asked through the sweep's folder, and ends "
+                "its epochs first ...",
                 file=sys.stderr,
                 flush=True,
             )

@@ -13,6 +13,7 @@ from tune_jobs.driver.controller import Controller, drive
 from tune_jobs.driver.limits import Halt, budget_of_trials, halt_for_limits, none_found
 from tune_jobs.driver.past import past_of, settle
 from tune_jobs.driver.retention import Retention
+from tune_jobs.errors import ClusterError
 from tune_jobs.events import Event, Job
 from tune_jobs.executors.base import Executor, OpenExecutor, Order
 from tune_jobs.record.folder import SweepFolder
@@ -100,6 +101,9 @@ def _drive(
         )
         try:
             drive(controller, executor)
+        except ClusterError:
+            if controller.halt is None or controller.halt.signal is None:
+                raise  # else the signal went to Ray's processes, too
         finally:
             signals.on_first = None
             if not signals.twice:

@@ -1,11 +1,15 @@
-"""SIGINT and SIGTERM: the first one ends a sweep in good order, the second one at once."""
+"""SIGINT, SIGTERM and SIGHUP: the first one ends a sweep in good order, the second one at once."""
 
 import contextlib
+import errno
+import os
 import signal
 import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
+
+HANDLED = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 AGAIN_S = 0.01
 """A signal that a callback has swallowed is sent again after this."""
@@ -27,11 +31,13 @@ class Signals:
         self.received: list[int] = []
         self.on_first: Callable[[int], None] | None = None
         self._again = False
+        # `nohup` has it ignored, and that stays so.
+        self._numbers = [n for n in HANDLED if n != signal.SIGHUP or signal.getsignal(n) != signal.SIG_IGN]
 
     def take(self) -> None:
         """Make this the handler, in the main thread; elsewhere nothing changes."""
         if threading.current_thread() is threading.main_thread():
-            for number in (signal.SIGINT, signal.SIGTERM):
+            for number in self._numbers:
                 signal.signal(number, self.handle)
 
     @property
@@ -40,7 +46,9 @@ class Signals:
         return len(self.received) > 1
 
     def handle(self, number: int, _frame: object) -> None:
-        """Python's handler for both signals."""
+        """Python's handler for each of them."""
+        if number == signal.SIGHUP:
+            _leave_terminal()
         if not self._again:
             self.received.append(number)
         self._again = False
@@ -77,9 +85,27 @@ class Signals:
         return True
 
 
+def _leave_terminal() -> None:
+    """What is written to a terminal that is closed would fail."""
+    nowhere = os.open(os.devnull, os.O_RDWR)
+    for stream in range(3):
+        if os.isatty(stream) or _is_hung_up(stream):
+            os.dup2(nowhere, stream)
+    os.close(nowhere)
+
+
+def _is_hung_up(stream: int) -> bool:
+    """Whether it was a terminal that is no more."""
+    try:
+        os.tcgetpgrp(stream)
+    except OSError as error:
+        return error.errno == errno.EIO
+    return False
+
+
 @contextlib.contextmanager
 def handled_signals() -> Iterator[Signals]:
-    """Inside, both signals are ours; in a thread other than the main one nothing changes."""
+    """Inside, these signals are ours; in a thread other than the main one nothing changes."""
     signals = Signals()
     report = sys.unraisablehook
 
@@ -87,7 +113,7 @@ def handled_signals() -> Iterator[Signals]:
         if not signals.not_swallowed(event.exc_value):
             report(event)
 
-    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    before = {number: signal.getsignal(number) for number in HANDLED}
     signals.take()
     sys.unraisablehook = unraisable
     try:

@@ -7,16 +7,17 @@ driver has dealt with what it tells, so that a trial goes on only once its repor
 import contextlib
 import shutil
 import threading
+import time
 from collections import deque
 from collections.abc import Callable, Collection, Iterator, Sequence
 from functools import partial
 from typing import Any
 
-from tune_jobs.errors import ClusterError
+from tune_jobs.errors import ClusterError, RayError
 from tune_jobs.executors.base import Executor, Gone, Loss, Order, Reported, Update, WorkerUp
 from tune_jobs.executors.capacity import fitting, per_trial
 from tune_jobs.executors.clock import AwakeClock
-from tune_jobs.executors.ray_tune.session import machines, ray_session
+from tune_jobs.executors.ray_tune.session import has_died, machines, ray_session
 from tune_jobs.executors.ray_tune.worker_loss import classify_loss, kill_worker
 from tune_jobs.system.scratch import scratch_folder
 from tune_jobs.worker.reports import Begun, decode
@@ -24,6 +25,9 @@ from tune_jobs.worker.task import Task
 
 MOST = 10_000
 """So many workers Tune may start at a time; without a number it would start one after another."""
+
+SIGNAL_S = 0.5
+"""A signal that has ended Ray's processes reaches the driver within this, too."""
 
 WAKES_S = 0.2
 """A poll lasts no longer: a signal that came meanwhile is seen only once it has ended."""
@@ -61,6 +65,7 @@ class TuneExecutor:
         """Start Tune, which waits for tasks."""
         self.closing = False
         self._order = order
+        self._goes_on = f"nothing is lost, and this goes on: convnn resume {order.sweep}"
         self._clock = AwakeClock()
         self._asked = per_trial(order.resources)
         self._turn = threading.Condition()
@@ -103,6 +108,9 @@ class TuneExecutor:
             self._turn.wait_for(lambda: self._told or self._ended, min(timeout_s, WAKES_S))
             told, self._told = self._told, []
             self._taken += len(told)
+        if not told and has_died():
+            time.sleep(SIGNAL_S)
+            raise RayError(f"Ray's own processes have ended; {self._goes_on}.")
         if self._ended and not told:
             self._raise()
         updates = [make() for make in told]
@@ -125,6 +133,8 @@ class TuneExecutor:
         with self._turn:
             self.closing = True
             self._turn.notify_all()
+        if has_died():  # nobody is left to kill them, and they end by themselves
+            return
         for trial in list(self._trials.values()):
             kill_worker(trial)
         self._thread.join(CLOSE_S)
@@ -181,9 +191,7 @@ class TuneExecutor:
         if error is not None and not isinstance(error, ray.exceptions.RayError | tune.TuneError | ConnectionError):
             raise error
         reason = "it ended by itself" if error is None else (str(error).splitlines() or [type(error).__name__])[0]
-        raise ClusterError(
-            f"Ray ended the run: {reason}; nothing is lost, and this goes on: convnn resume {self._order.sweep}"
-        ) from error
+        raise ClusterError(f"Ray ended the run: {reason}; {self._goes_on}") from error
 
     def _run(self) -> None:
         try:

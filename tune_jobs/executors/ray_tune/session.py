@@ -1,5 +1,6 @@
 """A connection to a Ray cluster, or a Ray of our own on this machine alone."""
 
+import atexit
 import contextlib
 import logging
 import os
@@ -66,6 +67,8 @@ def ray_session(address: str | None, signals: Signals) -> Iterator[None]:
         except SystemExit as error:  # Ray's own handler of SIGTERM, which ray.init installs
             raise Interrupted(signal.SIGTERM, at_once=False) from error
         except Exception as error:
+            if signals.received:  # which may have ended Ray's own processes
+                raise Interrupted(signals.received[0], at_once=False) from error
             reason = (str(error).splitlines() or [type(error).__name__])[0]
             alone = f"Ray cannot be started here: {reason}; is there room in {folder} and in memory?"
             raise ClusterError(_unreachable(address, reason)) if address else RayError(alone) from error
@@ -73,7 +76,9 @@ def ray_session(address: str | None, signals: Signals) -> Iterator[None]:
         try:
             yield
         finally:
-            if not signals.twice:  # Ray's processes end with ours
+            if has_died():  # it would wait for itself, now or when Python ends
+                atexit.unregister(ray._private.worker.shutdown)  # noqa: SLF001 - there is no other way
+            elif not signals.twice:  # Ray's processes end with ours
                 ray.shutdown()
 
 
@@ -96,6 +101,17 @@ def _folder() -> Iterator[Path]:
         shutil.rmtree(folder, ignore_errors=True)
         raise
     shutil.rmtree(folder, ignore_errors=True)
+
+
+def has_died() -> bool:
+    """Whether processes of a Ray of our own are gone without which it does nothing; that of a cluster has others."""
+    import ray
+
+    node = ray._private.worker._global_node  # noqa: SLF001 - there is no other way
+    return node is not None and bool(_NEEDED & {kind for kind, _ in node.dead_processes()})
+
+
+_NEEDED = {"gcs_server", "raylet"}
 
 
 def machines(without: Collection[str] = ()) -> list[dict[str, float]]:
