@@ -7,13 +7,13 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import ClassVar
 
-from tests.faults import room
+from tests.faults import drivers, room
 from tests.faults.bench import Bench, Case
 from tests.faults.chain import Chain
 from tests.faults.damaged import expect_passed_over, spoil, with_two
 from tests.faults.disks import Disk, small_disk
 from tests.faults.drivers import STOPS_AT_ONCE_S
-from tests.faults.driving import Worker, expect, training
+from tests.faults.driving import Driver, Worker, expect, training
 from tests.faults.sweeps import LONGER_GRID
 from tests.faults.workers import expect_given_up, stop_one
 from tune_jobs.record.rows import Attempt
@@ -34,6 +34,7 @@ class DiskChain(Chain):
 
     def __init__(self, bench: Bench) -> None:
         super().__init__(bench)
+        self._limit = 0.0
         self._spoilt: dict[str, tuple[int, list[Path]]] = {}
 
     @contextlib.contextmanager
@@ -153,14 +154,40 @@ class DiskChain(Chain):
         ballast.unlink()
         self.options = (*self.options, "--set", f"{GUARD}=0")
 
+    def terminated_with_all(self) -> None:
+        """A job of a cluster is cancelled."""
+        driver = self.running()
+        self.in_training(driver, epochs=1)
+        drivers.terminate_all(self.round, driver)
+
+    def hung_up(self) -> None:
+        """The terminal is closed."""
+        driver = self.running("--set", "resources.checkpoint_every_s=3600")
+        self.in_training(driver, epochs=1)
+        drivers.hang_up(self.round, driver)
+        self.options = (*self.options, "--set", "resources.checkpoint_every_s=0.5")
+
+    def held(self) -> None:
+        """Longer than a trial may take."""
+        driver = self._with_limit()
+        self.in_training(driver, epochs=1)
+        drivers.hold(self.round, driver)
+
+    def _with_limit(self) -> Driver:
+        """A driver that ends trials which take too long, which the one that runs does if it is there."""
+        if not self._is_running():
+            self._limit = self._longest() + 2 * self._to_begin() + LIMIT_S
+            self.start("--set", f"resources.max_trial_hours={self._limit / 3600:.7f}")
+        assert self.driver is not None
+        return self.driver
+
     def hung(self) -> None:
         """A worker stands still; it is given up at its limit, and run again by hand."""
-        limit = self._longest() + 2 * self._to_begin() + LIMIT_S
-        driver = self.start("--set", f"resources.max_trial_hours={limit / 3600:.7f}")
+        driver = self._with_limit()
         hung: dict[str, float] = {}
         stop_one(self.round, driver, hung)
         driver.end(3)
-        expect_given_up(self.round, driver, hung, 2 * limit)
+        expect_given_up(self.round, driver, hung, 2 * self._limit)
         before = self.round.record()
         driver = self.command("retry", self.sweep.name, "--class", "time_limit")
         driver.end(0)
@@ -192,5 +219,8 @@ class DiskChain(Chain):
         "worker kill -9": worker_killed,
         "disk full": full,
         "resources.min_free_gb": guarded,
+        "SIGTERM of every process": terminated_with_all,
+        "SIGHUP": hung_up,
+        "driver held, then continued": held,
         "worker SIGSTOP, time limit": hung,
     }

@@ -1,13 +1,17 @@
 """Drivers killed and interrupted, at any moment from the command to its end."""
 
+import contextlib
+import os
 import signal
 import time
 from collections.abc import Callable, Mapping
 from types import MappingProxyType
 
+from tests.faults import oracle
 from tests.faults.bench import Case, Fault, Round
-from tests.faults.driving import Driver, expect, expect_in_time
+from tests.faults.driving import Driver, expect, expect_in_time, marked, training, wait_for
 from tests.faults.sweeps import GRID, Sweep
+from tune_jobs.executors.clock import PAUSE_S
 
 TIMES = 5
 """So often each of these is done."""
@@ -20,6 +24,12 @@ UNKEPT = {"checkpoint_every_s": 3600}
 
 STOPS_S = 60.0
 """A driver whose trials have short epochs ends within this after a signal."""
+
+ALL_STOP_S = 15.0
+"""The same where everything that it has started has had the signal, too."""
+
+HELD_S = PAUSE_S + 5.0
+"""How long a driver is held."""
 
 STOPS_AT_ONCE_S = 10.0
 """The same after a second signal."""
@@ -82,6 +92,42 @@ def terminate(round_: Round, driver: Driver) -> None:
     round_.hit(f"SIGTERM after {_age(driver)}")
     driver.signal(signal.SIGTERM)
     _ends_in_order(round_, driver, signal.SIGTERM)
+
+
+def terminate_all(round_: Round, driver: Driver) -> None:
+    """What `scancel`, `timeout` and `docker stop` do: to the driver, Ray's own processes and the workers at once."""
+    round_.hit(f"SIGTERM of every process after {_age(driver)}")
+    for pid in marked(round_.storage):
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGTERM)
+    sent = time.monotonic()
+    late = f"`{driver}` still runs {ALL_STOP_S:g} s after SIGTERM of every process"
+    expect_in_time(driver.ends_within(ALL_STOP_S), late)
+    round_.case.note_longest("ended after", time.monotonic() - sent)
+    if _says_how_to_go_on(round_, driver, signal.SIGTERM):
+        left = [attempt for attempt in round_.record().attempts if attempt.state == "running"]
+        expect(not left, f"attempts are left running: {left}")
+        open_runs = oracle.open_runs(round_.tracker, round_.sweep.name)
+        expect(not open_runs, f"MLflow has open runs: {open_runs}")
+
+
+def hang_up(round_: Round, driver: Driver) -> None:
+    """What a closed terminal and a lost connection do."""
+    round_.hit(f"SIGHUP after {_age(driver)}")
+    driver.signal(signal.SIGHUP)
+    _ends_in_order(round_, driver, signal.SIGHUP)
+
+
+def hold(round_: Round, driver: Driver) -> None:
+    """Ctrl-Z, and later `fg`: for longer than a trial may take."""
+    failed = round_.record().failures()
+    round_.hit(f"stopped after {_age(driver)}, for {HELD_S:g} s")
+    driver.signal(signal.SIGSTOP)
+    time.sleep(HELD_S)
+    driver.signal(signal.SIGCONT)
+    again = time.time()
+    wait_for(lambda: round_.record().epochs_after(again) or driver.ends_within(0), "an epoch")
+    expect(round_.record().failures() == failed, f"attempts failed: {round_.record().failures()}")
 
 
 def interrupt_twice(round_: Round, driver: Driver) -> None:
@@ -168,10 +214,32 @@ def _double_interrupts(case: Case) -> None:
     repeatedly(case, GRID, TIMES, interrupt_twice)
 
 
+def _terminations_of_all(case: Case) -> None:
+    repeatedly(case, GRID, TIMES, terminate_all)
+
+
+def _hang_ups(case: Case) -> None:
+    repeatedly(case, GRID.but(resources=UNKEPT), TIMES, hang_up)
+
+
+def _holds(case: Case) -> None:
+    """A trial may take a while less than its driver is held for."""
+    sweep = GRID.but(name="held", resources={"max_trial_hours": HELD_S / 3600})
+    with case.round(sweep, reference=False) as round_:
+        driver = round_.run()
+        wait_for(lambda: training(round_.storage) or driver.ends_within(0), "it trains")
+        hold(round_, driver)
+        driver.end(0)
+        round_.check(reference=case.bench.reference(GRID).record)
+
+
 FAULTS = [
     Fault("driver kill -9", _kills),
     Fault("driver's group kill -9", _kills_of_the_group),
     Fault("SIGINT", _interrupts),
     Fault("SIGTERM", _terminations),
     Fault("SIGINT twice", _double_interrupts),
+    Fault("SIGTERM of every process", _terminations_of_all),
+    Fault("SIGHUP", _hang_ups),
+    Fault("driver held, then continued", _holds),
 ]

@@ -112,5 +112,5 @@ SEARCH = ADAPTIVE.but(
 )
 """The same of one model, so that epochs are alike, by a number that no two trials share."""
 
-LONGER_GRID = GRID.but(name="longer", space__training__epochs=20)
+LONGER_GRID = GRID.but(name="longer", space__training__epochs=26)
 """Long enough to be hit several times."""

@@ -1,4 +1,7 @@
+import os
+import pty
 import signal
+import subprocess
 import sys
 import time
 import weakref
@@ -22,7 +25,7 @@ def signal_in_a_callback(number: int) -> None:
     time.sleep(10)
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_a_signal_in_a_callback_still_interrupts(number: signal.Signals, capfd: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(Interrupted) as caught, handled_signals():
         signal_in_a_callback(number)
@@ -63,3 +66,37 @@ def test_other_errors_in_callbacks_are_reported_as_ever(monkeypatch: pytest.Monk
         del thing
     assert reference() is None
     assert reported == [ZeroDivisionError]
+
+
+def test_a_closed_terminal_ends_in_order_and_what_is_written_to_it_is_lost() -> None:
+    """A process of its own, whose terminal goes."""
+    code = """
+import signal, sys
+from tune_jobs.system.signals import Interrupted, handled_signals
+try:
+    with handled_signals():
+        print("ready", flush=True)
+        signal.pause()
+except Interrupted as caught:
+    print("to nobody", flush=True)
+    print("to nobody", file=sys.stderr, flush=True)
+    sys.exit(128 + caught.number)
+"""
+    main, other = pty.openpty()
+    process = subprocess.Popen([sys.executable, "-c", code], stdin=other, stdout=other, stderr=other)
+    os.close(other)
+    assert os.read(main, 100).startswith(b"ready")
+    os.close(main)
+    process.send_signal(signal.SIGHUP)
+    assert process.wait(10) == 129
+
+
+def test_nohup_stays_in_force() -> None:
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    try:
+        with handled_signals() as signals:
+            signal.raise_signal(signal.SIGHUP)
+        assert signals.received == []
+        assert signal.getsignal(signal.SIGHUP) == signal.SIG_IGN
+    finally:
+        signal.signal(signal.SIGHUP, before)
