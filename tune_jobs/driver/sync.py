@@ -45,5 +45,5 @@ def sync(
             f"{tracker.name} at {without_password(uri)} does not have everything of {folder.name}: {error}; when that "
             f"is mended: convnn sync {folder.name}"
         )
-    with closing(Ledger(folder.ledger)) as ledger:
+    with closing(Ledger(folder.ledger, upgrade=True)) as ledger:
         return tracker.tracked(ledger)

@@ -7,6 +7,7 @@ Trial states: `running`, then `complete`, `stopped` (by the stopping rule), `div
 due for another attempt. What made an attempt end early is its failure class (`tune_jobs.failures`).
 """
 
+import functools
 import json
 import sqlite3
 import threading
@@ -14,26 +15,47 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, Concatenate, ParamSpec, TypeVar
 
 from search_spaces import TrialConfig
 from tune_jobs.errors import LedgerError
 from tune_jobs.failures import Failure
 from tune_jobs.record import schema
 from tune_jobs.record.lease import live_driver
-from tune_jobs.record.meta import Meta
+from tune_jobs.record.meta import UNREADABLE, Meta, unreadable
 from tune_jobs.record.rows import ENDED, Ask, AskOutcome, Attempt, Epoch, State, Trial, Usage
+
+
+Given = ParamSpec("Given")
+Found = TypeVar("Found")
+
+
+def _said(method: Callable[Concatenate["Ledger", Given], Found]) -> Callable[Concatenate["Ledger", Given], Found]:
+    """What a damaged or foreign file makes of a reading is said in one line."""
+
+    @functools.wraps(method)
+    def read(ledger: "Ledger", *arguments: Given.args, **named: Given.kwargs) -> Found:
+        try:
+            return method(ledger, *arguments, **named)
+        except UNREADABLE as error:
+            raise unreadable(ledger.path, error) from error
+
+    return read
 
 
 class Ledger:
     """Reads and, for the driver, writes a sweep's record."""
 
-    def __init__(self, path: Path, *, create: bool = False, now: Callable[[], float] = time.time) -> None:
+    def __init__(
+        self, path: Path, *, create: bool = False, upgrade: bool = False, now: Callable[[], float] = time.time
+    ) -> None:
         """Open the ledger at `path`.
 
         Args:
             path: The file.
-            create: Make it if it is missing; for the driver.
+            create: Make it if it is missing, and bring it up to date; for the driver.
+            upgrade: Bring it up to date; for whoever holds the lease. Without either an earlier layout is only read,
+                as others may be writing it.
             now: The wall clock by which attempts and epochs are recorded.
 
         Raises:
@@ -43,7 +65,7 @@ class Ledger:
         self.path = path
         self.now = now
         self._lock = threading.RLock()
-        self.meta = Meta(self._get_meta, self._set_meta)
+        self.meta = Meta(path, self._get_meta, self._set_meta)
         if not create and not path.exists():
             raise LedgerError(f"{path} is missing: this folder holds no sweep; `convnn list` shows the sweeps.")
         schema.check_layout(path, lambda: not create and live_driver(path.parent) is not None)
@@ -53,9 +75,9 @@ class Ledger:
             self._db = schema.connect(path)
             if create:
                 schema.make_tables(self._db, path)
-            schema.upgrade(self._db, path)
+            self._db = schema.upgraded(self._db, path, in_place=create or upgrade)
             layout = schema.layout_of(self._db)
-        except sqlite3.Error as error:
+        except (sqlite3.Error, OSError) as error:
             raise LedgerError(f"{path} cannot be used: {error}; is the folder writable and the file whole?") from error
         schema.require_layout(path, layout)
 
@@ -171,6 +193,7 @@ class Ledger:
             self._db.execute("INSERT OR IGNORE INTO meta VALUES('wall_s', '0')")
             self._db.execute("UPDATE meta SET value = CAST(value AS REAL) + ? WHERE key='wall_s'", (wall_s,))
 
+    @_said
     def usage(self) -> Usage:
         """What the sweep has cost so far."""
         ((gpu_s, cpu_s, trials),) = self._read(
@@ -218,11 +241,13 @@ class Ledger:
                 [(key,) for key in run_keys],
             )
 
+    @_said
     def asks(self) -> list[Ask]:
         """All asks, in order."""
         rows = self._read("SELECT number, seq, decisions, outcome, run_key FROM asks ORDER BY number")
         return [Ask(number, seq, json.loads(decisions), outcome, key) for number, seq, decisions, outcome, key in rows]
 
+    @_said
     def trials(self) -> list[Trial]:
         """All trials, by number."""
         rows = self._read(
@@ -230,6 +255,7 @@ class Ledger:
         )
         return [Trial(key, n, TrialConfig.model_validate_json(c), *rest) for key, n, c, *rest in rows]
 
+    @_said
     def seconds_before(self, run_key: str, attempt: int) -> float:
         """Seconds that the attempts before this one held their resources, since the trial was last retried."""
         rows = self._read(
@@ -239,10 +265,12 @@ class Ledger:
         )
         return float(rows[0][0])
 
+    @_said
     def states(self) -> list[State]:
         """The states of all trials, by number."""
         return [state for (state,) in self._read("SELECT state FROM trials ORDER BY number")]
 
+    @_said
     def ended_and_failed(self) -> tuple[int, int]:
         """How many trials have ended, those that are being retried among them; and how many have failed."""
         ((ended, failed),) = self._read(
@@ -251,6 +279,7 @@ class Ledger:
         )
         return ended, failed
 
+    @_said
     def failures(self) -> dict[str, Failure]:
         """By run_key: why a trial failed or diverged."""
         return dict(
@@ -261,6 +290,7 @@ class Ledger:
             )
         )
 
+    @_said
     def attempts(self) -> list[Attempt]:
         """All attempts, by trial and number."""
         rows = self._read(
@@ -269,6 +299,7 @@ class Ledger:
         )
         return [Attempt(*row) for row in rows]
 
+    @_said
     def epochs(self, run_key: str | None = None, *, after: int = 0) -> list[Epoch]:
         """Epochs beyond `seq` = `after`, of one trial or all, in order of recording."""
         query = "SELECT seq, run_key, attempt, epoch, at, metrics FROM epochs WHERE {} seq > ? ORDER BY seq"
@@ -278,6 +309,7 @@ class Ledger:
             rows = self._read(query.format("run_key = ? AND +"), (run_key, after))
         return [Epoch(seq, key, attempt, epoch, at, json.loads(m)) for seq, key, attempt, epoch, at, m in rows]
 
+    @_said
     def latest_epochs(self) -> dict[str, Epoch]:
         """By run_key: the furthest epoch of a trial, from the last attempt that came so far."""
         rows = self._read(
@@ -286,6 +318,7 @@ class Ledger:
         )
         return {key: Epoch(seq, key, attempt, epoch, at, json.loads(m)) for seq, key, attempt, epoch, at, m, _ in rows}
 
+    @_said
     def tracked(self) -> dict[tuple[str, int], tuple[str, int, str]]:
         """By (run_key, attempt): the MLflow run, the last `seq` shipped, and the state shipped."""
         rows = self._read("SELECT run_key, attempt, mlflow_run, shipped_seq, shipped_state FROM tracked")

@@ -4,16 +4,29 @@ This is the only place that knows a key and how its value is written.
 """
 
 import json
+import sqlite3
 from collections.abc import Callable
 from dataclasses import asdict
+from pathlib import Path
 from typing import Any, Generic, Literal, TypeVar, overload
 
 from pydantic import TypeAdapter
 
+from tune_jobs.errors import LedgerError
 from tune_jobs.record.rows import Halted
 
 Value = TypeVar("Value")
 Goal = Literal["maximize", "minimize"]
+
+
+UNREADABLE = (sqlite3.Error, ValueError, TypeError, KeyError)
+"""What a file that is damaged, or is no ledger, makes of a reading; JSON's and Pydantic's errors are among these."""
+
+
+def unreadable(path: Path, error: Exception) -> LedgerError:
+    """That in one line."""
+    reason = (str(error).splitlines() or [type(error).__name__])[0]
+    return LedgerError(f"{path} cannot be read: {reason}; is it whole, and a sweep's record?")
 
 
 class _Entry(Generic[Value]):
@@ -31,7 +44,12 @@ class _Entry(Generic[Value]):
     @overload
     def __get__(self, meta: "Meta", owner: type) -> Value: ...
     def __get__(self, meta: "Meta | None", owner: type) -> "_Entry[Value] | Value":
-        return self if meta is None else self._decode(meta.read(self._key))
+        if meta is None:
+            return self
+        try:
+            return self._decode(meta.read(self._key))
+        except UNREADABLE as error:
+            raise unreadable(meta.path, error) from error
 
     def __set__(self, meta: "Meta", value: Value) -> None:
         meta.write(self._key, self._encode(value))
@@ -99,7 +117,8 @@ class Meta:
     tracker_experiment = _text()
     tracker_experiment_id = _text()
 
-    def __init__(self, read: Callable[[str], str | None], write: Callable[[str, str | None], None]) -> None:
+    def __init__(self, path: Path, read: Callable[[str], str | None], write: Callable[[str, str | None], None]) -> None:
+        self.path = path
         self.read = read
         self.write = write
 

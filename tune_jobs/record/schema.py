@@ -123,12 +123,18 @@ def make_tables(db: sqlite3.Connection, path: Path) -> None:
     db.executescript(_TABLES)
 
 
-def upgrade(db: sqlite3.Connection, path: Path) -> None:
-    """Bring an earlier layout up to this version's, where the file can be written."""
+def upgraded(db: sqlite3.Connection, path: Path, *, in_place: bool) -> sqlite3.Connection:
+    """The ledger in this version's layout: the file itself if that may be changed, else a copy of it in memory."""
     layout = layout_of(db)
-    while layout in _UPGRADES and os.access(path, os.W_OK) and os.access(path.parent, os.W_OK):
+    if layout in _UPGRADES and not (in_place and os.access(path, os.W_OK) and os.access(path.parent, os.W_OK)):
+        copy = sqlite3.connect(":memory:", isolation_level=None, check_same_thread=False)
+        with closing(db):
+            db.backup(copy)
+        db = copy
+    while layout in _UPGRADES:
         db.executescript(_UPGRADES[layout])
         layout = layout_of(db)
+    return db
 
 
 def connect(path: Path) -> sqlite3.Connection:

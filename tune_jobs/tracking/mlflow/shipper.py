@@ -75,7 +75,7 @@ class MLflowTracker(Tracker):
         try:
             if self._destination.uri.startswith(("http://", "https://")):
                 tidy_tracking_token()
-            with contextlib.closing(Ledger(self._destination.folder.ledger)) as ledger:
+            with contextlib.closing(Ledger(self._destination.folder.ledger, upgrade=True)) as ledger:
                 self._loop(MLflowSync(ledger, self._destination, self._health))
         except (LedgerError, UsageError) as error:
             self.error = str(error)
