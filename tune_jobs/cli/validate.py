@@ -7,6 +7,13 @@ import typer
 
 from search_spaces import Problem, SpecError, load_sweep
 from tune_jobs.cli.shared.options import AsJson, File, Set, print_json
+from tune_jobs.system.redaction import holds_secret
+
+_NOTE = (
+    "tracking.uri holds a password or a token, which the sweep's folder then has, too; leave the uri out and set "
+    "MLFLOW_TRACKING_URI, or MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD, or MLFLOW_TRACKING_TOKEN, in the "
+    "environment."
+)
 
 
 def validate(file: File, overrides: Set = None, *, as_json: AsJson = False) -> None:
@@ -21,7 +28,8 @@ def validate(file: File, overrides: Set = None, *, as_json: AsJson = False) -> N
             raise
         print_json({"valid": False, "problems": [_plain(problem) for problem in error.problems]})
         raise typer.Exit(2) from error
-    summary = {**spec.describe(), "never": spec.space.dead_pairs()}
+    notes = [_NOTE] if holds_secret(spec.tracking.uri or "") else []
+    summary = {**spec.describe(), "never": spec.space.dead_pairs(), "notes": notes}
     if as_json:
         print_json({"valid": True, **summary})
         return
@@ -33,6 +41,8 @@ def validate(file: File, overrides: Set = None, *, as_json: AsJson = False) -> N
         print(f"  {path.removeprefix('space.')}: {domain}")
     for pair in summary["never"]:
         print(f"  {pair}; it is never started")
+    for note in notes:
+        print(f"  note: {note}")
 
 
 def _plain(problem: Problem) -> dict[str, Any]:

@@ -9,6 +9,7 @@ from tune_jobs.errors import LedgerError, UsageError
 from tune_jobs.record.folder import SweepFolder, recorded_spec
 from tune_jobs.record.ledger import Ledger
 from tune_jobs.system.files import is_full, write_whole
+from tune_jobs.system.redaction import holds_secret
 
 PROBE_BYTES = 100_000
 """Room that a sweep's folder must have for its first files."""
@@ -61,7 +62,7 @@ def open_ledger(folder: SweepFolder, spec: SweepSpec) -> Ledger:
     planned = spec.planned()
     if planned is not None:
         meta.planned = planned
-    write_whole(folder.spec, spec.text)
+    write_whole(folder.spec, spec.text, private=holds_secret(spec.text))
     return ledger
 
 

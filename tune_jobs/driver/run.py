@@ -21,6 +21,8 @@ from tune_jobs.record.manifest import manifest_tags, write_manifest
 from tune_jobs.record.rows import Halted
 from tune_jobs.report import draw_at_end
 from tune_jobs.results.summary import Summary, summary
+from tune_jobs.system.files import make_private
+from tune_jobs.system.redaction import holds_secret
 from tune_jobs.system.signals import Interrupted, handled_signals
 from tune_jobs.tracking.address import tracker_of
 from tune_jobs.tracking.base import Destination, Tracked, Tracker
@@ -94,6 +96,8 @@ def run(
             digests = open_images(spec, ledger)
             manifest = write_manifest(folder, digests)
             uri, draw = tracker_of(spec.tracking.uri, folder, ledger), partial(draw_at_end, folder, 0)
+            if holds_secret(uri):  # the ledger has it, so that the sweep stays where it is
+                make_private(folder.ledger)
             tracker = open_tracker(Destination(folder, uri, spec.experiment, manifest_tags(manifest), draw))
             tracker.start()
             sweep = Sweep(spec, folder, ledger, progress, signals)

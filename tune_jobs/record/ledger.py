@@ -25,7 +25,6 @@ from tune_jobs.record.lease import live_driver
 from tune_jobs.record.meta import UNREADABLE, Meta, unreadable
 from tune_jobs.record.rows import ENDED, Ask, AskOutcome, Attempt, Epoch, State, Trial, Usage
 
-
 Given = ParamSpec("Given")
 Found = TypeVar("Found")
 

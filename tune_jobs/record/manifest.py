@@ -73,6 +73,10 @@ def recorded_starts(folder: SweepFolder) -> list[dict[str, Any]]:
     return starts
 
 
+_TRUST_NOTHING = ("--no-optional-locks", "-c", "core.fsmonitor=false", "-c", "core.hooksPath=/dev/null")
+"""A repository's configuration may name programs, which git would run as it looks at files."""
+
+
 def git_state(place: Path) -> dict[str, Any] | None:
     """Commit and uncommitted changes of the repository around `place`; `None` outside of one.
 
@@ -83,7 +87,9 @@ def git_state(place: Path) -> dict[str, Any] | None:
     sha = _git(place, "rev-parse", "HEAD")
     if sha is None:
         return None
-    changed, diff = _git(place, "status", "--porcelain"), _git(place, *_DIFF)
+    quiet = _no_filters(place)
+    changed = _git(place, *quiet, "status", "--porcelain", "--ignore-submodules=dirty")
+    diff = _git(place, *quiet, *_DIFF)
     return {
         "sha": sha.decode().strip(),
         "dirty": None if changed is None else bool(changed),
@@ -92,11 +98,19 @@ def git_state(place: Path) -> dict[str, Any] | None:
     }
 
 
+def _no_filters(place: Path) -> list[str]:
+    """Options by which git runs none of the filters that the repository itself names; a user's own stay."""
+    listed = _git(place, "config", "--local", "--name-only", "--get-regexp", r"^filter\.") or b""
+    names = {line.rpartition(".")[0] for line in listed.decode("utf-8", "replace").splitlines()}
+    changes = [f"{name}.{key}" for name in sorted(names) for key in ("clean=", "smudge=", "process=", "required=false")]
+    return [word for change in changes for word in ("-c", change)]
+
+
 def _git(place: Path, *arguments: str) -> bytes | None:
     """What git says; `None` if it fails, or takes too long."""
     try:
         done = subprocess.run(  # noqa: S603 - a fixed program
-            ["git", "-C", str(place), *arguments],  # noqa: S607
+            ["git", *_TRUST_NOTHING, "-C", str(place), *arguments],  # noqa: S607
             capture_output=True,
             check=False,
             timeout=_GIT_S,

@@ -18,6 +18,7 @@ from tune_jobs.report.metrics import shown
 from tune_jobs.report.tables import failures, leaderboard, over_seeds, pairs
 from tune_jobs.results.history import TrialHistory
 from tune_jobs.system.json_text import json_text
+from tune_jobs.system.redaction import without_password
 
 if TYPE_CHECKING:
     from tune_jobs.report.data import ReportData
@@ -161,7 +162,8 @@ def _reproduce(data: "ReportData") -> Iterator[str]:
             *((what, " / then ".join(values)) for what, values in rows.items()),
         ]
     )
-    yield _text("The sweep's file", data.folder.spec.read_text("utf-8") if data.folder.spec.exists() else "missing")
+    file = data.folder.spec
+    yield _text("The sweep's file", without_password(file.read_text("utf-8")) if file.exists() else "missing")
     if best is not None and data.spec is not None:
         yield _text(f"The best trial's file: trial {best.number}", TrialHistory(data.folder, best, [], []).sweep_file())
 

@@ -1,5 +1,6 @@
 """Files that are whole or not there: written beside, then renamed."""
 
+import contextlib
 import errno
 import os
 from pathlib import Path
@@ -8,14 +9,17 @@ PARTIAL = ".partial"
 """How the name of a file ends that is being written."""
 
 
-def write_whole(path: Path, content: str | bytes) -> None:
+def write_whole(path: Path, content: str | bytes, *, private: bool = False) -> None:
     """Replace a file so that it is whole afterwards, or as it was, also where the power fails.
+
+    A `private` one can be read by this user alone.
 
     Raises:
         OSError: If there is no room or no access.
     """
     part = part_of(path)
     try:
+        part.touch(mode=0o600 if private else 0o666)
         with part.open("wb") as file:
             file.write(content.encode() if isinstance(content, str) else content)
             file.flush()
@@ -23,6 +27,12 @@ def write_whole(path: Path, content: str | bytes) -> None:
         part.replace(path)
     finally:
         part.unlink(missing_ok=True)
+
+
+def make_private(path: Path) -> None:
+    """Let this user alone read a file, if it is there and his."""
+    with contextlib.suppress(OSError):
+        path.chmod(0o600)
 
 
 def part_of(path: Path) -> Path:

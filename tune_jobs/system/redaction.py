@@ -6,12 +6,26 @@ import re
 from tune_jobs.errors import UsageError
 
 TRACKING_TOKEN = "MLFLOW_TRACKING_TOKEN"  # noqa: S105 - its name
-_USER = re.compile(r"(?<=://)(?:[^/?#\s]*@|[^/?#:@\s]*:(?!\d+/)[^@\s]*@)")  # in a database's password, a / may stand
+_PORT = r"(?!\d{1,5}(?:[\s/?#,;'\")\]>]|$))"
+_USER = re.compile(
+    r"(?<=://)(?:"
+    rf"[^/?#:@\s]*:{_PORT}\S*@"  # a password may have any letter, / and @ too
+    rf"|[^/?#:@\s]*:{_PORT}[^@\n]*@"  # and blanks
+    r"|[^/?#:@\s]*@)"
+)
+_FIELD = re.compile(
+    r"([?&][\w.-]*(?:token|password|passwd|pwd|secret|key|signature|sig|auth)[\w.-]*=)[^&#\s'\"]+", re.IGNORECASE
+)
 
 
 def without_password(text: str) -> str:
-    """A text without the users and passwords that may stand in its addresses."""
-    return _USER.sub("", text)
+    """A text without the users, passwords and tokens that may stand in its addresses."""
+    return _FIELD.sub(r"\1***", _USER.sub("", text))
+
+
+def holds_secret(text: str) -> bool:
+    """Whether there are any."""
+    return without_password(text) != text
 
 
 def can_be_sent(token: str) -> bool:

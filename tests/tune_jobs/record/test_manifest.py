@@ -1,4 +1,6 @@
 import json
+import os
+import shutil
 import subprocess
 from pathlib import Path
 
@@ -84,16 +86,52 @@ def test_changes_that_are_cut_short_say_so(repository: Path, monkeypatch: pytest
     assert (len(found["diff"]), found["diff_truncated"]) == (100, True)
 
 
-def test_what_git_does_not_say_in_time_is_unknown(repository: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    hook = repository / ".git" / "hangs"
-    hook.write_text("#!/bin/sh\nsleep 10\n")
-    hook.chmod(0o755)
-    git(repository, "config", "core.fsmonitor", str(hook))
+def program(path: Path, text: str) -> Path:
+    path.write_text(f"#!/bin/sh\n{text}\n")
+    path.chmod(0o755)
+    return path
+
+
+def test_what_git_does_not_say_in_time_is_unknown(
+    repository: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real = shutil.which("git")
+    (tmp_path / "slow").mkdir()
+    program(tmp_path / "slow" / "git", f'case "$*" in *status*|*diff*) sleep 10;; esac; exec {real} "$@"')
+    monkeypatch.setenv("PATH", f"{tmp_path / 'slow'}{os.pathsep}{os.environ['PATH']}")
     monkeypatch.setattr(manifest, "_GIT_S", 1.0)
     found = git_state(repository)
     assert found is not None
     assert (found["dirty"], found["diff"]) == (None, None)
     assert len(found["sha"]) == 40
+
+
+def test_no_program_that_a_repository_names_is_run(repository: Path, tmp_path: Path) -> None:
+    """It may come from anywhere, and be the folder that a person happens to be in."""
+    mark = tmp_path / "it was run"
+    mine = program(tmp_path / "mine", f"touch '{mark}'; cat")
+    for hook in ("post-index-change", "fsmonitor-watchman", "pre-commit", "post-checkout"):
+        program(repository / ".git" / "hooks" / hook, f"touch '{mark}'")
+    (repository / ".gitattributes").write_text("*.txt diff=upper filter=mine\n*.bin filter=other\n")
+    settings = {
+        "core.fsmonitor": mine,
+        "core.pager": mine,
+        "diff.external": mine,
+        "diff.upper.textconv": mine,
+        "diff.upper.command": mine,
+        "filter.mine.clean": mine,
+        "filter.mine.smudge": mine,
+        "filter.mine.required": "true",
+        "filter.other.process": mine,
+        "interactive.diffFilter": mine,
+    }
+    for name, value in settings.items():
+        git(repository, "config", name, str(value))
+    found = git_state(repository)
+    assert found is not None
+    assert found["dirty"]
+    assert b"weights.bin" in found["diff"].encode()
+    assert not mark.exists()
 
 
 def test_outside_of_a_repository_there_is_nothing_to_say(tmp_path: Path) -> None:

@@ -35,7 +35,7 @@ def test_a_ledger_of_an_earlier_layout_is_brought_up_where_it_can_be_written(tmp
         )
         old.execute("INSERT INTO attempts VALUES(?, 1, 'failed', 100.0, 160.0, 'no')", (KEY,))
     old.close()
-    with contextlib.closing(Ledger(tmp_path / "ledger.db")) as ledger:
+    with contextlib.closing(Ledger(tmp_path / "ledger.db", upgrade=True)) as ledger:
         assert [(trial.state, trial.retried_after) for trial in ledger.trials()] == [("failed", 0)]
         assert [(attempt.failure, attempt.seconds) for attempt in ledger.attempts()] == [("user_error", 60.0)]
         ledger.reopen([KEY])

@@ -27,6 +27,7 @@ from tune_jobs.record.names import REPORT
 from tune_jobs.record.rows import Attempt, Epoch, Trial
 from tune_jobs.results.summary import summary
 from tune_jobs.system.json_text import json_text
+from tune_jobs.system.redaction import without_password
 from tune_jobs.tracking.base import Destination
 from tune_jobs.tracking.mlflow.inventory import PARENT, Inventory, find_experiment
 from tune_jobs.tracking.mlflow.retry import SyncHealth, is_refusal, reason_of
@@ -268,7 +269,7 @@ class MLflowSync:
 
     def _files(self) -> dict[str, str]:
         files = (self._destination.folder.spec, self._destination.folder.manifest)
-        return {file.name: file.read_text(encoding="utf-8") for file in files if file.exists()}
+        return {file.name: without_password(file.read_text(encoding="utf-8")) for file in files if file.exists()}
 
     def _upload(self, name: str, text: str) -> None:
         content = hashlib.sha256(f"{self._runs.parent} {name} {text}".encode()).hexdigest()

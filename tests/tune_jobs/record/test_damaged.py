@@ -1,0 +1,91 @@
+"""Files that stand where a sweep's record should be, and are damaged, of something else, or of another time."""
+
+import contextlib
+import shutil
+import sqlite3
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from tests.tune_jobs.cli.invoking import invoke, invoke_json
+from tests.tune_jobs.shipping import Recorded
+from tune_jobs.record.folder import SweepFolder
+
+FILE = "name: damaged\nspace: {data: {name: digits}, model: {layer: {kind: conv2d}}}\n"
+
+
+def _sql(statement: str) -> Callable[[Path], None]:
+    """A change to a ledger."""
+
+    def change(ledger: Path) -> None:
+        with contextlib.closing(sqlite3.connect(ledger, isolation_level=None)) as db:
+            db.executescript(statement)
+
+    return change
+
+
+DAMAGES: dict[str, Callable[[Path], object]] = {
+    "garbage": lambda ledger: ledger.write_bytes(b"\xff\x00 no database \x1b[2J" * 200),
+    "empty": lambda ledger: ledger.write_bytes(b""),
+    "cut off": lambda ledger: ledger.write_bytes(ledger.read_bytes()[:5000]),
+    "pages zeroed": lambda ledger: ledger.write_bytes(ledger.read_bytes()[:4096] + bytes(8192)),
+    "a folder": lambda ledger: (ledger.unlink(), ledger.mkdir()),
+    "another database": _sql("DROP TABLE meta; DROP TABLE trials; CREATE TABLE songs(title)"),
+    "no layout": _sql("DELETE FROM meta WHERE key = 'layout'"),
+    "a configuration that is none": _sql("UPDATE trials SET config = '{\"model\": 7}'"),
+    "a configuration that is no JSON": _sql("UPDATE trials SET config = 'model'"),
+    "metrics that are none": _sql("UPDATE epochs SET metrics = 'high'"),
+    "a number that is none": _sql("INSERT INTO meta VALUES('planned', 'many')"),
+    "a blob for a text": _sql("UPDATE trials SET config = x'ff00fe'"),
+}
+
+
+@pytest.fixture(params=DAMAGES)
+def damaged(request: pytest.FixtureRequest, sweep: Recorded) -> SweepFolder:
+    """The folder of such a sweep, beside a good one."""
+    sweep.attempt([1, 2], "complete")
+    folder = SweepFolder(sweep.folder.path.with_name("damaged"))
+    folder.path.mkdir()
+    with contextlib.closing(sqlite3.connect(sweep.folder.ledger)) as whole:
+        whole.execute("VACUUM INTO ?", (str(folder.ledger),))
+    folder.spec.write_text(FILE)
+    DAMAGES[request.param](folder.ledger)
+    return folder
+
+
+def test_it_is_one_line_of_the_list_and_hides_no_other_sweep(damaged: SweepFolder, sweep: Recorded) -> None:
+    storage = damaged.path.parent
+    told = {found["name"]: found for found in invoke_json("list", storage=storage)["sweeps"]}
+    assert told[sweep.folder.name]["error"] is None
+    assert str(damaged.ledger) in told[damaged.name]["error"]
+    assert "\n" not in told[damaged.name]["error"]
+    said = invoke("list", storage=storage)
+    assert "\x1b" not in said
+    assert "unreadable" in said
+
+
+def test_every_command_says_in_a_line_which_file_it_is(damaged: SweepFolder) -> None:
+    for command in (["show"], ["best"], ["status"], ["report"], ["sync"], ["show", "1"], ["logs", "1"]):
+        name, *rest = command
+        said = invoke(name, damaged.name, *rest, storage=damaged.path.parent, expect=1)
+        assert str(damaged.ledger) in said
+        assert said.strip().count("\n") == 0, said
+
+
+def test_reading_a_ledger_of_an_earlier_layout_leaves_it_as_it_is(sweep: Recorded) -> None:
+    sweep.attempt([1, 2], "complete")
+    folder = SweepFolder(sweep.folder.path.with_name("earlier"))
+    shutil.copytree(sweep.folder.path, folder.path)
+    _sql("""
+        ALTER TABLE attempts DROP COLUMN host;
+        ALTER TABLE attempts DROP COLUMN device;
+        UPDATE meta SET value = '2' WHERE key = 'layout';
+        PRAGMA wal_checkpoint(TRUNCATE)
+    """)(folder.ledger)
+    before = folder.ledger.read_bytes()
+    storage = folder.path.parent
+    assert [found["error"] for found in invoke_json("list", storage=storage)["sweeps"]] == [None, None]
+    for name in (folder.name, sweep.folder.name):
+        assert invoke_json("show", name, storage=storage)["trials"][0]["epochs"] == 2
+    assert folder.ledger.read_bytes() == before
