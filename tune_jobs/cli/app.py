@@ -24,6 +24,7 @@ from tune_jobs.cli import (
     report,
     resume,
     retry,
+    rm,
     run,
     schema,
     show,
@@ -92,6 +93,7 @@ app.command()(best.best)
 app.command()(show.show)
 app.command()(report.report)
 app.command()(fetch.fetch)
+app.command()(rm.rm)
 app.command()(doctor.doctor)
 app.add_typer(presets.app, name="presets")
 app.command()(schema.schema)

@@ -58,10 +58,11 @@ def _on_cluster(spec: "SweepSpec | None", storage: Path | None, address: str) ->
     import tempfile
 
     from tune_jobs.cluster.catalog import Cluster
-    from tune_jobs.cluster.package import size_text, write_package
+    from tune_jobs.cluster.package import write_package
     from tune_jobs.cluster.submission import check_cluster
     from tune_jobs.doctor.finding import Finding
     from tune_jobs.errors import SweepError
+    from tune_jobs.system.files import size_text
 
     try:
         cluster = Cluster(address, given(storage))

@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -11,9 +12,11 @@ from tune_jobs.cli.shared.options import AsJson, Storage, Sweep, console, print_
 from tune_jobs.cli.shared.remote import At, first_line, given, place_of
 from tune_jobs.display.tables import cost, leaderboard, tally
 from tune_jobs.errors import ClusterError, UsageError
+from tune_jobs.record.disk import Disk, disk_of
 from tune_jobs.record.folder import find_sweep
 from tune_jobs.record.lease import live_driver
 from tune_jobs.results.summary import Summary, read_summary
+from tune_jobs.system.files import size_text
 
 if TYPE_CHECKING:
     from tune_jobs.cluster.jobs import Job
@@ -58,11 +61,19 @@ def status(
 class _Look:
     """How a sweep stands, at one moment."""
 
-    def __init__(self, summary: Summary | None, driver: dict[str, Any] | None, job: "Job | None", place: str) -> None:
+    def __init__(
+        self,
+        summary: Summary | None,
+        driver: dict[str, Any] | None,
+        job: "Job | None",
+        place: str,
+        disk: Disk | None = None,
+    ) -> None:
         self._summary = summary
         self._driver = driver
         self._job = job
         self._place = place
+        self._disk = disk
         self.running = driver is not None or (job is not None and not job.ended)
 
     def as_dict(self) -> dict[str, Any]:
@@ -75,6 +86,7 @@ class _Look:
             "job": told,
             "place": self._place,
             "standing": summary,
+            "disk_bytes": asdict(self._disk) if self._disk else None,
         }
 
     def show(self) -> None:
@@ -89,6 +101,8 @@ class _Look:
             print("The sweep has no record yet.")
             return
         print(f"{tally(self._summary)}\n{cost(self._summary)}\n{self._place}")
+        if self._disk is not None:
+            print(f"{size_text(self._disk.all)} on disk, {size_text(self._disk.checkpoints)} of it checkpoints")
         if self._summary.halted and not self.running:
             print(f"It has stopped: {self._summary.halted.message}")
         print()
@@ -97,7 +111,8 @@ class _Look:
 
 def _here(sweep: str, storage: Path | None) -> Callable[[], _Look]:
     folder = find_sweep(sweep, storage_of(storage))
-    return lambda: _Look(read_summary(folder), live_driver(folder.path), None, str(folder.path))
+    disk = disk_of(folder)  # once: it looks at every file
+    return lambda: _Look(read_summary(folder), live_driver(folder.path), None, str(folder.path), disk)
 
 
 def _on_cluster(sweep: str, storage: Path | None, address: str) -> Callable[[], _Look]:

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from tune_jobs.errors import UsageError
+from tune_jobs.system.files import size_text
 from tune_jobs.system.packages import DISTRIBUTION
 
 UPLOAD_BYTES = 100 * 2**20
@@ -67,21 +68,12 @@ def write_package(path: Path, task: Mapping[str, Any], *, sweep: str | None = No
         largest = sorted(archive.infolist(), key=lambda info: info.compress_size, reverse=True)[:_NAMED]
     size = path.stat().st_size
     if size > UPLOAD_BYTES:
-        named = ", ".join(f"{info.filename} ({_mib(info.compress_size)})" for info in largest)
+        named = ", ".join(f"{info.filename} ({size_text(info.compress_size)})" for info in largest)
         raise UsageError(
-            f"the cluster takes uploads of at most {_mib(UPLOAD_BYTES)}, and this one has {_mib(size)}; the biggest "
-            f"files are {named}. Move what is not code out of these folders."
+            f"the cluster takes uploads of at most {size_text(UPLOAD_BYTES)}, and this one has {size_text(size)}; the "
+            f"biggest files are {named}. Move what is not code out of these folders."
         )
     return size
-
-
-def size_text(size: int) -> str:
-    """A size as people say it."""
-    return f"{size / 1024:.0f} KiB" if size < 2**20 else _mib(size)
-
-
-def _mib(size: int) -> str:
-    return f"{size / 2**20:.1f} MiB"
 
 
 def _code() -> Iterator[tuple[str, bytes]]:

@@ -7,10 +7,11 @@ from typing import Any, Literal
 
 from search_spaces import SweepSpec
 from tune_jobs.cluster.catalog import Cluster, Located, in_storage
-from tune_jobs.cluster.package import code_digest, size_text
+from tune_jobs.cluster.package import code_digest
 from tune_jobs.doctor.cluster import has_our_code, judge, packages, totals
 from tune_jobs.doctor.finding import Finding
 from tune_jobs.errors import ClusterError, UsageError
+from tune_jobs.system.files import size_text
 from tune_jobs.system.redaction import TRACKING_TOKEN, tidy_tracking_token, without_password
 from tune_jobs.tracking.address import is_relative
 

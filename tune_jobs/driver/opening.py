@@ -2,12 +2,14 @@
 
 import tempfile
 import time
+from contextlib import closing
 
 from convnn.data import load_dataset
 from search_spaces import SweepSpec, differences
 from tune_jobs.errors import LedgerError, UsageError
 from tune_jobs.record.folder import SweepFolder, recorded_spec
 from tune_jobs.record.ledger import Ledger
+from tune_jobs.record.schema import remove_ledger
 from tune_jobs.system.files import is_full, write_whole
 from tune_jobs.system.redaction import holds_secret
 
@@ -34,11 +36,16 @@ def prepare_folder(folder: SweepFolder) -> None:
 
 
 def open_ledger(folder: SweepFolder, spec: SweepSpec) -> Ledger:
-    """The sweep's ledger, made if it is new; refused if the file now says something else."""
+    """The sweep's ledger, made if it is new; refused if the file now says something else.
+
+    A run that came to no trial has left nothing that could mix, so that its name is free.
+    """
     if folder.spec.exists() and folder.ledger.exists():
         before = recorded_spec(folder)
         differing = differences(before, spec)
-        if differing:
+        if differing and not _has_begun(folder):
+            remove_ledger(folder.ledger)
+        elif differing:
             raise UsageError(
                 f"a sweep {spec.name!r} is in {folder.path} already, and it is another one; results would mix:\n"
                 + "".join(f"  {line}\n" for line in differing)
@@ -66,6 +73,11 @@ def open_ledger(folder: SweepFolder, spec: SweepSpec) -> Ledger:
     return ledger
 
 
+def _has_begun(folder: SweepFolder) -> bool:
+    with closing(Ledger(folder.ledger)) as ledger:
+        return bool(ledger.asks() or ledger.trials())
+
+
 def open_images(spec: SweepSpec, ledger: Ledger) -> dict[str, str]:
     """Open every data set of the space, so that missing images are known before any trial; their digests.
 
@@ -73,9 +85,10 @@ def open_images(spec: SweepSpec, ledger: Ledger) -> dict[str, str]:
         UsageError: If these are other images than the sweep began with.
     """
     found: dict[str, str] = {}
+    begun = bool(ledger.trials())
     for data in spec.space.data_sets():
         digest = load_dataset(data.name, data.root).digest
-        before = ledger.meta.digest(data.name) or digest
+        before = (ledger.meta.digest(data.name) if begun else None) or digest
         if digest != before:
             raise UsageError(
                 f"the images of {data.name} in {data.root or 'the default folder'} are not those that the sweep "

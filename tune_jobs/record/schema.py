@@ -116,6 +116,12 @@ def make_whole(path: Path) -> None:
     part.replace(path)
 
 
+def remove_ledger(path: Path) -> None:
+    """Remove a ledger, and what SQLite keeps beside it; for whoever holds the lease."""
+    for suffix in ("-wal", "-shm", "-journal", ""):
+        path.with_name(path.name + suffix).unlink(missing_ok=True)
+
+
 def make_tables(db: sqlite3.Connection, path: Path) -> None:
     """Make what tables are missing, and the journal of the kind that the folder allows."""
     # A write-ahead log is memory that processes of one machine share; others would read rubbish.

@@ -29,6 +29,14 @@ def write_whole(path: Path, content: str | bytes, *, private: bool = False) -> N
         part.unlink(missing_ok=True)
 
 
+def size_text(size: int) -> str:
+    """A size in bytes as people say it."""
+    for unit, power in (("GiB", 30), ("MiB", 20)):
+        if size >= 2**power:
+            return f"{size / 2**power:.1f} {unit}"
+    return f"{size / 1024:.0f} KiB"
+
+
 def make_private(path: Path) -> None:
     """Let this user alone read a file, if it is there and his."""
     with contextlib.suppress(OSError):

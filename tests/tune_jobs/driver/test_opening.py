@@ -8,12 +8,17 @@ from tests.tune_jobs.driver.by_hand import SPEC
 from tune_jobs.driver.opening import open_images, open_ledger, prepare_folder
 from tune_jobs.errors import LedgerError, UsageError
 from tune_jobs.record.folder import SweepFolder
+from tune_jobs.record.ledger import Ledger
 
 
 def folder(tmp_path: Path) -> SweepFolder:
     made = SweepFolder(tmp_path / SPEC.name)
     made.path.mkdir()
     return made
+
+
+def begin(ledger: Ledger) -> None:
+    ledger.add_trial({}, SPEC.space.resolve(Decided(next(SPEC.space.points()))), "a")
 
 
 def test_a_folder_is_made_and_one_that_cannot_be_is_said(tmp_path: Path) -> None:
@@ -37,17 +42,29 @@ def test_a_new_ledger_says_what_the_sweep_is_and_the_file_is_beside_it(tmp_path:
 
 def test_another_sweep_of_the_name_is_refused_with_what_differs(tmp_path: Path) -> None:
     place = folder(tmp_path)
-    open_ledger(place, SPEC).close()
+    with contextlib.closing(open_ledger(place, SPEC)) as ledger:
+        begin(ledger)
     other = parse_sweep(SPEC.text, overrides=["space.training.epochs=5"])
     with pytest.raises(UsageError, match=r"space.training.epochs: 3 -> 5"):
         open_ledger(place, other)
     assert place.spec.read_text() == SPEC.text
 
 
+def test_a_run_that_came_to_no_trial_leaves_its_name_to_another_sweep(tmp_path: Path) -> None:
+    place = folder(tmp_path)
+    with contextlib.closing(open_ledger(place, SPEC)) as ledger:
+        ledger.meta.set_digest("digits", "of other images")
+    other = parse_sweep(SPEC.text, overrides=["space.training.epochs=5"])
+    with contextlib.closing(open_ledger(place, other)) as ledger:
+        assert open_images(other, ledger)["digits"] == ledger.meta.digest("digits") != "of other images"
+        assert ledger.meta.planned == 4
+    assert place.spec.read_text() == other.text
+
+
 def test_trials_without_their_file_are_not_mixed_with_others(tmp_path: Path) -> None:
     place = folder(tmp_path)
     with contextlib.closing(open_ledger(place, SPEC)) as ledger:
-        ledger.add_trial({}, SPEC.space.resolve(Decided(next(SPEC.space.points()))), "a")
+        begin(ledger)
     place.spec.unlink()
     with pytest.raises(UsageError, match=r"sweep.yaml is missing"):
         open_ledger(place, SPEC)
@@ -59,6 +76,7 @@ def test_other_images_than_the_sweep_began_with_are_refused(tmp_path: Path) -> N
         (name, digest) = next(iter(open_images(SPEC, ledger).items()))
         assert (name, ledger.meta.digest("digits")) == ("digits", digest)
         assert open_images(SPEC, ledger) == {"digits": digest}
+        begin(ledger)
         ledger.meta.set_digest("digits", "0" * 64)
         with pytest.raises(UsageError, match="was 000000000000"):
             open_images(SPEC, ledger)
