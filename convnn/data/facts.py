@@ -1,5 +1,6 @@
 """What is known of every data set before a file is opened."""
 
+import functools
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -23,6 +24,27 @@ DATASETS = {
     "cifar10": DatasetFacts(10, 50_000, 10_000, (0.4914, 0.4822, 0.4465), (0.2470, 0.2435, 0.2616)),
     "cifar100": DatasetFacts(100, 50_000, 10_000, (0.5071, 0.4867, 0.4408), (0.2675, 0.2565, 0.2761)),
 }
+
+_CLASS_NAMES = {
+    "cifar10": "airplane automobile bird cat deer dog frog horse ship truck",
+    "cifar100": (
+        "apple aquarium_fish baby bear beaver bed bee beetle bicycle bottle bowl boy bridge bus butterfly "
+        "camel can castle caterpillar cattle chair chimpanzee clock cloud cockroach couch crab crocodile cup "
+        "dinosaur dolphin elephant flatfish forest fox girl hamster house kangaroo keyboard lamp lawn_mower "
+        "leopard lion lizard lobster man maple_tree motorcycle mountain mouse mushroom oak_tree orange orchid "
+        "otter palm_tree pear pickup_truck pine_tree plain plate poppy porcupine possum rabbit raccoon ray "
+        "road rocket rose sea seal shark shrew skunk skyscraper snail snake spider squirrel streetcar "
+        "sunflower sweet_pepper table tank telephone television tiger tractor train trout tulip turtle "
+        "wardrobe whale willow_tree wolf woman worm"
+    ),
+}
+
+
+@functools.cache
+def class_names(name: str) -> tuple[str, ...]:
+    """The classes of a data set by number, for files that have their names; none where these are not known."""
+    return tuple(_CLASS_NAMES.get(name, "").split())
+
 
 FINDERS: dict[str, Callable[[str | None], Any]] = {}
 """What finds the images of data sets that others have registered: a `convnn.data.sources.Source`, given `data.root`."""

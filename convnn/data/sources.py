@@ -3,30 +3,22 @@
 A source gives, for `train` and `test`, uint8 images `(N, 32, 32, 3)` and int64 labels `(N,)`.
 """
 
-import io
 import os
-import re
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, Protocol
+from typing import Protocol
 
 import numpy as np
-from numpy.typing import NDArray
 
 from convnn.data.errors import DataError
 from convnn.data.facts import DATASETS, FINDERS
+from convnn.data.parquet import Arrays, Parquet, Split, stats
 from convnn.geometry import IMAGE_SIDE
-
-Split = Literal["train", "test"]
-Arrays = tuple[NDArray[np.uint8], NDArray[np.int64]]
 
 DEFAULT_ROOT = "~/data"
 TEST_EVERY = 5
 """Of digits, every fifth image of each class is the test split."""
-_LABEL = {"cifar10": "label", "cifar100": "fine_label"}
 _EXTRACTED = {"cifar10": "cifar-10-batches-py", "cifar100": "cifar-100-python"}
-_SHARD = re.compile(r"(?P<split>train|test)-(?P<number>\d+)-of-(?P<total>\d+)\.parquet")
 
 
 class Source(Protocol):
@@ -42,8 +34,8 @@ class Source(Protocol):
 def find_source(name: str, root: str | None) -> Source:
     """Choose the source of data set `name` under the folder `root`.
 
-    A folder that holds Parquet files, itself or in a subfolder called `name`, is read as they are; any other is
-    torchvision's, which downloads what is missing.
+    A folder that holds Parquet files, itself or as the Hub lays them out below it, is read as they are; any other is
+    torchvision's, or torchvision's own folder within one, and what is missing there is downloaded.
 
     Raises:
         DataError: If the Parquet files are incomplete, or `root` is given and is a file.
@@ -56,10 +48,10 @@ def find_source(name: str, root: str | None) -> Source:
     folder = Path(os.path.expandvars(root or DEFAULT_ROOT)).expanduser().absolute()
     if folder.exists() and not folder.is_dir():
         raise DataError(f"data.root must be a folder, {folder} is a file; give the folder that holds {name}.")
-    for place in (folder, folder / name):
-        if place.is_dir() and any(place.glob("*.parquet")):
-            return Parquet.open(name, place)
-    return Torchvision(name, folder)
+    if found := Parquet.find(name, folder):
+        return found
+    extracted = folder.name == _EXTRACTED[name] and any(folder.glob("*"))
+    return Torchvision(name, folder.parent if extracted else folder)
 
 
 @dataclass(frozen=True)
@@ -99,7 +91,7 @@ class Torchvision:
 
     def fingerprint(self) -> str:
         """The folder and what the extracted files look like from outside."""
-        return "\n".join(["torchvision", *_stats(sorted((self.root / _EXTRACTED[self.name]).glob("*")))])
+        return "\n".join(["torchvision", *stats(sorted((self.root / _EXTRACTED[self.name]).glob("*")))])
 
     def read(self, split: Split) -> Arrays:
         """Images and labels of `split`; downloads at need, and torchvision checks its MD5 sums."""
@@ -128,100 +120,3 @@ class Torchvision:
             f"set into a folder (Parquet files train-*.parquet and test-*.parquet, or torchvision's "
             f"{_EXTRACTED[self.name]}) and name it with data.root, or use data.name: digits."
         )
-
-
-@dataclass(frozen=True)
-class Parquet:
-    """CIFAR as Hugging Face Parquet shards, `train-00000-of-00002.parquet`: `img.bytes` and a label column."""
-
-    name: str
-    folder: Path
-    shards: dict[str, tuple[Path, ...]]
-
-    @classmethod
-    def open(cls, name: str, folder: Path) -> "Parquet":
-        """Find the shards of both splits in `folder`.
-
-        Raises:
-            DataError: If a split or one of its shards is missing.
-        """
-        found: dict[str, dict[int, Path]] = {"train": {}, "test": {}}
-        totals: dict[str, int] = {}
-        for path in sorted(folder.glob("*.parquet")):
-            if match := _SHARD.fullmatch(path.name):
-                found[match["split"]][int(match["number"])] = path
-                totals[match["split"]] = max(totals.get(match["split"], 0), int(match["total"]))
-        for split, files in found.items():
-            total = totals.get(split, 0)
-            missing = sorted(set(range(total)) - set(files)) if total else [0]
-            if missing:
-                shown = f"{split}-{missing[0]:05d}-of-{total or 1:05d}.parquet"
-                raise DataError(f"{folder / shown} is missing; copy it there, so that {name} is complete.")
-        return cls(name, folder, {split: tuple(files[i] for i in sorted(files)) for split, files in found.items()})
-
-    def fingerprint(self) -> str:
-        """The shards' paths, sizes and times."""
-        return "\n".join(["parquet", self.name, *_stats([path for split in self.shards.values() for path in split])])
-
-    def read(self, split: Split) -> Arrays:
-        """Decode every shard of `split`."""
-        images: list[NDArray[np.uint8]] = []
-        labels: list[int] = []
-        for path in self.shards[split]:
-            for image, label in self._rows(path):
-                images.append(image)
-                labels.append(label)
-        if not images:
-            raise DataError(f"{self.shards[split][0]} holds no image; copy it again from its source.")
-        return np.stack(images), np.asarray(labels, dtype=np.int64)
-
-    def _rows(self, path: Path) -> Iterator[tuple[NDArray[np.uint8], int]]:
-        import pyarrow as pa
-        import pyarrow.parquet as pq
-
-        column, classes = _LABEL[self.name], DATASETS[self.name].classes
-        try:
-            with pq.ParquetFile(path) as file:
-                if not {"img", column} <= set(file.schema_arrow.names):
-                    raise DataError(
-                        f"{path} has the columns {', '.join(file.schema_arrow.names)}; {self.name} needs img and "
-                        f"{column}: is data.name the data set that lies in this folder?"
-                    )
-                row = 0
-                for batch in file.iter_batches(batch_size=1024, columns=["img", column]):
-                    for image, label in zip(
-                        batch.column("img").to_pylist(), batch.column(column).to_pylist(), strict=True
-                    ):
-                        if not 0 <= label < classes:
-                            raise DataError(
-                                f"{path}, row {row}: label {label} is not 0 to {classes - 1}; copy it again."
-                            )
-                        yield _decode(image["bytes"], path, row), label
-                        row += 1
-        except (pa.ArrowException, OSError, ValueError) as error:
-            raise DataError(
-                f"{path} cannot be read as Parquet ({_first_line(error)}): truncated or corrupt; copy it again."
-            ) from error
-
-
-def _decode(data: bytes | None, path: Path, row: int) -> NDArray[np.uint8]:
-    from PIL import Image, UnidentifiedImageError
-
-    try:
-        with Image.open(io.BytesIO(data or b"")) as image:
-            pixels = np.asarray(image.convert("RGB"))
-    except (UnidentifiedImageError, OSError, ValueError, SyntaxError) as error:
-        raise DataError(
-            f"{path}, row {row}: the image cannot be decoded ({_first_line(error)}); copy it again."
-        ) from error
-    if pixels.shape != (IMAGE_SIDE, IMAGE_SIDE, 3):
-        raise DataError(f"{path}, row {row}: the image is {pixels.shape[1]} x {pixels.shape[0]}, not 32 x 32.")
-    return pixels
-
-
-def _stats(paths: list[Path]) -> list[str]:
-    return [f"{path} {path.stat().st_size} {path.stat().st_mtime_ns}" for path in paths]
-
-
-def _first_line(error: Exception) -> str:
-    return (str(error).splitlines() or [type(error).__name__])[0]

@@ -57,7 +57,7 @@ def test_a_corrupt_image_is_named_with_its_row(folder: Path, tmp_path: Path) -> 
 
 
 def test_the_other_cifar_in_the_folder_is_noticed(folder: Path, tmp_path: Path) -> None:
-    with pytest.raises(DataError, match=r"cifar100 needs img and fine_label: is data.name the data set"):
+    with pytest.raises(DataError, match=r"no column fine_label, and no label above 9: that is cifar10; set data.name"):
         load_dataset("cifar100", str(folder), tmp_path / "cache")
 
 
