@@ -6,7 +6,7 @@
 import math
 import random
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Protocol, TypeAlias
 
 Scalar: TypeAlias = bool | int | float | str | None
@@ -35,6 +35,8 @@ class IntRange:
     high: int
     log: bool = False
     step: int = 1
+    missed: int | None = field(default=None, compare=False)
+    """The end as written, where no step reaches it."""
 
     def draw(self, rng: random.Random) -> int:
         """One number of the range."""

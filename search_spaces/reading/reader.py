@@ -4,22 +4,19 @@ The model is the only definition of what may stand where: fields, limits, defaul
 """
 
 import math
-from collections.abc import Iterable
-from typing import Any
+from collections.abc import Iterable, Sequence
 
 from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
 from yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
 
 from search_spaces.base import representative_values
-from search_spaces.domains import DOMAIN_KEYS, Choice, Domain, FloatRange, IntRange, Scalar
 from search_spaces.nodes import Branches, Fixed, Group, Leaf, SpaceNode
-from search_spaces.reading.document import Place, Problem, close, nearest, plain, value_of, written
+from search_spaces.reading.document import Place, Problem, close, plain, value_of, written
 from search_spaces.reading.fields import (
     Model,
     alternatives,
     discriminator_of,
-    forms_of,
     is_valid,
     literal_of,
     literals_of,
@@ -27,8 +24,9 @@ from search_spaces.reading.fields import (
     models_of,
     names_of,
     rule_of,
-    types_of,
 )
+from search_spaces.reading.ranges import DomainReader, entries_of
+from search_spaces.reading.translations import field_hint, look_alike
 from search_spaces.reading.words import cut, shown
 
 
@@ -72,7 +70,7 @@ class Reader:
         if not isinstance(node, MappingNode):
             self._say(node, path, f"must be a mapping, got {shown(node)}; write {_example(models, key, node)}.")
             return None
-        entries = _entries(node)
+        entries = entries_of(node)
         if "any_of" in entries:
             return self._any_of(models, key, node, path, varying)
         model = models[0] if key is None else self._pick(models, key, entries, node, path, varying=varying)
@@ -81,7 +79,7 @@ class Reader:
     def _any_of(
         self, models: tuple[Model, ...], key: str | None, node: MappingNode, path: str, varying: str | None
     ) -> SpaceNode | None:
-        entries = _entries(node)
+        entries = entries_of(node)
         name, options = entries["any_of"]
         if varying != "":
             self._say(name, path, "cannot vary: any_of may stand below space only.")
@@ -147,19 +145,17 @@ class Reader:
         *,
         varying: str | None,
     ) -> SpaceNode | None:
-        entries = _entries(node)
+        entries = entries_of(node)
         fields = {info.alias or name: info for name, info in model.model_fields.items()}
         whole = True
         meant: set[str | None] = set()
-        for name, (where, _) in entries.items():
+        for name, (where, value) in entries.items():
             if name not in fields:
                 owner = f" of {key} {literal_of(model, key)}".replace(" of name ", " of ") if key else ""
                 guess = close(name, [field for field in fields if field not in entries]) or close(name, fields)
                 homes = [literal_of(other, key) for other in models if name in names_of(other)]
-                if homes:
-                    hint = f"it goes with {alternatives(homes)}."
-                else:
-                    hint = f"did you mean {guess!r}?" if guess else f"valid are {', '.join(fields)}."
+                ours = None if path else field_hint(name, value_of(value))
+                hint = _way_out(homes, guess, ours, fields)
                 self._say(where, _join(path, name), f"is not a field{owner}; {hint}")
                 meant.add(guess)
                 whole = False
@@ -203,7 +199,7 @@ class Reader:
         if varying != "" or not isinstance(node, MappingNode):
             self._say(node, path, f"must be {rule_of(info)}, got a mapping; only fields below space may vary.")
             return None
-        domain = self._domain(info, node, path)
+        domain = DomainReader(self._say, self._valid).read(info, node, path)
         return None if domain is None else Leaf(path, domain, representative_values(info.metadata, domain))
 
     def _valid(self, info: FieldInfo, node: Node, path: str) -> bool:
@@ -213,6 +209,8 @@ class Reader:
         hint = _did_you_mean(node, [str(word) for word in literals_of(info)])
         if isinstance(value, float) and not math.isfinite(value):
             hint = "; it must be finite."
+        elif isinstance(value, str) and (meant := look_alike(value)):
+            hint = f"; {meant}"
         elif isinstance(node, ScalarNode) and isinstance(value, str) and is_valid(info, plain(value)):
             hint = "; leave out the quotes."
         elif isinstance(node, ScalarNode) and value is not None and is_valid(info, node.value):
@@ -220,101 +218,12 @@ class Reader:
         self._say(node, path, f"must be {rule_of(info)}; got {shown(node)}{hint}")
         return False
 
-    def _domain(self, info: FieldInfo, node: MappingNode, path: str) -> Domain | None:
-        entries = _entries(node)
-        kinds = [kind for kind in DOMAIN_KEYS if kind in entries]
-        if len(kinds) != 1:
-            unknown = next((name for name in entries if name not in DOMAIN_KEYS), None)
-            if "any_of" in entries:
-                hint = "any_of is for mappings, choice for values."
-            elif kinds or unknown is None:
-                hint = f"give one of {', '.join(forms_of(info))}."
-            elif meant := close(unknown, DOMAIN_KEYS):
-                hint = f"did you mean {meant!r}?"
-            else:
-                hint = f"write {{{'}, or {'.join(forms_of(info))}}}."
-            where = node if kinds or unknown is None else entries[unknown][0]
-            self._say(where, path, f"must be {rule_of(info)}, or a domain; got {shown(node)}; {hint}")
-            return None
-        (kind,) = kinds
-        allowed = {"int": ("int", "log", "step")}.get(kind, (kind,))
-        for name, (where, _) in entries.items():
-            if name not in allowed:
-                hint = "write log_uniform" if (kind, name) == ("uniform", "log") else nearest(name, allowed).rstrip(".")
-                self._say(where, f"{path}.{name}", f"does not go with {kind}; {hint}{'' if hint[-1] == '?' else '.'}")
-                return None
-        bounds = entries[kind][1]
-        if not isinstance(bounds, SequenceNode) or not bounds.value:
-            form = "[a, b, ...]" if kind == "choice" else "[low, high]"
-            got = "an empty list" if isinstance(bounds, SequenceNode) else shown(bounds)
-            self._say(bounds, f"{path}.{kind}", f"must be a list {form}, got {got}.")
-            return None
-        valid = [self._valid(info, item, path) for item in bounds.value]
-        if not all(valid):
-            return None
-        values = [value_of(item) for item in bounds.value]
-        if kind == "choice":
-            return self._choice(values, bounds, path)
-        return self._range(kind, values, node, info, path)
 
-    def _choice(self, values: list[Any], node: SequenceNode, path: str) -> Domain | None:
-        seen: set[Scalar] = set()
-        for number, value in enumerate(values):
-            if value in seen:
-                self._say(node.value[number], path, f"lists {cut(written(value))} twice; keep one of them.")
-                return None
-            seen.add(value)
-        return Choice(tuple(values))
-
-    def _range(self, kind: str, values: list[Any], domain: MappingNode, info: FieldInfo, path: str) -> Domain | None:
-        entries = _entries(domain)
-        node = entries[kind][1]
-        numeric = {int, float} & set(types_of(info.annotation))
-        got = cut(written(values))
-        if any(isinstance(value, bool) or not isinstance(value, int | float) for value in values) or not numeric:
-            self._say(node, path, f"must be {rule_of(info)}: {kind} is for numbers; write {{choice: [...]}}.")
-            return None
-        if (kind == "int") != (int in numeric):
-            other = f"int: {got}" if int in numeric else f"uniform: {got}"
-            other += ", log: true" if kind == "log_uniform" else ""
-            self._say(node, path, f"is {rule_of(info)}, so {kind} does not fit; write {{{other}}}.")
-            return None
-        if len(values) != 2 or not values[0] < values[1]:  # noqa: PLR2004
-            self._say(node, f"{path}.{kind}", f"must be [low, high] with low below high, got {got}.")
-            return None
-        low, high = values
-        options = {name: entries[name][1] for name in ("log", "step") if name in entries}
-        log = value_of(options["log"]) if "log" in options else kind == "log_uniform"
-        if not isinstance(log, bool):
-            self._say(options["log"], f"{path}.log", f"must be true or false, got {shown(options['log'])}.")
-        elif log and low <= 0:
-            self._say(node, f"{path}.{kind}", f"needs a low end above 0 for a logarithm, got {got}.")
-        elif kind != "int":
-            return FloatRange(float(low), float(high), log=log)
-        elif (step := self._step(options.get("step"), high - low, log, path)) is not None:
-            strange = [number for number in range(low, high + 1, step)[:2] if not is_valid(info, number)]
-            if not strange:
-                return IntRange(low, high - (high - low) % step, log=log, step=step)
-            way = "write {choice: [...]}" if log else "add step: 2, or write {choice: [...]}"
-            self._say(node, path, f"must be {rule_of(info)}; this range has {strange[0]} in it; {way}.")
-        return None
-
-    def _step(self, node: Node | None, width: int, log: bool, path: str) -> int | None:
-        if node is None:
-            return 1
-        step = value_of(node)
-        if log:
-            self._say(node, f"{path}.step", "does not go with log; leave out one of them.")
-        elif isinstance(step, bool) or not isinstance(step, int) or not 1 <= step <= width:
-            rule = f"must be a whole number, 1 to {width} (high - low)"
-            self._say(node, f"{path}.step", f"{rule}, got {shown(node)}.")
-        else:
-            return step
-        return None
-
-
-def _entries(node: MappingNode) -> dict[str, tuple[Node, Node]]:
-    return {name.value: (name, value) for name, value in node.value}
+def _way_out(homes: Sequence[str], guess: str | None, ours: str | None, fields: Iterable[str]) -> str:
+    """What to do with a field that is not there."""
+    if homes:
+        return f"it goes with {alternatives(homes)}."
+    return f"did you mean {guess!r}?" if guess else ours or f"valid are {', '.join(fields)}."
 
 
 def _did_you_mean(node: Node, words: Iterable[str]) -> str:

@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Mapping
 
 from search_spaces import SweepSpec
+from search_spaces.domains import IntRange
 from search_spaces.settings import Asha, Grid
 from search_spaces.trial import Training
 from tune_jobs.planning.survey import Survey
@@ -22,6 +23,7 @@ def likely_mistakes(spec: SweepSpec, survey: Survey, trials: int, epochs: int, t
     if not isinstance(spec.stopping, Asha) and epochs >= _LONG_EPOCHS and trials >= _MANY_LONG_TRIALS:
         yield f"all {trials} trials train for all {epochs} epochs; stopping: {{kind: asha, ...}} saves most of that."
     yield from _training_warnings(spec, train)
+    yield from _missed_ends(spec)
 
 
 def memory_warnings(spec: SweepSpec, costs: dict[str, TrialCost]) -> Iterator[str]:
@@ -59,6 +61,13 @@ def _search_warnings(spec: SweepSpec, survey: Survey, trials: int) -> Iterator[s
         yield f"search.trials is {asked} and the space has {trials} different trials; the sweep ends after those."
     if lost > survey.looked_at / 2:
         yield f"{lost:,} of {survey.looked_at:,} points cannot run; narrow the space, or set when_too_few: all."
+
+
+def _missed_ends(spec: SweepSpec) -> Iterator[str]:
+    for leaf in spec.space.domains():
+        if isinstance(leaf.domain, IntRange) and leaf.domain.missed is not None:
+            steps = f"steps of {leaf.domain.step} from {leaf.domain.low} end at {leaf.domain.high}"
+            yield f"{leaf.path.removeprefix('space.')}: {steps}; {leaf.domain.missed} is not reached."
 
 
 def _training_warnings(spec: SweepSpec, train: int) -> Iterator[str]:

@@ -1,0 +1,155 @@
+"""Reads what a leaf may be besides a value, and says what is wrong with it."""
+
+from collections.abc import Callable
+from typing import Any, TypeAlias
+
+from pydantic.fields import FieldInfo
+from yaml.nodes import MappingNode, Node, SequenceNode
+
+from search_spaces.domains import DOMAIN_KEYS, Choice, Domain, FloatRange, IntRange, Scalar
+from search_spaces.reading.document import close, nearest, value_of, written
+from search_spaces.reading.fields import forms_of, is_valid, rule_of, types_of
+from search_spaces.reading.translations import choice_hint, domain_hint, step_hint, zero_hint
+from search_spaces.reading.words import cut, shown
+
+Entries: TypeAlias = dict[str, tuple[Node, Node]]
+
+
+class DomainReader:
+    """Reads domains for a reader, which is told what is wrong, and knows whether a value is valid."""
+
+    def __init__(self, say: Callable[[Node, str, str], None], valid: Callable[[FieldInfo, Node, str], bool]) -> None:
+        self._say = say
+        self._valid = valid
+
+    def read(self, info: FieldInfo, node: MappingNode, path: str) -> Domain | None:
+        """The domain that stands at a path, or `None` after every mistake was said."""
+        entries = entries_of(node)
+        kind = self._kind(info, node, entries, path)
+        if kind is None or not self._goes_with(kind, entries, path):
+            return None
+        items = self._items(kind, entries[kind][1], path)
+        valid = [self._valid(info, item, path) for item in items.value] if items else [False]  # each is said
+        if items is None or not all(valid):
+            return None
+        values = [value_of(item) for item in items.value]
+        return self._choice(values, items, path) if kind == "choice" else self._range(kind, values, node, info, path)
+
+    def _kind(self, info: FieldInfo, node: MappingNode, entries: Entries, path: str) -> str | None:
+        kinds = [kind for kind in DOMAIN_KEYS if kind in entries]
+        if len(kinds) == 1:
+            return kinds[0]
+        unknown = next((name for name in entries if name not in DOMAIN_KEYS), None)
+        content = {name: value_of(value) for name, (_, value) in entries.items()}
+        ours = None if kinds else domain_hint(content, whole=int in types_of(info.annotation))
+        if "any_of" in entries:
+            hint = f"any_of is for mappings, choice for values{f'; write {ours}' if ours else ''}."
+        elif ours:
+            hint = f"write {ours}."
+        elif kinds or unknown is None:
+            hint = f"give one of {', '.join(forms_of(info))}."
+        elif meant := close(unknown, DOMAIN_KEYS):
+            hint = f"did you mean {meant!r}?"
+        else:
+            hint = f"write {{{'}, or {'.join(forms_of(info))}}}."
+        where = node if kinds or unknown is None else entries[unknown][0]
+        self._say(where, path, f"must be {rule_of(info)}, or a domain; got {shown(node)}; {hint}")
+        return None
+
+    def _goes_with(self, kind: str, entries: Entries, path: str) -> bool:
+        """Whether nothing stands beside the kind that does not go with it."""
+        allowed = {"int": ("int", "log", "step")}.get(kind, (kind,))
+        for name, (where, _) in entries.items():
+            if name in allowed:
+                continue
+            ours = _stepped(entries, kind) if name == "step" else None
+            hint = "write log_uniform" if (kind, name) == ("uniform", "log") else nearest(name, allowed).rstrip(".")
+            hint = f"write {ours}" if ours else hint
+            self._say(where, f"{path}.{name}", f"does not go with {kind}; {hint}{'' if hint[-1] == '?' else '.'}")
+            return False
+        return True
+
+    def _items(self, kind: str, bounds: Node, path: str) -> SequenceNode | None:
+        """The list of a domain, which has something in it, and no domains."""
+        if not isinstance(bounds, SequenceNode) or not bounds.value:
+            form = "[a, b, ...]" if kind == "choice" else "[low, high]"
+            got = "an empty list" if isinstance(bounds, SequenceNode) else shown(bounds)
+            self._say(bounds, f"{path}.{kind}", f"must be a list {form}, got {got}.")
+            return None
+        domains = [item for item in bounds.value if isinstance(item, MappingNode)]
+        if kind == "choice" and domains:
+            ours = choice_hint([value_of(item) for item in bounds.value])
+            way = f"write {ours}" if ours else "list the values that are to be tried"
+            self._say(domains[0], path, f"lists {shown(domains[0])}, and a choice is of values alone; {way}.")
+            return None
+        return bounds
+
+    def _choice(self, values: list[Any], node: SequenceNode, path: str) -> Domain | None:
+        seen: set[Scalar] = set()
+        for number, value in enumerate(values):
+            if value in seen:
+                self._say(node.value[number], path, f"lists {cut(written(value))} twice; keep one of them.")
+                return None
+            seen.add(value)
+        return Choice(tuple(values))
+
+    def _range(self, kind: str, values: list[Any], domain: MappingNode, info: FieldInfo, path: str) -> Domain | None:
+        entries = entries_of(domain)
+        node = entries[kind][1]
+        numeric = {int, float} & set(types_of(info.annotation))
+        got = cut(written(values))
+        if any(isinstance(value, bool) or not isinstance(value, int | float) for value in values) or not numeric:
+            self._say(node, path, f"must be {rule_of(info)}: {kind} is for numbers; write {{choice: [...]}}.")
+            return None
+        if (kind == "int") != (int in numeric):
+            other = f"int: {got}" if int in numeric else f"uniform: {got}"
+            other += ", log: true" if kind == "log_uniform" else ""
+            self._say(node, path, f"is {rule_of(info)}, so {kind} does not fit; write {{{other}}}.")
+            return None
+        if len(values) != 2 or not values[0] < values[1]:  # noqa: PLR2004
+            self._say(node, f"{path}.{kind}", f"must be [low, high] with low below high, got {got}.")
+            return None
+        low, high = values
+        options = {name: entries[name][1] for name in ("log", "step") if name in entries}
+        log = value_of(options["log"]) if "log" in options else kind == "log_uniform"
+        if not isinstance(log, bool):
+            self._say(options["log"], f"{path}.log", f"must be true or false, got {shown(options['log'])}.")
+        elif log and low <= 0:
+            way = f"; {zero_hint(float(high))}" if low == 0 and kind == "log_uniform" else ""
+            self._say(node, f"{path}.{kind}", f"needs a low end above 0 for a logarithm, got {got}{way}.")
+        elif kind != "int":
+            return FloatRange(float(low), float(high), log=log)
+        elif (step := self._step(options.get("step"), high - low, log, path)) is not None:
+            strange = [number for number in range(low, high + 1, step)[:2] if not is_valid(info, number)]
+            if not strange:
+                last = high - (high - low) % step
+                return IntRange(low, last, log=log, step=step, missed=None if last == high else high)
+            way = "write {choice: [...]}" if log else "add step: 2, or write {choice: [...]}"
+            self._say(node, path, f"must be {rule_of(info)}; this range has {strange[0]} in it; {way}.")
+        return None
+
+    def _step(self, node: Node | None, width: int, log: bool, path: str) -> int | None:
+        if node is None:
+            return 1
+        step = value_of(node)
+        if log:
+            self._say(node, f"{path}.step", "does not go with log; leave out one of them.")
+        elif isinstance(step, bool) or not isinstance(step, int) or not 1 <= step <= width:
+            rule = f"must be a whole number, 1 to {width} (high - low)"
+            self._say(node, f"{path}.step", f"{rule}, got {shown(node)}.")
+        else:
+            return step
+        return None
+
+
+def _stepped(entries: Entries, kind: str) -> str | None:
+    """A range with a step that it cannot have, as a list."""
+    ends = value_of(entries[kind][1])
+    if not isinstance(ends, list) or len(ends) != 2 or not all(isinstance(end, int | float) for end in ends):  # noqa: PLR2004
+        return None
+    return step_hint(float(ends[0]), float(ends[1]), value_of(entries["step"][1]))
+
+
+def entries_of(node: MappingNode) -> Entries:
+    """The fields of a mapping: name and value."""
+    return {name.value: (name, value) for name, value in node.value}

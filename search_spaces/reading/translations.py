@@ -1,0 +1,128 @@
+"""What other tools, and other habits, call a thing: what to write here in its place."""
+
+import math
+import unicodedata
+from collections.abc import Sequence
+from typing import Any
+
+from search_spaces.reading.document import plain, written
+
+MOST = 12
+"""Values that are written out in a message."""
+
+FIELDS = {
+    "method": "search: {sampler: tpe}, or random, or grid",
+    "parameters": "space: with the fields of a trial below it",
+    "metric": "objective: {metric: val/accuracy}",
+    "early_terminate": "stopping: {kind: asha, grace_epochs: 10}",
+    "scheduler": "stopping: {kind: asha, grace_epochs: 10}",
+    "run_cap": "search: {sampler: tpe, trials: 20}",
+    "num_samples": "search: {sampler: tpe, trials: 20}",
+    "n_trials": "search: {sampler: tpe, trials: 20}",
+    "direction": "objective: {goal: maximize}",
+    "sampler": "search: {sampler: tpe}",
+    "config": "space: with the fields of a trial below it",
+}
+"""By what a whole file of another tool has at its top."""
+
+_ANCHORS = ("x", "_", ".", "anchor", "alias", "default", "template", "common", "shared")
+_MINUS = "\u2010\u2011\u2012\u2013\u2014\u2212\ufe63\uff0d"
+_LOW, _HIGH = ("min", "low", "lower"), ("max", "high", "upper")
+
+
+def field_hint(name: str, value: object) -> str | None:
+    """What to write for a field at the top of a file that this program does not have."""
+    if name in FIELDS:
+        return f"write {FIELDS[name]}."
+    if name.lower().startswith(_ANCHORS) and isinstance(value, dict | list):
+        return "if it holds anchors, put each where its value is first used: training: &t {...}."
+    return None
+
+
+def domain_hint(content: dict[str, Any], *, whole: bool) -> str | None:
+    """A leaf's mapping in our words: `{log_uniform: [1e-05, 0.001]}`; `None` if it is not understood.
+
+    Args:
+        content: As it was read.
+        whole: Whether the field holds whole numbers.
+    """
+    listed = next(
+        (content[key] for key in ("values", "categorical", "categories", "grid_search") if key in content), None
+    )
+    if isinstance(listed, list):
+        return written({"choice": listed})
+    if "value" in content and len(content) == 1:
+        return written(content["value"])
+    if isinstance(content.get("any_of"), list):
+        return choice_hint(content["any_of"])
+    ends = [next((content[key] for key in names if key in content), None) for names in (_LOW, _HIGH)]
+    if not all(isinstance(end, int | float) and not isinstance(end, bool) for end in ends):
+        return None
+    kind = " ".join(str(content.get(key, "")) for key in ("distribution", "type"))
+    log = "log" in kind or content.get("log") is True
+    if whole or "int" in kind or kind.strip().startswith("q"):
+        return written({"int": ends} | ({"log": True} if log else {}))
+    return written({"log_uniform" if log else "uniform": ends})
+
+
+def choice_hint(items: Sequence[Any]) -> str | None:
+    """A list of values and of domains as a list of values."""
+    values: list[Any] = []
+    for item in items:
+        values += _values_of(item) if isinstance(item, dict) else [item]
+    if not values or len(values) > MOST or any(isinstance(value, dict | list) for value in values):
+        return None
+    return written({"choice": list(dict.fromkeys(values))})
+
+
+def step_hint(low: float, high: float, step: object) -> str | None:
+    """A range of real numbers with a step, as a list."""
+    if not isinstance(step, int | float) or isinstance(step, bool) or not step > 0:
+        return None
+    count = math.floor((high - low) / step + 1e-9) + 1
+    if not 1 < count <= MOST:
+        return None
+    return written({"choice": [_short(low + number * step) for number in range(count)]})
+
+
+def zero_hint(high: float) -> str:
+    """A range in logarithm that is to begin at 0."""
+    low = _short(high / 1e5)
+    listed = written({"choice": [0, *_decades(low, high)]})
+    return f"write {written({'log_uniform': [low, high]})}, or, if 0 is to be tried, too, {listed}"
+
+
+def look_alike(text: str) -> str | None:
+    """What a number was meant to be that has another minus, or other digits, than a number has."""
+    strange = next((letter for letter in text if not letter.isascii()), None)
+    if strange is None:
+        return None
+    meant = unicodedata.normalize("NFKC", "".join("-" if letter in _MINUS else letter for letter in text)).strip()
+    if isinstance(plain(meant), bool | str) or plain(meant) is None:
+        return None
+    return f"it has {strange!r} ({unicodedata.name(strange, 'a letter without a name').lower()}); write {meant}."
+
+
+def _values_of(domain: dict[str, Any]) -> list[Any]:
+    """A few values of a domain, evenly spread."""
+    ((kind, ends), *_) = [*domain.items(), (None, None)]
+    if kind == "choice" and isinstance(ends, list):
+        return ends
+    if not isinstance(ends, list) or len(ends) != 2 or not all(isinstance(end, int | float) for end in ends):  # noqa: PLR2004
+        return [domain]
+    low, high = ends
+    if kind == "log_uniform" and 0 < low < high:
+        return _decades(low, high)
+    return [low, _short((low + high) / 2), high] if kind == "uniform" else ends
+
+
+def _decades(low: float, high: float) -> list[float]:
+    found = [low]
+    while found[-1] * 10 < high * (1 - 1e-9):
+        found.append(_short(found[-1] * 10))
+    return [*found, high]
+
+
+def _short(value: float) -> float:
+    """Without the digits that arithmetic adds."""
+    return float(f"{value:.6g}")
