@@ -19,7 +19,7 @@ def test_doctor_says_a_line_for_each_check_and_what_mends_it(tmp_path: Path) -> 
         expect=1,
     )
     lines = {line.split()[1]: line for line in said.splitlines()}
-    assert list(lines) == ["versions", "storage", "data", "gpu", "tracker"]
+    assert list(lines) == ["versions", "storage", "data", "cpus", "sockets", "gpu", "tracker"]
     assert lines["versions"].startswith("ok")
     assert lines["data"].startswith("ok")
     for check, mend in (("storage", "--storage"), ("gpu", "resources.gpus_per_trial: 0"), ("tracker", "mlflow server")):
