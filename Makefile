@@ -7,9 +7,6 @@ TORCH_INDEX ?=
 FAULTS ?=
 export PIP_DISABLE_PIP_VERSION_CHECK = 1
 
-# Each file of tests in one process, or each group of them, three at a time: some wait.
-SIDE_BY_SIDE = --numprocesses 3 --dist loadfile --no-loadscope-reorder
-
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 
@@ -25,7 +22,7 @@ REVISION = $(or $(shell git describe --always --abbrev=40 --dirty --exclude='*' 
 # Without the paths as they were given: for compose the environment goes before SETTINGS, where they are whole.
 COMPOSE = env -u CONVNN_SWEEPS -u CONVNN_DATA -u SECRETS docker compose --env-file '$(SETTINGS)' --file docker/compose.yaml
 
-.PHONY: help install quickstart test test-system format lint typecheck pytest properties faults bench image up down docker-test gpu-test lock clean
+.PHONY: help install quickstart test test-system pytest-system each-fault format lint typecheck pytest properties faults bench image up down docker-test gpu-test lock clean
 
 help:  ## List the targets.
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "%-14s%s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -37,13 +34,14 @@ $(INSTALLED): requirements.lock pyproject.toml
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 ifeq ($(TORCH_INDEX),)
 	@echo "Installing (on Linux torch brings 5 GB of CUDA libraries; the README says how to take the CPU build instead) ..."
-	$(BIN)/python -m pip install --quiet --no-deps --require-hashes -r requirements.lock
+	$(BIN)/python -m pip install --quiet --no-deps --no-compile --require-hashes -r requirements.lock
 else
 	@echo "Installing with torch from TORCH_INDEX ..."
 	awk -v pins=$(VENV)/torch.txt -f docker/cpu.awk requirements.lock > $(VENV)/others.txt
-	$(BIN)/python -m pip install --quiet --no-deps --index-url $(TORCH_INDEX) -r $(VENV)/torch.txt
-	$(BIN)/python -m pip install --quiet --no-deps --require-hashes -r $(VENV)/others.txt
+	$(BIN)/python -m pip install --quiet --no-deps --no-compile --index-url $(TORCH_INDEX) -r $(VENV)/torch.txt
+	$(BIN)/python -m pip install --quiet --no-deps --no-compile --require-hashes -r $(VENV)/others.txt
 endif
+	@$(BIN)/python -m compileall -qq -j 0 $(VENV)/lib || true  # pip does so on one core; some files are templates
 	$(BIN)/python -m pip install --quiet --no-deps --no-build-isolation --editable .
 	@touch $@
 
@@ -61,8 +59,13 @@ test-system: $(INSTALLED)  ## A browser, PostgreSQL, a cluster, every fault: for
 	    $$root apt-get update --quiet=2 && $$root env DEBIAN_FRONTEND=noninteractive \
 	        apt-get install --quiet=2 --yes --no-install-recommends $$missing > /dev/null; } \
 	|| { echo "make test-system needs Debian's packages; as root: apt-get install$$missing" >&2; exit 1; }
-	$(BIN)/pytest $(SIDE_BY_SIDE) tests/system
-	$(BIN)/python -m tests.faults $(FAULTS)
+	$(MAKE) --no-print-directory --jobs=2 pytest-system each-fault
+
+pytest-system:  # a group that shares a cluster, and all others
+	$(BIN)/pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder tests/system
+
+each-fault:
+	$(BIN)/python -m tests.faults --jobs 2 $(FAULTS)
 
 format: $(INSTALLED)  ## Rewrite the code in the project's format.
 	$(BIN)/ruff format .
@@ -77,7 +80,7 @@ typecheck: $(INSTALLED)  ## mypy --strict over the packages and tests.
 	$(BIN)/mypy
 
 pytest: $(INSTALLED)  ## The tests alone.
-	$(BIN)/pytest $(SIDE_BY_SIDE)
+	$(BIN)/pytest --numprocesses 3 --dist loadfile --no-loadscope-reorder  # a file to a process; some wait
 
 properties: $(INSTALLED)  ## Thousands of random configurations against the models: what is valid trains, what is not raises.
 	CONVNN_EXAMPLES=3000 $(BIN)/pytest tests/search_spaces/test_feasibility.py
