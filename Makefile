@@ -7,6 +7,9 @@ TORCH_INDEX ?=
 FAULTS ?=
 export PIP_DISABLE_PIP_VERSION_CHECK = 1
 
+# Each file of tests in one process, or each group of them, three at a time: some wait.
+SIDE_BY_SIDE = --numprocesses 3 --dist loadfile --no-loadscope-reorder
+
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 
@@ -22,7 +25,7 @@ REVISION = $(or $(shell git describe --always --abbrev=40 --dirty --exclude='*' 
 # Without the paths as they were given: for compose the environment goes before SETTINGS, where they are whole.
 COMPOSE = env -u CONVNN_SWEEPS -u CONVNN_DATA -u SECRETS docker compose --env-file '$(SETTINGS)' --file docker/compose.yaml
 
-.PHONY: help install quickstart test test-system pytest-system each-fault format lint typecheck pytest properties faults bench image up down docker-test gpu-test lock clean
+.PHONY: help install quickstart test test-system format lint typecheck pytest properties faults bench image up down docker-test gpu-test lock clean
 
 help:  ## List the targets.
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "%-14s%s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -59,13 +62,8 @@ test-system: $(INSTALLED)  ## A browser, PostgreSQL, a cluster, every fault: for
 	    $$root apt-get update --quiet=2 && $$root env DEBIAN_FRONTEND=noninteractive \
 	        apt-get install --quiet=2 --yes --no-install-recommends $$missing > /dev/null; } \
 	|| { echo "make test-system needs Debian's packages; as root: apt-get install$$missing" >&2; exit 1; }
-	$(MAKE) --no-print-directory --jobs=2 pytest-system each-fault
-
-pytest-system:  # a group that shares a cluster, and all others
-	$(BIN)/pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder tests/system
-
-each-fault:
-	$(BIN)/python -m tests.faults --jobs 2 $(FAULTS)
+	$(BIN)/pytest $(SIDE_BY_SIDE) tests/system
+	$(BIN)/python -m tests.faults $(FAULTS)
 
 format: $(INSTALLED)  ## Rewrite the code in the project's format.
 	$(BIN)/ruff format .
@@ -80,7 +78,7 @@ typecheck: $(INSTALLED)  ## mypy --strict over the packages and tests.
 	$(BIN)/mypy
 
 pytest: $(INSTALLED)  ## The tests alone.
-	$(BIN)/pytest --numprocesses 3 --dist loadfile --no-loadscope-reorder  # a file to a process; some wait
+	$(BIN)/pytest $(SIDE_BY_SIDE)
 
 properties: $(INSTALLED)  ## Thousands of random configurations against the models: what is valid trains, what is not raises.
 	CONVNN_EXAMPLES=3000 $(BIN)/pytest tests/search_spaces/test_feasibility.py
