@@ -37,13 +37,14 @@ $(INSTALLED): requirements.lock pyproject.toml
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 ifeq ($(TORCH_INDEX),)
 	@echo "Installing (on Linux torch brings 5 GB of CUDA libraries; the README says how to take the CPU build instead) ..."
-	$(BIN)/python -m pip install --quiet --no-deps --require-hashes -r requirements.lock
+	$(BIN)/python -m pip install --quiet --no-deps --no-compile --require-hashes -r requirements.lock
 else
 	@echo "Installing with torch from TORCH_INDEX ..."
 	awk -v pins=$(VENV)/torch.txt -f docker/cpu.awk requirements.lock > $(VENV)/others.txt
-	$(BIN)/python -m pip install --quiet --no-deps --index-url $(TORCH_INDEX) -r $(VENV)/torch.txt
-	$(BIN)/python -m pip install --quiet --no-deps --require-hashes -r $(VENV)/others.txt
+	$(BIN)/python -m pip install --quiet --no-deps --no-compile --index-url $(TORCH_INDEX) -r $(VENV)/torch.txt
+	$(BIN)/python -m pip install --quiet --no-deps --no-compile --require-hashes -r $(VENV)/others.txt
 endif
+	@$(BIN)/python -m compileall -qq -j 0 $(VENV)/lib || true  # pip does so on one core; some files are templates
 	$(BIN)/python -m pip install --quiet --no-deps --no-build-isolation --editable .
 	@touch $@
 

@@ -19,7 +19,7 @@ from tests.faults.oracle import Record
 from tests.faults.sweeps import Sweep
 from tune_jobs.errors import LedgerError
 
-EVERY_S = 0.1
+EVERY_S = 0.3
 """A ledger is looked into this often."""
 
 PATIENCE = 2

@@ -70,7 +70,7 @@ def wait_for_epochs(folder: Path, epochs: int) -> None:
     deadline = time.monotonic() + SECONDS
     while not (folder / "ledger.db").exists() or _epochs(folder) < epochs:
         assert time.monotonic() < deadline, f"no {epochs} epochs in {folder}"
-        time.sleep(0.1)
+        time.sleep(0.3)
 
 
 def _epochs(folder: Path) -> int:

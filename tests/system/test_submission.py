@@ -1,0 +1,42 @@
+"""What a submission takes along, and what keeps it from starting, on a Ray cluster with token authentication."""
+
+import socket
+from pathlib import Path
+
+from tests.faults.ray_cluster import Cluster
+from tests.faults.sweeps import GRID
+from tests.system.clusters import Laptop
+
+
+def test_paths_and_values_travel_as_arguments_and_such_a_sweep_goes_on_to_more_trials(
+    laptop: Laptop, made: Cluster, tmp_path: Path
+) -> None:
+    """None of what a shell would do with these is done."""
+    storage = tmp_path / "a b; touch pwned; $(touch pwned) 'c'"
+    sweep = GRID.but(name="more", space__training__epochs=1, search={"sampler": "random", "trials": 2, "seed": 3})
+    file = sweep.write(laptop.home / "it's a $(touch pwned) file.yaml")
+    laptop("submit", file, "--storage", storage)
+    assert (storage / "more" / "ledger.db").exists()
+    shown = laptop("show", "more", "1")
+    assert f"{socket.gethostname()}:{storage / 'more' / 'trials'}/" in shown
+    assert "convnn-record-" not in shown + laptop("show", "more")
+    laptop("extend", "more", "--trials", "+2")
+    found = laptop.json("show", "more")
+    assert len(found["trials"]) == 4
+    assert found["folder"] == f"{socket.gethostname()}:{storage / 'more'}"
+    assert "no trial has failed" in laptop("retry", "more", "--failed", code=2)
+    assert not list(tmp_path.rglob("pwned"))
+    assert not list(laptop.home.rglob("pwned"))
+    assert not list(made.mark.rglob("pwned"))
+
+
+def test_what_the_cluster_lacks_is_said_before_anything_starts(laptop: Laptop, made: Cluster) -> None:
+    file = GRID.but(name="greedy", resources={"cpus_per_trial": 64}).write(laptop.home / "greedy.yaml")
+    missing = ("--set", "space.data.root=/nowhere", "--set", "space.data.name=cifar10", "--set", "name=blind")
+    said = laptop("submit", file, *missing, code=2)
+    assert "a trial asks for 64 CPU, the largest machine has 1 CPU" in said
+    assert "cifar10 in /nowhere" in said
+    assert "it must be an absolute path" in laptop("submit", file, "--storage", "sweeps", code=2)
+    assert "spelling" not in laptop("submit", file, "--set", "space.training.epochz=3", code=2)
+    assert not {"blind", "greedy"} & {job["sweep"] for job in laptop.json("list")["jobs"]}
+    assert not (made.mark / "blind").exists()
