@@ -1,6 +1,6 @@
 """What configurations are made of: frozen fields, their limits in words, and why one cannot run."""
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -31,14 +31,14 @@ class Decides:
     it can with one of these.
     """
 
-    values: Callable[[Domain], tuple[Scalar, ...]]
+    values: Callable[[Domain], Sequence[Scalar]]
 
 
 def representative_values(metadata: Iterable[object], domain: Domain) -> tuple[Scalar, ...]:
     """The values of a field's domain that decide whether any of its values can run; one, where the field does not."""
     marks = (mark for mark in metadata if isinstance(mark, Decides))
     decides = next(marks, None)
-    return decides.values(domain) if decides else domain.examples()[:1]
+    return tuple(decides.values(domain)) if decides else domain.examples()[:1]
 
 
 @dataclass(frozen=True)

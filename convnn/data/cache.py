@@ -19,7 +19,8 @@ from numpy.typing import NDArray
 
 from convnn.data.errors import DataError
 from convnn.data.facts import DATASETS, DatasetFacts
-from convnn.data.sources import Source, Split, find_source
+from convnn.data.parquet import Split
+from convnn.data.sources import Source, find_source
 
 LAYOUT = 1
 """Version of the entries' layout; a change makes new entries and leaves old ones alone."""

@@ -32,13 +32,13 @@ Found = TypeVar("Found")
 def _said(method: Callable[Concatenate["Ledger", Given], Found]) -> Callable[Concatenate["Ledger", Given], Found]:
     """What a damaged or foreign file makes of a reading is said in one line."""
 
-    @functools.wraps(method)
-    def read(ledger: "Ledger", *arguments: Given.args, **named: Given.kwargs) -> Found:
+    def read(ledger: "Ledger", /, *arguments: Given.args, **named: Given.kwargs) -> Found:
         try:
             return method(ledger, *arguments, **named)
         except UNREADABLE as error:
             raise unreadable(ledger.path, error) from error
 
+    functools.update_wrapper(read, method)
     return read
 
 

@@ -48,7 +48,8 @@ def read(root: Path, tmp_path: Path, name: str = "cifar10") -> list[int]:
     data = load_dataset(name, str(root), tmp_path / "cache")
     assert np.array_equal(data.train.pixels, PIXELS)
     assert np.array_equal(data.test.pixels, PIXELS)
-    return data.test.labels.tolist()
+    labels: list[int] = data.test.labels.tolist()
+    return labels
 
 
 @pytest.mark.parametrize(

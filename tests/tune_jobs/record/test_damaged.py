@@ -25,12 +25,17 @@ def _sql(statement: str) -> Callable[[Path], None]:
     return change
 
 
+def _folder(ledger: Path) -> None:
+    ledger.unlink()
+    ledger.mkdir()
+
+
 DAMAGES: dict[str, Callable[[Path], object]] = {
     "garbage": lambda ledger: ledger.write_bytes(b"\xff\x00 no database \x1b[2J" * 200),
     "empty": lambda ledger: ledger.write_bytes(b""),
     "cut off": lambda ledger: ledger.write_bytes(ledger.read_bytes()[:5000]),
     "pages zeroed": lambda ledger: ledger.write_bytes(ledger.read_bytes()[:4096] + bytes(8192)),
-    "a folder": lambda ledger: (ledger.unlink(), ledger.mkdir()),
+    "a folder": _folder,
     "another database": _sql("DROP TABLE meta; DROP TABLE trials; CREATE TABLE songs(title)"),
     "no layout": _sql("DELETE FROM meta WHERE key = 'layout'"),
     "a configuration that is none": _sql("UPDATE trials SET config = '{\"model\": 7}'"),

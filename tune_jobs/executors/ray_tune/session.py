@@ -61,7 +61,8 @@ def ray_session(address: str | None, signals: Signals) -> Iterator[None]:
 
         try:
             with socket.create_server(("127.0.0.1", 0)) as held:
-                ray.init(**(_options_there(address) if address else _options_here(folder, held.getsockname()[1])))
+                port = held.getsockname()[1]
+                ray.init(**(_options_here(folder, port) if folder else _options_there(str(address))))
             for name in ("ray", "ray.tune"):  # what a lost worker means is ours to say
                 logging.getLogger(name).setLevel(logging.CRITICAL)
         except SystemExit as error:  # Ray's own handler of SIGTERM, which ray.init installs
