@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
-from search_spaces.domains import Choice, Chooser, Domain, Scalar, count, every
+from search_spaces.domains import Choice, Chooser, Domain, Scalar, count, every, is_finite
 
 
 @dataclass(frozen=True)
@@ -98,8 +98,13 @@ def examples(domain: Domain) -> Sequence[Scalar]:
     return domain.examples()
 
 
-def points(node: SpaceNode, values: Callable[[Domain], Sequence[Scalar]] = every) -> Iterator[dict[str, Scalar]]:
-    """All decisions of a finite space, the last domain turning fastest; or those with these values of its domains."""
+def listed(domain: Domain) -> Sequence[Scalar]:
+    """Every value of a finite domain, and the ends of another."""
+    return every(domain) if is_finite(domain) else domain.examples()
+
+
+def points(node: SpaceNode, values: Callable[[Domain], Sequence[Scalar]] = listed) -> Iterator[dict[str, Scalar]]:
+    """All decisions of a finite space, the last domain turning fastest; of ranges of real numbers the ends."""
     if isinstance(node, Fixed):
         yield {}
     elif isinstance(node, Leaf):

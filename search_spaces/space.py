@@ -72,7 +72,7 @@ class Space:
         return [leaf.path for leaf in self.domains() if not is_finite(leaf.domain)]
 
     def points(self) -> Iterator[dict[str, Scalar]]:
-        """All decisions of a finite space, the last domain turning fastest."""
+        """All decisions of a finite space, the last domain turning fastest; of ranges of real numbers the ends."""
         return points(self.root)
 
     def size(self) -> int | None:
@@ -127,7 +127,9 @@ class Space:
         draws = (self.resolve(Decided(self.draw(rng))) for _ in range(DRAWS))
         if any(next(self.infeasibilities(config), None) is None for config in draws):
             return []
-        return _met_nowhere(self) if self.is_small() else _never_met(self)
+        lists = all(isinstance(leaf.domain, Choice) for leaf in self.domains())
+        found = [] if lists and self.is_small() else _never_met(self)  # of ranges the ends say more
+        return found or (_met_nowhere(self) if self.is_small() else [])
 
 
 class _Recorder:

@@ -218,7 +218,9 @@ def test_a_rule_that_the_ends_of_the_ranges_refute_is_refused(rule: str) -> None
 
 
 def test_a_rule_that_only_draws_speak_against_is_left_to_the_search() -> None:
-    assert sweep("k != k", layer=RANGES, more=SAMPLED).constraints
+    real = "{kind: hybrid, lambda: {uniform: [0.25, 0.75]}, k: {int: [4, 12]}}"
+    assert sweep("k != k", layer=real, more=SAMPLED).constraints
+    assert "k != k is broken" in complaint("k != k", layer=RANGES, more=SAMPLED)  # every point was looked at
 
 
 @pytest.mark.parametrize("rule", ["k <= 4", "r == 16", "k * r > 190", "k / (r - 9) < 99", "k < lambda"])

@@ -1,6 +1,6 @@
 import math
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 
 import pytest
@@ -53,6 +53,6 @@ def test_a_logarithmic_range_draws_each_decade_alike() -> None:
     ],
 )
 def test_a_domain_is_represented_by_the_values_that_decide(
-    values: Callable[[Domain], tuple[Scalar, ...]], domain: Domain, expected: tuple[Scalar, ...]
+    values: Callable[[Domain], Sequence[Scalar]], domain: Domain, expected: tuple[Scalar, ...]
 ) -> None:
-    assert values(domain) == expected
+    assert tuple(values(domain)) == expected

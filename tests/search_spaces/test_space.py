@@ -49,7 +49,6 @@ def test_a_continuous_space_has_no_size_and_names_its_ranges() -> None:
         ("{int: [4, 12]}", list(range(4, 13))),
         ("{int: [0, 10], step: 4}", [0, 4, 8]),
         ("{int: [3, 9], log: true}", list(range(3, 10))),
-        ("{int: [5, 5]}", [5]),
     ],
 )
 def test_a_range_of_whole_numbers_is_as_finite_as_a_list(text: str, values: list[int]) -> None:

@@ -69,10 +69,11 @@ class Ledger:
             raise LedgerError(f"{path} is missing: this folder holds no sweep; `convnn list` shows the sweeps.")
         schema.check_layout(path, lambda: not create and live_driver(path.parent) is not None)
         try:
-            if create:
+            new = create and not path.exists()
+            if new:
                 schema.make_whole(path)
             self._db = schema.connect(path)
-            if create:
+            if new or (create and schema.layout_of(self._db) is not None):
                 schema.make_tables(self._db, path)
             self._db = schema.upgraded(self._db, path, in_place=create or upgrade)
             layout = schema.layout_of(self._db)

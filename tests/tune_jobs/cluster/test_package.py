@@ -54,5 +54,5 @@ def test_changed_code_has_another_digest(tmp_path: Path) -> None:
 
 def test_an_upload_beyond_the_limit_names_the_biggest_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(package, "UPLOAD_BYTES", 10_000)
-    with pytest.raises(UsageError, match=r"at most 0\.0 MiB, .* the biggest files are .*convnn/layers\.py \("):
+    with pytest.raises(UsageError, match=r"at most 10 KiB, .* the biggest files are .*convnn/layers\.py \("):
         write_package(tmp_path / "package.zip", {})

@@ -71,11 +71,12 @@ def test_it_is_one_line_of_the_list_and_hides_no_other_sweep(damaged: SweepFolde
 
 
 def test_every_command_says_in_a_line_which_file_it_is(damaged: SweepFolder) -> None:
-    for command in (["show"], ["best"], ["status"], ["report"], ["sync"], ["show", "1"], ["logs", "1"]):
+    for command in (["show"], ["best"], ["status"], ["report"], ["show", "1"], ["logs", "1"]):
         name, *rest = command
         said = invoke(name, damaged.name, *rest, storage=damaged.path.parent, expect=1)
-        assert str(damaged.ledger) in said
-        assert said.strip().count("\n") == 0, said
+        lines = said.strip().splitlines()
+        assert str(damaged.ledger) in lines[-1]
+        assert len(lines) == 1
 
 
 def test_reading_a_ledger_of_an_earlier_layout_leaves_it_as_it_is(sweep: Recorded) -> None:
@@ -92,5 +93,5 @@ def test_reading_a_ledger_of_an_earlier_layout_leaves_it_as_it_is(sweep: Recorde
     storage = folder.path.parent
     assert [found["error"] for found in invoke_json("list", storage=storage)["sweeps"]] == [None, None]
     for name in (folder.name, sweep.folder.name):
-        assert invoke_json("show", name, storage=storage)["trials"][0]["epochs"] == 2
+        assert invoke_json("show", name, storage=storage)["trials"][0]["state"] == "complete"
     assert folder.ledger.read_bytes() == before
