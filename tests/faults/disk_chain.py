@@ -154,12 +154,6 @@ class DiskChain(Chain):
         ballast.unlink()
         self.options = (*self.options, "--set", f"{GUARD}=0")
 
-    def terminated_with_all(self) -> None:
-        """A job of a cluster is cancelled."""
-        driver = self.running()
-        self.in_training(driver, epochs=1)
-        drivers.terminate_all(self.round, driver)
-
     def hung_up(self) -> None:
         """The terminal is closed."""
         driver = self.running("--set", "resources.checkpoint_every_s=3600")
@@ -219,7 +213,6 @@ class DiskChain(Chain):
         "worker kill -9": worker_killed,
         "disk full": full,
         "resources.min_free_gb": guarded,
-        "SIGTERM of every process": terminated_with_all,
         "SIGHUP": hung_up,
         "driver held, then continued": held,
         "worker SIGSTOP, time limit": hung,

@@ -1,15 +1,12 @@
 """Drivers killed and interrupted, at any moment from the command to its end."""
 
-import contextlib
-import os
 import signal
 import time
 from collections.abc import Callable, Mapping
 from types import MappingProxyType
 
-from tests.faults import oracle
 from tests.faults.bench import Case, Fault, Round
-from tests.faults.driving import Driver, expect, expect_in_time, marked, training, wait_for
+from tests.faults.driving import Driver, expect, expect_in_time, training, wait_for
 from tests.faults.sweeps import GRID, Sweep
 from tune_jobs.executors.clock import PAUSE_S
 
@@ -24,9 +21,6 @@ UNKEPT = {"checkpoint_every_s": 3600}
 
 STOPS_S = 60.0
 """A driver whose trials have short epochs ends within this after a signal."""
-
-ALL_STOP_S = 15.0
-"""The same where everything that it has started has had the signal, too."""
 
 HELD_S = PAUSE_S + 5.0
 """How long a driver is held."""
@@ -92,23 +86,6 @@ def terminate(round_: Round, driver: Driver) -> None:
     round_.hit(f"SIGTERM after {_age(driver)}")
     driver.signal(signal.SIGTERM)
     _ends_in_order(round_, driver, signal.SIGTERM)
-
-
-def terminate_all(round_: Round, driver: Driver) -> None:
-    """What `scancel`, `timeout` and `docker stop` do: to the driver, Ray's own processes and the workers at once."""
-    round_.hit(f"SIGTERM of every process after {_age(driver)}")
-    for pid in marked(round_.storage):
-        with contextlib.suppress(ProcessLookupError):
-            os.kill(pid, signal.SIGTERM)
-    sent = time.monotonic()
-    late = f"`{driver}` still runs {ALL_STOP_S:g} s after SIGTERM of every process"
-    expect_in_time(driver.ends_within(ALL_STOP_S), late)
-    round_.case.note_longest("ended after", time.monotonic() - sent)
-    if _says_how_to_go_on(round_, driver, signal.SIGTERM):
-        left = [attempt for attempt in round_.record().attempts if attempt.state == "running"]
-        expect(not left, f"attempts are left running: {left}")
-        open_runs = oracle.open_runs(round_.tracker, round_.sweep.name)
-        expect(not open_runs, f"MLflow has open runs: {open_runs}")
 
 
 def hang_up(round_: Round, driver: Driver) -> None:
@@ -214,10 +191,6 @@ def _double_interrupts(case: Case) -> None:
     repeatedly(case, GRID, TIMES, interrupt_twice)
 
 
-def _terminations_of_all(case: Case) -> None:
-    repeatedly(case, GRID, TIMES, terminate_all)
-
-
 def _hang_ups(case: Case) -> None:
     repeatedly(case, GRID.but(resources=UNKEPT), TIMES, hang_up)
 
@@ -239,7 +212,6 @@ FAULTS = [
     Fault("SIGINT", _interrupts),
     Fault("SIGTERM", _terminations),
     Fault("SIGINT twice", _double_interrupts),
-    Fault("SIGTERM of every process", _terminations_of_all),
     Fault("SIGHUP", _hang_ups),
     Fault("driver held, then continued", _holds),
 ]

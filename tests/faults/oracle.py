@@ -237,17 +237,6 @@ def compare_tracker(found: Record, uri: str, experiment: str) -> Differences:
     return differences
 
 
-def open_runs(uri: str, experiment: str) -> list[str]:
-    """The names of an experiment's runs that MLflow has as running."""
-    from mlflow import MlflowClient
-
-    with _one_reader:
-        client = MlflowClient(tracking_uri=uri)
-        found = client.get_experiment_by_name(experiment)
-        runs = client.search_runs([found.experiment_id], "attributes.status = 'RUNNING'") if found else []
-        return [str(run.info.run_name) for run in runs]
-
-
 def _compare_runs(found: Record, client: Any, experiment: str, differences: Differences) -> None:
     there = client.get_experiment_by_name(experiment)
     if there is None:

@@ -108,7 +108,7 @@ class TuneExecutor:
             self._turn.wait_for(lambda: self._told or self._ended, min(timeout_s, WAKES_S))
             told, self._told = self._told, []
             self._taken += len(told)
-        if not told and has_died():
+        if not told and has_died(self._order.signals):
             time.sleep(SIGNAL_S)
             raise RayError(f"Ray's own processes have ended; {self._goes_on}.")
         if self._ended and not told:
@@ -133,7 +133,7 @@ class TuneExecutor:
         with self._turn:
             self.closing = True
             self._turn.notify_all()
-        if has_died():  # nobody is left to kill them, and they end by themselves
+        if has_died(self._order.signals):  # nobody is left to kill them, and they end by themselves
             return
         for trial in list(self._trials.values()):
             kill_worker(trial)

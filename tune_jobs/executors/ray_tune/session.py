@@ -77,8 +77,10 @@ def ray_session(address: str | None, signals: Signals) -> Iterator[None]:
         try:
             yield
         finally:
-            if has_died():  # it would wait for itself, now or when Python ends
+            if has_died(signals):  # it would wait for itself, now or when Python ends
                 atexit.unregister(ray._private.worker.shutdown)  # noqa: SLF001 - there is no other way
+                with contextlib.suppress(Exception):
+                    ray._private.worker._global_node.kill_all_processes(check_alive=False, allow_graceful=False)  # noqa: SLF001
             elif not signals.twice:  # Ray's processes end with ours
                 ray.shutdown()
 
@@ -104,12 +106,17 @@ def _folder() -> Iterator[Path]:
     shutil.rmtree(folder, ignore_errors=True)
 
 
-def has_died() -> bool:
-    """Whether processes of a Ray of our own are gone without which it does nothing; that of a cluster has others."""
+def has_died(signals: Signals) -> bool:
+    """Whether a Ray of our own has lost what it needs; that of a cluster has other processes.
+
+    Where a signal has come, any of its processes that is gone has had it, too: the others will go, but they take leave
+    of each other first, for longer than anybody waits.
+    """
     import ray
 
     node = ray._private.worker._global_node  # noqa: SLF001 - there is no other way
-    return node is not None and bool(_NEEDED & {kind for kind, _ in node.dead_processes()})
+    gone = {kind for kind, _ in node.dead_processes()} if node is not None else set()
+    return bool(gone & _NEEDED) or bool(gone and signals.received)
 
 
 _NEEDED = {"gcs_server", "raylet"}
