@@ -86,8 +86,10 @@ COMMANDS: dict[str, How] = {
     "convnn report hybrid": _cluster('laptop("report"'),
     "convnn stop hybrid": _cluster('laptop("stop"'),
     "convnn resume hybrid --set budget.gpu_hours=48": _cluster('laptop("resume", "disturbed", "--set"'),
-    "convnn retry hybrid --failed": _cluster('"retry", "more", "--failed"', "tests/system/test_submission.py"),
-    "convnn extend hybrid --trials +20": _cluster('"extend", "more", "--trials"', "tests/system/test_submission.py"),
+    "convnn retry hybrid --failed": _cluster('"retry", "more", "--failed"', "tests/system/test_cluster_submission.py"),
+    "convnn extend hybrid --trials +20": _cluster(
+        '"extend", "more", "--trials"', "tests/system/test_cluster_submission.py"
+    ),
     "convnn fetch hybrid": _cluster('laptop("fetch"'),
     "mkdir -p ~/convnn-sweeps ~/data": AS_IS,
     "make image": _compose('make("image"'),
