@@ -1,3 +1,5 @@
+import copy
+import functools
 from collections.abc import Callable
 from typing import Any
 
@@ -54,14 +56,21 @@ def test_euclidean_distances_cost_what_products_cost() -> None:
     assert flops(product, (2, 5, 6, 8)) == flops(distance, (2, 5, 6, 8))
 
 
-@pytest.mark.parametrize("build", [lambda: vgg11(10, 0.5), lambda: vit_tiny(10, "attention"), lambda: vit_tiny(10)])
+BUILDS = [
+    lambda: vgg11(10, 0.5),
+    lambda: vgg11(10, 1.0, candidates="random", r=32, when_too_few="all"),
+    *(functools.partial(vit_tiny, 10, kind) for kind in ("attention", "convnn", "kvt", "local", "sparse")),
+]
+
+
+@pytest.mark.parametrize("build", BUILDS)
 def test_flops_are_those_of_torchs_own_counter_on_any_device(build: Callable[[], nn.Module]) -> None:
     images = (1, 3, 32, 32)
     with torch.device("meta"):
         model = build()
     with defined(model), torch.no_grad(), FlopCounterMode(display=False) as counter:
         model(torch.empty(images, device="meta"))
-    here = build().eval()
+    here = copy.deepcopy(model).to_empty(device="cpu").eval()
     assert flops(here, images) == flops(model, images) == counter.get_total_flops()
     assert published_flops(here, images) == published_flops(model, images)
 

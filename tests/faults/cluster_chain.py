@@ -10,7 +10,7 @@ from tests.faults.bench import Bench, Case
 from tests.faults.chain import EVERY_S, Chain
 from tests.faults.cluster import cluster_of, on_node, stop, submit
 from tests.faults.drivers import kill
-from tests.faults.driving import GONE_S, Driver, Worker, expect, expect_in_time, marked, wait_for, workers
+from tests.faults.driving import GONE_S, Driver, Worker, expect, expect_in_time, held, marked, wait_for, workers
 from tests.faults.ray_cluster import Cluster, Node
 from tests.faults.sweeps import LONGER_GRID
 
@@ -64,7 +64,8 @@ class ClusterChain(Chain):
         expect_in_time(not driver.ends_within(0), "the sweep ended before a node died")
         worker = self.case.rng.choice(there())
         if failure == "preempted":
-            self.made.drain(node)
+            with held(worker):  # the command takes as long as a short trial
+                self.made.drain(node)
             driver.ends_within(self.case.rng.uniform(0, 0.5))
         moment = self.round.hit(f"the node of trial {worker.run_key} dies")
         node.kill()

@@ -56,7 +56,8 @@ def cost_of(config: TrialConfig, images_per_s: float | None) -> TrialCost:
 def size_of(config: TrialConfig) -> dict[str, float]:
     """By the names of `SIZES`: parameters, and a forward pass in 10^9 operations, as we and as the paper count them.
 
-    On the CPU, as the meta device would load torch's compiler, which takes longer than an image.
+    An image is passed on the CPU, as most operations of the meta device would load torch's compiler, which takes
+    seconds; through weights that are never written, so that they take no memory.
     """
     import torch
 
@@ -65,7 +66,9 @@ def size_of(config: TrialConfig) -> dict[str, float]:
 
     shape = (1, 3, IMAGE_SIDE, IMAGE_SIDE)
     with torch.random.fork_rng(devices=[]):  # training goes on as if nothing had been measured
-        model = build_model(config.model, DATASETS[config.data.name].classes).eval()
+        with torch.device("meta"):
+            model = build_model(config.model, DATASETS[config.data.name].classes)
+        model = model.to_empty(device="cpu").eval()
         found = float(parameters(model)), flops(model, shape) / 1e9, published_flops(model, shape) / 1e9
     return dict(zip(SIZES, found, strict=True))
 

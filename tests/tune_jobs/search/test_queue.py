@@ -171,6 +171,18 @@ def test_due_trials_come_before_new_ones(tmp_path: Path) -> None:
         assert (again.run_key, again.attempt) == (first.run_key, 2)
 
 
+@pytest.mark.parametrize("rebuilt", [False, True])
+def test_trials_are_due_in_the_order_of_their_numbers_whichever_came_back_first(tmp_path: Path, rebuilt: bool) -> None:
+    with opened(tmp_path / "ledger.db") as ledger:
+        search = Recorded(spec(search=FOUR), ledger)
+        jobs = [job for job in iter(search.next, None) if job is not None]
+        for number in (3, 1, 4):
+            assert search.fail(jobs[number - 1], "lost_node", "gone") == "again"
+        search.end(jobs[1], "complete")
+        again = Recorded(spec(search=FOUR), ledger) if rebuilt else search
+        assert due(again) == [(1, 2, False), (3, 2, False), (4, 2, False)]
+
+
 def test_epochs_done_twice_are_counted_once(tmp_path: Path) -> None:
     sweep = spec()
     with opened(tmp_path / "ledger.db") as ledger:
