@@ -1,10 +1,10 @@
 """The `convnn` program: its commands, and how mistakes are shown."""
 
-import atexit
 import contextlib
 import os
 import signal
 import sys
+import traceback
 from importlib.metadata import version
 from typing import Annotated, Any
 
@@ -119,20 +119,23 @@ def _root(
 
 
 def main() -> None:
-    """Run the program."""
+    """Run the program.
+
+    Its end is the process's: taking Ray, MLflow and torch apart again takes Python more than a second, and Ray waits
+    for a minute for what has died.
+    """
     code = 1
-
-    def leave() -> None:
-        """What is registered with `atexit` after this has been done, and threads have ended."""
-        with contextlib.suppress(OSError):  # else Python says what cannot be written
-            sys.stdout.flush()
-            sys.stderr.flush()
-            os._exit(code)  # taking Ray, MLflow and torch apart again takes Python more than a second
-
-    atexit.register(leave)
     try:
         app()
     except SystemExit as end:
         if end.code is None or isinstance(end.code, int):
             code = end.code or 0
-        raise
+        else:
+            print(end.code, file=sys.stderr)
+    except BaseException:  # noqa: BLE001 - as Python itself would
+        traceback.print_exc()
+    with contextlib.suppress(OSError):
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(code)
+    sys.exit(code)  # Python says what cannot be written

@@ -7,27 +7,25 @@ driver has dealt with what it tells, so that a trial goes on only once its repor
 import contextlib
 import shutil
 import threading
-import time
 from collections import deque
 from collections.abc import Callable, Collection, Iterator, Sequence
 from functools import partial
-from typing import Any
+from typing import Any, TypeVar
 
 from tune_jobs.errors import ClusterError, RayError
 from tune_jobs.executors.base import Executor, Gone, Loss, Order, Reported, Update, WorkerUp
 from tune_jobs.executors.capacity import fitting, per_trial
 from tune_jobs.executors.clock import AwakeClock
-from tune_jobs.executors.ray_tune.session import has_died, machines, ray_session
+from tune_jobs.executors.ray_tune.session import answer, machines, ray_session
 from tune_jobs.executors.ray_tune.worker_loss import classify_loss, kill_worker
 from tune_jobs.system.scratch import scratch_folder
 from tune_jobs.worker.reports import Begun, decode
 from tune_jobs.worker.task import Task
 
+Found = TypeVar("Found")
+
 MOST = 10_000
 """So many workers Tune may start at a time; without a number it would start one after another."""
-
-SIGNAL_S = 0.5
-"""A signal that has ended Ray's processes reaches the driver within this, too."""
 
 WAKES_S = 0.2
 """A poll lasts no longer: a signal that came meanwhile is seen only once it has ended."""
@@ -44,7 +42,7 @@ def open_ray_tune(order: Order) -> Iterator[Executor]:
         ClusterError: If Ray cannot be started or reached, or has no machine that a trial fits on.
     """
     with ray_session(order.address, order.signals):
-        _require_fit(per_trial(order.resources))
+        answer(partial(_require_fit, per_trial(order.resources)), order.signals)
         yield TuneExecutor(order)
 
 
@@ -92,7 +90,7 @@ class TuneExecutor:
 
     def room(self, without: Collection[str] = ()) -> int:
         """What fits on the machines of Ray that are alive now."""
-        return fitting(self._asked, machines(without))
+        return fitting(self._asked, self._answer(partial(machines, without)))
 
     def start(self, task: Task, avoid: Collection[str] = ()) -> None:
         """Hand a task to Tune, which waits for a machine that has room."""
@@ -108,9 +106,8 @@ class TuneExecutor:
             self._turn.wait_for(lambda: self._told or self._ended, min(timeout_s, WAKES_S))
             told, self._told = self._told, []
             self._taken += len(told)
-        if not told and has_died(self._order.signals):
-            time.sleep(SIGNAL_S)
-            raise RayError(f"Ray's own processes have ended; {self._goes_on}.")
+        if not told:
+            self._answer(lambda: None)
         if self._ended and not told:
             self._raise()
         updates = [make() for make in told]
@@ -126,18 +123,17 @@ class TuneExecutor:
     def kill(self, task: str) -> None:
         """Kill the worker of a task; Tune then tells its death."""
         if (trial := self._trials.get(task)) is not None:
-            kill_worker(trial)
+            self._answer(partial(kill_worker, trial))
 
     def close(self) -> None:
         """Kill what runs, and wait for Tune's end."""
         with self._turn:
             self.closing = True
             self._turn.notify_all()
-        if has_died(self._order.signals):  # nobody is left to kill them, and they end by themselves
-            return
-        for trial in list(self._trials.values()):
-            kill_worker(trial)
-        self._thread.join(CLOSE_S)
+        with contextlib.suppress(RayError):  # nobody is left to kill them, and they end by themselves
+            for trial in list(self._trials.values()):
+                self._answer(partial(kill_worker, trial))
+            self._answer(partial(self._thread.join, CLOSE_S))
 
     def take_task(self, trial_id: str) -> dict[str, Any] | None:
         """The next task; `None` where there is none now. Waits for one while Tune has nothing else to do."""
@@ -174,6 +170,12 @@ class TuneExecutor:
         self._stopped.discard(task)
         loss = self._losses.pop(task, Loss("lost_worker", "the worker process died")) if error else None
         self._tell(lambda: Gone(task, loss))
+
+    def _answer(self, call: Callable[[], Found]) -> Found:
+        try:
+            return answer(call, self._order.signals)
+        except RayError as error:
+            raise RayError(f"Ray's own processes have ended; {self._goes_on}.") from error
 
     def _tell(self, make: Callable[[], Update]) -> None:
         """Tell the driver, and wait until it has dealt with it. What cannot be read is the driver's to find."""

@@ -1,26 +1,36 @@
 """A connection to a Ray cluster, or a Ray of our own on this machine alone."""
 
-import atexit
 import contextlib
 import logging
 import os
+import queue
 import secrets
 import shlex
 import shutil
 import signal
 import socket
 import sys
-from collections.abc import Collection, Iterator
+import threading
+import time
+from collections.abc import Callable, Collection, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from tune_jobs.errors import ClusterError, RayError
 from tune_jobs.system.cpus import usable_cpus
 from tune_jobs.system.scratch import LONGEST_FOR_SOCKETS, place_of_sockets, socket_folder
 from tune_jobs.system.signals import Interrupted, Signals
 
+Found = TypeVar("Found")
+
 OBJECT_STORE_BYTES = 100 * 2**20
 """Trials read their images from a memory map: nothing of size goes through Ray, which would claim 30% of memory."""
+
+LOOKS_S = 0.2
+"""Whether Ray has died is looked at this often."""
+
+SIGNAL_S = 0.5
+"""A signal that has ended Ray's processes reaches the driver within this, too."""
 
 REACH_S = 10.0
 """How long a cluster may take to accept a connection."""
@@ -77,12 +87,12 @@ def ray_session(address: str | None, signals: Signals) -> Iterator[None]:
         try:
             yield
         finally:
-            if has_died(signals):  # it would wait for itself, now or when Python ends
-                atexit.unregister(ray._private.worker.shutdown)  # noqa: SLF001 - there is no other way
-                with contextlib.suppress(Exception):
-                    ray._private.worker._global_node.kill_all_processes(check_alive=False, allow_graceful=False)  # noqa: SLF001
-            elif not signals.twice:  # Ray's processes end with ours
-                ray.shutdown()
+            if not signals.twice:  # else Ray's processes end with ours
+                try:
+                    answer(ray.shutdown, signals)
+                except RayError:  # what is left of it would wait for the rest
+                    with contextlib.suppress(Exception):
+                        ray._private.worker._global_node.kill_all_processes(check_alive=False, allow_graceful=False)  # noqa: SLF001
 
 
 @contextlib.contextmanager
@@ -120,6 +130,35 @@ def has_died(signals: Signals) -> bool:
 
 
 _NEEDED = {"gcs_server", "raylet"}
+
+
+def answer(call: Callable[[], Found], signals: Signals) -> Found:
+    """What a call of Ray's gives, which waits for minutes where a Ray of our own has died.
+
+    Raises:
+        RayError: If it has.
+    """
+    given: queue.SimpleQueue[Callable[[], Found]] = queue.SimpleQueue()
+    threading.Thread(target=lambda: given.put(_outcome(call)), name="ray-call", daemon=True).start()
+    while not has_died(signals):
+        with contextlib.suppress(queue.Empty):
+            return given.get(timeout=LOOKS_S)()
+    time.sleep(SIGNAL_S)
+    raise RayError("Ray's own processes have ended.")
+
+
+def _outcome(call: Callable[[], Found]) -> Callable[[], Found]:
+    """Gives again what a call gave, or raises what it raised."""
+    try:
+        found = call()
+    except BaseException as error:  # noqa: BLE001 - raised where it is asked for
+        raised = error
+
+        def fail() -> Found:
+            raise raised
+
+        return fail
+    return lambda: found
 
 
 def machines(without: Collection[str] = ()) -> list[dict[str, float]]:
