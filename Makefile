@@ -47,8 +47,10 @@ else
 	$(BIN)/python -m pip install --quiet --no-deps --no-compile --index-url $(TORCH_INDEX) -r $(VENV)/torch.txt
 	$(BIN)/python -m pip install --quiet --no-deps --no-compile --require-hashes -r $(VENV)/others.txt
 endif
-	@$(BIN)/python -m compileall -qq -j 0 -x '/tests?/' $(VENV)/lib || true  # some files are templates
 	$(BIN)/python -m pip install --quiet --no-deps --no-build-isolation --editable .
+	@# Where Python is told to keep no bytecode (PYTHONDONTWRITEBYTECODE), each process would compile all it imports.
+	@$(BIN)/python -m compileall -qq -j 0 -x '/tests?/' $(VENV)/lib || true  # some files are templates
+	@$(BIN)/python -m compileall -qq convnn search_spaces tune_jobs tests
 	@touch $@
 
 quickstart: $(INSTALLED)  ## Run the quickstart sweep: real handwritten digits, minutes on a laptop's CPU.
