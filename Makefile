@@ -7,11 +7,12 @@ TORCH_INDEX ?=
 FAULTS ?=
 export PIP_DISABLE_PIP_VERSION_CHECK = 1
 
-# Each file of tests in one process, or each group of them, three at a time: some wait.
-SIDE_BY_SIDE = --numprocesses 3 --dist loadfile --no-loadscope-reorder
+# Each file of tests in one process, or each group of them, more at a time than two cores run: some wait.
+SIDE_BY_SIDE = --dist loadfile --no-loadscope-reorder
 
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
+UNUSED := /(tests?|testing|devtools|databricks|plotly|rllib|sklearn)/
 
 # Containers, all told in docs/containers.md. What is given to `make up` is kept in SETTINGS for every later command.
 IMAGE ?= convnn-sweeps
@@ -47,8 +48,10 @@ else
 	$(BIN)/python -m pip install --quiet --no-deps --no-compile --index-url $(TORCH_INDEX) -r $(VENV)/torch.txt
 	$(BIN)/python -m pip install --quiet --no-deps --no-compile --require-hashes -r $(VENV)/others.txt
 endif
-	@$(BIN)/python -m compileall -qq -j 0 -x '/tests?/' $(VENV)/lib || true  # some files are templates
 	$(BIN)/python -m pip install --quiet --no-deps --no-build-isolation --editable .
+	@# Where Python is told to keep no bytecode (PYTHONDONTWRITEBYTECODE), each process would compile all it imports.
+	@$(BIN)/python -m compileall -qq -j 0 -x '$(UNUSED)' $(VENV)/lib || true  # some files are templates
+	@$(BIN)/python -m compileall -qq convnn search_spaces tune_jobs tests
 	@touch $@
 
 quickstart: $(INSTALLED)  ## Run the quickstart sweep: real handwritten digits, minutes on a laptop's CPU.
@@ -65,7 +68,7 @@ test-system: $(INSTALLED)  ## A browser, PostgreSQL, a cluster, every fault: for
 	    $$root apt-get update --quiet=2 && $$root env DEBIAN_FRONTEND=noninteractive \
 	        apt-get install --quiet=2 --yes --no-install-recommends $$missing > /dev/null; } \
 	|| { echo "make test-system needs Debian's packages; as root: apt-get install$$missing" >&2; exit 1; }
-	$(BIN)/pytest $(SIDE_BY_SIDE) tests/system
+	$(BIN)/pytest --numprocesses 4 $(SIDE_BY_SIDE) tests/system
 	$(BIN)/python -m tests.faults $(FAULTS)
 
 format: $(INSTALLED)  ## Rewrite the code in the project's format.
@@ -81,7 +84,7 @@ typecheck: $(INSTALLED)  ## mypy --strict over the packages and tests.
 	$(BIN)/mypy
 
 pytest: $(INSTALLED)  ## The tests alone.
-	$(BIN)/pytest $(SIDE_BY_SIDE)
+	$(BIN)/pytest --numprocesses 3 $(SIDE_BY_SIDE)
 
 properties: $(INSTALLED)  ## Thousands of random configurations against the models: what is valid trains, what is not raises.
 	CONVNN_EXAMPLES=3000 $(BIN)/pytest tests/search_spaces/test_feasibility.py

@@ -1,6 +1,8 @@
 """A sweep on one real cluster: nodes die and are taken away, its driver dies, its Ray job is stopped."""
 
 import contextlib
+import os
+import signal
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -10,7 +12,7 @@ from tests.faults.bench import Bench, Case
 from tests.faults.chain import EVERY_S, Chain
 from tests.faults.cluster import cluster_of, on_node, stop, submit
 from tests.faults.drivers import kill
-from tests.faults.driving import GONE_S, Driver, Worker, expect, expect_in_time, held, marked, wait_for, workers
+from tests.faults.driving import GONE_S, Driver, Worker, expect, expect_in_time, marked, wait_for, workers
 from tests.faults.ray_cluster import Cluster, Node
 from tests.faults.sweeps import LONGER_GRID
 
@@ -53,19 +55,12 @@ class ClusterChain(Chain):
     def _lose_node(self, failure: str) -> None:
         """The attempt on it, and no other, fails of this class; its trial goes on elsewhere."""
         driver, node = self.running(), self._nodes.pop()
-
-        def there() -> list[Worker]:
-            record = self.round.record()
-            begun = {(key, attempt) for _, key, attempt, _ in record.recorded}
-            going = {(a.run_key, a.attempt) for a in record.attempts if a.state == "running"}
-            return [w for w in on_node(self.made, node) if (w.run_key, w.attempt) in begun & going]
-
-        self.wait_for(lambda: there() or driver.ends_within(0), "a trial on the node has trained an epoch")
-        expect_in_time(not driver.ends_within(0), "the sweep ended before a node died")
-        worker = self.case.rng.choice(there())
+        worker = self._caught(driver, node)
+        for other in self._nodes:  # while this one dies, the rest of the sweep might end
+            self._caught(driver, other)
         if failure == "preempted":
-            with held(worker):  # the command takes as long as a short trial
-                self.made.drain(node)
+            self.made.drain(node)  # which takes as long as a short trial
+            os.kill(worker.pid, signal.SIGCONT)
             driver.ends_within(self.case.rng.uniform(0, 0.5))
         moment = self.round.hit(f"the node of trial {worker.run_key} dies")
         node.kill()
@@ -77,6 +72,21 @@ class ClusterChain(Chain):
         expect_in_time(lost.state != "complete", "the trial ended before its node died")
         expect(lost.failure == failure, f"it has failed by {lost.failure} and not by {failure}")
         expect(dict(record.failures()) == self._failures, f"other attempts failed, too: {record.failures()}")
+
+    def _caught(self, driver: Driver, node: Node) -> Worker:
+        """A worker on the node that has trained an epoch, and trains no more: it cannot end before its node dies."""
+
+        def there() -> list[Worker]:
+            record = self.round.record()
+            begun = {(key, attempt) for _, key, attempt, _ in record.recorded}
+            going = {(a.run_key, a.attempt) for a in record.attempts if a.state == "running"}
+            return [w for w in on_node(self.made, node) if (w.run_key, w.attempt) in begun & going]
+
+        self.wait_for(lambda: there() or driver.ends_within(0), "a trial on the node has trained an epoch")
+        expect_in_time(not driver.ends_within(0), "the sweep ended before a node died")
+        worker = self.case.rng.choice(there())
+        os.kill(worker.pid, signal.SIGSTOP)
+        return worker
 
     def _goes_on_elsewhere(self, worker: Worker) -> bool:
         attempts = [a for a in self.round.record().attempts if a.run_key == worker.run_key]

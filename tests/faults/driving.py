@@ -158,17 +158,6 @@ class Worker:
     attempt: int | None
 
 
-@contextlib.contextmanager
-def held(worker: Worker) -> Iterator[None]:
-    """It trains nothing meanwhile, so that it cannot end before what is to happen to it."""
-    os.kill(worker.pid, signal.SIGSTOP)
-    try:
-        yield
-    finally:
-        with contextlib.suppress(ProcessLookupError):
-            os.kill(worker.pid, signal.SIGCONT)
-
-
 def workers(storage: Path) -> list[Worker]:
     """The Ray workers that train for the sweeps in `storage`."""
     return [_worker(pid) for pid in marked(storage) if b"ray::ImplicitFunc" in _read(pid, "cmdline")]

@@ -78,6 +78,7 @@ class Cluster:
         self.dashboard = f"http://{host}:{(board := free_port())}"
         options = ["--head", f"--node-ip-address={host}", f"--port={port}", f"--temp-dir={self._temporary}"]
         options += [f"--include-dashboard={str(jobs).lower()}"]
+        options += ['--system-config={"prestart_worker_first_driver":false}']  # workers that no job of ours would take
         options += [f"--dashboard-host={host}", f"--dashboard-port={board}"]
         try:
             self._start(options, cpus)

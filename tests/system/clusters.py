@@ -5,6 +5,7 @@ import json
 import os
 import subprocess
 import time
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -51,6 +52,11 @@ class Laptop:
         assert process.returncode == code, f"exit code {process.returncode}\n{out}\n{errors}"
         assert "Traceback" not in errors, errors
         return out if code in (0, 3) else out + errors
+
+    def together(self, *commands: tuple[object, ...], code: int = 0) -> list[str]:
+        """What commands print that are given at the same time, each to its end with this exit code."""
+        with ThreadPoolExecutor() as pool:
+            return list(pool.map(lambda command: self(*command, code=code), commands))
 
     def json(self, *arguments: object, code: int = 0) -> Any:
         """What a command says with --json."""

@@ -17,9 +17,9 @@ def test_paths_and_values_travel_as_arguments_and_such_a_sweep_goes_on_to_more_t
     file = sweep.write(laptop.home / "it's a $(touch pwned) file.yaml")
     laptop("submit", file, "--storage", storage)
     assert (storage / "more" / "ledger.db").exists()
-    shown = laptop("show", "more", "1")
-    assert f"{socket.gethostname()}:{storage / 'more' / 'trials'}/" in shown
-    assert "convnn-record-" not in shown + laptop("show", "more")
+    trial, trials = laptop.together(("show", "more", "1"), ("show", "more"))
+    assert f"{socket.gethostname()}:{storage / 'more' / 'trials'}/" in trial
+    assert "convnn-record-" not in trial + trials
     laptop("extend", "more", "--trials", "+2")
     found = laptop.json("show", "more")
     assert len(found["trials"]) == 4
@@ -33,10 +33,15 @@ def test_paths_and_values_travel_as_arguments_and_such_a_sweep_goes_on_to_more_t
 def test_what_the_cluster_lacks_is_said_before_anything_starts(laptop: Laptop, made: Cluster) -> None:
     file = GRID.but(name="greedy", resources={"cpus_per_trial": 64}).write(laptop.home / "greedy.yaml")
     missing = ("--set", "space.data.root=/nowhere", "--set", "space.data.name=cifar10", "--set", "name=blind")
-    said = laptop("submit", file, *missing, code=2)
+    said, relative, misspelt = laptop.together(
+        ("submit", file, *missing),
+        ("submit", file, "--storage", "sweeps"),
+        ("submit", file, "--set", "space.training.epochz=3"),
+        code=2,
+    )
     assert "a trial asks for 64 CPU, the largest machine has 1 CPU" in said
     assert "cifar10 in /nowhere" in said
-    assert "it must be an absolute path" in laptop("submit", file, "--storage", "sweeps", code=2)
-    assert "spelling" not in laptop("submit", file, "--set", "space.training.epochz=3", code=2)
+    assert "it must be an absolute path" in relative
+    assert "spelling" not in misspelt
     assert not {"blind", "greedy"} & {job["sweep"] for job in laptop.json("list")["jobs"]}
     assert not (made.mark / "blind").exists()

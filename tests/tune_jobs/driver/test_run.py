@@ -145,7 +145,7 @@ def test_the_same_command_again_trains_nothing_and_says_the_same(finished: Path,
 
 
 def test_a_changed_file_under_the_same_name_is_refused(finished: Path, place: Path) -> None:
-    said = convnn("run", place / "tiny.yaml", "--set", "space.training.epochs=9", storage=place, expect=2)
+    said = invoke("run", place / "tiny.yaml", "--set", "space.training.epochs=9", storage=place, expect=2)
     assert f"a sweep 'tiny' is in {finished} already, and it is another one; results would mix:" in said
     assert "\n  space.training.epochs: 3 -> 9\n" in said
     assert "convnn run FILE --set name=tiny-2), or start over (convnn run FILE --fresh)" in said
@@ -155,14 +155,14 @@ def test_a_sweep_whose_file_is_gone_is_not_mixed_with_another(finished: Path, tm
     shutil.copytree(finished, tmp_path / "tiny")
     (tmp_path / "tiny" / "sweep.yaml").unlink()
     file = write(tmp_path / "tiny.yaml", training__epochs=1)  # another sweep of that name
-    said = convnn("run", file, storage=tmp_path, expect=2)
+    said = invoke("run", file, storage=tmp_path, expect=2)
     assert "sweep.yaml is missing" in said
     assert "--fresh" in said
 
 
 def test_what_a_sweep_may_cost_may_change(finished: Path, place: Path) -> None:
     for changes in (("budget.wall_hours=5", "resources.max_concurrent=1"), ("stopping={max_failed_fraction: 1}",)):
-        convnn("run", place / "tiny.yaml", *(word for each in changes for word in ("--set", each)), storage=place)
+        invoke("run", place / "tiny.yaml", *(word for each in changes for word in ("--set", each)), storage=place)
     shown = invoke_json("show", finished.name, storage=place)
     assert shown["budget"] == {}  # as the last run had none
     assert {len(invoke_json("show", "tiny", t["trial"], storage=place)["attempts"]) for t in shown["trials"]} == {1}
@@ -171,11 +171,11 @@ def test_what_a_sweep_may_cost_may_change(finished: Path, place: Path) -> None:
 def test_starting_over_asks_and_keeps_what_was_there(finished: Path, tmp_path: Path) -> None:
     shutil.copytree(finished, tmp_path / "tiny")
     before = invoke_json("show", "tiny", storage=tmp_path)["trials"]
-    file = write(tmp_path / "tiny.yaml", training__epochs=1)  # another sweep of that name
-    said = convnn("run", file, "--fresh", storage=tmp_path, expect=2)
+    file = write(tmp_path / "tiny.yaml", model__layer__lambda=0.5, training__epochs=1)  # another sweep of that name
+    said = invoke("run", file, "--fresh", storage=tmp_path, expect=2)
     assert f"{tmp_path / 'tiny'} holds a sweep tiny; move it aside and start over? There is no terminal to ask" in said
-    convnn("run", file, "--fresh", "--yes", "--set", "resources.max_concurrent=1", storage=tmp_path)
-    assert [trial["epochs"] for trial in invoke_json("show", "tiny", storage=tmp_path)["trials"]] == [1, 1]
+    convnn("run", file, "--fresh", "--yes", storage=tmp_path)
+    assert [trial["epochs"] for trial in invoke_json("show", "tiny", storage=tmp_path)["trials"]] == [1]
     (aside,) = tmp_path.glob("tiny-until-*")
     assert invoke_json("show", aside.name, storage=tmp_path)["trials"] == before
 
@@ -201,7 +201,7 @@ def test_the_logs_and_the_manifest_are_in_the_folder(finished: Path, place: Path
 def test_missing_images_are_said_before_anything_starts(tmp_path: Path) -> None:
     file = write(tmp_path / "c.yaml", data__name="cifar10", data__root=str(tmp_path))
     (tmp_path / "train-00000-of-00001.parquet").write_bytes(b"PAR1")
-    said = convnn("run", file, storage=tmp_path, expect=1)
+    said = invoke("run", file, storage=tmp_path, expect=1)
     assert "test-00000-of-00001.parquet is missing" in said
     assert "Traceback" not in said
 
@@ -221,7 +221,7 @@ def test_a_cluster_that_is_not_there_is_said(tmp_path: Path) -> None:
 
 def test_a_sweep_that_was_set_aside_keeps_its_mlflow_runs(finished: Path, tmp_path: Path) -> None:
     shutil.copytree(finished, tmp_path / "tiny-until-today")
-    convnn("sync", "tiny-until-today", storage=tmp_path)
+    invoke("sync", "tiny-until-today", storage=tmp_path)
     client = MlflowClient(f"sqlite:///{tmp_path / 'tiny-until-today' / 'mlflow.db'}")
     assert {found.name for found in client.search_experiments()} == {"Default", "tiny"}
     runs = client.search_runs([client.get_experiment_by_name("tiny").experiment_id])
