@@ -161,6 +161,13 @@ class DiskChain(Chain):
         drivers.hang_up(self.round, driver)
         self.options = (*self.options, "--set", "resources.checkpoint_every_s=0.5")
 
+    def terminated(self) -> None:
+        """With all that it has started, as by `scancel`."""
+        driver = self.running()
+        self.in_training(driver, epochs=1)
+        drivers.terminate_all(self.round, driver)
+        self.round.expect_nothing_left()
+
     def held(self) -> None:
         """Longer than a trial may take."""
         driver = self._with_limit()
@@ -214,6 +221,7 @@ class DiskChain(Chain):
         "disk full": full,
         "resources.min_free_gb": guarded,
         "SIGHUP": hung_up,
+        "SIGTERM of every process": terminated,
         "driver held, then continued": held,
         "worker SIGSTOP, time limit": hung,
     }

@@ -1,12 +1,15 @@
 """Drivers killed and interrupted, at any moment from the command to its end."""
 
+import contextlib
+import os
 import signal
 import time
 from collections.abc import Callable, Mapping
 from types import MappingProxyType
 
+from tests.faults import oracle
 from tests.faults.bench import Case, Fault, Round
-from tests.faults.driving import Driver, expect, expect_in_time, training, wait_for
+from tests.faults.driving import Driver, expect, expect_in_time, marked, training, wait_for
 from tests.faults.sweeps import GRID, Sweep
 from tune_jobs.executors.clock import PAUSE_S
 
@@ -21,6 +24,9 @@ UNKEPT = {"checkpoint_every_s": 3600}
 
 STOPS_S = 60.0
 """A driver whose trials have short epochs ends within this after a signal."""
+
+ALL_STOP_S = 15.0
+"""It ends within this where Ray's own processes are ended with it."""
 
 HELD_S = PAUSE_S + 5.0
 """How long a driver is held."""
@@ -105,6 +111,23 @@ def hold(round_: Round, driver: Driver) -> None:
     again = time.time()
     wait_for(lambda: round_.record().epochs_after(again) or driver.ends_within(0), "an epoch")
     expect(round_.record().failures() == failed, f"attempts failed: {round_.record().failures()}")
+
+
+def terminate_all(round_: Round, driver: Driver) -> None:
+    """What `scancel`, `timeout` and systemd do: every process of the run is asked to end, whatever its group."""
+    round_.hit(f"SIGTERM of every process after {_age(driver)}")
+    sent = time.monotonic()
+    for pid in marked(round_.storage):
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGTERM)
+    late = f"`{driver}` still runs {ALL_STOP_S:g} s after a SIGTERM of every process; it said:\n{driver.output[-2000:]}"
+    expect_in_time(driver.ends_within(ALL_STOP_S), late)
+    round_.case.note_longest("ended after", time.monotonic() - sent)
+    if not _says_how_to_go_on(round_, driver, signal.SIGTERM):
+        return
+    unended = [f"attempt {a.attempt} of {a.run_key}" for a in round_.record().attempts if a.state == "running"]
+    unended += oracle.open_runs(round_.tracker, round_.sweep.name)
+    expect(not unended, f"these are still recorded as running: {', '.join(unended)}")
 
 
 def interrupt_twice(round_: Round, driver: Driver) -> None:
@@ -195,6 +218,10 @@ def _hang_ups(case: Case) -> None:
     repeatedly(case, GRID.but(resources=UNKEPT), TIMES, hang_up)
 
 
+def _terminations_of_all(case: Case) -> None:
+    repeatedly(case, GRID, TIMES, terminate_all)
+
+
 def _holds(case: Case) -> None:
     """A trial may take a while less than its driver is held for."""
     sweep = GRID.but(name="held", resources={"max_trial_hours": HELD_S / 3600})
@@ -213,5 +240,6 @@ FAULTS = [
     Fault("SIGTERM", _terminations),
     Fault("SIGINT twice", _double_interrupts),
     Fault("SIGHUP", _hang_ups),
+    Fault("SIGTERM of every process", _terminations_of_all),
     Fault("driver held, then continued", _holds),
 ]

@@ -237,6 +237,17 @@ def compare_tracker(found: Record, uri: str, experiment: str) -> Differences:
     return differences
 
 
+def open_runs(uri: str, experiment: str) -> list[str]:
+    """The runs of an experiment that MLflow takes for running."""
+    from mlflow import MlflowClient
+
+    with _one_reader:
+        client = MlflowClient(tracking_uri=uri)
+        there = client.get_experiment_by_name(experiment)
+        runs = client.search_runs([there.experiment_id], max_results=1000) if there is not None else []
+    return [f"the run {run.info.run_name}" for run in runs if run.info.status == "RUNNING"]
+
+
 def _compare_runs(found: Record, client: Any, experiment: str, differences: Differences) -> None:
     there = client.get_experiment_by_name(experiment)
     if there is None:

@@ -54,6 +54,10 @@ def _cluster(text: str, file: str = "tests/system/test_cluster.py") -> Elsewhere
     return Elsewhere("make test-system", file, text)
 
 
+def _slurm(text: str) -> Elsewhere:
+    return Elsewhere("make test-system", "tests/system/test_slurm.py", text)
+
+
 SMALLER = "--set search.trials=1 --set space.training.epochs=2 --set stopping.grace_epochs=1"
 
 _REGISTRY = NotRun("it needs a registry of images")
@@ -91,6 +95,10 @@ COMMANDS: dict[str, How] = {
         '"extend", "more", "--trials"', "tests/system/test_cluster_submission.py"
     ),
     "convnn fetch hybrid": _cluster('laptop("fetch"'),
+    "export CONVNN_STORAGE=/shared/sweeps": _slurm("self.storage"),
+    "sbatch hybrid.sh": _slurm("job.submit()"),
+    "convnn status hybrid": _slurm('"status"'),
+    "convnn logs hybrid 1": _slurm('"logs"'),
     "mkdir -p ~/convnn-sweeps ~/data": AS_IS,
     "make image": _compose('make("image"'),
     "make up WORKERS=4": _compose('make("up", WORKERS='),

@@ -75,7 +75,7 @@ PACKAGED = [block for block in WRITTEN if block.language == "toml"]
 
 
 def test_a_block_is_of_commands_a_sweep_file_or_a_program() -> None:
-    assert [str(b) for b in WRITTEN if b.language not in (*SHELL, "yaml", "python", "toml")] == []
+    assert [str(b) for b in WRITTEN if b.language not in (*SHELL, "yaml", "python", "toml", "slurm")] == []
 
 
 def test_it_is_known_how_each_command_is_exercised() -> None:

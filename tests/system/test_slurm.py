@@ -1,0 +1,91 @@
+"""A sweep as a batch job of a real Slurm: at its time limit, requeued, cancelled, and to its end."""
+
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.faults import oracle
+from tests.faults.bench import Bench
+from tests.faults.driving import environment, left_over
+from tests.faults.sweeps import SHORT_GRID
+from tests.system.documents import blocks
+from tests.system.slurm import Slurm, slurm
+from tests.tune_jobs.program import convnn
+from tests.tune_jobs.stores import new_store
+
+SWEEP = SHORT_GRID.but(name="hybrid", space__training__epochs=24, resources__max_concurrent=1)
+WAIT_S = 120.0
+ACTIVATE = ". .venv/bin/activate"
+
+
+@pytest.fixture(scope="module")
+def cluster() -> Iterator[Slurm]:
+    with slurm() as started:
+        yield started
+
+
+def wait_for(what: str, condition: Callable[[], object]) -> None:
+    deadline = time.monotonic() + WAIT_S
+    while not condition():
+        assert time.monotonic() < deadline, f"not in {WAIT_S:g} s: {what}"
+        time.sleep(0.3)
+
+
+class Job:
+    """The batch script of the page, in a folder with the sweep's file."""
+
+    def __init__(self, cluster: Slurm, place: Path) -> None:
+        self.storage, self.output = place / "sweeps", place / "out.txt"
+        self.ledger = self.storage / SWEEP.name / "ledger.db"
+        self._cluster = cluster
+        self._script = place / "hybrid.sh"
+        (written,) = blocks("docs/slurm.md", "slurm")
+        assert ACTIVATE in written.text
+        self._script.write_text(written.text.replace(ACTIVATE, f". {Path(sys.prefix, 'bin', 'activate')}"))
+        SWEEP.write(place / "hybrid.yaml")
+        new_store(self.storage / SWEEP.name / "mlflow.db")
+        self.number = ""
+
+    def submit(self) -> None:
+        place = self._script.parent
+        where = (f"--chdir={place}", f"--output={self.output}", "--cpus-per-task=1")
+        self.number = self._cluster.submit(self._script, *where, **environment(self.storage, place))
+
+    def trains(self) -> None:
+        """Wait until it has trained an epoch, after what was done before."""
+        begun = time.time()
+        wait_for("an epoch", lambda: self.ledger.exists() and oracle.read(self.ledger).epochs_after(begun))
+
+    def ended_in_order(self) -> None:
+        """Nothing of it is left, and nothing is recorded as running."""
+        wait_for("its processes are gone", lambda: not left_over(self.storage))
+        assert [a for a in oracle.read(self.ledger).attempts if a.state == "running"] == []
+        assert oracle.open_runs(f"sqlite:///{self.ledger.with_name('mlflow.db')}", SWEEP.name) == []
+
+
+def test_a_sweep_goes_on_after_its_time_limit_and_after_it_was_cancelled(cluster: Slurm, tmp_path: Path) -> None:
+    job = Job(cluster, tmp_path)
+    job.submit()
+    job.trains()
+    cluster("scontrol", "update", f"job={job.number}", "TimeLimit=3")  # less is left than the script asks to be told
+    wait_for("it is requeued", lambda: cluster.field(job.number, "Restarts") == "1")
+    job.ended_in_order()
+    assert f"convnn resume {SWEEP.name}" in job.output.read_text()
+
+    cluster("scontrol", "update", f"job={job.number}", "StartTime=now", "TimeLimit=60")  # else in two minutes
+    job.trains()
+    cluster("scancel", job.number)
+    cluster.wait(job.number, "CANCELLED")
+    job.ended_in_order()
+    assert cluster.field(job.number, "Restarts") == "1"
+
+    job.submit()
+    cluster.wait(job.number, "COMPLETED")
+    record = oracle.read(job.ledger)
+    assert not oracle.compare(Bench(tmp_path / "alone", seed=0).reference(SWEEP).record, record)
+    assert not oracle.compare_tracker(record, f"sqlite:///{job.ledger.with_name('mlflow.db')}", SWEEP.name)
+    assert "not running" in convnn("status", SWEEP.name, storage=job.storage)
+    assert "epoch 24/24" in convnn("logs", SWEEP.name, 1, storage=job.storage)
