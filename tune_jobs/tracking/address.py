@@ -8,8 +8,11 @@ from tune_jobs.record.folder import SweepFolder
 from tune_jobs.record.ledger import Ledger
 
 _SQLITE = "sqlite:///"
-_AS_URI = "?uri=true"
-"""With this, SQLAlchemy hands the path to SQLite as a URI, in which anything may be escaped."""
+_FILE = "file:"
+"""A database that begins so, SQLAlchemy hands to SQLite as a URI, in which anything may be escaped."""
+
+_ODD = {"?", "%"}
+"""What has a meaning of its own in an address."""
 
 
 def tracker_of(uri: str | None, folder: SweepFolder, ledger: Ledger) -> str:
@@ -57,16 +60,28 @@ def store_of(uri: str) -> Path | None:
 
 
 def sqlite_uri(path: Path) -> str:
-    """The address of an SQLite store; a plain path wherever that is unambiguous, as MLflow's own documents have it."""
+    """The address of an SQLite store; a plain path wherever that is unambiguous, as MLflow's own documents have it.
+
+    How much of an address is unescaped differs between versions of SQLAlchemy, which therefore writes it and reads it.
+    """
     plain = str(path)
-    return f"{_SQLITE}file:{quote(plain)}{_AS_URI}" if "?" in plain else f"{_SQLITE}{plain}"
+    if not _ODD & set(plain):
+        return f"{_SQLITE}{plain}"
+    from sqlalchemy import URL
+
+    return URL.create("sqlite", database=f"{_FILE}{quote(plain)}", query={"uri": "true"}).render_as_string()
 
 
 def sqlite_file(uri: str) -> Path | None:
     """The file of a tracker that is an SQLite store."""
     if not uri.startswith(_SQLITE):
         return None
-    database, _, query = uri.removeprefix(_SQLITE).partition("?")
-    if database.startswith("file:") and "uri=true" in query.split("&"):
-        return Path(unquote(database.removeprefix("file:")))
+    if not _ODD & set(uri):
+        return Path(uri.removeprefix(_SQLITE))
+    from sqlalchemy import make_url
+
+    address = make_url(uri)
+    database = address.database or ""
+    if database.startswith(_FILE) and address.query.get("uri") == "true":
+        return Path(unquote(database.removeprefix(_FILE)))
     return Path(database)

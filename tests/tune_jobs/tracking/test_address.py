@@ -7,7 +7,7 @@ import pytest
 from tests.tune_jobs.shipping import Recorded
 from tune_jobs.record.folder import SweepFolder
 from tune_jobs.record.ledger import Ledger
-from tune_jobs.tracking.address import absolute, is_relative, sqlite_file, store_in, store_of, tracker_of
+from tune_jobs.tracking.address import absolute, is_relative, sqlite_file, sqlite_uri, store_in, store_of, tracker_of
 
 
 def test_the_tracker_is_the_files_then_the_environments_then_the_earlier_one_then_a_store_in_the_folder(
@@ -64,3 +64,10 @@ def test_an_address_means_the_same_in_every_folder(
     assert is_relative(uri) is (uri != whole)
     assert store_of(whole) == (Path(store.format(here=tmp_path)) if store else None)
     assert (sqlite_file(whole) is not None) is uri.startswith("sqlite:")
+
+
+@pytest.mark.parametrize("name", ["plain", "why?", "%3F", "100%", "a#b", "?mode=memory", "file:x?uri=true", "é 'x' &=;"])
+def test_the_address_of_a_store_leads_back_to_its_file(tmp_path: Path, name: str) -> None:
+    store = tmp_path / name / "mlflow.db"
+    assert sqlite_file(sqlite_uri(store)) == store
+    assert absolute(sqlite_uri(store)) == sqlite_uri(store)
