@@ -91,7 +91,10 @@ def stop_one(round_: Round, driver: Driver, hung: dict[str, float]) -> None:
     """Stop a worker that trains, at a random moment; note when by its trial."""
 
     def there() -> list[Worker]:
-        return [worker for worker in training(round_.storage) if worker.run_key not in hung]
+        found = [worker for worker in training(round_.storage) if worker.run_key not in hung]
+        attempts = round_.record().attempts if found else []
+        going = {(a.run_key, a.attempt) for a in attempts if a.state == "running"}  # not what an earlier driver left
+        return [worker for worker in found if (worker.run_key, worker.attempt) in going]
 
     wait_for(lambda: there() or driver.ends_within(0), "a worker that trains")
     driver.ends_within(round_.case.rng.uniform(0, 1))

@@ -3,6 +3,7 @@
 It is on PYTHONPATH (see conftest.py), so Python imports it at start.
 """
 
+import gc
 import os
 import socket
 import sys
@@ -32,3 +33,4 @@ def _guard(event: str, args: tuple[object, ...]) -> None:
 
 
 sys.addaudithook(_guard)
+gc.set_threshold(50_000, 20, 20)  # else a fifth of the time of imports, which is most of what these processes do
