@@ -88,7 +88,7 @@ class Sweep:
 
     def figures(self) -> dict[str, Any]:
         """What is plotted in the report."""
-        found = re.search(r"id=data>(.*?)</script>", self.page(), re.DOTALL)
+        found = re.search(r'id="data">(.*?)</script>', self.page(), re.DOTALL)
         assert found is not None
         figures: dict[str, Any] = json.loads(found[1])["figures"]
         return figures
