@@ -30,6 +30,7 @@ from tune_jobs.report.varying import NONE, label
 from tune_jobs.results.history import TrialHistory
 from tune_jobs.system.json_text import json_text
 from tune_jobs.system.redaction import without_password
+from tune_jobs.system.visible import visible
 
 if TYPE_CHECKING:
     from tune_jobs.report.data import ReportData
@@ -121,6 +122,7 @@ def _templates() -> Environment:
     found = Environment(
         loader=FunctionLoader(lambda name: _text(f"templates/{name}")),
         autoescape=True,
+        finalize=lambda value: visible(value) if isinstance(value, str) and not isinstance(value, Markup) else value,
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,

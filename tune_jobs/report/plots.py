@@ -12,6 +12,7 @@ from tune_jobs.report import theme
 from tune_jobs.report.metrics import bounds, ticks
 from tune_jobs.report.varying import label
 from tune_jobs.results.summary import Row
+from tune_jobs.system.visible import visible
 
 
 @dataclass(frozen=True)
@@ -50,7 +51,7 @@ def for_plotly(figure: go.Figure) -> dict[str, Any]:
 
 def _escaped(value: object) -> object:
     if isinstance(value, str):
-        return html.escape(value, quote=False)  # Plotly does not know &quot;
+        return html.escape(visible(value), quote=False)  # Plotly does not know &quot;
     if isinstance(value, list | tuple):
         return [_escaped(item) for item in value]
     if not isinstance(value, dict):

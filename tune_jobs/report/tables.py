@@ -8,10 +8,14 @@ from typing import TYPE_CHECKING, Any
 from search_spaces.headline import HEADLINE, headline
 from tune_jobs.failures import CLASSES
 from tune_jobs.report.varying import varying
+from tune_jobs.system.visible import visible
 from tune_jobs.worker.sizing import SIZES
 
 if TYPE_CHECKING:
     from tune_jobs.report.data import ReportData
+
+_FORMULA = ("=", "+", "-", "@", "\t", "\n", "＝", "＋", "－", "＠")  # noqa: RUF001 - which some take for the others
+"""With this a formula begins; a carriage return would, too, and is visible before."""
 
 
 def failures(data: "ReportData") -> list[tuple[str, int, int]]:
@@ -70,7 +74,15 @@ def epochs_csv(data: "ReportData") -> str:
 def _csv(lines: list[dict[str, Any]], columns: list[str]) -> str:
     text = io.StringIO()
     names = dict.fromkeys([*columns, *(name for line in lines for name in line)])
-    writer = csv.DictWriter(text, list(names), lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(lines)
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(map(_cell, names))
+    writer.writerows([_cell(line.get(name)) for name in names] for line in lines)
     return text.getvalue()
+
+
+def _cell(value: object) -> object:
+    """A number as it is; a text that spreadsheets would calculate has an apostrophe before it, their mark of a text."""
+    if not isinstance(value, str):
+        return value
+    text = visible(value)
+    return f"'{text}" if text.startswith(_FORMULA) else text

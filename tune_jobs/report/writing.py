@@ -75,10 +75,10 @@ def write_report(
         need_browser()
     data = read_data(folder, measure_s, say)
     plots = plots_of(data)
-    _write(report, page(data, plots).encode(errors="backslashreplace"))  # half a pair of UTF-16 is no UTF-8
+    _write(report, page(data, plots).encode())
     tables = {"leaderboard.csv": leaderboard_csv, "epochs.csv": epochs_csv} if csv else {}
     for name, table in tables.items():
-        _write(report.with_name(name), table(data).encode(errors="backslashreplace"))
+        _write(report.with_name(name), table(data).encode())
     drawn = {}
     if png:
         say("drawing pictures ...")
