@@ -28,10 +28,12 @@ def sweep(tmp_path: Path) -> Iterator[Sweep]:
 @pytest.mark.parametrize(
     "arguments", [["show", "drawn"], ["show", "drawn", 6], ["best", "drawn"], ["status", "drawn"], ["list"]]
 )
-@pytest.mark.parametrize("place", hostile.LEDGER | hostile.META)
-def test_a_command_shows_what_a_record_holds(sweep: Sweep, place: str, arguments: list[object]) -> None:
-    hostile.EVERYWHERE[place](sweep, FOREIGN)
-    assert not OBEYED & set(invoke(*arguments, storage=sweep.folder.path.parent))
+@pytest.mark.parametrize("places", hostile.ROUNDS)
+def test_a_command_shows_what_a_record_holds(sweep: Sweep, places: list[str], arguments: list[object]) -> None:
+    hostile.fill(sweep, set(places) - hostile.FILES.keys(), FOREIGN)
+    said = invoke(*arguments, storage=sweep.folder.path.parent)
+    assert SEEN[:7] in said
+    assert not OBEYED & set(said)
 
 
 def test_a_reason_is_seen_in_full_and_programs_get_it_as_it_is(sweep: Sweep) -> None:

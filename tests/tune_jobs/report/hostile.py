@@ -1,7 +1,7 @@
 """Text in a sweep that would be a program, or end an element, if a page took it for HTML."""
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from contextlib import closing
 from html.parser import HTMLParser
 
@@ -137,6 +137,14 @@ def driver(sweep: Sweep, text: str) -> None:
 
 FILES: dict[str, Put] = {"sweep.yaml": file, "manifest.json": manifest, "driver.json": driver}
 EVERYWHERE = LEDGER | META | FILES
+ROUNDS = [[place for place in EVERYWHERE if place != "trials.state"], ["trials.state"]]
+"""What can hold such a text at once: a trial in a state of its own has no reason."""
+
+
+def fill(sweep: Sweep, places: Iterable[str], text: str) -> None:
+    """Each of these holds the text, behind its own name."""
+    for place in places:
+        EVERYWHERE[place](sweep, f"{place} {text}")
 
 
 def columns_of_text(ledger: Ledger) -> set[str]:
