@@ -43,9 +43,9 @@ def column(table: str, name: str) -> Put:
 
 
 def key(sweep: Sweep, text: str) -> None:
-    """Every run key ends with it."""
+    """Every run key ends with it, and with it alone."""
     for table in ("asks", "trials", "attempts", "epochs", "tracked"):
-        sweep.ledger._db.execute(f"UPDATE {table} SET run_key = run_key || ?", (text,))  # noqa: S608
+        sweep.ledger._db.execute(f"UPDATE {table} SET run_key = substr(run_key, 1, 8) || ?", (text,))  # noqa: S608
 
 
 def decisions(sweep: Sweep, text: str) -> None:
