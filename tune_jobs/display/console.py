@@ -21,6 +21,6 @@ class TextConsole(Console):
         return super().render_str(visible(text), **options)
 
     def render(self, renderable: RenderableType, options: ConsoleOptions | None = None) -> Iterable[Segment]:
-        """Whatever else is printed, as a `Text` of its own, cut where it grows; rich's commands are segments of another kind."""
+        """Whatever else is printed, cut to the width it had; commands of rich's own are segments of another kind."""
         for segment in super().render(renderable, options):
             yield segment if segment.control else Segment(visible(segment.text), segment.style)

@@ -119,8 +119,10 @@ def test_a_reason_from_elsewhere_commands_no_terminal(capsys: pytest.CaptureFixt
     assert told([end]) == [f"trial 7 failed (lost_worker, {SEEN})"]
     out = io.StringIO()
     streams = sys.stdout, sys.stderr
-    with LiveTable(TextConsole(file=out, force_terminal=True, width=160, height=30)) as table:
+    console = TextConsole(file=out, force_terminal=True, width=160, height=30)
+    with LiveTable(console) as table:
         table.say(f"said {FOREIGN}")
+    with LiveTable(console) as table:
         table.take(end)
         table.show(lambda: Summary(FOREIGN, FOREIGN, "maximize", 9, Usage(0, 0, 0, 0), {}, None, []))
         print(f"printed {FOREIGN}")
