@@ -79,4 +79,4 @@ def test_a_stream_stays_what_it_is() -> None:
     assert (stream.encoding, stream.isatty(), stream.writable()) == ("utf-8", False, True)
     assert stream.write("\x1b") == 1
     stream.flush()
-    assert below.buffer.getvalue() == rb"\x1b"  # type: ignore[attr-defined]
+    assert below.buffer.getvalue() == rb"\x1b"
