@@ -3,7 +3,9 @@
 A source gives, for `train` and `test`, uint8 images `(N, 32, 32, 3)` and int64 labels `(N,)`.
 """
 
+import contextlib
 import os
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -99,7 +101,8 @@ class Torchvision:
             import torchvision
 
             kind = {"cifar10": torchvision.datasets.CIFAR10, "cifar100": torchvision.datasets.CIFAR100}[self.name]
-            data = kind(str(self.root), train=split == "train", download=True)
+            with contextlib.redirect_stderr(sys.__stderr__):  # its bar of progress moves the terminal's cursor
+                data = kind(str(self.root), train=split == "train", download=True)
         except OSError as error:  # no network (URLError), no permission, no space
             raise self._unavailable(error) from error
         except (RuntimeError, EOFError, ValueError, KeyError) as error:

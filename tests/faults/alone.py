@@ -5,9 +5,8 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
-from rich.console import Console
-
 from search_spaces import load_sweep
+from tune_jobs.display.console import TextConsole
 from tune_jobs.display.live import LogLines
 from tune_jobs.driver.run import Outcome, run
 from tune_jobs.executors.base import Executor, Order
@@ -27,7 +26,7 @@ def run_alone(file: str, storage: str, objective: Objective) -> Outcome:
         yield InlineExecutor(objective)
 
     add_executor("alone", opened)
-    with LogLines(Console(stderr=True)) as progress:
+    with LogLines(TextConsole(stderr=True)) as progress:
         return run(load_sweep(file), progress, storage=Path(storage), executor="alone")
 
 

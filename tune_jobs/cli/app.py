@@ -37,10 +37,18 @@ from tune_jobs.cli import (
 )
 from tune_jobs.cli.list import list_sweeps
 from tune_jobs.errors import SweepError
+from tune_jobs.system.visible import visible_streams
 
 
 class _Commands(TyperGroup):
-    """Turns the mistakes that people can mend into a message and an exit code; never a traceback."""
+    """Turns the mistakes that people can mend into a message and an exit code; never a traceback.
+
+    What it prints is visible, wherever it comes from.
+    """
+
+    def main(self, *arguments: Any, **options: Any) -> Any:  # noqa: ANN401 - typer's own signature
+        with visible_streams():
+            return super().main(*arguments, **options)
 
     def invoke(self, ctx: Any) -> Any:  # noqa: ANN401 - click's own signature
         try:
@@ -125,15 +133,16 @@ def main() -> None:
     for a minute for what has died.
     """
     code = 1
-    try:
-        app()
-    except SystemExit as end:
-        if end.code is None or isinstance(end.code, int):
-            code = end.code or 0
-        else:
-            print(end.code, file=sys.stderr)
-    except BaseException:  # noqa: BLE001 - as Python itself would
-        traceback.print_exc()
+    with visible_streams():
+        try:
+            app()
+        except SystemExit as end:
+            if end.code is None or isinstance(end.code, int):
+                code = end.code or 0
+            else:
+                print(end.code, file=sys.stderr)
+        except BaseException:  # noqa: BLE001 - as Python itself would
+            traceback.print_exc()
     with contextlib.suppress(OSError):
         sys.stdout.flush()
         sys.stderr.flush()

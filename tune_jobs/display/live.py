@@ -1,17 +1,19 @@
 """What people see while a sweep runs: a live table on a terminal, a line per event elsewhere."""
 
 import contextlib
+import sys
 import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Protocol, Self
 
-from rich.console import Console, Group
+from rich.console import Group
 from rich.live import Live
-from rich.text import Text
 
+from tune_jobs.display.console import TextConsole
 from tune_jobs.display.tables import cost, leaderboard, shortly, tally
 from tune_jobs.events import Ended, EpochEnded, Event, Resumed, Started
 from tune_jobs.results.summary import Summary
+from tune_jobs.system.visible import made_visible
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -85,7 +87,7 @@ class Steady:
 class LogLines:
     """A line per event, flushed; epochs only as a sign of life once a minute."""
 
-    def __init__(self, console: Console) -> None:
+    def __init__(self, console: TextConsole) -> None:
         self._console = console
         self._spoke = time.monotonic()
 
@@ -98,7 +100,7 @@ class LogLines:
     def say(self, text: str) -> None:
         """Print `text`."""
         self._spoke = time.monotonic()
-        self._console.print(text, markup=False, highlight=False, soft_wrap=True)
+        self._console.print(text, soft_wrap=True)
 
     def take(self, event: Event) -> None:
         """Print the event, unless it is an epoch shortly after another line."""
@@ -127,14 +129,15 @@ class LogLines:
 class LiveTable:
     """A table that is redrawn in place."""
 
-    def __init__(self, console: Console) -> None:
+    def __init__(self, console: TextConsole) -> None:
         self._console = console
         self._started = time.monotonic()
         self._note = ""
-        self._live = Live(Text("starting ..."), console=console, refresh_per_second=4, transient=True)
+        self._live = Live("starting ...", console=console, refresh_per_second=4, transient=True)
 
     def __enter__(self) -> Self:
-        self._live.__enter__()
+        self._live.__enter__()  # which puts streams of its own in place until its end, and these obey
+        sys.stdout, sys.stderr = made_visible(sys.stdout), made_visible(sys.stderr)
         return self
 
     def __exit__(
@@ -145,7 +148,7 @@ class LiveTable:
     def say(self, text: str) -> None:
         """Show `text` under the table."""
         self._note = text
-        self._live.update(Text(text))
+        self._live.update(text)
 
     def take(self, event: Event) -> None:
         """The table shows it; a failure or a damaged checkpoint is said under it."""
@@ -162,8 +165,10 @@ class LiveTable:
         found = summary()
         most = max(5, self._console.height - 9)
         seconds = int(time.monotonic() - self._started)
-        status = Text(f"{tally(found)}   {seconds // 60}:{seconds % 60:02d}   Ctrl-C stops; nothing is lost", "bold")
-        self._live.update(Group(status, Text(cost(found)), leaderboard(found, most), Text(self._note, "dim")))
+        status = f"{tally(found)}   {seconds // 60}:{seconds % 60:02d}   Ctrl-C stops; nothing is lost"
+        note = self._console.render_str(self._note, style="dim")
+        status_line = self._console.render_str(status, style="bold")
+        self._live.update(Group(status_line, cost(found), leaderboard(found, most), note))
 
 
 def _follows(event: Ended) -> str:

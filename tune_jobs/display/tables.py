@@ -7,6 +7,7 @@ from search_spaces import TrialConfig
 from search_spaces.headline import HEADLINE, headline
 from search_spaces.settings import HOURS
 from tune_jobs.results.summary import Row, Summary
+from tune_jobs.system.visible import visible
 
 _STYLES = {"complete": "green", "running": "cyan", "stopped": "dim", "diverged": "red", "failed": "red"}
 
@@ -48,7 +49,7 @@ def leaderboard(summary: Summary, most: int | None = None) -> Table:
     for row in shown:
         params = headline(row.config)
         value = "" if row.value is None else f"{row.value:.2%}" if "accuracy" in summary.metric else f"{row.value:.4f}"
-        state = Text(row.state, _STYLES.get(row.state, ""))
+        state = Text(visible(row.state), _STYLES.get(row.state, ""))
         cells = [cell(params[name]) for name in varied]
         table.add_row(str(row.number), *cells, f"{row.epoch}/{row.config.training.epochs}", value, state)
     if most is not None and len(summary.rows) > most:

@@ -6,8 +6,8 @@ varying    the parameters that differ between trials, and where their values lie
 importance which of them mattered, by Optuna
 metrics    how values are written
 figures    all plots: curves (by epoch) and comparisons (between trials)
-tables     leaderboard, failures and CSV
-page       the HTML
+tables     failures by class, and CSV
+page       the HTML, from templates
 pictures   the plots as PNG
 writing    the files
 """

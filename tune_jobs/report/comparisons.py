@@ -1,6 +1,5 @@
 """Plots of which configurations were good: by parameters, one at a time or all at once, and by cost."""
 
-import html
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -30,11 +29,11 @@ def parallel_coordinates(data: "ReportData", parameters: list[Parameter]) -> Plo
         scale = scale_of(parameter.values.values())
         dimensions.append(
             {
-                "label": html.escape(parameter.name),
+                "label": parameter.name,
                 "values": [scale.places[parameter.values[row.run_key]] for row in rows],
                 "range": scale.range,
                 "tickvals": scale.ticks,
-                "ticktext": [html.escape(text) for text in scale.labels],
+                "ticktext": scale.labels,
             }
         )
     values = [row.value for row in rows if row.value is not None]
@@ -68,7 +67,7 @@ def importance(data: "ReportData") -> Plot:
     found = importance_of(data)
     if not found.shares:
         return Plot("importance", "Importance of parameters", found.note)
-    names = [html.escape(name) for name in reversed(found.shares)]
+    names = list(reversed(found.shares))
     shares = list(reversed(found.shares.values()))
     figure = new_figure("", height=90 + 30 * len(names))
     figure.add_bar(
@@ -116,8 +115,8 @@ def _slice(data: "ReportData", parameter: Parameter) -> Plot:
             text=[f"trial {row.number}, {parameter.name} {label(parameter.values[row.run_key])}" for row in rows],
             hovertemplate=f"%{{text}}: %{{y:{hover(metric)}}}<extra></extra>",
         )
-    axis = {"range": scale.range, "tickvals": scale.ticks, "ticktext": [html.escape(text) for text in scale.labels]}
-    figure.update_layout(xaxis={"title": html.escape(parameter.name), **axis}, showlegend=False)
+    axis = {"range": scale.range, "tickvals": scale.ticks, "ticktext": scale.labels}
+    figure.update_layout(xaxis={"title": parameter.name, **axis}, showlegend=False)
     return Plot(f"slice-{''.join(c if c.isalnum() else '-' for c in parameter.name)}", parameter.name, "", figure)
 
 

@@ -1,113 +1,145 @@
-"""The report as one HTML file, which loads nothing: style, program, Plotly and data are inside."""
+"""The report as one HTML file, which loads nothing: style, program, Plotly and data are inside.
 
+Its HTML is in `templates/`, which escape every value; what is not escaped is wrapped in `_own`, and is ours.
+"""
+
+import base64
+import hashlib
 import shlex
 import time
 from collections.abc import Iterator
-from html import escape
+from dataclasses import dataclass
+from functools import cache
 from importlib.resources import files
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from jinja2 import Environment, FunctionLoader, StrictUndefined
+from markupsafe import Markup
 from plotly.offline import get_plotlyjs
 
+from search_spaces.headline import HEADLINE, headline
 from search_spaces.settings import HOURS
 from tune_jobs.record.rows import ENDED
 from tune_jobs.report import theme
 from tune_jobs.report.comparisons import note_of_slices
 from tune_jobs.report.metrics import shown
-from tune_jobs.report.tables import failures, leaderboard, over_seeds, pairs
+from tune_jobs.report.plots import for_plotly
+from tune_jobs.report.tables import failures
+from tune_jobs.report.varying import NONE, label
 from tune_jobs.results.history import TrialHistory
 from tune_jobs.system.json_text import json_text
 from tune_jobs.system.redaction import without_password
+from tune_jobs.system.visible import visible
 
 if TYPE_CHECKING:
     from tune_jobs.report.data import ReportData
     from tune_jobs.report.plots import Plot
 
-_NOTHING_FROM_OUTSIDE = (
-    "default-src 'none'; script-src 'unsafe-inline' 'unsafe-eval'; style-src 'unsafe-inline'; img-src data: blob:"
-)
-"""What browsers enforce; Plotly's parallel coordinates are compiled in the page, and need the eval."""
+SHOWN = 20
+"""Rows of the leaderboard before the rest is asked for."""
+
+REASONS = 100
+"""Failed trials whose reasons are shown."""
+
+_WORDS = ("aggregation", "state")
+"""Columns of words, which stand on the left."""
+
+
+@dataclass(frozen=True)
+class _Section:
+    """A part of the page: a plot, or the template of its key."""
+
+    key: str
+    title: str
+    plot: "Plot | None" = None
+
+
+@dataclass(frozen=True)
+class _Reproduce:
+    """What a sweep ran with, and how to run it again."""
+
+    commands: list[str]
+    notes: list[str]
+    pairs: list[tuple[str, str]]
+    files: list[tuple[str, str]]
+    """By title."""
 
 
 def page(data: "ReportData", plots: "list[Plot]") -> str:
     """The HTML of a report."""
-    by_key = {plot.key: plot for plot in plots}
-    slices = [plot for plot in plots if plot.key.startswith("slice")]
+    by_key = {plot.key: _Section(plot.key, plot.title, plot) for plot in plots}
     sections = [
-        ("leaderboard", "Leaderboard", leaderboard(data)),
-        *([("seeds", "Over seeds", over_seeds(data))] if data.repeats else []),
-        *(_section(by_key[key]) for key in ("learning-curves", "parallel-coordinates", "importance")),
-        ("slices", "Slices", f"{_note(note_of_slices(data))}<div class=grid>{''.join(map(_figure, slices))}</div>"),
-        *(_section(by_key[key]) for key in ("pareto", "stopping")),
-        ("failures", "Failures", failures(data)),
-        ("reproduce", "How to reproduce", "".join(_reproduce(data))),
+        _Section("leaderboard", "Leaderboard"),
+        *([_Section("seeds", "Over seeds")] if data.repeats else []),
+        *(by_key[key] for key in ("learning-curves", "parallel-coordinates", "importance")),
+        _Section("slices", "Slices"),
+        *(by_key[key] for key in ("pareto", "stopping")),
+        _Section("failures", "Failures"),
+        _Section("reproduce", "How to reproduce"),
     ]
-    links = "".join(f"<a href='#{key}'>{escape(title)}</a>" for key, title, _ in sections)
-    body = "".join(f"<section id={key}><h2>{escape(title)}</h2>{text}</section>" for key, title, text in sections)
-    drawn = {plot.key: plot.figure.to_plotly_json() for plot in plots if plot.figure is not None}
-    for figure in drawn.values():
-        figure["layout"].pop("template", None)
-    plotted = {"figures": drawn, "light": theme.LIGHT, "dark": theme.DARK, "config": theme.CONFIG}
-    here = files(__package__)
+    figures = {plot.key: for_plotly(plot.figure) for plot in plots if plot.figure is not None}
+    scripts = [get_plotlyjs(), _text("page.js")]
     return (
-        "<!DOCTYPE html>\n<html lang=en><head><meta charset=utf-8>"
-        f'<meta http-equiv="Content-Security-Policy" content="{_NOTHING_FROM_OUTSIDE}">'
-        '<meta name=viewport content="width=device-width, initial-scale=1">'
-        '<meta name="color-scheme" content="light dark">'
-        f"<title>{escape(data.summary.name)}</title><style>{(here / 'page.css').read_text(encoding='utf-8')}</style>"
-        f"</head><body><header>{_header(data)}<nav>{links}</nav></header><main>{body}</main>"
-        f"<footer>Drawn {_now()} from the sweep's ledger.</footer>"
-        f"<script type='application/json' id=data>{_inert(plotted)}</script><script>{get_plotlyjs()}</script>"
-        f"<script>{(here / 'page.js').read_text(encoding='utf-8')}</script></body></html>\n"
-    )
-
-
-def _inert(data: dict[str, Any]) -> str:
-    """JSON that cannot end the element it stands in."""
-    return json_text(data, indent=None).replace("<", "\\u003c")
-
-
-def _now() -> str:
-    return time.strftime("%Y-%m-%d %H:%M UTC", time.gmtime())
-
-
-def _section(plot: "Plot") -> tuple[str, str, str]:
-    return plot.key, plot.title, _figure(plot, titled=False)
-
-
-def _note(text: str) -> str:
-    return f"<p class=note>{escape(text)}</p>" if text else ""
-
-
-def _figure(plot: "Plot", *, titled: bool = True) -> str:
-    title = f"<h3>{escape(plot.title)}</h3>" if titled and plot.figure is not None else ""
-    note = _note(plot.note)
-    if plot.figure is None:
-        return note
-    size = f"min-width:{plot.width}px;height:{plot.figure.layout.height}px"
-    place = f"<div class=scroll><div class=plot data-plot='{escape(plot.key)}' style='{size}'></div></div>"
-    return f"<figure>{title}{note}{place}</figure>"
-
-
-def _header(data: "ReportData") -> str:
-    found, best = data.summary, data.summary.best
-    halted = f"<p class=halted>It has stopped: {escape(found.halted.message)}</p>" if found.halted else ""
-    lead = "No trial has a value yet."
-    if best is not None:
-        whole = "" if best.state == "complete" else f" ({best.state})"
-        lead = (
-            f"Best: <b>{shown(best.value, found.metric)}</b> {escape(found.metric)}, trial {best.number}{whole}, "
-            f"epoch {best.epoch} of {best.config.training.epochs}{_of_its_seeds(data)}"
+        _templates()
+        .get_template("page.html")
+        .render(
+            policy=_policy(scripts),
+            style=_own(_text("page.css")),
+            scripts=[_own(script) for script in scripts],
+            plotted={"figures": figures, "light": theme.LIGHT, "dark": theme.DARK, "config": theme.CONFIG},
+            sections=sections,
+            data=data,
+            found=data.summary,
+            of_its_seeds=_of_its_seeds(data),
+            tiles=list(_tiles(data)),
+            slices=[plot for plot in plots if plot.key.startswith("slice")],
+            note_of_slices=note_of_slices(data),
+            failures=failures(data),
+            failed=[row for row in sorted(data.summary.rows, key=lambda row: row.number) if row.failure],
+            reproduce=_reproduce(data),
+            now=time.strftime("%Y-%m-%d %H:%M UTC", time.gmtime()),
         )
-    tiles = "".join(
-        f"<div class=tile><span>{escape(name)}</span><b>{escape(value)}</b><small>{escape(of)}</small></div>"
-        for name, value, of in _tiles(data)
     )
+
+
+def _policy(scripts: list[str]) -> str:
+    """What browsers let the page do: run these scripts, to the letter, and load nothing.
+
+    Plotly's parallel coordinates are compiled in the page, which needs the eval; only a script that runs can call it.
+    Plotly also sets styles as attributes, which no hash can name; a style alone loads nothing here, and runs nothing.
+    """
+    hashes = (base64.b64encode(hashlib.sha256(script.encode()).digest()).decode() for script in scripts)
+    allowed = " ".join(f"'sha256-{each}'" for each in hashes)
     return (
-        f"<h1>{escape(found.name)} <span class='state {data.state}'>{data.state}</span></h1>"
-        f"<p>{found.goal} {escape(found.metric)}. {lead}</p>{halted}<div class=tiles>{tiles}</div>"
+        f"default-src 'none'; script-src {allowed} 'unsafe-eval'; style-src 'unsafe-inline'; img-src data: blob:; "
+        f"base-uri 'none'; form-action 'none'"
     )
+
+
+@cache
+def _templates() -> Environment:
+    found = Environment(
+        loader=FunctionLoader(lambda name: _text(f"templates/{name}")),
+        autoescape=True,
+        finalize=lambda value: visible(value) if isinstance(value, str) and not isinstance(value, Markup) else value,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    found.filters |= {"shown": shown, "label": label, "headline": headline, "thousands": "{:,}".format}
+    found.globals |= {"SHOWN": SHOWN, "REASONS": REASONS, "WORDS": _WORDS, "HEADLINE": list(HEADLINE), "NONE": NONE}
+    found.policies |= {"json.dumps_function": json_text, "json.dumps_kwargs": {"indent": None}}
+    return found
+
+
+def _text(name: str) -> str:
+    return (files(__package__) / name).read_text(encoding="utf-8")
+
+
+def _own(text: str) -> Markup:
+    """Text of this program, never a sweep's, which may be HTML."""
+    return Markup(text)  # noqa: S704
 
 
 def _of_its_seeds(data: "ReportData") -> str:
@@ -143,29 +175,27 @@ def _tiles(data: "ReportData") -> Iterator[tuple[str, str, str]]:
         )
 
 
-def _reproduce(data: "ReportData") -> Iterator[str]:
+def _reproduce(data: "ReportData") -> _Reproduce:
     best, name = data.summary.best, data.summary.name
     again = shlex.quote(f"name={name[:90]}-again")
     commands = [f"convnn run {shlex.quote(name)}.yaml --set {again}  # the file below, as a sweep of its own"]
     if best is not None:
         commands.append(f"convnn train {shlex.quote(name)}-best.yaml  # the best trial's file, below")
-    yield f"<pre>{escape(chr(10).join(commands))}</pre>"
-    if not data.starts:
-        yield _note("The folder has no manifest.json, so what it ran with is not known.")
+    notes = [] if data.starts else ["The folder has no manifest.json, so what it ran with is not known."]
     rows = _over(list(map(_ran_with, data.starts)))
     if len(data.starts) > 1 and any(len(values) > 1 for values in rows.values()):
-        yield _note(f"It was started {len(data.starts)} times, and not always with the same; all is here, in order.")
-    yield pairs(
-        [
-            ("first started", data.started or "not recorded"),
-            *(("command", _command(start)) for start in data.starts[:1]),
-            *((what, " / then ".join(values)) for what, values in rows.items()),
-        ]
-    )
+        notes.append(f"It was started {len(data.starts)} times, and not always with the same; all is here, in order.")
+    pairs = [
+        ("first started", data.started or "not recorded"),
+        *(("command", _command(start)) for start in data.starts[:1]),
+        *((what, " / then ".join(values)) for what, values in rows.items()),
+    ]
     file = data.folder.spec
-    yield _text("The sweep's file", without_password(file.read_text("utf-8")) if file.exists() else "missing")
+    texts = [("The sweep's file", without_password(file.read_text("utf-8")) if file.exists() else "missing")]
     if best is not None and data.spec is not None:
-        yield _text(f"The best trial's file: trial {best.number}", TrialHistory(data.folder, best, [], []).sweep_file())
+        whole = TrialHistory(data.folder, best, [], []).sweep_file()
+        texts.append((f"The best trial's file: trial {best.number}", whole))
+    return _Reproduce(commands, notes, pairs, texts)
 
 
 def _command(start: dict[str, Any]) -> str:
@@ -190,7 +220,3 @@ def _over(starts: list[dict[str, str]]) -> dict[str, list[str]]:
     """By name, the different values that several starts have, in order; `none` where one lacks what others have."""
     names = dict.fromkeys(name for start in starts for name in start)
     return {name: list(dict.fromkeys(start.get(name, "none") for start in starts)) for name in names}
-
-
-def _text(title: str, text: str) -> str:
-    return f"<details open><summary>{escape(title)}</summary><pre>{escape(text)}</pre></details>"

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from tune_jobs.errors import UsageError
 from tune_jobs.report import theme
+from tune_jobs.report.plots import for_plotly
 
 if TYPE_CHECKING:
     from tune_jobs.report.plots import Plot
@@ -43,7 +44,7 @@ def pictures(plots: "list[Plot]") -> dict[str, bytes]:
     import plotly.io
 
     keys = [plot.key for plot in plots if plot.figure is not None]
-    figures = [plot.figure.to_plotly_json() for plot in plots if plot.figure is not None]
+    figures = [for_plotly(plot.figure) for plot in plots if plot.figure is not None]
     for figure in figures:
         figure["layout"]["template"] = theme.PRINTED
     with tempfile.TemporaryDirectory() as folder:

@@ -1,5 +1,6 @@
 """What all plots have in common: Plotly figures without the colors of page and text, which `theme` adds."""
 
+import html
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -11,6 +12,7 @@ from tune_jobs.report import theme
 from tune_jobs.report.metrics import bounds, ticks
 from tune_jobs.report.varying import label
 from tune_jobs.results.summary import Row
+from tune_jobs.system.visible import visible
 
 
 @dataclass(frozen=True)
@@ -36,6 +38,27 @@ def new_figure(metric: str, height: int) -> go.Figure:
     return figure.update_layout(
         yaxis={"title": metric, "tickformat": ticks(metric), **bounds(metric)}, hovermode="closest"
     )
+
+
+def for_plotly(figure: go.Figure) -> dict[str, Any]:
+    """A figure as JSON, without a template; Plotly reads texts as HTML, so what came into it as text is escaped."""
+    found = figure.to_plotly_json()
+    found["layout"].pop("template", None)
+    escaped = _escaped(found)
+    assert isinstance(escaped, dict)
+    return escaped
+
+
+def _escaped(value: object) -> object:
+    if isinstance(value, str):
+        return html.escape(visible(value), quote=False)  # Plotly does not know &quot;
+    if isinstance(value, list | tuple):
+        return [_escaped(item) for item in value]
+    if not isinstance(value, dict):
+        return value
+    # Templates are HTML of ours around such texts; ticks of parallel coordinates, whose axes have a label, are no HTML.
+    as_they_are = {"hovertemplate", "ticktext"} if "label" in value else {"hovertemplate"}
+    return {name: item if name in as_they_are else _escaped(item) for name, item in value.items()}
 
 
 def about(row: Row) -> str:

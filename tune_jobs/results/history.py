@@ -12,6 +12,7 @@ from tune_jobs.record.folder import SweepFolder, recorded_spec
 from tune_jobs.record.ledger import Ledger
 from tune_jobs.record.rows import Attempt, Epoch
 from tune_jobs.results.summary import Row, summary
+from tune_jobs.system.visible import visible
 
 
 @dataclass(frozen=True)
@@ -42,7 +43,10 @@ class TrialHistory:
             "objective": {"metric": spec.metric, "goal": spec.goal},
             "resources": spec.resources.model_dump(mode="json"),
         }
-        return yaml.safe_dump(content, sort_keys=False, allow_unicode=True)
+        text = yaml.safe_dump(content, sort_keys=False, allow_unicode=True)
+        if visible(text) != text:  # what cannot be printed as it is, YAML has escapes for
+            text = yaml.safe_dump(content, sort_keys=False)
+        return text
 
 
 def curves(epochs: Iterable[Epoch]) -> dict[str, list[Epoch]]:

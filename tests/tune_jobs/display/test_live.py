@@ -7,10 +7,10 @@ import sys
 from pathlib import Path
 
 import pytest
-from rich.console import Console
 
 from search_spaces import TrialConfig
 from tune_jobs.display import live
+from tune_jobs.display.console import TextConsole
 from tune_jobs.display.live import LiveTable, LogLines, Progress, Steady
 from tune_jobs.events import Ended, EpochEnded, Event, Job, Resumed, Started
 from tune_jobs.record.rows import Usage
@@ -18,9 +18,9 @@ from tune_jobs.results.summary import Summary
 
 PROGRAM = """
 import sys
-from rich.console import Console
+from tune_jobs.display.console import TextConsole
 from tune_jobs.display.live import LogLines, Steady
-with Steady(LogLines(Console())) as progress:
+with Steady(LogLines(TextConsole())) as progress:
     for number in range(100_000):
         progress.say(f"line {number}")
 print("done", file=sys.stderr)
@@ -31,8 +31,8 @@ def test_a_file_that_takes_no_lines_ends_nothing(tmp_path: Path) -> None:
     (tmp_path / "log").touch()
     with (tmp_path / "log").open() as unwritable:
         with pytest.raises(OSError, match="not writable"):
-            LogLines(Console(file=unwritable)).say("not steady")
-        with Steady(LogLines(Console(file=unwritable))) as progress:
+            LogLines(TextConsole(file=unwritable)).say("not steady")
+        with Steady(LogLines(TextConsole(file=unwritable))) as progress:
             progress.say("this is lost")
             progress.say("and this")
 
@@ -57,7 +57,7 @@ JOB, AGAIN = Job("key", 1, 7, CONFIG), Job("key", 2, 7, CONFIG)
 def told(events: list[Event]) -> list[str]:
     """The lines of events, without their times."""
     out = io.StringIO()
-    lines: Progress = LogLines(Console(file=out, width=40))
+    lines: Progress = LogLines(TextConsole(file=out, width=40))
     with lines:
         for event in events:
             lines.take(event)
@@ -99,7 +99,7 @@ def test_an_epoch_is_a_line_only_where_nothing_was_said_for_long(monkeypatch: py
 
 def test_a_terminal_has_a_table_and_a_failure_under_it() -> None:
     out = io.StringIO()
-    table: Progress = LiveTable(Console(file=out, force_terminal=True, width=160, height=30))
+    table: Progress = LiveTable(TextConsole(file=out, force_terminal=True, width=160, height=30))
     summary = Summary("mine", "val/accuracy", "maximize", 9, Usage(0, 0, 0, 0), {}, None, [])
     with table:
         table.take(Ended(JOB, "failed", "the process died", "lost_worker", "again"))
@@ -108,3 +108,28 @@ def test_a_terminal_has_a_table_and_a_failure_under_it() -> None:
     assert "mine: 0 of 9 trials ended" in said
     assert "Ctrl-C stops; nothing is lost" in said
     assert "trial 7: lost_worker, the process died; it goes on in another attempt" in said
+
+
+FOREIGN = "\x1b[2J\x9b1m\rgone \u202eback [red]no color[/red] :smile:"
+SEEN = "\\x1b[2J\\u009b1m\\x0dgone \\u202eback [red]no color[/red] :smile:"
+
+
+def test_a_reason_from_elsewhere_commands_no_terminal(capsys: pytest.CaptureFixture[str]) -> None:
+    end = Ended(JOB, "failed", FOREIGN, "lost_worker", "final")
+    assert told([end]) == [f"trial 7 failed (lost_worker, {SEEN})"]
+    out = io.StringIO()
+    streams = sys.stdout, sys.stderr
+    console = TextConsole(file=out, force_terminal=True, width=160, height=30)
+    with LiveTable(console) as table:
+        table.say(f"said {FOREIGN}")
+    with LiveTable(console) as table:
+        table.take(end)
+        table.show(lambda: Summary(FOREIGN, FOREIGN, "maximize", 9, Usage(0, 0, 0, 0), {}, None, []))
+        print(f"printed {FOREIGN}")
+        print(f"warned {FOREIGN}", file=sys.stderr)
+    assert (sys.stdout, sys.stderr) == streams
+    assert capsys.readouterr() == ("", "")
+    said = out.getvalue()
+    for text in (f"said {SEEN}", f"lost_worker, {SEEN}", f"{SEEN}: 0 of 9", f"printed {SEEN}", f"warned {SEEN}"):
+        assert text in said
+    assert not [command for command in ("\x1b[2J", "\x9b", "\rgone", "\u202e") if command in said]

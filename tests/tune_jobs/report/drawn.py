@@ -1,15 +1,16 @@
 """Sweeps that only their ledgers know, and what is read off their reports."""
 
+import contextlib
 import csv
 import json
 import random
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from search_spaces import Decided, SweepSpec, canonical, run_key
+from search_spaces import Decided, SweepSpec, canonical, parse_sweep, run_key
 from tune_jobs.failures import Failure
 from tune_jobs.record.folder import SweepFolder
 from tune_jobs.record.ledger import Ledger
@@ -88,10 +89,22 @@ class Sweep:
 
     def figures(self) -> dict[str, Any]:
         """What is plotted in the report."""
-        found = re.search(r"id=data>(.*?)</script>", self.page(), re.DOTALL)
+        found = re.search(r'id="data">(.*?)</script>', self.page(), re.DOTALL)
         assert found is not None
         figures: dict[str, Any] = json.loads(found[1])["figures"]
         return figures
+
+
+@contextlib.contextmanager
+def made(place: Path) -> Iterator[Sweep]:
+    """A sweep without a trial, in its folder in `place`."""
+    folder = SweepFolder(place / "drawn")
+    folder.path.mkdir()
+    folder.spec.write_text(FILE)
+    with contextlib.closing(Ledger(folder.ledger, create=True)) as ledger:
+        ledger._db.execute("PRAGMA synchronous=OFF")
+        ledger.meta.planned = 1000
+        yield Sweep(folder, ledger, parse_sweep(FILE))
 
 
 def rows(path: Path) -> list[dict[str, str]]:

@@ -1,5 +1,5 @@
 from search_spaces import TrialConfig
-from tune_jobs.report.plots import about, by_state, new_figure
+from tune_jobs.report.plots import about, by_state, for_plotly, new_figure
 from tune_jobs.results.summary import Row
 
 
@@ -23,3 +23,18 @@ def test_trials_that_did_not_run_to_their_end_are_drawn_underneath() -> None:
 def test_an_axis_of_accuracies_is_in_percent() -> None:
     assert new_figure("val/accuracy", 300).layout.yaxis.tickformat == "~%"
     assert new_figure("val/loss", 300).layout.yaxis.maxallowed is None
+
+
+def test_what_came_into_a_figure_as_text_is_no_html_to_plotly() -> None:
+    link, safe = "<a href='javascript:x'>&amp;", "&lt;a href='javascript:x'&gt;&amp;amp;"
+    figure = new_figure(link, 300)
+    figure.add_scatter(x=[link], y=[1], text=[link], name=link, hovertemplate="%{text}<br>%{y}<extra></extra>")
+    figure.add_parcoords(dimensions=[{"label": link, "values": [1], "tickvals": [1], "ticktext": [link]}])
+    drawn = for_plotly(figure)
+    line, parallel = drawn["data"]
+    assert drawn["layout"]["yaxis"]["title"]["text"] == safe
+    assert (line["x"], line["text"], line["name"]) == ([safe], [safe], safe)
+    assert line["hovertemplate"] == "%{text}<br>%{y}<extra></extra>"
+    (axis,) = parallel["dimensions"]
+    assert (axis["label"], axis["ticktext"]) == (safe, [link])  # these Plotly sets as text
+    assert "template" not in drawn["layout"]

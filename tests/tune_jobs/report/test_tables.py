@@ -1,6 +1,11 @@
+import csv
+import io
 import math
 
+import pytest
+
 from tests.tune_jobs.report.drawn import Sweep, rows, words
+from tests.tune_jobs.report.hostile import metrics
 
 
 def test_every_trial_and_every_epoch_is_in_the_tables_to_the_last_bit(sweep: Sweep) -> None:
@@ -33,3 +38,21 @@ def test_a_sweep_of_failures_shows_why(sweep: Sweep) -> None:
     said = words(sweep.page())
     assert "class trials ended by it attempts oom 2 2 diverged 1 1" in said
     assert "1 diverged loss is nan in epoch 2" in said
+
+
+@pytest.mark.parametrize("start", ["=", "+", "-", "@", "\t", "\r", "\n", "＝"])  # noqa: RUF001
+def test_a_spreadsheet_calculates_no_text(sweep: Sweep, start: str) -> None:
+    formula = f"{start}HYPERLINK(A1)"
+    sweep.trial([-0.5], "complete")
+    metrics(sweep, formula)
+    sweep.trial([], "failed", formula, "oom")
+    sweep.page(csv=True)
+    board = list(csv.reader(io.StringIO((sweep.folder.path / "leaderboard.csv").read_text())))
+    cells = [cell for row in board for cell in row if "HYPERLINK" in cell]
+    assert cells == [r"\x0dHYPERLINK(A1)" if start == "\r" else f"'{formula}"] * 2
+
+
+def test_a_negative_number_stays_a_number(sweep: Sweep) -> None:
+    sweep.trial([-0.5], "complete")
+    sweep.page(csv=True)
+    assert rows(sweep.folder.path / "leaderboard.csv")[0]["value"] == "-0.5"

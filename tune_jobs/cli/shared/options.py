@@ -5,10 +5,11 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from rich.console import Console
 
+from tune_jobs.display.console import TextConsole
 from tune_jobs.errors import UsageError
 from tune_jobs.system.json_text import json_text
+from tune_jobs.system.visible import obeying
 
 PLAIN_WIDTH = 160
 """Columns where the output is no terminal, so that tables are not folded."""
@@ -59,10 +60,11 @@ def storage_of(given: Path | None) -> Path:
     return given.expanduser().absolute() if given else default_storage()
 
 
-def console(*, stderr: bool = False) -> Console:
+def console(*, stderr: bool = False) -> TextConsole:
     """A console that keeps tables whole where nobody looks at a terminal."""
-    found = Console(stderr=stderr, highlight=False)
-    return found if found.is_terminal else Console(stderr=stderr, highlight=False, width=PLAIN_WIDTH)
+    stream = obeying(sys.stderr if stderr else sys.stdout)
+    found = TextConsole(file=stream)
+    return found if found.is_terminal else TextConsole(file=stream, width=PLAIN_WIDTH)
 
 
 def print_json(content: Any) -> None:  # noqa: ANN401 - any JSON

@@ -1,0 +1,59 @@
+"""A report in a real browser: text of a sweep runs nothing there, and hides no plot."""
+
+from pathlib import Path
+
+import pytest
+
+from tests.system.browser import Browser
+from tests.tune_jobs.report.drawn import made
+from tests.tune_jobs.report.hostile import HOSTILE, ROUNDS, drawn, fill
+
+PROGRAMS = (
+    "<img src=x onerror=\"document.title = 'ran'\">",
+    "<iframe src=\"javascript:parent.document.title = 'ran'\"></iframe>",
+    "<a href=\"javascript:void(document.title = 'ran')\" id=led>link</a>",
+    "<b onclick=\"document.title = 'ran'\" id=clicked>button</b>",
+)
+WRITE = """
+window.refused = [];
+document.addEventListener("securitypolicyviolation", (event) => refused.push(event.effectiveDirective));
+document.body.insertAdjacentHTML("beforeend", arguments[0]);
+for (const id of ["led", "clicked"]) document.getElementById(id).click();
+const script = document.createElement("script");
+script.textContent = "document.title = 'ran'";
+document.body.append(script);
+"""
+"""What a text could do that had become HTML."""
+
+
+@pytest.fixture
+def page(window: Browser, tmp_path: Path) -> Browser:
+    with made(tmp_path) as sweep:
+        drawn(sweep)
+        fill(sweep, ROUNDS[0], HOSTILE)
+        sweep.page()
+        window.open(sweep.folder.report.as_uri())
+    window.wait("all drawn", lambda: window.driver.execute_script("return document.documentElement.dataset.drawn"))
+    return window
+
+
+def test_hostile_text_is_read_and_the_plots_are_drawn(page: Browser) -> None:
+    page.picture("report-hostile")
+    assert page.driver.title == "drawn"
+    assert page.text().count(HOSTILE[:40]) >= 3
+    places = page.driver.find_elements("css selector", ".plot")
+    assert len(places) >= 3
+    for place in places:
+        assert place.find_elements("css selector", ".main-svg"), place.text
+    assert page.driver.find_elements("css selector", "canvas.gl-canvas-context, .parcoords canvas")
+    assert page.driver.find_elements("css selector", "svg a, svg image, section img, section script") == []
+    titles = page.driver.find_elements("css selector", ".ytitle")
+    assert any(HOSTILE[:20] in str(title.get_property("textContent")) for title in titles)
+
+
+def test_a_text_that_became_html_would_run_nothing(page: Browser) -> None:
+    page.driver.execute_script(WRITE, "".join(PROGRAMS))
+    page.wait("refusals", lambda: len(page.driver.execute_script("return refused")) > len(PROGRAMS))
+    refused = page.driver.execute_script("return refused")
+    assert {"script-src-elem", "script-src-attr", "img-src"} <= set(refused)
+    assert page.driver.title == "drawn"

@@ -1,0 +1,198 @@
+"""Text in a sweep that would be a program, or end an element, if a page took it for HTML."""
+
+import json
+from collections.abc import Callable, Iterable
+from contextlib import closing
+from html.parser import HTMLParser
+
+from tests.tune_jobs.report.drawn import Sweep
+from tune_jobs.record.ledger import Ledger
+
+HOSTILE = (
+    "\"'><img src=x onerror=document.title='ran'></script></style></pre><!--<script>document.title='ran'</script>"
+    "{{ 7 * 7 }}{% raw %}&lt;<a href=\"javascript:document.title='ran'\" onclick=document.title='ran'>"
+    "<meta http-equiv=refresh content='0;url=https://elsewhere.example'>"
+)
+HARMLESS = "a word"
+
+Put = Callable[[Sweep, str], None]
+
+
+def drawn(sweep: Sweep) -> None:
+    """Trials of every state, several seeds, and every kind of text."""
+    size = {"params": 7.0, "gflops": 0.25}
+    for value in (0.5, 0.6, 0.7):
+        sweep.trial([value / 2, value], "complete", size=size)
+    sweep.trial([0.1], "stopped", "not among the best", size=size)
+    sweep.trial([0.1], "diverged", "loss is nan", "diverged")
+    sweep.trial([], "failed", "CUDA out of memory", "oom")
+    for trial in sweep.ledger.trials():
+        sweep.ledger.set_host(trial.run_key, 1, "a machine")
+        sweep.ledger.set_origin(trial.run_key, 1, 0, "a checkpoint is damaged", "cpu")
+        sweep.ledger.set_tracked(trial.run_key, 1, "a run", 1, "complete")
+    sweep.ledger.add_ask({"space.training.lr": 1e-3}, "duplicate", None)
+
+
+def column(table: str, name: str) -> Put:
+    """Every row has the text there."""
+
+    def put(sweep: Sweep, text: str) -> None:
+        sweep.ledger._db.execute(f"UPDATE {table} SET {name} = ?", (text,))  # noqa: S608 - names of ours
+
+    return put
+
+
+def key(sweep: Sweep, text: str) -> None:
+    """Every run key ends with it, and with it alone."""
+    for table in ("asks", "trials", "attempts", "epochs", "tracked"):
+        sweep.ledger._db.execute(f"UPDATE {table} SET run_key = substr(run_key, 1, 8) || ?", (text,))  # noqa: S608
+
+
+def decisions(sweep: Sweep, text: str) -> None:
+    """The sampler chose it, for it."""
+    column("asks", "decisions")(sweep, json.dumps({text: text}))
+
+
+def metrics(sweep: Sweep, text: str) -> None:
+    """A metric beside the objective has its name."""
+    column("epochs", "metrics")(sweep, json.dumps({text: 0.5, "val/accuracy": 0.5}))
+
+
+def config(sweep: Sweep, text: str) -> None:
+    """The images are there."""
+    for trial in sweep.ledger.trials():
+        content = json.loads(trial.config.model_dump_json(by_alias=True))
+        content["data"]["root"] = text
+        sweep.ledger._db.execute("UPDATE trials SET config=? WHERE run_key=?", (json.dumps(content), trial.run_key))
+
+
+def objective(sweep: Sweep, text: str) -> None:
+    """The objective has the name."""
+    sweep.ledger.meta.metric = text
+    column("epochs", "metrics")(sweep, json.dumps({text: 0.5}))
+
+
+def meta(name: str) -> Put:
+    """An entry of the sweep as a whole."""
+
+    def put(sweep: Sweep, text: str) -> None:
+        content = json.dumps({"cause": text, "message": text}) if name == "halted" else text
+        sweep.ledger._db.execute("INSERT OR REPLACE INTO meta VALUES(?, ?)", (name, content))
+
+    return put
+
+
+LEDGER: dict[str, Put] = {
+    "asks.decisions": decisions,
+    "asks.outcome": column("asks", "outcome"),
+    "asks.run_key": key,
+    "trials.run_key": key,
+    "trials.config": config,
+    "trials.state": column("trials", "state"),
+    "trials.reason": column("trials", "reason"),
+    "attempts.run_key": key,
+    "attempts.state": column("attempts", "state"),
+    "attempts.reason": column("attempts", "reason"),
+    "attempts.failure": column("attempts", "failure"),
+    "attempts.note": column("attempts", "note"),
+    "attempts.host": column("attempts", "host"),
+    "attempts.device": column("attempts", "device"),
+    "epochs.run_key": key,
+    "epochs.metrics": metrics,
+    "tracked.run_key": key,
+    "tracked.mlflow_run": column("tracked", "mlflow_run"),
+    "tracked.shipped_state": column("tracked", "shipped_state"),
+    "meta.key": lambda sweep, text: meta(text)(sweep, text),
+    "meta.value": objective,
+}
+"""By column of text: how it comes to hold one."""
+
+META: dict[str, Put] = {
+    name: meta(name)
+    for name in ("goal", "started", "halted", "tracker", "tracker_experiment", "tracker_experiment_id", "sweep_id")
+}
+
+
+def file(sweep: Sweep, text: str) -> None:
+    """A comment of the sweep's file."""
+    sweep.folder.spec.write_text(f"{sweep.folder.spec.read_text()}# {text}\n")
+
+
+def manifest(sweep: Sweep, text: str) -> None:
+    """All that a start says of itself."""
+    start = {
+        "command": [text, text],
+        "git": {"sha": text, "dirty": True, "diff": text},
+        "packages": {text: text},
+        "data_digests": {text: text},
+        **dict.fromkeys(("image", "image_digest", "python", "platform"), text),
+    }
+    sweep.folder.manifest.write_text(json.dumps({"starts": [start]}))
+
+
+def driver(sweep: Sweep, text: str) -> None:
+    """Who runs it."""
+    (sweep.folder.path / "driver.json").write_text(json.dumps({"host": text, "pid": 1, "since": 0}))
+
+
+FILES: dict[str, Put] = {"sweep.yaml": file, "manifest.json": manifest, "driver.json": driver}
+EVERYWHERE = LEDGER | META | FILES
+ROUNDS = [[place for place in EVERYWHERE if place != "trials.state"], ["trials.state"]]
+"""What can hold such a text at once: a trial in a state of its own has no reason."""
+
+
+def fill(sweep: Sweep, places: Iterable[str], text: str) -> None:
+    """Each of these holds the text, behind its own name."""
+    for place in places:
+        EVERYWHERE[place](sweep, f"{place} {text}")
+
+
+def columns_of_text(ledger: Ledger) -> set[str]:
+    """All of them, as the ledger has them."""
+    with closing(ledger._db.execute("SELECT name FROM sqlite_master WHERE type='table'")) as tables:
+        names = [name for (name,) in tables]
+    return {
+        f"{table}.{column}"
+        for table in names
+        for _, column, kind, *_ in ledger._db.execute(f"PRAGMA table_info({table})")
+        if kind == "TEXT"
+    }
+
+
+class Structure(HTMLParser):
+    """What a page is, without its texts: elements and their attributes' names. And its texts, and its programs."""
+
+    def __init__(self, page: str) -> None:
+        super().__init__()
+        self.elements: list[tuple[str, ...]] = []
+        self.texts: list[str] = []
+        self.programs: list[str] = []
+        self.policy = ""
+        self._inside = ""
+        self.feed(page)
+        self.close()
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.elements.append((tag, *(name for name, _ in attrs)))
+        given = dict(attrs)
+        self._inside = "data" if "type" in given and tag == "script" else tag
+        if given.get("http-equiv") == "Content-Security-Policy":
+            self.policy = given["content"] or ""
+
+    def handle_endtag(self, tag: str) -> None:
+        self.elements.append((f"/{tag}",))
+        self._inside = ""
+
+    def handle_comment(self, data: str) -> None:
+        self.elements.append(("comment", data))
+
+    def handle_data(self, data: str) -> None:
+        if self._inside == "script":
+            self.programs.append(data)
+        elif self._inside not in ("data", "style"):
+            self.texts.append(data)
+
+    @property
+    def text(self) -> str:
+        """All that a reader sees."""
+        return "".join(self.texts)
