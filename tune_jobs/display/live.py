@@ -10,7 +10,7 @@ from rich.live import Live
 from rich.text import Text
 
 from tune_jobs.display.tables import cost, leaderboard, shortly, tally
-from tune_jobs.events import Ended, EpochEnded, Event, Resumed, Started
+from tune_jobs.events import Ended, EpochEnded, Event, Resumed, Started, StopAsked
 from tune_jobs.results.summary import Summary
 
 if TYPE_CHECKING:
@@ -116,6 +116,8 @@ class LogLines:
                 self.say(f"{head} passed over a checkpoint: {event.note}")
             if event.epoch:
                 self.say(f"{head} goes on after epoch {event.epoch}")
+        elif isinstance(event, StopAsked):
+            self.say(f"{head} ends after its epoch, as asked by hand")
         elif isinstance(event, EpochEnded) and time.monotonic() - self._spoke >= HEARTBEAT_S:
             numbers = "  ".join(f"{name} {value:.4g}" for name, value in event.metrics.items() if "/" in name)
             self.say(f"{head} epoch {event.epoch}/{job.config.training.epochs}: {numbers}")
@@ -154,6 +156,8 @@ class LiveTable:
             self._note = ""
         elif isinstance(event, Ended) and event.failure:
             self._note = f"trial {number}: {event.failure}, {event.reason}{_follows(event)}"
+        elif isinstance(event, StopAsked):
+            self._note = f"trial {number} ends after its epoch, as asked by hand"
         elif isinstance(event, Resumed) and event.note:
             self._note = f"trial {number} passed over a checkpoint: {event.note}"
 
@@ -163,7 +167,8 @@ class LiveTable:
         most = max(5, self._console.height - 9)
         seconds = int(time.monotonic() - self._started)
         status = Text(f"{tally(found)}   {seconds // 60}:{seconds % 60:02d}   Ctrl-C stops; nothing is lost", "bold")
-        self._live.update(Group(status, Text(cost(found)), leaderboard(found, most), Text(self._note, "dim")))
+        used = "\n".join(filter(None, (cost(found), found.exclusions)))
+        self._live.update(Group(status, Text(used), leaderboard(found, most), Text(self._note, "dim")))
 
 
 def _follows(event: Ended) -> str:

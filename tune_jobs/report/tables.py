@@ -29,14 +29,17 @@ REASONS = 100
 
 
 def leaderboard(data: "ReportData") -> str:
-    """Every trial, the best first; those beyond the first few are hidden until they are asked for."""
+    """Every trial but excluded ones, the best first; those beyond the first few are hidden until they are asked for."""
     found = data.summary
     head = _heads("trial", found.metric, *HEADLINE, "epoch", "GFLOPs", "parameters", "state")
-    rows = [_trial(data, row) for row in found.rows]
+    rows = [_trial(data, row) for row in found.shown]
     rest = f"<tbody id=rest hidden>{''.join(rows[SHOWN:])}</tbody>" if rows[SHOWN:] else ""
     button = f"<button id=all type=button>show all {len(rows)} trials</button>" if rest else ""
     table = f"<table>{head}<tbody>{''.join(rows[:SHOWN])}</tbody>{rest}</table>"
-    return f"<div class=scroll tabindex=0>{table}</div>{button}" if rows else "<p>No trial has been started yet.</p>"
+    left_out = f"<p class=note>{escape(found.exclusions)}</p>" if found.exclusions else ""
+    if not rows:
+        return left_out or "<p>No trial has been started yet.</p>"
+    return f"{left_out}<div class=scroll tabindex=0>{table}</div>{button}"
 
 
 def _trial(data: "ReportData", row: Row) -> str:
@@ -95,7 +98,7 @@ def failures(data: "ReportData") -> str:
         "<table class=narrow><thead><tr><th>class</th><th class=n>trials ended by it</th><th class=n>attempts</th>"
         f"</tr></thead><tbody>{''.join(counts)}</tbody></table>"
     )
-    ended = [row for row in sorted(data.summary.rows, key=lambda row: row.number) if row.failure]
+    ended = [row for row in sorted(data.summary.shown, key=lambda row: row.number) if row.failure]
     reasons = "".join(
         f"<tr>{_number(str(row.number))}<td>{row.failure}</td><td class=reason>{escape(row.reason or '')}</td></tr>"
         for row in ended[:REASONS]
@@ -120,7 +123,10 @@ def _number(text: str) -> str:
 
 
 def leaderboard_csv(data: "ReportData") -> str:
-    """A line per trial, the best first, every number in full; a parameter that a trial does not have is empty."""
+    """A line per trial, the best first, every number in full; a parameter that a trial does not have is empty.
+
+    Excluded trials come last, with the reason under `excluded`.
+    """
     rows = data.summary.rows
     others = [parameter for parameter in varying(rows) if parameter.name not in HEADLINE]
     metrics = list(dict.fromkeys(name for row in rows for name in row.metrics if name not in SIZES))
@@ -133,6 +139,7 @@ def leaderboard_csv(data: "ReportData") -> str:
             "state": row.state,
             "failure": row.failure,
             "reason": row.reason,
+            "excluded": row.excluded,
             "epoch": row.epoch,
             "epochs": row.config.training.epochs,
             "value": row.value,
@@ -146,8 +153,9 @@ def leaderboard_csv(data: "ReportData") -> str:
 
 
 def epochs_csv(data: "ReportData") -> str:
-    """A line per recorded epoch; `counts` is 0 where a later attempt ran that epoch again."""
+    """A line per recorded epoch; `counts` is 0 where a later attempt ran that epoch again, or the trial is excluded."""
     numbers = {row.run_key: row.number for row in data.summary.rows}
+    left_out = {row.run_key for row in data.summary.excluded}
     counting = {epoch.seq for curve in data.curves.values() for epoch in curve}
     lines = [
         {
@@ -155,7 +163,7 @@ def epochs_csv(data: "ReportData") -> str:
             "run_key": epoch.run_key,
             "attempt": epoch.attempt,
             "epoch": epoch.epoch,
-            "counts": int(epoch.seq in counting),
+            "counts": int(epoch.seq in counting and epoch.run_key not in left_out),
             "at": epoch.at,
             **epoch.metrics,
         }
