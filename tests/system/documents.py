@@ -90,6 +90,7 @@ COMMANDS: dict[str, How] = {
     "convnn extend hybrid --trials +20": _cluster(
         '"extend", "more", "--trials"', "tests/system/test_cluster_submission.py"
     ),
+    'convnn exclude hybrid 3 --why "wrong images"': _cluster('laptop("exclude", "first", 3, "--why"'),
     "convnn fetch hybrid": _cluster('laptop("fetch"'),
     "mkdir -p ~/convnn-sweeps ~/data": AS_IS,
     "make image": _compose('make("image"'),

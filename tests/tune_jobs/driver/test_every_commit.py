@@ -70,7 +70,8 @@ class Killed:
 
     def run(self) -> None:
         """Give all commands."""
-        for self.command, command in enumerate(self._commands):
+        for number, command in enumerate(self._commands):
+            self.command = number
             command.before(self.ledger)
             reopen = command.reopen
             while run_once(command.spec, self._folder, self.ledger, reopen, by_hand=command.by_hand) is not None:
