@@ -58,6 +58,7 @@ class Outcome:
             "folder": str(self.folder.path),
             "exhausted": self.exhausted,
             "interrupted": halt.signal if halt else None,
+            "note": self.note,
             "tracker": asdict(self.tracked),
         }
 

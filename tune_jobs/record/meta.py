@@ -41,13 +41,13 @@ def unreadable(path: Path, error: Exception) -> LedgerError:
 def said_in_a_line(method: Callable[Concatenate[Reader, Given], Value]) -> Callable[Concatenate[Reader, Given], Value]:
     """What a damaged or foreign file makes of a reading is said in one line."""
 
-    @functools.wraps(method)
     def read(reader: Reader, /, *arguments: Given.args, **named: Given.kwargs) -> Value:
         try:
             return method(reader, *arguments, **named)
         except UNREADABLE as error:
             raise unreadable(reader.path, error) from error
 
+    functools.update_wrapper(read, method)
     return read
 
 

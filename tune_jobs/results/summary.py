@@ -211,6 +211,6 @@ def _row(trial: Trial, latest: Epoch | None, metric: str, failure: Failure | Non
         value=metrics.get(metric),
         metrics=metrics,
         config=trial.config,
-        excluded=left_out and (left_out.why or ""),
-        excluded_at=left_out and left_out.at,
+        excluded=None if left_out is None else left_out.why or "",
+        excluded_at=None if left_out is None else left_out.at,
     )
