@@ -59,7 +59,7 @@ def test_a_number_of_trials_below_what_has_run_is_refused_where_it_is_given_by_h
     file = tmp_path / "tracked.yaml"
     file.write_text(FILE)
     before = extended.folder.spec.read_text()
-    subject = {"run": [file], "resume": ["tracked"], "retry": ["tracked", "--failed"]}[command]
+    subject = {"run": [str(file)], "resume": ["tracked"], "retry": ["tracked", "--failed"]}[command]
     said = invoke(command, *subject, "--set", "search.trials=2", storage=extended.folder.path.parent, expect=2)
     assert said.splitlines()[-1].startswith("convnn: search.trials must be at least the 3 trials of tracked that have")
     assert extended.folder.spec.read_text() == before

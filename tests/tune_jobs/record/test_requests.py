@@ -64,6 +64,6 @@ def test_trials_that_failed_and_are_excluded_count_for_no_limit(ledger: Ledger) 
     ledger.end_attempt(KEY, ledger.start_attempt(KEY), "failed", "why", "oom")
     counts = [ledger.ended_and_failed()]
     for what in ("exclude", "include"):
-        ledger.add_request(KEY, what, "why")  # type: ignore[arg-type]
+        ledger.add_request(KEY, what, "why")
         counts.append(ledger.ended_and_failed())
     assert counts == [(1, 1), (0, 0), (1, 1)]

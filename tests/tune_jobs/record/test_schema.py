@@ -57,11 +57,12 @@ def test_a_ledger_of_layout_3_is_read_as_one_without_requests_and_brought_up_by_
         assert reader.requests() == []
         assert [trial.run_key for trial in reader.trials()] == [KEY]
     assert (old / "ledger.db").read_bytes() == before
-    for option in ("upgrade", "create"):
-        with contextlib.closing(Ledger(old / "ledger.db", **{option: True})) as writer:
-            writer.add_request(KEY, "exclude", option)
-    with contextlib.closing(Ledger(old / "ledger.db")) as reader:
-        assert [request.why for request in reader.requests()] == ["upgrade", "create"]
+    shutil.copy(old / "ledger.db", tmp_path / "again.db")
+    for path, create in ((old / "ledger.db", False), (tmp_path / "again.db", True)):
+        with contextlib.closing(Ledger(path, create=create, upgrade=not create)) as writer:
+            writer.add_request(KEY, "exclude", "why")
+        with contextlib.closing(Ledger(path)) as reader:
+            assert [request.why for request in reader.requests()] == ["why"]
 
 
 def test_a_missing_or_damaged_ledger_is_refused_with_its_path(tmp_path: Path) -> None:

@@ -431,7 +431,7 @@ def test_a_trial_that_is_run_again_by_hand_is_no_longer_asked_to_stop(tmp_path: 
 
 
 def test_of_an_excluded_trial_the_study_knows_the_configuration_and_no_value(tmp_path: Path) -> None:
-    sweep = spec(THIRTY, "{sampler: tpe, trials: 30}", lr="1e-3")
+    sweep = spec(THIRTY, "{sampler: tpe, trials: 99}", lr="1e-3")
     with opened(tmp_path / "ledger.db") as ledger:
         search = Recorded(sweep, ledger)
         for _ in range(12):
