@@ -88,7 +88,7 @@ class Script:
 
     def __call__(self, task: Task) -> Iterator[Report]:
         done = max((epoch.epoch for epoch in self._ledger.epochs(task.run_key)), default=0)
-        start = max(0, done - int(task.run_key[-1], 16) % 2)  # some checkpoints are an epoch behind
+        start = max(0, done - int(task.run_key[8], 16) % 2)  # some checkpoints are an epoch behind
         yield ResumedFrom(start, None, "cpu")
         for epoch in range(start + 1, task.config.training.epochs + 1):
             seconds = 1.0
@@ -104,7 +104,7 @@ class Script:
             yield EpochDone(epoch, {"val/accuracy": accuracy(task, epoch), "epoch_s": seconds})
 
     def _ask_to_stop(self, task: Task) -> None:
-        if self._by_hand and int(task.run_key[-2], 16) % 2:
+        if self._by_hand and int(task.run_key[7], 16) % 2:
             folder = SweepFolder(self._ledger.path.parent).stop_trials
             folder.mkdir(exist_ok=True)
             (folder / task.run_key).touch()
