@@ -7,6 +7,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from tune_jobs.driver.exclusion import exclude, include
     from tune_jobs.driver.limits import Halt
     from tune_jobs.driver.restart import Selection, extend, resume, retry
     from tune_jobs.driver.run import Outcome, run
@@ -31,9 +32,11 @@ _HOMES = {
     "SweepFolder": "record.folder",
     "TrackerError": "errors",
     "UsageError": "errors",
+    "exclude": "driver.exclusion",
     "extend": "driver.restart",
     "find_sweep": "record.folder",
     "history": "results.history",
+    "include": "driver.exclusion",
     "read_summary": "results.summary",
     "resume": "driver.restart",
     "retry": "driver.restart",
@@ -56,9 +59,11 @@ __all__ = [
     "SweepFolder",
     "TrackerError",
     "UsageError",
+    "exclude",
     "extend",
     "find_sweep",
     "history",
+    "include",
     "read_summary",
     "resume",
     "retry",

@@ -51,6 +51,13 @@ class EpochEnded:
 
 
 @dataclass(frozen=True)
+class StopAsked:
+    """A person asked that a trial end after its epoch."""
+
+    job: Job
+
+
+@dataclass(frozen=True)
 class Failed:
     """An attempt failed; the search says what follows."""
 
@@ -78,7 +85,7 @@ class Released:
     state: State
 
 
-Event = Started | Resumed | EpochEnded | Ended | Released
+Event = Started | Resumed | EpochEnded | StopAsked | Ended | Released
 """What observers are told."""
 
 

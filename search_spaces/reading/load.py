@@ -112,6 +112,12 @@ def with_trials(spec: SweepSpec, trials: int) -> SweepSpec:
     return replace(more, name=spec.name, tracking=spec.tracking)
 
 
+def sets_trials(overrides: Sequence[str]) -> bool:
+    """Whether one of these `path=value` assignments names the number of trials."""
+    parts = [assignment.partition("=") for assignment in overrides]
+    return any(path == "search.trials" or (path == "search" and "trials" in value) for path, _, value in parts)
+
+
 _DATA_ROOT = ("space", "data", "root")
 
 

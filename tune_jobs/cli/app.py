@@ -16,6 +16,7 @@ from search_spaces import SpecError
 from tune_jobs.cli import (
     best,
     doctor,
+    exclude,
     extend,
     fetch,
     logs,
@@ -92,6 +93,7 @@ for function in (
     resume.resume,
     retry.retry,
     extend.extend,
+    exclude.exclude,
     sync.sync,
     train.train,
 ):

@@ -41,5 +41,5 @@ def _show_best(folder: SweepFolder, top: int, *, as_yaml: bool, as_json: bool) -
         return
     if not as_yaml:
         console().print(leaderboard(replace(summary, rows=rows)))
-        print()
+        print(f"\n{summary.exclusions}\n" if summary.exclusions else "")
     print(history(folder, rows[0].run_key).sweep_file(), end="")

@@ -23,6 +23,9 @@ def retry(
             "--class", metavar="CLASS", help=f"Only failures of this class: {', '.join(CLASSES)}. Repeatable."
         ),
     ] = None,
+    stopped: Annotated[
+        bool, typer.Option("--stopped", help="Every trial that was stopped by hand (convnn stop SWEEP TRIAL).")
+    ] = False,
     address: AnyAddress = None,
     detach: Detach = False,
     as_json: AsJson = False,
@@ -30,20 +33,25 @@ def retry(
     """Run failed trials again, as new attempts of the same trials. Example: convnn retry quickstart --failed.
 
     Each goes on from its last checkpoint, if it has one. No other trial is started. Diverged trials are run again only
-    with --class diverged.
+    with --class diverged, those that were stopped by hand only with --stopped, and excluded ones not at all.
     """
     for name in classes or ():
         if name not in CLASSES:
             raise UsageError(f"--class must be a class of failure, got {name!r}; {nearest(name, list(CLASSES))}")
-    if not failed and not classes:
-        raise UsageError("say which trials: --failed for all that failed, or --class CLASS for some of them.")
-    options = [word for each in classes or () for word in ("--class", each)] or ["--failed"]
+    if not failed and not classes and not stopped:
+        raise UsageError(
+            "say which trials: --failed for all that failed, --class CLASS for some of them, or --stopped for those "
+            "that were stopped by hand."
+        )
+    options = [word for each in classes or () for word in ("--class", each)]
+    options += [*(["--failed"] if failed else []), *(["--stopped"] if stopped else [])]
     options += [word for each in overrides or () for word in ("--set", each)]
     if on_cluster("retry", sweep, address, storage, options, detach=detach, as_json=as_json):
         return
     from tune_jobs.driver import restart
 
-    only = restart.Selection(frozenset(cast("list[Failure]", classes)) if classes else None)
+    failures = frozenset(cast("list[Failure]", classes or ())) if classes or not failed else None
+    only = restart.Selection(failures, stopped)
     place = storage_of(storage)
     follow(
         sweep,

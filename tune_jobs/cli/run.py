@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from search_spaces import load_sweep
+from search_spaces.reading.load import sets_trials
 from tune_jobs.cli.shared.options import AsJson, File, Set, Storage, Yes, confirmed, storage_of
 from tune_jobs.cli.shared.remote import refuse_cluster
 from tune_jobs.cli.shared.running import Address, follow
@@ -25,7 +26,8 @@ def run(
     """Run a sweep to its end, or go on with it where it stopped. Example: convnn run quickstart.
 
     Ctrl-C stops it in good order, a second one at once; the same command, or convnn resume, goes on. On a terminal a
-    live table shows the trials, elsewhere each event is a line.
+    live table shows the trials, elsewhere each event is a line. Where the file asks for fewer trials than have run, no
+    new one is started.
     """
     refuse_cluster(address, "run")
     spec = load_sweep(file, overrides or ())
@@ -42,4 +44,9 @@ def run(
         )
     from tune_jobs.driver.run import run as run_sweep
 
-    follow(spec.name, lambda progress: run_sweep(spec, progress, storage=place, ray_address=address), as_json=as_json)
+    exact = sets_trials(overrides or ())
+    follow(
+        spec.name,
+        lambda progress: run_sweep(spec, progress, storage=place, ray_address=address, exact_trials=exact),
+        as_json=as_json,
+    )

@@ -1,5 +1,6 @@
 """`convnn show`."""
 
+import time
 from typing import Annotated
 
 import typer
@@ -7,7 +8,7 @@ from rich.table import Table
 
 from tune_jobs.cli.shared.options import AsJson, AsYaml, Storage, Sweep, console, print_json
 from tune_jobs.cli.shared.remote import At, placed_sweep_at
-from tune_jobs.display.tables import cost, leaderboard, tally
+from tune_jobs.display.tables import leaderboard, standing
 from tune_jobs.errors import UsageError
 from tune_jobs.record.folder import SweepFolder
 from tune_jobs.results.history import TrialHistory, history
@@ -36,7 +37,7 @@ def show(
 def _show_sweep(folder: SweepFolder, place: str, *, as_json: bool) -> None:
     summary = read_summary(folder)
     if not as_json:
-        print(f"{tally(summary)}\n{cost(summary)}\n{place}\n")
+        print(f"{standing(summary)}\n{place}\n")
         if summary.halted:
             print(f"It has stopped: {summary.halted.message}\n")
         console().print(leaderboard(summary))
@@ -53,6 +54,8 @@ def _show_trial(found: TrialHistory, place: str, *, as_yaml: bool, as_json: bool
         return
     reason = f" ({found.row.reason})" if found.row.reason else ""
     print(f"trial {found.row.number}, {found.row.run_key}: {found.row.state}{reason}")
+    if found.row.excluded is not None:
+        print(f"excluded{_on(found.row.excluded_at)}: {found.row.excluded}")
     for attempt in found.attempts:
         why = f" ({', '.join(filter(None, (attempt.failure, attempt.reason)))})" if attempt.reason else ""
         after = f" from epoch {attempt.from_epoch}" if attempt.from_epoch else ""
@@ -74,3 +77,7 @@ def _show_trial(found: TrialHistory, place: str, *, as_yaml: bool, as_json: bool
         )
     console().print(table)
     print(f"\n{found.sweep_file()}", end="")
+
+
+def _on(at: float | None) -> str:
+    return "" if at is None else time.strftime(" on %Y-%m-%d at %H:%M UTC", time.gmtime(at))

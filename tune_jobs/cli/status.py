@@ -10,7 +10,7 @@ import typer
 
 from tune_jobs.cli.shared.options import AsJson, Storage, Sweep, console, print_json, storage_of
 from tune_jobs.cli.shared.remote import At, first_line, given, place_of
-from tune_jobs.display.tables import cost, leaderboard, tally
+from tune_jobs.display.tables import leaderboard, standing
 from tune_jobs.errors import ClusterError, UsageError
 from tune_jobs.record.disk import Disk, disk_of
 from tune_jobs.record.folder import find_sweep
@@ -100,7 +100,7 @@ class _Look:
         if self._summary is None:
             print("The sweep has no record yet.")
             return
-        print(f"{tally(self._summary)}\n{cost(self._summary)}\n{self._place}")
+        print(f"{standing(self._summary)}\n{self._place}")
         if self._disk is not None:
             print(f"{size_text(self._disk.all)} on disk, {size_text(self._disk.checkpoints)} of it checkpoints")
         if self._summary.halted and not self.running:

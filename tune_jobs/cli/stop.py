@@ -8,8 +8,10 @@ import typer
 
 from tune_jobs.cli.shared.options import Storage, Sweep, storage_of
 from tune_jobs.cli.shared.remote import At, given
-from tune_jobs.driver.stop import ask_to_pause, stop_here
-from tune_jobs.record.folder import find_sweep
+from tune_jobs.driver.past import BY_HAND
+from tune_jobs.driver.stop import ask_to_pause, stop_here, stop_trial
+from tune_jobs.errors import UsageError
+from tune_jobs.record.folder import SweepFolder, find_sweep
 
 STOP_S = 120.0
 _PAUSE_S = 24 * 3600.0
@@ -17,6 +19,9 @@ _PAUSE_S = 24 * 3600.0
 
 def stop(
     sweep: Sweep,
+    trial: Annotated[
+        str | None, typer.Argument(metavar="[TRIAL]", help="Only this running trial, by its number or run key.")
+    ] = None,
     storage: Storage = None,
     *,
     address: At = None,
@@ -30,11 +35,22 @@ def stop(
     """Stop a sweep in good order; `convnn resume` goes on with it. Example: convnn stop mine --pause.
 
     Nothing new is started, and running trials keep their state after their epoch if it ends within a minute.
+
+    With a trial, as in convnn stop mine 3, only that one ends, after its epoch, and the sweep goes on. The sampler
+    takes it as one that the stopping rule stopped; `convnn retry mine --stopped` runs it again.
     """
+    if trial is not None and pause:
+        raise UsageError("--pause is for a whole sweep; one trial ends after its epoch in any case, leave --pause out.")
     if address:
-        _on_cluster(sweep, storage, address, pause)
+        if trial is not None:
+            _trial_on_cluster(sweep, trial, storage, address)
+        else:
+            _on_cluster(sweep, storage, address, pause)
         return
     folder = find_sweep(sweep, storage_of(storage))
+    if trial is not None:
+        _stop_trial(folder, trial)
+        return
     if pause or not stop_here(folder, STOP_S):
         if not pause:
             print(
@@ -45,6 +61,29 @@ def stop(
             )
         ask_to_pause(folder, _PAUSE_S)
     print(f"{sweep} has stopped; nothing is lost. Go on with:\n  convnn resume {sweep}")
+
+
+def _stop_trial(folder: SweepFolder, trial: str) -> None:
+    name = folder.name
+    print("waiting for the end of its epoch ...", file=sys.stderr, flush=True)
+    row = stop_trial(folder, trial, _PAUSE_S)
+    if row.state == "stopped" and row.reason == BY_HAND:
+        print(
+            f"trial {row.number} of {name} has stopped after epoch {row.epoch}; the sweep goes on. To run it again, "
+            f"once the sweep has ended:\n  convnn retry {name} --stopped"
+        )
+    else:
+        why = f", {row.reason}" if row.reason else ""
+        print(f"trial {row.number} of {name} ended by itself in the meantime: {row.state}{why}.")
+
+
+def _trial_on_cluster(sweep: str, trial: str, storage: Path | None, address: str) -> None:
+    from tune_jobs.cluster.catalog import Cluster, in_storage
+
+    cluster = Cluster(address, given(storage))
+    found = cluster.locate(sweep)
+    print("waiting for the end of its epoch ...", file=sys.stderr, flush=True)
+    print(cluster.ask("stop", found.name, trial, *in_storage(found.storage), silence_s=None), end="")
 
 
 def _on_cluster(sweep: str, storage: Path | None, address: str, pause: bool) -> None:

@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 import typer
 
 from search_spaces import load_sweep
+from search_spaces.reading.load import sets_trials
 from tune_jobs.cli.shared.options import AsJson, File, Set
 from tune_jobs.cli.shared.remote import finish, given
 
@@ -45,12 +46,13 @@ def submit(
     from tune_jobs.cluster.catalog import Cluster
 
     cluster = Cluster(address, given(storage))
+    exact = [word for each in overrides or () if sets_trials([each]) for word in ("--set", each)]
     found = submission.submit(
         spec,
         cluster,
         storage=given(storage),
         code=code,
-        options=["--fresh", "--yes"] if fresh else [],
+        options=[*(["--fresh", "--yes"] if fresh else []), *exact],
         say=lambda text: print(text, file=sys.stderr, flush=True),
     )
     finish(cluster.jobs, found, detach=detach, as_json=as_json)

@@ -11,7 +11,7 @@ from rich.live import Live
 
 from tune_jobs.display.console import TextConsole
 from tune_jobs.display.tables import cost, leaderboard, shortly, tally
-from tune_jobs.events import Ended, EpochEnded, Event, Resumed, Started
+from tune_jobs.events import Ended, EpochEnded, Event, Resumed, Started, StopAsked
 from tune_jobs.results.summary import Summary
 from tune_jobs.system.visible import made_visible
 
@@ -118,6 +118,8 @@ class LogLines:
                 self.say(f"{head} passed over a checkpoint: {event.note}")
             if event.epoch:
                 self.say(f"{head} goes on after epoch {event.epoch}")
+        elif isinstance(event, StopAsked):
+            self.say(f"{head} ends after its epoch, as asked by hand")
         elif isinstance(event, EpochEnded) and time.monotonic() - self._spoke >= HEARTBEAT_S:
             numbers = "  ".join(f"{name} {value:.4g}" for name, value in event.metrics.items() if "/" in name)
             self.say(f"{head} epoch {event.epoch}/{job.config.training.epochs}: {numbers}")
@@ -157,6 +159,8 @@ class LiveTable:
             self._note = ""
         elif isinstance(event, Ended) and event.failure:
             self._note = f"trial {number}: {event.failure}, {event.reason}{_follows(event)}"
+        elif isinstance(event, StopAsked):
+            self._note = f"trial {number} ends after its epoch, as asked by hand"
         elif isinstance(event, Resumed) and event.note:
             self._note = f"trial {number} passed over a checkpoint: {event.note}"
 
@@ -168,7 +172,8 @@ class LiveTable:
         status = f"{tally(found)}   {seconds // 60}:{seconds % 60:02d}   Ctrl-C stops; nothing is lost"
         note = self._console.render_str(self._note, style="dim")
         status_line = self._console.render_str(status, style="bold")
-        self._live.update(Group(status_line, cost(found), leaderboard(found, most), note))
+        used = "\n".join(filter(None, (cost(found), found.exclusions)))
+        self._live.update(Group(status_line, used, leaderboard(found, most), note))
 
 
 def _follows(event: Ended) -> str:

@@ -14,12 +14,18 @@ _STYLES = {"complete": "green", "running": "cyan", "stopped": "dim", "diverged":
 
 def tally(summary: Summary) -> str:
     """How many trials are where."""
-    ended = summary.count("complete", "stopped", "diverged", "failed")
     planned = f" of {summary.planned}" if summary.planned else ""
     parts = [f"{summary.count(state)} {state}" for state in ("running", "complete", "stopped", "diverged", "failed")]
-    text = f"{summary.name}: {ended}{planned} trials ended   " + ", ".join(p for p in parts if not p.startswith("0 "))
+    parts.append(f"{len(summary.excluded)} excluded")
+    shown = ", ".join(part for part in parts if not part.startswith("0 "))
+    text = f"{summary.name}: {summary.ended}{planned} trials ended   {shown}"
     classes = ", ".join(f"{count} {name}" for name, count in summary.failures().items() if name != "diverged")
     return text + (f" ({classes})" if classes else "")
+
+
+def standing(summary: Summary) -> str:
+    """How many trials are where, what the sweep has used, and which trials are excluded: a line each."""
+    return "\n".join(filter(None, (tally(summary), cost(summary), summary.exclusions)))
 
 
 def cost(summary: Summary) -> str:
@@ -36,9 +42,9 @@ def cost(summary: Summary) -> str:
 
 
 def leaderboard(summary: Summary, most: int | None = None) -> Table:
-    """The trials as a table, the best first."""
-    shown = summary.rows[:most]
-    varied = _varied(summary.rows)
+    """The trials as a table, the best first; excluded ones are left out."""
+    rows = summary.shown
+    shown, varied = rows[:most], _varied(rows)
     table = Table(title_justify="left", box=None, pad_edge=False, header_style="bold")
     table.add_column("trial", justify="right")
     for name in varied:
@@ -52,7 +58,7 @@ def leaderboard(summary: Summary, most: int | None = None) -> Table:
         state = Text(visible(row.state), _STYLES.get(row.state, ""))
         cells = [cell(params[name]) for name in varied]
         table.add_row(str(row.number), *cells, f"{row.epoch}/{row.config.training.epochs}", value, state)
-    if most is not None and len(summary.rows) > most:
+    if most is not None and len(rows) > most:
         table.add_row("...", *[""] * (len(varied) + 3))
     return table
 

@@ -2,15 +2,15 @@
 
 import contextlib
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 
 from search_spaces import SweepSpec
 from tune_jobs.driver.limits import Halt
-from tune_jobs.driver.past import BY_THE_RULE, record_asked
+from tune_jobs.driver.past import STOPPED, record_asked
 from tune_jobs.driver.placement import Placement
 from tune_jobs.driver.running import SILENT_S, Draining, Running
 from tune_jobs.errors import ClusterError, RayError
-from tune_jobs.events import Ended, EpochEnded, Event, Failed, Job, Observer, Released, Resumed, Started
+from tune_jobs.events import Ended, EpochEnded, Event, Failed, Job, Observer, Released, Resumed, Started, StopAsked
 from tune_jobs.executors.base import Executor, Gone, Loss, Reported, Update, WorkerUp
 from tune_jobs.executors.capacity import per_trial
 from tune_jobs.failures import Failure, state_after
@@ -61,6 +61,7 @@ class Controller:
         observers: Sequence[Observer] = (),
         check: Callable[[], Halt | None] = lambda: None,
         begin_stop: Callable[[], None] = lambda: None,
+        asked_to_stop: Callable[[], Collection[str]] = tuple,
     ) -> None:
         """Start nothing yet.
 
@@ -73,6 +74,7 @@ class Controller:
             observers: Are told every event, in this order.
             check: The limit that is reached, if one is.
             begin_stop: Lets the workers know that the sweep is stopping.
+            asked_to_stop: The run keys of trials that people ask to be stopped; each is told once.
         """
         self.halt: Halt | None = None
         self._spec = spec
@@ -83,6 +85,7 @@ class Controller:
         self._observers = observers
         self._check = check
         self._begin_stop = begin_stop
+        self._asked_to_stop = asked_to_stop
         self._running: dict[str, Running] = {}  # by task
         self._draining: dict[str, Draining] = {}
         self._not_started: dict[str, int] = {}  # by run_key: workers in a row
@@ -230,8 +233,8 @@ class Controller:
         self._tell(ended)
         if done.epoch == job.config.training.epochs:
             self._end(task, "complete")
-        elif any(isinstance(operation, Stop) for operation in operations):
-            self._end(task, "stopped", BY_THE_RULE)
+        elif (stop := next((each for each in operations if isinstance(each, Stop)), None)) is not None:
+            self._end(task, "stopped", STOPPED[stop.by])
             self._executor.stop(task)
 
     def _end(self, task: str, state: State, reason: str | None = None) -> None:
@@ -292,9 +295,21 @@ class Controller:
                 self._executor.kill(task)
         if self._running and all(run.started is None for run in self._running.values()):
             self._look_for_room(now)
+        for key in self._asked_to_stop():
+            self._ask_to_stop(key)
         halt = None if self.stopping else self._check()
         if halt is not None:
             self.stop(halt)
+
+    def _ask_to_stop(self, run_key: str) -> None:
+        """Take up that a running trial is to end after its epoch; one that does not run now has nothing to end."""
+        run = next((run for run in self._running.values() if run.job.run_key == run_key), None)
+        if run is not None and not run.to_stop:
+            run.to_stop = True
+            self._ledger.add_request(run_key, "stop")
+            asked = StopAsked(run.job)
+            self._search.tell(asked)
+            self._tell(asked)
 
     def _max_trial_s(self, job: Job) -> float | None:
         hours = self._spec.resources.max_trial_hours

@@ -15,6 +15,7 @@ from search_spaces.settings import HOURS
 from tune_jobs.failures import counted
 from tune_jobs.record.folder import SweepFolder
 from tune_jobs.record.ledger import Ledger
+from tune_jobs.record.requests import excluded
 from tune_jobs.record.rows import Usage
 from tune_jobs.search.samplers.leftover import DRAWS
 
@@ -117,5 +118,7 @@ def _failures(spec: SweepSpec, ledger: Ledger) -> Halt | None:
 
 
 def by_class(ledger: Ledger) -> str:
-    """How many trials failed, by class: `3 oom, 1 data`."""
-    return ", ".join(f"{count} {name}" for name, count in counted(ledger.failures().values()).items())
+    """How many trials failed, by class, but for excluded ones: `3 oom, 1 data`."""
+    left_out = excluded(ledger.requests())
+    failures = (failure for key, failure in ledger.failures().items() if key not in left_out)
+    return ", ".join(f"{count} {name}" for name, count in counted(failures).items())

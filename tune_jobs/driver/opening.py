@@ -6,9 +6,11 @@ from contextlib import closing
 
 from convnn.data import load_dataset
 from search_spaces import SweepSpec, differences
+from search_spaces.reading.load import with_trials
 from tune_jobs.errors import LedgerError, UsageError
 from tune_jobs.record.folder import SweepFolder, recorded_spec
 from tune_jobs.record.ledger import Ledger
+from tune_jobs.record.rows import ENDED, State
 from tune_jobs.record.schema import remove_ledger
 from tune_jobs.system.files import is_full, write_whole
 from tune_jobs.system.redaction import holds_secret
@@ -33,6 +35,38 @@ def prepare_folder(folder: SweepFolder) -> None:
         raise LedgerError(
             f"the sweep's folder {folder.path} cannot be written: {error.strerror}; {way_out}."
         ) from error
+
+
+def as_far_as_begun(folder: SweepFolder, spec: SweepSpec, *, exact: bool = False) -> tuple[SweepSpec, str | None]:
+    """The sweep with at least as many trials as have begun, and what is to be said where the file asks for fewer.
+
+    Raises:
+        UsageError: With `exact`, if it asks for fewer.
+    """
+    asked = getattr(spec.search, "trials", None)
+    states = trial_states(folder)
+    if asked is None or asked >= len(states):
+        return spec, None
+    there, name = len(states), spec.name
+    if exact:
+        raise UsageError(
+            f"search.trials must be at least the {there} trials of {name} that have run, got {asked}; leave it out, or "
+            f"go on to more: convnn extend {name} --trials +20"
+        )
+    started = "nothing" if all(state in ENDED for state in states) else "no new trial"
+    note = (
+        f"{there} trials have run and search.trials is {asked}; {started} is started (for more: convnn extend {name} "
+        f"--trials +20)"
+    )
+    return with_trials(spec, there), note
+
+
+def trial_states(folder: SweepFolder) -> list[State]:
+    """Of the trials that have begun; none where there is no record yet."""
+    if not folder.ledger.exists():
+        return []
+    with closing(Ledger(folder.ledger)) as ledger:
+        return ledger.states()
 
 
 def open_ledger(folder: SweepFolder, spec: SweepSpec) -> Ledger:

@@ -3,20 +3,26 @@
 from collections.abc import Sequence
 
 from tune_jobs.record.ledger import Ledger
-from tune_jobs.search.base import Asked, Past, SearchMethod, Settled
+from tune_jobs.record.requests import excluded, to_stop
+from tune_jobs.search.base import Asked, Past, SearchMethod, Settled, StoppedBy
 
-BY_THE_RULE = "by the stopping rule"
-"""The reason that the ledger gives for a stopped trial."""
+BY_THE_RULE, BY_HAND = "by the stopping rule", "by hand"
+"""The reasons that the ledger gives for a stopped trial."""
+
+STOPPED: dict[StoppedBy, str] = {"rule": BY_THE_RULE, "hand": BY_HAND}
 
 
 def past_of(ledger: Ledger) -> Past:
     """All that the record holds for the search."""
+    requests = ledger.requests()
     return Past(
         asks=ledger.asks(),
         trials=ledger.trials(),
         attempts=ledger.attempts(),
         epochs=ledger.epochs(),
         out_of_memory=[key for key, failure in ledger.failures().items() if failure == "oom"],
+        to_stop=to_stop(requests),
+        excluded=frozenset(excluded(requests)),
         exhausted=ledger.meta.exhausted,
     )
 
@@ -35,7 +41,7 @@ def record_asked(ledger: Ledger, search: SearchMethod, asked: Sequence[Asked]) -
 def settle(ledger: Ledger, settled: Sequence[Settled]) -> None:
     """Record the ends that a dead driver had no time for."""
     for end in settled:
-        if end.by_the_rule:
-            ledger.end_attempt(end.run_key, end.attempt, "stopped", BY_THE_RULE)
+        if end.stopped_by is not None:
+            ledger.end_attempt(end.run_key, end.attempt, "stopped", STOPPED[end.stopped_by])
         else:
             ledger.end_attempt(end.run_key, end.attempt, "complete")

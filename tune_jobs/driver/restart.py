@@ -1,25 +1,33 @@
 """Goes on with a sweep that its folder records: resume, retry, extend."""
 
 import re
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from search_spaces.reading.load import with_trials
+from search_spaces.reading.load import sets_trials, with_trials
 from tune_jobs.display.live import Progress
 from tune_jobs.driver.limits import by_class
+from tune_jobs.driver.opening import trial_states
+from tune_jobs.driver.past import BY_HAND
 from tune_jobs.driver.run import Outcome, run
 from tune_jobs.errors import UsageError
 from tune_jobs.failures import CLASSES, Failure
 from tune_jobs.record.folder import default_storage, find_sweep, recorded_spec
 from tune_jobs.record.ledger import Ledger
+from tune_jobs.record.requests import excluded
+from tune_jobs.record.rows import Attempt, Trial
 
 
 @dataclass(frozen=True)
 class Selection:
-    """Which ended trials to run again: those that failed, with `failures` those whose failure is of these classes."""
+    """Which ended trials to run again, but for excluded ones."""
 
     failures: frozenset[Failure] | None = None
+    """Those whose failure is of these classes; `None`: of every class but `diverged`."""
+
+    stopped: bool = False
+    """Those that were stopped by hand, too."""
 
     def reopen(self, ledger: Ledger) -> frozenset[str]:
         """Make them due; their run keys.
@@ -27,27 +35,38 @@ class Selection:
         Raises:
             UsageError: If there are none.
         """
-        found = ledger.failures()
-        wanted = self.failures or set(CLASSES) - {"diverged"}
-        chosen = frozenset(key for key, failure in found.items() if failure in wanted)
-        under_way = _being_retried(ledger, wanted)
+        left_out = excluded(ledger.requests())
+        trials = [trial for trial in ledger.trials() if trial.run_key not in left_out]
+        attempts = {(attempt.run_key, attempt.attempt): attempt for attempt in ledger.attempts()}
+        last = dict(sorted(attempts))  # by run key: the number of its last attempt
+
+        def wanted(trial: Trial, attempt: int) -> bool:
+            return (trial.run_key, attempt) in attempts and self._wants(attempts[trial.run_key, attempt])
+
+        ended = [trial for trial in trials if trial.ended_seq is not None]
+        chosen = frozenset(trial.run_key for trial in ended if wanted(trial, last.get(trial.run_key, 0)))
+        # those that an earlier retry for the same has made due, and that have not ended since
+        due = [trial for trial in trials if trial.ended_seq is None]
+        under_way = frozenset(trial.run_key for trial in due if wanted(trial, trial.retried_after))
         if not chosen | under_way:
-            there = by_class(ledger)
-            kind = f" by {' or '.join(sorted(self.failures))}" if self.failures else ""
-            other = f"; there are {there}: convnn retry SWEEP --class CLASS" if there else ""
-            raise UsageError(f"no trial has failed{kind}, so there is none to run again{other}.")
+            raise UsageError(self._none_of(ledger))
         ledger.reopen(chosen)
         return chosen | under_way
 
+    def _wants(self, attempt: Attempt) -> bool:
+        if attempt.state == "stopped":
+            return self.stopped and attempt.reason == BY_HAND
+        wanted = set(CLASSES) - {"diverged"} if self.failures is None else self.failures
+        return attempt.failure in wanted
 
-def _being_retried(ledger: Ledger, wanted: Collection[Failure]) -> frozenset[str]:
-    """Trials that an earlier retry for one of these failures has made due, and that have not ended since."""
-    failures = {(attempt.run_key, attempt.attempt): attempt.failure for attempt in ledger.attempts()}
-    return frozenset(
-        trial.run_key
-        for trial in ledger.trials()
-        if trial.ended_seq is None and failures.get((trial.run_key, trial.retried_after)) in wanted
-    )
+    def _none_of(self, ledger: Ledger) -> str:
+        if self.failures is not None and not self.failures:
+            return "no trial was stopped by hand, so there is none to run again."
+        there = by_class(ledger)
+        kind = f" by {' or '.join(sorted(self.failures))}" if self.failures else ""
+        other = f"; there are {there}: convnn retry SWEEP --class CLASS" if there else ""
+        by_hand = ", or was stopped by hand" if self.stopped else ""
+        return f"no trial has failed{kind}{by_hand}, so there is none to run again{other}."
 
 
 def resume(
@@ -72,7 +91,8 @@ def resume(
         SweepError: As `run`.
     """
     spec = recorded_spec(find_sweep(name, storage or default_storage()), overrides)
-    return run(spec, progress, storage=storage, ray_address=ray_address)
+    exact = sets_trials(overrides)
+    return run(spec, progress, storage=storage, ray_address=ray_address, exact_trials=exact)
 
 
 def retry(
@@ -89,7 +109,8 @@ def retry(
     Each goes on from its last checkpoint if it has one, and its earlier failures are forgiven.
     """
     spec = recorded_spec(find_sweep(name, storage or default_storage()), overrides)
-    return run(spec, progress, storage=storage, ray_address=ray_address, reopen=only.reopen)
+    exact = sets_trials(overrides)
+    return run(spec, progress, storage=storage, ray_address=ray_address, reopen=only.reopen, exact_trials=exact)
 
 
 def extend(
@@ -113,8 +134,9 @@ def extend(
         UsageError: If `trials` is no such number, or fewer than there are; or the sweep is a grid.
         SweepError: As `run`.
     """
-    spec = recorded_spec(find_sweep(name, storage or default_storage()))
-    before = getattr(spec.search, "trials", 0)
+    folder = find_sweep(name, storage or default_storage())
+    spec = recorded_spec(folder)
+    before = max(getattr(spec.search, "trials", 0), len(trial_states(folder)))
     if not re.fullmatch(r"\+?[0-9]+", trials):
         raise UsageError(f"--trials must be a number, as in +20 (more) or {before + 20} (in all), got {trials!r}.")
     wanted = int(trials) + (before if trials.startswith("+") else 0)

@@ -27,12 +27,12 @@ class Retention:
         for attempt in self._folder.attempts():
             for partial in attempt.glob(f".*{PARTIAL}"):
                 partial.unlink(missing_ok=True)
-        found = summary(self._folder.name, self._ledger)
-        for row in found.rows:
+        rows = summary(self._folder.name, self._ledger).shown  # excluded ones keep theirs: they may be taken in again
+        for row in rows:
             if row.state == "complete" and row.value is not None:
                 self._rank(row.value, row.number, row.run_key)
         kept = {key for _, _, key in self._best}
-        for row in found.rows:
+        for row in rows:
             if row.state in ("complete", "stopped", "diverged") and row.run_key not in kept:
                 self._drop(row.run_key)
 

@@ -10,7 +10,8 @@ from typing import Any
 from search_spaces import SweepSpec
 from tune_jobs.display.live import Progress
 from tune_jobs.driver.limits import Halt
-from tune_jobs.driver.opening import open_images, open_ledger, prepare_folder
+from tune_jobs.driver.opening import as_far_as_begun, open_images, open_ledger, prepare_folder
+from tune_jobs.driver.stop import forget_requests
 from tune_jobs.driver.trials import Sweep, run_trials
 from tune_jobs.errors import LedgerError
 from tune_jobs.executors.registry import RAY_TUNE, executor_named
@@ -46,6 +47,8 @@ class Outcome:
     """What ended it early, if something did."""
 
     tracked: Tracked
+    note: str | None = None
+    """Why no new trial was started, where the file asks for fewer than have run."""
 
     def as_dict(self) -> dict[str, Any]:
         """For programs: stable keys."""
@@ -55,6 +58,7 @@ class Outcome:
             "folder": str(self.folder.path),
             "exhausted": self.exhausted,
             "interrupted": halt.signal if halt else None,
+            "note": self.note,
             "tracker": asdict(self.tracked),
         }
 
@@ -67,6 +71,7 @@ def run(
     ray_address: str | None = None,
     reopen: Callable[[Ledger], frozenset[str]] | None = None,
     executor: str = RAY_TUNE,
+    exact_trials: bool = False,
 ) -> Outcome:
     """Run a sweep to its end, or go on with it where an earlier run stopped.
 
@@ -77,10 +82,11 @@ def run(
         ray_address: A Ray cluster; `RAY_ADDRESS` if `None`, and a local Ray if that is not set.
         reopen: Makes ended trials due again; only those that it names are run.
         executor: What runs the trials; see `tune_jobs.executors.registry`.
+        exact_trials: Refuse `search.trials` below what has run; else nothing more is started then.
 
     Raises:
         LedgerError: If the folder cannot be used, is in use, or holds another sweep of this name.
-        UsageError: If the sweep in the folder is another one, or `reopen` finds nothing.
+        UsageError: If the sweep in the folder is another one, `reopen` finds nothing, or `exact_trials` are too few.
         DataError: If the images cannot be read.
         ClusterError: If Ray cannot be started or reached.
         Interrupted: If a signal arrives before the first trial, or a second one at any time.
@@ -88,7 +94,8 @@ def run(
     folder = SweepFolder((storage or default_storage()) / spec.name)
     prepare_folder(folder)
     with lease(folder.path), handled_signals() as signals:
-        folder.pause_file.unlink(missing_ok=True)  # a wish of an earlier run
+        forget_requests(folder)  # of an earlier run
+        spec, note = as_far_as_begun(folder, spec, exact=exact_trials)
         ledger = open_ledger(folder, spec)
         try:
             progress.say(f"sweep {spec.name} in {folder.path}")
@@ -113,7 +120,7 @@ def run(
             _draw(sweep, tracker, halt)
             missing = _ship_the_rest(tracker, progress, halt)
             place = tracker.tracked(ledger, missing)
-            return Outcome(folder, summary(spec.name, ledger), exhausted, halt, place)
+            return Outcome(folder, summary(spec.name, ledger), exhausted, halt, place, note if reopen is None else None)
         finally:
             ledger.close()
 

@@ -48,6 +48,9 @@ class Running:
     blind: str | None = None
     """Why it was killed, if its machine does not see the sweep's folder."""
 
+    to_stop: bool = False
+    """Whether a person asked that it end after its epoch."""
+
     lost: Loss | None = None
     """Why it was killed, if it hung."""
 

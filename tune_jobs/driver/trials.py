@@ -13,6 +13,7 @@ from tune_jobs.driver.controller import Controller, drive
 from tune_jobs.driver.limits import Halt, budget_of_trials, halt_for_limits, none_found
 from tune_jobs.driver.past import past_of, settle
 from tune_jobs.driver.retention import Retention
+from tune_jobs.driver.stop import asked_to_stop, forget_requests
 from tune_jobs.errors import ClusterError
 from tune_jobs.events import Event, Job
 from tune_jobs.executors.base import Executor, OpenExecutor, Order
@@ -95,6 +96,7 @@ def _drive(
             observers=(retention, _Watch(sweep)),
             check=check,
             begin_stop=folder.stop_file.touch,
+            asked_to_stop=partial(asked_to_stop, folder),
         )
         signals.on_first = lambda number: controller.stop(
             Halt("signal", f"stopped by {signal.Signals(number).name}", number)
@@ -109,7 +111,7 @@ def _drive(
             if not signals.twice:
                 executor.close()
             folder.stop_file.unlink(missing_ok=True)
-            folder.pause_file.unlink(missing_ok=True)
+            forget_requests(folder)
             if not signals.twice:
                 controller.finish()
     return controller.halt

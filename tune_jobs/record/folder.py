@@ -59,6 +59,11 @@ class SweepFolder:
         """Asks the sweep's driver to stop after the epoch of every running trial."""
         return self.path / names.PAUSING
 
+    @property
+    def stop_trials(self) -> Path:
+        """Its files have the run keys of trials that the sweep's driver is asked to stop."""
+        return self.path / names.STOP_TRIALS
+
     def attempt(self, run_key: str, attempt: int) -> Path:
         """The folder of one attempt."""
         return self.path / names.TRIALS / run_key / str(attempt)

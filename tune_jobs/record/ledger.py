@@ -1,13 +1,12 @@
 """The sweep's own record, in SQLite: the only state. Everything else is rebuilt from it.
 
 It has one writer, the driver, which holds the lease; anyone may read at any time. `seq` orders everything that
-the search has to see again in the same order: asks, epochs and ends.
+the search has to see again in the same order: asks, epochs, ends, and what people asked of trials by hand.
 
-Trial states: `running`, then `complete`, `stopped` (by the stopping rule), `diverged` or `failed`; `interrupted` is
-due for another attempt. What made an attempt end early is its failure class (`tune_jobs.failures`).
+Trial states: `running`, then `complete`, `stopped` (by the stopping rule, or by hand), `diverged` or `failed`;
+`interrupted` is due for another attempt. What made an attempt end early is its failure class (`tune_jobs.failures`).
 """
 
-import functools
 import json
 import sqlite3
 import threading
@@ -15,31 +14,16 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Concatenate, ParamSpec, TypeVar
+from typing import Any
 
 from search_spaces import TrialConfig
 from tune_jobs.errors import LedgerError
 from tune_jobs.failures import Failure
 from tune_jobs.record import schema
 from tune_jobs.record.lease import live_driver
-from tune_jobs.record.meta import UNREADABLE, Meta, unreadable
+from tune_jobs.record.meta import Meta, said_in_a_line
+from tune_jobs.record.requests import Asked, Request
 from tune_jobs.record.rows import ENDED, Ask, AskOutcome, Attempt, Epoch, State, Trial, Usage
-
-Given = ParamSpec("Given")
-Found = TypeVar("Found")
-
-
-def _said(method: Callable[Concatenate["Ledger", Given], Found]) -> Callable[Concatenate["Ledger", Given], Found]:
-    """What a damaged or foreign file makes of a reading is said in one line."""
-
-    def read(ledger: "Ledger", /, *arguments: Given.args, **named: Given.kwargs) -> Found:
-        try:
-            return method(ledger, *arguments, **named)
-        except UNREADABLE as error:
-            raise unreadable(ledger.path, error) from error
-
-    functools.update_wrapper(read, method)
-    return read
 
 
 class Ledger:
@@ -193,7 +177,7 @@ class Ledger:
             self._db.execute("INSERT OR IGNORE INTO meta VALUES('wall_s', '0')")
             self._db.execute("UPDATE meta SET value = CAST(value AS REAL) + ? WHERE key='wall_s'", (wall_s,))
 
-    @_said
+    @said_in_a_line
     def usage(self) -> Usage:
         """What the sweep has cost so far."""
         ((gpu_s, cpu_s, trials),) = self._read(
@@ -234,20 +218,34 @@ class Ledger:
 
     def reopen(self, run_keys: Iterable[str]) -> None:
         """Make ended trials due for another attempt, with their past forgiven."""
-        with self._write():
+        keys = [(key,) for key in run_keys]
+        with self._write() as seq:
             self._db.executemany(
                 "UPDATE trials SET state='interrupted', ended_seq=NULL, reason=NULL, retried_after="
                 "(SELECT COUNT(*) FROM attempts a WHERE a.run_key=trials.run_key) WHERE run_key=?",
-                [(key,) for key in run_keys],
+                keys,
             )
+            retried = [(seq, key, self.now()) for (key,) in keys]
+            self._db.executemany("INSERT INTO requests VALUES(?, ?, 'retry', ?, NULL)", retried)
 
-    @_said
+    def add_request(self, run_key: str, asked: Asked, why: str | None = None) -> None:
+        """Record what a person asked of a trial."""
+        with self._write() as seq:
+            self._db.execute("INSERT INTO requests VALUES(?, ?, ?, ?, ?)", (seq, run_key, asked, self.now(), why))
+
+    @said_in_a_line
+    def requests(self) -> list[Request]:
+        """All that people asked of single trials, in order."""
+        rows = self._read("SELECT seq, run_key, asked, at, why FROM requests ORDER BY seq, run_key")
+        return [Request(*row) for row in rows]
+
+    @said_in_a_line
     def asks(self) -> list[Ask]:
         """All asks, in order."""
         rows = self._read("SELECT number, seq, decisions, outcome, run_key FROM asks ORDER BY number")
         return [Ask(number, seq, json.loads(decisions), outcome, key) for number, seq, decisions, outcome, key in rows]
 
-    @_said
+    @said_in_a_line
     def trials(self) -> list[Trial]:
         """All trials, by number."""
         rows = self._read(
@@ -255,7 +253,7 @@ class Ledger:
         )
         return [Trial(key, n, TrialConfig.model_validate_json(c), *rest) for key, n, c, *rest in rows]
 
-    @_said
+    @said_in_a_line
     def seconds_before(self, run_key: str, attempt: int) -> float:
         """Seconds that the attempts before this one held their resources, since the trial was last retried."""
         rows = self._read(
@@ -265,21 +263,22 @@ class Ledger:
         )
         return float(rows[0][0])
 
-    @_said
+    @said_in_a_line
     def states(self) -> list[State]:
         """The states of all trials, by number."""
         return [state for (state,) in self._read("SELECT state FROM trials ORDER BY number")]
 
-    @_said
+    @said_in_a_line
     def ended_and_failed(self) -> tuple[int, int]:
-        """How many trials have ended, those that are being retried among them; and how many have failed."""
+        """How many trials have ended, those that are being retried among them, and failed; none that are excluded."""
         ((ended, failed),) = self._read(
             "SELECT COALESCE(SUM(ended_seq IS NOT NULL OR retried_after > 0), 0), COALESCE(SUM(state='failed'), 0) "
-            "FROM trials"
+            "FROM trials t WHERE COALESCE((SELECT asked FROM requests r WHERE r.run_key = t.run_key AND "
+            "asked IN ('exclude', 'include') ORDER BY seq DESC LIMIT 1), 'include') = 'include'"
         )
         return ended, failed
 
-    @_said
+    @said_in_a_line
     def failures(self) -> dict[str, Failure]:
         """By run_key: why a trial failed or diverged."""
         return dict(
@@ -290,7 +289,7 @@ class Ledger:
             )
         )
 
-    @_said
+    @said_in_a_line
     def attempts(self) -> list[Attempt]:
         """All attempts, by trial and number."""
         rows = self._read(
@@ -299,7 +298,7 @@ class Ledger:
         )
         return [Attempt(*row) for row in rows]
 
-    @_said
+    @said_in_a_line
     def epochs(self, run_key: str | None = None, *, after: int = 0) -> list[Epoch]:
         """Epochs beyond `seq` = `after`, of one trial or all, in order of recording."""
         query = "SELECT seq, run_key, attempt, epoch, at, metrics FROM epochs WHERE {} seq > ? ORDER BY seq"
@@ -309,7 +308,7 @@ class Ledger:
             rows = self._read(query.format("run_key = ? AND +"), (run_key, after))
         return [Epoch(seq, key, attempt, epoch, at, json.loads(m)) for seq, key, attempt, epoch, at, m in rows]
 
-    @_said
+    @said_in_a_line
     def latest_epochs(self) -> dict[str, Epoch]:
         """By run_key: the furthest epoch of a trial, from the last attempt that came so far."""
         rows = self._read(
@@ -318,7 +317,7 @@ class Ledger:
         )
         return {key: Epoch(seq, key, attempt, epoch, at, json.loads(m)) for seq, key, attempt, epoch, at, m, _ in rows}
 
-    @_said
+    @said_in_a_line
     def tracked(self) -> dict[tuple[str, int], tuple[str, int, str]]:
         """By (run_key, attempt): the MLflow run, the last `seq` shipped, and the state shipped."""
         rows = self._read("SELECT run_key, attempt, mlflow_run, shipped_seq, shipped_state FROM tracked")

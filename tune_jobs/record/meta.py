@@ -3,12 +3,13 @@
 This is the only place that knows a key and how its value is written.
 """
 
+import functools
 import json
 import sqlite3
 from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any, Generic, Literal, TypeVar, overload
+from typing import Any, Concatenate, Generic, Literal, ParamSpec, Protocol, TypeVar, overload
 
 from pydantic import TypeAdapter
 
@@ -16,6 +17,14 @@ from tune_jobs.errors import LedgerError
 from tune_jobs.record.rows import Halted
 
 Value = TypeVar("Value")
+Given = ParamSpec("Given")
+
+
+class _Reader(Protocol):
+    path: Path
+
+
+Reader = TypeVar("Reader", bound=_Reader)
 Goal = Literal["maximize", "minimize"]
 
 
@@ -27,6 +36,19 @@ def unreadable(path: Path, error: Exception) -> LedgerError:
     """That in one line."""
     reason = (str(error).splitlines() or [type(error).__name__])[0]
     return LedgerError(f"{path} cannot be read: {reason}; is it whole, and a sweep's record?")
+
+
+def said_in_a_line(method: Callable[Concatenate[Reader, Given], Value]) -> Callable[Concatenate[Reader, Given], Value]:
+    """What a damaged or foreign file makes of a reading is said in one line."""
+
+    def read(reader: Reader, /, *arguments: Given.args, **named: Given.kwargs) -> Value:
+        try:
+            return method(reader, *arguments, **named)
+        except UNREADABLE as error:
+            raise unreadable(reader.path, error) from error
+
+    functools.update_wrapper(read, method)
+    return read
 
 
 class _Entry(Generic[Value]):

@@ -13,7 +13,7 @@ from tune_jobs.errors import LedgerError
 from tune_jobs.system.files import PARTIAL
 from tune_jobs.system.mounts import on_network
 
-LAYOUT = 3
+LAYOUT = 4
 
 _TABLES = f"""
 BEGIN IMMEDIATE;
@@ -34,6 +34,9 @@ CREATE TABLE IF NOT EXISTS epochs(
 CREATE TABLE IF NOT EXISTS tracked(
     run_key TEXT NOT NULL, attempt INTEGER NOT NULL, mlflow_run TEXT NOT NULL, shipped_seq INTEGER NOT NULL,
     shipped_state TEXT NOT NULL, PRIMARY KEY(run_key, attempt));
+CREATE TABLE IF NOT EXISTS requests(
+    seq INTEGER NOT NULL, run_key TEXT NOT NULL, asked TEXT NOT NULL, at REAL NOT NULL, why TEXT,
+    PRIMARY KEY(seq, run_key));
 INSERT OR IGNORE INTO meta VALUES('layout', '{LAYOUT}'), ('sweep_id', lower(hex(randomblob(16))));
 COMMIT;
 """
@@ -59,6 +62,14 @@ BEGIN IMMEDIATE;
 ALTER TABLE attempts ADD COLUMN host TEXT;
 ALTER TABLE attempts ADD COLUMN device TEXT;
 UPDATE meta SET value = '3' WHERE key = 'layout';
+COMMIT;
+""",
+    "3": """
+BEGIN IMMEDIATE;
+CREATE TABLE IF NOT EXISTS requests(
+    seq INTEGER NOT NULL, run_key TEXT NOT NULL, asked TEXT NOT NULL, at REAL NOT NULL, why TEXT,
+    PRIMARY KEY(seq, run_key));
+UPDATE meta SET value = '4' WHERE key = 'layout';
 COMMIT;
 """,
 }

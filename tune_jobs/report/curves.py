@@ -29,7 +29,7 @@ POINTS = 300
 def learning_curves(data: "ReportData") -> Plot:
     """The objective by epoch."""
     metric, key, title = data.summary.metric, "learning-curves", "Learning curves"
-    lines = [(row, _curve(data, row)) for row in data.summary.rows]
+    lines = [(row, _curve(data, row)) for row in data.summary.shown]
     lines = [(row, line) for row, line in lines if line]
     if not lines:
         return Plot(key, title, "No trial has finished an epoch yet.")
@@ -65,13 +65,13 @@ def learning_curves(data: "ReportData") -> Plot:
 def rungs(data: "ReportData") -> Plot:
     """How many trials the stopping rule ended where."""
     key, title = "stopping", "Stopped early"
-    stopped = [row.epoch for row in data.summary.rows if row.state == "stopped"]
+    stopped = [row.epoch for row in data.summary.shown if row.state == "stopped"]
     at = sorted({rung.epoch for rung in data.ladder} | set(stopped))
     if not at:
         return Plot(key, title, "The sweep has no stopping rule: every trial runs to its last epoch.")
-    if not stopped and all(row.epoch <= at[0] for row in data.summary.rows):
+    if not stopped and all(row.epoch <= at[0] for row in data.summary.shown):
         return Plot(key, title, f"No trial has come beyond epoch {at[0]}, where the stopping rule looks first.")
-    reached = [row.epoch for row in data.summary.rows if row.epoch]
+    reached = [row.epoch for row in data.summary.shown if row.epoch]
     ended = [stopped.count(epoch) for epoch in at]
     went_on = [sum(epoch > rung for epoch in reached) for rung in at]
     figure = new_figure("trials", height=320)

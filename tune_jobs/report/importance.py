@@ -39,7 +39,7 @@ def importance_of(data: ReportData) -> Importance:
     stopped, and these before those that diverged. Nothing that drove trials out of the race is thereby overlooked.
     """
     asks = {ask.run_key: ask for ask in data.asks if ask.outcome == "new" and ask.run_key and ask.decisions}
-    ranks = {key: rank for key, rank in _ranks(data.summary.rows).items() if key in asks}
+    ranks = {key: rank for key, rank in _ranks(data.summary.shown).items() if key in asks}
     if data.spec is None:
         return Importance({}, "The sweep's file cannot be read here, so the study cannot be rebuilt.")
     if len(ranks) < FEWEST:

@@ -20,7 +20,6 @@ from plotly.offline import get_plotlyjs
 
 from search_spaces.headline import HEADLINE, headline
 from search_spaces.settings import HOURS
-from tune_jobs.record.rows import ENDED
 from tune_jobs.report import theme
 from tune_jobs.report.comparisons import note_of_slices
 from tune_jobs.report.metrics import shown
@@ -96,7 +95,7 @@ def page(data: "ReportData", plots: "list[Plot]") -> str:
             slices=[plot for plot in plots if plot.key.startswith("slice")],
             note_of_slices=note_of_slices(data),
             failures=failures(data),
-            failed=[row for row in sorted(data.summary.rows, key=lambda row: row.number) if row.failure],
+            failed=[row for row in sorted(data.summary.shown, key=lambda row: row.number) if row.failure],
             reproduce=_reproduce(data),
             now=time.strftime("%Y-%m-%d %H:%M UTC", time.gmtime()),
         )
@@ -156,8 +155,9 @@ def _tiles(data: "ReportData") -> Iterator[tuple[str, str, str]]:
     found = data.summary
     used, budget, done, ran = found.used, found.budget, sum(map(len, data.curves.values())), len(data.epochs)
     planned = f"of {found.planned:,} planned" if found.planned else "of as many as the space has"
-    yield "trials ended", f"{found.count(*ENDED):,}", planned
+    yield "trials ended", f"{found.ended:,}", planned
     states = [(state, found.count(state)) for state in ("stopped", "diverged", "failed", "running")]
+    states.append(("excluded", len(found.excluded)))
     yield "complete", f"{found.count('complete'):,}", ", ".join(f"{n:,} {state}" for state, n in states if n)
     share = f"of about {data.planned_epochs:,} planned" if data.planned_epochs else ""
     again = f"{ran - done:,} more were run again" if ran > done else ""

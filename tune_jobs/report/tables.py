@@ -27,7 +27,10 @@ def failures(data: "ReportData") -> list[tuple[str, int, int]]:
 
 
 def leaderboard_csv(data: "ReportData") -> str:
-    """A line per trial, the best first, every number in full; a parameter that a trial does not have is empty."""
+    """A line per trial, the best first, every number in full; a parameter that a trial does not have is empty.
+
+    Excluded trials come last, with the reason under `excluded`.
+    """
     rows = data.summary.rows
     others = [parameter for parameter in varying(rows) if parameter.name not in HEADLINE]
     metrics = list(dict.fromkeys(name for row in rows for name in row.metrics if name not in SIZES))
@@ -40,6 +43,7 @@ def leaderboard_csv(data: "ReportData") -> str:
             "state": row.state,
             "failure": row.failure,
             "reason": row.reason,
+            "excluded": row.excluded,
             "epoch": row.epoch,
             "epochs": row.config.training.epochs,
             "value": row.value,
@@ -53,8 +57,9 @@ def leaderboard_csv(data: "ReportData") -> str:
 
 
 def epochs_csv(data: "ReportData") -> str:
-    """A line per recorded epoch; `counts` is 0 where a later attempt ran that epoch again."""
+    """A line per recorded epoch; `counts` is 0 where a later attempt ran that epoch again, or the trial is excluded."""
     numbers = {row.run_key: row.number for row in data.summary.rows}
+    left_out = {row.run_key for row in data.summary.excluded}
     counting = {epoch.seq for curve in data.curves.values() for epoch in curve}
     lines = [
         {
@@ -62,7 +67,7 @@ def epochs_csv(data: "ReportData") -> str:
             "run_key": epoch.run_key,
             "attempt": epoch.attempt,
             "epoch": epoch.epoch,
-            "counts": int(epoch.seq in counting),
+            "counts": int(epoch.seq in counting and epoch.run_key not in left_out),
             "at": epoch.at,
             **epoch.metrics,
         }

@@ -7,7 +7,6 @@ from typing import Any
 
 import yaml
 
-from tune_jobs.errors import UsageError
 from tune_jobs.record.folder import SweepFolder, recorded_spec
 from tune_jobs.record.ledger import Ledger
 from tune_jobs.record.rows import Attempt, Epoch
@@ -28,6 +27,7 @@ class TrialHistory:
         """For programs: stable keys."""
         return {
             **self.row.as_dict(),
+            "excluded_at": self.row.excluded_at,
             "config": self.row.config.model_dump(mode="json", by_alias=True),
             "attempts": [asdict(attempt) for attempt in self.attempts],
             "epoch_metrics": [{"epoch": e.epoch, "at": e.at, **e.metrics} for e in self.epochs],
@@ -64,12 +64,7 @@ def history(folder: SweepFolder, trial: str) -> TrialHistory:
         UsageError: If there is no such trial.
     """
     with contextlib.closing(Ledger(folder.ledger)) as ledger:
-        rows = summary(folder.name, ledger).rows
-        row = next((row for row in rows if trial in (str(row.number), row.run_key)), None)
-        if row is None:
-            raise UsageError(
-                f"{folder.name} has no trial {trial!r}; it has trials 1 to {len(rows)}: `convnn show {folder.name}`."
-            )
+        row = summary(folder.name, ledger).trial(trial)
         effective = curves(ledger.epochs(row.run_key)).get(row.run_key, [])
         attempts = [attempt for attempt in ledger.attempts() if attempt.run_key == row.run_key]
     return TrialHistory(folder, row, attempts, effective)

@@ -7,11 +7,12 @@ from typing import Any, Literal
 
 from search_spaces import TrialConfig
 from search_spaces.headline import headline
-from tune_jobs.errors import LedgerError
+from tune_jobs.errors import LedgerError, UsageError
 from tune_jobs.failures import Failure, counted
 from tune_jobs.record.folder import SweepFolder
 from tune_jobs.record.lease import live_driver
 from tune_jobs.record.ledger import Ledger
+from tune_jobs.record.requests import Request, excluded
 from tune_jobs.record.rows import ENDED, Epoch, Halted, Trial, Usage
 
 
@@ -28,11 +29,16 @@ class Row:
     value: float | None
     metrics: dict[str, float]
     config: TrialConfig
+    excluded: str | None = None
+    """Why a person has left it out, if one has."""
+
+    excluded_at: float | None = None
 
     @property
     def counts(self) -> bool:
-        """Whether its value may be compared: it has one, and did not diverge or fail."""
-        return self.value is not None and math.isfinite(self.value) and self.state not in ("diverged", "failed")
+        """Whether its value may be compared: it has one, did not diverge or fail, and is not excluded."""
+        whole = self.value is not None and math.isfinite(self.value) and self.state not in ("diverged", "failed")
+        return whole and self.excluded is None
 
     def as_dict(self) -> dict[str, Any]:
         """For programs: stable keys."""
@@ -42,6 +48,7 @@ class Row:
             "state": self.state,
             "reason": self.reason,
             "failure": self.failure,
+            "excluded": self.excluded,
             "epoch": self.epoch,
             "epochs": self.config.training.epochs,
             "value": self.value,
@@ -81,9 +88,40 @@ class Summary:
             "trials": [row.as_dict() for row in self.rows],
         }
 
+    @property
+    def shown(self) -> list[Row]:
+        """The trials but for excluded ones."""
+        return [row for row in self.rows if row.excluded is None]
+
+    @property
+    def excluded(self) -> list[Row]:
+        """The excluded ones, by number."""
+        return sorted((row for row in self.rows if row.excluded is not None), key=lambda row: row.number)
+
+    @property
+    def exclusions(self) -> str | None:
+        """Which trials are excluded, in a line: `1 trial is excluded: trial 3 (why)`."""
+        if not self.excluded:
+            return None
+        count = "1 trial is" if len(self.excluded) == 1 else f"{len(self.excluded)} trials are"
+        return f"{count} excluded: {', '.join(f'trial {row.number} ({row.excluded})' for row in self.excluded)}"
+
+    def trial(self, name: str) -> Row:
+        """A trial by its number or run key.
+
+        Raises:
+            UsageError: If there is no such trial.
+        """
+        row = next((row for row in self.rows if name in (str(row.number), row.run_key)), None)
+        if row is None:
+            raise UsageError(
+                f"{self.name} has no trial {name!r}; it has trials 1 to {len(self.rows)}: `convnn show {self.name}`."
+            )
+        return row
+
     def failures(self) -> dict[str, int]:
         """How many trials failed or diverged, by class."""
-        return counted(row.failure for row in self.rows)
+        return counted(row.failure for row in self.shown)
 
     @property
     def best(self) -> Row | None:
@@ -92,20 +130,27 @@ class Summary:
 
     def whole(self, *, exhausted: bool) -> bool:
         """Whether it is done: every trial that was planned has ended, or that an `exhausted` space has."""
-        ended = self.count(*ENDED)
-        return ended == len(self.rows) and (exhausted or ended == self.planned)
+        return self.ended == len(self.rows) and (exhausted or self.ended == self.planned)
+
+    @property
+    def ended(self) -> int:
+        """Trials that run no more: they have ended, or are excluded."""
+        return self.count(*ENDED) + len(self.excluded)
 
     def count(self, *states: str) -> int:
-        """Trials in any of these states."""
-        return sum(row.state in states for row in self.rows)
+        """Trials in any of these states, but for excluded ones."""
+        return sum(row.state in states for row in self.shown)
 
 
 def summary(name: str, ledger: Ledger) -> Summary:
     """Read how a sweep stands. Trials rank by the objective at their last epoch, complete ones first."""
     metric, goal = ledger.meta.metric, ledger.meta.goal
     latest = ledger.latest_epochs()
-    failures = ledger.failures()
-    rows = [_row(trial, latest.get(trial.run_key), metric, failures.get(trial.run_key)) for trial in ledger.trials()]
+    failures, left_out = ledger.failures(), excluded(ledger.requests())
+    rows = [
+        _row(trial, latest.get(trial.run_key), metric, failures.get(trial.run_key), left_out.get(trial.run_key))
+        for trial in ledger.trials()
+    ]
     sign = -1 if goal == "maximize" else 1
 
     def rank(row: Row) -> tuple[bool, bool, int, float, int]:
@@ -136,7 +181,7 @@ def overview(folder: SweepFolder) -> dict[str, Any]:
     try:
         with contextlib.closing(Ledger(folder.ledger)) as ledger:
             found = summary(folder.name, ledger)
-            ended, started = found.count(*ENDED), ledger.meta.started
+            ended, started = found.ended, ledger.meta.started
             whole = found.whole(exhausted=ledger.meta.exhausted)
     except LedgerError as error:
         return {"name": folder.name, "error": str(error)}
@@ -153,7 +198,7 @@ def overview(folder: SweepFolder) -> dict[str, Any]:
     }
 
 
-def _row(trial: Trial, latest: Epoch | None, metric: str, failure: Failure | None) -> Row:
+def _row(trial: Trial, latest: Epoch | None, metric: str, failure: Failure | None, left_out: Request | None) -> Row:
     state = "waiting" if trial.state == "interrupted" and latest is None else trial.state
     metrics = latest.metrics if latest else {}
     return Row(
@@ -166,4 +211,6 @@ def _row(trial: Trial, latest: Epoch | None, metric: str, failure: Failure | Non
         value=metrics.get(metric),
         metrics=metrics,
         config=trial.config,
+        excluded=None if left_out is None else left_out.why or "",
+        excluded_at=None if left_out is None else left_out.at,
     )

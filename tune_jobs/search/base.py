@@ -4,12 +4,12 @@ A search method decides what to try and what to stop. It is pure: no Ray, no clo
 writes the record, and hands in what it holds when a sweep goes on.
 """
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol
 
 from search_spaces import TrialConfig
-from tune_jobs.events import Ended, EpochEnded, Failed
+from tune_jobs.events import Ended, EpochEnded, Failed, StopAsked
 from tune_jobs.failures import Next
 from tune_jobs.record.rows import Ask, AskOutcome, Attempt, Epoch, Trial
 
@@ -24,6 +24,12 @@ class Past:
     epochs: Sequence[Epoch] = ()
     out_of_memory: Collection[str] = ()
     """The run keys of trials that no GPU has the memory for."""
+
+    to_stop: Mapping[str, int] = field(default_factory=dict)
+    """By run key: the `seq` of the request that a trial be stopped by hand."""
+
+    excluded: Collection[str] = ()
+    """The run keys of trials that are excluded by hand: their values are not to be seen."""
 
     exhausted: bool = False
 
@@ -56,11 +62,15 @@ class Proposal:
     start: Start | None = None
 
 
+StoppedBy = Literal["rule", "hand"]
+
+
 @dataclass(frozen=True)
 class Stop:
-    """Operation: stop a trial, which the stopping rule gives up."""
+    """Operation: stop a trial, which the stopping rule gives up, or a person does."""
 
     run_key: str
+    by: StoppedBy
 
 
 @dataclass(frozen=True)
@@ -71,7 +81,7 @@ class Follow:
     follows: Next
 
 
-Event = EpochEnded | Ended | Failed
+Event = EpochEnded | StopAsked | Ended | Failed
 Operation = Stop | Follow
 
 
@@ -81,8 +91,8 @@ class Settled:
 
     run_key: str
     attempt: int
-    by_the_rule: bool
-    """Whether the stopping rule had given it up; else it had done its last epoch."""
+    stopped_by: StoppedBy | None
+    """Who had given it up; `None`: it had done its last epoch."""
 
 
 class SearchMethod(Protocol):

@@ -7,10 +7,10 @@ import bisect
 from collections.abc import Collection
 
 from search_spaces import SweepSpec, TrialConfig, canonical, run_key
-from tune_jobs.events import Ended, EpochEnded, Failed
+from tune_jobs.events import Ended, EpochEnded, Failed, StopAsked
 from tune_jobs.failures import Failure, alone, state_after, what_follows
-from tune_jobs.record.rows import ENDED, Ask, Epoch, Trial
-from tune_jobs.search.base import Asked, Event, Follow, Operation, Past, Proposal, Settled, Start, Stop
+from tune_jobs.record.rows import ENDED, Ask, Epoch, State, Trial
+from tune_jobs.search.base import Asked, Event, Follow, Operation, Past, Proposal, Settled, Start, Stop, StoppedBy
 from tune_jobs.search.samplers.leftover import draw_unused
 from tune_jobs.search.study import Answer, Study
 
@@ -35,7 +35,9 @@ class Search:
         self._misses = 0  # asks in a row that were infeasible or known
         self._failures: dict[str, list[tuple[Failure | None, bool]]] = {}  # by run_key: see `what_follows`
         self._gained: set[tuple[str, int]] = set()  # attempts that brought their trial an epoch further
-        self._infeasible: set[str] = set(past.out_of_memory)
+        self._excluded = frozenset(past.excluded)
+        self._infeasible: set[str] = set(past.out_of_memory) - self._excluded
+        self._to_stop: set[str] = set()  # by hand, after their next new epoch
         self._only = only
         self._trials: dict[str, tuple[int, TrialConfig]] = {t.run_key: (t.number, t.config) for t in past.trials}
         self._due: list[str] = []
@@ -43,22 +45,27 @@ class Search:
         cut_off = self._replay(past)
         self._take_up(past, cut_off)
 
-    def _replay(self, past: Past) -> dict[str, int]:
-        """Let the study see everything again, in the order in which it happened.
+    def _replay(self, past: Past) -> dict[str, tuple[int, StoppedBy]]:
+        """Let the study see everything again, in the order in which it happened, but for the values of excluded trials.
 
         Returns:
-            By run key, the attempt that was to stop when the driver died.
+            By run key, the attempt that was to stop when the driver died, and who had given it up.
         """
-        events: list[tuple[int, Ask | Epoch | Trial]] = [(ask.seq, ask) for ask in past.asks]
-        events += [(epoch.seq, epoch) for epoch in past.epochs]
+        events: list[tuple[int, Ask | Epoch | Trial | str]] = [(ask.seq, ask) for ask in past.asks]
+        events += [(epoch.seq, epoch) for epoch in past.epochs if epoch.run_key not in self._excluded]
         events += [(trial.ended_seq, trial) for trial in past.trials if trial.ended_seq is not None]
-        cut_off: dict[str, int] = {}
+        events += [(seq, key) for key, seq in past.to_stop.items()]
+        cut_off: dict[str, tuple[int, StoppedBy]] = {}
         for _, event in sorted(events, key=lambda pair: pair[0]):
             if isinstance(event, Ask):
                 self._ask_again(event)
             elif isinstance(event, Epoch):
-                if self._observe(event.run_key, event.attempt, event.epoch, event.metrics[self.spec.metric]):
-                    cut_off[event.run_key] = event.attempt
+                cut_off.pop(event.run_key, None)  # it went on: the rule, which decides anew, had more to compare with
+                by = self._observe(event.run_key, event.attempt, event.epoch, event.metrics[self.spec.metric])
+                if by is not None:
+                    cut_off[event.run_key] = event.attempt, by
+            elif isinstance(event, str):
+                self._to_stop.add(event)
             else:
                 self._finish(event)
         return cut_off
@@ -72,7 +79,7 @@ class Search:
         else:
             self.study.join(ask.run_key, answer, self._infeasible)
 
-    def _take_up(self, past: Past, cut_off: dict[str, int]) -> None:
+    def _take_up(self, past: Past, cut_off: dict[str, tuple[int, StoppedBy]]) -> None:
         """Count what attempts ended by, settle what a dead driver had no time to record, and make the rest due."""
         trials = {trial.run_key: trial for trial in past.trials}
         last: dict[str, int] = {}
@@ -83,11 +90,13 @@ class Search:
         for key, trial in trials.items():
             if trial.state in ENDED:
                 continue
-            if key in cut_off:
-                self.settled.append(Settled(key, cut_off[key], by_the_rule=True))
+            if key in self._excluded:
+                self.study.finish(key, "failed", infeasible=False)
+            elif key in cut_off:
+                self.settled.append(Settled(key, *cut_off[key]))
                 self.study.finish(key, "stopped", infeasible=False)
             elif self.study.knows(key, trial.config.training.epochs):
-                self.settled.append(Settled(key, last[key], by_the_rule=False))
+                self.settled.append(Settled(key, last[key], None))
                 self.study.finish(key, "complete", infeasible=False)
             elif self._only is None or key in self._only:
                 self._put_due(key)
@@ -142,8 +151,11 @@ class Search:
         """Take what happened; what is to be done about it."""
         key, attempt = event.job.place
         if isinstance(event, EpochEnded):
-            stop = self._observe(key, attempt, event.epoch, event.metrics[self.spec.metric])
-            return [Stop(key)] if stop else []
+            by = self._observe(key, attempt, event.epoch, event.metrics[self.spec.metric])
+            return [Stop(key, by)] if by is not None else []
+        if isinstance(event, StopAsked):
+            self._to_stop.add(key)
+            return []
         if isinstance(event, Failed):
             return [self._fail(key, attempt, event.failure)]
         assert isinstance(event, Ended)
@@ -166,7 +178,8 @@ class Search:
         return Follow(key, follows)
 
     def _finish(self, trial: Trial) -> None:
-        self.study.finish(trial.run_key, trial.state, infeasible=trial.run_key in self._infeasible)
+        state: State = "failed" if trial.run_key in self._excluded else trial.state
+        self.study.finish(trial.run_key, state, infeasible=trial.run_key in self._infeasible)
 
     def _count(self, key: str, attempt: int, failure: Failure | None) -> None:
         self._failures.setdefault(key, []).append((failure, (key, attempt) in self._gained))
@@ -179,13 +192,15 @@ class Search:
         due = self._due_alone if self._runs_alone(key) else self._due
         bisect.insort(due, key, key=lambda other: self._trials[other][0])
 
-    def _observe(self, key: str, attempt: int, epoch: int, value: float) -> bool:
-        """Note an epoch; whether the trial is to stop there. What an earlier attempt came to counts once."""
+    def _observe(self, key: str, attempt: int, epoch: int, value: float) -> StoppedBy | None:
+        """Note an epoch; who stops the trial there. What an earlier attempt came to counts once, and stops nothing."""
         if self.study.knows(key, epoch):
-            return False
+            return None
         self._gained.add((key, attempt))
-        stop = self.study.observe(key, epoch, value)
-        return stop and epoch < self._trials[key][1].training.epochs
+        by_rule = self.study.observe(key, epoch, value)
+        if epoch >= self._trials[key][1].training.epochs:
+            return None
+        return "rule" if by_rule else "hand" if key in self._to_stop else None
 
     def _new(self, asked: list[Asked]) -> str | None:
         """The key of a new trial, if one may be started and there is one; `asked` gets every ask on the way."""

@@ -6,6 +6,14 @@ from tests.tune_jobs.shipping import Recorded
 SPACE = "name: tracked\nspace: {model: {name: vgg11, layer: {kind: conv2d}}, training: {lr: {uniform: [0.1, 0.2]}}}\n"
 
 
+def test_more_trials_are_counted_from_those_that_have_run_where_the_file_says_fewer(sweep: Recorded) -> None:
+    sweep.folder.spec.write_text(f"{SPACE}search: {{sampler: random, trials: 2}}\n")
+    for trial in "abc":
+        sweep.attempt([1, 2, 3, 4, 5], "complete", trial=trial)
+    said = invoke("extend", "tracked", "--trials", 3, storage=sweep.folder.path.parent, expect=2)
+    assert "--trials must be more than the 3 that tracked has, got 3; write +20 for 20 more" in said
+
+
 @pytest.mark.parametrize(
     ("trials", "said"),
     [

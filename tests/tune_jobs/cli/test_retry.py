@@ -1,12 +1,25 @@
 from pathlib import Path
 
 from tests.tune_jobs.cli.invoking import invoke
+from tests.tune_jobs.shipping import Recorded
 
 
 def test_which_trials_must_be_said(tmp_path: Path) -> None:
-    assert "say which trials: --failed" in invoke("retry", "mine", storage=tmp_path, expect=2)
+    assert "say which trials: --failed for all that failed, --class CLASS for some of them, or --stopped" in invoke(
+        "retry", "mine", storage=tmp_path, expect=2
+    )
 
 
 def test_a_class_of_failure_must_be_one(tmp_path: Path) -> None:
     said = invoke("retry", "mine", "--class", "lost_worke", storage=tmp_path, expect=2)
     assert "--class must be a class of failure, got 'lost_worke'; did you mean 'lost_worker'?" in said
+
+
+def test_trials_that_a_person_stopped_can_be_asked_for(sweep: Recorded) -> None:
+    sweep.folder.spec.write_text("name: tracked\nspace: {model: {name: vgg11, layer: {kind: conv2d}}}\n")
+    sweep.attempt([1], "failed", "no memory", "oom")
+    storage = sweep.folder.path.parent
+    assert "no trial was stopped by hand" in invoke("retry", "tracked", "--stopped", storage=storage, expect=2)
+    options = ("--stopped", "--class", "data")
+    said = invoke("retry", "tracked", *options, storage=storage, expect=2)
+    assert "no trial has failed by data, or was stopped by hand, so there is none to run again; there are 1 oom" in said

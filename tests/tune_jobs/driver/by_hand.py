@@ -10,7 +10,7 @@ from search_spaces import SweepSpec, parse_sweep
 from tune_jobs.driver.controller import Controller
 from tune_jobs.driver.past import past_of
 from tune_jobs.driver.trials import task_of
-from tune_jobs.events import Ended, Event, Released, Started
+from tune_jobs.events import Ended, Event, Released, Started, StopAsked
 from tune_jobs.executors.base import Gone, Loss, Reported, Update, WorkerUp
 from tune_jobs.record.folder import SweepFolder
 from tune_jobs.record.ledger import Ledger
@@ -88,6 +88,8 @@ class Hand:
         if isinstance(event, Started | Ended | Released):
             state = None if isinstance(event, Started) else event.state
             self.told.append((type(event).__name__, event.job.number, state))
+        elif isinstance(event, StopAsked):
+            self.told.append(("StopAsked", event.job.number, None))
 
     def begin_stop(self) -> None:
         self.stops += 1

@@ -5,7 +5,7 @@ Each trial's fate follows from its run key, so that it meets the same one howeve
 
 import contextlib
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
@@ -43,6 +43,9 @@ stopping: {{kind: asha, grace_epochs: 1, reduction_factor: 3, max_failed_fractio
 resources: {{max_concurrent: 1, max_trial_hours: 0.003, min_free_gb: 0}}
 """
 
+ASKED_IN = 2
+"""The epoch in which trials are asked to stop, if they are."""
+
 ALWAYS, ONCE, UNLESS_ALONE = "always", "once", "unless alone"
 FATES: list[tuple[Failure, str, int] | None] = [
     None,
@@ -78,15 +81,19 @@ def accuracy(task: Task, epoch: int) -> float:
 class Script:
     """The objective: what the ledger says of a trial so far decides what happens next."""
 
-    def __init__(self, ledger: Ledger) -> None:
+    def __init__(self, ledger: Ledger, *, by_hand: bool = False) -> None:
+        """With `by_hand`, somebody asks in an epoch of some trials that they be stopped."""
         self._ledger = ledger
+        self._by_hand = by_hand
 
     def __call__(self, task: Task) -> Iterator[Report]:
         done = max((epoch.epoch for epoch in self._ledger.epochs(task.run_key)), default=0)
-        start = max(0, done - int(task.run_key[-1], 16) % 2)  # some checkpoints are an epoch behind
+        start = max(0, done - int(task.run_key[8], 16) % 2)  # some checkpoints are an epoch behind
         yield ResumedFrom(start, None, "cpu")
         for epoch in range(start + 1, task.config.training.epochs + 1):
             seconds = 1.0
+            if epoch == ASKED_IN:
+                self._ask_to_stop(task)
             if failure := self._fails(task, epoch):
                 if failure in ("lost_worker", "lost_node", "preempted"):
                     raise WorkerDied(failure, "scripted", after_s=0.5)
@@ -95,6 +102,12 @@ class Script:
                     return
                 seconds = 1000.0
             yield EpochDone(epoch, {"val/accuracy": accuracy(task, epoch), "epoch_s": seconds})
+
+    def _ask_to_stop(self, task: Task) -> None:
+        if self._by_hand and int(task.run_key[7], 16) % 2:
+            folder = SweepFolder(self._ledger.path.parent).stop_trials
+            folder.mkdir(exist_ok=True)
+            (folder / task.run_key).touch()
 
     def _fails(self, task: Task, epoch: int) -> Failure | None:
         fate = fate_of(task.run_key)
@@ -142,17 +155,24 @@ class WatchedLedger(Ledger):
         self.committed()
 
 
-def run_once(spec: SweepSpec, folder: SweepFolder, ledger: Ledger, reopen: Reopen | None = None) -> str | None:
+def run_once(
+    spec: SweepSpec, folder: SweepFolder, ledger: Ledger, reopen: Reopen | None = None, *, by_hand: bool = False
+) -> str | None:
     """One command for a sweep; what ended it early."""
 
     @contextlib.contextmanager
     def opened(order: Order) -> Iterator[Executor]:
         assert order.sweep == spec.name
-        yield InlineExecutor(Script(ledger))
+        yield InlineExecutor(Script(ledger, by_hand=by_hand))
 
     sweep = Sweep(spec, folder, ledger, Unseen(), Signals())
     _, halt = run_trials(sweep, opened, reopen=reopen)
     return halt.cause if halt else None
+
+
+def nothing(ledger: Ledger) -> None:
+    """Do nothing first."""
+    del ledger
 
 
 @dataclass(frozen=True)
@@ -161,6 +181,11 @@ class Command:
 
     spec: SweepSpec
     reopen: Reopen | None = None
+    by_hand: bool = False
+    """See `Script`."""
+
+    before: Callable[[Ledger], None] = nothing
+    """What is done first, while nothing runs."""
 
 
 FIRST = parse_sweep(SPEC)
@@ -172,14 +197,37 @@ COMMANDS = [
 """Run, retry --failed, extend."""
 
 
-def to_the_end(folder: SweepFolder, ledger: Ledger, first: int = 0, *, begun: bool = False) -> None:
+def exclude_one(ledger: Ledger) -> None:
+    """Leave the second trial out."""
+    ledger.add_request(ledger.trials()[1].run_key, "exclude", "scripted")
+
+
+FEWER = with_trials(FIRST, 12)
+BY_HAND = [
+    Command(FEWER, by_hand=True),
+    Command(FEWER, Selection(frozenset(), stopped=True).reopen),
+    Command(with_trials(FIRST, 15), before=exclude_one),
+]
+"""Run, while somebody stops trials; retry --stopped; exclude and extend."""
+
+
+def to_the_end(
+    folder: SweepFolder,
+    ledger: Ledger,
+    first: int = 0,
+    *,
+    begun: bool = False,
+    commands: Sequence[Command] = COMMANDS,
+) -> None:
     """Give the commands from `first` on, and resume after each as long as the disk is full.
 
     With `begun`, the first of them was given before its driver died, so that it is resumed.
     """
-    for number, command in enumerate(COMMANDS[first:]):
+    for number, command in enumerate(commands[first:]):
         reopen = None if begun and number == 0 else command.reopen
-        while run_once(command.spec, folder, ledger, reopen) is not None:
+        if not (begun and number == 0):
+            command.before(ledger)
+        while run_once(command.spec, folder, ledger, reopen, by_hand=command.by_hand) is not None:
             reopen = None
 
 

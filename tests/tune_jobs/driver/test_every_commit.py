@@ -5,16 +5,18 @@ import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
 from tests.faults import oracle
-from tests.tune_jobs.driver.scripted import COMMANDS, new_ledger, run_once, to_the_end
+from tests.tune_jobs.driver.scripted import BY_HAND, COMMANDS, Command, new_ledger, run_once, to_the_end
+from tune_jobs.driver import controller
 from tune_jobs.failures import CLASSES, Failure
 from tune_jobs.record.folder import SweepFolder
+from tune_jobs.record.ledger import Ledger
 
 FILES = ("ledger.db", "ledger.db-wal")
 
@@ -40,7 +42,7 @@ class Alone:
 class Killed:
     """After every commit of a sweep, resumes it from the bytes of its ledger and compares it with itself left alone."""
 
-    def __init__(self, folder: SweepFolder, place: Path, alone: Alone) -> None:
+    def __init__(self, folder: SweepFolder, place: Path, alone: Alone, commands: Sequence[Command] = COMMANDS) -> None:
         self.ledger = new_ledger(folder.ledger)
         self.commits = 0
         self.command = 0
@@ -48,6 +50,7 @@ class Killed:
         self._folder = folder
         self._place = place
         self._alone = alone
+        self._commands = commands
         self.ledger.committed = self._kill
 
     def _kill(self) -> None:
@@ -58,18 +61,28 @@ class Killed:
             shutil.copy(self._folder.path / name, copy.path)
         with contextlib.closing(new_ledger(copy.ledger)) as ledger:
             ledger.interrupt_running()
-            to_the_end(copy, ledger, self.command, begun=True)
+            to_the_end(copy, ledger, self.command, begun=True, commands=self._commands)
             failures = ledger.failures()
         differences = oracle.compare(self._alone.record, oracle.read(copy.ledger))
         if differences or failures != self._alone.failures:
             self.differences.append(f"commit {self.commits}: {differences} {failures}")
         shutil.rmtree(copy.path)
 
+    def run(self) -> None:
+        """Give all commands."""
+        for number, command in enumerate(self._commands):
+            self.command = number
+            command.before(self.ledger)
+            reopen = command.reopen
+            while run_once(command.spec, self._folder, self.ledger, reopen, by_hand=command.by_hand) is not None:
+                reopen = None
+        self.ledger.close()
 
-def left_alone(folder: SweepFolder) -> Alone:
+
+def left_alone(folder: SweepFolder, commands: Sequence[Command] = COMMANDS) -> Alone:
     folder.path.mkdir(parents=True)
     with contextlib.closing(new_ledger(folder.ledger)) as ledger:
-        to_the_end(folder, ledger)
+        to_the_end(folder, ledger, commands=commands)
         return Alone(oracle.read(folder.ledger), ledger.failures())
 
 
@@ -84,13 +97,29 @@ def test_a_sweep_killed_after_any_commit_ends_as_if_left_alone(memory: Path) -> 
     folder = SweepFolder(memory / "killed" / "scripted")
     folder.path.mkdir(parents=True)
     killed = Killed(folder, memory, alone)
-    for killed.command, command in enumerate(COMMANDS):
-        reopen = command.reopen
-        while run_once(command.spec, folder, killed.ledger, reopen) is not None:
-            reopen = None
-    killed.ledger.close()
+    killed.run()
     assert not killed.differences, "\n".join(killed.differences[:10])
     assert killed.commits >= 400
+    print(f"{killed.commits} commits")
+
+
+def test_what_people_asked_of_trials_holds_after_a_kill_at_any_commit(
+    memory: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(controller, "TICK_S", 0.5)  # what is asked is seen within the epoch
+    alone = left_alone(SweepFolder(memory / "alone" / "scripted"), BY_HAND)
+    with contextlib.closing(Ledger(memory / "alone" / "scripted" / "ledger.db")) as ledger:
+        reasons = {(attempt.state, attempt.reason) for attempt in ledger.attempts()}
+        assert {("stopped", "by hand"), ("stopped", "by the stopping rule"), ("complete", None)} <= reasons
+        assert {request.asked for request in ledger.requests()} == {"stop", "retry", "exclude"}
+        assert [trial.reason for trial in ledger.trials()].count("by hand") == 0  # all of them were run again
+
+    folder = SweepFolder(memory / "killed" / "scripted")
+    folder.path.mkdir(parents=True)
+    killed = Killed(folder, memory, alone, BY_HAND)
+    killed.run()
+    assert not killed.differences, "\n".join(killed.differences[:10])
+    assert killed.commits >= 200
     print(f"{killed.commits} commits")
 
 

@@ -5,9 +5,9 @@ import pytest
 
 from search_spaces import Decided, parse_sweep
 from tests.tune_jobs.driver.by_hand import SPEC
-from tune_jobs.driver.opening import open_images, open_ledger, prepare_folder
+from tune_jobs.driver.opening import as_far_as_begun, open_images, open_ledger, prepare_folder
 from tune_jobs.errors import LedgerError, UsageError
-from tune_jobs.record.folder import SweepFolder
+from tune_jobs.record.folder import SweepFolder, recorded_spec
 from tune_jobs.record.ledger import Ledger
 
 
@@ -80,3 +80,50 @@ def test_other_images_than_the_sweep_began_with_are_refused(tmp_path: Path) -> N
         ledger.meta.set_digest("digits", "0" * 64)
         with pytest.raises(UsageError, match="was 000000000000"):
             open_images(SPEC, ledger)
+
+
+TWO = parse_sweep(SPEC.text, overrides=["search={sampler: random, trials: 2}"])
+
+
+def begun(tmp_path: Path, *ends: str | None) -> SweepFolder:
+    """The folder of a sweep with a trial for each of these ends, which still runs where there is none."""
+    place = folder(tmp_path)
+    with contextlib.closing(open_ledger(place, TWO)) as ledger:
+        for key, end in zip("abc", ends, strict=False):
+            ledger.add_trial({}, SPEC.space.resolve(Decided(next(SPEC.space.points()))), key)
+            if end is not None:
+                ledger.end_attempt(key, ledger.start_attempt(key), end)  # type: ignore[arg-type]
+    return place
+
+
+@pytest.mark.parametrize(
+    ("ends", "trials", "started"),
+    [
+        ((), 2, None),
+        (("complete",) * 2, 2, None),
+        (("complete",) * 3, 3, "nothing"),
+        (("complete", "failed", None), 3, "no new trial"),
+    ],
+)
+def test_a_file_that_asks_for_fewer_trials_than_have_begun_asks_for_these(
+    tmp_path: Path, ends: tuple[str | None, ...], trials: int, started: str | None
+) -> None:
+    place = begun(tmp_path, *ends)
+    spec, note = as_far_as_begun(place, TWO)
+    said = f"3 trials have run and search.trials is 2; {started} is started (for more: convnn extend by-hand --trials"
+    assert (note or "").startswith(said if started else "")
+    assert (note is None) == (started is None)
+    open_ledger(place, spec).close()
+    assert getattr(recorded_spec(place).search, "trials", None) == trials
+    with contextlib.closing(Ledger(place.ledger)) as ledger:
+        assert ledger.meta.planned == trials
+
+
+def test_to_ask_for_fewer_trials_by_hand_is_refused_with_both_numbers(tmp_path: Path) -> None:
+    place = begun(tmp_path, "complete", "complete", None)
+    with pytest.raises(UsageError, match=r"search.trials must be at least the 3 trials of by-hand .* got 2; leave it"):
+        as_far_as_begun(place, TWO, exact=True)
+
+
+def test_a_grid_has_no_number_of_trials_to_fall_short_of(tmp_path: Path) -> None:
+    assert as_far_as_begun(begun(tmp_path, "complete"), SPEC, exact=True) == (SPEC, None)

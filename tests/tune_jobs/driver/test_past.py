@@ -4,7 +4,7 @@ from pathlib import Path
 from search_spaces import Decided
 from tests.tune_jobs.driver.by_hand import SPEC
 from tests.tune_jobs.search.recorded import Recorded
-from tune_jobs.driver.past import BY_THE_RULE, past_of, record_asked, settle
+from tune_jobs.driver.past import BY_HAND, BY_THE_RULE, past_of, record_asked, settle
 from tune_jobs.record.ledger import Ledger
 from tune_jobs.search.base import Asked, Settled
 from tune_jobs.search.queue import Search
@@ -58,9 +58,24 @@ def test_what_was_asked_is_recorded_in_order_and_with_it_the_end_of_the_space(tm
 def test_ends_that_a_dead_driver_had_no_time_for_are_recorded(tmp_path: Path) -> None:
     config = SPEC.space.resolve(Decided(next(SPEC.space.points())))
     with contextlib.closing(Ledger(tmp_path / "ledger.db", create=True)) as ledger:
-        for key in "ab":
+        for key in "abc":
             ledger.add_trial({}, config, key)
             ledger.start_attempt(key)
-        settle(ledger, [Settled("a", 1, by_the_rule=True), Settled("b", 1, by_the_rule=False)])
-        assert [(a.state, a.reason) for a in ledger.attempts()] == [("stopped", BY_THE_RULE), ("complete", None)]
-        assert ledger.states() == ["stopped", "complete"]
+        settle(ledger, [Settled("a", 1, "rule"), Settled("b", 1, None), Settled("c", 1, "hand")])
+        assert [(a.state, a.reason) for a in ledger.attempts()] == [
+            ("stopped", BY_THE_RULE),
+            ("complete", None),
+            ("stopped", BY_HAND),
+        ]
+        assert ledger.states() == ["stopped", "complete", "stopped"]
+
+
+def test_of_what_people_asked_the_search_is_told_what_holds(tmp_path: Path) -> None:
+    config = SPEC.space.resolve(Decided(next(SPEC.space.points())))
+    with contextlib.closing(Ledger(tmp_path / "ledger.db", create=True)) as ledger:
+        for key in "abc":
+            ledger.add_trial({}, config, key)
+        for key, asked in (("a", "stop"), ("b", "exclude"), ("c", "exclude"), ("c", "include")):
+            ledger.add_request(key, asked, "why")  # type: ignore[arg-type]
+        past = past_of(ledger)
+        assert (list(past.to_stop), set(past.excluded)) == (["a"], {"b"})

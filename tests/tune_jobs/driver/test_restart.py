@@ -8,6 +8,7 @@ from search_spaces import Decided
 from tests.tune_jobs.driver.by_hand import SPEC
 from tests.tune_jobs.driver.scripted import Unseen
 from tune_jobs.driver.opening import open_ledger
+from tune_jobs.driver.past import BY_HAND, BY_THE_RULE
 from tune_jobs.driver.restart import Selection, extend, resume
 from tune_jobs.errors import UsageError
 from tune_jobs.failures import Failure, state_after
@@ -74,3 +75,35 @@ def test_what_is_no_number_of_more_trials_is_refused(tmp_path: Path, trials: str
 def test_a_sweep_that_is_not_there_is_said(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="there is no sweep 'none'"):
         resume("none", Unseen(), storage=tmp_path)
+
+
+def stop(ledger: Ledger, key: str, reason: str) -> None:
+    ledger.add_trial({}, SPEC.space.resolve(Decided(next(SPEC.space.points()))), key)
+    ledger.end_attempt(key, ledger.start_attempt(key), "stopped", reason)
+
+
+def test_trials_that_a_person_stopped_are_run_again_only_where_that_is_asked_for(ledger: Ledger) -> None:
+    by_hand = Selection(frozenset(), stopped=True)
+    stop(ledger, "a", BY_THE_RULE)
+    with pytest.raises(UsageError, match="no trial was stopped by hand, so there is none to run again"):
+        by_hand.reopen(ledger)
+    stop(ledger, "b", BY_HAND)
+    stop(ledger, "c", BY_HAND)
+    fail(ledger, "d", "oom")
+    assert Selection().reopen(ledger) == {"d"}
+    assert by_hand.reopen(ledger) == {"b", "c"}
+    ledger.end_attempt("b", ledger.start_attempt("b"), "complete")
+    assert by_hand.reopen(ledger) == {"c"}  # still to be run, as its driver died
+    assert Selection(None, stopped=True).reopen(ledger) == {"c", "d"}
+
+
+def test_an_excluded_trial_is_not_run_again(ledger: Ledger) -> None:
+    for key in "ab":
+        fail(ledger, key, "oom")
+    ledger.add_request("a", "exclude", "wrong images")
+    assert Selection().reopen(ledger) == {"b"}
+    ledger.end_attempt("b", ledger.start_attempt("b"), "complete")
+    with pytest.raises(UsageError, match=r"no trial has failed, so there is none to run again\.$"):
+        Selection().reopen(ledger)
+    ledger.add_request("a", "include")
+    assert Selection().reopen(ledger) == {"a"}

@@ -82,3 +82,14 @@ def test_a_later_run_tidies_what_a_killed_one_left(kept: Kept) -> None:
     assert {"a": 0, "c": 2}.items() <= kept.checkpoints.items()
     assert kept.checkpoints["b"] >= 1
     assert not list(kept.folder.path.rglob("*.partial"))
+
+
+def test_an_excluded_trial_is_not_among_the_best_and_keeps_its_checkpoints(kept: Kept) -> None:
+    for number, value in ((1, 0.5), (2, 0.7)):
+        job = kept.jobs[number - 1]
+        kept.ledger.add_epoch(job.run_key, 1, 3, {"val/accuracy": value})
+        kept.ledger.end_attempt(job.run_key, 1, "complete")
+    kept.ledger.add_request("b", "exclude", "wrong images")
+    Retention(kept.folder, kept.ledger, KEEP_ONE).tidy()
+    assert kept.checkpoints["b"] == 2
+    assert kept.checkpoints["a"] >= 1

@@ -8,11 +8,13 @@ import socket
 import subprocess
 import sys
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
 from tests.tune_jobs.cli.invoking import invoke, invoke_json
 from tests.tune_jobs.shipping import Recorded
+from tune_jobs.driver.stop import asked_to_stop, forget_requests, stop_trial
 from tune_jobs.record.names import LOCK, OWNER
 
 HOLD = """
@@ -77,3 +79,107 @@ def test_a_sweep_that_nothing_runs_cannot_be_stopped(sweep: Recorded) -> None:
     storage, name = sweep.folder.path.parent, sweep.folder.name
     assert f"nothing runs {name}" in invoke("stop", name, storage=storage, expect=2)
     assert "not running" in invoke("status", name, storage=storage)
+
+
+TAKE_UP = """
+import sys, time
+from contextlib import closing
+from pathlib import Path
+from tune_jobs.driver.stop import asked_to_stop
+from tune_jobs.record.folder import SweepFolder
+from tune_jobs.record.lease import lease
+from tune_jobs.record.ledger import Ledger
+folder, ends = SweepFolder(Path(sys.argv[1])), sys.argv[2]
+with lease(folder.path), closing(Ledger(folder.ledger, create=True)) as ledger:
+    print("held", flush=True)
+    left = {trial.run_key for trial in ledger.trials() if trial.state == "running"}
+    while left:
+        for key in asked_to_stop(folder):
+            if ends == "complete":
+                ledger.end_attempt(key, 1, "complete")
+            elif key in left:
+                ledger.add_request(key, "stop")
+                if ends == "dies":
+                    sys.exit()
+                ledger.add_epoch(key, 1, 3, {"val/accuracy": 0.5})
+                ledger.end_attempt(key, 1, "stopped", "by hand")
+            left.discard(key)
+        time.sleep(0.05)
+    time.sleep(1)
+"""
+"""Stands where a driver would: ends the trials that it is asked to stop, as it is told."""
+
+
+@contextlib.contextmanager
+def driver(sweep: Recorded, ends: str = "by hand") -> Iterator[None]:
+    command = [sys.executable, "-c", TAKE_UP, str(sweep.folder.path), ends]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "held\n"
+        yield
+        process.kill()
+
+
+def test_one_running_trial_is_stopped_and_how_to_run_it_again_is_said(sweep: Recorded) -> None:
+    sweep.attempt([1, 2])
+    with driver(sweep):
+        said = invoke("stop", "tracked", 1, storage=sweep.folder.path.parent)
+    assert "trial 1 of tracked has stopped after epoch 3; the sweep goes on" in said
+    assert "convnn retry tracked --stopped" in said
+    assert not list(sweep.folder.stop_trials.iterdir())
+
+
+def test_several_trials_are_stopped_at_a_time(sweep: Recorded) -> None:
+    for trial in "abc":
+        sweep.attempt([1], trial=trial)
+    with driver(sweep), ThreadPoolExecutor() as pool:
+        rows = list(pool.map(lambda key: stop_trial(sweep.folder, key, 30), "abc"))
+    assert [(row.run_key, row.state, row.reason) for row in rows] == [(key, "stopped", "by hand") for key in "abc"]
+
+
+def test_a_trial_that_ends_in_the_same_moment_stays_as_it_ended(sweep: Recorded) -> None:
+    sweep.attempt([1, 2])
+    with driver(sweep, "complete"):
+        said = invoke("stop", "tracked", 1, storage=sweep.folder.path.parent)
+    assert "trial 1 of tracked ended by itself in the meantime: complete." in said
+
+
+def test_a_driver_that_dies_before_the_trial_has_ended_is_said_with_what_follows(sweep: Recorded) -> None:
+    sweep.attempt([1, 2])
+    with driver(sweep, "dies"):
+        said = invoke("stop", "tracked", 1, storage=sweep.folder.path.parent, expect=1)
+    assert "the driver of tracked ended before trial 1 did; this ends it after its next epoch: convnn resume" in said
+
+
+def test_a_trial_that_does_not_run_cannot_be_stopped_and_its_state_is_said(sweep: Recorded) -> None:
+    sweep.attempt([1, 2], "complete")
+    sweep.attempt([1], trial="b")
+    sweep.attempt([1], "interrupted", trial="c")
+    storage = sweep.folder.path.parent
+    with driver(sweep):
+        assert "trial 1 of tracked is not running; it is complete." in invoke(
+            "stop", "tracked", 1, storage=storage, expect=2
+        )
+        assert "it is interrupted; to leave it out: convnn stop tracked, then convnn exclude tracked 3" in invoke(
+            "stop", "tracked", 3, storage=storage, expect=2
+        )
+        assert "tracked has no trial '4'" in invoke("stop", "tracked", 4, storage=storage, expect=2)
+    said = invoke("stop", "tracked", 2, storage=storage, expect=2)
+    assert "nothing runs tracked, nor its trial 2; it is due again; to leave it out: convnn exclude tracked 2" in said
+    assert "leave --pause out" in invoke("stop", "tracked", 2, "--pause", storage=storage, expect=2)
+
+
+def test_what_was_asked_is_told_once_and_what_is_left_over_is_forgotten(sweep: Recorded) -> None:
+    folder = sweep.folder
+    assert asked_to_stop(folder) == []
+    for _ in range(2):
+        folder.stop_trials.mkdir(exist_ok=True)
+        for key in "ba":
+            (folder.stop_trials / key).touch()
+        assert asked_to_stop(folder) == ["a", "b"]
+        assert asked_to_stop(folder) == []
+    (folder.stop_trials / "a").touch()
+    folder.pause_file.touch()
+    forget_requests(folder)
+    assert not folder.stop_trials.exists()
+    assert not folder.pause_file.exists()

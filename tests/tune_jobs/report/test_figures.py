@@ -1,3 +1,5 @@
+import json
+
 from tests.tune_jobs.report.drawn import Sweep
 from tune_jobs.report.data import read_data
 from tune_jobs.report.figures import plots_of
@@ -13,3 +15,13 @@ def test_every_plot_has_a_key_of_its_own_and_something_to_say(sweep: Sweep) -> N
     assert {"slice-k", "slice-lr"} <= set(keys)
     assert len(keys) == len(set(keys))
     assert all(plot.note for plot in plots if not plot.key.startswith("slice"))
+
+
+def test_no_plot_draws_an_excluded_trial(sweep: Sweep) -> None:
+    for last in (0.5, 0.96875, 0.25):
+        sweep.trial([0.1, last], "complete")
+    assert "0.96875" in json.dumps(sweep.figures())
+    sweep.ledger.add_request(sweep.ledger.trials()[1].run_key, "exclude", "wrong images")
+    figures = sweep.figures()
+    assert "0.96875" not in json.dumps(figures)
+    assert [line["name"] for line in figures["learning-curves"]["data"]] == ["trial 3", "trial 1"]

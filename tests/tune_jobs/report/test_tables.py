@@ -56,3 +56,17 @@ def test_a_negative_number_stays_a_number(sweep: Sweep) -> None:
     sweep.trial([-0.5], "complete")
     sweep.page(csv=True)
     assert rows(sweep.folder.path / "leaderboard.csv")[0]["value"] == "-0.5"
+
+
+def test_an_excluded_trial_is_named_with_the_reason_and_is_in_no_table_but_those_for_programs(sweep: Sweep) -> None:
+    for values in ([0.5, 0.75], [0.4, 0.96875], [0.3, 0.625]):
+        sweep.trial(values, "complete")
+    key = sweep.ledger.trials()[1].run_key
+    sweep.ledger.add_request(key, "exclude", "<b>wrong</b> images")
+    page = sweep.page(csv=True)
+    assert "1 trial is excluded: trial 2 (&lt;b&gt;wrong&lt;/b&gt; images)" in page
+    assert "96.88%" not in words(page)
+    assert "Best: 75.00% val/accuracy, trial 1" in words(page)
+    board, epochs = (rows(sweep.folder.path / name) for name in ("leaderboard.csv", "epochs.csv"))
+    assert [(row["trial"], row["excluded"]) for row in board] == [("1", ""), ("3", ""), ("2", "<b>wrong</b> images")]
+    assert [row["counts"] for row in epochs] == ["1", "1", "0", "0", "1", "1"]

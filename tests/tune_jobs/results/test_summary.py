@@ -64,6 +64,36 @@ def test_where_no_trial_has_a_value_none_is_the_best(folder: SweepFolder) -> Non
     assert found.failures() == {"oom": 1}
 
 
+def leave_out(folder: SweepFolder, *keys: str) -> None:
+    ledger = Ledger(folder.ledger)
+    for key in keys:
+        ledger.add_request(key, "exclude", f"why {key}")
+    ledger.close()
+
+
+def test_excluded_trials_come_last_and_count_for_nothing_but_their_cost(folder: SweepFolder) -> None:
+    trials: list[Told] = [("a", "complete", [0.9]), ("b", "complete", [0.5]), ("c", "failed", []), ("d", None, [0.1])]
+    written(folder, *trials, planned=4)
+    assert read_summary(folder).exclusions is None
+    leave_out(folder, "a")
+    found = read_summary(folder)
+    assert [row.run_key for row in found.rows] == ["b", "d", "a", "c"]
+    assert [row.run_key for row in found.shown] == ["b", "d", "c"]
+    assert (found.best, found.count("complete"), found.ended, found.used.trials) == (found.rows[0], 1, 3, 4)
+    assert found.exclusions == "1 trial is excluded: trial 1 (why a)"
+    leave_out(folder, "c")
+    assert read_summary(folder).failures() == {}
+    assert read_summary(folder).exclusions == "2 trials are excluded: trial 1 (why a), trial 3 (why c)"
+
+
+def test_a_sweep_is_whole_though_a_trial_that_is_excluded_has_not_ended(folder: SweepFolder) -> None:
+    written(folder, ("a", "complete", [0.9]), ("b", "interrupted", [0.5]), planned=2)
+    assert not read_summary(folder).whole(exhausted=False)
+    leave_out(folder, "b")
+    assert read_summary(folder).whole(exhausted=False)
+    assert overview(folder)["state"] == "done"
+
+
 def test_programs_get_stable_keys(folder: SweepFolder) -> None:
     written(folder, ("a", "complete", [0.25, 0.5]), planned=2)
     ledger = Ledger(folder.ledger)
@@ -90,6 +120,7 @@ def test_programs_get_stable_keys(folder: SweepFolder) -> None:
         "state": "complete",
         "reason": None,
         "failure": None,
+        "excluded": None,
         "epoch": 2,
         "epochs": 5,
         "value": 0.5,

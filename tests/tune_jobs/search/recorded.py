@@ -4,11 +4,11 @@ from collections.abc import Collection
 
 from search_spaces import SweepSpec
 from tune_jobs.driver.past import past_of, record_asked, settle
-from tune_jobs.events import Ended, EpochEnded, Failed, Job
+from tune_jobs.events import Ended, EpochEnded, Failed, Job, StopAsked
 from tune_jobs.failures import Failure, Next, state_after
 from tune_jobs.record.ledger import Ledger
 from tune_jobs.record.rows import State
-from tune_jobs.search.base import Follow
+from tune_jobs.search.base import Follow, Stop, StoppedBy
 from tune_jobs.search.queue import Search
 
 
@@ -30,8 +30,16 @@ class Recorded(Search):
         return Job(start.run_key, attempt, start.number, start.config, start.alone)
 
     def report(self, job: Job, epoch: int, metrics: dict[str, float]) -> bool:
+        return self.stopped_by(job, epoch, metrics) is not None
+
+    def stopped_by(self, job: Job, epoch: int, metrics: dict[str, float]) -> StoppedBy | None:
         self._ledger.add_epoch(*job.place, epoch, metrics)
-        return bool(self.tell(EpochEnded(job, epoch, metrics)))
+        operations = self.tell(EpochEnded(job, epoch, metrics))
+        return next((each.by for each in operations if isinstance(each, Stop)), None)
+
+    def ask_to_stop(self, job: Job) -> None:
+        self._ledger.add_request(job.run_key, "stop")
+        self.tell(StopAsked(job))
 
     def end(self, job: Job, state: State, reason: str | None = None) -> None:
         self._ledger.end_attempt(*job.place, state, reason)

@@ -66,7 +66,9 @@ def test_an_address_means_the_same_in_every_folder(
     assert (sqlite_file(whole) is not None) is uri.startswith("sqlite:")
 
 
-@pytest.mark.parametrize("name", ["plain", "why?", "%3F", "100%", "a#b", "?mode=memory", "file:x?uri=true", "é 'x' &=;"])
+@pytest.mark.parametrize(
+    "name", ["plain", "why?", "%3F", "100%", "a#b", "?mode=memory", "file:x?uri=true", "é 'x' &=;"]
+)
 def test_the_address_of_a_store_leads_back_to_its_file(tmp_path: Path, name: str) -> None:
     store = tmp_path / name / "mlflow.db"
     assert sqlite_file(sqlite_uri(store)) == store

@@ -80,6 +80,8 @@ def follow(name: str, start: "Callable[[Progress], Outcome]", *, as_json: bool) 
         print_json(outcome.as_dict())
     else:
         _report(outcome)
+    if outcome.note is not None:
+        print(f"\n{outcome.note}", file=sys.stderr)
     halt = outcome.halt
     if halt is not None and halt.signal is not None:
         print(f"\nInterrupted; nothing is lost. Go on with:\n  convnn resume {name}", file=sys.stderr)
@@ -92,26 +94,26 @@ def exit_code(outcome: "Outcome") -> int:
     """As the program's help says."""
     if outcome.halt is not None:
         return outcome.halt.exit_code
-    failed, ended = outcome.summary.count("failed"), len(outcome.summary.rows)
-    return 0 if not failed else 1 if failed == ended else 3
+    failed, there = outcome.summary.count("failed"), len(outcome.summary.shown)
+    return 0 if not failed else 1 if failed == there else 3
 
 
 def _report(outcome: "Outcome") -> None:
-    from tune_jobs.display.tables import cost, leaderboard, tally
+    from tune_jobs.display.tables import leaderboard, standing
     from tune_jobs.results.history import history
 
     summary = outcome.summary
     out = console()
     out.print()
     out.print(leaderboard(summary))
-    print(f"\n{tally(summary)}\n{cost(summary)}")
+    print(f"\n{standing(summary)}")
     if outcome.exhausted:
         print("Every configuration of the space has been tried.")
     best = summary.best
     if best is not None:
         print(f"\nBest: trial {best.number}, {summary.metric} {best.value:.4f} after epoch {best.epoch}")
         print(history(outcome.folder, best.run_key).sweep_file(), end="")
-    _tell_failures(outcome, [row for row in summary.rows if row.state == "failed"])
+    _tell_failures(outcome, [row for row in summary.shown if row.state == "failed"])
     _tell_next(outcome)
 
 

@@ -24,6 +24,7 @@ from search_spaces.headline import params_of
 from search_spaces.settings import HOURS
 from tune_jobs.record.ledger import Ledger
 from tune_jobs.record.names import REPORT
+from tune_jobs.record.requests import excluded
 from tune_jobs.record.rows import Attempt, Epoch, Trial
 from tune_jobs.results.summary import summary
 from tune_jobs.system.json_text import json_text
@@ -38,6 +39,12 @@ from tune_jobs.tracking.mlflow.views import description
 _log = logging.getLogger(__name__)
 
 ENTITIES_PER_CALL = 1000
+
+EXCLUDED_TAG = "excluded"
+"""Says why a person has left a trial out."""
+
+EXCLUSION = 0
+"""The ledger notes of a trial which run has that tag, as if of an attempt of this number."""
 
 
 class MLflowSync:
@@ -76,6 +83,7 @@ class MLflowSync:
             self._runs.look()
         try:
             self._ship_trials()
+            self._ship_exclusions()
             if final and self._runs.made_runs:
                 self._runs.look()  # a request that was given up may have made a run all the same
         finally:
@@ -162,6 +170,35 @@ class MLflowSync:
         if known != (run, seq, attempt.state):
             self._runs.note(key, number, run, seq, attempt.state)
 
+    def _ship_exclusions(self) -> None:
+        """Tag the run of each excluded trial with the reason, and take the tag from those that are taken in again."""
+        requests = self._ledger.requests()
+        left_out, latest = excluded(requests), self._runs.latest()
+        for key in sorted({request.run_key for request in requests if request.asked in ("exclude", "include")}):
+            reason = (left_out[key].why or "") if key in left_out else ""
+            try:
+                self._tag_excluded(key, latest.get(key), reason)
+            except Exception as error:
+                if not is_refusal(error):
+                    raise
+                self._refused[key] = f"MLflow refuses trial {self._trial(key).number}: {reason_of(error)}"
+
+    def _tag_excluded(self, key: str, run: str | None, reason: str) -> None:
+        tagged, _, before = self._runs.noted(key, EXCLUSION) or (run, 0, "")
+        if (
+            run is None
+            or tagged is None
+            or run in self._runs.deleted
+            or (before, tagged if reason else run) == (reason, run)
+        ):
+            return
+        if before and (tagged != run or not reason) and tagged not in self._runs.deleted:
+            self._health.call(("taken in", tagged), self._client.set_tag, tagged, EXCLUDED_TAG, "")  # it must be there
+            self._health.call(("taken in", tagged, "whole"), self._client.delete_tag, tagged, EXCLUDED_TAG)
+        if reason:
+            self._health.call(("exclude", run, reason), self._client.set_tag, run, EXCLUDED_TAG, reason)
+        self._runs.note(key, EXCLUSION, run, 0, reason)
+
     def _make_child(self, attempt: Attempt, opener: int) -> str:
         again = f" (attempt {opener})" if opener > 1 else ""
         name = f"{self._trial(attempt.run_key).number:03d}-{attempt.run_key}{again}"
@@ -240,6 +277,7 @@ class MLflowSync:
             return
         # The ledger's last time: sent again, the numbers are the same ones.
         at = max((attempt.ended or attempt.started for attempt in self._ledger.attempts()), default=0.0)
+        asked = max((request.at for request in self._ledger.requests()), default=0.0)
         metrics = [Metric(name, value, int(at * 1000), 0) for name, value in values.items()]
         run_tags = [RunTag(*item) for item in tags.items()]
         self._health.call(
@@ -248,7 +286,7 @@ class MLflowSync:
         self._health.call(("end", digest), self._client.set_terminated, self._runs.parent, status)
         for name, text in files.items():
             self._upload(name, text)
-        self._ship_report(at)
+        self._ship_report(max(at, asked))
         self._runs.note(PARENT, 0, self._runs.parent, 0, digest)
 
     def _ship_report(self, since: float) -> None:

@@ -26,8 +26,9 @@ def experiment_tags(metric: str, goal: str) -> dict[str, str]:
     """Tags of an experiment that was made for sweeps: it is of models, and its views have each trial once."""
     shown = [f"metrics.`{metric}`", "metrics.`gflops`", *(f"params.`{name}`" for name in HEADLINE)]
     each_once = "tags.superseded IS NULL and params.lambda IS NOT NULL"
+    complete = f"{each_once} and tags.excluded IS NULL and attributes.status = 'FINISHED'"
     views = {
-        COMPLETE: ("Complete trials", f"{each_once} and attributes.status = 'FINISHED'", shown),
+        COMPLETE: ("Complete trials", complete, shown),
         ALL: ("All trials", each_once, ["tags.`state`", *shown]),
     }
     tags = {"mlflow.experimentKind": "custom_model_development"}

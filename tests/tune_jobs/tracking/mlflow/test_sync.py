@@ -10,6 +10,7 @@ from mlflow import MlflowClient
 from tests.tune_jobs.report.drawn import words
 from tests.tune_jobs.shipping import Recorded, history, recorded, value
 from tune_jobs.tracking.address import store_in
+from tune_jobs.tracking.mlflow.views import COMPLETE, VIEW_TAG
 
 
 def numbers(uri: str, run: object) -> list[tuple[int, float]]:
@@ -144,3 +145,50 @@ def test_the_path_of_a_sweep_may_have_any_letters(tmp_path: Path) -> None:
         assert text == sweep.folder.spec.read_text()
         assert sweep.folder.store.exists()
     assert list(tmp_path.iterdir()) == [odd]
+
+
+def excluded_of(sweep: Recorded, uri: str) -> dict[str, str | None]:
+    """By the name of a run of a trial."""
+    return {run.info.run_name: run.data.tags.get("excluded") for run in sweep.runs(uri)}
+
+
+def test_the_run_of_an_excluded_trial_says_why_until_it_is_taken_in_again(sweep: Recorded, uri: str) -> None:
+    for trial in "ab":
+        sweep.attempt([1, 2], "complete", trial=trial)
+    sweep.ledger.add_request("a", "exclude", "wrong images")
+    sweep.ship(uri)
+    assert excluded_of(sweep, uri) == {"001-a": "wrong images", "002-b": None}
+    assert sweep.parent(uri).data.tags["best_run_key"] == "b"
+    sweep.ledger.add_request("a", "exclude", "wrong labels")
+    sweep.ship(uri)
+    assert excluded_of(sweep, uri) == {"001-a": "wrong labels", "002-b": None}
+    sweep.ledger.add_request("a", "include")
+    for _ in range(2):
+        sweep.ship(uri)
+        assert excluded_of(sweep, uri) == {"001-a": None, "002-b": None}
+    assert sweep.parent(uri).data.tags["best_run_key"] == "a"
+    sweep.expect_whole(uri)
+
+
+def test_a_run_that_is_superseded_is_no_longer_tagged_as_excluded(sweep: Recorded, uri: str) -> None:
+    sweep.attempt([1, 2], "failed", "no memory", "oom")
+    sweep.ledger.add_request("a", "exclude", "wrong images")
+    sweep.ship(uri)
+    sweep.ledger.add_request("a", "include")
+    sweep.ledger.reopen(["a"])
+    sweep.attempt([1, 2, 3, 4, 5], "complete")
+    sweep.ledger.add_request("a", "exclude", "wrong again")
+    sweep.ship(uri)
+    assert excluded_of(sweep, uri) == {"001-a": None, "001-a (attempt 2)": "wrong again"}
+
+
+def test_the_view_of_complete_trials_leaves_excluded_ones_out(sweep: Recorded, uri: str) -> None:
+    for trial in "ab":
+        sweep.attempt([1, 2], "complete", trial=trial)
+    sweep.ledger.add_request("a", "exclude", "wrong images")
+    sweep.ship(uri)
+    client = MlflowClient(uri)
+    experiment = client.get_experiment_by_name(sweep.experiment)
+    state = json.loads(json.loads(experiment.tags[f"{VIEW_TAG}{COMPLETE}"])["state"])
+    runs = client.search_runs([experiment.experiment_id], state["searchFilter"])
+    assert [run.data.tags["run_key"] for run in runs] == ["b"]

@@ -1,0 +1,56 @@
+"""Leaves single trials of a sweep out of its results, by hand, or takes them in again."""
+
+from contextlib import closing
+
+from tune_jobs.errors import UsageError
+from tune_jobs.record.folder import SweepFolder
+from tune_jobs.record.lease import lease, live_driver
+from tune_jobs.record.ledger import Ledger
+from tune_jobs.results.summary import Row, summary
+
+LONGEST_REASON = 500
+"""Characters; trackers take no tag of any length."""
+
+
+def exclude(folder: SweepFolder, trial: str, why: str) -> Row:
+    """Leave a trial out of tables, report and sampler, for a reason that is shown there; how it stands then.
+
+    What it cost still counts, it keeps its files, and it is not started again. The same trial is not proposed again.
+
+    Raises:
+        UsageError: If there is no such trial, no reason or one that is too long, or the sweep is being run.
+        LedgerError: If its record cannot be written.
+    """
+    reason = " ".join(why.split())
+    if not reason:
+        raise UsageError('--why must say a reason, which tables and report show; as in --why "wrong images".')
+    if len(reason) > LONGEST_REASON:
+        raise UsageError(f"--why must have at most {LONGEST_REASON} characters, got {len(reason)}; say it shorter.")
+    return _record(folder, trial, reason)
+
+
+def include(folder: SweepFolder, trial: str) -> Row:
+    """Take an excluded trial in again, as if it had never been left out; how it stands then.
+
+    Raises:
+        UsageError: If there is no such trial, it is not excluded, or the sweep is being run.
+        LedgerError: If its record cannot be written.
+    """
+    return _record(folder, trial, None)
+
+
+def _record(folder: SweepFolder, trial: str, why: str | None) -> Row:
+    driver = live_driver(folder.path)
+    if driver is not None:
+        raise UsageError(
+            f"{folder.name} is being run by process {driver['pid']} on {driver['host']}, and its trials are excluded "
+            f"or taken in only while it is not; stop it first: convnn stop {folder.name}"
+        )
+    with lease(folder.path), closing(Ledger(folder.ledger, upgrade=True)) as ledger:
+        row = summary(folder.name, ledger).trial(trial)
+        if why is None and row.excluded is None:
+            raise UsageError(f"trial {row.number} of {folder.name} is not excluded, so there is nothing to undo.")
+        ledger.interrupt_running()
+        if why != row.excluded:
+            ledger.add_request(row.run_key, "include" if why is None else "exclude", why)
+        return summary(folder.name, ledger).trial(row.run_key)
