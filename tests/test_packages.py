@@ -88,7 +88,8 @@ def test_search_spaces_needs_neither_torch_nor_ray() -> None:
 @pytest.mark.parametrize("arguments", [["--help"], ["validate", "quickstart"], ["list"], ["presets"], ["schema"]])
 def test_light_commands_load_no_heavy_package(arguments: list[str]) -> None:
     statement = f"""
-import sys
+import os, sys
+os._exit = sys.exit  # by which the program ends
 sys.argv = ["convnn", *{arguments!r}]
 from tune_jobs.cli import main
 try:

@@ -21,7 +21,7 @@ Put = Callable[[Sweep, str], None]
 def drawn(sweep: Sweep) -> None:
     """Trials of every state, several seeds, and every kind of text."""
     size = {"params": 7.0, "gflops": 0.25}
-    for value in (0.5, 0.6, 0.7):
+    for value in (0.5, 0.6, 0.7, 0.8):
         sweep.trial([value / 2, value], "complete", size=size)
     sweep.trial([0.1], "stopped", "not among the best", size=size)
     sweep.trial([0.1], "diverged", "loss is nan", "diverged")
@@ -30,6 +30,7 @@ def drawn(sweep: Sweep) -> None:
         sweep.ledger.set_host(trial.run_key, 1, "a machine")
         sweep.ledger.set_origin(trial.run_key, 1, 0, "a checkpoint is damaged", "cpu")
         sweep.ledger.set_tracked(trial.run_key, 1, "a run", 1, "complete")
+    sweep.ledger.add_request(sweep.ledger.trials()[3].run_key, "exclude", "wrong images")
     sweep.ledger.add_ask({"space.training.lr": 1e-3}, "duplicate", None)
 
 
@@ -44,7 +45,7 @@ def column(table: str, name: str) -> Put:
 
 def key(sweep: Sweep, text: str) -> None:
     """Every run key ends with it, and with it alone."""
-    for table in ("asks", "trials", "attempts", "epochs", "tracked"):
+    for table in ("asks", "trials", "attempts", "epochs", "tracked", "requests"):
         sweep.ledger._db.execute(f"UPDATE {table} SET run_key = substr(run_key, 1, 8) || ?", (text,))  # noqa: S608
 
 
@@ -102,6 +103,9 @@ LEDGER: dict[str, Put] = {
     "tracked.run_key": key,
     "tracked.mlflow_run": column("tracked", "mlflow_run"),
     "tracked.shipped_state": column("tracked", "shipped_state"),
+    "requests.run_key": key,
+    "requests.asked": column("requests", "asked"),
+    "requests.why": column("requests", "why"),
     "meta.key": lambda sweep, text: meta(text)(sweep, text),
     "meta.value": objective,
 }
@@ -137,8 +141,9 @@ def driver(sweep: Sweep, text: str) -> None:
 
 FILES: dict[str, Put] = {"sweep.yaml": file, "manifest.json": manifest, "driver.json": driver}
 EVERYWHERE = LEDGER | META | FILES
-ROUNDS = [[place for place in EVERYWHERE if place != "trials.state"], ["trials.state"]]
-"""What can hold such a text at once: a trial in a state of its own has no reason."""
+ALONE = ["trials.state", "requests.asked"]
+ROUNDS = [[place for place in EVERYWHERE if place not in ALONE], ALONE]
+"""What can hold such a text at once: a trial in a state of its own has no reason, and no unknown request has."""
 
 
 def fill(sweep: Sweep, places: Iterable[str], text: str) -> None:

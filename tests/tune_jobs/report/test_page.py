@@ -105,6 +105,7 @@ def test_how_to_reproduce_it_has_the_file_and_the_best_trials(sweep: Sweep) -> N
 SHOWN = {
     "trials.state",
     "trials.reason",
+    "requests.why",
     "attempts.failure",
     "meta.value",
     "started",
