@@ -23,6 +23,7 @@ from tune_jobs.failures import Failure
 from tune_jobs.record import schema
 from tune_jobs.record.lease import live_driver
 from tune_jobs.record.meta import UNREADABLE, Meta, unreadable
+from tune_jobs.record.names import can_be_run_key
 from tune_jobs.record.rows import ENDED, Ask, AskOutcome, Attempt, Epoch, State, Trial, Usage
 
 Given = ParamSpec("Given")
@@ -40,6 +41,15 @@ def _said(method: Callable[Concatenate["Ledger", Given], Found]) -> Callable[Con
 
     functools.update_wrapper(read, method)
     return read
+
+
+def _known(run_key: str, attempt: int = 1) -> str:
+    """The run key, which with the attempt's number is the name of a folder: no other text may become a path."""
+    if not can_be_run_key(run_key) or not isinstance(attempt, int) or attempt < 1:
+        raise ValueError(
+            f"it has an attempt {str(attempt)[:80]!r} at a run {str(run_key)[:80]!r}, which no run is called"
+        )
+    return run_key
 
 
 class Ledger:
@@ -253,7 +263,7 @@ class Ledger:
         rows = self._read(
             "SELECT run_key, number, config, state, ended_seq, reason, retried_after FROM trials ORDER BY number"
         )
-        return [Trial(key, n, TrialConfig.model_validate_json(c), *rest) for key, n, c, *rest in rows]
+        return [Trial(_known(key), n, TrialConfig.model_validate_json(c), *rest) for key, n, c, *rest in rows]
 
     @_said
     def seconds_before(self, run_key: str, attempt: int) -> float:
@@ -297,7 +307,7 @@ class Ledger:
             "SELECT run_key, attempt, a.state, started, ended, a.reason, failure, from_epoch, note, seconds, gpus, "
             "cpus, host, device FROM attempts a JOIN trials t USING(run_key) ORDER BY t.number, attempt"
         )
-        return [Attempt(*row) for row in rows]
+        return [Attempt(_known(key, number), number, *rest) for key, number, *rest in rows]
 
     @_said
     def epochs(self, run_key: str | None = None, *, after: int = 0) -> list[Epoch]:

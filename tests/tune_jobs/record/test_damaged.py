@@ -42,6 +42,10 @@ DAMAGES: dict[str, Callable[[Path], object]] = {
     "a configuration that is no JSON": _sql("UPDATE trials SET config = 'model'"),
     "metrics that are none": _sql("UPDATE epochs SET metrics = 'high'"),
     "a number that is none": _sql("INSERT INTO meta VALUES('planned', 'many')"),
+    "a run that is called a path": _sql(
+        "UPDATE attempts SET run_key = '../../a'; UPDATE trials SET run_key = '../../a'"
+    ),
+    "an attempt that is called a path": _sql("UPDATE attempts SET attempt = '../../1'"),
     "a blob for a text": _sql("UPDATE trials SET config = x'ff00fe'"),
 }
 

@@ -61,8 +61,8 @@ def storage_of(given: Path | None) -> Path:
 
 def console(*, stderr: bool = False) -> Console:
     """A console that keeps tables whole where nobody looks at a terminal."""
-    found = Console(stderr=stderr, highlight=False)
-    return found if found.is_terminal else Console(stderr=stderr, highlight=False, width=PLAIN_WIDTH)
+    found = Console(stderr=stderr, highlight=False, markup=False)  # what is in brackets is text
+    return found if found.is_terminal else Console(stderr=stderr, highlight=False, markup=False, width=PLAIN_WIDTH)
 
 
 def print_json(content: Any) -> None:  # noqa: ANN401 - any JSON
