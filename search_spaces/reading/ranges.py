@@ -10,7 +10,7 @@ from search_spaces.domains import DOMAIN_KEYS, Choice, Domain, FloatRange, IntRa
 from search_spaces.reading.document import close, nearest, value_of, written
 from search_spaces.reading.fields import forms_of, is_valid, rule_of, types_of
 from search_spaces.reading.translations import choice_hint, domain_hint, step_hint, zero_hint
-from search_spaces.reading.words import cut, shown
+from search_spaces.reading.words import LONGEST_SHOWN, cut, shown
 
 Entries: TypeAlias = dict[str, tuple[Node, Node]]
 
@@ -40,8 +40,10 @@ class DomainReader:
         if len(kinds) == 1:
             return kinds[0]
         unknown = next((name for name in entries if name not in DOMAIN_KEYS), None)
-        content = {name: value_of(value) for name, (_, value) in entries.items()}
-        ours = None if kinds else domain_hint(content, whole=int in types_of(info.annotation))
+        ours = None
+        if not kinds and len(entries) <= LONGEST_SHOWN:
+            content = {name: value_of(value) for name, (_, value) in entries.items()}
+            ours = domain_hint(content, whole=int in types_of(info.annotation))
         if "any_of" in entries:
             hint = f"any_of is for mappings, choice for values{f'; write {ours}' if ours else ''}."
         elif ours:
@@ -97,7 +99,7 @@ class DomainReader:
         entries = entries_of(domain)
         node = entries[kind][1]
         numeric = {int, float} & set(types_of(info.annotation))
-        got = cut(written(values))
+        got = cut(written(values[:LONGEST_SHOWN]))
         if any(isinstance(value, bool) or not isinstance(value, int | float) for value in values) or not numeric:
             self._say(node, path, f"must be {rule_of(info)}: {kind} is for numbers; write {{choice: [...]}}.")
             return None

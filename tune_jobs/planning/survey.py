@@ -29,7 +29,7 @@ def survey_of(spec: SweepSpec) -> Survey:
     """Look at every point of a small finite space, else at uniform draws."""
     whole = spec.space.is_small()
     rng = random.Random(0)
-    points = spec.space.points() if whole else (spec.space.draw(rng) for _ in range(DRAWS))
+    points = spec.space.points() if whole else (spec.space.draw(rng) for _ in range(spec.space.affordable(DRAWS)))
     infeasible: Counter[str] = Counter()
     found: dict[str, TrialConfig] = {}
     looked_at = 0

@@ -1,0 +1,179 @@
+"""From YAML text to a tree of nodes that know their line and column, in time and depth that the text cannot stretch.
+
+YAML is read as version 1.2 has it where the two differ in ways that bite: `1e-4` is a number, `on` and `no` are text.
+"""
+
+import io
+import re
+from typing import Any
+
+import yaml
+from yaml.composer import ComposerError
+from yaml.constructor import SafeConstructor
+from yaml.nodes import CollectionNode, MappingNode, Node, ScalarNode, SequenceNode
+from yaml.parser import Parser
+from yaml.reader import Reader
+from yaml.resolver import BaseResolver
+from yaml.scanner import Scanner
+
+try:
+    from yaml._yaml import CParser
+except ImportError:  # PyYAML was built without libyaml
+    CParser = None
+
+MAX_DEPTH = 40
+"""Mappings and lists inside each other; a sweep needs about ten."""
+
+_LARGE = 30_000
+"""Characters from which a text is parsed by libyaml: twenty times as fast, and with fewer words for its mistakes."""
+
+_STR = "tag:yaml.org,2002:str"
+
+
+class TooDeepError(yaml.MarkedYAMLError):
+    """Mappings and lists stand more than `MAX_DEPTH` deep inside each other."""
+
+
+class Resolver(BaseResolver):
+    """Which tag a value has that none is written for."""
+
+    yaml_implicit_resolvers: dict[str, list[tuple[str, re.Pattern[str]]]] = {}  # noqa: RUF012 - PyYAML's own protocol
+
+
+Resolver.add_implicit_resolver("tag:yaml.org,2002:null", re.compile(r"^(?:~|null|Null|NULL|)$"), ["~", "n", "N", ""])
+Resolver.add_implicit_resolver(
+    "tag:yaml.org,2002:bool", re.compile(r"^(?:true|True|TRUE|false|False|FALSE)$"), [*"tTfF"]
+)
+Resolver.add_implicit_resolver("tag:yaml.org,2002:int", re.compile(r"^[-+]?[0-9]+$"), [*"-+0123456789"])
+Resolver.add_implicit_resolver(
+    "tag:yaml.org,2002:float",
+    re.compile(
+        r"^[-+]?(?:(?:\.[0-9]+|[0-9]+(?:\.[0-9]*)?)(?:[eE][-+]?[0-9]+)?|\.inf|\.Inf|\.INF)$|^\.(?:nan|NaN|NAN)$"
+    ),
+    [*"-+.0123456789"],
+)
+Resolver.add_implicit_resolver("tag:yaml.org,2002:merge", re.compile(r"^<<$"), ["<"])
+
+_RESOLVER = Resolver()
+
+
+class _Parser(Reader, Scanner, Parser):
+    def __init__(self, text: str, source: str) -> None:
+        Reader.__init__(self, text)
+        Scanner.__init__(self)
+        Parser.__init__(self)
+        self.name = source
+
+
+class _Named(io.StringIO):
+    name = ""
+
+
+def parse(text: str, source: str) -> Node | None:
+    """The tree of the only document of a text; `None` if there is none. Aliases are the node that they stand for.
+
+    Raises:
+        yaml.reader.ReaderError: If it holds a character that YAML does not allow.
+        TooDeepError: If it is too deep.
+        yaml.MarkedYAMLError: If it is no YAML.
+    """
+    if Reader.NON_PRINTABLE.search(text) or CParser is None or len(text) < _LARGE:
+        return _Composer(_Parser(text, source)).tree()
+    stream = _Named(text)
+    stream.name = source
+    return _Composer(CParser(stream)).tree()
+
+
+def own_tag(kind: type[Node], value: Any = None, implicit: Any = (True, False)) -> str:  # noqa: ANN401 - PyYAML's own
+    """The tag that a node has if none is written; `implicit` says whether it stands there plain, or in quotes."""
+    tag: str = _RESOLVER.resolve(kind, value, implicit)  # type: ignore[no-untyped-call]
+    return tag
+
+
+def odd_tag(node: Node) -> str | None:
+    """The tag of a node that has one it would not have by itself; `!!str` is fine, it makes text of a number."""
+    tag: str | None = getattr(node, "odd_tag", None)
+    return tag
+
+
+def flatten(node: MappingNode) -> None:
+    """Bring what merge keys name into a mapping.
+
+    Raises:
+        yaml.constructor.ConstructorError: If that is no mapping.
+    """
+    SafeConstructor().flatten_mapping(node)  # type: ignore[no-untyped-call]
+
+
+class _Composer:
+    """Makes nodes of a parser's events with a stack of its own: PyYAML's recurse, and in C end the process."""
+
+    def __init__(self, parser: Any) -> None:  # noqa: ANN401 - either of PyYAML's
+        self._parser = parser
+        self._anchors: dict[str, Node] = {}
+        self._open: list[CollectionNode] = []
+        self._root: Node | None = None
+        self._key: list[Node | None] = []  # of each open mapping, the key that waits for its value
+
+    def tree(self) -> Node | None:
+        documents = 0
+        while not isinstance(event := self._parser.get_event(), yaml.StreamEndEvent):
+            if isinstance(event, yaml.DocumentStartEvent):
+                documents += 1
+                if documents > 1:
+                    expected = "expected a single document in the stream"
+                    found = "but found another document"
+                    assert self._root is not None
+                    raise ComposerError(expected, self._root.start_mark, found, event.start_mark)
+            elif isinstance(event, yaml.CollectionEndEvent):
+                self._open.pop()
+                self._key.pop()
+            elif isinstance(event, yaml.NodeEvent):
+                self._take(event)
+        return self._root
+
+    def _take(self, event: yaml.NodeEvent) -> None:
+        node = self._anchors.get(event.anchor) if isinstance(event, yaml.AliasEvent) else self._made(event)
+        if node is None:
+            raise ComposerError(None, None, f"found undefined alias {event.anchor!r}", event.start_mark)
+        is_key = self._put(node)
+        if len(self._open) >= MAX_DEPTH and not (is_key and isinstance(node, ScalarNode)):
+            raise TooDeepError(problem_mark=event.start_mark)
+        if isinstance(event, yaml.CollectionStartEvent):
+            assert isinstance(node, CollectionNode)
+            self._open.append(node)
+            self._key.append(None)
+
+    def _made(self, event: Any) -> Node:  # noqa: ANN401 - of a scalar, or the start of a collection
+        start = event.start_mark
+        if isinstance(event, yaml.ScalarEvent):
+            style = event.style or None
+            node: Node = ScalarNode(_STR, event.value, start, start, style)
+            own = own_tag(ScalarNode, event.value, (style is None, style is not None))
+        else:
+            node = (MappingNode if isinstance(event, yaml.MappingStartEvent) else SequenceNode)(_STR, [], start, start)
+            own = own_tag(type(node))
+        node.tag = own_tag(type(node), node.value, event.implicit) if event.tag in (None, "!") else event.tag
+        if node.tag not in (own, _STR):
+            node.odd_tag = node.tag.replace("tag:yaml.org,2002:", "!!")
+        if event.anchor is not None:
+            if event.anchor in self._anchors:
+                first = self._anchors[event.anchor].start_mark
+                found = f"found duplicate anchor {event.anchor!r}; first occurrence"
+                raise ComposerError(found, first, "second occurrence", start)
+            self._anchors[event.anchor] = node
+        return node
+
+    def _put(self, node: Node) -> bool:
+        """Put a node where it belongs; whether it is a key."""
+        if not self._open:
+            self._root = node
+        elif isinstance(self._open[-1], SequenceNode):
+            self._open[-1].value.append(node)
+        elif (key := self._key[-1]) is None:
+            self._key[-1] = node
+            return True
+        else:
+            self._open[-1].value.append((key, node))
+            self._key[-1] = None
+        return False
