@@ -12,7 +12,6 @@ from search_spaces.constraints import Constraint
 from search_spaces.reading import tree
 from search_spaces.reading.document import LARGEST_FILE, MOST_PROBLEMS, compose, dumped, value_of
 from search_spaces.trial import TrialConfig
-from tune_jobs.planning.survey import survey_of
 
 HEAD = "name: large\nsearch: {sampler: random, trials: 9}\n"
 LAYER = "space: {model: {layer: {kind: convnn, k: {int: [1, 9]}}}}\n"
@@ -60,8 +59,8 @@ def test_a_file_is_refused_above_a_size_and_not_below(tmp_path: Path) -> None:
     with pytest.raises(SpecError) as caught:
         load_sweep(file)
     assert str(caught.value) == (
-        f"{file}:1:1: a sweep file has at most 1,048,576 bytes, got 6,000,000; write a range, as in {{int: [1, 1000]}}, "
-        f"or fewer values."
+        f"{file}:1:1: a sweep file has at most 1,048,576 bytes, got 6,000,000; "
+        "write a range, as in {int: [1, 1000]}, or fewer values."
     )
 
 
@@ -103,24 +102,16 @@ def test_an_any_of_of_many_options_is_looked_at_in_bounded_work(monkeypatch: pyt
 
 def test_a_value_that_never_runs_is_found_among_many_fields_that_do_not_matter() -> None:
     seeds = ",".join(map(str, range(20_000)))
-    text = f"{HEAD}space: {{training: {{seed: {{choice: [{seeds}]}}}}, model: {{layer: {{kind: convnn, k: {{choice: [4, 2000]}}}}}}}}"
+    layer = "{kind: convnn, k: {choice: [4, 2000]}}"
+    text = f"{HEAD}space: {{training: {{seed: {{choice: [{seeds}]}}}}, model: {{layer: {layer}}}}}"
     assert "lists 2000, which can never run" in refused(text)
 
 
 def test_a_thousand_constraints_are_looked_at_in_bounded_work(monkeypatch: pytest.MonkeyPatch) -> None:
     rules = [f"k + {number} > {number}" for number in range(1000)]
     looked = counted(monkeypatch, Constraint, "broken")
-    spec = parse_sweep(HEAD + LAYER + dumped({"constraints": rules}))
+    parse_sweep(HEAD + LAYER + dumped({"constraints": rules}))
     assert len(looked) == 1000  # the first draw satisfies them all
-    spec = parse_sweep(
-        HEAD
-        + "space: {model: {layer: {kind: convnn, k: {int: [1, 9]}}}, training: {lr: {uniform: [0.1, 1]}}}\n"
-        + dumped({"constraints": rules})
-    )
-    looked.clear()
-    survey = survey_of(spec)
-    assert survey.configs
-    assert len(looked) <= 400_000
 
 
 def test_a_rule_that_is_broken_ends_the_look_at_a_trial(monkeypatch: pytest.MonkeyPatch) -> None:
