@@ -120,13 +120,11 @@ class Space:
 
     def data_sets(self) -> list[Data]:
         """The images that points of this space use, each once."""
-        found: list[Data] = []
+        found: dict[Data, None] = {}
         for node in nodes_at(self.root, ["data"]):
             for point in points(node, examples) if node else [{}]:
-                data = Data.model_validate(resolve(node, Decided(point))) if node else Data()
-                if data not in found:
-                    found.append(data)
-        return found
+                found[Data.model_validate(resolve(node, Decided(point))) if node else Data()] = None
+        return list(found)
 
     def dead_pairs(self) -> list[str]:
         """Values of two fields that can each run, and never together: `k = 12, 16 with patch = 2 ...`, and why."""

@@ -14,6 +14,7 @@ from search_spaces.base import Infeasible
 from search_spaces.domains import Choice, Domain, IntRange, Scalar
 from search_spaces.feasibility import infeasibilities
 from search_spaces.nodes import Branches, Decided, Group, Leaf, SpaceNode, leaves, points, resolve
+from search_spaces.reading.document import MOST_PROBLEMS
 from search_spaces.trial import TrialConfig
 
 PAIRED_VALUES = 32
@@ -41,7 +42,9 @@ def never_run(root: SpaceNode) -> list[Infeasible]:
     dead: tuple[str, ...] = ()
     branches = set(_branches(root))
     for leaf in sorted(leaves(root), key=lambda leaf: not leaf.decides):
-        if look.is_over or not isinstance(leaf.domain, Choice) or leaf.path.startswith(dead):
+        if look.is_over or len(found) >= MOST_PROBLEMS:
+            break
+        if not isinstance(leaf.domain, Choice) or leaf.path.startswith(dead):
             continue
         for value in leaf.domain.values:
             runs, reasons = look.runs({leaf.path: value})

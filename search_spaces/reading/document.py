@@ -55,7 +55,7 @@ class SpecError(Exception):
     """The mistakes of a file, in the file's order: all of them, or the first `MOST_PROBLEMS`."""
 
     def __init__(self, problems: Iterable[Problem]) -> None:
-        self.problems = sorted(set(problems))
+        self.problems = sorted(set(problems))[:MOST_PROBLEMS]
         super().__init__(self.problems)
 
     def __str__(self) -> str:

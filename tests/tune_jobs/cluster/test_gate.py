@@ -299,7 +299,6 @@ def test_a_probe_that_leaves_something_out_is_refused(change: Callable[[Any], ob
     "line",
     [
         "part ===",
-        "part",
         "end AAAA",
         "song AAAA",
         "error AAAA",

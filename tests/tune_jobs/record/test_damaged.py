@@ -45,7 +45,6 @@ DAMAGES: dict[str, Callable[[Path], object]] = {
     "a run that is called a path": _sql(
         "UPDATE attempts SET run_key = '../../a'; UPDATE trials SET run_key = '../../a'"
     ),
-    "an attempt that is called a path": _sql("UPDATE attempts SET attempt = '../../1'"),
     "a blob for a text": _sql("UPDATE trials SET config = x'ff00fe'"),
 }
 
@@ -99,3 +98,12 @@ def test_reading_a_ledger_of_an_earlier_layout_leaves_it_as_it_is(sweep: Recorde
     for name in (folder.name, sweep.folder.name):
         assert invoke_json("show", name, storage=storage)["trials"][0]["state"] == "complete"
     assert folder.ledger.read_bytes() == before
+
+
+@pytest.mark.parametrize("number", ["'../../1'", "0", "-1", "1.5", "x'00'"])
+def test_an_attempt_without_a_number_becomes_no_path(sweep: Recorded, number: str) -> None:
+    sweep.attempt([1, 2], "complete")
+    _sql(f"UPDATE attempts SET attempt = {number}")(sweep.folder.ledger)
+    said = invoke("show", sweep.folder.name, "1", storage=sweep.folder.path.parent, expect=1)
+    assert "which no run is called" in said
+    assert len(said.strip().splitlines()) == 1

@@ -89,7 +89,7 @@ def test_a_run_that_is_called_a_path_becomes_none(tmp_path: Path, key: str) -> N
 
 
 def test_every_key_of_a_run_can_be_a_folder(tmp_path: Path) -> None:
-    key = run_key(TrialConfig.model_validate({"model": {"layer": {"kind": "conv2d"}}}))
+    key = run_key(TrialConfig.model_validate({"model": {"name": "vgg11", "layer": {"kind": "conv2d"}}}))
     assert SweepFolder(tmp_path).attempt(key, 1) == tmp_path / "trials" / key / "1"
 
 
