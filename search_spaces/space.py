@@ -9,7 +9,7 @@ from functools import cached_property
 from typing import Any
 
 from search_spaces.base import Infeasible
-from search_spaces.canonical import run_key
+from search_spaces.canonical import form_and_key
 from search_spaces.constraints import Constraint, broken
 from search_spaces.domains import Choice, Chooser, Domain, Scalar, is_finite
 from search_spaces.feasibility import infeasibilities
@@ -31,7 +31,7 @@ from search_spaces.nodes import (
 from search_spaces.trial import Data, TrialConfig
 from search_spaces.unreachable import dead_pairs, never_run
 
-POINTS_COUNTED = 20_000
+POINTS_COUNTED = 5_000
 """A finite space of more points is not counted before it runs: that would take longer than a few seconds."""
 
 _STEPS_OF_A_POINT = 1000
@@ -106,7 +106,7 @@ class Space:
         if not self.is_small():
             return None
         configs = (self.resolve(Decided(point)) for point in self.points())
-        return len({run_key(config) for config in configs if next(self.infeasibilities(config), None) is None})
+        return len({form_and_key(config)[1] for config in configs if next(self.infeasibilities(config), None) is None})
 
     def values(self, path: str, default: Scalar) -> list[Any]:
         """The values, or ends, that the leaf at `path` has in any branch; `default` for a branch that does not say."""

@@ -274,9 +274,9 @@ def override(root: MappingNode, assignment: str) -> None:
     for depth, part in enumerate(parents):
         child = _child(here, part)
         if child is None and isinstance(here, MappingNode):
-            child = MappingNode("tag:yaml.org,2002:map", [], node.start_mark, node.end_mark)
+            child = MappingNode("tag:yaml.org,2002:map", [], node.start_mark)
         elif isinstance(child, MappingNode | SequenceNode):  # a copy: an anchor may show the node elsewhere too
-            child = type(child)(child.tag, list(child.value), child.start_mark, child.end_mark)
+            child = type(child)(child.tag, list(child.value), child.start_mark)
         else:
             at, rule = ".".join(parents[: depth + 1]), "has one value and no keys"
             if isinstance(here, SequenceNode):
@@ -306,7 +306,7 @@ def _put(node: Node, part: str, child: Node) -> None:
         if key.value == part:
             node.value[place] = (key, child)
             return
-    node.value.append((ScalarNode("tag:yaml.org,2002:str", part, child.start_mark, child.end_mark), child))
+    node.value.append((ScalarNode("tag:yaml.org,2002:str", part, child.start_mark), child))
 
 
 def close(word: str, valid: Iterable[str]) -> str | None:

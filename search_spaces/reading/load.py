@@ -82,7 +82,7 @@ def parse_sweep(
     listed = next((value for key, value in root.value if key.value == "constraints"), None)
     constraints, mistakes = read_constraints(listed)
     fields = [(key, value) for key, value in root.value if key.value != "constraints"]
-    tree = reader.read(SweepFile, MappingNode(root.tag, fields, root.start_mark, root.end_mark), varying="space")
+    tree = reader.read(SweepFile, MappingNode(root.tag, fields, root.start_mark), varying="space")
     reader.problems += mistakes
     reader.require_few()
     _check_geometry(reader)

@@ -29,11 +29,14 @@ class DomainReader:
         if kind is None or not self._goes_with(kind, entries, path):
             return None
         items = self._items(kind, entries[kind][1], path)
-        valid = [self._valid(info, item, path) for item in items.value] if items else [False]  # each is said
-        if items is None or not all(valid):
+        if items is None:
             return None
-        values = [value_of(item) for item in items.value]
-        return self._choice(values, items, path) if kind == "choice" else self._range(kind, values, node, info, path)
+        if kind == "choice":
+            return self._choice(info, items, path)
+        valid = [self._valid(info, item, path) for item in items.value]  # each is said
+        if not all(valid):
+            return None
+        return self._range(kind, [value_of(item) for item in items.value], node, info, path)
 
     def _kind(self, info: FieldInfo, node: MappingNode, entries: Entries, path: str) -> str | None:
         kinds = [kind for kind in DOMAIN_KEYS if kind in entries]
@@ -86,14 +89,19 @@ class DomainReader:
             return None
         return bounds
 
-    def _choice(self, values: list[Any], node: SequenceNode, path: str) -> Domain | None:
-        seen: set[Scalar] = set()
-        for number, value in enumerate(values):
+    def _choice(self, info: FieldInfo, node: SequenceNode, path: str) -> Domain | None:
+        seen: dict[Scalar, None] = {}
+        whole = True
+        for item in node.value:
+            if not self._valid(info, item, path):  # each is said
+                whole = False
+                continue
+            value: Any = value_of(item)
             if value in seen:
-                self._say(node.value[number], path, f"lists {cut(written(value))} twice; keep one of them.")
+                self._say(item, path, f"lists {cut(written(value))} twice; keep one of them.")
                 return None
-            seen.add(value)
-        return Choice(tuple(values))
+            seen[value] = None
+        return Choice(tuple(seen)) if whole else None
 
     def _range(self, kind: str, values: list[Any], domain: MappingNode, info: FieldInfo, path: str) -> Domain | None:
         entries = entries_of(domain)

@@ -18,6 +18,7 @@ from search_spaces.reading.fields import (
     Model,
     alternatives,
     discriminator_of,
+    fields_of,
     is_valid,
     literal_of,
     literals_of,
@@ -158,7 +159,7 @@ class Reader:
         varying: str | None,
     ) -> SpaceNode | None:
         entries = entries_of(node)
-        fields = {info.alias or name: info for name, info in model.model_fields.items()}
+        fields = fields_of(model)
         whole = True
         meant: set[str | None] = set()
         for name, (where, value) in entries.items():

@@ -55,6 +55,7 @@ Resolver.add_implicit_resolver(
 Resolver.add_implicit_resolver("tag:yaml.org,2002:merge", re.compile(r"^<<$"), ["<"])
 
 _RESOLVER = Resolver()
+_TAGGED = Resolver.yaml_implicit_resolvers
 
 
 class _Parser(Reader, Scanner, Parser):
@@ -116,64 +117,76 @@ class _Composer:
         self._key: list[Node | None] = []  # of each open mapping, the key that waits for its value
 
     def tree(self) -> Node | None:
-        documents = 0
-        while not isinstance(event := self._parser.get_event(), yaml.StreamEndEvent):
-            if isinstance(event, yaml.DocumentStartEvent):
+        """The tree of the events."""
+        get_event, documents = self._parser.get_event, 0
+        while True:
+            event = get_event()
+            kind = type(event)
+            if kind is yaml.ScalarEvent:
+                self._take(self._scalar(event), event)
+            elif kind is yaml.SequenceStartEvent or kind is yaml.MappingStartEvent:
+                node = (MappingNode if kind is yaml.MappingStartEvent else SequenceNode)(_STR, [], event.start_mark)
+                _tag(node, event, own_tag(type(node)))
+                self._take(node, event)
+                self._open.append(node)
+                self._key.append(None)
+            elif kind is yaml.SequenceEndEvent or kind is yaml.MappingEndEvent:
+                self._open.pop()
+                self._key.pop()
+            elif kind is yaml.AliasEvent:
+                if event.anchor not in self._anchors:
+                    raise ComposerError(None, None, f"found undefined alias {event.anchor!r}", event.start_mark)
+                self._put(self._anchors[event.anchor], event)
+            elif kind is yaml.DocumentStartEvent:
                 documents += 1
                 if documents > 1:
                     expected = "expected a single document in the stream"
-                    found = "but found another document"
-                    assert self._root is not None
-                    raise ComposerError(expected, self._root.start_mark, found, event.start_mark)
-            elif isinstance(event, yaml.CollectionEndEvent):
-                self._open.pop()
-                self._key.pop()
-            elif isinstance(event, yaml.NodeEvent):
-                self._take(event)
-        return self._root
+                    first = self._root.start_mark if self._root else None
+                    raise ComposerError(expected, first, "but found another document", event.start_mark)
+            elif kind is yaml.StreamEndEvent:
+                return self._root
 
-    def _take(self, event: yaml.NodeEvent) -> None:
-        node = self._anchors.get(event.anchor) if isinstance(event, yaml.AliasEvent) else self._made(event)
-        if node is None:
-            raise ComposerError(None, None, f"found undefined alias {event.anchor!r}", event.start_mark)
-        is_key = self._put(node)
-        if len(self._open) >= MAX_DEPTH and not (is_key and isinstance(node, ScalarNode)):
-            raise TooDeepError(problem_mark=event.start_mark)
-        if isinstance(event, yaml.CollectionStartEvent):
-            assert isinstance(node, CollectionNode)
-            self._open.append(node)
-            self._key.append(None)
-
-    def _made(self, event: Any) -> Node:  # noqa: ANN401 - of a scalar, or the start of a collection
-        start = event.start_mark
-        if isinstance(event, yaml.ScalarEvent):
-            style = event.style or None
-            node: Node = ScalarNode(_STR, event.value, start, start, style)
-            own = own_tag(ScalarNode, event.value, (style is None, style is not None))
-        else:
-            node = (MappingNode if isinstance(event, yaml.MappingStartEvent) else SequenceNode)(_STR, [], start, start)
-            own = own_tag(type(node))
-        node.tag = own_tag(type(node), node.value, event.implicit) if event.tag in (None, "!") else event.tag
-        if node.tag not in (own, _STR):
-            node.odd_tag = node.tag.replace("tag:yaml.org,2002:", "!!")
-        if event.anchor is not None:
-            if event.anchor in self._anchors:
-                first = self._anchors[event.anchor].start_mark
-                found = f"found duplicate anchor {event.anchor!r}; first occurrence"
-                raise ComposerError(found, first, "second occurrence", start)
-            self._anchors[event.anchor] = node
+    def _scalar(self, event: Any) -> ScalarNode:  # noqa: ANN401 - PyYAML's
+        value, style = event.value, event.style or None
+        node = ScalarNode(_STR, value, event.start_mark, None, style)
+        own = _STR if style or value[:1] not in _TAGGED else own_tag(ScalarNode, value)
+        _tag(node, event, own)
         return node
 
-    def _put(self, node: Node) -> bool:
-        """Put a node where it belongs; whether it is a key."""
+    def _take(self, node: Node, event: Any) -> None:  # noqa: ANN401 - PyYAML's
+        if event.anchor is not None:
+            if event.anchor in self._anchors:
+                found = f"found duplicate anchor {event.anchor!r}; first occurrence"
+                raise ComposerError(
+                    found, self._anchors[event.anchor].start_mark, "second occurrence", event.start_mark
+                )
+            self._anchors[event.anchor] = node
+        self._put(node, event)
+
+    def _put(self, node: Node, event: Any) -> None:  # noqa: ANN401 - PyYAML's
+        """Put a node where it belongs."""
         if not self._open:
             self._root = node
-        elif isinstance(self._open[-1], SequenceNode):
-            self._open[-1].value.append(node)
+            return
+        above = self._open[-1]
+        is_key = False
+        if type(above) is SequenceNode:
+            above.value.append(node)
         elif (key := self._key[-1]) is None:
             self._key[-1] = node
-            return True
+            is_key = type(node) is ScalarNode
         else:
-            self._open[-1].value.append((key, node))
+            above.value.append((key, node))
             self._key[-1] = None
-        return False
+        if len(self._open) >= MAX_DEPTH and not is_key:
+            raise TooDeepError(problem_mark=event.start_mark)
+
+
+def _tag(node: Node, event: Any, own: str) -> None:  # noqa: ANN401 - PyYAML's
+    """Give a node its tag, where `own` is the one that it has if none is written."""
+    if event.tag is None:
+        node.tag = own
+        return
+    node.tag = own_tag(type(node), node.value, event.implicit) if event.tag == "!" else event.tag
+    if node.tag not in (own, _STR):
+        node.odd_tag = node.tag.replace("tag:yaml.org,2002:", "!!")

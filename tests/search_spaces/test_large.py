@@ -86,7 +86,7 @@ def test_a_choice_of_many_values_is_looked_at_in_bounded_work(monkeypatch: pytes
     tried = counted(monkeypatch, unreachable, "infeasibilities")
     values = ",".join(map(str, range(1, 20_000)))
     said = refused(f"{HEAD}space: {{model: {{layer: {{kind: convnn, k: {{choice: [{values}]}}}}}}}}")
-    assert "k lists 999, which can never run" in said
+    assert "k lists 100, which can never run" in said
     assert len(said.splitlines()) == MOST_PROBLEMS + 1
     assert MOST_PROBLEMS < len(tried) <= unreachable.LOOKED_AT
 

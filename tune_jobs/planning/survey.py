@@ -4,7 +4,8 @@ import random
 from collections import Counter
 from dataclasses import dataclass
 
-from search_spaces import Decided, SweepSpec, TrialConfig, canonical, run_key
+from search_spaces import Decided, SweepSpec, TrialConfig
+from search_spaces.canonical import form_and_key
 
 DRAWS = 2000
 """Uniform draws that stand for a space which is not finite, or too large to be looked at whole."""
@@ -40,5 +41,6 @@ def survey_of(spec: SweepSpec) -> Survey:
         if reason is not None:
             infeasible[f"{reason.path} {reason.rule}"] += 1
         else:
-            found.setdefault(run_key(config), canonical(config))
+            form, key = form_and_key(config)
+            found.setdefault(key, form)
     return Survey(looked_at, whole, infeasible, list(found.values()))
