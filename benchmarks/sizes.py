@@ -140,10 +140,8 @@ def main() -> None:
                 code, seconds, cpu_s, megabytes, last = measured(command, file)
                 if code not in ANSWERED or "Traceback" in last:
                     sys.exit(f"{name}: {command} ended with {code}: {last}")
-                print(
-                    f"{name:34} {command:8} {seconds:6.2f} s ({cpu_s:.2f} s of CPU) {megabytes:6.0f} MB  {last[:60]}",
-                    flush=True,
-                )
+                took = f"{seconds:6.2f} s, {cpu_s:6.2f} s of CPU, {megabytes:6.0f} MB"
+                print(f"{name:34} {command:8} {took}  {last[:60]}", flush=True)
 
 
 if __name__ == "__main__":
