@@ -17,9 +17,9 @@ from yaml.resolver import BaseResolver
 from yaml.scanner import Scanner
 
 try:
-    from yaml._yaml import CParser
+    from yaml._yaml import CParser as _CParser
 except ImportError:  # PyYAML was built without libyaml
-    CParser = None
+    _CParser = None  # type: ignore[assignment, misc]
 
 MAX_DEPTH = 40
 """Mappings and lists inside each other; a sweep needs about ten."""
@@ -78,11 +78,11 @@ def parse(text: str, source: str) -> Node | None:
         TooDeepError: If it is too deep.
         yaml.MarkedYAMLError: If it is no YAML.
     """
-    if Reader.NON_PRINTABLE.search(text) or CParser is None or len(text) < _LARGE:
+    if Reader.NON_PRINTABLE.search(text) or _CParser is None or len(text) < _LARGE:
         return _Composer(_Parser(text, source)).tree()
     stream = _Named(text)
     stream.name = source
-    return _Composer(CParser(stream)).tree()
+    return _Composer(_CParser(stream)).tree()
 
 
 def own_tag(kind: type[Node], value: Any = None, implicit: Any = (True, False)) -> str:  # noqa: ANN401 - PyYAML's own
@@ -103,7 +103,7 @@ def flatten(node: MappingNode) -> None:
     Raises:
         yaml.constructor.ConstructorError: If that is no mapping.
     """
-    SafeConstructor().flatten_mapping(node)  # type: ignore[no-untyped-call]
+    SafeConstructor().flatten_mapping(node)
 
 
 class _Composer:
@@ -189,4 +189,4 @@ def _tag(node: Node, event: Any, own: str) -> None:  # noqa: ANN401 - PyYAML's
         return
     node.tag = own_tag(type(node), node.value, event.implicit) if event.tag == "!" else event.tag
     if node.tag not in (own, _STR):
-        node.odd_tag = node.tag.replace("tag:yaml.org,2002:", "!!")
+        vars(node)["odd_tag"] = node.tag.replace("tag:yaml.org,2002:", "!!")

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from yaml.nodes import Node
 
 from search_spaces import SpecError, load_sweep, parse_sweep, space, unreachable
 from search_spaces.constraints import Constraint
@@ -182,7 +183,7 @@ def test_large_and_small_texts_are_read_alike(monkeypatch: pytest.MonkeyPatch) -
     large = compose(text, "a.yaml")
     assert value_of(large) == ROUND
 
-    def places(root: tree.Node) -> list[tuple[int, int]]:
+    def places(root: Node) -> list[tuple[int, int]]:
         below = [node for pair in root.value for node in (pair if isinstance(pair, tuple) else [pair])]
         nested = [] if isinstance(root.value, str) else [place for node in below for place in places(node)]
         return [(root.start_mark.line, root.start_mark.column), *nested]

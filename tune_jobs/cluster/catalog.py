@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from search_spaces.settings import NAME_RULE, is_name
+from tune_jobs.cluster.archive import room
 from tune_jobs.cluster.follow import follow
 from tune_jobs.cluster.gate import (
     LARGEST_REPLY,
@@ -23,7 +24,6 @@ from tune_jobs.cluster.gate import (
     command_of,
     malformed,
     read_reply,
-    room,
     shown,
 )
 from tune_jobs.cluster.job_result import Receiver

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
+from tune_jobs.cluster import archive as archives
 from tune_jobs.cluster import gate
 from tune_jobs.cluster.job_result import Sender
 from tune_jobs.errors import UsageError
@@ -71,9 +72,9 @@ def unpack(archive: Path, into: Path, source: str) -> dict[str, Any]:
     """Unpack a copy into the folder `into`; where it was. `source` is the cluster's address.
 
     Raises:
-        ClusterError: If the archive is refused: see `gate.unpack`.
+        ClusterError: If the archive is refused: see `archive.unpack`.
     """
-    gate.unpack(archive, into, source)
+    archives.unpack(archive, into, source)
     try:
         content = (into / ORIGIN).read_bytes()
     except FileNotFoundError as error:
