@@ -32,6 +32,10 @@ from search_spaces.reading.translations import field_hint, look_alike
 from search_spaces.reading.words import cut, listed, shown
 
 
+MOST_OPTIONS = 1000
+"""Options of an any_of, of which each takes as long to read as a small file."""
+
+
 class Reader:
     """One reading of a file: the problems found, and where every path stands."""
 
@@ -103,6 +107,10 @@ class Reader:
             empty = isinstance(options, SequenceNode)
             got = "an empty list" if empty else shown(options)
             self._say(options, _join(path, "any_of"), f"must be a list of mappings, got {got}.")
+            return None
+        if len(options.value) > MOST_OPTIONS:
+            rule = f"must have at most {MOST_OPTIONS:,} options, got {len(options.value):,}"
+            self._say(options, _join(path, "any_of"), f"{rule}; let the fields of fewer options vary with a choice.")
             return None
         kinds = [_kind(option, key) for option in options.value]
         times = Counter(kinds)
