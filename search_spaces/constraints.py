@@ -22,6 +22,9 @@ from search_spaces.reading.words import quoted, shown
 from search_spaces.registry import generation
 from search_spaces.trial import TrialConfig
 
+MOST_RULES = 1000
+"""Rules of a file, each of which every trial is held against."""
+
 Values: TypeAlias = dict[str, Number | None]
 _STEPS_OF_A_RULE = 5
 
@@ -130,6 +133,9 @@ def read_constraints(node: Node | None) -> tuple[tuple[Constraint, ...], list[Pr
     if not isinstance(node, SequenceNode):
         way = f"[{node.value}]" if isinstance(node, ScalarNode) and isinstance(value_of(node), str) else "[k <= r]"
         rule = f"must be a list of rules, got {shown(node)}; write constraints: {way}, or leave it out."
+        return (), [Problem(Place.of(node), "constraints", rule)]
+    if len(node.value) > MOST_RULES:
+        rule = f"must be at most {MOST_RULES:,} rules, got {len(node.value):,}; a rule may have many signs, as in 1 < k < 9."
         return (), [Problem(Place.of(node), "constraints", rule)]
     rules: list[Constraint] = []
     problems: list[Problem] = []

@@ -23,7 +23,7 @@ PAIRED_VALUES = 32
 LOOKED_AT = 3000
 """Configurations that are tried to find values that never run, and as many to find pairs of them."""
 
-_NODES = 50
+_NODES = 20
 """Nodes of a space that take as long to go through as one configuration to try."""
 
 _LISTED = 200

@@ -31,7 +31,6 @@ from search_spaces.reading.ranges import DomainReader, entries_of
 from search_spaces.reading.translations import field_hint, look_alike
 from search_spaces.reading.words import cut, listed, shown
 
-
 MOST_OPTIONS = 1000
 """Options of an any_of, of which each takes as long to read as a small file."""
 

@@ -137,7 +137,7 @@ def test_with_constraints_fewer_points_are_affordable() -> None:
         "\n".join(f"sapce{number}: 1" for number in range(20_000)),
         "space: {model: {layer: {kind: convnn, " + ", ".join(f"kk{n}: 1" for n in range(20_000)) + "}}}",
         "space: {model: {layer: {any_of: [" + ", ".join(["{kinf: conv2d}"] * 900) + "]}}}",
-        "constraints: [" + ", ".join(f"kk{n} < 1" for n in range(20_000)) + "]",
+        "constraints: [" + ", ".join(f"kk{n} < 1" for n in range(900)) + "]",
         "space: {training: {lr: {choice: [" + ", ".join(["fast"] * 20_000) + "]}}}",
         ", ".join(["{a: 1, a: 2}"] * 20_000).join("[]").join(["space: ", ""]),
     ],
@@ -226,3 +226,11 @@ def test_an_any_of_has_no_more_options_than_can_be_read_at_once() -> None:
             assert parse_sweep(text).space.size() == 1000
         else:
             assert "any_of must have at most 1,000 options, got 1,001; let the fields" in refused(text)
+
+
+def test_a_file_has_no_more_rules_than_a_trial_can_be_held_against_at_once() -> None:
+    rules = [f"k < {number}" for number in range(10, 1011)]
+    assert len(parse_sweep(HEAD + LAYER + dumped({"constraints": rules[1:]})).constraints) == 1000
+    assert "constraints must be at most 1,000 rules, got 1,001; " in refused(
+        HEAD + LAYER + dumped({"constraints": rules})
+    )
