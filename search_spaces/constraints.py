@@ -135,8 +135,9 @@ def read_constraints(node: Node | None) -> tuple[tuple[Constraint, ...], list[Pr
         rule = f"must be a list of rules, got {shown(node)}; write constraints: {way}, or leave it out."
         return (), [Problem(Place.of(node), "constraints", rule)]
     if len(node.value) > MOST_RULES:
-        rule = f"must be at most {MOST_RULES:,} rules, got {len(node.value):,}; a rule may have many signs, as in 1 < k < 9."
-        return (), [Problem(Place.of(node), "constraints", rule)]
+        rule = f"must be at most {MOST_RULES:,} rules, got {len(node.value):,}"
+        way = "a rule may have many signs, as in 1 < k < 9"
+        return (), [Problem(Place.of(node), "constraints", f"{rule}; {way}.")]
     rules: list[Constraint] = []
     problems: list[Problem] = []
     for number, item in enumerate(node.value):
