@@ -41,6 +41,11 @@ def representative_values(metadata: Iterable[object], domain: Domain) -> tuple[S
     return tuple(decides.values(domain)) if decides else domain.examples()[:1]
 
 
+def decides(metadata: Iterable[object]) -> bool:
+    """Whether a field is marked so."""
+    return any(isinstance(mark, Decides) for mark in metadata)
+
+
 @dataclass(frozen=True)
 class Infeasible:
     """Why a configuration cannot run: the path of the field to change, the rule, what it has instead, the way out."""

@@ -24,7 +24,10 @@ def canonical(trial: TrialConfig) -> TrialConfig:
 
 def config_key(trial: TrialConfig) -> str:
     """16 hexadecimal digits that equivalent configurations share, whatever their seed."""
-    form = canonical(trial)
+    return _key_of(canonical(trial))
+
+
+def _key_of(form: TrialConfig) -> str:
     content: dict[str, Any] = form.model_dump(mode="json", exclude={"model"})
     content["model"] = form.model.key_content()
     content["data"].pop("root")  # a path says where the images lie, not which they are
@@ -43,3 +46,9 @@ def _unsigned(content: Any) -> Any:  # noqa: ANN401 - plain data
 def run_key(trial: TrialConfig) -> str:
     """The config_key with the seed: the name of one run."""
     return f"{config_key(trial)}-s{trial.training.seed}"
+
+
+def form_and_key(trial: TrialConfig) -> tuple[TrialConfig, str]:
+    """The canonical form and the run_key of a trial that is known to run, which is not looked at again."""
+    form = trial.model_copy(update={"model": trial.model.canonical()})
+    return form, f"{_key_of(form)}-s{trial.training.seed}"

@@ -8,19 +8,25 @@ import math
 import operator
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from functools import cache
-from typing import NamedTuple, TypeVar, get_args
+from functools import cache, cached_property
+from typing import NamedTuple, TypeAlias, TypeVar, get_args
 
 from pydantic import BaseModel
 from yaml.nodes import Node, ScalarNode, SequenceNode
 
 from search_spaces.base import Infeasible
-from search_spaces.reading.document import Place, Problem, close, nearest, value_of
+from search_spaces.reading.document import MOST_PROBLEMS, Place, Problem, close, nearest, value_of
 from search_spaces.reading.fields import models_of
 from search_spaces.reading.rules import ConstraintError, Name, Number, Step, parse_rule
 from search_spaces.reading.words import quoted, shown
 from search_spaces.registry import generation
 from search_spaces.trial import TrialConfig
+
+MOST_RULES = 1000
+"""Rules of a file, each of which every trial is held against."""
+
+Values: TypeAlias = dict[str, Number | None]
+_STEPS_OF_A_RULE = 5
 
 
 @dataclass(frozen=True)
@@ -31,39 +37,54 @@ class Constraint:
     sides: tuple[tuple[Step, ...], ...]
     signs: tuple[str, ...]
 
-    @property
+    @cached_property
     def names(self) -> list[Name]:
         """The fields that the rule is about, each once, in its order."""
         return list(dict.fromkeys(step for side in self.sides for step in side if isinstance(step, Name)))
+
+    @property
+    def steps(self) -> int:
+        """How long it takes to look at a trial, in operations."""
+        return _STEPS_OF_A_RULE + sum(map(len, self.sides))
 
     def normal(self) -> str:
         """The rule's text, the same however its spaces, brackets, numbers and fields are written."""
         sides = [_computed(side, _as_text, _infix).text for side in self.sides]
         return " ".join([sides[0], *(f"{sign} {side}" for sign, side in zip(self.signs, sides[1:], strict=True))])
 
-    def broken(self, trial: TrialConfig) -> str | None:
-        """How `trial` breaks the rule; `None` if it does not, also where it lacks a field of the rule."""
-        values = {name: name.value(trial) for name in self.names}
-        if None in values.values():
-            return None
-        known = ", ".join(f"{name.text} = {value}" for name, value in values.items())
+    def broken(self, trial: TrialConfig, values: "Values | None" = None) -> str | None:
+        """How `trial` breaks the rule; `None` if it does not, also where it lacks a field of the rule.
+
+        `values` are the trial's, by name, as far as they are known; it gets those that are not.
+        """
+        known = {} if values is None else values
+        for name in self.names:
+            if name.text not in known:
+                known[name.text] = name.value(trial)
+            if known[name.text] is None:
+                return None
 
         def number(step: Number | Name) -> Number:
-            value = values[step] if isinstance(step, Name) else step
+            value = known[step.text] if isinstance(step, Name) else step
             assert value is not None
             return value
 
         try:
-            return None if self._holds(number) else known
+            wrong = None if self._holds(number) else ""
         except ZeroDivisionError:
-            return f"division by zero where {known}"
+            wrong = "division by zero where "
         except OverflowError:
-            return f"a result too large to compute where {known}"
+            wrong = "a result too large to compute where "
+        return None if wrong is None else wrong + ", ".join(f"{name.text} = {known[name.text]}" for name in self.names)
 
     def _holds(self, number: Callable[[Number | Name], Number]) -> bool:
-        sides = [_computed(side, number, _combined) for side in self.sides]
-        pairs = zip(sides, self.signs, sides[1:], strict=False)
-        return all(_SIGNS[sign](left, right) for left, sign, right in pairs)
+        left = _computed(self.sides[0], number, _combined)
+        for sign, side in zip(self.signs, self.sides[1:], strict=True):
+            right = _computed(side, number, _combined)
+            if not _SIGNS[sign](left, right):
+                return False
+            left = right
+        return True
 
     def always(self) -> bool:
         """Whether a rule without fields holds."""
@@ -99,8 +120,9 @@ class Constraint:
 
 def broken(constraints: Sequence[Constraint], trial: TrialConfig) -> Iterator[Infeasible]:
     """The rules that `trial` breaks, each with the values that break it."""
+    values: Values = {}
     for number, rule in enumerate(constraints):
-        if (reason := rule.broken(trial)) is not None:
+        if (reason := rule.broken(trial, values)) is not None:
             yield Infeasible(f"constraints.{number}", f"{rule.text} is broken: {reason}")
 
 
@@ -112,8 +134,15 @@ def read_constraints(node: Node | None) -> tuple[tuple[Constraint, ...], list[Pr
         way = f"[{node.value}]" if isinstance(node, ScalarNode) and isinstance(value_of(node), str) else "[k <= r]"
         rule = f"must be a list of rules, got {shown(node)}; write constraints: {way}, or leave it out."
         return (), [Problem(Place.of(node), "constraints", rule)]
-    rules, problems = [], []
+    if len(node.value) > MOST_RULES:
+        rule = f"must be at most {MOST_RULES:,} rules, got {len(node.value):,}"
+        way = "a rule may have many signs, as in 1 < k < 9"
+        return (), [Problem(Place.of(node), "constraints", f"{rule}; {way}.")]
+    rules: list[Constraint] = []
+    problems: list[Problem] = []
     for number, item in enumerate(node.value):
+        if len(problems) >= MOST_PROBLEMS:
+            break
         place, path = Place.of(item), f"constraints.{number}"
         if not isinstance(item, ScalarNode) or value_of(item) is None:
             rule = f"must be a rule such as k <= r, got {shown(item)}; write it as text in one line."

@@ -2,7 +2,8 @@
 
 import math
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any, TypeAlias
 
 from search_spaces.domains import Choice, Chooser, Domain, Scalar, count, every, is_finite
@@ -25,6 +26,9 @@ class Leaf:
     representatives: tuple[Scalar, ...] = ()
     """The values that decide whether any can run; the first of the domain, where none are given."""
 
+    decides: bool = field(default=True, compare=False)
+    """Whether it is known to matter which value it has."""
+
 
 @dataclass(frozen=True)
 class Group:
@@ -40,6 +44,11 @@ class Branches:
     path: str
     options: dict[str, "SpaceNode"]
 
+    @cached_property
+    def labels(self) -> Choice:
+        """Which of them, as a choice."""
+        return Choice(tuple(self.options))
+
 
 SpaceNode: TypeAlias = Fixed | Leaf | Group | Branches
 
@@ -52,7 +61,7 @@ def resolve(node: SpaceNode, chooser: Chooser) -> Any:  # noqa: ANN401 - plain d
         return chooser.choose(node.path, node.domain)
     if isinstance(node, Group):
         return {name: resolve(child, chooser) for name, child in node.fields.items()}
-    label = chooser.choose(node.path, Choice(tuple(node.options)))
+    label = chooser.choose(node.path, node.labels)
     return resolve(node.options[str(label)], chooser)
 
 
@@ -64,7 +73,7 @@ def leaves(node: SpaceNode) -> Iterator[Leaf]:
         for child in node.fields.values():
             yield from leaves(child)
     elif isinstance(node, Branches):
-        yield Leaf(node.path, Choice(tuple(node.options)))
+        yield Leaf(node.path, node.labels)
         for child in node.options.values():
             yield from leaves(child)
 

@@ -1,5 +1,6 @@
 """The sections of a sweep file beside its space: how to judge, search, stop, run and record."""
 
+import re
 from typing import Annotated, Literal
 
 from pydantic import Field
@@ -8,6 +9,15 @@ from search_spaces.base import Config, Rule
 from search_spaces.reading.rules import LONGEST_RULE
 from search_spaces.registry import OneOf, Registry
 from search_spaces.trial import TrialConfig
+
+_NAME = "[A-Za-z0-9][A-Za-z0-9._-]{0,99}"
+NAME_RULE = "a name of letters, digits, '.', '_' and '-', at most 100, the first a letter or digit"
+
+
+def is_name(text: str) -> bool:
+    """Whether a sweep may have this name."""
+    return re.fullmatch(_NAME, text) is not None
+
 
 Metric = Literal["val/accuracy", "val/loss", "test/accuracy", "test/loss"]
 
@@ -171,8 +181,8 @@ class SweepFile(Config):
 
     name: Annotated[
         str,
-        Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$"),
-        Rule("a name of letters, digits, '.', '_' and '-', at most 100, the first a letter or digit"),
+        Field(pattern=f"^{_NAME}$"),
+        Rule(NAME_RULE),
     ]
     space: TrialConfig
     constraints: Annotated[

@@ -5,10 +5,11 @@ import random
 from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 from search_spaces.base import Infeasible
-from search_spaces.canonical import run_key
+from search_spaces.canonical import form_and_key
 from search_spaces.constraints import Constraint, broken
 from search_spaces.domains import Choice, Chooser, Domain, Scalar, is_finite
 from search_spaces.feasibility import infeasibilities
@@ -30,8 +31,14 @@ from search_spaces.nodes import (
 from search_spaces.trial import Data, TrialConfig
 from search_spaces.unreachable import dead_pairs, never_run
 
-POINTS_COUNTED = 20_000
+POINTS_COUNTED = 5_000
 """A finite space of more points is not counted before it runs: that would take longer than a few seconds."""
+
+_STEPS_OF_A_POINT = 1000
+"""Operations of constraints that take as long as all else that is done with a point."""
+
+_SPAN_COSTS = 10
+"""How much longer an operation takes with the two ends of a range than with a number."""
 
 DRAWS = 1000
 """Uniform draws among which a point that satisfies the constraints is looked for before anything slower."""
@@ -52,15 +59,17 @@ class Space:
 
     def infeasibilities(self, trial: TrialConfig) -> Iterator[Infeasible]:
         """Everything that keeps `trial`, as resolved, from running: geometry, broken constraints, then memory."""
-        found = [*infeasibilities(trial), *broken(self.constraints, trial)]
-        yield from found
-        if not found and (reason := too_large(trial, self.memory_gb)):
+        runs = True
+        for reason in itertools.chain(infeasibilities(trial), broken(self.constraints, trial)):
+            runs = False
             yield reason
+        if runs and (too_much := too_large(trial, self.memory_gb)):
+            yield too_much
 
     def draw(self, rng: random.Random) -> dict[str, Scalar]:
         """One uniform draw, as decisions by path."""
         recorder = _Recorder(lambda domain: domain.draw(rng))
-        self.resolve(recorder)
+        resolve(self.root, recorder)
         return recorder.decisions
 
     def domains(self) -> list[Leaf]:
@@ -82,14 +91,22 @@ class Space:
     def is_small(self) -> bool:
         """Whether it is finite, and so small that every point of it can be looked at."""
         points = self.size()
-        return points is not None and points <= POINTS_COUNTED
+        return points is not None and points <= self.affordable(POINTS_COUNTED)
+
+    def affordable(self, points: int) -> int:
+        """How many of so many points can be looked at in the same time with the constraints as without any."""
+        return max(1, points * _STEPS_OF_A_POINT // (_STEPS_OF_A_POINT + self._steps))
+
+    @cached_property
+    def _steps(self) -> int:
+        return sum(rule.steps for rule in self.constraints)
 
     def distinct(self) -> int | None:
         """The number of trials that a finite space has; `None` if it is not finite, or too large to be counted here."""
         if not self.is_small():
             return None
         configs = (self.resolve(Decided(point)) for point in self.points())
-        return len({run_key(config) for config in configs if next(self.infeasibilities(config), None) is None})
+        return len({form_and_key(config)[1] for config in configs if next(self.infeasibilities(config), None) is None})
 
     def values(self, path: str, default: Scalar) -> list[Any]:
         """The values, or ends, that the leaf at `path` has in any branch; `default` for a branch that does not say."""
@@ -103,13 +120,11 @@ class Space:
 
     def data_sets(self) -> list[Data]:
         """The images that points of this space use, each once."""
-        found: list[Data] = []
+        found: dict[Data, None] = {}
         for node in nodes_at(self.root, ["data"]):
             for point in points(node, examples) if node else [{}]:
-                data = Data.model_validate(resolve(node, Decided(point))) if node else Data()
-                if data not in found:
-                    found.append(data)
-        return found
+                found[Data.model_validate(resolve(node, Decided(point))) if node else Data()] = None
+        return list(found)
 
     def dead_pairs(self) -> list[str]:
         """Values of two fields that can each run, and never together: `k = 12, 16 with patch = 2 ...`, and why."""
@@ -124,7 +139,7 @@ class Space:
         if not self.constraints:
             return []
         rng = random.Random(0)
-        draws = (self.resolve(Decided(self.draw(rng))) for _ in range(DRAWS))
+        draws = (self.resolve(Decided(self.draw(rng))) for _ in range(self.affordable(DRAWS)))
         if any(next(self.infeasibilities(config), None) is None for config in draws):
             return []
         lists = all(isinstance(leaf.domain, Choice) for leaf in self.domains())
@@ -172,13 +187,14 @@ def _never_met(space: Space) -> list[Infeasible]:
     """The same from the ends of the domains alone, which proves less, but also of ranges."""
     low, high = (Space(_cornered(space.root, pick)) for pick in (min, max))
     reasons: list[dict[int, str]] = []
-    for below, above in itertools.islice(zip(low.points(), high.points(), strict=True), POINTS_COUNTED + 1):
+    most = space.affordable(POINTS_COUNTED // _SPAN_COSTS)
+    for below, above in itertools.islice(zip(low.points(), high.points(), strict=True), most + 1):
         ends = low.resolve(Decided(below)), high.resolve(Decided(above))
         found = {number: rule.impossible(*ends) for number, rule in enumerate(space.constraints)}
         reasons.append({number: reason for number, reason in found.items() if reason is not None})
         if not reasons[-1]:
             return []
-    if len(reasons) > POINTS_COUNTED:
+    if len(reasons) > most:
         return []
     way = "; loosen the rule, or give its fields other values."
     always = sorted(set.intersection(*(set(found) for found in reasons)))

@@ -6,7 +6,7 @@ from typing import Any, Literal
 
 from search_spaces.base import Config, Infeasible
 from search_spaces.constraints import Constraint
-from search_spaces.domains import Choice, IntRange, as_written
+from search_spaces.domains import Choice, IntRange, Scalar, as_written
 from search_spaces.nodes import Branches, Group, Leaf, SpaceNode
 from search_spaces.reading.document import written
 from search_spaces.settings import (
@@ -140,7 +140,16 @@ def describe_domain(leaf: Leaf) -> str:
     """A domain in a few words."""
     domain = leaf.domain
     if isinstance(domain, Choice):
-        return "one of " + ", ".join(written(value) for value in domain.values)
+        shown = ", ".join(_short(value) for value in domain.values[:_SHOWN])
+        return f"one of {shown}" + (f", ... ({len(domain.values):,} values)" if len(domain.values) > _SHOWN else "")
     low, high = (domain.low, domain.high) if isinstance(domain, IntRange) else (f"{domain.low:g}", f"{domain.high:g}")
     step = f", in steps of {domain.step}" if isinstance(domain, IntRange) and domain.step > 1 else ""
     return f"{low} to {high}{step}" + (", logarithmic" if domain.log else "")
+
+
+_SHOWN, _LONGEST = 40, 200
+
+
+def _short(value: Scalar) -> str:
+    text = str(value) if type(value) is int else written(value)
+    return text if len(text) <= _LONGEST else f"{text[:_LONGEST]}..."

@@ -1,6 +1,7 @@
 """What a space offers and the geometry never lets run: nothing at all, single values, pairs of values.
 
-Of each domain only the few values are tried that decide whether anything can run.
+Of each domain only the few values are tried that decide whether anything can run, and no more configurations than
+take a moment: of a space that is larger, what is not looked at here is found infeasible when it is drawn.
 """
 
 import itertools
@@ -13,31 +14,44 @@ from search_spaces.base import Infeasible
 from search_spaces.domains import Choice, Domain, IntRange, Scalar
 from search_spaces.feasibility import infeasibilities
 from search_spaces.nodes import Branches, Decided, Group, Leaf, SpaceNode, leaves, points, resolve
+from search_spaces.reading.document import MOST_PROBLEMS
 from search_spaces.trial import TrialConfig
 
 PAIRED_VALUES = 32
 """A domain of more values is not looked at value by value."""
+
+LOOKED_AT = 3000
+"""Configurations that are tried to find values that never run, and as many to find pairs of them."""
+
+_NODES = 20
+"""Nodes of a space that take as long to go through as one configuration to try."""
+
+_LISTED = 200
+"""Fields of which pairs are tried."""
 
 _LABEL = re.compile(r"\[[^]]*\]")
 
 
 def never_run(root: SpaceNode) -> list[Infeasible]:
     """Why no point can run, or which listed values never can, by full path; nothing if the space is sound."""
-    runs, reasons = _trial_runs(root, {})
-    if not runs:
+    look = _Look(root)
+    runs, reasons = look.runs({})
+    if runs is False:
         return reasons[:1]
     found: list[Infeasible] = []
     dead: tuple[str, ...] = ()
-    for leaf in leaves(root):
+    branches = set(_branches(root))
+    for leaf in sorted(leaves(root), key=lambda leaf: not leaf.decides):
+        if look.is_over or len(found) >= MOST_PROBLEMS:
+            break
         if not isinstance(leaf.domain, Choice) or leaf.path.startswith(dead):
             continue
-        branches = _is_branches(root, leaf.path)
         for value in leaf.domain.values:
-            runs, reasons = _trial_runs(root, {leaf.path: value})
-            if runs or not reasons:
+            runs, reasons = look.runs({leaf.path: value})
+            if runs is not False or not reasons:
                 continue
             first = next((reason for reason in reasons if reason.path == leaf.path), reasons[0])
-            if branches:
+            if leaf.path in branches:
                 here = f"{leaf.path}[{value}]"
                 dead = (*dead, here)
                 found.append(Infeasible(here, f"can never run: {first.path.removeprefix(here + '.')} {first.message}"))
@@ -50,23 +64,24 @@ def never_run(root: SpaceNode) -> list[Infeasible]:
 
 def dead_pairs(root: SpaceNode) -> Iterator[str]:
     """Values of two fields that can each run, and never together: `k = 12, 16 with patch = 2 ...`, and why."""
+    look = _Look(root)
     listed = [
         Leaf(leaf.path, Choice(values))
         for leaf in leaves(root)
         if leaf.path.startswith("space.model") and (values := _few(leaf.domain))
-    ]
+    ][:_LISTED]
     alone = {
-        (leaf.path, value): _trial_runs(root, {leaf.path: value})[0]
-        for leaf in listed
-        for value in leaf.domain.examples()
+        (leaf.path, value): look.runs({leaf.path: value})[0] for leaf in listed for value in leaf.domain.examples()
     }
     for one, other in itertools.combinations(listed, 2):
+        if look.is_over:
+            return
         for second in other.domain.examples():
             dead: dict[Scalar, str] = {}
             for first in one.domain.examples():
                 if alone[one.path, first] and alone[other.path, second]:
-                    runs, reasons = _trial_runs(root, {one.path: first, other.path: second})
-                    if not runs and reasons:
+                    runs, reasons = look.runs({one.path: first, other.path: second})
+                    if runs is False and reasons:
                         dead[first] = f"{reasons[0].path} {reasons[0].rule}"
             if dead:
                 never, why = ", ".join(map(str, dead)), next(iter(dead.values()))
@@ -87,22 +102,47 @@ def _field(leaf: Leaf) -> str:
     return _LABEL.sub("", leaf.path).rpartition(".")[2]
 
 
-def _trial_runs(root: SpaceNode, pins: dict[str, Scalar]) -> tuple[bool, list[Infeasible]]:
-    """Whether any point with the pinned decisions can run; and why not, the most frequent reason first."""
-    shape = _shape(root, pins)
-    reasons: Counter[Infeasible] = Counter()
-    for point in points(shape):
-        if any(path not in point or point[path] != value for path, value in pins.items()):
-            continue
-        reason = next(infeasibilities(TrialConfig.model_validate(resolve(shape, Decided(point)))), None)
-        if reason is None:
-            return True, []
-        reasons[_located(reason, point)] += 1
-    return False, [reason for reason, _ in reasons.most_common()]
+class _Look:
+    """Tries points of a space, until it has tried as many as may be."""
+
+    def __init__(self, root: SpaceNode) -> None:
+        self._root = root
+        self._left = LOOKED_AT
+        self._shape_costs = _size(root) // _NODES
+
+    @property
+    def is_over(self) -> bool:
+        """Whether nothing more is tried."""
+        return self._left <= 0
+
+    def runs(self, pins: dict[str, Scalar]) -> tuple[bool | None, list[Infeasible]]:
+        """Whether any point with the pinned decisions can run; and why not, the most frequent reason first.
+
+        `None` where it is not known.
+        """
+        if self.is_over:
+            return None, []
+        self._left -= self._shape_costs
+        shape = _shape(self._root, pins)
+        reasons: Counter[Infeasible] = Counter()
+        for point in points(shape):
+            if self.is_over:
+                return None, []
+            self._left -= 1
+            if any(path not in point or point[path] != value for path, value in pins.items()):
+                continue
+            reason = next(infeasibilities(TrialConfig.model_validate(resolve(shape, Decided(point)))), None)
+            if reason is None:
+                return True, []
+            reasons[_located(reason, point)] += 1
+        return False, [reason for reason, _ in reasons.most_common()]
 
 
 def _shape(node: SpaceNode, pins: dict[str, Scalar]) -> SpaceNode:
-    """The same tree with, of each domain, the pinned value or the few that decide whether anything can run."""
+    """The same tree with, of each domain, the pinned value or the few that decide whether anything can run.
+
+    Of an any_of the pinned option is left, or the one below which something is pinned.
+    """
     if isinstance(node, Leaf):
         if node.path in pins:
             return Leaf(node.path, Choice((pins[node.path],)))
@@ -110,7 +150,11 @@ def _shape(node: SpaceNode, pins: dict[str, Scalar]) -> SpaceNode:
     if isinstance(node, Group):
         return Group({name: _shape(child, pins) for name, child in node.fields.items()})
     if isinstance(node, Branches):
-        return Branches(node.path, {label: _shape(option, pins) for label, option in node.options.items()})
+        kept = {str(label) for path, label in pins.items() if path == node.path}
+        here = f"{node.path}["
+        kept |= {path[len(here) :].partition("]")[0] for path in pins if path.startswith(here)}
+        options = {label: node.options[label] for label in sorted(kept)} if kept else node.options
+        return Branches(node.path, {label: _shape(option, pins) for label, option in options.items()})
     return node
 
 
@@ -124,7 +168,16 @@ def _located(reason: Infeasible, point: dict[str, Scalar]) -> Infeasible:
     return replace(reason, path=here)
 
 
-def _is_branches(node: SpaceNode, path: str) -> bool:
+def _branches(node: SpaceNode) -> Iterator[str]:
     if isinstance(node, Branches):
-        return node.path == path or any(_is_branches(option, path) for option in node.options.values())
-    return isinstance(node, Group) and any(_is_branches(child, path) for child in node.fields.values())
+        yield node.path
+        for option in node.options.values():
+            yield from _branches(option)
+    elif isinstance(node, Group):
+        for child in node.fields.values():
+            yield from _branches(child)
+
+
+def _size(node: SpaceNode) -> int:
+    below = node.fields if isinstance(node, Group) else node.options if isinstance(node, Branches) else {}
+    return 1 + sum(map(_size, below.values()))

@@ -1,9 +1,8 @@
-"""A YAML file whose every key and value knows its line and column; and the mistakes found in it.
-
-YAML is read as version 1.2 has it where the two differ in ways that bite: `1e-4` is a number, `on` and `no` are text.
-"""
+"""A YAML file whose every key and value knows its line and column; and the mistakes found in it."""
 
 import difflib
+import itertools
+import json
 import math
 import re
 from collections.abc import Callable, Iterable, Iterator
@@ -12,11 +11,15 @@ from dataclasses import dataclass
 import yaml
 from yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
 
-MAX_DEPTH = 40
-"""Mappings and lists inside each other; a sweep needs about ten."""
+from search_spaces.reading.tree import MAX_DEPTH, Resolver, TooDeepError, flatten, odd_tag, own_tag, parse
 
-MAX_VALUES = 100_000
-"""Values in a file once its aliases are written out; ten lines of aliases can stand for billions."""
+LARGEST_FILE = 2**20
+"""Bytes of a file, and characters once its aliases are written out; ten lines of aliases can stand for billions."""
+
+_LARGEST_TEXT = 8 * LARGEST_FILE  # a file as run, with what was set written out
+
+MOST_PROBLEMS = 100
+"""Mistakes that are looked for in one file."""
 
 
 @dataclass(frozen=True, order=True)
@@ -49,41 +52,19 @@ class Problem:
 
 
 class SpecError(Exception):
-    """All mistakes of a file, in the file's order."""
+    """The mistakes of a file, in the file's order: all of them, or the first `MOST_PROBLEMS`."""
 
     def __init__(self, problems: Iterable[Problem]) -> None:
-        self.problems = sorted(set(problems))
+        self.problems = sorted(set(problems))[:MOST_PROBLEMS]
         super().__init__(self.problems)
 
     def __str__(self) -> str:
-        return "\n".join(map(str, self.problems))
+        more = [f"There may be more mistakes; these are the first {MOST_PROBLEMS} that were found."]
+        return "\n".join([*map(str, self.problems), *(more if len(self.problems) >= MOST_PROBLEMS else [])])
 
 
-class _Loader(yaml.SafeLoader):
-    yaml_implicit_resolvers: dict[str, list[tuple[str, re.Pattern[str]]]] = {}  # noqa: RUF012 - PyYAML's own protocol
-
-    def own_tag(self, node: Node) -> str:
-        """The tag that a node has if none is written."""
-        unquoted = isinstance(node, ScalarNode) and node.style is None
-        tag: str = self.resolve(type(node), node.value, (unquoted, not unquoted))  # type: ignore[no-untyped-call]
-        return tag
-
-
-_Loader.add_implicit_resolver("tag:yaml.org,2002:null", re.compile(r"^(?:~|null|Null|NULL|)$"), ["~", "n", "N", ""])
-_Loader.add_implicit_resolver(
-    "tag:yaml.org,2002:bool", re.compile(r"^(?:true|True|TRUE|false|False|FALSE)$"), [*"tTfF"]
-)
-_Loader.add_implicit_resolver("tag:yaml.org,2002:int", re.compile(r"^[-+]?[0-9]+$"), [*"-+0123456789"])
-_Loader.add_implicit_resolver(
-    "tag:yaml.org,2002:float",
-    re.compile(r"^[-+]?(?:(?:\.[0-9]+|[0-9]+\.?[0-9]*)(?:[eE][-+]?[0-9]+)?|\.inf|\.Inf|\.INF)$|^\.(?:nan|NaN|NAN)$"),
-    [*"-+.0123456789"],
-)
-_Loader.add_implicit_resolver("tag:yaml.org,2002:merge", re.compile(r"^<<$"), ["<"])
-
-
-class _Dumper(yaml.SafeDumper):  # quotes what the loader above would not read back as text
-    yaml_implicit_resolvers = _Loader.yaml_implicit_resolvers
+class _Dumper(yaml.SafeDumper):  # quotes what would not be read back as text
+    yaml_implicit_resolvers = Resolver.yaml_implicit_resolvers
 
 
 _WAYS_OUT = {
@@ -94,6 +75,7 @@ _WAYS_OUT = {
     "here or in the line above",
     "could not find expected ':'": "a key needs ': ', with the space, before its value",
     "expected <block end>": "the keys of one mapping must be indented alike",
+    "did not find expected key": "the keys of one mapping must be indented alike",
     "expected ',' or": "close the bracket, and put commas between its entries",
     "undefined alias": "an alias *name needs an anchor &name above it",
     "expected a single document": "one file holds one sweep",
@@ -106,34 +88,38 @@ def compose(text: str, source: str) -> MappingNode:
     Raises:
         SpecError: If it is no YAML, or not a mapping, gives a key twice, or grows beyond reason.
     """
+    if len(text) > _LARGEST_TEXT:
+        raise SpecError([too_large(source, len(text), _LARGEST_TEXT)])
     try:
-        loader = _Loader(text)
+        node = parse(text, source)
     except yaml.reader.ReaderError as error:
         lines = text[: error.position].split("\n")
         place = Place(source, len(lines), len(lines[-1]) + 1)
         rule = f"holds the character U+{ord(text[error.position]):04X}, which YAML does not allow; delete it."
         raise SpecError([Problem(place, "", f"the file {rule}")]) from error
-    loader.name = source
-    try:
-        node = loader.get_single_node()
+    except TooDeepError as error:
+        raise SpecError([Problem(_place_of(error, source), "", _TOO_DEEP)]) from error
     except yaml.MarkedYAMLError as error:
         raise SpecError([_not_yaml(error, source)]) from error
-    except RecursionError as error:
-        place = Place(source, loader.line + 1, loader.column + 1)
-        raise SpecError([Problem(place, "", _TOO_DEEP)]) from error
     if not isinstance(node, MappingNode):
         found = "nothing" if node is None else "a list" if isinstance(node, SequenceNode) else "a single value"
         place = Place(source, 1, 1) if node is None else Place.of(node)
         raise SpecError([Problem(place, "", f"a sweep file is a mapping (name:, space:, ...), got {found}.")])
     sizes: dict[int, int] = {}
-    mistakes = list(_mistakes(loader, node, "", (), sizes))
-    if not mistakes and sizes[id(node)] > MAX_VALUES:
-        rule = f"its aliases stand for {sizes[id(node)]} values; a sweep file has at most {MAX_VALUES}."
+    mistakes = list(itertools.islice(_mistakes(node, "", (), sizes), MOST_PROBLEMS))
+    if not mistakes and sizes[id(node)] > LARGEST_FILE + len(text):
+        rule = f"its aliases stand for {sizes[id(node)]:,} characters; a sweep file has at most {LARGEST_FILE:,}."
         mistakes = [Problem(Place.of(node), "", rule)]
     if mistakes:
         raise SpecError(mistakes)
-    _flatten(loader, node, set())
+    _flatten(node, set())
     return node
+
+
+def too_large(source: str, size: int, most: int = LARGEST_FILE) -> Problem:
+    """What is said of a file of `size` bytes, or more."""
+    way = "write a range, as in {int: [1, 1000]}, or fewer values"
+    return Problem(Place(source, 1, 1), "", f"a sweep file has at most {most:,} bytes, got {size:,}; {way}.")
 
 
 _TOO_DEEP = f"mappings and lists stand more than {MAX_DEPTH} deep inside each other; write them flatter."
@@ -141,18 +127,20 @@ _TOO_DEEP = f"mappings and lists stand more than {MAX_DEPTH} deep inside each ot
 
 def _not_yaml(error: yaml.MarkedYAMLError, source: str) -> Problem:
     mark, context = error.problem_mark or error.context_mark, error.context_mark
-    place = Place(source, mark.line + 1, mark.column + 1) if mark else Place(source, 1, 1)
     reason = " ".join(filter(None, [error.context, error.problem]))
     if mark and context and context.line != mark.line:
         reason += f" (begun in line {context.line + 1})"
     way_out = next((f"; {way}" for words, way in _WAYS_OUT.items() if words in reason), "")
-    return Problem(place, "", f"this is not YAML: {reason}{way_out}.")
+    return Problem(_place_of(error, source), "", f"this is not YAML: {reason}{way_out}.")
 
 
-def _mistakes(
-    loader: _Loader, node: Node, path: str, above: tuple[int, ...], sizes: dict[int, int]
-) -> Iterator[Problem]:
-    """What is wrong with the tree as a tree. `sizes` gets the values below each node, aliases written out."""
+def _place_of(error: yaml.MarkedYAMLError, source: str) -> Place:
+    mark = error.problem_mark or error.context_mark
+    return Place(source, mark.line + 1, mark.column + 1) if mark else Place(source, 1, 1)
+
+
+def _mistakes(node: Node, path: str, above: tuple[int, ...], sizes: dict[int, int]) -> Iterator[Problem]:
+    """What is wrong with the tree as a tree. `sizes` gets the characters of each node, aliases written out."""
     if id(node) in above:
         yield Problem(Place.of(node), path, "contains itself (an alias inside its own anchor); write it out.")
         return
@@ -161,20 +149,23 @@ def _mistakes(
     if len(above) == MAX_DEPTH:
         yield Problem(Place.of(node), "", _TOO_DEEP)
         return
-    if tag := _odd_tag(loader, node):
+    if tag := odd_tag(node):
         yield Problem(Place.of(node), path, f"has the tag {tag}, but sweep files need no tags; leave it out.")
-    children: list[Node] = []
+    size = 1
     if isinstance(node, MappingNode):
         yield from _odd_keys(node, path)
-        for key, value in node.value:
-            if isinstance(key, ScalarNode):
-                children.append(value)
-                yield from _mistakes(loader, value, _below(path, key), (*above, id(node)), sizes)
-    elif isinstance(node, SequenceNode):
-        children = node.value
-        for number, item in enumerate(node.value):
-            yield from _mistakes(loader, item, f"{path}.{number}", (*above, id(node)), sizes)
-    sizes[id(node)] = 1 + sum(sizes.get(id(child), 1) for child in children)
+        size += sum(len(key.value) for key, _ in node.value if isinstance(key, ScalarNode))
+        below = [(key.value, value) for key, value in node.value if isinstance(key, ScalarNode)]
+    else:
+        below = list(enumerate(node.value)) if isinstance(node, SequenceNode) else []
+        size += 0 if isinstance(node, SequenceNode) else len(node.value)
+    for name, child in below:
+        if isinstance(child, ScalarNode) and odd_tag(child) is None:  # nearly every one of a large file
+            size += 1 + len(child.value)
+        else:
+            yield from _mistakes(child, _below(path, name), (*above, id(node)), sizes)
+            size += sizes.get(id(child), 1)
+    sizes[id(node)] = size
 
 
 def _odd_keys(node: MappingNode, path: str) -> Iterator[Problem]:
@@ -183,40 +174,30 @@ def _odd_keys(node: MappingNode, path: str) -> Iterator[Problem]:
         if not isinstance(key, ScalarNode):
             yield Problem(Place.of(key), path, "has a list or mapping as a key; keys are words.")
         elif key.value in keys and key.value != "<<":
-            yield Problem(Place.of(key), _below(path, key), "stands twice in one mapping; keep one of them.")
+            yield Problem(Place.of(key), _below(path, key.value), "stands twice in one mapping; keep one of them.")
         else:
             keys.add(key.value)
 
 
-def _below(path: str, key: ScalarNode) -> str:
-    return f"{path}.{key.value}" if path else str(key.value)
+def _below(path: str, name: object) -> str:
+    return f"{path}.{name}" if path else str(name)
 
 
-def _odd_tag(loader: _Loader, node: Node) -> str | None:
-    """The tag of a node that has one it would not have by itself; `!!str` is fine, it makes text of a number."""
-    if node.tag in (loader.own_tag(node), "tag:yaml.org,2002:str"):
-        return None
-    return str(node.tag).replace("tag:yaml.org,2002:", "!!")
-
-
-def _flatten(loader: _Loader, node: Node, seen: set[int]) -> None:
-    if id(node) in seen:
+def _flatten(node: Node, seen: set[int]) -> None:
+    if isinstance(node, ScalarNode) or id(node) in seen:
         return
     seen.add(id(node))
     if isinstance(node, MappingNode):
         try:
-            loader.flatten_mapping(node)
+            flatten(node)
         except yaml.constructor.ConstructorError as error:
             mark = error.problem_mark
             place = Place(mark.name, mark.line + 1, mark.column + 1) if mark else Place.of(node)
             rule = "a merge key << takes a mapping, or a list of mappings, as in <<: *name."
             raise SpecError([Problem(place, "", rule)]) from error
         node.value = list({key.value: (key, value) for key, value in node.value}.values())  # own keys win over merged
-        for _, value in node.value:
-            _flatten(loader, value, seen)
-    elif isinstance(node, SequenceNode):
-        for item in node.value:
-            _flatten(loader, item, seen)
+    for child in node.value if isinstance(node, SequenceNode) else [value for _, value in node.value]:
+        _flatten(child, seen)
 
 
 def value_of(node: Node) -> object:
@@ -250,7 +231,7 @@ _PLAIN: dict[str, Callable[[str], object]] = {
 def plain(text: str) -> object:
     """What `text` would be without quotes."""
     node = ScalarNode("", text)
-    node.tag = _Loader("").own_tag(node)
+    node.tag = own_tag(ScalarNode, text)
     return value_of(node)
 
 
@@ -261,9 +242,15 @@ def written(value: object) -> str:
 
 
 def dumped(value: object) -> str:
-    """`value` as a YAML file that reads back as the same value."""
+    """`value` as a YAML file that reads back as the same value; a large one in JSON, which YAML contains."""
+    large = json.dumps(value, ensure_ascii=False)
+    if len(large) > _LARGE_DUMP:
+        return re.sub(r"[^ -~]", lambda letter: f"\\U{ord(letter[0]):08x}", large) + "\n"
     text: str = yaml.dump(value, Dumper=_Dumper, sort_keys=False)  # non-ASCII escaped: some of it breaks lines
     return text
+
+
+_LARGE_DUMP = 30_000
 
 
 def override(root: MappingNode, assignment: str) -> None:
@@ -287,9 +274,9 @@ def override(root: MappingNode, assignment: str) -> None:
     for depth, part in enumerate(parents):
         child = _child(here, part)
         if child is None and isinstance(here, MappingNode):
-            child = MappingNode("tag:yaml.org,2002:map", [], node.start_mark, node.end_mark)
+            child = MappingNode("tag:yaml.org,2002:map", [], node.start_mark)
         elif isinstance(child, MappingNode | SequenceNode):  # a copy: an anchor may show the node elsewhere too
-            child = type(child)(child.tag, list(child.value), child.start_mark, child.end_mark)
+            child = type(child)(child.tag, list(child.value), child.start_mark)
         else:
             at, rule = ".".join(parents[: depth + 1]), "has one value and no keys"
             if isinstance(here, SequenceNode):
@@ -319,7 +306,7 @@ def _put(node: Node, part: str, child: Node) -> None:
         if key.value == part:
             node.value[place] = (key, child)
             return
-    node.value.append((ScalarNode("tag:yaml.org,2002:str", part, child.start_mark, child.end_mark), child))
+    node.value.append((ScalarNode("tag:yaml.org,2002:str", part, child.start_mark), child))
 
 
 def close(word: str, valid: Iterable[str]) -> str | None:

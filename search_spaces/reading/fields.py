@@ -2,7 +2,7 @@
 
 import math
 import types
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from functools import cache
 from typing import Annotated, Any, Literal, TypeAlias, Union, get_args, get_origin
 
@@ -119,14 +119,21 @@ def types_of(annotation: Any) -> set[Any]:  # noqa: ANN401
     return {annotation}
 
 
-def models_by_kind(models: tuple[Model, ...], key: str) -> dict[str, Model]:
+@cache
+def models_by_kind(models: tuple[Model, ...], key: str) -> Mapping[str, Model]:
     """The models of a union, by the values of their discriminator."""
     return {literal: model for model in models for literal in get_args(model.model_fields[key].annotation)}
 
 
+@cache
+def fields_of(model: Model) -> Mapping[str, FieldInfo]:
+    """A model's fields, by what files call them."""
+    return {info.alias or name: info for name, info in model.model_fields.items()}
+
+
 def names_of(model: Model) -> list[str]:
-    """A model's fields, as files call them."""
-    return [info.alias or name for name, info in model.model_fields.items()]
+    """What files call a model's fields."""
+    return list(fields_of(model))
 
 
 def alternatives(items: Iterable[str]) -> str:

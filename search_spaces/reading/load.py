@@ -12,6 +12,7 @@ from search_spaces.constraints import read_constraints
 from search_spaces.contradictions import contradictions
 from search_spaces.nodes import Group, resolve
 from search_spaces.reading.document import (
+    LARGEST_FILE,
     Place,
     Problem,
     SpecError,
@@ -19,6 +20,7 @@ from search_spaces.reading.document import (
     dumped,
     nearest,
     override,
+    too_large,
     value_of,
 )
 from search_spaces.reading.reader import Reader
@@ -50,7 +52,10 @@ def load_sweep(file: str | Path, overrides: Sequence[str] = ()) -> SweepSpec:
         raise FileNotFoundError(f"there is no file {path}; presets have bare names: {', '.join(presets.names())}.")
     if path.is_dir():
         raise FileNotFoundError(f"{path} is a folder; give the sweep's YAML file.")
-    content = path.read_bytes()
+    with path.open("rb") as opened:
+        content = opened.read(LARGEST_FILE + 1)
+    if len(content) > LARGEST_FILE:
+        raise SpecError([too_large(str(path), max(len(content), path.stat().st_size))])
     try:
         text = content.decode("utf-8")
     except UnicodeDecodeError as error:
@@ -77,8 +82,9 @@ def parse_sweep(
     listed = next((value for key, value in root.value if key.value == "constraints"), None)
     constraints, mistakes = read_constraints(listed)
     fields = [(key, value) for key, value in root.value if key.value != "constraints"]
-    tree = reader.read(SweepFile, MappingNode(root.tag, fields, root.start_mark, root.end_mark), varying="space")
+    tree = reader.read(SweepFile, MappingNode(root.tag, fields, root.start_mark), varying="space")
     reader.problems += mistakes
+    reader.require_few()
     _check_geometry(reader)
     if listed is not None and not mistakes and "space" in reader.whole:
         reader.problems += _unsatisfied(Space(reader.whole["space"], constraints), listed)

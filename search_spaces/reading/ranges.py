@@ -10,7 +10,7 @@ from search_spaces.domains import DOMAIN_KEYS, Choice, Domain, FloatRange, IntRa
 from search_spaces.reading.document import close, nearest, value_of, written
 from search_spaces.reading.fields import forms_of, is_valid, rule_of, types_of
 from search_spaces.reading.translations import choice_hint, domain_hint, step_hint, zero_hint
-from search_spaces.reading.words import cut, shown
+from search_spaces.reading.words import LONGEST_SHOWN, cut, shown
 
 Entries: TypeAlias = dict[str, tuple[Node, Node]]
 
@@ -29,19 +29,24 @@ class DomainReader:
         if kind is None or not self._goes_with(kind, entries, path):
             return None
         items = self._items(kind, entries[kind][1], path)
-        valid = [self._valid(info, item, path) for item in items.value] if items else [False]  # each is said
-        if items is None or not all(valid):
+        if items is None:
             return None
-        values = [value_of(item) for item in items.value]
-        return self._choice(values, items, path) if kind == "choice" else self._range(kind, values, node, info, path)
+        if kind == "choice":
+            return self._choice(info, items, path)
+        valid = [self._valid(info, item, path) for item in items.value]  # each is said
+        if not all(valid):
+            return None
+        return self._range(kind, [value_of(item) for item in items.value], node, info, path)
 
     def _kind(self, info: FieldInfo, node: MappingNode, entries: Entries, path: str) -> str | None:
         kinds = [kind for kind in DOMAIN_KEYS if kind in entries]
         if len(kinds) == 1:
             return kinds[0]
         unknown = next((name for name in entries if name not in DOMAIN_KEYS), None)
-        content = {name: value_of(value) for name, (_, value) in entries.items()}
-        ours = None if kinds else domain_hint(content, whole=int in types_of(info.annotation))
+        ours = None
+        if not kinds and len(entries) <= LONGEST_SHOWN:
+            content = {name: value_of(value) for name, (_, value) in entries.items()}
+            ours = domain_hint(content, whole=int in types_of(info.annotation))
         if "any_of" in entries:
             hint = f"any_of is for mappings, choice for values{f'; write {ours}' if ours else ''}."
         elif ours:
@@ -84,20 +89,25 @@ class DomainReader:
             return None
         return bounds
 
-    def _choice(self, values: list[Any], node: SequenceNode, path: str) -> Domain | None:
-        seen: set[Scalar] = set()
-        for number, value in enumerate(values):
+    def _choice(self, info: FieldInfo, node: SequenceNode, path: str) -> Domain | None:
+        seen: dict[Scalar, None] = {}
+        whole = True
+        for item in node.value:
+            if not self._valid(info, item, path):  # each is said
+                whole = False
+                continue
+            value: Any = value_of(item)
             if value in seen:
-                self._say(node.value[number], path, f"lists {cut(written(value))} twice; keep one of them.")
+                self._say(item, path, f"lists {cut(written(value))} twice; keep one of them.")
                 return None
-            seen.add(value)
-        return Choice(tuple(values))
+            seen[value] = None
+        return Choice(tuple(seen)) if whole else None
 
     def _range(self, kind: str, values: list[Any], domain: MappingNode, info: FieldInfo, path: str) -> Domain | None:
         entries = entries_of(domain)
         node = entries[kind][1]
         numeric = {int, float} & set(types_of(info.annotation))
-        got = cut(written(values))
+        got = cut(written(values[:LONGEST_SHOWN]))
         if any(isinstance(value, bool) or not isinstance(value, int | float) for value in values) or not numeric:
             self._say(node, path, f"must be {rule_of(info)}: {kind} is for numbers; write {{choice: [...]}}.")
             return None

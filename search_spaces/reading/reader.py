@@ -4,19 +4,21 @@ The model is the only definition of what may stand where: fields, limits, defaul
 """
 
 import math
+from collections import Counter
 from collections.abc import Iterable, Sequence
 
 from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
 from yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
 
-from search_spaces.base import representative_values
+from search_spaces.base import decides, representative_values
 from search_spaces.nodes import Branches, Fixed, Group, Leaf, SpaceNode
-from search_spaces.reading.document import Place, Problem, close, plain, value_of, written
+from search_spaces.reading.document import MOST_PROBLEMS, Place, Problem, SpecError, close, plain, value_of
 from search_spaces.reading.fields import (
     Model,
     alternatives,
     discriminator_of,
+    fields_of,
     is_valid,
     literal_of,
     literals_of,
@@ -27,7 +29,10 @@ from search_spaces.reading.fields import (
 )
 from search_spaces.reading.ranges import DomainReader, entries_of
 from search_spaces.reading.translations import field_hint, look_alike
-from search_spaces.reading.words import cut, shown
+from search_spaces.reading.words import cut, listed, shown
+
+MOST_OPTIONS = 1000
+"""Options of an any_of, of which each takes as long to read as a small file."""
 
 
 class Reader:
@@ -62,6 +67,16 @@ class Reader:
 
     def _say(self, place: Node | Place, path: str, message: str) -> None:
         self.problems.append(Problem(place if isinstance(place, Place) else Place.of(place), path, message))
+        self.require_few()
+
+    def require_few(self) -> None:
+        """Nobody reads more than the first mistakes, and each takes time to explain.
+
+        Raises:
+            SpecError: If there are `MOST_PROBLEMS`, or more: those.
+        """
+        if len(self.problems) >= MOST_PROBLEMS:
+            raise SpecError(self.problems[:MOST_PROBLEMS])
 
     def _mapping(
         self, models: tuple[Model, ...], key: str | None, node: Node, path: str, varying: str | None
@@ -92,11 +107,15 @@ class Reader:
             got = "an empty list" if empty else shown(options)
             self._say(options, _join(path, "any_of"), f"must be a list of mappings, got {got}.")
             return None
+        if len(options.value) > MOST_OPTIONS:
+            rule = f"must have at most {MOST_OPTIONS:,} options, got {len(options.value):,}"
+            self._say(options, _join(path, "any_of"), f"{rule}; let the fields of fewer options vary with a choice.")
+            return None
         kinds = [_kind(option, key) for option in options.value]
+        times = Counter(kinds)
         found: dict[str, SpaceNode | None] = {}
-        for number, option in enumerate(options.value):
-            kind = kinds[number]
-            label = kind if kinds.count(kind) == 1 else f"{kind}#{number + 1}"
+        for number, (kind, option) in enumerate(zip(kinds, options.value, strict=True)):
+            label = kind if times[kind] == 1 else f"{kind}#{number + 1}"
             found[label] = self._mapping(models, key, option, f"{path}[{label}]", varying)
         right = {label: option for label, option in found.items() if option is not None}
         return Branches(path, right) if len(right) == len(found) and len(entries) == 1 else None
@@ -115,13 +134,14 @@ class Reader:
         if key not in entries:
             default = [m for m in models if m.model_fields[key].default is not PydanticUndefined]
             strange = [name for name in entries if not default or name not in names_of(default[0])]
-            if misspelt := [name for name in strange if close(name, [key])]:
-                self._say(entries[misspelt[0]][0], _join(path, misspelt[0]), f"is not a field; did you mean {key!r}?")
+            misspelt = next((name for name in strange[:MOST_PROBLEMS] if close(name, [key])), None)
+            if misspelt is not None:
+                self._say(entries[misspelt][0], _join(path, misspelt), f"is not a field; did you mean {key!r}?")
                 return None
             fit = [kind for kind, model in by_kind.items() if set(strange) <= set(names_of(model))]
             if default and not (strange and fit):
                 return default[0]
-            hint = f" ({', '.join(strange)} goes with {alternatives(fit)})" if strange and fit else ""
+            hint = f" ({cut(', '.join(strange))} goes with {alternatives(fit)})" if strange and fit else ""
             self._say(node, path, f"must say its {key}: one of {', '.join(by_kind)}{hint}.")
             return None
         value = entries[key][1]
@@ -146,7 +166,7 @@ class Reader:
         varying: str | None,
     ) -> SpaceNode | None:
         entries = entries_of(node)
-        fields = {info.alias or name: info for name, info in model.model_fields.items()}
+        fields = fields_of(model)
         whole = True
         meant: set[str | None] = set()
         for name, (where, value) in entries.items():
@@ -156,7 +176,7 @@ class Reader:
                 homes = [literal_of(other, key) for other in models if name in names_of(other)]
                 ours = None if path else field_hint(name, value_of(value))
                 hint = _way_out(homes, guess, ours, fields)
-                self._say(where, _join(path, name), f"is not a field{owner}; {hint}")
+                self._say(where, _join(path, cut(name)), f"is not a field{owner}; {hint}")
                 meant.add(guess)
                 whole = False
         found: dict[str, SpaceNode] = {}
@@ -193,14 +213,16 @@ class Reader:
             value = value_of(node)
             return Fixed(value, value == info.default) if self._valid(info, node, path) else None
         if isinstance(node, SequenceNode):
-            way = f"; to try each, write {cut(written({'choice': value_of(node)}))}" if varying == "" else ""
+            way = f"; to try each, write {listed(node)}" if varying == "" else ""
             self._say(node, path, f"must be {rule_of(info)}, got a list{way}.")
             return None
         if varying != "" or not isinstance(node, MappingNode):
             self._say(node, path, f"must be {rule_of(info)}, got a mapping; only fields below space may vary.")
             return None
         domain = DomainReader(self._say, self._valid).read(info, node, path)
-        return None if domain is None else Leaf(path, domain, representative_values(info.metadata, domain))
+        if domain is None:
+            return None
+        return Leaf(path, domain, representative_values(info.metadata, domain), decides(info.metadata))
 
     def _valid(self, info: FieldInfo, node: Node, path: str) -> bool:
         value = value_of(node)
@@ -234,7 +256,7 @@ def _did_you_mean(node: Node, words: Iterable[str]) -> str:
 def _kind(option: Node, key: str | None) -> str:
     for name, value in option.value if isinstance(option, MappingNode) else ():
         if name.value == (key or "name") and isinstance(value, ScalarNode):
-            return str(value.value)
+            return cut(str(value.value))
     return "option"
 
 

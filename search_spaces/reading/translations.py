@@ -50,7 +50,7 @@ def domain_hint(content: dict[str, Any], *, whole: bool) -> str | None:
         (content[key] for key in ("values", "categorical", "categories", "grid_search") if key in content), None
     )
     if isinstance(listed, list):
-        return written({"choice": listed})
+        return written({"choice": listed}) if len(listed) <= MOST else "{choice: [...]} with the same list"
     if "value" in content and len(content) == 1:
         return written(content["value"])
     if isinstance(content.get("any_of"), list):

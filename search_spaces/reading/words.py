@@ -2,7 +2,7 @@
 
 from yaml.nodes import MappingNode, Node, SequenceNode
 
-from search_spaces.reading.document import value_of
+from search_spaces.reading.document import value_of, written
 
 LONGEST_SHOWN = 100
 """Characters of a file that a message repeats in one place."""
@@ -13,7 +13,7 @@ def shown(node: Node) -> str:
     if isinstance(node, SequenceNode):
         return "a list"
     if isinstance(node, MappingNode):
-        return cut("{" + ", ".join(f"{name.value}: ..." for name, _ in node.value) + "}")
+        return cut("{" + ", ".join(f"{name.value}: ..." for name, _ in node.value[:LONGEST_SHOWN]) + "}")
     value = value_of(node)
     if value is None:
         return "null"
@@ -28,3 +28,8 @@ def cut(text: str) -> str:
 def quoted(text: str) -> str:
     """A text in quotes, short enough for a message."""
     return cut(repr(text))
+
+
+def listed(node: SequenceNode) -> str:
+    """A list as a choice of its values, short enough for a message."""
+    return cut(written({"choice": [value_of(item) for item in node.value[:LONGEST_SHOWN]]}))

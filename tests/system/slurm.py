@@ -84,7 +84,7 @@ class Slurm:
 
     def submit(self, script: Path, *options: str, **environment: str) -> str:
         """Submit a batch script; its job's number."""
-        return self("sbatch", "--parsable", *options, str(script), **environment).strip()
+        return self("sbatch", "--parsable", *options, str(script), check=True, **environment).strip()
 
     def field(self, job: str, name: str) -> str:
         """A field of what Slurm knows of a job, such as JobState, ExitCode, Restarts."""

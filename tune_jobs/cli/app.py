@@ -38,6 +38,7 @@ from tune_jobs.cli import (
 )
 from tune_jobs.cli.list import list_sweeps
 from tune_jobs.errors import SweepError
+from tune_jobs.system.garbage import collect_rarely
 from tune_jobs.system.visible import visible_streams
 
 
@@ -134,6 +135,7 @@ def main() -> None:
     Its end is the process's: taking Ray, MLflow and torch apart again takes Python more than a second, and Ray waits
     for a minute for what has died.
     """
+    collect_rarely()
     code = 1
     with visible_streams():
         try:

@@ -1,6 +1,5 @@
 """`convnn list`."""
 
-import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -32,15 +31,19 @@ def list_sweeps(storage: Storage = None, *, address: At = None, as_json: AsJson 
 
 def _list_cluster(storage: Path | None, address: str, as_json: bool) -> None:
     """The sweeps in every folder that the cluster's jobs use, or in the one given; and their jobs."""
-    from tune_jobs.cluster.catalog import Cluster, in_storage
+    from tune_jobs.cluster.catalog import Cluster
 
     cluster = Cluster(address)
     jobs = cluster.sweep_jobs()
     places = (
-        [given(storage)] if storage else list(dict.fromkeys(job.metadata["storage"] or None for job in jobs)) or [None]
+        [given(storage)]
+        if storage
+        else list(dict.fromkeys(job.metadata.get("storage") or None for job in jobs)) or [None]
     )
-    asked = [json.loads(cluster.ask("list", "--json", *in_storage(place))) for place in places]
-    sweeps = [{**sweep, "storage": each["storage"]} for each in asked for sweep in each["sweeps"]]
+    asked = [cluster.sweeps(place) for place in places]
+    sweeps = [
+        {**sweep.model_dump(exclude_unset=True), "storage": each.storage} for each in asked for sweep in each.sweeps
+    ]
     if as_json:
         told = [{"id": job.id, "status": job.status, **job.metadata} for job in jobs]
         print_json({"address": cluster.address, "sweeps": sweeps, "jobs": told})
@@ -59,7 +62,7 @@ def _jobs_table(jobs: "list[Job]") -> Table:
     for name in ("job", "status", "sweep", "command", "storage"):
         table.add_column(name)
     for job in jobs:
-        table.add_row(job.id, job.status, *(job.metadata[name] for name in ("sweep", "command", "storage")))
+        table.add_row(job.id, job.status, *(job.metadata.get(name, "") for name in ("sweep", "command", "storage")))
     return table
 
 

@@ -16,6 +16,9 @@ _NOTE = (
 )
 
 
+_SHOWN = 100
+
+
 def validate(file: File, overrides: Set = None, *, as_json: AsJson = False) -> None:
     """Check a sweep file, and show what it would search.
 
@@ -37,8 +40,11 @@ def validate(file: File, overrides: Set = None, *, as_json: AsJson = False) -> N
     trials = "every point" if spec.search.sampler == "grid" else f"{summary['trials']} trials"
     print(f"{spec.name}: valid. {trials} of {points} by {spec.search.sampler}, stopping: {spec.stopping.kind}")
     print(f"  {spec.goal} {spec.metric} (protocol {spec.evaluation.protocol})")
-    for path, domain in summary["domains"].items():
+    domains = list(summary["domains"].items())
+    for path, domain in domains[:_SHOWN]:
         print(f"  {path.removeprefix('space.')}: {domain}")
+    if len(domains) > _SHOWN:
+        print(f"  and {len(domains) - _SHOWN:,} more fields that vary (--json lists them all)")
     for pair in summary["never"]:
         print(f"  {pair}; it is never started")
     for note in notes:

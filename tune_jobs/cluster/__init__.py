@@ -1,6 +1,8 @@
 """Sweeps on a Ray cluster, from outside: submit, look, follow, stop, copy. All through the Ray Jobs API.
 
 jobs         the API at an address; every call has a deadline, and its errors are ours
+gate         where every reply and name of a cluster is checked
+archive      the same for files
 auth         who asks: a user in the address, or a token
 follow       what a job says, over connections that break
 package      what is shipped with a job: the sweep's file, and our code unless the cluster has it

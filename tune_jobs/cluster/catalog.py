@@ -2,7 +2,6 @@
 
 import contextlib
 import getpass
-import json
 import socket
 import sys
 import tempfile
@@ -13,7 +12,20 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import IO, Any
 
+from search_spaces.settings import NAME_RULE, is_name
+from tune_jobs.cluster.archive import room
 from tune_jobs.cluster.follow import follow
+from tune_jobs.cluster.gate import (
+    LARGEST_REPLY,
+    Answer,
+    Command,
+    Probed,
+    SweepList,
+    command_of,
+    malformed,
+    read_reply,
+    shown,
+)
 from tune_jobs.cluster.job_result import Receiver
 from tune_jobs.cluster.jobs import Job, Jobs
 from tune_jobs.cluster.package import write_package
@@ -36,6 +48,7 @@ ENDS_S = 20.0
 
 _KIND = "convnn"
 _SAID = 5
+_LONGEST_SAID = 500
 _ENVIRONMENT = {
     "RAY_JOB_STOP_WAIT_TIME_S": str(STOP_WAIT_S),
     "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
@@ -74,22 +87,36 @@ class Cluster:
         self._storage = storage
 
     def sweep_jobs(self) -> list[Job]:
-        """The jobs that run or ran sweeps, the newest first."""
+        """The jobs that run or ran sweeps, the newest first; their metadata is that of `gate.Command`."""
+        return [job for job in self._commands() if isinstance(self._runs(job), Command)]
+
+    def _commands(self) -> list[Job]:
         return [job for job in self.jobs.jobs() if job.metadata.get(_KIND) == "command"]
+
+    def _runs(self, job: Job) -> Command | ClusterError:
+        """What a job runs; or why that cannot be: anybody can give a job any name."""
+        try:
+            return command_of(job.id, job.metadata, self.address)
+        except ClusterError as error:
+            return error
 
     def locate(self, name: str) -> Located:
         """The sweep that is called `name`, or that the job `name` runs; known to the cluster's jobs or not.
 
         Of several jobs of one name, one that runs comes before one that has ended, and a newer one before an older one.
         """
-        found = [
-            job
-            for job in self.sweep_jobs()
-            if job.id == name
-            or (job.metadata["sweep"] == name and _same_folder(self._storage, job.metadata.get("storage")))
-        ]
-        for job in sorted(found, key=lambda job: job.ended):
-            return Located(job.metadata["sweep"], job.metadata.get("storage") or self._storage, job)
+        found: list[tuple[Job, Command]] = []
+        for job in self._commands():
+            runs = self._runs(job)
+            if isinstance(runs, ClusterError):
+                if job.id == name:
+                    raise runs
+            elif job.id == name or (runs.sweep == name and _same_folder(self._storage, runs.storage)):
+                found.append((job, runs))
+        for job, runs in sorted(found, key=lambda pair: pair[0].ended):
+            return Located(runs.sweep, runs.storage or self._storage, job)
+        if not is_name(name):
+            raise UsageError(f"a sweep's name is {NAME_RULE}, got {shown(name)}; `convnn list` shows the sweeps there.")
         return Located(name, self._storage, None)
 
     def start(self, command: str, sweep: str, task: dict[str, Any], *, text: str | None, code: bool) -> tuple[str, int]:
@@ -105,16 +132,25 @@ class Cluster:
         """
         with tempfile.TemporaryFile() as answer:
             self._receive({"kind": "ask", "arguments": list(arguments)}, answer, silence_s)
-            result = json.load(answer)
-        if result["code"]:
-            raise _error_of(result["code"], result["err"].strip().removeprefix("convnn: "))
-        return str(result["out"])
+            result = read_reply(Answer, answer.read(), self.address)
+        if result.code:
+            raise _error_of(result.code, result.err.strip().removeprefix("convnn: "))
+        return result.out
+
+    def sweeps(self, folder: str | None) -> SweepList:
+        """The sweeps in a folder of the cluster; its default if `None`."""
+        return read_reply(SweepList, self.ask("list", "--json", *in_storage(folder)), self.address)
 
     def probe(self, request: dict[str, Any]) -> dict[str, Any]:
         """What the cluster has; see `tune_jobs.cluster.probe`."""
         with tempfile.TemporaryFile() as answer:
             self._receive({"kind": "probe", **request}, answer, DATA_S + SILENCE_S)
-            found: dict[str, Any] = json.load(answer)
+            found = read_reply(Probed, answer.read(), self.address).model_dump()
+        for node in found["nodes"]:
+            if node["error"] is None and len(node["data"]) != len(request["data"]):
+                raise malformed(self.address, "a machine that says nothing of some images")
+            if node["error"] is None:
+                node["versions"] = dict.fromkeys(request["packages"]) | node["versions"]
         return found
 
     @contextlib.contextmanager
@@ -141,14 +177,21 @@ class Cluster:
     def _copy(self, sweep: Located, what: str, into: Path) -> dict[str, Any]:
         task = {"kind": "copy", "sweep": sweep.name, "storage": sweep.storage, "what": what}
         with tempfile.NamedTemporaryFile(suffix=".tar.gz", dir=into.parent) as archive:
-            self._receive(task, archive)
+            self._receive(task, archive, most=room(into.parent))
             archive.flush()
-            return unpack(Path(archive.name), into)
+            return unpack(Path(archive.name), into, self.address)
 
-    def _receive(self, task: dict[str, Any], into: IO[bytes], silence_s: float | None = SILENCE_S) -> None:
-        """Run a small job and write its result to `into`, which is left at its beginning."""
+    def _receive(
+        self,
+        task: dict[str, Any],
+        into: IO[bytes],
+        silence_s: float | None = SILENCE_S,
+        *,
+        most: int = LARGEST_REPLY,
+    ) -> None:
+        """Run a small job and write its result, of `most` bytes at most, to `into`, which is left at its beginning."""
         job_id, _ = self._submit(task, {_KIND: task["kind"]}, text=None, code=True)
-        receiver = Receiver(into)
+        receiver = Receiver(into, self.address, most)
         try:
             for chunk in follow(self.jobs, job_id, silence_s):
                 receiver.take(chunk)
@@ -179,7 +222,7 @@ class Cluster:
                 f"Ray there with the environment activated that has requirements.lock."
             )
         job = self.jobs.job(job_id)
-        words = " | ".join(lines[-_SAID:]) or job.message
+        words = " | ".join(line[:_LONGEST_SAID] for line in lines[-_SAID:]) or job.message
         return f"job {job_id} at {self.address} ended without an answer ({job.status}): {words}"
 
     def _submit(

@@ -11,10 +11,12 @@ import itertools
 import json
 import sys
 import time
+from collections import deque
 from pathlib import Path
 from typing import IO
 
 from tune_jobs import errors
+from tune_jobs.cluster.gate import LARGEST_REPLY, Refusal, malformed, read_reply
 from tune_jobs.errors import ClusterError, SweepError
 
 MARK = "@convnn-reply"
@@ -29,6 +31,8 @@ One that is being read is kept, however long that takes.
 
 _LOG = "job-driver-"
 _FIRST_LINES = 5
+_KEPT_LINES = 1000
+_LONGEST_LINE = 100_000
 
 
 class Sender:
@@ -111,16 +115,24 @@ def _open_files() -> set[Path]:
 
 
 class Receiver:
-    """Takes a log, piece by piece, and writes the result in it to a file."""
+    """Takes a log, piece by piece, and writes the result in it to a file.
 
-    def __init__(self, into: IO[bytes]) -> None:
+    Args:
+        into: The file.
+        source: The address of the cluster whose log it is.
+        most: Bytes that the result may have.
+    """
+
+    def __init__(self, into: IO[bytes], source: str, most: int = LARGEST_REPLY) -> None:
         self.whole = False
         """Whether the result has arrived to its end."""
 
-        self.other: list[str] = []
-        """The log's other lines."""
+        self.other: deque[str] = deque(maxlen=_KEPT_LINES)
+        """The log's other lines, the last of them."""
 
         self._into = into
+        self._source = source
+        self._left = most
         self._digest = hashlib.sha256()
         self._line = ""
 
@@ -128,25 +140,38 @@ class Receiver:
         """Take the next piece of the log.
 
         Raises:
-            SweepError: If the result is an error: that one. If it is damaged: a ClusterError.
+            SweepError: If the result is an error: that one. If it is damaged, or too large: a ClusterError.
         """
-        *lines, self._line = (self._line + text).split("\n")
+        *lines, rest = (self._line + text).split("\n")
+        self._line = rest[:_LONGEST_LINE]  # no line of a result is so long
         for line in lines:
             self._take_line(line)
 
     def _take_line(self, line: str) -> None:
         if not line.startswith(f"{MARK} "):
-            self.other.append(line)
+            self.other.append(line[:_LONGEST_LINE])
             return
-        _, kind, encoded = line.split(" ", 2)
-        content = base64.b64decode(encoded)
+        kind, _, encoded = line.removeprefix(f"{MARK} ").partition(" ")
+        try:
+            content = base64.b64decode(encoded, validate=True)
+        except ValueError as error:
+            raise self._damaged() from error
         if kind == "part":
+            self._left -= len(content)
+            if self._left < 0:
+                raise malformed(self._source, "an answer that is larger than it may be, or than has room")
             self._digest.update(content)
             self._into.write(content)
         elif kind == "end":
             self.whole = content == self._digest.digest()
             if not self.whole:
-                raise ClusterError("the cluster's answer arrived damaged; ask again.")
+                raise self._damaged()
+        elif kind == "error":
+            said = read_reply(Refusal, content, self._source)
+            known = getattr(errors, said.kind, None)
+            raise (known if isinstance(known, type) and issubclass(known, SweepError) else SweepError)(said.message)
         else:
-            said = json.loads(content)
-            raise getattr(errors, said["kind"], SweepError)(said["message"])
+            raise self._damaged()
+
+    def _damaged(self) -> ClusterError:
+        return ClusterError(f"the answer of the cluster at {self._source} arrived damaged; ask again.")

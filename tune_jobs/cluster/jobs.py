@@ -6,7 +6,6 @@ RAY_AUTH_MODE says so.
 
 import contextlib
 import http.client
-import json
 import logging
 import os
 import queue
@@ -21,6 +20,17 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from tune_jobs.cluster.auth import FORBIDDEN, UNAUTHORIZED, authorization, refusal, split_user
+from tune_jobs.cluster.gate import (
+    LARGEST_REPLY,
+    JobReply,
+    LogReply,
+    VersionReply,
+    is_job_id,
+    malformed,
+    plain_line,
+    read_reply,
+    shown,
+)
 from tune_jobs.errors import ClusterError
 
 CALL_S = 30.0
@@ -37,6 +47,7 @@ _STARTING = "No available agent"  # of a head that has just started
 ENDED = frozenset({"SUCCEEDED", "FAILED", "STOPPED"})
 _OVERRIDES = ("RAY_API_SERVER_ADDRESS", "RAY_ADDRESS")
 _NOT_FOUND = 404
+_ERROR_BYTES = 100_000
 Answer = TypeVar("Answer")
 
 
@@ -88,7 +99,7 @@ class Jobs:
         given_up = time.monotonic() + PATIENCE_S
         while True:
             try:
-                return str(self._within(seconds, make))
+                made = self._within(seconds, make)
             except ClusterError as error:
                 if _STARTING not in str(error):
                     raise
@@ -97,21 +108,28 @@ class Jobs:
                         f"the cluster at {self.address} answers, but takes no jobs: its head has no dashboard agent; "
                         f"where its port 52365 is taken, start Ray with --dashboard-agent-listen-port."
                     ) from error
-            time.sleep(POLL_S)
+                time.sleep(POLL_S)
+                continue
+            if not isinstance(made, str) or not is_job_id(made):
+                raise malformed(self.address, f"a job that is called {shown(made)}")
+            return made
 
     def job(self, job_id: str) -> Job:
         """How a job stands."""
-        return _job(self._within(CALL_S, self._client.get_job_info, job_id))
+        found = read_reply(JobReply, self._get(CALL_S, f"/api/jobs/{job_id}"), self.address)
+        return _job(job_id, found)
 
     def jobs(self) -> list[Job]:
         """All that were submitted, the newest first."""
-        found = self._within(CALL_S, self._client.list_jobs)
-        made = [_job(details) for details in found if details.submission_id]
+        found = read_reply(list[JobReply], self._get(CALL_S, "/api/jobs/"), self.address)
+        made = [
+            _job(each.submission_id, each) for each in found if each.submission_id and is_job_id(each.submission_id)
+        ]
         return sorted(made, key=lambda job: job.started_ms, reverse=True)
 
     def log(self, job_id: str) -> str:
         """What a job has said so far, in full."""
-        return str(self._within(2 * CALL_S, self._client.get_job_logs, job_id))
+        return read_reply(LogReply, self._get(2 * CALL_S, f"/api/jobs/{job_id}/logs"), self.address).logs
 
     def tail(self, job_id: str) -> AsyncIterator[str]:
         """What a job says, from its log's beginning, as it comes; an async stream without time limits."""
@@ -147,14 +165,32 @@ class Jobs:
         request = urllib.request.Request(f"{self.address}/api/version", headers=self._headers)  # noqa: S310 - http(s)
         try:
             with urllib.request.urlopen(request, timeout=CALL_S) as answer:  # noqa: S310
-                return str(json.load(answer)["ray_version"])
+                content = answer.read(LARGEST_REPLY + 1)
         except urllib.error.HTTPError as error:
             raise ClusterError(refusal(self.address, error.code)) from error
-        except (OSError, ValueError, KeyError, TypeError, http.client.HTTPException) as error:
+        except (OSError, ValueError, http.client.HTTPException) as error:
             raise ClusterError(
                 f"no Ray cluster answers at {self.address}: {_why(error)}; is it up, and is that the address of its "
                 f"dashboard (port 8265, with --dashboard-host=0.0.0.0 where it is on another machine)?"
             ) from error
+        return read_reply(VersionReply, content, self.address).ray_version
+
+    def _get(self, seconds: float, path: str) -> bytes:
+        """What the API answers, of which no more is read than is used; Ray's own client would take anything."""
+        request = urllib.request.Request(f"{self.address}{path}", headers=self._headers)  # noqa: S310 - http(s)
+
+        def get() -> bytes:
+            try:
+                with urllib.request.urlopen(request, timeout=CALL_S) as answer:  # noqa: S310
+                    found: bytes = answer.read(LARGEST_REPLY + 1)
+                    return found
+            except urllib.error.HTTPError as error:
+                if error.code in (UNAUTHORIZED, FORBIDDEN):
+                    raise ClusterError(refusal(self.address, error.code)) from error
+                words = error.read(_ERROR_BYTES).decode(errors="replace")
+                raise RuntimeError(f"status code {error.code}: {words}") from error
+
+        return self._within(seconds, get)
 
     def _connect(self) -> Any:  # noqa: ANN401 - Ray's client
         from ray.job_submission import JobSubmissionClient
@@ -192,6 +228,8 @@ class Jobs:
                 f"the cluster at {self.address} knows no such job: it forgets them when it restarts, and they end with "
                 f"it. Submitted again, a sweep goes on."
             ) from error
+        if isinstance(error, ClusterError):
+            raise error
         if isinstance(error, Exception):
             raise ClusterError(self._reason(error)) from error
         raise error
@@ -202,19 +240,19 @@ class Jobs:
             if text.startswith(said):
                 return refusal(self.address, code)
         lines = [line for line in text.splitlines() if line.strip()] or [type(error).__name__]
-        return f"the cluster at {self.address} fails: {lines[-1].strip() if 'Traceback' in text else lines[0]}"
+        said = lines[-1].strip() if "Traceback" in text else lines[0]
+        return f"the cluster at {self.address} fails: {plain_line(said)}"
 
 
-def _job(details: Any) -> Job:  # noqa: ANN401 - Ray's JobDetails
-    status = getattr(details.status, "value", details.status)
+def _job(job_id: str, found: JobReply) -> Job:
     return Job(
-        id=details.submission_id,
-        status=str(status),
-        message=details.message or "",
-        exit_code=details.driver_exit_code,
-        metadata=dict(details.metadata or {}),
-        started_ms=details.start_time or 0,
-        ended_ms=details.end_time,
+        id=job_id,
+        status=found.status,
+        message=found.message or "",
+        exit_code=found.driver_exit_code,
+        metadata=found.metadata or {},
+        started_ms=found.start_time or 0,
+        ended_ms=found.end_time,
     )
 
 

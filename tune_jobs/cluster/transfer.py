@@ -16,13 +16,14 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
+from tune_jobs.cluster import archive as archives
+from tune_jobs.cluster import gate
 from tune_jobs.cluster.job_result import Sender
 from tune_jobs.errors import UsageError
 from tune_jobs.record.folder import SweepFolder, checkpoints_in, default_storage, find_sweep
 from tune_jobs.record.lease import live_driver
 from tune_jobs.record.ledger import Ledger
-from tune_jobs.record.names import LEDGER, MANIFEST, OWNER, SPEC, STOPPING, STORE
-from tune_jobs.system.files import PARTIAL
+from tune_jobs.record.names import LEDGER, MANIFEST, SPEC, STORE, belongs_to_driver
 
 ORIGIN = "origin.json"
 """In a copy: where it was, and what was left out."""
@@ -67,13 +68,19 @@ def send_copy(task: Mapping[str, Any]) -> None:
     sender.end()
 
 
-def unpack(archive: Path, into: Path) -> dict[str, Any]:
-    """Unpack a copy into the folder `into`; where it was."""
-    with tarfile.open(archive) as content:
-        content.extractall(into, filter="data")
-    origin: dict[str, Any] = json.loads((into / ORIGIN).read_text(encoding="utf-8"))
+def unpack(archive: Path, into: Path, source: str) -> dict[str, Any]:
+    """Unpack a copy into the folder `into`; where it was. `source` is the cluster's address.
+
+    Raises:
+        ClusterError: If the archive is refused: see `archive.unpack`.
+    """
+    archives.unpack(archive, into, source)
+    try:
+        content = (into / ORIGIN).read_bytes()
+    except FileNotFoundError as error:
+        raise gate.malformed(source, f"an archive without {ORIGIN}") from error
     (into / ORIGIN).unlink()
-    return origin
+    return gate.read_reply(gate.Origin, content, source).model_dump()
 
 
 def put_in_place(copy: Path, folder: SweepFolder) -> None:
@@ -132,9 +139,9 @@ def _all(folder: SweepFolder, with_checkpoints: bool) -> Iterator[tuple[str, Pat
     left_out = set() if with_checkpoints else set(_checkpoints(folder))
     for path in sorted(folder.path.rglob("*")):
         name = str(path.relative_to(folder.path))
-        passing = path.suffix in (".lock", PARTIAL) or name in (OWNER, STOPPING)
         beside_database = any(name in (f"{base}-wal", f"{base}-shm", f"{base}-journal") for base in DATABASES)
-        if path.is_file() and not passing and not beside_database and path not in left_out:
+        passing = beside_database or belongs_to_driver(path.relative_to(folder.path))
+        if path.is_file() and not path.is_symlink() and not passing and path not in left_out:
             yield name, path
 
 

@@ -4,7 +4,8 @@ import random
 from collections import Counter
 from dataclasses import dataclass
 
-from search_spaces import Decided, SweepSpec, TrialConfig, canonical, run_key
+from search_spaces import Decided, SweepSpec, TrialConfig
+from search_spaces.canonical import form_and_key
 
 DRAWS = 2000
 """Uniform draws that stand for a space which is not finite, or too large to be looked at whole."""
@@ -29,7 +30,7 @@ def survey_of(spec: SweepSpec) -> Survey:
     """Look at every point of a small finite space, else at uniform draws."""
     whole = spec.space.is_small()
     rng = random.Random(0)
-    points = spec.space.points() if whole else (spec.space.draw(rng) for _ in range(DRAWS))
+    points = spec.space.points() if whole else (spec.space.draw(rng) for _ in range(spec.space.affordable(DRAWS)))
     infeasible: Counter[str] = Counter()
     found: dict[str, TrialConfig] = {}
     looked_at = 0
@@ -40,5 +41,6 @@ def survey_of(spec: SweepSpec) -> Survey:
         if reason is not None:
             infeasible[f"{reason.path} {reason.rule}"] += 1
         else:
-            found.setdefault(run_key(config), canonical(config))
+            form, key = form_and_key(config)
+            found.setdefault(key, form)
     return Survey(looked_at, whole, infeasible, list(found.values()))

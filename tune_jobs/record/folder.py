@@ -8,9 +8,12 @@ from pathlib import Path
 
 from search_spaces import SweepSpec, parse_sweep
 from search_spaces.reading.document import nearest
-from tune_jobs.errors import UsageError
+from tune_jobs.errors import LedgerError, UsageError
 from tune_jobs.record import names
 from tune_jobs.record.lease import locked
+
+_LONGEST = 255
+"""Bytes of a folder's name."""
 
 
 def default_storage() -> Path:
@@ -66,12 +69,18 @@ class SweepFolder:
 
     def attempt(self, run_key: str, attempt: int) -> Path:
         """The folder of one attempt."""
-        return self.path / names.TRIALS / run_key / str(attempt)
+        return self._trial(run_key) / str(int(attempt))
 
     def attempts(self, run_key: str | None = None) -> list[Path]:
         """The folders of a trial's attempts, or of all trials', the oldest of each first."""
-        trials = [self.path / names.TRIALS / run_key] if run_key else sorted((self.path / names.TRIALS).glob("*"))
-        return [path for trial in trials for path in sorted(trial.glob("[0-9]*"), key=lambda path: int(path.name))]
+        trials = sorted((self.path / names.TRIALS).glob("*")) if run_key is None else [self._trial(run_key)]
+        numbered = [[path for path in trial.glob("[0-9]*") if path.name.isdecimal()] for trial in trials]
+        return [path for found in numbered for path in sorted(found, key=lambda path: int(path.name))]
+
+    def _trial(self, run_key: str) -> Path:
+        if not names.can_be_run_key(run_key):
+            raise LedgerError(f"{self.ledger} calls a run {run_key!r}, which no run is called; is it a sweep's record?")
+        return self.path / names.TRIALS / run_key
 
     def log_of(self, run_key: str) -> Path:
         """The log of a trial's latest attempt."""
@@ -109,7 +118,8 @@ def find_sweep(name: str, storage: Path) -> SweepFolder:
         UsageError: If there is none, naming the nearest one.
     """
     folder = SweepFolder(storage / name)
-    if folder.ledger.exists() and name not in ("", ".", ".."):
+    plain = Path(name).name == name != ".." and "\0" not in name and len(os.fsencode(name)) <= _LONGEST
+    if plain and folder.ledger.exists():
         return folder
     names = [found.name for found in sweep_folders(storage)]
     hint = nearest(name, names) if names else "there is none yet; `convnn run quickstart` makes one."

@@ -1,5 +1,10 @@
 """What the files in a sweep's folder are called."""
 
+import re
+from pathlib import PurePath
+
+from tune_jobs.system.files import PARTIAL
+
 LEDGER = "ledger.db"
 SPEC = "sweep.yaml"
 MANIFEST = "manifest.json"
@@ -12,3 +17,15 @@ PAUSING = "pausing"
 STOP_TRIALS = "stop-trials"
 TRIALS = "trials"
 LOG = "log.txt"
+
+_RUN_KEY = re.compile("[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
+
+
+def belongs_to_driver(path: PurePath) -> bool:
+    """Whether a file in a sweep's folder, by its path there, is of the process that runs it, and no part of a copy."""
+    return path.suffix in (".lock", PARTIAL) or str(path) in (OWNER, STOPPING, PAUSING)
+
+
+def can_be_run_key(text: object) -> bool:
+    """Whether a record may call a run so: its key is the name of a folder."""
+    return isinstance(text, str) and _RUN_KEY.fullmatch(text) is not None

@@ -34,4 +34,4 @@ def test_a_command_that_fails_says_so_in_words(tmp_path: Path) -> None:
 def test_a_question_that_fails_is_answered_with_the_error(tmp_path: Path) -> None:
     done = run({"kind": "ask", "arguments": ["list"]}, tmp_path)
     with pytest.raises(UsageError, match="must be an absolute path"):
-        Receiver(io.BytesIO()).take(done.stdout)
+        Receiver(io.BytesIO(), "head").take(done.stdout)

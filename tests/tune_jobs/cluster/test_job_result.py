@@ -33,7 +33,7 @@ def test_a_result_survives_a_log_with_other_lines_in_pieces_of_any_size(
 ) -> None:
     log = log_of(content, before, between)
     into = io.BytesIO()
-    receiver = Receiver(into)
+    receiver = Receiver(into, "head")
     for start in range(0, len(log), piece):
         receiver.take(log[start : start + piece])
     assert receiver.whole
@@ -45,7 +45,7 @@ def test_a_result_survives_a_log_with_other_lines_in_pieces_of_any_size(
 
 def test_a_result_cut_short_is_not_whole() -> None:
     log = log_of(bytes(5000), [], [])
-    receiver = Receiver(io.BytesIO())
+    receiver = Receiver(io.BytesIO(), "head")
     receiver.take(log[: -len(log) // 3])
     assert not receiver.whole
 
@@ -53,14 +53,14 @@ def test_a_result_cut_short_is_not_whole() -> None:
 def test_a_result_that_lacks_a_part_is_damaged() -> None:
     _, *rest = log_of(bytes(range(250)) * 20, [], []).splitlines(keepends=True)
     with pytest.raises(ClusterError, match="damaged"):
-        Receiver(io.BytesIO()).take("".join(rest))
+        Receiver(io.BytesIO(), "head").take("".join(rest))
 
 
 def test_an_error_there_is_the_same_error_here() -> None:
     out = io.StringIO()
     Sender(out).fail(UsageError("there is no sweep 'x'"))
     with pytest.raises(UsageError, match="there is no sweep 'x'"):
-        Receiver(io.BytesIO()).take(out.getvalue())
+        Receiver(io.BytesIO(), "head").take(out.getvalue())
 
 
 def test_a_line_of_a_result_is_sent_whole_by_rays_log_stream() -> None:

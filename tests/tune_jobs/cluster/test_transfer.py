@@ -36,10 +36,10 @@ def copied(sweep: Recorded, what: str, into: Path) -> dict[str, Any]:
         send_copy({"sweep": sweep.folder.name, "storage": str(storage), "what": what})
     archive = into.with_suffix(".tar.gz")
     with archive.open("wb") as file:
-        receiver = Receiver(file)
+        receiver = Receiver(file, "head")
         receiver.take(out.getvalue())
     assert receiver.whole
-    return unpack(archive, into)
+    return unpack(archive, into, "head")
 
 
 def files(folder: Path) -> set[str]:

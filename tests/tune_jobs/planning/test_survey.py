@@ -1,5 +1,13 @@
+from typing import Any
+
+import pytest
+
+from search_spaces import parse_sweep
+from search_spaces.constraints import Constraint
+from search_spaces.reading.document import dumped
 from tests.tune_jobs.planning.planned import spec
 from tune_jobs.planning.plan import plan
+from tune_jobs.planning.survey import survey_of
 
 
 def test_points_are_counted_as_what_cannot_run_what_repeats_and_what_is_left() -> None:
@@ -16,3 +24,23 @@ def test_a_continuous_space_is_judged_by_draws() -> None:
     found = plan(spec("search: {sampler: tpe, trials: 40}", training="lr: {log_uniform: [1e-5, 1e-3]}"))
     assert (found.points, found.looked_at, found.trials) == (None, 2000, 40)
     assert 0.15 < sum(found.infeasible.values()) / 2000 < 0.35  # 6 of 24
+
+
+def test_the_more_constraints_the_fewer_points_are_looked_at(monkeypatch: pytest.MonkeyPatch) -> None:
+    looked: list[str] = []
+    whole = Constraint.broken
+
+    def counted(rule: Constraint, *arguments: Any) -> str | None:
+        looked.append(rule.text)
+        return whole(rule, *arguments)
+
+    monkeypatch.setattr(Constraint, "broken", counted)
+    rules = [f"k + {number} > {number}" for number in range(1000)]
+    text = dumped({"name": "a", "constraints": rules}) + (
+        "space: {model: {layer: {kind: convnn, k: {int: [1, 9]}}}, training: {lr: {uniform: [0.1, 1]}}}\n"
+        "search: {sampler: random, trials: 9}\n"
+    )
+    survey = survey_of(parse_sweep(text))
+    assert 100 < survey.looked_at < 500
+    assert len(looked) < 1000 + 500 * 1000
+    assert survey.configs

@@ -42,6 +42,9 @@ DAMAGES: dict[str, Callable[[Path], object]] = {
     "a configuration that is no JSON": _sql("UPDATE trials SET config = 'model'"),
     "metrics that are none": _sql("UPDATE epochs SET metrics = 'high'"),
     "a number that is none": _sql("INSERT INTO meta VALUES('planned', 'many')"),
+    "a run that is called a path": _sql(
+        "UPDATE attempts SET run_key = '../../a'; UPDATE trials SET run_key = '../../a'"
+    ),
     "a blob for a text": _sql("UPDATE trials SET config = x'ff00fe'"),
 }
 
@@ -95,3 +98,12 @@ def test_reading_a_ledger_of_an_earlier_layout_leaves_it_as_it_is(sweep: Recorde
     for name in (folder.name, sweep.folder.name):
         assert invoke_json("show", name, storage=storage)["trials"][0]["state"] == "complete"
     assert folder.ledger.read_bytes() == before
+
+
+@pytest.mark.parametrize("number", ["'../../1'", "0", "-1", "1.5", "x'00'"])
+def test_an_attempt_without_a_number_becomes_no_path(sweep: Recorded, number: str) -> None:
+    sweep.attempt([1, 2], "complete")
+    _sql(f"UPDATE attempts SET attempt = {number}")(sweep.folder.ledger)  # noqa: S608 - this test's own
+    said = invoke("show", sweep.folder.name, "1", storage=sweep.folder.path.parent, expect=1)
+    assert "which no run is called" in said
+    assert len(said.strip().splitlines()) == 1

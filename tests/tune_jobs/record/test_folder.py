@@ -2,6 +2,7 @@ from pathlib import Path
 
 import pytest
 
+from search_spaces import TrialConfig, run_key
 from tune_jobs.errors import LedgerError, UsageError
 from tune_jobs.record.folder import (
     SweepFolder,
@@ -77,3 +78,31 @@ def test_a_sweep_is_set_aside_unless_it_is_being_run(tmp_path: Path) -> None:
     assert not folder.path.exists()
     assert aside.path.name.startswith("first-until-")
     assert {path.name for path in aside.path.iterdir()} == {"ledger.db", "driver.lock"}
+
+
+@pytest.mark.parametrize("key", ["/etc/outside", "../outside", "..", "", "a/b", "a\0b", "a" * 65, "a\n", "-x"])
+def test_a_run_that_is_called_a_path_becomes_none(tmp_path: Path, key: str) -> None:
+    folder = SweepFolder(tmp_path)
+    for place in (lambda: folder.attempt(key, 1), lambda: folder.attempts(key), lambda: folder.log_of(key)):
+        with pytest.raises(LedgerError, match="which no run is called"):
+            place()
+
+
+def test_every_key_of_a_run_can_be_a_folder(tmp_path: Path) -> None:
+    key = run_key(TrialConfig.model_validate({"model": {"name": "vgg11", "layer": {"kind": "conv2d"}}}))
+    assert SweepFolder(tmp_path).attempt(key, 1) == tmp_path / "trials" / key / "1"
+
+
+def test_a_folder_among_attempts_that_is_none_is_passed_over(tmp_path: Path) -> None:
+    folder = SweepFolder(tmp_path)
+    for name in ("1", "2x"):
+        (tmp_path / "trials" / "key" / name).mkdir(parents=True)
+    assert folder.attempts("key") == [tmp_path / "trials" / "key" / "1"]
+
+
+@pytest.mark.parametrize("name", ["../a", "..", "", ".", "a/../b", "x" * 300])
+def test_a_sweep_is_never_looked_for_outside_its_storage(tmp_path: Path, name: str) -> None:
+    made(tmp_path, "a")
+    made(tmp_path / "storage", "b")
+    with pytest.raises(UsageError, match="there is no sweep"):
+        find_sweep(name, tmp_path / "storage")

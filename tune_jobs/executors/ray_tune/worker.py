@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from tune_jobs.record.names import LOG
+from tune_jobs.system.garbage import collect_rarely
 from tune_jobs.worker.attempt import train_task
 from tune_jobs.worker.entrypoint import failed, run_attempt
 from tune_jobs.worker.reports import Begun, EpochDone, Report, encode
@@ -22,6 +23,7 @@ def train_attempt(sent: dict[str, Any]) -> None:
     import ray
     from ray import tune
 
+    collect_rarely()
     # Tune uses a worker again only once its last trial's thread has ended, and else says nothing to anyone.
     os.environ.setdefault("TUNE_FUNCTION_THREAD_TIMEOUT_S", "300")
     task = decode_task(sent)
