@@ -31,9 +31,9 @@ os.environ.update(
 )
 for name in ("RAY_ADDRESS", "MLFLOW_TRACKING_URI", "FORCE_COLOR"):
     os.environ.pop(name, None)
-signal.signal(
-    signal.SIGINT, signal.default_int_handler
-)  # a shell in the background ignores it, and children inherit that
+# A shell in the background ignores the one and `nohup` the other, and children inherit that.
+signal.signal(signal.SIGINT, signal.default_int_handler)
+signal.signal(signal.SIGHUP, signal.SIG_DFL)
 runpy.run_path(str(OFFLINE / "sitecustomize.py"))  # the guard also holds in this process
 
 

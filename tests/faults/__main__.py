@@ -22,7 +22,9 @@ def main() -> int:
     if options.list:
         print("\n".join(fault.name for fault in FAULTS))
         return 0
-    signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell in the background ignores it; children inherit
+    # A shell in the background ignores the one and `nohup` the other, and children inherit that.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)
     if os.geteuid():
         print("tests.faults mounts small disks and so must be run as root.", file=sys.stderr)
         return 1
