@@ -250,9 +250,9 @@ def cut(*ends: socket.socket) -> None:
 @pytest.mark.usefixtures("first")
 def test_a_trial_there_is_left_out_and_taken_in_again(laptop: Laptop) -> None:
     before = laptop.json("show", "first")
-    assert "trial 3 of first is excluded (wrong images)" in laptop("exclude", "first", 3, "--why", "wrong images")
+    assert "trial 2 of first is excluded (wrong images)" in laptop("exclude", "first", 2, "--why", "wrong images")
     left_out = {row["trial"]: row["excluded"] for row in laptop.json("show", "first")["trials"]}
-    assert [trial for trial, why in left_out.items() if why == "wrong images"] == [3]
+    assert [trial for trial, why in left_out.items() if why == "wrong images"] == [2]
     assert "it is complete" in laptop("stop", "first", 1, code=2)
-    assert "counts again" in laptop("exclude", "first", 3, "--undo")
+    assert "counts again" in laptop("exclude", "first", 2, "--undo")
     assert laptop.json("show", "first") == before

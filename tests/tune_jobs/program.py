@@ -30,10 +30,12 @@ def convnn_json(*arguments: object, storage: Path) -> Any:
     return json.loads(convnn(*arguments, "--json", storage=storage))
 
 
-def start(*arguments: object, storage: Path, **environment: str) -> "subprocess.Popen[str]":
+def start(
+    *arguments: object, storage: Path, python: str = sys.executable, **environment: str
+) -> "subprocess.Popen[str]":
     """A command in the background, in a process group of its own as a terminal would give it."""
     return subprocess.Popen(
-        [CONVNN, *map(str, arguments)],
+        [python, CONVNN, *map(str, arguments)],
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,

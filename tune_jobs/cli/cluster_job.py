@@ -54,7 +54,7 @@ def main() -> int:
 
 def _restart_in_a_copy() -> NoReturn:
     """Start anew in a copy of the current folder, which Ray may replace while the job runs."""
-    place = scratch_folder("job")
+    place = scratch_folder("job", kept_by_exec=True)
     shutil.copytree(Path.cwd(), place, dirs_exist_ok=True)
     shipped = Path.cwd().resolve()
     paths = [path for path in os.environ.get("PYTHONPATH", "").split(os.pathsep) if path]

@@ -13,9 +13,12 @@ LONGEST_FOR_SOCKETS = 103 - len("/cr-12345678/session_2026-11-29_00-00-00_000000
 """Bytes of a folder in which Ray's sockets can be: the whole path may have 103."""
 
 
-def scratch_folder(purpose: str) -> Path:
-    """A new folder for `purpose`, for this user alone; those of killed processes for the same are removed."""
-    return _new(f"convnn-{purpose}-", Path(tempfile.gettempdir()))
+def scratch_folder(purpose: str, *, kept_by_exec: bool = False) -> Path:
+    """A new folder for `purpose`, for this user alone; those of killed processes for the same are removed.
+
+    With `kept_by_exec` it is also that of the program that this process becomes.
+    """
+    return _new(f"convnn-{purpose}-", Path(tempfile.gettempdir()), kept_by_exec=kept_by_exec)
 
 
 def socket_folder() -> Path:
@@ -33,16 +36,17 @@ def place_of_sockets() -> Path:
     return wanted if len(os.fsencode(wanted)) <= LONGEST_FOR_SOCKETS else SHORT
 
 
-def _new(prefix: str, place: Path) -> Path:
+def _new(prefix: str, place: Path, *, kept_by_exec: bool = False) -> Path:
     for left in place.glob(f"{prefix}*"):
         with contextlib.suppress(OSError), (left / _HELD).open("r+b") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)  # whoever made it holds this, in whatever container
             shutil.rmtree(left, ignore_errors=True)
-    folder = Path(tempfile.mkdtemp(prefix=prefix, dir=place))
-    held = (folder / _HELD).open("xb")
+    unseen = Path(tempfile.mkdtemp(prefix=f".{prefix}", dir=place))  # until it is held
+    held = (unseen / _HELD).open("xb")
     fcntl.flock(held, fcntl.LOCK_EX)
+    os.set_inheritable(held.fileno(), kept_by_exec)
     _HOLDS.append(held)
-    return folder
+    return unseen.rename(unseen.with_name(unseen.name.removeprefix(".")))
 
 
 _HELD = "in-use"

@@ -6,6 +6,7 @@ import shutil
 import socket
 import sys
 import tempfile
+import time
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,8 @@ import yaml
 from mlflow import MlflowClient
 
 from tests.tune_jobs.cli.invoking import invoke, invoke_json
-from tests.tune_jobs.program import convnn
+from tests.tune_jobs.listeners import is_of_this_machine, listeners
+from tests.tune_jobs.program import convnn, start
 from tests.tune_jobs.servers import free_port
 from tune_jobs.record.ledger import Ledger
 
@@ -37,6 +39,10 @@ SWEEP: dict[str, Any] = {
     "evaluation": {"protocol": "holdout", "fraction": 0.2},
 }
 TIMES = ("epoch_s", "images_per_s")
+LOOKS_S = 0.5
+LISTENED: set[tuple[str, str]] = set()
+"""On what the processes of the finished sweep have listened while it ran."""
+
 SIZE = ("params", "gflops", "gflops_published")
 
 
@@ -81,11 +87,22 @@ def finished(place: Path) -> Path:
     with tempfile.TemporaryDirectory(dir="/tmp", prefix="r") as short:  # Ray's sockets are there
         (Path(short) / "ray").mkdir()
         (Path(short) / "ray" / "ray_current_cluster").write_text("192.0.2.9:6379")
-        out = convnn("run", file, storage=place, python=python, RAY_TMPDIR=short)
+        process = start("run", file, storage=place, python=python, RAY_TMPDIR=short)
+        while process.poll() is None:
+            LISTENED.update(listeners("CONVNN_STORAGE", str(place)))
+            time.sleep(LOOKS_S)
+        out = process.communicate()[0]
+    assert process.returncode == 0, out
     assert re.search(r"\d\d:\d\d:\d\d trial 1 started: lambda 0", out)
     assert re.search(r"trial 2 diverged \(the loss became (nan|inf) at epoch \d, step \d; try a smaller learning", out)
     assert "Every configuration of the space has been tried." in out
     return place / "tiny"
+
+
+@pytest.mark.usefixtures("finished")
+def test_no_other_machine_reaches_what_a_run_starts() -> None:
+    assert {program for _, program in LISTENED if "raylet" in program or "gcs_server" in program}
+    assert [found for found in LISTENED if not is_of_this_machine(found[0])] == []
 
 
 def test_the_leaderboard_puts_the_best_complete_trial_first_and_diverged_ones_last(finished: Path, place: Path) -> None:

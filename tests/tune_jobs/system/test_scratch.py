@@ -55,3 +55,26 @@ def test_sockets_have_a_short_path_whatever_the_temporary_folder_is(
     assert place_of_sockets() == Path("/dev/shm")  # noqa: S108
     monkeypatch.setattr(scratch, "place_of_sockets", lambda: tmp_path)
     assert stat.S_IMODE(socket_folder().stat().st_mode) == 0o700
+
+
+def test_a_folder_stays_with_the_program_that_its_process_becomes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    code = MAKE.replace('scratch_folder("tune")', 'scratch_folder("tune", kept_by_exec=True)')
+    code = code.replace("input()", 'import os; os.execv("/bin/cat", ["cat"])')
+    with subprocess.Popen(
+        [sys.executable, "-c", code, str(tmp_path)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as process:
+        assert process.stdin is not None
+        assert process.stdout is not None
+        there = Path(process.stdout.readline().strip())
+        process.stdin.write("it is another program now\n")
+        process.stdin.flush()
+        assert process.stdout.readline() == "it is another program now\n"
+        scratch_folder("tune")
+        assert there.is_dir()
+        process.stdin.close()
+        process.wait(10)
+    scratch_folder("tune")
+    assert not there.exists()

@@ -26,6 +26,9 @@ Found = TypeVar("Found")
 OBJECT_STORE_BYTES = 100 * 2**20
 """Trials read their images from a memory map: nothing of size goes through Ray, which would claim 30% of memory."""
 
+NO_PORT = "-1"
+"""The port of a server of Ray's that is not to be: it cannot listen there, and does without (docs/adr/0003)."""
+
 LOOKS_S = 0.2
 """Whether Ray has died is looked at this often."""
 
@@ -59,13 +62,7 @@ def ray_session(address: str | None, signals: Signals) -> Iterator[None]:
     """
     if address is not None:
         _require_listener(address)
-    for name, value in _RAY_ENVIRONMENT.items():
-        os.environ.setdefault(name, value)
-    os.environ["TUNE_DISABLE_SIGINT_HANDLER"] = "1"  # ours: tune_jobs.system.signals
-    if address is None and "RAY_AUTH_MODE" not in os.environ:
-        # A token of this run's own: no other user of the machine can use our Ray, and no file is left at home.
-        os.environ["RAY_AUTH_MODE"] = "token"
-        os.environ["RAY_AUTH_TOKEN"] = secrets.token_hex(32)
+    _set_environment(alone=address is None)
     with contextlib.nullcontext() if address else _folder() as folder:
         import ray
 
@@ -93,6 +90,20 @@ def ray_session(address: str | None, signals: Signals) -> Iterator[None]:
                 except RayError:  # what is left of it would wait for the rest
                     with contextlib.suppress(Exception):
                         ray._private.worker._global_node.kill_all_processes(check_alive=False, allow_graceful=False)  # noqa: SLF001
+
+
+def _set_environment(*, alone: bool) -> None:
+    """Set what Ray reads from the environment; a value that the user set stays."""
+    for name, value in _RAY_ENVIRONMENT.items():
+        os.environ.setdefault(name, value)
+    os.environ["TUNE_DISABLE_SIGINT_HANDLER"] = "1"  # ours: tune_jobs.system.signals
+    if not alone:
+        return
+    os.environ["AUTOSCALER_METRIC_PORT"] = NO_PORT
+    if "RAY_AUTH_MODE" not in os.environ:
+        # A token of this run's own: no other user of the machine can use our Ray, and no file is left at home.
+        os.environ["RAY_AUTH_MODE"] = "token"
+        os.environ["RAY_AUTH_TOKEN"] = secrets.token_hex(32)
 
 
 @contextlib.contextmanager
@@ -183,7 +194,8 @@ def _options_here(folder: Path, taken_port: int) -> dict[str, Any]:
     options["object_store_memory"] = OBJECT_STORE_BYTES
     options["num_cpus"] = usable_cpus().count
     # Workers that Ray starts ahead have another environment than Tune's, so no trial would take them.
-    options["_system_config"] = {"prestart_worker_first_driver": False}
+    # Metrics are served to whoever asks, on every interface and without the token; there is nobody to ask.
+    options["_system_config"] = {"prestart_worker_first_driver": False, "enable_metrics_collection": False}
     if (quoted := shlex.quote(sys.executable)) != sys.executable:  # Ray hands it to a shell as it is
         options["runtime_env"] = {"py_executable": quoted}
     if sys.platform == "linux":

@@ -1,0 +1,45 @@
+"""What the processes of a sweep listen on, as Linux tells it."""
+
+import ipaddress
+import socket
+import struct
+from pathlib import Path
+
+LISTENS = "0A"
+
+
+def listeners(variable: str, value: str) -> set[tuple[str, str]]:
+    """Address and program of every TCP socket that a process with this in its environment listens on."""
+    owners = _sockets(f"{variable}={value}\0".encode())
+    found = set()
+    for table in ("tcp", "tcp6"):
+        for line in Path("/proc/net", table).read_text().splitlines()[1:]:
+            fields = line.split()
+            if fields[3] == LISTENS and fields[9] in owners:
+                found.add((_address(fields[1].partition(":")[0]), owners[fields[9]]))
+    return found
+
+
+def is_of_this_machine(address: str) -> bool:
+    """Whether only processes of this machine reach it."""
+    return ipaddress.ip_address(address).is_loopback
+
+
+def _sockets(mark: bytes) -> dict[str, str]:
+    found = {}
+    for process in Path("/proc").iterdir():
+        try:
+            if not process.name.isdigit() or mark not in (process / "environ").read_bytes():
+                continue
+            program = (process / "cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")[:120]
+            targets = [str(entry.readlink()) for entry in (process / "fd").iterdir()]
+        except OSError:  # it has ended
+            continue
+        found |= {target[8:-1]: program for target in targets if target.startswith("socket:[")}
+    return found
+
+
+def _address(text: str) -> str:
+    words = [int(text[start : start + 8], 16) for start in range(0, len(text), 8)]
+    packed = struct.pack(f"<{len(words)}I", *words)
+    return socket.inet_ntop(socket.AF_INET if len(words) == 1 else socket.AF_INET6, packed)
