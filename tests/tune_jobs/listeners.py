@@ -26,7 +26,7 @@ def is_of_this_machine(address: str) -> bool:
 
 
 def _sockets(mark: bytes) -> dict[str, str]:
-    found = {}
+    found: dict[str, str] = {}
     for process in Path("/proc").iterdir():
         try:
             if not process.name.isdigit() or mark not in (process / "environ").read_bytes():
