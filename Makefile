@@ -37,14 +37,15 @@ $(INSTALLED): requirements.lock pyproject.toml
 	@$(PYTHON) docker/served.py
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 ifeq ($(TORCH_INDEX),)
-	@echo "Installing (on Linux torch brings 5 GB of CUDA libraries; the README says how to take the CPU build instead) ..."
+	@echo "Installing requirements.lock into $(VENV), some minutes without a word: on Linux torch brings 5 GB of CUDA libraries."
+	@echo "(The README says how to take the CPU build instead.)"
 	@# Each second package beside the others: pip unpacks on one core.
-	awk -v half=$(VENV)/locked '/^[^ ]/ { n++ } { print > (half n % 2 ".txt") }' requirements.lock
-	printf '%s\n' 0 1 | xargs -P 2 -I {} $(BIN)/python -m pip install \
+	@awk -v half=$(VENV)/locked '/^[^ ]/ { n++ } { print > (half n % 2 ".txt") }' requirements.lock
+	@printf '%s\n' 0 1 | xargs -P 2 -I {} $(BIN)/python -m pip install \
 	    --quiet --no-deps --no-compile --require-hashes -r $(VENV)/locked{}.txt
 else
-	@echo "Installing with torch from TORCH_INDEX ..."
-	awk -v pins=$(VENV)/torch.txt -f docker/cpu.awk requirements.lock > $(VENV)/others.txt
+	@echo "Installing requirements.lock into $(VENV), with torch from TORCH_INDEX ..."
+	@awk -v pins=$(VENV)/torch.txt -f docker/cpu.awk requirements.lock > $(VENV)/others.txt
 	$(BIN)/python -m pip install --quiet --no-deps --no-compile --index-url $(TORCH_INDEX) -r $(VENV)/torch.txt
 	$(BIN)/python -m pip install --quiet --no-deps --no-compile --require-hashes -r $(VENV)/others.txt
 endif

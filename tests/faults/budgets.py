@@ -152,7 +152,7 @@ def _least(record: Record, driver: Driver, field: str) -> float:
         if at > driver.started:
             spans[key, attempt] = spans.get((key, attempt), (at, at))[0], at
     assert driver.ended is not None
-    cut = spans.keys() & {(a.run_key, a.attempt) for a in record.attempts if a.state == "running"}
+    cut = spans.keys() & record.running
     spans |= {key: (spans[key][0], driver.ended - 2 * LOOK_S) for key in cut}
     if field == "wall_hours" and spans:
         return max(end for _, end in spans.values()) - min(begun for begun, _ in spans.values())

@@ -100,8 +100,7 @@ def _random_moment(round_: Round, driver: Driver, made: Cluster, node: Node) -> 
     """Wait until a trial has run on the node for a random time; `None` if it had ended by then."""
     wait_for(lambda: on_node(made, node) or driver.ends_within(0), "a trial on the node")
     driver.ends_within(round_.case.rng.uniform(0, 3))
-    attempts = round_.record().attempts
-    running = {(attempt.run_key, attempt.attempt) for attempt in attempts if attempt.state == "running"}
+    running = round_.record().running
     return next((w for w in on_node(made, node) if (w.run_key, w.attempt) in running), None)
 
 

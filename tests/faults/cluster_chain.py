@@ -79,8 +79,7 @@ class ClusterChain(Chain):
         def there() -> list[Worker]:
             record = self.round.record()
             begun = {(key, attempt) for _, key, attempt, _ in record.recorded}
-            going = {(a.run_key, a.attempt) for a in record.attempts if a.state == "running"}
-            return [w for w in on_node(self.made, node) if (w.run_key, w.attempt) in begun & going]
+            return [w for w in on_node(self.made, node) if (w.run_key, w.attempt) in begun & record.running]
 
         self.wait_for(lambda: there() or driver.ends_within(0), "a trial on the node has trained an epoch")
         expect_in_time(not driver.ends_within(0), "the sweep ended before a node died")

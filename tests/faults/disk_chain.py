@@ -110,9 +110,9 @@ class DiskChain(Chain):
         driver = self.running()
 
         def trained() -> list[Worker]:
-            done = {(key, attempt) for at, key, attempt, _ in self.round.record().recorded if at > driver.started}
-            going = {(a.run_key, a.attempt) for a in self.round.record().attempts if a.state == "running"}
-            return [w for w in training(self.round.storage) if (w.run_key, w.attempt) in done & going]
+            record = self.round.record()
+            done = {(key, attempt) for at, key, attempt, _ in record.recorded if at > driver.started}
+            return [w for w in training(self.round.storage) if (w.run_key, w.attempt) in done & record.running]
 
         self.wait_for(trained, "a worker that has trained an epoch")
         worker = self.case.rng.choice(trained())

@@ -60,6 +60,11 @@ class Record:
         """The trial with this number."""
         return next(trial for trial in self.trials.values() if trial.number == number)
 
+    @property
+    def running(self) -> set[tuple[str, int]]:
+        """The attempts under way, by run key and number."""
+        return {(attempt.run_key, attempt.attempt) for attempt in self.attempts if attempt.state == "running"}
+
     def failures(self) -> Counter[str]:
         """How many attempts ended by each class of failure."""
         return Counter(attempt.failure for attempt in self.attempts if attempt.failure is not None)

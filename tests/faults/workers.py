@@ -44,7 +44,7 @@ def _kill_one(round_: Round, driver: Driver) -> set[tuple[str, int]]:
     worker = round_.case.rng.choice(there)
     if worker is _NOBODY:
         return set()
-    running = {(a.run_key, a.attempt) for a in round_.record().attempts if a.state == "running"}
+    running = round_.record().running
     moment = round_.hit(f"kill -9 of the worker of {worker.run_key or 'no trial yet'}")
     os.kill(worker.pid, signal.SIGKILL)
     round_.recovers(moment, driver, worker.run_key)
@@ -92,9 +92,8 @@ def stop_one(round_: Round, driver: Driver, hung: dict[str, float]) -> None:
 
     def there() -> list[Worker]:
         found = [worker for worker in training(round_.storage) if worker.run_key not in hung]
-        attempts = round_.record().attempts if found else []
-        going = {(a.run_key, a.attempt) for a in attempts if a.state == "running"}  # not what an earlier driver left
-        return [worker for worker in found if (worker.run_key, worker.attempt) in going]
+        running = round_.record().running if found else ()  # not what an earlier driver has left
+        return [worker for worker in found if (worker.run_key, worker.attempt) in running]
 
     wait_for(lambda: there() or driver.ends_within(0), "a worker that trains")
     driver.ends_within(round_.case.rng.uniform(0, 1))

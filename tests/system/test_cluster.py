@@ -22,7 +22,7 @@ from tests.faults.bench import ROOT
 from tests.faults.driving import environment
 from tests.faults.ray_cluster import Cluster
 from tests.faults.sweeps import SHORT_GRID
-from tests.system.browser import Browser, MlflowPages
+from tests.system.browser import Browser, MlflowPages, axes
 from tests.system.clusters import Laptop, wait_for_epochs
 from tests.tune_jobs.servers import MlflowServer
 
@@ -88,7 +88,7 @@ def test_a_sweep_is_fetched_whole_also_by_a_copy_that_stalls_on_its_way(
 
 
 @pytest.mark.usefixtures("first")
-def test_the_link_that_a_submitted_sweep_ends_with_shows_its_trials(
+def test_the_link_that_a_submitted_sweep_ends_with_shows_its_trials_to_compare(
     laptop: Laptop, cluster_tracker: MlflowServer, window: Browser
 ) -> None:
     (address,) = re.findall(rf"{cluster_tracker.uri}/#\S+", laptop("logs", "first"))
@@ -96,6 +96,11 @@ def test_the_link_that_a_submitted_sweep_ends_with_shows_its_trials(
     pages.follow(address)
     window.wait("its trials", lambda: len(pages.rows()) == TRIALS)
     window.picture("cluster-1-trials")
+    window.click("//*[@role='columnheader']//input[@type='checkbox']/..")
+    window.click("//button[normalize-space()='Compare']")
+    window.sees(f"Comparing {TRIALS} Runs from 1 Experiment", "Parallel Coordinates Plot")
+    window.wait("the plot's axes", lambda: {"lambda", "k"} & axes(window) or None)
+    window.picture("cluster-2-comparison")
 
 
 @pytest.mark.usefixtures("first")

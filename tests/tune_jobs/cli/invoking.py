@@ -11,7 +11,8 @@ from tune_jobs.cli import app
 
 def invoke(*arguments: object, storage: Path, expect: int = 0, errors: bool = True) -> str:
     """What a command prints, to its standard error too, once its exit code is the expected one."""
-    done = CliRunner().invoke(app, list(map(str, arguments)), env={"CONVNN_STORAGE": str(storage)})
+    words, environment = list(map(str, arguments)), {"CONVNN_STORAGE": str(storage)}
+    done = CliRunner().invoke(app, words, env=environment, catch_exceptions=False)  # where people see a traceback
     assert done.exit_code == expect, done.output
     return done.output if errors else done.stdout
 
