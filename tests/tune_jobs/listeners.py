@@ -22,7 +22,8 @@ def listeners(variable: str, value: str) -> set[tuple[str, str]]:
 
 def is_of_this_machine(address: str) -> bool:
     """Whether only processes of this machine reach it."""
-    return ipaddress.ip_address(address).is_loopback
+    found = ipaddress.ip_address(address)
+    return (getattr(found, "ipv4_mapped", None) or found).is_loopback
 
 
 def _sockets(mark: bytes) -> dict[str, str]:

@@ -100,6 +100,9 @@ def _set_environment(*, alone: bool) -> None:
     if not alone:
         return
     os.environ["AUTOSCALER_METRIC_PORT"] = NO_PORT
+    # A Ray that cannot have other machines listens on 127.0.0.1 alone; else it takes the address of a network card,
+    # which a laptop may lose while the sweep runs, and listens on every interface (docs/adr/0003).
+    os.environ["RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"] = "0"
     if "RAY_AUTH_MODE" not in os.environ:
         # A token of this run's own: no other user of the machine can use our Ray, and no file is left at home.
         os.environ["RAY_AUTH_MODE"] = "token"
@@ -198,10 +201,6 @@ def _options_here(folder: Path, taken_port: int) -> dict[str, Any]:
     options["_system_config"] = {"prestart_worker_first_driver": False, "enable_metrics_collection": False}
     if (quoted := shlex.quote(sys.executable)) != sys.executable:  # Ray hands it to a shell as it is
         options["runtime_env"] = {"py_executable": quoted}
-    if sys.platform == "linux":
-        # All of 127/8 is this machine. Ray replaces 127.0.0.1 by the address of a network card, which a laptop may
-        # lose while the sweep runs.
-        options["_node_ip_address"] = "127.0.0.2"
     return options
 
 
