@@ -14,7 +14,7 @@ from typing import Any
 
 import torch
 
-from convnn.cost import parameters, published_flops
+from convnn.cost import operations, parameters
 from convnn.geometry import IMAGE_SIDE
 from convnn.models.vgg import vgg11
 from convnn.models.vit import vit_tiny
@@ -68,7 +68,7 @@ def _ours(model: str, classes: int) -> dict[str, float]:
         else:
             built = vit_tiny(classes, config["attention"], **options)
     shape = (1, 3, IMAGE_SIDE, IMAGE_SIDE)
-    return {"params_m": parameters(built) / 1e6, "gflops": published_flops(built, shape) / 1e9}
+    return {"params_m": parameters(built) / 1e6, "gflops": operations(built, shape)[1] / 1e9}
 
 
 def cells() -> Iterator[Cell]:

@@ -1,4 +1,4 @@
-"""What a model costs. On the meta device no weight and no image is ever allocated; what is counted is the same.
+"""What a model costs.
 
 Every number is derived from the model itself. A FLOP is one multiplication or one addition of a product or
 convolution; "published" FLOPs are what the authors' profiler counted of theirs.
@@ -31,7 +31,7 @@ class Cost:
         parameters: Trainable or not.
         flops: Of one image's forward pass: every convolution and matrix product of the definition, twice its
             multiplications, whatever the faster path does instead.
-        flops_published: The same as the authors' profiler counts it; see `published_flops`.
+        flops_published: The same as the authors' profiler counts it; see `operations`.
         activation_bytes: What a training step of `batch_size` images keeps from its forward pass for its backward
             pass, in float32, weights not counted.
         batch_size: Of that step.
@@ -45,23 +45,36 @@ class Cost:
 
 
 def measure_cost(build: Callable[[], nn.Module], *, batch_size: int = 256, image_side: int = IMAGE_SIDE) -> Cost:
-    """Build a model on the meta device and find its cost.
+    """Build a model and find its cost; its weights are never written, so that they take no memory.
+
+    A few images are passed on the CPU: the meta device would load torch's compiler, which takes longer. What a step
+    keeps grows by the same amount with each image.
 
     Args:
         build: Builds it; it takes images `(B, 3, image_side, image_side)`.
         batch_size: For the activation memory.
         image_side: Of the images, before any resize of the model's own.
     """
-    with torch.device("meta"):
-        model = build()
-    shape = (1, 3, image_side, image_side)
+    model = unwritten(build)
+    image = (3, image_side, image_side)
+    ours, published = operations(model, (1, *image))
+    two, three = (activation_bytes(model, (images, *image)) for images in (2, 3))
     return Cost(
         parameters=parameters(model),
-        flops=flops(model, shape),
-        flops_published=published_flops(model, shape),
-        activation_bytes=activation_bytes(model, (batch_size, *shape[1:])),
+        flops=ours,
+        flops_published=published,
+        activation_bytes=two + (three - two) * (batch_size - 2),
         batch_size=batch_size,
     )
+
+
+def unwritten(build: Callable[[], nn.Module]) -> nn.Module:
+    """A model on the CPU whose weights nobody has written; no random number is drawn for them."""
+    with torch.device("meta"):
+        model = build()
+    # Module.to_empty would ask the meta device, and so load torch's compiler.
+    model._apply(lambda weight: torch.empty(weight.shape, dtype=weight.dtype))  # noqa: SLF001
+    return model.eval()
 
 
 def parameters(model: nn.Module) -> int:
@@ -69,12 +82,31 @@ def parameters(model: nn.Module) -> int:
     return sum(weight.numel() for weight in model.parameters())
 
 
-def flops(model: nn.Module, shape: tuple[int, ...]) -> int:
-    """FLOPs of a forward pass over an input of this shape."""
+def operations(model: nn.Module, shape: tuple[int, ...]) -> tuple[int, int]:
+    """FLOPs of a forward pass over an input of this shape: all of the definition, and as the authors' profiler counts.
+
+    torch.profiler counts matrix products, Conv2d with padding in numbers, and elementwise multiplications and
+    additions (the size of their first operand). It counts neither Conv1d nor Conv2d with padding="same", so the
+    published numbers leave out the convolutions of both of VGG's branches and ConvNN's convolution in ViT. Where
+    our layers compute differently from the authors' (every token of the padded map asks, masks are multiplied in,
+    and so on), the rules below count what theirs did.
+    """
+    published = 0
+
+    def count(module: nn.Module, inputs: tuple[Any, ...], _: object) -> None:
+        nonlocal published
+        published += _published(module, inputs[0])
+
+    uncounted = {m.conv for m in model.modules() if isinstance(m, HybridBranch)}
+    handles = [m.register_forward_hook(count) for m in model.modules() if m not in uncounted]
     counter = _Counter()
-    with defined(model), torch.no_grad(), counter:
-        model(_input(model, shape))
-    return counter.flops
+    try:
+        with defined(model), torch.random.fork_rng(devices=[]), torch.no_grad(), counter:
+            model(_input(model, shape))
+    finally:
+        for handle in handles:
+            handle.remove()
+    return counter.flops, published
 
 
 class _Counter(TorchDispatchMode):
@@ -107,12 +139,12 @@ _RULES = flop_registry | {torch.ops.aten._cdist_forward: shape_wrapper(_distance
 
 
 def activation_bytes(model: nn.Module, shape: tuple[int, ...]) -> int:
-    """Bytes that a training step's forward pass keeps, for a model on the meta device.
+    """Bytes that a training step's forward pass over an input of this shape keeps.
 
     Each tensor saved for the backward pass counts once, however many operations need it; parameters, buffers and the
     input do not count.
     """
-    x = torch.empty(shape, device="meta")
+    x = _input(model, shape)
     known = {_storage(t) for t in (*model.parameters(), *model.buffers(), x)}
     kept: dict[int, Tensor] = {}  # the tensors are held, so that no two of them can share an address
 
@@ -123,7 +155,7 @@ def activation_bytes(model: nn.Module, shape: tuple[int, ...]) -> int:
 
     was_training = model.training
     model.train()
-    with torch.autograd.graph.saved_tensors_hooks(keep, lambda saved: saved):
+    with torch.random.fork_rng(devices=[]), torch.autograd.graph.saved_tensors_hooks(keep, lambda saved: saved):
         output = model(x)
     model.train(was_training)
     total = sum(saved.untyped_storage().nbytes() for saved in kept.values())
@@ -152,32 +184,6 @@ def defined(model: nn.Module) -> Iterator[None]:
     finally:
         for layer, implementation in zip(layers, before, strict=True):
             layer.implementation = implementation
-
-
-def published_flops(model: nn.Module, shape: tuple[int, ...]) -> int:
-    """FLOPs of a forward pass as the authors' profiler counted them.
-
-    torch.profiler counts matrix products, Conv2d with padding in numbers, and elementwise multiplications and
-    additions (the size of their first operand). It counts neither Conv1d nor Conv2d with padding="same", so the
-    published numbers leave out the convolutions of both of VGG's branches and ConvNN's convolution in ViT. Where
-    our layers compute differently from the authors' (every token of the padded map asks, masks are multiplied in,
-    and so on), the rules below count what theirs did.
-    """
-    total = 0
-
-    def count(module: nn.Module, inputs: tuple[Any, ...], _: object) -> None:
-        nonlocal total
-        total += _published(module, inputs[0])
-
-    uncounted = {m.conv for m in model.modules() if isinstance(m, HybridBranch)}
-    handles = [m.register_forward_hook(count) for m in model.modules() if m not in uncounted]
-    try:
-        with defined(model), torch.no_grad():
-            model(_input(model, shape))
-    finally:
-        for handle in handles:
-            handle.remove()
-    return total
 
 
 @singledispatch

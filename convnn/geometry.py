@@ -3,8 +3,8 @@
 Models are built from these numbers and configurations are judged by them, so the two cannot disagree.
 """
 
+import functools
 import math
-from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Literal, get_args
 
@@ -148,18 +148,20 @@ def scaled(channels: int, width: float) -> int:
     return max(1, round(channels * width))
 
 
-def vgg11_stages(width: float = 1.0, image_side: int = IMAGE_SIDE) -> Iterator[Stage | None]:
+@functools.cache
+def vgg11_stages(width: float = 1.0, image_side: int = IMAGE_SIDE) -> tuple[Stage | None, ...]:
     """VGG-11's layers in order; `None` where the map is halved."""
-    channels, side, number = 3, image_side, 0
+    channels, side, stages = 3, image_side, list[Stage | None]()
     for entry in VGG11_PLAN:
         if entry is None:
             side //= 2
-            yield None
+            stages.append(None)
             continue
-        number += 1
         out = scaled(entry, width)
-        yield Stage(f"conv{number}", channels, out, side)
+        number = sum(stage is not None for stage in stages) + 1
+        stages.append(Stage(f"conv{number}", channels, out, side))
         channels = out
+    return tuple(stages)
 
 
 def convnn_channels(out_channels: int, lam: float) -> int:

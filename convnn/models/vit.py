@@ -129,11 +129,11 @@ class ViT(nn.Module):
 
 def sinusoids(tokens: int, dim: int, base: float = 10_000.0) -> Tensor:
     """Fixed positions `(1, N, D)`: sine in the even channels, cosine in the odd ones."""
-    speed = base ** (-torch.arange(0, dim, 2, dtype=torch.float64) / dim)
-    angle = torch.arange(tokens, dtype=torch.float64).unsqueeze(-1) * speed  # (N, D / 2)
-    return (
-        torch.stack([angle.sin(), angle.cos()], dim=-1).flatten(1)[:, :dim].unsqueeze(0).to(torch.get_default_dtype())
-    )
+    exact: dict[str, Any] = {"dtype": torch.float64, "device": "cpu"}  # the meta device would load torch's compiler
+    speed = base ** (-torch.arange(0, dim, 2, **exact) / dim)
+    angle = torch.arange(tokens, **exact).unsqueeze(-1) * speed  # (N, D / 2)
+    found = torch.stack([angle.sin(), angle.cos()], dim=-1).flatten(1)[:, :dim].unsqueeze(0)
+    return found.to(torch.get_default_device(), torch.get_default_dtype())
 
 
 def resize(images: Tensor, size: int) -> Tensor:

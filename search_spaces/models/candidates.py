@@ -40,12 +40,16 @@ class TokenGrid:
     shape: tuple[int, ...]
 
 
+_COUNTED = ("r", "stride", "side", "when_too_few")
+"""Options that say how many there are."""
+
+
 class _Candidates(Config):
     kind: CandidateKind
 
     def count(self, shape: tuple[int, ...], k: int, padding: int, **changed: Any) -> int:  # noqa: ANN401
         """See `convnn.geometry.candidate_count`; `changed` takes the place of options of these."""
-        options = self.model_dump(include={"r", "stride", "side", "when_too_few"}) | changed
+        options = {name: value for name, value in self if name in _COUNTED} | changed
         return candidate_count(shape, self.kind, k=k, padding=padding, **options)
 
     def coverage(self, k: int, shapes: Sequence[tuple[int, ...]], padding: int) -> tuple[bool, bool]:
@@ -220,15 +224,30 @@ def convnn_infeasibilities(
         rule, way = "goes with self_first: true and rho: softmax", "set them, or leave self_score out"
         yield Infeasible(f"{path}.self_score", rule, str(layer.self_score), way)
     told: set[str] = set()
-    leniencies: tuple[dict[str, str], ...] = ({}, {"when_too_few": "all"})
+    for grid in _first_of_each_shape(grids):
+        for error in _shortages(layer, grid, padding or 0):
+            if error.field not in told:
+                told.add(error.field)
+                yield _too_few(error, layer, path, grid, padding)
+
+
+def _first_of_each_shape(grids: Sequence[TokenGrid]) -> list[TokenGrid]:
+    found: dict[tuple[int, ...], TokenGrid] = {}
     for grid in grids:
-        for leniency in leniencies:  # once the candidates are enough, k may still be too large
-            try:
-                layer.candidates.count(grid.shape, layer.k, padding or 0, **leniency)
-            except TooFewTokens as error:
-                if error.field not in told:
-                    told.add(error.field)
-                    yield _too_few(error, layer, path, grid, padding)
+        found.setdefault(grid.shape, grid)
+    return list(found.values())
+
+
+def _shortages(layer: ConvNNOptions, grid: TokenGrid, padding: int) -> Iterator[TooFewTokens]:
+    """Too few candidates, and, were they enough, still too few for k."""
+    leniencies: tuple[dict[str, str], ...] = ({}, {"when_too_few": "all"})
+    for leniency in leniencies:
+        try:
+            layer.candidates.count(grid.shape, layer.k, padding, **leniency)
+        except TooFewTokens as error:
+            yield error
+        else:
+            return
 
 
 def _too_few(error: TooFewTokens, layer: ConvNNOptions, path: str, grid: TokenGrid, padding: int | None) -> Infeasible:

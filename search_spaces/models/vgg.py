@@ -67,7 +67,8 @@ class _Branches(VGGLayer):
 
     def channels(self, stages: list[Stage]) -> list[int]:
         """ConvNN's output channels in each layer."""
-        return [convnn_channels(stage.out_channels, lam(self)) for stage in stages]
+        share = lam(self)
+        return [convnn_channels(stage.out_channels, share) for stage in stages]
 
     def arguments(self) -> dict[str, Any]:
         return {**self.model_dump(exclude={"kind", "candidates"}), "lam": lam(self)}

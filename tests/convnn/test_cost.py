@@ -10,7 +10,7 @@ from torch.nn import functional as F
 from torch.utils.flop_counter import FlopCounterMode
 
 from benchmarks.tables import cells
-from convnn.cost import activation_bytes, defined, flops, measure_cost, parameters, published_flops
+from convnn.cost import activation_bytes, defined, measure_cost, operations, parameters
 from convnn.layers import ConvNN2d
 from convnn.models.vgg import vgg11
 from convnn.models.vit import vit_tiny
@@ -42,18 +42,18 @@ def test_only_the_known_slips_are_excused() -> None:
 def test_published_flops_of_other_logged_runs_are_reproduced(options: dict[str, Any], logged: float) -> None:
     with torch.device("meta"):
         model = vgg11(10, 1.0, **options)
-    assert published_flops(model, (1, 3, 32, 32)) / 1e9 == pytest.approx(logged, abs=0.6e-8)
+    assert operations(model, (1, 3, 32, 32))[1] / 1e9 == pytest.approx(logged, abs=0.6e-8)
 
 
 def test_flops_count_every_product_and_convolution() -> None:  # oracle: written out
     layer = ConvNN2d(5, 7, 9).to("meta")
     tokens, ring = 6 * 8, 8 * 10
-    assert flops(layer, (2, 5, 6, 8)) == 2 * 2 * (tokens * ring * 5 + tokens * 9 * 5 * 7)
+    assert operations(layer, (2, 5, 6, 8))[0] == 2 * 2 * (tokens * ring * 5 + tokens * 9 * 5 * 7)
 
 
 def test_euclidean_distances_cost_what_products_cost() -> None:
     product, distance = (ConvNN2d(5, 7, 9, similarity=s).to("meta") for s in ("cosine", "euclidean"))
-    assert flops(product, (2, 5, 6, 8)) == flops(distance, (2, 5, 6, 8))
+    assert operations(product, (2, 5, 6, 8))[0] == operations(distance, (2, 5, 6, 8))[0]
 
 
 BUILDS = [
@@ -71,8 +71,15 @@ def test_flops_are_those_of_torchs_own_counter_on_any_device(build: Callable[[],
     with defined(model), torch.no_grad(), FlopCounterMode(display=False) as counter:
         model(torch.empty(images, device="meta"))
     here = copy.deepcopy(model).to_empty(device="cpu").eval()
-    assert flops(here, images) == flops(model, images) == counter.get_total_flops()
-    assert published_flops(here, images) == published_flops(model, images)
+    assert operations(here, images) == operations(model, images)
+    assert operations(here, images)[0] == counter.get_total_flops()
+
+
+@pytest.mark.parametrize("build", BUILDS)
+def test_activations_of_a_batch_are_those_of_that_batch(build: Callable[[], nn.Module]) -> None:
+    with torch.device("meta"):
+        model = build()
+    assert measure_cost(build, batch_size=37).activation_bytes == activation_bytes(model, (37, 3, 32, 32))
 
 
 def test_the_profilers_count_leaves_out_kernels_and_adds_residuals() -> None:
@@ -80,9 +87,11 @@ def test_the_profilers_count_leaves_out_kernels_and_adds_residuals() -> None:
         convolution, vit = vgg11(10), vit_tiny(10)
     images = (1, 3, 32, 32)
     left_out = sum(2 * m.weight.numel() * side**2 for m, side in _kernels(convolution))
-    assert flops(convolution, images) - published_flops(convolution, images) == left_out
+    ours, published = operations(convolution, images)
+    assert ours - published == left_out
     additions = (12 * 2 + 1) * 197 * 192  # residuals and positions: counted by the profiler, no product
-    assert published_flops(vit, images) - flops(vit, images) == additions
+    ours, published = operations(vit, images)
+    assert published - ours == additions
 
 
 def _kernels(model: nn.Module) -> list[tuple[nn.Conv2d, int]]:

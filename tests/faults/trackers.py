@@ -92,7 +92,7 @@ def tracker_of(case: Case, number: int) -> Iterator[Tracker]:
     folder = case.bench.scratch / f"tracker-{re.sub('[^a-z0-9]+', '-', case.name)}-{case.bench.repeat}.{number}"
     folder.mkdir()
     port = free_port()
-    with faulty_proxy(free_port(), port) as proxy:
+    with faulty_proxy(port) as proxy:
         tracker = Tracker(folder, proxy, port)
         try:
             yield tracker

@@ -3,6 +3,7 @@
 import contextlib
 import http.client
 import os
+import random
 import signal
 import socket
 import subprocess
@@ -24,11 +25,16 @@ FORWARD_S = 60
 _OF_THIS_CONNECTION = ("connection", "content-length", "date", "host", "keep-alive", "server", "transfer-encoding")
 
 
+UNGIVEN = range(20_000, 32_000)
+"""Ports that Linux gives to nobody who does not name them, and Ray neither."""
+
+
 def free_port() -> int:
-    """A port that nobody listens on."""
-    with socket.socket() as found:
-        found.bind(("127.0.0.1", 0))
-        return int(found.getsockname()[1])
+    """A port that nobody listens on, nor is likely to until the caller does."""
+    while True:
+        port = random.choice(UNGIVEN)
+        with contextlib.suppress(OSError), socket.create_server(("127.0.0.1", port)):
+            return port
 
 
 class MlflowServer:
@@ -101,14 +107,14 @@ class FaultyProxy:
     `only` limits a fault to requests whose path contains it, `runs/create` for instance.
     """
 
-    def __init__(self, port: int, target_port: int) -> None:
-        self.uri = f"http://127.0.0.1:{port}"
+    def __init__(self, target_port: int) -> None:
         self.calls: list[str] = []
         """Every request so far, as `POST /path`, whatever became of it."""
 
         self._fault = _Fault()
         self.closed = threading.Event()
-        self._server = _Server(("127.0.0.1", port), partial(_Handler, self, target_port))
+        self._server = _Server(("127.0.0.1", 0), partial(_Handler, self, target_port))
+        self.uri = f"http://127.0.0.1:{self._server.server_port}"
         threading.Thread(target=self._server.serve_forever, args=(0.05,), daemon=True).start()
 
     def ok(self) -> None:
@@ -144,9 +150,9 @@ class FaultyProxy:
 
 
 @contextlib.contextmanager
-def faulty_proxy(port: int, target_port: int) -> Iterator[FaultyProxy]:
-    """A proxy on `port` before the server on `target_port`, which need not run yet."""
-    proxy = FaultyProxy(port, target_port)
+def faulty_proxy(target_port: int) -> Iterator[FaultyProxy]:
+    """A proxy before the server on `target_port`, which need not run yet."""
+    proxy = FaultyProxy(target_port)
     try:
         yield proxy
     finally:

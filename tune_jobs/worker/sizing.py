@@ -1,4 +1,4 @@
-"""How large a trial is, and how fast: its cost from the meta device, its speed from a few seconds of training here."""
+"""How large a trial is, from a few images without weights; and how fast, from a few seconds of training here."""
 
 import time
 from dataclasses import dataclass
@@ -54,23 +54,13 @@ def cost_of(config: TrialConfig, images_per_s: float | None) -> TrialCost:
 
 
 def size_of(config: TrialConfig) -> dict[str, float]:
-    """By the names of `SIZES`: parameters, and a forward pass in 10^9 operations, as we and as the paper count them.
-
-    An image is passed on the CPU, as most operations of the meta device would load torch's compiler, which takes
-    seconds; through weights that are never written, so that they take no memory.
-    """
-    import torch
-
-    from convnn.cost import flops, parameters, published_flops
+    """By the names of `SIZES`: parameters, and a forward pass in 10^9 operations, as we and as the paper count them."""
+    from convnn.cost import operations, parameters, unwritten
     from convnn.geometry import IMAGE_SIDE
 
-    shape = (1, 3, IMAGE_SIDE, IMAGE_SIDE)
-    with torch.random.fork_rng(devices=[]):  # training goes on as if nothing had been measured
-        with torch.device("meta"):
-            model = build_model(config.model, DATASETS[config.data.name].classes)
-        model = model.to_empty(device="cpu").eval()
-        found = float(parameters(model)), flops(model, shape) / 1e9, published_flops(model, shape) / 1e9
-    return dict(zip(SIZES, found, strict=True))
+    model = unwritten(lambda: build_model(config.model, DATASETS[config.data.name].classes))
+    ours, published = operations(model, (1, 3, IMAGE_SIDE, IMAGE_SIDE))
+    return dict(zip(SIZES, (float(parameters(model)), ours / 1e9, published / 1e9), strict=True))
 
 
 def measured(config: TrialConfig, device: str, threads: int) -> float:

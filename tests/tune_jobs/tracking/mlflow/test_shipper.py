@@ -21,7 +21,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[MlflowServer]:
 
 @pytest.fixture
 def proxy(server: MlflowServer) -> Iterator[FaultyProxy]:
-    with faulty_proxy(free_port(), server.port) as made:
+    with faulty_proxy(server.port) as made:
         yield made
 
 
