@@ -46,7 +46,7 @@ def never_run(root: SpaceNode) -> list[Infeasible]:
             break
         if not isinstance(leaf.domain, Choice) or leaf.path.startswith(dead):
             continue
-        for value in leaf.domain.values:
+        for value in itertools.takewhile(lambda _: not look.is_over, leaf.domain.values):
             runs, reasons = look.runs({leaf.path: value})
             if runs is not False or not reasons:
                 continue

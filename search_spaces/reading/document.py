@@ -11,7 +11,17 @@ from dataclasses import dataclass
 import yaml
 from yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
 
-from search_spaces.reading.tree import MAX_DEPTH, Resolver, TooDeepError, flatten, odd_tag, own_tag, parse
+from search_spaces.reading.tree import (
+    MAX_DEPTH,
+    MOST_NODES,
+    Resolver,
+    TooDeepError,
+    TooManyError,
+    flatten,
+    odd_tag,
+    own_tag,
+    parse,
+)
 
 LARGEST_FILE = 2**20
 """Bytes of a file, and characters once its aliases are written out; ten lines of aliases can stand for billions."""
@@ -91,7 +101,7 @@ def compose(text: str, source: str) -> MappingNode:
     if len(text) > _LARGEST_TEXT:
         raise SpecError([too_large(source, len(text), _LARGEST_TEXT)])
     try:
-        node = parse(text, source)
+        node = parse(text, source, MOST_NODES if len(text) <= LARGEST_FILE else math.inf)
     except yaml.reader.ReaderError as error:
         lines = text[: error.position].split("\n")
         place = Place(source, len(lines), len(lines[-1]) + 1)
@@ -99,6 +109,9 @@ def compose(text: str, source: str) -> MappingNode:
         raise SpecError([Problem(place, "", f"the file {rule}")]) from error
     except TooDeepError as error:
         raise SpecError([Problem(_place_of(error, source), "", _TOO_DEEP)]) from error
+    except TooManyError as error:
+        rule = f"a sweep file has at most {MOST_NODES:,} values; {_FEWER}."
+        raise SpecError([Problem(_place_of(error, source), "", rule)]) from error
     except yaml.MarkedYAMLError as error:
         raise SpecError([_not_yaml(error, source)]) from error
     if not isinstance(node, MappingNode):
@@ -118,9 +131,10 @@ def compose(text: str, source: str) -> MappingNode:
 
 def too_large(source: str, size: int, most: int = LARGEST_FILE) -> Problem:
     """What is said of a file of `size` bytes, or more."""
-    way = "write a range, as in {int: [1, 1000]}, or fewer values"
-    return Problem(Place(source, 1, 1), "", f"a sweep file has at most {most:,} bytes, got {size:,}; {way}.")
+    return Problem(Place(source, 1, 1), "", f"a sweep file has at most {most:,} bytes, got {size:,}; {_FEWER}.")
 
+
+_FEWER = "write a range, as in {int: [1, 1000]}, or fewer values"
 
 _TOO_DEEP = f"mappings and lists stand more than {MAX_DEPTH} deep inside each other; write them flatter."
 
@@ -202,11 +216,11 @@ def _flatten(node: Node, seen: set[int]) -> None:
 
 def value_of(node: Node) -> object:
     """The plain Python value of `node` and all below it."""
+    if isinstance(node, ScalarNode):  # nearly every one of a large file
+        return _PLAIN.get(node.tag, str)(node.value)
     if isinstance(node, MappingNode):
         return {key.value: value_of(value) for key, value in node.value}
-    if isinstance(node, SequenceNode):
-        return [value_of(item) for item in node.value]
-    return _PLAIN.get(node.tag.rpartition(":")[2], str)(node.value)
+    return [value_of(item) for item in node.value]
 
 
 def _whole(text: str) -> int | float:
@@ -221,10 +235,10 @@ LONGEST_INT = 40
 """Digits beyond which a whole number is read as a real one; it is out of every range anyway."""
 
 _PLAIN: dict[str, Callable[[str], object]] = {
-    "null": lambda _: None,
-    "bool": lambda text: text.lower() == "true",
-    "int": _whole,
-    "float": _real,
+    "tag:yaml.org,2002:null": lambda _: None,
+    "tag:yaml.org,2002:bool": lambda text: text.lower() == "true",
+    "tag:yaml.org,2002:int": _whole,
+    "tag:yaml.org,2002:float": _real,
 }
 
 

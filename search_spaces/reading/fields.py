@@ -2,7 +2,7 @@
 
 import math
 import types
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import cache
 from typing import Annotated, Any, Literal, TypeAlias, Union, get_args, get_origin
 
@@ -57,14 +57,24 @@ def _limits(info: FieldInfo) -> Iterator[str]:
 
 def is_valid(info: FieldInfo, value: object) -> bool:
     """Whether a field may have this value. Infinite and not-a-number are never valid."""
-    if isinstance(value, float) and not math.isfinite(value):
-        return False
+    return validity(info)(value)
+
+
+def validity(info: FieldInfo) -> Callable[[object], bool]:
+    """Says of many values of a field what `is_valid` says of one."""
     annotation: Any = info.annotation
-    try:
-        _adapter(annotation, tuple(info.metadata)).validate_python(value, strict=True)
-    except ValidationError:
-        return False
-    return True
+    validate = _adapter(annotation, tuple(info.metadata)).validate_python
+
+    def holds(value: object) -> bool:
+        if isinstance(value, float) and not math.isfinite(value):
+            return False
+        try:
+            validate(value, strict=True)
+        except ValidationError:
+            return False
+        return True
+
+    return holds
 
 
 @cache

@@ -4,11 +4,11 @@ from collections.abc import Callable
 from typing import Any, TypeAlias
 
 from pydantic.fields import FieldInfo
-from yaml.nodes import MappingNode, Node, SequenceNode
+from yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
 
 from search_spaces.domains import DOMAIN_KEYS, Choice, Domain, FloatRange, IntRange, Scalar
 from search_spaces.reading.document import close, nearest, value_of, written
-from search_spaces.reading.fields import forms_of, is_valid, rule_of, types_of
+from search_spaces.reading.fields import forms_of, is_valid, rule_of, types_of, validity
 from search_spaces.reading.translations import choice_hint, domain_hint, step_hint, zero_hint
 from search_spaces.reading.words import LONGEST_SHOWN, cut, shown
 
@@ -91,12 +91,13 @@ class DomainReader:
 
     def _choice(self, info: FieldInfo, node: SequenceNode, path: str) -> Domain | None:
         seen: dict[Scalar, None] = {}
-        whole = True
+        whole, holds = True, validity(info)
         for item in node.value:
-            if not self._valid(info, item, path):  # each is said
-                whole = False
-                continue
             value: Any = value_of(item)
+            if not (isinstance(item, ScalarNode) and holds(value)):
+                whole = False
+                self._valid(info, item, path)  # says why not
+                continue
             if value in seen:
                 self._say(item, path, f"lists {cut(written(value))} twice; keep one of them.")
                 return None

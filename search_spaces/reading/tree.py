@@ -4,6 +4,7 @@ YAML is read as version 1.2 has it where the two differ in ways that bite: `1e-4
 """
 
 import io
+import math
 import re
 from typing import Any
 
@@ -24,6 +25,9 @@ except ImportError:  # PyYAML was built without libyaml
 MAX_DEPTH = 40
 """Mappings and lists inside each other; a sweep needs about ten."""
 
+MOST_NODES = 250_000
+"""Values of a file of at most a megabyte: with three letters for each, some would have to be equal."""
+
 _LARGE = 30_000
 """Characters from which a text is parsed by libyaml: twenty times as fast, and with fewer words for its mistakes."""
 
@@ -32,6 +36,10 @@ _STR = "tag:yaml.org,2002:str"
 
 class TooDeepError(yaml.MarkedYAMLError):
     """Mappings and lists stand more than `MAX_DEPTH` deep inside each other."""
+
+
+class TooManyError(yaml.MarkedYAMLError):
+    """There are more than `MOST_NODES` values."""
 
 
 class Resolver(BaseResolver):
@@ -70,25 +78,31 @@ class _Named(io.StringIO):
     name = ""
 
 
-def parse(text: str, source: str) -> Node | None:
+def parse(text: str, source: str, most_nodes: float = math.inf) -> Node | None:
     """The tree of the only document of a text; `None` if there is none. Aliases are the node that they stand for.
 
     Raises:
         yaml.reader.ReaderError: If it holds a character that YAML does not allow.
         TooDeepError: If it is too deep.
+        TooManyError: If it has more than `most_nodes` values.
         yaml.MarkedYAMLError: If it is no YAML.
     """
     if Reader.NON_PRINTABLE.search(text) or _CParser is None or len(text) < _LARGE:
-        return _Composer(_Parser(text, source)).tree()
+        return _Composer(_Parser(text, source), most_nodes).tree()
     stream = _Named(text)
     stream.name = source
-    return _Composer(_CParser(stream)).tree()
+    return _Composer(_CParser(stream), most_nodes).tree()
 
 
 def own_tag(kind: type[Node], value: Any = None, implicit: Any = (True, False)) -> str:  # noqa: ANN401 - PyYAML's own
     """The tag that a node has if none is written; `implicit` says whether it stands there plain, or in quotes."""
     tag: str = _RESOLVER.resolve(kind, value, implicit)  # type: ignore[no-untyped-call]
     return tag
+
+
+def _plain_tag(value: str) -> str:
+    """The same for what stands there plain, three times as fast."""
+    return next((tag for tag, pattern in _TAGGED.get(value[:1], ()) if pattern.match(value)), _STR)
 
 
 def odd_tag(node: Node) -> str | None:
@@ -109,8 +123,9 @@ def flatten(node: MappingNode) -> None:
 class _Composer:
     """Makes nodes of a parser's events with a stack of its own: PyYAML's recurse, and in C end the process."""
 
-    def __init__(self, parser: Any) -> None:  # noqa: ANN401 - either of PyYAML's
+    def __init__(self, parser: Any, most_nodes: float) -> None:  # noqa: ANN401 - either of PyYAML's
         self._parser = parser
+        self._left = most_nodes
         self._anchors: dict[str, Node] = {}
         self._open: list[CollectionNode] = []
         self._root: Node | None = None
@@ -149,7 +164,7 @@ class _Composer:
     def _scalar(self, event: Any) -> ScalarNode:  # noqa: ANN401 - PyYAML's
         value, style = event.value, event.style or None
         node = ScalarNode(_STR, value, event.start_mark, None, style)
-        own = _STR if style or value[:1] not in _TAGGED else own_tag(ScalarNode, value)
+        own = _STR if style else _plain_tag(value)
         _tag(node, event, own)
         return node
 
@@ -165,6 +180,9 @@ class _Composer:
 
     def _put(self, node: Node, event: Any) -> None:  # noqa: ANN401 - PyYAML's
         """Put a node where it belongs."""
+        self._left -= 1
+        if self._left < 0:
+            raise TooManyError(problem_mark=event.start_mark)
         if not self._open:
             self._root = node
             return

@@ -12,6 +12,7 @@ from search_spaces import SpecError, load_sweep, parse_sweep, space, unreachable
 from search_spaces.constraints import Constraint
 from search_spaces.reading import tree
 from search_spaces.reading.document import LARGEST_FILE, MOST_PROBLEMS, compose, dumped, value_of
+from search_spaces.reading.tree import MOST_NODES
 from search_spaces.trial import TrialConfig
 
 HEAD = "name: large\nsearch: {sampler: random, trials: 9}\n"
@@ -63,6 +64,17 @@ def test_a_file_is_refused_above_a_size_and_not_below(tmp_path: Path) -> None:
         f"{file}:1:1: a sweep file has at most 1,048,576 bytes, got 6,000,000; "
         "write a range, as in {int: [1, 1000]}, or fewer values."
     )
+
+
+def test_more_values_than_can_differ_are_refused_before_they_are_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    begun = HEAD + "space: {model: {layer: {kind: conv2d}}, training: {seed: {choice: ["
+    calls = counted(monkeypatch, tree, "_plain_tag")
+    assert "lists 1 twice" in refused(begun + "1," * (MOST_NODES - 100) + "]}}}")
+    assert len(calls) > MOST_NODES // 2
+    assert refused(begun + "1," * 500_000 + "]}}}").endswith(
+        "a sweep file has at most 250,000 values; write a range, as in {int: [1, 1000]}, or fewer values."
+    )
+    assert len(calls) <= 2 * MOST_NODES
 
 
 def test_a_choice_as_large_as_a_file_may_be_is_read_and_told_in_short(tmp_path: Path) -> None:
