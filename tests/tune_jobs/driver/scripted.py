@@ -202,11 +202,11 @@ def exclude_one(ledger: Ledger) -> None:
     ledger.add_request(ledger.trials()[1].run_key, "exclude", "scripted")
 
 
-FEWER = with_trials(FIRST, 12)
+FEWER = with_trials(FIRST, 6)
 BY_HAND = [
     Command(FEWER, by_hand=True),
     Command(FEWER, Selection(frozenset(), stopped=True).reopen),
-    Command(with_trials(FIRST, 15), before=exclude_one),
+    Command(with_trials(FIRST, 8), before=exclude_one),
 ]
 """Run, while somebody stops trials; retry --stopped; exclude and extend."""
 
