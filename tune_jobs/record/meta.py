@@ -9,9 +9,9 @@ import sqlite3
 from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any, Concatenate, Generic, Literal, ParamSpec, Protocol, TypeVar, overload
+from typing import Concatenate, Generic, Literal, ParamSpec, Protocol, TypeVar, overload
 
-from pydantic import TypeAdapter
+from pydantic import FiniteFloat, TypeAdapter
 
 from tune_jobs.errors import LedgerError
 from tune_jobs.record.rows import Halted
@@ -95,12 +95,8 @@ def _goal(text: str | None) -> Goal:
     return "minimize" if text == "minimize" else "maximize"
 
 
-def _halted(text: str | None) -> Halted | None:
-    found = json.loads(text or "null")
-    return None if found is None else Halted(**found)
-
-
-_NUMBERS = TypeAdapter(dict[str, Any])
+_LIMITS = TypeAdapter(dict[str, int | FiniteFloat])
+_HALTED = TypeAdapter(Halted | None)
 
 
 class Meta:
@@ -117,8 +113,8 @@ class Meta:
 
     metric = _Entry[str](lambda text: text or "val/accuracy", str)
     goal = _Entry[Goal](_goal, str)
-    budget = _Entry[dict[str, Any]](
-        lambda text: json.loads(text or "{}"), lambda limits: _NUMBERS.dump_json(limits).decode()
+    budget = _Entry[dict[str, int | float]](
+        lambda text: _LIMITS.validate_json(text or "{}", strict=True), lambda limits: _LIMITS.dump_json(limits).decode()
     )
     """The limits that are set: `gpu_hours` and so on."""
 
@@ -130,7 +126,9 @@ class Meta:
     exhausted = _Entry[bool](lambda text: text is not None, lambda value: "true" if value else None)
     """Whether every configuration of the space was tried."""
 
-    halted = _Entry[Halted | None](_halted, lambda value: json.dumps(value and asdict(value)))
+    halted = _Entry[Halted | None](
+        lambda text: _HALTED.validate_json(text or "null"), lambda value: json.dumps(value and asdict(value))
+    )
     """Why the last run ended early, if it did."""
 
     tracker = _text()

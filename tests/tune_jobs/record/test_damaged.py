@@ -42,6 +42,9 @@ DAMAGES: dict[str, Callable[[Path], object]] = {
     "a configuration that is no JSON": _sql("UPDATE trials SET config = 'model'"),
     "metrics that are none": _sql("UPDATE epochs SET metrics = 'high'"),
     "a number that is none": _sql("INSERT INTO meta VALUES('planned', 'many')"),
+    "a budget that is no number": _sql("INSERT OR REPLACE INTO meta VALUES('budget', '{\"cpu_hours\": \"much\"}')"),
+    "a budget that is a list": _sql("INSERT OR REPLACE INTO meta VALUES('budget', '[1]')"),
+    "an end that is none": _sql("INSERT OR REPLACE INTO meta VALUES('halted', '{\"cause\": [7]}')"),
     "a run that is called a path": _sql(
         "UPDATE attempts SET run_key = '../../a'; UPDATE trials SET run_key = '../../a'"
     ),
