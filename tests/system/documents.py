@@ -94,7 +94,7 @@ COMMANDS: dict[str, How] = {
     "convnn extend hybrid --trials +20": _cluster(
         '"extend", "more", "--trials"', "tests/system/test_cluster_submission.py"
     ),
-    'convnn exclude hybrid 3 --why "wrong images"': _cluster('laptop("exclude", "first", 3, "--why"'),
+    'convnn exclude hybrid 3 --why "wrong images"': _cluster('laptop("exclude", "first", 2, "--why"'),
     "convnn fetch hybrid": _cluster('laptop("fetch"'),
     "export CONVNN_STORAGE=/shared/sweeps": _slurm("self.storage"),
     "sbatch hybrid.sh": _slurm("job.submit()"),
