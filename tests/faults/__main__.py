@@ -70,7 +70,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--only", nargs="+", default=[], metavar="NAME", help="faults whose name contains this")
     parser.add_argument("--long", action="store_true", help="each fault often, and in sweeps of its own")
     parser.add_argument("--repeat", type=int, default=1, help="do it all so often, at other moments each time")
-    parser.add_argument("--jobs", type=int, default=3, help="sweeps at a time")
+    parser.add_argument("--jobs", type=int, default=4, help="sweeps at a time")
     parser.add_argument("--json", action="store_true", help="print one JSON object")
     parser.add_argument("--list", action="store_true", help="print the names of the faults")
     return parser.parse_args()

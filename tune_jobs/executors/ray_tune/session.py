@@ -139,7 +139,10 @@ def has_died(signals: Signals) -> bool:
     import ray
 
     node = ray._private.worker._global_node  # noqa: SLF001 - there is no other way
-    gone = {kind for kind, _ in node.dead_processes()} if node is not None else set()
+    try:
+        gone = {kind for kind, _ in node.dead_processes()} if node is not None else set()
+    except RuntimeError:  # another thread ends Ray and strikes its processes off the list meanwhile
+        return False
     return bool(gone & _NEEDED) or bool(gone and signals.received)
 
 

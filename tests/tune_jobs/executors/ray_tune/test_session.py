@@ -1,9 +1,11 @@
 import socket
+from collections.abc import Iterator
+from typing import Any
 
 import pytest
 
 from tune_jobs.errors import ClusterError
-from tune_jobs.executors.ray_tune.session import ray_session
+from tune_jobs.executors.ray_tune.session import has_died, ray_session
 from tune_jobs.system.signals import Signals
 
 
@@ -15,3 +17,29 @@ def test_a_cluster_that_no_one_listens_for_is_said_at_once() -> None:
         ray_session(f"127.0.0.1:{port}", Signals()),
     ):
         raise AssertionError
+
+
+class Ending(list[Any]):
+    """The processes of a kind, which another thread ends while they are looked at."""
+
+    def __init__(self, kinds: dict[str, list[Any]]) -> None:
+        super().__init__()
+        self._kinds = kinds
+
+    def __iter__(self) -> Iterator[Any]:
+        self._kinds.clear()
+        return super().__iter__()
+
+
+def test_a_ray_that_is_being_ended_has_not_died(monkeypatch: pytest.MonkeyPatch) -> None:
+    from ray._private import worker
+    from ray._private.node import Node
+
+    node = object.__new__(Node)
+    node.all_processes = {}
+    node.all_processes |= {"raylet": Ending(node.all_processes), "gcs_server": []}
+    monkeypatch.setattr(worker, "_global_node", node)
+    with pytest.raises(RuntimeError, match="changed size"):
+        node.dead_processes()
+    node.all_processes |= {"raylet": Ending(node.all_processes), "gcs_server": []}
+    assert not has_died(Signals())
