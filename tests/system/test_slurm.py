@@ -65,7 +65,9 @@ class Job:
         wait_for("its processes are gone", lambda: not left_over(self.storage))
         assert [a for a in oracle.read(self.ledger).attempts if a.state == "running"] == []
         assert oracle.open_runs(self.tracker, "hybrid") == []
-        assert "convnn resume hybrid" in self.output.read_text()
+        said = self.output.read_text()
+        assert "convnn resume hybrid" in said
+        assert "worker.py" not in said  # Ray's own lines; one says that it was started once more, after its end
 
 
 def test_a_sweep_goes_on_after_its_time_limit_and_ends_in_order_where_it_is_cancelled(

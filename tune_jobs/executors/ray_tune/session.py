@@ -40,6 +40,7 @@ REACH_S = 10.0
 
 _RAY_ENVIRONMENT = {
     "RAY_USAGE_STATS_ENABLED": "0",
+    "RAY_ENABLE_AUTO_CONNECT": "0",  # else whatever asks Ray something after its end starts another one
     "RAY_AIR_NEW_OUTPUT": "0",
     "RAY_CHDIR_TO_TRIAL_DIR": "0",  # a relative path means the same in a worker as here
     "RAY_DEDUP_LOGS_SKIP_REGEX": ".",  # raylets' own lines, which Ray puts on standard output
