@@ -68,7 +68,7 @@ def _ours(model: str, classes: int) -> dict[str, float]:
         else:
             built = vit_tiny(classes, config["attention"], **options)
     shape = (1, 3, IMAGE_SIDE, IMAGE_SIDE)
-    return {"params_m": parameters(built) / 1e6, "gflops": operations(built, shape)[1] / 1e9}
+    return {"params_m": parameters(built) / 1e6, "gflops": operations(built, shape).published / 1e9}
 
 
 def cells() -> Iterator[Cell]:

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import singledispatch
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -57,12 +57,12 @@ def measure_cost(build: Callable[[], nn.Module], *, batch_size: int = 256, image
     """
     model = unwritten(build)
     image = (3, image_side, image_side)
-    ours, published = operations(model, (1, *image))
+    counted = operations(model, (1, *image))
     two, three = (activation_bytes(model, (images, *image)) for images in (2, 3))
     return Cost(
         parameters=parameters(model),
-        flops=ours,
-        flops_published=published,
+        flops=counted.flops,
+        flops_published=counted.published,
         activation_bytes=two + (three - two) * (batch_size - 2),
         batch_size=batch_size,
     )
@@ -82,8 +82,15 @@ def parameters(model: nn.Module) -> int:
     return sum(weight.numel() for weight in model.parameters())
 
 
-def operations(model: nn.Module, shape: tuple[int, ...]) -> tuple[int, int]:
-    """FLOPs of a forward pass over an input of this shape: all of the definition, and as the authors' profiler counts.
+class Operations(NamedTuple):
+    """FLOPs of a forward pass: all of the definition, and those that the authors' profiler counts."""
+
+    flops: int
+    published: int
+
+
+def operations(model: nn.Module, shape: tuple[int, ...]) -> Operations:
+    """Count a forward pass over an input of this shape.
 
     torch.profiler counts matrix products, Conv2d with padding in numbers, and elementwise multiplications and
     additions (the size of their first operand). It counts neither Conv1d nor Conv2d with padding="same", so the
@@ -106,7 +113,7 @@ def operations(model: nn.Module, shape: tuple[int, ...]) -> tuple[int, int]:
     finally:
         for handle in handles:
             handle.remove()
-    return counter.flops, published
+    return Operations(counter.flops, published)
 
 
 class _Counter(TorchDispatchMode):

@@ -151,14 +151,15 @@ def scaled(channels: int, width: float) -> int:
 @functools.cache
 def vgg11_stages(width: float = 1.0, image_side: int = IMAGE_SIDE) -> tuple[Stage | None, ...]:
     """VGG-11's layers in order; `None` where the map is halved."""
-    channels, side, stages = 3, image_side, list[Stage | None]()
+    channels, side, number = 3, image_side, 0
+    stages: list[Stage | None] = []
     for entry in VGG11_PLAN:
         if entry is None:
             side //= 2
             stages.append(None)
             continue
+        number += 1
         out = scaled(entry, width)
-        number = sum(stage is not None for stage in stages) + 1
         stages.append(Stage(f"conv{number}", channels, out, side))
         channels = out
     return tuple(stages)

@@ -1,6 +1,6 @@
 """Reads what a leaf may be besides a value, and says what is wrong with it."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any, TypeAlias
 
 from pydantic.fields import FieldInfo
@@ -16,11 +16,11 @@ Entries: TypeAlias = dict[str, tuple[Node, Node]]
 
 
 class DomainReader:
-    """Reads domains for a reader, which is told what is wrong, and knows whether a value is valid."""
+    """Reads domains for a reader, which is told what is wrong, and says why a field cannot have a value."""
 
-    def __init__(self, say: Callable[[Node, str, str], None], valid: Callable[[FieldInfo, Node, str], bool]) -> None:
+    def __init__(self, say: Callable[[Node, str, str], None], refuse: Callable[[FieldInfo, Node, str], None]) -> None:
         self._say = say
-        self._valid = valid
+        self._refuse = refuse
 
     def read(self, info: FieldInfo, node: MappingNode, path: str) -> Domain | None:
         """The domain that stands at a path, or `None` after every mistake was said."""
@@ -33,10 +33,10 @@ class DomainReader:
             return None
         if kind == "choice":
             return self._choice(info, items, path)
-        valid = [self._valid(info, item, path) for item in items.value]  # each is said
-        if not all(valid):
+        found = list(self._values(info, items, path))
+        if not all(valid for *_, valid in found):
             return None
-        return self._range(kind, [value_of(item) for item in items.value], node, info, path)
+        return self._range(kind, [value for _, value, _ in found], node, info, path)
 
     def _kind(self, info: FieldInfo, node: MappingNode, entries: Entries, path: str) -> str | None:
         kinds = [kind for kind in DOMAIN_KEYS if kind in entries]
@@ -91,18 +91,26 @@ class DomainReader:
 
     def _choice(self, info: FieldInfo, node: SequenceNode, path: str) -> Domain | None:
         seen: dict[Scalar, None] = {}
-        whole, holds = True, validity(info)
-        for item in node.value:
-            value: Any = value_of(item)
-            if not (isinstance(item, ScalarNode) and holds(value)):
+        whole = True
+        for item, value, valid in self._values(info, node, path):
+            if not valid:
                 whole = False
-                self._valid(info, item, path)  # says why not
                 continue
             if value in seen:
                 self._say(item, path, f"lists {cut(written(value))} twice; keep one of them.")
                 return None
             seen[value] = None
         return Choice(tuple(seen)) if whole else None
+
+    def _values(self, info: FieldInfo, items: SequenceNode, path: str) -> Iterator[tuple[Node, Any, bool]]:
+        """Each item with its value, and whether the field may have it; why not is said."""
+        holds = validity(info)
+        for item in items.value:
+            value = value_of(item)
+            valid = isinstance(item, ScalarNode) and holds(value)
+            if not valid:
+                self._refuse(info, item, path)
+            yield item, value, valid
 
     def _range(self, kind: str, values: list[Any], domain: MappingNode, info: FieldInfo, path: str) -> Domain | None:
         entries = entries_of(domain)

@@ -211,7 +211,10 @@ class Reader:
     def _leaf(self, info: FieldInfo, node: Node, path: str, varying: str | None) -> SpaceNode | None:
         if isinstance(node, ScalarNode):
             value = value_of(node)
-            return Fixed(value, value == info.default) if self._valid(info, node, path) else None
+            if is_valid(info, value):
+                return Fixed(value, value == info.default)
+            self._refuse(info, node, path)
+            return None
         if isinstance(node, SequenceNode):
             way = f"; to try each, write {listed(node)}" if varying == "" else ""
             self._say(node, path, f"must be {rule_of(info)}, got a list{way}.")
@@ -219,15 +222,14 @@ class Reader:
         if varying != "" or not isinstance(node, MappingNode):
             self._say(node, path, f"must be {rule_of(info)}, got a mapping; only fields below space may vary.")
             return None
-        domain = DomainReader(self._say, self._valid).read(info, node, path)
+        domain = DomainReader(self._say, self._refuse).read(info, node, path)
         if domain is None:
             return None
         return Leaf(path, domain, representative_values(info.metadata, domain), decides(info.metadata))
 
-    def _valid(self, info: FieldInfo, node: Node, path: str) -> bool:
+    def _refuse(self, info: FieldInfo, node: Node, path: str) -> None:
+        """Say why a field cannot have a value."""
         value = value_of(node)
-        if isinstance(node, ScalarNode) and is_valid(info, value):
-            return True
         hint = _did_you_mean(node, [str(word) for word in literals_of(info)])
         if isinstance(value, float) and not math.isfinite(value):
             hint = "; it must be finite."
@@ -238,7 +240,6 @@ class Reader:
         elif isinstance(node, ScalarNode) and value is not None and is_valid(info, node.value):
             hint = f"; put it in quotes: {node.value!r}."
         self._say(node, path, f"must be {rule_of(info)}; got {shown(node)}{hint}")
-        return False
 
 
 def _way_out(homes: Sequence[str], guess: str | None, ours: str | None, fields: Iterable[str]) -> str:

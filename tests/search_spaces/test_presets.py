@@ -252,7 +252,7 @@ def test_the_model_has_the_parameters_and_the_gflops_that_the_authors_logged(ent
     runs = [run_of(name) for name in runs_of(entry)]
     models = [model_of(trial_of(run).model_dump_json(by_alias=True)) for run in runs]
     assert [parameters(model) for model in models] == [run["params"] for run in runs]
-    assert operations(models[-1], (1, 3, 32, 32))[1] / 1e9 == pytest.approx(runs[-1]["gflops"], rel=0, abs=6e-9)
+    assert operations(models[-1], (1, 3, 32, 32)).published / 1e9 == pytest.approx(runs[-1]["gflops"], rel=0, abs=6e-9)
 
 
 @pytest.mark.parametrize("name", ONLY_WITH_THEIR_BUG)

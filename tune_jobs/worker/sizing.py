@@ -59,8 +59,8 @@ def size_of(config: TrialConfig) -> dict[str, float]:
     from convnn.geometry import IMAGE_SIDE
 
     model = unwritten(lambda: build_model(config.model, DATASETS[config.data.name].classes))
-    ours, published = operations(model, (1, 3, IMAGE_SIDE, IMAGE_SIDE))
-    return dict(zip(SIZES, (float(parameters(model)), ours / 1e9, published / 1e9), strict=True))
+    counted = operations(model, (1, 3, IMAGE_SIDE, IMAGE_SIDE))
+    return dict(zip(SIZES, (float(parameters(model)), counted.flops / 1e9, counted.published / 1e9), strict=True))
 
 
 def measured(config: TrialConfig, device: str, threads: int) -> float:

@@ -2,11 +2,13 @@
 
 import sys
 from collections.abc import Callable, Collection, Sequence
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 from search_spaces import SweepSpec, parse_sweep
+from search_spaces.settings import Resources
 from tune_jobs.driver.controller import Controller
 from tune_jobs.driver.past import past_of
 from tune_jobs.driver.trials import task_of
@@ -24,7 +26,10 @@ space:
   model: {layer: {kind: hybrid, lambda: {choice: [0.25, 0.5, 0.75, 1]}, k: 4}}
   training: {epochs: 3}
 """)
+ONE_AT_A_TIME = replace(SPEC, resources=Resources(max_concurrent=1))
+
 BEGUN = Begun(None, "n", shared=True)
+FROM_THE_START = ResumedFrom(0, None, "cpu")
 DEAD = Loss("lost_worker", "the worker process died")
 
 

@@ -5,15 +5,12 @@ from pathlib import Path
 import pytest
 
 from search_spaces.settings import Budget, Resources
-from tests.tune_jobs.driver.by_hand import BEGUN, DEAD, SPEC, Hand, epoch
+from tests.tune_jobs.driver.by_hand import BEGUN, DEAD, FROM_THE_START, ONE_AT_A_TIME, SPEC, Hand, epoch
 from tune_jobs.driver import placement
 from tune_jobs.driver.limits import Halt, halt_for_limits
 from tune_jobs.errors import ClusterError, LedgerError
 from tune_jobs.record.folder import SweepFolder
-from tune_jobs.worker.reports import AttemptFailed, ResumedFrom, StoppedWithSweep
-
-ONE_AT_A_TIME = replace(SPEC, resources=Resources(max_concurrent=1))
-FROM_THE_START = ResumedFrom(0, None, "cpu")
+from tune_jobs.worker.reports import AttemptFailed, StoppedWithSweep
 
 
 def test_workers_that_never_start_cost_no_trial_and_end_the_sweep_soon(tmp_path: Path) -> None:
@@ -351,53 +348,3 @@ def test_no_machine_that_a_trial_fits_on_ends_the_run_after_a_while(tmp_path: Pa
     hand.passes(50)
     with pytest.raises(ClusterError, match="no machine of Ray is left that has 1 CPU and 0 GPU"):
         hand.passes(20)
-
-
-def test_a_trial_that_a_person_stops_ends_after_its_epoch_and_makes_room_for_the_next(tmp_path: Path) -> None:
-    asked: list[str] = []
-    hand = Hand(tmp_path, replace(SPEC, resources=Resources(max_concurrent=2)), asked_to_stop=lambda: asked)
-    hand.controller.start_more()
-    for number in (1, 2):
-        hand.report(number, BEGUN, FROM_THE_START, epoch(1))
-    asked.append(hand.ledger.trials()[0].run_key)
-    hand.passes(10)
-    hand.passes(10)  # told once, though it is asked again
-    assert [told for told in hand.told if told[0] == "StopAsked"] == [("StopAsked", 1, None)]
-    hand.report(2, epoch(2))
-    assert hand.ledger.states()[:2] == ["running", "running"]
-    hand.report(1, epoch(2))
-    assert hand.executor.stopped == [hand.task(1)]
-    hand.gone(1)
-    (trial, *_) = hand.ledger.trials()
-    assert (trial.state, trial.reason) == ("stopped", "by hand")
-    assert len(hand.ledger.epochs(trial.run_key)) == 2
-    hand.controller.start_more()
-    assert hand.started == [(1, 1), (2, 1), (3, 1)]
-    hand.complete(2)
-    hand.complete(3)
-    hand.controller.start_more()
-    hand.complete(4)
-    assert hand.controller.over()
-    assert hand.ledger.states() == ["stopped", "complete", "complete", "complete"]
-
-
-def test_a_request_for_a_trial_that_does_not_run_now_changes_nothing(tmp_path: Path) -> None:
-    asked: list[str] = ["of no trial"]
-    hand = Hand(tmp_path, ONE_AT_A_TIME, asked_to_stop=lambda: asked)
-    hand.controller.start_more()
-    hand.complete(1)
-    asked.append(hand.ledger.trials()[0].run_key)
-    hand.passes(10)
-    assert hand.ledger.requests() == []
-    assert hand.ledger.states() == ["complete"]
-
-
-def test_a_trial_that_is_asked_to_stop_in_its_last_epoch_is_complete(tmp_path: Path) -> None:
-    asked: list[str] = []
-    hand = Hand(tmp_path, ONE_AT_A_TIME, asked_to_stop=lambda: asked)
-    hand.controller.start_more()
-    hand.report(1, BEGUN, FROM_THE_START, epoch(1), epoch(2))
-    asked.append(hand.ledger.trials()[0].run_key)
-    hand.passes(10)
-    hand.report(1, epoch(3))
-    assert hand.ledger.states() == ["complete"]

@@ -6,7 +6,7 @@ from convnn.data import DATASETS
 from search_spaces import load_sweep
 from tests.tune_jobs.planning.planned import spec
 from tests.tune_jobs.search.recorded import Recorded
-from tests.tune_jobs.search.test_queue import opened, train
+from tests.tune_jobs.search.simulated import opened, train
 from tune_jobs.planning.plan import plan
 
 

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from search_spaces import Decided, SweepSpec, TrialConfig, infeasibilities, parse_sweep
 from tests.search_spaces.strategies import fixed
 from tests.tune_jobs.search.recorded import Recorded
-from tests.tune_jobs.search.test_queue import MIXED, THIRTY, opened, run, spec
+from tests.tune_jobs.search.simulated import MIXED, THIRTY, opened, run, spec
 from tune_jobs.record.ledger import Ledger
 
 RULES: dict[str, tuple[tuple[str, ...], Callable[..., bool]]] = {
