@@ -57,6 +57,7 @@ endif
 
 quickstart: $(INSTALLED)  ## Run the quickstart sweep: real handwritten digits, minutes on a laptop's CPU.
 	$(BIN)/convnn run quickstart
+	@echo "(. $(BIN)/activate makes convnn a command of this shell.)"
 
 test: $(INSTALLED) lint typecheck pytest  ## Lint, types and tests, as CI runs them.
 
