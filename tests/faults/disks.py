@@ -4,7 +4,7 @@ import contextlib
 import os
 import subprocess
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 BUSY_S = 30.0
@@ -22,21 +22,18 @@ class Disk:
         _mount("-o", f"remount,size={size}", str(self.path))
 
     def leave(self, free: int) -> None:
-        """Make it as large as what is on it, and `free` bytes."""
-        found = os.statvfs(self.path)
-        used = (found.f_blocks - found.f_bfree) * found.f_frsize
-        self.resize(max(PAGE, used + free // PAGE * PAGE))  # size=0 would be no limit
+        """Make it as large as what is on it, and `free` bytes; what is written meanwhile makes Linux refuse."""
+
+        def resize() -> None:
+            found = os.statvfs(self.path)
+            used = (found.f_blocks - found.f_bfree) * found.f_frsize
+            self.resize(max(PAGE, used + free // PAGE * PAGE))  # size=0 would be no limit
+
+        _until_done(resize)
 
     def protect(self, *, read_only: bool) -> None:
         """Make it read-only, once nobody has a file open for writing; or writable again."""
-        deadline = time.monotonic() + BUSY_S
-        while True:
-            try:
-                return _mount("-o", "remount,ro" if read_only else "remount,rw", str(self.path))
-            except OSError:
-                if time.monotonic() > deadline:
-                    raise
-            time.sleep(0.2)
+        _until_done(lambda: _mount("-o", "remount,ro" if read_only else "remount,rw", str(self.path)))
 
 
 @contextlib.contextmanager
@@ -48,6 +45,18 @@ def small_disk(path: Path, size: int) -> Iterator[Disk]:
         yield Disk(path)
     finally:
         subprocess.run(["umount", "--lazy", str(path)], check=True)
+
+
+def _until_done(change: Callable[[], None]) -> None:
+    """Do it again for a while where the disk is busy."""
+    deadline = time.monotonic() + BUSY_S
+    while True:
+        try:
+            return change()
+        except OSError:
+            if time.monotonic() > deadline:
+                raise
+        time.sleep(0.2)
 
 
 def _mount(*options: str) -> None:
