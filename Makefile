@@ -88,8 +88,8 @@ typecheck: $(INSTALLED)  ## mypy --strict over the packages and tests.
 pytest: $(INSTALLED)  ## The tests alone.
 	$(BIN)/pytest --numprocesses 3 $(SIDE_BY_SIDE)
 
-properties: $(INSTALLED)  ## Thousands of random configurations against the models: what is valid trains, what is not raises.
-	CONVNN_EXAMPLES=3000 $(BIN)/pytest tests/search_spaces/test_feasibility.py
+properties: $(INSTALLED)  ## Thousands of random configurations against the models, and a kill after every commit.
+	CONVNN_EXAMPLES=3000 CONVNN_EVERY_COMMIT=1 $(BIN)/pytest --numprocesses 2 tests/search_spaces/test_feasibility.py 	    tests/tune_jobs/driver/test_every_commit.py
 
 faults: $(INSTALLED)  ## Kills, outages, full disks, each often and at random moments, as root on Linux: 40 minutes.
 	$(BIN)/python -m tests.faults --long $(FAULTS)

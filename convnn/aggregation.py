@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from convnn.constants import constant
 from convnn.precision import autocast_dtype
 
 Rho = Literal["constant", "softmax"]
@@ -19,7 +20,7 @@ RHOS: tuple[Rho, ...] = get_args(Rho)
 Aggregation = Literal["standard", "depthwise", "depthwise_separable"]
 AGGREGATIONS: tuple[Aggregation, ...] = get_args(Aggregation)
 
-NUMBERS_AT_ONCE = 2**20
+NUMBERS_AT_ONCE = 2**22
 """Gathered numbers held at once on the CPU, about what its caches hold."""
 
 ROWS_AT_ONCE = 512
@@ -32,11 +33,12 @@ NUMBERS_AT_ONCE_CUDA = 2**27
 def rank_convolution(in_channels: int, out_channels: int, k: int, *, groups: int = 1, bias: bool = True) -> nn.Conv1d:
     """A Conv1d over k ordered neighbors; unit weights and no bias at the start if depthwise (paper 5.2).
 
-    Its weight `(O, C, K)` lies in memory as `(O, K, C)`: neighbors are gathered as rows of channels, so the
-    product with them needs no copy of the weight.
+    Its weight `(O, C, K)` lies in memory as `(O, K, C)`, a depthwise one as `(K, O)`: neighbors are gathered as rows of
+    channels, so the product with them needs no copy of the weight.
     """
     conv = nn.Conv1d(in_channels, out_channels, kernel_size=k, stride=k, groups=groups, bias=bias)
-    conv.weight.data = conv.weight.data.permute(0, 2, 1).contiguous().permute(0, 2, 1)
+    order = (0, 2, 1) if groups == 1 else (2, 1, 0)  # each its own inverse
+    conv.weight.data = conv.weight.data.permute(order).contiguous().permute(order)
     return conv
 
 
@@ -57,8 +59,13 @@ def gather_rows(tokens: Tensor, neighbors: Tensor) -> Tensor:
 
 def _flat(neighbors: Tensor, batch: int, count: int) -> Tensor:
     """Indices into each image's rows as indices into all rows, `(B * N, K)`."""
-    offset = torch.arange(batch, device=neighbors.device).view(-1, 1, 1) * count
-    return (neighbors + offset).flatten(0, 1)
+    return (neighbors + _firsts(batch, count, neighbors.device)).flatten(0, 1)
+
+
+@constant
+def _firsts(batch: int, count: int, device: torch.device) -> Tensor:
+    """Where each image's rows begin, `(B, 1, 1)`."""
+    return torch.arange(batch, device=device).view(-1, 1, 1) * count
 
 
 def _gathered_blocks(rows: Tensor, flat: Tensor) -> Iterator[tuple[slice, Tensor]]:
@@ -105,12 +112,15 @@ class _GatherConvolve(torch.autograd.Function):
         (queries, k), channels = flat.shape, value.shape[-1]
         grad, rows = grad.reshape(queries, -1), value.reshape(-1, channels)
         matrix = weight.permute(0, 2, 1).reshape(weight.shape[0], -1)  # (O, K * C)
-        grad_rows, grad_rho = torch.zeros_like(rows), None if rho is None else torch.empty_like(rho)
+        of_value = ctx.needs_input_grad[0]  # pixels need none
+        grad_rows = torch.zeros_like(rows) if of_value else None
+        grad_rho = None if rho is None else torch.empty_like(rho)
         grad_matrix = torch.zeros_like(matrix, dtype=_sum_dtype(matrix))
         space = torch.empty(0, dtype=rows.dtype, device=rows.device)
         for block, x in _gathered_blocks(rows, flat):
-            space = space if space.numel() else x.new_empty(x.shape).flatten(1)
-            grad_x = torch.mm(grad[block], matrix, out=space[: len(x)]).view(-1, k, channels)
+            if of_value or rho is not None:
+                space = space if space.numel() else x.new_empty(x.shape).flatten(1)
+                grad_x = torch.mm(grad[block], matrix, out=space[: len(x)]).view(-1, k, channels)
             if rho is not None and grad_rho is not None:
                 grad_rho.flatten(0, 1)[block] = (x * grad_x).sum(-1)
                 weights = rho.flatten(0, 1)[block].unsqueeze(-1)
@@ -120,9 +130,10 @@ class _GatherConvolve(torch.autograd.Function):
                 grad_matrix.addmm_(grad[block].mT, x.flatten(1))
             else:
                 grad_matrix += grad[block].mT @ x.flatten(1)
-            grad_rows.index_add_(0, flat[block].flatten(), grad_x.flatten(0, 1))
+            if grad_rows is not None:
+                grad_rows.index_add_(0, flat[block].flatten(), grad_x.flatten(0, 1))
         return (
-            grad_rows.view(value.shape),
+            None if grad_rows is None else grad_rows.view(value.shape),
             grad_rho,
             grad_matrix.to(weight.dtype).view(-1, k, channels).permute(0, 2, 1),
             grad.sum(0) if ctx.needs_input_grad[3] else None,
@@ -288,10 +299,9 @@ def one_hot_aggregate(value: Tensor, neighbors: Tensor, rho: Tensor | None, weig
         ranked = (value @ weight.permute(1, 2, 0).flatten(1)).reshape(batch, count * k, -1)  # (B, R * K, O)
     else:
         ranked = (value.unsqueeze(2) * weight.squeeze(1).mT).reshape(batch, count * k, channels)
-    place = neighbors * k + torch.arange(k, device=neighbors.device)
-    entries = torch.ones_like(place, dtype=value.dtype) if rho is None else rho
-    rows = value.new_zeros(*place.shape[:2], count * k).scatter(-1, place, entries)  # (B, N, R * K)
-    product: Tensor = rows @ ranked
+    entries = torch.ones_like(neighbors, dtype=value.dtype) if rho is None else rho
+    rows = value.new_zeros(*neighbors.shape[:2], count, k).scatter_(2, neighbors.unsqueeze(2), entries.unsqueeze(2))
+    product: Tensor = rows.flatten(2) @ ranked
     return product
 
 

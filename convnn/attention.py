@@ -10,7 +10,6 @@ from typing import Literal, Self
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from convnn import naive, operation
 from convnn.aggregation import (
@@ -22,11 +21,13 @@ from convnn.aggregation import (
     rank_convolution,
     unit_weights,
 )
-from convnn.candidates import CandidateRule, own_positions, require_enough, require_self_score
+from convnn.candidates import CandidateRule, own_positions, own_tokens, require_enough, require_self_score
 from convnn.checks import require_count, require_input, require_one_of, require_rate
+from convnn.dropout import dropout
 from convnn.geometry import CandidateKind, WhenTooFew
 from convnn.naive import SelfNeighbor
 from convnn.similarity import SIMILARITIES, Similarity, neighbor_similarity
+from convnn.softmax import attend, banded, rotate
 
 Implementation = Literal["default", "naive"]
 
@@ -92,7 +93,7 @@ class SelfAttention(ProjectedAttention):
 
     def attend(self, query: Tensor, key: Tensor, value: Tensor) -> Tensor:
         """SDPA itself."""
-        return F.scaled_dot_product_attention(query, key, value, dropout_p=self.dropout if self.training else 0.0)
+        return attend(query, key, value, self.dropout if self.training else 0.0)
 
 
 class KVTAttention(ProjectedAttention):
@@ -120,7 +121,7 @@ class KVTAttention(ProjectedAttention):
             raise ValueError(f"k must be 1 to {tokens} (tokens of the sequence), got k={self.k}; take a smaller k.")
         scores = (query * self.head_dim**-0.5) @ key.mT  # (B, H, N, N)
         best = scores.topk(self.k, dim=-1)
-        weights = F.dropout(best.values.softmax(dim=-1), self.dropout, self.training)
+        weights = dropout(best.values.softmax(dim=-1), self.dropout, training=self.training)
         return torch.zeros_like(scores, dtype=weights.dtype).scatter(-1, best.indices, weights).to(value.dtype) @ value
 
     def extra_repr(self) -> str:
@@ -167,7 +168,7 @@ class LocalAttention(ProjectedAttention):
         """SDPA under a band."""
         if self.rotary:
             query, key = rotate(query), rotate(key)
-        return _banded(query, key, value, self.window, self.dropout if self.training else 0.0)
+        return banded(query, key, value, self.window, self.dropout if self.training else 0.0)
 
     def extra_repr(self) -> str:
         """The options, for `print(layer)`."""
@@ -199,35 +200,11 @@ class SparseAttention(ProjectedAttention):
 
     def attend(self, query: Tensor, key: Tensor, value: Tensor) -> Tensor:
         """SDPA under a band."""
-        return _banded(query, key, value, self.context // 2, self.dropout if self.training else 0.0)
+        return banded(query, key, value, self.context // 2, self.dropout if self.training else 0.0)
 
     def extra_repr(self) -> str:
         """The options, for `print(layer)`."""
         return f"context={self.context}, heads={self.heads}"
-
-
-def _banded(query: Tensor, key: Tensor, value: Tensor, reach: int, dropout: float) -> Tensor:
-    place = torch.arange(query.shape[-2], device=query.device)
-    near = (place.unsqueeze(-1) - place).abs() <= reach  # (N, N)
-    return F.scaled_dot_product_attention(query, key, value, attn_mask=near, dropout_p=dropout)
-
-
-def rotate(tokens: Tensor, shift: int = 0, base: float = 10_000.0) -> Tensor:
-    """Rotary positions: turn channel pairs (i, i + d/2) by the token's place times base^(-2i/d).
-
-    Args:
-        tokens: `(..., N, d)`.
-        shift: Added to every place.
-        base: Of the angles' geometric sequence.
-    """
-    half = tokens.shape[-1] // 2
-    wide = torch.promote_types(tokens.dtype, torch.float32)
-    place = torch.arange(tokens.shape[-2], device=tokens.device, dtype=wide) + shift
-    speed = base ** (-torch.arange(half, device=tokens.device, dtype=wide) / half)
-    angle = place.unsqueeze(-1) * speed  # (N, d / 2)
-    cos, sin = angle.cos().to(tokens.dtype), angle.sin().to(tokens.dtype)
-    first, second = tokens[..., :half], tokens[..., half:]
-    return torch.cat([first * cos - second * sin, second * cos + first * sin], dim=-1)
 
 
 class ConvNNAttention(ProjectedAttention):
@@ -291,6 +268,7 @@ class ConvNNAttention(ProjectedAttention):
         self.k = k
         self.similarity: Similarity = similarity
         self.rho: Rho = rho
+        self.weighs = rho == "softmax" and k > 1  # an only neighbor has the weight 1
         self.self_first, self.self_score = self_first, self_score
         self.aggregation: Aggregation = aggregation
         self.implementation: Implementation = "default"
@@ -331,41 +309,45 @@ class ConvNNAttention(ProjectedAttention):
         else:
             require_enough(candidate_index, self.k, x.shape[1])
         some = x if candidate_index is None else x.index_select(1, candidate_index)  # (B, R, D)
-        everyone = torch.arange(x.shape[1], device=x.device)
-        position = own_positions(everyone, candidate_index, x.shape[1]) if self.self_first else None
+        position = None
+        if self.self_first:
+            position = own_positions(own_tokens((x.shape[1],), 0, x.device), candidate_index, x.shape[1])
         weight = self.depthwise.weight if self.aggregation == "depthwise_separable" else self.conv.weight
         convolve = (naive if self.implementation == "naive" else operation).convolve_neighbors
-        query, key, own_score = self._compared(x, candidate_index)
+        query, key, own_score = self._compared(x, some, candidate_index)
         values = self.value(x if self.self_first else some)  # a token that comes first need not be a candidate
         mixed: list[Tensor] = []
         for head in range(self.heads):
             part = slice(head * self.head_dim, (head + 1) * self.head_dim)
-            own, value = None, values[..., part]
+            own, value = None, values if self.heads == 1 else values[..., part]
             if position is not None:
                 own = SelfNeighbor(own_score[head], position, None if candidate_index is None else value)
                 value = value if candidate_index is None else value.index_select(1, candidate_index)
-            ranks = weight[:, part] if self.aggregation == "standard" else weight[part]
-            softmax = self.rho == "softmax"
-            options = {"k": self.k, "similarity": self.similarity, "softmax": softmax, "own": own}
+            ranks = weight
+            if self.heads > 1:
+                ranks = weight[:, part] if self.aggregation == "standard" else weight[part]
+            options = {"k": self.k, "similarity": self.similarity, "softmax": self.weighs, "own": own}
             mixed.append(convolve(query[head], key[head], value, ranks, None, **options))
-        y = torch.stack(mixed).sum(0) if self.aggregation == "standard" else torch.cat(mixed, dim=-1)
+        if self.heads == 1:
+            (y,) = mixed
+        else:
+            y = torch.stack(mixed).sum(0) if self.aggregation == "standard" else torch.cat(mixed, dim=-1)
         if self.aggregation == "depthwise_separable":
             y = pointwise(y, self.pointwise)
-        output: Tensor = self.out(F.dropout(y, self.dropout, self.training))
+        output: Tensor = self.out(dropout(y, self.dropout, training=self.training))
         return output
 
     def _compared(
-        self, x: Tensor, candidate_index: Tensor | None
+        self, x: Tensor, some: Tensor, candidate_index: Tensor | None
     ) -> tuple[list[Tensor], list[Tensor], list[Tensor] | list[float]]:
         """Queries `(B, N, d)`, keys `(B, R, d)` and the token's own score `(B, N)`, for every head.
 
         With one head, dot products and few candidates, x Wq (Wk c)^T is taken as x (Wq^T Wk c)^T: the few keys are
         projected a second time, and not all the queries a first.
         """
-        free_score = self.self_first and self.rho == "softmax" and self.self_score is None
+        free_score = self.self_first and self.weighs and self.self_score is None
         if candidate_index is None or free_score:
-            key = list(self.split(self.key(x)).unbind(1))
-            query = list(self.split(self.query(x)).unbind(1))
+            key, query = self._by_head(self.key(x)), self._by_head(self.query(x))
             if not free_score:
                 return query, key, self._fixed_score()
             pairs = zip(query, key, strict=True)
@@ -375,12 +357,15 @@ class ConvNNAttention(ProjectedAttention):
                 key if candidate_index is None else [every.index_select(1, candidate_index) for every in key],
                 own,
             )
-        projected = self.key(x.index_select(1, candidate_index))
+        projected = self.key(some)
         few = 2 * candidate_index.numel() <= x.shape[1]
         if few and self.heads == 1 and self.similarity == "dot" and self.implementation == "default":
             return [x], [projected @ self.query.weight.to(projected.dtype)], self._fixed_score()
-        query, key = (list(self.split(part).unbind(1)) for part in (self.query(x), projected))
-        return query, key, self._fixed_score()
+        return self._by_head(self.query(x)), self._by_head(projected), self._fixed_score()
+
+    def _by_head(self, projected: Tensor) -> list[Tensor]:
+        """`(B, N, d)` of every head."""
+        return [projected] if self.heads == 1 else list(self.split(projected).unbind(1))
 
     def _fixed_score(self) -> list[float]:
         return [0.0 if self.self_score is None else self.self_score] * self.heads

@@ -3,8 +3,9 @@
 Shapes: B batch, C input channels, O output channels, S the sides of the map: `(L,)` or `(H, W)`.
 """
 
+import functools
 import math
-from typing import Any, Literal, Self, get_args
+from typing import TYPE_CHECKING, Any, Literal, Self, get_args
 
 import torch
 from torch import Tensor, nn
@@ -17,8 +18,12 @@ from convnn.candidates import CandidateRule, own_positions, own_tokens, require_
 from convnn.checks import require_count, require_input, require_one_of
 from convnn.geometry import CandidateKind, WhenTooFew, convnn_channels, padded_tokens, patched
 from convnn.naive import SelfNeighbor
-from convnn.selection import window_neighbors
-from convnn.similarity import SIMILARITIES, Similarity, neighbor_similarity
+from convnn.patches import coordinates, shuffle, unshuffle
+from convnn.selection import select_neighbors, window_neighbors
+from convnn.similarity import SIMILARITIES, Similarity, directions, neighbor_similarity
+
+if TYPE_CHECKING:
+    from convnn.remembered import Remembered
 
 Position = Literal["none", "similarity", "both", "only"]
 POSITIONS: tuple[Position, ...] = get_args(Position)
@@ -68,6 +73,9 @@ class ConvNN(nn.Module):
     """
 
     axes = 0
+    implementation: Implementation = "default"
+    remembered: "Remembered | None" = None
+    """Given, what was found for images is remembered on the CPU: for a layer that is shown the same ones again."""
 
     def __init__(
         self,
@@ -116,11 +124,11 @@ class ConvNN(nn.Module):
         self.k, self.padding, self.patch = k, padding, patch
         self.similarity: Similarity = similarity
         self.rho: Rho = rho
+        self.weighs = rho == "softmax" and k > 1  # an only neighbor has the weight 1
         self.self_first, self.self_score = self_first, self_score
         self.position: Position = position
         self.position_scaling: PositionScaling = position_scaling
         self.aggregation: Aggregation = aggregation
-        self.implementation: Implementation = "default"
 
         pixels: int = patch**self.axes
         channels, out = in_channels * pixels, out_channels * pixels
@@ -176,52 +184,67 @@ class ConvNN(nn.Module):
         shape = patched(tuple(x.shape[2:]), self.patch)
         if self.patch > 1:
             x = unshuffle(x, self.patch)
-        cells = F.pad(x.movedim(1, -1), (0, 0) + (self.padding,) * (2 * self.axes))
+        by_option = candidate_index is None and self.position == "none"
+        ring = 0 if by_option and not self.rule.in_ring(shape, self.padding) else self.padding
+        cells = F.pad(x.movedim(1, -1), (0, 0) + (ring,) * (2 * self.axes))
         tokens = cells.flatten(1, -2).contiguous()  # (B, M, C): a neighbor is one contiguous row
         if self.position == "only":
             output = self._convolve_window(tokens, shape)
         else:
-            output = self._convolve(tokens, shape, candidate_index)
+            output = self._convolve(x, tokens, shape, ring, candidate_index)
         if self.aggregation == "depthwise_separable":
             output = pointwise(output, self.pointwise)
         folded: Tensor = output.unflatten(1, shape)
         folded = folded.movedim(-1, 1)
         return shuffle(folded, self.patch) if self.patch > 1 else folded
 
-    def _convolve(self, tokens: Tensor, shape: tuple[int, ...], candidate_index: Tensor | None) -> Tensor:
+    def _convolve(
+        self, x: Tensor, tokens: Tensor, shape: tuple[int, ...], ring: int, candidate_index: Tensor | None
+    ) -> Tensor:
+        remembered = self.remembered if candidate_index is None and self._can_remember(x) else None
         device, count = tokens.device, tokens.shape[1]
         if candidate_index is None:
-            candidate_index = self.rule.indices(shape, self.padding, training=self.training, device=device)
+            candidate_index = self.rule.indices(shape, ring, training=self.training, device=device)
         else:
-            require_enough(candidate_index, self.k, padded_tokens(shape, self.padding))
-        queries = own_tokens(shape, self.padding, device)
+            require_enough(candidate_index, self.k, padded_tokens(shape, ring))
+        queries = own_tokens(shape, ring, device)
         compared, valued = self._with_coordinates(tokens, shape)
         values = valued if self.value is None else self.value(valued)
-        asking = compared if self.padding == 0 else compared.index_select(1, queries)
+        similarity = self.similarity
+        if similarity == "cosine" and not self.weighs and self.query is None and self.implementation == "default":
+            # choosing has no gradient; once for queries and candidates alike, which are the same rows
+            compared, similarity = directions(compared), "dot"
+        asking = compared if ring == 0 else compared.index_select(1, queries)
         query = asking if self.query is None else self.query(asking)
         candidates = compared if candidate_index is None else compared.index_select(1, candidate_index)
         own = None
         if self.self_first:
             score: Tensor | float = 0.0 if self.self_score is None else self.self_score
-            if self.rho == "softmax" and self.self_score is None:
+            if self.weighs and self.self_score is None:
                 itself = asking if self.key is None else self.key(asking)
                 score = neighbor_similarity(query, itself.unsqueeze(-2), self.similarity).squeeze(-1)
             position = own_positions(queries, candidate_index, count)
             own = SelfNeighbor(score, position, None if candidate_index is None else values.index_select(1, queries))
-        weight, bias = self._ranks()
+        key = candidates if self.key is None else self.key(candidates)
+        options: dict[str, Any] = {"k": self.k, "similarity": similarity, "softmax": self.weighs, "own": own}
+        if remembered is not None:
+            find = functools.partial(
+                select_neighbors,
+                k=self.k - self.self_first,
+                similarity=similarity,
+                position=None if own is None else own.position,
+            )
+            options["neighbors"] = remembered.neighbors(x, key.shape[1], lambda part: find(query[part], key[part]))
         convolve = (naive if self.implementation == "naive" else operation).convolve_neighbors
-        output: Tensor = convolve(
-            query,
-            candidates if self.key is None else self.key(candidates),
-            values if candidate_index is None else values.index_select(1, candidate_index),
-            weight,
-            bias,
-            k=self.k,
-            similarity=self.similarity,
-            softmax=self.rho == "softmax",
-            own=own,
-        )
+        some = values if candidate_index is None else values.index_select(1, candidate_index)
+        output: Tensor = convolve(query, key, some, *self._ranks(), **options)
         return output
+
+    def _can_remember(self, x: Tensor) -> bool:
+        """Whether the neighbors of `x` follow from it alone, and are needed without their similarities."""
+        follows = self.rule.kind != "random" and self.query is None and not self.weighs
+        here = x.device.type == "cpu" and not torch.compiler.is_compiling()
+        return follows and here and self.implementation == "default"
 
     def _convolve_window(self, tokens: Tensor, shape: tuple[int, ...]) -> Tensor:
         side = self.k if self.axes == 1 else math.isqrt(self.k)
@@ -267,31 +290,6 @@ class ConvNN2d(ConvNN):
     """ConvNN on images `(B, C, H, W)`; see `ConvNN` for the options."""
 
     axes = 2
-
-
-def coordinates(shape: tuple[int, ...], like: Tensor) -> Tensor:
-    """Each token's place from -1 to 1 along every axis, the last axis (x) first: `(M, axes)` in `like`'s dtype.
-
-    Source: paper 4.2.1; the range is the published code's.
-    """
-    steps = [torch.linspace(-1, 1, side, dtype=like.dtype, device=like.device) for side in shape]
-    return torch.stack(torch.meshgrid(*steps, indexing="ij")[::-1], dim=-1).flatten(0, -2)
-
-
-def unshuffle(x: Tensor, patch: int) -> Tensor:
-    """Make `patch` pixels along each axis one token: `(B, C, S)` to `(B, C * patch^axes, S / patch)` (paper 13)."""
-    if x.dim() == 4:  # noqa: PLR2004 - a map
-        return F.pixel_unshuffle(x, patch)
-    pieces: Tensor = x.unflatten(2, (-1, patch))
-    return pieces.transpose(2, 3).flatten(1, 2)
-
-
-def shuffle(x: Tensor, patch: int) -> Tensor:
-    """The way back from `unshuffle`."""
-    if x.dim() == 4:  # noqa: PLR2004 - a map
-        return F.pixel_shuffle(x, patch)
-    pieces: Tensor = x.unflatten(1, (-1, patch))
-    return pieces.transpose(2, 3).flatten(2, 3)
 
 
 class OverTokens(nn.Module):

@@ -1,6 +1,7 @@
 """ConvNN as the paper writes it: the definition, which every faster path is tested against.
 
-It holds every similarity and every gathered neighbor at once. Source: Kang and Rocha Neto, arXiv:2511.14137,
+It holds every similarity and every gathered neighbor at once. Of equally similar candidates it takes the one of the
+lowest index, where the published code takes any. Source: Kang and Rocha Neto, arXiv:2511.14137,
 Sec. 4.1, Eqs. 3-6, and Algorithm 1.
 
 Shapes: B batch, N query tokens, R candidate tokens, D channels compared, C channels of the values, K neighbors,
@@ -65,10 +66,10 @@ def convolve_neighbors(
     scores = pairwise_similarity(query, key, similarity)  # (B, N, R)
     # Select neighbors (Eqs. 4 and 5)
     if own is None:
-        kmax, kargmax = torch.topk(scores, k, dim=-1)
+        kmax, kargmax = _topk(scores, k)
     else:
         itself = own.position.unsqueeze(-1) == torch.arange(key.shape[1], device=key.device)
-        kmax, kargmax = torch.topk(scores.masked_fill(itself, -torch.inf), k - 1, dim=-1)
+        kmax, kargmax = _topk(scores.masked_fill(itself, -torch.inf), k - 1)
         score = torch.as_tensor(own.score, dtype=kmax.dtype, device=kmax.device).expand(batch, count)
         kmax = torch.cat([score.unsqueeze(-1), kmax], dim=-1)
         first = own.position
@@ -85,6 +86,12 @@ def convolve_neighbors(
     # Aggregate: a Conv1d of kernel and stride k
     y = F.conv1d(x_nn.flatten(2), weight, bias, stride=k, groups=channels // weight.shape[1])
     return y.mT
+
+
+def _topk(scores: Tensor, k: int) -> tuple[Tensor, Tensor]:
+    """`torch.topk`, of equals the lowest index first."""
+    kmax, kargmax = scores.sort(dim=-1, descending=True, stable=True)
+    return kmax[..., :k], kargmax[..., :k]
 
 
 def convolve_chosen(value: Tensor, neighbors: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:

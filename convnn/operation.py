@@ -8,7 +8,6 @@ O output channels.
 
 import torch
 from torch import Tensor
-from torch.nn import functional as F
 
 from convnn.aggregation import (
     add_bias,
@@ -21,7 +20,7 @@ from convnn.aggregation import (
 from convnn.naive import SelfNeighbor
 from convnn.precision import without_autocast
 from convnn.selection import select_neighbors, top_products
-from convnn.similarity import Similarity, neighbor_similarity
+from convnn.similarity import Similarity, at_least_single, neighbor_similarity, unit_rows
 
 
 def convolve_neighbors(
@@ -35,11 +34,13 @@ def convolve_neighbors(
     similarity: Similarity = "cosine",
     softmax: bool = True,
     own: SelfNeighbor | None = None,
+    neighbors: Tensor | None = None,
 ) -> Tensor:
     """Weigh every query's k most similar candidates and convolve them.
 
     Arguments and result are those of `convnn.naive.convolve_neighbors`, which defines them. It is differentiable
-    once. Among candidates of equal similarity either may be chosen.
+    once. Among candidates of equal similarity either may be chosen. Where rho is constant, `neighbors` are not looked
+    for if they are given.
     """
     position = None if own is None else own.position
     chosen = k if own is None else k - 1
@@ -50,7 +51,7 @@ def convolve_neighbors(
             first = torch.as_tensor(own.score, dtype=scores.dtype, device=scores.device)
             scores = torch.cat([first.expand(scores.shape[:2]).unsqueeze(-1), scores], dim=-1)
         rho = scores.softmax(dim=-1).to(value.dtype)
-    else:
+    elif neighbors is None:
         neighbors = select_neighbors(query, key, chosen, similarity=similarity, position=position)
     return _aggregate(value, neighbors, rho, weight, bias, own)
 
@@ -74,14 +75,14 @@ def _scores(
     query: Tensor, key: Tensor, k: int, similarity: Similarity, position: Tensor | None
 ) -> tuple[Tensor, Tensor]:
     """The scores of the `k` best candidates, with gradients, in at least float32, and where they are."""
-    wide = torch.promote_types(query.dtype, torch.float32)
+    wide = at_least_single(query.dtype)
     with without_autocast(query.device):
         query, key = query.to(wide), key.to(wide)
         if similarity == "euclidean":  # a distance from products loses its digits near 0
             neighbors = select_neighbors(query, key, k, similarity=similarity, position=position)
             return neighbor_similarity(query, gather_rows(key, neighbors), similarity), neighbors
         if similarity == "cosine":
-            query, key = F.normalize(query, dim=-1), F.normalize(key, dim=-1)
+            query, key = unit_rows(query), unit_rows(key)
         else:
             key = key / query.shape[-1] ** 0.5
         return top_products(query, key, k, position)

@@ -1,9 +1,43 @@
-"""What autocast asks for on a device, and products that neither it nor TF32 rounds; the meta device has no autocast."""
+"""In which digits a model trains, what autocast asks for, and products that neither it nor TF32 rounds.
+
+The meta device has no autocast.
+"""
 
 from contextlib import AbstractContextManager, nullcontext
+from typing import Literal
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
+
+Precision = Literal["fp32", "tf32", "bf16"]
+
+
+def set_precision(precision: Precision, device: torch.device) -> None:
+    """How products and convolutions in float32 are made from now on, in this process.
+
+    Raises:
+        ValueError: If the device has no such precision.
+    """
+    if precision == "tf32" and device.type != "cuda":
+        raise ValueError("training.precision: tf32 exists on NVIDIA GPUs only, this trial is on the CPU; use fp32.")
+    torch.set_float32_matmul_precision("high" if precision == "tf32" else "highest")
+    torch.backends.cudnn.allow_tf32 = precision == "tf32"
+
+
+def to_device(model: nn.Module, precision: Precision, device: torch.device) -> nn.Module:
+    """The model on the device. On GPUs, below fp32, images keep a pixel's channels side by side.
+
+    cuDNN has fast bf16 kernels for that order alone: VGG-11 trained 3 times as fast (benchmarks/results).
+    """
+    model = model.to(device)
+    if device.type == "cuda" and precision != "fp32":
+        model.to(memory_format=torch.channels_last)
+    return model
+
+
+def autocast(precision: Precision, device: torch.device) -> AbstractContextManager[object]:
+    """A block in which products are made in bfloat16, if that is the precision."""
+    return torch.autocast(device.type, torch.bfloat16) if precision == "bf16" else nullcontext()
 
 
 def autocast_dtype(device: torch.device) -> torch.dtype | None:
@@ -18,19 +52,20 @@ def without_autocast(device: torch.device) -> AbstractContextManager[object]:
     return nullcontext() if device.type == "meta" else torch.autocast(device.type, enabled=False)
 
 
-def full_products(left: Tensor, right: Tensor, out: Tensor) -> Tensor:
+def full_products(left: Tensor, right: Tensor, out: Tensor | None = None) -> Tensor:
     """`torch.bmm(left, right, out=out)` with all digits of the operands' dtype, also where training is in TF32.
 
     TF32 keeps 10 bits of a float32 number: enough to train, not enough to say which of many similar tokens is nearest.
     Not differentiable. Outside autocast alone; see `without_autocast`.
     """
     if torch.compiler.is_compiling():  # a graph has no place for what holds only around one product
+        out = left.new_empty(*left.shape[:-1], right.shape[-1]) if out is None else out
         torch.ops.convnn.full_products(left, right, out)
         return out
     return _full_products(left, right, out)
 
 
-def _full_products(left: Tensor, right: Tensor, out: Tensor) -> Tensor:
+def _full_products(left: Tensor, right: Tensor, out: Tensor | None) -> Tensor:
     before = torch.get_float32_matmul_precision()
     if before == "highest":
         return torch.bmm(left, right, out=out)

@@ -9,18 +9,18 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 
+from convnn.constants import constant
+from convnn.largest import grouping, lowest, top_k_of_groups
 from convnn.precision import full_products, without_autocast
-from convnn.similarity import Similarity, ranking_products
+from convnn.similarity import Similarity, at_least_single, ranking_products
 
-SCORES_AT_ONCE = 2**20
+SCORES_AT_ONCE = 2**21
 """Similarities held at once on the CPU, about what its caches hold."""
 
 SCORES_AT_ONCE_CUDA = 2**26
 """The same on an accelerator, which needs large pieces to be busy."""
-
-GROUPED_FROM = 192
-"""Candidates from which the CPU's search for the best k goes by groups; below, sorting them all is as fast."""
 
 
 def query_blocks(batch: int, queries: int, width: int, device: torch.device) -> Iterator[tuple[slice, slice]]:
@@ -64,67 +64,58 @@ def select_neighbors(
     available = key.shape[1] - (position is not None)
     if not 0 <= k <= available:
         raise ValueError(f"k must be 0 to {available} (candidates other than the token itself), got {k=}.")
-    wide = torch.promote_types(query.dtype, torch.float32)
+    wide = at_least_single(query.dtype)
     with without_autocast(query.device):
         left, right, offset = ranking_products(query.to(wide), key.to(wide), similarity)
-        return _best(left, right, offset, k, position)[1]
+        return _whole([index for _, index in _best(left, right, offset, k, position)], query)
 
 
-def _best(left: Tensor, right: Tensor, offset: Tensor | None, k: int, position: Tensor | None) -> tuple[Tensor, Tensor]:
-    """The `k` largest of each row of left @ right^T + offset, without the row's own position: values and indices."""
+def _best(
+    left: Tensor, right: Tensor, offset: Tensor | None, k: int, position: Tensor | None
+) -> list[tuple[Tensor, Tensor]]:
+    """The `k` largest of each row of left @ right^T + offset, without the row's own position: values and indices.
+
+    They come block by block, which are whole images, or parts of one image in order. Rows of scores are as wide as the
+    search for the best k wants them, the lowest number beyond the candidates; a query that is none of these has its
+    position there.
+    """
     batch, queries, _ = left.shape
     if k == 0:
-        nothing = left.new_empty(batch, queries, 0)
-        return nothing, nothing.long()
-    values, indices = [], []
-    space = left.new_empty(0)
-    for images, part in query_blocks(batch, queries, right.shape[1], left.device):
-        asking, candidates = left[images, part], right[images]
-        shape = (*asking.shape[:2], candidates.shape[1])
-        space = space if space.numel() else left.new_empty(math.prod(shape))  # the first block is the largest
-        scores = full_products(asking, candidates.mT, out=space[: math.prod(shape)].view(shape))  # (b, n, R)
+        none = left.new_empty(batch, queries, 0)
+        return [(none, none.long())]
+    candidates = right.shape[1]
+    size, width = grouping(candidates + (position is not None), k, left.device)
+    if width > candidates:
+        right = F.pad(right, (0, 0, 0, width - candidates))
+        offset = None if offset is None else F.pad(offset, (0, width - candidates))
+    column = None if position is None else position.remainder(width).view(1, -1, 1)  # -1: the last
+    found: list[tuple[Tensor, Tensor]] = []
+    nothing = lowest(left.dtype)
+    space: Tensor | None = None
+    first, *others = query_blocks(batch, queries, width, left.device)
+    for images, part in (first, *others):
+        asking = left[images, part]
+        shape = (*asking.shape[:2], width)
+        if others:
+            space = left.new_empty(math.prod(shape)) if space is None else space  # the first block is the largest
+        there = None if space is None else space[: math.prod(shape)].view(shape)
+        scores = full_products(asking, right[images].mT, out=there)  # (b, n, width)
         if offset is not None:
             scores += offset[images]
-        if position is not None:
-            _mask_own(scores, position[part])
-        best, index = top_k(scores, k)
-        values.append(best)
-        indices.append(index)
-    if len(values) == 1:
-        return values[0], indices[0]
-    # blocks are whole images, or parts of one image in order: rows stay in order
-    return (
-        torch.cat([part.reshape(-1, k) for part in values]).view(batch, queries, k),
-        torch.cat([part.reshape(-1, k) for part in indices]).view(batch, queries, k),
-    )
+        if width > candidates:
+            scores[..., candidates:] = nothing
+        if column is not None:
+            scores.scatter_(-1, column[:, part].expand(len(scores), -1, 1), nothing)
+        found.append(top_k_of_groups(scores, k, size))
+    return found
 
 
-def _mask_own(scores: Tensor, position: Tensor) -> None:
-    """Set each row's own column to minus infinity, in place; rows at position -1 have none."""
-    column = position.clamp_min(0).view(1, -1, 1).expand(scores.shape[0], -1, 1)
-    kept = torch.where(position.view(1, -1, 1) < 0, scores.gather(-1, column), -torch.inf)
-    scores.scatter_(-1, column, kept)
-
-
-def top_k(scores: Tensor, k: int) -> tuple[Tensor, Tensor]:
-    """`torch.topk` along the last axis, faster on the CPU for long rows.
-
-    The k largest lie in the k groups with the largest maxima, so only these are sorted.
-    """
-    length = scores.shape[-1]
-    if scores.device.type != "cpu" or length < GROUPED_FROM or k * k > length:
-        return scores.topk(k, dim=-1)
-    size = max(2, round((length / k) ** 0.5))
-    groups = length // size  # member i of group g stands at i * groups + g; the rest forms the tail
-    maxima = scores[..., : size * groups].unflatten(-1, (size, groups)).amax(-2)
-    best = maxima.topk(k, dim=-1, sorted=False).indices  # (..., K)
-    members = torch.arange(size, device=scores.device).unsqueeze(-1) * groups
-    index = (best.unsqueeze(-2) + members).flatten(-2)  # (..., size * K)
-    if size * groups < length:
-        tail = torch.arange(size * groups, length, device=scores.device)
-        index = torch.cat([index, tail.expand(*index.shape[:-1], -1)], dim=-1)
-    values, place = scores.gather(-1, index).topk(k, dim=-1)
-    return values, index.gather(-1, place)
+def _whole(parts: list[Tensor], query: Tensor) -> Tensor:
+    """`(B, N, K)` of the blocks."""
+    if len(parts) == 1:
+        return parts[0]
+    k = parts[0].shape[-1]
+    return torch.cat([part.reshape(-1, k) for part in parts]).view(*query.shape[:2], k)
 
 
 class _TopProducts(torch.autograd.Function):
@@ -132,24 +123,36 @@ class _TopProducts(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, query: Tensor, key: Tensor, k: int, position: Tensor | None) -> tuple[Tensor, Tensor]:  # noqa: ANN401
-        values, indices = _best(query, key, None, k, position)
+        best = _best(query, key, None, k, position)
+        values, indices = _whole([part for part, _ in best], query), _whole([part for _, part in best], query)
         ctx.save_for_backward(query, key, indices)
         ctx.mark_non_differentiable(indices)
+        ctx.set_materialize_grads(False)
         return values, indices
 
     @staticmethod
     @torch.autograd.function.once_differentiable
-    def backward(ctx: Any, grad: Tensor, _: Tensor) -> tuple[Tensor, Tensor, None, None]:  # noqa: ANN401
+    def backward(ctx: Any, grad: Tensor | None, _: None) -> tuple[Tensor | None, Tensor | None, None, None]:  # noqa: ANN401
+        if grad is None:
+            return None, None, None, None
         query, key, indices = ctx.saved_tensors
-        grad_query, grad_key = torch.empty_like(query), torch.zeros_like(key)
         batch, queries, _d = query.shape
-        for images, part in query_blocks(batch, queries, key.shape[1], query.device):
-            rows = indices[images, part]
-            # a row of mostly zeros costs less in a matrix product than its k numbers in a gather
-            dense = grad.new_zeros(*rows.shape[:2], key.shape[1]).scatter_(-1, rows, grad[images, part])
-            grad_query[images, part] = dense @ key[images]
-            grad_key[images] += dense.mT @ query[images, part]
+        first, *others = query_blocks(batch, queries, key.shape[1], query.device)
+        if not others:
+            return *_through(grad, query, key, indices), None, None
+        grad_query, grad_key = torch.empty_like(query), torch.zeros_like(key)
+        for images, part in (first, *others):
+            block = images, part
+            grad_query[block], of_key = _through(grad[block], query[block], key[images], indices[block])
+            grad_key[images] += of_key
         return grad_query, grad_key, None, None
+
+
+def _through(grad: Tensor, query: Tensor, key: Tensor, indices: Tensor) -> tuple[Tensor, Tensor]:
+    """The gradients of a block's queries and keys, from those of its best products."""
+    # a row of mostly zeros costs less in a matrix product than its k numbers in a gather
+    dense = grad.new_zeros(*indices.shape[:2], key.shape[1]).scatter_(-1, indices, grad)
+    return dense @ key, dense.mT @ query
 
 
 def top_products(query: Tensor, key: Tensor, k: int, position: Tensor | None) -> tuple[Tensor, Tensor]:
@@ -168,6 +171,7 @@ def top_products(query: Tensor, key: Tensor, k: int, position: Tensor | None) ->
     return values, indices
 
 
+@constant
 def window_neighbors(shape: tuple[int, ...], side: int, padding: int, device: torch.device | None = None) -> Tensor:
     """The `side`-wide window around every token, in reading order: neighbors chosen by position alone.
 

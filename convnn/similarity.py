@@ -3,11 +3,13 @@
 Shapes: B batch, N query tokens, R candidate tokens, D channels compared, K neighbors.
 """
 
-from typing import Literal, get_args
+from typing import Any, Literal, get_args
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
+
+from convnn.precision import without_autocast
 
 Similarity = Literal["cosine", "dot", "euclidean"]
 SIMILARITIES: tuple[Similarity, ...] = get_args(Similarity)
@@ -56,6 +58,47 @@ def neighbor_similarity(query: Tensor, neighbors: Tensor, kind: Similarity) -> T
     return -apart
 
 
+class _Unit(torch.autograd.Function):
+    """Rows over their lengths, with a third of the operations that autograd makes of them."""
+
+    @staticmethod
+    def forward(ctx: Any, rows: Tensor) -> Tensor:  # noqa: ANN401
+        length = torch.linalg.vector_norm(rows, dim=-1, keepdim=True).clamp_min_(SHORTEST)
+        unit: Tensor = rows / length
+        ctx.save_for_backward(unit, length)
+        return unit
+
+    @staticmethod
+    @torch.autograd.function.once_differentiable
+    def backward(ctx: Any, grad: Tensor) -> Tensor:  # noqa: ANN401
+        unit, length = ctx.saved_tensors
+        along = (grad.unsqueeze(-2) @ unit.unsqueeze(-1)).squeeze(-1)
+        across: Tensor = torch.addcmul(grad, unit, along, value=-1).div_(length)
+        return across
+
+
+SHORTEST = 1e-12
+"""Rows are divided by no less."""
+
+
+def unit_rows(rows: Tensor) -> Tensor:
+    """`F.normalize(rows, dim=-1)`, differentiable once."""
+    unit: Tensor = _Unit.apply(rows)
+    return unit
+
+
+@torch.no_grad()
+def directions(rows: Tensor) -> Tensor:
+    """Unit rows in at least float32 and without a gradient: their products are in the order of their cosines."""
+    with without_autocast(rows.device):
+        return unit_rows(rows.to(at_least_single(rows.dtype)))
+
+
+def at_least_single(dtype: torch.dtype) -> torch.dtype:
+    """The dtype in which similarities are taken."""
+    return torch.float32 if dtype.itemsize < torch.float32.itemsize else dtype
+
+
 def ranking_products(query: Tensor, key: Tensor, kind: Similarity) -> tuple[Tensor, Tensor, Tensor | None]:
     """Turn a similarity into one matrix product that puts every query's candidates in the same order.
 
@@ -67,7 +110,7 @@ def ranking_products(query: Tensor, key: Tensor, kind: Similarity) -> tuple[Tens
         left @ right^T + offset.
     """
     if kind == "cosine":
-        return F.normalize(query, dim=-1), F.normalize(key, dim=-1), None
+        return unit_rows(query), unit_rows(key), None
     if kind == "dot":
         return query, key, None
     return query, key, key.square().sum(-1).mul_(-0.5).unsqueeze(-2)

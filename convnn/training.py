@@ -7,7 +7,6 @@ device.
 import math
 import time
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, nullcontext
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -18,26 +17,24 @@ from torch.nn import functional as F
 
 from convnn.checkpoint import CheckpointError, load_checkpoint, save_checkpoint
 from convnn.data.batches import Batches
-from convnn.optimizers import SGD, AdamW
+from convnn.folding import Fold, fold, folded_weight, unfold, whole_again
+from convnn.optimizers import COPIES, SGD, AdamW, Clipping
+from convnn.precision import Precision, autocast, set_precision, to_device
 
-Precision = Literal["fp32", "tf32", "bf16"]
-
-STATE_VERSION = 1
-LOSSES_PER_CHECK = 50
-"""Steps between two looks at the losses on CUDA, where every look waits for the device; on the CPU each step."""
+STATE_VERSION = 2
+"""Version 1, of program version 0.1.0, is read as well: see `TrainState.load`."""
 
 
 class Diverged(Exception):  # noqa: N818 - the field's word for it
-    """A loss was not finite: at this epoch and step (both from 1), or over all of a part after this epoch."""
+    """A number was not finite: at this epoch and step (both from 1), or over all of a part after this epoch."""
 
-    def __init__(self, epoch: int, step: int | None, loss: float, part: str = "training") -> None:
-        super().__init__(epoch, step, loss, part)
-        self.epoch, self.step, self.loss, self.part = epoch, step, loss, part
+    def __init__(self, epoch: int, step: int | None, value: float, what: str = "the loss") -> None:
+        super().__init__(epoch, step, value, what)
+        self.epoch, self.step, self.value, self.what = epoch, step, value, what
 
     def __str__(self) -> str:
-        what = "the loss" if self.step else f"the {self.part} loss"
         where = f"at epoch {self.epoch}" + (f", step {self.step}" if self.step else "")
-        return f"{what} became {self.loss} {where}; try a smaller learning rate."
+        return f"{self.what} became {self.value} {where}; try a smaller learning rate."
 
 
 @dataclass(frozen=True)
@@ -96,11 +93,16 @@ class TrainState:
     """
 
     model: nn.Module
-    optimizer: torch.optim.Optimizer
+    optimizer: Clipping
     device: torch.device
     epoch: int = 0
     random: dict[str, Tensor] = field(default_factory=dict)
     identity: str = ""
+    fold: Fold | None = None
+    """Of a model whose first fully connected layer is trained folded: what leads back to the published one."""
+
+    note: str | None = None
+    """What is not as it would have been where the state was written."""
 
     @classmethod
     def create(
@@ -109,9 +111,36 @@ class TrainState:
         """Build the model under the recipe's seed. Weights are drawn on the CPU, so every device starts alike."""
         device = torch.device(device)
         torch.manual_seed(recipe.seed)
-        model = to_device(build(), recipe.precision, device)
+        model = build()
+        remember = getattr(model, "remember_images", None)
+        if remember is not None and recipe.augmentation == "none" and device.type == "cpu":
+            remember()
+        folded = fold(model) if recipe.optimizer == "adamw" else None
+        model = to_device(model, recipe.precision, device)
+        optimizer = _optimizer(model, recipe, folded.copies if folded else 1)
+        if device.type == "cuda":
+            for group in optimizer.param_groups:
+                group["lr"] = torch.tensor(recipe.lr, device=device)
         order = torch.Generator().manual_seed(recipe.seed)
-        return cls(model, _optimizer(model, recipe), device, 0, _capture(order, device), identity)
+        return cls(model, optimizer, device, 0, _capture(order, device), identity, folded)
+
+    def set_rate(self, rate: float, there: Tensor | None) -> None:
+        """The learning rate of the next step: as a number, and on a GPU as one that is there."""
+        for group in self.optimizer.param_groups:
+            copies = group.get(COPIES, 1)
+            if there is None:
+                group["lr"] = rate * copies
+            else:
+                torch.mul(there, copies, out=group["lr"])
+        if self.fold:
+            self.fold.kept *= 1 - rate * self.optimizer.param_groups[0]["weight_decay"]
+
+    def _unfold(self) -> None:
+        assert self.fold is not None
+        whole_again(self.model, self.fold)
+        first = self.optimizer.param_groups[0]
+        self.optimizer = AdamW(self.model.parameters(), first["lr"], weight_decay=first["weight_decay"], fused=True)
+        self.fold = None
 
     def save(self, path: Path) -> None:
         """Write a checkpoint, all or nothing."""
@@ -123,6 +152,7 @@ class TrainState:
                 "model": self.model.state_dict(),
                 "optimizer": self.optimizer.state_dict(),
                 "random": self.random,
+                "fold": self.fold and asdict(self.fold),
             },
             path,
         )
@@ -130,24 +160,62 @@ class TrainState:
     def load(self, path: Path) -> None:
         """Take over the state written to `path` by the same model and recipe.
 
+        One of version 1 is gone on from, and `note` says what differs.
+
         Raises:
             CheckpointError: If the file is damaged, or is of another model or version.
         """
         content = load_checkpoint(path)
-        if content.get("version") != STATE_VERSION:
+        version = content.get("version")
+        if version not in (1, STATE_VERSION):
             raise CheckpointError(
-                f"{path} has state version {content.get('version')}, this program reads {STATE_VERSION}; "
+                f"{path} has state version {version}, this program reads 1 to {STATE_VERSION}; "
                 f"delete it to train from the start."
             )
         if content["identity"] != self.identity:
             raise _of_another(path, f"{content['identity']!r}, this is {self.identity!r}")
+        if self.fold and not content.get("fold"):  # it began with the whole layer, and goes on with it
+            self._unfold()
+        rates = [group["lr"] for group in self.optimizer.param_groups]
+        for group in content["optimizer"]["param_groups"]:
+            group.update(fused=True, foreach=None)
         try:
             self.model.load_state_dict(content["model"])
             self.optimizer.load_state_dict(content["optimizer"])
         except (RuntimeError, ValueError, KeyError) as error:
             raise _of_another(path, (str(error).splitlines() or ["?"])[-1].strip()) from error
+        for group, rate in zip(self.optimizer.param_groups, rates, strict=True):
+            group["lr"] = rate
+        if self.fold:
+            self.fold = Fold(**content["fold"])
         self.epoch = content["epoch"]
         self.random.update(content["random"])
+        self.note = _SINCE_1.format(epoch=self.epoch) if version == 1 else None
+
+
+def published_weights(path: Path, build: Callable[[], nn.Module], recipe: Recipe) -> dict[str, Tensor]:
+    """The weights of the model that `build` gives, by name, as the checkpoint at `path` has trained them.
+
+    Raises:
+        CheckpointError: If the file is damaged, or is of another model.
+        FoldError: If the published layer cannot be told: the seed draws other weights here than where it was trained.
+    """
+    torch.manual_seed(recipe.seed)
+    model, content = build(), load_checkpoint(path)
+    weights: dict[str, Tensor] = content["model"]
+    if content.get("fold"):
+        weights = unfold(weights, Fold(**content["fold"]), model)
+    try:
+        model.load_state_dict(weights)
+    except RuntimeError as error:
+        raise _of_another(path, (str(error).splitlines() or ["?"])[-1].strip()) from error
+    return weights
+
+
+_SINCE_1 = (
+    "The first {epoch} epochs are of version 0.1.0; those after it have other last digits than there, and evaluation "
+    "no longer takes random candidates from the draws of training."
+)
 
 
 def _of_another(path: Path, reason: str) -> CheckpointError:
@@ -197,7 +265,7 @@ def fit(
         test_loss, test_accuracy = evaluate(state.model, test, recipe) if test is not None else (None, None)
         for part, value in (("training", loss), ("validation", val_loss), ("test", test_loss)):
             if value is not None and not math.isfinite(value):
-                raise Diverged(state.epoch + 1, None, value, part)
+                raise Diverged(state.epoch + 1, None, value, f"the {part} loss")
         state.epoch += 1
         state.random = _capture(order, state.device)
         yield EpochResult(
@@ -216,56 +284,67 @@ def fit(
 
 @torch.no_grad()
 def evaluate(model: nn.Module, data: Batches, recipe: Recipe) -> tuple[float, float]:
-    """Mean cross-entropy and accuracy over all images of `data`, in evaluation mode."""
+    """Mean cross-entropy and accuracy over all images of `data`, in evaluation mode.
+
+    Random candidates are drawn, but from copies of torch's generators: the model's mode and every random state are left
+    as they were found, so that training is the same whatever is evaluated.
+    """
+    mode, devices = model.training, [data.device] if data.device.type == "cuda" else []
     model.eval()
     loss = torch.zeros((), dtype=torch.float64, device=data.device)
     right = torch.zeros((), dtype=torch.int64, device=data.device)
-    for images, labels in data.iterate(torch.arange(len(data)), recipe.batch_size):
-        with autocast(recipe.precision, data.device):
-            logits = model(images)
-        loss += F.cross_entropy(logits.float(), labels, reduction="sum")
-        right += (logits.argmax(dim=-1) == labels).sum()
+    with torch.random.fork_rng(devices):
+        for images, labels in data.iterate(torch.arange(len(data)), recipe.batch_size):
+            with autocast(recipe.precision, data.device):
+                logits = model(images)
+            loss += F.cross_entropy(logits.float(), labels, reduction="sum")
+            right += (logits.argmax(dim=-1) == labels).sum()
+    model.train(mode)
     return loss.item() / len(data), right.item() / len(data)
 
 
 def _train_epoch(
     fast: nn.Module, state: TrainState, recipe: Recipe, train: Batches, order: torch.Generator
 ) -> tuple[float, float]:
-    """`fast` trains on whole batches alone: compiling takes half a minute for each size, and again to evaluate."""
+    """`fast` trains on whole batches alone: compiling takes half a minute for each size, and again to evaluate.
+
+    Nothing is read from a GPU before the epoch's end. On the CPU, where that costs nothing, every step is looked at.
+    """
     state.model.train()
-    steps = math.ceil(len(train) / recipe.batch_size)
+    steps, device = math.ceil(len(train) / recipe.batch_size), state.device
+    rates = [_learning_rate(recipe, state.epoch + step / steps) for step in range(steps)]
+    there = torch.tensor(rates, device=device) if device.type == "cuda" else [None] * steps
     losses: list[Tensor] = []
-    total = torch.zeros((), dtype=torch.float64, device=state.device)
-    right = torch.zeros((), dtype=torch.int64, device=state.device)
-    every = 1 if state.device.type == "cpu" else LOSSES_PER_CHECK
+    norms: list[Tensor] = []
+    guesses: list[Tensor] = []
+    chosen = torch.randperm(len(train), generator=order)
     augment = order if recipe.augmentation == "flip_shift" else None
-    batches = train.iterate(torch.randperm(len(train), generator=order), recipe.batch_size, augment)
-    for step, (images, labels) in enumerate(batches, start=1):
-        for group in state.optimizer.param_groups:
-            group["lr"] = _learning_rate(recipe, state.epoch + (step - 1) / steps)
-        with autocast(recipe.precision, state.device):
+    batches = train.iterate(chosen, recipe.batch_size, augment)
+    for step, (images, labels) in enumerate(batches):
+        with autocast(recipe.precision, device):
             logits = (fast if len(labels) == recipe.batch_size else state.model)(images)
         loss = F.cross_entropy(logits.float(), labels, label_smoothing=recipe.label_smoothing)
         state.optimizer.zero_grad(set_to_none=True)
         loss.backward()
-        if recipe.clip_norm is not None:
-            nn.utils.clip_grad_norm_(state.model.parameters(), recipe.clip_norm)
+        state.set_rate(rates[step], there[step])
+        norms.append(state.optimizer.clipped_step(recipe.clip_norm))
         losses.append(loss.detach())
-        if step % every == 0 or step == steps:
-            _require_finite(losses, state.epoch + 1, step)
-            losses.clear()
-        state.optimizer.step()
-        total += loss.detach() * len(labels)
-        right += (logits.argmax(dim=-1) == labels).sum()
-    return total.item() / len(train), right.item() / len(train)
-
-
-def _require_finite(losses: list[Tensor], epoch: int, last_step: int) -> None:
+        guesses.append(logits.detach().argmax(dim=-1))
+        if device.type == "cpu":
+            _require_finite(loss.item(), norms[-1].item(), state.epoch + 1, step + 1)
     values = torch.stack(losses)
-    bad = (~values.isfinite()).nonzero()
-    if len(bad):
-        first = int(bad[0])
-        raise Diverged(epoch, last_step - len(losses) + 1 + first, values[first].item())
+    for step, (loss_then, norm) in enumerate(zip(values.tolist(), torch.stack(norms).tolist(), strict=True), start=1):
+        _require_finite(loss_then, norm, state.epoch + 1, step)
+    total = math.fsum(value * len(guess) for value, guess in zip(values.tolist(), guesses, strict=True))
+    right = (torch.cat(guesses) == train.labels[chosen.to(device)]).sum().item()
+    return total / len(train), right / len(train)
+
+
+def _require_finite(loss: float, norm: float, epoch: int, step: int) -> None:
+    if not math.isfinite(loss):
+        raise Diverged(epoch, step, loss)
+    if not math.isfinite(norm):
+        raise Diverged(epoch, step, norm, "the gradients' norm")
 
 
 def _learning_rate(recipe: Recipe, epochs_done: float) -> float:
@@ -274,38 +353,16 @@ def _learning_rate(recipe: Recipe, epochs_done: float) -> float:
     return recipe.lr * 0.5 * (1 + math.cos(math.pi * epochs_done / recipe.epochs))
 
 
-def _optimizer(model: nn.Module, recipe: Recipe) -> torch.optim.Optimizer:
+def _optimizer(model: nn.Module, recipe: Recipe, copies: int = 1) -> Clipping:
+    """Of a folded model, whose first fully connected layer stands for so many copies: see `convnn.folding`."""
     if recipe.optimizer == "sgd":
-        return SGD(model.parameters(), recipe.lr, momentum=0.9, weight_decay=recipe.weight_decay)
-    return AdamW(model.parameters(), recipe.lr, weight_decay=recipe.weight_decay)
-
-
-def set_precision(precision: Precision, device: torch.device) -> None:
-    """How products and convolutions in float32 are made from now on, in this process.
-
-    Raises:
-        ValueError: If the device has no such precision.
-    """
-    if precision == "tf32" and device.type != "cuda":
-        raise ValueError("training.precision: tf32 exists on NVIDIA GPUs only, this trial is on the CPU; use fp32.")
-    torch.set_float32_matmul_precision("high" if precision == "tf32" else "highest")
-    torch.backends.cudnn.allow_tf32 = precision == "tf32"
-
-
-def to_device(model: nn.Module, precision: Precision, device: torch.device) -> nn.Module:
-    """The model on the device. On GPUs, below fp32, images keep a pixel's channels side by side.
-
-    cuDNN has fast bf16 kernels for that order alone: VGG-11 trained 3 times as fast (benchmarks/results).
-    """
-    model = model.to(device)
-    if device.type == "cuda" and precision != "fp32":
-        model.to(memory_format=torch.channels_last)
-    return model
-
-
-def autocast(precision: Precision, device: torch.device) -> AbstractContextManager[object]:
-    """A block in which products are made in bfloat16, if that is the precision."""
-    return torch.autocast(device.type, torch.bfloat16) if precision == "bf16" else nullcontext()
+        return SGD(model.parameters(), recipe.lr, momentum=0.9, weight_decay=recipe.weight_decay, fused=True)
+    groups: list[dict[str, Any]] = [{"params": list(model.parameters())}]
+    if copies > 1:
+        weight = folded_weight(model)
+        groups = [{"params": [other for other in model.parameters() if other is not weight]}]
+        groups.append({"params": [weight], "weight_decay": recipe.weight_decay / copies, COPIES: copies})
+    return AdamW(groups, recipe.lr, weight_decay=recipe.weight_decay, fused=True)
 
 
 def _capture(order: torch.Generator, device: torch.device) -> dict[str, Tensor]:

@@ -19,7 +19,7 @@ def canonical(trial: TrialConfig) -> TrialConfig:
     """The form of `trial` that runs, the same for all equivalent ones. One that cannot run is left as it is."""
     if next(infeasibilities(trial), None) is not None:
         return trial
-    return trial.model_copy(update={"model": trial.model.canonical()})
+    return trial.canonical()
 
 
 def config_key(trial: TrialConfig) -> str:
@@ -50,5 +50,5 @@ def run_key(trial: TrialConfig) -> str:
 
 def form_and_key(trial: TrialConfig) -> tuple[TrialConfig, str]:
     """The canonical form and the run_key of a trial that is known to run, which is not looked at again."""
-    form = trial.model_copy(update={"model": trial.model.canonical()})
+    form = trial.canonical()
     return form, f"{_key_of(form)}-s{trial.training.seed}"

@@ -19,9 +19,14 @@ def least_memory_gb(trial: TrialConfig) -> float:
     """What a training step of `trial` needs at least, in 10^9 bytes."""
     model, training = trial.model, trial.training
     number = 2 if training.precision == "bf16" else 4
-    weights = model.parameters(DATASETS[trial.data.name].classes) * OPTIMIZER_BYTES[training.optimizer]
+    weights = held_of(trial, model.parameters(DATASETS[trial.data.name].classes)) * OPTIMIZER_BYTES[training.optimizer]
     batch = min(training.batch_size, trial.data.limit or training.batch_size)
     return (weights + number * batch * model.activations()) / 1e9
+
+
+def held_of(trial: TrialConfig, parameters: int) -> int:
+    """Of the model's parameters those that training holds."""
+    return parameters - (trial.model.folded() if trial.training.optimizer == "adamw" else 0)
 
 
 def too_large(trial: TrialConfig, limit_gb: float | None) -> Infeasible | None:

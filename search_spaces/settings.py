@@ -1,10 +1,11 @@
 """The sections of a sweep file beside its space: how to judge, search, stop, run and record."""
 
 import re
-from typing import Annotated, Literal
+from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field
 
+from convnn.data.facts import SPLITS, Split
 from search_spaces.base import Config, Rule
 from search_spaces.reading.rules import LONGEST_RULE
 from search_spaces.registry import OneOf, Registry
@@ -25,6 +26,7 @@ Metric = Literal["val/accuracy", "val/loss", "test/accuracy", "test/loss"]
 class Holdout(Config):
     """A stratified part of the training images decides; the test images are not opened."""
 
+    opens: ClassVar[tuple[Split, ...]] = ("train",)
     protocol: Literal["holdout"] = "holdout"
     fraction: Annotated[float, Field(gt=0, lt=1, description="Share of the training images held out.")] = 0.1
     seed: Annotated[int, Field(ge=0, lt=2**31, description="Draws the held-out images, the same for every trial.")] = 0
@@ -33,6 +35,7 @@ class Holdout(Config):
 class Paper(Config):
     """As published: train on all training images, test after every epoch, the last epoch counts."""
 
+    opens: ClassVar[tuple[Split, ...]] = SPLITS
     protocol: Literal["paper"]
 
 

@@ -3,13 +3,14 @@
 Every field is declared, documented and limited here and in `models`, and nowhere else.
 """
 
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
 from pydantic import Field
 
 from convnn.data.facts import DATASETS
 from search_spaces.base import Config
 from search_spaces.models import MODELS, ModelConfig
+from search_spaces.models.base import capped
 from search_spaces.registry import OneOf, OneWord
 
 
@@ -27,6 +28,17 @@ class Data(Config):
         int | None,
         Field(ge=1, le=10**9, description="At most about so many images of each split, the classes in proportion."),
     ] = None
+
+    def canonical(self) -> Self:
+        """The same for all limits that no split can reach."""
+        facts = DATASETS[self.name]
+        reached = self.limit is not None and self.limit < max(facts.train_images, facts.test_images)
+        return self if reached else self.model_copy(update={"limit": None})
+
+    def most_trained_on(self) -> int:
+        """No protocol trains on more images."""
+        facts = DATASETS[self.name]
+        return facts.train_images if self.limit is None else min(facts.train_images, self.limit + facts.classes)
 
 
 class Training(Config):
@@ -49,6 +61,10 @@ class Training(Config):
     compile: Annotated[bool, Field(description="Use torch.compile.")] = False
     seed: Annotated[int, Field(ge=0, lt=2**31, description="Covers initial weights, batch order and dropout.")] = 0
 
+    def canonical(self, images: int) -> Self:
+        """The same for all batches that take at least so many images, more than there are to train on."""
+        return self.model_copy(update={"batch_size": capped(self, "batch_size", images)})
+
 
 class TrialConfig(Config):
     """One run: its data, its model, its training."""
@@ -56,3 +72,9 @@ class TrialConfig(Config):
     data: Data = Data()
     model: Annotated[ModelConfig, OneOf(MODELS)]
     training: Training = Training()
+
+    def canonical(self) -> Self:
+        """The same for all that compute the same, whatever the protocol; asked only of one that can run."""
+        data = self.data.canonical()
+        training = self.training.canonical(data.most_trained_on())
+        return self.model_copy(update={"data": data, "model": self.model.canonical(), "training": training})

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from convnn.data.cache import Dataset, Images, load_dataset
     from convnn.data.errors import DataError
-    from convnn.data.facts import DATASETS, DatasetFacts, register_dataset
+    from convnn.data.facts import DATASETS, DatasetFacts, Split, register_dataset
     from convnn.data.splits import limited, stratified_split
 
 __all__ = [
@@ -20,6 +20,7 @@ __all__ = [
     "Dataset",
     "DatasetFacts",
     "Images",
+    "Split",
     "limited",
     "load_dataset",
     "register_dataset",
@@ -32,6 +33,7 @@ _HOMES = {
     "Dataset": "cache",
     "DatasetFacts": "facts",
     "Images": "cache",
+    "Split": "facts",
     "limited": "splits",
     "load_dataset": "cache",
     "register_dataset": "facts",

@@ -50,26 +50,39 @@ class Batches:
             batch_size: B.
             augment: Flips and shifts images by this CPU generator's draws; no augmentation if `None`.
         """
-        for chosen in order.split(batch_size):
+        there = order.to(self.device)
+        moves = _drawn_moves(len(order), augment, self.device).split(batch_size) if augment is not None else None
+        labels = self.labels[there].split(batch_size)
+        for number, chosen in enumerate((order if self._resident is None else there).split(batch_size)):
             if self._resident is None:
                 raw = torch.from_numpy(self._mapped[self._index[chosen.numpy()]])
             else:
-                raw = self._resident[chosen.to(self.device)]
-            images = raw.permute(0, 3, 1, 2).to(torch.float32).sub_(self._mean).div_(self._std)
-            if augment is not None:
-                images = flip_and_shift(images, augment)
-            yield images.contiguous(), self.labels[chosen.to(self.device)]
+                raw = self._resident[chosen]
+            images = torch.empty(len(raw), 3, *raw.shape[1:3], device=self.device)
+            images.copy_(raw.permute(0, 3, 1, 2)).sub_(self._mean).div_(self._std)
+            if moves is not None:
+                images = flip_and_shift(images, moves[number])
+            yield images, labels[number]
 
 
-def flip_and_shift(images: Tensor, draws: torch.Generator) -> Tensor:
-    """Mirror every second image, on average, and shift each by up to CROP_MARGIN pixels over the mean colour."""
+def _drawn_moves(count: int, draws: torch.Generator, device: torch.device) -> Tensor:
+    """For each image whether it is mirrored, and its shift down and right, `(N, 3)`."""
+    flip = torch.randint(0, 2, (count, 1), generator=draws)
+    shift = torch.randint(0, 2 * CROP_MARGIN + 1, (count, 2), generator=draws)
+    return torch.cat([flip, shift], dim=1).to(device)
+
+
+def flip_and_shift(images: Tensor, moves: Tensor) -> Tensor:
+    """Mirror images, and shift each by up to CROP_MARGIN pixels over the mean colour.
+
+    Args:
+        images: `(B, 3, H, W)`, of mean 0.
+        moves: `(B, 3)`: 1 for each that is mirrored; and which of the 2 CROP_MARGIN + 1 rows and columns comes first.
+    """
     batch, _, height, width = images.shape
-    flip = torch.rand(batch, generator=draws) < 0.5  # noqa: PLR2004
-    shift = torch.randint(0, 2 * CROP_MARGIN + 1, (batch, 2), generator=draws)
-    flip, shift = flip.to(images.device), shift.to(images.device)
-    images = torch.where(flip.view(-1, 1, 1, 1), images.flip(-1), images)
+    images = torch.where(moves[:, 0].view(-1, 1, 1, 1) == 1, images.flip(-1), images)
     padded = torch.nn.functional.pad(images, (CROP_MARGIN,) * 4)
-    rows = shift[:, :1] + torch.arange(height, device=images.device)  # (B, H)
-    columns = shift[:, 1:] + torch.arange(width, device=images.device)  # (B, W)
+    rows = moves[:, 1:2] + torch.arange(height, device=images.device)  # (B, H)
+    columns = moves[:, 2:] + torch.arange(width, device=images.device)  # (B, W)
     which = torch.arange(batch, device=images.device).view(-1, 1, 1)
-    return padded.permute(0, 2, 3, 1)[which, rows.unsqueeze(-1), columns.unsqueeze(-2)].permute(0, 3, 1, 2)
+    return padded.permute(0, 2, 3, 1)[which, rows.unsqueeze(-1), columns.unsqueeze(-2)].permute(0, 3, 1, 2).contiguous()

@@ -3,7 +3,10 @@
 import functools
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal, get_args
+
+Split = Literal["train", "test"]
+SPLITS: tuple[Split, ...] = get_args(Split)
 
 
 @dataclass(frozen=True)
@@ -15,6 +18,10 @@ class DatasetFacts:
     test_images: int
     mean: tuple[float, float, float]
     std: tuple[float, float, float]
+
+    def images(self, split: Split) -> int:
+        """How many a split has; a folder may hold fewer."""
+        return self.train_images if split == "train" else self.test_images
 
 
 DATASETS = {

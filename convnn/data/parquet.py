@@ -3,23 +3,21 @@
 import io
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from convnn.data.errors import DataError
-from convnn.data.facts import DATASETS, class_names
+from convnn.data.facts import DATASETS, SPLITS, Split, class_names
 from convnn.geometry import IMAGE_SIDE
 
-Split = Literal["train", "test"]
 Arrays = tuple[NDArray[np.uint8], NDArray[np.int64]]
 Image = NDArray[np.uint8]
 
-SPLITS: tuple[Split, ...] = ("train", "test")
 _BELOW = ("", "{name}", "plain_text", "data", "{name}/data", "{name}/plain_text", "{name}/{name}")
 """Where files may be below the folder that is named."""
 
@@ -33,29 +31,27 @@ _SIDES = (IMAGE_SIDE, IMAGE_SIDE, 3)
 
 @dataclass(frozen=True)
 class Parquet:
-    """A data set's files, by split and in order."""
+    """A data set's files in a folder."""
 
     name: str
     folder: Path
-    shards: dict[Split, tuple[Path, ...]]
 
     @classmethod
     def find(cls, name: str, folder: Path) -> "Parquet | None":
-        """Those in `folder`, or below it as the Hub has them; `None` if there is no Parquet file.
-
-        Raises:
-            DataError: If a split or one of its files is missing, or there twice.
-        """
+        """Those in `folder`, or below it as the Hub has them; `None` if there is no Parquet file."""
         for below in dict.fromkeys(form.format(name=name) for form in _BELOW):
             place = folder / below
             if any(place.glob("*.parquet")) or any(any((place / split).glob("*.parquet")) for split in SPLITS):
-                return cls(name, place, {split: _shards(name, place, split) for split in SPLITS})
+                return cls(name, place)
         return None
 
-    def fingerprint(self) -> str:
-        """The files' paths, sizes and times."""
-        paths = [path for split in SPLITS for path in self.shards[split]]
-        return "\n".join(["parquet", self.name, *stats(paths)])
+    def fingerprint(self, split: Split) -> str:
+        """The files' paths, sizes and times.
+
+        Raises:
+            DataError: If the split or one of its files is missing, or there twice.
+        """
+        return "\n".join(["parquet", self.name, *stats(_shards(self.name, self.folder, split))])
 
     def read(self, split: Split) -> Arrays:
         """Decode every file of `split`.
@@ -65,16 +61,16 @@ class Parquet:
         """
         images: list[Image] = []
         labels: list[int] = []
-        for path in self.shards[split]:
+        first, *_ = shards = _shards(self.name, self.folder, split)
+        for path in shards:
             for image, label in self._rows(path):
                 images.append(image)
                 labels.append(label)
         if not images:
-            raise DataError(f"{self.shards[split][0]} holds no image; copy it again from its source.")
-        if self.name == "cifar100" and max(labels) < DATASETS["cifar10"].classes and not self._is_fine(split):
+            raise DataError(f"{first} holds no image; copy it again from its source.")
+        if self.name == "cifar100" and max(labels) < DATASETS["cifar10"].classes and not _is_fine(first):
             raise DataError(
-                f"{self.shards[split][0]} has no column fine_label, and no label above {max(labels)}: that is cifar10; "
-                f"set data.name."
+                f"{first} has no column fine_label, and no label above {max(labels)}: that is cifar10; set data.name."
             )
         return np.stack(images), np.asarray(labels, dtype=np.int64)
 
@@ -102,11 +98,6 @@ class Parquet:
                 f"{path} cannot be read as Parquet ({first_line(error)}): truncated or corrupt; copy it again."
             ) from error
 
-    def _is_fine(self, split: Split) -> bool:
-        import pyarrow.parquet as pq
-
-        return "fine_label" in pq.read_schema(self.shards[split][0]).names
-
     def _columns(self, path: Path, there: list[str]) -> tuple[str, str]:
         image = next((name for name in _IMAGES if name in there), None)
         label = next((name for name in _LABELS[self.name] if name in there), None)
@@ -116,6 +107,12 @@ class Parquet:
                 f"{_LABELS[self.name][0]}: is data.name the data set that lies in this folder?"
             )
         return image, label
+
+
+def _is_fine(path: Path) -> bool:
+    import pyarrow.parquet as pq
+
+    return "fine_label" in pq.read_schema(path).names
 
 
 def _shards(name: str, place: Path, split: Split) -> tuple[Path, ...]:
@@ -216,7 +213,7 @@ def _is_pointer(path: Path) -> bool:
         return False
 
 
-def stats(paths: list[Path]) -> list[str]:
+def stats(paths: Iterable[Path]) -> list[str]:
     """What files look like from outside."""
     return [f"{path} {path.stat().st_size} {path.stat().st_mtime_ns}" for path in paths]
 

@@ -13,8 +13,8 @@ from typing import Protocol
 import numpy as np
 
 from convnn.data.errors import DataError
-from convnn.data.facts import DATASETS, FINDERS
-from convnn.data.parquet import Arrays, Parquet, Split, stats
+from convnn.data.facts import DATASETS, FINDERS, Split
+from convnn.data.parquet import Arrays, Parquet, stats
 from convnn.geometry import IMAGE_SIDE
 
 DEFAULT_ROOT = "~/data"
@@ -26,8 +26,8 @@ _EXTRACTED = {"cifar10": "cifar-10-batches-py", "cifar100": "cifar-100-python"}
 class Source(Protocol):
     """One place that holds a data set."""
 
-    def fingerprint(self) -> str:
-        """A text that changes when the files do; it names the cache entry."""
+    def fingerprint(self, split: Split) -> str:
+        """A text that changes when the split's files do; it names the cache entry."""
 
     def read(self, split: Split) -> Arrays:
         """Decode one split completely, or raise a DataError."""
@@ -40,7 +40,7 @@ def find_source(name: str, root: str | None) -> Source:
     torchvision's, or torchvision's own folder within one, and what is missing there is downloaded.
 
     Raises:
-        DataError: If the Parquet files are incomplete, or `root` is given and is a file.
+        DataError: If `root` is given and is a file.
     """
     if name in FINDERS:
         source: Source = FINDERS[name](root)
@@ -63,7 +63,7 @@ class Digits:
     Every TEST_EVERYth image of each class is the test split.
     """
 
-    def fingerprint(self) -> str:
+    def fingerprint(self, split: Split) -> str:  # noqa: ARG002
         """Constant: the images are part of scikit-learn."""
         return "digits"
 
@@ -91,7 +91,7 @@ class Torchvision:
     name: str
     root: Path
 
-    def fingerprint(self) -> str:
+    def fingerprint(self, split: Split) -> str:  # noqa: ARG002 - torchvision checks all files for either
         """The folder and what the extracted files look like from outside."""
         return "\n".join(["torchvision", *stats(sorted((self.root / _EXTRACTED[self.name]).glob("*")))])
 

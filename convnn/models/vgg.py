@@ -8,17 +8,31 @@ from torch import Tensor, nn
 
 from convnn.checks import require_count, require_rate
 from convnn.geometry import POOLED_SIDE, vgg11_stages
-from convnn.layers import HybridBranch2d
+from convnn.layers import ConvNN2d, HybridBranch2d
+from convnn.remembered import Remembered
 
 
 class VGG(nn.Module):
     """Features, an adaptive average pool, and a classifier; images `(B, 3, S, S)` in, logits `(B, classes)` out."""
 
-    def __init__(self, features: nn.Module, classifier: nn.Module) -> None:
+    pooled_side = POOLED_SIDE
+
+    def __init__(self, features: nn.Module, classifier: nn.Sequential) -> None:
         super().__init__()
         self.features = features
-        self.pool = nn.AdaptiveAvgPool2d(POOLED_SIDE)
+        self.pool = self.pooling()
         self.classifier = classifier
+
+    @staticmethod
+    def pooling() -> nn.Module:
+        """What shows the classifier as many places of the map as it has inputs for."""
+        return nn.AdaptiveAvgPool2d(POOLED_SIDE)
+
+    def remember_images(self) -> None:
+        """Let the first layer remember what it finds for images, which pays where the same are shown again."""
+        for part in next(iter(self.features.children())).modules():
+            if isinstance(part, ConvNN2d):
+                part.remembered = Remembered()
 
     def forward(self, images: Tensor) -> Tensor:
         """Logits `(B, classes)`."""

@@ -12,6 +12,7 @@ from torch.nn import functional as F
 
 from convnn.attention import ConvNNAttention, KVTAttention, LocalAttention, SelfAttention, SparseAttention
 from convnn.checks import require_count, require_one_of, require_rate
+from convnn.dropout import add_dropped, draws_words, dropout, kept
 from convnn.geometry import VIT_IMAGE_SIZE, VIT_PATCH_SIZE, vit_tokens
 from convnn.layers import HybridBranch1d
 
@@ -77,14 +78,18 @@ class Block(nn.Module):
         self.attention = attention
         self.norm2 = nn.LayerNorm(dim)
         self.mlp = nn.Sequential(nn.Linear(dim, mlp_width), nn.GELU(), nn.Dropout(dropout), nn.Linear(mlp_width, dim))
-        self.drop1 = nn.Dropout(dropout)
-        self.drop2 = nn.Dropout(dropout)
+        self.mlp_width, self.dropout = mlp_width, dropout
 
     def forward(self, x: Tensor) -> Tensor:
         """Map `(B, N, D)` to `(B, N, D)`."""
-        x = x + self.drop1(self.attention(self.norm1(x)))
-        x = x + self.drop2(self.mlp(self.norm2(x)))
-        return x  # noqa: RET504 - two equal steps
+        narrow, activation, _, wide = self.mlp  # its dropout is drawn together with the others
+        rate, training = self.dropout, self.training
+        first = inner = second = None
+        if training and rate and draws_words(x):
+            first, inner, second = kept(rate, [x.shape, (*x.shape[:-1], self.mlp_width), x.shape], x.device)
+        x = add_dropped(x, self.attention(self.norm1(x)), rate, training=training, stay=first)
+        hidden = dropout(activation(narrow(self.norm2(x))), rate, training=training, stay=inner)
+        return add_dropped(x, wide(hidden), rate, training=training, stay=second)
 
 
 class ViT(nn.Module):

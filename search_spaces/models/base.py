@@ -29,6 +29,12 @@ class MixingLayer(Config):
         }
 
 
+def capped(config: Config, name: str, enough: int) -> int:
+    """A field's value, the same for all from `enough` on: the default if that is one of them."""
+    value: int = getattr(config, name)
+    return value if value < enough else max(enough, type(config).model_fields[name].default)
+
+
 def lam(layer: MixingLayer) -> float:
     """The lambda of any kind of layer: 1 for ConvNN alone, 0 where there is none."""
     return float(getattr(layer, "lam", layer.fixed_lam))
@@ -62,6 +68,10 @@ class ModelConfig(Config):
 
     def parameters(self, classes: int) -> int:  # noqa: ARG002
         """Its parameters: the exact number, or one that it has at least."""
+        return 0
+
+    def folded(self) -> int:
+        """Of its parameters those that training under AdamW does not hold (docs/adr/0011)."""
         return 0
 
     def activations(self) -> int:

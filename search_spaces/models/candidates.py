@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import Annotated, Any, Literal, Protocol, Self
+from typing import Annotated, Any, ClassVar, Literal, Protocol, Self
 
 from pydantic import Field
 
@@ -52,9 +52,16 @@ class _Candidates(Config):
         options = {name: value for name, value in self if name in _COUNTED} | changed
         return candidate_count(shape, self.kind, k=k, padding=padding, **options)
 
+    on_grid: ClassVar[bool] = True
+    """Whether they are some of the map's own tokens, where it has as many as asked; else those of its ring, too."""
+
     def coverage(self, k: int, shapes: Sequence[tuple[int, ...]], padding: int) -> tuple[bool, bool]:
         """Whether they are all tokens on every map, and whether every map has as many as asked."""
         raise NotImplementedError
+
+    def canonical(self, shapes: Sequence[tuple[int, ...]]) -> Self:  # noqa: ARG002
+        """The same for all that choose the same on maps of these shapes, each of which has as many as asked."""
+        return self.model_copy(update={"when_too_few": "error"})
 
     def arguments(self) -> dict[str, Any]:
         """The arguments of a layer that choose these."""
@@ -66,6 +73,7 @@ class AllCandidates(_Candidates):
     """Every token, of an image layer also the ring, may become a neighbor."""
 
     kind: Literal["all"] = "all"
+    on_grid: ClassVar[bool] = False
 
     def coverage(self, k: int, shapes: Sequence[tuple[int, ...]], padding: int) -> tuple[bool, bool]:  # noqa: ARG002
         """Always."""
@@ -76,6 +84,7 @@ class RandomCandidates(_Candidates):
     """`r` tokens, drawn anew at every forward pass and shared by the batch (paper 4.2)."""
 
     kind: Literal["random"]
+    on_grid: ClassVar[bool] = False
     r: Annotated[
         int,
         Field(ge=1, le=1_000_000, description="Tokens drawn; of an image layer, from the padded map."),
@@ -100,9 +109,13 @@ class StridedCandidates(_Candidates):
     when_too_few: WhenTooFew = "error"
 
     def coverage(self, k: int, shapes: Sequence[tuple[int, ...]], padding: int) -> tuple[bool, bool]:
-        """A step of 1 takes every token, but none of the ring."""
+        """A step of 1 takes every token, but none of the ring; one that leaves too few takes `all`."""
         left = [padded_tokens(tuple(-(-side // self.stride) for side in shape), 0) for shape in shapes]
-        return self.stride == 1 and padding == 0, k <= min(left)
+        return k > max(left) or (self.stride == 1 and padding == 0), k <= min(left)
+
+    def canonical(self, shapes: Sequence[tuple[int, ...]]) -> Self:
+        """A step beyond the largest side takes the first token."""
+        return super().canonical(shapes).model_copy(update={"stride": min(self.stride, max(map(max, shapes)))})
 
 
 class LatticeCandidates(_Candidates):
@@ -194,18 +207,20 @@ class ConvNNOptions(Protocol):
 def canonical_neighbors(layer: ConvNNOptions, shapes: Sequence[tuple[int, ...]], padding: int) -> Any:  # noqa: ANN401
     """The same kind of layer without what cannot matter on maps of these shapes.
 
-    A token that is its own only neighbor compares nothing; candidates that always cover every token are `all` (also
-    where they are too few: then `all` is what runs).
+    A token that is its own only neighbor compares nothing, and an only neighbor has weight 1; candidates that always
+    cover every token are `all` (also where they are too few: then `all` is what runs).
     """
+    if layer.k == 1:
+        layer = layer.model_copy(update={"rho": "constant", "self_score": None})
     if layer.k == 1 and layer.self_first:
-        nothing = {"similarity": "cosine", "rho": "constant", "self_score": None, "candidates": AllCandidates()}
+        nothing = {"similarity": "cosine", "candidates": AllCandidates()}
         return layer.model_copy(update=nothing)
     candidates = layer.candidates
     covers, enough = candidates.coverage(layer.k, shapes, padding)
     if covers:
         return layer.model_copy(update={"candidates": AllCandidates()})
     if enough:
-        return layer.model_copy(update={"candidates": candidates.model_copy(update={"when_too_few": "error"})})
+        return layer.model_copy(update={"candidates": candidates.canonical(shapes)})
     return layer
 
 

@@ -156,16 +156,22 @@ class _ConvNNFields(_Branches):
         return [stage for stage, count in zip(stages, self.channels(stages), strict=True) if count]
 
     def canonical(self, stages: list[Stage]) -> VGGLayer:
-        """What is compared with no coordinates needs no scaling; a token that is its own only neighbor, no ring."""
+        """What is compared with no coordinates needs no scaling.
+
+        A token that is its own only neighbor needs no ring, nor do candidates that lie on a grid, where no coordinates
+        are counted from it.
+        """
         layer = self
         if layer.position == "none":
             layer = layer.model_copy(update={"position_scaling": "none"})
         elif layer.k == 1 and layer.self_first:
-            alone = {"position_scaling": "none"} | ({"position": "none"} if layer.position == "similarity" else {})
-            layer = layer.model_copy(update=alone) if layer.projections == "identity" else layer
-        if layer.k == 1 and layer.self_first and layer.position == "none":
-            layer = layer.model_copy(update={"padding": 0})
+            unused = {"position_scaling": "none"} | ({"position": "none"} if layer.position == "similarity" else {})
+            layer = layer.model_copy(update=unused) if layer.projections == "identity" else layer
         shapes = [patched(stage.shape, layer.patch) for stage in self._used(stages)]
+        _, enough = layer.candidates.coverage(layer.k, shapes, layer.padding)
+        alone = layer.k == 1 and layer.self_first
+        if layer.position == "none" and (alone or (layer.candidates.on_grid and enough)):
+            layer = layer.model_copy(update={"padding": 0})
         found: VGGLayer = canonical_neighbors(layer, shapes, layer.padding)
         return found
 
@@ -270,6 +276,10 @@ class VGG11(ModelConfig):
         classifier = stages[-1].out_channels * POOLED_SIDE**2 * hidden + hidden
         classifier += hidden**2 + hidden + hidden * classes + classes
         return classifier + sum(2 * stage.out_channels + self.layer.parameters(stage) for stage in stages)
+
+    def folded(self) -> int:
+        """The slices of the first fully connected layer but one."""
+        return self.stages()[-1].out_channels * (POOLED_SIDE**2 - 1) * self.classifier_width
 
     def activations(self) -> int:
         """What batch norm and the next layer read, of every layer."""

@@ -8,7 +8,7 @@ from pydantic import AfterValidator, Field
 from convnn.geometry import convnn_channels, vit_tokens
 from search_spaces.base import Decides, Factory, Infeasible, Rule
 from search_spaces.domains import every
-from search_spaces.models.base import MixingLayer, ModelConfig, lam, register_model
+from search_spaces.models.base import MixingLayer, ModelConfig, capped, lam, register_model
 from search_spaces.models.candidates import (
     Aggregation,
     AllCandidates,
@@ -44,7 +44,7 @@ class ViTAttention(MixingLayer):
         """Everything that keeps it from running; paths begin with `model.attention`."""
         return iter(())
 
-    def canonical(self, dim: int, tokens: int) -> "ViTAttention":  # noqa: ARG002
+    def canonical(self, dim: int, heads: int, tokens: int) -> "ViTAttention":  # noqa: ARG002
         """The same for all options that compute the same."""
         return self
 
@@ -106,7 +106,7 @@ class _ConvNNAttentionFields(_Projected):
         if self.channels(dim):
             yield from convnn_infeasibilities(self, "model.attention", [TokenGrid("every block", (tokens,))])
 
-    def canonical(self, dim: int, tokens: int) -> ViTAttention:  # noqa: ARG002
+    def canonical(self, dim: int, heads: int, tokens: int) -> ViTAttention:  # noqa: ARG002
         found: ViTAttention = canonical_neighbors(self, [(tokens,)], 0)
         return found
 
@@ -166,6 +166,13 @@ class LocalAttention(_Projected):
         """Heads of a size of their own always fit."""
         return bool(self.head_dim) or super().fits_heads(dim, heads)
 
+    def canonical(self, dim: int, heads: int, tokens: int) -> ViTAttention:
+        """No token is further away than the last one from the first."""
+        changes: dict[str, Any] = {"window": capped(self, "window", tokens - 1)}
+        if self.head_dim is not None and self.head_dim * heads == dim:
+            changes["head_dim"] = None
+        return self.model_copy(update=changes)
+
     def infeasibilities(self, dim: int, heads: int, tokens: int) -> Iterator[Infeasible]:  # noqa: ARG002
         head_dim = self.head_dim or dim // heads
         if self.rotary and head_dim % 2:
@@ -190,6 +197,10 @@ class SparseAttention(_Projected):
         Rule("an odd whole number, 1 to 999999 (the token itself, and as many to each side)"),
     ] = 49
 
+    def canonical(self, dim: int, heads: int, tokens: int) -> ViTAttention:  # noqa: ARG002
+        """No token is further away than the last one from the first."""
+        return self.model_copy(update={"context": capped(self, "context", 2 * tokens - 1)})
+
 
 class HybridAttention(_ConvNNAttentionFields):
     """Softmax attention and ConvNN attention side by side, joined by a 1x1 convolution."""
@@ -197,9 +208,9 @@ class HybridAttention(_ConvNNAttentionFields):
     kind: Literal["hybrid"]
     lam: Lambda
 
-    def canonical(self, dim: int, tokens: int) -> ViTAttention:
+    def canonical(self, dim: int, heads: int, tokens: int) -> ViTAttention:
         """Without ConvNN's channels it is attention and the joining convolution alone."""
-        return super().canonical(dim, tokens) if self.channels(dim) else HybridAttention(kind="hybrid", lam=0.0)
+        return super().canonical(dim, heads, tokens) if self.channels(dim) else HybridAttention(kind="hybrid", lam=0.0)
 
     def key_content(self, dim: int) -> dict[str, Any]:
         """Lambda enters as the channels that it stands for."""
@@ -278,7 +289,7 @@ class ViTTiny(ModelConfig):
             yield from self.attention.infeasibilities(self.dim, self.heads, self.tokens())
 
     def canonical(self) -> Self:
-        return self.model_copy(update={"attention": self.attention.canonical(self.dim, self.tokens())})
+        return self.model_copy(update={"attention": self.attention.canonical(self.dim, self.heads, self.tokens())})
 
     def key_content(self) -> dict[str, Any]:
         return {**super().key_content(), "attention": self.attention.key_content(self.dim)}

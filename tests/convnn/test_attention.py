@@ -15,8 +15,8 @@ from convnn.attention import (
     ProjectedAttention,
     SelfAttention,
     SparseAttention,
-    rotate,
 )
+from convnn.softmax import rotate
 
 
 def randn(*shape: int) -> Tensor:

@@ -2,7 +2,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from convnn.candidates import CandidateRule, own_tokens, spread
+from convnn.candidates import CandidateRule, along, own_tokens, spread
 
 
 def test_strided_candidates_are_every_stride_th_token_along_each_axis() -> None:
@@ -25,6 +25,13 @@ def test_spread_positions_rise_from_first_to_last_without_repeats(length: int, c
     assert count == 1 or places[-1] == length - 1
     assert len(set(places)) == count
     assert places == sorted(places)
+
+
+def test_even_candidates_are_rounded_as_the_published_runs_rounded_them() -> None:
+    other = [r for r in range(1, 198) if not torch.equal(along(197, r), spread(197, r))]
+    assert other == [83, 85, 92, 162, 165, 169, 171, 173, 175, 183]  # of ViT's 197 tokens
+    for r in other:
+        assert (along(197, r) - spread(197, r)).abs().max() == 1
 
 
 def test_own_tokens_are_the_middle_of_the_padded_map() -> None:

@@ -8,7 +8,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from convnn.attention import Implementation
-from convnn.layers import ConvNN, ConvNN1d, ConvNN2d, HybridBranch1d, HybridBranch2d, shuffle, unshuffle
+from convnn.layers import ConvNN, ConvNN1d, ConvNN2d, HybridBranch1d, HybridBranch2d
+from convnn.patches import shuffle, unshuffle
 
 
 def randn(*shape: int) -> Tensor:

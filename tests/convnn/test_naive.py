@@ -22,3 +22,20 @@ def test_the_definition_is_the_papers_token_by_token(similarity: str, softmax: b
         for rank in range(4):
             total += weight[:, :, rank] @ (rho[rank] * x[best.indices[rank]])
         torch.testing.assert_close(y[0, i], total)
+
+
+@pytest.mark.parametrize("first", [False, True])
+def test_of_exactly_equal_candidates_the_definition_takes_the_lowest_index(first: bool) -> None:  # oracle: sorted()
+    kinds = torch.tensor([[1.0, 0], [0, 1], [1, 0], [0, 0], [2, 0], [0, 0]], dtype=torch.float64)
+    key = kinds.repeat(3, 1)
+    values = torch.eye(len(key), dtype=torch.float64)  # a value says which candidate it is of
+    own = naive.SelfNeighbor(0.0, torch.arange(len(key)), None) if first else None
+    weight = torch.eye(len(key), dtype=torch.float64).unsqueeze(-1) * torch.tensor([1.0, 10, 100, 1000])
+    found = naive.convolve_neighbors(
+        key[None], key[None], values[None], weight, None, k=4, similarity="dot", softmax=False, own=own
+    )[0]
+    for query, row in enumerate(found):
+        others = [i for i in range(len(key)) if not first or i != query]
+        ranked = sorted(others, key=lambda i: (-float(key[query] @ key[i]), i))
+        expected = ([query] if first else []) + ranked[: 4 - first]
+        assert [int(row.tolist().index(10.0**rank)) for rank in range(4)] == expected

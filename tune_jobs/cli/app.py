@@ -17,6 +17,7 @@ from tune_jobs.cli import (
     best,
     doctor,
     exclude,
+    export,
     extend,
     fetch,
     logs,
@@ -103,6 +104,7 @@ app.command("list")(list_sweeps)
 app.command()(best.best)
 app.command()(show.show)
 app.command()(report.report)
+app.command()(export.export)
 app.command()(fetch.fetch)
 app.command()(rm.rm)
 app.command()(doctor.doctor)

@@ -48,7 +48,7 @@ def _here(spec: "SweepSpec | None", storage: Path) -> "Iterator[Finding]":
     from search_spaces.settings import Resources
     from tune_jobs.doctor.this_machine import check_here
 
-    data = [(data.name, data.root) for data in spec.space.data_sets()] if spec else []
+    data = [(data.name, data.root, spec.evaluation.opens) for data in spec.space.data_sets()] if spec else []
     tracker = (spec.tracking.uri if spec else None) or os.environ.get("MLFLOW_TRACKING_URI")
     asked = spec.resources if spec else Resources()
     yield from check_here(storage, tracker, data, cpus=asked.cpus_per_trial, gpu=asked.gpus_per_trial > 0)

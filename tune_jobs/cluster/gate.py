@@ -164,13 +164,13 @@ class _Storage(Reply):
 class _Images(Reply):
     name: Line
     root: Line | None
-    digest: Line | None
+    digests: dict[Line, Line] | None
     error: Line | None
 
     @model_validator(mode="after")
-    def _has_a_digest_or_an_error(self) -> Self:
-        if self.error is None and self.digest is None:
-            raise ValueError("must say a digest or an error")
+    def _has_digests_or_an_error(self) -> Self:
+        if self.error is None and not self.digests:
+            raise ValueError("must say digests or an error")
         return self
 
 

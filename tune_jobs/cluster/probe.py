@@ -17,6 +17,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
+from convnn.data import Split
 from tune_jobs.cluster.package import code_digest
 
 NODE_S = 120.0
@@ -81,7 +82,7 @@ def look(request: Mapping[str, Any]) -> dict[str, Any]:
         "sees_storage": bool(mark) and Path(mark).exists(),
         "writes_storage": bool(mark) and os.access(Path(mark).parent, os.W_OK),
         "gpus": _gpus(),
-        "data": [_data(name, root) for name, root in request["data"]],
+        "data": [_data(*asked) for asked in request["data"]],
     }
 
 
@@ -179,13 +180,13 @@ def _gpus() -> dict[str, Any]:
     return {"there": there, "torch": json.loads(done.stdout) if done.returncode == 0 else []}
 
 
-def _data(name: str, root: str | None) -> dict[str, Any]:
-    """The digest of a data set, which is decoded for the sweep at that, or why there is none."""
-    found: dict[str, Any] = {"name": name, "root": root, "digest": None, "error": None}
+def _data(name: str, root: str | None, splits: Sequence[Split]) -> dict[str, Any]:
+    """The digests of a data set, which is decoded for the sweep at that, or why there are none."""
+    found: dict[str, Any] = {"name": name, "root": root, "digests": None, "error": None}
     try:
         from convnn.data import load_dataset
 
-        found["digest"] = load_dataset(name, root).digest
+        found["digests"] = load_dataset(name, root, splits=splits).digests
     except Exception as error:  # noqa: BLE001 - whatever it is, it is told
         found["error"] = (str(error).splitlines() or [type(error).__name__])[0]
     return found

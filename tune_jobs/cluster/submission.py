@@ -56,7 +56,7 @@ def check_cluster(
     """
     request: dict[str, Any] = {"packages": packages(), "storage": storage, "data": [], "environment": _secrets()}
     if spec is not None:
-        request["data"] = [[data.name, data.root] for data in spec.space.data_sets()]
+        request["data"] = [[data.name, data.root, spec.evaluation.opens] for data in spec.space.data_sets()]
     report = cluster.probe({**request, "tracker": _tracker_uri(spec)})
     return report, judge(report, spec.resources if spec else None)
 

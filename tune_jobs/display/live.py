@@ -115,7 +115,7 @@ class LogLines:
             self.say(f"{head} {event.state}{f' ({why})' if why else ''}{_follows(event)}")
         elif isinstance(event, Resumed):
             if event.note:
-                self.say(f"{head} passed over a checkpoint: {event.note}")
+                self.say(f"{head}: {event.note}")
             if event.epoch:
                 self.say(f"{head} goes on after epoch {event.epoch}")
         elif isinstance(event, StopAsked):

@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from search_spaces.settings import Resources
-from tune_jobs.doctor.finding import Finding
+from tune_jobs.doctor.finding import Finding, digests_shown
 from tune_jobs.executors.capacity import fitting, per_trial
 from tune_jobs.system.packages import PYTHON, required, shown, versions_here, wrong_versions
 
@@ -103,14 +103,14 @@ def _data(nodes: Sequence[Report]) -> Iterator[Finding]:
             if found["error"]:
                 hosts_by_error.setdefault(found["error"], []).append(host)
         missing = [f"{', '.join(hosts)}: {error}" for error, hosts in hosts_by_error.items()]
-        digests = {found["digest"] for _, found in each}
+        images = [found["digests"] for _, found in each]
         if missing:
             yield Finding("data", ok=False, says=f"{what}: {'; '.join(missing)}")
-        elif len(digests) > 1:
+        elif any(one != images[0] for one in images):
             says = f"{what}: the machines have different images"
             yield Finding("data", ok=False, says=says, mend="copy the same files to every machine")
         else:
-            yield Finding("data", ok=True, says=f"{what}, digest {first['digest'][:12]}")
+            yield Finding("data", ok=True, says=f"{what}, {digests_shown(images[0])}")
 
 
 def _gpus(nodes: Sequence[Report], *, needed: bool) -> Iterator[Finding]:

@@ -1,7 +1,10 @@
 """What a check finds: a line, with what mends it. For `convnn doctor` and `submit`."""
 
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
+
+from convnn.data import Split
 
 
 @dataclass(frozen=True)
@@ -23,3 +26,8 @@ class Finding:
         return (
             f"{'ok  ' if self.ok else 'FAIL'} {self.check:9} {self.says}{f'; mend: {self.mend}' if self.mend else ''}"
         )
+
+
+def digests_shown(digests: Mapping[Split, str]) -> str:
+    """The digests of a data set's splits, in short."""
+    return ", ".join(f"digest of {split} {digest[:12]}" for split, digest in digests.items())

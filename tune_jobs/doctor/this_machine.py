@@ -5,7 +5,8 @@ import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
-from tune_jobs.doctor.finding import Finding
+from convnn.data import Split
+from tune_jobs.doctor.finding import Finding, digests_shown
 from tune_jobs.doctor.tracker import check_tracker
 from tune_jobs.system.cpus import usable_cpus
 from tune_jobs.system.packages import shown, versions_here, wrong_versions
@@ -17,7 +18,7 @@ LEAST_FREE_GB = 1.0
 def check_here(
     storage: Path,
     tracker: str | None,
-    data: Sequence[tuple[str, str | None]],
+    data: Sequence[tuple[str, str | None, Sequence[Split]]],
     *,
     cpus: int = 1,
     gpu: bool = False,
@@ -27,14 +28,14 @@ def check_here(
     Args:
         storage: Where sweeps live.
         tracker: MLflow's uri; `None` for the store in a sweep's folder.
-        data: Data sets as name and root.
+        data: Data sets as name, root, and the splits that are opened.
         cpus: How many a trial asks for.
         gpu: Whether trials ask for one.
     """
     return [
         _check_versions(),
         check_folder(storage),
-        *(_check_data(name, root) for name, root in data),
+        *(_check_data(name, root, splits) for name, root, splits in data),
         _check_cpus(cpus),
         _check_sockets(),
         _check_gpu(needed=gpu),
@@ -66,14 +67,14 @@ def check_folder(storage: Path) -> Finding:
     return Finding("storage", ok=True, says=f"{storage} can be written, {free:.0f} GB free")
 
 
-def _check_data(name: str, root: str | None) -> Finding:
+def _check_data(name: str, root: str | None, splits: Sequence[Split]) -> Finding:
     from convnn.data import DataError, load_dataset
 
     try:
-        digest = load_dataset(name, root).digest
+        digests = load_dataset(name, root, splits=splits).digests
     except DataError as error:
         return Finding("data", ok=False, says=str(error))
-    return Finding("data", ok=True, says=f"{name} in {root or 'the default folder'}, digest {digest[:12]}")
+    return Finding("data", ok=True, says=f"{name} in {root or 'the default folder'}, {digests_shown(digests)}")
 
 
 def _check_cpus(asked: int) -> Finding:

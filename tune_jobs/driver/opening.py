@@ -4,7 +4,6 @@ import tempfile
 import time
 from contextlib import closing
 
-from convnn.data import load_dataset
 from search_spaces import SweepSpec, differences
 from search_spaces.reading.load import with_trials
 from tune_jobs.errors import LedgerError, UsageError
@@ -110,26 +109,3 @@ def open_ledger(folder: SweepFolder, spec: SweepSpec) -> Ledger:
 def _has_begun(folder: SweepFolder) -> bool:
     with closing(Ledger(folder.ledger)) as ledger:
         return bool(ledger.asks() or ledger.trials())
-
-
-def open_images(spec: SweepSpec, ledger: Ledger) -> dict[str, str]:
-    """Open every data set of the space, so that missing images are known before any trial; their digests.
-
-    Raises:
-        UsageError: If these are other images than the sweep began with.
-    """
-    found: dict[str, str] = {}
-    begun = bool(ledger.trials())
-    for data in spec.space.data_sets():
-        digest = load_dataset(data.name, data.root).digest
-        before = (ledger.meta.digest(data.name) if begun else None) or digest
-        if digest != before:
-            raise UsageError(
-                f"the images of {data.name} in {data.root or 'the default folder'} are not those that the sweep "
-                f"{spec.name} began with (digest {digest[:12]}, was {before[:12]}); its results would mix. Give the "
-                f"first images with --set space.data.root=..., or run its file under another name: convnn run FILE "
-                f"--set name=..."
-            )
-        ledger.meta.set_digest(data.name, digest)
-        found[data.name] = digest
-    return found

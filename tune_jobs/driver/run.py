@@ -9,8 +9,9 @@ from typing import Any
 
 from search_spaces import SweepSpec
 from tune_jobs.display.live import Progress
+from tune_jobs.driver.images import open_images
 from tune_jobs.driver.limits import Halt
-from tune_jobs.driver.opening import as_far_as_begun, open_images, open_ledger, prepare_folder
+from tune_jobs.driver.opening import as_far_as_begun, open_ledger, prepare_folder
 from tune_jobs.driver.stop import forget_requests
 from tune_jobs.driver.trials import Sweep, run_trials
 from tune_jobs.errors import LedgerError
@@ -100,7 +101,7 @@ def run(
         try:
             progress.say(f"sweep {spec.name} in {folder.path}")
             ledger.interrupt_running()
-            digests = open_images(spec, ledger)
+            digests = open_images(spec, ledger, progress.say)
             manifest = write_manifest(folder, digests)
             uri, draw = tracker_of(spec.tracking.uri, folder, ledger), partial(draw_at_end, folder, 0)
             if holds_secret(uri):  # the ledger has it, so that the sweep stays where it is

@@ -33,9 +33,10 @@ class Repeats:
 
 def repeats(rows: Iterable[Row], goal: Literal["maximize", "minimize"]) -> list[Repeats]:
     """Every configuration of which trials with several seeds are complete, the best mean first."""
-    groups: dict[str, list[Row]] = {}
+    groups: dict[str, dict[int, Row]] = {}
     for row in rows:
         if row.counts and row.state == "complete":
-            groups.setdefault(config_key(row.config), []).append(row)
-    found = [Repeats(group) for group in groups.values() if len(group) > 1]
+            seeds = groups.setdefault(config_key(row.config), {})
+            seeds.setdefault(row.config.training.seed, row)  # the same run may be recorded under two keys
+    found = [Repeats(list(group.values())) for group in groups.values() if len(group) > 1]
     return sorted(found, key=lambda group: group.mean, reverse=goal == "maximize")

@@ -40,6 +40,9 @@ class Search:
         self._to_stop: set[str] = set()  # by hand, after their next new epoch
         self._only = only
         self._trials: dict[str, tuple[int, TrialConfig]] = {t.run_key: (t.number, t.config) for t in past.trials}
+        self._recorded: dict[str, str] = {}  # by the key that a trial has today: the first that was recorded
+        for trial in past.trials:
+            self._recorded.setdefault(run_key(trial.config), trial.run_key)
         self._due: list[str] = []
         self._due_alone: list[str] = []
         cut_off = self._replay(past)
@@ -210,7 +213,7 @@ class Search:
             if next(self.spec.infeasibilities(answer.config), None) is not None:
                 asked.append(Asked(answer.decisions, "infeasible", None))
                 self.study.refuse(answer)
-            elif (key := run_key(answer.config)) in self.study.states:
+            elif (key := self._key(answer.config)) in self.study.states:
                 asked.append(Asked(answer.decisions, "duplicate", key))
                 self.study.join(key, answer, self._infeasible)
             else:
@@ -235,4 +238,9 @@ class Search:
         return None if point is None else self.study.ask(point)
 
     def _is_unused(self, config: TrialConfig) -> bool:
-        return next(self.spec.infeasibilities(config), None) is None and run_key(config) not in self.study.states
+        return next(self.spec.infeasibilities(config), None) is None and self._key(config) not in self.study.states
+
+    def _key(self, config: TrialConfig) -> str:
+        """The run key under which a configuration is recorded, or will be."""
+        key = run_key(config)
+        return self._recorded.get(key, key)

@@ -39,8 +39,9 @@ def prepare(
     device: str = "cpu",
     threads: int | None = None,
     checkpoints: Checkpoints | None = None,
+    key: str | None = None,
 ) -> Prepared:
-    """Load the images, and the state that training goes on from; see `train`."""
+    """Load the images, and the state that training goes on from; see `train`. States are of one run: that of `key`."""
     import torch
 
     from convnn.training import TrainState
@@ -52,12 +53,12 @@ def prepare(
             "resources.gpus_per_trial asks for a GPU and torch sees none here; install a CUDA build of torch, or set "
             "resources.gpus_per_trial: 0."
         )
-    data = load_dataset(config.data.name, config.data.root)
+    data = load_dataset(config.data.name, config.data.root, splits=evaluation.opens)
     parts = build_parts(data, config.data.limit, evaluation, device)
     recipe = build_recipe(config.training)
     state = _start(
         lambda: TrainState.create(
-            lambda: build_model(config.model, data.facts.classes), recipe, device, run_key(config)
+            lambda: build_model(config.model, data.facts.classes), recipe, device, key or run_key(config)
         ),
         checkpoints,
     )
@@ -95,7 +96,14 @@ def train_task(task: Task) -> Iterator[Report]:
     """Train what a task asks for, epoch by epoch; see `tune_jobs.worker.entrypoint.Objective`. Prints what it does."""
     checkpoints = InSweep(task.folder, task.resume_from, task.checkpoint_every_s, keep_last=task.keep_last)
     config = task.config
-    prepared = prepare(config, task.evaluation, device=task.device, threads=task.threads, checkpoints=checkpoints)
+    prepared = prepare(
+        config,
+        task.evaluation,
+        device=task.device,
+        threads=task.threads,
+        checkpoints=checkpoints,
+        key=task.run_key,  # as recorded: today the configuration may have the key of a simpler one
+    )
     yield ResumedFrom(prepared.state.epoch, checkpoints.note, _name_of(task.device))
     for result in _epochs(prepared, checkpoints, task.stop_file.exists):
         metrics = result.metrics()
@@ -157,5 +165,5 @@ def _start(create: "Callable[[], TrainState]", checkpoints: Checkpoints | None) 
             continue
         _log.info("resumed after epoch %d from %s", state.epoch, path)
         break
-    checkpoints.resumed(state.epoch)
+    checkpoints.resumed(state.note)
     return state

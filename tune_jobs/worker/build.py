@@ -49,7 +49,7 @@ def build_recipe(training: Training) -> "Recipe":
 
 
 def build_parts(data: Dataset, limit: int | None, evaluation: Holdout | Paper, device: str) -> Parts:
-    """Choose the images: `holdout` never opens the test split, `paper` holds nothing out."""
+    """Choose the images: `holdout` needs no test split, `paper` holds nothing out."""
     from convnn.data.batches import Batches
 
     pool = limited(data.train.labels, limit)

@@ -28,8 +28,8 @@ class Checkpoints(Protocol):
     def damaged(self, path: Path, error: "CheckpointError | OSError") -> None:
         """A source that cannot be used; raises if that must not be passed over."""
 
-    def resumed(self, epoch: int) -> None:
-        """Training goes on after `epoch`; 0 from the start."""
+    def resumed(self, note: str | None) -> None:
+        """Training begins, or goes on; `note` says what differs from where the state was written, if anything does."""
 
     def due(self, *, last: bool) -> bool:
         """Whether to keep the state now; `last` after the last epoch."""
@@ -55,8 +55,10 @@ class OneFile:
         del path
         raise error
 
-    def resumed(self, epoch: int) -> None:
-        """Nothing to note."""
+    def resumed(self, note: str | None) -> None:
+        """What differs is said."""
+        if note:
+            _log.warning("%s", note)
 
     def due(self, *, last: bool) -> bool:
         """After `every_s`, and at the end."""
@@ -96,7 +98,7 @@ class InSweep:
 
     @property
     def note(self) -> str | None:
-        """What was wrong with checkpoints that were not gone on from."""
+        """What was wrong with checkpoints that were not gone on from, and what differs from the one that was."""
         return " ".join(self._notes) or None
 
     def sources(self) -> Sequence[Path]:
@@ -107,11 +109,11 @@ class InSweep:
         """The one before is tried; this one is kept for a look, and does not count."""
         self._earlier.remove(path)
         _log.warning("not resumed: %s", error)
-        self._notes.append(str(error))
+        self._notes.append(f"passed over a checkpoint: {error}")
 
-    def resumed(self, epoch: int) -> None:
+    def resumed(self, note: str | None) -> None:
         """The time to the next one counts from here."""
-        del epoch
+        self._notes += [note] if note else []
         self._saved = time.monotonic()
 
     def due(self, *, last: bool) -> bool:

@@ -18,9 +18,10 @@ class Begun:
 
 @dataclass(frozen=True)
 class ResumedFrom:
-    """Training goes on after `epoch`, 0 from the start; `note` says what was wrong with a checkpoint.
+    """Training goes on after `epoch`, 0 from the start.
 
-    `device` is `cpu`, or the GPU's name.
+    `note` says what was wrong with a checkpoint, or what differs from where it was written; `device` is `cpu`, or the
+    GPU's name.
     """
 
     epoch: int

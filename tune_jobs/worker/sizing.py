@@ -1,14 +1,13 @@
 """How large a trial is, from a few images without weights; and how fast, from a few seconds of training here."""
 
-import time
 from dataclasses import dataclass
 from typing import Any
 
 from convnn.data import DATASETS
 from search_spaces import TrialConfig
 from search_spaces.headline import headline
-from search_spaces.memory import OPTIMIZER_BYTES
-from tune_jobs.worker.build import build_model
+from search_spaces.memory import OPTIMIZER_BYTES, held_of
+from tune_jobs.worker.build import build_model, build_recipe
 
 GRADIENT_BYTES = 4
 """Per parameter: what memory holds and a checkpoint does not."""
@@ -41,14 +40,14 @@ def cost_of(config: TrialConfig, images_per_s: float | None) -> TrialCost:
 
     classes, training = DATASETS[config.data.name].classes, config.training
     cost = measure_cost(lambda: build_model(config.model, classes), batch_size=training.batch_size)
-    per_parameter = OPTIMIZER_BYTES[training.optimizer]
+    per_parameter, held = OPTIMIZER_BYTES[training.optimizer], held_of(config, cost.parameters)
     activations = cost.activation_bytes / (2 if training.precision == "bf16" else 1)
     return TrialCost(
         params=headline(config),
         parameters=cost.parameters,
         gflops=cost.flops / 1e9,
-        memory_gb=(cost.parameters * per_parameter + activations) / 1e9,
-        checkpoint_gb=cost.parameters * (per_parameter - GRADIENT_BYTES) / 1e9,
+        memory_gb=(held * per_parameter + activations) / 1e9,
+        checkpoint_gb=held * (per_parameter - GRADIENT_BYTES) / 1e9,
         images_per_s=images_per_s,
     )
 
@@ -64,30 +63,23 @@ def size_of(config: TrialConfig) -> dict[str, float]:
 
 
 def measured(config: TrialConfig, device: str, threads: int) -> float:
-    """Images per second of training steps on made-up images."""
+    """Images per second of training, as a trial trains, on made-up images."""
+    import numpy as np
     import torch
-    from torch.nn import functional as F
 
-    from convnn.optimizers import AdamW
-    from convnn.training import autocast, set_precision, to_device
+    from convnn.data.batches import Batches
+    from convnn.data.cache import Images
+    from convnn.training import TrainState, fit
 
-    where, precision = torch.device(device), config.training.precision
-    set_precision(precision, where)
     torch.set_num_threads(threads)
-    classes, batch = DATASETS[config.data.name].classes, config.training.batch_size
-    model = to_device(build_model(config.model, classes), precision, where).train()
-    optimizer = AdamW(model.parameters())
-    images, labels = torch.randn(batch, 3, 32, 32, device=where), torch.randint(classes, (batch,), device=where)
-    steps, begun = -1, time.monotonic()
-    while steps < 1 or time.monotonic() - begun < MEASURE_S:
-        with autocast(precision, where):
-            logits = model(images)
-        loss = F.cross_entropy(logits.float(), labels)
-        optimizer.zero_grad(set_to_none=True)
-        loss.backward()
-        optimizer.step()
-        loss.item()  # waits for the device
-        steps += 1
-        if steps == 0:  # the first step sets up memory and is not counted
-            begun = time.monotonic()
-    return steps * batch / (time.monotonic() - begun)
+    facts, batch = DATASETS[config.data.name], config.training.batch_size
+    recipe = build_recipe(config.training.model_copy(update={"epochs": 3, "schedule": "constant", "lr": 1e-9}))
+    state = TrainState.create(lambda: build_model(config.model, facts.classes), recipe, device)
+    rng = np.random.default_rng(0)
+    made = Images(rng.integers(0, 256, (batch, 32, 32, 3), dtype=np.uint8), rng.integers(0, facts.classes, batch))
+    rate, steps = 0.0, 1
+    for _ in range(recipe.epochs):  # the first sets up memory, the second says how many fill the time
+        part = Batches(made, np.tile(np.arange(batch), steps), facts, device)
+        rate = next(iter(fit(state, recipe, part))).images_per_s
+        steps = max(1, round(MEASURE_S * rate / batch))
+    return rate

@@ -3,7 +3,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from convnn.data import DATASETS, DatasetFacts, load_dataset, register_dataset
+from convnn.data import DATASETS, DataError, DatasetFacts, Split, load_dataset, register_dataset
 from convnn.data.facts import unregister_dataset
 from tests.convnn.data.shards import pixels
 
@@ -16,7 +16,7 @@ class Made:
     def __init__(self, root: str | None) -> None:
         self.count = int(root or 8)
 
-    def fingerprint(self) -> str:
+    def fingerprint(self, split: Split) -> str:  # noqa: ARG002
         return f"made {self.count}"
 
     def read(self, split: str) -> tuple[np.ndarray, np.ndarray]:
@@ -38,6 +38,16 @@ def test_a_registered_data_set_is_loaded_from_its_own_source(tmp_path: Path) -> 
         unregister_dataset("made")
     unregister_dataset("digits")  # not from outside
     assert list(DATASETS) == ["digits", "cifar10", "cifar100"]
+
+
+def test_a_folder_with_more_images_than_the_data_set_has_is_another_data_set(tmp_path: Path) -> None:
+    register_dataset("made", FACTS, Made)
+    try:
+        with pytest.raises(DataError, match=r"made has at most 8 train images, and 9 were found; is data\.name"):
+            load_dataset("made", "9", tmp_path)
+        assert not list(tmp_path.glob("made-*"))
+    finally:
+        unregister_dataset("made")
 
 
 def test_the_facts_of_a_data_set_are_those_of_its_images() -> None:

@@ -187,7 +187,7 @@ def test_what_a_probe_finds_passes() -> None:
         lambda report: report["nodes"][0].pop("gpus"),
         lambda report: report["nodes"][0]["versions"].update(torch="new"),
         lambda report: report["nodes"][0]["resources"].update(CPU="many"),
-        lambda report: report["nodes"][0]["data"].append({"name": "a", "root": None, "digest": None, "error": None}),
+        lambda report: report["nodes"][0]["data"].append({"name": "a", "root": None, "digests": None, "error": None}),
         lambda report: report["storage"].update(free_gb=None),
         lambda report: report.update(tracker={"check": "tracker"}),
     ],

@@ -10,12 +10,12 @@ from tune_jobs.cluster.probe import look
 def test_a_machine_says_what_it_has(tmp_path: Path) -> None:
     mark = tmp_path / ".probe"
     mark.touch()
-    found = look({"mark": str(mark), "packages": ["torch", "nonsense"], "data": [["nonsense", None]]})
+    found = look({"mark": str(mark), "packages": ["torch", "nonsense"], "data": [["nonsense", None, ["train"]]]})
     assert found["python"] == ".".join(map(str, sys.version_info[:3]))
     assert found["versions"] == {"torch": version("torch"), "nonsense": None}
     assert (found["sees_storage"], found["writes_storage"]) == (True, True)
     (missing,) = found["data"]
-    assert (missing["name"], missing["digest"]) == ("nonsense", None)
+    assert (missing["name"], missing["digests"]) == ("nonsense", None)
     assert "nonsense" in missing["error"]
 
 

@@ -65,10 +65,10 @@ def told(events: list[Event]) -> list[str]:
 
 
 def test_an_event_is_a_line() -> None:
-    assert told([Started(JOB), Started(AGAIN), Resumed(AGAIN, 3, "[2] is damaged"), Ended(AGAIN, "complete")]) == [
+    assert told([Started(JOB), Started(AGAIN), Resumed(AGAIN, 3, "passed over [2]"), Ended(AGAIN, "complete")]) == [
         "trial 7 started: lambda 0.25, k 4, p 1, aggregation standard, lr 0.0001",
         "trial 7 started, attempt 2: lambda 0.25, k 4, p 1, aggregation standard, lr 0.0001",
-        "trial 7 passed over a checkpoint: [2] is damaged",
+        "trial 7: passed over [2]",
         "trial 7 goes on after epoch 3",
         "trial 7 complete",
     ]

@@ -24,7 +24,7 @@ def node(number: int, **changes: Any) -> dict[str, Any]:
         "sees_storage": True,
         "writes_storage": True,
         "gpus": {"there": 1, "torch": ["H100"]},
-        "data": [{"name": "cifar10", "root": "/data", "digest": "d" * 64, "error": None}],
+        "data": [{"name": "cifar10", "root": "/data", "digests": {"train": "d" * 64}, "error": None}],
         **changes,
     }
 
@@ -55,8 +55,11 @@ def test_a_cluster_that_has_everything_passes() -> None:
         ({"sees_storage": False}, "/sweeps of the head is not the one of host2"),
         ({"writes_storage": False}, "/sweeps cannot be written on host2"),
         ({"gpus": {"there": 1, "torch": []}}, "Ray counts 1 GPUs, the driver 1, torch can use 0"),
-        ({"data": [{"name": "cifar10", "root": "/data", "digest": "e" * 64, "error": None}]}, "different images"),
-        ({"data": [{"name": "cifar10", "root": "/data", "digest": None, "error": "no"}]}, "host2 (10.0.0.2): no"),
+        (
+            {"data": [{"name": "cifar10", "root": "/data", "digests": {"train": "e" * 64}, "error": None}]},
+            "different images",
+        ),
+        ({"data": [{"name": "cifar10", "root": "/data", "digests": None, "error": "no"}]}, "host2 (10.0.0.2): no"),
     ],
 )
 def test_what_one_machine_lacks_is_said_with_its_name(changes: dict[str, Any], said: str) -> None:

@@ -43,9 +43,9 @@ def files(folder: SweepFolder) -> dict[str, bytes]:
     return {str(path.relative_to(folder.path)): path.read_bytes() for path in trials if path.is_file()}
 
 
-def near(name: str, value: float) -> object:
+def near(name: str, value: float, loose: float) -> object:
     """A number as another machine may have it; of 20 images one or the other."""
-    return pytest.approx(value, abs=0.06) if "accuracy" in name else pytest.approx(value, rel=1e-3)
+    return pytest.approx(value, abs=0.06) if "accuracy" in name else pytest.approx(value, rel=loose)
 
 
 @pytest.fixture(scope="module")
@@ -81,10 +81,14 @@ def test_a_sweep_that_0_1_0_began_is_ended_as_0_1_0_would_have(folder: SweepFold
         assert trial.run_key == (whole["run_key"] if trial.config == config else run_key(trial.config))
         numbers = [{"epoch": epoch.epoch, **epoch.metrics} for epoch in curve_of[trial.run_key]]
         assert [epoch.keys() - TIMES for epoch in numbers] == [epoch.keys() for epoch in whole["epochs"]]
-        for epoch, there in zip(numbers, whole["epochs"], strict=True):
-            assert [epoch[name] for name in there] == [near(name, value) for name, value in there.items()]
+        recorded_of = sum(1 for row in recorded["epochs"] if trial.run_key in row)
+        for number, (epoch, there) in enumerate(zip(numbers, whole["epochs"], strict=True)):
+            # new steps have other last digits, and evaluation no longer takes candidates from the draws of training
+            loose = 1e-3 if number < recorded_of else 0.05
+            assert [epoch[name] for name in there] == [near(name, value, loose) for name, value in there.items()]
     assert [trial.run_key for trial in trials[:5]] == [trial["run_key"] for trial in expected[:5]]
 
     again = [attempt for attempt in attempts if attempt.run_key == trials[4].run_key]
     assert [(attempt.state, attempt.from_epoch) for attempt in again] == [("interrupted", 0), ("stopped", 3)]
+    assert "The first 3 epochs are of version 0.1.0" in (again[1].note or "")
     assert tracked == {(attempt.run_key, attempt.attempt) for attempt in attempts}

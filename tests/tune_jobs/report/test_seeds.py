@@ -1,7 +1,10 @@
 from dataclasses import replace
+from typing import Any
 
-from search_spaces import parse_sweep
+from search_spaces import Decided, parse_sweep
 from tests.tune_jobs.report.drawn import FILE, Sweep, words
+from tune_jobs.report.seeds import repeats
+from tune_jobs.results.summary import summary
 
 
 def test_seeds_are_chance_and_not_a_choice(sweep: Sweep) -> None:
@@ -17,3 +20,31 @@ def test_seeds_are_chance_and_not_a_choice(sweep: Sweep) -> None:
     assert "mean sd seeds lambda k r p aggregation lr trials 60.00% 10.00% 3" in said
     assert said.index("60.00% 10.00% 3") < said.index("50.00% 26.46% 3")
     assert "slice-seed" not in with_seeds.figures()
+
+
+TWICE = """
+name: twice
+space:
+  model:
+    layer:
+      kind: convnn
+      k: 4
+      padding: {choice: [0, 1]}
+      candidates: {kind: lattice, side: 2}
+  training: {epochs: 1, seed: {choice: [0, 1]}}
+search: {sampler: grid}
+"""
+"""Today a ring says nothing here; an earlier version trained each of these."""
+
+
+def test_a_run_that_is_recorded_under_two_keys_is_one_seed(sweep: Sweep) -> None:
+    spec = parse_sweep(TWICE)
+    for number, (padding, seed) in enumerate(((0, 0), (1, 0), (1, 1))):
+        point: dict[str, Any] = {"space.model.layer.padding": padding, "space.training.seed": seed}
+        key = f"{number:016x}-s{seed}"
+        sweep.ledger.add_trial(point, spec.space.resolve(Decided(point)), key)
+        attempt = sweep.ledger.start_attempt(key)
+        sweep.ledger.add_epoch(key, attempt, 1, {"val/accuracy": 0.5 + seed / 10})
+        sweep.ledger.end_attempt(key, attempt, "complete")
+    (found,) = repeats(summary("twice", sweep.ledger).rows, "maximize")
+    assert sorted(found.values) == [0.5, 0.6]

@@ -1,13 +1,14 @@
 """What a search proposes, until there is nothing more to propose; the same after it was rebuilt from its ledger."""
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from search_spaces import Decided, canonical, parse_sweep, run_key
 from search_spaces.models.vgg import HybridLayer
 from tests.tune_jobs.search.recorded import Recorded
-from tests.tune_jobs.search.simulated import THIRTY, opened, run, spec, train
+from tests.tune_jobs.search.simulated import THIRTY, due, opened, run, spec, train
 from tune_jobs.driver.limits import none_found
 
 
@@ -82,6 +83,32 @@ def test_a_grid_goes_through_the_file_with_the_last_domain_turning_fastest(tmp_p
             search.end(job, "complete")
         expected = [(a, b, c) for a in (0.25, 0.5, 0.75) for b in range(2, 7) for c in ("cosine", "euclidean")]
         assert seen == expected
+
+
+TWICE = """
+    layer:
+      kind: convnn
+      k: 4
+      padding: {choice: [0, 1, 2]}
+      candidates: {kind: lattice, side: 2}
+"""
+"""Today these three are one."""
+
+
+def test_a_trial_recorded_under_the_key_of_an_earlier_version_is_not_tried_again(tmp_path: Path) -> None:
+    sweep = spec(TWICE, "{sampler: grid}", lr="1e-3")
+    with opened(tmp_path / "ledger.db") as ledger:
+        for padding in (1, 2):  # as 0.1.0 did: two trials with forms and keys of their own
+            decisions: dict[str, Any] = {"space.model.layer.padding": padding}
+            config = sweep.space.resolve(Decided(decisions))
+            ledger.add_trial(decisions, config, f"{padding:016x}-s0")
+        search = Recorded(sweep, ledger)
+        jobs = due(search)
+        assert [number for number, _, _ in jobs] == [1, 2]  # what was begun is ended, under its own key
+        assert search.exhausted
+        asks = [(ask.outcome, ask.run_key) for ask in ledger.asks()]
+        assert asks[-1] == ("duplicate", f"{1:016x}-s0")
+        assert [vars(trial.config.model.mixing_layer)["padding"] for trial in ledger.trials()] == [1, 2]
 
 
 def test_epochs_done_twice_are_counted_once(tmp_path: Path) -> None:

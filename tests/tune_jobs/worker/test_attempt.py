@@ -1,5 +1,6 @@
 """One attempt at a trial, without Ray."""
 
+from dataclasses import replace
 from pathlib import Path
 
 from search_spaces import TrialConfig
@@ -54,3 +55,22 @@ def test_a_checkpoint_that_cannot_be_read_is_passed_over_for_the_one_before(tmp_
     assert start.epoch == 1
     assert str(unreadable) in (start.note or "")
     assert [report.epoch for report in epochs if isinstance(report, EpochDone)] == [2, 3]
+
+
+def test_a_trial_goes_on_under_the_key_that_it_was_recorded_with(tmp_path: Path) -> None:
+    """Another one than it has today."""
+    first = replace(task(tmp_path / "1"), run_key=f"{7:016x}-s0")
+    first.folder.mkdir()
+    first.stop_file.touch()
+    list(reports_of(first, train_task))
+    first.stop_file.unlink()
+    again = replace(task(tmp_path / "2", tuple(checkpoints_in(first.folder))), run_key=first.run_key)
+    again.folder.mkdir()
+    start, *_ = reports_of(again, train_task)
+    assert start == ResumedFrom(1, None, "cpu")
+    other = task(tmp_path / "3", tuple(checkpoints_in(first.folder)))
+    other.folder.mkdir()
+    start, *_ = reports_of(other, train_task)
+    assert isinstance(start, ResumedFrom)
+    assert start.epoch == 0
+    assert "another" in (start.note or "")

@@ -3,6 +3,7 @@ from pathlib import Path
 import pytest
 
 from search_spaces import Decided, parse_sweep
+from search_spaces.memory import held_of
 from tests.tune_jobs.planning.planned import spec
 from tune_jobs.worker import attempt
 from tune_jobs.worker.checkpoints import OneFile
@@ -61,10 +62,11 @@ def test_the_size_of_a_trial_is_its_models_and_leaves_the_random_state_alone() -
 
 
 def test_in_bf16_activations_take_half_the_memory() -> None:
-    one, half = (
-        cost_of(spec(layer=" {kind: conv2d}", training=f"precision: {name}").space.resolve(Decided({})), 5.0)
+    config, narrow = (
+        spec(layer=" {kind: conv2d}", training=f"precision: {name}").space.resolve(Decided({}))
         for name in ("fp32", "bf16")
     )
-    weights = one.parameters * 16 / 1e9
+    one, half = cost_of(config, 5.0), cost_of(narrow, 5.0)
+    weights = held_of(config, one.parameters) * 16 / 1e9
     assert half.memory_gb - weights == pytest.approx((one.memory_gb - weights) / 2)
     assert (one.checkpoint_gb, one.images_per_s) == (half.checkpoint_gb, 5.0)

@@ -1,0 +1,55 @@
+"""What softmax attention is made of: SDPA, a band around each token, rotary positions.
+
+Shapes: B batch, H heads, N tokens, d channels of a head.
+"""
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from convnn.dropout import draws_words, dropout
+
+
+def banded(query: Tensor, key: Tensor, value: Tensor, reach: int, rate: float) -> Tensor:
+    """`attend` to the tokens at most `reach` away."""
+    place = torch.arange(query.shape[-2], device=query.device)
+    near = (place.unsqueeze(-1) - place).abs() <= reach  # (N, N)
+    return attend(query, key, value, rate, near)
+
+
+def attend(query: Tensor, key: Tensor, value: Tensor, rate: float, near: Tensor | None = None) -> Tensor:
+    """Scaled dot product attention, `(B, H, N, d)` each.
+
+    It is torch's; with dropout on the CPU, where torch has no kernel for it, its definition, with draws that are cheap.
+
+    Args:
+        query: Queries.
+        key: Keys.
+        value: Values.
+        rate: Of dropout on the weights.
+        near: Which keys each query sees, `(N, N)`; all if `None`.
+    """
+    if rate == 0 or not draws_words(query):
+        return F.scaled_dot_product_attention(query, key, value, attn_mask=near, dropout_p=rate)
+    scores = (query * query.shape[-1] ** -0.5) @ key.mT
+    if near is not None:
+        scores = scores.masked_fill(~near, -torch.inf)
+    return dropout(scores.softmax(dim=-1), rate, training=True).to(value.dtype) @ value
+
+
+def rotate(tokens: Tensor, shift: int = 0, base: float = 10_000.0) -> Tensor:
+    """Rotary positions: turn channel pairs (i, i + d/2) by the token's place times base^(-2i/d).
+
+    Args:
+        tokens: `(..., N, d)`.
+        shift: Added to every place.
+        base: Of the angles' geometric sequence.
+    """
+    half = tokens.shape[-1] // 2
+    wide = torch.promote_types(tokens.dtype, torch.float32)
+    place = torch.arange(tokens.shape[-2], device=tokens.device, dtype=wide) + shift
+    speed = base ** (-torch.arange(half, device=tokens.device, dtype=wide) / half)
+    angle = place.unsqueeze(-1) * speed  # (N, d / 2)
+    cos, sin = angle.cos().to(tokens.dtype), angle.sin().to(tokens.dtype)
+    first, second = tokens[..., :half], tokens[..., half:]
+    return torch.cat([first * cos - second * sin, second * cos + first * sin], dim=-1)

@@ -1,0 +1,100 @@
+"""How many operations torch is asked for, on the CPU at batch 32: each takes a start, on a GPU often most of its time.
+
+Views are not counted; what custom functions and their gradients call is. Beside each budget stands what 0.1.0 took.
+"""
+
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.utils._python_dispatch import TorchDispatchMode
+
+from convnn.data.batches import Batches
+from convnn.data.cache import Images
+from convnn.data.facts import DATASETS
+from convnn.layers import ConvNN2d
+from convnn.models.vgg import vgg11
+from convnn.models.vit import vit_tiny
+from convnn.training import Recipe, TrainState, fit
+
+VIEWS = {
+    *(
+        "view",
+        "_unsafe_view",
+        "reshape",
+        "_reshape_alias",
+        "expand",
+        "permute",
+        "transpose",
+        "t",
+        "unsqueeze",
+        "squeeze",
+    ),
+    *(
+        "slice",
+        "select",
+        "narrow",
+        "split",
+        "split_with_sizes",
+        "unbind",
+        "unfold",
+        "diagonal",
+        "as_strided",
+        "movedim",
+    ),
+    *("detach", "alias", "lift_fresh"),
+}
+
+
+class Operations(TorchDispatchMode):
+    """Counts them while it is entered."""
+
+    def __init__(self) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+        self.count: int = 0
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        self.count += func.overloadpacket.__name__ not in VIEWS
+        return func(*args, **(kwargs or {}))
+
+
+def of_forward(module: torch.nn.Module, images: Tensor) -> int:
+    module(images)  # what is made once per shape is made
+    seen = Operations()
+    with seen:
+        module(images)
+    return seen.count
+
+
+def of_both(module: torch.nn.Module, images: Tensor) -> int:
+    module(images)
+    seen = Operations()
+    with seen:
+        module(images).sum().backward()
+    return seen.count
+
+
+def test_convnn2d_forward() -> None:
+    assert of_forward(ConvNN2d(64, 128, 9), torch.randn(32, 64, 16, 16)) <= 42  # 83
+
+
+def test_vit_with_32_candidates_forward_and_backward() -> None:
+    model = vit_tiny(10, "convnn", candidates="random", r=32)
+    assert of_both(model, torch.randn(32, 3, 32, 32)) <= 945  # 1,575
+
+
+def test_a_step_of_vgg_at_lambda_one_half() -> None:
+    rng = np.random.default_rng(0)
+    images = Images(rng.integers(0, 256, (96, 32, 32, 3), dtype=np.uint8), rng.integers(0, 10, 96))
+    one, three = (Batches(images, np.arange(32 * steps), DATASETS["cifar10"]) for steps in (1, 3))
+    recipe = Recipe(batch_size=32, epochs=1000, augmentation="flip_shift")  # nothing is remembered
+    state = TrainState.create(lambda: vgg11(10, 0.5, width=0.125, classifier_width=512), recipe)
+    next(iter(fit(state, recipe, three)))
+    counts = []
+    for part in (one, three):
+        seen = Operations()
+        with seen:
+            next(iter(fit(state, recipe, part)))
+        counts.append(seen.count)
+    assert (counts[1] - counts[0]) / 2 <= 720  # 2,380 without flips

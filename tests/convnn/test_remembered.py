@@ -1,0 +1,97 @@
+import copy
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+from torch.utils._python_dispatch import TorchDispatchMode
+
+from convnn.layers import ConvNN2d
+from convnn.models.vgg import vgg11
+from convnn.remembered import Remembered
+from convnn.training import Recipe, TrainState
+
+
+class Searches(TorchDispatchMode):
+    """Counts the products of all tokens with each other."""
+
+    def __init__(self) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+        self.count: int = 0
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        self.count += bool(func.overloadpacket is torch.ops.aten.bmm)
+        return func(*args, **(kwargs or {}))
+
+
+def searches(layer: torch.nn.Module, images: Tensor) -> int:
+    seen = Searches()
+    with seen, torch.no_grad():
+        layer(images)
+    return seen.count
+
+
+OPTIONS: list[dict[str, Any]] = [
+    {},
+    {"padding": 0, "self_first": False, "similarity": "euclidean"},
+    {"k": 4, "candidates": "lattice", "side": 5},
+    {"position": "both", "position_scaling": "std", "patch": 2},
+    {"k": 1},
+]
+
+
+@pytest.mark.parametrize("options", OPTIONS, ids=str)
+def test_what_is_remembered_changes_no_bit(options: dict[str, Any]) -> None:
+    torch.manual_seed(0)
+    plain = ConvNN2d(3, 5, **options)
+    remembering = copy.deepcopy(plain)
+    remembering.remembered = Remembered()
+    images = torch.randn(12, 3, 16, 16)
+    for batch in (images[:5], images[3:], images.flip(0), images[:1]):
+        outputs = [layer(batch) for layer in (plain, remembering)]
+        assert torch.equal(*outputs)
+        for output in outputs:
+            output.square().sum().backward()
+    for one, other in zip(plain.parameters(), remembering.parameters(), strict=True):
+        assert torch.equal(one.grad, other.grad)  # type: ignore[arg-type]
+    assert len(remembering.remembered) == 12
+
+
+def test_an_image_is_searched_once_and_one_that_differs_in_a_bit_is_another() -> None:
+    layer = ConvNN2d(3, 5)
+    layer.remembered = Remembered()
+    images = torch.randn(4, 3, 8, 8)
+    assert searches(layer, images) > 0
+    assert searches(layer, images.flip(0)) == 0
+    images[2, 1, 3, 3] = torch.nextafter(images[2, 1, 3, 3], torch.tensor(9.0))
+    assert searches(layer, images) == 1
+
+
+@pytest.mark.parametrize("options", [{"candidates": "random", "r": 20}, {"projections": "linear"}, {"rho": "softmax"}])
+def test_what_does_not_follow_from_the_image_is_not_remembered(options: dict[str, Any]) -> None:
+    layer = ConvNN2d(3, 5, **options)
+    layer.remembered = Remembered()
+    layer(torch.randn(2, 3, 8, 8))
+    assert len(layer.remembered) == 0
+
+
+def test_no_more_is_kept_than_there_is_room_for_and_copies_begin_anew() -> None:
+    layer = ConvNN2d(3, 5)
+    one_image = 64 * 8 * 2
+    layer.remembered = Remembered(most_bytes=3 * one_image + 1)
+    images = torch.randn(5, 3, 8, 8)
+    first = layer(images)
+    assert len(layer.remembered) == 3
+    assert torch.equal(layer(images), first)
+    copied = copy.deepcopy(layer).remembered
+    assert copied is not None
+    assert len(copied) == 0
+
+
+@pytest.mark.parametrize(("augmentation", "remembers"), [("none", True), ("flip_shift", False)])
+def test_training_remembers_where_the_same_images_come_again(augmentation: Any, remembers: Any) -> None:
+    state = TrainState.create(
+        lambda: vgg11(10, 0.5, width=1 / 32, classifier_width=4), Recipe(augmentation=augmentation)
+    )
+    layers = [part for part in state.model.modules() if isinstance(part, ConvNN2d)]
+    assert [part.remembered is not None for part in layers] == [remembers] + 7 * [False]

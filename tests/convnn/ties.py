@@ -1,0 +1,58 @@
+"""Equally similar candidates: the definition takes the one of the lowest index, the default path any of them."""
+
+import contextlib
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+
+from convnn import naive
+from convnn.similarity import Similarity, pairwise_similarity
+
+LAST_BITS = 4
+"""Similarities that differ by no more units in the last place are equal."""
+
+
+def tied(query: Tensor, key: Tensor, k: int, similarity: Similarity, position: Tensor | None = None) -> Tensor:
+    """Which queries could have other neighbors, or the same in another order, `(B, N)`."""
+    scores = pairwise_similarity(query, key, similarity)
+    if position is not None:
+        itself = position.unsqueeze(-1) == torch.arange(key.shape[1], device=key.device)
+        scores = scores.masked_fill(itself, -torch.inf)
+    best = scores.topk(min(k + 1, scores.shape[-1]), dim=-1).values
+    apart = best[..., :-1] - best[..., 1:]
+    return (apart <= LAST_BITS * torch.finfo(scores.dtype).eps * best[..., :-1].abs().clamp_min(1)).any(-1)
+
+
+@contextlib.contextmanager
+def lowest_index_first() -> Iterator[None]:
+    """The default path takes the lowest index, too, for what compares everything else about it."""
+
+    def top_k(scores: Tensor, k: int, _size: int) -> tuple[Tensor, Tensor]:
+        values, indices = scores.sort(dim=-1, descending=True, stable=True)
+        return values[..., :k], indices[..., :k]
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("convnn.selection.top_k_of_groups", top_k)
+        yield
+
+
+@contextlib.contextmanager
+def watched() -> Iterator[list[Tensor]]:
+    """Gets, of each call of the definition, which queries are tied."""
+    found: list[Tensor] = []
+    whole = naive.convolve_neighbors
+
+    def watch(query: Tensor, key: Tensor, *arguments: Any, **options: Any) -> Tensor:
+        own = options.get("own")
+        chosen = options["k"] - (own is not None)
+        if chosen:
+            position = None if own is None else own.position
+            found.append(tied(query.detach(), key.detach(), chosen, options["similarity"], position))
+        return whole(query, key, *arguments, **options)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(naive, "convolve_neighbors", watch)
+        yield found

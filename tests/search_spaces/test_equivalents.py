@@ -1,0 +1,166 @@
+"""What is trained once: configurations that compute the same, step by step and to the last bit."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import pytest
+
+from search_spaces import TrialConfig, canonical, config_key
+
+SMALL = {"name": "vit_tiny", "image_size": 32, "patch_size": 8, "depth": 1, "dim": 8, "mlp_width": 4}
+THIN = {"name": "vgg11", "width": 1 / 32, "classifier_width": 4}
+TOKENS = 17
+
+
+def attention(**options: Any) -> dict[str, Any]:
+    return {"model": {**SMALL, "attention": options}}
+
+
+def layer(**options: Any) -> dict[str, Any]:
+    return {"model": {**THIN, "layer": options}}
+
+
+def trained(**options: Any) -> dict[str, Any]:
+    return {**layer(kind="conv2d"), **options}
+
+
+def convnn(**options: Any) -> dict[str, Any]:
+    return layer(kind="convnn", **options)
+
+
+def strided(stride: int, **options: Any) -> dict[str, Any]:
+    return {"kind": "strided", "stride": stride, **options}
+
+
+LATTICE = {"kind": "lattice", "side": 2}
+EVERYTHING = {"when_too_few": "all"}
+
+SAME = [
+    (attention(kind="local", head_dim=8), attention(kind="local")),
+    (attention(kind="local", window=TOKENS - 1), attention(kind="local", window=TOKENS + 40)),
+    (attention(kind="sparse", context=2 * TOKENS - 1), attention(kind="sparse", context=999)),
+    (attention(kind="convnn", k=1), attention(kind="convnn", k=1, rho="constant")),
+    (attention(kind="convnn", k=1, similarity="dot"), attention(kind="convnn", k=1, similarity="dot", rho="constant")),
+    (convnn(k=1, self_first=False, rho="softmax"), convnn(k=1, self_first=False)),
+    (
+        convnn(k=1, self_first=False, rho="softmax", projections="linear"),
+        convnn(k=1, self_first=False, projections="linear"),
+    ),
+    (convnn(k=2, candidates=strided(40, **EVERYTHING)), convnn(k=2)),
+    (convnn(k=2, candidates=strided(32, **EVERYTHING), padding=0), convnn(k=2, padding=0)),
+    (
+        convnn(k=1, self_first=False, candidates=strided(32)),
+        convnn(k=1, self_first=False, candidates=strided(1000, **EVERYTHING)),
+    ),
+    (
+        attention(kind="convnn", k=1, candidates=strided(TOKENS)),
+        attention(kind="convnn", k=1, candidates=strided(99)),
+    ),
+    (convnn(k=4, candidates=LATTICE, padding=3), convnn(k=4, candidates=LATTICE, padding=0)),
+    (convnn(k=4, candidates=strided(1), padding=2), convnn(k=4, padding=0)),
+    (
+        convnn(k=3, self_first=False, rho="softmax", candidates={"kind": "even", "r": 4}),
+        convnn(k=3, self_first=False, rho="softmax", candidates={"kind": "even", "r": 4}, padding=5),
+    ),
+]
+DIFFERENT = [
+    (attention(kind="local", head_dim=6), attention(kind="local")),
+    (attention(kind="local", window=TOKENS - 2), attention(kind="local")),
+    (attention(kind="sparse", context=2 * TOKENS - 3), attention(kind="sparse")),
+    (attention(kind="convnn", k=2), attention(kind="convnn", k=2, rho="constant")),
+    (convnn(k=2, candidates=strided(16, **EVERYTHING)), convnn(k=2)),  # the first map has four
+    (
+        convnn(k=1, self_first=False, candidates=strided(31)),
+        convnn(k=1, self_first=False, candidates=strided(32)),
+    ),
+    (convnn(k=4, candidates=LATTICE, position="both"), convnn(k=4, candidates=LATTICE, position="both", padding=0)),
+    (
+        convnn(k=4, candidates={"kind": "lattice", "side": 8, **EVERYTHING}),  # the last maps take all, and the ring
+        convnn(k=4, candidates={"kind": "lattice", "side": 8, **EVERYTHING}, padding=0),
+    ),
+    (trained(data={"limit": 1441}), trained()),
+    (trained(data={"limit": 100}, training={"batch_size": 99}), trained(data={"limit": 100})),
+    (trained(training={"batch_size": 1441}), trained(training={"batch_size": 1442})),
+    (
+        trained(data={"name": "cifar10", "limit": 20_000}),  # of the test images it is all, of the others it is not
+        trained(data={"name": "cifar10"}),
+    ),
+]
+TAKE_THE_SAME = [
+    (trained(data={"limit": 1442}), trained(data={"limit": None})),
+    (trained(data={"name": "cifar100", "limit": 10**9}), trained(data={"name": "cifar100"})),
+    (trained(training={"batch_size": 1442}), trained(training={"batch_size": 65536})),
+    (trained(data={"limit": 100}, training={"batch_size": 120}), trained(data={"limit": 100})),
+]
+
+
+def both(pair: tuple[Mapping[str, Any], Mapping[str, Any]]) -> tuple[TrialConfig, TrialConfig]:
+    first, second = map(TrialConfig.model_validate, pair)
+    return first, second
+
+
+@pytest.mark.parametrize("pair", SAME + TAKE_THE_SAME, ids=str)
+def test_configurations_that_compute_the_same_are_one(pair: tuple[Any, Any]) -> None:
+    first, second = both(pair)
+    assert first != second
+    assert canonical(first) == canonical(second)
+    assert config_key(first) == config_key(second)
+
+
+@pytest.mark.parametrize("pair", DIFFERENT, ids=str)
+def test_configurations_that_do_not_are_two(pair: tuple[Any, Any]) -> None:
+    first, second = both(pair)
+    assert config_key(first) != config_key(second)
+
+
+def weights(trial: TrialConfig) -> list[Any]:
+    """After a few steps."""
+    import torch
+
+    from tune_jobs.worker.build import build_model
+
+    torch.manual_seed(0)
+    model = build_model(trial.model, 10).train()
+    optimizer = torch.optim.AdamW(model.parameters(), lr=0.05, weight_decay=0.1)
+    for step in range(3):
+        images = torch.randn(4, 3, 32, 32, generator=torch.Generator().manual_seed(step))
+        optimizer.zero_grad()
+        torch.nn.functional.cross_entropy(model(images), torch.arange(4)).backward()
+        optimizer.step()
+    return [weight.detach() for weight in model.parameters()]
+
+
+@pytest.mark.parametrize("pair", SAME, ids=str)
+def test_what_is_one_trains_the_same_to_the_last_bit(pair: tuple[Any, Any]) -> None:
+    import torch
+
+    first, second = both(pair)
+    for one, other, form in zip(weights(first), weights(second), weights(canonical(first)), strict=True):
+        assert torch.equal(one, other)
+        assert torch.equal(one, form)
+
+
+@pytest.mark.parametrize("pair", DIFFERENT[:7], ids=str)
+def test_what_is_two_does_not(pair: tuple[Any, Any]) -> None:
+    import torch
+
+    first, second = map(weights, both(pair))
+    assert not all(
+        one.shape == other.shape and torch.equal(one, other) for one, other in zip(first, second, strict=True)
+    )
+
+
+@pytest.mark.parametrize("evaluation", ["holdout", "paper"])
+def test_a_batch_that_takes_all_images_is_the_same_whatever_it_asks_for(evaluation: str) -> None:
+    from search_spaces.settings import Holdout, Paper
+    from tune_jobs.worker.attempt import train
+
+    how = Paper(protocol="paper") if evaluation == "paper" else Holdout()
+    pair = both(
+        (
+            trained(data={"limit": 40}, training={"batch_size": 60, "epochs": 2}),
+            trained(data={"limit": 40}, training={"epochs": 2}),
+        )
+    )
+    first, second = ([(r.train_loss, r.metrics()) for r in train(trial, how, threads=1)] for trial in pair)
+    assert [losses for losses, _ in first] == [losses for losses, _ in second]

@@ -1,0 +1,64 @@
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from convnn.training import TrainState
+from search_spaces import TrialConfig
+from tests.tune_jobs.cli.invoking import invoke
+from tests.tune_jobs.shipping import Recorded
+from tune_jobs.record.folder import checkpoint_path
+from tune_jobs.worker.build import build_model, build_recipe
+
+SMALL = TrialConfig.model_validate(
+    {"model": {"name": "vgg11", "width": 0.0625, "classifier_width": 16, "layer": {"kind": "convnn", "k": 4}}}
+)
+
+
+@pytest.fixture
+def sweep(sweep: Recorded) -> Recorded:
+    """One with a small trial."""
+    sweep.ledger.add_trial({}, SMALL, "a")
+    return sweep
+
+
+def checkpointed(sweep: Recorded) -> TrainState:
+    """The state of the sweep's trial after its third epoch, kept in its folder."""
+    number = sweep.attempt([1, 2, 3], "complete")
+    state = TrainState.create(lambda: build_model(SMALL.model, 10), build_recipe(SMALL.training), identity="a")
+    with torch.no_grad():
+        for weight in state.model.parameters():
+            weight.mul_(1.5)
+    state.epoch = 3
+    state.save(checkpoint_path(sweep.folder.attempt("a", number), 3))
+    return state
+
+
+def test_what_is_printed_loads_the_weights_into_the_published_model(sweep: Recorded, tmp_path: Path) -> None:
+    state, file = checkpointed(sweep), tmp_path / "a model.pt"
+    said = invoke("export", "tracked", 1, file, storage=sweep.folder.path.parent)
+    assert "the weights of trial 1 after epoch 3" in said
+    names: dict[str, Any] = {}
+    exec(re.sub("^  ", "", said.partition("\n\n")[2], flags=re.MULTILINE), names)  # noqa: S102 - what a person would do
+    images = torch.randn(4, 3, 32, 32)
+    torch.testing.assert_close(names["model"].eval()(images), state.model.eval()(images), rtol=1e-4, atol=1e-5)
+    assert state.fold is not None
+    assert names["model"].classifier[0].in_features == 49 * state.model.get_parameter("classifier.0.weight").shape[1]
+
+
+def test_nothing_is_overwritten_and_nothing_made_up(sweep: Recorded, tmp_path: Path) -> None:
+    storage, file = sweep.folder.path.parent, tmp_path / "model.pt"
+    sweep.attempt([1], "complete")
+    assert "no checkpoint of trial 1 is kept" in invoke("export", "tracked", 1, file, storage=storage, expect=2)
+    state = checkpointed(sweep)
+    file.write_text("mine")
+    assert "exists and is not overwritten" in invoke("export", "tracked", 1, file, storage=storage, expect=2)
+    assert file.read_text() == "mine"
+    assert state.fold is not None
+    state.fold.initial = "0" * 64
+    state.save(checkpoint_path(sweep.folder.attempt("a", 2), 3))
+    other = tmp_path / "other.pt"
+    assert "cannot be drawn again" in invoke("export", "tracked", 1, other, storage=storage, expect=1)
+    assert not other.exists()
