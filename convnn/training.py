@@ -142,6 +142,13 @@ class TrainState:
         self.optimizer = AdamW(self.model.parameters(), first["lr"], weight_decay=first["weight_decay"], fused=True)
         self.fold = None
 
+    def _lay_out_moments(self) -> None:
+        """As the weights lie in memory: a fused step goes through both as they lie there, whatever their strides."""
+        for weight, kept in self.optimizer.state.items():
+            for name, moment in kept.items():
+                if moment.shape == weight.shape and moment.stride() != weight.stride():
+                    kept[name] = torch.empty_like(weight, dtype=moment.dtype).copy_(moment)
+
     def save(self, path: Path) -> None:
         """Write a checkpoint, all or nothing."""
         save_checkpoint(
@@ -182,6 +189,7 @@ class TrainState:
         try:
             self.model.load_state_dict(content["model"])
             self.optimizer.load_state_dict(content["optimizer"])
+            self._lay_out_moments()
         except (RuntimeError, ValueError, KeyError) as error:
             raise _of_another(path, (str(error).splitlines() or ["?"])[-1].strip()) from error
         for group, rate in zip(self.optimizer.param_groups, rates, strict=True):

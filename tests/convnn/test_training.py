@@ -121,6 +121,28 @@ def test_a_state_of_version_1_is_gone_on_from_with_a_note(tmp_path: Path) -> Non
         older.load(tmp_path / "3.pt")
 
 
+def test_moments_that_lie_otherwise_in_the_file_are_those_of_the_same_weights(tmp_path: Path) -> None:
+    """As 0.1.0 has written those of depthwise convolutions, and a GPU those of any."""
+    make = functools.partial(vgg11, 10, 1.0, width=1 / 16, classifier_width=16, k=3, aggregation="depthwise")
+    recipe = replace(RECIPE, epochs=2)
+    state = TrainState.create(make, recipe)
+    next(fit(state, recipe, parts()[0]))
+    state.save(tmp_path / "as-it-is.pt")
+    content = load_checkpoint(tmp_path / "as-it-is.pt")
+    moments = [moment for kept in content["optimizer"]["state"].values() for moment in kept.values()]
+    assert any(not moment.is_contiguous() for moment in moments)
+    for kept in content["optimizer"]["state"].values():
+        kept.update({name: moment.contiguous() for name, moment in kept.items()})
+    save_checkpoint(content, tmp_path / "contiguous.pt")
+    ends = []
+    for name in ("as-it-is.pt", "contiguous.pt"):
+        again = TrainState.create(make, recipe)
+        again.load(tmp_path / name)
+        list(fit(again, recipe, parts()[0]))
+        ends.append(weights(again))
+    assert all(torch.equal(a, b) for a, b in zip(*ends, strict=True))
+
+
 def test_two_trainings_in_turn_do_not_disturb_each_other() -> None:
     _, alone = run()
     states = [TrainState.create(build, RECIPE) for _ in range(2)]
