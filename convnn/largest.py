@@ -26,6 +26,9 @@ NUMBERS_AT_ONCE = 2**17
 LEAST_NUMBERS = 2**14
 """Fewer are not worth a thread."""
 
+ROWS_FOR_THREADS = 2048
+"""With several threads torch's own search is faster for fewer rows."""
+
 
 def top_k(scores: Tensor, k: int) -> tuple[Tensor, Tensor]:
     """`torch.topk` along the last axis, largest first. Not differentiable; of equal numbers it may take any."""
@@ -70,7 +73,7 @@ def _members(size: int, groups: int, device: torch.device) -> Tensor:
 
 
 def _top_k(scores: Tensor, k: int) -> tuple[Tensor, Tensor]:
-    if scores.device.type != "cpu" or scores.dtype != torch.float32 or torch.compiler.is_compiling() or k == 0:
+    if torch.compiler.is_compiling() or not k or not _for_numpy(scores):
         values, indices = scores.topk(k, dim=-1)
         return values, indices
     rows = scores.detach().flatten(0, -2).numpy()
@@ -82,6 +85,11 @@ def _top_k(scores: Tensor, k: int) -> tuple[Tensor, Tensor]:
     _in_parts(fill, len(rows), rows.shape[1])
     shape = (*scores.shape[:-1], k)
     return torch.from_numpy(largest).view(shape), torch.from_numpy(places).view(shape)
+
+
+def _for_numpy(scores: Tensor) -> bool:
+    here = scores.device.type == "cpu" and scores.dtype == torch.float32
+    return here and (torch.get_num_threads() == 1 or scores.shape[:-1].numel() >= ROWS_FOR_THREADS)
 
 
 def _largest(rows: NDArray[np.float32], k: int) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
