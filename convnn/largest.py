@@ -26,6 +26,9 @@ NUMBERS_AT_ONCE = 2**17
 LEAST_NUMBERS = 2**14
 """Fewer are not worth a thread."""
 
+SMALLER_THAN_ANY = 2.0**-1000
+"""What is lost in a single number that is not 0."""
+
 ROWS_FOR_THREADS = 2048
 """With several threads torch's own search is faster for fewer rows."""
 
@@ -101,6 +104,7 @@ def _largest(rows: NDArray[np.float32], k: int) -> tuple[NDArray[np.float32], ND
     width = rows.shape[1]
     mask = (1 << (width - 1).bit_length()) - 1
     keys = rows.astype(np.float64)
+    keys += SMALLER_THAN_ANY  # so that the place in a zero is part of a number that no processor flushes
     keys.view(np.int64)[...] |= np.arange(
         mask, mask - width, -1, dtype=np.int64
     )  # of equals above 0 the first is largest

@@ -34,7 +34,8 @@ def attend(query: Tensor, key: Tensor, value: Tensor, rate: float, near: Tensor 
     scores = (query * query.shape[-1] ** -0.5) @ key.mT
     if near is not None:
         scores = scores.masked_fill(~near, -torch.inf)
-    return dropout(scores.softmax(dim=-1), rate, training=True).to(value.dtype) @ value
+    weights = scores.softmax(dim=-1, dtype=torch.promote_types(scores.dtype, torch.float32))
+    return dropout(weights, rate, training=True).to(value.dtype) @ value
 
 
 def rotate(tokens: Tensor, shift: int = 0, base: float = 10_000.0) -> Tensor:

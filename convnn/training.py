@@ -104,6 +104,9 @@ class TrainState:
     note: str | None = None
     """What is not as it would have been where the state was written."""
 
+    also: frozenset[str] = frozenset()
+    """Other identities whose states it takes: names that an earlier version gave it."""
+
     @classmethod
     def create(
         cls, build: Callable[[], nn.Module], recipe: Recipe, device: torch.device | str = "cpu", identity: str = ""
@@ -179,7 +182,7 @@ class TrainState:
                 f"{path} has state version {version}, this program reads 1 to {STATE_VERSION}; "
                 f"delete it to train from the start."
             )
-        if content["identity"] != self.identity:
+        if content["identity"] not in {self.identity, *self.also}:
             raise _of_another(path, f"{content['identity']!r}, this is {self.identity!r}")
         if self.fold and not content.get("fold"):  # it began with the whole layer, and goes on with it
             self._unfold()
@@ -222,7 +225,8 @@ def published_weights(path: Path, build: Callable[[], nn.Module], recipe: Recipe
 
 _SINCE_1 = (
     "The first {epoch} epochs are of version 0.1.0; those after it have other last digits than there, and evaluation "
-    "no longer takes random candidates from the draws of training."
+    "no longer takes random candidates from the draws of training. Even candidates are rounded as in the published "
+    "runs."
 )
 
 

@@ -48,6 +48,11 @@ def run_key(trial: TrialConfig) -> str:
     return f"{config_key(trial)}-s{trial.training.seed}"
 
 
+def key_as_written(trial: TrialConfig) -> str:
+    """The run_key of a trial taken as it stands: what an earlier version, which knew fewer equivalents, called it."""
+    return f"{_key_of(trial)}-s{trial.training.seed}"
+
+
 def form_and_key(trial: TrialConfig) -> tuple[TrialConfig, str]:
     """The canonical form and the run_key of a trial that is known to run, which is not looked at again."""
     form = trial.canonical()

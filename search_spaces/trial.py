@@ -35,10 +35,11 @@ class Data(Config):
         reached = self.limit is not None and self.limit < max(facts.train_images, facts.test_images)
         return self if reached else self.model_copy(update={"limit": None})
 
-    def most_trained_on(self) -> int:
-        """No protocol trains on more images."""
+    def most_images(self) -> int:
+        """No protocol trains or evaluates on more."""
         facts = DATASETS[self.name]
-        return facts.train_images if self.limit is None else min(facts.train_images, self.limit + facts.classes)
+        larger = max(facts.train_images, facts.test_images)
+        return larger if self.limit is None else min(larger, self.limit + facts.classes)
 
 
 class Training(Config):
@@ -62,7 +63,7 @@ class Training(Config):
     seed: Annotated[int, Field(ge=0, lt=2**31, description="Covers initial weights, batch order and dropout.")] = 0
 
     def canonical(self, images: int) -> Self:
-        """The same for all batches that take at least so many images, more than there are to train on."""
+        """The same for all batches that take at least so many images, more than there are."""
         return self.model_copy(update={"batch_size": capped(self, "batch_size", images)})
 
 
@@ -76,5 +77,5 @@ class TrialConfig(Config):
     def canonical(self) -> Self:
         """The same for all that compute the same, whatever the protocol; asked only of one that can run."""
         data = self.data.canonical()
-        training = self.training.canonical(data.most_trained_on())
+        training = self.training.canonical(data.most_images())
         return self.model_copy(update={"data": data, "model": self.model.canonical(), "training": training})

@@ -45,6 +45,17 @@ def test_numbers_of_every_size_are_told_apart_to_the_last_bit() -> None:
     assert torch.equal(scores[indices.flatten()], values.flatten())
 
 
+def test_zeros_have_places_also_where_denormal_numbers_are_flushed() -> None:
+    scores = torch.zeros(3, 64)
+    scores[1, 5] = -0.0
+    torch.set_flush_denormal(True)  # where the processor can
+    try:
+        _, indices = top_k(scores, 3)
+    finally:
+        torch.set_flush_denormal(False)
+    assert indices.tolist() == 3 * [[0, 1, 2]]
+
+
 def test_what_is_not_finite_names_places_that_exist() -> None:
     for bad in (torch.nan, torch.inf, -torch.inf):
         _, indices = top_k(torch.full((4, 37), bad), 5)

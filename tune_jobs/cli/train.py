@@ -7,6 +7,7 @@ from typing import Annotated, Any
 import typer
 
 from search_spaces import Decided, SweepSpec, TrialConfig, canonical, config_key, load_sweep
+from search_spaces.canonical import key_as_written
 from tune_jobs.cli.shared.options import AsJson, File, Set, print_json
 from tune_jobs.errors import SweepError, UsageError
 from tune_jobs.worker.attempt import train as train_attempt
@@ -34,7 +35,8 @@ def train(
     Then: convnn train best.yaml. What varies in FILE must be given a value with --set.
     """
     spec = load_sweep(file, overrides or ())
-    config = _only_point(spec, file)
+    written = _only_point(spec, file)
+    config = canonical(written)
     if device not in (None, "cpu", "cuda"):
         raise UsageError(f"--device must be cpu or cuda, got {device!r}.")
     from convnn.checkpoint import CheckpointError
@@ -49,6 +51,7 @@ def train(
             device=chosen,
             threads=threads or spec.resources.cpus_per_trial,
             checkpoints=OneFile(checkpoint, spec.resources.checkpoint_every_s) if checkpoint else None,
+            also=[key_as_written(written)],
         ):
             results.append({"epoch": result.epoch, **result.metrics()})
             print(_line(results[-1], config.training.epochs), flush=True, file=sys.stderr if as_json else sys.stdout)
@@ -76,7 +79,7 @@ def _only_point(spec: SweepSpec, file: str) -> TrialConfig:
     if domains:
         ways = "".join(f"\n  --set {leaf.path}=..." for leaf in domains)
         raise UsageError(f"{file} describes more than one configuration; give each of these a value:{ways}")
-    return canonical(spec.space.resolve(Decided({})))
+    return spec.space.resolve(Decided({}))
 
 
 def _plain(config: TrialConfig) -> dict[str, Any]:

@@ -40,8 +40,8 @@ class Search:
         self._to_stop: set[str] = set()  # by hand, after their next new epoch
         self._only = only
         self._trials: dict[str, tuple[int, TrialConfig]] = {t.run_key: (t.number, t.config) for t in past.trials}
-        self._recorded: dict[str, str] = {}  # by the key that a trial has today: the first that was recorded
-        for trial in past.trials:
+        self._recorded: dict[str, str] = {}  # by the key that a trial has today: the first that did not fail
+        for trial in sorted(past.trials, key=lambda trial: trial.state == "failed" or trial.run_key in self._excluded):
             self._recorded.setdefault(run_key(trial.config), trial.run_key)
         self._due: list[str] = []
         self._due_alone: list[str] = []

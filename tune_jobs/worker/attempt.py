@@ -5,7 +5,7 @@ Used by the Ray worker and by `convnn train` alike.
 
 import logging
 import traceback
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -40,8 +40,12 @@ def prepare(
     threads: int | None = None,
     checkpoints: Checkpoints | None = None,
     key: str | None = None,
+    also: Collection[str] = (),
 ) -> Prepared:
-    """Load the images, and the state that training goes on from; see `train`. States are of one run: that of `key`."""
+    """Load the images, and the state that training goes on from; see `train`.
+
+    States are of one run, that of `key`, or of one in `also`.
+    """
     import torch
 
     from convnn.training import TrainState
@@ -61,6 +65,7 @@ def prepare(
             lambda: build_model(config.model, data.facts.classes), recipe, device, key or run_key(config)
         ),
         checkpoints,
+        also,
     )
     return Prepared(state, recipe, parts)
 
@@ -72,6 +77,7 @@ def train(
     device: str = "cpu",
     threads: int | None = None,
     checkpoints: Checkpoints | None = None,
+    also: Collection[str] = (),
 ) -> "Iterator[EpochResult]":
     """Train one configuration, epoch by epoch.
 
@@ -81,6 +87,7 @@ def train(
         device: `cpu` or `cuda`.
         threads: CPU threads; torch's choice if `None`.
         checkpoints: Where to go on from, and where states are kept; nowhere if `None`.
+        also: Keys of the same run by which earlier versions may have named its states.
 
     Raises:
         CheckpointError: If `checkpoints` does not pass over one that cannot be used.
@@ -88,7 +95,7 @@ def train(
         Diverged: If a loss is not finite.
         ValueError: If the device is missing, or cannot train at the precision asked for.
     """
-    prepared = prepare(config, evaluation, device=device, threads=threads, checkpoints=checkpoints)
+    prepared = prepare(config, evaluation, device=device, threads=threads, checkpoints=checkpoints, also=also)
     yield from _epochs(prepared, checkpoints, lambda: False)
 
 
@@ -147,7 +154,7 @@ def _name_of(device: str) -> str:
     return torch.cuda.get_device_name() if device == "cuda" else device
 
 
-def _start(create: "Callable[[], TrainState]", checkpoints: Checkpoints | None) -> "TrainState":
+def _start(create: "Callable[[], TrainState]", checkpoints: Checkpoints | None, also: Collection[str]) -> "TrainState":
     """The state of the first source that is whole, else a new one."""
     from convnn.checkpoint import CheckpointError
 
@@ -155,6 +162,7 @@ def _start(create: "Callable[[], TrainState]", checkpoints: Checkpoints | None) 
     if checkpoints is None:
         return state
     for path in checkpoints.sources():
+        state.also = frozenset(also)
         try:
             state.load(path)
         except FileNotFoundError:

@@ -69,17 +69,21 @@ def measured(config: TrialConfig, device: str, threads: int) -> float:
 
     from convnn.data.batches import Batches
     from convnn.data.cache import Images
+    from convnn.layers import ConvNN
     from convnn.training import TrainState, fit
 
     torch.set_num_threads(threads)
     facts, batch = DATASETS[config.data.name], config.training.batch_size
     recipe = build_recipe(config.training.model_copy(update={"epochs": 3, "schedule": "constant", "lr": 1e-9}))
     state = TrainState.create(lambda: build_model(config.model, facts.classes), recipe, device)
+    for part in state.model.modules():
+        if isinstance(part, ConvNN):
+            part.remembered = None  # a first epoch has seen none of its images
     rng = np.random.default_rng(0)
     made = Images(rng.integers(0, 256, (batch, 32, 32, 3), dtype=np.uint8), rng.integers(0, facts.classes, batch))
     rate, steps = 0.0, 1
     for _ in range(recipe.epochs):  # the first sets up memory, the second says how many fill the time
-        part = Batches(made, np.tile(np.arange(batch), steps), facts, device)
-        rate = next(iter(fit(state, recipe, part))).images_per_s
+        images = Batches(made, np.tile(np.arange(batch), steps), facts, device)
+        rate = next(iter(fit(state, recipe, images))).images_per_s
         steps = max(1, round(MEASURE_S * rate / batch))
     return rate

@@ -6,6 +6,9 @@ from typing import Any
 import pytest
 import yaml
 
+from convnn.checkpoint import load_checkpoint, save_checkpoint
+from search_spaces import Decided, load_sweep
+from search_spaces.canonical import key_as_written
 from tests.tune_jobs.cli.invoking import invoke, invoke_json
 from tests.tune_jobs.program import CONVNN
 
@@ -74,3 +77,26 @@ def test_a_checkpoint_that_cannot_be_used_is_refused_and_kept(one: Path, tmp_pat
         assert f"{state} is" in said
         assert reason in said
         assert state.read_bytes() == change
+
+
+def test_a_checkpoint_with_the_key_that_an_earlier_version_gave_is_gone_on_from(tmp_path: Path) -> None:
+    layer = {
+        "kind": "convnn",
+        "k": 3,
+        "padding": 2,
+        "candidates": {"kind": "lattice", "side": 2},
+    }  # a ring says nothing
+    model = {**ONE["space"]["model"], "layer": layer}  # type: ignore[index]
+    space = {**ONE["space"], "model": model, "training": {"epochs": 1, "lr": 1e-3}}  # type: ignore[dict-item]
+    file, state = tmp_path / "ring.yaml", tmp_path / "ring.pt"
+    file.write_text(yaml.safe_dump({**ONE, "space": space}))
+    invoke_json("train", file, "--checkpoint", state, storage=tmp_path)
+    content = load_checkpoint(state)
+    content["identity"] = key_as_written(load_sweep(str(file)).space.resolve(Decided({})))
+    assert content["identity"] != load_checkpoint(state)["identity"]
+    save_checkpoint(content, state)
+    assert epochs(invoke_json("train", file, "--checkpoint", state, storage=tmp_path)) == []
+    content["identity"] = f"{7:016x}-s0"
+    save_checkpoint(content, state)
+    said = invoke("train", file, "--checkpoint", state, storage=tmp_path, expect=1)
+    assert "of another configuration" in said
