@@ -20,7 +20,7 @@ RHOS: tuple[Rho, ...] = get_args(Rho)
 Aggregation = Literal["standard", "depthwise", "depthwise_separable"]
 AGGREGATIONS: tuple[Aggregation, ...] = get_args(Aggregation)
 
-NUMBERS_AT_ONCE = 2**22
+NUMBERS_AT_ONCE = 2**20
 """Gathered numbers held at once on the CPU, about what its caches hold."""
 
 ROWS_AT_ONCE = 512

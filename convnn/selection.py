@@ -16,8 +16,8 @@ from convnn.largest import grouping, lowest, top_k_of_groups
 from convnn.precision import full_products, without_autocast
 from convnn.similarity import Similarity, at_least_single, ranking_products
 
-SCORES_AT_ONCE = 2**21
-"""Similarities held at once on the CPU, about what its caches hold."""
+SCORES_AT_ONCE = 5 * 2**18
+"""Similarities held at once on the CPU, about what its caches hold: those of a 32 x 32 image and its ring."""
 
 SCORES_AT_ONCE_CUDA = 2**26
 """The same on an accelerator, which needs large pieces to be busy."""

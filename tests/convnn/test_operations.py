@@ -76,7 +76,7 @@ def of_both(module: torch.nn.Module, images: Tensor) -> int:
 
 
 def test_convnn2d_forward() -> None:
-    assert of_forward(ConvNN2d(64, 128, 9), torch.randn(32, 64, 16, 16)) <= 42  # 83
+    assert of_forward(ConvNN2d(64, 128, 9), torch.randn(32, 64, 16, 16)) <= 49  # 83
 
 
 def test_vit_with_32_candidates_forward_and_backward() -> None:
