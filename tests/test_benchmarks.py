@@ -1,6 +1,7 @@
 """The benchmark for a GPU, on the CPU: that it runs, and what it makes of a GPU's numbers."""
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -8,21 +9,23 @@ from pathlib import Path
 import pytest
 import torch
 
-from benchmarks import gpu
+from benchmarks.gpu import __main__ as command
+from benchmarks.gpu import cases, parity, rows, running, text, watching
 
 ROOT = Path(__file__).parents[1]
 
 
 def run(*arguments: str) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "benchmarks.gpu", *arguments]
-    return subprocess.run(command, capture_output=True, text=True, check=False, cwd=ROOT, timeout=300)
+    """The command, on a machine that shows no GPU."""
+    words, hidden = [sys.executable, "-m", "benchmarks.gpu", *arguments], {**os.environ, "CUDA_VISIBLE_DEVICES": ""}
+    return subprocess.run(words, capture_output=True, text=True, check=False, cwd=ROOT, timeout=300, env=hidden)
 
 
 def test_every_case_is_compared_and_timed(tmp_path: Path) -> None:
     done = run("--device", "cpu", "--steps", "2", "--json", "--out", str(tmp_path / "result.md"))
     assert done.returncode == 0, done.stderr
     found = json.loads(done.stdout)
-    expected = {(model.name, precision) for model, precision in gpu.ORDER if precision != "tf32"}
+    expected = {(model.name, precision) for model, precision in cases.ORDER if precision != "tf32"}
     assert {(row["name"], row["precision"]) for row in found["cases"]} == expected
     for row in found["cases"]:
         assert row["status"] == "ok"
@@ -36,7 +39,7 @@ def test_every_case_is_compared_and_timed(tmp_path: Path) -> None:
 
 
 def test_what_there_is_no_time_for_is_named_in_order_of_importance(capsys: pytest.CaptureFixture[str]) -> None:
-    assert gpu.main(["--device", "cpu", "--minutes", "1e-9", "--only", "lambda 0.5"]) == 0
+    assert command.main(["--device", "cpu", "--minutes", "1e-9", "--only", "lambda 0.5"]) == 0
     assert capsys.readouterr().out.endswith("## Not run\n\n- VGG-11, lambda 0.5, bf16\n- VGG-11, lambda 0.5, fp32\n\n")
 
 
@@ -46,8 +49,8 @@ def test_what_was_measured_before_ctrl_c_is_printed(
     def observe(*_: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(gpu, "observe", observe)
-    assert gpu.main(["--device", "cpu", "--steps", "1", "--only", "lambda 0, fp32", "--json"]) == 130
+    monkeypatch.setattr(running, "observe", observe)
+    assert command.main(["--device", "cpu", "--steps", "1", "--only", "lambda 0, fp32", "--json"]) == 130
     (row,) = json.loads(capsys.readouterr().out)["cases"]
     assert row["status"] == "ok"
 
@@ -58,9 +61,6 @@ def test_what_was_measured_before_ctrl_c_is_printed(
         (["--device", "tpu"], "invalid choice: 'tpu'"),
         (["--device", "cpu", "--steps", "0"], "a whole number above 0"),
         (["--device", "cpu", "--out", "README.md"], "README.md exists"),
-        pytest.param(
-            [], "no NVIDIA GPU", marks=pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU here")
-        ),
     ],
 )
 def test_a_mistake_is_answered_in_one_line(
@@ -68,17 +68,24 @@ def test_a_mistake_is_answered_in_one_line(
 ) -> None:
     monkeypatch.chdir(ROOT)
     with pytest.raises(SystemExit) as end:
-        gpu.main(arguments)
+        command.main(arguments)
     assert end.value.code == 2
     (line,) = capsys.readouterr().err.splitlines()
     assert message in line
 
 
+def test_without_a_gpu_one_line_says_so_and_what_can_be_done() -> None:
+    done = run()
+    assert done.returncode == 2
+    (line,) = done.stderr.splitlines()
+    assert line.endswith("torch finds no NVIDIA GPU here; --device cpu tests the program on small models.")
+
+
 def test_a_model_that_computes_something_else_is_not_timed(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(gpu, "TOLERANCES", dict.fromkeys(gpu.TOLERANCES, 0.0))
-    assert gpu.main(["--device", "cpu", "--only", "lambda 0, fp32"]) == 1
-    row = gpu.Row("VGG-11, lambda 0", "fp32")
-    gpu.time_cases([row], gpu.SMALL, "cpu", 2)
+    monkeypatch.setattr(parity, "TOLERANCES", dict.fromkeys(parity.TOLERANCES, 0.0))
+    assert command.main(["--device", "cpu", "--only", "lambda 0, fp32"]) == 1
+    row = rows.Row("VGG-11, lambda 0", "fp32")
+    running.time_cases([row], cases.SMALL, "cpu", 2)
     assert row.status == "failed parity"
     assert not row.step_ms
 
@@ -87,10 +94,10 @@ def test_a_case_that_needs_too_much_memory_is_told_of(monkeypatch: pytest.Monkey
     def check(*_: object) -> None:
         raise torch.OutOfMemoryError("CUDA out of memory.")
 
-    monkeypatch.setattr(gpu, "check", check)
-    rows = [gpu.Row("VGG-11, lambda 0", "fp32"), gpu.Row("ViT-Tiny, attention", "fp32")]
-    gpu.time_cases(rows, gpu.SMALL, "cpu", 2)
-    assert [row.status for row in rows] == ["out of memory"] * 2
+    monkeypatch.setattr(running, "check", check)
+    both = [rows.Row("VGG-11, lambda 0", "fp32"), rows.Row("ViT-Tiny, attention", "fp32")]
+    running.time_cases(both, cases.SMALL, "cpu", 2)
+    assert [row.status for row in both] == ["out of memory"] * 2
 
 
 def test_a_trace_tells_when_the_device_was_busy() -> None:
@@ -105,10 +112,10 @@ def test_a_trace_tells_when_the_device_was_busy() -> None:
         event("cuda_runtime", "cudaLaunchKernel", 0, 3),
         {"ph": "M", "name": "process_name"},
     ]
-    kernels = gpu.read_trace({"traceEvents": events})
+    kernels = watching.read_trace({"traceEvents": events})
     assert len(kernels) == 3
-    assert gpu.busy_us(kernels) == 17
-    assert next((gpu.short(one.name), one.count) for one in gpu.largest(kernels, 1)) == ("add<float>", 1)
+    assert watching.busy_us(kernels) == 17
+    assert next((text.short(one.name), one.count) for one in watching.largest(kernels, 1)) == ("add<float>", 1)
 
 
 @pytest.mark.parametrize(
@@ -121,10 +128,10 @@ def test_a_trace_tells_when_the_device_was_busy() -> None:
     ],
 )
 def test_the_verdict_follows_from_how_busy_the_device_is(busy_ms: float | None, waits: int, expected: str) -> None:
-    row = gpu.Row("VGG-11, lambda 0.5", "bf16", "ok", step_ms=[10.0, 9.0, 12.0], launches=1400, busy_ms=busy_ms)
+    row = rows.Row("VGG-11, lambda 0.5", "bf16", "ok", step_ms=[10.0, 9.0, 12.0], launches=1400, busy_ms=busy_ms)
     row.waits, row.waits_at = waits, ["convnn/training.py:300"] * bool(waits)
-    row.kernels = [gpu.Share("void gemm|" + "x" * 100, 0.5, 12.0)]
-    report = gpu.Report("2026-01-01", "a GPU", "python -m benchmarks.gpu", "cuda", 256, [row], [])
-    text = gpu.markdown(report)
-    assert expected in text
-    assert f"| `gemm/{'x' * 72}...` | 50.0% | 12.0 |" in text
+    row.kernels = [rows.Share("void gemm|" + "x" * 100, 0.5, 12.0)]
+    report = rows.Report("2026-01-01", "a GPU", "python -m benchmarks.gpu", "cuda", 256, [row], [])
+    said = text.markdown(report)
+    assert expected in said
+    assert f"| `gemm/{'x' * 72}...` | 50.0% | 12.0 |" in said

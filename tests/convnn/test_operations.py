@@ -3,13 +3,11 @@
 Views are not counted; what custom functions and their gradients call is. Beside each budget stands what 0.1.0 took.
 """
 
-from typing import Any
-
 import numpy as np
 import torch
 from torch import Tensor
-from torch.utils._python_dispatch import TorchDispatchMode
 
+from benchmarks.gpu.watching import Operations
 from convnn.data.batches import Batches
 from convnn.data.cache import Images
 from convnn.data.facts import DATASETS
@@ -17,46 +15,6 @@ from convnn.layers import ConvNN2d
 from convnn.models.vgg import vgg11
 from convnn.models.vit import vit_tiny
 from convnn.training import Recipe, TrainState, fit
-
-VIEWS = {
-    *(
-        "view",
-        "_unsafe_view",
-        "reshape",
-        "_reshape_alias",
-        "expand",
-        "permute",
-        "transpose",
-        "t",
-        "unsqueeze",
-        "squeeze",
-    ),
-    *(
-        "slice",
-        "select",
-        "narrow",
-        "split",
-        "split_with_sizes",
-        "unbind",
-        "unfold",
-        "diagonal",
-        "as_strided",
-        "movedim",
-    ),
-    *("detach", "alias", "lift_fresh"),
-}
-
-
-class Operations(TorchDispatchMode):
-    """Counts them while it is entered."""
-
-    def __init__(self) -> None:
-        super().__init__()  # type: ignore[no-untyped-call]
-        self.count: int = 0
-
-    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        self.count += func.overloadpacket.__name__ not in VIEWS
-        return func(*args, **(kwargs or {}))
 
 
 def of_forward(module: torch.nn.Module, images: Tensor) -> int:

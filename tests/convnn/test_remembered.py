@@ -4,31 +4,20 @@ from typing import Any
 import pytest
 import torch
 from torch import Tensor
-from torch.utils._python_dispatch import TorchDispatchMode
 
+from benchmarks.gpu.watching import Operations
 from convnn.layers import ConvNN2d
 from convnn.models.vgg import vgg11
 from convnn.remembered import Remembered
 from convnn.training import Recipe, TrainState
 
 
-class Searches(TorchDispatchMode):
-    """Counts the products of all tokens with each other."""
-
-    def __init__(self) -> None:
-        super().__init__()  # type: ignore[no-untyped-call]
-        self.count: int = 0
-
-    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        self.count += bool(func.overloadpacket is torch.ops.aten.bmm)
-        return func(*args, **(kwargs or {}))
-
-
 def searches(layer: torch.nn.Module, images: Tensor) -> int:
-    seen = Searches()
+    """How often all tokens were multiplied with each other."""
+    seen = Operations()
     with seen, torch.no_grad():
         layer(images)
-    return seen.count
+    return seen.counts["bmm"]
 
 
 OPTIONS: list[dict[str, Any]] = [

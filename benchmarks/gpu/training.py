@@ -1,0 +1,69 @@
+"""The time of a training step, and what it launches."""
+
+import functools
+import time
+
+from benchmarks.gpu.cases import Model, Size
+from benchmarks.gpu.rows import Row
+from benchmarks.gpu.watching import Clock, Kernel, Operations, Watched, busy_us, during, largest, traced, wait, waits
+from convnn.training import Recipe, TrainState, evaluate, fit
+
+PROFILED = 3
+"""Steps that the profiler sees."""
+
+CASE_S = 8.0
+"""A case's timed steps take about this long at most; there are 3 of them at least."""
+
+
+def measure(row: Row, model: Model, size: Size, device: str, steps: int) -> None:
+    """Fill in the times of training, its memory, and where it waits."""
+    state, recipe = begin(row, model, size, device)
+    slow = time_epoch(row, state, recipe, device, 2)
+    time_epoch(row, state, recipe, device, min(steps, max(3, int(1e3 * CASE_S / slow))))
+    if device == "cuda":
+        places: list[str] = []
+        with during(data := Watched(3 * size.batch, device), {(1, 2): waits(places)}):
+            next(fit(state, recipe, data))
+        row.waits, row.waits_at = len(places), sorted(set(places))
+    data = Watched(size.evaluated * size.batch, device)
+    evaluate(state.model, data, recipe)
+    wait(device)
+    start = time.perf_counter()
+    evaluate(state.model, data, recipe)
+    row.evaluation_ms = 1e3 * (time.perf_counter() - start) / size.evaluated
+
+
+def begin(row: Row, model: Model, size: Size, device: str) -> tuple[TrainState, Recipe]:
+    """A model and how it is trained, for as many epochs as are asked for."""
+    recipe = Recipe(batch_size=size.batch, epochs=10**6, precision=row.precision)
+    return TrainState.create(functools.partial(model.build, size), recipe, device), recipe
+
+
+def time_epoch(row: Row, state: TrainState, recipe: Recipe, device: str, steps: int) -> float:
+    """Time an epoch of so many steps and one before them; the last step's milliseconds."""
+    data, clock = Watched((steps + 1) * recipe.batch_size, device), Clock(device)
+    data.at = lambda _: clock.mark()
+    wait(device)
+    result = next(fit(state, recipe, data))
+    row.step_ms = clock.ms()[1:]
+    row.epoch_ms = 1e3 * result.epoch_s / (steps + 1)
+    row.memory_gb = result.gpu_mem_gb
+    return row.step_ms[-1]
+
+
+def observe(row: Row, model: Model, size: Size, device: str) -> None:
+    """Fill in what a step launches; one before warms up."""
+    state, recipe = begin(row, model, size, device)
+    data, kernels = Watched((1 + PROFILED) * size.batch, device), list[Kernel]()
+    if device == "cpu":
+        operations = Operations()
+        with during(data, {(1, 2): operations}):
+            next(fit(state, recipe, data))
+        row.launches = operations.count
+        return
+    with during(data, {(1, 1 + PROFILED): traced(kernels)}):
+        next(fit(state, recipe, data))
+    if kernels:  # none where the machine forbids profiling
+        row.launches = len(kernels) / PROFILED
+        row.busy_ms = busy_us(kernels) / 1e3 / PROFILED
+        row.kernels = largest(kernels, PROFILED)
