@@ -13,7 +13,6 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
-from torch.nn import functional as F
 
 from convnn.constants import constant
 
@@ -33,14 +32,6 @@ ROWS_FOR_THREADS = 2048
 """With several threads torch's own search is faster for fewer rows."""
 
 
-def top_k(scores: Tensor, k: int) -> tuple[Tensor, Tensor]:
-    """`torch.topk` along the last axis, largest first. Not differentiable; of equal numbers it may take any."""
-    size, width = grouping(scores.shape[-1], k, scores.device)
-    if size > 1:
-        scores = F.pad(scores, (0, width - scores.shape[-1]), value=lowest(scores.dtype))
-    return top_k_of_groups(scores, k, size)
-
-
 def lowest(dtype: torch.dtype) -> float:
     """What is put where nothing may be chosen: no infinity, which leaves no room for a place."""
     return torch.finfo(dtype).min
@@ -55,9 +46,10 @@ def grouping(length: int, k: int, device: torch.device) -> tuple[int, int]:
 
 
 def top_k_of_groups(scores: Tensor, k: int, size: int) -> tuple[Tensor, Tensor]:
-    """The same of rows in groups of `size`: member i of group g stands at i * groups + g.
+    """`torch.topk` along the last axis, largest first; not differentiable, and of equal numbers it may take any.
 
-    The k largest lie in the k groups with the largest maxima, so only these are looked at.
+    Rows come in groups of `size`: member i of group g stands at i * groups + g. The k largest lie in the k groups with
+    the largest maxima, so only these are looked at.
     """
     if size == 1:
         return _top_k(scores, k)
