@@ -1,126 +1,139 @@
-"""The k largest numbers of every row, fast on the CPU.
+"""The k largest numbers of every row.
 
-torch looks for them in pairs of a number and its place, one comparison after the other. numpy has vectorised code for
-numbers alone: so each number carries its place, in the half of a double that a single one leaves empty.
+On the CPU a compiled search finds them (`convnn.kernels`), 2 to 4 times as fast as `torch.topk`. It is compiled where
+it is first called, which takes some seconds, and kept on disk for the next process.
 """
 
 import functools
 import os
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
-from convnn.constants import constant
+MOST = 32
+"""Looked for by the compiled search; for more `torch.topk` is as fast."""
 
-GROUPED_FROM = 192
-"""Numbers of a row from which the CPU's search goes by groups; below, looking at all of them is as fast."""
+CHANNELS = 4
+"""The products of tokens of no more channels are best made by the search itself, and never held."""
 
-NUMBERS_AT_ONCE = 2**17
-"""Of them a thread works on so many, a megabyte."""
+LEAST_NUMBERS = 2**21
+"""Of a thread: fewer are done before another one has a processor, which torch's own keep for some milliseconds."""
 
-LEAST_NUMBERS = 2**14
-"""Fewer are not worth a thread."""
+PARTS = 4
+"""For every thread: not all have a processor from the beginning."""
 
-SMALLER_THAN_ANY = 2.0**-1000
-"""What is lost in a single number that is not 0."""
-
-ROWS_FOR_THREADS = 2048
-"""With several threads torch's own search is faster for fewer rows."""
-
-
-def lowest(dtype: torch.dtype) -> float:
-    """What is put where nothing may be chosen: no infinity, which leaves no room for a place."""
-    return torch.finfo(dtype).min
+NOTHING = {
+    "scores": np.empty((0, 0), np.float32),
+    "left": np.empty((0, 0, 0), np.float32),
+    "right": np.empty((0, 0, 0), np.float32),
+    "offset": np.empty((0, 0), np.float32),
+}
+"""The first arguments of the compiled search, where they are not needed."""
 
 
-def grouping(length: int, k: int, device: torch.device) -> tuple[int, int]:
-    """Members of a group, and how long a row of at least `length` is then; 1 where nothing is grouped."""
-    if device.type != "cpu" or length < GROUPED_FROM or k * k > length:
-        return 1, -(-length // 8) * 8 if device.type == "cuda" else length  # as products are fastest
-    size = max(2, round((length / k) ** 0.5))
-    return size, -(-length // size) * size
+def largest(scores: Tensor, k: int, own: Tensor | None = None) -> tuple[Tensor, Tensor]:
+    """`torch.topk` along the last axis; of equal numbers the compiled search takes the first. Not differentiable.
 
+    Args:
+        scores: `(B, N, R)`, may be changed.
+        k: At least 1.
+        own: A place of each row that is not taken, `(N,)`, none where it is below 0.
 
-def top_k_of_groups(scores: Tensor, k: int, size: int) -> tuple[Tensor, Tensor]:
-    """`torch.topk` along the last axis, largest first; not differentiable, and of equal numbers it may take any.
-
-    Rows come in groups of `size`: member i of group g stands at i * groups + g. The k largest lie in the k groups with
-    the largest maxima, so only these are looked at.
+    Returns:
+        Numbers and places, `(B, N, K)`, largest first.
     """
-    if size == 1:
-        return _top_k(scores, k)
-    groups = scores.shape[-1] // size
-    maxima = scores.unflatten(-1, (size, groups)).amax(-2)
-    best = _top_k(maxima, k)[1]  # (..., K)
-    index = (best.unsqueeze(-2) + _members(size, groups, scores.device)).flatten(-2)  # (..., size * K)
-    values, place = _top_k(scores.gather(-1, index), k)
-    return values, index.gather(-1, place)
+    if _is_compiled(scores, k):
+        return _found(scores.shape, k, own, scores=scores.flatten(0, 1))
+    if own is not None:
+        place = own.clamp_min(0).view(1, -1, 1).expand(len(scores), -1, 1)
+        scores.scatter_(-1, place, scores.gather(-1, place).where(own.view(1, -1, 1) < 0, -torch.inf))
+    values, indices = scores.topk(k, dim=-1)
+    return values, indices
 
 
-@constant
-def _members(size: int, groups: int, device: torch.device) -> Tensor:
-    """How far the members of a group are from its first, `(size, 1)`."""
-    return torch.arange(size, device=device).unsqueeze(-1) * groups
+def makes_products(left: Tensor, k: int) -> bool:
+    """Whether `largest_products` is there for such tokens `(B, N, D)`."""
+    return left.shape[-1] <= CHANNELS and _is_compiled(left, k)
 
 
-def _top_k(scores: Tensor, k: int) -> tuple[Tensor, Tensor]:
-    if torch.compiler.is_compiling() or not k or not _for_numpy(scores):
-        values, indices = scores.topk(k, dim=-1)
-        return values, indices
-    rows = scores.detach().flatten(0, -2).numpy()
-    largest, places = np.empty((len(rows), k), np.float32), np.empty((len(rows), k), np.int64)
+def largest_products(
+    left: Tensor, right: Tensor, offset: Tensor | None, k: int, own: Tensor | None = None
+) -> tuple[Tensor, Tensor]:
+    """The same of left @ right^T + offset, which is never held.
 
-    def fill(part: slice) -> None:
-        largest[part], places[part] = _largest(rows[part], k)
-
-    _in_parts(fill, len(rows), rows.shape[1])
-    shape = (*scores.shape[:-1], k)
-    return torch.from_numpy(largest).view(shape), torch.from_numpy(places).view(shape)
-
-
-def _for_numpy(scores: Tensor) -> bool:
-    here = scores.device.type == "cpu" and scores.dtype == torch.float32
-    return here and (torch.get_num_threads() == 1 or scores.shape[:-1].numel() >= ROWS_FOR_THREADS)
-
-
-def _largest(rows: NDArray[np.float32], k: int) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
-    """The k largest of each row and their places.
-
-    A single number is exact as a double, whose last 29 bits are then 0; they take the place, which changes no order but
-    that of equal numbers. What is not a number, or infinite, has no place for it.
+    Args:
+        left: `(B, N, D)`, of which it `makes_products`.
+        right: `(B, R, D)`.
+        offset: `(B, 1, R)`.
+        k: As in `largest`.
+        own: As in `largest`.
     """
-    width = rows.shape[1]
-    mask = (1 << (width - 1).bit_length()) - 1
-    keys = rows.astype(np.float64)
-    keys += SMALLER_THAN_ANY  # so that the place in a zero is part of a number that no processor flushes
-    keys.view(np.int64)[...] |= np.arange(
-        mask, mask - width, -1, dtype=np.int64
-    )  # of equals above 0 the first is largest
-    keys.partition(width - k, axis=-1)
-    best = np.sort(keys[:, width - k :], axis=-1)[:, ::-1].copy().view(np.int64)
-    values = (best & ~mask).view(np.float64).astype(np.float32)
-    if not np.isfinite(values).all():
-        found = torch.from_numpy(rows).topk(k, dim=-1)
-        return found.values.numpy(), found.indices.numpy()
-    return values, mask - (best & mask)
+    rest = (0, CHANNELS - left.shape[-1])
+    asking, candidates = (torch.nn.functional.pad(tokens, rest) for tokens in (left, right))
+    base = right.new_zeros(right.shape[:2]) if offset is None else offset.squeeze(1)
+    shape = torch.Size((*left.shape[:2], right.shape[1]))
+    return _found(shape, k, own, left=asking, right=candidates.mT, offset=base)
 
 
-def _in_parts(work: Callable[[slice], None], rows: int, width: int) -> None:
-    """Do it part by part, with as many threads as torch uses."""
+def _is_compiled(numbers: Tensor, k: int) -> bool:
+    here = numbers.device.type == "cpu" and numbers.dtype == torch.float32 and k <= MOST
+    return here and not torch.compiler.is_compiling() and _search() is not None
+
+
+def _found(shape: torch.Size, k: int, own: Tensor | None, **given: Tensor) -> tuple[Tensor, Tensor]:
+    """What the compiled search finds in rows of such a shape; given are its arguments, or those that are not empty."""
+    batch, queries, width = shape
+    values, places = np.empty((batch * queries, k), np.float32), np.empty((batch * queries, k), np.int64)
+    rows = {name: rows.detach().contiguous().numpy() for name, rows in given.items()}
+    arguments = [rows.get(name, nothing) for name, nothing in NOTHING.items()]
+    arguments.append(np.empty(0, np.int64) if own is None else own.contiguous().numpy())
+    search = _search()
+    assert search is not None
+    _in_parts(lambda first, last: search(first, last, *arguments, values, places), batch * queries, width)
+    return torch.from_numpy(values).view(batch, queries, k), torch.from_numpy(places).view(batch, queries, k)
+
+
+def _in_parts(work: Callable[[int, int], None], rows: int, width: int) -> None:
+    """Do it with as many threads as torch uses, this one among them; who is done takes the next part."""
     threads = max(1, min(torch.get_num_threads(), rows * width // LEAST_NUMBERS))
-    step = max(1, min(NUMBERS_AT_ONCE // width, -(-rows // threads)))
-    parts = [slice(first, first + step) for first in range(0, rows, step)]
-    if threads == 1:
-        for part in parts:
-            work(part)
-    else:
-        list(_pool(os.getpid(), threads).map(work, parts))
+    step = -(-rows // (1 if threads == 1 else PARTS * threads))
+    firsts = iter(range(0, rows, step))
+
+    def parts() -> None:
+        for first in firsts:
+            work(first, min(rows, first + step))
+
+    others = [_pool(os.getpid(), threads - 1).submit(parts) for _ in range(threads - 1)]
+    parts()
+    for other in others:
+        other.result()
 
 
 @functools.cache
 def _pool(process: int, threads: int) -> ThreadPoolExecutor:  # noqa: ARG001 - a forked process has none of its parent's
     return ThreadPoolExecutor(threads, thread_name_prefix="convnn")
+
+
+@functools.cache
+def _search() -> Callable[..., None] | None:
+    """The compiled search, `None` where there is no Numba for this machine."""
+    try:
+        import numba
+
+        from convnn import kernels
+    except ImportError:
+        return None
+    options: dict[str, Any] = {"nogil": True, "error_model": "numpy", "fastmath": {"contract"}}
+    one = np.zeros((1, 1), np.float32)
+    first = 0, 1, *(NOTHING | {"scores": one}).values(), np.empty(0, np.int64), one.copy(), one.astype(np.int64)
+    try:
+        search: Callable[..., None] = numba.njit(cache=True, **options)(kernels.largest)
+        search(*first)
+    except Exception:  # noqa: BLE001 - what is kept on disk is damaged, or has no place
+        search = numba.njit(**options)(kernels.largest)
+        search(*first)
+    return search

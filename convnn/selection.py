@@ -12,7 +12,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from convnn.constants import constant
-from convnn.largest import grouping, lowest, top_k_of_groups
+from convnn.largest import largest, largest_products, makes_products
 from convnn.precision import full_products, without_autocast
 from convnn.similarity import Similarity, at_least_single, ranking_products
 
@@ -75,22 +75,19 @@ def _best(
 ) -> list[tuple[Tensor, Tensor]]:
     """The `k` largest of each row of left @ right^T + offset, without the row's own position: values and indices.
 
-    They come block by block, which are whole images, or parts of one image in order. Rows of scores are as wide as the
-    search for the best k wants them, the lowest number beyond the candidates; a query that is none of these has its
-    position there.
+    They come block by block, which are whole images, or parts of one image in order.
     """
     batch, queries, _ = left.shape
     if k == 0:
         none = left.new_empty(batch, queries, 0)
         return [(none, none.long())]
     candidates = right.shape[1]
-    size, width = grouping(candidates + (position is not None), k, left.device)
+    if makes_products(left, k):
+        return [largest_products(left, right, offset, k, position)]
+    width = -(-candidates // 8) * 8 if left.device.type == "cuda" else candidates  # as products are fastest
     if width > candidates:
         right = F.pad(right, (0, 0, 0, width - candidates))
-        offset = None if offset is None else F.pad(offset, (0, width - candidates))
-    column = None if position is None else position.remainder(width).view(1, -1, 1)  # -1: the last
     found: list[tuple[Tensor, Tensor]] = []
-    nothing = lowest(left.dtype)
     space: Tensor | None = None
     first, *others = query_blocks(batch, queries, width, left.device)
     for images, part in (first, *others):
@@ -101,12 +98,10 @@ def _best(
         there = None if space is None else space[: math.prod(shape)].view(shape)
         scores = full_products(asking, right[images].mT, out=there)  # (b, n, width)
         if offset is not None:
-            scores += offset[images]
+            scores[..., :candidates] += offset[images]
         if width > candidates:
-            scores[..., candidates:] = nothing
-        if column is not None:
-            scores.scatter_(-1, column[:, part].expand(len(scores), -1, 1), nothing)
-        found.append(top_k_of_groups(scores, k, size))
+            scores[..., candidates:] = -torch.inf
+        found.append(largest(scores, k, None if position is None else position[part]))
     return found
 
 

@@ -1,23 +1,26 @@
 import copy
 from typing import Any
+from unittest import mock
 
 import pytest
 import torch
 from torch import Tensor
 
-from benchmarks.gpu.watching import Operations
+from convnn import layers
 from convnn.layers import ConvNN2d
 from convnn.models.vgg import vgg11
 from convnn.remembered import Remembered
+from convnn.selection import select_neighbors
 from convnn.training import Recipe, TrainState
 
 
 def searches(layer: torch.nn.Module, images: Tensor) -> int:
-    """How often all tokens were multiplied with each other."""
-    seen = Operations()
-    with seen, torch.no_grad():
+    """How often the neighbors of an image, or of a batch, were looked for."""
+    with pytest.MonkeyPatch.context() as patch, torch.no_grad():
+        seen = mock.Mock(side_effect=select_neighbors)
+        patch.setattr(layers, "select_neighbors", seen)
         layer(images)
-    return seen.counts["bmm"]
+    return seen.call_count
 
 
 OPTIONS: list[dict[str, Any]] = [

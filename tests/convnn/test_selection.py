@@ -1,3 +1,9 @@
+import contextlib
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -7,18 +13,23 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from convnn import operation
-from convnn.largest import grouping, lowest, top_k_of_groups
+from convnn.largest import MOST, largest, largest_products, makes_products
 from convnn.selection import select_neighbors
 from convnn.similarity import pairwise_similarity
 from tests.convnn.tensors import SIMILARITIES, tensors
-from tests.convnn.ties import tied
+from tests.convnn.ties import first_largest, tied
+
+THREADS = st.sampled_from([1, 3])
 
 
-def top_k(scores: Tensor, k: int) -> tuple[Tensor, Tensor]:
-    """As a search does it: rows as wide as their groups want them."""
-    size, width = grouping(scores.shape[-1], k, scores.device)
-    padded = torch.nn.functional.pad(scores, (0, width - scores.shape[-1]), value=lowest(scores.dtype))
-    return top_k_of_groups(padded, k, size)
+@contextlib.contextmanager
+def threads_of_torch(count: int) -> Iterator[None]:
+    before = torch.get_num_threads()
+    torch.set_num_threads(count)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
 
 
 @pytest.mark.parametrize("similarity", SIMILARITIES)
@@ -32,53 +43,111 @@ def test_no_candidate_left_out_is_more_similar_than_the_last_one_kept(similarity
     assert (kept.diff(dim=-1) <= 0).all()
 
 
-@settings(max_examples=80, deadline=None)
-@given(st.integers(1, 700), st.integers(1, 13), st.integers(0, 99), st.sampled_from([torch.float32, torch.float64]))
-def test_the_search_finds_what_sorting_finds(length: int, k: int, seed: int, dtype: torch.dtype) -> None:
-    k = min(k, length)
-    drawn = torch.randint(-250, 250, (3, length), generator=torch.Generator().manual_seed(seed))  # with ties
-    scores = drawn.to(dtype) / 7
-    values, indices = top_k(scores, k)
-    assert torch.equal(values, scores.topk(k).values)
-    assert torch.equal(values, scores.gather(-1, indices))
-    assert all(len(set(row.tolist())) == k for row in indices)
+@settings(max_examples=120, deadline=None)
+@given(
+    st.integers(1, 1500), st.integers(1, 40), st.integers(0, 99), st.sampled_from([2, 40, 9000]), st.booleans(), THREADS
+)
+def test_the_search_finds_what_sorting_finds_of_equals_the_first(  # noqa: PLR0917
+    length: int, k: int, seed: int, kinds: int, without_own: bool, threads: int
+) -> None:
+    generator = torch.Generator().manual_seed(seed)
+    drawn = torch.randint(-kinds, kinds, (3, 37, length), generator=generator).float()
+    k = min(k, length - without_own)
+    if not k:
+        return
+    own = torch.randint(-1, length, (37,), generator=generator) if without_own else None
+    expected = first_largest(drawn, k, own)
+    with threads_of_torch(threads):
+        found = largest(drawn / 7, k, own)
+    assert torch.equal(found[0], expected[0] / 7)
+    assert k > MOST or torch.equal(found[1], expected[1])
+    assert k <= MOST or torch.equal(found[0], (drawn / 7).gather(-1, found[1]))
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    st.integers(2, 1500),
+    st.integers(1, 4),
+    st.integers(1, 9),
+    st.integers(0, 99),
+    st.booleans(),
+    st.booleans(),
+    THREADS,
+)
+def test_products_of_few_channels_are_searched_as_if_they_were_held(  # noqa: PLR0917
+    length: int, channels: int, k: int, seed: int, with_offset: bool, without_own: bool, threads: int
+) -> None:
+    generator = torch.Generator().manual_seed(seed)
+    left, right = (torch.randint(-9, 9, (3, n, channels), generator=generator).float() for n in (37, length))
+    offset = torch.randint(-9, 9, (3, 1, length), generator=generator).float() if with_offset else None
+    own = torch.randint(-1, length, (37,), generator=generator) if without_own else None
+    k = min(k, length - 1)
+    scores = left @ right.mT + (0 if offset is None else offset)  # exact
+    assert makes_products(left, k)
+    with threads_of_torch(threads):
+        found = largest_products(left, right, offset, k, own)
+    for one, other in zip(found, first_largest(scores, k, own), strict=True):
+        assert torch.equal(one, other)
 
 
 def test_numbers_of_every_size_are_told_apart_to_the_last_bit() -> None:
     one = torch.tensor([1.0, -1.0, 3e38, -3e38, 1e-45, -1e-45, 0.0, 1e-38])
     scores = torch.cat([one, one.nextafter(torch.tensor(9e38).clamp_max(3.4e38)), one.nextafter(-torch.tensor(3.4e38))])
-    values, indices = top_k(scores.view(1, -1), len(scores))
+    values, indices = largest(scores.view(1, 1, -1), len(scores))
     assert values.flatten().tolist() == sorted(scores.tolist(), reverse=True)
     assert torch.equal(scores[indices.flatten()], values.flatten())
 
 
-def test_zeros_have_places_also_where_denormal_numbers_are_flushed() -> None:
-    scores = torch.zeros(3, 64)
-    scores[1, 5] = -0.0
-    torch.set_flush_denormal(True)  # where the processor can
-    try:
-        _, indices = top_k(scores, 3)
-    finally:
-        torch.set_flush_denormal(False)
-    assert indices.tolist() == 3 * [[0, 1, 2]]
+def test_a_zero_has_no_sign_also_where_denormal_numbers_are_flushed() -> None:
+    scores = torch.zeros(1, 3, 64)
+    scores[0, 1, :2] = -0.0
+    for flush in (False, True):
+        torch.set_flush_denormal(flush)  # where the processor can
+        try:
+            _, indices = largest(scores, 3)
+        finally:
+            torch.set_flush_denormal(False)
+        assert indices.tolist() == [3 * [[0, 1, 2]]]
 
 
-def test_what_is_not_finite_names_places_that_exist() -> None:
-    for bad in (torch.nan, torch.inf, -torch.inf):
-        _, indices = top_k(torch.full((4, 37), bad), 5)
-        assert ((indices >= 0) & (indices < 37)).all()
+@pytest.mark.parametrize("bad", [torch.nan, -torch.nan, torch.inf, -torch.inf])
+@pytest.mark.parametrize("length", [37, 641])
+def test_what_is_not_finite_names_places_that_exist_and_none_twice(bad: float, length: int) -> None:
+    scores = torch.randn(1, 70, length)
+    scores[:, ::2] = bad
+    scores[:, 1::4, ::3] = bad
+    _, indices = largest(scores, 5)
+    assert ((indices >= 0) & (indices < length)).all()
+    assert all(len(set(row.tolist())) == 5 for row in indices[0])
 
 
-def test_threads_change_nothing() -> None:
-    scores = torch.randn(20_000, 150)
-    before = torch.get_num_threads()
-    found = []
-    for threads in (1, 3):
-        torch.set_num_threads(threads)
-        found.append(top_k(scores, 8))
-    torch.set_num_threads(before)
-    assert torch.equal(found[0][1], found[1][1])
-    assert torch.equal(found[0][0], scores.topk(8).values)
+def test_a_damaged_compiled_search_is_compiled_anew(tmp_path: Path) -> None:
+    code = """
+import torch
+from convnn.largest import largest
+print(largest(torch.arange(9.0).view(1, 1, 9), 2)[1].tolist())"""
+
+    def run() -> str:
+        environment = os.environ | {"NUMBA_CACHE_DIR": str(tmp_path)}
+        return subprocess.run(
+            [sys.executable, "-c", code], env=environment, check=True, capture_output=True, text=True
+        ).stdout
+
+    assert run() == "[[[8, 7]]]\n"
+    kept = [file for file in tmp_path.rglob("*") if file.is_file()]
+    assert kept
+    for file in kept:
+        file.write_bytes(file.read_bytes()[:-100])
+    assert run() == "[[[8, 7]]]\n"
+
+
+def test_without_numba_the_same_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
+    query, key = tensors(3, 40, 3), tensors(3, 211, 3, seed=1)
+    own = torch.arange(-1, 39)
+    query, key = query.float(), key.float()
+    expected = select_neighbors(query, key, 6, position=own)
+    monkeypatch.setattr("convnn.largest._search", lambda: None)
+    assert torch.equal(select_neighbors(query, key, 6, position=own), expected)
 
 
 @pytest.mark.parametrize("similarity", SIMILARITIES)

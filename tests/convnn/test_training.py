@@ -13,6 +13,7 @@ from convnn.data import load_dataset, stratified_split
 from convnn.data.batches import Batches
 from convnn.models.vgg import vgg11
 from convnn.training import Diverged, EpochResult, Recipe, TrainState, evaluate, fit
+from tests.convnn.ties import lowest_index_first
 
 RECIPE = Recipe(lr=1e-3, epochs=3, batch_size=16, augmentation="flip_shift", seed=5)
 
@@ -52,14 +53,13 @@ def test_the_same_configuration_gives_the_same_numbers_bit_for_bit() -> None:
 def test_a_model_is_compiled_once_whatever_batches_there_are(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torch, "compile", functools.partial(torch.compile, backend="aot_eager"))  # needs no compiler
     recipe = replace(RECIPE, batch_size=15, epochs=2)  # of 80 images; 20 to validate with
-    _, plain = run(recipe)
-    torch._dynamo.utils.counters.clear()
-    _, compiled = run(replace(recipe, compile=True))
+    with lowest_index_first():  # many tokens of a digit are equal
+        _, plain = run(recipe)
+        torch._dynamo.utils.counters.clear()
+        _, compiled = run(replace(recipe, compile=True))
     assert torch._dynamo.utils.counters["stats"]["unique_graphs"] == 1
     for ours, expected in zip(compiled, plain, strict=True):
-        assert ours == pytest.approx(
-            expected, rel=2e-2
-        )  # of equally similar neighbors, many in digits, it takes others
+        assert ours == pytest.approx(expected, rel=1e-3)
 
 
 @pytest.mark.parametrize("schedule", ["constant", "cosine"])

@@ -30,13 +30,18 @@ def tied(query: Tensor, key: Tensor, k: int, similarity: Similarity, position: T
 def lowest_index_first() -> Iterator[None]:
     """The default path takes the lowest index, too, for what compares everything else about it."""
 
-    def top_k(scores: Tensor, k: int, _size: int) -> tuple[Tensor, Tensor]:
-        values, indices = scores.sort(dim=-1, descending=True, stable=True)
-        return values[..., :k], indices[..., :k]
-
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("convnn.selection.top_k_of_groups", top_k)
+        patch.setattr("convnn.selection.makes_products", lambda *_: False)
+        patch.setattr("convnn.selection.largest", first_largest)
         yield
+
+
+def first_largest(scores: Tensor, k: int, own: Tensor | None = None) -> tuple[Tensor, Tensor]:
+    """The k largest of every row but the number at its own place, of equals the first: by sorting."""
+    if own is not None:
+        scores = scores.masked_fill(own.unsqueeze(-1) == torch.arange(scores.shape[-1]), -torch.inf)
+    values, indices = scores.sort(dim=-1, descending=True, stable=True)
+    return values[..., :k], indices[..., :k]
 
 
 @contextlib.contextmanager
