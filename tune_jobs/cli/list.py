@@ -8,7 +8,8 @@ from rich.table import Table
 from tune_jobs.cli.shared.options import AsJson, Storage, console, print_json, storage_of
 from tune_jobs.cli.shared.remote import At, given
 from tune_jobs.record.folder import sweep_folders
-from tune_jobs.results.summary import overview
+from tune_jobs.results.overview import overview
+from tune_jobs.results.words import shown
 
 if TYPE_CHECKING:
     from tune_jobs.cluster.jobs import Job
@@ -75,7 +76,12 @@ def _table(sweeps: list[dict[str, Any]]) -> Table:
             table.add_row(sweep["name"], f"unreadable: {sweep['error']}", "", "", "", "")
             continue
         planned = f"/{sweep['planned']}" if sweep["planned"] else ""
-        best = "-" if sweep["best"] is None else f"{sweep['best']:.4f}"
+        best = shown(sweep["best"], sweep["metric"])
+        if sweep["best"] is not None and sweep.get("best_at_epoch") is not None:
+            best += " so far"
+        if seeds := sweep.get("seeds"):
+            mean, spread = (shown(seeds[name], sweep["metric"]) for name in ("mean", "sd"))
+            best += f" ({seeds['seeds']} seeds: {mean} ± {spread})"
         table.add_row(
             sweep["name"], sweep["state"], f"{sweep['ended']}{planned}", best, sweep["metric"], sweep["started"] or "-"
         )

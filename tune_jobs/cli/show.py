@@ -6,13 +6,17 @@ from typing import Annotated
 import typer
 from rich.table import Table
 
-from tune_jobs.cli.shared.options import AsJson, AsYaml, Storage, Sweep, console, print_json
+from tune_jobs.cli.shared.options import AsJson, AsYaml, Columns, Storage, Sweep, console, print_json
 from tune_jobs.cli.shared.remote import At, placed_sweep_at
-from tune_jobs.display.tables import leaderboard, standing
+from tune_jobs.display.tables import over_seeds, print_leaderboard, standing
 from tune_jobs.errors import UsageError
 from tune_jobs.record.folder import SweepFolder
+from tune_jobs.results.columns import chosen
 from tune_jobs.results.history import TrialHistory, history
-from tune_jobs.results.summary import read_summary
+from tune_jobs.results.overview import seeds_json
+from tune_jobs.results.seeds import repeats
+from tune_jobs.results.summary import read_summary, state_of
+from tune_jobs.results.words import duration, shown
 
 
 def show(
@@ -21,6 +25,7 @@ def show(
     storage: Storage = None,
     *,
     address: At = None,
+    columns: Columns = None,
     as_yaml: AsYaml = False,
     as_json: AsJson = False,
 ) -> None:
@@ -31,18 +36,26 @@ def show(
         if trial is not None:
             _show_trial(history(folder, trial), place, as_yaml=as_yaml, as_json=as_json)
         else:
-            _show_sweep(folder, place, as_json=as_json)
+            _show_sweep(folder, place, columns, as_json=as_json)
 
 
-def _show_sweep(folder: SweepFolder, place: str, *, as_json: bool) -> None:
+def _show_sweep(folder: SweepFolder, place: str, columns: str | None, *, as_json: bool) -> None:
     summary = read_summary(folder)
-    if not as_json:
-        print(f"{standing(summary)}\n{place}\n")
-        if summary.halted:
-            print(f"It has stopped: {summary.halted.message}\n")
-        console().print(leaderboard(summary))
+    picked = None if columns is None else chosen(columns, [row.config for row in summary.rows])
+    groups = repeats(summary.rows, summary.goal)
+    state = state_of(folder, summary)
+    if as_json:
+        seeds = [seeds_json(group) for group in groups]
+        print_json({**summary.as_dict(picked), "state": state, "seeds": seeds, "folder": place})
         return
-    print_json({**summary.as_dict(), "folder": place})
+    out = console()
+    print(f"{standing(summary, state)}\n{place}\n")
+    if summary.halted and state != "running":
+        print(f"It has stopped: {summary.halted.message}\n")
+    print_leaderboard(out, summary, columns=picked)
+    if (table := over_seeds(groups, summary)) is not None:
+        print("\nOver seeds, of complete trials:")
+        out.print(table)
 
 
 def _show_trial(found: TrialHistory, place: str, *, as_yaml: bool, as_json: bool) -> None:
@@ -60,7 +73,7 @@ def _show_trial(found: TrialHistory, place: str, *, as_yaml: bool, as_json: bool
         why = f" ({', '.join(filter(None, (attempt.failure, attempt.reason)))})" if attempt.reason else ""
         after = f" from epoch {attempt.from_epoch}" if attempt.from_epoch else ""
         where = f" on {', '.join(filter(None, (attempt.host, attempt.device)))}" if attempt.host else ""
-        print(f"  attempt {attempt.attempt}{where}{after}: {attempt.state}{why}, {attempt.seconds:.0f} s")
+        print(f"  attempt {attempt.attempt}{where}{after}: {attempt.state}{why}, {duration(attempt.seconds)}")
         folder = found.folder.attempt(attempt.run_key, attempt.attempt)
         print(f"    {place}/{folder.relative_to(found.folder.path)}")
         if attempt.note:
@@ -72,9 +85,7 @@ def _show_trial(found: TrialHistory, place: str, *, as_yaml: bool, as_json: bool
     for name in ("epoch", *names):
         table.add_column(name, justify="right")
     for epoch in found.epochs:
-        table.add_row(
-            str(epoch.epoch), *(f"{epoch.metrics[name]:.4f}" if name in epoch.metrics else "-" for name in names)
-        )
+        table.add_row(str(epoch.epoch), *(shown(epoch.metrics.get(name), name) for name in names))
     console().print(table)
     print(f"\n{found.sweep_file()}", end="")
 

@@ -10,7 +10,7 @@ import typer
 
 from tune_jobs.cli.shared.options import AsJson, Storage, Sweep, console, print_json, storage_of
 from tune_jobs.cli.shared.remote import At, first_line, given, place_of
-from tune_jobs.display.tables import leaderboard, standing
+from tune_jobs.display.tables import print_leaderboard, standing
 from tune_jobs.errors import ClusterError, UsageError
 from tune_jobs.record.disk import Disk, disk_of
 from tune_jobs.record.folder import find_sweep
@@ -80,8 +80,10 @@ class _Look:
         job = self._job
         told = {"id": job.id, "status": job.status, "message": job.message} if job else None
         summary = self._summary.as_dict() if self._summary else None
+        state = "running" if self.running else "done" if self._summary and self._summary.whole else "unfinished"
         return {
             "running": self.running,
+            "state": state,
             "driver": self._driver,
             "job": told,
             "place": self._place,
@@ -95,6 +97,8 @@ class _Look:
             print(f"job {self._job.id}: {self._job.status}{more}")
         elif self._driver is not None:
             print(f"running: process {self._driver['pid']} on {self._driver['host']}")
+        elif self._summary is not None:
+            print("done" if self._summary.whole else "unfinished: not running")
         else:
             print("not running")
         if self._summary is None:
@@ -106,7 +110,7 @@ class _Look:
         if self._summary.halted and not self.running:
             print(f"It has stopped: {self._summary.halted.message}")
         print()
-        console().print(leaderboard(self._summary, _SHOWN))
+        print_leaderboard(console(), self._summary, _SHOWN)
 
 
 def _here(sweep: str, storage: Path | None) -> Callable[[], _Look]:

@@ -128,6 +128,15 @@ class Origin(Reply):
     driver: Driver | None
 
 
+class ListedSeeds(Reply):
+    """The best configuration over its seeds."""
+
+    mean: float
+    sd: float
+    seeds: int
+    trials: list[int] = []
+
+
 class ListedSweep(Reply):
     """One sweep of a list; `error` says why nothing else is known of it."""
 
@@ -139,6 +148,8 @@ class ListedSweep(Reply):
     planned: int | None = None
     metric: Line = ""
     best: float | None = None
+    best_at_epoch: int | None = None
+    seeds: ListedSeeds | None = None
     started: Line | None = None
 
 

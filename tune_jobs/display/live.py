@@ -1,18 +1,24 @@
 """What people see while a sweep runs: a live table on a terminal, a line per event elsewhere."""
 
 import contextlib
+import os
 import sys
+import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Protocol, Self
 
-from rich.console import Group
+from rich.console import Group, RenderableType
 from rich.live import Live
 
 from tune_jobs.display.console import TextConsole
-from tune_jobs.display.tables import cost, leaderboard, shortly, tally
+from tune_jobs.display.running import Running, RunningTrial
+from tune_jobs.display.tables import best_so_far, cost, leaderboard, tally
 from tune_jobs.events import Ended, EpochEnded, Event, Resumed, Started, StopAsked
+from tune_jobs.results.columns import Column, in_a_line
 from tune_jobs.results.summary import Summary
+from tune_jobs.results.words import duration, shown
 from tune_jobs.system.visible import made_visible
 
 if TYPE_CHECKING:
@@ -21,8 +27,8 @@ if TYPE_CHECKING:
 HEARTBEAT_S = 60.0
 _FOLLOWS = {
     "final": "",
-    "again": "; it goes on in another attempt",
-    "alone": "; it is tried once more alone",
+    "again": "; retried in another attempt",
+    "alone": "; retried once more alone",
     "pause": "; the sweep pauses",
 }
 
@@ -44,6 +50,12 @@ class Progress(Protocol):
 
     def show(self, summary: Callable[[], Summary]) -> None:
         """How the sweep stands now; it is asked for only where it is shown."""
+
+    def expect(self, metric: str, columns: Sequence[Column]) -> None:
+        """What is about to run: its objective, and what its trials differ in."""
+
+    def acknowledge(self, text: str) -> None:
+        """Say at once, inside a signal's handler, that it was received."""
 
 
 class Steady:
@@ -75,6 +87,14 @@ class Steady:
         """See `Progress`."""
         self._do(lambda: self._progress.show(summary))
 
+    def expect(self, metric: str, columns: Sequence[Column]) -> None:
+        """See `Progress`."""
+        self._do(lambda: self._progress.expect(metric, columns))
+
+    def acknowledge(self, text: str) -> None:
+        """See `Progress`."""
+        self._do(lambda: self._progress.acknowledge(text))
+
     def _do(self, show: Callable[[], object]) -> None:
         if self._quiet:
             return
@@ -85,57 +105,94 @@ class Steady:
 
 
 class LogLines:
-    """A line per event, flushed; epochs only as a sign of life once a minute."""
+    """A line per event, flushed; of a trial about whom nothing was said for a minute, where it is."""
 
     def __init__(self, console: TextConsole) -> None:
         self._console = console
-        self._spoke = time.monotonic()
+        self._running = Running()
+        self._ended = threading.Event()
 
     def __enter__(self) -> Self:
+        threading.Thread(target=self._beat, name="convnn-progress", daemon=True).start()
         return self
 
     def __exit__(self, *_: object) -> None:
-        return None
+        self._ended.set()
 
     def say(self, text: str) -> None:
         """Print `text`."""
-        self._spoke = time.monotonic()
         self._console.print(text, soft_wrap=True)
 
     def take(self, event: Event) -> None:
-        """Print the event, unless it is an epoch shortly after another line."""
+        """Print the event, unless it is an epoch shortly after another line about the trial."""
         job = event.job
-        head = f"{time.strftime('%H:%M:%S')} trial {job.number}"
+        trial = self._running.take(event)
+        head = f"trial {job.number}"
         if isinstance(event, Started):
             again = f", attempt {job.attempt}" if job.attempt > 1 else ""
-            self.say(f"{head} started{again}: {shortly(job.config)}")
+            config = in_a_line(job.config, self._running.columns)
+            self._say(f"{head} started{again}{f': {config}' if config else ''}")
         elif isinstance(event, Ended):
+            value = None if trial is None or event.state not in ("complete", "stopped") else trial.value
+            result = f": {self._value(value)} at epoch {trial.epoch}" if trial and value is not None else ""
             failure = event.failure if event.failure != event.state else None
             why = ", ".join(filter(None, (failure, event.reason)))
-            self.say(f"{head} {event.state}{f' ({why})' if why else ''}{_follows(event)}")
+            self._say(f"{head} {event.state}{result}{f' ({why})' if why else ''}{_follows(event)}")
         elif isinstance(event, Resumed):
             if event.note:
-                self.say(f"{head}: {event.note}")
+                self._say(f"{head}: {event.note}")
             if event.epoch:
-                self.say(f"{head} goes on after epoch {event.epoch}")
+                self._say(f"{head} resumed after epoch {event.epoch}")
         elif isinstance(event, StopAsked):
-            self.say(f"{head} ends after its epoch, as asked by hand")
-        elif isinstance(event, EpochEnded) and time.monotonic() - self._spoke >= HEARTBEAT_S:
-            numbers = "  ".join(f"{name} {value:.4g}" for name, value in event.metrics.items() if "/" in name)
-            self.say(f"{head} epoch {event.epoch}/{job.config.training.epochs}: {numbers}")
+            self._say(f"{head} ends after its epoch, as asked by hand")
+        elif isinstance(event, EpochEnded) and trial is not None:
+            self._where(trial)
 
     def show(self, summary: Callable[[], Summary]) -> None:
         """Nothing between events."""
 
+    def expect(self, metric: str, columns: Sequence[Column]) -> None:
+        """Name these columns in what is said of trials."""
+        self._running.metric, self._running.columns = metric, columns
+
+    def acknowledge(self, text: str) -> None:
+        """Write it past whatever the signal has interrupted."""
+        os.write(self._console.file.fileno(), f"{text}\n".encode(errors="replace"))
+
+    def _say(self, text: str) -> None:
+        self.say(f"{time.strftime('%H:%M:%S')} {text}")
+
+    def _value(self, value: float | None) -> str:
+        return f"{self._running.metric} {shown(value, self._running.metric)}"
+
+    def _where(self, trial: RunningTrial) -> None:
+        """Where a trial is, if nothing was said of it for long."""
+        now = self._running.now()
+        if now - trial.spoke < HEARTBEAT_S:
+            return
+        trial.spoke = now
+        value = "" if trial.value is None else f", {self._value(trial.value)}"
+        silent = "" if now - trial.since < 1 else f", {duration(now - trial.since)} into the next one"
+        self._say(f"trial {trial.job.number} {trial.where()}{value}{silent}")
+
+    def _beat(self) -> None:
+        with contextlib.suppress(OSError, SystemExit):  # nobody reads it any more
+            while not self._ended.wait(HEARTBEAT_S / 4):
+                for trial in list(self._running.trials.values()):
+                    self._where(trial)
+
 
 class LiveTable:
-    """A table that is redrawn in place."""
+    """Tables that are redrawn in place, four times a second."""
 
     def __init__(self, console: TextConsole) -> None:
         self._console = console
         self._started = time.monotonic()
-        self._note = ""
-        self._live = Live("starting ...", console=console, refresh_per_second=4, transient=True)
+        self._running = Running()
+        self._summary: Summary | None = None
+        self._note = "starting ..."
+        self._stopping = ""
+        self._live = Live(get_renderable=self._drawn, console=console, refresh_per_second=4, transient=True)
 
     def __enter__(self) -> Self:
         self._live.__enter__()  # which puts streams of its own in place until its end, and these obey
@@ -148,13 +205,14 @@ class LiveTable:
         self._live.__exit__(kind, error, trace)
 
     def say(self, text: str) -> None:
-        """Show `text` under the table."""
+        """Show `text` under the tables."""
         self._note = text
-        self._live.update(text)
+        self._live.refresh()
 
     def take(self, event: Event) -> None:
-        """The table shows it; a failure or a damaged checkpoint is said under it."""
+        """The tables show it; a failure or a damaged checkpoint is said under them."""
         number = event.job.number
+        self._running.take(event)
         if isinstance(event, Started):
             self._note = ""
         elif isinstance(event, Ended) and event.failure:
@@ -162,18 +220,43 @@ class LiveTable:
         elif isinstance(event, StopAsked):
             self._note = f"trial {number} ends after its epoch, as asked by hand"
         elif isinstance(event, Resumed) and event.note:
-            self._note = f"trial {number} passed over a checkpoint: {event.note}"
+            self._note = f"trial {number} skipped a damaged checkpoint: {event.note}"
 
     def show(self, summary: Callable[[], Summary]) -> None:
-        """Redraw."""
-        found = summary()
-        most = max(5, self._console.height - 9)
-        seconds = int(time.monotonic() - self._started)
-        status = f"{tally(found)}   {seconds // 60}:{seconds % 60:02d}   Ctrl-C stops; nothing is lost"
-        note = self._console.render_str(self._note, style="dim")
-        status_line = self._console.render_str(status, style="bold")
-        used = "\n".join(filter(None, (cost(found), found.exclusions)))
-        self._live.update(Group(status_line, used, leaderboard(found, most), note))
+        """Redraw with these numbers."""
+        self._summary = summary()
+
+    def expect(self, metric: str, columns: Sequence[Column]) -> None:
+        """Show these columns of running trials."""
+        self._running.metric, self._running.columns = metric, columns
+
+    def acknowledge(self, text: str) -> None:
+        """Shown when the tables are next redrawn."""
+        self._stopping = text
+
+    def _drawn(self) -> Group:
+        parts: list[RenderableType] = []
+        found, running = self._summary, self._running.table()
+        elapsed = duration(round(time.monotonic() - self._started))
+        if found is not None:
+            left = self._running.left_s(found)
+            eta = "" if left is None else f", about {duration(left)} left"
+            hint = "" if self._stopping else "   Ctrl-C stops; nothing is lost"
+            parts.append(self._console.render_str(f"{tally(found)}   {elapsed}{eta}{hint}", style="bold"))
+            parts += filter(None, (best_so_far(found), cost(found), found.exclusions))
+        if running is not None:
+            parts += [running, ""]
+        if found is not None:
+            rows = [row for row in found.shown if row.number not in self._running.trials]
+            taken = 8 + len(parts) + (running.row_count if running else 0)
+            ended = replace(found, rows=rows, beside=[*found.beside, *(row.config for row in found.shown)])
+            if rows:
+                parts += leaderboard(ended, self._console.width, max(3, self._console.height - taken))
+        if self._stopping:
+            parts.append(self._console.render_str(self._stopping, style="bold yellow"))
+        if self._note:
+            parts.append(self._console.render_str(self._note, style="dim"))
+        return Group(*parts)
 
 
 def _follows(event: Ended) -> str:

@@ -1,15 +1,23 @@
 """A sweep in words and tables: how many trials are where, what they cost, which are best."""
 
+from collections.abc import Iterable, Sequence
+
+from rich.console import Console
+from rich.measure import Measurement
 from rich.table import Table
 from rich.text import Text
 
-from search_spaces import TrialConfig
-from search_spaces.headline import HEADLINE, headline
-from search_spaces.settings import HOURS
+from search_spaces.domains import Scalar
+from tune_jobs.results.columns import Column, in_a_line, label
+from tune_jobs.results.seeds import Repeats
 from tune_jobs.results.summary import Row, Summary
+from tune_jobs.results.words import HOUR_S, USED, duration, shown
 from tune_jobs.system.visible import visible
 
 _STYLES = {"complete": "green", "running": "cyan", "stopped": "dim", "diverged": "red", "failed": "red"}
+
+SEEDS_SHOWN = 5
+"""Configurations of a table over seeds."""
 
 
 def tally(summary: Summary) -> str:
@@ -17,68 +25,129 @@ def tally(summary: Summary) -> str:
     planned = f" of {summary.planned}" if summary.planned else ""
     parts = [f"{summary.count(state)} {state}" for state in ("running", "complete", "stopped", "diverged", "failed")]
     parts.append(f"{len(summary.excluded)} excluded")
-    shown = ", ".join(part for part in parts if not part.startswith("0 "))
-    text = f"{summary.name}: {summary.ended}{planned} trials ended   {shown}"
+    states = ", ".join(part for part in parts if not part.startswith("0 "))
+    noun = "trial" if (summary.planned or summary.ended) == 1 else "trials"
+    text = f"{summary.name}: {summary.ended}{planned} {noun} ended   {states}"
     classes = ", ".join(f"{count} {name}" for name, count in summary.failures().items() if name != "diverged")
     return text + (f" ({classes})" if classes else "")
 
 
-def standing(summary: Summary) -> str:
+def standing(summary: Summary, state: str = "") -> str:
     """How many trials are where, what the sweep has used, and which trials are excluded: a line each."""
-    return "\n".join(filter(None, (tally(summary), cost(summary), summary.exclusions)))
+    first = f"{tally(summary)}{f'   {state}' if state else ''}"
+    return "\n".join(filter(None, (first, cost(summary), summary.exclusions)))
 
 
 def cost(summary: Summary) -> str:
     """What the sweep has used, against its budget."""
     used, budget = summary.used, summary.budget
     parts = []
-    for field, unit in HOURS.items():
+    for field, name in USED.items():
         spent, limit = getattr(used, field), budget.get(field)
         if limit is not None or spent:
-            parts.append(f"{spent:.3g}{f' of {limit:g}' if limit is not None else ''} {unit}")
+            of = f" of {duration(limit * HOUR_S)}" if limit is not None else ""
+            parts.append(f"{duration(spent * HOUR_S)}{of} {name}")
     if (most := budget.get("trials")) is not None:
         parts.append(f"{used.trials} of {most:g} trials started")
     return f"used: {', '.join(parts)}" if parts else "used: nothing yet"
 
 
-def leaderboard(summary: Summary, most: int | None = None) -> Table:
-    """The trials as a table, the best first; excluded ones are left out."""
-    rows = summary.shown
-    shown, varied = rows[:most], _varied(rows)
-    table = Table(title_justify="left", box=None, pad_edge=False, header_style="bold")
-    table.add_column("trial", justify="right")
-    for name in varied:
+def best_so_far(summary: Summary) -> str | None:
+    """The best trial, its value and what differs in it, in a line."""
+    best = summary.best
+    if best is None:
+        return None
+    at = "" if summary.compared_at is None else f" (ranked at epoch {summary.compared_at})"
+    config = in_a_line(best.config, summary.columns)
+    return f"best so far: trial {best.number}, {shown(best.value, summary.metric)}{at}{f': {config}' if config else ''}"
+
+
+def print_leaderboard(
+    out: Console, summary: Summary, most: int | None = None, columns: Sequence[Column] | None = None
+) -> None:
+    """What all trials have in common, the trials as a table, the best first, and what did not fit."""
+    for part in leaderboard(summary, out.width, most, columns):
+        out.print(part)
+
+
+def leaderboard(
+    summary: Summary, width: int, most: int | None = None, columns: Sequence[Column] | None = None
+) -> list[Table | Text]:
+    """The same as parts, one below the other, at most `width` wide; excluded trials are left out.
+
+    Where the columns do not fit, the last ones are left out and named.
+    """
+    chosen = list(summary.columns if columns is None else columns)
+    parts: list[Table | Text] = []
+    if common := in_common(summary.constants):
+        parts.append(Text(visible(common), "dim"))
+    if summary.ranking:
+        parts.append(Text(visible(summary.ranking), "dim"))
+    left_out: list[Column] = []
+    table = _table(summary, most, chosen)
+    while chosen and _width(table) > width:
+        left_out.insert(0, chosen.pop())
+        table = _table(summary, most, chosen)
+    parts.append(table)
+    if left_out:
+        names = ", ".join(column.name for column in left_out)
+        parts.append(Text(visible(f"not shown, for want of room: {names} (--columns chooses)"), "dim"))
+    return parts
+
+
+def in_common(constants: dict[str, Scalar]) -> str:
+    """What all trials have in common, in a line."""
+    said = ", ".join(f"{name} {label(value)}" for name, value in constants.items())
+    return f"all trials: {said}" if said else ""
+
+
+def over_seeds(groups: Iterable[Repeats], summary: Summary) -> Table | None:
+    """The configurations that ran with several seeds, the best mean first."""
+    found = list(groups)[:SEEDS_SHOWN]
+    if not found:
+        return None
+    columns = [column for column in summary.columns if column.key != "training.seed"]
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for name in ("mean", "sd", "seeds", *(column.name for column in columns)):
         table.add_column(name, justify="right")
-    table.add_column("epoch", justify="right")
-    table.add_column(summary.metric, justify="right")
-    table.add_column("state")
-    for row in shown:
-        params = headline(row.config)
-        value = "" if row.value is None else f"{row.value:.2%}" if "accuracy" in summary.metric else f"{row.value:.4f}"
-        state = Text(visible(row.state), _STYLES.get(row.state, ""))
-        cells = [cell(params[name]) for name in varied]
-        table.add_row(str(row.number), *cells, f"{row.epoch}/{row.config.training.epochs}", value, state)
-    if most is not None and len(rows) > most:
-        table.add_row("...", *[""] * (len(varied) + 3))
+    table.add_column("trials")
+    for group in found:
+        numbers = ", ".join(str(number) for number in sorted(row.number for row in group.rows))
+        values = (shown(value, summary.metric) for value in (group.mean, group.spread))
+        table.add_row(*values, str(len(group.rows)), *_cells(group.rows[0], columns), numbers)
     return table
 
 
-def shortly(config: TrialConfig) -> str:
-    """The paper's parameters in a line."""
-    return ", ".join(f"{name} {cell(value)}" for name, value in headline(config).items() if value is not None)
-
-
-def _varied(rows: list[Row]) -> list[str]:
-    """The parameters that differ between trials; lambda, k and lr in any case."""
-    seen: dict[str, set[object]] = {}
-    for row in rows:
-        for name, value in headline(row.config).items():
-            seen.setdefault(name, set()).add(value)
-    return [name for name in HEADLINE if name in ("lambda", "k", "lr") or len(seen.get(name, ())) > 1]
-
-
-def cell(value: object) -> str:
+def cell(value: Scalar) -> str:
     """A parameter, short."""
     if value is None:
         return "-"
-    return f"{value:.3g}" if isinstance(value, float) else str(value)
+    return f"{value:.3g}" if isinstance(value, float) else label(value)
+
+
+def _table(summary: Summary, most: int | None, columns: Sequence[Column]) -> Table:
+    rows = summary.shown
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    table.add_column("trial", justify="right", no_wrap=True)
+    for column in columns:
+        table.add_column(column.name, justify="right", no_wrap=True)
+    table.add_column("epoch", justify="right", no_wrap=True)
+    table.add_column(summary.metric, justify="right", no_wrap=True)
+    table.add_column("state", no_wrap=True)
+    for row in rows[:most]:
+        value = "" if row.value is None else shown(row.value, summary.metric)
+        state = Text(visible(row.state), _STYLES.get(row.state, ""))
+        epoch = f"{row.epoch}/{row.config.training.epochs}"
+        table.add_row(str(row.number), *_cells(row, columns), epoch, value, state)
+    if most is not None and len(rows) > most:
+        table.add_row("...", *[""] * (len(columns) + 3))
+    return table
+
+
+def _cells(row: Row, columns: Sequence[Column]) -> list[str]:
+    return [cell(row.fields.get(column.key)) for column in columns]
+
+
+def _width(table: Table) -> int:
+    console = Console(width=10_000)
+    return Measurement.get(console, console.options, table).maximum

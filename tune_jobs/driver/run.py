@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -22,6 +22,7 @@ from tune_jobs.record.ledger import Ledger
 from tune_jobs.record.manifest import manifest_tags, write_manifest
 from tune_jobs.record.rows import Halted
 from tune_jobs.report import draw_at_end
+from tune_jobs.results.columns import possible
 from tune_jobs.results.summary import Summary, summary
 from tune_jobs.system.files import make_private
 from tune_jobs.system.redaction import holds_secret
@@ -121,7 +122,10 @@ def run(
             _draw(sweep, tracker, halt)
             missing = _ship_the_rest(tracker, progress, halt)
             place = tracker.tracked(ledger, missing)
-            return Outcome(folder, summary(spec.name, ledger), exhausted, halt, place, note if reopen is None else None)
+            found = summary(spec.name, ledger)
+            if not found.whole:
+                found = replace(found, beside=possible(spec))
+            return Outcome(folder, found, exhausted, halt, place, note if reopen is None else None)
         finally:
             ledger.close()
 

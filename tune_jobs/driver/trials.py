@@ -19,10 +19,13 @@ from tune_jobs.events import Event, Job
 from tune_jobs.executors.base import Executor, OpenExecutor, Order
 from tune_jobs.record.folder import SweepFolder
 from tune_jobs.record.ledger import Ledger
+from tune_jobs.results.columns import possible, varying
 from tune_jobs.results.summary import summary
 from tune_jobs.search.base import SearchMethod
 from tune_jobs.system.signals import Signals
 from tune_jobs.worker.task import Task
+
+STOPPING = "stopping: every trial ends after its epoch and keeps its state; Ctrl-C again stops now"
 
 SHOW_EVERY_S = 0.2
 """The live table is redrawn no more often than this."""
@@ -98,9 +101,12 @@ def _drive(
             begin_stop=folder.stop_file.touch,
             asked_to_stop=partial(asked_to_stop, folder),
         )
-        signals.on_first = lambda number: controller.stop(
-            Halt("signal", f"stopped by {signal.Signals(number).name}", number)
-        )
+
+        def on_first(number: int) -> None:
+            controller.stop(Halt("signal", f"stopped by {signal.Signals(number).name}", number))
+            sweep.progress.acknowledge(STOPPING)
+
+        signals.on_first = on_first
         try:
             drive(controller, executor)
         except ClusterError:
@@ -143,6 +149,8 @@ class _Watch:
     def __init__(self, sweep: Sweep) -> None:
         self._sweep = sweep
         self._show_next = 0.0
+        self._possible = possible(sweep.spec)
+        sweep.progress.expect(sweep.spec.metric, varying(self._possible))
 
     def take(self, event: Event) -> None:
         progress = self._sweep.progress
@@ -150,6 +158,6 @@ class _Watch:
         begun = time.monotonic()
         if begun < self._show_next:
             return
-        progress.show(lambda: summary(self._sweep.spec.name, self._sweep.ledger))
+        progress.show(lambda: summary(self._sweep.spec.name, self._sweep.ledger, self._possible))
         spent = time.monotonic() - begun
         self._show_next = begun + max(SHOW_EVERY_S, 20 * spent)  # a large sweep's table costs at most a twentieth

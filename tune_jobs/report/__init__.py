@@ -2,7 +2,7 @@
 
 data       what is said, read from the sweep's folder once
 sizes      GFLOPs and parameters, recorded or measured
-varying    the parameters that differ between trials, and where their values lie on an axis
+axes       what differs between trials, and where its values lie on an axis
 importance which of them mattered, by Optuna
 metrics    how values are written
 figures    all plots: curves (by epoch) and comparisons (between trials)

@@ -5,10 +5,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from tune_jobs.report import theme
+from tune_jobs.report.axes import Parameter, scale_of
 from tune_jobs.report.importance import importance_of
 from tune_jobs.report.metrics import hover, value_axis
 from tune_jobs.report.plots import LEGEND_ABOVE, Plot, about, by_state, new_figure
-from tune_jobs.report.varying import Parameter, label, scale_of
+from tune_jobs.results.columns import label
 from tune_jobs.results.summary import Row
 
 if TYPE_CHECKING:
@@ -137,7 +138,7 @@ def pareto(data: "ReportData") -> Plot:
             name=name,
             mode="markers",
             marker=marker,
-            text=[about(row) for row in some],
+            text=[about(row, data.summary.columns) for row in some],
             hovertemplate=f"%{{text}}<br>%{{x:.4g}} GFLOPs: %{{y:{hover(metric)}}}<extra></extra>",
         )
     front = _front(data, [row for row in rows if row.state == "complete"])
@@ -148,7 +149,7 @@ def pareto(data: "ReportData") -> Plot:
         mode="lines+markers",
         line={"color": theme.BEST, "width": 2, "shape": "hv"},
         marker={"size": 9, "color": theme.BEST},
-        text=[about(row) for row in front],
+        text=[about(row, data.summary.columns) for row in front],
         hovertemplate=f"%{{text}}<br>%{{x:.4g}} GFLOPs: %{{y:{hover(metric)}}}<extra>Pareto front</extra>",
     )
     figure.update_layout(xaxis={"title": "GFLOPs of one image's forward pass", "minallowed": 0}, **LEGEND_ABOVE)

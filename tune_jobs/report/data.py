@@ -16,9 +16,9 @@ from tune_jobs.record.lease import live_driver
 from tune_jobs.record.ledger import Ledger
 from tune_jobs.record.manifest import recorded_starts
 from tune_jobs.record.rows import Ask, Attempt, Epoch
-from tune_jobs.report.seeds import Repeats, repeats
 from tune_jobs.report.sizes import Size, sizes_of
 from tune_jobs.results.history import curves
+from tune_jobs.results.seeds import Repeats, repeats
 from tune_jobs.results.summary import Row, Summary, summary
 
 
@@ -72,7 +72,7 @@ def read_data(folder: SweepFolder, measure_s: float, say: Callable[[str], None])
         found = summary(folder.name, ledger)
         epochs = ledger.epochs()
         attempts, asks = ledger.attempts(), ledger.asks()
-        started, exhausted = ledger.meta.started, ledger.meta.exhausted
+        started = ledger.meta.started
     known = {row.run_key for row in found.rows}  # a sweep that runs may have recorded more in the meantime
     curve_of = curves(epoch for epoch in epochs if epoch.run_key in known)
     spec = _spec(folder)
@@ -81,7 +81,7 @@ def read_data(folder: SweepFolder, measure_s: float, say: Callable[[str], None])
     return ReportData(
         folder=folder,
         summary=found,
-        state=_state(folder, found, exhausted=exhausted),
+        state=_state(folder, found),
         started=started,
         asks=asks,
         attempts=[attempt for attempt in attempts if attempt.run_key in known],
@@ -102,9 +102,9 @@ def _spec(folder: SweepFolder) -> SweepSpec | None:
         return None
 
 
-def _state(folder: SweepFolder, found: Summary, *, exhausted: bool) -> str:
+def _state(folder: SweepFolder, found: Summary) -> str:
     driver = live_driver(folder.path)
     at_its_end = driver is not None and (driver["host"], driver["pid"]) == (socket.gethostname(), os.getpid())
     if driver is not None and not at_its_end:
         return "running"
-    return "done" if found.whole(exhausted=exhausted) else "unfinished"
+    return "done" if found.whole else "unfinished"

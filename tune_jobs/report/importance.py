@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from search_spaces.domains import Choice, Domain, IntRange
 from tune_jobs.record.rows import ENDED, Ask
 from tune_jobs.report.data import ReportData
-from tune_jobs.report.varying import SEED, unlike
+from tune_jobs.results.columns import SEED, unlike
 from tune_jobs.results.summary import Row
 
 if TYPE_CHECKING:

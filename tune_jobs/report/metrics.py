@@ -1,18 +1,9 @@
-"""How values of an objective are written: an accuracy in percent, a loss as it is."""
+"""Axes of an objective: an accuracy in percent, a loss as it is."""
 
-import math
 from typing import Any
 
-from tune_jobs.report.varying import even_ticks
-
-
-def shown(value: float | None, metric: str) -> str:
-    """A value, for people."""
-    if value is None:
-        return "-"
-    if not math.isfinite(value):
-        return str(value)
-    return f"{value:.2%}" if "accuracy" in metric else f"{value:.4f}"
+from tune_jobs.report.axes import even_ticks
+from tune_jobs.results.words import shown
 
 
 def ticks(metric: str) -> str:

@@ -18,15 +18,13 @@ from jinja2 import Environment, FunctionLoader, StrictUndefined
 from markupsafe import Markup
 from plotly.offline import get_plotlyjs
 
-from search_spaces.headline import HEADLINE, headline
-from search_spaces.settings import HOURS
 from tune_jobs.report import theme
 from tune_jobs.report.comparisons import note_of_slices
-from tune_jobs.report.metrics import shown
 from tune_jobs.report.plots import for_plotly
 from tune_jobs.report.tables import failures
-from tune_jobs.report.varying import NONE, label
+from tune_jobs.results.columns import NONE, fields, label
 from tune_jobs.results.history import TrialHistory
+from tune_jobs.results.words import HOUR_S, USED, duration, shown
 from tune_jobs.system.json_text import json_text
 from tune_jobs.system.redaction import without_password
 from tune_jobs.system.visible import visible
@@ -41,7 +39,7 @@ SHOWN = 20
 REASONS = 100
 """Failed trials whose reasons are shown."""
 
-_WORDS = ("aggregation", "state")
+_WORDS = ("model", "kind", "candidates", "aggregation", "state")
 """Columns of words, which stand on the left."""
 
 
@@ -90,6 +88,8 @@ def page(data: "ReportData", plots: "list[Plot]") -> str:
             sections=sections,
             data=data,
             found=data.summary,
+            columns=data.summary.columns,
+            constants=data.summary.constants,
             of_its_seeds=_of_its_seeds(data),
             tiles=list(_tiles(data)),
             slices=[plot for plot in plots if plot.key.startswith("slice")],
@@ -126,8 +126,8 @@ def _templates() -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    found.filters |= {"shown": shown, "label": label, "headline": headline, "thousands": "{:,}".format}
-    found.globals |= {"SHOWN": SHOWN, "REASONS": REASONS, "WORDS": _WORDS, "HEADLINE": list(HEADLINE), "NONE": NONE}
+    found.filters |= {"shown": shown, "fields": fields, "label": label, "thousands": "{:,}".format}
+    found.globals |= {"SHOWN": SHOWN, "REASONS": REASONS, "WORDS": _WORDS, "NONE": NONE}
     found.policies |= {"json.dumps_function": json_text, "json.dumps_kwargs": {"indent": None}}
     return found
 
@@ -162,16 +162,16 @@ def _tiles(data: "ReportData") -> Iterator[tuple[str, str, str]]:
     share = f"of about {data.planned_epochs:,} planned" if data.planned_epochs else ""
     again = f"{ran - done:,} more were run again" if ran > done else ""
     yield "epochs", f"{done:,}", "; ".join(filter(None, (share, again)))
-    for field, name in HOURS.items():
+    for field, name in USED.items():
         spent, limit = getattr(used, field), budget.get(field)
         if not spent and limit is None:
             continue
         whole = spent / ran * data.planned_epochs if spent and ran and data.planned_epochs else None
-        plan = f"the planned epochs at this speed: about {whole:.3g}" if whole is not None else ""
+        plan = f"the planned epochs at this speed: about {duration(whole * HOUR_S)}" if whole is not None else ""
         yield (
             name,
-            f"{spent:.3g}",
-            "; ".join(filter(None, (f"of {limit:g} allowed" if limit is not None else "", plan))),
+            duration(spent * HOUR_S),
+            "; ".join(filter(None, (f"of {duration(limit * HOUR_S)} allowed" if limit is not None else "", plan))),
         )
 
 

@@ -1,16 +1,15 @@
 """What all plots have in common: Plotly figures without the colors of page and text, which `theme` adds."""
 
 import html
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import plotly.graph_objects as go
 
-from search_spaces.headline import headline
 from tune_jobs.report import theme
 from tune_jobs.report.metrics import bounds, ticks
-from tune_jobs.report.varying import label
+from tune_jobs.results.columns import Column, in_a_line
 from tune_jobs.results.summary import Row
 from tune_jobs.system.visible import visible
 
@@ -61,9 +60,9 @@ def _escaped(value: object) -> object:
     return {name: item if name in as_they_are else _escaped(item) for name, item in value.items()}
 
 
-def about(row: Row) -> str:
-    params = (f"{name} {label(value)}" for name, value in headline(row.config).items() if value is not None)
-    return f"trial {row.number}: {', '.join(params)}"
+def about(row: Row, columns: Sequence[Column]) -> str:
+    """A trial's number, and what differs between trials."""
+    return f"trial {row.number}: {in_a_line(row.config, columns)}"
 
 
 def by_state(rows: list[Row]) -> Iterator[tuple[str, list[Row], dict[str, Any]]]:

@@ -5,9 +5,10 @@ import io
 from collections import Counter
 from typing import TYPE_CHECKING, Any
 
-from search_spaces.headline import HEADLINE, headline
+from search_spaces.headline import headline
 from tune_jobs.failures import CLASSES
-from tune_jobs.report.varying import varying
+from tune_jobs.results.columns import fields, varying
+from tune_jobs.results.words import iso_time
 from tune_jobs.system.visible import visible
 from tune_jobs.worker.sizing import SIZES
 
@@ -32,7 +33,7 @@ def leaderboard_csv(data: "ReportData") -> str:
     Excluded trials come last, with the reason under `excluded`.
     """
     rows = data.summary.rows
-    others = [parameter for parameter in varying(rows) if parameter.name not in HEADLINE]
+    columns = varying(row.config for row in rows)
     metrics = list(dict.fromkeys(name for row in rows for name in row.metrics if name not in SIZES))
     lines = []
     for row in rows:
@@ -51,7 +52,8 @@ def leaderboard_csv(data: "ReportData") -> str:
             "gflops": size.gflops if size else None,
             "parameters": size.parameters if size else None,
         }
-        line |= {parameter.name: parameter.values[row.run_key] for parameter in others}
+        values = fields(row.config)
+        line |= {column.name: values.get(column.key) for column in columns}
         lines.append(line | {name: row.metrics.get(name) for name in metrics})
     return _csv(lines, ["trial", "run_key", "state"])
 
@@ -68,7 +70,7 @@ def epochs_csv(data: "ReportData") -> str:
             "attempt": epoch.attempt,
             "epoch": epoch.epoch,
             "counts": int(epoch.seq in counting and epoch.run_key not in left_out),
-            "at": epoch.at,
+            "at": iso_time(epoch.at),
             **epoch.metrics,
         }
         for epoch in sorted(data.epochs, key=lambda e: (numbers[e.run_key], e.attempt, e.epoch))

@@ -2,18 +2,22 @@
 
 import contextlib
 import math
-from dataclasses import asdict, dataclass
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, replace
+from functools import cached_property
 from typing import Any, Literal
 
-from search_spaces import TrialConfig
+from search_spaces import SpecError, TrialConfig
+from search_spaces.domains import Scalar
 from search_spaces.headline import headline
-from tune_jobs.errors import LedgerError, UsageError
+from tune_jobs.errors import SweepError, UsageError
 from tune_jobs.failures import Failure, counted
-from tune_jobs.record.folder import SweepFolder
+from tune_jobs.record.folder import SweepFolder, recorded_spec
 from tune_jobs.record.lease import live_driver
 from tune_jobs.record.ledger import Ledger
 from tune_jobs.record.requests import Request, excluded
 from tune_jobs.record.rows import ENDED, Epoch, Halted, Trial, Usage
+from tune_jobs.results.columns import Column, constants, fields, possible, varying
 
 
 @dataclass(frozen=True)
@@ -33,6 +37,11 @@ class Row:
     """Why a person has left it out, if one has."""
 
     excluded_at: float | None = None
+
+    @cached_property
+    def fields(self) -> dict[str, Scalar]:
+        """Every field of its configuration; see `tune_jobs.results.columns`."""
+        return fields(self.config)
 
     @property
     def counts(self) -> bool:
@@ -74,8 +83,39 @@ class Summary:
 
     rows: list[Row]
 
-    def as_dict(self) -> dict[str, Any]:
-        """For programs: stable keys."""
+    exhausted: bool = False
+    """Whether every configuration of the space has been tried."""
+
+    beside: Sequence[TrialConfig] = ()
+    """Configurations that it may try, too: what differs among these varies."""
+
+    compared_at: int | None = None
+    """Where no trial is complete: the epoch at which trials are ranked."""
+
+    @cached_property
+    def columns(self) -> list[Column]:
+        """What differs between trials."""
+        return varying((row.config for row in self.shown), self.beside)
+
+    @cached_property
+    def constants(self) -> dict[str, Scalar]:
+        """What all trials have in common, by name, of what people compare."""
+        return constants([row.config for row in self.shown], self.columns)
+
+    @property
+    def ranking(self) -> str | None:
+        """How trials are ranked, where that has to be said."""
+        if self.compared_at is None:
+            return None
+        return f"No trial is complete yet; ranked by {self.metric} at epoch {self.compared_at}."
+
+    def as_dict(self, columns: Sequence[Column] | None = None) -> dict[str, Any]:
+        """For programs: stable keys; `columns` are those that vary, or others."""
+        chosen = self.columns if columns is None else columns
+        trials = [
+            {**row.as_dict(), "varying": {column.name: row.fields.get(column.key) for column in chosen}}
+            for row in self.rows
+        ]
         return {
             "sweep": self.name,
             "metric": self.metric,
@@ -85,7 +125,10 @@ class Summary:
             "budget": self.budget,
             "halted": asdict(self.halted) if self.halted else None,
             "failures": self.failures(),
-            "trials": [row.as_dict() for row in self.rows],
+            "ranked_at_epoch": self.compared_at,
+            "columns": [column.name for column in chosen],
+            "constants": self.constants,
+            "trials": trials,
         }
 
     @property
@@ -125,12 +168,13 @@ class Summary:
 
     @property
     def best(self) -> Row | None:
-        """The best complete trial; where none is complete, the best of those that got furthest."""
+        """The best complete trial; where none is complete, the best at the epoch at which they can be compared."""
         return self.rows[0] if self.rows and self.rows[0].counts else None
 
-    def whole(self, *, exhausted: bool) -> bool:
-        """Whether it is done: every trial that was planned has ended, or that an `exhausted` space has."""
-        return self.ended == len(self.rows) and (exhausted or self.ended == self.planned)
+    @property
+    def whole(self) -> bool:
+        """Whether it is done: every trial that was planned has ended, or all that the space has."""
+        return self.ended == len(self.rows) and (self.exhausted or self.ended == self.planned)
 
     @property
     def ended(self) -> int:
@@ -142,8 +186,12 @@ class Summary:
         return sum(row.state in states for row in self.shown)
 
 
-def summary(name: str, ledger: Ledger) -> Summary:
-    """Read how a sweep stands. Trials rank by the objective at their last epoch, complete ones first."""
+def summary(name: str, ledger: Ledger, beside: Sequence[TrialConfig] = ()) -> Summary:
+    """Read how a sweep stands. Complete trials come first, by the objective at their end.
+
+    The others follow by how far they came. Where none is complete, trials are ranked at the last epoch that more than
+    one of them has reached.
+    """
     metric, goal = ledger.meta.metric, ledger.meta.goal
     latest = ledger.latest_epochs()
     failures, left_out = ledger.failures(), excluded(ledger.requests())
@@ -152,11 +200,14 @@ def summary(name: str, ledger: Ledger) -> Summary:
         for trial in ledger.trials()
     ]
     sign = -1 if goal == "maximize" else 1
+    at = _compared_at(rows)
+    values_then = {} if at is None else _values_at(at, ledger, metric)
 
     def rank(row: Row) -> tuple[bool, bool, int, float, int]:
         complete = row.state == "complete"
-        value = 0.0 if row.value is None else sign * row.value
-        return not row.counts, not complete, 0 if complete else -row.epoch, value, row.number
+        value = values_then.get(row.run_key, row.value) if at is not None and row.epoch >= at else row.value
+        epoch = 0 if complete else -row.epoch if at is None else -min(row.epoch, at)
+        return not row.counts, not complete, epoch, 0.0 if value is None else sign * value, row.number
 
     return Summary(
         name=name,
@@ -167,35 +218,42 @@ def summary(name: str, ledger: Ledger) -> Summary:
         budget=ledger.meta.budget,
         halted=ledger.meta.halted,
         rows=sorted(rows, key=rank),
+        exhausted=ledger.meta.exhausted,
+        beside=beside,
+        compared_at=at,
     )
 
 
 def read_summary(folder: SweepFolder) -> Summary:
     """How the sweep in `folder` stands."""
     with contextlib.closing(Ledger(folder.ledger)) as ledger:
-        return summary(folder.name, ledger)
+        found = summary(folder.name, ledger)
+    if found.whole:
+        return found  # what its trials do not differ in did not vary
+    with contextlib.suppress(SpecError, SweepError):
+        return replace(found, beside=possible(recorded_spec(folder)))
+    return found
 
 
-def overview(folder: SweepFolder) -> dict[str, Any]:
-    """One sweep in a few numbers, for `convnn list`; `error` says why where its record cannot be read."""
-    try:
-        with contextlib.closing(Ledger(folder.ledger)) as ledger:
-            found = summary(folder.name, ledger)
-            ended, started = found.ended, ledger.meta.started
-            whole = found.whole(exhausted=ledger.meta.exhausted)
-    except LedgerError as error:
-        return {"name": folder.name, "error": str(error)}
-    return {
-        "name": folder.name,
-        "error": None,
-        "state": "running" if live_driver(folder.path) else "done" if whole else "unfinished",
-        "trials": len(found.rows),
-        "ended": ended,
-        "planned": found.planned,
-        "metric": found.metric,
-        "best": found.best.value if found.best else None,
-        "started": started,
-    }
+def state_of(folder: SweepFolder, found: Summary) -> str:
+    """A sweep's state, in the one word that every command uses: `running`, `done` or `unfinished`."""
+    return "running" if live_driver(folder.path) else "done" if found.whole else "unfinished"
+
+
+def _compared_at(rows: list[Row]) -> int | None:
+    """The last epoch that two trials have reached, or one of one; `None` where one is complete or none has a value."""
+    epochs = sorted((row.epoch for row in rows if row.counts), reverse=True)
+    if not epochs or any(row.counts and row.state == "complete" for row in rows):
+        return None
+    return epochs[min(1, len(epochs) - 1)]
+
+
+def _values_at(epoch: int, ledger: Ledger, metric: str) -> dict[str, float | None]:
+    latest: dict[str, tuple[int, float | None]] = {}
+    for found in ledger.epochs():
+        if found.epoch == epoch and found.attempt >= latest.get(found.run_key, (0, None))[0]:
+            latest[found.run_key] = found.attempt, found.metrics.get(metric)
+    return {key: value for key, (_, value) in latest.items()}
 
 
 def _row(trial: Trial, latest: Epoch | None, metric: str, failure: Failure | None, left_out: Request | None) -> Row:

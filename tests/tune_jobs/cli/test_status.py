@@ -14,7 +14,7 @@ def test_who_runs_a_sweep_and_how_it_stands_is_said(sweep: Recorded) -> None:
         assert said.startswith(f"running: process {os.getpid()} on ")
         assert invoke_json("status", "tracked", storage=storage)["running"]
     assert "1 running" in said
-    assert invoke("status", "tracked", "--watch", storage=storage).startswith("not running\n")
+    assert invoke("status", "tracked", "--watch", storage=storage).startswith("unfinished: not running\n")
     assert not invoke_json("status", "tracked", storage=storage)["running"]
 
 

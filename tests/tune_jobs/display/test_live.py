@@ -4,6 +4,7 @@ import io
 import re
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -12,8 +13,10 @@ from search_spaces import TrialConfig
 from tune_jobs.display import live
 from tune_jobs.display.console import TextConsole
 from tune_jobs.display.live import LiveTable, LogLines, Progress, Steady
+from tune_jobs.display.running import Running
 from tune_jobs.events import Ended, EpochEnded, Event, Job, Resumed, Started
 from tune_jobs.record.rows import Usage
+from tune_jobs.results.columns import Column
 from tune_jobs.results.summary import Summary
 
 PROGRAM = """
@@ -54,23 +57,38 @@ CONFIG = TrialConfig.model_validate(
 JOB, AGAIN = Job("key", 1, 7, CONFIG), Job("key", 2, 7, CONFIG)
 
 
+COLUMNS = [Column("lambda", "lambda"), Column("k", "k"), Column("r", "r")]
+
+
 def told(events: list[Event]) -> list[str]:
     """The lines of events, without their times."""
     out = io.StringIO()
     lines: Progress = LogLines(TextConsole(file=out, width=40))
     with lines:
+        lines.expect("val/accuracy", COLUMNS)
         for event in events:
             lines.take(event)
     return [re.sub(r"^\d\d:\d\d:\d\d ", "", line) for line in out.getvalue().splitlines()]
 
 
-def test_an_event_is_a_line() -> None:
-    assert told([Started(JOB), Started(AGAIN), Resumed(AGAIN, 3, "passed over [2]"), Ended(AGAIN, "complete")]) == [
-        "trial 7 started: lambda 0.25, k 4, p 1, aggregation standard, lr 0.0001",
-        "trial 7 started, attempt 2: lambda 0.25, k 4, p 1, aggregation standard, lr 0.0001",
-        "trial 7: passed over [2]",
-        "trial 7 goes on after epoch 3",
-        "trial 7 complete",
+def epoch(number: int, accuracy: float) -> EpochEnded:
+    return EpochEnded(JOB, number, {"val/accuracy": accuracy, "epoch_s": 3.0})
+
+
+def test_an_event_is_a_line_and_an_end_has_its_value() -> None:
+    events: list[Event] = [
+        Started(JOB),
+        Started(AGAIN),
+        Resumed(AGAIN, 3, "skipped [2]"),
+        epoch(4, 0.5),
+        Ended(AGAIN, "complete"),
+    ]
+    assert told(events) == [
+        "trial 7 started: lambda 0.25, k 4",
+        "trial 7 started, attempt 2: lambda 0.25, k 4",
+        "trial 7: skipped [2]",
+        "trial 7 resumed after epoch 3",
+        "trial 7 complete: val/accuracy 50.00% at epoch 4",
     ]
     assert told([Resumed(JOB, 0, None)]) == []
 
@@ -83,18 +101,59 @@ def test_an_end_says_why_and_what_follows() -> None:
         Ended(JOB, "interrupted", "no room", "disk_full", "pause"),
     ]
     assert told(ends) == [
-        "trial 7 failed (lost_worker, the process died); it goes on in another attempt",
+        "trial 7 failed (lost_worker, the process died); retried in another attempt",
         "trial 7 failed (lost_worker, the process died)",
         "trial 7 diverged (the loss is nan)",
         "trial 7 interrupted (disk_full, no room); the sweep pauses",
     ]
 
 
-def test_an_epoch_is_a_line_only_where_nothing_was_said_for_long(monkeypatch: pytest.MonkeyPatch) -> None:
-    epoch = EpochEnded(JOB, 2, {"val/accuracy": 0.51234, "epoch_s": 3.0})
-    assert told([epoch]) == []
+def test_an_epoch_is_a_line_only_where_nothing_was_said_of_its_trial_for_long(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert told([Started(JOB), epoch(2, 0.51234)])[1:] == []
     monkeypatch.setattr(live, "HEARTBEAT_S", 0.0)
-    assert told([epoch]) == ["trial 7 epoch 2/5: val/accuracy 0.5123"]
+    assert told([Started(JOB), epoch(2, 0.51234)])[1:] == ["trial 7 epoch 2/5, val/accuracy 51.23%"]
+
+
+def test_a_trial_whose_epochs_are_long_is_heard_of_all_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(live, "HEARTBEAT_S", 0.2)
+    out = io.StringIO()
+    with LogLines(TextConsole(file=out, width=80)) as lines:
+        lines.take(Started(JOB))
+        deadline = time.monotonic() + 20
+        while "epoch 0/5" not in out.getvalue() and time.monotonic() < deadline:
+            time.sleep(0.05)
+    assert "trial 7 epoch 0/5" in out.getvalue()
+
+
+def test_the_live_table_is_redrawn_by_itself_with_the_running_trials_and_what_is_left() -> None:
+    now = [100.0]
+    running = Running("val/accuracy", COLUMNS, lambda: now[0])
+    running.take(Started(JOB))
+    now[0] = 110.0
+    running.take(epoch(1, 0.25))
+    now[0] = 113.0
+    table = running.table()
+    assert table is not None
+    console = TextConsole(file=io.StringIO(), width=160)
+    with console.capture() as said:
+        console.print(table)
+    head, line = said.get().splitlines()
+    assert head.split() == ["running", "epoch", "val/accuracy", "per", "epoch", "this", "epoch", "lambda", "k", "r"]
+    assert line.split() == ["7", "1/5", "25.00%", "3.0", "s", "3.0", "s", "0.25", "4", "-"]
+    planned = Summary("mine", "val/accuracy", "maximize", 3, Usage(0, 0, 0, 0), {}, None, [])
+    assert running.left_s(planned) == 14 * 13.0  # epochs of the other two trials and of this one, at the speed so far
+    running.take(Ended(JOB, "complete"))
+    assert running.table() is None
+
+
+def test_a_signal_is_acknowledged_at_once(tmp_path: Path) -> None:
+    with (tmp_path / "log").open("w") as file, LogLines(TextConsole(file=file)) as lines:
+        lines.acknowledge("stopping")
+        assert (tmp_path / "log").read_text() == "stopping\n"
+    out = io.StringIO()
+    with LiveTable(TextConsole(file=out, force_terminal=True, width=160, height=30)) as table:
+        table.acknowledge("stopping")
+    assert "stopping" in out.getvalue()
 
 
 def test_a_terminal_has_a_table_and_a_failure_under_it() -> None:
@@ -107,7 +166,7 @@ def test_a_terminal_has_a_table_and_a_failure_under_it() -> None:
     said = out.getvalue()
     assert "mine: 0 of 9 trials ended" in said
     assert "Ctrl-C stops; nothing is lost" in said
-    assert "trial 7: lost_worker, the process died; it goes on in another attempt" in said
+    assert "trial 7: lost_worker, the process died; retried in another attempt" in said
 
 
 FOREIGN = "\x1b[2J\x9b1m\rgone \u202eback [red]no color[/red] :smile:"

@@ -20,6 +20,7 @@ from tune_jobs.executors.inline import InlineExecutor, WorkerDied
 from tune_jobs.failures import Failure
 from tune_jobs.record.folder import SweepFolder
 from tune_jobs.record.ledger import Ledger
+from tune_jobs.results.columns import Column
 from tune_jobs.results.summary import Summary
 from tune_jobs.system.signals import Signals
 from tune_jobs.worker.reports import AttemptFailed, EpochDone, Report, ResumedFrom
@@ -139,6 +140,12 @@ class Unseen:
 
     def show(self, summary: Callable[[], Summary]) -> None:
         """Shown to nobody."""
+
+    def expect(self, metric: str, columns: Sequence[Column]) -> None:
+        """Expected by nobody."""
+
+    def acknowledge(self, text: str) -> None:
+        """Said to nobody."""
 
 
 class WatchedLedger(Ledger):

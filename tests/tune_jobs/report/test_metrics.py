@@ -2,7 +2,8 @@ import math
 
 import pytest
 
-from tune_jobs.report.metrics import bounds, hover, shown, ticks, value_axis
+from tune_jobs.report.metrics import bounds, hover, ticks, value_axis
+from tune_jobs.results.words import shown
 
 
 @pytest.mark.parametrize(

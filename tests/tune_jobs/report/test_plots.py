@@ -1,5 +1,6 @@
 from search_spaces import TrialConfig
 from tune_jobs.report.plots import about, by_state, for_plotly, new_figure
+from tune_jobs.results.columns import Column
 from tune_jobs.results.summary import Row
 
 
@@ -10,7 +11,8 @@ def row(number: int, state: str) -> Row:
 
 
 def test_what_is_said_of_a_trial_leaves_out_what_it_has_not() -> None:
-    assert about(row(3, "complete")) == "trial 3: lambda 0.5, k 4, p 1, aggregation standard, lr 0.001"
+    columns = [Column("lambda", "lambda"), Column("r", "r"), Column("training.epochs", "epochs")]
+    assert about(row(3, "complete"), columns) == "trial 3: lambda 0.5, epochs 150"
 
 
 def test_trials_that_did_not_run_to_their_end_are_drawn_underneath() -> None:

@@ -9,7 +9,8 @@ from tune_jobs.record.folder import SweepFolder
 from tune_jobs.record.ledger import Ledger
 from tune_jobs.record.meta import Goal
 from tune_jobs.record.rows import Halted, State
-from tune_jobs.results.summary import overview, read_summary
+from tune_jobs.results.overview import overview
+from tune_jobs.results.summary import read_summary
 
 FAILURES: dict[State, Failure] = {"diverged": "diverged", "failed": "oom"}
 Told = tuple[str, State | None, list[float]]
@@ -64,6 +65,19 @@ def test_where_no_trial_has_a_value_none_is_the_best(folder: SweepFolder) -> Non
     assert found.failures() == {"oom": 1}
 
 
+def test_trials_that_are_not_complete_are_ranked_at_an_epoch_that_two_have_reached(folder: SweepFolder) -> None:
+    trials: list[Told] = [
+        ("far", None, [0.1, 0.15, 0.16, 0.17]),
+        ("good", None, [0.1, 0.2, 0.23]),
+        ("new", None, [0.3]),
+    ]
+    found = read_summary(written(folder, *trials, planned=9))
+    assert found.compared_at == 3
+    assert [row.run_key for row in found.rows] == ["good", "far", "new"]
+    assert found.best is not None
+    assert found.best.run_key == "good"
+
+
 def leave_out(folder: SweepFolder, *keys: str) -> None:
     ledger = Ledger(folder.ledger)
     for key in keys:
@@ -88,9 +102,9 @@ def test_excluded_trials_come_last_and_count_for_nothing_but_their_cost(folder: 
 
 def test_a_sweep_is_whole_though_a_trial_that_is_excluded_has_not_ended(folder: SweepFolder) -> None:
     written(folder, ("a", "complete", [0.9]), ("b", "interrupted", [0.5]), planned=2)
-    assert not read_summary(folder).whole(exhausted=False)
+    assert not read_summary(folder).whole
     leave_out(folder, "b")
-    assert read_summary(folder).whole(exhausted=False)
+    assert read_summary(folder).whole
     assert overview(folder)["state"] == "done"
 
 
@@ -102,6 +116,8 @@ def test_programs_get_stable_keys(folder: SweepFolder) -> None:
     ledger.close()
     told = read_summary(folder).as_dict()
     (trial,) = told.pop("trials")
+    constants = told.pop("constants")
+    assert (constants["kind"], constants["epochs"]) == ("conv2d", 5)
     assert told == {
         "sweep": "sweep",
         "metric": "val/accuracy",
@@ -111,6 +127,8 @@ def test_programs_get_stable_keys(folder: SweepFolder) -> None:
         "budget": {"gpu_hours": 1.5},
         "halted": {"cause": "budget", "message": "used up"},
         "failures": {},
+        "ranked_at_epoch": None,
+        "columns": [],
     }
     params = trial.pop("params")
     assert params["lr"] == 1e-4
@@ -125,6 +143,7 @@ def test_programs_get_stable_keys(folder: SweepFolder) -> None:
         "epochs": 5,
         "value": 0.5,
         "metrics": {"val/accuracy": 0.5},
+        "varying": {},
     }
 
 
@@ -140,6 +159,8 @@ def test_the_list_says_how_far_a_sweep_is(folder: SweepFolder, planned: int, sta
         "planned": planned,
         "metric": "val/accuracy",
         "best": 0.5,
+        "best_at_epoch": None,
+        "seeds": None,
         "started": None,
     }
 

@@ -37,6 +37,15 @@ AsYaml = Annotated[
     bool, typer.Option("--yaml", help="Print the configuration alone, as a file for `convnn train` or `convnn run`.")
 ]
 
+Columns = Annotated[
+    str | None,
+    typer.Option(
+        "--columns",
+        metavar="NAMES",
+        help="Fields to show of each trial, as in --columns lr,k,model.layer.patch; `all` for those that vary.",
+    ),
+]
+
 Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")]
 
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from tune_jobs.cli.shared.options import console, print_json
+from tune_jobs.system.visible import visible
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -36,6 +37,8 @@ AnyAddress = Annotated[
 ]
 Detach = Annotated[bool, typer.Option("--detach", "-d", help="With a dashboard's address: do not follow the job.")]
 _SHOWN = 10
+LINE = 300
+"""Characters of a log's line that are shown."""
 
 
 def on_cluster(
@@ -99,31 +102,59 @@ def exit_code(outcome: "Outcome") -> int:
 
 
 def _report(outcome: "Outcome") -> None:
-    from tune_jobs.display.tables import leaderboard, standing
-    from tune_jobs.results.history import history
+    """The leaderboard, what the best trial is, the failures, and where to go on."""
+    from tune_jobs.display.tables import over_seeds, print_leaderboard, standing
+    from tune_jobs.results.columns import in_a_line
+    from tune_jobs.results.seeds import repeats
+    from tune_jobs.results.words import shown
 
-    summary = outcome.summary
-    out = console()
-    out.print()
-    out.print(leaderboard(summary))
+    summary, out = outcome.summary, console()
+    print()
+    print_leaderboard(out, summary, _SHOWN)
     print(f"\n{standing(summary)}")
     if outcome.exhausted:
         print("Every configuration of the space has been tried.")
-    best = summary.best
-    if best is not None:
-        print(f"\nBest: trial {best.number}, {summary.metric} {best.value:.4f} after epoch {best.epoch}")
-        print(history(outcome.folder, best.run_key).sweep_file(), end="")
+    if (table := over_seeds(repeats(summary.rows, summary.goal), summary)) is not None:
+        print("\nOver seeds, of complete trials:")
+        out.print(table)
+    if (best := summary.best) is not None:
+        head = "Best" if summary.compared_at is None else f"Best at epoch {summary.compared_at}, none is complete"
+        config = in_a_line(best.config, summary.columns)
+        print(f"\n{head}: trial {best.number}, {summary.metric} {shown(best.value, summary.metric)}")
+        if config:
+            print(f"  {config}")
     _tell_failures(outcome, [row for row in summary.shown if row.state == "failed"])
     _tell_next(outcome)
 
 
 def _tell_failures(outcome: "Outcome", failed: "list[Row]") -> None:
-    for row in failed[:_SHOWN]:
-        print(f"Trial {row.number} failed ({row.failure}): {row.reason}\n  log: {outcome.folder.log_of(row.run_key)}")
-    if len(failed) > _SHOWN:
-        print(f"and {len(failed) - _SHOWN} more: convnn show {outcome.folder.name}")
+    """Each class of failure once: its latest reason, the last line of that log, and what runs them again."""
+    name = outcome.folder.name
+    by_class: dict[str, list[Row]] = {}
+    for row in failed:
+        by_class.setdefault(row.failure or "error", []).append(row)
+    for failure, rows in by_class.items():
+        last, log = rows[-1], outcome.folder.log_of(rows[-1].run_key)
+        numbers = ", ".join(str(row.number) for row in rows[:_SHOWN]) + (", ..." if len(rows) > _SHOWN else "")
+        noun = "1 trial" if len(rows) == 1 else f"{len(rows)} trials"
+        print(f"\n{noun} failed ({failure}): {numbers}\n  {last.reason}")
+        if (line := _last_line(log)) and line != last.reason:
+            print(f"  last line of its log: {visible(line)}")
+        print(f"  log: {log}")
     if failed:
-        print(f"Run them again, once the cause is mended:\n  convnn retry {outcome.folder.name} --failed")
+        print(f"After fixing the cause, retry them:\n  convnn retry {name} --failed")
+
+
+def _last_line(log: Path) -> str:
+    """The last line of a file that is not empty, at most LINE long; nothing where it cannot be read."""
+    try:
+        with log.open("rb") as file:
+            file.seek(0, os.SEEK_END)
+            file.seek(max(0, file.tell() - 4 * LINE))
+            lines = file.read().decode(errors="replace").splitlines()
+    except OSError:
+        return ""
+    return next((line.strip()[:LINE] for line in reversed(lines) if line.strip()), "")
 
 
 def _tell_next(outcome: "Outcome") -> None:
@@ -133,10 +164,11 @@ def _tell_next(outcome: "Outcome") -> None:
             f"\nMLflow at {tracked.uri} does not have everything ({tracked.error}).\n"
             f"The sweep's folder does; to ship the rest when the tracker answers:\n  convnn sync {name}"
         )
-    print(f"\nLook at it again:\n  convnn show {name}")
-    print(
-        f"Compare its trials in the MLflow UI:\n  {tracked.page or f'{tracked.uri}, experiment {tracked.experiment!r}'}"
-    )
+    print(f"\nNext:\n  convnn show {name}")
+    if outcome.summary.best is not None:
+        print(f"  convnn best {name} --yaml > best.yaml")
+    page = tracked.page or f"{tracked.uri}, experiment {tracked.experiment!r}"
+    print(f"Compare its trials in the MLflow UI:\n  {page}")
     if tracked.uri.startswith("sqlite:"):
         mlflow = shutil.which("mlflow") or str(Path(sys.executable).parent / "mlflow")
         print(f"which is there once this runs:\n  {_server(mlflow, tracked.uri)}")

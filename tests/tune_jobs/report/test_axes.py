@@ -1,5 +1,5 @@
 from search_spaces import TrialConfig
-from tune_jobs.report.varying import scale_of, varying
+from tune_jobs.report.axes import parameters, scale_of
 from tune_jobs.results.summary import Row
 
 
@@ -14,10 +14,10 @@ def test_parameters_of_different_models_that_are_called_alike_are_told_apart() -
         Row(number, key, "complete", None, None, 1, 0.5, {}, TrialConfig.model_validate({"model": model}))
         for number, (key, model) in enumerate(models.items(), 1)
     ]
-    found = {parameter.name: parameter.values for parameter in varying(trials)}
-    assert found["model.layer.kind"]["vgg hybrid"] == "hybrid"
-    assert found["model.attention.kind"]["vit convnn"] == "convnn"
-    assert "kind" not in found
+    found = {parameter.name: parameter.values for parameter in parameters(trials)}
+    assert found["kind"] == {"vgg": "conv2d", "vgg hybrid": "hybrid", "vit": "attention", "vit convnn": "convnn"}
+    assert found["model"]["vit"] == "vit_tiny"
+    assert {"model.layer.padding", "model.attention.heads"} & {*found} == set()
 
 
 def test_numbers_that_no_two_trials_share_lie_where_they_are() -> None:

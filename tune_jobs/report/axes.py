@@ -1,14 +1,13 @@
-"""The parameters that differ between a sweep's trials, and where their values lie on an axis."""
+"""What differs between a sweep's trials, with its values, and where these lie on an axis."""
 
 import math
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
-from search_spaces.base import by_path
 from search_spaces.domains import Scalar
-from search_spaces.headline import headline
+from tune_jobs.results.columns import NONE, fields, label, varying
 from tune_jobs.results.summary import Row
 
 FEW = 8
@@ -17,16 +16,8 @@ FEW = 8
 WIDE = 20
 """A range of positive numbers is logarithmic where its end is so many times its beginning."""
 
-NONE = "none"
 ABSENT = "not there"
 """Where `none` is a value, too."""
-
-_SAID = {"lambda", "k", "r", "patch", "aggregation"}
-"""Fields of a model that `headline` has already."""
-
-
-SEED = "seed"
-"""Nobody's choice: it tells how far chance goes, and is never better or worse."""
 
 
 @dataclass(frozen=True)
@@ -54,39 +45,13 @@ class Scale:
         return [low - margin, high + margin]
 
 
-def varying(rows: list[Row]) -> list[Parameter]:
-    """The paper's parameters, then all others, of which trials have different values.
-
-    Of the others, one that a trial either has or has not, always with the same value, says no more than the field by
-    which trials differ in that.
-    """
-    ours = {row.run_key: headline(row.config) for row in rows}
-    others = {row.run_key: dict(_others(row)) for row in rows}
+def parameters(rows: list[Row]) -> list[Parameter]:
+    """The fields in which trials differ, with their values."""
+    values = {row.run_key: fields(row.config) for row in rows}
     return [
-        *(found for found in _parameters(ours) if len(set(found.values.values())) > 1),
-        *(found for found in _parameters(others) if len({*found.values.values()} - {None}) > 1),
+        Parameter(column.name, {key: found.get(column.key) for key, found in values.items()})
+        for column in varying(row.config for row in rows)
     ]
-
-
-def _parameters(flat: dict[str, dict[str, Scalar]]) -> list[Parameter]:
-    paths = dict.fromkeys(path for values in flat.values() for path in values)
-    names = unlike({path: _short(path) for path in paths})
-    return [Parameter(names[path], {key: values.get(path) for key, values in flat.items()}) for path in paths]
-
-
-def unlike(names: Mapping[str, str]) -> dict[str, str]:
-    """A name by path; the path itself where several have the same name."""
-    counts = Counter(names.values())
-    return {path: name if counts[name] == 1 else path for path, name in names.items()}
-
-
-def label(value: Scalar) -> str:
-    """A value, short."""
-    if value is None:
-        return NONE
-    if isinstance(value, bool):
-        return str(value).lower()
-    return f"{value:.4g}" if isinstance(value, float) else str(value)
 
 
 def scale_of(values: Iterable[Scalar]) -> Scale:
@@ -130,17 +95,3 @@ def even_ticks(low: float, high: float) -> list[float]:
     unit = 10.0 ** math.floor(math.log10(rough))
     step = next(unit * factor for factor in (1, 2, 5, 10) if unit * factor >= rough)
     return [step * i for i in range(math.ceil(low / step), math.floor(high / step) + 1)]
-
-
-def _others(row: Row) -> Iterator[tuple[str, Scalar]]:
-    for path, value in by_path(row.config.model_dump(mode="json", by_alias=True)):
-        said = path == "training.lr" or (path.startswith("model.") and path.rpartition(".")[2] in _SAID)
-        if not said and path != "data.root":
-            yield path, str(value) if isinstance(value, list) else value
-
-
-def _short(path: str) -> str:
-    for start in ("model.layer.", "model.attention.", "training."):
-        if path.startswith(start):
-            return path.removeprefix(start)
-    return path

@@ -1,0 +1,150 @@
+"""What differs between configurations, and what they have in common: the columns of every table of trials."""
+
+import random
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+from search_spaces import Decided, SweepSpec, TrialConfig
+from search_spaces.base import by_path
+from search_spaces.domains import Scalar
+from search_spaces.headline import headline
+from tune_jobs.errors import UsageError
+
+SEED = "seed"
+"""Nobody's choice: it tells how far chance goes, and is never better or worse."""
+
+NONE = "none"
+
+DRAWS = 64
+"""Draws that stand for a space."""
+
+_SAID = {"lambda", "k", "r", "patch", "aggregation"}
+"""Fields of a model that `headline` has already."""
+
+_SAID_OF_ALL = ("model", "kind", "candidates")
+"""What `fields` says under a short name, besides the headline."""
+
+
+@dataclass(frozen=True)
+class Column:
+    """A field of configurations: `key` finds it among `fields`, `name` is what people read."""
+
+    key: str
+    name: str
+
+
+def fields(config: TrialConfig) -> dict[str, Scalar]:
+    """Every field of a configuration; those that people compare first, under short names, all others by their path."""
+    layer = config.model.mixing_layer
+    paper = headline(config)
+    first: dict[str, Scalar] = {
+        "model": config.model.name,
+        "kind": getattr(layer, "kind", None),
+        **{name: paper[name] for name in ("lambda", "k")},
+        "candidates": getattr(getattr(layer, "candidates", None), "kind", None),
+        **paper,
+    }
+    return first | dict(_others(config))
+
+
+def varying(configs: Iterable[TrialConfig], beside: Iterable[TrialConfig] = ()) -> list[Column]:
+    """The fields in which configurations differ, among themselves or from those `beside` them, as they are compared.
+
+    A field beyond the well-known ones that a configuration either has or has not, always with the same value, says no
+    more than the field by which they differ in that.
+    """
+    found = [fields(config) for config in (*configs, *beside)]
+    columns = _columns(found)
+    return [column for column in columns if len(_seen(column, found)) > 1]
+
+
+def constants(configs: Sequence[TrialConfig], columns: Iterable[Column]) -> dict[str, Scalar]:
+    """What all configurations have in common of the fields that people compare first; without columns and `None`."""
+    shown = {column.key for column in columns}
+    same: dict[str, Scalar] = {}
+    if configs:
+        found = [fields(config) for config in configs]
+        names = (*_SAID_OF_ALL[:2], *headline(configs[0]), *_SAID_OF_ALL[2:], "training.epochs")
+        for key in names:
+            values = {values.get(key) for values in found}
+            if key not in shown and len(values) == 1 and values != {None}:
+                same[_short(key)] = values.pop()
+    return same
+
+
+def chosen(text: str, configs: Sequence[TrialConfig]) -> list[Column]:
+    """The columns that a person names, comma by comma, in that order; `all` stands for those that vary.
+
+    Raises:
+        UsageError: If no configuration has such a field.
+    """
+    every = _columns([fields(config) for config in configs])
+    by_name = {name: column for column in every for name in (column.key, column.name)}
+    found: dict[str, Column] = {}
+    for name in filter(None, map(str.strip, text.split(","))):
+        if name not in by_name and name != "all":
+            known = ", ".join(column.name for column in varying(configs)) or "nothing"
+            raise UsageError(f"--columns: no trial has a field {name!r}; what varies is: {known}.")
+        picked = varying(configs) if name == "all" else [by_name[name]]
+        found |= {column.key: column for column in picked}
+    return list(found.values())
+
+
+def possible(spec: SweepSpec) -> list[TrialConfig]:
+    """Some of the configurations that a sweep may try: what differs among these, it varies."""
+    rng = random.Random(0)
+    space = spec.space
+    return [space.resolve(Decided(space.draw(rng))) for _ in range(space.affordable(DRAWS))]
+
+
+def unlike(names: Mapping[str, str]) -> dict[str, str]:
+    """A name by path; the path itself where several have the same name."""
+    counts = Counter(names.values())
+    return {path: name if counts[name] == 1 else path for path, name in names.items()}
+
+
+def label(value: Scalar) -> str:
+    """A value, short."""
+    if value is None:
+        return NONE
+    if isinstance(value, bool):
+        return str(value).lower()
+    return f"{value:.4g}" if isinstance(value, float) else str(value)
+
+
+def in_a_line(config: TrialConfig, columns: Iterable[Column]) -> str:
+    """A configuration's values, those that it has: `lambda 0.25, k 4`."""
+    values = fields(config)
+    return ", ".join(
+        f"{column.name} {label(values[column.key])}" for column in columns if values.get(column.key) is not None
+    )
+
+
+def _columns(found: Iterable[Mapping[str, Scalar]]) -> list[Column]:
+    keys = dict.fromkeys(key for values in found for key in values)
+    names = unlike({key: _short(key) for key in keys})
+    return [Column(key, names[key]) for key in keys]
+
+
+def _seen(column: Column, found: Iterable[Mapping[str, Scalar]]) -> set[Scalar]:
+    values = {values.get(column.key) for values in found}
+    return values - {None} if "." in column.key or column.key in _SAID_OF_ALL else values
+
+
+def _others(config: TrialConfig) -> Iterator[tuple[str, Scalar]]:
+    for path, value in by_path(config.model_dump(mode="json", by_alias=True)):
+        last = path.rpartition(".")[2]
+        of_model = path.startswith("model.") and (last in _SAID or path == "model.name" or path.endswith(_KINDS))
+        if not of_model and path not in {"training.lr", "data.root"}:
+            yield path, str(value) if isinstance(value, list) else value
+
+
+_KINDS = ("model.layer.kind", "model.attention.kind", ".candidates.kind")
+
+
+def _short(path: str) -> str:
+    for start in ("model.layer.", "model.attention.", "training."):
+        if path.startswith(start):
+            return path.removeprefix(start)
+    return path

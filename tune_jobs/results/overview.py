@@ -1,0 +1,49 @@
+"""Sweeps in a few numbers each, for `convnn list`; and how a configuration did over its seeds."""
+
+import contextlib
+from typing import Any
+
+from tune_jobs.errors import LedgerError
+from tune_jobs.record.folder import SweepFolder
+from tune_jobs.record.ledger import Ledger
+from tune_jobs.results.seeds import Repeats, repeats
+from tune_jobs.results.summary import Summary, state_of, summary
+
+
+def best_repeats(found: Summary) -> Repeats | None:
+    """The best trial's configuration over its seeds, if it ran with several: its trial is the luckiest of them."""
+    groups = repeats(found.rows, found.goal)
+    return next((group for group in groups if found.best in group.rows), None)
+
+
+def seeds_json(group: Repeats) -> dict[str, Any]:
+    """For programs: stable keys."""
+    return {
+        "mean": group.mean,
+        "sd": group.spread,
+        "seeds": len(group.rows),
+        "trials": sorted(row.number for row in group.rows),
+    }
+
+
+def overview(folder: SweepFolder) -> dict[str, Any]:
+    """One sweep in a few numbers, for `convnn list`; `error` says why where its record cannot be read."""
+    try:
+        with contextlib.closing(Ledger(folder.ledger)) as ledger:
+            found = summary(folder.name, ledger)
+            started = ledger.meta.started
+    except LedgerError as error:
+        return {"name": folder.name, "error": str(error)}
+    return {
+        "name": folder.name,
+        "error": None,
+        "state": state_of(folder, found),
+        "trials": len(found.rows),
+        "ended": found.ended,
+        "planned": found.planned,
+        "metric": found.metric,
+        "best": found.best.value if found.best else None,
+        "best_at_epoch": found.compared_at,
+        "seeds": seeds_json(group) if (group := best_repeats(found)) else None,
+        "started": started,
+    }

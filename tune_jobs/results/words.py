@@ -1,0 +1,40 @@
+"""How numbers are written for people: values of an objective, and durations."""
+
+import math
+import time
+
+HOUR_S = 3600.0
+
+USED = {"gpu_hours": "GPU time", "cpu_hours": "CPU time", "wall_hours": "running time"}
+"""What a sweep uses of a machine, by the field of its budget."""
+
+
+def shown(value: float | None, metric: str) -> str:
+    """A value of an objective: an accuracy in percent, a loss as it is."""
+    if value is None:
+        return "-"
+    if not math.isfinite(value):
+        return str(value)
+    return f"{value:.2%}" if "accuracy" in metric else f"{value:.4f}"
+
+
+def iso_time(at: float | None) -> str | None:
+    """A moment for programs, in UTC: `2026-11-29T12:00:00Z`."""
+    return None if at is None else time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(at))
+
+
+def duration(seconds: float) -> str:
+    """Seconds as a person says them: `3.2 s`, `42 s`, `3 min 5 s`, `1 h 12 min`, `31 h`."""
+    if not math.isfinite(seconds):
+        return "-"
+    if seconds < 10:  # noqa: PLR2004 - below, tenths matter
+        return f"{max(0.0, seconds):.1f} s" if seconds > 0 else "0 s"
+    whole = round(seconds)
+    hours, minutes, rest = whole // 3600, whole // 60 % 60, whole % 60
+    if hours >= 24:  # noqa: PLR2004 - a day
+        return f"{round(seconds / 3600)} h"
+    if hours:
+        return f"{hours} h {minutes} min" if minutes else f"{hours} h"
+    if minutes:
+        return f"{minutes} min {rest} s" if rest else f"{minutes} min"
+    return f"{rest} s"
