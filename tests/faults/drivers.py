@@ -168,7 +168,7 @@ def _says_how_to_go_on(round_: Round, driver: Driver, number: signal.Signals) ->
     if f"sweep {round_.sweep.name} in " not in said:  # Python was still starting, and had no handler
         expect(code in (128 + number, -number), f"{number.name} at the start ended with {code}:\n{said[-2000:]}")
         return False
-    if "Look at it again" in said and f"convnn resume {round_.sweep.name}" not in said:  # it had ended all the same
+    if "\nNext:\n" in said and f"convnn resume {round_.sweep.name}" not in said:  # it had ended all the same
         expect(code in (0, 128 + number, -number), f"{number.name} at the end ended with {code}:\n{said[-2000:]}")
         return False
     expect(code == 128 + number, f"{number.name} ended with {code} and not {128 + number}:\n{said[-2000:]}")

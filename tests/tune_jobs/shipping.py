@@ -2,7 +2,7 @@
 
 import contextlib
 import functools
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,6 +15,7 @@ from tune_jobs.record.folder import SweepFolder
 from tune_jobs.record.ledger import Ledger
 from tune_jobs.record.rows import State
 from tune_jobs.report import draw_at_end
+from tune_jobs.results.columns import Column
 from tune_jobs.tracking.base import Destination
 from tune_jobs.tracking.mlflow.shipper import MLflowTracker
 
@@ -27,6 +28,7 @@ class Recorded:
 
     folder: SweepFolder
     ledger: Ledger
+    columns: Sequence[Column] = ()
 
     @property
     def experiment(self) -> str:
@@ -60,7 +62,8 @@ class Recorded:
     def destination(self, uri: str, experiment: str | None = None) -> Destination:
         """Where the sweep is tracked."""
         draw = functools.partial(draw_at_end, self.folder, 0)
-        return Destination(self.folder, uri, experiment or self.experiment, {"git_dirty": "false"}, draw)
+        tags = {"git_dirty": "false"}
+        return Destination(self.folder, uri, experiment or self.experiment, tags, draw, self.columns)
 
     def tracker(self, uri: str) -> MLflowTracker:
         """One that looks often."""

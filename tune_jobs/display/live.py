@@ -242,13 +242,14 @@ class LiveTable:
             left = self._running.left_s(found)
             eta = "" if left is None else f", about {duration(left)} left"
             hint = "" if self._stopping else "   Ctrl-C stops; nothing is lost"
-            parts.append(self._console.render_str(f"{tally(found)}   {elapsed}{eta}{hint}", style="bold"))
+            parts.append(self._console.render_str(tally(found), style="bold"))
+            parts.append(self._console.render_str(f"{elapsed}{eta}{hint}"))
             parts += filter(None, (best_so_far(found), cost(found), found.exclusions))
         if running is not None:
             parts += [running, ""]
         if found is not None:
             rows = [row for row in found.shown if row.number not in self._running.trials]
-            taken = 8 + len(parts) + (running.row_count if running else 0)
+            taken = 9 + len(parts) + (running.row_count if running else 0)
             ended = replace(found, rows=rows, beside=[*found.beside, *(row.config for row in found.shown)])
             if rows:
                 parts += leaderboard(ended, self._console.width, max(3, self._console.height - taken))

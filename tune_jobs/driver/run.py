@@ -22,7 +22,7 @@ from tune_jobs.record.ledger import Ledger
 from tune_jobs.record.manifest import manifest_tags, write_manifest
 from tune_jobs.record.rows import Halted
 from tune_jobs.report import draw_at_end
-from tune_jobs.results.columns import possible
+from tune_jobs.results.columns import possible, varying
 from tune_jobs.results.summary import Summary, summary
 from tune_jobs.system.files import make_private
 from tune_jobs.system.redaction import holds_secret
@@ -107,7 +107,8 @@ def run(
             uri, draw = tracker_of(spec.tracking.uri, folder, ledger), partial(draw_at_end, folder, 0)
             if holds_secret(uri):  # the ledger has it, so that the sweep stays where it is
                 make_private(folder.ledger)
-            tracker = open_tracker(Destination(folder, uri, spec.experiment, manifest_tags(manifest), draw))
+            tags, columns = manifest_tags(manifest), varying(possible(spec))
+            tracker = open_tracker(Destination(folder, uri, spec.experiment, tags, draw, columns))
             tracker.start()
             sweep = Sweep(spec, folder, ledger, progress, signals)
             ledger.meta.halted = None

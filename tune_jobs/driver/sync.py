@@ -7,6 +7,7 @@ from tune_jobs.errors import TrackerError
 from tune_jobs.record.folder import SweepFolder
 from tune_jobs.record.ledger import Ledger
 from tune_jobs.report import draw_at_end
+from tune_jobs.results.columns import recorded_columns
 from tune_jobs.system.redaction import without_password
 from tune_jobs.tracking.base import Destination, Say, Tracked
 from tune_jobs.tracking.registry import open_tracker
@@ -38,7 +39,8 @@ def sync(
         TrackerError: If it cannot be reached, or refuses something; everything else is shipped then.
     """
     say(f"shipping {folder.name} to {without_password(uri)} ...")
-    tracker = open_tracker(Destination(folder, uri, experiment, tags, partial(draw_at_end, folder, 0)))
+    draw = partial(draw_at_end, folder, 0)
+    tracker = open_tracker(Destination(folder, uri, experiment, tags, draw, recorded_columns(folder)))
     error = tracker.close(patience_s, say)
     if error is not None:
         raise TrackerError(

@@ -5,11 +5,12 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from search_spaces import Decided, SweepSpec, TrialConfig
+from search_spaces import Decided, SpecError, SweepSpec, TrialConfig
 from search_spaces.base import by_path
 from search_spaces.domains import Scalar
 from search_spaces.headline import headline
-from tune_jobs.errors import UsageError
+from tune_jobs.errors import SweepError, UsageError
+from tune_jobs.record.folder import SweepFolder, recorded_spec
 
 SEED = "seed"
 """Nobody's choice: it tells how far chance goes, and is never better or worse."""
@@ -46,6 +47,11 @@ def fields(config: TrialConfig) -> dict[str, Scalar]:
         **paper,
     }
     return first | dict(_others(config))
+
+
+def params(config: TrialConfig) -> dict[str, str]:
+    """Every field as text, `none` where a configuration has none."""
+    return {key: NONE if value is None else str(value) for key, value in fields(config).items()}
 
 
 def varying(configs: Iterable[TrialConfig], beside: Iterable[TrialConfig] = ()) -> list[Column]:
@@ -96,6 +102,14 @@ def possible(spec: SweepSpec) -> list[TrialConfig]:
     rng = random.Random(0)
     space = spec.space
     return [space.resolve(Decided(space.draw(rng))) for _ in range(space.affordable(DRAWS))]
+
+
+def recorded_columns(folder: SweepFolder) -> list[Column]:
+    """What varies in the sweep of a folder, by its file; nothing where that cannot be read."""
+    try:
+        return varying(possible(recorded_spec(folder)))
+    except (SpecError, SweepError):
+        return []
 
 
 def unlike(names: Mapping[str, str]) -> dict[str, str]:

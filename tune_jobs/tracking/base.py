@@ -10,13 +10,14 @@ never waits for it, and whatever it misses while it is away, it has when it is b
 and must show no password, and write neither to its place nor to the ledger once `close` has returned.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
 from tune_jobs.record.folder import SweepFolder
 from tune_jobs.record.ledger import Ledger
+from tune_jobs.results.columns import Column
 
 Say = Callable[[str], None]
 Draw = Callable[[Say], Path | None]
@@ -51,6 +52,9 @@ class Destination:
     """What everything new is tagged with."""
 
     draw: Draw
+
+    columns: Sequence[Column] = ()
+    """What varies in the sweep."""
 
 
 class Tracker(Protocol):

@@ -4,7 +4,7 @@ Which run an attempt has, and what was shipped to it, is noted in the ledger.
 """
 
 import time
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -115,9 +115,9 @@ class Inventory:
         """The run of each trial's last attempt, by run key."""
         return {key: run for (key, _), (run, _, _) in sorted(self._noted.items())}
 
-    def make(self, key: str, attempt: int, name: str, started: float) -> str:
-        """Make the run of an attempt, or the parent."""
-        tags = {**self._tags, "run_key": key or PARENT_TAG, "attempt": str(attempt)}
+    def make(self, key: str, attempt: int, name: str, started: float, more: Mapping[str, str]) -> str:
+        """Make the run of an attempt, or the parent, with its name and `more` tags."""
+        tags = {**self._tags, **more, "run_key": key or PARENT_TAG, "attempt": str(attempt)}
         if key:
             tags["mlflow.parentRunId"] = self.parent
         self.must_look = True  # should the answer be lost
@@ -143,7 +143,7 @@ class Inventory:
     def _find_parent(self, running: Collection[str]) -> None:
         noted, found = self._noted.get((PARENT, 0)), self._found.get((PARENT, 0))
         if found is None:
-            self.parent = self.make(PARENT, 0, self._sweep, time.time())
+            self.parent = self.make(PARENT, 0, self._sweep, time.time(), {})
             self.note(PARENT, 0, self.parent, 0, "running")
         else:
             self.parent = found
@@ -194,7 +194,7 @@ def find_experiment(client: Any, destination: Destination, ledger: Ledger, healt
     from mlflow.exceptions import MlflowException
 
     name = destination.experiment
-    tags = experiment_tags(ledger.meta.metric, ledger.meta.goal)
+    tags = experiment_tags(ledger.meta.metric, ledger.meta.goal, destination.columns)
     for _ in range(2):
         found = health.call("experiment", client.get_experiment_by_name, name)
         if found is not None and found.lifecycle_stage == "deleted":

@@ -20,12 +20,12 @@ from collections import Counter
 from collections.abc import Iterator
 from typing import Any
 
-from search_spaces.headline import params_of
 from search_spaces.settings import HOURS
 from tune_jobs.record.ledger import Ledger
 from tune_jobs.record.names import REPORT
 from tune_jobs.record.requests import excluded
 from tune_jobs.record.rows import Attempt, Epoch, Trial
+from tune_jobs.results.columns import params as params_of
 from tune_jobs.results.summary import summary
 from tune_jobs.system.json_text import json_text
 from tune_jobs.system.redaction import without_password
@@ -34,7 +34,7 @@ from tune_jobs.tracking.mlflow.inventory import PARENT, Inventory, find_experime
 from tune_jobs.tracking.mlflow.retry import SyncHealth, is_refusal, reason_of
 from tune_jobs.tracking.mlflow.runs import STATUS, earlier_epochs, end_tags, opener_of, place_tags
 from tune_jobs.tracking.mlflow.store import connect
-from tune_jobs.tracking.mlflow.views import description
+from tune_jobs.tracking.mlflow.views import description, run_name, run_tags
 
 _log = logging.getLogger(__name__)
 
@@ -42,6 +42,9 @@ ENTITIES_PER_CALL = 1000
 
 EXCLUDED_TAG = "excluded"
 """Says why a person has left a trial out."""
+
+DIGEST = 36
+"""Characters of a digest that MLflow takes."""
 
 EXCLUSION = 0
 """The ledger notes of a trial which run has that tag, as if of an attempt of this number."""
@@ -154,6 +157,7 @@ class MLflowSync:
         if known is None and opener == number:
             params = params_of(self._trial(key).config)
             new = [*earlier_epochs(own, epochs, below=True), *new]
+            self._log_images(run, self._trial(key))
         if known is None and opener == number > 1:
             self._runs.supersede(self._runs.run_of(key, opener_of(number - 1, epochs)))
         if known is None and opener < number and running:
@@ -201,8 +205,24 @@ class MLflowSync:
 
     def _make_child(self, attempt: Attempt, opener: int) -> str:
         again = f" (attempt {opener})" if opener > 1 else ""
-        name = f"{self._trial(attempt.run_key).number:03d}-{attempt.run_key}{again}"
-        return self._runs.make(attempt.run_key, opener, name, attempt.started)
+        trial, columns, sweep = self._trial(attempt.run_key), self._destination.columns, self._destination.folder.name
+        name = run_name(trial.number, trial.config, columns)
+        tags = run_tags(sweep, trial.number, trial.config, columns)
+        return self._runs.make(attempt.run_key, opener, f"{name}{again}", attempt.started, tags)
+
+    def _log_images(self, run: str, trial: Trial) -> None:
+        """The images a trial trains on, by their digest, as MLflow's data set of the run."""
+        from mlflow.entities import Dataset, DatasetInput, InputTag
+
+        inputs = []
+        for split, context in (("train", "training"), ("test", "testing")):
+            name = f"{trial.config.data.name}.{split}"
+            if (digest := self._ledger.meta.digest(name)) is not None:
+                source = json_text({"data": trial.config.data.name, "split": split, "sha256": digest})
+                data = Dataset(name, digest[:DIGEST], "local", source)
+                inputs.append(DatasetInput(data, [InputTag("mlflow.data.context", context)]))
+        if inputs:
+            self._health.call(("images", run), self._client.log_inputs, run, datasets=inputs)
 
     def _trial(self, key: str) -> Trial:
         if key not in self._trials:

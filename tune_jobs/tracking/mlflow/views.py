@@ -3,11 +3,17 @@
 A view is an experiment tag that MLflow's page offers in its menu "Views", and opens by its key in the address.
 """
 
+import contextlib
+import getpass
 import json
+from collections.abc import Sequence
 
 from search_spaces import TrialConfig
-from search_spaces.headline import HEADLINE, headline
+from search_spaces.domains import Scalar
+from search_spaces.headline import HEADLINE
+from tune_jobs.results.columns import Column, fields, in_a_line, label
 from tune_jobs.results.summary import Row, Summary
+from tune_jobs.results.words import shown
 
 COMPLETE, ALL = "complete", "trials"
 """The keys of the two views: values of trials that did not run to the end do not compare with the others'."""
@@ -18,23 +24,33 @@ VIEW_TAG = "mlflow.sharedViewState."
 SHOWN = 5
 """Trials in a description."""
 
+NAMED = 5
+"""Fields in the name of a run."""
+
+SHORT = 8
+"""Names of fields up to so long stand before their value without a space."""
+
 LOCAL_SERVER = "http://127.0.0.1:5000"
 """Where `mlflow server` is found unless it is told otherwise."""
 
 
-def experiment_tags(metric: str, goal: str) -> dict[str, str]:
-    """Tags of an experiment that was made for sweeps: it is of models, and its views have each trial once."""
-    shown = [f"metrics.`{metric}`", "metrics.`gflops`", *(f"params.`{name}`" for name in HEADLINE)]
+def experiment_tags(metric: str, goal: str, columns: Sequence[Column] = ()) -> dict[str, str]:
+    """Tags of an experiment that was made for sweeps: it is of models, and its views have each trial once.
+
+    Their columns are the value, the paper's parameters, whatever else varies, and what a forward pass costs.
+    """
+    names = dict.fromkeys((*HEADLINE, *(column.key for column in columns)))
+    shown = [f"metrics.`{metric}`", *(f"params.`{name}`" for name in names), "metrics.`gflops`"]
     each_once = "tags.superseded IS NULL and params.lambda IS NOT NULL"
     complete = f"{each_once} and tags.excluded IS NULL and attributes.status = 'FINISHED'"
     views = {
         COMPLETE: ("Complete trials", complete, shown),
-        ALL: ("All trials", each_once, ["tags.`state`", *shown]),
+        ALL: ("All trials", each_once, [*shown, "tags.`state`"]),
     }
     tags = {"mlflow.experimentKind": "custom_model_development"}
-    for key, (name, runs, columns) in views.items():
+    for key, (name, runs, selected) in views.items():
         order = {"orderByKey": f"metrics.`{metric}`", "orderByAsc": goal == "minimize"}
-        state = json.dumps({"searchFilter": runs, **order, "selectedColumns": columns})
+        state = json.dumps({"searchFilter": runs, **order, "selectedColumns": selected})
         tags[f"{VIEW_TAG}{key}"] = json.dumps({"name": name, "createdAt": 0, "updatedAt": 0, "state": state})
     return tags
 
@@ -69,19 +85,48 @@ def description(found: Summary, runs: dict[str, str], experiment_id: str) -> str
     ended = found.count("complete", "stopped")
     lines = [f"{ended}{planned} trials have ended without a failure; `convnn show {found.name}` has all."]
     if best is not None:
-        lines.insert(0, f"Best: **{link(best, f'trial {best.number}')}**, {found.metric} **{best.value:.4f}**.")
-        names = ["trial", found.metric, "epoch", *HEADLINE]
+        lines.insert(
+            0, f"Best: **{link(best, f'trial {best.number}')}**, {found.metric} **{shown(best.value, found.metric)}**."
+        )
+        names = ["trial", found.metric, "epoch", *(column.name for column in found.columns)]
         lines += ["", f"| {' | '.join(names)} |", f"|{' --- |' * len(names)}"]
     for row in [row for row in found.rows if row.counts][:SHOWN]:
         epoch = f"{row.epoch}/{row.config.training.epochs}"
-        cells = [link(row, str(row.number)), f"{row.value:.4f}", epoch, *_parameters(row.config)]
+        values = (label(row.fields.get(column.key)) for column in found.columns)
+        cells = [link(row, str(row.number)), shown(row.value, found.metric), epoch, *values]
         lines.append(f"| {' | '.join(cells)} |")
     return "\n".join(lines)
 
 
-def _parameters(config: TrialConfig) -> list[str]:
-    values = headline(config)
-    return [
-        "-" if values[name] is None else f"{values[name]:.4g}" if name == "lr" else str(values[name])
-        for name in HEADLINE
-    ]
+def run_name(number: int, config: TrialConfig, columns: Sequence[Column]) -> str:
+    """What a trial's run is called: `005 λ0.125 k9 lr5.8e-4`, of at most NAMED fields that vary."""
+    values = fields(config)
+    named = [column for column in columns if values.get(column.key) is not None][:NAMED]
+    return " ".join([f"{number:03d}", *(_named(column.name, values[column.key]) for column in named)])
+
+
+def _named(name: str, value: Scalar) -> str:
+    if isinstance(value, str):
+        return value
+    if isinstance(value, bool):
+        return name if value else f"no {name}"
+    text = f"{value:.3g}" if isinstance(value, float) else str(value)
+    mantissa, e, exponent = text.partition("e")
+    if isinstance(value, float) and not e and 0 < abs(value) < 0.01:  # noqa: PLR2004 - as people write a learning rate
+        mantissa, _, exponent = f"{value:.1e}".partition("e")
+        mantissa = mantissa.removesuffix(".0")
+    short = f"{mantissa}e{int(exponent)}" if exponent else mantissa
+    return f"{'λ' if name == 'lambda' else name}{'' if len(name) <= SHORT else ' '}{short}"
+
+
+def run_tags(sweep: str, number: int, config: TrialConfig, columns: Sequence[Column]) -> dict[str, str]:
+    """What a trial's run says of itself: in Markdown, and whose it is."""
+    what = in_a_line(config, columns) or "the sweep's only configuration"
+    told = (
+        f"Trial {number} of `{sweep}`: {what}.\n\nIts epochs and log: `convnn show {sweep} {number}`; "
+        f"its file, for `convnn train`: `convnn show {sweep} {number} --yaml`."
+    )
+    tags = {"mlflow.note.content": told, "mlflow.source.name": f"convnn run {sweep}", "mlflow.source.type": "JOB"}
+    with contextlib.suppress(KeyError, OSError):  # a container's user may have no name
+        tags["mlflow.user"] = getpass.getuser()
+    return tags

@@ -59,7 +59,7 @@ def test_an_attempt_that_does_epochs_again_opens_a_new_run_which_has_the_earlier
     assert (first.info.status, first.data.tags["superseded"]) == ("KILLED", "true")
     assert numbers(uri, first) == [(epoch, value(1, epoch)) for epoch in (1, 2, 3)]
     assert numbers(uri, second) == [(1, value(1, 1)), *((epoch, value(2, epoch)) for epoch in (2, 3, 4, 5))]
-    assert second.info.run_name.endswith("-a (attempt 2)")
+    assert second.info.run_name.endswith(" (attempt 2)")
     sweep.expect_whole(uri)
 
 
@@ -94,7 +94,7 @@ def test_the_papers_parameters_are_logged_also_where_inactive(sweep: Recorded, u
     params = sweep.run(uri).data.params
     expected = {"lambda": "0.25", "k": "4", "r": "none", "p": "1", "aggregation": "standard", "lr": "0.0001"}
     assert {name: params[name] for name in expected} == expected
-    assert params["model.layer.lambda"] == "0.25"
+    assert not {"model.layer.lambda", "model.layer.k", "training.lr", "model.name"} & params.keys()  # none twice
     assert params["training.batch_size"] == "256"
 
 
@@ -157,15 +157,15 @@ def test_the_run_of_an_excluded_trial_says_why_until_it_is_taken_in_again(sweep:
         sweep.attempt([1, 2], "complete", trial=trial)
     sweep.ledger.add_request("a", "exclude", "wrong images")
     sweep.ship(uri)
-    assert excluded_of(sweep, uri) == {"001-a": "wrong images", "002-b": None}
+    assert excluded_of(sweep, uri) == {"001": "wrong images", "002": None}
     assert sweep.parent(uri).data.tags["best_run_key"] == "b"
     sweep.ledger.add_request("a", "exclude", "wrong labels")
     sweep.ship(uri)
-    assert excluded_of(sweep, uri) == {"001-a": "wrong labels", "002-b": None}
+    assert excluded_of(sweep, uri) == {"001": "wrong labels", "002": None}
     sweep.ledger.add_request("a", "include")
     for _ in range(2):
         sweep.ship(uri)
-        assert excluded_of(sweep, uri) == {"001-a": None, "002-b": None}
+        assert excluded_of(sweep, uri) == {"001": None, "002": None}
     assert sweep.parent(uri).data.tags["best_run_key"] == "a"
     sweep.expect_whole(uri)
 
@@ -179,7 +179,7 @@ def test_a_run_that_is_superseded_is_no_longer_tagged_as_excluded(sweep: Recorde
     sweep.attempt([1, 2, 3, 4, 5], "complete")
     sweep.ledger.add_request("a", "exclude", "wrong again")
     sweep.ship(uri)
-    assert excluded_of(sweep, uri) == {"001-a": None, "001-a (attempt 2)": "wrong again"}
+    assert excluded_of(sweep, uri) == {"001": None, "001 (attempt 2)": "wrong again"}
 
 
 def test_the_view_of_complete_trials_leaves_excluded_ones_out(sweep: Recorded, uri: str) -> None:

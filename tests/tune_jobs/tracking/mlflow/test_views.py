@@ -1,15 +1,28 @@
 """What a person sees first of a sweep in MLflow."""
 
+import getpass
 import json
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 import pytest
 from mlflow import MlflowClient
 
+from search_spaces import TrialConfig
+from search_spaces.headline import HEADLINE
 from tests.tune_jobs.shipping import Recorded
+from tune_jobs.results.columns import Column
 from tune_jobs.tracking.mlflow.shipper import MLflowTracker
-from tune_jobs.tracking.mlflow.views import ALL, COMPLETE, LOCAL_SERVER, VIEW_TAG, experiment_tags, trials_page
+from tune_jobs.tracking.mlflow.views import (
+    ALL,
+    COMPLETE,
+    LOCAL_SERVER,
+    VIEW_TAG,
+    experiment_tags,
+    run_name,
+    trials_page,
+)
 
 
 def state_of(view: str, tags: Mapping[str, str]) -> dict[str, Any]:
@@ -22,6 +35,38 @@ def test_a_view_has_what_trials_are_compared_by_and_the_best_first(view: str) ->
     state = state_of(view, experiment_tags("val/loss", "minimize"))
     assert (state["orderByKey"], state["orderByAsc"]) == ("metrics.`val/loss`", True)
     assert {"metrics.`val/loss`", "metrics.`gflops`", "params.`lambda`"} <= set(state["selectedColumns"])
+
+
+COLUMNS = [
+    Column(key, key.rpartition(".")[2]) for key in ("kind", "lambda", "k", "lr", "training.epochs", "training.seed")
+]
+
+
+def test_a_run_is_named_by_what_varies_and_says_of_what_and_whose_it_is(sweep: Recorded, uri: str) -> None:
+    sweep.ledger.meta.set_digest("digits.train", "a" * 64)
+    sweep = replace(sweep, columns=COLUMNS)
+    sweep.attempt([1], "complete")
+    sweep.ship(uri)
+    run = sweep.run(uri)
+    assert run.info.run_name == "001 hybrid λ0.25 k4 lr1e-4 epochs5"
+    assert run.data.tags["mlflow.user"] == getpass.getuser()
+    assert run.data.tags["mlflow.source.name"] == f"convnn run {sweep.folder.name}"
+    assert f"convnn show {sweep.folder.name} 1" in run.data.tags["mlflow.note.content"]
+    (images,) = run.inputs.dataset_inputs
+    assert (images.dataset.name, images.dataset.digest) == ("digits.train", "a" * 36)
+    assert "a" * 64 in images.dataset.source
+    assert [tag.value for tag in images.tags] == ["training"]
+    selected = state_of(COMPLETE, experiment_tags("val/loss", "minimize", COLUMNS))["selectedColumns"]
+    names = [*HEADLINE, "kind", "training.epochs", "training.seed"]
+    assert selected == ["metrics.`val/loss`", *(f"params.`{name}`" for name in names), "metrics.`gflops`"]
+
+
+@pytest.mark.parametrize(
+    ("lr", "said"), [(5.8e-4, "lr5.8e-4"), (0.001, "lr1e-3"), (0.05, "lr0.05"), (1.0, "lr1"), (1e-05, "lr1e-5")]
+)
+def test_a_learning_rate_is_named_as_people_write_it(lr: float, said: str) -> None:
+    content = {"model": {"name": "vgg11", "layer": {"kind": "conv2d"}}, "training": {"lr": lr}}
+    assert run_name(7, TrialConfig.model_validate(content), [Column("lr", "lr")]) == f"007 {said}"
 
 
 def test_the_views_leave_out_the_sweeps_own_run_and_what_was_done_again_and_one_what_is_not_whole(
@@ -67,7 +112,7 @@ def test_a_sweeps_own_run_names_the_best_trial_and_links_to_its_run(sweep: Recor
     said = sweep.parent(uri).data.tags["mlflow.note.content"]
     (run,) = [run for run in sweep.runs(uri) if run.data.tags["run_key"] == "a"]
     assert said.startswith(f"Best: **[trial 1](#/experiments/{run.info.experiment_id}/runs/{run.info.run_id}?")
-    assert "val/accuracy **0.1200**.\n1 trials have ended without a failure" in said
+    assert "val/accuracy **12.00%**.\n1 trials have ended without a failure" in said
     assert said.count("\n| ") == 3  # the head, its line, and the trial that counts
 
 
