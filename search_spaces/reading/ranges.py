@@ -7,8 +7,9 @@ from pydantic.fields import FieldInfo
 from yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
 
 from search_spaces.domains import DOMAIN_KEYS, Choice, Domain, FloatRange, IntRange, Scalar
-from search_spaces.reading.document import close, nearest, value_of, written
+from search_spaces.reading.document import value_of, written
 from search_spaces.reading.fields import forms_of, is_valid, rule_of, types_of, validity
+from search_spaces.reading.likeness import close, nearest
 from search_spaces.reading.translations import choice_hint, domain_hint, step_hint, zero_hint
 from search_spaces.reading.words import LONGEST_SHOWN, cut, shown
 
