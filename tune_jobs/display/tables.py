@@ -5,6 +5,7 @@ from rich.text import Text
 
 from search_spaces import TrialConfig
 from search_spaces.headline import HEADLINE, headline
+from search_spaces.plurals import plural
 from search_spaces.settings import HOURS
 from tune_jobs.results.summary import Row, Summary
 from tune_jobs.system.visible import visible
@@ -14,11 +15,11 @@ _STYLES = {"complete": "green", "running": "cyan", "stopped": "dim", "diverged":
 
 def tally(summary: Summary) -> str:
     """How many trials are where."""
-    planned = f" of {summary.planned}" if summary.planned else ""
     parts = [f"{summary.count(state)} {state}" for state in ("running", "complete", "stopped", "diverged", "failed")]
     parts.append(f"{len(summary.excluded)} excluded")
     shown = ", ".join(part for part in parts if not part.startswith("0 "))
-    text = f"{summary.name}: {summary.ended}{planned} trials ended   {shown}"
+    ended = f"{summary.ended} of " if summary.planned else ""
+    text = f"{summary.name}: {ended}{plural(summary.planned or summary.ended, 'trial')} ended   {shown}"
     classes = ", ".join(f"{count} {name}" for name, count in summary.failures().items() if name != "diverged")
     return text + (f" ({classes})" if classes else "")
 
@@ -37,7 +38,7 @@ def cost(summary: Summary) -> str:
         if limit is not None or spent:
             parts.append(f"{spent:.3g}{f' of {limit:g}' if limit is not None else ''} {unit}")
     if (most := budget.get("trials")) is not None:
-        parts.append(f"{used.trials} of {most:g} trials started")
+        parts.append(f"{used.trials} of {plural(int(most), 'trial')} started")
     return f"used: {', '.join(parts)}" if parts else "used: nothing yet"
 
 

@@ -20,7 +20,7 @@ def storage(sweep: Recorded) -> Path:
 
 def test_a_sweep_is_its_leaderboard(storage: Path) -> None:
     said = invoke("show", "tracked", storage=storage)
-    assert said.startswith("tracked: 1 trials ended   1 running, 1 complete\n")
+    assert said.startswith("tracked: 1 trial ended   1 running, 1 complete\n")
     assert f"\n{storage / 'tracked'}\n" in said
     told = invoke_json("show", "tracked", storage=storage)
     assert [(row["trial"], row["state"]) for row in told["trials"]] == [(1, "complete"), (2, "running")]

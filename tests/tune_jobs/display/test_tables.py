@@ -36,7 +36,7 @@ def test_trials_are_counted_by_where_they_are_and_failures_by_their_class() -> N
     rows = [row(1), row(2, "running"), row(3, "failed", None, "oom"), row(4, "diverged", None, "diverged")]
     said = "mine: 3 of 9 trials ended   1 running, 1 complete, 1 diverged, 1 failed (1 oom)"
     assert tally(sweep(*rows)) == said
-    assert tally(sweep(row(1), planned=None)) == "mine: 1 trials ended   1 complete"
+    assert tally(sweep(row(1), planned=None)) == "mine: 1 trial ended   1 complete"
 
 
 def test_what_is_used_stands_beside_the_limits_that_are_set() -> None:
