@@ -52,4 +52,4 @@ def did_you_mean(words: list[str]) -> str:
 
 
 def _initials(name: str) -> str:
-    return "".join(part[:1] for part in name.split("_"))
+    return "".join(part[:1] for part in name.replace("-", "_").split("_"))

@@ -100,7 +100,7 @@ class Reader:
         meant, sure = picked
         model = models_by_kind(models, key)[meant]
         if not sure:  # the mistake is said; what else there is, as if it were mended
-            node = _mended(node, key, meant)
+            node = _mended(node, key, meant, key if key in entries else _misspelt(key, models, entries))
         return self._fields(model, models, key, node, path, varying=varying, sure=sure)
 
     def _any_of(
@@ -144,17 +144,20 @@ class Reader:
     ) -> tuple[str, bool] | None:
         """The kind that is meant, and whether it is what the file says; `None` after a mistake that leaves it open."""
         by_kind = models_by_kind(models, key)
-        if key not in entries:
+        said = key if key in entries else _misspelt(key, models, entries)
+        if said is None:
             return self._without_key(models, key, entries, node, path)
-        value = entries[key][1]
+        where, value = entries[said]
+        if said != key:
+            self._say(where, _join(path, said), f"is not a field; did you mean {key!r}?")
         if isinstance(value, ScalarNode) and value.value in by_kind:
-            return value.value, True
+            return value.value, said == key
         here = f"{path}.{key}"
         if isinstance(value, MappingNode) and varying == "":
             self._say(value, here, f"cannot vary; write any_of: [{{{key}: ...}}, ...] in place of the whole {path}.")
             return None
         near = alike(value.value, by_kind) if isinstance(value, ScalarNode) else []
-        near = [kind for kind in near if entries.keys() <= set(names_of(by_kind[kind]))] or near
+        near = [kind for kind in near if entries.keys() - {said} <= set(names_of(by_kind[kind]))] or near
         hint = f"; {did_you_mean(near)}" if near else "."
         self._say(value, here, f"must be one of {', '.join(by_kind)}; got {shown(value)}{hint}")
         return (near[0], False) if near else None
@@ -163,16 +166,10 @@ class Reader:
         self, models: tuple[Model, ...], key: str, entries: Entries, node: Node, path: str
     ) -> tuple[str, bool] | None:
         by_kind = models_by_kind(models, key)
-        default = [m for m in models if m.model_fields[key].default is not PydanticUndefined]
-        strange = [name for name in entries if not default or name not in names_of(default[0])]
-        misspelt = next((name for name in strange[:MOST_PROBLEMS] if close(name, [key])), None)
-        if misspelt is not None:
-            where, value = entries[misspelt]
-            self._say(where, _join(path, misspelt), f"is not a field; did you mean {key!r}?")
-            return (value.value, False) if isinstance(value, ScalarNode) and value.value in by_kind else None
+        default, strange = _strange(key, models, entries)
         fit = [kind for kind, model in by_kind.items() if set(strange) <= set(names_of(model))]
         if default and not (strange and fit):
-            return literal_of(default[0], key), True
+            return literal_of(default, key), True
         hint = f" ({cut(', '.join(strange))} goes with {alternatives(fit)})" if strange and fit else ""
         self._say(node, path, f"must say its {key}: one of {', '.join(by_kind)}{hint}.")
         return (fit[0], False) if strange and len(fit) == 1 else None
@@ -192,12 +189,14 @@ class Reader:
         fields = fields_of(model)
         whole = True
         meant: set[str | None] = set()
+        others = {name for other in models for name in names_of(other)} - fields.keys()
+        doubtful = not sure and not others.isdisjoint(entries)  # it may be right with another kind
         for name, (where, value) in entries.items():
             if name not in fields:
                 whole = False
                 kinds = [literal_of(other, key) for other in models if name in names_of(other)]
-                if kinds and not sure:
-                    continue  # it may be right with another kind
+                if kinds and doubtful:
+                    continue
                 owner = f" of {key} {literal_of(model, key)}".replace(" of name ", " of ") if key else ""
                 guess = close(name, [field for field in fields if field not in entries]) or close(name, fields)
                 hint = (
@@ -212,7 +211,7 @@ class Reader:
             here = _join(path, name)
             if name not in entries:
                 if info.is_required():
-                    if name not in meant:  # else it is there, misspelt
+                    if name not in meant and not doubtful:  # else it is there, misspelt
                         self._say(node, here, f"is missing; it must be {rule_of(info)}.")
                     whole = False
                 continue
@@ -283,10 +282,19 @@ def _valid(fields: Iterable[str]) -> str:
     return f"valid are {', '.join(fields)}."
 
 
-def _mended(node: MappingNode, key: str, meant: str) -> MappingNode:
-    """The same mapping with another value of its discriminator, which takes the place of a misspelt key, too."""
-    names = [name.value for name, _ in node.value]
-    wrong = key if key in names else next((name for name in names if close(name, [key])), None)
+def _strange(key: str, models: tuple[Model, ...], entries: Entries) -> tuple[Model | None, list[str]]:
+    """The model that needs no discriminator, if one does not, and the fields that it does not have."""
+    default = next((m for m in models if m.model_fields[key].default is not PydanticUndefined), None)
+    return default, [name for name in entries if default is None or name not in names_of(default)]
+
+
+def _misspelt(key: str, models: tuple[Model, ...], entries: Entries) -> str | None:
+    """The field that was meant to be the discriminator."""
+    return next((name for name in _strange(key, models, entries)[1][:MOST_PROBLEMS] if close(name, [key])), None)
+
+
+def _mended(node: MappingNode, key: str, meant: str, wrong: str | None) -> MappingNode:
+    """The same mapping with another discriminator in the place of a wrong one."""
     kept = [entry for entry in node.value if entry[0].value != wrong]
     value = ScalarNode("tag:yaml.org,2002:str", meant, node.start_mark)
     return MappingNode(
