@@ -15,8 +15,9 @@ from pydantic import BaseModel
 from yaml.nodes import Node, ScalarNode, SequenceNode
 
 from search_spaces.base import Infeasible
-from search_spaces.reading.document import MOST_PROBLEMS, Place, Problem, close, nearest, value_of
+from search_spaces.reading.document import MOST_PROBLEMS, Place, Problem, value_of
 from search_spaces.reading.fields import models_of
+from search_spaces.reading.likeness import close, nearest
 from search_spaces.reading.rules import ConstraintError, Name, Number, Step, parse_rule
 from search_spaces.reading.words import quoted, shown
 from search_spaces.registry import generation

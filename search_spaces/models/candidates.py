@@ -10,6 +10,7 @@ from pydantic import Field
 from convnn.geometry import CandidateKind, TooFewTokens, candidate_count, padded_tokens, vgg11_stages
 from search_spaces.base import Config, Decides, Infeasible
 from search_spaces.domains import every, largest_up_to, null_or_not, smallest
+from search_spaces.plurals import plural
 
 WIDEST_RING = 15
 """The largest `padding` that a layer may have."""
@@ -269,12 +270,12 @@ def _too_few(error: TooFewTokens, layer: ConvNNOptions, path: str, grid: TokenGr
     candidates, ring = layer.candidates, padding or 0
     tokens = padded_tokens(grid.shape, ring)
     around = f", ring {ring}" if len(grid.shape) > 1 else ""
-    seen = f"{grid.name} ({' x '.join(map(str, grid.shape))} tokens{around}: {tokens} candidates)"
+    seen = f"{grid.name} ({' x '.join(map(str, grid.shape))} tokens{around}: {plural(tokens, 'candidate')})"
     if error.field == "k":
         few = error.most < tokens and isinstance(candidates, RandomCandidates | EvenCandidates)
-        where = f"r = {error.most} candidates" if few else seen
+        where = f"r = {plural(error.most, 'candidate')}" if few else seen
         if error.most < tokens and not few:
-            where = f"the {error.most} {candidates.kind} candidates of {grid.name}"
+            where = f"the {plural(error.most, f'{candidates.kind} candidate')} of {grid.name}"
         way = "take a smaller k, more candidates" + ("" if padding is None else " or a wider padding")
         return Infeasible(f"{path}.k", f"must be at most {error.most} for {where}", str(layer.k), way)
     asked = getattr(candidates, error.field)
@@ -282,5 +283,5 @@ def _too_few(error: TooFewTokens, layer: ConvNNOptions, path: str, grid: TokenGr
     where = f"{path}.candidates.{error.field}"
     if error.field == "stride":
         left = f"{asked}, which leaves {error.most} in {seen}"
-        return Infeasible(where, f"must leave k = {layer.k} candidates", left, way)
+        return Infeasible(where, f"must leave k = {plural(layer.k, 'candidate')}", left, way)
     return Infeasible(where, f"must be at most {error.most} for {seen}", str(asked), way)

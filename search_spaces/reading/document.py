@@ -1,6 +1,5 @@
 """A YAML file whose every key and value knows its line and column; and the mistakes found in it."""
 
-import difflib
 import itertools
 import json
 import math
@@ -31,10 +30,15 @@ _LARGEST_TEXT = 8 * LARGEST_FILE  # a file as run, with what was set written out
 MOST_PROBLEMS = 100
 """Mistakes that are looked for in one file."""
 
+SET = "--set "
+"""What begins the source of what was set on the command line."""
+
+_LONGEST_SET = 100
+
 
 @dataclass(frozen=True, order=True)
 class Place:
-    """Where something stands: file, line and column from 1."""
+    """Where something stands: file, line and column from 1; of `--set path=value` the column of these words."""
 
     source: str
     line: int
@@ -46,7 +50,11 @@ class Place:
         return cls(node.start_mark.name, node.start_mark.line + 1, node.start_mark.column + 1)
 
     def __str__(self) -> str:
-        return f"{self.source}:{self.line}:{self.column}"
+        if not self.source.startswith(SET):
+            return f"{self.source}:{self.line}:{self.column}"
+        source = " ".join(self.source.split())
+        line = f"line {self.line}, " if self.line > 1 else ""
+        return f"{source if len(source) <= _LONGEST_SET else f'{source[:_LONGEST_SET]}...'}, {line}column {self.column}"
 
 
 @dataclass(frozen=True, order=True)
@@ -274,7 +282,7 @@ def override(root: MappingNode, assignment: str) -> None:
         SpecError: If the assignment has no `=`, its value is no YAML, or its path goes through a single value.
     """
     path, sign, text = assignment.partition("=")
-    source = f"--set {assignment}"
+    source = f"{SET}{assignment}"
     start = Place(source, 1, 1)
     if not sign or not all(path.split(".")):
         raise SpecError([Problem(start, "", "must have the form path=value, as in --set space.training.epochs=3.")])
@@ -296,11 +304,11 @@ def override(root: MappingNode, assignment: str) -> None:
             if isinstance(here, SequenceNode):
                 at, rule = ".".join(parents[:depth]), "has no item of that number"
             raise SpecError([Problem(start, path, f"cannot be set: {at} {rule}.")])
-        _put(here, part, child)
+        _put(here, part, child, _at(node, path, depth))
         here = child
     if not isinstance(here, MappingNode) and _child(here, last) is None:
         raise SpecError([Problem(start, path, f"cannot be set: {'.'.join(parents)} has no item of that number.")])
-    _put(here, last, node)
+    _put(here, last, node, _at(node, path, len(parents)))
 
 
 def _child(node: Node, part: str) -> Node | None:
@@ -312,7 +320,13 @@ def _child(node: Node, part: str) -> Node | None:
     return None
 
 
-def _put(node: Node, part: str, child: Node) -> None:
+def _at(node: Node, path: str, depth: int) -> yaml.Mark:
+    """Where a part of a path stands in the words that set `node`."""
+    column = len("".join(f"{part}." for part in path.split(".")[:depth]))
+    return yaml.Mark(node.start_mark.name, column, 0, column, None, 0)
+
+
+def _put(node: Node, part: str, child: Node, mark: yaml.Mark) -> None:
     if isinstance(node, SequenceNode):
         node.value[int(part)] = child
         return
@@ -320,25 +334,4 @@ def _put(node: Node, part: str, child: Node) -> None:
         if key.value == part:
             node.value[place] = (key, child)
             return
-    node.value.append((ScalarNode("tag:yaml.org,2002:str", part, child.start_mark), child))
-
-
-def close(word: str, valid: Iterable[str]) -> str | None:
-    """The valid word that `word` was most likely meant to be, if one is near."""
-    by_lower = {name.lower(): name for name in valid}
-    for name in by_lower.values():
-        if len(word) > 1 and (word == _initials(name) or name == _initials(word)):  # learning_rate is lr
-            return name
-    found = difflib.get_close_matches(word.lower()[:100], by_lower, n=1, cutoff=0.6)
-    return by_lower[found[0]] if found else None
-
-
-def _initials(name: str) -> str:
-    return "".join(part[:1] for part in name.split("_"))
-
-
-def nearest(word: str, valid: Iterable[str]) -> str:
-    """`did you mean 'x'?`, or the list of valid words where none is near."""
-    words = list(valid)
-    found = close(word, words)
-    return f"did you mean {found!r}?" if found else f"valid are {', '.join(words)}."
+    node.value.append((ScalarNode("tag:yaml.org,2002:str", part, mark), child))

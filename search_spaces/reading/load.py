@@ -19,11 +19,11 @@ from search_spaces.reading.document import (
     SpecError,
     compose,
     dumped,
-    nearest,
     override,
     too_large,
     value_of,
 )
+from search_spaces.reading.likeness import nearest
 from search_spaces.reading.reader import Reader
 from search_spaces.settings import Grid, Holdout, SweepFile
 from search_spaces.space import Space

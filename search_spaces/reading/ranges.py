@@ -7,9 +7,10 @@ from pydantic.fields import FieldInfo
 from yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
 
 from search_spaces.domains import DOMAIN_KEYS, Choice, Domain, FloatRange, IntRange, Scalar
-from search_spaces.reading.document import close, nearest, value_of, written
+from search_spaces.reading.document import value_of, written
 from search_spaces.reading.fields import forms_of, is_valid, rule_of, types_of, validity
-from search_spaces.reading.translations import choice_hint, domain_hint, step_hint, zero_hint
+from search_spaces.reading.likeness import close, nearest
+from search_spaces.reading.translations import choice_hint, domain_hint, list_hint, step_hint, zero_hint
 from search_spaces.reading.words import LONGEST_SHOWN, cut, shown
 
 Entries: TypeAlias = dict[str, tuple[Node, Node]]
@@ -26,7 +27,7 @@ class DomainReader:
         """The domain that stands at a path, or `None` after every mistake was said."""
         entries = entries_of(node)
         kind = self._kind(info, node, entries, path)
-        if kind is None or not self._goes_with(kind, entries, path):
+        if kind is None or not self._in_brackets(kind, info, entries, path) or not self._goes_with(kind, entries, path):
             return None
         items = self._items(kind, entries[kind][1], path)
         if items is None:
@@ -45,8 +46,7 @@ class DomainReader:
         unknown = next((name for name in entries if name not in DOMAIN_KEYS), None)
         ours = None
         if not kinds and len(entries) <= LONGEST_SHOWN:
-            content = {name: value_of(value) for name, (_, value) in entries.items()}
-            ours = domain_hint(content, whole=int in types_of(info.annotation))
+            ours = _in_our_words(info, entries)
         if "any_of" in entries:
             hint = f"any_of is for mappings, choice for values{f'; write {ours}' if ours else ''}."
         elif ours:
@@ -60,6 +60,18 @@ class DomainReader:
         where = node if kinds or unknown is None else entries[unknown][0]
         self._say(where, path, f"must be {rule_of(info)}, or a domain; got {shown(node)}; {hint}")
         return None
+
+    def _in_brackets(self, kind: str, info: FieldInfo, entries: Entries, path: str) -> bool:
+        """Whether it is not a list that has no brackets: `{int: 16, 64}`."""
+        bounds = entries[kind][1]
+        if not isinstance(bounds, ScalarNode) or len(entries) > LONGEST_SHOWN:
+            return True
+        ours = _in_our_words(info, entries)
+        if ours is None:
+            return True
+        got = ", ".join([bounds.value, *(name for name, (_, value) in entries.items() if value_of(value) is None)])
+        self._say(bounds, f"{path}.{kind}", f"must be {_FORM[kind]} in brackets, got {cut(got)}; write {ours}.")
+        return False
 
     def _goes_with(self, kind: str, entries: Entries, path: str) -> bool:
         """Whether nothing stands beside the kind that does not go with it."""
@@ -77,9 +89,8 @@ class DomainReader:
     def _items(self, kind: str, bounds: Node, path: str) -> SequenceNode | None:
         """The list of a domain, which has something in it, and no domains."""
         if not isinstance(bounds, SequenceNode) or not bounds.value:
-            form = "[a, b, ...]" if kind == "choice" else "[low, high]"
             got = "an empty list" if isinstance(bounds, SequenceNode) else shown(bounds)
-            self._say(bounds, f"{path}.{kind}", f"must be a list {form}, got {got}.")
+            self._say(bounds, f"{path}.{kind}", f"must be {_FORM[kind]}, got {got}.")
             return None
         domains = [item for item in bounds.value if isinstance(item, MappingNode)]
         if kind == "choice" and domains:
@@ -159,6 +170,15 @@ class DomainReader:
         else:
             return step
         return None
+
+
+_FORM = {kind: "a list [a, b, ...]" if kind == "choice" else "a list [low, high]" for kind in DOMAIN_KEYS}
+
+
+def _in_our_words(info: FieldInfo, entries: Entries) -> str | None:
+    """What stands there, if it is understood, as we write it."""
+    content, whole = {name: value_of(value) for name, (_, value) in entries.items()}, int in types_of(info.annotation)
+    return domain_hint(content, whole=whole) or list_hint(content, whole=whole)
 
 
 def _stepped(entries: Entries, kind: str) -> str | None:

@@ -5,7 +5,7 @@ The model is the only definition of what may stand where: fields, limits, defaul
 
 import math
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 
 from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
@@ -13,7 +13,7 @@ from yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
 
 from search_spaces.base import decides, representative_values
 from search_spaces.nodes import Branches, Fixed, Group, Leaf, SpaceNode
-from search_spaces.reading.document import MOST_PROBLEMS, Place, Problem, SpecError, close, plain, value_of
+from search_spaces.reading.document import MOST_PROBLEMS, Place, Problem, SpecError, plain, value_of
 from search_spaces.reading.fields import (
     Model,
     alternatives,
@@ -27,8 +27,10 @@ from search_spaces.reading.fields import (
     names_of,
     rule_of,
 )
-from search_spaces.reading.ranges import DomainReader, entries_of
-from search_spaces.reading.translations import field_hint, look_alike
+from search_spaces.reading.homes import Homes
+from search_spaces.reading.likeness import alike, close, did_you_mean
+from search_spaces.reading.ranges import DomainReader, Entries, entries_of
+from search_spaces.reading.translations import FIELDS, field_hint, look_alike
 from search_spaces.reading.words import cut, listed, shown
 
 MOST_OPTIONS = 1000
@@ -43,6 +45,7 @@ class Reader:
         self.whole: dict[str, SpaceNode] = {}
         """What was read without a mistake, by path, also where something beside it is wrong."""
         self._places: dict[str, Place] = {}
+        self._homes: Homes
 
     def stands(self, path: str) -> bool:
         """Whether the file says something at `path`."""
@@ -63,6 +66,7 @@ class Reader:
             path: Its full path.
             varying: The field below which domains and `any_of` may stand; "" means here already.
         """
+        self._homes = Homes(model, node, path)
         return self._mapping((model,), None, node, path, varying)
 
     def _say(self, place: Node | Place, path: str, message: str) -> None:
@@ -88,8 +92,16 @@ class Reader:
         entries = entries_of(node)
         if "any_of" in entries:
             return self._any_of(models, key, node, path, varying)
-        model = models[0] if key is None else self._pick(models, key, entries, node, path, varying=varying)
-        return None if model is None else self._fields(model, models, key, node, path, varying=varying)
+        if key is None:
+            return self._fields(models[0], models, None, node, path, varying=varying)
+        picked = self._pick(models, key, entries, node, path, varying=varying)
+        if picked is None:
+            return None
+        meant, sure = picked
+        model = models_by_kind(models, key)[meant]
+        if not sure:  # the mistake is said; what else there is, as if it were mended
+            node = _mended(node, key, meant, key if key in entries else _misspelt(key, models, entries))
+        return self._fields(model, models, key, node, path, varying=varying, sure=sure)
 
     def _any_of(
         self, models: tuple[Model, ...], key: str | None, node: MappingNode, path: str, varying: str | None
@@ -124,36 +136,43 @@ class Reader:
         self,
         models: tuple[Model, ...],
         key: str,
-        entries: dict[str, tuple[Node, Node]],
+        entries: Entries,
         node: Node,
         path: str,
         *,
         varying: str | None,
-    ) -> Model | None:
+    ) -> tuple[str, bool] | None:
+        """The kind that is meant, and whether it is what the file says; `None` after a mistake that leaves it open."""
         by_kind = models_by_kind(models, key)
-        if key not in entries:
-            default = [m for m in models if m.model_fields[key].default is not PydanticUndefined]
-            strange = [name for name in entries if not default or name not in names_of(default[0])]
-            misspelt = next((name for name in strange[:MOST_PROBLEMS] if close(name, [key])), None)
-            if misspelt is not None:
-                self._say(entries[misspelt][0], _join(path, misspelt), f"is not a field; did you mean {key!r}?")
-                return None
-            fit = [kind for kind, model in by_kind.items() if set(strange) <= set(names_of(model))]
-            if default and not (strange and fit):
-                return default[0]
-            hint = f" ({cut(', '.join(strange))} goes with {alternatives(fit)})" if strange and fit else ""
-            self._say(node, path, f"must say its {key}: one of {', '.join(by_kind)}{hint}.")
-            return None
-        value = entries[key][1]
+        said = key if key in entries else _misspelt(key, models, entries)
+        if said is None:
+            return self._without_key(models, key, entries, node, path)
+        where, value = entries[said]
+        if said != key:
+            self._say(where, _join(path, said), f"is not a field; did you mean {key!r}?")
         if isinstance(value, ScalarNode) and value.value in by_kind:
-            return by_kind[value.value]
+            return value.value, said == key
         here = f"{path}.{key}"
         if isinstance(value, MappingNode) and varying == "":
             self._say(value, here, f"cannot vary; write any_of: [{{{key}: ...}}, ...] in place of the whole {path}.")
-        else:
-            hint = _did_you_mean(value, by_kind)
-            self._say(value, here, f"must be one of {', '.join(by_kind)}; got {shown(value)}{hint}")
-        return None
+            return None
+        near = alike(value.value, by_kind) if isinstance(value, ScalarNode) else []
+        near = [kind for kind in near if entries.keys() - {said} <= set(names_of(by_kind[kind]))] or near
+        hint = f"; {did_you_mean(near)}" if near else "."
+        self._say(value, here, f"must be one of {', '.join(by_kind)}; got {shown(value)}{hint}")
+        return (near[0], False) if near else None
+
+    def _without_key(
+        self, models: tuple[Model, ...], key: str, entries: Entries, node: Node, path: str
+    ) -> tuple[str, bool] | None:
+        by_kind = models_by_kind(models, key)
+        default, strange = _strange(key, models, entries)
+        fit = [kind for kind, model in by_kind.items() if set(strange) <= set(names_of(model))]
+        if default and not (strange and fit):
+            return literal_of(default, key), True
+        hint = f" ({cut(', '.join(strange))} goes with {alternatives(fit)})" if strange and fit else ""
+        self._say(node, path, f"must say its {key}: one of {', '.join(by_kind)}{hint}.")
+        return (fit[0], False) if strange and len(fit) == 1 else None
 
     def _fields(
         self,
@@ -164,21 +183,27 @@ class Reader:
         path: str,
         *,
         varying: str | None,
+        sure: bool = True,
     ) -> SpaceNode | None:
         entries = entries_of(node)
         fields = fields_of(model)
         whole = True
         meant: set[str | None] = set()
+        others = {name for other in models for name in names_of(other)} - fields.keys()
+        doubtful = not sure and not others.isdisjoint(entries)  # it may be right with another kind
         for name, (where, value) in entries.items():
             if name not in fields:
+                whole = False
+                kinds = [literal_of(other, key) for other in models if name in names_of(other)]
+                if kinds and doubtful:
+                    continue
                 owner = f" of {key} {literal_of(model, key)}".replace(" of name ", " of ") if key else ""
                 guess = close(name, [field for field in fields if field not in entries]) or close(name, fields)
-                homes = [literal_of(other, key) for other in models if name in names_of(other)]
-                ours = None if path else field_hint(name, value_of(value))
-                hint = _way_out(homes, guess, ours, fields)
-                self._say(where, _join(path, cut(name)), f"is not a field{owner}; {hint}")
+                hint = (
+                    f"it goes with {alternatives(kinds)}." if kinds else self._way_out(name, guess, where, value, path)
+                )
+                self._say(where, _join(path, cut(name)), f"is not a field{owner}; {hint or _valid(fields)}")
                 meant.add(guess)
-                whole = False
         found: dict[str, SpaceNode] = {}
         if key and key not in entries:
             found[key] = Fixed(literal_of(model, key), is_default=True)
@@ -186,7 +211,7 @@ class Reader:
             here = _join(path, name)
             if name not in entries:
                 if info.is_required():
-                    if name not in meant:  # else it is there, misspelt
+                    if name not in meant and not doubtful:  # else it is there, misspelt
                         self._say(node, here, f"is missing; it must be {rule_of(info)}.")
                     whole = False
                 continue
@@ -198,6 +223,17 @@ class Reader:
                 found[name] = self.whole[here] = child
         in_file_order = {name: found[name] for name in (key, *entries) if name in found}
         return Group(in_file_order) if whole else None
+
+    def _way_out(self, name: str, guess: str | None, where: Node, value: Node, path: str) -> str | None:
+        """What to do with a field that is not there: it stands elsewhere, is misspelt, or is another tool's."""
+        ours = None if path else field_hint(name, value_of(value))
+        here, place = _join(path, name), Place.of(where)
+        if name not in FIELDS and (homes := self._homes.of(name)):
+            return self._homes.move(homes, here, place)
+        if guess or ours:
+            return f"did you mean {guess!r}?" if guess else ours
+        homes = self._homes.like(name)
+        return self._homes.move(homes, here, place) if homes else None
 
     def _field(self, info: FieldInfo, node: Node, path: str, varying: str | None) -> SpaceNode | None:
         self._places[path] = Place.of(node)
@@ -242,16 +278,33 @@ class Reader:
         self._say(node, path, f"must be {rule_of(info)}; got {shown(node)}{hint}")
 
 
-def _way_out(homes: Sequence[str], guess: str | None, ours: str | None, fields: Iterable[str]) -> str:
-    """What to do with a field that is not there."""
-    if homes:
-        return f"it goes with {alternatives(homes)}."
-    return f"did you mean {guess!r}?" if guess else ours or f"valid are {', '.join(fields)}."
+def _valid(fields: Iterable[str]) -> str:
+    return f"valid are {', '.join(fields)}."
+
+
+def _strange(key: str, models: tuple[Model, ...], entries: Entries) -> tuple[Model | None, list[str]]:
+    """The model that needs no discriminator, if one does not, and the fields that it does not have."""
+    default = next((m for m in models if m.model_fields[key].default is not PydanticUndefined), None)
+    return default, [name for name in entries if default is None or name not in names_of(default)]
+
+
+def _misspelt(key: str, models: tuple[Model, ...], entries: Entries) -> str | None:
+    """The field that was meant to be the discriminator."""
+    return next((name for name in _strange(key, models, entries)[1][:MOST_PROBLEMS] if close(name, [key])), None)
+
+
+def _mended(node: MappingNode, key: str, meant: str, wrong: str | None) -> MappingNode:
+    """The same mapping with another discriminator in the place of a wrong one."""
+    kept = [entry for entry in node.value if entry[0].value != wrong]
+    value = ScalarNode("tag:yaml.org,2002:str", meant, node.start_mark)
+    return MappingNode(
+        node.tag, [(ScalarNode("tag:yaml.org,2002:str", key, node.start_mark), value), *kept], node.start_mark
+    )
 
 
 def _did_you_mean(node: Node, words: Iterable[str]) -> str:
-    word = close(node.value, words) if isinstance(node, ScalarNode) else None
-    return f"; did you mean {word!r}?" if word else "."
+    near = alike(node.value, words) if isinstance(node, ScalarNode) else []
+    return f"; {did_you_mean(near)}" if near else "."
 
 
 def _kind(option: Node, key: str | None) -> str:

@@ -65,6 +65,47 @@ def domain_hint(content: dict[str, Any], *, whole: bool) -> str | None:
     return written({"log_uniform" if log else "uniform": ends})
 
 
+def list_hint(content: dict[str, Any], *, whole: bool) -> str | None:
+    """A domain whose list has no brackets, as in `{int: 16, 64}`, or another tool's name, in our words.
+
+    Args:
+        content: As it was read.
+        whole: Whether the field holds whole numbers.
+    """
+    name = next((name for name in content if name in _KINDS), None)
+    items = _items(content, name) if name else None
+    if name is None or not items or len(items) > MOST:
+        return None
+    if _KINDS[name] == "choice":
+        return written({"choice": items})
+    if len(items) != 2 or not all(isinstance(item, int | float) and not isinstance(item, bool) for item in items):  # noqa: PLR2004
+        return None
+    log, step = _KINDS[name] == "log_uniform" or content.get("log") is True, content.get("step")
+    if whole:
+        return written({"int": items} | ({"log": True} if log else {"step": step} if step is not None else {}))
+    return written({"log_uniform" if log else "uniform": items})
+
+
+_KINDS = {
+    **dict.fromkeys(("choice", "list"), "choice"),
+    **dict.fromkeys(("int", "integer", "randint"), "int"),
+    **dict.fromkeys(("uniform", "float", "real", "range"), "uniform"),
+    **dict.fromkeys(("log_uniform", "loguniform", "log"), "log_uniform"),
+}
+"""Our domains, by the names that they have anywhere."""
+
+
+def _items(content: dict[str, Any], name: str) -> list[Any] | None:
+    """What is listed below a name; without brackets, YAML takes `64` of `{int: 16, 64}` for a key without a value."""
+    first = content[name]
+    more = [other for other, value in content.items() if value is None and other != name]
+    if isinstance(first, dict | list):
+        return None if more or isinstance(first, dict) else first
+    items = [first, *more] if more or not isinstance(first, str) else first.split(",")
+    found = [plain(item.strip(" ()")) if isinstance(item, str) else item for item in items]
+    return found if len(found) > 1 else None
+
+
 def choice_hint(items: Sequence[Any]) -> str | None:
     """A list of values and of domains as a list of values."""
     values: list[Any] = []

@@ -322,7 +322,7 @@ def test_rules_are_part_of_a_sweeps_identity_and_of_the_text_as_run() -> None:
     text = f"name: a\nspace: {{model: {{layer: {LAYER}}}}}\nconstraints: [k <= r, '4 <= r']"
     spec = parse_sweep(text, "f.yaml", ["constraints.0=k < r"])
     assert [rule.text for rule in parse_sweep(spec.text).constraints] == ["k < r", "4 <= r"]
-    with pytest.raises(SpecError, match=r"^--set constraints.1=k < q:1:15: constraints.1 names 'q'"):
+    with pytest.raises(SpecError, match=r"^--set constraints.1=k < q, column 15: constraints.1 names 'q'"):
         parse_sweep(text, "f.yaml", ["constraints.1=k < q"])
 
 

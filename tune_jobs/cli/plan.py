@@ -8,6 +8,7 @@ import typer
 from rich.table import Table
 
 from search_spaces import load_sweep
+from search_spaces.plurals import plural
 from search_spaces.settings import HOURS
 from tune_jobs.cli.shared.options import AsJson, File, Set, console, print_json
 from tune_jobs.display.tables import cell
@@ -55,7 +56,7 @@ def plan(
 
 
 def _show(found: Plan) -> None:
-    points = "a continuous space" if found.points is None else f"{found.points:,} points"
+    points = "a continuous space" if found.points is None else plural(found.points, "point")
     seen = "" if found.points == found.looked_at else f" ({found.looked_at:,} drawn)"
     print(f"{found.name}: {points}{seen}")
     cannot = sum(found.infeasible.values())
@@ -63,15 +64,16 @@ def _show(found: Plan) -> None:
     for reason, count in list(found.infeasible.items())[:_SHOWN]:
         print(f"    {count:,}: {reason}")
     if len(found.infeasible) > _SHOWN:
-        print(f"    and {len(found.infeasible) - _SHOWN} more reasons; --json lists them all")
+        print(f"    and {plural(len(found.infeasible) - _SHOWN, 'more reason')}; --json lists them all")
     for pair in found.never:
         print(f"    {pair}")
-    print(f"trials: {found.trials:,}, {found.trial_epochs:,} epochs in all, {found.images_per_epoch:,} images in each")
+    epochs, images = plural(found.trial_epochs, "epoch"), plural(found.images_per_epoch, "image")
+    print(f"trials: {found.trials:,}, {epochs} in all, {images} in each")
     for rung in found.ladder:
         print(f"  after epoch {rung.epoch} about {rung.survivors:,} go on")
     print()
     _show_costs(found.trial_costs)
-    print(f"\nat a time: {found.slots} trials")
+    print(f"\nat a time: {plural(found.slots, 'trial')}")
     if found.wall_hours is None:
         print("time: unknown; give --throughput, or --measure it here")
     else:
@@ -80,7 +82,7 @@ def _show(found: Plan) -> None:
         print(f"  (speed {found.speed_from}; loading of images and start of workers not counted)")
     if found.budget:
         print(f"budget: {', '.join(_of_the_budget(found))}")
-    print(f"disk: about {found.disk_gb:.2g} GB, MLflow: {found.mlflow_rows:,} rows")
+    print(f"disk: about {found.disk_gb:.2g} GB, MLflow: {plural(found.mlflow_rows, 'row')}")
     for warning in found.warnings:
         print(f"warning: {warning}")
 
@@ -90,7 +92,8 @@ def _of_the_budget(found: Plan) -> Iterator[str]:
     for field, limit in found.budget.items():
         planned = getattr(found, field)
         known = "" if planned is None else f"{planned:,} of " if field == "trials" else f"about {planned:.3g} of "
-        yield f"{known}{limit:g} {HOURS.get(field, field)}"
+        many = HOURS.get(field, field)
+        yield f"{known}{plural(limit, many.replace('trials', 'trial').replace('hours', 'hour'), many)}"
 
 
 def _show_costs(costs: dict[str, TrialCost]) -> None:

@@ -6,7 +6,7 @@ import typer
 from rich.table import Table
 
 from search_spaces import presets
-from search_spaces.reading.document import nearest
+from search_spaces.reading.likeness import nearest
 from tune_jobs.cli.shared.options import AsJson, console, print_json
 from tune_jobs.errors import UsageError
 

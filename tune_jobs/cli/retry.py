@@ -4,7 +4,7 @@ from typing import Annotated, cast
 
 import typer
 
-from search_spaces.reading.document import nearest
+from search_spaces.reading.likeness import nearest
 from tune_jobs.cli.shared.options import AsJson, Set, Storage, Sweep, storage_of
 from tune_jobs.cli.shared.running import AnyAddress, Detach, follow, on_cluster
 from tune_jobs.errors import UsageError

@@ -6,7 +6,9 @@ from typing import Any
 import typer
 
 from search_spaces import Problem, SpecError, load_sweep
+from search_spaces.plurals import plural
 from tune_jobs.cli.shared.options import AsJson, File, Set, print_json
+from tune_jobs.planning.survey import Survey, survey_of
 from tune_jobs.system.redaction import holds_secret
 
 _NOTE = (
@@ -17,6 +19,9 @@ _NOTE = (
 
 
 _SHOWN = 100
+
+_LOOKED_AT, _MUCH = 200, 0.1
+"""Configurations looked at, and the share of them that is worth a line where it cannot run."""
 
 
 def validate(file: File, overrides: Set = None, *, as_json: AsJson = False) -> None:
@@ -31,24 +36,39 @@ def validate(file: File, overrides: Set = None, *, as_json: AsJson = False) -> N
             raise
         print_json({"valid": False, "problems": [_plain(problem) for problem in error.problems]})
         raise typer.Exit(2) from error
+    survey = survey_of(spec, _LOOKED_AT)
     notes = [_NOTE] if holds_secret(spec.tracking.uri or "") else []
-    summary = {**spec.describe(), "never": spec.space.dead_pairs(), "notes": notes}
+    summary = {**spec.describe(), "never": spec.space.dead_pairs(), "looked_at": survey.looked_at}
+    summary |= {"infeasible": dict(survey.infeasible.most_common()), "notes": notes}
     if as_json:
         print_json({"valid": True, **summary})
         return
-    points = "a continuous space" if summary["points"] is None else f"{summary['points']} points"
-    trials = "every point" if spec.search.sampler == "grid" else f"{summary['trials']} trials"
+    points = "a continuous space" if summary["points"] is None else plural(summary["points"], "point")
+    trials = "every point" if spec.search.sampler == "grid" else plural(summary["trials"], "trial")
     print(f"{spec.name}: valid. {trials} of {points} by {spec.search.sampler}, stopping: {spec.stopping.kind}")
     print(f"  {spec.goal} {spec.metric} (protocol {spec.evaluation.protocol})")
     domains = list(summary["domains"].items())
     for path, domain in domains[:_SHOWN]:
         print(f"  {path.removeprefix('space.')}: {domain}")
     if len(domains) > _SHOWN:
-        print(f"  and {len(domains) - _SHOWN:,} more fields that vary (--json lists them all)")
+        more = plural(len(domains) - _SHOWN, "more field that varies", "more fields that vary")
+        print(f"  and {more} (--json lists them all)")
     for pair in summary["never"]:
         print(f"  {pair}; it is never started")
+    lost = survey.infeasible.total()
+    if lost and lost >= _MUCH * survey.looked_at:
+        print(f"  {_infeasible(survey, lost)}")
     for note in notes:
         print(f"  note: {note}")
+
+
+def _infeasible(survey: Survey, lost: int) -> str:
+    """How much of a space cannot run, and what most of that is for."""
+    sample = plural(survey.looked_at, "configuration" if survey.whole else "sampled configuration")
+    ((reason, times),) = survey.infeasible.most_common(1)
+    share = "is" if lost == 1 else "are"
+    first = f"{lost:,} of {sample} ({lost / survey.looked_at:.0%}) {share} infeasible and never started"
+    return f"{first}; the most frequent reason ({times:,}): {reason}"
 
 
 def _plain(problem: Problem) -> dict[str, Any]:

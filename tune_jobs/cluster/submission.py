@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 from search_spaces import SweepSpec
+from search_spaces.plurals import plural
 from tune_jobs.cluster.catalog import Cluster, Located, in_storage
 from tune_jobs.cluster.package import code_digest
 from tune_jobs.doctor.cluster import has_our_code, judge, packages, totals
@@ -153,7 +154,7 @@ def plan_lines(spec: SweepSpec, cpus: int, gpus: int) -> list[str]:
 
     found = plan(spec, gpus=max(1, gpus), cpus=max(1, cpus))
     disk = f"about {found.disk_gb:.2g} GB of disk"
-    first = f"plan: {found.trials:,} trials, {found.trial_epochs:,} epochs in all, {disk}"
+    first = f"plan: {plural(found.trials, 'trial')}, {plural(found.trial_epochs, 'epoch')} in all, {disk}"
     return [first, *(f"warning: {warning}" for warning in found.warnings)]
 
 

@@ -8,6 +8,7 @@ from rich.table import Table
 from rich.text import Text
 
 from search_spaces.domains import Scalar
+from search_spaces.plurals import plural
 from tune_jobs.results.columns import Column, in_a_line, label
 from tune_jobs.results.seeds import Repeats
 from tune_jobs.results.summary import Row, Summary
@@ -22,12 +23,11 @@ SEEDS_SHOWN = 5
 
 def tally(summary: Summary) -> str:
     """How many trials are where."""
-    planned = f" of {summary.planned}" if summary.planned else ""
     parts = [f"{summary.count(state)} {state}" for state in ("running", "complete", "stopped", "diverged", "failed")]
     parts.append(f"{len(summary.excluded)} excluded")
     states = ", ".join(part for part in parts if not part.startswith("0 "))
-    noun = "trial" if (summary.planned or summary.ended) == 1 else "trials"
-    text = f"{summary.name}: {summary.ended}{planned} {noun} ended   {states}"
+    ended = f"{summary.ended} of " if summary.planned else ""
+    text = f"{summary.name}: {ended}{plural(summary.planned or summary.ended, 'trial')} ended   {states}"
     classes = ", ".join(f"{count} {name}" for name, count in summary.failures().items() if name != "diverged")
     return text + (f" ({classes})" if classes else "")
 
@@ -48,7 +48,7 @@ def cost(summary: Summary) -> str:
             of = f" of {duration(limit * HOUR_S)}" if limit is not None else ""
             parts.append(f"{duration(spent * HOUR_S)}{of} {name}")
     if (most := budget.get("trials")) is not None:
-        parts.append(f"{used.trials} of {most:g} trials started")
+        parts.append(f"{used.trials} of {plural(int(most), 'trial')} started")
     return f"used: {', '.join(parts)}" if parts else "used: nothing yet"
 
 

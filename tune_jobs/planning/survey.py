@@ -26,11 +26,13 @@ class Survey:
     """The different ones that can."""
 
 
-def survey_of(spec: SweepSpec) -> Survey:
-    """Look at every point of a small finite space, else at uniform draws."""
-    whole = spec.space.is_small()
+def survey_of(spec: SweepSpec, at_most: int | None = None) -> Survey:
+    """Look at every point of a small finite space, else at uniform draws; at no more than `at_most`, if given."""
+    size = spec.space.size()
+    whole = spec.space.is_small() and size is not None and (at_most is None or size <= at_most)
     rng = random.Random(0)
-    points = spec.space.points() if whole else (spec.space.draw(rng) for _ in range(spec.space.affordable(DRAWS)))
+    draws = spec.space.affordable(DRAWS if at_most is None else min(DRAWS, at_most))
+    points = spec.space.points() if whole else (spec.space.draw(rng) for _ in range(draws))
     infeasible: Counter[str] = Counter()
     found: dict[str, TrialConfig] = {}
     looked_at = 0

@@ -4,6 +4,7 @@ from collections.abc import Iterator, Mapping
 
 from search_spaces import SweepSpec
 from search_spaces.domains import IntRange
+from search_spaces.plurals import plural
 from search_spaces.settings import Asha, Grid
 from search_spaces.trial import Training
 from tune_jobs.planning.survey import Survey
@@ -19,9 +20,9 @@ def likely_mistakes(spec: SweepSpec, survey: Survey, trials: int, epochs: int, t
     """What of the search, the stopping rule and the training is probably a mistake."""
     yield from _search_warnings(spec, survey, trials)
     if isinstance(spec.stopping, Asha) and epochs < 2 * spec.stopping.grace_epochs:
-        yield f"stopping.grace_epochs {spec.stopping.grace_epochs} of {epochs} epochs leaves little to save."
+        yield f"stopping.grace_epochs {spec.stopping.grace_epochs} of {plural(epochs, 'epoch')} leaves little to save."
     if not isinstance(spec.stopping, Asha) and epochs >= _LONG_EPOCHS and trials >= _MANY_LONG_TRIALS:
-        yield f"all {trials} trials train for all {epochs} epochs; stopping: {{kind: asha, ...}} saves most of that."
+        yield f"all {trials:,} trials train for all {epochs} epochs; stopping: {{kind: asha, ...}} saves most of that."
     yield from _training_warnings(spec, train)
     yield from _missed_ends(spec)
 
@@ -37,30 +38,30 @@ def budget_warnings(spec: SweepSpec, trials: int, needs: Mapping[str, float | No
     """A budget that ends before the sweep does."""
     for field, limit in spec.budget.model_dump(exclude_none=True).items():
         if field == "trials" and limit < trials:
-            yield f"budget.trials {limit} is enough for {limit} of {trials:,} trials."
+            yield f"budget.trials {limit} is enough for {limit} of {plural(trials, 'trial')}."
         elif (need := needs.get(field)) is not None and need > limit:
-            enough = int(trials * limit / need)
-            yield f"budget.{field} {limit:g} is enough for about {enough:,} of {trials:,} trials; all need {need:.3g}."
+            enough = f"about {int(trials * limit / need):,} of {plural(trials, 'trial')}"
+            yield f"budget.{field} {limit:g} is enough for {enough}; all need {need:.3g}."
 
 
 def time_limit_warnings(spec: SweepSpec, epochs: int, hours_per_epoch: float | None) -> Iterator[str]:
     """A limit of hours that ends a trial before its last epoch."""
     limit = spec.resources.max_trial_hours
     if limit is not None and hours_per_epoch is not None and epochs * hours_per_epoch > limit:
-        hours = epochs * hours_per_epoch
-        yield f"resources.max_trial_hours {limit:g} ends a trial of {epochs} epochs, which takes about {hours:.3g} h."
+        long = f"{plural(epochs, 'epoch')}, which takes about {epochs * hours_per_epoch:.3g} h"
+        yield f"resources.max_trial_hours {limit:g} ends a trial of {long}."
 
 
 def _search_warnings(spec: SweepSpec, survey: Survey, trials: int) -> Iterator[str]:
     asked, lost = getattr(spec.search, "trials", None), sum(survey.infeasible.values())
     if not survey.configs:
-        yield f"none of {survey.looked_at} points looked at can run."
+        yield f"none of {plural(survey.looked_at, 'point')} looked at can run."
     if isinstance(spec.search, Grid) and trials > _LARGE_GRID:
         yield f"a grid of {trials:,} trials; sampler: tpe with trials: 100 or so finds good ones far sooner."
     if asked is not None and survey.whole and asked > trials:
-        yield f"search.trials is {asked} and the space has {trials} different trials; the sweep ends after those."
+        yield f"search.trials is {asked} and the space has {plural(trials, 'different trial')}; the sweep ends there."
     if lost > survey.looked_at / 2:
-        yield f"{lost:,} of {survey.looked_at:,} points cannot run; narrow the space, or set when_too_few: all."
+        yield f"{lost:,} of {plural(survey.looked_at, 'point')} cannot run; narrow the space, or set when_too_few: all."
 
 
 def _missed_ends(spec: SweepSpec) -> Iterator[str]:
@@ -78,7 +79,7 @@ def _training_warnings(spec: SweepSpec, train: int) -> Iterator[str]:
         yield f"training.lr goes up to {max(rates):g}; above 1 trials diverge."
     batch = max(spec.space.values("training.batch_size", Training().batch_size))
     if train and batch > train:
-        yield f"training.batch_size {batch} is more than the {train} images of an epoch: one step each."
+        yield f"training.batch_size {batch} is more than the {plural(train, 'image')} of an epoch: one step each."
     cpus = usable_cpus()
     if spec.resources.cpus_per_trial > cpus.count and not spec.resources.gpus_per_trial:
         yield f"resources.cpus_per_trial is {spec.resources.cpus_per_trial}, the CPUs to be used here are {cpus}."

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from search_spaces import SweepSpec, parse_sweep
-from search_spaces.reading.document import nearest
+from search_spaces.reading.likeness import nearest
 from tune_jobs.errors import LedgerError, UsageError
 from tune_jobs.record import names
 from tune_jobs.record.lease import locked

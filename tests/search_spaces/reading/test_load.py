@@ -45,12 +45,36 @@ def test_text_that_looks_like_something_else_survives_an_override(text: str) -> 
     assert parse_sweep(spec.text).tracking.experiment == text
 
 
+@pytest.mark.parametrize(
+    ("assignment", "way"),
+    [
+        ("lr=3", "lr is not a field; write --set space.training.lr=3."),
+        ("learning_rate=3", "learning_rate is not a field; write --set space.training.lr=3."),
+        ("training.lr=3", "training is not a field; write --set space.training.lr=3."),
+        ("layer.k=3", "layer is not a field; write --set space.model.layer.k=3."),
+        ("trials=4", "trials is not a field; write --set search.trials=4, or --set budget.trials=4."),
+    ],
+)
+def test_an_override_of_a_field_in_another_place_is_answered_with_the_whole_override(assignment: str, way: str) -> None:
+    with pytest.raises(SpecError) as caught:
+        parse_sweep(TEXT, "f.yaml", [assignment])
+    assert str(caught.value) == f"--set {assignment}, column 1: {way}"
+
+
+def test_an_override_within_any_of_is_written_with_the_numbers_of_its_options() -> None:
+    text = TEXT.replace("{layer: {kind", "{layer: {any_of: [{kind: convnn}, {kind").replace("[4, 9]}}}", "[4, 9]}}]}}")
+    with pytest.raises(SpecError) as caught:
+        parse_sweep(text, "f.yaml", ["k=3"])
+    ways = "--set space.model.layer.any_of.0.k=3, or --set space.model.layer.any_of.1.k=3"
+    assert str(caught.value) == f"--set k=3, column 1: k is not a field; write {ways}."
+
+
 def test_a_mistake_in_an_override_points_to_the_override() -> None:
     with pytest.raises(SpecError) as caught:
         parse_sweep(TEXT, "f.yaml", ["space.training.epochs=many", "space.trainig.lr=1"])
     assert str(caught.value) == (
-        "--set space.trainig.lr=1:1:18: space.trainig is not a field; did you mean 'training'?\n"
-        "--set space.training.epochs=many:1:23: space.training.epochs must be a whole number, at least 1, "
+        "--set space.trainig.lr=1, column 7: space.trainig is not a field; did you mean 'training'?\n"
+        "--set space.training.epochs=many, column 23: space.training.epochs must be a whole number, at least 1, "
         "at most 100000; got 'many'."
     )
 
@@ -121,6 +145,7 @@ def test_a_file_comes_before_a_preset_of_its_name(tmp_path: Path, monkeypatch: p
     ("file", "message"),
     [
         ("quickstrat", "quickstrat is neither a file nor a preset; did you mean 'quickstart'?"),
+        ("table1", "table1 is neither a file nor a preset; did you mean 'table1-cifar10' or 'table1-cifar100'?"),
         ("no/such.yaml", "there is no file no/such.yaml; presets have bare names: "),
         ("folder", "folder is a folder; give the sweep's YAML file."),
     ],

@@ -24,3 +24,17 @@ def test_measuring_gives_a_speed(tmp_path: Path) -> None:
     assert told["wall_hours"] > 0
     both = invoke("plan", "quickstart", "--measure", "--throughput", "5", storage=tmp_path, expect=2)
     assert "--throughput and --measure both give the speed" in both
+
+
+def test_one_of_a_kind_is_not_many(tmp_path: Path) -> None:
+    (tmp_path / "one.yaml").write_text(
+        "name: one\nspace: {data: {limit: 10}, model: {layer: {kind: conv2d}}, training: {epochs: 1}}\n"
+        "budget: {trials: 1, cpu_hours: 1}\n"
+    )
+    said = invoke("plan", tmp_path / "one.yaml", storage=tmp_path) + invoke(
+        "validate", tmp_path / "one.yaml", storage=tmp_path
+    )
+    assert "one: 1 point\n" in said
+    assert "1 epoch in all" in said
+    assert "budget: 1 CPU-hour, 1 of 1 trial\n" in said
+    assert not re.search(r"\b1 (?!GB)[A-Za-z-]+s\b", said), said

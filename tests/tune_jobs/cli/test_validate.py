@@ -1,4 +1,5 @@
 import json
+import re
 from pathlib import Path
 
 from tests.tune_jobs.program import convnn
@@ -19,3 +20,33 @@ def test_validate_tells_programs_every_mistake_with_its_place(tmp_path: Path) ->
     (problem,) = answer["problems"]
     assert (problem["line"], problem["column"], problem["path"]) == (4, 3, "space.trainig")
     assert "did you mean 'training'?" in problem["message"]
+
+
+SPACE = """
+name: mine
+space: {model: {layer: {kind: convnn, padding: 0, k: {int: [1, 12]}}}, training: {epochs: {choice: [1, 2]}}}
+search: {sampler: random, trials: 1}
+"""
+
+
+def test_validate_says_how_much_of_a_space_cannot_run_and_why(tmp_path: Path) -> None:
+    (tmp_path / "mine.yaml").write_text(SPACE)
+    said = convnn("validate", tmp_path / "mine.yaml", storage=tmp_path)
+    assert said.startswith("mine: valid. 1 trial of 24 points by random")
+    reason = "model.layer.k must be at most 4 for conv7 (2 x 2 tokens, ring 0: 4 candidates)"
+    assert (
+        f"  16 of 24 configurations (67%) are infeasible and never started; the most frequent reason (16): {reason}"
+        in said
+    )
+    told = json.loads(convnn("validate", tmp_path / "mine.yaml", "--json", storage=tmp_path))
+    assert (told["looked_at"], told["infeasible"]) == (24, {reason: 16})
+
+
+def test_validate_looks_at_a_sample_of_a_large_space(tmp_path: Path) -> None:
+    (tmp_path / "mine.yaml").write_text(SPACE.replace("{choice: [1, 2]}", "{int: [1, 1000]}"))
+    said = convnn("validate", tmp_path / "mine.yaml", storage=tmp_path)
+    assert re.search(r"\n  1\d\d of 200 sampled configurations \(\d\d%\) are infeasible", said)
+
+
+def test_validate_does_not_speak_of_a_space_that_can_run(tmp_path: Path) -> None:
+    assert "infeasible" not in convnn("validate", "quickstart", storage=tmp_path)

@@ -10,7 +10,7 @@ from tune_jobs.planning.plan import plan
         ("search: {sampler: random, trials: 99}", "epochs: 2", "search.trials is 99 and the space has 13 different"),
         ("", "lr: 1e-9", "training.lr goes down to 1e-09; below 1e-07 nothing is learned"),
         ("", "lr: 5", "training.lr goes up to 5; above 1 trials diverge"),
-        ("", "batch_size: 4096", "training.batch_size 4096 is more than the 1298 images of an epoch"),
+        ("", "batch_size: 4096", "training.batch_size 4096 is more than the 1,298 images of an epoch"),
         ("stopping: {kind: asha, grace_epochs: 3}", "epochs: 4", "grace_epochs 3 of 4 epochs leaves little to save"),
         ("", "seed: {int: [0, 10], step: 4}", "training.seed: steps of 4 from 0 end at 8; 10 is not reached"),
         ("", "epochs: 150, seed: {choice: [0, 1]}", "all 26 trials train for all 150 epochs"),
