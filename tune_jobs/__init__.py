@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from tune_jobs.record.ledger import Ledger
     from tune_jobs.report import write_report
     from tune_jobs.results.history import history
+    from tune_jobs.results.opening import SweepResults, open_sweep
     from tune_jobs.results.summary import Summary, read_summary
     from tune_jobs.worker.attempt import train
 
@@ -30,6 +31,7 @@ _HOMES = {
     "Summary": "results.summary",
     "SweepError": "errors",
     "SweepFolder": "record.folder",
+    "SweepResults": "results.opening",
     "TrackerError": "errors",
     "UsageError": "errors",
     "exclude": "driver.exclusion",
@@ -37,6 +39,7 @@ _HOMES = {
     "find_sweep": "record.folder",
     "history": "results.history",
     "include": "driver.exclusion",
+    "open_sweep": "results.opening",
     "read_summary": "results.summary",
     "resume": "driver.restart",
     "retry": "driver.restart",
@@ -57,6 +60,7 @@ __all__ = [
     "Summary",
     "SweepError",
     "SweepFolder",
+    "SweepResults",
     "TrackerError",
     "UsageError",
     "exclude",
@@ -64,6 +68,7 @@ __all__ = [
     "find_sweep",
     "history",
     "include",
+    "open_sweep",
     "read_summary",
     "resume",
     "retry",
