@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from tune_jobs.driver.run import Outcome, run
     from tune_jobs.driver.sync import sync
     from tune_jobs.errors import ClusterError, LedgerError, SweepError, TrackerError, UsageError
+    from tune_jobs.loading import LoadedModel, load_model
     from tune_jobs.record.folder import SweepFolder, find_sweep, sweep_folders
     from tune_jobs.record.ledger import Ledger
     from tune_jobs.report import write_report
@@ -26,6 +27,7 @@ _HOMES = {
     "Halt": "driver.limits",
     "Ledger": "record.ledger",
     "LedgerError": "errors",
+    "LoadedModel": "loading",
     "Outcome": "driver.run",
     "Selection": "driver.restart",
     "Summary": "results.summary",
@@ -39,6 +41,7 @@ _HOMES = {
     "find_sweep": "record.folder",
     "history": "results.history",
     "include": "driver.exclusion",
+    "load_model": "loading",
     "open_sweep": "results.opening",
     "read_summary": "results.summary",
     "resume": "driver.restart",
@@ -55,6 +58,7 @@ __all__ = [
     "Halt",
     "Ledger",
     "LedgerError",
+    "LoadedModel",
     "Outcome",
     "Selection",
     "Summary",
@@ -68,6 +72,7 @@ __all__ = [
     "find_sweep",
     "history",
     "include",
+    "load_model",
     "open_sweep",
     "read_summary",
     "resume",
