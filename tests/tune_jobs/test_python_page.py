@@ -1,0 +1,68 @@
+"""docs/python.md, run as a reader runs it."""
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).parents[2]
+SECONDS = 240
+
+ALSO = """
+import asyncio
+import contextlib
+import io
+from dataclasses import replace
+
+import numpy as np
+
+from convnn.data import limited, stratified_split
+
+# What was recorded is what the loaded model finds.
+train = load_dataset("digits", splits=["train"]).train
+pool = limited(train.labels, 300)
+_, val = stratified_split(train.labels[pool], spec.evaluation.fraction, spec.evaluation.seed)
+held_out = pool[val]
+right = loaded.predict(train.pixels[held_out]).numpy() == train.labels[held_out]
+assert right.mean() == best.value, (right.mean(), best.value)
+
+# In a running event loop, as notebooks have one, and in a thread.
+async def main():
+    in_loop = tune_jobs.run(replace(spec, name="in-loop"))
+    said = io.StringIO()
+    with contextlib.redirect_stderr(said):
+        in_thread = await asyncio.to_thread(tune_jobs.run, replace(spec, name="in-thread"), False)
+    assert said.getvalue() == ""
+    return in_loop, in_thread
+
+for other in asyncio.run(main()):
+    assert other.halt is None
+    assert other.to_frame()["val/accuracy"].equals(frame["val/accuracy"])
+
+(other,) = (trial for trial in sweep.trials if trial.number != best.number)
+try:
+    tune_jobs.load_model(sweep, other.number)
+except tune_jobs.UsageError as error:
+    assert "resources.keep_best" in str(error)
+else:
+    raise AssertionError("a checkpoint that was not kept was loaded")
+"""
+
+
+def test_the_python_page_runs_from_top_to_bottom(tmp_path: Path) -> None:
+    blocks = re.findall(r"^```python\n(.*?)^```$", (ROOT / "docs" / "python.md").read_text(), re.MULTILINE | re.DOTALL)
+    program = tmp_path / "page.py"
+    program.write_text("\n".join([*blocks, ALSO]))
+    done = subprocess.run(
+        [sys.executable, program],
+        capture_output=True,
+        text=True,
+        timeout=SECONDS,
+        check=False,
+        env={**os.environ, "CONVNN_STORAGE": str(tmp_path / "sweeps")},
+    )
+    assert done.returncode == 0, f"{done.stdout}\n{done.stderr}"
+    assert "Outcome('first', 2 of 2 trials ended, best val/accuracy 0." in done.stdout
+    assert "trial 1 started" in done.stderr
+    assert "Warning" not in done.stderr
