@@ -17,16 +17,14 @@ from dataclasses import replace
 
 import numpy as np
 
-from convnn.data import limited, stratified_split
+from convnn.data import stratified_split
 from search_spaces.reading.load import with_trials
 
 # What was recorded is what the loaded model finds.
 train = load_dataset("digits", splits=["train"]).train
-pool = limited(train.labels, 300)
-_, val = stratified_split(train.labels[pool], spec.evaluation.fraction, spec.evaluation.seed)
-held_out = pool[val]
+_, held_out = stratified_split(train.labels, spec.evaluation.fraction, spec.evaluation.seed)
 right = loaded.predict(train.pixels[held_out]).numpy() == train.labels[held_out]
-assert right.mean() == best.value, (right.mean(), best.value)
+assert right.mean() == best.value > 0.2, (right.mean(), best.value)
 
 # In a running event loop, as notebooks have one, and in a thread.
 one = with_trials(spec, 1)
