@@ -13,10 +13,12 @@ if TYPE_CHECKING:
     from tune_jobs.driver.run import Outcome, run
     from tune_jobs.driver.sync import sync
     from tune_jobs.errors import ClusterError, LedgerError, SweepError, TrackerError, UsageError
+    from tune_jobs.loading import LoadedModel, load_model
     from tune_jobs.record.folder import SweepFolder, find_sweep, sweep_folders
     from tune_jobs.record.ledger import Ledger
     from tune_jobs.report import write_report
     from tune_jobs.results.history import history
+    from tune_jobs.results.opening import SweepResults, open_sweep
     from tune_jobs.results.summary import Summary, read_summary
     from tune_jobs.worker.attempt import train
 
@@ -25,11 +27,13 @@ _HOMES = {
     "Halt": "driver.limits",
     "Ledger": "record.ledger",
     "LedgerError": "errors",
+    "LoadedModel": "loading",
     "Outcome": "driver.run",
     "Selection": "driver.restart",
     "Summary": "results.summary",
     "SweepError": "errors",
     "SweepFolder": "record.folder",
+    "SweepResults": "results.opening",
     "TrackerError": "errors",
     "UsageError": "errors",
     "exclude": "driver.exclusion",
@@ -37,6 +41,8 @@ _HOMES = {
     "find_sweep": "record.folder",
     "history": "results.history",
     "include": "driver.exclusion",
+    "load_model": "loading",
+    "open_sweep": "results.opening",
     "read_summary": "results.summary",
     "resume": "driver.restart",
     "retry": "driver.restart",
@@ -52,11 +58,13 @@ __all__ = [
     "Halt",
     "Ledger",
     "LedgerError",
+    "LoadedModel",
     "Outcome",
     "Selection",
     "Summary",
     "SweepError",
     "SweepFolder",
+    "SweepResults",
     "TrackerError",
     "UsageError",
     "exclude",
@@ -64,6 +72,8 @@ __all__ = [
     "find_sweep",
     "history",
     "include",
+    "load_model",
+    "open_sweep",
     "read_summary",
     "resume",
     "retry",

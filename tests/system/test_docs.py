@@ -70,7 +70,6 @@ def ids(found: list[Block]) -> list[str]:
 
 WRITTEN = [block for document in documents() for block in blocks(document)]
 TYPED = [block for block in WRITTEN if block.language in SHELL]
-PROGRAMS = [block for block in WRITTEN if block.language == "python"]
 PACKAGED = [block for block in WRITTEN if block.language == "toml"]
 
 
@@ -101,9 +100,10 @@ def test_the_commands_of_a_document_work_one_after_the_other(checkout: Path, doc
     run(["bash", "-eux", "-o", "pipefail"], checkout, terminal)
 
 
-@pytest.mark.parametrize("block", PROGRAMS, ids=ids(PROGRAMS))
-def test_a_program_runs(checkout: Path, block: Block) -> None:
-    run([str(VENV / "bin" / "python"), "-"], checkout, block.text)
+@pytest.mark.parametrize("document", [name for name in documents() if blocks(name, "python")])
+def test_the_programs_of_a_document_run_one_after_the_other(checkout: Path, document: str) -> None:
+    program = "\n".join(block.text for block in blocks(document, "python"))
+    run([str(VENV / "bin" / "python"), "-"], checkout, program)
 
 
 @pytest.mark.parametrize("block", PACKAGED, ids=ids(PACKAGED))

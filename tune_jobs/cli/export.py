@@ -1,6 +1,5 @@
 """`convnn export`."""
 
-from functools import partial
 from pathlib import Path
 from typing import Annotated
 
@@ -9,7 +8,7 @@ import typer
 from convnn.data import DATASETS
 from search_spaces.base import Factory
 from tune_jobs.cli.shared.options import Storage, Sweep, storage_of
-from tune_jobs.errors import SweepError, UsageError
+from tune_jobs.errors import UsageError
 from tune_jobs.record.folder import find_sweep
 from tune_jobs.results.history import history
 
@@ -24,33 +23,18 @@ def export(
 
     They are those of the published model, by name. A sweep keeps its best trials' (resources.keep_best).
     """
-    folder = find_sweep(sweep, storage_of(storage))
-    row = history(folder, trial).row
-    kept = folder.checkpoints(row.run_key)
-    if not kept:
-        raise UsageError(
-            f"no checkpoint of trial {row.number} is kept; a sweep keeps those of its best trials, as many as "
-            f"resources.keep_best says. Train it again with: convnn show {sweep} {row.number} --yaml > it.yaml, then "
-            f"convnn train it.yaml --checkpoint it.pt"
-        )
     if file.exists():
         raise UsageError(f"{file} exists and is not overwritten; name another file.")
-    from convnn.checkpoint import CheckpointError, save_checkpoint
-    from convnn.folding import FoldError
-    from convnn.training import published_weights
-    from tune_jobs.worker.build import build_model, build_recipe
+    folder = find_sweep(sweep, storage_of(storage))
+    row = history(folder, trial).row
+    from convnn.checkpoint import save_checkpoint
+    from tune_jobs.loading import epoch_of, kept_checkpoint, trained_weights
 
-    config, classes = row.config, DATASETS[row.config.data.name].classes
-    try:
-        build = partial(build_model, config.model, classes)
-        save_checkpoint(published_weights(kept[0], build, build_recipe(config.training)), file)
-    except (CheckpointError, FoldError) as error:
-        raise SweepError(str(error)) from error
+    config, kept = row.config, kept_checkpoint(folder, row)
+    save_checkpoint(trained_weights(kept, config), file)
     imports: dict[str, None] = {"import torch": None}
-    model = _written(config.model.factory(classes), imports)
-    print(
-        f"{file} has the weights of trial {row.number} after epoch {int(kept[0].stem.rpartition('-')[2])}; in Python:\n"
-    )
+    model = _written(config.model.factory(DATASETS[config.data.name].classes), imports)
+    print(f"{file} has the weights of trial {row.number} after epoch {epoch_of(kept)}; in Python:\n")
     for line in (*imports, f"model = {model}", f"model.load_state_dict(torch.load({str(file)!r}))"):
         print(f"  {line}")
 

@@ -30,6 +30,6 @@ def extend(
     place = storage_of(storage)
     follow(
         sweep,
-        lambda progress: restart.extend(sweep, progress, trials, storage=place, ray_address=address),
+        lambda progress: restart.extend(sweep, trials, progress, storage=place, ray_address=address),
         as_json=as_json,
     )

@@ -56,7 +56,7 @@ def retry(
     follow(
         sweep,
         lambda progress: restart.retry(
-            sweep, progress, only, storage=place, ray_address=address, overrides=tuple(overrides or ())
+            sweep, only, progress, storage=place, ray_address=address, overrides=tuple(overrides or ())
         ),
         as_json=as_json,
     )

@@ -1,9 +1,23 @@
 """`convnn schema`."""
 
+from typing import Annotated
+
+import typer
+
 from search_spaces import json_schema
 from tune_jobs.cli.shared.options import print_json
 
 
-def schema() -> None:
+def schema(
+    output: Annotated[
+        str | None,
+        typer.Option(metavar="COMMAND", help="The JSON Schema of what this command prints with --json instead."),
+    ] = None,
+) -> None:
     """Print the JSON Schema of sweep files, for completion in editors. Example: convnn schema > sweep.schema.json."""
-    print_json(json_schema())
+    if output is None:
+        print_json(json_schema())
+        return
+    from tune_jobs.cli.shared.outputs import output_schema
+
+    print_json(output_schema(output))

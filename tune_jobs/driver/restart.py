@@ -13,7 +13,7 @@ from tune_jobs.driver.past import BY_HAND
 from tune_jobs.driver.run import Outcome, run
 from tune_jobs.errors import UsageError
 from tune_jobs.failures import CLASSES, Failure
-from tune_jobs.record.folder import default_storage, find_sweep, recorded_spec
+from tune_jobs.record.folder import find_sweep, recorded_spec, storage_folder
 from tune_jobs.record.ledger import Ledger
 from tune_jobs.record.requests import excluded
 from tune_jobs.record.rows import Attempt, Trial
@@ -69,11 +69,14 @@ class Selection:
         return f"no trial has failed{kind}{by_hand}, so there is none to run again{other}."
 
 
+ALL_FAILED = Selection()
+
+
 def resume(
     name: str,
-    progress: Progress,
+    progress: Progress | bool = True,
     *,
-    storage: Path | None = None,
+    storage: str | Path | None = None,
     ray_address: str | None = None,
     overrides: Sequence[str] = (),
 ) -> Outcome:
@@ -81,7 +84,7 @@ def resume(
 
     Args:
         name: The sweep.
-        progress: Is told what happens.
+        progress: See `run`.
         storage: Where sweeps live; `default_storage()` if `None`.
         ray_address: See `run`.
         overrides: `path=value` changes of its budget, trials, resources or tracking.
@@ -90,17 +93,17 @@ def resume(
         UsageError: If there is no such sweep, or an override makes another sweep of it.
         SweepError: As `run`.
     """
-    spec = recorded_spec(find_sweep(name, storage or default_storage()), overrides)
+    spec = recorded_spec(find_sweep(name, storage_folder(storage)), overrides)
     exact = sets_trials(overrides)
     return run(spec, progress, storage=storage, ray_address=ray_address, exact_trials=exact)
 
 
 def retry(
     name: str,
-    progress: Progress,
-    only: Selection,
+    only: Selection = ALL_FAILED,
+    progress: Progress | bool = True,
     *,
-    storage: Path | None = None,
+    storage: str | Path | None = None,
     ray_address: str | None = None,
     overrides: Sequence[str] = (),
 ) -> Outcome:
@@ -108,25 +111,25 @@ def retry(
 
     Each goes on from its last checkpoint if it has one, and its earlier failures are forgiven.
     """
-    spec = recorded_spec(find_sweep(name, storage or default_storage()), overrides)
+    spec = recorded_spec(find_sweep(name, storage_folder(storage)), overrides)
     exact = sets_trials(overrides)
     return run(spec, progress, storage=storage, ray_address=ray_address, reopen=only.reopen, exact_trials=exact)
 
 
 def extend(
     name: str,
-    progress: Progress,
     trials: str,
+    progress: Progress | bool = True,
     *,
-    storage: Path | None = None,
+    storage: str | Path | None = None,
     ray_address: str | None = None,
 ) -> Outcome:
     """Let a sweep go on to more trials, on the same study, ledger and MLflow parent.
 
     Args:
         name: The sweep.
-        progress: Is told what happens.
         trials: `+20` for so many more, or the new number in all.
+        progress: See `run`.
         storage: Where sweeps live; `default_storage()` if `None`.
         ray_address: See `run`.
 
@@ -134,7 +137,7 @@ def extend(
         UsageError: If `trials` is no such number, or fewer than there are; or the sweep is a grid.
         SweepError: As `run`.
     """
-    folder = find_sweep(name, storage or default_storage())
+    folder = find_sweep(name, storage_folder(storage))
     spec = recorded_spec(folder)
     before = max(getattr(spec.search, "trials", 0), len(trial_states(folder)))
     if not re.fullmatch(r"\+?[0-9]+", trials):

@@ -1,6 +1,7 @@
 """Runs a sweep: what the ledger says is left, handed to an executor, and shipped to a tracker."""
 
 import os
+import sys
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
 from functools import partial
@@ -8,7 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from search_spaces import SweepSpec
-from tune_jobs.display.live import Progress
+from tune_jobs.display.console import TextConsole
+from tune_jobs.display.live import LogLines, Progress, Steady
 from tune_jobs.driver.images import open_images
 from tune_jobs.driver.limits import Halt
 from tune_jobs.driver.opening import as_far_as_begun, open_ledger, prepare_folder
@@ -16,14 +18,15 @@ from tune_jobs.driver.stop import forget_requests
 from tune_jobs.driver.trials import Sweep, run_trials
 from tune_jobs.errors import LedgerError
 from tune_jobs.executors.registry import RAY_TUNE, executor_named
-from tune_jobs.record.folder import SweepFolder, default_storage
+from tune_jobs.record.folder import SweepFolder, storage_folder
 from tune_jobs.record.lease import lease
 from tune_jobs.record.ledger import Ledger
 from tune_jobs.record.manifest import manifest_tags, write_manifest
 from tune_jobs.record.rows import Halted
 from tune_jobs.report import draw_at_end
 from tune_jobs.results.columns import possible, varying
-from tune_jobs.results.summary import Summary, summary
+from tune_jobs.results.opening import SweepResults
+from tune_jobs.results.summary import summary
 from tune_jobs.system.files import make_private
 from tune_jobs.system.redaction import holds_secret
 from tune_jobs.system.signals import Interrupted, handled_signals
@@ -38,13 +41,13 @@ SHIP_LAST_INTERRUPTED_S = 10.0
 """The same, where a person has stopped it."""
 
 
-@dataclass(frozen=True)
-class Outcome:
-    """How a run of a sweep ended."""
+@dataclass(frozen=True, repr=False)
+class Outcome(SweepResults):
+    """How a run of a sweep ended, and what it found."""
 
-    folder: SweepFolder
-    summary: Summary
     exhausted: bool
+    """Whether every configuration of the space has been tried."""
+
     halt: Halt | None
     """What ended it early, if something did."""
 
@@ -67,9 +70,9 @@ class Outcome:
 
 def run(
     spec: SweepSpec,
-    progress: Progress,
+    progress: Progress | bool = True,
     *,
-    storage: Path | None = None,
+    storage: str | Path | None = None,
     ray_address: str | None = None,
     reopen: Callable[[Ledger], frozenset[str]] | None = None,
     executor: str = RAY_TUNE,
@@ -79,7 +82,7 @@ def run(
 
     Args:
         spec: What to run.
-        progress: Is told what happens.
+        progress: Is told what happens; `True` prints a line per event to standard error, `False` nothing.
         storage: Where sweeps live; `default_storage()` if `None`.
         ray_address: A Ray cluster; `RAY_ADDRESS` if `None`, and a local Ray if that is not set.
         reopen: Makes ended trials due again; only those that it names are run.
@@ -93,7 +96,10 @@ def run(
         ClusterError: If Ray cannot be started or reached.
         Interrupted: If a signal arrives before the first trial, or a second one at any time.
     """
-    folder = SweepFolder((storage or default_storage()) / spec.name)
+    if isinstance(progress, bool):
+        console = TextConsole(file=sys.stderr, quiet=not progress, force_jupyter=False)
+        progress = Steady(LogLines(console))
+    folder = SweepFolder(storage_folder(storage) / spec.name)
     prepare_folder(folder)
     with lease(folder.path), handled_signals() as signals:
         forget_requests(folder)  # of an earlier run

@@ -21,6 +21,11 @@ def default_storage() -> Path:
     return Path(os.environ.get("CONVNN_STORAGE") or "~/convnn-sweeps").expanduser().absolute()
 
 
+def storage_folder(given: str | Path | None) -> Path:
+    """Where sweeps live, as an absolute path; `default_storage()` if `None`."""
+    return default_storage() if given is None else Path(given).expanduser().absolute()
+
+
 @dataclass(frozen=True)
 class SweepFolder:
     """One sweep's folder. Copy it and you have the sweep."""

@@ -11,6 +11,7 @@ from tune_jobs.record.folder import SweepFolder, recorded_spec
 from tune_jobs.record.ledger import Ledger
 from tune_jobs.record.rows import Attempt, Epoch
 from tune_jobs.results.summary import Row, summary
+from tune_jobs.results.words import iso_time
 from tune_jobs.system.visible import visible
 
 
@@ -30,7 +31,7 @@ class TrialHistory:
             "excluded_at": self.row.excluded_at,
             "config": self.row.config.model_dump(mode="json", by_alias=True),
             "attempts": [asdict(attempt) for attempt in self.attempts],
-            "epoch_metrics": [{"epoch": e.epoch, "at": e.at, **e.metrics} for e in self.epochs],
+            "epoch_metrics": [{"epoch": e.epoch, "at": e.at, "time": iso_time(e.at), **e.metrics} for e in self.epochs],
         }
 
     def sweep_file(self) -> str:

@@ -5,16 +5,10 @@ from typing import Any
 import pytest
 import torch
 
-from convnn.training import TrainState
-from search_spaces import TrialConfig
 from tests.tune_jobs.cli.invoking import invoke
+from tests.tune_jobs.kept import SMALL, checkpointed
 from tests.tune_jobs.shipping import Recorded
 from tune_jobs.record.folder import checkpoint_path
-from tune_jobs.worker.build import build_model, build_recipe
-
-SMALL = TrialConfig.model_validate(
-    {"model": {"name": "vgg11", "width": 0.0625, "classifier_width": 16, "layer": {"kind": "convnn", "k": 4}}}
-)
 
 
 @pytest.fixture
@@ -22,18 +16,6 @@ def sweep(sweep: Recorded) -> Recorded:
     """One with a small trial."""
     sweep.ledger.add_trial({}, SMALL, "a")
     return sweep
-
-
-def checkpointed(sweep: Recorded) -> TrainState:
-    """The state of the sweep's trial after its third epoch, kept in its folder."""
-    number = sweep.attempt([1, 2, 3], "complete")
-    state = TrainState.create(lambda: build_model(SMALL.model, 10), build_recipe(SMALL.training), identity="a")
-    with torch.no_grad():
-        for weight in state.model.parameters():
-            weight.mul_(1.5)
-    state.epoch = 3
-    state.save(checkpoint_path(sweep.folder.attempt("a", number), 3))
-    return state
 
 
 def test_what_is_printed_loads_the_weights_into_the_published_model(sweep: Recorded, tmp_path: Path) -> None:

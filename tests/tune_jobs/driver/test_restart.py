@@ -69,7 +69,7 @@ def test_what_is_no_number_of_more_trials_is_refused(tmp_path: Path, trials: str
     folder.path.mkdir()
     open_ledger(folder, SPEC).close()
     with pytest.raises(UsageError, match=said):
-        extend(SPEC.name, Unseen(), trials, storage=tmp_path)
+        extend(SPEC.name, trials, Unseen(), storage=tmp_path)
 
 
 def test_a_sweep_that_is_not_there_is_said(tmp_path: Path) -> None:

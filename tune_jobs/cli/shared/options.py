@@ -64,9 +64,9 @@ def confirmed(question: str, *, yes: bool) -> bool:
 
 def storage_of(given: Path | None) -> Path:
     """Where sweeps live, as an absolute path."""
-    from tune_jobs.record.folder import default_storage
+    from tune_jobs.record.folder import storage_folder
 
-    return given.expanduser().absolute() if given else default_storage()
+    return storage_folder(given)
 
 
 def console(*, stderr: bool = False) -> TextConsole:

@@ -1,0 +1,131 @@
+"""What commands print with --json is what their schemas say, key by key."""
+
+import json
+import signal
+from pathlib import Path
+from typing import Any
+
+import jsonschema
+import pytest
+import typer
+
+from tests.tune_jobs.cli.invoking import invoke, invoke_json
+from tests.tune_jobs.shipping import Recorded
+from tune_jobs.cli import app
+from tune_jobs.cli.shared.outputs import OUTPUTS
+from tune_jobs.cli.shared.running import follow
+from tune_jobs.driver.limits import Halt
+from tune_jobs.driver.run import Outcome
+from tune_jobs.record.lease import lease
+from tune_jobs.results.summary import read_summary
+from tune_jobs.tracking.base import Tracked
+
+FILE = """
+name: tracked
+space:
+  data: {name: digits, limit: 60}
+  model: {name: vgg11, width: 0.0625, classifier_width: 16, layer: {kind: conv2d}}
+  training: {epochs: 1, batch_size: 32}
+"""
+
+
+def closed(schema: Any) -> Any:
+    """The same schema, refusing keys that it does not name."""
+    if isinstance(schema, list):
+        return [closed(part) for part in schema]
+    if not isinstance(schema, dict):
+        return schema
+    more = {"additionalProperties": False} if "properties" in schema else {}
+    return {**{name: closed(part) for name, part in schema.items()}, **more}
+
+
+def require_as_said(command: str, printed: Any) -> None:
+    schema = json.loads(invoke("schema", "--output", command, storage=Path()))
+    jsonschema.Draft202012Validator.check_schema(schema)
+    jsonschema.validate(printed, closed(schema), jsonschema.Draft202012Validator)
+
+
+@pytest.fixture
+def sweep(sweep: Recorded) -> Recorded:
+    """One with a trial that is complete, one that has diverged, one that is excluded, and one that runs."""
+    sweep.folder.spec.write_text(FILE)
+    sweep.attempt([1, 2], "complete")
+    sweep.attempt([1], "diverged", "the loss became nan", "diverged", trial="b")
+    sweep.ledger.add_epoch("b", 1, 2, {"val/accuracy": float("nan")})
+    sweep.attempt([1], "complete", trial="c")
+    sweep.ledger.add_request("c", "exclude", "wrong images")
+    sweep.attempt([1], trial="d")
+    return sweep
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["best", "tracked", "--top", "2"],
+        ["list"],
+        ["show", "tracked"],
+        ["show", "tracked", "1"],
+        ["show", "tracked", "3"],
+        ["status", "tracked"],
+        ["report", "tracked", "--csv"],
+        ["exclude", "tracked", "1", "--why", "a doubt"],
+        ["presets"],
+        ["plan", "quickstart"],
+        ["plan", "quickstart", "--throughput", "100"],
+        ["validate", "quickstart"],
+    ],
+    ids=" ".join,
+)
+def test_what_is_printed_is_as_its_schema_says(sweep: Recorded, words: list[str]) -> None:
+    require_as_said(words[0], invoke_json(*words, storage=sweep.folder.path.parent))
+
+
+def test_the_mistakes_of_a_file_are_as_the_schema_says(tmp_path: Path) -> None:
+    file = tmp_path / "wrong.yaml"
+    file.write_text("name: wrong\nspace: {model: {name: vgg12}}\n")
+    require_as_said("validate", json.loads(invoke("validate", file, "--json", storage=tmp_path, expect=2)))
+
+
+def test_how_a_run_has_ended_is_as_the_schema_says(sweep: Recorded, capsys: pytest.CaptureFixture[str]) -> None:
+    tracked = Tracked("http://mlflow:5000", "mine", None, "it does not answer")
+    halt = Halt("signal", "stopped by hand", signal.SIGINT)
+    outcome = Outcome(sweep.folder, read_summary(sweep.folder), exhausted=False, halt=halt, tracked=tracked)
+    with pytest.raises(typer.Exit):
+        follow("tracked", lambda _: outcome, as_json=True)
+    require_as_said("run", json.loads(capsys.readouterr().out))
+
+
+def test_a_sweep_that_runs_or_is_synced_is_as_the_schemas_say(sweep: Recorded, uri: str) -> None:
+    storage = sweep.folder.path.parent
+    with lease(sweep.folder.path):
+        running = invoke_json("status", "tracked", storage=storage)
+    assert running["driver"]
+    require_as_said("status", running)
+    sweep.folder.spec.write_text(f"{FILE}tracking: {{uri: '{uri}', experiment: {sweep.experiment}}}\n")
+    require_as_said("sync", invoke_json("sync", "tracked", storage=storage))
+
+
+def test_a_check_that_fails_is_as_the_schema_says(tmp_path: Path) -> None:
+    (tmp_path / "a file").write_text("")
+    found = json.loads(invoke("doctor", "--json", storage=tmp_path / "a file", expect=1, errors=False))
+    assert not found["ok"]
+    require_as_said("doctor", found)
+
+
+def test_an_unreadable_sweep_and_a_training_are_as_their_schemas_say(tmp_path: Path) -> None:
+    (tmp_path / "broken").mkdir()
+    (tmp_path / "broken" / "ledger.db").write_bytes(b"no database" * 1000)
+    require_as_said("list", invoke_json("list", storage=tmp_path))
+    file = tmp_path / "one.yaml"
+    file.write_text(FILE)
+    require_as_said("train", invoke_json("train", file, storage=tmp_path))
+
+
+def test_a_command_without_a_schema_is_answered_with_those_that_have_one() -> None:
+    assert "did you mean 'show'?" in invoke("schema", "--output", "shw", storage=Path(), expect=2)
+
+
+def test_every_command_with_json_has_a_schema() -> None:
+    commands = typer.main.get_command(app).commands  # type: ignore[attr-defined]
+    with_json = {name for name, command in commands.items() if any("--json" in one.opts for one in command.params)}
+    assert with_json - set(OUTPUTS) == {"fetch", "submit"}  # which need a cluster

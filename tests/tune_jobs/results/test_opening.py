@@ -1,0 +1,63 @@
+from pathlib import Path
+
+import pytest
+
+from search_spaces import TrialConfig
+from tests.tune_jobs.shipping import Recorded, recorded
+from tune_jobs.errors import UsageError
+from tune_jobs.results.opening import open_sweep
+
+HYBRID = {"kind": "hybrid", "lambda": 0.25, "k": 4}
+LAYERS = {"a": {"kind": "conv2d"}, "b": HYBRID, "c": {**HYBRID, "lambda": 0.5}}
+
+
+@pytest.fixture
+def sweep(sweep: Recorded) -> Recorded:
+    """Three trials that differ in layer and lambda: the third is the best, the first has no result."""
+    for key, layer in LAYERS.items():
+        tree = {"model": {"name": "vgg11", "layer": layer}, "training": {"epochs": 5, "lr": 1e-3}}
+        sweep.ledger.add_trial({}, TrialConfig.model_validate(tree), key)
+    sweep.attempt([1, 2], "complete", trial="b")
+    sweep.attempt([1, 2, 3], "complete", trial="c")
+    return sweep
+
+
+def test_the_table_has_a_row_per_trial_and_a_column_per_field_that_differs(sweep: Recorded) -> None:
+    results = open_sweep(sweep.folder.path)
+    frame = results.to_frame()
+    first = ["trial", "run_key", "state", "epoch", "epochs", "val/accuracy"]
+    assert list(frame.columns) == [*first, *(column.name for column in results.summary.columns)]
+    assert {"kind", "lambda"} <= set(frame.columns)
+    assert list(frame["run_key"]) == ["c", "b", "a"]
+    named = [*first, "kind", "lambda"]
+    assert frame.loc[0, named].tolist() == [3, "c", "complete", 3, 5, results.trials[0].value, "hybrid", 0.5]
+    assert frame.loc[2, ["val/accuracy"]].isna().all()
+    assert results.best is results.trials[0]
+
+
+def test_excluded_trials_are_not_in_the_table(sweep: Recorded) -> None:
+    sweep.ledger.add_request("c", "exclude", "wrong images")
+    results = open_sweep(sweep.folder.path)
+    assert list(results.to_frame()["run_key"]) == ["b", "a"]
+    assert len(results.trials) == 3
+
+
+def test_a_sweep_is_opened_by_name_or_folder_and_says_how_it_stands_in_a_line(sweep: Recorded) -> None:
+    storage = sweep.folder.path.parent
+    by_name = open_sweep(sweep.folder.name, storage)
+    assert repr(by_name) == repr(open_sweep(str(sweep.folder.path)))
+    assert repr(by_name).startswith("SweepResults('tracked', 2 of 3 trials ended, best val/accuracy 13.00%)")
+
+
+def test_an_empty_sweep_has_an_empty_table(tmp_path: Path) -> None:
+    with recorded(tmp_path) as empty:
+        results = open_sweep(empty.folder.path)
+    assert results.to_frame().empty
+    assert "no result yet" in repr(results)
+
+
+def test_what_is_no_sweep_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="there is no sweep 'none'"):
+        open_sweep("none", tmp_path)
+    with pytest.raises(UsageError, match="holds no sweep"):
+        open_sweep(tmp_path)

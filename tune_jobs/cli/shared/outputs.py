@@ -1,0 +1,310 @@
+"""What the commands print with --json, as types, from which `convnn schema --output` makes JSON Schemas.
+
+Numbers that JSON lacks (NaN, infinity) are printed as null.
+"""
+
+from typing import Any, Literal, NotRequired
+
+from pydantic import TypeAdapter
+from typing_extensions import TypedDict  # typing's own is not enough for pydantic before Python 3.12
+
+from search_spaces.domains import Scalar
+from search_spaces.reading.likeness import nearest
+from tune_jobs.doctor.finding import Finding
+from tune_jobs.errors import UsageError
+from tune_jobs.failures import Failure
+from tune_jobs.planning.plan import Plan
+from tune_jobs.record.disk import Disk
+from tune_jobs.record.meta import Goal
+from tune_jobs.record.rows import Attempt, Halted, Usage
+from tune_jobs.tracking.base import Tracked
+
+Numbers = dict[str, float | None]
+Tree = dict[str, Any]
+"""A configuration, with the fields of sweep files."""
+
+State = Literal["running", "done", "unfinished"]
+"""Of a sweep."""
+
+
+class Trial(TypedDict):
+    """One trial."""
+
+    trial: int
+    run_key: str
+    state: Literal["waiting", "running", "complete", "stopped", "diverged", "failed", "interrupted"]
+    reason: str | None
+    failure: Failure | None
+    excluded: str | None
+    epoch: int
+    epochs: int
+    value: float | None
+    metrics: Numbers
+    params: dict[str, Scalar]
+
+
+class ComparedTrial(Trial):
+    """One trial among others, and what it has of the columns."""
+
+    varying: dict[str, Scalar]
+
+
+class BestTrial(ComparedTrial):
+    """One trial, and its configuration."""
+
+    config: Tree
+
+
+class WholeTrial(Trial):
+    """One trial, its configuration, attempts, and the metrics of every epoch with its time."""
+
+    config: Tree
+    excluded_at: float | None
+    attempts: list[Attempt]
+    epoch_metrics: list[dict[str, float | str | None]]
+
+
+class Seeds(TypedDict):
+    """A configuration over its seeds."""
+
+    mean: float
+    sd: float
+    seeds: int
+    trials: list[int]
+
+
+class Sweep(TypedDict):
+    """A sweep, its trials the best first."""
+
+    sweep: str
+    metric: str
+    goal: Goal
+    planned: int | None
+    used: Usage
+    budget: dict[str, float]
+    halted: Halted | None
+    failures: dict[Failure, int]
+    ranked_at_epoch: int | None
+    columns: list[str]
+    constants: dict[str, Scalar]
+    trials: list[ComparedTrial]
+
+
+class PlacedSweep(Sweep):
+    """A sweep, and where it is."""
+
+    folder: str
+
+
+class ShownSweep(PlacedSweep):
+    """A sweep, where it is, and its configurations that ran with several seeds."""
+
+    state: State
+    seeds: list[Seeds]
+
+
+class Ended(PlacedSweep):
+    """How a run of a sweep ended."""
+
+    exhausted: bool
+    interrupted: int | None
+    note: str | None
+    tracker: Tracked
+
+
+class Best(TypedDict):
+    """The best trials of a sweep."""
+
+    sweep: str
+    metric: str
+    goal: Goal
+    ranked_at_epoch: int | None
+    seeds: Seeds | None
+    trials: list[BestTrial]
+
+
+class ListedSweep(TypedDict):
+    """A sweep in a few numbers."""
+
+    name: str
+    error: None
+    state: State
+    trials: int
+    ended: int
+    planned: int | None
+    metric: str
+    best: float | None
+    best_at_epoch: int | None
+    seeds: Seeds | None
+    started: str | None
+    storage: NotRequired[str]
+
+
+class UnreadableSweep(TypedDict):
+    """A sweep whose record cannot be read, and why."""
+
+    name: str
+    error: str
+    storage: NotRequired[str]
+
+
+class Listed(TypedDict):
+    """The sweeps of a folder; with --address, the sweeps and jobs of a cluster."""
+
+    storage: NotRequired[str]
+    address: NotRequired[str]
+    sweeps: list[ListedSweep | UnreadableSweep]
+    jobs: NotRequired[list[dict[str, str]]]
+
+
+class Driver(TypedDict):
+    """The process that runs a sweep."""
+
+    host: str
+    pid: int
+    since: float
+    process: NotRequired[dict[str, Any]]
+
+
+class Job(TypedDict):
+    """A job of a cluster."""
+
+    id: str
+    status: str
+    message: str
+
+
+class Status(TypedDict):
+    """Whether a sweep is running, and how it stands."""
+
+    running: bool
+    state: State
+    driver: Driver | None
+    job: Job | None
+    place: str
+    standing: Sweep | None
+    disk_bytes: Disk | None
+
+
+class Problem(TypedDict):
+    """A mistake in a sweep file."""
+
+    source: str
+    line: int
+    column: int
+    path: str
+    message: str
+
+
+class Invalid(TypedDict):
+    """Every mistake of a sweep file."""
+
+    valid: Literal[False]
+    problems: list[Problem]
+
+
+class Objective(TypedDict):
+    """What is optimised."""
+
+    metric: str
+    goal: Goal
+
+
+class Valid(TypedDict):
+    """What a sweep file would search."""
+
+    valid: Literal[True]
+    name: str
+    sampler: str
+    trials: int | None
+    stopping: str
+    protocol: str
+    objective: Objective
+    domains: dict[str, str]
+    constraints: list[str]
+    points: int | None
+    never: list[str]
+    looked_at: int
+    infeasible: dict[str, int]
+    notes: list[str]
+
+
+class Report(TypedDict):
+    """The files of a report."""
+
+    sweep: str
+    report: str
+    png: list[str]
+    csv: list[str]
+
+
+class Exclusion(Trial):
+    """The trial that was excluded or included."""
+
+    sweep: str
+
+
+class Synced(TypedDict):
+    """Where a sweep was synced to."""
+
+    sweep: str
+    tracker: Tracked
+
+
+class Checks(TypedDict):
+    """What `convnn doctor` has found."""
+
+    ok: bool
+    checks: list[Finding]
+
+
+class Trained(TypedDict):
+    """One configuration, and the metrics of every epoch."""
+
+    config_key: str
+    config: Tree
+    epochs: list[Numbers]
+
+
+class Preset(TypedDict):
+    """A sweep that comes with the package."""
+
+    name: str
+    summary: str
+
+
+OUTPUTS: dict[str, Any] = {
+    "best": Best,
+    "doctor": Checks,
+    "exclude": Exclusion,
+    "extend": Ended,
+    "list": Listed,
+    "plan": Plan,
+    "presets": list[Preset],
+    "report": Report,
+    "resume": Ended,
+    "retry": Ended,
+    "run": Ended,
+    "show": ShownSweep | WholeTrial,
+    "status": Status,
+    "sync": Synced,
+    "train": Trained,
+    "validate": Valid | Invalid,
+}
+"""By command. Those that run a sweep print this where it is run from this machine."""
+
+
+def output_schema(command: str) -> dict[str, Any]:
+    """The JSON Schema of what a command prints with --json.
+
+    Raises:
+        UsageError: If there is no such command.
+    """
+    if command not in OUTPUTS:
+        raise UsageError(f"--output must be a command with a schema, got {command!r}; {nearest(command, OUTPUTS)}")
+    made = TypeAdapter(OUTPUTS[command]).json_schema(mode="serialization")
+    return {
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        **made,
+        "title": f"convnn {command} --json",
+    }

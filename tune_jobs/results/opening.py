@@ -1,0 +1,77 @@
+"""What a sweep has found, for programs: its trials as objects and as a table."""
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from tune_jobs.errors import UsageError
+from tune_jobs.record.folder import SweepFolder, find_sweep, storage_folder
+from tune_jobs.results.summary import Row, Summary, read_summary
+from tune_jobs.results.words import shown
+
+if TYPE_CHECKING:
+    from pandas import DataFrame
+
+
+@dataclass(frozen=True, repr=False)
+class SweepResults:
+    """A sweep as it stood when it was opened."""
+
+    folder: SweepFolder
+    summary: Summary
+
+    @property
+    def trials(self) -> list[Row]:
+        """Every trial, the best first."""
+        return self.summary.rows
+
+    @property
+    def best(self) -> Row | None:
+        """The best complete trial, else the best of those that got furthest; `None` before the first result."""
+        return self.summary.best
+
+    def to_frame(self) -> "DataFrame":
+        """A table with one row per trial, the best first; excluded trials are left out.
+
+        Columns: `trial`, `run_key`, `state`, `epoch`, `epochs`, the value under the metric's name (`val/accuracy`,
+        a fraction), then what differs between trials (`lr`), as in every table.
+        """
+        from pandas import DataFrame
+
+        found = self.summary
+        names = ["trial", "run_key", "state", "epoch", "epochs", found.metric, *(c.name for c in found.columns)]
+        table = [
+            (
+                *(row.number, row.run_key, row.state, row.epoch, row.config.training.epochs, row.value),
+                *(row.fields.get(column.key) for column in found.columns),
+            )
+            for row in found.shown
+        ]
+        return DataFrame(table, columns=names)
+
+    def __repr__(self) -> str:
+        found = self.summary
+        ended = f"{found.ended} of {max(found.planned or 0, len(found.rows))} trials ended"
+        value = f"best {found.metric} {shown(found.best.value, found.metric)}" if found.best else "no result yet"
+        return f"{type(self).__name__}({found.name!r}, {ended}, {value})"
+
+
+def open_sweep(sweep: str | Path, storage: str | Path | None = None) -> SweepResults:
+    """Open a sweep that has run, or is running.
+
+    Args:
+        sweep: Its name; or the path of its folder, as a `Path` or with a slash.
+        storage: Where sweeps live; `default_storage()` if `None`.
+
+    Raises:
+        UsageError: If there is no such sweep.
+        LedgerError: If its record cannot be read.
+    """
+    if isinstance(sweep, str) and os.sep not in sweep:
+        folder = find_sweep(sweep, storage_folder(storage))
+    else:
+        folder = SweepFolder(Path(sweep).expanduser().absolute())
+        if not folder.ledger.exists():
+            raise UsageError(f"{folder.path} holds no sweep; `convnn list` shows the sweeps.")
+    return SweepResults(folder, read_summary(folder))
