@@ -50,8 +50,14 @@ def fields(config: TrialConfig) -> dict[str, Scalar]:
 
 
 def params(config: TrialConfig) -> dict[str, str]:
-    """Every field as text, `none` where a configuration has none."""
-    return {key: NONE if value is None else str(value) for key, value in fields(config).items()}
+    """The paper's parameters, then every other field by its path, as text; `none` where a configuration has none."""
+    found = headline(config) | {path: value for path, value in _by_path(config) if not _is_headline(path)}
+    return {key: NONE if value is None else str(value) for key, value in found.items()}
+
+
+def names_of_params(column: Column) -> tuple[str, ...]:
+    """Under which of these names `params` has it."""
+    return _PATHS.get(column.key, (column.key,))
 
 
 def varying(configs: Iterable[TrialConfig], beside: Iterable[TrialConfig] = ()) -> list[Column]:
@@ -147,14 +153,24 @@ def _seen(column: Column, found: Iterable[Mapping[str, Scalar]]) -> set[Scalar]:
 
 
 def _others(config: TrialConfig) -> Iterator[tuple[str, Scalar]]:
+    short = {"data.root", *(path for paths in _PATHS.values() for path in paths)}
+    return ((path, value) for path, value in _by_path(config) if path not in short and not _is_headline(path))
+
+
+def _by_path(config: TrialConfig) -> Iterator[tuple[str, Scalar]]:
     for path, value in by_path(config.model_dump(mode="json", by_alias=True)):
-        last = path.rpartition(".")[2]
-        of_model = path.startswith("model.") and (last in _SAID or path == "model.name" or path.endswith(_KINDS))
-        if not of_model and path not in {"training.lr", "data.root"}:
-            yield path, str(value) if isinstance(value, list) else value
+        yield path, str(value) if isinstance(value, list) else value
 
 
-_KINDS = ("model.layer.kind", "model.attention.kind", ".candidates.kind")
+def _is_headline(path: str) -> bool:
+    return path == "training.lr" or (path.startswith("model.") and path.rpartition(".")[2] in _SAID)
+
+
+_PATHS = {
+    "model": ("model.name",),
+    "kind": ("model.layer.kind", "model.attention.kind"),
+    "candidates": ("model.layer.candidates.kind", "model.attention.candidates.kind"),
+}
 
 
 def _short(path: str) -> str:

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from search_spaces import TrialConfig
 from search_spaces.domains import Scalar
 from search_spaces.headline import HEADLINE
-from tune_jobs.results.columns import Column, fields, in_a_line, label
+from tune_jobs.results.columns import Column, fields, in_a_line, label, names_of_params
 from tune_jobs.results.summary import Row, Summary
 from tune_jobs.results.words import shown
 
@@ -37,10 +37,10 @@ LOCAL_SERVER = "http://127.0.0.1:5000"
 def experiment_tags(metric: str, goal: str, columns: Sequence[Column] = ()) -> dict[str, str]:
     """Tags of an experiment that was made for sweeps: it is of models, and its views have each trial once.
 
-    Their columns are the value, the paper's parameters, whatever else varies, and what a forward pass costs.
+    Their columns are the value, the paper's parameters, and whatever else varies; MLflow sorts parameters by name.
     """
-    names = dict.fromkeys((*HEADLINE, *(column.key for column in columns)))
-    shown = [f"metrics.`{metric}`", *(f"params.`{name}`" for name in names), "metrics.`gflops`"]
+    names = dict.fromkeys((*HEADLINE, *(name for column in columns for name in names_of_params(column))))
+    shown = [f"metrics.`{metric}`", *(f"params.`{name}`" for name in names)]
     each_once = "tags.superseded IS NULL and params.lambda IS NOT NULL"
     complete = f"{each_once} and tags.excluded IS NULL and attributes.status = 'FINISHED'"
     views = {

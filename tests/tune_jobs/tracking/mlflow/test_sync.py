@@ -94,7 +94,7 @@ def test_the_papers_parameters_are_logged_also_where_inactive(sweep: Recorded, u
     params = sweep.run(uri).data.params
     expected = {"lambda": "0.25", "k": "4", "r": "none", "p": "1", "aggregation": "standard", "lr": "0.0001"}
     assert {name: params[name] for name in expected} == expected
-    assert not {"model.layer.lambda", "model.layer.k", "training.lr", "model.name"} & params.keys()  # none twice
+    assert not {"model.layer.lambda", "model.layer.k", "training.lr"} & params.keys()  # none twice
     assert params["training.batch_size"] == "256"
 
 

@@ -34,7 +34,7 @@ def state_of(view: str, tags: Mapping[str, str]) -> dict[str, Any]:
 def test_a_view_has_what_trials_are_compared_by_and_the_best_first(view: str) -> None:
     state = state_of(view, experiment_tags("val/loss", "minimize"))
     assert (state["orderByKey"], state["orderByAsc"]) == ("metrics.`val/loss`", True)
-    assert {"metrics.`val/loss`", "metrics.`gflops`", "params.`lambda`"} <= set(state["selectedColumns"])
+    assert {"metrics.`val/loss`", "params.`lambda`", "params.`lr`"} <= set(state["selectedColumns"])
 
 
 COLUMNS = [
@@ -57,8 +57,8 @@ def test_a_run_is_named_by_what_varies_and_says_of_what_and_whose_it_is(sweep: R
     assert "a" * 64 in images.dataset.source
     assert [tag.value for tag in images.tags] == ["training"]
     selected = state_of(COMPLETE, experiment_tags("val/loss", "minimize", COLUMNS))["selectedColumns"]
-    names = [*HEADLINE, "kind", "training.epochs", "training.seed"]
-    assert selected == ["metrics.`val/loss`", *(f"params.`{name}`" for name in names), "metrics.`gflops`"]
+    names = [*HEADLINE, "model.layer.kind", "model.attention.kind", "training.epochs", "training.seed"]
+    assert selected == ["metrics.`val/loss`", *(f"params.`{name}`" for name in names)]
 
 
 @pytest.mark.parametrize(
