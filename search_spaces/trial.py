@@ -21,7 +21,9 @@ class Data(Config):
     root: Annotated[
         str | None,
         Field(
-            min_length=1, description="Folder of Parquet files, or torchvision's (downloaded into it); ~/data if null."
+            min_length=1,
+            description="Folder of Parquet files, or torchvision's (downloaded into it); if null, that in "
+            "CONVNN_DATA_ROOT, else ~/data.",
         ),
     ] = None
     limit: Annotated[

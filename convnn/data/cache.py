@@ -97,7 +97,8 @@ def load_dataset(
 
     Args:
         name: `digits`, `cifar10` or `cifar100`.
-        root: Folder of Parquet files, or torchvision's (downloaded into it); `~/data` if `None`. `digits` needs none.
+        root: Folder of Parquet files, or torchvision's (downloaded into it); if `None`, what CONVNN_DATA_ROOT names,
+            else `~/data`. `digits` needs none.
         cache: Folder of decoded data sets; `default_cache()` if `None`.
         splits: What is opened; nothing else is read, decoded or needs to be there.
 

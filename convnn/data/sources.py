@@ -18,6 +18,8 @@ from convnn.data.parquet import Arrays, Parquet, stats
 from convnn.geometry import IMAGE_SIDE
 
 DEFAULT_ROOT = "~/data"
+ROOT_VARIABLE = "CONVNN_DATA_ROOT"
+"""Names another default."""
 TEST_EVERY = 5
 """Of digits, every fifth image of each class is the test split."""
 _EXTRACTED = {"cifar10": "cifar-10-batches-py", "cifar100": "cifar-100-python"}
@@ -37,7 +39,8 @@ def find_source(name: str, root: str | None) -> Source:
     """Choose the source of data set `name` under the folder `root`.
 
     A folder that holds Parquet files, itself or as the Hub lays them out below it, is read as they are; any other is
-    torchvision's, or torchvision's own folder within one, and what is missing there is downloaded.
+    torchvision's, or torchvision's own folder within one, and what is missing there is downloaded. Without a `root` it
+    is the folder that CONVNN_DATA_ROOT names on the machine that reads, else DEFAULT_ROOT.
 
     Raises:
         DataError: If `root` is given and is a file.
@@ -47,7 +50,7 @@ def find_source(name: str, root: str | None) -> Source:
         return source
     if name == "digits":
         return Digits()
-    folder = Path(os.path.expandvars(root or DEFAULT_ROOT)).expanduser().absolute()
+    folder = Path(os.path.expandvars(root or os.environ.get(ROOT_VARIABLE) or DEFAULT_ROOT)).expanduser().absolute()
     if folder.exists() and not folder.is_dir():
         raise DataError(f"data.root must be a folder, {folder} is a file; give the folder that holds {name}.")
     if found := Parquet.find(name, folder):

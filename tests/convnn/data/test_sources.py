@@ -12,6 +12,7 @@ from PIL import Image
 from sklearn.datasets import load_digits
 
 from convnn.data import DATASETS, DataError, load_dataset
+from convnn.data.sources import Torchvision, find_source
 from tests.convnn.data.shards import pixels, write_shard
 
 REAL = Path(__file__).parents[4] / "shared" / "cifar"
@@ -103,3 +104,12 @@ if REAL.exists():  # beside a developer's checkout only
             image = np.asarray(Image.open(io.BytesIO(rows[row]["img"]["bytes"])).convert("RGB"))
             assert np.array_equal(data.test.pixels[row], image)
             assert data.test.labels[row] == rows[row][label]
+
+
+def test_without_a_root_images_are_where_the_environment_says(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    monkeypatch.setenv("CONVNN_DATA_ROOT", str(tmp_path / "my images"))
+    assert find_source("cifar10", None) == Torchvision("cifar10", tmp_path / "my images")
+    assert find_source("cifar10", str(tmp_path / "others")) == Torchvision("cifar10", tmp_path / "others")
+    monkeypatch.setenv("CONVNN_DATA_ROOT", "")
+    assert find_source("cifar10", None) == Torchvision("cifar10", tmp_path / "home" / "data")
