@@ -6,7 +6,7 @@ from typing import Any
 
 from convnn.data import DATASETS
 from search_spaces import SweepSpec, TrialConfig
-from search_spaces.headline import headline, params_of
+from search_spaces.headline import params_of
 from search_spaces.settings import Holdout
 from tune_jobs.executors.capacity import fitting, per_trial
 from tune_jobs.planning.ladder import Rung, epochs_of, ladder_of, trial_epochs_of
@@ -18,6 +18,12 @@ from tune_jobs.worker.sizing import MEASURE_S, TrialCost, cost_of, measured
 
 EVALUATION = 1 / 3
 """What an image costs in evaluation, as a share of its cost in training: the forward pass of three."""
+
+BY_FLOPS = "FLOPs of an image's forward pass"
+"""What is meant by the smallest and the largest trial."""
+
+MOST_BUILT = 9
+"""Trials that are sized where a model has to be built for it."""
 
 _METRICS_PER_EPOCH = 6
 _BYTES = {"ledger": 350, "log": 220, "mlflow_metric": 160, "mlflow_param": 110}
@@ -38,6 +44,7 @@ class Plan:
     ladder: list[Rung]
     trial_epochs: int
     images_per_epoch: int
+    sized_by: str
     trial_costs: dict[str, TrialCost]
     slots: int
     gpu_hours: float | None
@@ -77,7 +84,7 @@ def plan(
     trials, epochs = _trials(spec, survey), epochs_of(spec)
     ladder = ladder_of(spec, trials, epochs)
     trial_epochs = trial_epochs_of(ladder, trials, epochs)
-    costs = _costs(survey.configs, spec, measure=measure, say=say)
+    costs, sized_by = _costs(survey.configs, spec, measure=measure, say=say)
     train, evaluated = _images(survey.configs[0], spec) if survey.configs else (0, 0)
     slots = min(_slots(spec, gpus, cpus or usable_cpus().count), max(trials, 1))
     rate = throughput or _mean_rate(costs)
@@ -100,6 +107,7 @@ def plan(
         ladder=ladder,
         trial_epochs=trial_epochs,
         images_per_epoch=train,
+        sized_by=sized_by,
         trial_costs=costs,
         slots=slots,
         **needs,
@@ -143,24 +151,28 @@ def _slots(spec: SweepSpec, gpus: int, cpus: int) -> int:
 
 def _costs(
     configs: list[TrialConfig], spec: SweepSpec, *, measure: bool, say: Callable[[str], None]
-) -> dict[str, TrialCost]:
-    if not configs:
-        return {}
-    by_size = sorted(configs, key=lambda config: config.model.work())
-    chosen = {"smallest": by_size[0], "median": by_size[len(by_size) // 2], "largest": by_size[-1]}
+) -> tuple[dict[str, TrialCost], str]:
+    """The smallest, the median and the largest trial, and by what they are that."""
+    gpu = spec.resources.gpus_per_trial > 0
+    some, sized_by = configs, BY_FLOPS
+    if any(config.model.flops(1) is None for config in configs):  # each is built
+        some = configs[:: -(-len(configs) // MOST_BUILT)]
+        sized_by += "" if len(some) == len(configs) else f"; of {len(some)} that were looked at"
+    by_size = sorted(((cost_of(config, gpu=gpu), config) for config in some), key=lambda sized: sized[0].gflops)
     found: dict[str, TrialCost] = {}
-    for name, config in chosen.items():
-        twin = next((other for other in found if _same_work(chosen[other], config)), None)
+    chosen = {"smallest": 0, "median": len(by_size) // 2, "largest": -1} if by_size else {}
+    for name, place in chosen.items():
+        cost, config = by_size[place]
+        twin = next((other for other in found if _same_work(by_size[chosen[other]][1], config)), None)
         if twin is not None:
-            found[name] = replace(found[twin], params=headline(config))
-            continue
-        rate = None
-        if measure:
+            found[name] = replace(cost, images_per_s=found[twin].images_per_s)
+        elif measure:
             say(f"measuring the {name} trial for {MEASURE_S:g} s ...")
-            device = "cuda" if spec.resources.gpus_per_trial else "cpu"
-            rate = measured(config, device, spec.resources.cpus_per_trial)
-        found[name] = cost_of(config, rate)
-    return found
+            rate = measured(config, "cuda" if gpu else "cpu", spec.resources.cpus_per_trial)
+            found[name] = replace(cost, images_per_s=rate)
+        else:
+            found[name] = cost
+    return found, sized_by
 
 
 def _same_work(one: TrialConfig, other: TrialConfig) -> bool:
