@@ -83,6 +83,10 @@ class ModelConfig(Config):
         """Its parameters: the exact number, or one that it has at least."""
         return 0
 
+    def classifier_parameters(self, classes: int) -> int:  # noqa: ARG002
+        """Of its parameters those after the last layer that `mixing_layer` describes; 0 where that is not said."""
+        return 0
+
     def folded(self) -> int:
         """Of its parameters those that training under AdamW does not hold (docs/adr/0011)."""
         return 0

@@ -317,10 +317,12 @@ class VGG11(ModelConfig):
         return {**content, "channels": channels, "layer": self.layer.key_content(stages)}
 
     def parameters(self, classes: int) -> int:
-        stages, hidden = self.stages(), self.classifier_width
-        classifier = stages[-1].out_channels * POOLED_SIDE**2 * hidden + hidden
-        classifier += hidden**2 + hidden + hidden * classes + classes
-        return classifier + sum(2 * stage.out_channels + self.layer.parameters(stage) for stage in stages)
+        layers = (2 * stage.out_channels + self.layer.parameters(stage) for stage in self.stages())
+        return self.classifier_parameters(classes) + sum(layers)
+
+    def classifier_parameters(self, classes: int) -> int:
+        inputs, hidden = self.stages()[-1].out_channels * POOLED_SIDE**2, self.classifier_width
+        return hidden * (inputs + 1 + hidden + 1 + classes) + classes
 
     def folded(self) -> int:
         """The slices of the first fully connected layer but one."""
