@@ -90,6 +90,7 @@ def unfold(weights: dict[str, Tensor], fold: Fold, initial: nn.Module) -> dict[s
 
 
 _NAME = "classifier.0.weight"
+_ROWS_AT_ONCE = 64
 
 
 def digest_of(weight: Tensor) -> str:
@@ -104,5 +105,6 @@ def _first(model: VGG) -> nn.Linear:
 
 
 def _sum(weight: Tensor, copies: int) -> Tensor:
-    total: Tensor = weight.unflatten(1, (-1, copies)).sum(-1, dtype=torch.float64)
-    return total.to(weight.dtype)
+    """Some rows at a time: all of them in double precision would take twice the layer's memory."""
+    some = weight.unflatten(1, (-1, copies)).split(_ROWS_AT_ONCE)
+    return torch.cat([rows.sum(-1, dtype=torch.float64).to(weight.dtype) for rows in some])

@@ -23,6 +23,7 @@ ROOT_VARIABLE = "CONVNN_DATA_ROOT"
 TEST_EVERY = 5
 """Of digits, every fifth image of each class is the test split."""
 _EXTRACTED = {"cifar10": "cifar-10-batches-py", "cifar100": "cifar-100-python"}
+_ARCHIVES = {"cifar10": "cifar-10-python.tar.gz", "cifar100": "cifar-100-python.tar.gz"}
 
 
 class Source(Protocol):
@@ -59,6 +60,17 @@ def find_source(name: str, root: str | None) -> Source:
     return Torchvision(name, folder.parent if extracted else folder)
 
 
+def not_here(name: str, root: str | None) -> str | None:
+    """In a sentence without its period, that data set `name` has to be downloaded to this machine first, if so."""
+    try:
+        source = find_source(name, root)
+    except DataError as error:
+        return str(error).removesuffix(".")
+    if not isinstance(source, Torchvision) or source.is_here():
+        return None
+    return f"{name} is not in {source.root} on this machine; the first trial downloads it, which needs a network"
+
+
 @dataclass(frozen=True)
 class Digits:
     """scikit-learn's 1,797 real handwritten digits of 8 x 8 grey pixels, each pixel shown as 4 x 4 RGB pixels.
@@ -93,6 +105,10 @@ class Torchvision:
 
     name: str
     root: Path
+
+    def is_here(self) -> bool:
+        """Whether there are files of it, extracted or not."""
+        return (self.root / _ARCHIVES[self.name]).exists() or any((self.root / _EXTRACTED[self.name]).glob("*"))
 
     def fingerprint(self, split: Split) -> str:  # noqa: ARG002 - torchvision checks all files for either
         """The folder and what the extracted files look like from outside."""

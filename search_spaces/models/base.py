@@ -4,8 +4,8 @@ Each model is one class in one file, which holds all that is known of it. Only w
 has to be said: what is left out here means that there is nothing to say.
 """
 
-from collections.abc import Iterator
-from typing import Any, ClassVar, Self
+from collections.abc import Iterable, Iterator
+from typing import Any, ClassVar, NamedTuple, Self
 
 from search_spaces.base import Config, Factory, Infeasible
 from search_spaces.registry import Registry
@@ -40,6 +40,19 @@ def lam(layer: MixingLayer) -> float:
     return float(getattr(layer, "lam", layer.fixed_lam))
 
 
+class Kept(NamedTuple):
+    """Numbers per image that a training step keeps, and those of each of the tensors that they are in."""
+
+    numbers: int
+    tensor: int
+
+
+def total(parts: Iterable[int | None]) -> int | None:
+    """Their sum; `None` if one is not known."""
+    known = list(parts)
+    return None if None in known else sum(part for part in known if part is not None)
+
+
 class ModelConfig(Config):
     """A model: its fields, and what follows from them. Paths are those of a trial: `model.layer.k`."""
 
@@ -70,6 +83,10 @@ class ModelConfig(Config):
         """Its parameters: the exact number, or one that it has at least."""
         return 0
 
+    def classifier_parameters(self, classes: int) -> int:  # noqa: ARG002
+        """Of its parameters those after the last layer that `mixing_layer` describes; 0 where that is not said."""
+        return 0
+
     def folded(self) -> int:
         """Of its parameters those that training under AdamW does not hold (docs/adr/0011)."""
         return 0
@@ -78,13 +95,20 @@ class ModelConfig(Config):
         """Numbers per image that no training step can do without."""
         return 0
 
+    def kept(self, classes: int) -> list[Kept] | None:  # noqa: ARG002
+        """About what a training step keeps for its backward pass; `None` as for `flops`."""
+        return None
+
     def headline(self) -> dict[str, Any]:
         """Those of the paper's parameters that it has."""
         return self.mixing_layer.headline()
 
-    def work(self) -> float:
-        """About the multiplications of one image's forward pass: enough to say which trial is larger."""
-        return 0.0
+    def flops(self, classes: int) -> int | None:  # noqa: ARG002
+        """Of one image's forward pass, as `convnn.cost` counts them; `None` where they are only known by a measurement.
+
+        A model that gives them has exact `parameters` as well.
+        """
+        return None
 
 
 MODELS = Registry(ModelConfig, "name")

@@ -197,6 +197,10 @@ class ConvNNOptions(Protocol):
     @property
     def rho(self) -> str: ...
     @property
+    def similarity(self) -> str: ...
+    @property
+    def aggregation(self) -> str: ...
+    @property
     def self_first(self) -> bool: ...
     @property
     def self_score(self) -> float | None: ...
@@ -223,6 +227,31 @@ def canonical_neighbors(layer: ConvNNOptions, shapes: Sequence[tuple[int, ...]],
     if enough:
         return layer.model_copy(update={"candidates": candidates.canonical(shapes)})
     return layer
+
+
+def own_is_compared(layer: ConvNNOptions) -> bool:
+    """Whether softmax sees a token's similarity with itself, which is worked out apart from the others."""
+    return layer.self_first and layer.rho == "softmax" and layer.k > 1 and layer.self_score is None
+
+
+def neighbors_kept(layer: ConvNNOptions, asking: int, candidates: int, compared: int, channels: int) -> int:
+    """About the numbers that ConvNN's default path keeps of an image: scores, indices and gathered values.
+
+    Args:
+        layer: Its options.
+        asking: Tokens that look for neighbors.
+        candidates: Among which.
+        compared: Channels of a token that are compared.
+        channels: Channels of a neighbor's value.
+    """
+    k, depthwise = layer.k, layer.aggregation != "standard"
+    pairs = 2 * asking * k  # indices of eight bytes
+    if layer.rho == "softmax" and k > 1:
+        pairs += asking * k + (asking + candidates) * compared
+        pairs += asking * k * compared * (layer.similarity == "euclidean")
+        pairs += 2 * asking * compared * own_is_compared(layer)
+    few = candidates * k <= 2 * asking if depthwise else candidates * (channels + asking) < asking * channels
+    return pairs + (k * candidates * (asking + channels) if few else 0)
 
 
 def convnn_infeasibilities(

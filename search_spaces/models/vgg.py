@@ -1,14 +1,15 @@
 """VGG-11 and the kinds of its layers: fields, limits, canonical form, size."""
 
 from collections.abc import Iterator
+from itertools import pairwise
 from typing import Annotated, Any, ClassVar, Literal, Self
 
 from pydantic import Field
 
-from convnn.geometry import POOLED_SIDE, Stage, convnn_channels, patched, vgg11_stages
+from convnn.geometry import POOLED_SIDE, Stage, convnn_channels, padded_tokens, patched, vgg11_stages
 from search_spaces.base import Decides, Factory, Infeasible
 from search_spaces.domains import every, largest, smallest
-from search_spaces.models.base import MixingLayer, ModelConfig, lam, register_model
+from search_spaces.models.base import Kept, MixingLayer, ModelConfig, lam, register_model, total
 from search_spaces.models.candidates import (
     WIDEST_RING,
     Aggregation,
@@ -23,6 +24,8 @@ from search_spaces.models.candidates import (
     TokenGrid,
     canonical_neighbors,
     convnn_infeasibilities,
+    neighbors_kept,
+    own_is_compared,
 )
 from search_spaces.registry import OneOf, Registry
 
@@ -57,9 +60,13 @@ class VGGLayer(MixingLayer):
         """Of one layer without its batch norm: the exact number, or one that it has at least."""
         return 0
 
-    def work(self, stage: Stage) -> int:  # noqa: ARG002
-        """About the multiplications of one layer for one image."""
-        return 0
+    def flops(self, stage: Stage) -> int | None:  # noqa: ARG002
+        """Of one layer for one image, see `ModelConfig.flops`; `parameters` are exact where they are given."""
+        return None
+
+    def kept(self, stage: Stage) -> int | None:  # noqa: ARG002
+        """About the numbers that one layer keeps of an image, its input and output apart; see `ModelConfig.kept`."""
+        return None
 
 
 class _Branches(VGGLayer):
@@ -78,17 +85,25 @@ class _Branches(VGGLayer):
         other = (outputs - ours) * (inputs * _kernel(self) ** 2 + 1)
         return outputs**2 + outputs + other + (self.convnn_parameters(inputs, ours) if ours else 0)
 
-    def work(self, stage: Stage) -> int:
+    def flops(self, stage: Stage) -> int | None:
         inputs, outputs, (ours,) = stage.in_channels, stage.out_channels, self.channels([stage])
         other = inputs * (outputs - ours) * _kernel(self) ** 2
-        return stage.side**2 * (outputs**2 + other) + (self.convnn_work(stage, ours) if ours else 0)
+        return 2 * stage.side**2 * (outputs**2 + other) + (self.convnn_flops(stage, ours) if ours else 0)
+
+    def kept(self, stage: Stage) -> int | None:
+        (ours,) = self.channels([stage])
+        return stage.out_channels * stage.side**2 + (self.convnn_kept(stage, ours) if ours else 0)
+
+    def convnn_kept(self, stage: Stage, outputs: int) -> int:
+        """Of ConvNN with that many channels out."""
+        raise NotImplementedError
 
     def convnn_parameters(self, inputs: int, outputs: int) -> int:
         """Of ConvNN with that many channels in and out."""
         raise NotImplementedError
 
-    def convnn_work(self, stage: Stage, outputs: int) -> int:
-        """ConvNN's share of the work."""
+    def convnn_flops(self, stage: Stage, outputs: int) -> int:
+        """Of ConvNN with that many channels out."""
         raise NotImplementedError
 
 
@@ -175,11 +190,16 @@ class _ConvNNFields(_Branches):
         found: VGGLayer = canonical_neighbors(layer, shapes, layer.padding)
         return found
 
-    def convnn_parameters(self, inputs: int, outputs: int) -> int:
-        channels, outputs = inputs * self.patch**2, outputs * self.patch**2
-        compared = channels + 2 * (self.position != "none")
+    def _widths(self, inputs: int, outputs: int) -> tuple[int, int, int, int]:
+        """Channels of a token, those compared, those of its value, and those that the convolution reads."""
+        channels = inputs * self.patch**2
         valued = channels + 2 * (self.position == "both")
-        inner = outputs if self.aggregation == "depthwise" else valued
+        inner = outputs * self.patch**2 if self.aggregation == "depthwise" else valued
+        return channels, channels + 2 * (self.position != "none"), valued, inner
+
+    def convnn_parameters(self, inputs: int, outputs: int) -> int:
+        channels, compared, valued, inner = self._widths(inputs, outputs)
+        outputs *= self.patch**2
         projected = self.projections == "linear"
         total = 2 * compared * channels if projected else 0
         total += valued * inner if projected or inner != valued else 0
@@ -188,12 +208,37 @@ class _ConvNNFields(_Branches):
         spread = 1 if self.aggregation == "depthwise" else inner
         return total + outputs * spread * self.k + outputs
 
-    def convnn_work(self, stage: Stage, outputs: int) -> int:
-        area = self.patch**2
-        candidates = self.candidates.count(patched(stage.shape, self.patch), self.k, self.padding)
-        channels, outputs = stage.in_channels * area, outputs * area
-        spread = channels if self.aggregation == "standard" else 1
-        return stage.side**2 // area * (candidates * channels + self.k * spread * outputs)
+    def tokens(self, stage: Stage) -> tuple[int, int, int]:
+        """Tokens that ask, all with the ring where it is there, and candidates."""
+        shape = patched(stage.shape, self.patch)
+        asking, ring = padded_tokens(shape, 0), padded_tokens(shape, self.padding)
+        candidates = self.candidates.count(shape, self.k, self.padding)
+        in_ring = self.position != "none" or not self.candidates.on_grid or candidates == ring
+        return asking, ring if in_ring else asking, candidates
+
+    def convnn_flops(self, stage: Stage, outputs: int) -> int:
+        channels, compared, valued, inner = self._widths(stage.in_channels, outputs)
+        outputs *= self.patch**2
+        asking, everywhere, candidates = self.tokens(stage)
+        projected, products, own = self.projections == "linear", 0, own_is_compared(self)
+        if projected:
+            products += (asking * (1 + own) + candidates) * compared * channels
+        if projected or inner != valued:
+            products += everywhere * valued * inner
+        alike = channels if projected else compared
+        products += asking * alike * (candidates + (own and self.similarity != "euclidean"))
+        spread = outputs if self.aggregation == "standard" else 1
+        products += asking * inner * self.k * spread
+        products += asking * inner * outputs * (self.aggregation == "depthwise_separable")
+        return 2 * products
+
+    def convnn_kept(self, stage: Stage, outputs: int) -> int:
+        channels, compared, valued, inner = self._widths(stage.in_channels, outputs)
+        asking, everywhere, candidates = self.tokens(stage)
+        alike = channels if self.projections == "linear" else compared
+        kept = everywhere * valued * (1 + (inner != valued or self.projections == "linear"))
+        kept += neighbors_kept(self, asking, candidates, alike, inner)
+        return kept + asking * inner * (self.aggregation == "depthwise_separable")
 
 
 class ConvNNLayer(_ConvNNFields):
@@ -272,10 +317,12 @@ class VGG11(ModelConfig):
         return {**content, "channels": channels, "layer": self.layer.key_content(stages)}
 
     def parameters(self, classes: int) -> int:
-        stages, hidden = self.stages(), self.classifier_width
-        classifier = stages[-1].out_channels * POOLED_SIDE**2 * hidden + hidden
-        classifier += hidden**2 + hidden + hidden * classes + classes
-        return classifier + sum(2 * stage.out_channels + self.layer.parameters(stage) for stage in stages)
+        layers = (2 * stage.out_channels + self.layer.parameters(stage) for stage in self.stages())
+        return self.classifier_parameters(classes) + sum(layers)
+
+    def classifier_parameters(self, classes: int) -> int:
+        inputs, hidden = self.stages()[-1].out_channels * POOLED_SIDE**2, self.classifier_width
+        return hidden * (inputs + 1 + hidden + 1 + classes) + classes
 
     def folded(self) -> int:
         """The slices of the first fully connected layer but one."""
@@ -285,7 +332,18 @@ class VGG11(ModelConfig):
         """What batch norm and the next layer read, of every layer."""
         return sum(2 * stage.out_channels * stage.side**2 for stage in self.stages())
 
-    def work(self) -> float:
+    def flops(self, classes: int) -> int | None:
         stages, hidden = self.stages(), self.classifier_width
-        classifier = stages[-1].out_channels * POOLED_SIDE**2 * hidden + hidden**2
-        return float(classifier + sum(self.layer.work(stage) for stage in stages))
+        classifier = 2 * hidden * (stages[-1].out_channels * POOLED_SIDE**2 + hidden + classes)
+        return total([classifier, *map(self.layer.flops, stages)])
+
+    def kept(self, classes: int) -> list[Kept] | None:  # noqa: ARG002
+        """What batch norm, its activation and the pools read and note, and what the layers keep."""
+        parts = [Kept(POOLED_SIDE**2 * self.stages()[-1].out_channels + 6 * self.classifier_width, 0)]
+        for stage, following in pairwise(vgg11_stages(self.width)):
+            if stage is not None:
+                own, area = self.layer.kept(stage), stage.out_channels * stage.side**2
+                if own is None:
+                    return None
+                parts.append(Kept(own + 2 * area + (3 * area // 4 if following is None else 0), area))
+        return parts

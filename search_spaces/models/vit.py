@@ -8,7 +8,7 @@ from pydantic import AfterValidator, Field
 from convnn.geometry import convnn_channels, vit_tokens
 from search_spaces.base import Decides, Factory, Infeasible, Rule
 from search_spaces.domains import every
-from search_spaces.models.base import MixingLayer, ModelConfig, capped, lam, register_model
+from search_spaces.models.base import Kept, MixingLayer, ModelConfig, capped, lam, register_model
 from search_spaces.models.candidates import (
     Aggregation,
     AllCandidates,
@@ -22,6 +22,8 @@ from search_spaces.models.candidates import (
     TokenGrid,
     canonical_neighbors,
     convnn_infeasibilities,
+    neighbors_kept,
+    own_is_compared,
 )
 from search_spaces.registry import OneOf, Registry
 
@@ -56,9 +58,13 @@ class ViTAttention(MixingLayer):
         """The exact number, or one that it has at least."""
         return 0
 
-    def work(self, dim: int, heads: int, tokens: int) -> int:  # noqa: ARG002
-        """About its multiplications for one token."""
-        return 0
+    def flops(self, dim: int, heads: int, tokens: int) -> int | None:  # noqa: ARG002
+        """Of one layer for one image, see `ModelConfig.flops`; `parameters` are exact where they are given."""
+        return None
+
+    def kept(self, dim: int, heads: int, tokens: int) -> int | None:  # noqa: ARG002
+        """About the numbers that one layer keeps of an image, its input apart; see `ModelConfig.kept`."""
+        return None
 
 
 class _Projected(ViTAttention):
@@ -75,9 +81,13 @@ class _Projected(ViTAttention):
     def parameters(self, dim: int, heads: int) -> int:
         return 4 * dim * self.inner(dim, heads)
 
-    def work(self, dim: int, heads: int, tokens: int) -> int:
-        """Projections, scores and values."""
-        return self.inner(dim, heads) * (4 * dim + 2 * tokens)
+    def flops(self, dim: int, heads: int, tokens: int) -> int | None:
+        """Projections, scores and values; every pair of tokens is multiplied, whatever is masked."""
+        return 2 * tokens * self.inner(dim, heads) * (4 * dim + 2 * tokens)
+
+    def kept(self, dim: int, heads: int, tokens: int) -> int | None:
+        """Queries, keys, values, what they become; weights before and after dropout, and a byte for each draw."""
+        return tokens * (4 * self.inner(dim, heads) + 9 * heads * tokens // 4)
 
 
 class SoftmaxAttention(_Projected):
@@ -115,11 +125,19 @@ class _ConvNNAttentionFields(_Projected):
         spread = {"standard": dim * self.k, "depthwise": self.k, "depthwise_separable": self.k + dim}
         return 3 * dim**2 + dim * spread[self.aggregation]
 
-    def convnn_work(self, dim: int, tokens: int) -> int:
-        """ConvNN's share of the work."""
-        candidates = self.candidates.count((tokens,), self.k, 0)
-        ranks = self.k * (dim if self.aggregation == "standard" else 1)
-        return dim * (3 * dim + candidates + ranks + dim * (1 + (self.aggregation == "depthwise_separable")))
+    def convnn_flops(self, dim: int, tokens: int, outputs: int) -> int:
+        """Of ConvNN with that many channels out."""
+        candidates, own = self.candidates.count((tokens,), self.k, 0), own_is_compared(self)
+        projected = tokens + (tokens if own else candidates) + (tokens if self.self_first else candidates)
+        compared = tokens * (candidates + (own and self.similarity != "euclidean"))
+        ranks = {"standard": dim * self.k, "depthwise": self.k, "depthwise_separable": self.k + dim}[self.aggregation]
+        return 2 * dim * (projected * dim + compared + tokens * (ranks + outputs))
+
+    def convnn_kept(self, dim: int, tokens: int) -> int:
+        """Of ConvNN: values, what is looked for among them, and the convolved before and after dropout."""
+        candidates, separable = self.candidates.count((tokens,), self.k, 0), self.aggregation == "depthwise_separable"
+        rows = (tokens if self.self_first else candidates) + tokens * (2 + separable)
+        return dim * rows + neighbors_kept(self, tokens, candidates, dim, dim)
 
 
 class ConvNNAttention(_ConvNNAttentionFields):
@@ -131,8 +149,11 @@ class ConvNNAttention(_ConvNNAttentionFields):
     def parameters(self, dim: int, heads: int) -> int:  # noqa: ARG002
         return self.convnn_parameters(dim) + dim**2
 
-    def work(self, dim: int, heads: int, tokens: int) -> int:  # noqa: ARG002
-        return self.convnn_work(dim, tokens)
+    def flops(self, dim: int, heads: int, tokens: int) -> int | None:  # noqa: ARG002
+        return self.convnn_flops(dim, tokens, dim)
+
+    def kept(self, dim: int, heads: int, tokens: int) -> int | None:  # noqa: ARG002
+        return self.convnn_kept(dim, tokens)
 
 
 class KVTAttention(_Projected):
@@ -220,13 +241,19 @@ class HybridAttention(_ConvNNAttentionFields):
 
     def parameters(self, dim: int, heads: int) -> int:  # noqa: ARG002
         ours = self.channels(dim)
-        convnn = self.convnn_parameters(dim) + dim * ours if ours else 0
         other = 3 * dim**2 + dim * (dim - ours) if ours < dim else 0
-        return convnn + other + dim**2 + dim  # and the joining 1x1 convolution
+        other += self.convnn_parameters(dim) + dim * ours if ours else 0
+        return other + dim**2 + dim  # and the joining 1x1 convolution
 
-    def work(self, dim: int, heads: int, tokens: int) -> int:
-        convnn = self.convnn_work(dim, tokens) if self.channels(dim) else 0
-        return convnn + super().work(dim, heads, tokens) + dim**2
+    def flops(self, dim: int, heads: int, tokens: int) -> int | None:  # noqa: ARG002
+        ours = self.channels(dim)
+        other = 3 * dim + dim - ours + 2 * tokens if ours < dim else 0
+        return 2 * tokens * dim * (other + dim) + (self.convnn_flops(dim, tokens, ours) if ours else 0)
+
+    def kept(self, dim: int, heads: int, tokens: int) -> int | None:
+        ours = self.channels(dim)
+        other = super().kept(dim, heads, tokens) or 0 if ours < dim else 0
+        return other + tokens * dim + (self.convnn_kept(dim, tokens) if ours else 0)
 
 
 ATTENTIONS = Registry(
@@ -305,7 +332,19 @@ class ViTTiny(ModelConfig):
         """What both norms, the perceptron's layers and its activation read, of every block."""
         return int(self.depth * self.tokens() * (3 * self.dim + 2 * self.mlp_width))
 
-    def work(self) -> float:
-        tokens = self.tokens()
-        mixing = self.attention.work(self.dim, self.heads, tokens)
-        return float(self.depth * tokens * (mixing + 2 * self.dim * self.mlp_width))
+    def flops(self, classes: int) -> int | None:
+        tokens, dim = self.tokens(), self.dim
+        perceptrons = 4 * self.depth * tokens * dim * self.mlp_width
+        ends = 2 * dim * ((tokens - 1) * 3 * self.patch_size**2 + classes)
+        mixing = self.attention.flops(dim, self.heads, tokens)
+        return None if mixing is None else ends + perceptrons + self.depth * mixing
+
+    def kept(self, classes: int) -> list[Kept] | None:  # noqa: ARG002
+        """Of every block what norms, projections and the perceptron read, and a byte for each draw of dropout."""
+        tokens, dim, wide = self.tokens(), self.dim, self.mlp_width
+        mixing = self.attention.kept(dim, self.heads, tokens)
+        if mixing is None:
+            return None
+        image, blocks = 3 * self.image_size**2, self.depth * (mixing + tokens * (4 * dim + (2 * dim + wide) // 4))
+        perceptrons = Kept(self.depth * tokens * 2 * wide, tokens * wide)
+        return [Kept(image, image), Kept(blocks + 3 * tokens * dim, tokens * dim), perceptrons]

@@ -251,6 +251,6 @@ def test_what_is_said_not_to_fit_does_not_fit() -> None:
             state = TrainState.create(functools.partial(build_model, trial.model, 10), chosen, "cuda")
             (result,) = fit(state, chosen, train)
             assert result.gpu_mem_gb is not None
-            least, about = least_memory_gb(config), cost_of(config, None).memory_gb
+            least, about = least_memory_gb(config), cost_of(config, gpu=True).memory_gb
             print(f"{name} {precision}: at least {least:.2f}, planned {about:.2f}, peak {result.gpu_mem_gb:.2f} GB")
             assert least <= result.gpu_mem_gb

@@ -95,7 +95,7 @@ def models(leaf: Any = plain, branch: Any = one, reals: tuple[str, ...] = ("unif
         "projections": leaf(st.sampled_from(["identity", "linear"])),
         "candidates": branch(st.one_of(everything, drawn, even, strided, lattice)),
     }
-    kernel = {"kernel_size": leaf(st.sampled_from([1, 3, 5]))}
+    kernel = {"kernel_size": leaf(st.sampled_from([1, 2, 3, 5]))}
     layer = st.one_of(
         st.fixed_dictionaries({"kind": st.just("conv2d")}, optional=kernel),
         st.fixed_dictionaries({"kind": st.just("convnn")}, optional=neighbors),

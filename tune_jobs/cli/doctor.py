@@ -47,11 +47,21 @@ def doctor(
 def _here(spec: "SweepSpec | None", storage: Path) -> "Iterator[Finding]":
     from search_spaces.settings import Resources
     from tune_jobs.doctor.this_machine import check_here
+    from tune_jobs.planning.plan import plan
 
     data = [(data.name, data.root, spec.evaluation.opens) for data in spec.space.data_sets()] if spec else []
     tracker = (spec.tracking.uri if spec else None) or os.environ.get("MLFLOW_TRACKING_URI")
     asked = spec.resources if spec else Resources()
-    yield from check_here(storage, tracker, data, cpus=asked.cpus_per_trial, gpu=asked.gpus_per_trial > 0)
+    gpu, planned = asked.gpus_per_trial > 0, plan(spec) if spec else None
+    yield from check_here(
+        storage,
+        tracker,
+        data,
+        cpus=asked.cpus_per_trial,
+        gpu=gpu,
+        memory_gb=planned.memory_gb if planned and not gpu else 0.0,
+        at_once=planned.slots if planned else 1,
+    )
 
 
 def _on_cluster(spec: "SweepSpec | None", storage: Path | None, address: str) -> "Iterator[Finding]":

@@ -73,6 +73,8 @@ def _show(found: Plan) -> None:
         print(f"  after epoch {rung.epoch} about {rung.survivors:,} go on")
     print()
     _show_costs(found.trial_costs)
+    if found.trial_costs:
+        print(f"  (sizes by {found.sized_by})")
     print(f"\nat a time: {plural(found.slots, 'trial')}")
     if found.wall_hours is None:
         print("time: unknown; give --throughput, or --measure it here")

@@ -9,6 +9,7 @@ from convnn.data import Split
 from tune_jobs.doctor.finding import Finding, digests_shown
 from tune_jobs.doctor.tracker import check_tracker
 from tune_jobs.system.cpus import usable_cpus
+from tune_jobs.system.memory import lacking, usable_memory_gb
 from tune_jobs.system.packages import shown, versions_here, wrong_versions
 from tune_jobs.system.scratch import LONGEST_FOR_SOCKETS, place_of_sockets
 
@@ -22,6 +23,8 @@ def check_here(
     *,
     cpus: int = 1,
     gpu: bool = False,
+    memory_gb: float = 0.0,
+    at_once: int = 1,
 ) -> list[Finding]:
     """What a sweep needs on this machine.
 
@@ -31,12 +34,15 @@ def check_here(
         data: Data sets as name, root, and the splits that are opened.
         cpus: How many a trial asks for.
         gpu: Whether trials ask for one.
+        memory_gb: What the trial with the most memory needs, of this machine's; 0 where that is not known.
+        at_once: Trials that run at a time.
     """
     return [
         _check_versions(),
         check_folder(storage),
         *(_check_data(name, root, splits) for name, root, splits in data),
         _check_cpus(cpus),
+        *([_check_memory(memory_gb, at_once)] if memory_gb else []),
         _check_sockets(),
         _check_gpu(needed=gpu),
         check_tracker(tracker) if tracker else Finding("tracker", ok=True, says="a store in each sweep's folder"),
@@ -83,6 +89,14 @@ def _check_cpus(asked: int) -> Finding:
         return Finding("cpus", ok=True, says=f"{usable} can be used")
     says = f"a trial asks for {asked}, and {usable} can be used"
     return Finding("cpus", ok=False, says=says, mend="lower resources.cpus_per_trial")
+
+
+def _check_memory(needed_gb: float, at_once: int) -> Finding:
+    usable = usable_memory_gb()
+    if said := lacking(needed_gb, at_once, usable):
+        return Finding("memory", ok=False, says=said, mend="lower training.batch_size, or resources.max_concurrent")
+    there = "" if usable is None else f", of {usable:.3g} GB"
+    return Finding("memory", ok=True, says=f"at most {needed_gb:.3g} GB for each of {at_once} trials at a time{there}")
 
 
 def _check_sockets() -> Finding:

@@ -6,18 +6,31 @@ from typing import Any
 
 from convnn.data import DATASETS
 from search_spaces import SweepSpec, TrialConfig
-from search_spaces.headline import headline, params_of
+from search_spaces.headline import params_of
 from search_spaces.settings import Holdout
 from tune_jobs.executors.capacity import fitting, per_trial
 from tune_jobs.planning.ladder import Rung, epochs_of, ladder_of, trial_epochs_of
 from tune_jobs.planning.survey import Survey, survey_of
-from tune_jobs.planning.warnings import budget_warnings, likely_mistakes, memory_warnings, time_limit_warnings
+from tune_jobs.planning.warnings import (
+    budget_warnings,
+    classifier_warnings,
+    likely_mistakes,
+    machine_warnings,
+    memory_warnings,
+    time_limit_warnings,
+)
 from tune_jobs.system.cpus import usable_cpus
 from tune_jobs.worker.checkpoints import KEPT
 from tune_jobs.worker.sizing import MEASURE_S, TrialCost, cost_of, measured
 
 EVALUATION = 1 / 3
 """What an image costs in evaluation, as a share of its cost in training: the forward pass of three."""
+
+BY_FLOPS = "FLOPs of an image's forward pass"
+"""What is meant by the smallest and the largest trial."""
+
+MOST_BUILT = 9
+"""Trials that are sized where a model has to be built for it."""
 
 _METRICS_PER_EPOCH = 6
 _BYTES = {"ledger": 350, "log": 220, "mlflow_metric": 160, "mlflow_param": 110}
@@ -38,7 +51,11 @@ class Plan:
     ladder: list[Rung]
     trial_epochs: int
     images_per_epoch: int
+    sized_by: str
     trial_costs: dict[str, TrialCost]
+    memory_gb: float
+    """Of the trial that needs the most."""
+
     slots: int
     gpu_hours: float | None
     cpu_hours: float | None
@@ -77,7 +94,9 @@ def plan(
     trials, epochs = _trials(spec, survey), epochs_of(spec)
     ladder = ladder_of(spec, trials, epochs)
     trial_epochs = trial_epochs_of(ladder, trials, epochs)
-    costs = _costs(survey.configs, spec, measure=measure, say=say)
+    sized = _sized(survey.configs, gpu=spec.resources.gpus_per_trial > 0)
+    costs = _costs(sized, spec, measure=measure, say=say)
+    most_gb = max((cost.memory_gb for cost, _ in sized), default=0.0)
     train, evaluated = _images(survey.configs[0], spec) if survey.configs else (0, 0)
     slots = min(_slots(spec, gpus, cpus or usable_cpus().count), max(trials, 1))
     rate = throughput or _mean_rate(costs)
@@ -100,7 +119,9 @@ def plan(
         ladder=ladder,
         trial_epochs=trial_epochs,
         images_per_epoch=train,
+        sized_by=BY_FLOPS + (f"; of {len(sized)} that were looked at" if len(sized) < len(survey.configs) else ""),
         trial_costs=costs,
+        memory_gb=most_gb,
         slots=slots,
         **needs,
         speed_from="--throughput" if throughput else "measured on this machine" if rate else "unknown",
@@ -109,7 +130,9 @@ def plan(
         mlflow_rows=trial_epochs * _METRICS_PER_EPOCH + trials * _params_per_trial(survey.configs),
         warnings=[
             *likely_mistakes(spec, survey, trials, epochs, train),
-            *memory_warnings(spec, costs),
+            *memory_warnings(spec, most_gb, slots),
+            *machine_warnings(spec),
+            *classifier_warnings(config for _, config in sized[-1:]),
             *budget_warnings(spec, trials, needs),
             *time_limit_warnings(spec, epochs, hours / trial_epochs if hours else None),
         ],
@@ -141,25 +164,27 @@ def _slots(spec: SweepSpec, gpus: int, cpus: int) -> int:
     return min(at_once, spec.resources.max_concurrent or at_once)
 
 
+def _sized(configs: list[TrialConfig], *, gpu: bool) -> list[tuple[TrialCost, TrialConfig]]:
+    """The smallest first; some of them where models have to be built for it."""
+    if any(config.model.flops(1) is None for config in configs):
+        configs = configs[:: -(-len(configs) // MOST_BUILT)]
+    return sorted(((cost_of(config, gpu=gpu), config) for config in configs), key=lambda sized: sized[0].gflops)
+
+
 def _costs(
-    configs: list[TrialConfig], spec: SweepSpec, *, measure: bool, say: Callable[[str], None]
+    sized: list[tuple[TrialCost, TrialConfig]], spec: SweepSpec, *, measure: bool, say: Callable[[str], None]
 ) -> dict[str, TrialCost]:
-    if not configs:
-        return {}
-    by_size = sorted(configs, key=lambda config: config.model.work())
-    chosen = {"smallest": by_size[0], "median": by_size[len(by_size) // 2], "largest": by_size[-1]}
+    """The smallest, the median and the largest trial."""
+    places = {"smallest": 0, "median": len(sized) // 2, "largest": -1} if sized else {}
+    chosen = {name: sized[place] for name, place in places.items()}
     found: dict[str, TrialCost] = {}
-    for name, config in chosen.items():
-        twin = next((other for other in found if _same_work(chosen[other], config)), None)
-        if twin is not None:
-            found[name] = replace(found[twin], params=headline(config))
-            continue
-        rate = None
-        if measure:
+    for name, (cost, config) in chosen.items():
+        twin = next((other for other in found if _same_work(chosen[other][1], config)), None)
+        rate = found[twin].images_per_s if twin is not None else None
+        if measure and twin is None:
             say(f"measuring the {name} trial for {MEASURE_S:g} s ...")
-            device = "cuda" if spec.resources.gpus_per_trial else "cpu"
-            rate = measured(config, device, spec.resources.cpus_per_trial)
-        found[name] = cost_of(config, rate)
+            rate = measured(config, "cuda" if spec.resources.gpus_per_trial else "cpu", spec.resources.cpus_per_trial)
+        found[name] = replace(cost, images_per_s=rate)
     return found
 
 

@@ -1,19 +1,23 @@
 """What of a sweep is probably a mistake, in a sentence each."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 
-from search_spaces import SweepSpec
+from convnn.data import DATASETS
+from convnn.data.sources import not_here
+from search_spaces import SweepSpec, TrialConfig
 from search_spaces.domains import IntRange
 from search_spaces.plurals import plural
 from search_spaces.settings import Asha, Grid
 from search_spaces.trial import Training
 from tune_jobs.planning.survey import Survey
 from tune_jobs.system.cpus import usable_cpus
-from tune_jobs.worker.sizing import TrialCost
+from tune_jobs.system.gpus import has_gpu
+from tune_jobs.system.memory import lacking, usable_memory_gb
 
 _LARGE_GRID = 10_000
 _LONG_EPOCHS, _MANY_LONG_TRIALS = 50, 20
 _LOW_LR = 1e-7
+_MOST_OF_THE_MODEL = 0.99
 
 
 def likely_mistakes(spec: SweepSpec, survey: Survey, trials: int, epochs: int, train: int) -> Iterator[str]:
@@ -27,11 +31,32 @@ def likely_mistakes(spec: SweepSpec, survey: Survey, trials: int, epochs: int, t
     yield from _missed_ends(spec)
 
 
-def memory_warnings(spec: SweepSpec, costs: dict[str, TrialCost]) -> Iterator[str]:
-    """A trial that needs more than its share of the GPU."""
-    limit, needed = spec.space.memory_gb, max((cost.memory_gb for cost in costs.values()), default=0.0)
-    if limit is not None and needed > limit:
-        yield f"the largest of the three trials needs about {needed:.3g} GB and its share of the GPU is {limit:.3g} GB."
+def memory_warnings(spec: SweepSpec, needed_gb: float, at_once: int) -> Iterator[str]:
+    """Trials that need more than their share of the GPU, or than this machine has."""
+    limit = spec.space.memory_gb
+    if limit is not None and needed_gb > limit:
+        yield f"the trial with the most memory needs about {needed_gb:.3g} GB, its share of the GPU is {limit:.3g} GB."
+    if not spec.resources.gpus_per_trial and (said := lacking(needed_gb, at_once, usable_memory_gb())):
+        yield f"{said}; lower training.batch_size, or resources.max_concurrent."
+
+
+def machine_warnings(spec: SweepSpec) -> Iterator[str]:
+    """What trials would look for in vain on this machine."""
+    if spec.resources.gpus_per_trial and not has_gpu():
+        yield "resources.gpus_per_trial asks for a GPU and this machine has none; the trials can run elsewhere only."
+    for data in spec.space.data_sets():
+        if said := not_here(data.name, data.root):
+            yield f"{said}."
+
+
+def classifier_warnings(configs: Iterable[TrialConfig]) -> Iterator[str]:
+    """A classifier next to which the layers hardly count."""
+    for config in configs:
+        classes = DATASETS[config.data.name].classes
+        share = config.model.classifier_parameters(classes) / max(1, config.model.parameters(classes))
+        if share >= _MOST_OF_THE_MODEL:
+            where = "; lower model.classifier_width" if hasattr(config.model, "classifier_width") else ""
+            yield f"the classifier holds {share:.1%} of the parameters of the largest trial{where}."
 
 
 def budget_warnings(spec: SweepSpec, trials: int, needs: Mapping[str, float | None]) -> Iterator[str]:

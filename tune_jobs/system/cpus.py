@@ -6,6 +6,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from tune_jobs.system.groups import groups_of, read_text
+
 _V1 = ("cpu.cfs_quota_us", "cpu.cfs_period_us")
 
 
@@ -45,26 +47,8 @@ def _slurm() -> Iterator[tuple[float, str]]:
 
 
 def _quotas(root: Path) -> Iterator[tuple[float, str]]:
-    """Of every control group that this process is in; a container sees only its own, as the topmost."""
-    for group in _groups(root):
-        for words in (_read(group / "cpu.max").split(), [_read(group / name).strip() for name in _V1]):
+    """Of every control group that this process is in."""
+    for group in groups_of(root, "cpu"):
+        for words in (read_text(group / "cpu.max").split(), [read_text(group / name).strip() for name in _V1]):
             if len(words) == 2 and all(word.isdigit() and int(word) > 0 for word in words):  # noqa: PLR2004
                 yield int(words[0]) / int(words[1]), "a control group's quota"
-
-
-def _groups(root: Path) -> Iterator[Path]:
-    mounts = root / "sys/fs/cgroup"
-    for line in _read(root / "proc/self/cgroup").splitlines():
-        _, controllers, path = (*line.split(":", 2), "", "")[:3]
-        if controllers and "cpu" not in controllers.split(","):
-            continue
-        mount = mounts / controllers if controllers else mounts
-        here = mount / path.lstrip("/")
-        yield from (place for place in (here, *here.parents) if place.is_relative_to(mount))
-
-
-def _read(file: Path) -> str:
-    try:
-        return file.read_text()
-    except (OSError, UnicodeDecodeError):
-        return ""

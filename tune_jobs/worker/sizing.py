@@ -1,4 +1,4 @@
-"""How large a trial is, from a few images without weights; and how fast, from a few seconds of training here."""
+"""How large a trial is, from closed forms or its model; and how fast, from a few seconds of training here."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -6,7 +6,8 @@ from typing import Any
 from convnn.data import DATASETS
 from search_spaces import TrialConfig
 from search_spaces.headline import headline
-from search_spaces.memory import OPTIMIZER_BYTES, held_of
+from search_spaces.memory import OPTIMIZER_BYTES, held_of, needed_gb
+from search_spaces.models.base import Kept
 from tune_jobs.worker.build import build_model, build_recipe
 
 GRADIENT_BYTES = 4
@@ -21,9 +22,10 @@ MEASURE_S = 3.0
 
 @dataclass(frozen=True)
 class TrialCost:
-    """One trial's size: a step's memory and a checkpoint in 10^9 bytes.
+    """One trial's size: the peak of its memory and a checkpoint in 10^9 bytes.
 
-    Memory holds weights, gradients, optimizer and activations; a checkpoint holds weights and optimizer.
+    Memory is a GPU's where trials train on one: weights, gradients, optimizer and activations; else all that the
+    process takes. A checkpoint holds weights and optimizer.
     """
 
     params: dict[str, Any]
@@ -34,22 +36,36 @@ class TrialCost:
     images_per_s: float | None
 
 
-def cost_of(config: TrialConfig, images_per_s: float | None) -> TrialCost:
-    """The size of a trial, measured without memory; `images_per_s` is its speed where that is known."""
-    from convnn.cost import measure_cost
+def cost_of(config: TrialConfig, images_per_s: float | None = None, *, gpu: bool = False) -> TrialCost:
+    """The size of a trial: from closed forms, or from its model where that has none, which needs torch.
 
-    classes, training = DATASETS[config.data.name].classes, config.training
-    cost = measure_cost(lambda: build_model(config.model, classes), batch_size=training.batch_size)
-    per_parameter, held = OPTIMIZER_BYTES[training.optimizer], held_of(config, cost.parameters)
-    activations = cost.activation_bytes / (2 if training.precision == "bf16" else 1)
+    Args:
+        config: The trial.
+        images_per_s: Its speed, where that is known.
+        gpu: Whether it trains on one.
+    """
+    classes, model = DATASETS[config.data.name].classes, config.model
+    parameters, flops, kept = model.parameters(classes), model.flops(classes), model.kept(classes)
+    if flops is None or kept is None:
+        parameters, flops, kept = _by_building(config, classes)
+    per_parameter, held = OPTIMIZER_BYTES[config.training.optimizer], held_of(config, parameters)
     return TrialCost(
         params=headline(config),
-        parameters=cost.parameters,
-        gflops=cost.flops / 1e9,
-        memory_gb=(held * per_parameter + activations) / 1e9,
+        parameters=parameters,
+        gflops=flops / 1e9,
+        memory_gb=needed_gb(config, parameters, kept, gpu=gpu),
         checkpoint_gb=held * (per_parameter - GRADIENT_BYTES) / 1e9,
         images_per_s=images_per_s,
     )
+
+
+def _by_building(config: TrialConfig, classes: int) -> tuple[int, int, list[Kept]]:
+    """Parameters, FLOPs of a forward pass, and what a step keeps of an image."""
+    from convnn.cost import measure_cost
+
+    batch = 16
+    cost = measure_cost(lambda: build_model(config.model, classes), batch_size=batch)
+    return cost.parameters, cost.flops, [Kept(cost.activation_bytes // (4 * batch), 0)]
 
 
 def size_of(config: TrialConfig) -> dict[str, float]:

@@ -23,7 +23,7 @@ def test_a_model_that_says_nothing_has_no_limits_and_its_fields_for_a_key() -> N
     assert not list(model.infeasibilities())
     assert model.canonical() == model
     assert model.key_content() == {"name": "bare", "depth": 3}
-    assert (model.parameters(10), model.activations(), model.work()) == (0, 0, 0.0)
+    assert (model.parameters(10), model.activations(), model.flops(10), model.kept(10)) == (0, 0, None, None)
     assert model.headline() == {"lambda": 0.0, "k": None, "r": None, "p": None, "aggregation": None}
 
 

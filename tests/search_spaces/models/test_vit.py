@@ -124,11 +124,12 @@ def test_a_hybrid_without_convnn_channels_needs_no_neighbors() -> None:
     trial = TrialConfig(model=model({"kind": "hybrid", "lambda": 0, "k": 2}, **small))
     form = canonical(trial).model
     assert form.mixing_layer == HybridAttention(kind="hybrid", lam=0.0)
-    assert form.work() == trial.model.work() < model({"kind": "hybrid", "lambda": 0.5, "k": 2}, **small).work()
+    more = model({"kind": "hybrid", "lambda": 0.5, "k": 2}, **small).flops(10) or 0
+    assert form.flops(10) == (trial.model.flops(10) or 0) < more
 
 
 def test_a_deeper_model_has_more_of_everything() -> None:
     shallow, deep = (model({"kind": "convnn"}, depth=depth) for depth in (2, 3))
     assert shallow.parameters(10) < deep.parameters(10) < deep.parameters(100)
     assert shallow.activations() < deep.activations()
-    assert shallow.work() < deep.work()
+    assert (shallow.flops(10) or 0) < (deep.flops(10) or 0)

@@ -10,14 +10,20 @@ LAYER = """
 """
 
 
-def spec(rest: str = "", layer: str = LAYER, training: str = "epochs: 27") -> SweepSpec:
+def spec(
+    rest: str = "",
+    layer: str = LAYER,
+    training: str = "epochs: 27",
+    data: str = "{name: digits}",
+    classifier: int = 32,
+) -> SweepSpec:
     return parse_sweep(f"""
 name: planned
 space:
-  data: {{name: digits}}
+  data: {data}
   model:
     width: 0.125
-    classifier_width: 32
+    classifier_width: {classifier}
     layer:{layer}
   training: {{{training}}}
 {rest}

@@ -1,13 +1,19 @@
+import subprocess
+import sys
 from pathlib import Path
+from typing import Any, Literal
 
 import pytest
 
 from convnn.data import DATASETS
 from search_spaces import load_sweep
+from search_spaces.base import Factory
+from search_spaces.models import VGGLayer
+from search_spaces.models.vgg import LAYERS
 from tests.tune_jobs.planning.planned import spec
 from tests.tune_jobs.search.recorded import Recorded
 from tests.tune_jobs.search.simulated import opened, train
-from tune_jobs.planning.plan import plan
+from tune_jobs.planning.plan import BY_FLOPS, plan
 
 
 @pytest.mark.parametrize("search", ["{sampler: random, trials: 9}", "{sampler: random, trials: 99}", "{sampler: grid}"])
@@ -62,6 +68,33 @@ def test_the_smallest_median_and_largest_trial_are_sized_from_their_models() -> 
     assert costs["smallest"].gflops <= costs["median"].gflops <= costs["largest"].gflops
     assert costs["largest"].params["k"] == 16
     assert costs["largest"].memory_gb > costs["largest"].parameters * 16 / 1e9
+
+
+def test_our_own_models_are_planned_without_torch() -> None:
+    code = (
+        "import sys; from search_spaces import load_sweep; from tune_jobs.planning.plan import plan\n"
+        "for name in ('quickstart', 'table1-cifar10', 'vit-convnn'): assert plan(load_sweep(name)).trial_costs\n"
+        "assert 'torch' not in sys.modules"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True, timeout=60)
+
+
+def test_a_layer_without_closed_forms_is_sized_by_building_it() -> None:
+    class Plain(VGGLayer):
+        """A convolution without a fuse."""
+
+        kind: Literal["plain"]
+        kernel_size: int = 3
+
+        def arguments(self) -> dict[str, Any]:
+            options = {"kernel_size": self.kernel_size, "padding": "same"}
+            return {"layer": Factory("torch.nn:Conv2d", options)}
+
+    with LAYERS.registered(Plain):
+        found = plan(spec(layer=" {kind: plain, kernel_size: {choice: [5, 1, 3]}}"))
+    gflops = [cost.gflops for cost in found.trial_costs.values()]
+    assert gflops == sorted(set(gflops))
+    assert found.sized_by == BY_FLOPS
 
 
 @pytest.mark.parametrize("name", ["everything", "table2-cifar10", "cifar10-smoke"])

@@ -1,6 +1,9 @@
+from pathlib import Path
+
 import pytest
 
 from tests.tune_jobs.planning.planned import spec
+from tune_jobs.planning import warnings
 from tune_jobs.planning.plan import plan
 
 
@@ -49,6 +52,33 @@ def test_a_budget_that_is_too_small_is_known_before(limits: str, said: list[str]
     assert [line for line in found.warnings if "budget" in line or "hours" in line] == said
     if "trials" not in limits:
         assert not any("budget" in line or "hours" in line for line in plan(spec(limits)).warnings)  # no speed
+
+
+def test_trials_that_do_not_fit_into_this_machine_are_known_before(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(warnings, "usable_memory_gb", lambda: 1.5)
+    one, two = (plan(spec(f"resources: {{max_concurrent: {n}}}"), cpus=2) for n in (1, 2))
+    assert one.warnings == []
+    (said,) = two.warnings
+    assert said.startswith(
+        f"2 trials at a time may need {2 * two.memory_gb:.3g} GB of memory, and this machine has 1.5"
+    )
+
+
+def test_what_is_not_on_this_machine_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(warnings, "has_gpu", lambda: False)
+    sweep = spec("resources: {gpus_per_trial: 1}", data=f"{{name: cifar10, root: {tmp_path}}}")
+    gpu, data = plan(sweep).warnings
+    assert gpu.startswith("resources.gpus_per_trial asks for a GPU and this machine has none")
+    assert data.startswith(f"cifar10 is not in {tmp_path} on this machine; the first trial downloads it")
+    (tmp_path / "cifar-10-python.tar.gz").touch()
+    assert plan(sweep).warnings == [gpu]
+
+
+def test_a_classifier_that_is_nearly_the_whole_model_is_said() -> None:
+    wide = spec(layer=" {kind: conv2d}", classifier=4096)
+    (said,) = plan(wide).warnings
+    assert said.startswith("the classifier holds 99.")
+    assert said.endswith("% of the parameters of the largest trial; lower model.classifier_width.")
 
 
 def test_a_sound_plan_has_no_warning() -> None:
