@@ -58,6 +58,9 @@ class ModelConfig(Config):
 
     name: str
 
+    small: ClassVar[dict[str, float]] = {}
+    """Fields and the most that they are where it is made small."""
+
     @property
     def mixing_layer(self) -> MixingLayer:
         """The part of the model that this project varies."""
@@ -74,6 +77,14 @@ class ModelConfig(Config):
     def canonical(self) -> Self:
         """The same for all configurations of it that compute the same; asked only of one that can run."""
         return self
+
+    def smaller(self) -> Self:
+        """The same with fewer channels and blocks, as far as it can run, to try a sweep in minutes."""
+        found = self
+        for name, most in self.small.items():
+            less = found.model_copy(update={name: min(getattr(found, name), most)})
+            found = less if next(less.infeasibilities(), None) is None else found
+        return found
 
     def key_content(self) -> dict[str, Any]:
         """What of it enters the keys, as plain data."""

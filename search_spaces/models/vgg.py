@@ -281,6 +281,7 @@ register_layer = LAYERS.register
 class VGG11(ModelConfig):
     """VGG-11 as published: 8 layers of one kind, batch norm, a classifier over 7 x 7 positions."""
 
+    small: ClassVar = {"width": 0.125, "classifier_width": 64}
     name: Literal["vgg11"] = "vgg11"
     width: Annotated[float, Field(gt=0, le=4, description="Multiplies every layer's channels."), Decides(smallest)] = (
         1.0

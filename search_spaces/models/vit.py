@@ -274,10 +274,9 @@ register_attention = ATTENTIONS.register
 class ViTTiny(ModelConfig):
     """ViT-Tiny as published: 12 blocks of width 192, one head, images resized to 224, no norm before the classifier."""
 
+    small: ClassVar = {"depth": 2, "mlp_width": 96, "dim": 48}
     name: Literal["vit_tiny"]
-    image_size: Annotated[int, Field(ge=1, le=1024, description="Images are resized to this side."), Decides(every)] = (
-        224
-    )
+    image_size: Annotated[int, Field(ge=1, le=1024, description="Side of resized images."), Decides(every)] = 224
     patch_size: Annotated[
         int, Field(ge=1, le=1024, description="Side of the square of pixels that is a token."), Decides(every)
     ] = 16

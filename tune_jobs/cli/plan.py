@@ -7,9 +7,9 @@ from typing import Annotated
 import typer
 from rich.table import Table
 
-from search_spaces import load_sweep
 from search_spaces.plurals import plural
 from search_spaces.settings import HOURS
+from tune_jobs.cli.shared.loading import Small, sweep_of
 from tune_jobs.cli.shared.options import AsJson, File, Set, console, print_json
 from tune_jobs.display.tables import cell
 from tune_jobs.errors import UsageError
@@ -29,13 +29,14 @@ def plan(
     throughput: Annotated[
         float | None, typer.Option(min=0.001, help="Images that the median trial trains on per second, to tell hours.")
     ] = None,
+    small: Small = False,
     measure: Annotated[bool, typer.Option(help="Train three trials for a few seconds here, to tell hours.")] = False,
     as_json: AsJson = False,
 ) -> None:
     """Say what a sweep will do and cost, before it starts. Example: convnn plan quickstart --measure."""
     if throughput is not None and measure:
         raise UsageError("--throughput and --measure both give the speed; take one of them.")
-    spec = load_sweep(file, overrides or ())
+    spec = sweep_of(file, overrides, small=small)
     try:
         found = plan_sweep(
             spec,

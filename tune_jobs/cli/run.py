@@ -5,8 +5,8 @@ from typing import Annotated
 
 import typer
 
-from search_spaces import load_sweep
 from search_spaces.reading.load import sets_trials
+from tune_jobs.cli.shared.loading import Small, sweep_of
 from tune_jobs.cli.shared.options import AsJson, File, Set, Storage, Yes, confirmed, storage_of
 from tune_jobs.cli.shared.remote import refuse_cluster
 from tune_jobs.cli.shared.running import Address, follow
@@ -19,6 +19,7 @@ def run(
     storage: Storage = None,
     *,
     address: Address = None,
+    small: Small = False,
     fresh: Annotated[bool, typer.Option("--fresh", help="Start over; what is there is moved aside, and kept.")] = False,
     yes: Yes = False,
     as_json: AsJson = False,
@@ -27,10 +28,10 @@ def run(
 
     Ctrl-C stops it in good order, a second one at once; the same command, or convnn resume, goes on. On a terminal a
     live table shows the trials, elsewhere each event is a line. Where the file asks for fewer trials than have run, no
-    new one is started.
+    new one is started. `--smoke` tries a file or preset in about two minutes.
     """
     refuse_cluster(address, "run")
-    spec = load_sweep(file, overrides or ())
+    spec = sweep_of(file, overrides, small=small)
     place = storage_of(storage)
     folder = SweepFolder(place / spec.name)
     if fresh and folder.ledger.exists():

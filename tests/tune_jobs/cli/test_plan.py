@@ -38,3 +38,8 @@ def test_one_of_a_kind_is_not_many(tmp_path: Path) -> None:
     assert "1 epoch in all" in said
     assert "budget: 1 CPU-hour, 1 of 1 trial\n" in said
     assert not re.search(r"\b1 (?!GB)[A-Za-z-]+s\b", said), said
+
+
+def test_a_sweep_made_small_is_planned_under_its_own_name(tmp_path: Path) -> None:
+    found = invoke_json("plan", "table1-cifar10", "--smoke", storage=tmp_path)
+    assert (found["name"], found["trials"], found["trial_epochs"]) == ("table1-cifar10-smoke", 17, 34)

@@ -1,0 +1,121 @@
+"""A sweep made small enough to try: its branches and kinds on few images, narrow, for two epochs."""
+
+import random
+from dataclasses import dataclass
+from typing import Any
+
+from convnn.data.facts import DATASETS
+from search_spaces.base import by_path
+from search_spaces.canonical import form_and_key
+from search_spaces.domains import Scalar
+from search_spaces.feasibility import infeasibilities
+from search_spaces.nodes import Decided
+from search_spaces.reading.document import dumped
+from search_spaces.reading.load import parse_sweep
+from search_spaces.sweep import SweepSpec
+from search_spaces.trial import TrialConfig
+
+WHOLE = 24
+"""A finite space of so many points is run whole."""
+
+MOST, LEAST = 12, 4
+"""Trials of another: as many as show each of its kinds, between these."""
+
+DRAWS = 400
+
+IMAGES, OF_A_CLASS = 256, 10
+"""Of each split; and at least so many of a class."""
+
+BATCH, EPOCHS = 32, 2
+
+LONGEST_NAME = 90
+
+Kind = tuple[str, Scalar]
+
+
+@dataclass(frozen=True)
+class Smoke:
+    """A small sweep, and the kinds of the whole one that it has no trial of: `model.layer.kind conv2d`."""
+
+    spec: SweepSpec
+    left_out: list[str]
+
+
+def smoke(spec: SweepSpec, *, gpu: bool) -> Smoke:
+    """The same space made small, under another name, as a grid of single configurations.
+
+    A finite space of at most WHOLE points is run whole. Of another one, configurations are drawn until each branch,
+    word and switch that was seen has one, MOST at most.
+
+    Args:
+        spec: What to try.
+        gpu: Whether trials may have the GPUs that it asks for; else they train on the CPU.
+
+    Raises:
+        SpecError: If no configuration that can run was drawn.
+    """
+    rng, size = random.Random(0), spec.space.size()
+    whole = size is not None and size <= WHOLE
+    draws = spec.space.affordable(DRAWS)
+    points = spec.space.points() if whole else (spec.space.draw(rng) for _ in range(draws))
+    chosen: dict[str, TrialConfig] = {}
+    more: dict[str, TrialConfig] = {}
+    shown: set[Kind] = set()
+    seen: dict[Kind, None] = {}
+    on_gpu = gpu and spec.resources.gpus_per_trial > 0
+    for point in points:
+        config = spec.space.resolve(Decided(point))
+        if next(spec.infeasibilities(config), None) is not None:
+            continue
+        small = _smaller(config, gpu=on_gpu)
+        kinds = _kinds(config, point)
+        seen |= dict.fromkeys(kinds)
+        if next(infeasibilities(small), None) is not None:
+            continue
+        form, key = form_and_key(small)
+        if key not in chosen and (whole or (kinds - shown and len(chosen) < MOST)):
+            chosen[key] = form
+            shown |= kinds
+        else:
+            more.setdefault(key, form)
+    for key, config in more.items():
+        if len(chosen) < LEAST:
+            chosen.setdefault(key, config)
+    left_out = [f"{path.removeprefix('space.')} {value}" for path, value in seen if (path, value) not in shown]
+    return Smoke(_sweep(spec, list(chosen.values()), gpu=on_gpu), [] if whole else left_out)
+
+
+def _kinds(config: TrialConfig, point: dict[str, Scalar]) -> set[Kind]:
+    """What a configuration is an example of: the branches it takes, its words and switches."""
+    leaves = by_path(config.model_dump(mode="json", by_alias=True))
+    words = {(path, value) for path, value in leaves if isinstance(value, str | bool) and path != "data.root"}
+    return words | {(path, value) for path, value in point.items() if isinstance(value, str) and "#" in value}
+
+
+def _smaller(config: TrialConfig, *, gpu: bool) -> TrialConfig:
+    """The same with few images and epochs, and a narrow model."""
+    data, training = config.data, config.training
+    images = max(IMAGES, OF_A_CLASS * DATASETS[data.name].classes)
+    few = {"limit": images if data.limit is None else min(data.limit, images)}
+    short: dict[str, Any] = {"epochs": min(training.epochs, EPOCHS), "batch_size": min(training.batch_size, BATCH)}
+    short |= {"compile": False} | ({} if gpu else {"precision": "fp32"})
+    return config.model_copy(
+        update={
+            "data": data.model_copy(update=few),
+            "training": training.model_copy(update=short),
+            "model": config.model.smaller(),
+        }
+    )
+
+
+def _sweep(spec: SweepSpec, configs: list[TrialConfig], *, gpu: bool) -> SweepSpec:
+    trees = [config.model_dump(mode="json", by_alias=True) for config in configs]
+    content: dict[str, Any] = {
+        "name": f"{spec.name[:LONGEST_NAME]}-smoke",
+        "space": trees[0] if len(trees) == 1 else {"any_of": trees},
+        "evaluation": spec.evaluation.model_dump(mode="json"),
+        "objective": {"metric": spec.metric, "goal": spec.goal},
+        "search": {"sampler": "grid"},
+        "resources": {"gpus_per_trial": spec.resources.gpus_per_trial if gpu else 0, "cpus_per_trial": 1},
+    }
+    return parse_sweep(dumped(content), f"{spec.name} --smoke")
