@@ -16,7 +16,41 @@ def json_schema() -> dict[str, Any]:
             if not _discriminates(value):
                 properties[field] = _varying(value, definitions)
     schema["properties"]["space"] = _varying(schema["properties"]["space"], definitions)
+    for definition in (schema, *definitions.values()):
+        _describe(definition, definitions)
     return {**schema, "$schema": "https://json-schema.org/draft/2020-12/schema", "title": "ConvNN sweep"}
+
+
+DOMAINS = {
+    "choice": "One of these.",
+    "int": "Any whole number from the first to the second, both included.",
+    "uniform": "Any number between these.",
+    "log_uniform": "Any number between these, even over their orders of magnitude.",
+    "log": "Even over orders of magnitude.",
+    "step": "In steps of so much from the first on.",
+    "any_of": "One of these, each with fields of its own.",
+}
+
+
+def _describe(owner: dict[str, Any], definitions: dict[str, Any]) -> None:
+    """Fields that say nothing of themselves say what they refer to; the one that names a kind, what the kind is."""
+    for value in owner.get("properties", {}).values():
+        if "description" in value:
+            continue
+        if "const" in value or any("const" in option for option in value.get("anyOf", [])):
+            value["description"] = owner.get("description", "")
+        else:
+            refs = [part["$ref"] for part in (value, *value.get("oneOf", [])) if "$ref" in part]
+            value["description"] = " Or: ".join(_described(ref.rpartition("/")[2], definitions) for ref in refs)
+
+
+def _described(name: str, definitions: dict[str, Any]) -> str:
+    found = definitions[name]
+    if "anyOf" in found:  # a branch, or one of some
+        inner = found["anyOf"][0]
+        refs = [part["$ref"] for part in inner.get("oneOf", [inner])]
+        return " Or: ".join(_described(ref.rpartition("/")[2], definitions) for ref in refs)
+    return str(found.get("description", "")).partition("\n")[0]
 
 
 def _discriminates(field: dict[str, Any]) -> bool:
@@ -54,4 +88,5 @@ def _branching(value: dict[str, Any], definitions: dict[str, Any]) -> str:
 
 
 def _mapping(properties: dict[str, Any], required: list[str]) -> dict[str, Any]:
+    properties = {name: {"description": DOMAINS[name], **value} for name, value in properties.items()}
     return {"type": "object", "properties": properties, "required": required, "additionalProperties": False}

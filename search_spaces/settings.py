@@ -59,7 +59,7 @@ class Tpe(SamplerSettings):
 
     sampler: Literal["tpe"]
     trials: Annotated[int, Field(ge=1, le=1_000_000, description="Configurations to train.")]
-    seed: Annotated[int, Field(ge=0, lt=2**31)] = 0
+    seed: Annotated[int, Field(ge=0, lt=2**31, description="Of the draws.")] = 0
 
 
 class RandomSearch(SamplerSettings):
@@ -67,7 +67,7 @@ class RandomSearch(SamplerSettings):
 
     sampler: Literal["random"]
     trials: Annotated[int, Field(ge=1, le=1_000_000, description="Configurations to train.")]
-    seed: Annotated[int, Field(ge=0, lt=2**31)] = 0
+    seed: Annotated[int, Field(ge=0, lt=2**31, description="Of the draws.")] = 0
 
 
 class Grid(SamplerSettings):
@@ -102,7 +102,7 @@ class Asha(Stopping):
 
     kind: Literal["asha"]
     grace_epochs: Annotated[int, Field(ge=1, description="The first rung: no trial stops before.")] = 1
-    reduction_factor: Annotated[int, Field(ge=2, le=100)] = 3
+    reduction_factor: Annotated[int, Field(ge=2, le=100, description="At each rung one of so many goes on.")] = 3
 
 
 SAMPLERS = Registry(SamplerSettings, "sampler", Tpe, RandomSearch, Grid)
@@ -118,7 +118,9 @@ class Resources(Config):
     """What one trial gets."""
 
     gpus_per_trial: Annotated[
-        float, Field(ge=0, le=1), Rule("a number, 0 to 1 (0.25 lets four trials share a GPU)")
+        float,
+        Field(ge=0, le=1, description="Share of a GPU that a trial has; 0 trains on the CPU."),
+        Rule("a number, 0 to 1 (0.25 lets four trials share a GPU)"),
     ] = 0.0
     gpu_mem_gb: Annotated[
         float | None,
@@ -184,7 +186,7 @@ class SweepFile(Config):
 
     name: Annotated[
         str,
-        Field(pattern=f"^{_NAME}$"),
+        Field(pattern=f"^{_NAME}$", description="Of the sweep, and of its folder."),
         Rule(NAME_RULE),
     ]
     space: TrialConfig

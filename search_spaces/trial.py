@@ -48,10 +48,10 @@ class Training(Config):
     """How to train; the defaults are the published runs'."""
 
     lr: Annotated[float, Field(gt=0, le=10, description="Learning rate.")] = 1e-4
-    epochs: Annotated[int, Field(ge=1, le=100_000)] = 150
-    batch_size: Annotated[int, Field(ge=1, le=65536)] = 256
+    epochs: Annotated[int, Field(ge=1, le=100_000, description="Passes over the training images.")] = 150
+    batch_size: Annotated[int, Field(ge=1, le=65536, description="Images of a step.")] = 256
     optimizer: Annotated[Literal["adamw", "sgd"], Field(description="sgd has momentum 0.9.")] = "adamw"
-    weight_decay: Annotated[float, Field(ge=0, le=10)] = 0.01
+    weight_decay: Annotated[float, Field(ge=0, le=10, description="Apart from the gradient under adamw.")] = 0.01
     clip_norm: Annotated[float | None, Field(gt=0, description="Largest gradient norm; null does not clip.")] = 1.0
     label_smoothing: Annotated[float, Field(ge=0, lt=1, description="Of the cross-entropy loss.")] = 0.0
     schedule: Annotated[

@@ -213,7 +213,7 @@ class SparseAttention(_Projected):
     kind: Literal["sparse"]
     context: Annotated[
         int,
-        Field(ge=1, le=999_999, json_schema_extra={"not": {"multipleOf": 2}}),
+        Field(ge=1, le=999_999, json_schema_extra={"not": {"multipleOf": 2}}, description="Tokens of a window; odd."),
         AfterValidator(_odd),
         Rule("an odd whole number, 1 to 999999 (the token itself, and as many to each side)"),
     ] = 49

@@ -91,3 +91,16 @@ def test_what_a_sweep_may_cost_is_explained_to_an_editor(section: str) -> None:
     fields = json_schema()["$defs"][section]["properties"]
     plain = {"gpus_per_trial", "kind", "reduction_factor"}  # their names say it
     assert {name for name, field in fields.items() if "description" not in field} <= plain
+
+
+def test_every_field_is_described() -> None:
+    def bare(node: Any, path: str = "") -> list[str]:
+        if isinstance(node, list):
+            return [each for part in node for each in bare(part, path)]
+        if not isinstance(node, dict):
+            return []
+        fields = node.get("properties", {})
+        found = [f"{path}.{name}" for name, value in fields.items() if not value.get("description")]
+        return found + [each for name, part in node.items() if name != "default" for each in bare(part, name)]
+
+    assert bare(json_schema()) == []
