@@ -20,6 +20,7 @@ from tune_jobs.cli import (
     export,
     extend,
     fetch,
+    init,
     logs,
     plan,
     presets,
@@ -85,6 +86,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 for function in (
+    init.init,
     validate.validate,
     plan.plan,
     run.run,

@@ -1,0 +1,59 @@
+"""`convnn init`: a first file."""
+
+import itertools
+import os
+import pty
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from search_spaces import load_sweep
+from tests.tune_jobs.cli.invoking import invoke
+from tune_jobs.cli.init import Images, Model, Vary
+
+
+@pytest.mark.parametrize(("model", "data", "vary"), list(itertools.product(Model, Images, Vary)))
+def test_every_answer_gives_a_file_that_is_right(tmp_path: Path, model: Model, data: Images, vary: Vary) -> None:
+    file = tmp_path / "my sweep.yaml"
+    words = ("--model", model.value, "--data", data.value, "--vary", vary.value, "--gpu", "0.25")
+    said = invoke("init", file, *words, storage=tmp_path)
+    assert f"convnn run {file} --smoke" in said
+    spec = load_sweep(str(file))
+    assert (spec.name, spec.resources.gpus_per_trial) == ("my-sweep", 0.25)
+    assert len(spec.space.domains()) > 1
+    assert "#" in file.read_text()
+
+
+def test_no_file_is_written_over(tmp_path: Path) -> None:
+    file = tmp_path / "mine.yaml"
+    file.write_text("kept")
+    said = invoke(
+        "init", file, "--model", "vgg", "--data", "digits", "--vary", "mix", "--gpu", "0", storage=tmp_path, expect=2
+    )
+    assert "is there already" in said
+    assert file.read_text() == "kept"
+
+
+def test_what_cannot_be_asked_is_named(tmp_path: Path) -> None:
+    said = invoke("init", tmp_path / "mine.yaml", "--model", "vgg", storage=tmp_path, expect=2)
+    assert "give --data, one of digits, cifar10, cifar100" in said
+    assert not (tmp_path / "mine.yaml").exists()
+
+
+def test_on_a_terminal_four_questions_are_asked(tmp_path: Path) -> None:
+    leader, follower = pty.openpty()
+    command = [str(Path(sys.executable).parent / "convnn"), "init", "mine.yaml"]
+    os.write(leader, b"7\n2\n\ncandidates\n0\n")
+    asking = subprocess.run(
+        command, stdin=follower, capture_output=True, cwd=tmp_path, text=True, timeout=60, check=False
+    )
+    said = asking.stdout + asking.stderr
+    os.close(leader)
+    os.close(follower)
+    assert asking.returncode == 0, said
+    spec = load_sweep(str(tmp_path / "mine.yaml"))
+    assert "ViT-Tiny" in said
+    assert {leaf.path.split(".")[1] for leaf in spec.space.domains()} == {"model", "training"}
+    assert spec.space.data_sets()[0].name == "digits"

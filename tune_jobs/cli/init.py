@@ -1,0 +1,193 @@
+"""`convnn init`."""
+
+import re
+import sys
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated, TypeVar
+
+import typer
+
+from tune_jobs.errors import UsageError
+from tune_jobs.system.gpus import has_gpu
+
+Kind = TypeVar("Kind", bound=StrEnum)
+
+
+class Model(StrEnum):
+    """The models of the paper."""
+
+    vgg = "vgg"
+    vit = "vit"
+
+
+class Images(StrEnum):
+    """Data sets."""
+
+    digits = "digits"
+    cifar10 = "cifar10"
+    cifar100 = "cifar100"
+
+
+class Vary(StrEnum):
+    """What a sweep is about."""
+
+    mix = "mix"
+    neighbors = "neighbors"
+    candidates = "candidates"
+
+
+_VARIES = {
+    Vary.mix: "how much of ConvNN is mixed in (lambda), and k",
+    Vary.neighbors: "k, similarity and aggregation",
+    Vary.candidates: "among which tokens neighbors are looked for",
+}
+_MODELS = {Model.vgg: "VGG-11, a convolutional network", Model.vit: "ViT-Tiny, a transformer"}
+_IMAGES = {
+    Images.digits: "1,797 handwritten digits that are installed already",
+    Images.cifar10: "60,000 photographs of 10 classes",
+    Images.cifar100: "60,000 photographs of 100 classes",
+}
+
+_LAYER = {
+    (Model.vgg, Vary.mix): """\
+    layer:
+      kind: hybrid                          # a convolution and ConvNN, mixed
+      lambda: {uniform: [0.1, 0.9]}         # the share of ConvNN
+      k: {int: [3, 12]}                     # neighbors
+      candidates: {kind: random, r: 64, when_too_few: all}   # looked for among 64 random tokens
+""",
+    (Model.vgg, Vary.neighbors): """\
+    layer:
+      kind: convnn                          # ConvNN alone; `hybrid` mixes it with a convolution
+      k: {int: [3, 12]}                     # neighbors
+      similarity: {choice: [cosine, euclidean]}
+      aggregation: {choice: [standard, depthwise_separable]}
+      candidates: {kind: random, r: 64, when_too_few: all}   # looked for among 64 random tokens
+""",
+    (Model.vgg, Vary.candidates): """\
+    layer:
+      kind: hybrid                          # a convolution and ConvNN, mixed
+      lambda: 0.5                           # the share of ConvNN
+      k: 9                                  # neighbors
+      candidates:
+        any_of:                             # each with fields of its own
+          - {kind: all}
+          - {kind: random, r: {int: [16, 256], log: true}, when_too_few: all}
+          - {kind: strided, stride: {choice: [2, 4]}, when_too_few: all}
+""",
+    (Model.vit, Vary.mix): """\
+    attention:
+      kind: hybrid                          # attention and ConvNN, mixed
+      lambda: {uniform: [0.1, 0.9]}         # the share of ConvNN
+      k: {int: [4, 32], log: true}          # neighbors
+      aggregation: depthwise
+""",
+    (Model.vit, Vary.neighbors): """\
+    attention:
+      kind: convnn                          # ConvNN alone; `hybrid` mixes it with attention
+      k: {int: [4, 32], log: true}          # neighbors
+      similarity: {choice: [dot, cosine]}
+      aggregation: {choice: [depthwise, standard]}
+""",
+    (Model.vit, Vary.candidates): """\
+    attention:
+      kind: convnn                          # ConvNN alone; `hybrid` mixes it with attention
+      k: 9                                  # neighbors
+      aggregation: depthwise
+      candidates:
+        any_of:                             # each with fields of its own
+          - {kind: all}
+          - {kind: random, r: {int: [32, 160], log: true}}
+          - {kind: strided, stride: {choice: [2, 3, 4]}}
+""",
+}
+
+
+def init(
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="The file to write, as in mine.yaml.")],
+    model: Annotated[Model | None, typer.Option(help="Which network.")] = None,
+    data: Annotated[Images | None, typer.Option(help="Which images.")] = None,
+    vary: Annotated[Vary | None, typer.Option(help="What to search.")] = None,
+    *,
+    gpu: Annotated[
+        float | None, typer.Option(min=0, max=1, help="A trial's share of a GPU; 0 trains on the CPU.")
+    ] = None,
+) -> None:
+    """Write a first sweep file, commented, after four questions. Example: convnn init mine.yaml."""
+    if file.exists():
+        raise UsageError(f"{file} is there already; name another file.")
+    model = model or _asked("--model", "Which network?", Model, _MODELS)
+    data = data or _asked("--data", "Which images?", Images, _IMAGES)
+    vary = vary or _asked("--vary", "What should vary?", Vary, _VARIES)
+    gpu = _asked_gpu() if gpu is None else gpu
+    text = _text(file, model, data, vary, gpu)
+    try:
+        with file.open("x", encoding="utf-8") as new:
+            new.write(text)
+    except FileExistsError:
+        raise UsageError(f"{file} is there already; name another file.") from None
+    print(f"{file} is written. Next:\n  convnn validate {file}\n  convnn plan {file}\n  convnn run {file} --smoke")
+
+
+def _asked(option: str, question: str, kind: type[Kind], meanings: dict[Kind, str]) -> Kind:
+    words = list(kind)
+    if not sys.stdin.isatty():
+        raise UsageError(f"there is no terminal to ask on; give {option}, one of {', '.join(words)}.")
+    print(question)
+    for number, word in enumerate(words, 1):
+        print(f"  {number}  {word}: {meanings[word]}")
+    while True:
+        answer = typer.prompt("Number", default="1").strip()
+        for number, word in enumerate(words, 1):
+            if answer in (str(number), word.value):
+                return word
+        print(f"That is none of 1 to {len(words)}.")
+
+
+def _asked_gpu() -> float:
+    if not sys.stdin.isatty():
+        raise UsageError("there is no terminal to ask on; give --gpu, a trial's share of a GPU, 0 to 1.")
+    usual = 0.25 if has_gpu() else 0.0
+    share: float = typer.prompt("A trial's share of a GPU, 0 for the CPU", default=usual, type=float)
+    if not 0 <= share <= 1:
+        raise UsageError(f"a trial's share of a GPU is 0 to 1, got {share:g}.")
+    return share
+
+
+def _text(file: Path, model: Model, data: Images, vary: Vary, gpu: float) -> str:
+    name = re.sub(r"[^A-Za-z0-9._-]", "-", file.stem).lstrip("._-")[:100] or "sweep"
+    small, epochs = data is Images.digits, 20 if data is Images.digits else 60
+    narrow = ""
+    if small and model is Model.vgg:
+        narrow = "    width: 0.125                            # of the published channels\n    classifier_width: 128\n"
+    if small and model is Model.vit:
+        narrow = "    depth: 2                                # of 12 blocks\n    mlp_width: 192\n"
+    where = "" if small else "   # in CONVNN_DATA_ROOT or ~/data; downloaded if it is not there"
+    return f"""\
+# {_VARIES[vary][0].upper()}{_VARIES[vary][1:]}, in {_MODELS[model]}.
+#
+#   convnn validate {file}         every mistake at once
+#   convnn plan {file}             what it will do and cost
+#   convnn run {file} --smoke      try it in minutes
+#   convnn run {file}              run it, or go on with it
+#
+# Any value below `space` may be fixed, or {{choice: [...]}}, {{int: [low, high]}}, {{uniform: [low, high]}} or
+# {{log_uniform: [low, high]}}. What is not said has the published runs' value; `convnn schema` describes every field.
+name: {name}
+space:
+  data: {{name: {data.value}}}{where}
+  model:
+    name: {"vgg11" if model is Model.vgg else "vit_tiny"}
+{narrow}{_LAYER[model, vary]}  training:
+    lr: {{log_uniform: [1.0e-4, 3.0e-3]}}     # learning rate
+    epochs: {epochs}
+    batch_size: {32 if small else 256}
+    schedule: cosine
+    seed: 0                                 # {{choice: [0, 1, 2]}} says how far chance goes
+evaluation: {{protocol: holdout, fraction: 0.1}}   # a tenth of the training images; the test images stay unseen
+search: {{sampler: tpe, trials: 24, seed: 0}}
+stopping: {{kind: none}}                      # or asha, which stops trials early and may stop the best one
+resources: {{gpus_per_trial: {gpu:g}, cpus_per_trial: {1 if gpu == 0 else 2}}}
+# budget: {{wall_hours: 8}}                   # also gpu_hours, cpu_hours, trials
+"""
