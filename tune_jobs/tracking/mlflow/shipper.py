@@ -14,7 +14,7 @@ from tune_jobs.system.redaction import tidy_tracking_token, without_password
 from tune_jobs.tracking.base import Destination, Say, Tracked, Tracker
 from tune_jobs.tracking.mlflow.retry import Abandoned, SyncHealth, is_refusal, reason_of
 from tune_jobs.tracking.mlflow.sync import MLflowSync
-from tune_jobs.tracking.mlflow.views import trials_page
+from tune_jobs.tracking.mlflow.views import ALL, COMPLETE, trials_page
 
 SAY_EVERY_S = 5.0
 RETRY_S = 1.0
@@ -69,7 +69,8 @@ class MLflowTracker(Tracker):
         uri, experiment = self._destination.uri, self._destination.experiment
         known = (ledger.meta.tracker, ledger.meta.tracker_experiment) == (uri, experiment)
         number, shown = ledger.meta.tracker_experiment_id if known else None, without_password(uri)
-        return Tracked(shown, experiment, trials_page(shown, number) if number else None, error)
+        view = COMPLETE if any(trial.state == "complete" for trial in ledger.trials()) else ALL
+        return Tracked(shown, experiment, trials_page(shown, number, view) if number else None, error)
 
     def _run(self) -> None:
         try:

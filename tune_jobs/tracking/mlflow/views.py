@@ -55,17 +55,18 @@ def experiment_tags(metric: str, goal: str, columns: Sequence[Column] = ()) -> d
     return tags
 
 
-def trials_page(uri: str, experiment_id: str) -> str | None:
-    """The address of an experiment's view of its complete trials.
+def trials_page(uri: str, experiment_id: str, view: str = COMPLETE) -> str | None:
+    """The address of a view of an experiment's trials.
 
     Args:
         uri: The tracker: a server, or an SQLite store, which is served from `LOCAL_SERVER` then; `None` for another.
         experiment_id: MLflow's number of it.
+        view: COMPLETE or ALL.
     """
     server = LOCAL_SERVER if uri.startswith("sqlite:") else uri.rstrip("/")
     if not server.startswith(("http://", "https://")):
         return None
-    return f"{server}/#/experiments/{experiment_id}/runs?workflowType=machine_learning&viewStateShareKey={COMPLETE}"
+    return f"{server}/#/experiments/{experiment_id}/runs?workflowType=machine_learning&viewStateShareKey={view}"
 
 
 def description(found: Summary, runs: dict[str, str], experiment_id: str) -> str:

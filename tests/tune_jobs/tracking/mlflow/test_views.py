@@ -124,10 +124,12 @@ def test_a_sweep_without_a_result_says_so(sweep: Recorded, uri: str) -> None:
 
 def test_the_page_of_the_trials_is_known_once_the_sweep_is_there(sweep: Recorded, uri: str) -> None:
     assert sweep.tracker(uri).tracked(sweep.ledger).page is None
-    sweep.attempt([1], "complete")
+    sweep.attempt([1], "stopped")
     sweep.ship(uri)
     number = sweep.run(uri).info.experiment_id
-    assert sweep.tracker(uri).tracked(sweep.ledger).page == trials_page(uri, number)
+    assert sweep.tracker(uri).tracked(sweep.ledger).page == trials_page(uri, number, ALL)  # the other has none
+    sweep.attempt([1], "complete", trial="b")
+    assert sweep.tracker(uri).tracked(sweep.ledger).page == trials_page(uri, number, COMPLETE)
     assert MLflowTracker(sweep.destination(uri, "another")).tracked(sweep.ledger).page is None
 
 
