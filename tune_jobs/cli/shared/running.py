@@ -138,7 +138,8 @@ def _tell_failures(outcome: "Outcome", failed: "list[Row]") -> None:
         numbers = ", ".join(str(row.number) for row in rows[:_SHOWN]) + (", ..." if len(rows) > _SHOWN else "")
         noun = "1 trial" if len(rows) == 1 else f"{len(rows)} trials"
         print(f"\n{noun} failed ({failure}): {numbers}\n  {last.reason}")
-        if (line := _last_line(log)) and line != last.reason:
+        line = _last_line(log)
+        if line and not (last.reason or "").startswith(line.removeprefix(f"{failure}: ")):
             print(f"  last line of its log: {visible(line)}")
         print(f"  log: {log}")
     if failed:
