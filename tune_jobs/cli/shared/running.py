@@ -110,7 +110,7 @@ def _report(outcome: "Outcome") -> None:
 
     summary, out = outcome.summary, console()
     print()
-    print_leaderboard(out, summary, _SHOWN)
+    print_leaderboard(out, summary, 2 * _SHOWN)
     print(f"\n{standing(summary)}")
     if outcome.exhausted:
         print("Every configuration of the space has been tried.")
