@@ -57,6 +57,6 @@ def _show_best(folder: SweepFolder, top: int, columns: str | None, *, as_yaml: b
         print_leaderboard(console(), replace(summary, rows=rows, beside=beside), columns=picked)
         if group is not None:
             mean, spread = (shown(value, summary.metric) for value in (group.mean, group.spread))
-            print(f"\nThe best configuration over {len(group.rows)} seeds: {mean} ± {spread}")
+            print(f"\nThe best configuration over {len(group.rows)} seeds: mean {mean}, sd {spread}")
         print(f"\n{summary.exclusions}\n" if summary.exclusions else "")
     print(history(folder, rows[0].run_key).sweep_file(), end="")

@@ -81,7 +81,7 @@ def _table(sweeps: list[dict[str, Any]]) -> Table:
             best += " so far"
         if seeds := sweep.get("seeds"):
             mean, spread = (shown(seeds[name], sweep["metric"]) for name in ("mean", "sd"))
-            best += f" ({seeds['seeds']} seeds: {mean} ± {spread})"
+            best += f" ({seeds['seeds']} seeds: mean {mean}, sd {spread})"
         table.add_row(
             sweep["name"], sweep["state"], f"{sweep['ended']}{planned}", best, sweep["metric"], sweep["started"] or "-"
         )

@@ -8,6 +8,7 @@ import re
 import sys
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, redirect_stderr, redirect_stdout
+from io import TextIOWrapper
 from typing import Any, TextIO, cast
 
 _COMMANDS = re.compile(
@@ -60,6 +61,12 @@ def obeying(stream: TextIO) -> TextIO:
 
 @contextmanager
 def visible_streams() -> Iterator[None]:
-    """Standard output and standard error show what is written to them, inside the `with`."""
+    """Standard output and standard error show what is written to them, inside the `with`.
+
+    What their encoding lacks is shown by its number, too.
+    """
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
     with redirect_stdout(made_visible(sys.stdout)), redirect_stderr(made_visible(sys.stderr)):
         yield

@@ -1,5 +1,7 @@
 import io
 import json
+import os
+import subprocess
 import sys
 import unicodedata
 
@@ -80,3 +82,10 @@ def test_a_stream_stays_what_it_is() -> None:
     assert stream.write("\x1b") == 1
     stream.flush()
     assert below.buffer.getvalue() == rb"\x1b"
+
+
+def test_what_a_terminal_has_no_letters_for_is_seen_by_its_number() -> None:
+    program = "from tune_jobs.system.visible import visible_streams\nwith visible_streams():\n    print('\u03bb 0.25')"
+    environment = os.environ | {"PYTHONIOENCODING": "ascii"}
+    said = subprocess.run([sys.executable, "-c", program], env=environment, capture_output=True, check=True)
+    assert said.stdout == b"\\u03bb 0.25\n"
