@@ -246,7 +246,7 @@ class LiveTable:
             parts.append(self._console.render_str(f"{elapsed}{eta}{hint}"))
             parts += filter(None, (best_so_far(found), cost(found), found.exclusions))
         if running is not None:
-            parts += [running, ""]
+            parts += ["", running, ""]
         if found is not None:
             rows = [row for row in found.shown if row.number not in self._running.trials]
             taken = 9 + len(parts) + (running.row_count if running else 0)

@@ -1,0 +1,95 @@
+# ruff: noqa: INP001, SLF001 - a script beside its figures, no module
+"""Draws what a terminal shows of a sweep, from the folder of one that has ended: `show.svg` and `live.svg`.
+
+convnn run quickstart
+python docs/figures/terminal.py ~/convnn-sweeps/quickstart
+"""
+
+import re
+import sys
+import time
+from contextlib import closing
+from dataclasses import replace
+from io import StringIO
+from pathlib import Path
+
+from rich.console import Group
+from rich.terminal_theme import MONOKAI
+
+from tune_jobs.display.console import TextConsole
+from tune_jobs.display.live import LiveTable
+from tune_jobs.display.running import Running
+from tune_jobs.display.tables import leaderboard, standing
+from tune_jobs.events import Ended, EpochEnded, Event, Job, Started
+from tune_jobs.record.folder import SweepFolder
+from tune_jobs.record.ledger import Ledger
+from tune_jobs.results.summary import Summary, read_summary, state_of
+
+HERE = Path(__file__).parent
+WIDTH, SHARE = 92, 0.6
+"""Columns, and how much of the sweep has run in the live view."""
+
+
+def draw(name: str, command: str, content: Group) -> None:
+    """Write a picture of a terminal."""
+    console = TextConsole(record=True, file=StringIO(), width=WIDTH, force_terminal=True)
+    console.print(content)
+    picture = console.export_svg(title=command, theme=MONOKAI, unique_id=name)
+    picture = re.sub(r"@font-face \{.*?\}", "", picture, flags=re.DOTALL)  # it would be fetched from elsewhere
+    (HERE / f"{name}.svg").write_text("\n".join(line.rstrip() for line in picture.splitlines()) + "\n")
+
+
+def events(folder: SweepFolder) -> list[tuple[float, Event]]:
+    """What happened, with its time."""
+    with closing(Ledger(folder.ledger)) as ledger:
+        trials = {trial.run_key: trial for trial in ledger.trials()}
+        found: list[tuple[float, Event]] = []
+        for attempt in ledger.attempts():
+            trial = trials[attempt.run_key]
+            job = Job(attempt.run_key, attempt.attempt, trial.number, trial.config)
+            found.append((attempt.started, Started(job)))
+            epochs = ledger.epochs(attempt.run_key)
+            found += [(epoch.at, EpochEnded(job, epoch.epoch, epoch.metrics)) for epoch in epochs]
+            if attempt.ended is not None:
+                found.append((attempt.ended, Ended(job, attempt.state)))
+    return sorted(found, key=lambda pair: pair[0])
+
+
+def at(share: float, folder: SweepFolder, whole: Summary) -> tuple[Running, Summary]:
+    """The sweep as it stood when a share of it had run."""
+    happened = events(folder)
+    begin, end = happened[0][0], happened[-1][0]
+    then = begin + share * (end - begin)
+    now = [begin]
+    running = Running(whole.metric, whole.columns, lambda: now[0])
+    ended: set[str] = set()
+    for when, event in happened:
+        if when <= then:
+            now[0] = when
+            running.take(event)
+            ended |= {event.job.run_key} if isinstance(event, Ended) else set()
+    now[0] = then
+    used = replace(whole.used, **{f: getattr(whole.used, f) * share for f in ("gpu_hours", "cpu_hours", "wall_hours")})
+    rows = [
+        row if row.run_key in ended else replace(row, state="running", value=None)
+        for row in whole.rows
+        if row.run_key in ended or row.number in running.trials
+    ]
+    return running, replace(whole, rows=rows, used=used, beside=[row.config for row in whole.rows])
+
+
+def main() -> None:
+    """Draw both."""
+    folder = SweepFolder(Path(sys.argv[1]).expanduser().absolute())
+    whole = read_summary(folder)
+    text = standing(whole, state_of(folder, whole))
+    draw("show", f"convnn show {folder.name}", Group(text, "", *leaderboard(whole, WIDTH)))
+    running, found = at(SHARE, folder, whole)
+    live = LiveTable(TextConsole(file=StringIO(), width=WIDTH, height=40, force_terminal=True))
+    live._running, live._summary, live._note = running, found, ""
+    live._started = time.monotonic() - SHARE * 3600 * whole.used.wall_hours
+    draw("live", f"convnn run {folder.name}", live._drawn())
+
+
+if __name__ == "__main__":
+    main()
