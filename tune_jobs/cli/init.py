@@ -117,9 +117,14 @@ def init(
     """Write a first sweep file, commented, after four questions. Example: convnn init mine.yaml."""
     if file.exists():
         raise UsageError(f"{file} is there already; name another file.")
-    model = model or _asked("--model", "Which network?", Model, _MODELS)
-    data = data or _asked("--data", "Which images?", Images, _IMAGES)
-    vary = vary or _asked("--vary", "What should vary?", Vary, _VARIES)
+    if not sys.stdin.isatty() and None in (model, data, vary, gpu):
+        choices = (
+            f"--{name} ({', '.join(kind)})" for name, kind in (("model", Model), ("data", Images), ("vary", Vary))
+        )
+        raise UsageError(f"there is no terminal to ask on; give {', '.join(choices)} and --gpu (0 to 1).")
+    model = model or _asked("Which network?", Model, _MODELS)
+    data = data or _asked("Which images?", Images, _IMAGES)
+    vary = vary or _asked("What should vary?", Vary, _VARIES)
     gpu = _asked_gpu() if gpu is None else gpu
     text = _text(file, model, data, vary, gpu)
     try:
@@ -130,10 +135,8 @@ def init(
     print(f"{file} is written. Next:\n  convnn validate {file}\n  convnn plan {file}\n  convnn run {file} --smoke")
 
 
-def _asked(option: str, question: str, kind: type[Kind], meanings: dict[Kind, str]) -> Kind:
+def _asked(question: str, kind: type[Kind], meanings: dict[Kind, str]) -> Kind:
     words = list(kind)
-    if not sys.stdin.isatty():
-        raise UsageError(f"there is no terminal to ask on; give {option}, one of {', '.join(words)}.")
     print(question)
     for number, word in enumerate(words, 1):
         print(f"  {number}  {word}: {meanings[word]}")
@@ -146,8 +149,6 @@ def _asked(option: str, question: str, kind: type[Kind], meanings: dict[Kind, st
 
 
 def _asked_gpu() -> float:
-    if not sys.stdin.isatty():
-        raise UsageError("there is no terminal to ask on; give --gpu, a trial's share of a GPU, 0 to 1.")
     usual = 0.25 if has_gpu() else 0.0
     share: float = typer.prompt("A trial's share of a GPU, 0 for the CPU", default=usual, type=float)
     if not 0 <= share <= 1:

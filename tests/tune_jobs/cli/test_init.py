@@ -38,7 +38,8 @@ def test_no_file_is_written_over(tmp_path: Path) -> None:
 
 def test_what_cannot_be_asked_is_named(tmp_path: Path) -> None:
     said = invoke("init", tmp_path / "mine.yaml", "--model", "vgg", storage=tmp_path, expect=2)
-    assert "give --data, one of digits, cifar10, cifar100" in said
+    assert "--data (digits, cifar10, cifar100)" in said
+    assert "--gpu (0 to 1)" in said
     assert not (tmp_path / "mine.yaml").exists()
 
 
