@@ -23,6 +23,9 @@ CHANNELS = 4
 LEAST_NUMBERS = 2**21
 """Of a thread: fewer are done before another one has a processor, which torch's own keep for some milliseconds."""
 
+FEW_THREADS = 4
+"""With more, `torch.topk`, which uses all of them for a block of scores, has made up for what one search gains."""
+
 PARTS = 4
 """For every thread: not all have a processor from the beginning."""
 
@@ -46,7 +49,7 @@ def largest(scores: Tensor, k: int, own: Tensor | None = None) -> tuple[Tensor, 
     Returns:
         Numbers and places, `(B, N, K)`, largest first.
     """
-    if _is_compiled(scores, k):
+    if _is_compiled(scores, k) and torch.get_num_threads() <= FEW_THREADS:
         return _found(scores.shape, k, own, scores=scores.flatten(0, 1))
     if own is not None:
         place = own.clamp_min(0).view(1, -1, 1).expand(len(scores), -1, 1)
@@ -100,14 +103,14 @@ def _found(shape: torch.Size, k: int, own: Tensor | None, **given: Tensor) -> tu
 def _in_parts(work: Callable[[int, int], None], rows: int, width: int) -> None:
     """Do it with as many threads as torch uses, this one among them; who is done takes the next part."""
     threads = max(1, min(torch.get_num_threads(), rows * width // LEAST_NUMBERS))
-    step = -(-rows // (1 if threads == 1 else PARTS * threads))
+    step = max(1, -(-rows // (1 if threads == 1 else PARTS * threads)))
     firsts = iter(range(0, rows, step))
 
     def parts() -> None:
         for first in firsts:
             work(first, min(rows, first + step))
 
-    others = [_pool(os.getpid(), threads - 1).submit(parts) for _ in range(threads - 1)]
+    others = [_pool(os.getpid(), torch.get_num_threads()).submit(parts) for _ in range(threads - 1)]
     parts()
     for other in others:
         other.result()
@@ -125,7 +128,7 @@ def _search() -> Callable[..., None] | None:
         import numba
 
         from convnn import kernels
-    except ImportError:
+    except (ImportError, OSError):  # the latter where its library cannot be loaded
         return None
     options: dict[str, Any] = {"nogil": True, "error_model": "numpy", "fastmath": {"contract"}}
     one = np.zeros((1, 1), np.float32)

@@ -10,7 +10,7 @@ from search_spaces.canonical import form_and_key
 from search_spaces.domains import Scalar
 from search_spaces.feasibility import infeasibilities
 from search_spaces.nodes import Decided
-from search_spaces.reading.document import dumped
+from search_spaces.reading.document import Place, Problem, SpecError, dumped
 from search_spaces.reading.load import parse_sweep
 from search_spaces.sweep import SweepSpec
 from search_spaces.trial import TrialConfig
@@ -68,21 +68,24 @@ def smoke(spec: SweepSpec, *, gpu: bool) -> Smoke:
         if next(spec.infeasibilities(config), None) is not None:
             continue
         small = _smaller(config, gpu=on_gpu)
-        kinds = _kinds(config, point)
-        seen |= dict.fromkeys(kinds)
+        seen |= dict.fromkeys(sorted(_kinds(config, point), key=str))
         if next(infeasibilities(small), None) is not None:
             continue
         form, key = form_and_key(small)
+        kinds = _kinds(small, point)  # of what is run
         if key not in chosen and (whole or (kinds - shown and len(chosen) < MOST)):
             chosen[key] = form
-            shown |= kinds
         else:
             more.setdefault(key, form)
+        if key in chosen:
+            shown |= kinds
     for key, config in more.items():
         if len(chosen) < LEAST:
             chosen.setdefault(key, config)
+    if not chosen:
+        raise SpecError([Problem(Place(spec.name, 1, 1), "space", "--smoke has found no configuration that can run.")])
     left_out = [f"{path.removeprefix('space.')} {value}" for path, value in seen if (path, value) not in shown]
-    return Smoke(_sweep(spec, list(chosen.values()), gpu=on_gpu), [] if whole else left_out)
+    return Smoke(_sweep(spec, list(chosen.values()), gpu=on_gpu), left_out)
 
 
 def _kinds(config: TrialConfig, point: dict[str, Scalar]) -> set[Kind]:

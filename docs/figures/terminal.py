@@ -82,7 +82,7 @@ def main() -> None:
     """Draw both."""
     folder = SweepFolder(Path(sys.argv[1]).expanduser().absolute())
     whole = read_summary(folder)
-    text = standing(whole, state_of(folder, whole))
+    text = standing(whole, state_of(whole, running=False))
     draw("show", f"convnn show {folder.name}", Group(text, "", *leaderboard(whole, WIDTH)))
     running, found = at(SHARE, folder, whole)
     live = LiveTable(TextConsole(file=StringIO(), width=WIDTH, height=40, force_terminal=True))

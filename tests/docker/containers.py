@@ -34,7 +34,7 @@ SMALL = (  # one trial at a time, else what TPE proposes depends on which of the
     *("--set", "space.training.epochs=6", "--set", "stopping.grace_epochs=1"),
 )
 TINY = ("--set", "space.training.epochs=2", "--set", "stopping.grace_epochs=1")
-DIFFERENT = ("at", "started", "ended", "seconds", "epoch_s", "images_per_s", "host")
+DIFFERENT = ("at", "time", "started", "ended", "seconds", "epoch_s", "images_per_s", "host")
 """What two runs of one sweep do not share: times, and the name of the machine."""
 
 AGAIN_S = 180

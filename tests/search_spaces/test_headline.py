@@ -3,7 +3,7 @@ from typing import Any
 import pytest
 
 from search_spaces import TrialConfig
-from search_spaces.headline import headline, params_of
+from search_spaces.headline import headline
 
 
 def trial(**model: Any) -> TrialConfig:
@@ -38,18 +38,3 @@ def test_the_headline_is_the_papers_parameters_as_far_as_a_model_has_them(
     model: dict[str, Any], found: dict[str, Any]
 ) -> None:
     assert headline(trial(**model)) == {**NOTHING, **found}
-
-
-def test_params_are_the_headline_then_every_field_by_its_path_as_text() -> None:
-    params = params_of(trial(name="vgg11", layer={"kind": "hybrid", "lambda": 0.5}))
-    assert list(params.items())[:6] == [
-        ("lambda", "0.5"),
-        ("k", "9"),
-        ("r", "none"),
-        ("p", "1"),
-        ("aggregation", "standard"),
-        ("lr", "0.5"),
-    ]
-    assert params["model.layer.lambda"] == "0.5"
-    assert params["model.layer.candidates.kind"] == "all"
-    assert (params["data.root"], params["training.compile"]) == ("none", "False")

@@ -69,3 +69,11 @@ def test_what_is_the_same_when_small_is_run_once() -> None:
         "  training: {epochs: {choice: [5, 50]}}\nsearch: {sampler: grid}\n"
     )
     assert len(configs(smoke(parse_sweep(text), gpu=False).spec.space)) == 1
+
+
+def test_what_a_small_trial_does_not_run_is_named() -> None:
+    text = (
+        "name: digits-of-training\nspace:\n  model: {name: vgg11, layer: {kind: conv2d}}\n"
+        "  training: {compile: {choice: [false, true]}}\nsearch: {sampler: grid}\n"
+    )
+    assert smoke(parse_sweep(text), gpu=False).left_out == ["training.compile True"]

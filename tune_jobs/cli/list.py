@@ -43,7 +43,9 @@ def _list_cluster(storage: Path | None, address: str, as_json: bool) -> None:
     )
     asked = [cluster.sweeps(place) for place in places]
     sweeps = [
-        {**sweep.model_dump(exclude_unset=True), "storage": each.storage} for each in asked for sweep in each.sweeps
+        {**sweep.model_dump(exclude_unset=sweep.error is not None), "storage": each.storage}
+        for each in asked
+        for sweep in each.sweeps
     ]
     if as_json:
         told = [{"id": job.id, "status": job.status, **job.metadata} for job in jobs]

@@ -32,18 +32,18 @@ def show(
     """Show a sweep's leaderboard, or one trial epoch by epoch. Example: convnn show quickstart 3."""
     if as_yaml and trial is None:
         raise UsageError("--yaml prints one trial's configuration; name the trial, as in: convnn show SWEEP 3 --yaml.")
-    with placed_sweep_at(sweep, storage, address) as (folder, place):
+    with placed_sweep_at(sweep, storage, address) as (folder, place, running):
         if trial is not None:
             _show_trial(history(folder, trial), place, as_yaml=as_yaml, as_json=as_json)
         else:
-            _show_sweep(folder, place, columns, as_json=as_json)
+            _show_sweep(folder, place, columns, running=running, as_json=as_json)
 
 
-def _show_sweep(folder: SweepFolder, place: str, columns: str | None, *, as_json: bool) -> None:
+def _show_sweep(folder: SweepFolder, place: str, columns: str | None, *, running: bool, as_json: bool) -> None:
     summary = read_summary(folder)
     picked = None if columns is None else chosen(columns, [row.config for row in summary.rows])
     groups = repeats(summary.rows, summary.goal)
-    state = state_of(folder, summary)
+    state = state_of(summary, running=running)
     if as_json:
         seeds = [seeds_json(group) for group in groups]
         print_json({**summary.as_dict(picked), "state": state, "seeds": seeds, "folder": place})

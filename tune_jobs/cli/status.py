@@ -15,7 +15,7 @@ from tune_jobs.errors import ClusterError, UsageError
 from tune_jobs.record.disk import Disk, disk_of
 from tune_jobs.record.folder import find_sweep
 from tune_jobs.record.lease import live_driver
-from tune_jobs.results.summary import Summary, read_summary
+from tune_jobs.results.summary import Summary, read_summary, state_of
 from tune_jobs.system.files import size_text
 
 if TYPE_CHECKING:
@@ -76,14 +76,17 @@ class _Look:
         self._disk = disk
         self.running = driver is not None or (job is not None and not job.ended)
 
+    @property
+    def _state(self) -> str:
+        return state_of(self._summary, running=self.running) if self._summary else "unfinished"
+
     def as_dict(self) -> dict[str, Any]:
         job = self._job
         told = {"id": job.id, "status": job.status, "message": job.message} if job else None
         summary = self._summary.as_dict() if self._summary else None
-        state = "running" if self.running else "done" if self._summary and self._summary.whole else "unfinished"
         return {
             "running": self.running,
-            "state": state,
+            "state": self._state,
             "driver": self._driver,
             "job": told,
             "place": self._place,
@@ -98,7 +101,7 @@ class _Look:
         elif self._driver is not None:
             print(f"running: process {self._driver['pid']} on {self._driver['host']}")
         elif self._summary is not None:
-            print("done" if self._summary.whole else "unfinished: not running")
+            print(self._state if self._summary.whole else f"{self._state}: not running")
         else:
             print("not running")
         if self._summary is None:

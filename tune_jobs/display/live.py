@@ -25,6 +25,11 @@ if TYPE_CHECKING:
     from types import TracebackType
 
 HEARTBEAT_S = 60.0
+"""A trial that runs is heard of at least so often."""
+
+LOOK_S = 15.0
+"""How often it is looked whether one has not been."""
+
 _FOLLOWS = {
     "final": "",
     "again": "; retried in another attempt",
@@ -157,7 +162,9 @@ class LogLines:
 
     def acknowledge(self, text: str) -> None:
         """Write it past whatever the signal has interrupted."""
-        os.write(self._console.file.fileno(), f"{text}\n".encode(errors="replace"))
+        if not self._console.quiet:
+            with contextlib.suppress(OSError, ValueError, AttributeError):  # a stream may have no descriptor
+                os.write(self._console.file.fileno(), f"{text}\n".encode(errors="replace"))
 
     def _say(self, text: str) -> None:
         self.say(f"{time.strftime('%H:%M:%S')} {text}")
@@ -177,7 +184,7 @@ class LogLines:
 
     def _beat(self) -> None:
         with contextlib.suppress(OSError, SystemExit):  # nobody reads it any more
-            while not self._ended.wait(HEARTBEAT_S / 4):
+            while not self._ended.wait(LOOK_S):
                 for trial in list(self._running.trials.values()):
                     self._where(trial)
 
@@ -190,6 +197,7 @@ class LiveTable:
         self._started = time.monotonic()
         self._running = Running()
         self._summary: Summary | None = None
+        self._ended: Summary | None = None
         self._note = "starting ..."
         self._stopping = ""
         self._live = Live(get_renderable=self._drawn, console=console, refresh_per_second=4, transient=True)
@@ -223,8 +231,12 @@ class LiveTable:
             self._note = f"trial {number} skipped a damaged checkpoint: {event.note}"
 
     def show(self, summary: Callable[[], Summary]) -> None:
-        """Redraw with these numbers."""
-        self._summary = summary()
+        """Redraw with these numbers; what takes long is worked out here, once."""
+        found = summary()
+        rows = [row for row in found.shown if row.number not in self._running.trials]
+        ended = replace(found, rows=rows, beside=[*found.beside, *(row.config for row in found.shown)])
+        _ = found.columns, ended.columns, ended.constants
+        self._summary, self._ended = found, ended
 
     def expect(self, metric: str, columns: Sequence[Column]) -> None:
         """Show these columns of running trials."""
@@ -248,11 +260,9 @@ class LiveTable:
         if running is not None:
             parts += ["", running, ""]
         if found is not None:
-            rows = [row for row in found.shown if row.number not in self._running.trials]
             taken = 9 + len(parts) + (running.row_count if running else 0)
-            ended = replace(found, rows=rows, beside=[*found.beside, *(row.config for row in found.shown)])
-            if rows:
-                parts += leaderboard(ended, self._console.width, max(3, self._console.height - taken))
+            if self._ended is not None and self._ended.rows:
+                parts += leaderboard(self._ended, self._console.width, max(3, self._console.height - taken))
         if self._stopping:
             parts.append(self._console.render_str(self._stopping, style="bold yellow"))
         if self._note:

@@ -9,6 +9,7 @@ from rich.text import Text
 
 from search_spaces.domains import Scalar
 from search_spaces.plurals import plural
+from tune_jobs.display.console import TextConsole
 from tune_jobs.results.columns import Column, in_a_line, label
 from tune_jobs.results.seeds import Repeats
 from tune_jobs.results.summary import Row, Summary
@@ -149,5 +150,5 @@ def _cells(row: Row, columns: Sequence[Column]) -> list[str]:
 
 
 def _width(table: Table) -> int:
-    console = Console(width=10_000)
+    console = TextConsole(width=10_000)
     return Measurement.get(console, console.options, table).maximum

@@ -98,7 +98,16 @@ def run(
     """
     if isinstance(progress, bool):
         console = TextConsole(file=sys.stderr, quiet=not progress, force_jupyter=False)
-        progress = Steady(LogLines(console))
+        with Steady(LogLines(console)) as made:
+            return run(
+                spec,
+                made,
+                storage=storage,
+                ray_address=ray_address,
+                reopen=reopen,
+                executor=executor,
+                exact_trials=exact_trials,
+            )
     folder = SweepFolder(storage_folder(storage) / spec.name)
     prepare_folder(folder)
     with lease(folder.path), handled_signals() as signals:
@@ -113,8 +122,8 @@ def run(
             uri, draw = tracker_of(spec.tracking.uri, folder, ledger), partial(draw_at_end, folder, 0)
             if holds_secret(uri):  # the ledger has it, so that the sweep stays where it is
                 make_private(folder.ledger)
-            tags, columns = manifest_tags(manifest), varying(possible(spec))
-            tracker = open_tracker(Destination(folder, uri, spec.experiment, tags, draw, columns))
+            tags, configs = manifest_tags(manifest), possible(spec)
+            tracker = open_tracker(Destination(folder, uri, spec.experiment, tags, draw, varying(configs)))
             tracker.start()
             sweep = Sweep(spec, folder, ledger, progress, signals)
             ledger.meta.halted = None
@@ -131,7 +140,7 @@ def run(
             place = tracker.tracked(ledger, missing)
             found = summary(spec.name, ledger)
             if not found.whole:
-                found = replace(found, beside=possible(spec))
+                found = replace(found, beside=configs)
             return Outcome(folder, found, exhausted, halt, place, note if reopen is None else None)
         finally:
             ledger.close()

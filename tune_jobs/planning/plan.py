@@ -6,7 +6,6 @@ from typing import Any
 
 from convnn.data import DATASETS
 from search_spaces import SweepSpec, TrialConfig
-from search_spaces.headline import params_of
 from search_spaces.settings import Holdout
 from tune_jobs.executors.capacity import fitting, per_trial
 from tune_jobs.planning.ladder import Rung, epochs_of, ladder_of, trial_epochs_of
@@ -19,6 +18,7 @@ from tune_jobs.planning.warnings import (
     memory_warnings,
     time_limit_warnings,
 )
+from tune_jobs.results.columns import params
 from tune_jobs.system.cpus import usable_cpus
 from tune_jobs.worker.checkpoints import KEPT
 from tune_jobs.worker.sizing import MEASURE_S, TrialCost, cost_of, measured
@@ -166,7 +166,7 @@ def _slots(spec: SweepSpec, gpus: int, cpus: int) -> int:
 
 def _sized(configs: list[TrialConfig], *, gpu: bool) -> list[tuple[TrialCost, TrialConfig]]:
     """The smallest first; some of them where models have to be built for it."""
-    if any(config.model.flops(1) is None for config in configs):
+    if any(None in (config.model.flops(1), config.model.kept(1)) for config in configs):
         configs = configs[:: -(-len(configs) // MOST_BUILT)]
     return sorted(((cost_of(config, gpu=gpu), config) for config in configs), key=lambda sized: sized[0].gflops)
 
@@ -203,7 +203,7 @@ def _mean_rate(costs: dict[str, TrialCost]) -> float | None:
 
 
 def _params_per_trial(configs: list[TrialConfig]) -> int:
-    return len(params_of(configs[0])) if configs else 0
+    return len(params(configs[0])) if configs else 0
 
 
 def _disk(trials: int, trial_epochs: int) -> int:

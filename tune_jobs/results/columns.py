@@ -94,10 +94,11 @@ def chosen(text: str, configs: Sequence[TrialConfig]) -> list[Column]:
     every = _columns([fields(config) for config in configs])
     by_name = {name: column for column in every for name in (column.key, column.name)}
     found: dict[str, Column] = {}
-    for name in filter(None, map(str.strip, text.split(","))):
+    for asked in filter(None, map(str.strip, text.split(","))):
+        name = asked if asked in by_name else _well_known(asked)
         if name not in by_name and name != "all":
             known = ", ".join(column.name for column in varying(configs)) or "nothing"
-            raise UsageError(f"--columns: no trial has a field {name!r}; what varies is: {known}.")
+            raise UsageError(f"--columns: no trial has a field {asked!r}; what varies is: {known}.")
         picked = varying(configs) if name == "all" else [by_name[name]]
         found |= {column.key: column for column in picked}
     return list(found.values())
@@ -160,6 +161,14 @@ def _others(config: TrialConfig) -> Iterator[tuple[str, Scalar]]:
 def _by_path(config: TrialConfig) -> Iterator[tuple[str, Scalar]]:
     for path, value in by_path(config.model_dump(mode="json", by_alias=True)):
         yield path, str(value) if isinstance(value, list) else value
+
+
+def _well_known(path: str) -> str:
+    """The short name of a field by its path, where it has one."""
+    last = path.rpartition(".")[2]
+    if _is_headline(path):
+        return "p" if last == "patch" else last
+    return next((key for key, paths in _PATHS.items() if path in paths), path)
 
 
 def _is_headline(path: str) -> bool:

@@ -40,11 +40,12 @@ class SweepResults:
         from pandas import DataFrame
 
         found = self.summary
-        names = ["trial", "run_key", "state", "epoch", "epochs", found.metric, *(c.name for c in found.columns)]
+        varying = [column for column in found.columns if column.key != "training.epochs"]  # it has a column of its own
+        names = ["trial", "run_key", "state", "epoch", "epochs", found.metric, *(column.name for column in varying)]
         table = [
             (
                 *(row.number, row.run_key, row.state, row.epoch, row.config.training.epochs, row.value),
-                *(row.fields.get(column.key) for column in found.columns),
+                *(row.fields.get(column.key) for column in varying),
             )
             for row in found.shown
         ]

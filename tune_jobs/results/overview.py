@@ -5,6 +5,7 @@ from typing import Any
 
 from tune_jobs.errors import LedgerError
 from tune_jobs.record.folder import SweepFolder
+from tune_jobs.record.lease import live_driver
 from tune_jobs.record.ledger import Ledger
 from tune_jobs.results.seeds import Repeats, repeats
 from tune_jobs.results.summary import Summary, state_of, summary
@@ -37,7 +38,7 @@ def overview(folder: SweepFolder) -> dict[str, Any]:
     return {
         "name": folder.name,
         "error": None,
-        "state": state_of(folder, found),
+        "state": state_of(found, running=live_driver(folder.path) is not None),
         "trials": len(found.rows),
         "ended": found.ended,
         "planned": found.planned,

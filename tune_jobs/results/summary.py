@@ -13,7 +13,6 @@ from search_spaces.headline import headline
 from tune_jobs.errors import SweepError, UsageError
 from tune_jobs.failures import Failure, counted
 from tune_jobs.record.folder import SweepFolder, recorded_spec
-from tune_jobs.record.lease import live_driver
 from tune_jobs.record.ledger import Ledger
 from tune_jobs.record.requests import Request, excluded
 from tune_jobs.record.rows import ENDED, Epoch, Halted, Trial, Usage
@@ -235,9 +234,9 @@ def read_summary(folder: SweepFolder) -> Summary:
     return found
 
 
-def state_of(folder: SweepFolder, found: Summary) -> str:
+def state_of(found: Summary, *, running: bool) -> str:
     """A sweep's state, in the one word that every command uses: `running`, `done` or `unfinished`."""
-    return "running" if live_driver(folder.path) else "done" if found.whole else "unfinished"
+    return "running" if running else "done" if found.whole else "unfinished"
 
 
 def _compared_at(rows: list[Row]) -> int | None:

@@ -116,6 +116,7 @@ def test_an_epoch_is_a_line_only_where_nothing_was_said_of_its_trial_for_long(mo
 
 def test_a_trial_whose_epochs_are_long_is_heard_of_all_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(live, "HEARTBEAT_S", 0.2)
+    monkeypatch.setattr(live, "LOOK_S", 0.05)
     out = io.StringIO()
     with LogLines(TextConsole(file=out, width=80)) as lines:
         lines.take(Started(JOB))
@@ -146,7 +147,12 @@ def test_the_live_table_is_redrawn_by_itself_with_the_running_trials_and_what_is
     assert running.table() is None
 
 
-def test_a_signal_is_acknowledged_at_once(tmp_path: Path) -> None:
+def test_a_signal_is_acknowledged_at_once(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    with LogLines(TextConsole(file=sys.__stderr__, quiet=True)) as lines:
+        lines.acknowledge("stopping")
+    with LogLines(TextConsole(file=io.StringIO())) as lines:
+        lines.acknowledge("stopping")  # it has no descriptor
+    assert capfd.readouterr().err == ""
     with (tmp_path / "log").open("w") as file, LogLines(TextConsole(file=file)) as lines:
         lines.acknowledge("stopping")
         assert (tmp_path / "log").read_text() == "stopping\n"

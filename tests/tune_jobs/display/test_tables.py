@@ -1,3 +1,4 @@
+import io
 from dataclasses import replace
 from typing import Any
 
@@ -6,6 +7,7 @@ from rich.console import Console
 
 from search_spaces import TrialConfig
 from search_spaces.domains import Scalar
+from tune_jobs.display.console import TextConsole
 from tune_jobs.display.tables import best_so_far, cell, cost, over_seeds, print_leaderboard, tally
 from tune_jobs.errors import UsageError
 from tune_jobs.failures import Failure
@@ -103,6 +105,8 @@ def test_a_narrow_terminal_keeps_the_value_and_names_what_it_has_no_room_for() -
 def test_a_person_chooses_the_columns() -> None:
     rows = sweep(varied(1), varied(2, lr=0.5))
     assert lines(rows, columns="k,training.epochs,lr")[1].split()[:4] == ["trial", "k", "epochs", "lr"]
+    by_path = "training.lr,model.layer.k,model.layer.patch,model.name,model.layer.candidates.kind"
+    assert lines(rows, columns=by_path)[1].split()[1:6] == ["lr", "k", "p", "model", "candidates"]
     assert lines(rows, columns="p,all")[1].split()[:3] == ["trial", "p", "lr"]
     with pytest.raises(UsageError, match=r"no trial has a field 'kk'; what varies is: lr"):
         lines(rows, columns="kk")
@@ -139,3 +143,10 @@ def test_a_leaderboard_that_is_cut_says_so() -> None:
 @pytest.mark.parametrize(("value", "said"), [(None, "-"), (0.123456, "0.123"), (4, "4"), ("depthwise", "depthwise")])
 def test_a_parameter_is_short(value: Scalar, said: str) -> None:
     assert cell(value) == said
+
+
+def test_the_name_of_a_metric_is_nothing_but_text() -> None:
+    found = sweep(row(1), metric="[/x] :smile:")
+    said = io.StringIO()
+    print_leaderboard(TextConsole(file=said, width=160), found)
+    assert "[/x] :smile:" in said.getvalue()

@@ -61,3 +61,9 @@ def test_what_is_no_sweep_is_refused(tmp_path: Path) -> None:
         open_sweep("none", tmp_path)
     with pytest.raises(UsageError, match="holds no sweep"):
         open_sweep(tmp_path)
+
+
+def test_epochs_that_vary_have_one_column(sweep: Recorded) -> None:
+    tree = {"model": {"name": "vgg11", "layer": HYBRID}, "training": {"epochs": 9, "lr": 1e-3}}
+    sweep.ledger.add_trial({}, TrialConfig.model_validate(tree), "d")
+    assert open_sweep(sweep.folder.path).to_frame()["epochs"].tolist() == [5, 5, 5, 9]

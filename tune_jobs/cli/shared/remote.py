@@ -12,6 +12,7 @@ import typer
 from tune_jobs.cli.shared.options import print_json, storage_of
 from tune_jobs.errors import ClusterError, UsageError
 from tune_jobs.record.folder import SweepFolder, find_sweep
+from tune_jobs.record.lease import live_driver
 from tune_jobs.system.redaction import without_password
 
 if TYPE_CHECKING:
@@ -38,23 +39,23 @@ def given(storage: Path | None) -> str | None:
 @contextmanager
 def sweep_at(name: str, storage: Path | None, address: str | None) -> Iterator[SweepFolder]:
     """The sweep here, or a passing copy of its record on the cluster at `address`."""
-    with placed_sweep_at(name, storage, address) as (folder, _):
+    with placed_sweep_at(name, storage, address) as (folder, *_):
         yield folder
 
 
 @contextmanager
-def placed_sweep_at(name: str, storage: Path | None, address: str | None) -> Iterator[tuple[SweepFolder, str]]:
-    """The same, and where the sweep itself is: its folder here, or host and folder of the cluster."""
+def placed_sweep_at(name: str, storage: Path | None, address: str | None) -> Iterator[tuple[SweepFolder, str, bool]]:
+    """The same, where the sweep itself is (its folder here, or host and folder of the cluster), and whether it runs."""
     if not address:
         found = find_sweep(name, storage_of(storage))
-        yield found, str(found.path)
+        yield found, str(found.path), live_driver(found.path) is not None
         return
     from tune_jobs.cluster.catalog import Cluster
 
     cluster = Cluster(address, given(storage))
     with cluster.record(cluster.locate(name)) as (folder, origin):
         print(f"({origin['path']} on {origin['host']}, at {cluster.address})", file=sys.stderr)
-        yield folder, place_of(origin)
+        yield folder, place_of(origin), origin["driver"] is not None
 
 
 def place_of(origin: Mapping[str, Any]) -> str:

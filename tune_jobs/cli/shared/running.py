@@ -131,11 +131,11 @@ def _tell_failures(outcome: "Outcome", failed: "list[Row]") -> None:
     """Each class of failure once: its latest reason, the last line of that log, and what runs them again."""
     name = outcome.folder.name
     by_class: dict[str, list[Row]] = {}
-    for row in failed:
+    for row in sorted(failed, key=lambda row: row.number):
         by_class.setdefault(row.failure or "error", []).append(row)
     for failure, rows in by_class.items():
         last, log = rows[-1], outcome.folder.log_of(rows[-1].run_key)
-        numbers = ", ".join(str(row.number) for row in rows[:_SHOWN]) + (", ..." if len(rows) > _SHOWN else "")
+        numbers = ", ".join(str(row.number) for row in rows[:_SHOWN]) + _more(len(rows), name)
         noun = "1 trial" if len(rows) == 1 else f"{len(rows)} trials"
         print(f"\n{noun} failed ({failure}): {numbers}\n  {last.reason}")
         line = _last_line(log)
@@ -144,6 +144,10 @@ def _tell_failures(outcome: "Outcome", failed: "list[Row]") -> None:
         print(f"  log: {log}")
     if failed:
         print(f"After fixing the cause, retry them:\n  convnn retry {name} --failed")
+
+
+def _more(count: int, name: str) -> str:
+    return f", and {count - _SHOWN} more: convnn show {name}" if count > _SHOWN else ""
 
 
 def _last_line(log: Path) -> str:

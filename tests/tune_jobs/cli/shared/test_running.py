@@ -54,7 +54,8 @@ def test_failed_trials_come_with_their_logs_and_the_command_that_runs_them_again
     told = said(sweep, outcome(sweep), capsys, code=3)
     assert "\nBest: trial 1, val/accuracy 11.00%\n" in told
     assert (
-        "\n11 trials failed (user_error): 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, ...\n  a mistake\n"
+        "\n11 trials failed (user_error): 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, and 1 more: convnn show tracked\n"
+        "  a mistake\n"
         f"  last line of its log: no such image\\x1b[2J\n  log: {log}\n"
     ) in told
     assert told.count("a mistake") == 1
