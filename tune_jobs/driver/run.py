@@ -3,6 +3,7 @@
 import os
 import sys
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -96,54 +97,57 @@ def run(
         ClusterError: If Ray cannot be started or reached.
         Interrupted: If a signal arrives before the first trial, or a second one at any time.
     """
-    if isinstance(progress, bool):
-        console = TextConsole(file=sys.stderr, quiet=not progress, force_jupyter=False)
-        with Steady(LogLines(console)) as made:
-            return run(
-                spec,
-                made,
-                storage=storage,
-                ray_address=ray_address,
-                reopen=reopen,
-                executor=executor,
-                exact_trials=exact_trials,
-            )
     folder = SweepFolder(storage_folder(storage) / spec.name)
-    prepare_folder(folder)
-    with lease(folder.path), handled_signals() as signals:
-        forget_requests(folder)  # of an earlier run
-        spec, note = as_far_as_begun(folder, spec, exact=exact_trials)
-        ledger = open_ledger(folder, spec)
-        try:
-            progress.say(f"sweep {spec.name} in {folder.path}")
-            ledger.interrupt_running()
-            digests = open_images(spec, ledger, progress.say)
-            manifest = write_manifest(folder, digests)
-            uri, draw = tracker_of(spec.tracking.uri, folder, ledger), partial(draw_at_end, folder, 0)
-            if holds_secret(uri):  # the ledger has it, so that the sweep stays where it is
-                make_private(folder.ledger)
-            tags, configs = manifest_tags(manifest), possible(spec)
-            tracker = open_tracker(Destination(folder, uri, spec.experiment, tags, draw, varying(configs)))
-            tracker.start()
-            sweep = Sweep(spec, folder, ledger, progress, signals)
-            ledger.meta.halted = None
+    address = ray_address or os.environ.get("RAY_ADDRESS")
+    with _observer(progress) as told:
+        prepare_folder(folder)
+        with lease(folder.path), handled_signals() as signals:
+            forget_requests(folder)  # of an earlier run
+            spec, note = as_far_as_begun(folder, spec, exact=exact_trials)
+            ledger = open_ledger(folder, spec)
             try:
-                address = ray_address or os.environ.get("RAY_ADDRESS")
-                exhausted, halt = run_trials(sweep, executor_named(executor), address=address, reopen=reopen)
-                if halt is not None:
-                    ledger.meta.halted = Halted(halt.cause, halt.message)
-            except BaseException as error:  # nothing writes to the ledger once the lease is given up
-                tracker.close(0 if signals.twice or isinstance(error, LedgerError) else SHIP_LAST_INTERRUPTED_S)
-                raise
-            _draw(sweep, tracker, halt)
-            missing = _ship_the_rest(tracker, progress, halt)
-            place = tracker.tracked(ledger, missing)
-            found = summary(spec.name, ledger)
-            if not found.whole:
-                found = replace(found, beside=configs)
-            return Outcome(folder, found, exhausted, halt, place, note if reopen is None else None)
-        finally:
-            ledger.close()
+                begun = partial(run_trials, open_executor=executor_named(executor), address=address, reopen=reopen)
+                ended = _run(Sweep(spec, folder, ledger, told, signals), begun)
+            finally:
+                ledger.close()
+    return ended if reopen is not None else replace(ended, note=note)
+
+
+def _observer(progress: Progress | bool) -> AbstractContextManager[Progress]:
+    """Who is told: whoever is given, else lines on standard error or nowhere."""
+    if not isinstance(progress, bool):
+        return nullcontext(progress)
+    return Steady(LogLines(TextConsole(file=sys.stderr, quiet=not progress, force_jupyter=False)))
+
+
+def _run(sweep: Sweep, trials: Callable[[Sweep], tuple[bool, Halt | None]]) -> Outcome:
+    """Run what is left of a sweep whose ledger is open and this process's own, and give the tracker what it holds."""
+    spec, folder, ledger, progress = sweep.spec, sweep.folder, sweep.ledger, sweep.progress
+    progress.say(f"sweep {spec.name} in {folder.path}")
+    ledger.interrupt_running()
+    digests = open_images(spec, ledger, progress.say)
+    manifest = write_manifest(folder, digests)
+    uri, draw = tracker_of(spec.tracking.uri, folder, ledger), partial(draw_at_end, folder, 0)
+    if holds_secret(uri):  # the ledger has it, so that the sweep stays where it is
+        make_private(folder.ledger)
+    tags, configs = manifest_tags(manifest), possible(spec)
+    tracker = open_tracker(Destination(folder, uri, spec.experiment, tags, draw, varying(configs)))
+    tracker.start()
+    ledger.meta.halted = None
+    try:
+        exhausted, halt = trials(sweep)
+        if halt is not None:
+            ledger.meta.halted = Halted(halt.cause, halt.message)
+    except BaseException as error:  # nothing writes to the ledger once the lease is given up
+        tracker.close(0 if sweep.signals.twice or isinstance(error, LedgerError) else SHIP_LAST_INTERRUPTED_S)
+        raise
+    _draw(sweep, tracker, halt)
+    missing = _ship_the_rest(tracker, progress, halt)
+    place = tracker.tracked(ledger, missing)
+    found = summary(spec.name, ledger)
+    if not found.whole:
+        found = replace(found, beside=configs)
+    return Outcome(folder, found, exhausted, halt, place)
 
 
 def _draw(sweep: Sweep, tracker: Tracker, halt: Halt | None) -> None:
