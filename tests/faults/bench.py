@@ -100,7 +100,8 @@ class Bench:
             storage = self.scratch / f"reference-{len(list(self.scratch.glob('reference-*')))}"
             storage.mkdir(parents=True)
         file, output = sweep.write(storage / "sweep.yaml"), storage / "output.txt"
-        new_store(storage / sweep.name / "mlflow.db")
+        if not (storage / "mlflow.db").exists():
+            new_store(storage / "mlflow.db")
         known, began = environment(storage, self.scratch, **more), time.monotonic()
         if self.long:
             driver = Driver(("run", file), output, known)
@@ -118,7 +119,7 @@ class Bench:
         say(f"reference of {sweep.name}: it took {seconds:.0f} s")
         record = oracle.read(storage / sweep.name / "ledger.db")
         found = oracle.compare(record, record)
-        found.add(oracle.compare_tracker(record, f"sqlite:///{storage / sweep.name / 'mlflow.db'}", sweep.name))
+        found.add(oracle.compare_tracker(record, f"sqlite:///{storage / 'mlflow.db'}", sweep.name))
         expect(not found, f"the reference of {sweep.name} is not whole: {found}")
         return Reference(record, seconds)
 
@@ -216,10 +217,11 @@ class Round:
         self.injected = 0
         self.found = Differences()
         self.environment: dict[str, str] = {}
-        self.tracker = f"sqlite:///{self.folder / 'mlflow.db'}"
+        self.tracker = f"sqlite:///{storage / 'mlflow.db'}"
         self.drivers: list[Driver] = []
         self._waiting: list[tuple[float, str | None, Driver, Case]] = []
-        new_store(self.folder / "mlflow.db")
+        if not (storage / "mlflow.db").exists():
+            new_store(storage / "mlflow.db")
 
     def start(self, *arguments: object, **more: str) -> Driver:
         """A `convnn` command in the background."""

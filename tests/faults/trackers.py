@@ -6,12 +6,12 @@ the tracker fails, and works, until a request was made.
 """
 
 import contextlib
-import functools
 import re
 import signal
 import statistics
 import time
 from collections.abc import Callable, Iterator
+from functools import partial
 from itertools import count
 from pathlib import Path
 
@@ -211,16 +211,42 @@ def _gone(case: Case) -> None:
             expect(round_.check() == before, "sync changed the sweep's record")
 
 
+def _one_store(case: Case) -> None:
+    """Two drivers open the store of their storage folder at once, where there is none; one is killed as it is made."""
+    other = SHORT_GRID.but(name=f"{SHORT_GRID.name}-2")
+    while not case.injected:
+        with case.round(SHORT_GRID) as one, case.round(other, one.storage) as two:
+            (one.storage / "mlflow.db").unlink()
+            drivers, begun = [one.run(), two.run()], partial(_store_begun, one.storage)
+            wait_for(begun, "a store is made")
+            one.hit("two drivers open a store at once")
+            killed = two.hit("kill -9 of the second")
+            drivers[1].signal(signal.SIGKILL)
+            drivers[1].ends_within(AT_MOST)
+            again = two.go_on()
+            two.recovers(killed, again)
+            for driver in (drivers[0], again):
+                said = driver.end(0)
+                expect("does not have everything" not in said, f"MLflow lacks something:\n{said}")
+            for round_ in (one, two):
+                round_.check()
+
+
+def _store_begun(storage: Path) -> bool:
+    return any(name.name != ".mlflow.db.lock" for name in storage.glob("*mlflow.db*"))
+
+
 FAULTS = [
-    Fault("tracker kill -9, restarted", functools.partial(_outages, fail=Tracker.kill, mend=Tracker.start)),
+    Fault("two drivers open one store", _one_store),
+    Fault("tracker kill -9, restarted", partial(_outages, fail=Tracker.kill, mend=Tracker.start)),
     Fault(
         "tracker slow, 5 s a call",
-        functools.partial(_outages, fail=lambda t: t.proxy.slow(5), measured=True),
+        partial(_outages, fail=lambda t: t.proxy.slow(5), measured=True),
         alone=True,
     ),
-    Fault("tracker answers 500", functools.partial(_outages, fail=lambda t: t.proxy.answer(500))),
-    Fault("tracker answers 403", functools.partial(_outages, fail=lambda t: t.proxy.answer(403))),
-    Fault("tracker is a black hole", functools.partial(_outages, fail=lambda t: t.proxy.black_hole(), hangs=True)),
-    Fault("tracker drops its answers", functools.partial(_outages, fail=lambda t: t.proxy.drop_answers())),
+    Fault("tracker answers 500", partial(_outages, fail=lambda t: t.proxy.answer(500))),
+    Fault("tracker answers 403", partial(_outages, fail=lambda t: t.proxy.answer(403))),
+    Fault("tracker is a black hole", partial(_outages, fail=lambda t: t.proxy.black_hole(), hangs=True)),
+    Fault("tracker drops its answers", partial(_outages, fail=lambda t: t.proxy.drop_answers())),
     Fault("tracker gone for good, sync", _gone),
 ]

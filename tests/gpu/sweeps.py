@@ -48,7 +48,7 @@ SWEEP = Sweep(
 def record_of(storage: Path, sweep: Sweep) -> Record:
     """What the ledger has, with nothing in it or in MLflow missing or there twice."""
     record = oracle.read(storage / sweep.name / "ledger.db")
-    differences = oracle.compare_tracker(record, f"sqlite:///{storage / sweep.name / 'mlflow.db'}", sweep.name)
+    differences = oracle.compare_tracker(record, f"sqlite:///{storage / 'mlflow.db'}", sweep.name)
     assert not differences, str(differences)
     return record
 

@@ -22,7 +22,7 @@ from tests.tune_jobs.servers import MlflowServer, free_port, mlflow_server
 
 GROUPS = {
     "cluster": ("test_cluster_submission.py", "test_doctor.py"),  # which leaves a dead machine behind
-    "tracker": ("test_mlflow_pages.py", "test_pictures.py", "test_postgres.py"),
+    "tracker": ("test_mlflow_pages.py", "test_pictures.py", "test_postgres.py", "test_ui.py"),
 }
 """What files share that others do not."""
 

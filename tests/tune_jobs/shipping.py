@@ -119,10 +119,10 @@ def history(uri: str, run: Any, name: str = "val/accuracy") -> list[tuple[int, f
 
 
 @contextlib.contextmanager
-def recorded(place: Path) -> Iterator[Recorded]:
+def recorded(place: Path, name: str = "tracked") -> Iterator[Recorded]:
     """An empty sweep in a folder with a space in its name."""
-    folder = SweepFolder(place / "my sweeps" / "tracked")
+    folder = SweepFolder(place / "my sweeps" / name)
     folder.path.mkdir(parents=True)
-    folder.spec.write_text("name: tracked")
+    folder.spec.write_text(f"name: {name}")
     with contextlib.closing(Ledger(folder.ledger, create=True)) as ledger:
         yield Recorded(folder, ledger)

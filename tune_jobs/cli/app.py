@@ -36,6 +36,7 @@ from tune_jobs.cli import (
     submit,
     sync,
     train,
+    ui,
     validate,
 )
 from tune_jobs.cli.list import list_sweeps
@@ -105,6 +106,7 @@ for function in (
 app.command("list")(list_sweeps)
 app.command()(best.best)
 app.command()(show.show)
+app.command()(ui.ui)
 app.command()(report.report)
 app.command()(export.export)
 app.command()(fetch.fetch)

@@ -2,19 +2,21 @@
 
 import contextlib
 import sys
-from typing import Annotated
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from tune_jobs.cli.shared.options import Storage, Sweep, Yes, confirmed, storage_of
 from tune_jobs.errors import LedgerError, UsageError
-from tune_jobs.record.disk import disk_of, remove_checkpoints, remove_sweep
+from tune_jobs.record.disk import disk_of, remove_checkpoints
 from tune_jobs.record.folder import SweepFolder, find_sweep
 from tune_jobs.record.lease import live_driver
 from tune_jobs.record.ledger import Ledger
 from tune_jobs.system.files import size_text
-from tune_jobs.system.redaction import without_password
-from tune_jobs.tracking.address import sqlite_file
+
+if TYPE_CHECKING:
+    from tune_jobs.tracking.mlflow.removal import InStore
 
 
 def rm(
@@ -24,43 +26,56 @@ def rm(
     checkpoints: Annotated[
         bool, typer.Option("--checkpoints", help="Free the checkpoints alone, and keep the results.")
     ] = False,
+    address: Annotated[
+        str | None,
+        typer.Option("--address", metavar="URL", help="None: this command removes what is on this machine's disk."),
+    ] = None,
     yes: Yes = False,
 ) -> None:
     """Remove a sweep, or its checkpoints alone, from this machine's disk. Example: convnn rm mine --checkpoints.
 
-    A sweep that is being run is refused. What another tracker than the store in its folder has of it stays there.
+    A sweep that is being run is refused. In the MLflow store of the storage folder its own experiment is deleted, and
+    what others have there stays; what a tracker of your choice has stays, too.
     """
+    if address:
+        raise UsageError(
+            f"sweeps are removed where they are; fetch first what you want to keep: convnn fetch {sweep} --address "
+            f"{address}, then on the cluster: convnn rm {sweep}"
+        )
     folder = find_sweep(sweep, storage_of(storage))
+    from tune_jobs.driver.removal import remove
+
     driver = live_driver(folder.path)
     if driver is not None:
         who = f"process {driver['pid']} on {driver['host']}"
         raise UsageError(f"{sweep} is being run by {who}; stop it first: convnn stop {sweep}")
-    disk, elsewhere = disk_of(folder), _elsewhere(folder)
+    disk = disk_of(folder)
     if checkpoints:
         freed = size_text(disk.checkpoints)
-        question = f"Remove the checkpoints of {sweep}, {freed}? What is unfinished starts over."
-    else:
-        question = f"Remove {folder.path} and everything in it, {size_text(disk.all)}?{elsewhere}"
+        _ask(f"Remove the checkpoints of {sweep}, {freed}? What is unfinished starts over.", yes=yes)
+        remove_checkpoints(folder)
+        print(f"{freed} freed; the results of {sweep} are all there.")
+        return
+    tracked = _in_mlflow(folder)
+    shared = f" Its runs in {tracked.store} are deleted, too." if tracked.store else ""
+    _ask(f"Remove {folder.path} and everything in it, {size_text(disk.all)}?{shared}{_all(tracked.stays)}", yes=yes)
+    told = remove(folder)
+    print(f"{size_text(disk.all)} freed; another sweep can be called {sweep}.{_all(told)}")
+
+
+def _ask(question: str, *, yes: bool) -> None:
     if not confirmed(question, yes=yes):
         print("nothing was removed", file=sys.stderr)
         raise typer.Exit(1)
-    if checkpoints:
-        remove_checkpoints(folder)
-        print(f"{size_text(disk.checkpoints)} freed; the results of {sweep} are all there.")
-        return
-    remove_sweep(folder)
-    print(f"{size_text(disk.all)} freed; another sweep can be called {sweep}.{elsewhere}")
 
 
-def _elsewhere(folder: SweepFolder) -> str:
-    """What becomes of its runs in MLflow, where these are not in its folder."""
-    uri = experiment = None
+def _in_mlflow(folder: SweepFolder) -> "InStore":
+    from tune_jobs.tracking.mlflow.removal import InStore, in_store
+
     with contextlib.suppress(LedgerError), contextlib.closing(Ledger(folder.ledger)) as ledger:
-        uri, experiment = ledger.meta.tracker, ledger.meta.tracker_experiment
-    if uri is None or sqlite_file(uri) == folder.store:
-        return ""
-    return (
-        f" Its runs stay in the experiment {experiment!r} of {without_password(uri)}, to which another sweep of this "
-        f"name adds; an experiment that is deleted there keeps its name, until it is restored or gone for good "
-        f"(mlflow gc)."
-    )
+        return in_store(folder, ledger)
+    return InStore(None, ())
+
+
+def _all(sentences: Iterable[str]) -> str:
+    return "".join(f" {sentence}" for sentence in sentences)

@@ -10,7 +10,7 @@ from tune_jobs.cli.shared.loading import Small, sweep_of
 from tune_jobs.cli.shared.options import AsJson, File, Set, Storage, Yes, confirmed, storage_of
 from tune_jobs.cli.shared.remote import refuse_cluster
 from tune_jobs.cli.shared.running import Address, follow
-from tune_jobs.record.folder import SweepFolder, set_aside
+from tune_jobs.record.folder import SweepFolder
 
 
 def run(
@@ -37,12 +37,10 @@ def run(
     if fresh and folder.ledger.exists():
         if not confirmed(f"{folder.path} holds a sweep {spec.name}; move it aside and start over?", yes=yes):
             raise typer.Exit(1)
-        aside = set_aside(folder)
-        print(
-            f"The earlier sweep is kept in {aside.path}; if its runs in MLflow are open, this ends them:\n"
-            f"  convnn sync {aside.name}",
-            file=sys.stderr,
-        )
+        from tune_jobs.driver.removal import start_over
+
+        aside, told = start_over(folder)
+        print(f"The earlier sweep is kept in {aside.path}.", *told, file=sys.stderr)
     from tune_jobs.driver.run import run as run_sweep
 
     exact = sets_trials(overrides or ())

@@ -31,8 +31,8 @@ from tune_jobs.results.summary import summary
 from tune_jobs.system.files import make_private
 from tune_jobs.system.redaction import holds_secret
 from tune_jobs.system.signals import Interrupted, handled_signals
-from tune_jobs.tracking.address import tracker_of
 from tune_jobs.tracking.base import Destination, Tracked, Tracker
+from tune_jobs.tracking.place import place_of
 from tune_jobs.tracking.registry import open_tracker
 
 SHIP_LAST_S = 40.0
@@ -127,11 +127,11 @@ def _run(sweep: Sweep, trials: Callable[[Sweep], tuple[bool, Halt | None]]) -> O
     ledger.interrupt_running()
     digests = open_images(spec, ledger, progress.say)
     manifest = write_manifest(folder, digests)
-    uri, draw = tracker_of(spec.tracking.uri, folder, ledger), partial(draw_at_end, folder, 0)
-    if holds_secret(uri):  # the ledger has it, so that the sweep stays where it is
+    place, draw = place_of(spec.tracking, folder, ledger), partial(draw_at_end, folder, 0)
+    if holds_secret(place.uri):  # the ledger has it, so that the sweep stays where it is
         make_private(folder.ledger)
     tags, configs = manifest_tags(manifest), possible(spec)
-    tracker = open_tracker(Destination(folder, uri, spec.experiment, tags, draw, varying(configs)))
+    tracker = open_tracker(Destination(folder, place.uri, place.experiment, tags, draw, varying(configs)))
     tracker.start()
     ledger.meta.halted = None
     try:
@@ -143,11 +143,11 @@ def _run(sweep: Sweep, trials: Callable[[Sweep], tuple[bool, Halt | None]]) -> O
         raise
     _draw(sweep, tracker, halt)
     missing = _ship_the_rest(tracker, progress, halt)
-    place = tracker.tracked(ledger, missing)
+    tracked = tracker.tracked(ledger, missing)
     found = summary(spec.name, ledger)
     if not found.whole:
         found = replace(found, beside=configs)
-    return Outcome(folder, found, exhausted, halt, place)
+    return Outcome(folder, found, exhausted, halt, tracked)
 
 
 def _draw(sweep: Sweep, tracker: Tracker, halt: Halt | None) -> None:

@@ -1,19 +1,77 @@
 """Brings a tracker up to the record of a sweep that nobody runs."""
 
+import contextlib
+from collections.abc import Sequence
 from contextlib import closing
 from functools import partial
 
-from tune_jobs.errors import TrackerError
-from tune_jobs.record.folder import SweepFolder
+from tune_jobs.errors import SweepError, TrackerError
+from tune_jobs.record.folder import SweepFolder, recorded_spec
+from tune_jobs.record.lease import lease, live_driver
 from tune_jobs.record.ledger import Ledger
+from tune_jobs.record.manifest import manifest_tags, recorded_starts
 from tune_jobs.report import draw_at_end
 from tune_jobs.results.columns import recorded_columns
 from tune_jobs.system.redaction import without_password
 from tune_jobs.tracking.base import Destination, Say, Tracked
+from tune_jobs.tracking.place import place_of
 from tune_jobs.tracking.registry import open_tracker
 
 SYNC_PATIENCE_S = 40.0
 """`sync` gives up after so long without success; a single call may take 30 s."""
+
+
+def sync_recorded(folder: SweepFolder, say: Say = lambda _: None, *, patience_s: float = SYNC_PATIENCE_S) -> Tracked:
+    """Ship everything that a sweep's tracker lacks, as its folder records it; where the sweep is then.
+
+    Raises:
+        LedgerError: If it is being run: then its driver ships it.
+        TrackerError: As `sync`.
+    """
+    spec = recorded_spec(folder)
+    with lease(folder.path):
+        with closing(Ledger(folder.ledger, create=True)) as ledger:
+            ledger.interrupt_running()
+            place = place_of(spec.tracking, folder, ledger)
+        starts = recorded_starts(folder)
+        tags = manifest_tags(starts[-1]) if starts else {}
+        return sync(folder, place.uri, place.experiment, tags, say, patience_s=patience_s)
+
+
+def recorded_place(folder: SweepFolder) -> Tracked | None:
+    """Where a sweep's record says that it is tracked; `None` where it never was.
+
+    Raises:
+        LedgerError: If that cannot be read.
+    """
+    with closing(Ledger(folder.ledger)) as ledger:
+        uri, experiment = ledger.meta.tracker, ledger.meta.tracker_experiment
+        if uri is None or experiment is None:
+            return None
+        return open_tracker(Destination(folder, uri, experiment, {}, lambda _: None)).tracked(ledger)
+
+
+def experiment_of(folder: SweepFolder) -> tuple[str, str, str] | None:
+    """The tracker's number of a sweep's experiment, the sweep's metric, and whether that is maximized or minimized."""
+    with closing(Ledger(folder.ledger)) as ledger:
+        number = ledger.meta.tracker_experiment_id
+        return None if number is None else (number, ledger.meta.metric, ledger.meta.goal)
+
+
+def bring_in(folders: Sequence[SweepFolder], say: Say) -> dict[str, Tracked]:
+    """Ship what the trackers of sweeps lack; by name where each of them is, as far as it is anywhere.
+
+    One that is being run is shipped by its driver. What hinders one hinders no other, and is said.
+    """
+    places: dict[str, Tracked | None] = {}
+    for folder in folders:
+        try:
+            places[folder.name] = recorded_place(folder) if live_driver(folder.path) else sync_recorded(folder, say)
+        except SweepError as error:
+            say(f"{folder.name}: {error}")
+            with contextlib.suppress(SweepError):
+                places[folder.name] = recorded_place(folder)
+    return {name: place for name, place in places.items() if place is not None}
 
 
 def sync(
@@ -29,7 +87,7 @@ def sync(
 
     Args:
         folder: The sweep; the caller holds its lease, and no attempt in it is running.
-        uri: The tracker, from `tracker_of`.
+        uri: The tracker, from `place_of`.
         experiment: The experiment there.
         tags: What new runs are tagged with.
         say: Is told how it goes.

@@ -142,11 +142,7 @@ def recorded_spec(folder: SweepFolder, overrides: Sequence[str] = ()) -> SweepSp
         text = folder.spec.read_text(encoding="utf-8")
     except FileNotFoundError as error:
         raise UsageError(f"{folder.spec} is missing; run the sweep's own file again: convnn run FILE.") from error
-    spec = parse_sweep(text, str(folder.spec), overrides)
-    if spec.name == folder.name:
-        return spec
-    tracking = spec.tracking.model_copy(update={"experiment": spec.experiment})
-    return replace(spec, name=folder.name, tracking=tracking)  # moved: its MLflow runs stay where they are
+    return replace(parse_sweep(text, str(folder.spec), overrides), name=folder.name)
 
 
 def set_aside(folder: SweepFolder) -> SweepFolder:

@@ -14,7 +14,7 @@ from typing import Concatenate, Generic, Literal, ParamSpec, Protocol, TypeVar, 
 from pydantic import FiniteFloat, TypeAdapter
 
 from tune_jobs.errors import LedgerError
-from tune_jobs.record.rows import Halted
+from tune_jobs.record.rows import Halted, Home
 
 Value = TypeVar("Value")
 Given = ParamSpec("Given")
@@ -97,6 +97,7 @@ def _goal(text: str | None) -> Goal:
 
 _LIMITS = TypeAdapter(dict[str, int | FiniteFloat])
 _HALTED = TypeAdapter(Halted | None)
+_HOME = TypeAdapter(Home | None)
 
 
 class Meta:
@@ -136,6 +137,16 @@ class Meta:
 
     tracker_experiment = _text()
     tracker_experiment_id = _text()
+    tracker_is_default = _Entry[bool](lambda text: text is not None, lambda value: "true" if value else None)
+    """Whether that tracker was nobody's choice."""
+
+    tracked_as = _text()
+    """What runs there are found by; `None` for the sweep's id. A copy of a sweep has runs of its own."""
+
+    home = _Entry[Home | None](
+        lambda text: _HOME.validate_json(text or "null"), lambda value: json.dumps(value and asdict(value))
+    )
+    """Where the ledger was when the sweep was tracked last."""
 
     def __init__(self, path: Path, read: Callable[[str], str | None], write: Callable[[str, str | None], None]) -> None:
         self.path = path

@@ -12,6 +12,18 @@ AskOutcome = Literal["new", "duplicate", "infeasible"]
 
 
 @dataclass(frozen=True)
+class Home:
+    """Where a ledger was when its sweep was last tracked: a copy of it finds itself elsewhere."""
+
+    path: str
+    """The sweep's folder."""
+
+    device: int
+    inode: int
+    """Of the ledger's file, which a move within a disk keeps."""
+
+
+@dataclass(frozen=True)
 class Ask:
     """One decision of the sampler, and what became of it."""
 

@@ -7,10 +7,10 @@ MOUNTS = Path("/proc/self/mountinfo")
 _NETWORK = re.compile(r"nfs|cifs|smb|fuse|9p|virtiofs|vboxsf|afs|ceph|gluster|lustre|gpfs|beegfs|weka|pvfs|orangefs")
 
 
-def on_network(folder: Path, mounts: Path = MOUNTS) -> bool:
+def on_network(folder: Path, mounts: Path | None = None) -> bool:
     """Whether other machines may have a folder, too, as far as its file system tells; not known but on Linux."""
     try:
-        lines = mounts.read_text(encoding="utf-8").splitlines()
+        lines = (mounts or MOUNTS).read_text(encoding="utf-8").splitlines()
     except OSError:
         return False
     place, kind = folder.resolve(), ""

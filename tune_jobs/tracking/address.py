@@ -6,6 +6,8 @@ from urllib.parse import quote, unquote, urlsplit
 
 from tune_jobs.record.folder import SweepFolder
 from tune_jobs.record.ledger import Ledger
+from tune_jobs.record.names import STORE
+from tune_jobs.system.mounts import on_network
 
 _SQLITE = "sqlite:///"
 _FILE = "file:"
@@ -16,26 +18,49 @@ _ODD = {"?", "%"}
 
 
 def tracker_of(uri: str | None, folder: SweepFolder, ledger: Ledger) -> str:
-    """Where to ship: the file's uri, else MLFLOW_TRACKING_URI, else where it was before, else a store in its folder.
+    """Where to ship: the file's uri, else MLFLOW_TRACKING_URI, else where somebody chose before, else `default_store`.
 
     So a sweep stays where it is when somebody goes on with it who has not set the variable.
     """
     given = uri or os.environ.get("MLFLOW_TRACKING_URI")
-    return absolute(given) if given else _earlier(ledger) or store_in(folder)
+    return absolute(given) if given else _chosen_before(ledger) or sqlite_uri(default_store(folder))
 
 
-def _earlier(ledger: Ledger) -> str | None:
-    """Where it was before, unless that is gone, or is a sweep folder's own, of which this one may be a copy."""
+def default_store(folder: SweepFolder) -> Path:
+    """MLflow's SQLite store where nobody names a tracker: one for all sweeps of a storage folder, side by side.
+
+    On another machine's disk, where SQLite's locks cannot be trusted, each sweep has one of its own.
+    """
+    storage = folder.path.parent
+    return folder.store if on_network(storage) else storage / STORE
+
+
+def is_default(uri: str, folder: SweepFolder) -> bool:
+    """Whether a tracker is a store that a sweep has where nobody names one."""
+    return sqlite_file(uri) in (folder.store, folder.path.parent / STORE)
+
+
+def artifacts_beside(uri: str, folder: SweepFolder) -> Path | None:
+    """Where the files of runs lie beside an SQLite store. In a storage folder no sweep can be called so."""
+    store = sqlite_file(uri)
+    return store and store.with_name(".mlflow-artifacts" if store.parent == folder.path.parent else "artifacts")
+
+
+def artifacts_as_uri(uri: str, folder: SweepFolder) -> str | None:
+    """The same, as MLflow notes it of an experiment."""
+    files = artifacts_beside(uri, folder)
+    return files.as_uri() if files else None
+
+
+def _chosen_before(ledger: Ledger) -> str | None:
+    """Where it was before, unless nobody chose that, or it is gone."""
     uri = ledger.meta.tracker
     store = store_of(uri) if uri else None
-    if store is None or (store.exists() and not SweepFolder(store.parent).ledger.exists()):
+    if store is None:
         return uri
-    return None
-
-
-def store_in(folder: SweepFolder) -> str:
-    """MLflow's SQLite store in a sweep's folder."""
-    return sqlite_uri(folder.store)
+    # 0.1.0 noted no choice: its stores lay beside the ledger.
+    unchosen = ledger.meta.tracker_is_default or SweepFolder(store.parent).ledger.exists()
+    return None if unchosen or not store.exists() else uri
 
 
 def absolute(uri: str) -> str:

@@ -123,7 +123,7 @@ def test_the_leaderboard_puts_the_best_complete_trial_first_and_diverged_ones_la
 
 
 def test_mlflow_has_every_number_of_the_ledger(finished: Path) -> None:
-    client = MlflowClient(f"sqlite:///{finished / 'mlflow.db'}")
+    client = MlflowClient(f"sqlite:///{finished.parent / 'mlflow.db'}")
     experiment = client.get_experiment_by_name("tiny")
     runs = {run.data.tags["run_key"]: run for run in client.search_runs([experiment.experiment_id])}
     parent = runs.pop("sweep")
@@ -161,7 +161,7 @@ def test_the_same_command_again_trains_nothing_and_says_the_same(finished: Path,
     before = invoke_json("show", "tiny", storage=place)
     convnn("run", place / "tiny.yaml", storage=place)
     assert invoke_json("show", "tiny", storage=place) == before
-    client = MlflowClient(f"sqlite:///{finished / 'mlflow.db'}")
+    client = MlflowClient(f"sqlite:///{finished.parent / 'mlflow.db'}")
     experiment = client.get_experiment_by_name("tiny")
     assert len(client.search_runs([experiment.experiment_id])) == 5
 
@@ -240,11 +240,11 @@ def test_a_cluster_that_is_not_there_is_said(tmp_path: Path) -> None:
     assert "is RAY_ADDRESS right?" in said
 
 
-def test_a_sweep_that_was_set_aside_keeps_its_mlflow_runs(finished: Path, tmp_path: Path) -> None:
+def test_a_sweeps_folder_alone_restores_its_runs_elsewhere(finished: Path, tmp_path: Path) -> None:
     shutil.copytree(finished, tmp_path / "tiny-until-today")
     invoke("sync", "tiny-until-today", storage=tmp_path)
-    client = MlflowClient(f"sqlite:///{tmp_path / 'tiny-until-today' / 'mlflow.db'}")
-    assert {found.name for found in client.search_experiments()} == {"Default", "tiny"}
-    runs = client.search_runs([client.get_experiment_by_name("tiny").experiment_id])
+    client = MlflowClient(f"sqlite:///{tmp_path / 'mlflow.db'}")
+    assert {found.name for found in client.search_experiments()} == {"Default", "tiny-until-today"}
+    runs = client.search_runs([client.get_experiment_by_name("tiny-until-today").experiment_id])
     assert len(runs) == 5
     assert {run.info.status for run in runs} == {"FINISHED", "FAILED"}

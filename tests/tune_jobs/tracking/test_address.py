@@ -5,16 +5,25 @@ from pathlib import Path
 import pytest
 
 from tests.tune_jobs.shipping import Recorded
+from tests.tune_jobs.stores import new_store
 from tune_jobs.record.folder import SweepFolder
 from tune_jobs.record.ledger import Ledger
-from tune_jobs.tracking.address import absolute, is_relative, sqlite_file, sqlite_uri, store_in, store_of, tracker_of
+from tune_jobs.tracking.address import (
+    absolute,
+    default_store,
+    is_relative,
+    sqlite_file,
+    sqlite_uri,
+    store_of,
+    tracker_of,
+)
 
 
-def test_the_tracker_is_the_files_then_the_environments_then_the_earlier_one_then_a_store_in_the_folder(
+def test_the_tracker_is_the_files_then_the_environments_then_the_one_chosen_before_then_the_storage_folders(
     sweep: Recorded, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     folder, ledger = sweep.folder, sweep.ledger
-    assert tracker_of(None, folder, ledger) == f"sqlite:///{folder.path}/mlflow.db"
+    assert tracker_of(None, folder, ledger) == f"sqlite:///{folder.path.parent}/mlflow.db"
     ledger.meta.tracker = "http://127.0.0.1:4321"
     assert tracker_of(None, folder, ledger) == "http://127.0.0.1:4321"
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:1234")
@@ -30,18 +39,26 @@ def test_a_sweep_stays_in_its_store_when_nobody_names_it_again(sweep: Recorded, 
     sweep.attempt([2], "complete")
     sweep.ship(tracker_of(None, sweep.folder, sweep.ledger))
     sweep.expect_whole(uri)
-    assert not sweep.folder.store.exists()
+    assert not default_store(sweep.folder).exists()
 
 
-@pytest.mark.parametrize("moved", [True, False])
-def test_a_sweep_that_was_moved_or_copied_has_a_store_of_its_own(sweep: Recorded, *, moved: bool) -> None:
+def test_on_another_machines_disk_each_sweep_has_a_store_of_its_own(
+    sweep: Recorded, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    mounts = tmp_path / "mountinfo"
+    mounts.write_text(f"36 35 98:0 / {str(tmp_path.resolve()).replace(' ', chr(92) + '040')} rw - nfs4 server:/x rw\n")
+    monkeypatch.setattr("tune_jobs.system.mounts.MOUNTS", mounts)
+    assert default_store(sweep.folder) == sweep.folder.path / "mlflow.db"
+
+
+def test_a_store_that_was_nobodys_choice_stays_behind_where_a_sweep_is_moved(sweep: Recorded, tmp_path: Path) -> None:
+    new_store(default_store(sweep.folder))
     sweep.attempt([1], "complete")
-    sweep.ship(store_in(sweep.folder))
-    sweep.ledger.close()
-    there = SweepFolder(sweep.folder.path.with_name("there"))
-    (shutil.move if moved else shutil.copytree)(sweep.folder.path, there.path)
+    sweep.ship(tracker_of(None, sweep.folder, sweep.ledger))
+    there = SweepFolder(tmp_path / "elsewhere" / "tracked")
+    shutil.copytree(sweep.folder.path, there.path)
     with contextlib.closing(Ledger(there.ledger)) as ledger:
-        assert tracker_of(None, there, ledger) == store_in(there)
+        assert tracker_of(None, there, ledger) == sqlite_uri(tmp_path / "elsewhere" / "mlflow.db")
 
 
 @pytest.mark.parametrize(

@@ -244,6 +244,16 @@ class Exclusion(Trial):
     sweep: str
 
 
+class Served(TypedDict):
+    """What a browser opens."""
+
+    page: str
+    """Its address; where this machine serves it, until the command ends."""
+
+    sweeps: list[str]
+    """What is there to be seen."""
+
+
 class Synced(TypedDict):
     """Where a sweep was synced to."""
 
@@ -289,6 +299,7 @@ OUTPUTS: dict[str, Any] = {
     "status": Status,
     "sync": Synced,
     "train": Trained,
+    "ui": Served,
     "validate": Valid | Invalid,
 }
 """By command. Those that run a sweep print this where it is run from this machine."""

@@ -1,8 +1,6 @@
 """What the commands that run a sweep share: the progress shown, the report at the end, the exit code."""
 
 import os
-import shlex
-import shutil
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -172,12 +170,8 @@ def _tell_next(outcome: "Outcome") -> None:
     print(f"\nNext:\n  convnn show {name}")
     if outcome.summary.best is not None:
         print(f"  convnn best {name} --yaml > best.yaml")
-    page = tracked.page or f"{tracked.uri}, experiment {tracked.experiment!r}"
-    print(f"Compare its trials in the MLflow UI:\n  {page}")
     if tracked.uri.startswith("sqlite:"):
-        mlflow = shutil.which("mlflow") or str(Path(sys.executable).parent / "mlflow")
-        print(f"which is there once this runs:\n  {_server(mlflow, tracked.uri)}")
-
-
-def _server(mlflow: str, tracker: str) -> str:
-    return shlex.join([mlflow, "server", "--workers", "1", "--backend-store-uri", tracker])
+        print(f"Compare its trials in MLflow:\n  convnn ui {name}")
+    else:
+        page = tracked.page or f"{tracked.uri}, experiment {tracked.experiment!r}"
+        print(f"Compare its trials in MLflow:\n  {page}")

@@ -10,10 +10,11 @@ from typing import Any
 
 from tune_jobs.errors import TrackerError
 from tune_jobs.record.ledger import Ledger
-from tune_jobs.tracking.address import sqlite_file
+from tune_jobs.tracking.address import artifacts_as_uri
 from tune_jobs.tracking.base import Destination
 from tune_jobs.tracking.mlflow.retry import Abandoned, SyncHealth
 from tune_jobs.tracking.mlflow.views import experiment_tags
+from tune_jobs.tracking.place import tracked_as
 
 PARENT = ""
 """The run_key under which the ledger notes the parent run."""
@@ -64,7 +65,7 @@ class Inventory:
         self._ledger = ledger
         self._health = health
         self._sweep = destination.folder.name
-        self._sweep_id = ledger.meta.sweep_id
+        self._sweep_id = tracked_as(ledger)
         self._tags = {**destination.tags, "sweep": self._sweep, "sweep_id": self._sweep_id}
         self._found: dict[tuple[str, int], str] = {}
         self._noted: dict[tuple[str, int], tuple[str, int, str]] = {}
@@ -203,8 +204,7 @@ def find_experiment(client: Any, destination: Destination, ledger: Ledger, healt
             for tag in tags.keys() - found.tags.keys():  # what people have made of it stays
                 health.call(("tag", tag), client.set_experiment_tag, found.experiment_id, tag, tags[tag])
             return str(found.experiment_id)
-        store = sqlite_file(destination.uri)
-        artifacts = (store.parent / "artifacts").as_uri() if store else None  # MLflow's default depends on the cwd
+        artifacts = artifacts_as_uri(destination.uri, destination.folder)  # MLflow's default depends on the cwd
         try:
             make = client.create_experiment
             return str(health.call("new experiment", make, name, artifact_location=artifacts, tags=tags))

@@ -1,6 +1,13 @@
 """Which MLflow run an attempt's epochs belong to, and what that run says: from the ledger alone."""
 
+from collections.abc import Callable
+from typing import Any
+
 from tune_jobs.record.rows import Attempt, Epoch
+from tune_jobs.system.json_text import json_text
+
+DIGEST = 36
+"""Characters of a digest that MLflow takes."""
 
 STATUS = {
     "complete": "FINISHED",
@@ -43,3 +50,17 @@ def end_tags(attempt: Attempt, *, goes_on: bool) -> dict[str, str]:
 def place_tags(attempt: Attempt) -> dict[str, str]:
     """Where an attempt runs, as far as that is known."""
     return {name: value for name, value in (("host", attempt.host), ("device", attempt.device)) if value}
+
+
+def datasets(data: str, digest_of: Callable[[str], str | None]) -> list[Any]:
+    """The images that a trial trains on, by their digest, as the data sets of its run."""
+    from mlflow.entities import Dataset, DatasetInput, InputTag
+
+    inputs = []
+    for split, context in (("train", "training"), ("test", "testing")):
+        name = f"{data}.{split}"
+        if (digest := digest_of(name)) is not None:
+            source = json_text({"data": data, "split": split, "sha256": digest})
+            found = Dataset(name, digest[:DIGEST], "local", source)
+            inputs.append(DatasetInput(found, [InputTag("mlflow.data.context", context)]))
+    return inputs

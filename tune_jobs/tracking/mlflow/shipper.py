@@ -31,6 +31,7 @@ class MLflowTracker(Tracker):
         """Why MLflow does not have everything, as of the last try."""
 
         self._destination = destination
+        self._sync: MLflowSync | None = None
         self._every_s = every_s
         self._health = SyncHealth()
         self._closing = threading.Event()
@@ -62,11 +63,14 @@ class MLflowTracker(Tracker):
                     return self.error or f"no answer within {timeout_s:g} s"
         finally:
             self._health.abandoned.set()
+        for note in self._sync.notes if self._sync else ():
+            say(note)
         return self.error
 
     def tracked(self, ledger: Ledger, error: str | None = None) -> Tracked:
         """Where the sweep is in MLflow."""
-        uri, experiment = self._destination.uri, self._destination.experiment
+        destination = self._sync.destination if self._sync else self._destination
+        uri, experiment = destination.uri, destination.experiment
         known = (ledger.meta.tracker, ledger.meta.tracker_experiment) == (uri, experiment)
         number, shown = ledger.meta.tracker_experiment_id if known else None, without_password(uri)
         view = COMPLETE if any(trial.state == "complete" for trial in ledger.trials()) else ALL
@@ -77,7 +81,9 @@ class MLflowTracker(Tracker):
             if self._destination.uri.startswith(("http://", "https://")):
                 tidy_tracking_token()
             with contextlib.closing(Ledger(self._destination.folder.ledger, upgrade=True)) as ledger:
-                self._loop(MLflowSync(ledger, self._destination, self._health))
+                self._sync = MLflowSync(ledger, self._destination, self._health)
+                with contextlib.closing(self._sync):
+                    self._loop(self._sync)
         except (LedgerError, UsageError) as error:
             self.error = str(error)
         finally:

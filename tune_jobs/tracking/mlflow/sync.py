@@ -18,6 +18,7 @@ import logging
 import time
 from collections import Counter
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 from search_spaces.settings import HOURS
@@ -29,11 +30,12 @@ from tune_jobs.results.columns import params as params_of
 from tune_jobs.results.summary import summary
 from tune_jobs.system.json_text import json_text
 from tune_jobs.system.redaction import without_password
+from tune_jobs.tracking.address import is_default
 from tune_jobs.tracking.base import Destination
 from tune_jobs.tracking.mlflow.inventory import PARENT, Inventory, find_experiment
 from tune_jobs.tracking.mlflow.retry import SyncHealth, is_refusal, reason_of
-from tune_jobs.tracking.mlflow.runs import STATUS, earlier_epochs, end_tags, opener_of, place_tags
-from tune_jobs.tracking.mlflow.store import connect
+from tune_jobs.tracking.mlflow.runs import STATUS, datasets, earlier_epochs, end_tags, opener_of, place_tags
+from tune_jobs.tracking.mlflow.store import StoreInUse, connect, use_store
 from tune_jobs.tracking.mlflow.views import description, run_name, run_tags
 
 _log = logging.getLogger(__name__)
@@ -42,9 +44,6 @@ ENTITIES_PER_CALL = 1000
 
 EXCLUDED_TAG = "excluded"
 """Says why a person has left a trial out."""
-
-DIGEST = 36
-"""Characters of a digest that MLflow takes."""
 
 EXCLUSION = 0
 """The ledger notes of a trial which run has that tag, as if of an attempt of this number."""
@@ -57,10 +56,16 @@ class MLflowSync:
     _runs: Inventory
 
     def __init__(self, ledger: Ledger, destination: Destination, health: SyncHealth) -> None:
+        self.destination = destination
+        """What is tracked, and where it went: not where it was to, if that store cannot be used."""
+
+        self.notes: list[str] = []
+        """What a person has to know of the store."""
+
         self._ledger = ledger
-        self._destination = destination
         self._health = health
         self._connected = False
+        self._store: StoreInUse | None = None
         self._opened = ""  # the parent run, once it is open
         self._uploaded: set[str] = set()
         self._trials: dict[str, Trial] = {}
@@ -96,19 +101,30 @@ class MLflowSync:
             self._open_parent()
         return next(iter(self._refused.values()), None)
 
+    def close(self) -> None:
+        """Let others have the store to themselves."""
+        if self._store is not None:
+            self._store.close()
+
     def _connect(self) -> None:
-        uri, experiment, meta = self._destination.uri, self._destination.experiment, self._ledger.meta
+        if self._store is None:
+            self._store = use_store(self.destination.uri, self.destination.folder)
+            self.destination = replace(self.destination, uri=self._store.uri)
+            self.notes += self._store.notes
+        uri, experiment, meta = self.destination.uri, self.destination.experiment, self._ledger.meta
         self._client = connect(uri)
-        experiment_id = find_experiment(self._client, self._destination, self._ledger, self._health)
+        experiment_id = find_experiment(self._client, self.destination, self._ledger, self._health)
         if meta.tracker != uri or meta.tracker_experiment not in (experiment, None):  # that place has nothing yet
             self._ledger.forget_tracked()
         if meta.tracker != uri:
             meta.tracker = uri
+        if meta.tracker_is_default != (default := is_default(uri, self.destination.folder)):
+            meta.tracker_is_default = default
         if meta.tracker_experiment != experiment:
             meta.tracker_experiment = experiment
         if meta.tracker_experiment_id != experiment_id:
             meta.tracker_experiment_id = experiment_id
-        self._runs = Inventory(self._client, experiment_id, self._destination, self._ledger, self._health)
+        self._runs = Inventory(self._client, experiment_id, self.destination, self._ledger, self._health)
         self._connected = True
 
     def _ship_trials(self) -> None:
@@ -205,23 +221,13 @@ class MLflowSync:
 
     def _make_child(self, attempt: Attempt, opener: int) -> str:
         again = f" (attempt {opener})" if opener > 1 else ""
-        trial, columns, sweep = self._trial(attempt.run_key), self._destination.columns, self._destination.folder.name
+        trial, columns, sweep = self._trial(attempt.run_key), self.destination.columns, self.destination.folder.name
         name = run_name(trial.number, trial.config, columns)
         tags = run_tags(sweep, trial.number, trial.config, columns)
         return self._runs.make(attempt.run_key, opener, f"{name}{again}", attempt.started, tags)
 
     def _log_images(self, run: str, trial: Trial) -> None:
-        """The images a trial trains on, by their digest, as MLflow's data set of the run."""
-        from mlflow.entities import Dataset, DatasetInput, InputTag
-
-        inputs = []
-        for split, context in (("train", "training"), ("test", "testing")):
-            name = f"{trial.config.data.name}.{split}"
-            if (digest := self._ledger.meta.digest(name)) is not None:
-                source = json_text({"data": trial.config.data.name, "split": split, "sha256": digest})
-                data = Dataset(name, digest[:DIGEST], "local", source)
-                inputs.append(DatasetInput(data, [InputTag("mlflow.data.context", context)]))
-        if inputs:
+        if inputs := datasets(trial.config.data.name, self._ledger.meta.digest):
             self._health.call(("images", run), self._client.log_inputs, run, datasets=inputs)
 
     def _trial(self, key: str) -> Trial:
@@ -263,7 +269,7 @@ class MLflowSync:
         if self._runs.parent in self._runs.deleted:
             self._refused[PARENT] = (
                 f"the sweep's own run {self._runs.parent} is deleted in MLflow; restore it there, among the deleted "
-                f"runs, and run: convnn sync {self._destination.folder.name}"
+                f"runs, and run: convnn sync {self.destination.folder.name}"
             )
             return
         with self._parent_refused():
@@ -281,7 +287,7 @@ class MLflowSync:
     def _ship_summary(self) -> None:
         from mlflow.entities import Metric, RunTag
 
-        found = summary(self._destination.folder.name, self._ledger)
+        found = summary(self.destination.folder.name, self._ledger)
         status = "KILLED" if found.count("running", "interrupted", "waiting") else "FINISHED"
         used = found.used
         values = {field: getattr(used, field) for field in HOURS}
@@ -311,12 +317,12 @@ class MLflowSync:
 
     def _ship_report(self, since: float) -> None:
         """The report that the run drew; drawn here if it is older than `since`. A sweep is shipped without it, too."""
-        path = self._destination.folder.report
+        path = self.destination.folder.report
         try:
             drawn = path.stat().st_mtime >= since
         except OSError:
             drawn = False
-        if not drawn and self._destination.draw(_log.warning) is None:
+        if not drawn and self.destination.draw(_log.warning) is None:
             return
         try:
             self._upload(path.name, path.read_text(encoding="utf-8"))
@@ -326,7 +332,7 @@ class MLflowSync:
             _log.warning("MLflow refuses %s: %s", path.name, reason_of(error))
 
     def _files(self) -> dict[str, str]:
-        files = (self._destination.folder.spec, self._destination.folder.manifest)
+        files = (self.destination.folder.spec, self.destination.folder.manifest)
         return {file.name: without_password(file.read_text(encoding="utf-8")) for file in files if file.exists()}
 
     def _upload(self, name: str, text: str) -> None:

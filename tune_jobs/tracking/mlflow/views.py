@@ -7,6 +7,7 @@ import contextlib
 import getpass
 import json
 from collections.abc import Sequence
+from urllib.parse import quote, urlencode
 
 from search_spaces import TrialConfig
 from search_spaces.domains import Scalar
@@ -30,6 +31,9 @@ NAMED = 5
 SHORT = 8
 """Names of fields up to so long stand before their value without a space."""
 
+EACH_ONCE = "tags.superseded IS NULL and params.lambda IS NOT NULL"
+"""The runs that show each trial once, and nothing else."""
+
 LOCAL_SERVER = "http://127.0.0.1:5000"
 """Where `mlflow server` is found unless it is told otherwise."""
 
@@ -41,11 +45,10 @@ def experiment_tags(metric: str, goal: str, columns: Sequence[Column] = ()) -> d
     """
     names = dict.fromkeys((*HEADLINE, *(name for column in columns for name in names_of_params(column))))
     shown = [f"metrics.`{metric}`", *(f"params.`{name}`" for name in names)]
-    each_once = "tags.superseded IS NULL and params.lambda IS NOT NULL"
-    complete = f"{each_once} and tags.excluded IS NULL and attributes.status = 'FINISHED'"
+    complete = f"{EACH_ONCE} and tags.excluded IS NULL and attributes.status = 'FINISHED'"
     views = {
         COMPLETE: ("Complete trials", complete, shown),
-        ALL: ("All trials", each_once, [*shown, "tags.`state`"]),
+        ALL: ("All trials", EACH_ONCE, [*shown, "tags.`state`"]),
     }
     tags = {"mlflow.experimentKind": "custom_model_development"}
     for key, (name, runs, selected) in views.items():
@@ -67,6 +70,18 @@ def trials_page(uri: str, experiment_id: str, view: str = COMPLETE) -> str | Non
     if not server.startswith(("http://", "https://")):
         return None
     return f"{server}/#/experiments/{experiment_id}/runs?workflowType=machine_learning&viewStateShareKey={view}"
+
+
+def overview_page(server: str) -> str:
+    """The address of the list of all experiments."""
+    return f"{server.rstrip('/')}/#/experiments"
+
+
+def comparison_page(server: str, experiment_ids: Sequence[str], metric: str, goal: str) -> str:
+    """The address of the trials of several experiments in one table, the best first."""
+    order = {"orderByKey": f"metrics.`{metric}`", "orderByAsc": str(goal == "minimize").lower()}
+    chosen = {"experiments": json.dumps(sorted(experiment_ids)), "searchFilter": EACH_ONCE, **order}
+    return f"{server.rstrip('/')}/#/compare-experiments/s?{urlencode(chosen, quote_via=quote)}"
 
 
 def description(found: Summary, runs: dict[str, str], experiment_id: str) -> str:

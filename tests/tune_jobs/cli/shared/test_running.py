@@ -71,7 +71,7 @@ def test_what_a_tracker_lacks_is_said_with_the_command_that_ships_it(
     told = said(sweep, outcome(sweep, tracked=away), capsys, code=0)
     assert "does not have everything (it is locked)" in told
     assert "\n  convnn sync tracked\n" in told
-    assert "server --workers 1 --backend-store-uri 'sqlite:////a folder/mlflow.db'\n" in told
+    assert "Compare its trials in MLflow:\n  convnn ui tracked\n" in told
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,7 @@ from mlflow import MlflowClient
 
 from tests.tune_jobs.report.drawn import words
 from tests.tune_jobs.shipping import Recorded, history, recorded, value
-from tune_jobs.tracking.address import store_in
+from tune_jobs.tracking.address import sqlite_file, tracker_of
 from tune_jobs.tracking.mlflow.views import COMPLETE, VIEW_TAG
 
 
@@ -136,14 +136,14 @@ def test_mlflow_gets_the_report_and_a_sweep_that_cannot_be_drawn_is_shipped_all_
 def test_the_path_of_a_sweep_may_have_any_letters(tmp_path: Path) -> None:
     odd = tmp_path / "why? 100% a#b é it's;x&y=z %3F [1] ?mode=memory"
     with recorded(odd) as sweep:
-        uri = store_in(sweep.folder)
+        uri = tracker_of(None, sweep.folder, sweep.ledger)
         sweep.attempt([1, 2], "complete")
         sweep.ship(uri)
         sweep.expect_whole(uri)
         client = MlflowClient(uri)
         text = Path(client.download_artifacts(sweep.parent(uri).info.run_id, "sweep.yaml")).read_text()
         assert text == sweep.folder.spec.read_text()
-        assert sweep.folder.store.exists()
+        assert sqlite_file(uri) == sweep.folder.path.parent / "mlflow.db"
     assert list(tmp_path.iterdir()) == [odd]
 
 

@@ -1,0 +1,93 @@
+"""`convnn ui`: two sweeps that ran at once in one store, as a person compares them in a browser."""
+
+import signal
+import subprocess
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from tests.faults.driving import Driver, environment, wait_for
+from tests.faults.sweeps import SHORT_GRID
+from tests.system.browser import Browser, MlflowPages
+from tests.tune_jobs.servers import free_port
+from tune_jobs.system.processes import lives
+
+SWEEPS = [SHORT_GRID, SHORT_GRID.but(name="other", space__training__seed=7)]
+
+
+@pytest.fixture(scope="module")
+def storage(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Two sweeps that began at once in a new folder."""
+    folder = tmp_path_factory.mktemp("storage") / "my sweeps"
+    folder.mkdir()
+    known = environment(folder, folder.parent)
+    files = [sweep.write(folder.parent / f"{sweep.name}.yaml") for sweep in SWEEPS]
+    drivers = [Driver(("run", file), folder.parent / f"{file.stem}.txt", known) for file in files]
+    for driver, sweep in zip(drivers, SWEEPS, strict=True):
+        assert f"Compare its trials in MLflow:\n  convnn ui {sweep.name}\n" in driver.end(0)
+    return folder
+
+
+@dataclass
+class Shown:
+    """A `convnn ui` that runs."""
+
+    driver: Driver
+    page: str
+
+
+@pytest.fixture
+def shown(storage: Path, request: pytest.FixtureRequest) -> Iterator[Shown]:
+    """What the sweeps that a test names are shown on."""
+    known, port = environment(storage, storage.parent), free_port()
+    words = ("ui", *request.param, "--no-browser", "--port", port)
+    driver = Driver(words, storage.parent / f"ui-{port}.txt", known)
+    try:
+        wait_for(lambda: "Ctrl-C ends it." in driver.output, "MLflow is served")
+        page = next(line for line in driver.output.splitlines() if line.startswith("http"))
+        assert page.startswith(f"http://127.0.0.1:{port}/#/")
+        yield Shown(driver, page)
+    finally:
+        driver.signal(signal.SIGINT)
+        driver.end(0)
+        driver.reap()
+
+
+def names(window: Browser, pages: MlflowPages, number: int) -> list[str]:
+    """Of the runs in the table, once it has so many."""
+
+    def whole() -> list[str] | None:
+        found = [row["Run Name"] for row in pages.rows()]
+        return found if len(found) == number else None
+
+    return window.wait(f"{number} rows", whole)
+
+
+@pytest.mark.parametrize("shown", [[sweep.name for sweep in SWEEPS]], indirect=True)
+def test_two_sweeps_are_compared_in_one_table(window: Browser, shown: Shown) -> None:
+    window.open(shown.page)
+    found = names(window, MlflowPages(window, shown.page.partition("/#")[0]), 8)
+    window.picture("ui-two-sweeps")
+    assert "Displaying Runs from 2 Experiments" in window.text()
+    assert len(set(found)) == 4  # the same four configurations twice
+
+
+@pytest.mark.parametrize("shown", [["other"]], indirect=True)
+def test_one_sweep_opens_on_its_complete_trials(window: Browser, shown: Shown) -> None:
+    window.open(shown.page)
+    names(window, MlflowPages(window, shown.page.partition("/#")[0]), 4)
+    window.picture("ui-one-sweep")
+
+
+@pytest.mark.parametrize("shown", [[]], indirect=True)
+def test_all_sweeps_are_listed_and_ctrl_c_leaves_no_server(window: Browser, shown: Shown) -> None:
+    window.open(shown.page)
+    window.sees(*(sweep.name for sweep in SWEEPS))
+    window.picture("ui-all-sweeps")
+    command = ["pgrep", "-f", f"mlflow server .* --port {shown.page.split(':')[2].partition('/')[0]}"]
+    pids = [int(pid) for pid in subprocess.run(command, capture_output=True, text=True, check=True).stdout.split()]
+    shown.driver.signal(signal.SIGINT)
+    shown.driver.end(0)
+    wait_for(lambda: not any(lives(pid) for pid in pids), "the server ends")

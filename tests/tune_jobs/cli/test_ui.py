@@ -1,0 +1,63 @@
+import socket
+from pathlib import Path
+
+from tests.tune_jobs.cli.invoking import invoke, invoke_json
+from tests.tune_jobs.servers import MlflowServer, free_port, mlflow_server
+from tests.tune_jobs.shipping import recorded
+from tests.tune_jobs.stores import new_store
+from tune_jobs.record.folder import SweepFolder
+from tune_jobs.tracking.address import sqlite_uri
+
+FILE = "name: {name}\nspace: {{model: {{name: vgg11, layer: {{kind: conv2d}}}}}}\n"
+
+
+def made(place: Path, name: str, more: str = "") -> SweepFolder:
+    """A sweep with a trial, of which MLflow has nothing yet."""
+    with recorded(place, name) as sweep:
+        sweep.folder.spec.write_text(FILE.format(name=name) + more)
+        sweep.attempt([1, 2], "complete")
+    return sweep.folder
+
+
+def test_where_there_is_no_sweep_the_first_one_is_named(tmp_path: Path) -> None:
+    assert "`convnn run quickstart` makes one." in invoke("ui", storage=tmp_path, expect=2)
+    assert "there is no sweep 'mine'" in invoke("ui", "mine", storage=tmp_path, expect=2)
+
+
+def test_a_sweep_on_a_server_is_opened_there(tmp_path: Path) -> None:
+    with mlflow_server(tmp_path, free_port()) as server:
+        folder = made(tmp_path, "mine", f"tracking: {{uri: '{server.uri}'}}\n")
+        told = invoke_json("ui", "mine", storage=folder.path.parent)
+        assert told == {
+            "page": f"{server.uri}/#/experiments/1/runs?workflowType=machine_learning&viewStateShareKey=complete",
+            "sweeps": ["mine"],
+        }
+        _refuses_two_trackers(tmp_path, server)
+
+
+def _refuses_two_trackers(place: Path, server: MlflowServer) -> None:
+    other = made(place, "other")
+    store = other.path.parent / "mlflow.db"
+    new_store(store)
+    said = invoke("ui", "mine", "other", storage=store.parent, expect=2)
+    assert "MLflow shows one tracker at a time; name sweeps of one of them:" in said
+    assert f"  mine: {server.uri}\n  other: {sqlite_uri(store)}" in said
+
+
+def test_a_port_that_is_taken_is_said_with_the_way_out(tmp_path: Path) -> None:
+    folder = made(tmp_path, "mine")
+    new_store(folder.path.parent / "mlflow.db")
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        said = invoke("ui", "mine", "--port", port, storage=folder.path.parent, expect=4)
+    assert f"port {port} of 127.0.0.1 cannot be had: Address already in use; name another: --port" in said
+
+
+def test_what_hinders_one_sweep_hinders_no_other(tmp_path: Path) -> None:
+    with mlflow_server(tmp_path, free_port()) as server:
+        folder = made(tmp_path, "mine", f"tracking: {{uri: '{server.uri}'}}\n")
+        broken = made(tmp_path, "broken")
+        broken.spec.unlink()
+        said = invoke("ui", "--no-browser", storage=folder.path.parent)
+    assert f"broken: {broken.spec} is missing" in said
+    assert f"{server.uri}/#/experiments/1/runs" in said

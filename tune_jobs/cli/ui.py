@@ -1,0 +1,118 @@
+"""`convnn ui`."""
+
+import contextlib
+import sys
+import webbrowser
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from tune_jobs.cli.shared.options import AsJson, Storage, print_json, storage_of
+from tune_jobs.errors import UsageError
+from tune_jobs.record.folder import SweepFolder, find_sweep, sweep_folders
+
+if TYPE_CHECKING:
+    from tune_jobs.tracking.base import Tracked
+
+
+def ui(
+    sweeps: Annotated[
+        list[str] | None, typer.Argument(metavar="[SWEEP...]", help="What to open; without, every sweep there is.")
+    ] = None,
+    storage: Storage = None,
+    *,
+    address: Annotated[
+        str | None,
+        typer.Option("--address", metavar="URL", help="None: a cluster's sweep is fetched first (convnn fetch)."),
+    ] = None,
+    port: Annotated[
+        int | None, typer.Option(min=1, max=65535, show_default="5000, or another that is free", help="Where to serve.")
+    ] = None,
+    no_browser: Annotated[bool, typer.Option("--no-browser", help="Print the address, and open nothing.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Compare sweeps in MLflow's pages, on this machine alone, until Ctrl-C. Example: convnn ui quickstart.
+
+    What MLflow lacks of a sweep is brought in from its folder first; nothing is deleted. Several sweeps are shown in
+    one table.
+    """
+    if address:
+        names = " ".join(sweeps or ["SWEEP"])
+        raise UsageError(
+            f"MLflow's pages are served from this machine; fetch the sweep first: convnn fetch {names} --address "
+            f"{address}, then: convnn ui {names}"
+        )
+    place = storage_of(storage)
+    folders = [find_sweep(name, place) for name in dict.fromkeys(sweeps or [])] or sweep_folders(place)
+    if not folders:
+        raise UsageError(f"there is no sweep in {place} yet; `convnn run quickstart` makes one.")
+    from tune_jobs.driver.sync import bring_in
+    from tune_jobs.tracking.mlflow.store import use_store
+
+    places = bring_in(folders, _say)
+    uri = _one_of(places, folders, named=bool(sweeps))
+    shown = [folder for folder in folders if folder.name in places and places[folder.name].uri == uri]
+    overview, opens = not sweeps and len(shown) > 1, not (no_browser or as_json)
+    if not uri.startswith("sqlite:"):
+        _open(_page(uri, shown, overview=overview), shown, opens=opens, as_json=as_json)
+        return
+    from tune_jobs.system.signals import handled_signals
+    from tune_jobs.tracking.mlflow.server import serving
+
+    with contextlib.suppress(KeyboardInterrupt), handled_signals(), contextlib.closing(use_store(uri, shown[0])):
+        _say(f"starting MLflow on {uri} ...")
+        with serving(uri, port) as server:
+            server.wait_until_it_answers(lambda seconds: _say(f"starting MLflow ... {seconds:.0f} s"))
+            _open(_page(server.url, shown, overview=overview), shown, opens=opens, as_json=as_json)
+            _say("Ctrl-C ends it.")
+            server.wait()
+
+
+def _one_of(places: "Mapping[str, Tracked]", folders: Sequence[SweepFolder], *, named: bool) -> str:
+    """The tracker that is opened, of those that the sweeps are in.
+
+    Raises:
+        UsageError: If it is not clear which.
+    """
+    from tune_jobs.tracking.address import default_store, sqlite_file
+
+    uris = sorted({place.uri for place in places.values()})
+    if len(uris) == 1:
+        return uris[0]
+    there = "".join(f"\n  {name}: {place.uri}" for name, place in places.items())
+    if not uris:
+        raise UsageError("nothing of that is in MLflow yet; run it, or: convnn sync SWEEP")
+    usual = [uri for uri in uris if sqlite_file(uri) == default_store(folders[0])]
+    if named or not usual:
+        raise UsageError(f"MLflow shows one tracker at a time; name sweeps of one of them:{there}")
+    _say(f"Sweeps of other trackers are not shown here; name one to open it:{there}")
+    return usual[0]
+
+
+def _page(server: str, shown: Sequence[SweepFolder], *, overview: bool) -> str:
+    """Where a browser has the trials of one sweep, or of several; or the list of all experiments."""
+    from tune_jobs.driver.sync import experiment_of, recorded_place
+    from tune_jobs.tracking.mlflow.views import LOCAL_SERVER, comparison_page, overview_page
+
+    if overview:
+        return overview_page(server)
+    if len(shown) == 1:
+        place = recorded_place(shown[0])
+        return ((place.page if place else None) or overview_page(server)).replace(LOCAL_SERVER, server, 1)
+    found = [experiment for folder in shown if (experiment := experiment_of(folder)) is not None]
+    return comparison_page(server, [number for number, _, _ in found], *found[0][1:])
+
+
+def _open(page: str, shown: Sequence[SweepFolder], *, opens: bool, as_json: bool) -> None:
+    if as_json:
+        print_json({"page": page, "sweeps": [folder.name for folder in shown]})
+        sys.stdout.flush()
+    else:
+        print(page, flush=True)
+    if opens and not webbrowser.open(page):
+        _say("No browser was found; open that address in one.")
+
+
+def _say(text: str) -> None:
+    print(text, file=sys.stderr, flush=True)
