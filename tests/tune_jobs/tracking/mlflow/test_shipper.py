@@ -98,11 +98,11 @@ def test_closing_goes_on_while_calls_succeed_and_says_how_it_goes(
     monkeypatch.setattr("tune_jobs.tracking.mlflow.shipper.SAY_EVERY_S", 0.0)
     for trial in "abc":
         sweep.attempt([1, 2], "complete", trial=trial)
-    proxy.slow(0.2)
+    proxy.slow(0.3)
     said: list[str] = []
     begun = time.monotonic()
-    assert sweep.tracker(proxy.uri).close(1, said.append) is None
-    assert time.monotonic() - begun > 2
+    assert sweep.tracker(proxy.uri).close(2, said.append) is None
+    assert time.monotonic() - begun > 3
     assert list(dict.fromkeys(said)) == [f"{left} trials left ..." for left in (3, 2, 1)]
     proxy.ok()
     sweep.expect_whole(proxy.uri)
