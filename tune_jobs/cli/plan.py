@@ -24,8 +24,12 @@ def plan(
     file: File,
     overrides: Set = None,
     *,
-    gpus: Annotated[int, typer.Option(min=1, help="GPUs that the trials may share.")] = 1,
-    cpus: Annotated[int | None, typer.Option(min=1, help="CPUs; else those that this process may use.")] = None,
+    gpus: Annotated[
+        int | None, typer.Option(min=1, help="GPUs that the trials may share, of another machine; else one.")
+    ] = None,
+    cpus: Annotated[
+        int | None, typer.Option(min=1, help="CPUs of another machine; else those that this process may use.")
+    ] = None,
     throughput: Annotated[
         float | None, typer.Option(min=0.001, help="Images that the median trial trains on per second, to tell hours.")
     ] = None,

@@ -13,6 +13,7 @@ from tune_jobs.planning.survey import Survey, survey_of
 from tune_jobs.planning.warnings import (
     budget_warnings,
     classifier_warnings,
+    cpu_warnings,
     likely_mistakes,
     machine_warnings,
     memory_warnings,
@@ -74,7 +75,7 @@ class Plan:
 def plan(
     spec: SweepSpec,
     *,
-    gpus: int = 1,
+    gpus: int | None = None,
     cpus: int | None = None,
     throughput: float | None = None,
     measure: bool = False,
@@ -84,8 +85,9 @@ def plan(
 
     Args:
         spec: The sweep.
-        gpus: GPUs that trials may share, where a trial takes any.
-        cpus: CPU cores; this machine's if `None`.
+        gpus: GPUs that trials may share, where a trial takes any; one if `None`.
+        cpus: CPU cores; this machine's if `None`. Where either is given, the plan is for another machine: nothing is
+            said of this one's memory, GPU and images.
         throughput: Images that the median trial trains on per second.
         measure: Train the smallest, the median and the largest trial for a few seconds here, to know their speed.
         say: Told what is going on.
@@ -98,7 +100,8 @@ def plan(
     costs = _costs(sized, spec, measure=measure, say=say)
     most_gb = max((cost.memory_gb for cost, _ in sized), default=0.0)
     train, evaluated = _images(survey.configs[0], spec) if survey.configs else (0, 0)
-    slots = min(_slots(spec, gpus, cpus or usable_cpus().count), max(trials, 1))
+    slots = min(_slots(spec, gpus or 1, cpus or usable_cpus().count), max(trials, 1))
+    here = gpus is None and cpus is None
     rate = throughput or _mean_rate(costs)
     hours = trial_epochs * (train + EVALUATION * evaluated) / rate / 3600 if rate else None
     gpu = spec.resources.gpus_per_trial
@@ -126,12 +129,13 @@ def plan(
         **needs,
         speed_from="--throughput" if throughput else "measured on this machine" if rate else "unknown",
         budget=spec.budget.model_dump(exclude_none=True),
-        disk_gb=_disk(trials, trial_epochs) / 1e9 + _checkpoints_gb(spec, costs, slots, trials),
+        disk_gb=_disk(trials, trial_epochs) / 1e9 + _checkpoints_gb(spec, [cost for cost, _ in sized], slots, trials),
         mlflow_rows=trial_epochs * _METRICS_PER_EPOCH + trials * _params_per_trial(survey.configs),
         warnings=[
             *likely_mistakes(spec, survey, trials, epochs, train),
-            *memory_warnings(spec, most_gb, slots),
-            *machine_warnings(spec),
+            *cpu_warnings(spec, cpus),
+            *memory_warnings(spec, most_gb, slots, here=here),
+            *(machine_warnings(spec) if here else ()),
             *classifier_warnings(config for _, config in sized[-1:]),
             *budget_warnings(spec, trials, needs),
             *time_limit_warnings(spec, epochs, hours / trial_epochs if hours else None),
@@ -211,7 +215,7 @@ def _disk(trials: int, trial_epochs: int) -> int:
     return trial_epochs * per_epoch + trials * 40 * _BYTES["mlflow_param"]
 
 
-def _checkpoints_gb(spec: SweepSpec, costs: dict[str, TrialCost], slots: int, trials: int) -> float:
+def _checkpoints_gb(spec: SweepSpec, costs: list[TrialCost], slots: int, trials: int) -> float:
     """Those of the trials that run, and of the best that have ended, as if each were the largest."""
-    largest = max((cost.checkpoint_gb for cost in costs.values()), default=0.0)
+    largest = max((cost.checkpoint_gb for cost in costs), default=0.0)
     return largest * (KEPT * slots + min(spec.resources.keep_best, trials))
