@@ -8,6 +8,7 @@ from convnn.data import DATASETS
 from search_spaces import SweepSpec, TrialConfig
 from search_spaces.settings import Holdout
 from tune_jobs.executors.capacity import fitting, per_trial
+from tune_jobs.planning.devices import Estimate, Work, estimates
 from tune_jobs.planning.ladder import Rung, epochs_of, ladder_of, trial_epochs_of
 from tune_jobs.planning.survey import Survey, survey_of
 from tune_jobs.planning.warnings import (
@@ -21,6 +22,7 @@ from tune_jobs.planning.warnings import (
 )
 from tune_jobs.results.columns import params
 from tune_jobs.system.cpus import usable_cpus
+from tune_jobs.system.gpus import gpu_names
 from tune_jobs.worker.checkpoints import KEPT
 from tune_jobs.worker.sizing import MEASURE_S, TrialCost, cost_of, measured
 
@@ -62,6 +64,9 @@ class Plan:
     cpu_hours: float | None
     wall_hours: float | None
     speed_from: str
+    estimates: list[Estimate]
+    """Hours on the devices whose speeds are recorded, whatever `speed_from` says."""
+
     budget: dict[str, float]
     disk_gb: float
     mlflow_rows: int
@@ -128,6 +133,13 @@ def plan(
         slots=slots,
         **needs,
         speed_from="--throughput" if throughput else "measured on this machine" if rate else "unknown",
+        estimates=estimates(
+            [_work(cost, config, spec) for cost, config in sized],
+            trial_epochs,
+            cpus=spec.resources.cpus_per_trial,
+            gpus=gpu,
+            here=gpu_names() if here else (),
+        ),
         budget=spec.budget.model_dump(exclude_none=True),
         disk_gb=_disk(trials, trial_epochs) / 1e9 + _checkpoints_gb(spec, [cost for cost, _ in sized], slots, trials),
         mlflow_rows=trial_epochs * _METRICS_PER_EPOCH + trials * _params_per_trial(survey.configs),
@@ -161,6 +173,11 @@ def _images(config: TrialConfig, spec: SweepSpec) -> tuple[int, int]:
         held = round(pool * spec.evaluation.fraction)
         return pool - held, held
     return pool, min(limit, facts.test_images)
+
+
+def _work(cost: TrialCost, config: TrialConfig, spec: SweepSpec) -> Work:
+    train, evaluated = _images(config, spec)
+    return Work(config, cost.gflops, train + EVALUATION * evaluated)
 
 
 def _slots(spec: SweepSpec, gpus: int, cpus: int) -> int:
