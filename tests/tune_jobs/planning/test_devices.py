@@ -99,6 +99,18 @@ def test_a_small_model_is_not_thought_as_fast_as_its_flops() -> None:
     assert tiny.high >= steps * H200.speeds[0].step_s / 3600
 
 
+def test_a_model_larger_than_those_measured_takes_longer_by_its_flops() -> None:
+    def of_width(width: int) -> tuple[float, Estimate]:
+        model = {"name": "vgg11", "width": width, "layer": {"kind": "convnn", "k": 9}}
+        sweep = sweep_of(H200, Speed("", model, {}, 1))
+        return plan(sweep).trial_costs["median"].gflops, estimate(sweep, H200)
+
+    (gflops, one), (more_gflops, three) = of_width(1), of_width(3)
+    more = more_gflops / gflops
+    assert more > 4
+    assert (three.low, three.high) == pytest.approx((more * one.low, more * one.high), rel=0.02)
+
+
 def test_trials_that_share_a_gpu_take_no_more_of_it_than_alone() -> None:
     alone, shared = (
         estimate(spec(f"resources: {{gpus_per_trial: {gpus}}}", layer=" {kind: conv2d}"), H200) for gpus in (1, 0.25)
