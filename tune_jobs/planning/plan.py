@@ -109,12 +109,7 @@ def plan(
     here = gpus is None and cpus is None
     rate = throughput or _mean_rate(costs)
     hours = trial_epochs * (train + EVALUATION * evaluated) / rate / 3600 if rate else None
-    gpu = spec.resources.gpus_per_trial
-    needs = {
-        "gpu_hours": hours * gpu if hours is not None and gpu else None,
-        "cpu_hours": hours * spec.resources.cpus_per_trial if hours is not None else None,
-        "wall_hours": hours / slots if hours is not None else None,
-    }
+    needs = _needs(spec, hours, slots)
     return Plan(
         name=spec.name,
         points=spec.space.size(),
@@ -133,13 +128,7 @@ def plan(
         slots=slots,
         **needs,
         speed_from="--throughput" if throughput else "measured on this machine" if rate else "unknown",
-        estimates=estimates(
-            [_work(cost, config, spec) for cost, config in sized],
-            trial_epochs,
-            cpus=spec.resources.cpus_per_trial,
-            gpus=gpu,
-            here=gpu_names() if here else (),
-        ),
+        estimates=_estimates(spec, sized, trial_epochs, here=here),
         budget=spec.budget.model_dump(exclude_none=True),
         disk_gb=_disk(trials, trial_epochs) / 1e9 + _checkpoints_gb(spec, [cost for cost, _ in sized], slots, trials),
         mlflow_rows=trial_epochs * _METRICS_PER_EPOCH + trials * _params_per_trial(survey.configs),
@@ -175,9 +164,23 @@ def _images(config: TrialConfig, spec: SweepSpec) -> tuple[int, int]:
     return pool, min(limit, facts.test_images)
 
 
-def _work(cost: TrialCost, config: TrialConfig, spec: SweepSpec) -> Work:
-    train, evaluated = _images(config, spec)
-    return Work(config, cost.gflops, train + EVALUATION * evaluated)
+def _needs(spec: SweepSpec, hours: float | None, slots: int) -> dict[str, float | None]:
+    """What all trials take that train so many hours together, `slots` of them at a time."""
+    if hours is None:
+        return dict.fromkeys(("gpu_hours", "cpu_hours", "wall_hours"))
+    gpus, cpus = spec.resources.gpus_per_trial, spec.resources.cpus_per_trial
+    return {"gpu_hours": hours * gpus if gpus else None, "cpu_hours": hours * cpus, "wall_hours": hours / slots}
+
+
+def _estimates(
+    spec: SweepSpec, sized: list[tuple[TrialCost, TrialConfig]], trial_epochs: int, *, here: bool
+) -> list[Estimate]:
+    works: list[Work] = []
+    for cost, config in sized:
+        train, evaluated = _images(config, spec)
+        works.append(Work(config, cost.gflops, train + EVALUATION * evaluated))
+    names, asked = gpu_names() if here else (), spec.resources
+    return estimates(works, trial_epochs, cpus=asked.cpus_per_trial, gpus=asked.gpus_per_trial, here=names)
 
 
 def _slots(spec: SweepSpec, gpus: int, cpus: int) -> int:
