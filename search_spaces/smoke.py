@@ -1,6 +1,5 @@
 """A sweep made small enough to try: its branches and kinds on few images, narrow, for two epochs."""
 
-import random
 from dataclasses import dataclass
 from typing import Any
 
@@ -9,7 +8,6 @@ from search_spaces.base import by_path
 from search_spaces.canonical import form_and_key
 from search_spaces.domains import Scalar
 from search_spaces.feasibility import infeasibilities
-from search_spaces.nodes import Decided
 from search_spaces.reading.document import Place, Problem, SpecError, dumped
 from search_spaces.reading.load import parse_sweep
 from search_spaces.sweep import SweepSpec
@@ -54,17 +52,14 @@ def smoke(spec: SweepSpec, *, gpu: bool) -> Smoke:
     Raises:
         SpecError: If no configuration that can run was drawn.
     """
-    rng, size = random.Random(0), spec.space.size()
+    size = spec.space.size()
     whole = size is not None and size <= WHOLE
-    draws = spec.space.affordable(DRAWS)
-    points = spec.space.points() if whole else (spec.space.draw(rng) for _ in range(draws))
     chosen: dict[str, TrialConfig] = {}
     more: dict[str, TrialConfig] = {}
     shown: set[Kind] = set()
     seen: dict[Kind, None] = {}
     on_gpu = gpu and spec.resources.gpus_per_trial > 0
-    for point in points:
-        config = spec.space.resolve(Decided(point))
+    for point, config in spec.space.sample(None if whole else DRAWS):
         if next(spec.infeasibilities(config), None) is not None:
             continue
         small = _smaller(config, gpu=on_gpu)

@@ -101,12 +101,23 @@ class Space:
     def _steps(self) -> int:
         return sum(rule.steps for rule in self.constraints)
 
+    def sample(self, draws: int | None) -> Iterator[tuple[dict[str, Scalar], TrialConfig]]:
+        """So many uniform draws, the same each time, or as many as the constraints afford; every point if `None`.
+
+        Each with the configuration that it makes, which may be infeasible.
+        """
+        rng = random.Random(0)
+        found = self.points() if draws is None else (self.draw(rng) for _ in range(self.affordable(draws)))
+        return ((point, self.resolve(Decided(point))) for point in found)
+
     def distinct(self) -> int | None:
         """The number of trials that a finite space has; `None` if it is not finite, or too large to be counted here."""
         if not self.is_small():
             return None
-        configs = (self.resolve(Decided(point)) for point in self.points())
-        return len({form_and_key(config)[1] for config in configs if next(self.infeasibilities(config), None) is None})
+        configs = self.sample(None)
+        return len(
+            {form_and_key(config)[1] for _, config in configs if next(self.infeasibilities(config), None) is None}
+        )
 
     def values(self, path: str, default: Scalar) -> list[Any]:
         """The values, or ends, that the leaf at `path` has in any branch; `default` for a branch that does not say."""
@@ -138,9 +149,7 @@ class Space:
         """The constraints that leave no point of those that the geometry allows; nothing where that is not certain."""
         if not self.constraints:
             return []
-        rng = random.Random(0)
-        draws = (self.resolve(Decided(self.draw(rng))) for _ in range(self.affordable(DRAWS)))
-        if any(next(self.infeasibilities(config), None) is None for config in draws):
+        if any(next(self.infeasibilities(config), None) is None for _, config in self.sample(DRAWS)):
             return []
         lists = all(isinstance(leaf.domain, Choice) for leaf in self.domains())
         found = [] if lists and self.is_small() else _never_met(self)  # of ranges the ends say more
@@ -163,8 +172,7 @@ _AT_ONCE = "no configuration that can run satisfies all of them; loosen a rule, 
 def _met_nowhere(space: Space) -> list[Infeasible]:
     """The rules that every point breaks, by trying all that can run; or that there is no point for all rules."""
     runnable, counts, examples = 0, Counter[str](), dict[str, str]()
-    for point in space.points():
-        config = space.resolve(Decided(point))
+    for _, config in space.sample(None):
         if next(infeasibilities(config), None) is not None:
             continue
         found = list(broken(space.constraints, config))

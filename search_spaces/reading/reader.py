@@ -94,13 +94,14 @@ class Reader:
             return self._any_of(models, key, node, path, varying)
         if key is None:
             return self._fields(models[0], models, None, node, path, varying=varying)
-        picked = self._pick(models, key, entries, node, path, varying=varying)
+        said = key if key in entries else _misspelt(key, models, entries)
+        picked = self._pick(models, key, entries, node, path, said=said, varying=varying)
         if picked is None:
             return None
         meant, sure = picked
         model = models_by_kind(models, key)[meant]
         if not sure:  # the mistake is said; what else there is, as if it were mended
-            node = _mended(node, key, meant, key if key in entries else _misspelt(key, models, entries))
+            node = _mended(node, key, meant, said)
         return self._fields(model, models, key, node, path, varying=varying, sure=sure)
 
     def _any_of(
@@ -140,11 +141,14 @@ class Reader:
         node: Node,
         path: str,
         *,
+        said: str | None,
         varying: str | None,
     ) -> tuple[str, bool] | None:
-        """The kind that is meant, and whether it is what the file says; `None` after a mistake that leaves it open."""
+        """The kind that is meant, and whether it is what the file says; `None` after a mistake that leaves it open.
+
+        `said` is the field that says it, rightly spelt or not; `None` if none does.
+        """
         by_kind = models_by_kind(models, key)
-        said = key if key in entries else _misspelt(key, models, entries)
         if said is None:
             return self._without_key(models, key, entries, node, path)
         where, value = entries[said]

@@ -13,6 +13,7 @@ from tune_jobs.cli.shared.loading import Small, sweep_of
 from tune_jobs.cli.shared.options import AsJson, File, Set, console, print_json
 from tune_jobs.display.tables import cell
 from tune_jobs.errors import UsageError
+from tune_jobs.planning.devices import Estimate
 from tune_jobs.planning.plan import Plan
 from tune_jobs.planning.plan import plan as plan_sweep
 from tune_jobs.worker.sizing import TrialCost
@@ -24,8 +25,12 @@ def plan(
     file: File,
     overrides: Set = None,
     *,
-    gpus: Annotated[int, typer.Option(min=1, help="GPUs that the trials may share.")] = 1,
-    cpus: Annotated[int | None, typer.Option(min=1, help="CPUs; else those that this process may use.")] = None,
+    gpus: Annotated[
+        int | None, typer.Option(min=1, help="GPUs that the trials may share, of another machine; else one.")
+    ] = None,
+    cpus: Annotated[
+        int | None, typer.Option(min=1, help="CPUs of another machine; else those that this process may use.")
+    ] = None,
     throughput: Annotated[
         float | None, typer.Option(min=0.001, help="Images that the median trial trains on per second, to tell hours.")
     ] = None,
@@ -79,6 +84,7 @@ def _show(found: Plan) -> None:
     print(f"\nat a time: {plural(found.slots, 'trial')}")
     if found.wall_hours is None:
         print("time: unknown; give --throughput, or --measure it here")
+        _show_estimates(found.estimates)
     else:
         gpu = f"{_hours(found.gpu_hours)} of GPU, " if found.gpu_hours is not None else ""
         print(f"time: {gpu}{_hours(found.cpu_hours)} of CPU, {_hours(found.wall_hours)} from start to end")
@@ -88,6 +94,29 @@ def _show(found: Plan) -> None:
     print(f"disk: about {found.disk_gb:.2g} GB, MLflow: {plural(found.mlflow_rows, 'row')}")
     for warning in found.warnings:
         print(f"warning: {warning}")
+
+
+def _show_estimates(estimates: list[Estimate]) -> None:
+    for each in estimates:
+        where = f"on an {each.device}{', as here' if each.here else ''}" if _on_gpu(each) else f"on {each.device}"
+        print(f"  {where} (recorded {each.recorded}, version {each.version}): {_range(each)}")
+    if estimates:
+        print("  (decoding of images, first compilation and start of Ray not counted)")
+
+
+def _on_gpu(estimate: Estimate) -> bool:
+    return estimate.unit == "GPU-hours"
+
+
+def _range(estimate: Estimate) -> str:
+    """`1.2 to 3.4 GPU-hours`; less than one in minutes."""
+    in_minutes = estimate.high < 1
+    low, high = (_two_digits(hours * (60 if in_minutes else 1)) for hours in (estimate.low, estimate.high))
+    return f"{low} to {high} {estimate.unit.replace('hours', 'minutes') if in_minutes else estimate.unit}"
+
+
+def _two_digits(number: float) -> str:
+    return f"{float(f'{number:.2g}'):,g}"
 
 
 def _of_the_budget(found: Plan) -> Iterator[str]:

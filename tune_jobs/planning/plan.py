@@ -8,11 +8,13 @@ from convnn.data import DATASETS
 from search_spaces import SweepSpec, TrialConfig
 from search_spaces.settings import Holdout
 from tune_jobs.executors.capacity import fitting, per_trial
+from tune_jobs.planning.devices import Estimate, Work, estimates
 from tune_jobs.planning.ladder import Rung, epochs_of, ladder_of, trial_epochs_of
 from tune_jobs.planning.survey import Survey, survey_of
 from tune_jobs.planning.warnings import (
     budget_warnings,
     classifier_warnings,
+    cpu_warnings,
     likely_mistakes,
     machine_warnings,
     memory_warnings,
@@ -20,6 +22,7 @@ from tune_jobs.planning.warnings import (
 )
 from tune_jobs.results.columns import params
 from tune_jobs.system.cpus import usable_cpus
+from tune_jobs.system.gpus import gpu_names
 from tune_jobs.worker.checkpoints import KEPT
 from tune_jobs.worker.sizing import MEASURE_S, TrialCost, cost_of, measured
 
@@ -61,6 +64,9 @@ class Plan:
     cpu_hours: float | None
     wall_hours: float | None
     speed_from: str
+    estimates: list[Estimate]
+    """Hours on the devices whose speeds are recorded, whatever `speed_from` says."""
+
     budget: dict[str, float]
     disk_gb: float
     mlflow_rows: int
@@ -74,7 +80,7 @@ class Plan:
 def plan(
     spec: SweepSpec,
     *,
-    gpus: int = 1,
+    gpus: int | None = None,
     cpus: int | None = None,
     throughput: float | None = None,
     measure: bool = False,
@@ -84,8 +90,9 @@ def plan(
 
     Args:
         spec: The sweep.
-        gpus: GPUs that trials may share, where a trial takes any.
-        cpus: CPU cores; this machine's if `None`.
+        gpus: GPUs that trials may share, where a trial takes any; one if `None`.
+        cpus: CPU cores; this machine's if `None`. Where either is given, the plan is for another machine: nothing is
+            said of this one's memory, GPU and images.
         throughput: Images that the median trial trains on per second.
         measure: Train the smallest, the median and the largest trial for a few seconds here, to know their speed.
         say: Told what is going on.
@@ -98,15 +105,11 @@ def plan(
     costs = _costs(sized, spec, measure=measure, say=say)
     most_gb = max((cost.memory_gb for cost, _ in sized), default=0.0)
     train, evaluated = _images(survey.configs[0], spec) if survey.configs else (0, 0)
-    slots = min(_slots(spec, gpus, cpus or usable_cpus().count), max(trials, 1))
+    slots = min(_slots(spec, gpus or 1, cpus or usable_cpus().count), max(trials, 1))
+    here = gpus is None and cpus is None
     rate = throughput or _mean_rate(costs)
     hours = trial_epochs * (train + EVALUATION * evaluated) / rate / 3600 if rate else None
-    gpu = spec.resources.gpus_per_trial
-    needs = {
-        "gpu_hours": hours * gpu if hours is not None and gpu else None,
-        "cpu_hours": hours * spec.resources.cpus_per_trial if hours is not None else None,
-        "wall_hours": hours / slots if hours is not None else None,
-    }
+    needs = _needs(spec, hours, slots)
     return Plan(
         name=spec.name,
         points=spec.space.size(),
@@ -125,13 +128,15 @@ def plan(
         slots=slots,
         **needs,
         speed_from="--throughput" if throughput else "measured on this machine" if rate else "unknown",
+        estimates=_estimates(spec, sized, trial_epochs, here=here),
         budget=spec.budget.model_dump(exclude_none=True),
-        disk_gb=_disk(trials, trial_epochs) / 1e9 + _checkpoints_gb(spec, costs, slots, trials),
+        disk_gb=_disk(trials, trial_epochs) / 1e9 + _checkpoints_gb(spec, [cost for cost, _ in sized], slots, trials),
         mlflow_rows=trial_epochs * _METRICS_PER_EPOCH + trials * _params_per_trial(survey.configs),
         warnings=[
             *likely_mistakes(spec, survey, trials, epochs, train),
-            *memory_warnings(spec, most_gb, slots),
-            *machine_warnings(spec),
+            *cpu_warnings(spec, cpus),
+            *memory_warnings(spec, most_gb, slots, here=here),
+            *(machine_warnings(spec) if here else ()),
             *classifier_warnings(config for _, config in sized[-1:]),
             *budget_warnings(spec, trials, needs),
             *time_limit_warnings(spec, epochs, hours / trial_epochs if hours else None),
@@ -157,6 +162,25 @@ def _images(config: TrialConfig, spec: SweepSpec) -> tuple[int, int]:
         held = round(pool * spec.evaluation.fraction)
         return pool - held, held
     return pool, min(limit, facts.test_images)
+
+
+def _needs(spec: SweepSpec, hours: float | None, slots: int) -> dict[str, float | None]:
+    """What all trials take that train so many hours together, `slots` of them at a time."""
+    if hours is None:
+        return dict.fromkeys(("gpu_hours", "cpu_hours", "wall_hours"))
+    gpus, cpus = spec.resources.gpus_per_trial, spec.resources.cpus_per_trial
+    return {"gpu_hours": hours * gpus if gpus else None, "cpu_hours": hours * cpus, "wall_hours": hours / slots}
+
+
+def _estimates(
+    spec: SweepSpec, sized: list[tuple[TrialCost, TrialConfig]], trial_epochs: int, *, here: bool
+) -> list[Estimate]:
+    works: list[Work] = []
+    for cost, config in sized:
+        train, evaluated = _images(config, spec)
+        works.append(Work(config, cost.gflops, train + EVALUATION * evaluated))
+    names, asked = gpu_names() if here else (), spec.resources
+    return estimates(works, trial_epochs, cpus=asked.cpus_per_trial, gpus=asked.gpus_per_trial, here=names)
 
 
 def _slots(spec: SweepSpec, gpus: int, cpus: int) -> int:
@@ -211,7 +235,7 @@ def _disk(trials: int, trial_epochs: int) -> int:
     return trial_epochs * per_epoch + trials * 40 * _BYTES["mlflow_param"]
 
 
-def _checkpoints_gb(spec: SweepSpec, costs: dict[str, TrialCost], slots: int, trials: int) -> float:
+def _checkpoints_gb(spec: SweepSpec, costs: list[TrialCost], slots: int, trials: int) -> float:
     """Those of the trials that run, and of the best that have ended, as if each were the largest."""
-    largest = max((cost.checkpoint_gb for cost in costs.values()), default=0.0)
+    largest = max((cost.checkpoint_gb for cost in costs), default=0.0)
     return largest * (KEPT * slots + min(spec.resources.keep_best, trials))

@@ -1,10 +1,9 @@
 """What a space holds: how many of its points can run, which are the same, and why the others cannot."""
 
-import random
 from collections import Counter
 from dataclasses import dataclass
 
-from search_spaces import Decided, SweepSpec, TrialConfig
+from search_spaces import SweepSpec, TrialConfig
 from search_spaces.canonical import form_and_key
 
 DRAWS = 2000
@@ -30,15 +29,12 @@ def survey_of(spec: SweepSpec, at_most: int | None = None) -> Survey:
     """Look at every point of a small finite space, else at uniform draws; at no more than `at_most`, if given."""
     size = spec.space.size()
     whole = spec.space.is_small() and size is not None and (at_most is None or size <= at_most)
-    rng = random.Random(0)
-    draws = spec.space.affordable(DRAWS if at_most is None else min(DRAWS, at_most))
-    points = spec.space.points() if whole else (spec.space.draw(rng) for _ in range(draws))
+    draws = DRAWS if at_most is None else min(DRAWS, at_most)
     infeasible: Counter[str] = Counter()
     found: dict[str, TrialConfig] = {}
     looked_at = 0
-    for point in points:
+    for _, config in spec.space.sample(None if whole else draws):
         looked_at += 1
-        config = spec.space.resolve(Decided(point))
         reason = next(iter(spec.infeasibilities(config)), None)
         if reason is not None:
             infeasible[f"{reason.path} {reason.rule}"] += 1

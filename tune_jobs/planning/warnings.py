@@ -31,13 +31,22 @@ def likely_mistakes(spec: SweepSpec, survey: Survey, trials: int, epochs: int, t
     yield from _missed_ends(spec)
 
 
-def memory_warnings(spec: SweepSpec, needed_gb: float, at_once: int) -> Iterator[str]:
-    """Trials that need more than their share of the GPU, or than this machine has."""
+def memory_warnings(spec: SweepSpec, needed_gb: float, at_once: int, *, here: bool) -> Iterator[str]:
+    """Trials that need more than their share of the GPU, or than this machine has, if they are to run `here`."""
     limit = spec.space.memory_gb
     if limit is not None and needed_gb > limit:
         yield f"the trial with the most memory needs about {needed_gb:.3g} GB, its share of the GPU is {limit:.3g} GB."
-    if not spec.resources.gpus_per_trial and (said := lacking(needed_gb, at_once, usable_memory_gb())):
+    if here and not spec.resources.gpus_per_trial and (said := lacking(needed_gb, at_once, usable_memory_gb())):
         yield f"{said}; lower training.batch_size, or resources.max_concurrent."
+
+
+def cpu_warnings(spec: SweepSpec, given: int | None) -> Iterator[str]:
+    """Trials that ask for more CPUs than those `given`, or than this machine has if that is `None`."""
+    asked, usable = spec.resources.cpus_per_trial, usable_cpus()
+    if given is not None and asked > given:
+        yield f"resources.cpus_per_trial is {asked}, and the CPUs to plan for are {given}."
+    elif given is None and asked > usable.count and not spec.resources.gpus_per_trial:
+        yield f"resources.cpus_per_trial is {asked}, the CPUs to be used here are {usable}."
 
 
 def machine_warnings(spec: SweepSpec) -> Iterator[str]:
@@ -105,6 +114,3 @@ def _training_warnings(spec: SweepSpec, train: int) -> Iterator[str]:
     batch = max(spec.space.values("training.batch_size", Training().batch_size))
     if train and batch > train:
         yield f"training.batch_size {batch} is more than the {plural(train, 'image')} of an epoch: one step each."
-    cpus = usable_cpus()
-    if spec.resources.cpus_per_trial > cpus.count and not spec.resources.gpus_per_trial:
-        yield f"resources.cpus_per_trial is {spec.resources.cpus_per_trial}, the CPUs to be used here are {cpus}."

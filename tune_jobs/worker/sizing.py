@@ -33,15 +33,14 @@ class TrialCost:
     gflops: float
     memory_gb: float
     checkpoint_gb: float
-    images_per_s: float | None
+    images_per_s: float | None = None
 
 
-def cost_of(config: TrialConfig, images_per_s: float | None = None, *, gpu: bool = False) -> TrialCost:
+def cost_of(config: TrialConfig, *, gpu: bool = False) -> TrialCost:
     """The size of a trial: from closed forms, or from its model where that has none, which needs torch.
 
     Args:
         config: The trial.
-        images_per_s: Its speed, where that is known.
         gpu: Whether it trains on one.
     """
     classes, model = DATASETS[config.data.name].classes, config.model
@@ -55,7 +54,6 @@ def cost_of(config: TrialConfig, images_per_s: float | None = None, *, gpu: bool
         gflops=flops / 1e9,
         memory_gb=needed_gb(config, parameters, kept, gpu=gpu),
         checkpoint_gb=held * (per_parameter - GRADIENT_BYTES) / 1e9,
-        images_per_s=images_per_s,
     )
 
 

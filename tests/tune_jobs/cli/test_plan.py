@@ -1,7 +1,12 @@
 import re
 from pathlib import Path
 
+import pytest
+
 from tests.tune_jobs.cli.invoking import invoke, invoke_json
+from tune_jobs.planning import plan as planning
+
+DAY = r"\d{4}-\d\d-\d\d"
 
 
 def test_the_command_says_it_all_to_people_and_to_programs(tmp_path: Path) -> None:
@@ -14,7 +19,33 @@ def test_the_command_says_it_all_to_people_and_to_programs(tmp_path: Path) -> No
     assert re.search(f"\nbudget: {number} 2 CPU-hours, {number} 1.5 hours of running, 9 of 20 trials\n", said)
     told = invoke_json("plan", "quickstart", storage=tmp_path)
     assert (told["trials"], told["wall_hours"], told["trial_costs"]["median"]["images_per_s"]) == (9, None, None)
-    assert "time: unknown; give --throughput, or --measure it here" in invoke("plan", "quickstart", storage=tmp_path)
+
+
+def test_without_a_speed_the_hours_on_known_devices_are_said_as_ranges(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(planning, "gpu_names", list)
+    said = invoke("plan", "table1-cifar10", storage=tmp_path)
+    assert "time: unknown; give --throughput, or --measure it here\n" in said
+    number = r"[\d.,]+"
+    ranges = re.findall(rf"  on (.+) \(recorded {DAY}, version [\d.]+\): {number} to {number} (.PU-hours)\n", said)
+    assert ranges == [
+        ("an NVIDIA H200", "GPU-hours"),
+        ("an NVIDIA H100 80GB HBM3", "GPU-hours"),
+        ("2 cores of an AMD EPYC, Zen 4", "CPU-hours"),
+    ]
+    assert "(decoding of images, first compilation and start of Ray not counted)" in said
+    assert re.search(
+        rf"on 2 cores .+: {number} to {number} CPU-minutes\n", invoke("plan", "quickstart", storage=tmp_path)
+    )
+    told = invoke_json("plan", "table1-cifar10", storage=tmp_path)["estimates"]
+    monkeypatch.setattr(planning, "gpu_names", lambda: ["NVIDIA H100 80GB HBM3"])
+    assert "unknown; give --throughput, or --measure it here\n  on an NVIDIA H100 80GB HBM3, as here (" in invoke(
+        "plan", "table1-cifar10", storage=tmp_path
+    )
+    assert all(0 < each["low"] < each["high"] for each in told)
+    assert [each["unit"] for each in told] == [unit for _, unit in ranges]
+    assert "recorded" not in invoke("plan", "table1-cifar10", "--throughput", "1000", storage=tmp_path)
 
 
 def test_measuring_gives_a_speed(tmp_path: Path) -> None:

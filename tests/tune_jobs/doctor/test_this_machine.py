@@ -6,8 +6,10 @@ import pytest
 from tests.tune_jobs.planning.planned import spec
 from tune_jobs.doctor import this_machine
 from tune_jobs.doctor.this_machine import check_folder
+from tune_jobs.planning import plan as planning
 from tune_jobs.planning import warnings
 from tune_jobs.planning.plan import plan
+from tune_jobs.system.cpus import Cpus
 
 
 def test_a_folder_that_is_not_there_yet_is_judged_by_where_it_would_be(tmp_path: Path) -> None:
@@ -33,7 +35,8 @@ def test_a_folder_where_nothing_can_be_written_is_said() -> None:
 def test_doctor_says_of_memory_what_the_plan_says(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(this_machine, "usable_memory_gb", lambda: 1.5)
     monkeypatch.setattr(warnings, "usable_memory_gb", lambda: 1.5)
-    found = plan(spec(), cpus=2)
+    monkeypatch.setattr(planning, "usable_cpus", lambda: Cpus(2, 2, None))
+    found = plan(spec())
     (check,) = (
         check
         for check in this_machine.check_here(tmp_path, None, [], memory_gb=found.memory_gb, at_once=found.slots)

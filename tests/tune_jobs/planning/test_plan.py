@@ -6,7 +6,7 @@ from typing import Any, Literal
 import pytest
 
 from convnn.data import DATASETS
-from search_spaces import load_sweep
+from search_spaces import load_sweep, parse_sweep
 from search_spaces.base import Factory
 from search_spaces.models import VGGLayer
 from search_spaces.models.vgg import LAYERS
@@ -62,6 +62,17 @@ def test_disk_is_for_two_checkpoints_of_each_running_trial_and_one_of_the_best()
     assert checkpoints(max_concurrent=99, keep_best=99) == pytest.approx(13 * 2 + 13)
 
 
+def test_disk_is_for_the_checkpoint_with_the_most_parameters_of_all_trials() -> None:
+    models = ", ".join(
+        f"{{name: vgg11, width: 0.125, classifier_width: {width}, layer: {{kind: conv2d, kernel_size: {size}}}}}"
+        for width, size in ((16, 1), (1024, 1), (16, 5), (16, 7))  # the second is neither smallest, median nor largest
+    )
+    rest = "search: {sampler: grid}\nresources: {max_concurrent: 1, keep_best: 0}\n"
+    found = plan(parse_sweep(f"name: sizes\nspace: {{model: {{any_of: [{models}]}}}}\n{rest}"))
+    assert found.distinct == 4
+    assert found.disk_gb > 2 * 1.3 * max(cost.checkpoint_gb for cost in found.trial_costs.values())
+
+
 def test_the_smallest_median_and_largest_trial_are_sized_from_their_models() -> None:
     costs = plan(spec()).trial_costs
     assert list(costs) == ["smallest", "median", "largest"]
@@ -95,6 +106,7 @@ def test_a_layer_without_closed_forms_is_sized_by_building_it() -> None:
     gflops = [cost.gflops for cost in found.trial_costs.values()]
     assert gflops == sorted(set(gflops))
     assert found.sized_by == BY_FLOPS
+    assert found.estimates == []  # nobody has measured such a layer
 
 
 @pytest.mark.parametrize("name", ["everything", "table2-cifar10", "cifar10-smoke"])

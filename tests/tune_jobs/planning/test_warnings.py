@@ -3,8 +3,10 @@ from pathlib import Path
 import pytest
 
 from tests.tune_jobs.planning.planned import spec
+from tune_jobs.planning import plan as planning
 from tune_jobs.planning import warnings
 from tune_jobs.planning.plan import plan
+from tune_jobs.system.cpus import Cpus
 
 
 @pytest.mark.parametrize(
@@ -56,12 +58,33 @@ def test_a_budget_that_is_too_small_is_known_before(limits: str, said: list[str]
 
 def test_trials_that_do_not_fit_into_this_machine_are_known_before(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(warnings, "usable_memory_gb", lambda: 1.5)
-    one, two = (plan(spec(f"resources: {{max_concurrent: {n}}}"), cpus=2) for n in (1, 2))
+    monkeypatch.setattr(planning, "usable_cpus", lambda: Cpus(2, 2, None))
+    one, two = (plan(spec(f"resources: {{max_concurrent: {n}}}")) for n in (1, 2))
     assert one.warnings == []
     (said,) = two.warnings
     assert said.startswith(
         f"2 trials at a time may need {2 * two.memory_gb:.3g} GB of memory, and this machine has 1.5"
     )
+
+
+def test_of_another_machine_nothing_is_said_that_is_of_this_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(warnings, "usable_memory_gb", lambda: 0.1)
+    monkeypatch.setattr(warnings, "has_gpu", lambda: False)
+    elsewhere = spec(data=f"{{name: cifar10, root: {tmp_path}}}")
+    gpu = spec("resources: {gpus_per_trial: 1}")
+    assert plan(elsewhere).warnings
+    assert plan(gpu).warnings
+    assert plan(elsewhere, cpus=64).warnings == []
+    assert plan(gpu, gpus=1).warnings == plan(gpu, cpus=64, gpus=8).warnings == []
+
+
+def test_trials_that_ask_for_more_cpus_than_the_other_machine_has_are_known_before() -> None:
+    wide = spec("resources: {cpus_per_trial: 512}")
+    assert plan(wide, cpus=512).warnings == []
+    assert plan(wide, cpus=16).warnings == ["resources.cpus_per_trial is 512, and the CPUs to plan for are 16."]
+    assert any("512, the CPUs to be used here are" in line for line in plan(wide).warnings)
 
 
 def test_what_is_not_on_this_machine_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -45,7 +45,7 @@ def test_in_bf16_activations_take_half_the_memory() -> None:
         spec(layer=" {kind: conv2d}", training=f"precision: {name}").space.resolve(Decided({}))
         for name in ("fp32", "bf16")
     )
-    one, half = cost_of(config, 5.0, gpu=True), cost_of(narrow, 5.0, gpu=True)
+    one, half = cost_of(config, gpu=True), cost_of(narrow, gpu=True)
     weights = held_of(config, one.parameters) * 16 / 1e9
     assert half.memory_gb - weights == pytest.approx((one.memory_gb - weights) / 2)
-    assert (one.checkpoint_gb, one.images_per_s) == (half.checkpoint_gb, 5.0)
+    assert one.checkpoint_gb == half.checkpoint_gb
