@@ -176,7 +176,10 @@ class Tracking(Config):
 
     uri: Annotated[
         str | None,
-        Field(min_length=1, description="null: MLFLOW_TRACKING_URI, else what was chosen before, else mlflow.db beside the sweeps."),
+        Field(
+            min_length=1,
+            description="null: MLFLOW_TRACKING_URI, else what was chosen before, else mlflow.db beside the sweeps.",
+        ),
     ] = None
     experiment: Annotated[str | None, Field(min_length=1, max_length=500, description="null: the sweep's name.")] = None
 
