@@ -24,7 +24,7 @@ from tune_jobs.record.lease import live_driver
 from tune_jobs.record.meta import Meta, said_in_a_line
 from tune_jobs.record.names import can_be_run_key
 from tune_jobs.record.requests import Asked, Request
-from tune_jobs.record.rows import ENDED, Ask, AskOutcome, Attempt, Epoch, State, Trial, Usage
+from tune_jobs.record.rows import ENDED, Ask, AskOutcome, Attempt, Epoch, State, Trial, Usage, objective_first
 
 
 def _known(run_key: str, attempt: int = 1) -> str:
@@ -316,7 +316,11 @@ class Ledger:
             rows = self._read(query.format(""), (after,))
         else:  # the plus keeps SQLite from going through all trials in the order of seq
             rows = self._read(query.format("run_key = ? AND +"), (run_key, after))
-        return [Epoch(seq, key, attempt, epoch, at, json.loads(m)) for seq, key, attempt, epoch, at, m in rows]
+        metric = self.meta.metric
+        return [
+            Epoch(seq, key, attempt, epoch, at, objective_first(json.loads(m), metric))
+            for seq, key, attempt, epoch, at, m in rows
+        ]
 
     @said_in_a_line
     def latest_epochs(self) -> dict[str, Epoch]:

@@ -32,6 +32,12 @@ class Epoch:
     epoch: int
     at: float
     metrics: dict[str, float]
+    """Read from a record, the objective comes first: trackers compare runs by the first number that they were sent."""
+
+
+def objective_first(metrics: dict[str, float], objective: str) -> dict[str, float]:
+    """The same numbers, the objective before the others, which stay in their order."""
+    return {name: metrics[name] for name in sorted(metrics, key=lambda name: name != objective)}
 
 
 @dataclass(frozen=True)
