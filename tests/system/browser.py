@@ -37,6 +37,7 @@ ARGUMENTS = (
     "--disable-component-update",
     "--no-first-run",
     "--hide-scrollbars",
+    "--blink-settings=primaryHoverType=2,availableHoverTypes=2,primaryPointerType=4,availablePointerTypes=4",  # a mouse
     "--host-resolver-rules=MAP * ~NOTFOUND , EXCLUDE 127.0.0.1",
     f"--window-size={WIDTH},{HEIGHT}",
 )

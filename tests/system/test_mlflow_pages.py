@@ -9,7 +9,7 @@ from benchmarks.tracker import write_sweep
 from search_spaces.headline import HEADLINE
 from tests.system.browser import Browser, MlflowPages, axes
 from tests.system.ledgers import Shipped
-from tests.tune_jobs.servers import MlflowServer
+from tests.tune_jobs.servers import MlflowServer, free_port, mlflow_server
 from tune_jobs.driver.sync import sync
 from tune_jobs.tracking.mlflow.views import COMPLETE
 
@@ -74,13 +74,40 @@ def test_chosen_trials_are_compared_in_parallel_coordinates(pages: MlflowPages, 
     window.picture("mlflow-5-comparison")
 
 
-def test_a_metric_of_the_trials_can_be_an_axis(pages: MlflowPages, sweep: Shipped) -> None:
+def test_trials_are_compared_by_the_objective_before_any_other_metric(
+    window: Browser, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    folder = tmp_path_factory.mktemp("sqlite")
+    with mlflow_server(folder, free_port()) as server:  # PostgreSQL gives a run's metrics in any order
+        sync(write_sweep(folder, trials=5, epochs=3), server.uri, LARGE, {})
+        shipped, pages = Shipped(folder, LARGE, server.uri), MlflowPages(window, server.uri)
+        pages.comparison(shipped.experiment_id, [run.info.run_id for run in shipped.trials()])
+        shown = window.wait("the plot's axes", lambda: axes(window))
+        window.picture("mlflow-13-objective")
+        assert shown & shipped.trials()[0].data.metrics.keys() == {"val/accuracy"}
+
+
+def test_the_charts_of_a_view_begin_with_the_objective(pages: MlflowPages, sweep: Shipped) -> None:
+    window = pages.window
+    pages.experiment(sweep.experiment_id, COMPLETE)
+    rows(pages, 10)
+    window.click("//input[@name='runs-view-mode'][@value='CHART']/ancestor::label")
+    window.sees("Objective: val/accuracy", "Showing all runs", "Model metrics", "epoch_s")
+    window.picture("mlflow-14-charts")
+    lines = window.text().splitlines()
+    first = lines[lines.index("Objective: val/accuracy") : lines.index("Model metrics")]
+    assert {"lambda", "lr", "val/accuracy", "Parallel Coordinates", "Step"} <= set(first)
+    assert "k" not in first  # some trials have none, and MLflow would leave those out
+    assert lines.index("Model metrics") < lines.index("epoch_s")
+
+
+def test_another_metric_of_the_trials_can_be_an_axis(pages: MlflowPages, sweep: Shipped) -> None:
     window = pages.window
     pages.comparison(sweep.experiment_id, [run.info.run_id for run in sweep.trials()])
     window.click("//*[.='Metrics:']/following::input[@role='combobox'][1]/ancestor::*[contains(@class, 'select')][1]")
-    window.click("//*[contains(@class, 'select-item-option')][@title='val/accuracy']")
-    window.wait("the accuracy's axis", lambda: "val/accuracy" in axes(window) or None)
-    window.picture("mlflow-6-accuracy")
+    window.click("//*[contains(@class, 'select-item-option')][@title='gflops']")
+    window.wait("the size's axis", lambda: "gflops" in axes(window) or None)
+    window.picture("mlflow-6-size")
 
 
 def test_a_sweeps_own_run_says_how_it_stands_and_leads_to_its_best_trials(pages: MlflowPages, sweep: Shipped) -> None:

@@ -25,7 +25,7 @@ from tune_jobs.record.ledger import Ledger
 from tune_jobs.record.manifest import manifest_tags, write_manifest
 from tune_jobs.record.rows import Halted
 from tune_jobs.report import draw_at_end
-from tune_jobs.results.columns import possible, varying
+from tune_jobs.results.columns import axes, possible, varying
 from tune_jobs.results.opening import SweepResults
 from tune_jobs.results.summary import summary
 from tune_jobs.system.files import make_private
@@ -131,7 +131,8 @@ def _run(sweep: Sweep, trials: Callable[[Sweep], tuple[bool, Halt | None]]) -> O
     if holds_secret(place.uri):  # the ledger has it, so that the sweep stays where it is
         make_private(folder.ledger)
     tags, configs = manifest_tags(manifest), possible(spec)
-    tracker = open_tracker(Destination(folder, place.uri, place.experiment, tags, draw, varying(configs)))
+    columns = axes(configs, varying(configs))
+    tracker = open_tracker(Destination(folder, place.uri, place.experiment, tags, draw, columns))
     tracker.start()
     ledger.meta.halted = None
     try:

@@ -52,15 +52,24 @@ def parallel_coordinates(data: "ReportData", parameters: list[Parameter]) -> Plo
     dimensions.append({"label": metric, "values": values, **value_axis(values, metric)})
     figure = new_figure(metric, height=430)
     figure.add_parcoords(
-        dimensions=dimensions,
+        dimensions=[_to_its_ends(dimension) for dimension in dimensions],
         line={"color": warm, "colorscale": theme.RISING},
         labelangle=0,
         rangefont={"color": theme.CLEAR},
+        labelfont={"size": 12},
+        tickfont={"size": 11},
     )
     figure.update_layout(margin={"l": 60, "r": 60, "t": 64, "b": 24})
     if len(parameters) > AXES:
         note += f" {len(parameters) - AXES} more parameters vary."
     return Plot(key, title, note, figure, width=110 * len(dimensions) + 60)
+
+
+def _to_its_ends(dimension: dict[str, Any]) -> dict[str, Any]:
+    """The axis with two blank ticks: Plotly draws it from its first tick to its last, and lines would end beyond."""
+    low, high = dimension["range"]
+    ticks, texts = dimension["tickvals"], dimension["ticktext"]
+    return dimension | {"tickvals": [low, *ticks, high], "ticktext": ["", *texts, " "]}
 
 
 def importance(data: "ReportData") -> Plot:

@@ -83,6 +83,7 @@ def rungs(data: "ReportData") -> Plot:
             name=name,
             marker={"color": color},
             text=[str(count) if count else "" for count in counts],
+            insidetextfont={"color": "#11161c" if color == theme.STOPPED else "#ffffff"},
             hovertemplate=f"%{{x}}: %{{y}} {name}<extra></extra>",
         )
     figure.update_layout(barmode="stack", xaxis={"type": "category"}, bargap=0.4, **LEGEND_ABOVE)

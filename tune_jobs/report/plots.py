@@ -70,6 +70,6 @@ def by_state(rows: list[Row]) -> Iterator[tuple[str, list[Row], dict[str, Any]]]
     early = [row for row in rows if row.state != "complete"]
     whole = [row for row in rows if row.state == "complete"]
     if early:
-        yield "not run to the end", early, {"color": theme.STOPPED, "size": 6, "symbol": "circle-open", "opacity": 0.6}
+        yield "not run to the end", early, {"color": theme.STOPPED, "size": 6, "symbol": "circle-open", "opacity": 0.9}
     if whole:
         yield "complete", whole, {"color": theme.COLORS[0], "size": 7, "opacity": 0.8}

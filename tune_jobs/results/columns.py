@@ -3,9 +3,9 @@
 import random
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 
-from search_spaces import Decided, SpecError, SweepSpec, TrialConfig
+from search_spaces import Decided, SpecError, SweepSpec, TrialConfig, canonical
 from search_spaces.base import by_path
 from search_spaces.domains import Scalar
 from search_spaces.headline import headline
@@ -33,6 +33,8 @@ class Column:
 
     key: str
     name: str
+    axis: str | None = field(default=None, compare=False)
+    """The name among `params` under which every configuration has a number, or every one a word; see `axes`."""
 
 
 def fields(config: TrialConfig) -> dict[str, Scalar]:
@@ -69,6 +71,15 @@ def varying(configs: Iterable[TrialConfig], beside: Iterable[TrialConfig] = ()) 
     found = [fields(config) for config in (*configs, *beside)]
     columns = _columns(found)
     return [column for column in columns if len(_seen(column, found)) > 1]
+
+
+def axes(configs: Iterable[TrialConfig], columns: Iterable[Column]) -> list[Column]:
+    """The columns, each with its axis in a plot that can show neither a missing value nor numbers beside words.
+
+    MLflow's parallel coordinates leave out every trial that has no value, or the rarer sort, on one of the axes.
+    """
+    found = [params(canonical(config)) for config in configs]
+    return [replace(column, axis=_axis(column, found)) for column in columns]
 
 
 def constants(configs: Sequence[TrialConfig], columns: Iterable[Column]) -> dict[str, Scalar]:
@@ -114,7 +125,8 @@ def possible(spec: SweepSpec) -> list[TrialConfig]:
 def recorded_columns(folder: SweepFolder) -> list[Column]:
     """What varies in the sweep of a folder, by its file; nothing where that cannot be read."""
     try:
-        return varying(possible(recorded_spec(folder)))
+        configs = possible(recorded_spec(folder))
+        return axes(configs, varying(configs))
     except (SpecError, SweepError):
         return []
 
@@ -151,6 +163,22 @@ def _columns(found: Iterable[Mapping[str, Scalar]]) -> list[Column]:
 def _seen(column: Column, found: Iterable[Mapping[str, Scalar]]) -> set[Scalar]:
     values = {values.get(column.key) for values in found}
     return values - {None} if "." in column.key or column.key in _SAID_OF_ALL else values
+
+
+def _axis(column: Column, found: Sequence[Mapping[str, str]]) -> str | None:
+    for name in names_of_params(column):
+        values = [values.get(name, NONE) for values in found]
+        if NONE not in values and len({_is_number(value) for value in values}) == 1:
+            return name
+    return None
+
+
+def _is_number(text: str) -> bool:
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return True
 
 
 def _others(config: TrialConfig) -> Iterator[tuple[str, Scalar]]:

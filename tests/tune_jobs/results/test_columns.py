@@ -1,5 +1,5 @@
 from search_spaces import TrialConfig
-from tune_jobs.results.columns import params
+from tune_jobs.results.columns import axes, params, varying
 
 
 def test_params_are_the_papers_then_every_other_field_by_its_path_as_text_and_none_twice() -> None:
@@ -16,3 +16,25 @@ def test_params_are_the_papers_then_every_other_field_by_its_path_as_text_and_no
     assert not {"model.layer.lambda", "model.layer.k", "model.layer.patch", "training.lr"} & found.keys()
     assert found["model.layer.candidates.kind"] == "all"
     assert (found["data.root"], found["training.compile"]) == ("none", "False")
+
+
+def hybrid(ratio: float, **training: object) -> TrialConfig:
+    layer = {"kind": "hybrid", "lambda": ratio, "k": 4}
+    return TrialConfig.model_validate({"model": {"name": "vgg11", "layer": layer}, "training": training})
+
+
+def test_an_axis_is_what_every_configuration_has_that_runs() -> None:
+    configs = [hybrid(0.25, lr=0.1), hybrid(0.5, lr=0.2, optimizer="sgd"), hybrid(0.75)]
+    assert {column.key: column.axis for column in axes(configs, varying(configs))} == {
+        "lambda": "lambda",
+        "lr": "lr",
+        "training.optimizer": "training.optimizer",
+    }
+
+
+def test_what_some_configurations_lack_is_no_axis() -> None:
+    convolution = TrialConfig.model_validate({"model": {"name": "vgg11", "layer": {"kind": "conv2d"}}})
+    configs = [hybrid(0.0), hybrid(0.5), convolution]  # of lambda 0 nothing is left but a convolution
+    found = {column.key: column.axis for column in axes(configs, varying(configs))}
+    assert found["kind"] == "model.layer.kind"
+    assert found["k"] is None

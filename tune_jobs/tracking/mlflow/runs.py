@@ -52,6 +52,17 @@ def place_tags(attempt: Attempt) -> dict[str, str]:
     return {name: value for name, value in (("host", attempt.host), ("device", attempt.device)) if value}
 
 
+def numbers(epochs: list[Epoch], objective: str) -> list[Any]:
+    """The metrics of epochs, the objective before the others: MLflow compares runs by the first that it was sent."""
+    from mlflow.entities import Metric
+
+    return [
+        Metric(name, value, int(epoch.at * 1000), epoch.epoch)
+        for epoch in epochs
+        for name, value in sorted(epoch.metrics.items(), key=lambda item: item[0] != objective)
+    ]
+
+
 def datasets(data: str, digest_of: Callable[[str], str | None]) -> list[Any]:
     """The images that a trial trains on, by their digest, as the data sets of its run."""
     from mlflow.entities import Dataset, DatasetInput, InputTag

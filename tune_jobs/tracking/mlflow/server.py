@@ -116,7 +116,7 @@ def serving(uri: str, port: int | None = None) -> Iterator[Server]:
             socket.create_server((_HOST, port)).close()
         except OSError as error:
             raise TrackerError(
-                f"port {port} of {_HOST} cannot be had: {error.strerror}; name another: --port"
+                f"port {port} of {_HOST} cannot be had: {os.strerror(error.errno or 0)}; name another: --port"
             ) from error
     with tempfile.TemporaryDirectory(prefix="convnn-ui-") as folder, tempfile.TemporaryFile() as log:
         server = Server(uri, port or _free_port(), log, Path(folder))

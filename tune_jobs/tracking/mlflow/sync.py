@@ -34,7 +34,15 @@ from tune_jobs.tracking.address import is_default
 from tune_jobs.tracking.base import Destination
 from tune_jobs.tracking.mlflow.inventory import PARENT, Inventory, find_experiment
 from tune_jobs.tracking.mlflow.retry import SyncHealth, is_refusal, reason_of
-from tune_jobs.tracking.mlflow.runs import STATUS, datasets, earlier_epochs, end_tags, opener_of, place_tags
+from tune_jobs.tracking.mlflow.runs import (
+    STATUS,
+    datasets,
+    earlier_epochs,
+    end_tags,
+    numbers,
+    opener_of,
+    place_tags,
+)
 from tune_jobs.tracking.mlflow.store import StoreInUse, connect, use_store
 from tune_jobs.tracking.mlflow.views import description, run_name, run_tags
 
@@ -237,13 +245,9 @@ class MLflowSync:
 
     def _log(self, run: str, epochs: list[Epoch], params: dict[str, str], tags: dict[str, str]) -> None:
         """In as few calls as MLflow's limits allow."""
-        from mlflow.entities import Metric, Param, RunTag
+        from mlflow.entities import Param, RunTag
 
-        metrics = [
-            Metric(name, value, int(epoch.at * 1000), epoch.epoch)
-            for epoch in epochs
-            for name, value in epoch.metrics.items()
-        ]
+        metrics = numbers(epochs, self._ledger.meta.metric)
         if not (metrics or params or tags):
             return
         first = {"params": [Param(*item) for item in params.items()], "tags": [RunTag(*item) for item in tags.items()]}

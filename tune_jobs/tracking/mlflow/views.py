@@ -7,6 +7,7 @@ import contextlib
 import getpass
 import json
 from collections.abc import Sequence
+from typing import Any
 from urllib.parse import quote, urlencode
 
 from search_spaces import TrialConfig
@@ -34,6 +35,19 @@ SHORT = 8
 EACH_ONCE = "tags.superseded IS NULL and params.lambda IS NOT NULL"
 """The runs that show each trial once, and nothing else."""
 
+LINES = {
+    "lineSmoothness": 0,
+    "xAxisKey": "step",
+    "xAxisScaleType": "linear",
+    "scaleType": "linear",
+    "range": {},
+    "yAxisKey": "metric",
+    "yAxisExpressions": [],
+    "useGlobalXaxisKey": True,
+    "useGlobalLineSmoothing": True,
+}
+"""How MLflow draws a line unless a person wants it otherwise; it takes nothing for granted."""
+
 LOCAL_SERVER = "http://127.0.0.1:5000"
 """Where `mlflow server` is found unless it is told otherwise."""
 
@@ -42,6 +56,7 @@ def experiment_tags(metric: str, goal: str, columns: Sequence[Column] = ()) -> d
     """Tags of an experiment that was made for sweeps: it is of models, and its views have each trial once.
 
     Their columns are the value, the paper's parameters, and whatever else varies; MLflow sorts parameters by name.
+    Their charts begin with the value, too.
     """
     names = dict.fromkeys((*HEADLINE, *(name for column in columns for name in names_of_params(column))))
     shown = [f"metrics.`{metric}`", *(f"params.`{name}`" for name in names)]
@@ -53,9 +68,28 @@ def experiment_tags(metric: str, goal: str, columns: Sequence[Column] = ()) -> d
     tags = {"mlflow.experimentKind": "custom_model_development"}
     for key, (name, runs, selected) in views.items():
         order = {"orderByKey": f"metrics.`{metric}`", "orderByAsc": goal == "minimize"}
-        state = json.dumps({"searchFilter": runs, **order, "selectedColumns": selected})
-        tags[f"{VIEW_TAG}{key}"] = json.dumps({"name": name, "createdAt": 0, "updatedAt": 0, "state": state})
+        state = {"searchFilter": runs, **order, "selectedColumns": selected, **_charts(metric, columns)}
+        view = {"name": name, "createdAt": 0, "updatedAt": 0, "state": json.dumps(state)}
+        tags[f"{VIEW_TAG}{key}"] = json.dumps(view)
     return tags
+
+
+def _charts(metric: str, columns: Sequence[Column]) -> dict[str, Any]:
+    """What MLflow's chart view shows first: all trials in parallel coordinates, and the value over their epochs.
+
+    MLflow adds a chart of every other metric, in sections of its own below.
+    """
+    section, axes = "objective", [column.axis for column in columns if column.axis is not None]
+    plot = {"type": "PARALLEL", "selectedParams": axes, "selectedMetrics": [metric], "showAllRuns": True}
+    curves = {"type": "LINE", "metricKey": metric, "selectedMetricKeys": [metric], **LINES}
+    ours = {"parallel": plot, "curves": curves} if axes else {"curves": curves}
+    place = {"metricSectionId": section, "deleted": False, "isGenerated": False}
+    named = {"uuid": section, "name": f"Objective: {metric}", "display": True, "isReordered": False}
+    return {
+        "compareRunCharts": [{"uuid": key, **chart, **place} for key, chart in ours.items()],
+        "compareRunSections": [named],
+        "isAccordionReordered": True,  # else MLflow sorts the sections by name
+    }
 
 
 def trials_page(uri: str, experiment_id: str, view: str = COMPLETE) -> str | None:

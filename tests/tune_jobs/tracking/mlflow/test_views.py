@@ -37,6 +37,34 @@ def test_a_view_has_what_trials_are_compared_by_and_the_best_first(view: str) ->
     assert {"metrics.`val/loss`", "params.`lambda`", "params.`lr`"} <= set(state["selectedColumns"])
 
 
+@pytest.mark.parametrize("view", [COMPLETE, ALL])
+def test_the_charts_of_a_view_begin_with_the_objective_against_what_every_trial_has(view: str) -> None:
+    columns = [Column("lambda", "lambda", axis="lambda"), Column("k", "k"), Column("lr", "lr", axis="lr")]
+    state = state_of(view, experiment_tags("val/loss", "minimize", columns))
+    plot, curves = state["compareRunCharts"]
+    assert (plot["type"], plot["selectedParams"], plot["selectedMetrics"]) == (
+        "PARALLEL",
+        ["lambda", "lr"],
+        ["val/loss"],
+    )
+    assert (curves["type"], curves["metricKey"]) == ("LINE", "val/loss")
+    (section,) = state["compareRunSections"]
+    assert {plot["metricSectionId"], curves["metricSectionId"]} == {section["uuid"]}
+
+
+def test_without_a_parameter_that_every_trial_has_there_are_no_parallel_coordinates() -> None:
+    state = state_of(ALL, experiment_tags("val/loss", "minimize", [Column("k", "k")]))
+    assert [chart["type"] for chart in state["compareRunCharts"]] == ["LINE"]
+
+
+def test_a_runs_first_metric_is_the_objective_by_which_mlflow_compares_runs(sweep: Recorded, uri: str) -> None:
+    sweep.attempt()
+    for epoch in (1, 2):
+        sweep.ledger.add_epoch("a", 1, epoch, {"epoch_s": 1.0, "val/accuracy": 0.5, "val/loss": 1.0})
+        sweep.ship(uri)
+    assert list(sweep.run(uri).data.metrics) == ["val/accuracy", "epoch_s", "val/loss"]
+
+
 COLUMNS = [
     Column(key, key.rpartition(".")[2]) for key in ("kind", "lambda", "k", "lr", "training.epochs", "training.seed")
 ]
