@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from search_spaces.plurals import plural
 from tune_jobs.cli.shared.options import AsJson, Storage, print_json, storage_of
 from tune_jobs.errors import UsageError
 from tune_jobs.record.folder import SweepFolder, find_sweep, sweep_folders
@@ -50,6 +51,7 @@ def ui(
     from tune_jobs.driver.sync import bring_in
     from tune_jobs.tracking.mlflow.store import use_store
 
+    _say(f"bringing in what MLflow lacks of {plural(len(folders), 'sweep')} ...")
     places = bring_in(folders, _say)
     uri = _one_of(places, folders, named=bool(sweeps))
     shown = [folder for folder in folders if folder.name in places and places[folder.name].uri == uri]

@@ -1,6 +1,7 @@
 """Brings a tracker up to the record of a sweep that nobody runs."""
 
 import contextlib
+import time
 from collections.abc import Sequence
 from contextlib import closing
 from functools import partial
@@ -17,12 +18,16 @@ from tune_jobs.tracking.base import Destination, Say, Tracked
 from tune_jobs.tracking.place import place_of
 from tune_jobs.tracking.registry import open_tracker
 
+SAY_EVERY_S = 2.0
+
 SYNC_PATIENCE_S = 40.0
 """`sync` gives up after so long without success; a single call may take 30 s."""
 
 
-def sync_recorded(folder: SweepFolder, say: Say = lambda _: None, *, patience_s: float = SYNC_PATIENCE_S) -> Tracked:
+def sync_recorded(folder: SweepFolder, say: Say = lambda _: None, *, stays: bool = False) -> Tracked:
     """Ship everything that a sweep's tracker lacks, as its folder records it; where the sweep is then.
+
+    With `stays`, MLFLOW_TRACKING_URI does not move it to another tracker, and only what is odd is said.
 
     Raises:
         LedgerError: If it is being run: then its driver ships it.
@@ -32,10 +37,12 @@ def sync_recorded(folder: SweepFolder, say: Say = lambda _: None, *, patience_s:
     with lease(folder.path):
         with closing(Ledger(folder.ledger, create=True)) as ledger:
             ledger.interrupt_running()
-            place = place_of(spec.tracking, folder, ledger)
+            place = place_of(spec.tracking, folder, ledger, stays=stays)
         starts = recorded_starts(folder)
         tags = manifest_tags(starts[-1]) if starts else {}
-        return sync(folder, place.uri, place.experiment, tags, say, patience_s=patience_s)
+        if not stays:
+            say(f"shipping {folder.name} to {without_password(place.uri)} ...")
+        return sync(folder, place.uri, place.experiment, tags, say)
 
 
 def recorded_place(folder: SweepFolder) -> Tracked | None:
@@ -64,9 +71,14 @@ def bring_in(folders: Sequence[SweepFolder], say: Say) -> dict[str, Tracked]:
     One that is being run is shipped by its driver. What hinders one hinders no other, and is said.
     """
     places: dict[str, Tracked | None] = {}
-    for folder in folders:
+    said = time.monotonic()
+    for number, folder in enumerate(folders, 1):
+        if time.monotonic() > said + SAY_EVERY_S:
+            say(f"{folder.name}, {number} of {len(folders)} ...")
+            said = time.monotonic()
         try:
-            places[folder.name] = recorded_place(folder) if live_driver(folder.path) else sync_recorded(folder, say)
+            running = live_driver(folder.path) is not None
+            places[folder.name] = recorded_place(folder) if running else sync_recorded(folder, say, stays=True)
         except SweepError as error:
             say(f"{folder.name}: {error}")
             with contextlib.suppress(SweepError):
@@ -96,7 +108,6 @@ def sync(
     Raises:
         TrackerError: If it cannot be reached, or refuses something; everything else is shipped then.
     """
-    say(f"shipping {folder.name} to {without_password(uri)} ...")
     draw = partial(draw_at_end, folder, 0)
     tracker = open_tracker(Destination(folder, uri, experiment, tags, draw, recorded_columns(folder)))
     error = tracker.close(patience_s, say)

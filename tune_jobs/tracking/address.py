@@ -17,12 +17,18 @@ _ODD = {"?", "%"}
 """What has a meaning of its own in an address."""
 
 
-def tracker_of(uri: str | None, folder: SweepFolder, ledger: Ledger) -> str:
+def tracker_of(uri: str | None, folder: SweepFolder, ledger: Ledger, *, stays: bool = False) -> str:
     """Where to ship: the file's uri, else MLFLOW_TRACKING_URI, else where somebody chose before, else `default_store`.
 
     So a sweep stays where it is when somebody goes on with it who has not set the variable.
+
+    Args:
+        uri: The file's.
+        folder: The sweep's.
+        ledger: Its ledger.
+        stays: Whether the variable is for new sweeps alone.
     """
-    given = uri or os.environ.get("MLFLOW_TRACKING_URI")
+    given = uri or (None if stays and ledger.meta.tracker else os.environ.get("MLFLOW_TRACKING_URI"))
     return absolute(given) if given else _chosen_before(ledger) or sqlite_uri(default_store(folder))
 
 

@@ -22,13 +22,13 @@ class Place:
     experiment: str
 
 
-def place_of(tracking: Tracking, folder: SweepFolder, ledger: Ledger) -> Place:
+def place_of(tracking: Tracking, folder: SweepFolder, ledger: Ledger, *, stays: bool = False) -> Place:
     """Where to track a sweep; notes in its ledger that it is here. The caller holds the sweep's lease.
 
     A renamed sweep stays in its experiment. A copy gets runs of its own, in an experiment of its folder's name unless
-    the file names one: it never writes to the original's.
+    the file names one: it never writes to the original's. With `stays` no variable moves it to another tracker.
     """
-    uri, meta = tracker_of(tracking.uri, folder, ledger), ledger.meta
+    uri, meta = tracker_of(tracking.uri, folder, ledger, stays=stays), ledger.meta
     if _is_copy(folder, ledger, uri):
         ledger.forget_tracked()
         meta.tracked_as = uuid.uuid4().hex

@@ -105,3 +105,11 @@ def test_where_the_original_is_gone_its_runs_are_taken_over(folder: SweepFolder,
     copied = copy(folder, "copy")
     shutil.rmtree(folder.path)
     assert place(copied, tracking) == before
+
+
+def test_looking_at_a_sweep_moves_it_to_no_other_tracker(folder: SweepFolder, monkeypatch: pytest.MonkeyPatch) -> None:
+    before, _ = place(folder)
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", SERVER)
+    with contextlib.closing(Ledger(folder.ledger)) as ledger:
+        assert place_of(Tracking(), folder, ledger, stays=True) == before
+        assert place_of(Tracking(), folder, ledger).uri == SERVER
