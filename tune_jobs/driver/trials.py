@@ -46,9 +46,21 @@ class Sweep:
 
 
 def run_trials(
-    sweep: Sweep, open_executor: OpenExecutor, *, address: str | None = None, reopen: Reopen | None = None
+    sweep: Sweep,
+    open_executor: OpenExecutor,
+    *,
+    address: str | None = None,
+    reopen: Reopen | None = None,
+    begin: Callable[[], None] = lambda: None,
 ) -> tuple[bool, Halt | None]:
     """Run what is left of a sweep.
+
+    Args:
+        sweep: What to run.
+        open_executor: Opens what runs trials, if there is something to train.
+        address: A Ray cluster; a local Ray if `None`.
+        reopen: See `tune_jobs.driver.run.run`.
+        begin: Is called before that.
 
     Returns:
         Whether the space was used up, and what ended the run early.
@@ -70,6 +82,7 @@ def run_trials(
     if halt is None and search.idle:
         halt = budget_of_trials(spec)
     if halt is None:
+        begin()
         order = Order(spec.name, spec.resources, address, sweep.signals)
         halt = _drive(sweep, search, retention, check, open_executor(order))
         halt = halt or (budget_of_trials(spec) if search.held_back else None)

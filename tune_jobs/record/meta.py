@@ -9,7 +9,7 @@ import sqlite3
 from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
-from typing import Concatenate, Generic, Literal, ParamSpec, Protocol, TypeVar, overload
+from typing import Any, Concatenate, Generic, Literal, ParamSpec, Protocol, TypeVar, overload
 
 from pydantic import FiniteFloat, TypeAdapter
 
@@ -108,6 +108,9 @@ class Meta:
     wall_s = _Fixed(lambda text: float(text or 0))
     """Seconds that drivers have run the sweep."""
 
+    seq = _Fixed(lambda text: int(text or 0))
+    """Grows with each write to the ledger."""
+
     started = _text()
     """When the sweep began, in UTC."""
 
@@ -136,6 +139,9 @@ class Meta:
 
     tracker_experiment = _text()
     tracker_experiment_id = _text()
+
+    left = _Entry[dict[str, Any] | None](lambda text: json.loads(text or "null"), json.dumps)
+    """How the last run left the sweep and its tracker; see `tune_jobs.driver.handover`."""
 
     def __init__(self, path: Path, read: Callable[[str], str | None], write: Callable[[str, str | None], None]) -> None:
         self.path = path
