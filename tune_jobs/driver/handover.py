@@ -12,8 +12,9 @@ from typing import Any
 
 from search_spaces import TrialConfig
 from tune_jobs.driver.limits import Halt
-from tune_jobs.driver.trials import Sweep
+from tune_jobs.driver.trials import Beside, Sweep
 from tune_jobs.errors import LedgerError
+from tune_jobs.events import Event, Loading, Started
 from tune_jobs.record.manifest import manifest_tags, recorded_starts, write_manifest
 from tune_jobs.report import draw_at_end
 from tune_jobs.results.columns import varying
@@ -32,7 +33,7 @@ SHIP_LAST_INTERRUPTED_S = 10.0
 """The same, where a person has stopped it."""
 
 
-class Handover:
+class Handover(Beside):
     """That of one run of a sweep, whose ledger is open."""
 
     def __init__(self, sweep: Sweep, digests: dict[str, str], configs: list[TrialConfig]) -> None:
@@ -47,18 +48,25 @@ class Handover:
         self._digests = digests
         self._configs = configs
         self._tracker: Tracker | None = None
+        self._follows = False
         self._uri = tracker_of(sweep.spec.tracking.uri, sweep.folder, sweep.ledger)
         if holds_secret(self._uri):  # the ledger has it, so that the sweep stays where it is
             make_private(sweep.folder.ledger)
 
     def begin(self) -> None:
-        """There is something to train: record this start, and let the tracker follow."""
+        """There is something to train: record this start."""
+        self._sweep.ledger.meta.halted = None
         self._tracker = self._open(write_manifest(self._sweep.folder, self._digests))
-        self._tracker.start()
+
+    def take(self, event: Event) -> None:
+        """Let the tracker follow from the first trial that trains on: loading MLflow would keep that waiting."""
+        if self._tracker is not None and not self._follows and not isinstance(event, Started | Loading):
+            self._tracker.start()
+            self._follows = True
 
     def abandon(self, error: BaseException) -> None:
         """An error ends the run; nothing writes to the ledger once the lease is given up."""
-        if self._tracker is not None:
+        if self._tracker is not None and self._follows:
             at_once = self._sweep.signals.twice or isinstance(error, LedgerError)
             self._tracker.close(0 if at_once else SHIP_LAST_INTERRUPTED_S)
 

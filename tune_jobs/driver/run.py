@@ -115,13 +115,8 @@ def _run(sweep: Sweep, trials: Callable[..., tuple[bool, Halt | None]]) -> Outco
     ledger.interrupt_running()
     configs = possible(spec)
     handover = Handover(sweep, open_images(spec, ledger, progress.say), configs)
-
-    def begin() -> None:
-        ledger.meta.halted = None
-        handover.begin()
-
     try:
-        exhausted, halt = trials(sweep, begin=begin)
+        exhausted, halt = trials(sweep, beside=handover)
         ledger.meta.halted = None if halt is None else Halted(halt.cause, halt.message)
     except BaseException as error:
         handover.abandon(error)
