@@ -5,6 +5,12 @@ from typing import Any
 from search_spaces.settings import SweepFile
 from search_spaces.trial import TrialConfig
 
+FILE = "convnn.schema.json"
+"""What the schema is called where a sweep file names it; one lies beside the presets."""
+
+EDITOR_LINE = f"# yaml-language-server: $schema={FILE}"
+"""The comment by which a sweep file names the schema beside it; VS Code's YAML extension and PyCharm read it."""
+
 
 def json_schema() -> dict[str, Any]:
     """The schema: each leaf below `space` is its value or a domain, each mapping itself or an any_of."""

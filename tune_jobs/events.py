@@ -33,6 +33,13 @@ class Started:
 
 
 @dataclass(frozen=True)
+class Loading:
+    """A worker has an attempt, and loads what that needs."""
+
+    job: Job
+
+
+@dataclass(frozen=True)
 class Resumed:
     """A worker trains on after `epoch`, 0 from the start; `note` says what was wrong with a checkpoint."""
 
@@ -85,7 +92,7 @@ class Released:
     state: State
 
 
-Event = Started | Resumed | EpochEnded | StopAsked | Ended | Released
+Event = Started | Loading | Resumed | EpochEnded | StopAsked | Ended | Released
 """What observers are told."""
 
 

@@ -18,6 +18,7 @@ from typing import Any
 import pytest
 
 from search_spaces import Decided, TrialConfig, canonical, infeasibilities, load_sweep, presets, run_key
+from search_spaces.schema import EDITOR_LINE
 
 PUBLISHED = json.loads((Path(__file__).parent / "published" / "runs.json").read_text(encoding="utf-8"))
 ROWS: list[dict[str, Any]] = PUBLISHED["rows"]
@@ -295,6 +296,13 @@ def test_a_preset_is_valid_named_as_its_file_and_says_what_it_is_for(name: str) 
     assert spec.name == name
     assert presets.summary(name)
     assert f"convnn run {name}" in presets.path(name).read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("name", presets.names())
+def test_an_editor_finds_the_schema_of_a_preset(name: str) -> None:
+    lines = presets.path(name).read_text(encoding="utf-8").splitlines()
+    assert [line for line in lines if "$schema" in line] == [EDITOR_LINE]
+    assert (presets.path(name).parent / EDITOR_LINE.partition("$schema=")[2]).exists()
 
 
 def test_presets_are_listed_by_the_numbers_in_their_names() -> None:

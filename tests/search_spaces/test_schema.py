@@ -1,3 +1,4 @@
+import json
 from pathlib import Path
 from typing import Any
 
@@ -7,6 +8,7 @@ from hypothesis import given, settings
 
 from search_spaces import json_schema, presets
 from search_spaces.reading.document import compose, value_of
+from search_spaces.schema import FILE
 from tests.search_spaces.strategies import fixed, spaces
 
 BROKEN = Path(__file__).parent / "broken"
@@ -55,6 +57,11 @@ CHECK = jsonschema.Draft202012Validator(json_schema())
 
 def read(file: Path) -> Any:
     return value_of(compose(file.read_text(encoding="utf-8"), file.name))
+
+
+def test_the_schema_beside_the_presets_is_this_one() -> None:
+    there = json.loads((presets.FOLDER / FILE).read_text(encoding="utf-8"))
+    assert there == json_schema(), f"make it anew: convnn schema > search_spaces/presets/{FILE}"
 
 
 def test_the_schema_is_one_of_draft_2020_12() -> None:

@@ -1,5 +1,6 @@
 """What the processes of a sweep listen on, as Linux tells it."""
 
+import contextlib
 import ipaddress
 import socket
 import struct
@@ -20,23 +21,33 @@ def listeners(variable: str, value: str) -> set[tuple[str, str]]:
     return found
 
 
+def programs(variable: str, value: str) -> set[str]:
+    """Every process that has this in its environment, by its command line."""
+    return set(_processes(f"{variable}={value}\0".encode()).values())
+
+
 def is_of_this_machine(address: str) -> bool:
     """Whether only processes of this machine reach it."""
     found = ipaddress.ip_address(address)
     return (getattr(found, "ipv4_mapped", None) or found).is_loopback
 
 
+def _processes(mark: bytes) -> dict[Path, str]:
+    found: dict[Path, str] = {}
+    for process in Path("/proc").iterdir():
+        with contextlib.suppress(OSError):  # it has ended
+            if process.name.isdigit() and mark in (process / "environ").read_bytes():
+                program = (process / "cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
+                found[process] = program[:120]
+    return found
+
+
 def _sockets(mark: bytes) -> dict[str, str]:
     found: dict[str, str] = {}
-    for process in Path("/proc").iterdir():
-        try:
-            if not process.name.isdigit() or mark not in (process / "environ").read_bytes():
-                continue
-            program = (process / "cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")[:120]
+    for process, program in _processes(mark).items():
+        with contextlib.suppress(OSError):
             targets = [str(entry.readlink()) for entry in (process / "fd").iterdir()]
-        except OSError:  # it has ended
-            continue
-        found |= {target[8:-1]: program for target in targets if target.startswith("socket:[")}
+            found |= {target[8:-1]: program for target in targets if target.startswith("socket:[")}
     return found
 
 

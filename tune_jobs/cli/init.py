@@ -1,5 +1,6 @@
 """`convnn init`."""
 
+import contextlib
 import re
 import sys
 from enum import StrEnum
@@ -8,8 +9,10 @@ from typing import Annotated, TypeVar
 
 import typer
 
+from search_spaces.schema import EDITOR_LINE, FILE, json_schema
 from tune_jobs.errors import UsageError
 from tune_jobs.system.gpus import has_gpu
+from tune_jobs.system.json_text import json_text
 
 Kind = TypeVar("Kind", bound=StrEnum)
 
@@ -132,7 +135,11 @@ def init(
             new.write(text)
     except FileExistsError:
         raise UsageError(f"{file} is there already; name another file.") from None
-    print(f"{file} is written. Next:\n  convnn validate {file}\n  convnn plan {file}\n  convnn run {file} --smoke")
+    schema = file.with_name(FILE)
+    with contextlib.suppress(FileExistsError), schema.open("x", encoding="utf-8") as new:
+        new.write(f"{json_text(json_schema())}\n")
+    print(f"{file} is written; {schema} beside it lets editors complete and check it. Next:")
+    print(f"  convnn validate {file}\n  convnn plan {file}\n  convnn run {file} --smoke")
 
 
 def _asked(question: str, kind: type[Kind], meanings: dict[Kind, str]) -> Kind:
@@ -175,6 +182,7 @@ def _text(file: Path, model: Model, data: Images, vary: Vary, gpu: float) -> str
 #
 # Any value below `space` may be fixed, or {{choice: [...]}}, {{int: [low, high]}}, {{uniform: [low, high]}} or
 # {{log_uniform: [low, high]}}. What is not said has the published runs' value; `convnn schema` describes every field.
+{EDITOR_LINE}
 name: {name}
 space:
   data: {{name: {data.value}}}{where}

@@ -6,8 +6,8 @@ from typing import Annotated, Literal
 
 import typer
 
-from search_spaces import load_sweep
 from search_spaces.reading.load import sets_trials
+from tune_jobs.cli.shared.loading import Small, sweep_of
 from tune_jobs.cli.shared.options import AsJson, File, Set
 from tune_jobs.cli.shared.remote import finish, given
 
@@ -32,6 +32,7 @@ def submit(
         Literal["auto", "ship", "installed"],
         typer.Option(help="Our code: what the cluster has if it is equal, else shipped; or always one of both."),
     ] = "auto",
+    small: Small = False,
     fresh: Annotated[bool, typer.Option("--fresh", help="Start over; what is there is moved aside, and kept.")] = False,
     detach: Annotated[bool, typer.Option("--detach", "-d", help="Do not follow the job.")] = False,
     as_json: AsJson = False,
@@ -40,13 +41,15 @@ def submit(
 
     Everything is checked first: the file, the cluster's versions and resources, its storage, images and tracker. What
     follows goes on without this machine: Ctrl-C leaves the job alone. An ended sweep goes on when submitted again.
+    `--smoke` tries a file or preset there, in minutes.
     """
-    spec = load_sweep(file, overrides or ())
+    spec = sweep_of(file, overrides, small=small, gpu=lambda: True)  # whether the cluster has one is checked there
     from tune_jobs.cluster import submission
     from tune_jobs.cluster.catalog import Cluster
 
     cluster = Cluster(address, given(storage))
-    exact = [word for each in overrides or () if sets_trials([each]) for word in ("--set", each)]
+    trials = [] if small else [each for each in overrides or () if sets_trials([each])]  # a small one is a grid
+    exact = [word for each in trials for word in ("--set", each)]
     found = submission.submit(
         spec,
         cluster,

@@ -14,6 +14,7 @@ from rich.live import Live
 
 from tune_jobs.display.console import TextConsole
 from tune_jobs.display.running import Running, RunningTrial
+from tune_jobs.display.startup import Startup
 from tune_jobs.display.tables import best_so_far, cost, leaderboard, tally
 from tune_jobs.events import Ended, EpochEnded, Event, Resumed, Started, StopAsked
 from tune_jobs.results.columns import Column, in_a_line
@@ -27,8 +28,8 @@ if TYPE_CHECKING:
 HEARTBEAT_S = 60.0
 """A trial that runs is heard of at least so often."""
 
-LOOK_S = 15.0
-"""How often it is looked whether one has not been."""
+LOOK_S = 0.25
+"""How often it is looked whether something is to be said."""
 
 _FOLLOWS = {
     "final": "",
@@ -110,11 +111,15 @@ class Steady:
 
 
 class LogLines:
-    """A line per event, flushed; of a trial about whom nothing was said for a minute, where it is."""
+    """A line per event, flushed; of a trial about whom nothing was said for a minute, where it is.
+
+    Until the first one trains, it is said every other second what is being done.
+    """
 
     def __init__(self, console: TextConsole) -> None:
         self._console = console
         self._running = Running()
+        self._startup = Startup()
         self._ended = threading.Event()
 
     def __enter__(self) -> Self:
@@ -126,12 +131,14 @@ class LogLines:
 
     def say(self, text: str) -> None:
         """Print `text`."""
+        self._startup.said(text)
         self._console.print(text, soft_wrap=True)
 
     def take(self, event: Event) -> None:
         """Print the event, unless it is an epoch shortly after another line about the trial."""
         job = event.job
         trial = self._running.take(event)
+        start = self._startup.take(event)
         head = f"trial {job.number}"
         if isinstance(event, Started):
             again = f", attempt {job.attempt}" if job.attempt > 1 else ""
@@ -152,6 +159,8 @@ class LogLines:
             self._say(f"{head} ends after its epoch, as asked by hand")
         elif isinstance(event, EpochEnded) and trial is not None:
             self._where(trial)
+        if start is not None:
+            self._say(start)
 
     def show(self, summary: Callable[[], Summary]) -> None:
         """Nothing between events."""
@@ -185,6 +194,8 @@ class LogLines:
     def _beat(self) -> None:
         with contextlib.suppress(OSError, SystemExit):  # nobody reads it any more
             while not self._ended.wait(LOOK_S):
+                if (line := self._startup.overdue()) is not None:
+                    self.say(line)
                 for trial in list(self._running.trials.values()):
                     self._where(trial)
 
@@ -198,7 +209,8 @@ class LiveTable:
         self._running = Running()
         self._summary: Summary | None = None
         self._ended: Summary | None = None
-        self._note = "starting ..."
+        self._startup = Startup()
+        self._note = ""
         self._stopping = ""
         self._live = Live(get_renderable=self._drawn, console=console, refresh_per_second=4, transient=True)
 
@@ -214,6 +226,7 @@ class LiveTable:
 
     def say(self, text: str) -> None:
         """Show `text` under the tables."""
+        self._startup.said(text)
         self._note = text
         self._live.refresh()
 
@@ -221,6 +234,7 @@ class LiveTable:
         """The tables show it; a failure or a damaged checkpoint is said under them."""
         number = event.job.number
         self._running.take(event)
+        self._startup.take(event)
         if isinstance(event, Started):
             self._note = ""
         elif isinstance(event, Ended) and event.failure:
@@ -265,8 +279,9 @@ class LiveTable:
                 parts += leaderboard(self._ended, self._console.width, max(3, self._console.height - taken))
         if self._stopping:
             parts.append(self._console.render_str(self._stopping, style="bold yellow"))
-        if self._note:
-            parts.append(self._console.render_str(self._note, style="dim"))
+        note = self._startup.line() or self._note
+        if note:
+            parts.append(self._console.render_str(note, style="dim"))
         return Group(*parts)
 
 

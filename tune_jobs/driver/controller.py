@@ -10,7 +10,19 @@ from tune_jobs.driver.past import STOPPED, record_asked
 from tune_jobs.driver.placement import Placement
 from tune_jobs.driver.running import SILENT_S, Draining, Running
 from tune_jobs.errors import ClusterError, RayError
-from tune_jobs.events import Ended, EpochEnded, Event, Failed, Job, Observer, Released, Resumed, Started, StopAsked
+from tune_jobs.events import (
+    Ended,
+    EpochEnded,
+    Event,
+    Failed,
+    Job,
+    Loading,
+    Observer,
+    Released,
+    Resumed,
+    Started,
+    StopAsked,
+)
 from tune_jobs.executors.base import Executor, Gone, Loss, Reported, Update, WorkerUp
 from tune_jobs.executors.capacity import per_trial
 from tune_jobs.failures import Failure, state_after
@@ -34,17 +46,6 @@ GRACE_S = 60.0
 
 NO_ROOM_S = 60.0
 """How long all trials may wait for a machine before it is asked whether there is one."""
-
-
-def drive(controller: "Controller", executor: Executor) -> None:
-    """Run a search's trials until nothing more is to be waited for."""
-    while True:
-        controller.start_more()
-        if controller.over():
-            return
-        for update in executor.poll(controller.patience_s):
-            controller.take(update)
-        controller.tick()
 
 
 class Controller:
@@ -198,6 +199,8 @@ class Controller:
             self._not_started.clear()
             self._ledger.set_host(*job.place, report.host)
             self._look(task, run, report)
+            if report.shared:
+                self._tell(Loading(job))
         elif isinstance(report, ResumedFrom):
             run.reported = self._executor.now()
             self._ledger.set_origin(*job.place, report.epoch, report.note, report.device)

@@ -12,34 +12,22 @@ from typing import Any
 from search_spaces import SweepSpec
 from tune_jobs.display.console import TextConsole
 from tune_jobs.display.live import LogLines, Progress, Steady
+from tune_jobs.driver.handover import Handover
 from tune_jobs.driver.images import open_images
 from tune_jobs.driver.limits import Halt
 from tune_jobs.driver.opening import as_far_as_begun, open_ledger, prepare_folder
 from tune_jobs.driver.stop import forget_requests
 from tune_jobs.driver.trials import Sweep, run_trials
-from tune_jobs.errors import LedgerError
 from tune_jobs.executors.registry import RAY_TUNE, executor_named
 from tune_jobs.record.folder import SweepFolder, storage_folder
 from tune_jobs.record.lease import lease
 from tune_jobs.record.ledger import Ledger
-from tune_jobs.record.manifest import manifest_tags, write_manifest
 from tune_jobs.record.rows import Halted
-from tune_jobs.report import draw_at_end
-from tune_jobs.results.columns import axes, possible, varying
+from tune_jobs.results.columns import possible
 from tune_jobs.results.opening import SweepResults
 from tune_jobs.results.summary import summary
-from tune_jobs.system.files import make_private
-from tune_jobs.system.redaction import holds_secret
-from tune_jobs.system.signals import Interrupted, handled_signals
-from tune_jobs.tracking.base import Destination, Tracked, Tracker
-from tune_jobs.tracking.place import place_of
-from tune_jobs.tracking.registry import open_tracker
-
-SHIP_LAST_S = 40.0
-"""How long the end of a sweep waits for a tracker that does not answer."""
-
-SHIP_LAST_INTERRUPTED_S = 10.0
-"""The same, where a person has stopped it."""
+from tune_jobs.system.signals import handled_signals
+from tune_jobs.tracking.base import Tracked
 
 
 @dataclass(frozen=True, repr=False)
@@ -120,57 +108,21 @@ def _observer(progress: Progress | bool) -> AbstractContextManager[Progress]:
     return Steady(LogLines(TextConsole(file=sys.stderr, quiet=not progress, force_jupyter=False)))
 
 
-def _run(sweep: Sweep, trials: Callable[[Sweep], tuple[bool, Halt | None]]) -> Outcome:
+def _run(sweep: Sweep, trials: Callable[..., tuple[bool, Halt | None]]) -> Outcome:
     """Run what is left of a sweep whose ledger is open and this process's own, and give the tracker what it holds."""
     spec, folder, ledger, progress = sweep.spec, sweep.folder, sweep.ledger, sweep.progress
     progress.say(f"sweep {spec.name} in {folder.path}")
     ledger.interrupt_running()
-    digests = open_images(spec, ledger, progress.say)
-    manifest = write_manifest(folder, digests)
-    place, draw = place_of(spec.tracking, folder, ledger), partial(draw_at_end, folder, 0)
-    if holds_secret(place.uri):  # the ledger has it, so that the sweep stays where it is
-        make_private(folder.ledger)
-    tags, configs = manifest_tags(manifest), possible(spec)
-    columns = axes(configs, varying(configs))
-    tracker = open_tracker(Destination(folder, place.uri, place.experiment, tags, draw, columns))
-    tracker.start()
-    ledger.meta.halted = None
+    configs = possible(spec)
+    handover = Handover(sweep, open_images(spec, ledger, progress.say), configs)
     try:
-        exhausted, halt = trials(sweep)
-        if halt is not None:
-            ledger.meta.halted = Halted(halt.cause, halt.message)
-    except BaseException as error:  # nothing writes to the ledger once the lease is given up
-        tracker.close(0 if sweep.signals.twice or isinstance(error, LedgerError) else SHIP_LAST_INTERRUPTED_S)
+        exhausted, halt = trials(sweep, beside=handover)
+        ledger.meta.halted = None if halt is None else Halted(halt.cause, halt.message)
+    except BaseException as error:
+        handover.abandon(error)
         raise
-    _draw(sweep, tracker, halt)
-    missing = _ship_the_rest(tracker, progress, halt)
-    tracked = tracker.tracked(ledger, missing)
+    tracked = handover.end(halt)
     found = summary(spec.name, ledger)
     if not found.whole:
         found = replace(found, beside=configs)
     return Outcome(folder, found, exhausted, halt, tracked)
-
-
-def _draw(sweep: Sweep, tracker: Tracker, halt: Halt | None) -> None:
-    """Leave a report in the sweep's folder."""
-    hurry = halt is not None and halt.signal is not None
-    try:
-        draw_at_end(sweep.folder, 0 if hurry else sweep.ledger.usage().wall_hours, sweep.progress.say)
-    except Interrupted as signal:
-        if signal.at_once:
-            tracker.close(0)
-            raise
-
-
-def _ship_the_rest(tracker: Tracker, progress: Progress, halt: Halt | None) -> str | None:
-    """Wait for the tracker, unless a person is in a hurry; the reason if it does not have everything."""
-    progress.say(f"handing the last numbers to {tracker.name} ...")
-    try:
-        return tracker.close(
-            SHIP_LAST_S if halt is None or halt.signal is None else SHIP_LAST_INTERRUPTED_S,
-            progress.say,
-        )
-    except Interrupted as signal:
-        if signal.at_once:
-            raise
-        return "the wait was interrupted"

@@ -9,13 +9,13 @@ from functools import partial
 
 from search_spaces import SweepSpec
 from tune_jobs.display.live import Progress
-from tune_jobs.driver.controller import Controller, drive
+from tune_jobs.driver.controller import Controller
 from tune_jobs.driver.limits import Halt, budget_of_trials, halt_for_limits, none_found
 from tune_jobs.driver.past import past_of, settle
 from tune_jobs.driver.retention import Retention
 from tune_jobs.driver.stop import asked_to_stop, forget_requests
 from tune_jobs.errors import ClusterError
-from tune_jobs.events import Event, Job
+from tune_jobs.events import Event, Job, Observer
 from tune_jobs.executors.base import Executor, OpenExecutor, Order
 from tune_jobs.record.folder import SweepFolder
 from tune_jobs.record.ledger import Ledger
@@ -45,10 +45,32 @@ class Sweep:
     signals: Signals
 
 
+class Beside:
+    """Is told that there is something to train, and what then happens. This one does nothing."""
+
+    def begin(self) -> None:
+        """There is something to train."""
+
+    def take(self, event: Event) -> None:
+        """Note an event."""
+
+
 def run_trials(
-    sweep: Sweep, open_executor: OpenExecutor, *, address: str | None = None, reopen: Reopen | None = None
+    sweep: Sweep,
+    open_executor: OpenExecutor,
+    *,
+    address: str | None = None,
+    reopen: Reopen | None = None,
+    beside: Beside | None = None,
 ) -> tuple[bool, Halt | None]:
     """Run what is left of a sweep.
+
+    Args:
+        sweep: What to run.
+        open_executor: Opens what runs trials, if there is something to train.
+        address: A Ray cluster; a local Ray if `None`.
+        reopen: See `tune_jobs.driver.run.run`.
+        beside: Is told before that, and then of every event.
 
     Returns:
         Whether the space was used up, and what ended the run early.
@@ -70,8 +92,10 @@ def run_trials(
     if halt is None and search.idle:
         halt = budget_of_trials(spec)
     if halt is None:
-        order = Order(spec.name, spec.resources, address, sweep.signals)
-        halt = _drive(sweep, search, retention, check, open_executor(order))
+        beside = beside or Beside()
+        beside.begin()
+        order = Order(spec.name, spec.resources, address, sweep.signals, sweep.progress.say)
+        halt = _drive(sweep, search, (retention, beside), check, open_executor(order))
         halt = halt or (budget_of_trials(spec) if search.held_back else None)
         if search.done and halt is not None and halt.signal is None:
             halt = None  # the limit was reached with the last trial
@@ -82,12 +106,11 @@ def run_trials(
 def _drive(
     sweep: Sweep,
     search: SearchMethod,
-    retention: Retention,
+    observers: tuple[Observer, ...],
     check: Callable[[], Halt | None],
     opened: AbstractContextManager[Executor],
 ) -> Halt | None:
     spec, folder, signals = sweep.spec, sweep.folder, sweep.signals
-    sweep.progress.say("starting Ray ...")
     with opened as executor:
         folder.stop_file.unlink(missing_ok=True)
         controller = Controller(
@@ -96,7 +119,7 @@ def _drive(
             sweep.ledger,
             executor,
             partial(task_of, spec, folder),
-            observers=(retention, _Watch(sweep)),
+            observers=(*observers, _Watch(sweep)),
             check=check,
             begin_stop=folder.stop_file.touch,
             asked_to_stop=partial(asked_to_stop, folder),
@@ -108,7 +131,7 @@ def _drive(
 
         signals.on_first = on_first
         try:
-            drive(controller, executor)
+            _until_over(controller, executor)
         except ClusterError:
             if controller.halt is None or controller.halt.signal is None:
                 raise  # else the signal went to Ray's processes, too
@@ -121,6 +144,17 @@ def _drive(
             if not signals.twice:
                 controller.finish()
     return controller.halt
+
+
+def _until_over(controller: Controller, executor: Executor) -> None:
+    """Run a search's trials until nothing more is to be waited for."""
+    while True:
+        controller.start_more()
+        if controller.over():
+            return
+        for update in executor.poll(controller.patience_s):
+            controller.take(update)
+        controller.tick()
 
 
 def task_of(spec: SweepSpec, folder: SweepFolder, job: Job) -> Task:

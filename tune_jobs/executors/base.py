@@ -88,6 +88,8 @@ class Order:
     """Of a cluster; `None` for this machine alone."""
 
     signals: Signals
+    say: Callable[[str], None] = lambda _: None
+    """Is told what takes seconds until the executor is open."""
 
 
 OpenExecutor = Callable[[Order], AbstractContextManager[Executor]]

@@ -120,6 +120,8 @@ class Ledger:
         return rows[0][0] if rows else None
 
     def _set_meta(self, key: str, value: str | None) -> None:
+        if value == self._get_meta(key):
+            return
         with self._write():
             if value is None:
                 self._db.execute("DELETE FROM meta WHERE key=?", (key,))

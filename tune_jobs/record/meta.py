@@ -9,7 +9,7 @@ import sqlite3
 from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
-from typing import Concatenate, Generic, Literal, ParamSpec, Protocol, TypeVar, overload
+from typing import Any, Concatenate, Generic, Literal, ParamSpec, Protocol, TypeVar, overload
 
 from pydantic import FiniteFloat, TypeAdapter
 
@@ -109,6 +109,9 @@ class Meta:
     wall_s = _Fixed(lambda text: float(text or 0))
     """Seconds that drivers have run the sweep."""
 
+    seq = _Fixed(lambda text: int(text or 0))
+    """Grows with each write to the ledger."""
+
     started = _text()
     """When the sweep began, in UTC."""
 
@@ -147,6 +150,9 @@ class Meta:
         lambda text: _HOME.validate_json(text or "null"), lambda value: json.dumps(value and asdict(value))
     )
     """Where the ledger was when the sweep was tracked last."""
+
+    left = _Entry[dict[str, Any] | None](lambda text: json.loads(text or "null"), json.dumps)
+    """How the last run left the sweep and its tracker; see `tune_jobs.driver.handover`."""
 
     def __init__(self, path: Path, read: Callable[[str], str | None], write: Callable[[str, str | None], None]) -> None:
         self.path = path

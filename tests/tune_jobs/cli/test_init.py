@@ -1,6 +1,7 @@
 """`convnn init`: a first file."""
 
 import itertools
+import json
 import os
 import pty
 import subprocess
@@ -24,6 +25,16 @@ def test_every_answer_gives_a_file_that_is_right(tmp_path: Path, model: Model, d
     assert (spec.name, spec.resources.gpus_per_trial) == ("my-sweep", 0.25)
     assert len(spec.space.domains()) > 1
     assert "#" in file.read_text()
+
+
+def test_the_schema_that_a_file_names_is_put_beside_it_once(tmp_path: Path) -> None:
+    schema, words = tmp_path / "convnn.schema.json", ("--data", "digits", "--vary", "mix", "--gpu", "0")
+    invoke("init", tmp_path / "mine.yaml", "--model", "vgg", *words, storage=tmp_path)
+    assert f"# yaml-language-server: $schema={schema.name}\n" in (tmp_path / "mine.yaml").read_text()
+    assert json.loads(schema.read_text())["title"] == "ConvNN sweep"
+    schema.write_text("{}")
+    invoke("init", tmp_path / "other.yaml", "--model", "vit", *words, storage=tmp_path)
+    assert schema.read_text() == "{}"
 
 
 def test_no_file_is_written_over(tmp_path: Path) -> None:

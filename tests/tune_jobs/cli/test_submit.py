@@ -1,6 +1,7 @@
 from pathlib import Path
 
 from tests.tune_jobs.cli.invoking import invoke
+from tests.tune_jobs.cluster.head import Head
 from tests.tune_jobs.servers import free_port
 
 
@@ -10,6 +11,15 @@ def test_a_file_is_wrong_before_a_cluster_is_asked(tmp_path: Path) -> None:
     assert "did you mean 'quickstart'?" in said
     said = invoke("submit", "quickstart", "--address", address, storage=tmp_path, expect=4)
     assert f"no Ray cluster answers at {address}" in said
+
+
+def test_a_smoke_test_is_a_sweep_of_its_own_name_there(tmp_path: Path) -> None:
+    metadata = {"convnn": "command", "sweep": "quickstart-smoke", "command": "run", "storage": ""}
+    running = {"type": "SUBMISSION", "submission_id": "raysubmit_1", "status": "RUNNING", "entrypoint": "x"}
+    words = ("submit", "quickstart", "--smoke", "--set", "search.trials=3")
+    with Head(jobs=[{**running, "metadata": metadata}]).serving() as head:
+        said = invoke(*words, "--address", head.address, storage=tmp_path, expect=2)
+    assert "job raysubmit_1 runs the sweep quickstart-smoke" in said
 
 
 def test_an_address_is_that_of_a_dashboard(tmp_path: Path) -> None:

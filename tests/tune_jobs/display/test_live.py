@@ -10,11 +10,12 @@ from pathlib import Path
 import pytest
 
 from search_spaces import TrialConfig
-from tune_jobs.display import live
+from tune_jobs.display import live, startup
 from tune_jobs.display.console import TextConsole
 from tune_jobs.display.live import LiveTable, LogLines, Progress, Steady
 from tune_jobs.display.running import Running
-from tune_jobs.events import Ended, EpochEnded, Event, Job, Resumed, Started
+from tune_jobs.display.startup import Startup
+from tune_jobs.events import Ended, EpochEnded, Event, Job, Loading, Resumed, Started
 from tune_jobs.record.rows import Usage
 from tune_jobs.results.columns import Column
 from tune_jobs.results.summary import Summary
@@ -91,6 +92,52 @@ def test_an_event_is_a_line_and_an_end_has_its_value() -> None:
         "trial 7 complete: val/accuracy 50.00% at epoch 4",
     ]
     assert told([Resumed(JOB, 0, None)]) == []
+
+
+def test_until_the_first_trial_trains_it_is_said_what_its_worker_does() -> None:
+    other = Job("other", 1, 8, CONFIG)
+    later: list[Event] = [Loading(other), Resumed(other, 0, None)]
+    assert told([Started(JOB), Loading(JOB), Resumed(JOB, 0, None), *later]) == [
+        "trial 7 started: lambda 0.25, k 4",
+        "trial 7: its worker loads torch, the images and the model ...",
+        "trial 7 trains",
+    ]
+
+
+def test_what_takes_long_before_that_is_said_again_with_its_time() -> None:
+    now = [100.0]
+    starting = Startup(lambda: now[0])
+    starting.said("sweep mine in /sweeps/mine")
+    now[0] += 9
+    assert starting.overdue() is None
+    starting.said("starting Ray ...")
+    now[0] += 1.4
+    assert starting.overdue() is None
+    now[0] += 0.6
+    assert starting.overdue() == "starting Ray ... 2 s"
+    starting.said("starting Ray ... 2 s")
+    now[0] += 1.4
+    assert starting.overdue() is None
+    starting.take(Started(JOB))
+    now[0] += 3
+    assert starting.overdue() == "starting the workers ... 3 s"
+    starting.take(epoch(1, 0.5))
+    starting.said("handing the last numbers to MLflow ...")
+    now[0] += 3
+    assert starting.overdue() is None
+
+
+def test_lines_and_live_view_say_it_by_themselves(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(startup, "SILENT_S", 0.0)
+    monkeypatch.setattr(live, "LOOK_S", 0.05)
+    for terminal, shown in ((False, LogLines), (True, LiveTable)):
+        out = io.StringIO()
+        with shown(TextConsole(file=out, width=80, force_terminal=terminal)) as progress:
+            progress.say("starting Ray ...")
+            deadline = time.monotonic() + 20
+            while "starting Ray ... 0 s" not in out.getvalue() and time.monotonic() < deadline:
+                time.sleep(0.05)
+        assert "starting Ray ... 0 s" in out.getvalue()
 
 
 def test_an_end_says_why_and_what_follows() -> None:

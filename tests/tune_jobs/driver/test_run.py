@@ -15,7 +15,7 @@ import yaml
 from mlflow import MlflowClient
 
 from tests.tune_jobs.cli.invoking import invoke, invoke_json
-from tests.tune_jobs.listeners import is_of_this_machine, listeners
+from tests.tune_jobs.listeners import is_of_this_machine, listeners, programs
 from tests.tune_jobs.program import convnn, start
 from tests.tune_jobs.servers import free_port
 from tune_jobs.record.ledger import Ledger
@@ -42,6 +42,9 @@ TIMES = ("epoch_s", "images_per_s")
 LOOKS_S = 0.5
 LISTENED: set[tuple[str, str]] = set()
 """On what the processes of the finished sweep have listened while it ran."""
+
+RAN: set[str] = set()
+"""The command lines of these processes."""
 
 SIZE = ("params", "gflops", "gflops_published")
 
@@ -92,6 +95,7 @@ def finished(place: Path) -> Path:
         process = start("run", file, storage=place, python=python, RAY_TMPDIR=short)
         while process.poll() is None:
             LISTENED.update(listeners("CONVNN_STORAGE", str(place)))
+            RAN.update(programs("CONVNN_STORAGE", str(place)))
             time.sleep(LOOKS_S)
         out = process.communicate()[0]
     assert process.returncode == 0, out
@@ -108,6 +112,12 @@ def finished(place: Path) -> Path:
 def test_no_other_machine_reaches_what_a_run_starts() -> None:
     assert {program for _, program in LISTENED if "raylet" in program or "gcs_server" in program}
     assert [found for found in LISTENED if not is_of_this_machine(found[0])] == []
+
+
+@pytest.mark.usefixtures("finished")
+def test_ray_starts_only_the_services_that_a_sweep_needs() -> None:
+    assert [program for program in RAN if "raylet" in program]
+    assert [program for program in RAN if "monitor" in program or "Monitor" in program] == []
 
 
 def test_the_leaderboard_puts_the_best_complete_trial_first_and_diverged_ones_last(finished: Path, place: Path) -> None:

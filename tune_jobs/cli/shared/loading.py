@@ -1,7 +1,7 @@
 """The sweep that a command is given: a file or preset, with overrides, or made small."""
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Annotated
 
 import typer
@@ -18,8 +18,16 @@ Small = Annotated[
 ]
 
 
-def sweep_of(file: str, overrides: Sequence[str] | None, *, small: bool) -> SweepSpec:
+def sweep_of(
+    file: str, overrides: Sequence[str] | None, *, small: bool, gpu: Callable[[], bool] = has_gpu
+) -> SweepSpec:
     """Read a sweep; made small, what it leaves out is said.
+
+    Args:
+        file: A file, or a preset's name.
+        overrides: `path=value` changes of it.
+        small: Whether it is made small.
+        gpu: Whether there is a GPU where it is to run; without one a small sweep trains on the CPU.
 
     Raises:
         SpecError: With every mistake of the file.
@@ -30,7 +38,7 @@ def sweep_of(file: str, overrides: Sequence[str] | None, *, small: bool) -> Swee
         return spec
     from search_spaces.smoke import smoke
 
-    found = smoke(spec, gpu=has_gpu())
+    found = smoke(spec, gpu=gpu())
     if found.left_out:
         print(f"--smoke has no trial of: {', '.join(found.left_out)}", file=sys.stderr)
     return found.spec

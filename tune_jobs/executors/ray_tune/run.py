@@ -41,7 +41,7 @@ def open_ray_tune(order: Order) -> Iterator[Executor]:
     Raises:
         ClusterError: If Ray cannot be started or reached, or has no machine that a trial fits on.
     """
-    with ray_session(order.address, order.signals):
+    with ray_session(order.address, order.signals, order.say):
         answer(partial(_require_fit, per_trial(order.resources)), order.signals)
         yield TuneExecutor(order)
 

@@ -13,6 +13,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Collection, Iterator
+from importlib import import_module
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -55,8 +56,13 @@ _RAY_ENVIRONMENT = {
 
 
 @contextlib.contextmanager
-def ray_session(address: str | None, signals: Signals) -> Iterator[None]:
+def ray_session(address: str | None, signals: Signals, say: Callable[[str], None] = lambda _: None) -> Iterator[None]:
     """A connection to the cluster at `address`, or a Ray of our own on this machine alone if that is `None`.
+
+    Args:
+        address: The cluster.
+        signals: Those of the run.
+        say: Is told what takes seconds.
 
     Raises:
         ClusterError: If Ray cannot be started or reached.
@@ -65,10 +71,13 @@ def ray_session(address: str | None, signals: Signals) -> Iterator[None]:
         _require_listener(address)
     _set_environment(alone=address is None)
     with contextlib.nullcontext() if address else _folder() as folder:
+        say("loading Ray ...")
         import ray
 
+        say("connecting to Ray ..." if address else "starting Ray ...")
+        threading.Thread(target=_load_ahead, name="load-ahead", daemon=True).start()
         try:
-            with socket.create_server(("127.0.0.1", 0)) as held:
+            with socket.create_server(("127.0.0.1", 0)) as held, _without_watchers():
                 port = held.getsockname()[1]
                 ray.init(**(_options_here(folder, port) if folder else _options_there(str(address))))
             for name in ("ray", "ray.tune"):  # what a lost worker means is ours to say
@@ -91,6 +100,33 @@ def ray_session(address: str | None, signals: Signals) -> Iterator[None]:
                 except RayError:  # what is left of it would wait for the rest
                     with contextlib.suppress(Exception):
                         ray._private.worker._global_node.kill_all_processes(check_alive=False, allow_graceful=False)  # noqa: SLF001
+
+
+def _load_ahead() -> None:
+    """Load what is most of Ray Tune's own loading, while Ray's processes start; a failure is Tune's to meet again."""
+    with contextlib.suppress(Exception):
+        import_module("pandas")
+
+
+@contextlib.contextmanager
+def _without_watchers() -> Iterator[None]:
+    """Let a Ray that starts do without its autoscaler and its log monitor (docs/adr/0003).
+
+    `ray start` has options for that (--no-monitor, --include-log-monitor), and ray.init has none.
+    """
+    from ray._private.node import Node
+
+    started = {name: getattr(Node, name) for name in _WATCHERS if hasattr(Node, name)}
+    for name in started:
+        setattr(Node, name, lambda _: None)
+    try:
+        yield
+    finally:
+        for name, start in started.items():
+            setattr(Node, name, start)
+
+
+_WATCHERS = ("start_monitor", "start_log_monitor")
 
 
 def _set_environment(*, alone: bool) -> None:

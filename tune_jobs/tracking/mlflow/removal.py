@@ -6,14 +6,12 @@ MLflow keeps what is deleted until `mlflow gc`, which removes what others delete
 import contextlib
 import re
 import shutil
-import sqlite3
 import time
 import uuid
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-from urllib.parse import quote
 
 from tune_jobs.errors import TrackerError
 from tune_jobs.record.folder import SweepFolder
@@ -21,6 +19,7 @@ from tune_jobs.record.ledger import Ledger
 from tune_jobs.system.redaction import without_password
 from tune_jobs.tracking.address import artifacts_beside, sqlite_file
 from tune_jobs.tracking.mlflow.inventory import RUNS_PER_LOOK
+from tune_jobs.tracking.mlflow.reading import has_runs
 from tune_jobs.tracking.mlflow.retry import reason_of
 from tune_jobs.tracking.mlflow.store import connect, use_store
 from tune_jobs.tracking.place import has_own_runs, tracked_as
@@ -46,7 +45,9 @@ def in_store(folder: SweepFolder, ledger: Ledger) -> InStore:
     if uri is None or not has_own_runs(folder, ledger):
         return InStore(None, ())
     stays = [
-        f"Its runs stay in {store}, which was set aside." for store in _set_aside(folder) if _has_runs(store, ledger)
+        f"Its runs stay in {store}, which was set aside."
+        for store in _set_aside(folder)
+        if has_runs(store, tracked_as(ledger))
     ]
     if path is not None and (path == folder.store or not path.exists()):
         return InStore(None, tuple(stays))
@@ -158,14 +159,3 @@ def _told(experiment: str, own: list[str], others: list[str]) -> str:
 def _set_aside(folder: SweepFolder) -> list[Path]:
     """Stores of other versions of MLflow, beside the one in use."""
     return sorted(folder.path.parent.glob(f"{folder.store.stem}-until-*{folder.store.suffix}"))
-
-
-def _has_runs(store: Path, ledger: Ledger) -> bool:
-    """Whether a store, which no MLflow here opens, has runs of a sweep."""
-    with (
-        contextlib.suppress(sqlite3.Error),
-        contextlib.closing(sqlite3.connect(f"file:{quote(str(store))}?mode=ro&immutable=1", uri=True)) as db,
-    ):
-        found = db.execute("SELECT 1 FROM tags WHERE key='sweep_id' AND value=? LIMIT 1", [tracked_as(ledger)])
-        return found.fetchone() is not None
-    return False

@@ -21,7 +21,7 @@ from tune_jobs.record.folder import SweepFolder
 from tune_jobs.system.files import PARTIAL, part_of
 from tune_jobs.system.processes import lives
 from tune_jobs.tracking.address import artifacts_as_uri, is_default, sqlite_file, sqlite_uri
-from tune_jobs.tracking.mlflow.versions import is_of_another
+from tune_jobs.tracking.mlflow.reading import is_of_another
 
 # Set before mlflow is imported; a value that the user set stays. A slow tracker may take its time. MLflow's own retries
 # would also repeat the making of a run whose answer was lost; ours look first.

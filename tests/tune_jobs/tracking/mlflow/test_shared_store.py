@@ -19,7 +19,7 @@ from tune_jobs.errors import TrackerError
 from tune_jobs.record.folder import SweepFolder
 from tune_jobs.record.ledger import Ledger
 from tune_jobs.tracking.address import default_store, sqlite_uri
-from tune_jobs.tracking.mlflow import versions
+from tune_jobs.tracking.mlflow import reading
 from tune_jobs.tracking.mlflow.store import use_store
 
 EARLIER = "0a8213491aaa"
@@ -63,8 +63,8 @@ def runs(store: Path, experiment: str = "tracked") -> list[str]:
 
 def test_the_version_is_the_one_that_mlflow_gives_its_own_stores(store: Path) -> None:
     with contextlib.closing(sqlite3.connect(store)) as db:
-        assert db.execute("SELECT version_num FROM alembic_version").fetchone() == (versions.current(),)
-    assert not versions.is_of_another(store)
+        assert db.execute("SELECT version_num FROM alembic_version").fetchone() == (reading.current(),)
+    assert not reading.is_of_another(store)
 
 
 @pytest.mark.parametrize("spoil", [make_earlier, damage, empty])

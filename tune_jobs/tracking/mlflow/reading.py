@@ -1,7 +1,8 @@
-"""Which version of MLflow a store is of, by its schema: read without MLflow, which would change it."""
+"""What an SQLite store of MLflow has, read without MLflow: that takes two seconds to load, and may change the store."""
 
 import contextlib
 import functools
+import hashlib
 import importlib.util
 import re
 import sqlite3
@@ -11,6 +12,16 @@ from urllib.parse import quote
 _REVISION = re.compile(r"^revision(?:: \w+)? *= *(.+)$", re.MULTILINE)
 _BEFORE = re.compile(r"^down_revision(?:: [^=]+)? *= *(.+)$", re.MULTILINE)
 _QUOTED = re.compile(r"[\"']([0-9a-f]+)[\"']")
+
+
+_STATE = """
+    SELECT version_num, experiments.name, experiments.lifecycle_stage, runs.run_uuid, status, runs.lifecycle_stage,
+        (SELECT count(*) FROM metrics WHERE metrics.run_uuid=runs.run_uuid),
+        (SELECT count(*) FROM params WHERE params.run_uuid=runs.run_uuid),
+        (SELECT count(*) FROM tags WHERE tags.run_uuid=runs.run_uuid)
+    FROM alembic_version, runs JOIN experiments USING (experiment_id)
+    WHERE runs.run_uuid IN (SELECT run_uuid FROM tags WHERE key='sweep_id' AND value=?) ORDER BY runs.run_uuid
+"""
 
 
 @functools.cache
@@ -52,3 +63,27 @@ def is_of_another(store: Path) -> bool:
     except (sqlite3.DatabaseError, TypeError):
         return True
     return current() not in (None, revision)
+
+
+def has_runs(store: Path, tracked_as: str) -> bool:
+    """Whether a store, of whatever version, has runs of a sweep."""
+    address = f"file:{quote(str(store))}?mode=ro&immutable=1"
+    with contextlib.suppress(sqlite3.Error), contextlib.closing(sqlite3.connect(address, uri=True)) as db:
+        found = db.execute("SELECT 1 FROM tags WHERE key='sweep_id' AND value=? LIMIT 1", [tracked_as])
+        return found.fetchone() is not None
+    return False
+
+
+def state_of_runs(store: Path, tracked_as: str) -> str | None:
+    """Changes with the runs of a sweep, their numbers and parameters, whatever others write to the store.
+
+    `None` where that cannot be told without changing the store.
+    """
+    if not store.is_file() or store.with_name(f"{store.name}-journal").exists():
+        return None
+    try:
+        with contextlib.closing(sqlite3.connect(f"file:{quote(str(store))}?mode=ro", uri=True)) as db:
+            rows = db.execute(_STATE, [tracked_as]).fetchall()
+    except sqlite3.Error:
+        return None
+    return hashlib.sha256(repr(rows).encode()).hexdigest() if rows else None

@@ -1,0 +1,145 @@
+"""What a run leaves beside the ledger: its start in the manifest, its numbers in the tracker, its report.
+
+A run that has trained nothing, of a sweep that is as an earlier run left it, leaves all of it alone: MLflow alone takes
+two seconds to load.
+"""
+
+import hashlib
+from functools import partial
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from search_spaces import TrialConfig
+from tune_jobs.driver.limits import Halt
+from tune_jobs.driver.trials import Beside, Sweep
+from tune_jobs.errors import LedgerError
+from tune_jobs.events import Event, Loading, Started
+from tune_jobs.record.manifest import manifest_tags, recorded_starts, write_manifest
+from tune_jobs.report import draw_at_end
+from tune_jobs.results.columns import axes, varying
+from tune_jobs.system.files import make_private
+from tune_jobs.system.packages import DISTRIBUTION
+from tune_jobs.system.redaction import holds_secret
+from tune_jobs.system.signals import Interrupted
+from tune_jobs.tracking.address import sqlite_file
+from tune_jobs.tracking.base import Destination, Tracked, Tracker
+from tune_jobs.tracking.mlflow.reading import state_of_runs
+from tune_jobs.tracking.place import place_of, tracked_as
+from tune_jobs.tracking.registry import open_tracker
+
+SHIP_LAST_S = 40.0
+"""How long the end of a sweep waits for a tracker that does not answer."""
+
+SHIP_LAST_INTERRUPTED_S = 10.0
+"""The same, where a person has stopped it."""
+
+
+class Handover(Beside):
+    """That of one run of a sweep, whose ledger is open."""
+
+    def __init__(self, sweep: Sweep, digests: dict[str, str], configs: list[TrialConfig]) -> None:
+        """Hand over nothing yet.
+
+        Args:
+            sweep: What is run.
+            digests: Of the images, for the manifest.
+            configs: What trials may be, for the columns of the tracker.
+        """
+        self._sweep = sweep
+        self._digests = digests
+        self._configs = configs
+        self._tracker: Tracker | None = None
+        self._follows = False
+        self._place = place_of(sweep.spec.tracking, sweep.folder, sweep.ledger)
+        if holds_secret(self._place.uri):  # the ledger has it, so that the sweep stays where it is
+            make_private(sweep.folder.ledger)
+
+    def begin(self) -> None:
+        """There is something to train: record this start."""
+        self._sweep.ledger.meta.halted = None
+        self._tracker = self._open(write_manifest(self._sweep.folder, self._digests))
+
+    def take(self, event: Event) -> None:
+        """Let the tracker follow from the first trial that trains on: loading MLflow would keep that waiting."""
+        if self._tracker is not None and not self._follows and not isinstance(event, Started | Loading):
+            self._tracker.start()
+            self._follows = True
+
+    def abandon(self, error: BaseException) -> None:
+        """An error ends the run; nothing writes to the ledger once the lease is given up."""
+        if self._tracker is not None and self._follows:
+            at_once = self._sweep.signals.twice or isinstance(error, LedgerError)
+            self._tracker.close(0 if at_once else SHIP_LAST_INTERRUPTED_S)
+
+    def end(self, halt: Halt | None) -> Tracked:
+        """Draw the report and give the tracker the rest, unless both are as they should be; where the sweep is then."""
+        starts = recorded_starts(self._sweep.folder)
+        begun, ledger = self._tracker is not None, self._sweep.ledger
+        tracker = self._tracker = self._tracker or self._open(starts[-1] if starts else {})
+        noted = None if begun else ledger.meta.left
+        if noted is None or noted["sweep"] != self._state():
+            self._draw(tracker, halt)
+            noted = None
+        missing = None
+        if noted is None or noted["tracker"] is None or noted["tracker"] != self._tracked():
+            missing = self._ship(tracker, halt)
+            there = self._tracked() if missing is None else None
+            ledger.meta.left = {"sweep": self._state(after=1), "tracker": there}
+        return tracker.tracked(ledger, missing)
+
+    def _open(self, start: dict[str, Any]) -> Tracker:
+        sweep = self._sweep
+        tags = manifest_tags(start) if start else {}
+        draw = partial(draw_at_end, sweep.folder, 0)
+        columns = axes(self._configs, varying(self._configs))
+        return open_tracker(Destination(sweep.folder, self._place.uri, self._place.experiment, tags, draw, columns))
+
+    def _draw(self, tracker: Tracker, halt: Halt | None) -> None:
+        """Leave a report in the sweep's folder."""
+        hurry = halt is not None and halt.signal is not None
+        sweep = self._sweep
+        try:
+            draw_at_end(sweep.folder, 0 if hurry else sweep.ledger.usage().wall_hours, sweep.progress.say)
+        except Interrupted as signal:
+            if signal.at_once:
+                tracker.close(0)
+                raise
+
+    def _ship(self, tracker: Tracker, halt: Halt | None) -> str | None:
+        """Wait for the tracker, unless a person is in a hurry; the reason if it does not have everything."""
+        say = self._sweep.progress.say
+        say(f"handing the last numbers to {tracker.name} ...")
+        patience_s = SHIP_LAST_S if halt is None or halt.signal is None else SHIP_LAST_INTERRUPTED_S
+        try:
+            return tracker.close(patience_s, say)
+        except Interrupted as signal:
+            if signal.at_once:
+                raise
+            return "the wait was interrupted"
+
+    def _state(self, after: int = 0) -> str:
+        """Changes with all that report and tracker show, and with the report itself.
+
+        Args:
+            after: Writes to the ledger that are still to come, that of this note.
+        """
+        folder = self._sweep.folder
+        files = [path.read_bytes() if path.exists() else b"" for path in (folder.spec, folder.manifest)]
+        parts = (version(DISTRIBUTION), self._sweep.ledger.meta.seq + after, files, _stamp(folder.report))
+        return hashlib.sha256(repr(parts).encode()).hexdigest()
+
+    def _tracked(self) -> list[str] | None:
+        """What the tracker has of the sweep, where that is a file of which one can tell; it changes with that."""
+        store = sqlite_file(self._place.uri)
+        state = store and state_of_runs(store, tracked_as(self._sweep.ledger))
+        return [self._place.uri, state] if state else None
+
+
+def _stamp(path: Path) -> list[int] | None:
+    """Size and time of a file that is not empty."""
+    try:
+        found = path.stat()
+    except OSError:
+        return None
+    return [found.st_size, found.st_mtime_ns] if found.st_size else None
