@@ -57,7 +57,7 @@ IDLE = 0.1
 """A machine is quiet of whose cores no more than this share is busy."""
 
 IDLE_S = 2.0
-LONGEST_WAIT_S = 30.0
+LONGEST_WAIT_S = 20.0
 DRAWN = re.compile(rb"\x1b\[[0-9;?]*[A-Za-z]|\s")
 """What a terminal is told beside text."""
 

@@ -5,6 +5,7 @@ two seconds to load.
 """
 
 import hashlib
+import threading
 from functools import partial
 from importlib.metadata import version
 from pathlib import Path
@@ -28,6 +29,9 @@ from tune_jobs.tracking.mlflow.reading import state_of_runs
 from tune_jobs.tracking.place import place_of, tracked_as
 from tune_jobs.tracking.registry import open_tracker
 
+FOLLOW_AFTER_S = 2.0
+"""How long the first trial trains before the tracker is loaded."""
+
 SHIP_LAST_S = 40.0
 """How long the end of a sweep waits for a tracker that does not answer."""
 
@@ -50,6 +54,7 @@ class Handover(Beside):
         self._digests = digests
         self._configs = configs
         self._tracker: Tracker | None = None
+        self._start: threading.Timer | None = None
         self._follows = False
         self._place = place_of(sweep.spec.tracking, sweep.folder, sweep.ledger)
         if holds_secret(self._place.uri):  # the ledger has it, so that the sweep stays where it is
@@ -61,13 +66,15 @@ class Handover(Beside):
         self._tracker = self._open(write_manifest(self._sweep.folder, self._digests))
 
     def take(self, event: Event) -> None:
-        """Let the tracker follow from the first trial that trains on: loading MLflow would keep that waiting."""
-        if self._tracker is not None and not self._follows and not isinstance(event, Started | Loading):
-            self._tracker.start()
-            self._follows = True
+        """Let the tracker follow once a trial has trained a little: loading MLflow would hold up its first steps."""
+        if self._start is None and not isinstance(event, Started | Loading):
+            self._start = threading.Timer(FOLLOW_AFTER_S, self._follow)
+            self._start.daemon = True
+            self._start.start()
 
     def abandon(self, error: BaseException) -> None:
         """An error ends the run; nothing writes to the ledger once the lease is given up."""
+        self._settle()
         if self._tracker is not None and self._follows:
             at_once = self._sweep.signals.twice or isinstance(error, LedgerError)
             self._tracker.close(0 if at_once else SHIP_LAST_INTERRUPTED_S)
@@ -76,6 +83,7 @@ class Handover(Beside):
         """Draw the report and give the tracker the rest, unless both are as they should be; where the sweep is then."""
         starts = recorded_starts(self._sweep.folder)
         begun, ledger = self._tracker is not None, self._sweep.ledger
+        self._settle()
         tracker = self._tracker = self._tracker or self._open(starts[-1] if starts else {})
         noted = None if begun else ledger.meta.left
         if noted is None or noted["sweep"] != self._state():
@@ -87,6 +95,17 @@ class Handover(Beside):
             there = self._tracked() if missing is None else None
             ledger.meta.left = {"sweep": self._state(after=1), "tracker": there}
         return tracker.tracked(ledger, missing)
+
+    def _follow(self) -> None:
+        assert self._tracker is not None
+        self._follows = True
+        self._tracker.start()
+
+    def _settle(self) -> None:
+        """Let the tracker follow by now, or not any more."""
+        if self._start is not None:
+            self._start.cancel()
+            self._start.join()
 
     def _open(self, start: dict[str, Any]) -> Tracker:
         sweep = self._sweep
