@@ -1,6 +1,7 @@
 """`convnn ui`."""
 
 import contextlib
+import os
 import sys
 import webbrowser
 from collections.abc import Mapping, Sequence
@@ -15,6 +16,9 @@ from tune_jobs.record.folder import SweepFolder, find_sweep, sweep_folders
 
 if TYPE_CHECKING:
     from tune_jobs.tracking.base import Tracked
+
+SSH_CONNECTION = 4
+"""Words of that variable: a client's address and port, the server's address and port."""
 
 
 def ui(
@@ -67,6 +71,8 @@ def ui(
         with serving(uri, port) as server:
             server.wait_until_it_answers(lambda seconds: _say(f"starting MLflow ... {seconds:.0f} s"))
             _open(_page(server.url, shown, overview=overview), shown, opens=opens, as_json=as_json)
+            if (tunnel := _tunnel(server.url, os.environ)) is not None:
+                _say(tunnel)
             _say("Ctrl-C ends it.")
             server.wait()
 
@@ -112,8 +118,21 @@ def _open(page: str, shown: Sequence[SweepFolder], *, opens: bool, as_json: bool
         sys.stdout.flush()
     else:
         print(page, flush=True)
-    if opens and not webbrowser.open(page):
+    if opens and not (_has_screen() and webbrowser.open(page)):
         _say("No browser was found; open that address in one.")
+
+
+def _has_screen() -> bool:
+    """Whether a browser would have a window; one in the terminal is nobody's wish."""
+    return sys.platform == "darwin" or any(os.environ.get(name) for name in ("DISPLAY", "WAYLAND_DISPLAY", "BROWSER"))
+
+
+def _tunnel(url: str, environment: Mapping[str, str]) -> str | None:
+    """The command that brings the pages to the machine that a person has come from, over SSH."""
+    port, come = url.rpartition(":")[2], environment.get("SSH_CONNECTION", "").split()
+    if len(come) != SSH_CONNECTION:
+        return None
+    return f"From your own machine, first: ssh -L {port}:127.0.0.1:{port} {come[2]}"
 
 
 def _say(text: str) -> None:

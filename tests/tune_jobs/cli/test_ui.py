@@ -5,6 +5,7 @@ from tests.tune_jobs.cli.invoking import invoke, invoke_json
 from tests.tune_jobs.servers import MlflowServer, free_port, mlflow_server
 from tests.tune_jobs.shipping import recorded
 from tests.tune_jobs.stores import new_store
+from tune_jobs.cli.ui import _tunnel
 from tune_jobs.record.folder import SweepFolder
 from tune_jobs.tracking.address import sqlite_uri
 
@@ -51,6 +52,12 @@ def test_a_port_that_is_taken_is_said_with_the_way_out(tmp_path: Path) -> None:
         port = taken.getsockname()[1]
         said = invoke("ui", "mine", "--port", port, storage=folder.path.parent, expect=4)
     assert f"port {port} of 127.0.0.1 cannot be had: Address already in use; name another: --port" in said
+
+
+def test_who_has_come_over_ssh_is_told_how_to_see_it() -> None:
+    come = {"SSH_CONNECTION": "10.0.0.7 51234 10.0.0.9 22"}
+    assert _tunnel("http://127.0.0.1:5001", come) == "From your own machine, first: ssh -L 5001:127.0.0.1:5001 10.0.0.9"
+    assert _tunnel("http://127.0.0.1:5001", {}) is None
 
 
 def test_what_hinders_one_sweep_hinders_no_other(tmp_path: Path) -> None:
