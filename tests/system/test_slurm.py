@@ -41,7 +41,7 @@ class Job:
         place.mkdir()
         self.storage, self.output = place / "sweeps", place / "out.txt"
         self.ledger = self.storage / sweep.name / "ledger.db"
-        self.tracker = new_store(self.ledger.with_name("mlflow.db"))
+        self.tracker = new_store(self.ledger.parents[1] / "mlflow.db")
         self._cluster = cluster
         self._script = place / "hybrid.sh"
         (written,) = blocks("docs/slurm.md", "slurm")
