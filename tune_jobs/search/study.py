@@ -81,8 +81,13 @@ class Study:
         return Answer(trial, config, dict(trial.params))
 
     def refuse(self, answer: Answer) -> None:
-        """Note that a configuration cannot run."""
-        self._study.tell(answer.trial, state=TrialState.FAIL)
+        """Note that a configuration cannot run: the sampler keeps away from its like, most where many rules are broken.
+
+        What an earlier version refused counts as infeasible, also where it could run now.
+        """
+        broken = sum(1 for _ in self._spec.infeasibilities(answer.config))
+        answer.trial.set_constraint("infeasible", max(1, broken))
+        self._study.tell(answer.trial, state=TrialState.PRUNED)
 
     def join(self, key: str, answer: Answer, infeasible: Collection[str] = ()) -> None:
         """Let an ask share the fate of the trial that it describes."""

@@ -60,8 +60,8 @@ def test_how_a_trial_ended_decides_what_the_sampler_learns() -> None:
         study.finish(key, state, infeasible=state == "failed")  # type: ignore[arg-type]
     study.refuse(asked(study))
     states = [trial.state for trial in study.trials]
-    assert states == [TrialState.PRUNED, TrialState.FAIL, TrialState.PRUNED, TrialState.FAIL]
-    assert [list(trial.constraints.values()) for trial in study.trials] == [[], [], [1.0], []]
+    assert states == [TrialState.PRUNED, TrialState.FAIL, TrialState.PRUNED, TrialState.PRUNED]
+    assert [list(trial.constraints.values()) for trial in study.trials] == [[], [], [1.0], [1.0]]
 
 
 def test_a_trial_whose_last_value_is_nan_has_no_result() -> None:
