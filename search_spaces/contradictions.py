@@ -5,7 +5,7 @@ from collections.abc import Iterator
 
 from search_spaces.memory import BATCH_SIZE
 from search_spaces.nodes import Decided
-from search_spaces.settings import Asha, Grid, Holdout, Objective
+from search_spaces.settings import Asha, Grid, Holdout, Hyperband, Median, Objective, Patience
 from search_spaces.sweep import SweepSpec
 from search_spaces.trial import Training
 
@@ -20,9 +20,7 @@ def contradictions(spec: SweepSpec, objective: Objective) -> Iterator[tuple[str,
     yield from _memory(spec)
     yield from _budget(spec)
     epochs = spec.space.values("training.epochs", Training().epochs)
-    if isinstance(spec.stopping, Asha) and spec.stopping.grace_epochs >= max(epochs):
-        rule = f"must be below the epochs ({max(epochs)}), or no trial can stop early"
-        yield "stopping.grace_epochs", f"{rule}; got {spec.stopping.grace_epochs}; lower it, or train longer."
+    yield from _stopping(spec, max(epochs))
     if "tf32" in spec.space.values("training.precision", Training().precision) and spec.resources.gpus_per_trial == 0:
         way = "set resources.gpus_per_trial, or use fp32 or bf16."
         yield "space.training.precision", f"is tf32, which needs an NVIDIA GPU; {way}"
@@ -36,6 +34,16 @@ def _objective(spec: SweepSpec, objective: Objective) -> Iterator[tuple[str, str
         yield "objective.metric", f"{rule}; change it, or set evaluation.protocol: {other}."
     if objective.goal and (objective.goal == "maximize") != spec.metric.endswith("accuracy"):
         yield "objective.goal", f"must not be {objective.goal} for {spec.metric}; leave it out."
+
+
+def _stopping(spec: SweepSpec, epochs: int) -> Iterator[tuple[str, str]]:
+    rule, way = spec.stopping, "lower it, or train longer."
+    if isinstance(rule, Asha | Hyperband | Median) and rule.grace_epochs >= epochs:
+        must = f"must be below the epochs ({epochs}), or no trial can stop early"
+        yield "stopping.grace_epochs", f"{must}; got {rule.grace_epochs}; {way}"
+    if isinstance(rule, Patience) and rule.patience_epochs >= epochs - 1:
+        must = f"must be below the epochs after the first ({epochs - 1}), or no trial can stop early"
+        yield "stopping.patience_epochs", f"{must}; got {rule.patience_epochs}; {way}"
 
 
 def _memory(spec: SweepSpec) -> Iterator[tuple[str, str]]:

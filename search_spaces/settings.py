@@ -105,11 +105,42 @@ class Asha(Stopping):
     reduction_factor: Annotated[int, Field(ge=2, le=100, description="At each rung one of so many goes on.")] = 3
 
 
+class Hyperband(Stopping):
+    """Successive halving in several brackets: some trials are judged early, others only after more epochs."""
+
+    kind: Literal["hyperband"]
+    grace_epochs: Annotated[int, Field(ge=1, description="The first rung of all: no trial stops before.")] = 1
+    reduction_factor: Annotated[int, Field(ge=2, le=100, description="At each rung one of so many goes on.")] = 3
+
+
+class Median(Stopping):
+    """Stops a trial whose best epoch so far is worse than the median of the complete trials at the same epoch."""
+
+    kind: Literal["median"]
+    grace_epochs: Annotated[int, Field(ge=1, description="No trial stops before this epoch.")] = 1
+    startup_trials: Annotated[
+        int, Field(ge=1, le=1_000_000, description="No trial stops before so many have run to their last epoch.")
+    ] = 5
+
+
+class Patience(Stopping):
+    """Stops a trial whose own metric no longer improves; other trials do not matter."""
+
+    kind: Literal["patience"]
+    patience_epochs: Annotated[
+        int, Field(ge=1, description="A trial stops after so many epochs in a row without an improvement.")
+    ] = 10
+    min_delta: Annotated[
+        float,
+        Field(ge=0, allow_inf_nan=False, description="An epoch improves on the best one if it is better by more."),
+    ] = 0.0
+
+
 SAMPLERS = Registry(SamplerSettings, "sampler", Tpe, RandomSearch, Grid)
 register_sampler = SAMPLERS.register
 """Lets files name another sampler below `search`: these are its settings."""
 
-RULES = Registry(Stopping, "kind", NoStopping, Asha)
+RULES = Registry(Stopping, "kind", NoStopping, Asha, Hyperband, Median, Patience)
 register_rule = RULES.register
 """Lets files name another stopping rule below `stopping`: these are its settings."""
 

@@ -147,8 +147,9 @@ def names_of(model: Model) -> list[str]:
 
 
 def alternatives(items: Iterable[str]) -> str:
-    """Words for a message: `a or b`."""
-    return " or ".join(items)
+    """Words for a message: `a, b or c`."""
+    *others, last = items
+    return f"{', '.join(others)} or {last}" if others else last
 
 
 def forms_of(info: FieldInfo) -> list[str]:

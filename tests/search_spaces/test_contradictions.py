@@ -17,6 +17,18 @@ def test_grace_is_judged_by_the_longest_training_of_any_branch() -> None:
     assert parse_sweep(text + "stopping: {kind: asha, grace_epochs: 20}").name == "small"
 
 
+@pytest.mark.parametrize(
+    ("rule", "field", "rest"),
+    [
+        ("hyperband, grace_epochs: 9", "grace_epochs", "below the epochs (9), or no trial can stop early; got 9"),
+        ("median, grace_epochs: 12", "grace_epochs", "below the epochs (9), or no trial can stop early; got 12"),
+        ("patience, patience_epochs: 8", "patience_epochs", "below the epochs after the first (8), or no trial"),
+    ],
+)
+def test_a_rule_that_can_stop_nothing_is_refused(rule: str, field: str, rest: str) -> None:
+    assert f"stopping.{field} must be {rest}" in complaint(TEXT + f"stopping: {{kind: {rule}}}")
+
+
 def test_settings_and_geometry_are_judged_in_one_go() -> None:
     text = TEXT.replace("[4, 9]", "[400]").replace("small", "a b") + "objective: {metric: test/loss}"
     assert [line.split(": ")[1].split(" ")[0] for line in complaint(text).splitlines()] == [

@@ -74,10 +74,10 @@ class Sobol(SamplerSettings):
     scramble: bool = True
 
 
-class Median(Stopping):
-    """Below the median, a trial ends."""
+class Threshold(Stopping):
+    """Below a value, a trial ends."""
 
-    kind: Literal["median"]
+    kind: Literal["threshold"]
     warmup_epochs: Annotated[int, Field(ge=0)] = 2
 
 
@@ -176,26 +176,26 @@ def test_a_data_set_from_outside_can_be_named() -> None:
 
 
 def test_a_sampler_and_a_stopping_rule_from_outside_are_checked_like_ours() -> None:
-    text = SPACE % "{layer: {kind: conv2d}}" + "search: {sampler: sobol, trials: 3}\nstopping: {kind: median}\n"
-    with SAMPLERS.registered(Sobol), RULES.registered(Median):
+    text = SPACE % "{layer: {kind: conv2d}}" + "search: {sampler: sobol, trials: 3}\nstopping: {kind: threshold}\n"
+    with SAMPLERS.registered(Sobol), RULES.registered(Threshold):
         spec = parse_sweep(text)
         assert spec.search == Sobol(sampler="sobol", trials=3)
-        assert spec.stopping == Median(kind="median")
+        assert spec.stopping == Threshold(kind="threshold")
         assert (spec.describe()["sampler"], spec.describe()["trials"], spec.describe()["stopping"]) == (
             "sobol",
             3,
-            "median",
+            "threshold",
         )
         assert spec.identity()["search.scramble"] is True
         assert "search.trials must be a whole number, at least 1; got 0." in complaint(text.replace("3", "0"))
-        assert "stopping.warmup is not a field of kind median; " in complaint(
-            text.replace("median}", "median, warmup: 1}")
+        assert "stopping.warmup is not a field of kind threshold; " in complaint(
+            text.replace("threshold}", "threshold, warmup: 1}")
         )
         definitions = json_schema()["$defs"]
-        assert {"Sobol", "Median"} <= set(definitions)
+        assert {"Sobol", "Threshold"} <= set(definitions)
         assert "description" in definitions["Sobol"]["properties"]["trials"]
     assert "search.sampler must be one of tpe, random, grid; got 'sobol'." in complaint(text)
-    assert "stopping.kind must be one of none, asha; got 'median'." in complaint(text)
+    assert "stopping.kind must be one of none, asha, hyperband, median, patience; got 'threshold'." in complaint(text)
 
 
 def test_what_cannot_be_registered_is_refused() -> None:

@@ -30,7 +30,17 @@ def test_what_a_sweep_may_cost_has_no_limit_unless_one_is_given() -> None:
     assert on_gpu.budget == Budget(gpu_hours=1.5)
 
 
-@pytest.mark.parametrize("stopping", ["{}", "{kind: none}", "{kind: asha}"])
+@pytest.mark.parametrize(
+    "stopping",
+    [
+        "{}",
+        "{kind: none}",
+        "{kind: asha}",
+        "{kind: hyperband}",
+        "{kind: median}",
+        "{kind: patience, patience_epochs: 1}",
+    ],
+)
 def test_every_stopping_rule_ends_a_sweep_that_mostly_fails(stopping: str) -> None:
     spec = parse_sweep(TEXT + f"stopping: {stopping}")
     assert spec.stopping.max_failed_fraction == 0.5

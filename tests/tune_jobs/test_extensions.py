@@ -59,7 +59,8 @@ class DownwardsSampler(Sampler):
 
 
 class ThresholdRule(StoppingRule):
-    def __init__(self, settings: Threshold) -> None:
+    def __init__(self, settings: Threshold, space: Space) -> None:
+        del space
         self._below = settings.below
 
     def stops(self, study: optuna.Study, trial: optuna.trial.FrozenTrial) -> bool:

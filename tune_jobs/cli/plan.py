@@ -74,7 +74,9 @@ def _show(found: Plan) -> None:
     for pair in found.never:
         print(f"    {pair}")
     epochs, images = plural(found.trial_epochs, "epoch"), plural(found.images_per_epoch, "image")
-    print(f"trials: {found.trials:,}, {epochs} in all, {images} in each")
+    print(f"trials: {found.trials:,}, {'at most ' * found.at_most}{epochs} in all, {images} in each")
+    if found.at_most:
+        print("  how many the stopping rule saves is not known before trials run; what follows is for all of them")
     for rung in found.ladder:
         print(f"  after epoch {rung.epoch} about {rung.survivors:,} go on")
     print()

@@ -154,7 +154,8 @@ def plan_lines(spec: SweepSpec, cpus: int, gpus: int) -> list[str]:
 
     found = plan(spec, gpus=max(1, gpus), cpus=max(1, cpus))
     disk = f"about {found.disk_gb:.2g} GB of disk"
-    first = f"plan: {plural(found.trials, 'trial')}, {plural(found.trial_epochs, 'epoch')} in all, {disk}"
+    epochs = f"{'at most ' * found.at_most}{plural(found.trial_epochs, 'epoch')} in all"
+    first = f"plan: {plural(found.trials, 'trial')}, {epochs}, {disk}"
     return [first, *(f"warning: {warning}" for warning in found.warnings)]
 
 

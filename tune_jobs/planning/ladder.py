@@ -1,11 +1,11 @@
-"""How long trials train: the rungs at which ASHA stops some, and the epochs of all together."""
+"""How long trials train: the rungs at which halving stops some, and the epochs of all together."""
 
-import itertools
 import math
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 from search_spaces import SweepSpec
-from search_spaces.settings import Asha
+from search_spaces.settings import Asha, Hyperband, NoStopping
 from search_spaces.trial import Training
 
 
@@ -22,17 +22,41 @@ def epochs_of(spec: SweepSpec) -> int:
     return int(max(spec.space.values("training.epochs", Training().epochs)))
 
 
+def is_predictable(spec: SweepSpec) -> bool:
+    """Whether it is known about how many trials the stopping rule lets through; else all may run to the end."""
+    return isinstance(spec.stopping, NoStopping | Asha | Hyperband)
+
+
 def ladder_of(spec: SweepSpec, trials: int, epochs: int) -> list[Rung]:
-    """The rungs of ASHA; none where nothing stops trials early."""
-    if not isinstance(spec.stopping, Asha):
+    """The rungs of successive halving; none where nothing stops trials early, or nobody knows how many stop where."""
+    if not isinstance(spec.stopping, Asha | Hyperband):
         return []
-    rungs: list[Rung] = []
-    for number in itertools.count():
-        epoch = spec.stopping.grace_epochs * spec.stopping.reduction_factor**number
-        if epoch >= epochs:
-            return rungs
-        rungs.append(Rung(epoch, math.ceil(trials / spec.stopping.reduction_factor ** (number + 1))))
-    raise AssertionError
+    eta, grace = spec.stopping.reduction_factor, spec.stopping.grace_epochs
+    shares = _brackets(grace, eta, epochs) if isinstance(spec.stopping, Hyperband) else [1.0]
+    return [
+        Rung(
+            epoch,
+            math.ceil(sum(trials * share / eta ** max(0, rung - first + 1) for first, share in enumerate(shares))),
+        )
+        for rung, epoch in enumerate(_rungs(grace, eta, epochs))
+    ]
+
+
+def _rungs(grace: int, eta: int, epochs: int) -> Iterator[int]:
+    epoch = grace
+    while epoch < epochs:
+        yield epoch
+        epoch *= eta
+
+
+def _brackets(grace: int, eta: int, epochs: int) -> list[float]:
+    """The share of trials of each bracket; bracket b looks first at rung b.
+
+    Source: optuna 5.0.0, `HyperbandPruner`, which deals trials to brackets in proportion to its budgets.
+    """
+    many = math.floor(math.log(epochs / grace, eta)) + 1
+    budgets = [math.ceil(many * eta**s / (s + 1)) for s in reversed(range(many))]
+    return [budget / sum(budgets) for budget in budgets]
 
 
 def trial_epochs_of(ladder: list[Rung], trials: int, epochs: int) -> int:

@@ -7,7 +7,7 @@ from convnn.data.sources import not_here
 from search_spaces import SweepSpec, TrialConfig
 from search_spaces.domains import IntRange
 from search_spaces.plurals import plural
-from search_spaces.settings import Asha, Grid
+from search_spaces.settings import Asha, Grid, Hyperband, Median, NoStopping
 from search_spaces.trial import Training
 from tune_jobs.planning.survey import Survey
 from tune_jobs.system.cpus import usable_cpus
@@ -23,9 +23,9 @@ _MOST_OF_THE_MODEL = 0.99
 def likely_mistakes(spec: SweepSpec, survey: Survey, trials: int, epochs: int, train: int) -> Iterator[str]:
     """What of the search, the stopping rule and the training is probably a mistake."""
     yield from _search_warnings(spec, survey, trials)
-    if isinstance(spec.stopping, Asha) and epochs < 2 * spec.stopping.grace_epochs:
+    if isinstance(spec.stopping, Asha | Hyperband | Median) and epochs < 2 * spec.stopping.grace_epochs:
         yield f"stopping.grace_epochs {spec.stopping.grace_epochs} of {plural(epochs, 'epoch')} leaves little to save."
-    if not isinstance(spec.stopping, Asha) and epochs >= _LONG_EPOCHS and trials >= _MANY_LONG_TRIALS:
+    if isinstance(spec.stopping, NoStopping) and epochs >= _LONG_EPOCHS and trials >= _MANY_LONG_TRIALS:
         yield f"all {trials:,} trials train for all {epochs} epochs; stopping: {{kind: asha, ...}} saves most of that."
     yield from _training_warnings(spec, train)
     yield from _missed_ends(spec)

@@ -68,7 +68,8 @@ def rungs(data: "ReportData") -> Plot:
     stopped = [row.epoch for row in data.summary.shown if row.state == "stopped"]
     at = sorted({rung.epoch for rung in data.ladder} | set(stopped))
     if not at:
-        return Plot(key, title, "The sweep has no stopping rule: every trial runs to its last epoch.")
+        none = "The sweep has no stopping rule: every trial runs to its last epoch."
+        return Plot(key, title, "The stopping rule has stopped no trial." if data.at_most else none)
     if not stopped and all(row.epoch <= at[0] for row in data.summary.shown):
         return Plot(key, title, f"No trial has come beyond epoch {at[0]}, where the stopping rule looks first.")
     reached = [row.epoch for row in data.summary.shown if row.epoch]

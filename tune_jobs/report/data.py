@@ -10,7 +10,7 @@ from typing import Any
 
 from search_spaces import SpecError, SweepSpec
 from tune_jobs.errors import SweepError
-from tune_jobs.planning.ladder import Rung, epochs_of, ladder_of, trial_epochs_of
+from tune_jobs.planning.ladder import Rung, epochs_of, is_predictable, ladder_of, trial_epochs_of
 from tune_jobs.record.folder import SweepFolder, recorded_spec
 from tune_jobs.record.lease import live_driver
 from tune_jobs.record.ledger import Ledger
@@ -48,6 +48,9 @@ class ReportData:
     """Where the stopping rule looks, and about how many trials were planned to go on."""
 
     planned_epochs: int | None
+    at_most: bool
+    """Whether no more is known of the planned epochs than that there are no more."""
+
     starts: list[dict[str, Any]]
     """Every start of the sweep, from its manifest."""
 
@@ -91,6 +94,7 @@ def read_data(folder: SweepFolder, measure_s: float, say: Callable[[str], None])
         spec=spec,
         ladder=ladder,
         planned_epochs=trial_epochs_of(ladder, planned, epochs_of(spec)) if spec else None,
+        at_most=spec is not None and not is_predictable(spec),
         starts=recorded_starts(folder),
     )
 

@@ -159,7 +159,8 @@ def _tiles(data: "ReportData") -> Iterator[tuple[str, str, str]]:
     states = [(state, found.count(state)) for state in ("stopped", "diverged", "failed", "running")]
     states.append(("excluded", len(found.excluded)))
     yield "complete", f"{found.count('complete'):,}", ", ".join(f"{n:,} {state}" for state, n in states if n)
-    share = f"of about {data.planned_epochs:,} planned" if data.planned_epochs else ""
+    about = "at most" if data.at_most else "about"
+    share = f"of {about} {data.planned_epochs:,} planned" if data.planned_epochs else ""
     again = f"{ran - done:,} more were run again" if ran > done else ""
     yield "epochs", f"{done:,}", "; ".join(filter(None, (share, again)))
     for field, name in USED.items():
@@ -167,7 +168,7 @@ def _tiles(data: "ReportData") -> Iterator[tuple[str, str, str]]:
         if not spent and limit is None:
             continue
         whole = spent / ran * data.planned_epochs if spent and ran and data.planned_epochs else None
-        plan = f"the planned epochs at this speed: about {duration(whole * HOUR_S)}" if whole is not None else ""
+        plan = f"the planned epochs at this speed: {about} {duration(whole * HOUR_S)}" if whole is not None else ""
         yield (
             name,
             duration(spent * HOUR_S),

@@ -7,7 +7,10 @@ from search_spaces import Space
 from search_spaces.settings import (
     Asha,
     Grid,
+    Hyperband,
+    Median,
     NoStopping,
+    Patience,
     RandomSearch,
     SamplerSettings,
     Stopping,
@@ -17,17 +20,26 @@ from search_spaces.settings import (
 )
 from tune_jobs.search.pruners.asha import SuccessiveHalving
 from tune_jobs.search.pruners.base import StoppingRule
+from tune_jobs.search.pruners.hyperband import BracketedHalving
+from tune_jobs.search.pruners.median import BelowMedian
 from tune_jobs.search.pruners.none import NoRule
+from tune_jobs.search.pruners.patience import NoImprovement
 from tune_jobs.search.samplers.base import Sampler
 from tune_jobs.search.samplers.grid import GridSampler
 from tune_jobs.search.samplers.random import UniformSampler
 from tune_jobs.search.samplers.tpe import TpeSampler
 
 MakeSampler = Callable[[Any, Space], Sampler]
-MakeRule = Callable[[Any], StoppingRule]
+MakeRule = Callable[[Any, Space], StoppingRule]
 
 _SAMPLERS: dict[type[SamplerSettings], MakeSampler] = {Tpe: TpeSampler, RandomSearch: UniformSampler, Grid: GridSampler}
-_RULES: dict[type[Stopping], MakeRule] = {NoStopping: NoRule, Asha: SuccessiveHalving}
+_RULES: dict[type[Stopping], MakeRule] = {
+    NoStopping: NoRule,
+    Asha: SuccessiveHalving,
+    Hyperband: BracketedHalving,
+    Median: BelowMedian,
+    Patience: NoImprovement,
+}
 
 
 def add_sampler(settings: type[SamplerSettings], make: MakeSampler) -> None:
@@ -46,7 +58,7 @@ def add_rule(settings: type[Stopping], make: MakeRule) -> None:
 
     Args:
         settings: What a file says of it below `stopping`; its field `kind` is a Literal of its name.
-        make: Makes the rule from these settings.
+        make: Makes the rule from these settings and the space.
     """
     register_rule(settings)
     _RULES[settings] = make
@@ -57,6 +69,6 @@ def sampler_of(settings: SamplerSettings, space: Space) -> Sampler:
     return _SAMPLERS[type(settings)](settings, space)
 
 
-def rule_of(settings: Stopping) -> StoppingRule:
+def rule_of(settings: Stopping, space: Space) -> StoppingRule:
     """The stopping rule that a sweep file asks for."""
-    return _RULES[type(settings)](settings)
+    return _RULES[type(settings)](settings, space)

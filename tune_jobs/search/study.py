@@ -5,7 +5,8 @@ it would have.
 """
 
 import hashlib
-from collections.abc import Collection
+import math
+from collections.abc import Collection, Container
 from dataclasses import dataclass
 from typing import Any
 
@@ -37,18 +38,22 @@ class Study:
         self.states: dict[str, State] = {}
         self._spec = spec
         self._sampler = sampler_of(spec.search, spec.space)
-        self._study = optuna.create_study(
-            direction=spec.goal,
-            pruner=_ByRule(rule_of(spec.stopping)),
-            sampler=optuna.samplers.RandomSampler(seed=0),
-        )
+        storage, random = optuna.storages.InMemoryStorage(), optuna.samplers.RandomSampler(seed=0)
+        name = f"seed {self._search_seed}"  # Optuna's own are random, and Hyperband's brackets follow from the name
+        self._study = optuna.create_study(study_name=name, storage=storage, direction=spec.goal, sampler=random)
+        self._judged = _Judged(name, storage, random)
+        self._study.pruner = _ByRule(rule_of(spec.stopping, spec.space), self._judged)
         self._live: dict[str, list[optuna.Trial]] = {}  # the asks that wait for a trial's end; the first is judged
         self._history: dict[str, dict[int, float]] = {}  # objective by epoch
 
     @property
+    def _search_seed(self) -> int:
+        return getattr(self._spec.search, "seed", 0)
+
+    @property
     def seed(self) -> int:
         """What the next ask draws from."""
-        text = f"{getattr(self._spec.search, 'seed', 0)}:{self.asks}"
+        text = f"{self._search_seed}:{self.asks}"
         return int.from_bytes(hashlib.sha256(text.encode()).digest()[:4], "big")
 
     @property
@@ -76,11 +81,18 @@ class Study:
         return Answer(trial, config, dict(trial.params))
 
     def refuse(self, answer: Answer) -> None:
-        """Note that a configuration cannot run."""
-        self._study.tell(answer.trial, state=TrialState.FAIL)
+        """Note that a configuration cannot run: the sampler keeps away from its like, most where many rules are broken.
+
+        What an earlier version refused counts as infeasible, also where it could run now.
+        """
+        broken = sum(1 for _ in self._spec.infeasibilities(answer.config))
+        answer.trial.set_constraint("infeasible", max(1, broken))
+        self._study.tell(answer.trial, state=TrialState.PRUNED)
 
     def join(self, key: str, answer: Answer, infeasible: Collection[str] = ()) -> None:
         """Let an ask share the fate of the trial that it describes."""
+        if key not in self.states:
+            self._judged.numbers.add(answer.trial.number)
         self.states.setdefault(key, "running")
         self._live.setdefault(key, []).append(answer.trial)
         for epoch, value in sorted(self._history.get(key, {}).items()):
@@ -105,7 +117,7 @@ class Study:
         self.states[key] = state
         history = self._history.get(key, {})
         for trial in self._live.pop(key, []):
-            if state == "complete" and history:
+            if state == "complete" and history and not math.isnan(history[max(history)]):
                 self._study.tell(trial, history[max(history)])
             elif state == "stopped" and history:
                 self._study.tell(trial, state=TrialState.PRUNED)
@@ -116,14 +128,28 @@ class Study:
                 self._study.tell(trial, state=TrialState.FAIL)
 
 
+class _Judged(optuna.Study):
+    """What a stopping rule sees: every trial once, however many asks describe it, and no draw that cannot run."""
+
+    def __init__(self, name: str, storage: optuna.storages.BaseStorage, sampler: optuna.samplers.BaseSampler) -> None:
+        super().__init__(name, storage, sampler, optuna.pruners.NopPruner())
+        self.numbers: set[int] = set()
+
+    def get_trials(
+        self, deepcopy: bool = True, states: Container[TrialState] | None = None
+    ) -> list[optuna.trial.FrozenTrial]:
+        return [trial for trial in super().get_trials(deepcopy, states) if trial.number in self.numbers]
+
+
 class _ByRule(optuna.pruners.BasePruner):
     """Optuna's hook for a stopping rule."""
 
-    def __init__(self, rule: StoppingRule) -> None:
-        self._rule = rule
+    def __init__(self, rule: StoppingRule, judged: _Judged) -> None:
+        self._rule, self._judged = rule, judged
 
     def prune(self, study: optuna.Study, trial: optuna.trial.FrozenTrial) -> bool:
-        return self._rule.stops(study, trial)
+        del study
+        return self._rule.stops(self._judged, trial)
 
 
 class _Suggest:

@@ -34,7 +34,7 @@ from search_spaces.trial import Data, Training, TrialConfig
         (SparseAttention, "context", "an odd whole number, 1 to 999999 (the token itself, and as many to each side)"),
         (Resources, "gpus_per_trial", "a number, 0 to 1 (0.25 lets four trials share a GPU)"),
         (ConvNNLayer, "kind", "convnn"),
-        (VGG11, "layer", "a mapping with kind conv2d or convnn or hybrid"),
+        (VGG11, "layer", "a mapping with kind conv2d, convnn or hybrid"),
         (TrialConfig, "model", "a mapping with name vgg11 or vit_tiny"),
         (TrialConfig, "data", "a mapping of name, root, limit"),
     ],

@@ -21,6 +21,12 @@ def test_the_command_says_it_all_to_people_and_to_programs(tmp_path: Path) -> No
     assert (told["trials"], told["wall_hours"], told["trial_costs"]["median"]["images_per_s"]) == (9, None, None)
 
 
+def test_where_results_decide_what_is_saved_the_plan_says_that_it_is_the_most(tmp_path: Path) -> None:
+    said = invoke("plan", "quickstart", "--set=stopping={kind: median}", storage=tmp_path)
+    assert re.search(r"\ntrials: 9, at most [\d,]+ epochs in all, ", said)
+    assert "how many the stopping rule saves is not known before trials run" in said
+
+
 def test_without_a_speed_the_hours_on_known_devices_are_said_as_ranges(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -39,7 +39,7 @@ space:
       k: {{int: [1, 9]}}
       candidates: {{kind: random, r: 8, when_too_few: all}}
   training: {{lr: {{choice: {RATES}}}, epochs: 4}}
-search: {{sampler: tpe, trials: {TRIALS}, seed: 39}}
+search: {{sampler: tpe, trials: {TRIALS}, seed: 0}}
 stopping: {{kind: asha, grace_epochs: 1, reduction_factor: 3, max_failed_fraction: 1}}
 resources: {{max_concurrent: 1, max_trial_hours: 0.003, min_free_gb: 0}}
 """

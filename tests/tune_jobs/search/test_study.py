@@ -1,9 +1,10 @@
+import math
 from dataclasses import replace
 
 from optuna.trial import TrialState
 
 from search_spaces import run_key
-from search_spaces.settings import Asha, RandomSearch
+from search_spaces.settings import Asha, Median, RandomSearch
 from tests.tune_jobs.driver.by_hand import SPEC
 from tune_jobs.search.samplers.base import Point
 from tune_jobs.search.study import Answer, Study
@@ -59,8 +60,33 @@ def test_how_a_trial_ended_decides_what_the_sampler_learns() -> None:
         study.finish(key, state, infeasible=state == "failed")  # type: ignore[arg-type]
     study.refuse(asked(study))
     states = [trial.state for trial in study.trials]
-    assert states == [TrialState.PRUNED, TrialState.FAIL, TrialState.PRUNED, TrialState.FAIL]
-    assert [list(trial.constraints.values()) for trial in study.trials] == [[], [], [1.0], []]
+    assert states == [TrialState.PRUNED, TrialState.FAIL, TrialState.PRUNED, TrialState.PRUNED]
+    assert [list(trial.constraints.values()) for trial in study.trials] == [[], [], [1.0], [1.0]]
+
+
+def test_a_trial_whose_last_value_is_nan_has_no_result() -> None:
+    study = Study(SPEC)
+    study.join("a", asked(study))
+    study.observe("a", 1, math.nan)
+    study.finish("a", "complete", infeasible=False)
+    assert study.trials[0].state is TrialState.FAIL
+
+
+def test_a_rule_counts_each_trial_once_and_no_draw_that_cannot_run() -> None:
+    study = Study(replace(RANDOM, stopping=Median(kind="median", startup_trials=2)))
+    points = list(SPEC.space.points())
+    answers = [asked(study) for _ in range(5)]
+    study.join("a", answers[0])
+    study.join("a", answers[1])
+    study.observe("a", 1, 0.9)
+    study.finish("a", "complete", infeasible=False)
+    study.join("a", answers[2])
+    study.refuse(answers[3])
+    study.join("b", answers[4])
+    assert not study.observe("b", 1, 0.1)  # one is complete
+    study.finish("b", "complete", infeasible=False)
+    third = joined(study, points[0])
+    assert study.observe(third, 1, 0.05)
 
 
 def test_the_rule_judges_each_epoch_by_those_of_other_trials() -> None:

@@ -2,6 +2,7 @@
 
 import optuna
 
+from search_spaces import Space
 from search_spaces.settings import Asha
 from tune_jobs.search.pruners.base import StoppingRule
 
@@ -9,7 +10,8 @@ from tune_jobs.search.pruners.base import StoppingRule
 class SuccessiveHalving(StoppingRule):
     """Optuna's own, which keeps the rungs of a trial in the study."""
 
-    def __init__(self, settings: Asha) -> None:
+    def __init__(self, settings: Asha, space: Space) -> None:
+        del space
         self._pruner = optuna.pruners.SuccessiveHalvingPruner(
             min_resource=settings.grace_epochs, reduction_factor=settings.reduction_factor
         )

@@ -1,18 +1,32 @@
 """What every stopping rule is."""
 
+import math
 from abc import ABC, abstractmethod
 
 import optuna
+from optuna.study import StudyDirection
 
 
 class StoppingRule(ABC):
-    """Decides after each epoch of a trial whether it is given up."""
+    """Decides after each epoch of a trial whether it is given up.
+
+    A rule keeps nothing that the study does not have: a search that is rebuilt from its record decides as before.
+    """
 
     @abstractmethod
     def stops(self, study: optuna.Study, trial: optuna.trial.FrozenTrial) -> bool:
-        """Whether to stop a trial now.
+        """Whether to stop a trial now; what it says after the last epoch counts for nothing.
 
         Args:
-            study: All trials, with the objective by epoch as intermediate values; `study.direction` is the goal.
+            study: All trials, each once, with the objective by epoch as intermediate values; neither draws that cannot
+                run nor what is known of excluded trials. `study.direction` is the goal, and `study.study_name` is the
+                same whenever the search is rebuilt.
             trial: The one that has just reported an epoch.
         """
+
+
+def score(study: optuna.Study, value: float) -> float:
+    """The objective as a number of which more is better, whatever the goal; NaN is worse than any other."""
+    if math.isnan(value):
+        return -math.inf
+    return value if study.direction is StudyDirection.MAXIMIZE else -value

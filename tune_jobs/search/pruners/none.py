@@ -2,6 +2,7 @@
 
 import optuna
 
+from search_spaces import Space
 from search_spaces.settings import NoStopping
 from tune_jobs.search.pruners.base import StoppingRule
 
@@ -9,8 +10,8 @@ from tune_jobs.search.pruners.base import StoppingRule
 class NoRule(StoppingRule):
     """Stops nothing."""
 
-    def __init__(self, settings: NoStopping) -> None:
-        del settings
+    def __init__(self, settings: NoStopping, space: Space) -> None:
+        del settings, space
 
     def stops(self, study: optuna.Study, trial: optuna.trial.FrozenTrial) -> bool:
         """Never."""

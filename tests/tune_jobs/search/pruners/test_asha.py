@@ -1,6 +1,7 @@
 import optuna
 
 from search_spaces.settings import Asha
+from tests.tune_jobs.driver.by_hand import SPEC
 from tune_jobs.search.pruners.asha import SuccessiveHalving
 
 
@@ -13,7 +14,7 @@ def reported(study: optuna.Study, *values: float) -> optuna.Trial:
 
 def test_at_a_rung_only_the_best_third_goes_on() -> None:
     study = optuna.create_study(direction="maximize")
-    rule = SuccessiveHalving(Asha(kind="asha", grace_epochs=2, reduction_factor=3))
+    rule = SuccessiveHalving(Asha(kind="asha", grace_epochs=2, reduction_factor=3), SPEC.space)
 
     def stops(*values: float) -> bool:
         trial = reported(study, *values)

@@ -1,6 +1,7 @@
 import optuna
 
 from search_spaces.settings import NoStopping
+from tests.tune_jobs.driver.by_hand import SPEC
 from tune_jobs.search.pruners.none import NoRule
 
 
@@ -9,4 +10,4 @@ def test_no_trial_is_stopped_however_bad() -> None:
     for value in (0.9, 0.8, 0.0):
         trial = study.ask()
         trial.report(value, 1)
-        assert not NoRule(NoStopping()).stops(study, study.trials[trial.number])
+        assert not NoRule(NoStopping(), SPEC.space).stops(study, study.trials[trial.number])
