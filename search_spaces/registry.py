@@ -78,6 +78,15 @@ class Registry(Generic[C]):
         load_entry_points()
         return tuple(dict.fromkeys(self._by_name.values()))
 
+    def words(self) -> tuple[str, ...]:
+        """What tells them apart, by which files name them."""
+        load_entry_points()
+        return tuple(self._by_name)
+
+    def named(self, name: str) -> type[C] | None:
+        """The class of a name; `None` if there is none."""
+        return self._by_name[name] if name in self.words() else None
+
     def validate(self, value: object) -> C:
         """`value` as the class that it names."""
         name = value.get(self.key) if isinstance(value, dict) else getattr(value, self.key, None)

@@ -100,6 +100,14 @@ except SystemExit as end:
     assert not loaded(statement) & {"torch", "ray", "mlflow", "optuna", "torchvision"}
 
 
+def test_a_simulation_loads_neither_torch_nor_ray_nor_mlflow() -> None:
+    arguments = ["simulate", "figure8-cifar10", "--repeats", "1", "--budgets", "2", "--rules", "none,best:9/2"]
+    statement = f"from tune_jobs.cli.app import app\napp({arguments!r}, standalone_mode=False)"
+    found = loaded(statement)
+    assert "optuna" in found
+    assert not found & {"torch", "ray", "mlflow", "torchvision"}
+
+
 @pytest.mark.parametrize("package", [convnn, search_spaces, tune_jobs])
 def test_every_exported_name_is_there_and_an_unknown_one_is_answered(package: object) -> None:
     names = package.__all__  # type: ignore[attr-defined]

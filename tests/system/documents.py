@@ -73,6 +73,13 @@ COMMANDS: dict[str, How] = {
     "convnn run mine.yaml": Instead("convnn run mine.yaml --set search.trials=1 --set space.training.epochs=2"),
     "convnn doctor mine.yaml": AS_IS,
     "convnn report quickstart --csv": AS_IS,
+    "convnn simulate figure5-cifar10": Instead("convnn simulate figure5-cifar10 --repeats 2"),
+    "convnn simulate --where model=VIT --where dataset=cifar100 --epochs 100 --repeats 50": Instead(
+        "convnn simulate --where model=VIT --where dataset=cifar100 --epochs 100 --repeats 2"
+    ),
+    "convnn simulate quickstart --from quickstart --budgets 2,4": Elsewhere(
+        "make test", "tests/tune_jobs/cli/shared/test_outputs.py", '["simulate", "--from"'
+    ),
     "export RAY_AUTH_MODE=token CONVNN_STORAGE=/shared/sweeps": AS_IS,
     "ray get-auth-token --generate": Instead(
         'token=$(ray get-auth-token --generate); test ${#token} -ge 32; test "$token" = "$(cat ~/.ray/auth_token)"'

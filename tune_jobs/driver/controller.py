@@ -26,7 +26,7 @@ from tune_jobs.events import (
 from tune_jobs.executors.base import Executor, Gone, Loss, Reported, Update, WorkerUp
 from tune_jobs.executors.capacity import per_trial
 from tune_jobs.failures import Failure, state_after
-from tune_jobs.record.ledger import Ledger
+from tune_jobs.record.port import Record
 from tune_jobs.record.rows import State
 from tune_jobs.search.base import Follow, SearchMethod, Start, Stop
 from tune_jobs.worker.reports import AttemptFailed, Begun, EpochDone, Report, ResumedFrom, StoppedWithSweep
@@ -55,7 +55,7 @@ class Controller:
         self,
         spec: SweepSpec,
         search: SearchMethod,
-        ledger: Ledger,
+        ledger: Record,
         executor: Executor,
         task_of: Callable[[Job], Task],
         *,

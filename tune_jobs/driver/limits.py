@@ -48,7 +48,7 @@ def halt_for_limits(spec: SweepSpec, folder: SweepFolder, ledger: Ledger, *, fai
 
     `budget.trials` is the search's to keep.
     """
-    limit = _budget(spec, ledger.usage()) or _disk(spec, folder.path)
+    limit = halt_for_budget(spec, ledger.usage()) or _disk(spec, folder.path)
     return limit or (_failures(spec, ledger) if failures else None) or _wish(folder)
 
 
@@ -71,7 +71,8 @@ def _more(spec: SweepSpec, field: str, value: float) -> str:
     return f"to go on with more: convnn resume {spec.name} --set budget.{field}={value:g}"
 
 
-def _budget(spec: SweepSpec, used: Usage) -> Halt | None:
+def halt_for_budget(spec: SweepSpec, used: Usage) -> Halt | None:
+    """The limit in hours that is reached."""
     for field, unit in HOURS.items():
         limit, spent = getattr(spec.budget, field), getattr(used, field)
         if limit is not None and spent >= limit:

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 
 from tune_jobs.record.ledger import Ledger
+from tune_jobs.record.port import Record
 from tune_jobs.record.requests import excluded, to_stop
 from tune_jobs.search.base import Asked, Past, SearchMethod, Settled, StoppedBy
 
@@ -27,7 +28,7 @@ def past_of(ledger: Ledger) -> Past:
     )
 
 
-def record_asked(ledger: Ledger, search: SearchMethod, asked: Sequence[Asked]) -> None:
+def record_asked(ledger: Record, search: SearchMethod, asked: Sequence[Asked]) -> None:
     """Record what was asked on the way to a proposal, and whether the space is used up."""
     for ask in asked:
         if ask.config is not None and ask.run_key is not None:

@@ -5,6 +5,7 @@ The search holds no state of its own: it is rebuilt from the past of its sweep.
 
 import bisect
 from collections.abc import Collection
+from typing import ClassVar
 
 from search_spaces import SweepSpec, TrialConfig, canonical, run_key
 from tune_jobs.events import Ended, EpochEnded, Failed, StopAsked
@@ -20,6 +21,8 @@ MISSES_IN_A_ROW = 200
 
 class Search:
     """Decides for one sweep; see `tune_jobs.search.base.SearchMethod`."""
+
+    misses_in_a_row: ClassVar[int] = MISSES_IN_A_ROW
 
     def __init__(self, spec: SweepSpec, past: Past | None = None, only: Collection[str] | None = None) -> None:
         """Rebuild the search from the past; unfinished trials are due again.
@@ -232,7 +235,7 @@ class Search:
 
     def _ask(self) -> Answer | None:
         """Ask the sampler; after many misses in a row, draw from what is left."""
-        if self._misses < MISSES_IN_A_ROW or self.study.goes_through_all:
+        if self._misses < self.misses_in_a_row or self.study.goes_through_all:
             return self.study.ask()
         point = draw_unused(self.spec.space, self.study.seed, self._is_unused)
         return None if point is None else self.study.ask(point)

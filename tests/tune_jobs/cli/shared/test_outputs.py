@@ -73,6 +73,8 @@ def sweep(sweep: Recorded) -> Recorded:
         ["plan", "quickstart"],
         ["plan", "quickstart", "--throughput", "100"],
         ["validate", "quickstart"],
+        ["simulate", "table2-cifar10", "--repeats", "2", "--budgets", "2", "--rules", "none"],
+        ["simulate", "--from", "tracked", "--budgets", "1", "--repeats", "1"],
     ],
     ids=" ".join,
 )

@@ -1,0 +1,62 @@
+"""Writes the authors' runs as the compact table that `convnn simulate` plays back.
+
+Run by hand: `python -m benchmarks.published_runs FOLDER`, the folder with runs.parquet and curves.parquet. Runs with a
+`code_note` (a bug, another code, a broken machine) are left out. One row a run: its arguments, and its epochs as lists
+of whole numbers. An accuracy is a multiple of 100/10240 percent (the authors' mean of batch means), so nothing of it is
+lost; losses are rounded to 1e-4, seconds to 0.01.
+"""
+
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from tune_jobs.results.recorded.published import ACCURACY_STEP, ARGUMENTS, LOSS_STEP, PUBLISHED, SECONDS_STEP
+
+LOGGED = 1e-4
+"""Accuracies have four decimals in the logs."""
+
+LICENCE = "MIT, (c) Mingi Kang; see published.LICENSE"
+SOURCE = "runs of arXiv:2511.14137: mingikang31/Convolutional-Nearest-Neighbor and -Attention"
+
+
+def _coded(values: pd.Series, step: float, kind: type[np.integer]) -> Any:  # noqa: ANN401 - an array of `kind`
+    found = np.rint(values.to_numpy(np.float64) / step)
+    assert found.min() >= 0
+    assert found.max() <= np.iinfo(kind).max
+    return found.astype(kind)
+
+
+def table_of(runs: pd.DataFrame, curves: pd.DataFrame) -> pa.Table:
+    """One row a run, by `run_id`."""
+    runs = runs[runs.code_note.isna()].sort_values("run_id")
+    curves = curves.assign(run_id=curves.run_id.astype(str))
+    curves = curves[curves.run_id.isin(runs.run_id)].sort_values(["run_id", "epoch"])
+    lengths = curves.groupby("run_id").size()
+    assert list(lengths.index) == list(runs.run_id)
+    assert list(lengths) == list(runs.n_epochs)
+    assert all(curves.epoch.to_numpy() == np.concatenate([np.arange(1, n + 1) for n in lengths]))
+    offsets = pa.array(np.concatenate([[0], np.cumsum(lengths)]).astype(np.int32))
+    columns = {name: pa.array(runs[name], from_pandas=True) for name in ("run_id", *ARGUMENTS)}
+    accuracy = _coded(curves.test_top1, 100 * ACCURACY_STEP, np.int16)
+    differences = np.abs(accuracy.astype(np.float64) * 100 * ACCURACY_STEP - curves.test_top1)
+    assert differences.max() < LOGGED
+    columns["test_accuracy"] = pa.ListArray.from_arrays(offsets, pa.array(accuracy))
+    columns["test_loss"] = pa.ListArray.from_arrays(offsets, pa.array(_coded(curves.test_loss, LOSS_STEP, np.int32)))
+    columns["seconds"] = pa.ListArray.from_arrays(offsets, pa.array(_coded(curves.seconds, SECONDS_STEP, np.int32)))
+    return pa.table(columns).replace_schema_metadata({"licence": LICENCE, "source": SOURCE})
+
+
+def main(folder: Path) -> None:
+    """Write the table into the package."""
+    table = table_of(pd.read_parquet(folder / "runs.parquet"), pd.read_parquet(folder / "curves.parquet"))
+    pq.write_table(table, PUBLISHED, compression="zstd", compression_level=19)
+    print(f"{PUBLISHED}: {len(table)} runs, {PUBLISHED.stat().st_size / 1e6:.2f} MB")
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]))

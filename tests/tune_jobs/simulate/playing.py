@@ -1,0 +1,141 @@
+"""A small recorded table, sweeps on it, and an executor that gives reports in an order that is known."""
+
+import itertools
+from collections.abc import Collection, Iterator, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+
+from search_spaces import Decided, SweepSpec, parse_sweep
+from tests.tune_jobs.driver.scripted import Unseen
+from tune_jobs.driver.trials import Sweep, run_trials
+from tune_jobs.executors.base import Gone, OpenExecutor, Reported, Update, WorkerUp
+from tune_jobs.record.folder import SweepFolder
+from tune_jobs.record.ledger import Ledger
+from tune_jobs.record.rows import Ask, Epoch
+from tune_jobs.results.recorded.table import RecordedRun, RecordedTable
+from tune_jobs.simulate.playback import CostUnit, Playback, one_of
+from tune_jobs.simulate.spaces import Runs, looked_up, playable
+from tune_jobs.system.signals import Signals
+from tune_jobs.worker.entrypoint import Objective, reports_of
+from tune_jobs.worker.reports import Begun, EpochDone, Report, ResumedFrom
+from tune_jobs.worker.task import Task
+
+EPOCHS = 9
+FILE = """
+name: recorded
+space:
+  data: {name: cifar10}
+  model:
+    layer:
+      kind: hybrid
+      lambda: {choice: [0.25, 0.5, 0.75]}
+      k: {choice: [2, 3, 4, 5, 6, 7, 8, 9]}
+  training: {lr: {choice: [1.0e-4, 1.0e-3]}, epochs: 9}
+search: {sampler: tpe, trials: 30, seed: 3}
+stopping: {kind: asha, grace_epochs: 1, reduction_factor: 3}
+resources: {max_concurrent: 3, min_free_gb: 0}
+"""
+
+
+def spec(stops: bool = True, /, **changes: str) -> SweepSpec:
+    text = FILE if stops else "".join(line for line in FILE.splitlines(keepends=True) if "stopping" not in line)
+    return parse_sweep(text, overrides=[f"{path.replace('__', '.')}={value}" for path, value in changes.items()])
+
+
+def table(*, seconds: bool = True) -> RecordedTable:
+    """Every point of FILE's space but those with k = 4, each with seconds of its own."""
+    space = spec().space
+    configs = [space.resolve(Decided(point)) for point in space.points()]
+    configs = [config for config in configs if getattr(config.model.mixing_layer, "k", 0) != 4]
+    rng = np.random.default_rng(1)
+    heights = 0.3 + 0.6 * rng.random(len(configs))
+    speeds = 0.2 + rng.random(len(configs))
+    accuracy = heights[:, None] * (1 - np.exp(-speeds[:, None] * np.arange(1, EPOCHS + 1)))
+    return RecordedTable(
+        name="small",
+        about="made up",
+        runs=tuple(RecordedRun(str(n), {"lr": config.training.lr}, config) for n, config in enumerate(configs)),
+        curves={"test/accuracy": accuracy},
+        lengths=np.full(len(configs), EPOCHS),
+        seconds=rng.integers(5, 50, accuracy.shape).astype(float) if seconds else None,
+    )
+
+
+class InOrder:
+    """Gives the reports of an objective in the order in which a sweep has recorded them."""
+
+    def __init__(self, objective: Objective, asks: Sequence[Ask], epochs: Sequence[Epoch], slots: int) -> None:
+        self._objective = objective
+        self._slots = slots
+        events: list[Ask | Epoch] = sorted([*asks, *epochs], key=lambda event: event.seq)
+        groups = itertools.groupby(events, lambda event: isinstance(event, Ask))
+        self._batches = [
+            [(e.run_key, e.epoch) for e in found if isinstance(e, Epoch)] for ask, found in groups if not ask
+        ]
+        self._tasks: dict[str, Iterator[Report]] = {}
+        self._ids: dict[str, str] = {}
+        self._told: list[Update] = []
+
+    def now(self) -> float:
+        return 0.0
+
+    def paused_s(self) -> float:
+        return 0.0
+
+    def room(self, without: Collection[str] = ()) -> int:
+        del without
+        return self._slots
+
+    def start(self, task: Task, avoid: Collection[str] = ()) -> None:
+        del avoid
+        reports = reports_of(task, self._objective)
+        assert isinstance(next(reports), ResumedFrom)
+        self._tasks[task.run_key], self._ids[task.run_key] = reports, task.id
+        self._told += [WorkerUp(task.id), Reported(task.id, Begun(None, "in order", shared=True))]
+        self._told.append(Reported(task.id, ResumedFrom(0, None, "recorded")))
+
+    def poll(self, timeout_s: float) -> Sequence[Update]:
+        del timeout_s
+        if self._told:
+            told, self._told = self._told, []
+            return told
+        found: list[Update] = []
+        for key, epoch in self._batches.pop(0):
+            report = next(self._tasks[key])
+            assert isinstance(report, EpochDone)
+            assert report.epoch == epoch
+            found.append(Reported(self._ids[key], report))
+            if epoch == EPOCHS:
+                found.append(Gone(self._ids[key], None))
+        return found
+
+    def stop(self, task: str) -> None:
+        self._told.append(Gone(task, None))
+
+    def kill(self, task: str) -> None:
+        raise AssertionError(task)
+
+    def close(self) -> None:
+        """Nothing runs."""
+
+
+def playback(cost: CostUnit = "epochs") -> Playback:
+    found = table()
+    return Playback(found, "val/accuracy", one_of(Runs(found), 0), cost)
+
+
+def on_table(stops: bool = True, /, **changes: str) -> SweepSpec:
+    """The sweep, in the part of its space that is recorded."""
+    runs, sweep = Runs(table()), spec(stops, **changes)
+    return replace(sweep, space=looked_up(playable(sweep.space, runs), runs).space)
+
+
+def driven(sweep: SweepSpec, place: Path, opened: OpenExecutor) -> Ledger:
+    """The sweep as `convnn run` drives it, with a ledger on disk."""
+    folder = SweepFolder(place / sweep.name)
+    folder.path.mkdir()
+    ledger = Ledger(folder.ledger, create=True)
+    run_trials(Sweep(sweep, folder, ledger, Unseen(), Signals()), opened)
+    return ledger

@@ -1,0 +1,43 @@
+import pytest
+
+from search_spaces.settings import Asha, NoStopping
+from tune_jobs.errors import UsageError
+from tune_jobs.simulate.rules import default_rules, rules_of
+
+OWN = Asha(kind="asha", grace_epochs=7)
+
+
+def test_rules_are_named_by_their_kind_and_settings() -> None:
+    found = rules_of("none, asha:10/2,asha:5,best:10/4,file,none", 100, OWN)
+    assert [rule.name for rule in found] == ["none", "asha:10/2", "asha:5", "best:10/4", "file"]
+    assert [rule.stopping for rule in found] == [
+        NoStopping(),
+        Asha(kind="asha", grace_epochs=10, reduction_factor=2),
+        Asha(kind="asha", grace_epochs=5),
+        NoStopping(),
+        OWN,
+    ]
+    assert [rule.best for rule in found] == [None, None, None, (10, 4), None]
+
+
+def test_the_baselines_are_there_without_a_word_and_a_file_brings_its_rule() -> None:
+    assert default_rules(100, None) == default_rules(100, NoStopping()) == "none,asha:10/3,best:10/4"
+    assert default_rules(9, OWN) == "file,none,asha:1/3,best:1/4"
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("asah:1/3", r"there is no rule 'asah'; did you mean 'asha'\?"),
+        ("asha:1/3/4", r"asha has 2 settings \(grace_epochs/reduction_factor\), got 3"),
+        ("asha:0", "grace_epochs: Input should be greater than or equal to 1, got 0; write asha:GRACE_EPOCHS/"),
+        ("asha:100", "grace_epochs must be below the 100 epochs of a trial, got 100"),
+        ("best:10", r"must be best:I/K, to train all trials for I epochs \(1 to 99\)"),
+        ("best:100/3", "must be best:I/K"),
+        ("file", "give FILE"),
+        (" ,", "must name a rule"),
+    ],
+)
+def test_a_wrong_rule_is_answered_with_the_way_out(text: str, message: str) -> None:
+    with pytest.raises(UsageError, match=message):
+        rules_of(text, 100)

@@ -1,0 +1,52 @@
+"""Which run a configuration is played by."""
+
+import pytest
+
+from search_spaces import Decided, load_sweep
+from tests.tune_jobs.simulate.playing import spec, table
+from tune_jobs.results.recorded.published import published
+from tune_jobs.simulate.spaces import Runs
+
+PRESETS = [*(f"table{n}" for n in range(1, 6)), *(f"figure{n}" for n in (3, 4, 5, 6, 7, 8, 10))]
+
+
+@pytest.fixture(scope="module")
+def runs() -> Runs:
+    return Runs(published())
+
+
+@pytest.mark.parametrize("preset", PRESETS)
+@pytest.mark.parametrize("data", ["cifar10", "cifar100"])
+def test_every_trial_of_a_published_table_or_figure_has_its_run(runs: Runs, preset: str, data: str) -> None:
+    space = load_sweep(f"{preset}-{data}").space
+    assert [runs.why_none(config) for _, config in space.sample(None) if not runs.of(config)] == []
+
+
+def test_the_convolution_of_table_1_is_played_by_its_seven_repeats(runs: Runs) -> None:
+    space = load_sweep("table1-cifar10", ["space.model.layer={kind: conv2d}"]).space
+    numbers = runs.of(space.resolve(Decided({})))
+    finals = published().curves["test/accuracy"][numbers, 149]
+    assert len(numbers) == 7
+    assert finals.mean() == pytest.approx(0.8059, abs=5e-5)
+    assert finals.std(ddof=1) == pytest.approx(0.0062, abs=5e-5)
+
+
+def test_seed_precision_and_fewer_epochs_need_not_match_but_a_schedule_needs_its_epochs() -> None:
+    found = Runs(table())
+    config = next(iter(table().runs)).config
+    assert config is not None
+
+    def number_of(**training: object) -> list[int]:
+        return found.of(config.model_copy(update={"training": config.training.model_copy(update=training)}))
+
+    assert number_of() == [0]
+    assert number_of(seed=7, precision="bf16", compile=True, epochs=5) == [0]
+    assert number_of(epochs=10) == []
+    assert number_of(schedule="cosine") == []
+    assert number_of(weight_decay=0.02) == []
+
+
+def test_a_point_without_a_run_says_which_field_no_run_has() -> None:
+    space = spec(space__model__layer__k="4", space__training__lr="1.0e-3", space__training__batch_size="8").space
+    config = next(config for _, config in space.sample(None))
+    assert Runs(table()).why_none(config) == "model.layer.k 4, training.batch_size 8"

@@ -1,0 +1,176 @@
+"""The authors' runs (arXiv:2511.14137), and which configuration of ours each of them is.
+
+Source: the repositories mingikang31/Convolutional-Nearest-Neighbor and -Attention, MIT licence, (c) Mingi Kang; only
+numbers were taken. `benchmarks/published_runs.py` has written the table; runs with a known fault are not in it.
+
+| theirs | ours |
+|---|---|
+| `model` vgg11, `layer` Branching, `branch_ratio` 0 | `layer: {kind: conv2d, kernel_size}`; K plays no part |
+| the same, `branch_ratio` above 0 | `layer: {kind: hybrid, lambda: branch_ratio, k: K, kernel_size, padding}` |
+| `magnitude_type` | `similarity` (`matmul` is `dot`) |
+| `similarity_type` Loc_Col | `position: similarity, position_scaling: std` |
+| `aggregation_type` Loc_Col | `position: both, position_scaling: std` |
+| `shuffle_pattern` BA, `shuffle_scale` p | `patch: p` |
+| `sampling_type` random, `num_samples` r | `candidates: {kind: random, r, when_too_few: all}` |
+| `sampling_type` spatial, `num_samples` s, VGG | `candidates: {kind: lattice, side: s, when_too_few: all}` |
+| the same, ViT | `candidates: {kind: even, r: s}` |
+| `model` VIT, `layer` Attention, KvtAttention | `attention: {kind: attention}`, `{kind: kvt, k: K}` |
+| LocalAttention, SparseAttention local | `{kind: local, window: 128, head_dim: 64}`, `{kind: sparse, context}` |
+| ConvNNAttention | `{kind: convnn, k: K, rho: softmax, aggregation: convolution_type}`; with `random` or `spatial` also
+|                 | `self_first: true, self_score: 1.0` |
+| `dataset`, `lr`, `batch_size`, `weight_decay`, `num_epochs`, `seed` | `data.name`, and `training` |
+
+Their spatial grid on images is sheared by an index error, ours is not. Everything else is as our defaults, which are
+theirs. What is measured is their test accuracy, which weighs the last 16
+test images 16-fold (a mean of batch means), and test loss; no validation images were held out.
+"""
+
+import itertools
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from search_spaces import TrialConfig
+from tune_jobs.results.recorded.table import Array, RecordedRun, RecordedTable, stacked
+
+PUBLISHED = Path(__file__).parent / "published.parquet"
+ACCURACY_STEP, LOSS_STEP, SECONDS_STEP = 1 / 10240, 1e-4, 0.01
+"""What the whole numbers of the file count."""
+
+ARGUMENTS = (
+    "model",
+    "dataset",
+    "layer",
+    "K",
+    "kernel_size",
+    "padding",
+    "branch_ratio",
+    "magnitude_type",
+    "similarity_type",
+    "aggregation_type",
+    "convolution_type",
+    "sampling_type",
+    "num_samples",
+    "shuffle_pattern",
+    "shuffle_scale",
+    "num_heads",
+    "sparse_mode",
+    "sparse_context_window",
+    "lr",
+    "batch_size",
+    "weight_decay",
+    "num_epochs",
+    "seed",
+    "folder",
+)
+"""The authors' names of what is kept of a run's arguments."""
+
+_SIMILARITY = {"cosine": "cosine", "euclidean": "euclidean", "matmul": "dot"}
+
+
+class NoCounterpartError(Exception):
+    """A run of the authors is none of our configurations; the text says why."""
+
+
+def config_of(run: dict[str, Any]) -> TrialConfig:
+    """The configuration of ours that a run of theirs is.
+
+    Raises:
+        NoCounterpartError: If there is none.
+    """
+    model = _vgg(run) if run["model"] == "vgg11" else _vit(run)
+    training = {name: run[name] for name in ("lr", "batch_size", "weight_decay", "seed")}
+    training["epochs"] = run["num_epochs"]
+    return TrialConfig.model_validate({"data": {"name": run["dataset"]}, "model": model, "training": training})
+
+
+def _vgg(run: dict[str, Any]) -> dict[str, Any]:
+    if run["layer"] != "Branching":
+        raise NoCounterpartError(f"layer {run['layer']} is none of ours")
+    if not run["branch_ratio"]:
+        return {"name": "vgg11", "layer": {"kind": "conv2d", "kernel_size": run["kernel_size"]}}
+    both, either = (run[name] == "Loc_Col" for name in ("aggregation_type", "similarity_type"))
+    layer = {
+        "kind": "hybrid",
+        "lambda": run["branch_ratio"],
+        "k": run["K"],
+        "kernel_size": run["kernel_size"],
+        "padding": run["padding"],
+        "similarity": _SIMILARITY[run["magnitude_type"]],
+        "position": "both" if both else "similarity" if either else "none",
+        "position_scaling": "std" if both or either else "none",
+        "patch": run["shuffle_scale"] if run["shuffle_pattern"] == "BA" else 1,
+        "candidates": _candidates(run, {"kind": "lattice", "side": run["num_samples"]}, when_too_few="all"),
+    }
+    return {"name": "vgg11", "layer": layer}
+
+
+def _candidates(run: dict[str, Any], spatial: dict[str, Any], **more: str) -> dict[str, Any]:
+    if run["sampling_type"] == "all":
+        return {"kind": "all"}
+    return ({"kind": "random", "r": run["num_samples"]} if run["sampling_type"] == "random" else spatial) | more
+
+
+def _vit(run: dict[str, Any]) -> dict[str, Any]:
+    if run["num_heads"] != 1:
+        raise NoCounterpartError(f"{run['num_heads']} heads: theirs mix tokens and channels")
+    return {"name": "vit_tiny", "attention": _attention(run)}
+
+
+def _attention(run: dict[str, Any]) -> dict[str, Any]:
+    layer = run["layer"]
+    if layer == "Attention":
+        return {"kind": "attention"}
+    if layer == "KvtAttention":
+        return {"kind": "kvt", "k": run["K"]}
+    if layer == "LocalAttention":
+        return {"kind": "local", "window": 128, "head_dim": 64}
+    if layer == "SparseAttention" and run["sparse_mode"] == "local":
+        return {"kind": "sparse", "context": run["sparse_context_window"]}
+    if layer != "ConvNNAttention":
+        mode = f" {run['sparse_mode']}" if layer == "SparseAttention" else ""
+        raise NoCounterpartError(f"layer {layer}{mode} is none of ours")
+    found = {
+        "kind": "convnn",
+        "k": run["K"],
+        "similarity": _SIMILARITY[run["magnitude_type"]],
+        "rho": "softmax",
+        "aggregation": run["convolution_type"].replace("-", "_"),
+        "candidates": _candidates(run, {"kind": "even", "r": run["num_samples"]}),
+    }
+    return found if run["sampling_type"] == "all" else found | {"self_first": True, "self_score": 1.0}
+
+
+@cache
+def published() -> RecordedTable:
+    """The authors' runs, without those that have a known fault."""
+    table = pq.read_table(PUBLISHED)
+    runs = []
+    for row in table.select(["run_id", *ARGUMENTS]).to_pylist():
+        config, why = None, None
+        try:
+            config = config_of(row)
+        except NoCounterpartError as error:
+            why = str(error)
+        name = row.pop("run_id")
+        runs.append(RecordedRun(name, {key: value for key, value in row.items() if value is not None}, config, why))
+    steps = {"test_accuracy": ACCURACY_STEP, "test_loss": LOSS_STEP, "seconds": SECONDS_STEP}
+    curves = {name: _curves(table.column(name), step) for name, step in steps.items()}
+    return RecordedTable(
+        name="published",
+        about="the published runs of arXiv:2511.14137, (c) Mingi Kang, MIT licence",
+        runs=tuple(runs),
+        curves={"test/accuracy": curves["test_accuracy"], "test/loss": curves["test_loss"]},
+        lengths=np.array(table.column("test_accuracy").combine_chunks().value_lengths(), np.int64),
+        seconds=curves["seconds"],
+    )
+
+
+def _curves(column: "pa.ChunkedArray", step: float) -> Array:
+    lists = column.combine_chunks()
+    offsets, values = lists.offsets.to_numpy(), lists.values.to_numpy()
+    return stacked([values[begin:end] * step for begin, end in itertools.pairwise(offsets)])

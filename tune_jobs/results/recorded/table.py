@@ -1,0 +1,159 @@
+"""A table of recorded runs: what each was, and its metrics by epoch.
+
+Shapes: R runs, E epochs of the longest run.
+"""
+
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from search_spaces import TrialConfig
+from search_spaces.domains import Scalar
+from search_spaces.plurals import plural
+from tune_jobs.errors import UsageError
+
+Array = NDArray[np.float64]
+Counts = NDArray[np.int64]
+
+STANDS_FOR = {"val/accuracy": "test/accuracy", "val/loss": "test/loss"}
+"""What is played where a table lacks a metric."""
+
+
+@dataclass(frozen=True)
+class RecordedRun:
+    """One run: what it was called, its parameters as recorded, and the configuration of ours that it is."""
+
+    id: str
+    params: Mapping[str, Scalar]
+    config: TrialConfig | None
+    why_none: str | None = None
+    """Why it is none of our configurations."""
+
+    diverged: bool = False
+    """Whether it ended after its last epoch because a number was not finite."""
+
+
+@dataclass(frozen=True)
+class RecordedTable:
+    """Runs and their curves; the verbs return smaller tables that say what they have dropped."""
+
+    name: str
+    about: str
+    """Whose they are, in a line."""
+
+    runs: tuple[RecordedRun, ...]
+    curves: Mapping[str, Array]
+    """By metric, `(R, E)`; accuracies are fractions. NaN beyond a run's end."""
+
+    lengths: Counts
+    """Epochs of each run, `(R,)`."""
+
+    seconds: Array | None = None
+    """Of each epoch, `(R, E)`; `None` where they are not recorded."""
+
+    dropped: Mapping[str, int] = field(default_factory=dict)
+    """Runs that are left out, by reason."""
+
+    def metric(self, asked: str) -> str:
+        """The metric that is played for `asked`: itself, or the one that stands for it.
+
+        Raises:
+            UsageError: If there is neither.
+        """
+        for name in (asked, STANDS_FOR.get(asked)):
+            if name in self.curves:
+                assert name is not None
+                return name
+        raise UsageError(f"{self.name} has no metric {asked!r}; it has: {', '.join(sorted(self.curves)) or 'none'}.")
+
+    def keep(self, kept: Sequence[bool] | NDArray[np.bool_], why: Iterable[str] = ()) -> "RecordedTable":
+        """The runs of this mask; `why` says of each that is left out the reason."""
+        mask = np.asarray(kept, bool)
+        return replace(
+            self,
+            runs=tuple(run for run, there in zip(self.runs, mask, strict=True) if there),
+            curves={name: curve[mask] for name, curve in self.curves.items()},
+            lengths=self.lengths[mask],
+            seconds=None if self.seconds is None else self.seconds[mask],
+            dropped=dict(Counter(self.dropped) + Counter(why)),
+        )
+
+    def where(self, conditions: Sequence[str]) -> "RecordedTable":
+        """The runs whose parameters are as said: `dataset=cifar100`.
+
+        Raises:
+            UsageError: If there is no such parameter, or no run has the value.
+        """
+        found = self
+        for condition in conditions:
+            name, equals, text = condition.partition("=")
+            values = {str(run.params.get(name)) for run in found.runs}
+            if not equals or not any(name in run.params for run in self.runs):
+                known = ", ".join(sorted({name for run in self.runs for name in run.params}))
+                raise UsageError(
+                    f"--where must be PARAMETER=VALUE with a parameter of the table, got {condition!r}; "
+                    f"it has: {known}."
+                )
+            if text not in values:
+                shown = ", ".join(sorted(values)[:_SHOWN])
+                raise UsageError(f"--where {condition}: no run has that value; there are: {shown}.")
+            mask = [str(run.params.get(name)) == text for run in found.runs]
+            found = found.keep(mask)
+        return found
+
+    def of_epochs(self, epochs: int) -> "RecordedTable":
+        """The runs of at least so many epochs, cut there.
+
+        Raises:
+            UsageError: If there is none.
+        """
+        mask = np.array(
+            [run.diverged or length >= epochs for run, length in zip(self.runs, self.lengths, strict=True)], bool
+        )
+        if not mask.any():
+            longest = int(max(self.lengths, default=0))
+            raise UsageError(
+                f"no run of {self.name} has {plural(epochs, 'epoch')}; the longest has {longest}: --epochs {longest}."
+            )
+        found = self.keep(mask, [f"shorter than {plural(epochs, 'epoch')}"] * int((~mask).sum()))
+        return replace(
+            found,
+            curves={name: curve[:, :epochs] for name, curve in found.curves.items()},
+            lengths=np.minimum(found.lengths, epochs),
+            seconds=None if found.seconds is None else found.seconds[:, :epochs],
+        )
+
+    @property
+    def usual_epochs(self) -> int:
+        """The length that most runs have; of several, the longest."""
+        counts = Counter(int(length) for length in self.lengths)
+        return max(counts, key=lambda length: (counts[length], length), default=0)
+
+    def described(self) -> "Described":
+        """For programs."""
+        return Described(self.name, self.about, len(self.runs), dict(self.dropped))
+
+
+@dataclass(frozen=True)
+class Described:
+    """A table of recorded runs, and how many were left out, by reason."""
+
+    name: str
+    about: str
+    runs: int
+    dropped: dict[str, int]
+
+
+_SHOWN = 20
+
+
+def stacked(curves: Sequence[Sequence[float]] | Sequence[Array]) -> Array:
+    """Curves of unequal length as `(R, E)`, NaN beyond their ends."""
+    lengths = [len(curve) for curve in curves]
+    found = np.full((len(lengths), max(lengths, default=0)), np.nan)
+    for number, curve in enumerate(curves):
+        found[number, : lengths[number]] = curve
+    return found

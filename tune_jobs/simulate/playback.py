@@ -1,0 +1,75 @@
+"""An objective that trains nothing: each task's epochs are those of a recorded run."""
+
+import hashlib
+import math
+from collections.abc import Callable, Iterator
+from typing import Literal
+
+import numpy as np
+
+from search_spaces import TrialConfig, run_key
+from tune_jobs.results.recorded.table import RecordedTable
+from tune_jobs.simulate.spaces import Runs
+from tune_jobs.worker.reports import EpochDone, Report, ResumedFrom
+from tune_jobs.worker.task import Task
+
+CostUnit = Literal["epochs", "seconds"]
+RunOf = Callable[[TrialConfig], int]
+"""The number of the run that a configuration is played by."""
+
+
+class Playback:
+    """Reports the recorded value of the objective after each epoch, and what the epoch costs as its seconds."""
+
+    def __init__(self, table: RecordedTable, metric: str, run_of: RunOf, cost: CostUnit = "epochs") -> None:
+        """Play a table.
+
+        Args:
+            table: The recorded runs.
+            metric: What the search asks for; see `RecordedTable.metric`.
+            run_of: Which run a configuration is played by.
+            cost: What an epoch costs: one unit, or its recorded seconds.
+        """
+        self.metric = metric
+        self.run_of = run_of
+        curve = table.curves[table.metric(metric)]
+        self._values: list[list[float]] = curve.tolist()
+        costs = table.seconds if cost == "seconds" else np.ones_like(curve)
+        assert costs is not None
+        self._costs: list[list[float]] = np.nan_to_num(costs).tolist()
+
+    def __call__(self, task: Task) -> Iterator[Report]:
+        """What a worker would report; a run that has diverged ends with a value that is not a number."""
+        number = self.run_of(task.config)
+        values, costs = self._values[number], self._costs[number]
+        yield ResumedFrom(0, None, "recorded")
+        for epoch in range(1, task.config.training.epochs + 1):
+            if epoch > len(values):
+                yield EpochDone(epoch, {self.metric: math.nan})
+                return
+            yield EpochDone(epoch, {self.metric: values[epoch - 1], "epoch_s": costs[epoch - 1]})
+
+    def value(self, number: int, epoch: int) -> float:
+        """The objective of a run after an epoch; not a number where it had diverged."""
+        values = self._values[number]
+        return values[epoch - 1] if epoch <= len(values) else math.nan
+
+    def cost(self, number: int, after: int, until: int) -> float:
+        """What the epochs of a run after `after` up to `until` cost."""
+        return sum(self._costs[number][after:until])
+
+
+def by_number(config: TrialConfig) -> int:
+    """The run that a point of a table stands for."""
+    return config.training.seed
+
+
+def one_of(runs: Runs, repeat: int) -> RunOf:
+    """One of the runs that fit, the same one for every rule of a repeat."""
+
+    def run_of(config: TrialConfig) -> int:
+        found = runs.of(config)
+        text = f"{repeat}:{run_key(config)}".encode()
+        return found[int.from_bytes(hashlib.sha256(text).digest()[:4], "big") % len(found)]
+
+    return run_of

@@ -1,0 +1,96 @@
+"""Stopping rules as the command line names them: `none`, `asha:10/3`, `best:10/4`, `file`."""
+
+from dataclasses import dataclass
+
+import yaml
+from pydantic import ValidationError
+
+from search_spaces.reading.likeness import nearest
+from search_spaces.settings import RULES, NoStopping, Stopping
+from tune_jobs.errors import UsageError
+
+FILE, BEST = "file", "best"
+
+
+@dataclass(frozen=True)
+class NamedRule:
+    """A rule, and what people call it."""
+
+    name: str
+    stopping: Stopping
+    best: tuple[int, int] | None = None
+    """Of the baseline: all trials are trained for so many epochs, and so many of the best are finished."""
+
+
+def default_rules(epochs: int, own: Stopping | None) -> str:
+    """No stopping, successive halving, and the baseline of two steps; a file's own rule first, if it stops trials."""
+    first = max(1, epochs // 10)
+    of_file = f"{FILE}," if own is not None and own.kind != "none" else ""
+    return f"{of_file}none,asha:{first}/3,{BEST}:{first}/4"
+
+
+def rules_of(text: str, epochs: int, own: Stopping | None = None) -> list[NamedRule]:
+    """The rules that a person names, comma by comma.
+
+    A rule is its kind, as below `stopping` in a sweep file, with its own settings in their order after a colon, parted
+    by slashes; those that are left out have their defaults.
+
+    Args:
+        text: What was typed.
+        epochs: Of a trial.
+        own: What the sweep file says, which `file` stands for.
+
+    Raises:
+        UsageError: If a rule is unknown, or a setting is not as it must be.
+    """
+    names = [name.strip() for name in text.split(",") if name.strip()]
+    if not names:
+        raise UsageError(f"--rules must name a rule, got {text!r}; for example --rules none,asha:10/3.")
+    return [_rule(name, epochs, own) for name in dict.fromkeys(names)]
+
+
+def _rule(name: str, epochs: int, own: Stopping | None) -> NamedRule:
+    kind, _, given = name.partition(":")
+    values = [yaml.safe_load(value) for value in given.split("/")] if given else []
+    if kind == FILE:
+        if own is None or values:
+            raise UsageError(
+                f"--rules {name}: `{FILE}` is the rule of a sweep file, which has its settings; give FILE."
+            )
+        return NamedRule(name, own)
+    if kind == BEST:
+        return _best(name, values, epochs)
+    settings = RULES.named(kind)
+    if settings is None:
+        known = [*RULES.words(), BEST, FILE]
+        raise UsageError(f"--rules {name}: there is no rule {kind!r}; {nearest(kind, known)}")
+    fields = [field for field in settings.model_fields if field not in Stopping.model_fields]
+    if len(values) > len(fields):
+        raise UsageError(
+            f"--rules {name}: {kind} has {len(fields)} settings ({'/'.join(fields) or 'none'}), got {len(values)}."
+        )
+    try:
+        made = settings.model_validate({"kind": kind, **dict(zip(fields, values, strict=False))})
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(str(part) for part in first["loc"])
+        raise UsageError(
+            f"--rules {name}: {where}: {first['msg']}, got {first['input']!r}; write {kind}:{'/'.join(fields).upper()}."
+        ) from error
+    grace = getattr(made, "grace_epochs", 0)
+    if grace >= epochs > 1:
+        raise UsageError(
+            f"--rules {name}: grace_epochs must be below the {epochs} epochs of a trial, got {grace}; "
+            f"nothing would ever be stopped."
+        )
+    return NamedRule(name, made)
+
+
+def _best(name: str, values: list[object], epochs: int) -> NamedRule:
+    first, keep = (*values, 1, 1)[:2] if len(values) == 2 else (None, None)  # noqa: PLR2004
+    if not (isinstance(first, int) and isinstance(keep, int) and 1 <= first < epochs and keep >= 1):
+        raise UsageError(
+            f"--rules {name}: must be {BEST}:I/K, to train all trials for I epochs (1 to {epochs - 1}) and finish the "
+            f"best K; for example {BEST}:{max(1, epochs // 10)}/4."
+        )
+    return NamedRule(name, NoStopping(), (first, keep))
