@@ -105,11 +105,18 @@ class Asha(Stopping):
     reduction_factor: Annotated[int, Field(ge=2, le=100, description="At each rung one of so many goes on.")] = 3
 
 
+class Auto(Stopping):
+    """Learns from the sweep's complete trials what standing is worth; stops only what that evidence allows."""
+
+    kind: Literal["auto"]
+    seed: Annotated[int, Field(ge=0, description="Which later trials run to the end whatever they look like.")] = 0
+
+
 SAMPLERS = Registry(SamplerSettings, "sampler", Tpe, RandomSearch, Grid)
 register_sampler = SAMPLERS.register
 """Lets files name another sampler below `search`: these are its settings."""
 
-RULES = Registry(Stopping, "kind", NoStopping, Asha)
+RULES = Registry(Stopping, "kind", NoStopping, Asha, Auto)
 register_rule = RULES.register
 """Lets files name another stopping rule below `stopping`: these are its settings."""
 

@@ -195,7 +195,7 @@ def test_a_sampler_and_a_stopping_rule_from_outside_are_checked_like_ours() -> N
         assert {"Sobol", "Median"} <= set(definitions)
         assert "description" in definitions["Sobol"]["properties"]["trials"]
     assert "search.sampler must be one of tpe, random, grid; got 'sobol'." in complaint(text)
-    assert "stopping.kind must be one of none, asha; got 'median'." in complaint(text)
+    assert "stopping.kind must be one of none, asha, auto; got 'median'." in complaint(text)
 
 
 def test_what_cannot_be_registered_is_refused() -> None:

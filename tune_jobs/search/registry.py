@@ -6,6 +6,7 @@ from typing import Any
 from search_spaces import Space
 from search_spaces.settings import (
     Asha,
+    Auto,
     Grid,
     NoStopping,
     RandomSearch,
@@ -16,6 +17,7 @@ from search_spaces.settings import (
     register_sampler,
 )
 from tune_jobs.search.pruners.asha import SuccessiveHalving
+from tune_jobs.search.pruners.auto import LearntStopping
 from tune_jobs.search.pruners.base import StoppingRule
 from tune_jobs.search.pruners.none import NoRule
 from tune_jobs.search.samplers.base import Sampler
@@ -27,7 +29,7 @@ MakeSampler = Callable[[Any, Space], Sampler]
 MakeRule = Callable[[Any], StoppingRule]
 
 _SAMPLERS: dict[type[SamplerSettings], MakeSampler] = {Tpe: TpeSampler, RandomSearch: UniformSampler, Grid: GridSampler}
-_RULES: dict[type[Stopping], MakeRule] = {NoStopping: NoRule, Asha: SuccessiveHalving}
+_RULES: dict[type[Stopping], MakeRule] = {NoStopping: NoRule, Asha: SuccessiveHalving, Auto: LearntStopping}
 
 
 def add_sampler(settings: type[SamplerSettings], make: MakeSampler) -> None:

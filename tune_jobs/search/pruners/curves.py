@@ -31,7 +31,12 @@ NOTHING = 1000.0
 NOISE_STRENGTH = 2.0
 CLIPPED_AT = 2.0
 """Values lie at most so many times as far below the median as the best lies above: a failure is no lever."""
+SETTLED_STRENGTH, SETTLED_NOISE, SETTLED_SHARE = 8.0, 0.01, 1e-4
+"""One belief is that the end is what standing says; the others expect the variance of the finals until they see."""
+LATENESS = 7.8
+"""How slowly the rule takes heart: of `1 - LATENESS / complete trials` of a fresh trial's worth it lets go."""
 MOST_RATE = 4.0
+"""Most worth that an epoch is taken to buy."""
 
 
 class _Rung:
@@ -122,8 +127,8 @@ class AutoRule:
         return trial < FIRST or (trial + 1 + self._seed) % CONTROL_EVERY == 0
 
     def _patience(self) -> float:
-        """The worth that suffices at any rung: a fifth of a fresh trial's after 8 complete ones, near all in the end."""
-        return max(0.0, 1 - 6.5 / self._complete)
+        """The worth that suffices at any rung: near none after 8 complete trials, a third of a fresh one's after 12."""
+        return max(0.0, 1 - LATENESS / self._complete)
 
     def _rate(self) -> float:
         """Worth that an epoch of a whole trial's bought in this sweep so far; 1 where none was stopped."""
@@ -163,7 +168,9 @@ class AutoRule:
         while trial >= len(self._finals):
             self._courses = np.concatenate([self._courses, np.full_like(self._courses, np.nan)], axis=1)
             self._finals = np.concatenate([self._finals, np.full_like(self._finals, np.nan)])
-            self._stopped_at = np.concatenate([self._stopped_at, np.full_like(self._stopped_at, np.iinfo(np.int64).max)])
+            self._stopped_at = np.concatenate(
+                [self._stopped_at, np.full_like(self._stopped_at, np.iinfo(np.int64).max)]
+            )
             self._worths = np.concatenate([self._worths, np.zeros_like(self._worths)])
         self._seen = max(self._seen, trial + 1)
 
@@ -172,8 +179,10 @@ def beliefs(fraction: float) -> list[Belief]:
     """What is held without a prior: the earlier the rung, the more is believed that the course says nothing."""
     nothing = 0.9 - 0.4 * min(1.0, fraction / 0.4)
     flat = np.zeros(NUMBERS)
-    some = [Belief(flat, ridge, 1.0, NOISE_STRENGTH, (1 - nothing) / len(RIDGES)) for ridge in RIDGES]
-    return [*some, Belief(flat, NOTHING, 1.0, NOISE_STRENGTH, nothing)]
+    share = (1 - nothing - SETTLED_SHARE) / len(RIDGES)
+    some = [Belief(flat, ridge, 1.0, NOISE_STRENGTH, share) for ridge in RIDGES]
+    settled = Belief(np.array([1.0, 0.0, 0.0]), SETTLED_STRENGTH, SETTLED_NOISE, NOISE_STRENGTH, SETTLED_SHARE)
+    return [*some, settled, Belief(flat, NOTHING, 1.0, NOISE_STRENGTH, nothing)]
 
 
 def _course(values: list[float], losses: list[float]) -> tuple[float, float, float]:

@@ -73,7 +73,7 @@ def fit_lines(courses: Floats, finals: Floats, beliefs: list[Belief]) -> Lines:
 def chance_above(lines: Lines, courses: Floats, bar: float) -> Floats:
     """How probable it is that trials end above a standardised value, (trials,)."""
     expected = lines.slopes @ courses.T
-    unsure = np.einsum("np,cpq,nq->cn", courses, lines.unsure, courses)
+    unsure = ((courses @ lines.unsure) * courses).sum(2)
     scale = np.sqrt(lines.noise[:, None] * (1 + 1 / lines.trials + unsure))
     chance: Floats = lines.trust @ student_below((expected - bar) / scale, lines.freedom[:, None])
     return np.maximum(chance, 1e-12)
