@@ -27,7 +27,8 @@ def _rise(rng: np.random.Generator, ends: Floats, epochs: int = EPOCHS, speed: F
     """Curves that go from near 0 to their ends, exponentially."""
     time = np.arange(1, epochs + 1) / epochs
     rate = rng.uniform(3, 12, (len(ends), 1)) if speed is None else speed
-    return ends[:, None] * (1 - np.exp(-rate * time)) / (1 - np.exp(-rate))
+    curves: Floats = ends[:, None] * (1 - np.exp(-rate * time)) / (1 - np.exp(-rate))
+    return curves
 
 
 def settled(seed: int) -> Table:

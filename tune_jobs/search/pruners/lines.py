@@ -57,7 +57,7 @@ def fit_lines(courses: Floats, finals: Floats, beliefs: list[Belief]) -> Lines:
     before = own * np.array([belief.noise for belief in beliefs])
     precision = courses.T @ courses + strength[:, None, None] * np.eye(numbers)
     towards = courses.T @ finals + strength[:, None] * prior
-    unsure = np.linalg.inv(precision)
+    unsure: Floats = np.linalg.inv(precision).astype(np.float64)
     slopes = np.einsum("cpq,cq->cp", unsure, towards)
     freedom = own + trials - 1  # the mean takes one
     left = before + finals @ finals + strength * (prior**2).sum(1) - (slopes * towards).sum(1)

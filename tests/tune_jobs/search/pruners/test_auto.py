@@ -10,7 +10,7 @@ from benchmarks.families import Table, crossing, noise, settled
 from benchmarks.stopping import course, never, regrets
 from search_spaces.settings import Auto
 from tune_jobs.search.pruners.auto import LearntStopping
-from tune_jobs.search.pruners.curves import CONTROL_EVERY, FIRST, AutoRule
+from tune_jobs.search.pruners.curves import CONTROL_EVERY, FIRST, AutoRule, _Rung
 from tune_jobs.search.pruners.lines import student_below
 
 EPOCHS = 100
@@ -104,9 +104,14 @@ def test_where_all_are_equal_nothing_breaks() -> None:
 
 
 def test_a_decision_fits_only_after_a_completion(monkeypatch: pytest.MonkeyPatch) -> None:
-    fits = []
+    fits: list[tuple[int, int]] = []
     kept = AutoRule._fit
-    monkeypatch.setattr(AutoRule, "_fit", lambda rule, rung: fits.append((rule._complete, rung)) or kept(rule, rung))
+
+    def counted(rule: AutoRule, rung: int) -> tuple[int, _Rung, float]:
+        fits.append((rule._complete, rung))
+        return kept(rule, rung)
+
+    monkeypatch.setattr(AutoRule, "_fit", counted)
     searched(settled(6))
     assert len(fits) == len(set(fits))  # once for each rung and number of complete trials
 
