@@ -109,7 +109,6 @@ class Auto(Stopping):
     """Learns from the sweep's complete trials what standing is worth; stops only what that evidence allows."""
 
     kind: Literal["auto"]
-    seed: Annotated[int, Field(ge=0, description="Which later trials run to the end whatever they look like.")] = 0
 
 
 SAMPLERS = Registry(SamplerSettings, "sampler", Tpe, RandomSearch, Grid)

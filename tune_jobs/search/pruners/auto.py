@@ -16,7 +16,7 @@ class LearntStopping(StoppingRule):
     """
 
     def __init__(self, settings: Auto) -> None:
-        self._seed = settings.seed
+        del settings
         self._rule: AutoRule | None = None
         self._epochs = 0
         self._numbers: dict[int, int] = {}  # of Optuna's trials: in the order of their first epochs
@@ -35,7 +35,7 @@ class LearntStopping(StoppingRule):
                 return False
             self._epochs = max(complete[0].intermediate_values)
             maximize = study.direction == optuna.study.StudyDirection.MAXIMIZE
-            self._rule = AutoRule(self._epochs, maximize=maximize, seed=self._seed)
+            self._rule = AutoRule(self._epochs, maximize=maximize)
         stopped = False
         for at, epoch, value in self._waiting:
             stopped = self._rule.observe(at, epoch, value) and at == number
