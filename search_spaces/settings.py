@@ -136,11 +136,17 @@ class Patience(Stopping):
     ] = 0.0
 
 
+class Auto(Stopping):
+    """Learns from the sweep's complete trials what standing is worth; stops only what that evidence allows."""
+
+    kind: Literal["auto"]
+
+
 SAMPLERS = Registry(SamplerSettings, "sampler", Tpe, RandomSearch, Grid)
 register_sampler = SAMPLERS.register
 """Lets files name another sampler below `search`: these are its settings."""
 
-RULES = Registry(Stopping, "kind", NoStopping, Asha, Hyperband, Median, Patience)
+RULES = Registry(Stopping, "kind", NoStopping, Asha, Hyperband, Median, Patience, Auto)
 register_rule = RULES.register
 """Lets files name another stopping rule below `stopping`: these are its settings."""
 

@@ -195,7 +195,9 @@ def test_a_sampler_and_a_stopping_rule_from_outside_are_checked_like_ours() -> N
         assert {"Sobol", "Threshold"} <= set(definitions)
         assert "description" in definitions["Sobol"]["properties"]["trials"]
     assert "search.sampler must be one of tpe, random, grid; got 'sobol'." in complaint(text)
-    assert "stopping.kind must be one of none, asha, hyperband, median, patience; got 'threshold'." in complaint(text)
+    assert "stopping.kind must be one of none, asha, hyperband, median, patience, auto; got 'threshold'." in complaint(
+        text
+    )
 
 
 def test_what_cannot_be_registered_is_refused() -> None:

@@ -93,7 +93,9 @@ def test_every_field_is_described_or_named_for_an_editor(field: str) -> None:
     assert all("title" in entry or "description" in entry for entry in found)
 
 
-@pytest.mark.parametrize("section", ["Budget", "Resources", "NoStopping", "Asha", "Hyperband", "Median", "Patience"])
+@pytest.mark.parametrize(
+    "section", ["Budget", "Resources", "NoStopping", "Asha", "Hyperband", "Median", "Patience", "Auto"]
+)
 def test_what_a_sweep_may_cost_is_explained_to_an_editor(section: str) -> None:
     fields = json_schema()["$defs"][section]["properties"]
     plain = {"gpus_per_trial", "kind", "reduction_factor"}  # their names say it

@@ -6,6 +6,7 @@ from typing import Any
 from search_spaces import Space
 from search_spaces.settings import (
     Asha,
+    Auto,
     Grid,
     Hyperband,
     Median,
@@ -19,6 +20,7 @@ from search_spaces.settings import (
     register_sampler,
 )
 from tune_jobs.search.pruners.asha import SuccessiveHalving
+from tune_jobs.search.pruners.auto import LearntStopping
 from tune_jobs.search.pruners.base import StoppingRule
 from tune_jobs.search.pruners.hyperband import BracketedHalving
 from tune_jobs.search.pruners.median import BelowMedian
@@ -39,6 +41,7 @@ _RULES: dict[type[Stopping], MakeRule] = {
     Hyperband: BracketedHalving,
     Median: BelowMedian,
     Patience: NoImprovement,
+    Auto: LearntStopping,
 }
 
 

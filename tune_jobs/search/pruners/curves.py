@@ -1,0 +1,210 @@
+"""A rule that knows when it does not know: what standing is worth is learnt from the sweep's own complete trials.
+
+At each of a dozen rungs, lines from the course so far (accuracy, loss, slope) to the final value are fitted to the
+complete trials, and averaged with the belief that the course says nothing (`lines`). The chance to end above the best,
+in units of a fresh trial's chance, is a trial's worth. A trial is stopped where its worth is below what the same epochs
+bring when they are spent on fresh trials: Weitzman's rule (Optimal search for the best alternative, 1979) with the
+rate of this sweep so far. The less is complete, the less worth a trial needs to go on; the first ones run to the end
+whatever they look like, and so does one of `CONTROL_EVERY` later ones, as a regression on survivors alone would not
+notice when those who were stopped would have come back.
+
+Pure: events in, answers out, the same for the same order of events. Nothing here knows files, clocks or Optuna.
+"""
+
+import math
+from typing import Literal
+
+import numpy as np
+
+from tune_jobs.search.pruners.lines import Belief, Floats, Lines, chance_above, fit_lines
+
+FRACTIONS = (0.03, 0.05, 0.07, 0.1, 0.13, 0.17, 0.22, 0.28, 0.36, 0.46, 0.6, 0.77)
+"""Of a trial's epochs: where it is judged."""
+FIRST = 8
+"""Complete trials before any is stopped: the fewest from which a line with three slopes can be told from noise."""
+CONTROL_EVERY = 24
+NUMBERS = 3
+"""What is known of a course at a rung: its value, minus the logarithm of its loss, its slope."""
+RIDGES = (0.3, 1.0, 3.0, 10.0, 100.0)
+NOTHING = 1000.0
+"""Strength of the belief that slopes are zero."""
+NOISE_STRENGTH = 2.0
+CLIPPED_AT = 2.0
+"""Values lie at most so many times as far below the median as the best lies above: a failure is no lever."""
+SETTLED_STRENGTH, SETTLED_NOISE, SETTLED_SHARE = 8.0, 0.01, 1e-4
+"""One belief is that the end is what standing says; the others expect the variance of the finals until they see."""
+LATENESS = 7.8
+"""How slowly the rule takes heart: of `1 - LATENESS / complete trials` of a fresh trial's worth it lets go."""
+MOST_RATE = 4.0
+"""Most worth that an epoch is taken to buy."""
+
+
+class _Rung:
+    """What complete trials say about those that come by."""
+
+    def __init__(self, courses: Floats, finals: Floats, beliefs: list[Belief]) -> None:
+        self._lowest = _lowest(courses)
+        courses = np.maximum(courses, self._lowest)
+        self._middle, self._spread = courses.mean(0), _spread(courses)
+        finals = np.maximum(finals, _lowest(finals))
+        standard = (finals - finals.mean()) / _spread(finals)
+        self._best = float(standard.max())
+        self.lines: Lines = fit_lines(self._standard(courses), standard, beliefs)
+
+    def _standard(self, courses: Floats) -> Floats:
+        standard: Floats = (np.maximum(courses, self._lowest) - self._middle) / self._spread
+        return standard
+
+    def chances(self, courses: Floats) -> Floats:
+        """Of ending above the best complete trial."""
+        return chance_above(self.lines, self._standard(courses), self._best)
+
+
+class AutoRule:
+    """Decides after each epoch whether a trial is given up."""
+
+    def __init__(self, epochs: int, *, maximize: bool, seed: int = 0) -> None:
+        """Start a sweep.
+
+        Args:
+            epochs: Of a whole trial.
+            maximize: Whether more is better.
+            seed: Which trials are controls.
+        """
+        rungs = sorted({max(1, round(fraction * epochs)) for fraction in FRACTIONS} - {epochs})
+        self._epochs, self._sign, self._seed = epochs, 1.0 if maximize else -1.0, seed
+        self._index = {epoch: index for index, epoch in enumerate(rungs)}
+        self._fractions = np.array(rungs) / epochs
+        self._running: dict[int, tuple[list[float], list[float]]] = {}
+        self._courses = np.full((len(rungs), 64, NUMBERS), np.nan)
+        self._finals = np.full(64, np.nan)
+        self._stopped_at = np.full(64, np.iinfo(np.int64).max)  # rung
+        self._worths = np.zeros(64)  # of those that were stopped
+        self._seen = 0  # highest trial, and one
+        self._complete = 0
+        self._worst = math.inf  # finite value; what is not a number counts as this
+        self._fitted: dict[int, tuple[int, _Rung, float]] = {}  # by rung: complete then, lines, a fresh trial's chance
+
+    def observe(self, trial: int, epoch: int, value: float, loss: float | None = None) -> bool:
+        """Note one epoch of a trial; whether to stop it there.
+
+        Args:
+            trial: Counts from 0 in the order of starts.
+            epoch: Counts from 1, in order and without gaps.
+            value: The objective.
+            loss: Where there is one; none or not positive: it is left out.
+        """
+        self._make_room(trial)
+        values, losses = self._running.setdefault(trial, ([], []))
+        if epoch != len(values) + 1:
+            return False  # a course with a hole is not judged
+        values.append(self._finite(value))
+        losses.append(-math.log(loss) if loss is not None and 0 < loss < math.inf else 0.0)
+        if epoch == self._epochs:
+            self._finals[trial] = values[-1]
+            self._complete += 1
+            return False
+        rung = self._index.get(epoch)
+        if rung is None:
+            return False
+        self._courses[rung, trial] = _course(values, losses)
+        if self.is_control(trial) or self._complete < FIRST:
+            return False
+        worth = self._worth(trial, rung)
+        if worth >= min(self._patience(), self._rate() * (1 - self._fractions[rung])):
+            return False
+        self._stopped_at[trial], self._worths[trial] = rung, worth
+        return True
+
+    def ended(self, trial: int, state: Literal["complete", "stopped", "failed"]) -> None:
+        """Note a trial's end; one that failed is not learnt from."""
+        self._running.pop(trial, None)
+        if state == "failed" and trial < self._seen:
+            self._courses[:, trial] = np.nan
+
+    def is_control(self, trial: int) -> bool:
+        """Whether a trial runs to its end whatever it looks like."""
+        return trial < FIRST or (trial + 1 + self._seed) % CONTROL_EVERY == 0
+
+    def _patience(self) -> float:
+        """The worth that suffices at any rung: near none after 8 complete trials, a third of a fresh one's after 12."""
+        return max(0.0, 1 - LATENESS / self._complete)
+
+    def _rate(self) -> float:
+        """Worth that an epoch of a whole trial's bought in this sweep so far; 1 where none was stopped."""
+        rungs = self._stopped_at[: self._seen]
+        stopped = rungs < len(self._fractions)
+        cost = float((~stopped).sum()) + float(self._fractions[rungs[stopped]].sum())
+        return min(MOST_RATE, max(1.0, (self._seen - float(self._worths[: self._seen][stopped].sum())) / cost))
+
+    def _worth(self, trial: int, rung: int) -> float:
+        """A trial's chance to end above the best, in those of a fresh one."""
+        known = self._fitted.get(rung)
+        if known is None or known[0] != self._complete:
+            known = self._fitted[rung] = self._fit(rung)
+        _, lines, fresh = known
+        return float(lines.chances(self._courses[rung, trial][None])[0]) / fresh
+
+    def _fit(self, rung: int) -> tuple[int, _Rung, float]:
+        """Learn again from the complete trials, and take the chance of a fresh trial over all that came by."""
+        courses = self._courses[rung, : self._seen]
+        came = ~np.isnan(courses[:, 0])
+        whole = came & ~np.isnan(self._finals[: self._seen])
+        lines = _Rung(courses[whole], self._finals[: self._seen][whole], beliefs(float(self._fractions[rung])))
+        before = self._stopped_at[: self._seen] < rung
+        others = came.sum() + before.sum() - self._worths[: self._seen][before].sum()
+        fresh = float(lines.chances(courses[came]).sum()) / max(float(others), 1e-3)
+        return self._complete, lines, max(fresh, 1e-12)
+
+    def _finite(self, value: float) -> float:
+        """The value, more being better; the worst so far where it is not a number."""
+        signed = self._sign * value
+        if math.isfinite(signed):
+            self._worst = min(self._worst, signed)
+            return signed
+        return self._worst if math.isfinite(self._worst) else 0.0
+
+    def _make_room(self, trial: int) -> None:
+        while trial >= len(self._finals):
+            self._courses = np.concatenate([self._courses, np.full_like(self._courses, np.nan)], axis=1)
+            self._finals = np.concatenate([self._finals, np.full_like(self._finals, np.nan)])
+            self._stopped_at = np.concatenate(
+                [self._stopped_at, np.full_like(self._stopped_at, np.iinfo(np.int64).max)]
+            )
+            self._worths = np.concatenate([self._worths, np.zeros_like(self._worths)])
+        self._seen = max(self._seen, trial + 1)
+
+
+def beliefs(fraction: float) -> list[Belief]:
+    """What is held without a prior: the earlier the rung, the more is believed that the course says nothing."""
+    nothing = 0.9 - 0.4 * min(1.0, fraction / 0.4)
+    flat = np.zeros(NUMBERS)
+    share = (1 - nothing - SETTLED_SHARE) / len(RIDGES)
+    some = [Belief(flat, ridge, 1.0, NOISE_STRENGTH, share) for ridge in RIDGES]
+    settled = Belief(np.array([1.0, 0.0, 0.0]), SETTLED_STRENGTH, SETTLED_NOISE, NOISE_STRENGTH, SETTLED_SHARE)
+    return [*some, settled, Belief(flat, NOTHING, 1.0, NOISE_STRENGTH, nothing)]
+
+
+def _course(values: list[float], losses: list[float]) -> tuple[float, float, float]:
+    """Means over the last quarter so far, and how much the value rose over the second half."""
+    epoch = len(values)
+    half = max(1, epoch // 2)
+    value = _late_mean(values, epoch)
+    return value, _late_mean(losses, epoch), value - _late_mean(values, half)
+
+
+def _late_mean(values: list[float], epoch: int) -> float:
+    start = min(int(0.75 * epoch), epoch - 1)
+    return sum(values[start:epoch]) / (epoch - start)
+
+
+def _lowest(values: Floats) -> Floats:
+    middle = np.median(values, axis=0)
+    lowest: Floats = middle - CLIPPED_AT * (values.max(0) - middle)
+    return lowest
+
+
+def _spread(values: Floats) -> Floats:
+    """Standard deviation; 1 where all are equal."""
+    spread = values.std(axis=0, ddof=1)
+    return np.where(spread > 1e-12 * (1 + np.abs(values).max(0)), spread, 1.0)
