@@ -21,7 +21,8 @@ def beside_metadata(found: dict[str, bytes]) -> dict[str, bytes]:
 def test_the_checkout_has_what_is_compared() -> None:
     found = tracked_files()
     assert {name.partition("/")[0] for name in found} == set(PACKAGES)
-    assert {Path(name).suffix for name in found} == {".py", ".yaml", ".css", ".html", ".js", ".json", ".typed"}
+    kinds = {".py", ".yaml", ".css", ".html", ".js", ".json", ".typed", ".parquet", ".LICENSE"}
+    assert {Path(name).suffix for name in found} == kinds
 
 
 def test_the_wheel_has_every_file_of_the_packages_and_nothing_else(tmp_path: Path) -> None:

@@ -21,7 +21,7 @@ UPLOAD_BYTES = 100 * 2**20
 TASK = "task.json"
 SWEEP = "sweep.yaml"
 PACKAGES = ("convnn", "search_spaces", "tune_jobs")
-_KINDS = frozenset({".py", ".yaml", ".typed", ".css", ".html", ".js", ".json"})
+_KINDS = frozenset({".py", ".yaml", ".typed", ".css", ".html", ".js", ".json", ".parquet", ".LICENSE"})
 _NAMED = 5
 _BEGINNING_OF_ZIP = (1980, 1, 1, 0, 0, 0)
 
