@@ -1,4 +1,6 @@
+import contextlib
 import socket
+import sqlite3
 from pathlib import Path
 
 from tests.tune_jobs.cli.invoking import invoke, invoke_json
@@ -52,6 +54,21 @@ def test_a_port_that_is_taken_is_said_with_the_way_out(tmp_path: Path) -> None:
         port = taken.getsockname()[1]
         said = invoke("ui", "mine", "--port", port, storage=folder.path.parent, expect=4)
     assert f"port {port} of 127.0.0.1 cannot be had: Address already in use; name another: --port" in said
+
+
+def test_a_store_that_cannot_be_read_is_said_with_the_way_out(tmp_path: Path) -> None:
+    folder = made(tmp_path, "mine")
+    store = folder.path.parent / "mlflow.db"
+    new_store(store)
+    invoke("sync", "mine", storage=store.parent)
+    with contextlib.closing(sqlite3.connect(store)) as db:
+        db.execute("DROP TABLE experiments")
+    said = invoke("ui", "mine", "--no-browser", storage=store.parent, expect=1)
+    last = said.splitlines()[-1]
+    assert last == (
+        f"convnn: {store} cannot be read: no such table: experiments; stop who writes it, or move it away: it is made "
+        "again"
+    )
 
 
 def test_who_has_come_over_ssh_is_told_how_to_see_it() -> None:

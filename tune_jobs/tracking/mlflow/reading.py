@@ -59,7 +59,9 @@ def is_of_another(store: Path) -> bool:
     except sqlite3.OperationalError as error:
         if "no such table" in str(error):
             return True
-        raise OSError(None, f"{store} cannot be read: {error}") from error
+        raise OSError(
+            f"{store} cannot be read: {error}; stop who writes it, or move it away: it is made again"
+        ) from error
     except (sqlite3.DatabaseError, TypeError):
         return True
     return current() not in (None, revision)

@@ -10,6 +10,7 @@ import fcntl
 import itertools
 import logging
 import os
+import shlex
 import sqlite3
 import time
 from collections.abc import Sequence
@@ -131,7 +132,7 @@ def use_store(uri: str, folder: SweepFolder) -> StoreInUse:
         if path.is_file() and path.stat().st_size and is_of_another(path):
             raise TrackerError(
                 f"{path} is of another version of MLflow, or no store of it. Name another file; or copy it, and bring "
-                f"it up to date while nobody uses it: mlflow db upgrade {uri}"
+                f"it up to date while nobody uses it: mlflow db upgrade {shlex.quote(uri)}"
             )
         return StoreInUse(uri)
     shared = path != folder.store
@@ -190,12 +191,17 @@ def _moved_from(path: Path, uri: str, folder: SweepFolder) -> list[str]:
     """Where a store's experiments have their files, if that is beside a store, but not where this one is now."""
     here = str(artifacts_as_uri(uri, folder))
     beside = here.rpartition("/")[2]
-    with contextlib.closing(sqlite3.connect(path)) as db:
-        found = db.execute(
-            "SELECT DISTINCT artifact_location AS place FROM experiments WHERE place LIKE ? AND place<>?",
-            (f"file:%/{beside}", here),
-        )
-        return [location for (location,) in found]
+    try:
+        with contextlib.closing(sqlite3.connect(path)) as db:
+            found = db.execute(
+                "SELECT DISTINCT artifact_location AS place FROM experiments WHERE place LIKE ? AND place<>?",
+                (f"file:%/{beside}", here),
+            )
+            return [location for (location,) in found]
+    except sqlite3.Error as error:
+        raise OSError(
+            f"{path} cannot be read: {error}; stop who writes it, or move it away: it is made again"
+        ) from error
 
 
 def _set_aside(path: Path) -> Path:
@@ -210,7 +216,7 @@ def _set_aside(path: Path) -> Path:
         try:
             db.execute("BEGIN EXCLUSIVE")  # after it no writer's journal is left that belongs to this file
         except sqlite3.OperationalError as error:
-            raise OSError(None, f"{path} cannot be moved aside: {error}") from error
+            raise OSError(f"{path} cannot be moved aside: {error}; stop who writes it") from error
         except sqlite3.DatabaseError:  # it is no database
             pass
         path.rename(aside)
