@@ -1,6 +1,8 @@
 """A connection to a Ray cluster, or a Ray of our own on this machine alone."""
 
+import atexit
 import contextlib
+import gc
 import logging
 import os
 import queue
@@ -94,12 +96,40 @@ def ray_session(address: str | None, signals: Signals, say: Callable[[str], None
         try:
             yield
         finally:
-            if not signals.twice:  # else Ray's processes end with ours
-                try:
-                    answer(ray.shutdown, signals)
-                except RayError:  # what is left of it would wait for the rest
-                    with contextlib.suppress(Exception):
-                        ray._private.worker._global_node.kill_all_processes(check_alive=False, allow_graceful=False)  # noqa: SLF001
+            _end(signals)
+
+
+def _end(signals: Signals) -> None:
+    """End Ray's processes, and leave ours alive.
+
+    Whoever lets go of an object of Ray's while Ray shuts down ends this process, with exit code 1: Ray's library sees
+    to it. Such objects are in the reference cycles that Tune leaves, and any thread may collect these at any time. So
+    they are collected before, and not meanwhile.
+    """
+    import ray
+
+    collects = gc.isenabled()
+    gc.disable()
+    try:
+        if signals.twice:  # Tune may be at work still
+            _kill_all()
+        else:
+            gc.collect()
+            answer(ray.shutdown, signals)
+    except RayError:  # what is left of it would wait for the rest
+        _kill_all()
+    finally:
+        if collects:
+            gc.enable()
+
+
+def _kill_all() -> None:
+    """Kill the processes of a Ray of our own, without a word with them; our own process ends next."""
+    import ray
+
+    atexit.unregister(ray.shutdown)
+    with contextlib.suppress(Exception):
+        ray._private.worker._global_node.kill_all_processes(check_alive=False, allow_graceful=False)  # noqa: SLF001
 
 
 def _load_ahead() -> None:

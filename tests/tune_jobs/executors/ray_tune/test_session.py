@@ -1,4 +1,6 @@
 import socket
+import subprocess
+import sys
 from collections.abc import Iterator
 from typing import Any
 
@@ -43,3 +45,33 @@ def test_a_ray_that_is_being_ended_has_not_died(monkeypatch: pytest.MonkeyPatch)
         node.dead_processes()
     node.all_processes |= {"raylet": Ending(node.all_processes), "gcs_server": []}
     assert not has_died(Signals())
+
+
+CYCLES = """
+import gc
+import threading
+from tune_jobs.executors.ray_tune.session import ray_session
+from tune_jobs.system.signals import Signals
+
+class Cycle: ...
+
+def leave_cycles():
+    while objects:
+        cycle = Cycle()
+        cycle.itself, cycle.held = cycle, objects.pop()
+        left.wait(0.0002)
+
+left = threading.Event()
+with ray_session(None, Signals()):
+    import ray
+    gc.set_threshold(1)  # whoever makes an object collects
+    objects = [ray.put(number) for number in range(20_000)]
+    threading.Thread(target=leave_cycles, daemon=True).start()
+print("still here", len(objects) > 0)
+"""
+
+
+def test_ray_ends_while_another_thread_leaves_cycles_that_hold_objects_of_rays() -> None:
+    # Ray's library ends the process in which such an object is freed during its shutdown, with exit code 1.
+    done = subprocess.run([sys.executable, "-c", CYCLES], capture_output=True, text=True, timeout=120, check=False)
+    assert (done.returncode, done.stdout.split("\n")[0]) == (0, "still here True"), done.stderr
