@@ -3,14 +3,14 @@
 import random
 import subprocess
 import sys
-from dataclasses import replace
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from search_spaces import Decided, SweepSpec, TrialConfig, parse_sweep
-from search_spaces.settings import RandomSearch
+from tests.tune_jobs.search import simulated
 from tests.tune_jobs.search.recorded import Recorded
 from tests.tune_jobs.search.simulated import job_of, opened
 from tune_jobs.events import Ended, EpochEnded, Job
@@ -19,6 +19,8 @@ from tune_jobs.search.study import Study
 
 ROOT = Path(__file__).parents[3]
 NARROW = ("7 <= k <= 10", "0.05 <= lambda <= 0.3")
+PRODUCT = ("lambda * k <= 0.25",)
+RARE = ("17.2 < lambda * k < 17.201", "lr > 9.0e-3")
 COUPLED = ("3 * k <= r", "r <= 14 * k", "k * lambda >= 7", "lr * r <= 0.05")
 
 
@@ -44,26 +46,30 @@ def value_of(config: TrialConfig) -> float:
     return 1 - abs(config.training.lr - 1e-3) * 50 - abs(k - 9) / 40
 
 
-def outcomes(sweep: SweepSpec, many: int) -> list[str]:
-    """What became of so many asks, where each valid configuration is trained before the next ask."""
-    search, found = Search(sweep), list[str]()
+def outcomes(sweep: SweepSpec, many: int, workers: int = 1) -> list[str]:
+    """What became of so many asks, where as many valid configurations are trained at a time; they end in turn."""
+    search, found, running = Search(sweep), list[str](), list[Job]()
     while len(found) < many:
-        proposal = search.propose()
-        found += [asked.outcome for asked in proposal.asked]
-        assert proposal.start is not None
-        job = Job(proposal.start.run_key, 1, proposal.start.number, proposal.start.config)
+        while len(running) < workers:
+            proposal = search.propose()
+            found += [asked.outcome for asked in proposal.asked]
+            assert proposal.start is not None
+            running.append(Job(proposal.start.run_key, 1, proposal.start.number, proposal.start.config))
+        job = running.pop(0)
         search.tell(EpochEnded(job, 1, {"val/accuracy": value_of(job.config)}))
         search.tell(Ended(job, "complete", None))
     return found[:many]
 
 
-@pytest.mark.parametrize("rules", [NARROW, COUPLED], ids=["narrow", "coupled"])
-def test_where_one_point_in_twenty_is_valid_most_asks_soon_are(rules: tuple[str, ...]) -> None:
+@pytest.mark.parametrize("workers", [1, 8])
+@pytest.mark.parametrize("rules", [NARROW, COUPLED, PRODUCT], ids=["narrow", "coupled", "product"])
+def test_where_one_point_in_twenty_is_valid_most_asks_are(rules: tuple[str, ...], workers: int) -> None:
     space, rng = spec(rules).space, random.Random(0)
     draws = (space.resolve(Decided(space.draw(rng))) for _ in range(1000))
     assert 0.03 < sum(not any(space.infeasibilities(config)) for config in draws) / 1000 < 0.07
-    for seed in range(3):
-        assert outcomes(spec(rules, seed), 200)[100:].count("infeasible") < 50
+    found = outcomes(spec(rules), 120, workers)
+    assert found[:10].count("infeasible") <= 1  # of 100 random draws one is valid
+    assert found[60:].count("infeasible") < 30
 
 
 def next_asks(search: Recorded, trials: int) -> None:
@@ -85,17 +91,31 @@ def test_a_search_that_is_rebuilt_asks_what_it_would_have_and_its_record_stays(t
         assert [trial.params for trial in told] == [ask.decisions for ask in asks]
 
 
-def test_the_start_is_random_until_a_trial_has_ended_however_many_draws_are_infeasible() -> None:
-    told, random_one = (
-        Study(spec(NARROW)),
-        Study(replace(spec(NARROW), search=RandomSearch(sampler="random", trials=9))),
-    )
-    for _ in range(30):
-        answer, other = told.ask(), random_one.ask()
+def asked(sweep: SweepSpec, many: int) -> list[dict[str, Any]]:
+    """What is decided while no trial ends."""
+    study, found = Study(sweep), list[dict[str, Any]]()
+    for number in range(many):
+        answer = study.ask()
         assert answer is not None
-        assert other is not None
-        assert answer.decisions == other.decisions
-        told.refuse(answer)
+        study.join(str(number), answer)
+        found.append(answer.decisions)
+    return found
+
+
+def test_where_all_is_valid_the_start_is_that_of_a_random_search() -> None:
+    at_random, tpe = (simulated.spec(simulated.THIRTY, f"{{sampler: {name}, trials: 99}}") for name in ("random", "tpe"))
+    assert asked(tpe, 20) == asked(at_random, 20)
+
+
+def test_where_next_to_nothing_is_valid_draws_are_asked_that_are_not_and_do_not_end_the_start() -> None:
+    study, sweep = Study(spec(RARE)), spec(RARE)
+    for _ in range(20):
+        answer = study.ask()
+        assert answer is not None
+        assert any(sweep.infeasibilities(answer.config))
+        study.refuse(answer)
+    ks = [trial.params["space.model.layer.k"] for trial in study.trials]
+    assert len(set(ks)) > 8  # TPE would have made for a few
 
 
 WARNED = """

@@ -2,43 +2,57 @@
 
 import math
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import optuna
-from optuna.distributions import BaseDistribution
+from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
 from optuna.trial import FrozenTrial, TrialState
 
-from search_spaces import Space
+from search_spaces import Choice, Domain, IntRange, Space
+from search_spaces.domains import Scalar
 from search_spaces.settings import Tpe
-from tune_jobs.search.samplers.base import Sampler
+from tune_jobs.search.samplers.base import Point, Sampler
 
 STARTUP_TRIALS = 10
-"""Random first draws, or a third of the search's trials if that is fewer."""
+"""Random first trials, or a third of the search's trials if that is fewer."""
+
+RANDOM_TRIES, TPE_TRIES = 100, 3
+"""Draws for one ask, of which the first that can run is taken; a draw of TPE takes 50 times as long."""
 
 
 class TpeSampler(Sampler):
     """Draws where good trials were, and away from what cannot run."""
 
     def __init__(self, settings: Tpe, space: Space) -> None:
-        del space
+        self._space = space
         self._startup_trials = min(STARTUP_TRIALS, math.ceil(settings.trials / 3))
+        self._has_learnt = False
 
     def decide(self, number: int, seed: int) -> optuna.samplers.BaseSampler:
         """Optuna's own, after a random start."""
         del number
-        return _AfterStart(self._startup_trials, seed)
+        return _Runnable(self._space, seed, self._is_begun)
+
+    def _is_begun(self, study: optuna.Study) -> bool:
+        """Whether so many trials have ended that TPE can learn from them; draws that could not run do not count."""
+        if not self._has_learnt:
+            ended = study.get_trials(deepcopy=False, states=(TrialState.COMPLETE, TrialState.PRUNED))
+            valid = sum(not any(value > 0 for value in trial.constraints.values()) for trial in ended)
+            self._has_learnt = valid >= self._startup_trials
+        return self._has_learnt
 
 
-class _AfterStart(optuna.samplers.BaseSampler):
-    """Random draws, until as many trials have ended as there were valid ones among the first draws.
+class _Runnable(optuna.samplers.BaseSampler):
+    """Draws at random or from TPE, anew as long as what is drawn cannot run, some times.
 
-    Optuna's own start counts infeasible draws as trials: with several workers it would be over before any trial has
-    ended, and the infeasible draws would be the best that it knows. Here at least one trial has to have ended.
+    What is drawn in vain is forgotten; only if nothing was found, the last draw is asked, and teaches TPE.
     """
 
-    def __init__(self, startup_trials: int, seed: int) -> None:
-        self._startup_trials = startup_trials
+    def __init__(self, space: Space, seed: int, is_begun: Callable[[optuna.Study], bool]) -> None:
+        self._space = space
+        self._is_begun = is_begun
+        self._point: Point = {}
         self._random = optuna.samplers.RandomSampler(seed=seed)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
@@ -48,24 +62,58 @@ class _AfterStart(optuna.samplers.BaseSampler):
         self._now: optuna.samplers.BaseSampler = self._random
 
     def infer_relative_search_space(self, study: optuna.Study, trial: FrozenTrial) -> dict[str, BaseDistribution]:
-        drawn = [each for each in study.get_trials(deepcopy=False) if each.number != trial.number]
-        valid = [each for each in drawn if not any(value > 0 for value in each.constraints.values())]
-        ended = sum(each.state in (TrialState.COMPLETE, TrialState.PRUNED) for each in valid)
-        needed = math.ceil(self._startup_trials * len(valid) / max(1, len(drawn)))
-        self._now = self._tpe if ended >= max(1, needed) else self._random
+        self._now = self._tpe if self._is_begun(study) else self._random
         return self._now.infer_relative_search_space(study, trial)
 
     def sample_relative(
         self, study: optuna.Study, trial: FrozenTrial, search_space: dict[str, BaseDistribution]
     ) -> dict[str, Any]:
-        return self._now.sample_relative(study, trial, search_space)
+        found: dict[str, Any] = {}
+        for _ in range(TPE_TRIES if self._now is self._tpe else RANDOM_TRIES):
+            found = self._now.sample_relative(study, trial, search_space)
+            whole = _Completed(self._now, study, trial, found)
+            config = self._space.resolve(whole)
+            self._point = whole.point
+            if next(self._space.infeasibilities(config), None) is None:
+                break
+        return found
 
     def sample_independent(
         self, study: optuna.Study, trial: FrozenTrial, param_name: str, param_distribution: BaseDistribution
     ) -> Any:  # noqa: ANN401 - Optuna's own type
-        return self._now.sample_independent(study, trial, param_name, param_distribution)
+        return self._point[param_name]
 
     def after_trial(
         self, study: optuna.Study, trial: FrozenTrial, state: TrialState, values: Sequence[float] | None
     ) -> None:
         self._now.after_trial(study, trial, state, values)
+
+
+class _Completed:
+    """Chooses what was drawn for all fields together, and draws each other field by itself, as a trial would."""
+
+    def __init__(
+        self, sampler: optuna.samplers.BaseSampler, study: optuna.Study, trial: FrozenTrial, drawn: dict[str, Any]
+    ) -> None:
+        self._sampler, self._study, self._trial, self._drawn = sampler, study, trial, drawn
+        self.point: Point = {}
+
+    def choose(self, path: str, domain: Domain) -> Scalar:
+        if path not in self.point:
+            self.point[path] = self._drawn[path] if path in self._drawn else self._one(path, domain)
+        return self.point[path]
+
+    def _one(self, path: str, domain: Domain) -> Scalar:
+        distribution = _distribution(domain)
+        if distribution.single():
+            return domain.examples()[0]
+        found: Scalar = self._sampler.sample_independent(self._study, self._trial, path, distribution)
+        return found
+
+
+def _distribution(domain: Domain) -> BaseDistribution:
+    if isinstance(domain, Choice):
+        return CategoricalDistribution(domain.values)
+    if isinstance(domain, IntRange):
+        return IntDistribution(domain.low, domain.high, log=domain.log, step=domain.step)
+    return FloatDistribution(domain.low, domain.high, log=domain.log)

@@ -1,20 +1,30 @@
 import optuna
 import pytest
 
+from search_spaces import parse_sweep
 from search_spaces.settings import Tpe
-from tests.tune_jobs.driver.by_hand import SPEC
 from tune_jobs.search.samplers.tpe import STARTUP_TRIALS, TpeSampler
+
+LR = "space.training.lr"
+RANGE = optuna.distributions.FloatDistribution(0.01, 1)
+SPACE = parse_sweep("""
+name: one-field
+space:
+  model: {layer: {kind: conv2d}}
+  training: {lr: {uniform: [0.01, 1]}}
+search: {sampler: tpe, trials: 9}
+""").space
 
 
 def told(count: int) -> optuna.Study:
     """A study of a parabola with its best at 0.3."""
     study = optuna.create_study(direction="maximize")
     for number in range(count):
-        x = number / max(1, count - 1)
+        x = 0.01 + 0.99 * number / max(1, count - 1)
         study.add_trial(
             optuna.trial.create_trial(
-                params={"x": x},
-                distributions={"x": optuna.distributions.FloatDistribution(0, 1)},
+                params={LR: x},
+                distributions={LR: RANGE},
                 value=-abs(x - 0.3),
             )
         )
@@ -22,13 +32,13 @@ def told(count: int) -> optuna.Study:
 
 
 def drawn(trials: int, history: int) -> list[float]:
-    sampler = TpeSampler(Tpe(sampler="tpe", trials=trials), SPEC.space)
+    sampler = TpeSampler(Tpe(sampler="tpe", trials=trials), SPACE)
     found = []
     for seed in range(12):
         study = told(history)
         decider = sampler.decide(history, seed)
         study.sampler = decider
-        found.append(study.ask({"x": optuna.distributions.FloatDistribution(0, 1)}).params["x"])
+        found.append(study.ask({LR: RANGE}).params[LR])
     return found
 
 
