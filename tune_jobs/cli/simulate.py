@@ -11,6 +11,7 @@ from search_spaces import load_sweep
 from search_spaces.plurals import plural
 from tune_jobs.cli.shared.options import AsJson, Set, Storage, console, print_json, storage_of
 from tune_jobs.errors import UsageError
+from tune_jobs.system.cpus import usable_cpus
 from tune_jobs.system.visible import visible
 
 if TYPE_CHECKING:
@@ -91,7 +92,7 @@ def simulate(
 
     setting = Setting(repeats, budgets_of(budgets), rules, workers, cost, metric, epochs)
     recorded = _table(sweeps, files, storage).where(where or ())
-    found = play(recorded, spec, setting, lambda text: print(text, file=sys.stderr, flush=True))
+    found = play(recorded, spec, setting, lambda text: print(text, file=sys.stderr, flush=True), usable_cpus().count)
     if output is not None:
         from tune_jobs.simulate.figure import write_figure
 

@@ -32,16 +32,16 @@ class Playback:
         """
         self.metric = metric
         self.run_of = run_of
-        curve = table.curves[table.metric(metric)]
-        self._values: list[list[float]] = curve.tolist()
-        costs = table.seconds if cost == "seconds" else np.ones_like(curve)
+        self._values = table.curves[table.metric(metric)]
+        costs = table.seconds if cost == "seconds" else np.ones_like(self._values)
         assert costs is not None
-        self._costs: list[list[float]] = np.nan_to_num(costs).tolist()
+        self._costs = np.nan_to_num(costs)
 
     def __call__(self, task: Task) -> Iterator[Report]:
         """What a worker would report; a run that has diverged ends with a value that is not a number."""
         number = self.run_of(task.config)
-        values, costs = self._values[number], self._costs[number]
+        values: list[float] = self._values[number].tolist()
+        costs: list[float] = self._costs[number].tolist()
         yield ResumedFrom(0, None, "recorded")
         for epoch in range(1, task.config.training.epochs + 1):
             if epoch > len(values):
@@ -51,12 +51,12 @@ class Playback:
 
     def value(self, number: int, epoch: int) -> float:
         """The objective of a run after an epoch; not a number where it had diverged."""
-        values = self._values[number]
-        return values[epoch - 1] if epoch <= len(values) else math.nan
+        epochs = self._values.shape[1]
+        return float(self._values[number, epoch - 1]) if epoch <= epochs else math.nan
 
     def cost(self, number: int, after: int, until: int) -> float:
         """What the epochs of a run after `after` up to `until` cost."""
-        return sum(self._costs[number][after:until])
+        return float(sum(self._costs[number, after:until].tolist()))
 
 
 def by_number(config: TrialConfig) -> int:

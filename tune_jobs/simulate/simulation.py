@@ -1,18 +1,22 @@
 """What stopping rules are worth on recorded curves: regret and cost at equal budgets."""
 
+import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any, cast
 
 import numpy as np
 
-from search_spaces import SweepSpec
+from search_spaces import SweepSpec, TrialConfig
+from search_spaces.plurals import plural
 from search_spaces.settings import Budget, Grid, Metric, NoStopping, Paper, Resources, Tracking
 from tune_jobs.errors import UsageError
 from tune_jobs.results.recorded.table import RecordedTable
 from tune_jobs.simulate.one_sweep import finish_best, play
 from tune_jobs.simulate.outcome import Result, Simulation
 from tune_jobs.simulate.playback import CostUnit, Playback, by_number, one_of
+from tune_jobs.simulate.processes import spread
 from tune_jobs.simulate.regret import mean_of
 from tune_jobs.simulate.rules import NamedRule, default_rules, rules_of
 from tune_jobs.simulate.spaces import Coverage, Runs, looked_up, playable, stand_ins, table_space
@@ -21,6 +25,9 @@ METRICS = ("val/accuracy", "test/accuracy", "val/loss", "test/loss")
 """The objective of a table without a sweep file: the first that it has."""
 
 WORKERS = 4
+
+TELL_S = 5.0
+"""Between two words of how far it is."""
 
 
 @dataclass(frozen=True)
@@ -45,6 +52,39 @@ class Setting:
     """Without a sweep file: of a trial; what most runs have if `None`."""
 
 
+Sweeps = Callable[[int], tuple[SweepSpec, Playback]]
+"""What is played, by number of the repeat."""
+
+
+@dataclass(frozen=True)
+class _OfTable:
+    """The table is the space: each run once, in an order that is the same for every rule."""
+
+    spec: SweepSpec
+    playback: Playback
+    orders: Sequence[Sequence[int]]
+    configs: Sequence[TrialConfig]
+
+    def __call__(self, repeat: int) -> tuple[SweepSpec, Playback]:
+        return replace(self.spec, space=table_space(self.orders[repeat], self.configs)), self.playback
+
+
+@dataclass(frozen=True)
+class _OfFile:
+    """The file as it is, with another seed in each repeat."""
+
+    spec: SweepSpec
+    table: RecordedTable
+    runs: Runs
+    cost: CostUnit
+
+    def __call__(self, repeat: int) -> tuple[SweepSpec, Playback]:
+        seed = getattr(self.spec.search, "seed", None)
+        search = self.spec.search if seed is None else self.spec.search.model_copy(update={"seed": seed + repeat})
+        playback = Playback(self.table, self.spec.metric, one_of(self.runs, repeat), self.cost)
+        return replace(self.spec, search=search), playback
+
+
 @dataclass(frozen=True)
 class _Game:
     """What is the same for every rule."""
@@ -61,15 +101,17 @@ class _Game:
 
     workers: int
     cost: CostUnit
-    sweep: Callable[[int], tuple[SweepSpec, Playback]]
-    """By number of the repeat."""
-
+    sweep: Sweeps
     coverage: Coverage | None
     notes: list[str]
 
 
 def simulate(
-    table: RecordedTable, spec: SweepSpec | None, setting: Setting, say: Callable[[str], None] = lambda _: None
+    table: RecordedTable,
+    spec: SweepSpec | None,
+    setting: Setting,
+    say: Callable[[str], None] = lambda _: None,
+    processes: int = 1,
 ) -> Simulation:
     """Play a sweep, or draws from the table itself without replacement, under each rule.
 
@@ -78,6 +120,7 @@ def simulate(
         spec: What to play: its space, sampler and limits; without one the table is the space.
         setting: How.
         say: Is told how far it is.
+        processes: At most so many play; the results are the same with any number.
 
     Raises:
         UsageError: If the table lacks what is asked for.
@@ -87,10 +130,7 @@ def simulate(
     game = _of_table(table, setting) if spec is None else _of_file(table, spec, setting)
     own = None if spec is None else spec.stopping
     rules = rules_of(setting.rules or default_rules(game.epochs, own), game.epochs, own)
-    results = []
-    for rule in rules:
-        say(f"playing {rule.name}: {setting.repeats} times ...")
-        results += _results(game, rule, setting)
+    results = _results(game, rules, setting, say, processes)
     best = (max if game.goal == "maximize" else min)(game.finals)
     return Simulation(
         table=game.table,
@@ -121,25 +161,23 @@ def _of_table(table: RecordedTable, setting: Setting) -> _Game:
     configs, orders = stand_ins(len(table.runs), epochs), np.random.default_rng(0)
     made = [[int(number) for number in orders.permutation(len(table.runs))] for _ in range(setting.repeats)]
 
-    def sweep(repeat: int) -> tuple[SweepSpec, Playback]:
-        spec = SweepSpec(
-            name=table.name,
-            space=table_space(made[repeat], configs),
-            evaluation=Paper(protocol="paper"),
-            metric=cast("Metric", metric),
-            goal=cast("Any", goal),
-            search=Grid(),
-            stopping=NoStopping(),
-            resources=Resources(max_concurrent=workers),
-            budget=Budget(),
-            tracking=Tracking(),
-            text="",
-        )
-        return spec, playback
-
+    spec = SweepSpec(
+        name=table.name,
+        space=table_space(range(len(configs)), configs),
+        evaluation=Paper(protocol="paper"),
+        metric=cast("Metric", metric),
+        goal=cast("Any", goal),
+        search=Grid(),
+        stopping=NoStopping(),
+        resources=Resources(max_concurrent=workers),
+        budget=Budget(),
+        tracking=Tracking(),
+        text="",
+    )
     whole = [n for n, run in enumerate(table.runs) if not run.diverged]
     unit = float(np.mean([playback.cost(n, 0, epochs) for n in whole]))
     finals = table.curves[curve][whole, epochs - 1]
+    sweep = _OfTable(spec, playback, made, configs)
     notes = _stand_in(metric, curve)
     return _Game(table, metric, goal, epochs, finals, unit, workers, setting.cost, sweep, None, notes)
 
@@ -165,12 +203,7 @@ def _of_file(table: RecordedTable, spec: SweepSpec, setting: Setting) -> _Game:
     budget = spec.budget if setting.cost == "seconds" else Budget(trials=spec.budget.trials)
     resources = spec.resources.model_copy(update={"max_concurrent": workers, "max_trial_hours": None})
 
-    def sweep(repeat: int) -> tuple[SweepSpec, Playback]:
-        seed = getattr(spec.search, "seed", None)
-        search = spec.search if seed is None else spec.search.model_copy(update={"seed": seed + repeat})
-        one = replace(spec, space=space, search=search, resources=resources, budget=budget)
-        return one, Playback(table, spec.metric, one_of(runs, repeat), setting.cost)
-
+    sweep = _OfFile(replace(spec, space=space, resources=resources, budget=budget), table, runs, setting.cost)
     _, playback = sweep(0)
     whole = [number for number in epochs_of if not table.runs[number].diverged]
     if not whole:
@@ -198,19 +231,34 @@ def _notes(spec: SweepSpec, played: str, found: Coverage, setting: Setting) -> l
     return notes
 
 
-def _results(game: _Game, rule: NamedRule, setting: Setting) -> list[Result]:
-    """By budget."""
-    rows = [_row(game, rule, repeat, setting.budgets) for repeat in range(setting.repeats)]
+def _results(
+    game: _Game, rules: Sequence[NamedRule], setting: Setting, say: Callable[[str], None], processes: int
+) -> list[Result]:
+    """By rule and budget."""
+    say(f"playing {', '.join(rule.name for rule in rules)}: {plural(setting.repeats, 'time')} each ...")
+    items = [(rule, repeat) for rule in rules for repeat in range(setting.repeats)]
+    told = time.monotonic()
+
+    def tell(done: int) -> None:
+        nonlocal told
+        if done < len(items) and time.monotonic() - told > TELL_S:
+            told = time.monotonic()
+            say(f"played {done} of {plural(len(items), 'sweep')} ...")
+
+    rows = spread(partial(_row, game, setting.budgets), items, processes if setting.repeats > 1 else 1, tell)
     found = []
-    for place, budget in enumerate(setting.budgets):
-        regret, cost, started, complete = zip(*(row[place] for row in rows), strict=True)
-        means = float(np.mean(started)), float(np.mean(complete))
-        found.append(Result(rule.name, budget, mean_of(regret), mean_of(cost), *means))
+    for number, rule in enumerate(rules):
+        of_rule = rows[number * setting.repeats : (number + 1) * setting.repeats]
+        for place, budget in enumerate(setting.budgets):
+            regret, cost, started, complete = zip(*(row[place] for row in of_rule), strict=True)
+            means = float(np.mean(started)), float(np.mean(complete))
+            found.append(Result(rule.name, budget, mean_of(regret), mean_of(cost), *means))
     return found
 
 
-def _row(game: _Game, rule: NamedRule, repeat: int, budgets: Sequence[float]) -> list[tuple[float, float, int, int]]:
-    """Of one repeat, by budget: regret, cost in full trials' worth, trials started and complete."""
+def _row(game: _Game, budgets: Sequence[float], item: tuple[NamedRule, int]) -> list[tuple[float, float, int, int]]:
+    """Of one repeat of a rule, by budget: regret, cost in full trials' worth, trials started and complete."""
+    rule, repeat = item
     spec, playback = game.sweep(repeat)
     spec = replace(spec, stopping=rule.stopping)
     most = max(budgets) * game.unit

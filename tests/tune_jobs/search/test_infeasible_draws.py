@@ -103,7 +103,9 @@ def asked(sweep: SweepSpec, many: int) -> list[dict[str, Any]]:
 
 
 def test_where_all_is_valid_the_start_is_that_of_a_random_search() -> None:
-    at_random, tpe = (simulated.spec(simulated.THIRTY, f"{{sampler: {name}, trials: 99}}") for name in ("random", "tpe"))
+    at_random, tpe = (
+        simulated.spec(simulated.THIRTY, f"{{sampler: {name}, trials: 99}}") for name in ("random", "tpe")
+    )
     assert asked(tpe, 20) == asked(at_random, 20)
 
 

@@ -81,6 +81,7 @@ class _Runnable(optuna.samplers.BaseSampler):
     def sample_independent(
         self, study: optuna.Study, trial: FrozenTrial, param_name: str, param_distribution: BaseDistribution
     ) -> Any:  # noqa: ANN401 - Optuna's own type
+        del study, trial, param_distribution
         return self._point[param_name]
 
     def after_trial(
