@@ -74,8 +74,8 @@ COMMANDS: dict[str, How] = {
     "convnn doctor mine.yaml": AS_IS,
     "convnn report quickstart --csv": AS_IS,
     "convnn simulate figure5-cifar10": Instead("convnn simulate figure5-cifar10 --repeats 2"),
-    "convnn simulate --where model=VIT --where dataset=cifar100 --epochs 100 --repeats 50": Instead(
-        "convnn simulate --where model=VIT --where dataset=cifar100 --epochs 100 --repeats 2"
+    "convnn simulate --where model.name=vit_tiny --where data.name=cifar100 --epochs 100 --repeats 50": Instead(
+        "convnn simulate --where model.name=vit_tiny --where data.name=cifar100 --epochs 100 --repeats 2"
     ),
     "convnn simulate quickstart --from quickstart --budgets 2,4": Elsewhere(
         "make test", "tests/tune_jobs/cli/shared/test_outputs.py", '["simulate", "--from"'

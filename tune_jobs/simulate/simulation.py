@@ -184,9 +184,9 @@ def _of_table(table: RecordedTable, setting: Setting) -> _Game:
 
 def _require_one_data_set(table: RecordedTable) -> None:
     """Values of several data sets are not to be compared."""
-    found = sorted({str(run.params.get("dataset", run.params.get("data.name"))) for run in table.runs})
+    name = "data.name" if any("data.name" in run.params for run in table.runs) else "dataset"
+    found = sorted({str(run.params.get(name)) for run in table.runs})
     if len(found) > 1:
-        name = "dataset" if any("dataset" in run.params for run in table.runs) else "data.name"
         raise UsageError(
             f"the runs of {table.name} are on {', '.join(found)}, which cannot be compared; choose with "
             f"--where {name}={found[0]}, or give FILE."

@@ -30,7 +30,7 @@ def test_people_are_told_what_is_played_and_see_a_table_and_a_plot(tmp_path: Pat
 
 
 def test_a_table_without_a_file_is_the_space(tmp_path: Path) -> None:
-    words = ("simulate", "--where", "model=VIT", "--where", "dataset=cifar100", "--epochs", "100", *QUICK)
+    words = ("simulate", "--where", "model.name=vit_tiny", "--where", "data.name=cifar100", "--epochs", "100", *QUICK)
     found = invoke_json(*words, storage=tmp_path)
     assert (found["table"]["runs"], found["space"], found["epochs"]) == (86, None, 100)
     assert [(one["rule"], one["budget"]) for one in found["results"]] == [
@@ -49,7 +49,7 @@ def test_a_table_without_a_file_is_the_space(tmp_path: Path) -> None:
         (["--from", "a", "--table", "b", "c"], "--from and --table both give the recorded runs"),
         (["quickstart"], "no configuration of the space has a recorded run"),
         (
-            ["--where", "model=VIT", "--where", "dataset=cifar10", "--epochs", "200"],
+            ["--where", "model.name=vit_tiny", "--where", "data.name=cifar10", "--epochs", "200"],
             "the longest has 150: --epochs 150",
         ),
     ],

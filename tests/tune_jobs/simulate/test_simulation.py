@@ -19,7 +19,7 @@ def regrets(found: Simulation, rule: str) -> list[float]:
 
 
 def test_the_published_runs_give_the_regrets_that_other_code_has_found() -> None:
-    runs = published().where(["model=VIT", "dataset=cifar100"])
+    runs = published().where(["model.name=vit_tiny", "data.name=cifar100"])
     found = simulate(runs, None, Setting(repeats=20, epochs=100, rules=",".join(VIT)))
     assert len(found.table.runs) == 86
     for rule, expected in VIT.items():
@@ -89,7 +89,7 @@ def test_what_was_not_recorded_is_refused_with_its_fields(changes: dict[str, str
 
 def test_data_sets_are_not_mixed() -> None:
     with pytest.raises(
-        UsageError, match="cifar10, cifar100, which cannot be compared; choose with --where dataset=cifar10"
+        UsageError, match="cifar10, cifar100, which cannot be compared; choose with --where data.name=cifar10"
     ):
         simulate(published(), None, Setting())
 

@@ -35,6 +35,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from search_spaces import TrialConfig
+from search_spaces.base import by_path
+from search_spaces.domains import Scalar
 from tune_jobs.results.recorded.table import Array, RecordedRun, RecordedTable, stacked
 
 PUBLISHED = Path(__file__).parent / "published.parquet"
@@ -70,6 +72,17 @@ ARGUMENTS = (
 """The authors' names of what is kept of a run's arguments."""
 
 _SIMILARITY = {"cosine": "cosine", "euclidean": "euclidean", "matmul": "dot"}
+
+
+_PATHS = {
+    "dataset": "data.name",
+    "lr": "training.lr",
+    "batch_size": "training.batch_size",
+    "weight_decay": "training.weight_decay",
+    "num_epochs": "training.epochs",
+    "seed": "training.seed",
+}
+_MODELS = {"vgg11": "vgg11", "VIT": "vit_tiny"}
 
 
 class NoCounterpartError(Exception):
@@ -145,6 +158,16 @@ def _attention(run: dict[str, Any]) -> dict[str, Any]:
     return found if run["sampling_type"] == "all" else found | {"self_first": True, "self_score": 1.0}
 
 
+def params_of(run: dict[str, Any], config: TrialConfig | None) -> dict[str, Scalar]:
+    """What a run of theirs is, by the paths of a sweep file; of a layer that is none of ours, their arguments."""
+    found: dict[str, Scalar] = {"model.name": _MODELS[run["model"]], "folder": run["folder"]}
+    found |= {path: run[name] for name, path in _PATHS.items()}
+    if config is not None:
+        return found | dict(by_path(config.model_dump(mode="json", by_alias=True)))
+    theirs = {name: value for name, value in run.items() if name not in (*_PATHS, "run_id", "model")}
+    return found | {name: value for name, value in theirs.items() if value is not None}
+
+
 @cache
 def published() -> RecordedTable:
     """The authors' runs, without those that have a known fault."""
@@ -156,8 +179,7 @@ def published() -> RecordedTable:
             config = config_of(row)
         except NoCounterpartError as error:
             why = str(error)
-        name = row.pop("run_id")
-        runs.append(RecordedRun(name, {key: value for key, value in row.items() if value is not None}, config, why))
+        runs.append(RecordedRun(row["run_id"], params_of(row, config), config, why))
     steps = {"test_accuracy": ACCURACY_STEP, "test_loss": LOSS_STEP, "seconds": SECONDS_STEP}
     curves = {name: _curves(table.column(name), step) for name, step in steps.items()}
     return RecordedTable(

@@ -3,6 +3,7 @@
 Shapes: R runs, E epochs of the longest run.
 """
 
+import contextlib
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -13,6 +14,7 @@ from numpy.typing import NDArray
 from search_spaces import TrialConfig
 from search_spaces.domains import Scalar
 from search_spaces.plurals import plural
+from search_spaces.reading.likeness import nearest
 from tune_jobs.errors import UsageError
 
 Array = NDArray[np.float64]
@@ -82,25 +84,26 @@ class RecordedTable:
         )
 
     def where(self, conditions: Sequence[str]) -> "RecordedTable":
-        """The runs whose parameters are as said: `dataset=cifar100`.
+        """The runs whose parameters are as said: `data.name=cifar100`.
 
         Raises:
             UsageError: If there is no such parameter, or no run has the value.
         """
         found = self
+        known = sorted({name for run in self.runs for name in run.params})
         for condition in conditions:
             name, equals, text = condition.partition("=")
-            values = {str(run.params.get(name)) for run in found.runs}
-            if not equals or not any(name in run.params for run in self.runs):
-                known = ", ".join(sorted({name for run in self.runs for name in run.params}))
+            if not equals or name not in known:
+                meant = [path for path in known if path == f"{name}.name" or path.endswith(f".{name}")]
+                way = f"did you mean {' or '.join(meant)}?" if meant else nearest(name, known)
                 raise UsageError(
-                    f"--where must be PARAMETER=VALUE with a parameter of the table, got {condition!r}; "
-                    f"it has: {known}."
+                    f"--where must be PARAMETER=VALUE with a parameter of the table, got {condition!r}; {way}"
                 )
-            if text not in values:
-                shown = ", ".join(sorted(values)[:_SHOWN])
-                raise UsageError(f"--where {condition}: no run has that value; there are: {shown}.")
-            mask = [str(run.params.get(name)) == text for run in found.runs]
+            mask = [name in run.params and _is_written(run.params[name], text) for run in found.runs]
+            if not any(mask):
+                values = sorted({_written(run.params[name]) for run in found.runs if name in run.params})
+                shown = ", ".join(values[:_SHOWN]) + (", ..." if len(values) > _SHOWN else "")
+                raise UsageError(f"--where {condition}: no run has that value; there are: {shown or 'none'}.")
             found = found.keep(mask)
         return found
 
@@ -148,6 +151,19 @@ class Described:
 
 
 _SHOWN = 20
+
+
+def _written(value: Scalar) -> str:
+    """As a sweep file has it."""
+    return "null" if value is None else str(value).lower() if isinstance(value, bool) else str(value)
+
+
+def _is_written(value: Scalar, text: str) -> bool:
+    """Whether a text is this value: `1e-3` is 0.001."""
+    if isinstance(value, float | int) and not isinstance(value, bool):
+        with contextlib.suppress(ValueError):
+            return float(text) == value
+    return _written(value) == text
 
 
 def stacked(curves: Sequence[Sequence[float]] | Sequence[Array]) -> Array:

@@ -78,7 +78,7 @@ def test_a_table_is_cut_to_epochs_and_says_what_it_left_out(tmp_path: Path) -> N
     assert table.metric("val/loss") == "val/loss"
     with pytest.raises(UsageError, match=r"has no metric 'test/loss'; it has: val/accuracy, val/loss"):
         table.metric("test/loss")
-    with pytest.raises(UsageError, match="--where must be PARAMETER=VALUE with a parameter of the table, got 'lr=1'"):
+    with pytest.raises(UsageError, match="--where must be PARAMETER=VALUE with a parameter of the table, got 'lr=1'; did you mean training.lr"):
         table.where(["lr=1"])
     with pytest.raises(UsageError, match="no run has that value; there are: x"):
         table.where(["team=z"])

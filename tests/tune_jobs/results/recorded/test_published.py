@@ -1,7 +1,9 @@
 import numpy as np
 import pyarrow.parquet as pq
+import pytest
 
 from search_spaces.feasibility import infeasibilities
+from tune_jobs.errors import UsageError
 from tune_jobs.results.recorded.published import PUBLISHED, published
 
 
@@ -29,3 +31,20 @@ def test_every_run_is_a_configuration_that_can_run_or_says_why_it_is_none() -> N
     }
     configs = [run.config for run in table.runs if run.config is not None]
     assert not [reason for config in configs for reason in infeasibilities(config)]
+
+
+def test_runs_are_found_by_the_words_of_a_sweep_file() -> None:
+    table = published()
+    vit = table.where(["model.name=vit_tiny", "data.name=cifar100"])
+    assert len(table.where(["training.lr=1e-3"]).runs) == len(table.where(["training.lr=0.001"]).runs) > 0
+    assert {run.config.model.name for run in vit.runs if run.config} == {"vit_tiny"}
+    assert any(run.config is None for run in vit.runs)
+    for run in table.runs:
+        if run.config is not None:
+            assert {"model.name": run.config.model.name, "training.seed": run.config.training.seed}.items() <= dict(
+                run.params
+            ).items()
+    with pytest.raises(UsageError, match=r"got 'model=VIT'; did you mean model.name\?"):
+        table.where(["model=VIT"])
+    with pytest.raises(UsageError, match="no run has that value; there are: vgg11, vit_tiny"):
+        table.where(["model.name=VIT"])
