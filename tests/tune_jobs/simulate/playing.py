@@ -1,7 +1,8 @@
 """A small recorded table, sweeps on it, and an executor that gives reports in an order that is known."""
 
 import itertools
-from collections.abc import Collection, Iterator, Sequence
+import math
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -10,7 +11,8 @@ import numpy as np
 from search_spaces import Decided, SweepSpec, parse_sweep
 from tests.tune_jobs.driver.scripted import Unseen
 from tune_jobs.driver.trials import Sweep, run_trials
-from tune_jobs.executors.base import Gone, OpenExecutor, Reported, Update, WorkerUp
+from tune_jobs.executors.base import OpenExecutor, Update
+from tune_jobs.executors.inline import InlineExecutor
 from tune_jobs.record.folder import SweepFolder
 from tune_jobs.record.ledger import Ledger
 from tune_jobs.record.rows import Ask, Epoch
@@ -18,11 +20,12 @@ from tune_jobs.results.recorded.table import RecordedRun, RecordedTable
 from tune_jobs.simulate.playback import CostUnit, Playback, one_of
 from tune_jobs.simulate.spaces import Runs, looked_up, playable
 from tune_jobs.system.signals import Signals
-from tune_jobs.worker.entrypoint import Objective, reports_of
-from tune_jobs.worker.reports import Begun, EpochDone, Report, ResumedFrom
+from tune_jobs.worker.entrypoint import Objective
+from tune_jobs.worker.reports import EpochDone, Report
 from tune_jobs.worker.task import Task
 
 EPOCHS = 9
+BATCH_ENDS = 0.9999
 FILE = """
 name: recorded
 space:
@@ -63,62 +66,34 @@ def table(*, seconds: bool = True) -> RecordedTable:
     )
 
 
-class InOrder:
-    """Gives the reports of an objective in the order in which a sweep has recorded them."""
+class InOrder(InlineExecutor):
+    """Gives the reports of an objective in the order in which a sweep has recorded them.
+
+    All epochs between two asks come at once, as the driver of that sweep got them.
+    """
 
     def __init__(self, objective: Objective, asks: Sequence[Ask], epochs: Sequence[Epoch], slots: int) -> None:
-        self._objective = objective
-        self._slots = slots
+        super().__init__(objective, slots=slots, seconds=self._until)
         events: list[Ask | Epoch] = sorted([*asks, *epochs], key=lambda event: event.seq)
-        groups = itertools.groupby(events, lambda event: isinstance(event, Ask))
-        self._batches = [
-            [(e.run_key, e.epoch) for e in found if isinstance(e, Epoch)] for ask, found in groups if not ask
-        ]
-        self._tasks: dict[str, Iterator[Report]] = {}
-        self._ids: dict[str, str] = {}
-        self._told: list[Update] = []
+        batches = (list(found) for ask, found in itertools.groupby(events, lambda e: isinstance(e, Ask)) if not ask)
+        self._due_at = {
+            (event.run_key, event.epoch): batch + place / len(found)
+            for batch, found in enumerate(batches, 1)
+            for place, event in enumerate(found)
+            if isinstance(event, Epoch)
+        }
 
-    def now(self) -> float:
-        return 0.0
-
-    def paused_s(self) -> float:
-        return 0.0
-
-    def room(self, without: Collection[str] = ()) -> int:
-        del without
-        return self._slots
-
-    def start(self, task: Task, avoid: Collection[str] = ()) -> None:
-        del avoid
-        reports = reports_of(task, self._objective)
-        assert isinstance(next(reports), ResumedFrom)
-        self._tasks[task.run_key], self._ids[task.run_key] = reports, task.id
-        self._told += [WorkerUp(task.id), Reported(task.id, Begun(None, "in order", shared=True))]
-        self._told.append(Reported(task.id, ResumedFrom(0, None, "recorded")))
+    def _until(self, task: Task, report: Report) -> float:
+        if not isinstance(report, EpochDone):
+            return 0.0
+        return self._due_at.get((task.run_key, report.epoch), math.inf) - self.now()
 
     def poll(self, timeout_s: float) -> Sequence[Update]:
-        del timeout_s
-        if self._told:
-            told, self._told = self._told, []
-            return told
-        found: list[Update] = []
-        for key, epoch in self._batches.pop(0):
-            report = next(self._tasks[key])
-            assert isinstance(report, EpochDone)
-            assert report.epoch == epoch
-            found.append(Reported(self._ids[key], report))
-            if epoch == EPOCHS:
-                found.append(Gone(self._ids[key], None))
+        found = list(super().poll(timeout_s))
+        end = math.floor(self.now()) + BATCH_ENDS
+        while more := super().poll(end - self.now()):
+            found += more
         return found
-
-    def stop(self, task: str) -> None:
-        self._told.append(Gone(task, None))
-
-    def kill(self, task: str) -> None:
-        raise AssertionError(task)
-
-    def close(self) -> None:
-        """Nothing runs."""
 
 
 def playback(cost: CostUnit = "epochs") -> Playback:
