@@ -42,7 +42,11 @@ class Course:
 
 
 class PlayedSearch(Search):
-    """Searches as the sweep says, but looks sooner for what is left: most misses are points that nobody recorded."""
+    """Searches as the sweep says, but looks sooner for what is left.
+
+    In a real sweep 200 proposals are nothing beside a trial. Here they are all that takes time, and most are points
+    that nobody recorded or that were played: vgg-hybrid with 12 recorded points took 3 s with 20, over 2 min with 200.
+    """
 
     misses_in_a_row = 20
 

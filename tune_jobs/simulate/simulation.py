@@ -126,7 +126,9 @@ def simulate(
         UsageError: If the table lacks what is asked for.
     """
     if setting.cost == "seconds" and table.seconds is None:
-        raise UsageError(f"--cost seconds needs recorded seconds, and {table.name} has none; take --cost epochs.")
+        raise UsageError(
+            f"--cost seconds needs the seconds of every epoch, and {table.name} has none; take --cost epochs."
+        )
     game = _of_table(table, setting) if spec is None else _of_file(table, spec, setting)
     own = None if spec is None else spec.stopping
     rules = rules_of(setting.rules or default_rules(game.epochs, own), game.epochs, own)
@@ -153,6 +155,7 @@ def _of_table(table: RecordedTable, setting: Setting) -> _Game:
     metric = setting.metric or next((name for name in METRICS if name in table.curves), METRICS[0])
     _require_one_data_set(table)
     curve = table.metric(metric)
+    table = table.of_metric(metric)
     epochs = setting.epochs or table.usual_epochs
     table = table.of_epochs(epochs)
     goal = "minimize" if metric.endswith(("loss", "error")) else "maximize"
@@ -178,7 +181,7 @@ def _of_table(table: RecordedTable, setting: Setting) -> _Game:
     unit = float(np.mean([playback.cost(n, 0, epochs) for n in whole]))
     finals = table.curves[curve][whole, epochs - 1]
     sweep = _OfTable(spec, playback, made, configs)
-    notes = _stand_in(metric, curve)
+    notes = _about(table, metric)
     return _Game(table, metric, goal, epochs, finals, unit, workers, setting.cost, sweep, None, notes)
 
 
@@ -194,12 +197,12 @@ def _require_one_data_set(table: RecordedTable) -> None:
 
 
 def _of_file(table: RecordedTable, spec: SweepSpec, setting: Setting) -> _Game:
-    played = table.metric(spec.metric)
+    table = table.of_metric(spec.metric)
     runs = Runs(table)
     looked = looked_up(playable(spec.space, runs), runs)
     space, found, epochs_of = looked.space, looked.coverage, looked.epochs
     workers = setting.workers or spec.resources.max_concurrent or WORKERS
-    notes = _notes(spec, played, found, setting)
+    notes = _about(table, spec.metric) + _notes(spec, found, setting)
     budget = spec.budget if setting.cost == "seconds" else Budget(trials=spec.budget.trials)
     resources = spec.resources.model_copy(update={"max_concurrent": workers, "max_trial_hours": None})
 
@@ -214,12 +217,19 @@ def _of_file(table: RecordedTable, spec: SweepSpec, setting: Setting) -> _Game:
     return _Game(table, spec.metric, spec.goal, epochs, finals, unit, workers, setting.cost, sweep, found, notes)
 
 
+def _about(table: RecordedTable, asked: str) -> list[str]:
+    """What to know of a table where a metric is asked for."""
+    diverged = sum(run.diverged for run in table.runs)
+    ended = [f"{plural(diverged, 'run')} diverged: no value of it counts, what it cost does"] if diverged else []
+    return [*table.notes, *ended, *_stand_in(asked, table.metric(asked))]
+
+
 def _stand_in(asked: str, played: str) -> list[str]:
     return [] if asked == played else [f"the recorded {played} stands for {asked}"]
 
 
-def _notes(spec: SweepSpec, played: str, found: Coverage, setting: Setting) -> list[str]:
-    notes = _stand_in(spec.metric, played)
+def _notes(spec: SweepSpec, found: Coverage, setting: Setting) -> list[str]:
+    notes = []
     if isinstance(spec.search, Grid):
         notes.append("a grid has the same order in every repeat; only which of several equal runs is played differs")
     for path, values in found.nearest.items():

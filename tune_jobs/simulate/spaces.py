@@ -73,7 +73,11 @@ class Runs:
                 for path, value in by_path(run.config.model_dump(mode="json", by_alias=True)):
                     self.values[path].add(value)
         if not self._by_key:
-            raise UsageError(f"no run of {table.name} is a configuration of a sweep file; leave FILE out.")
+            ((why, _),) = Counter(run.why_none for run in table.runs).most_common(1) or [(None, 0)]
+            raise UsageError(
+                f"no run of {table.name} is a configuration of a sweep file ({why or 'there is none'}); name its "
+                f"columns by the paths of one, as in training.lr, or leave FILE out."
+            )
 
     def of(self, config: TrialConfig) -> list[int]:
         """The numbers of the runs, those with its seed alone where there are such."""
@@ -93,6 +97,11 @@ class Runs:
         """Why a configuration has no run: the fields whose value no run has, or what else."""
         if lengths := [int(self._table.lengths[n]) for n in self._by_key.get(_key(config), ())]:
             return f"training.epochs {config.training.epochs}, and the run has {max(lengths)}"
+        if recorded := self._recorded_epochs(config):
+            schedule, needed = config.training.schedule, ", ".join(map(str, recorded))
+            return (
+                f"training.epochs {config.training.epochs}: under schedule {schedule} it must be as recorded, {needed}"
+            )
         free = {f"training.{name}" for name in ("epochs", *_IGNORED)} | {"data.root"}
         found = [
             f"{path} {value}"
@@ -100,6 +109,12 @@ class Runs:
             if path not in free and value not in self.values[path]
         ]
         return ", ".join(found) or "each value was recorded, their combination was not"
+
+    def _recorded_epochs(self, config: TrialConfig) -> list[int]:
+        """Of the runs that differ in nothing else."""
+        epochs = sorted(value for value in self.values["training.epochs"] if isinstance(value, int))
+        trainings = {n: config.training.model_copy(update={"epochs": n}) for n in epochs}
+        return [n for n in epochs if _key(config.model_copy(update={"training": trainings[n]})) in self._by_key]
 
 
 def _key(config: TrialConfig) -> str:

@@ -89,7 +89,7 @@ def test_what_was_not_recorded_is_refused_with_its_fields(changes: dict[str, str
 
 def test_data_sets_are_not_mixed() -> None:
     with pytest.raises(
-        UsageError, match="cifar10, cifar100, which cannot be compared; choose with --where data.name=cifar10"
+        UsageError, match=r"cifar10, cifar100, which cannot be compared; choose with --where data\.name=cifar10"
     ):
         simulate(published(), None, Setting())
 

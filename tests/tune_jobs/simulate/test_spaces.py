@@ -1,10 +1,14 @@
 """Which run a configuration is played by."""
 
+from dataclasses import replace
+
 import pytest
 
 from search_spaces import Decided, load_sweep
 from tests.tune_jobs.simulate.playing import spec, table
+from tune_jobs.errors import UsageError
 from tune_jobs.results.recorded.published import published
+from tune_jobs.results.recorded.table import RecordedRun
 from tune_jobs.simulate.spaces import Runs
 
 PRESETS = [*(f"table{n}" for n in range(1, 6)), *(f"figure{n}" for n in (3, 4, 5, 6, 7, 8, 10))]
@@ -50,3 +54,24 @@ def test_a_point_without_a_run_says_which_field_no_run_has() -> None:
     space = spec(space__model__layer__k="4", space__training__lr="1.0e-3", space__training__batch_size="8").space
     config = next(config for _, config in space.sample(None))
     assert Runs(table()).why_none(config) == "model.layer.k 4, training.batch_size 8"
+
+
+def test_other_epochs_under_a_schedule_are_said() -> None:
+    recorded = table()
+    cosine = [
+        run.config.model_copy(update={"training": run.config.training.model_copy(update={"schedule": "cosine"})})
+        for run in recorded.runs
+        if run.config
+    ]
+    runs = Runs(replace(recorded, runs=tuple(RecordedRun(str(n), {}, config) for n, config in enumerate(cosine))))
+    shorter = cosine[0].model_copy(update={"training": cosine[0].training.model_copy(update={"epochs": 5})})
+    assert runs.of(shorter) == []
+    assert runs.why_none(shorter) == "training.epochs 5: under schedule cosine it must be as recorded, 9"
+
+
+def test_a_table_without_a_configuration_says_what_its_columns_lack() -> None:
+    nameless = tuple(RecordedRun(run.id, {}, None, "model: Field required") for run in table().runs)
+    with pytest.raises(
+        UsageError, match=r"no run of small is .* \(model: Field required\); name its columns by the paths"
+    ):
+        Runs(replace(table(), runs=nameless))

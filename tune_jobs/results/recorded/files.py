@@ -26,8 +26,8 @@ def of_files(runs: Path, curves: Path) -> RecordedTable:
         runs: One row a run: `run_id`, and a column for each parameter. Columns that are paths of a sweep file's space
             (`training.lr`) make it a configuration; other columns are told but not matched.
         curves: One row an epoch: `run_id`, `epoch` from 1 without gaps, a column for each metric (`val_accuracy` is
-            `val/accuracy`), and perhaps `seconds`. Accuracies above 1 are percents. A value that is missing, or not a
-            number, after a run's first epochs ends it as diverged.
+            `val/accuracy`), and perhaps `seconds`, which are ignored if one is missing. Accuracies above 1 are percents.
+            A value that is missing, or not a number, after a run's first epochs ends it as diverged.
 
     Raises:
         UsageError: If a file cannot be read, or a column or an epoch is missing.
@@ -40,7 +40,7 @@ def of_files(runs: Path, curves: Path) -> RecordedTable:
         )
     ids = pc.cast(epochs.column("run_id"), pa.string()).combine_chunks()
     place = pc.index_in(ids, value_set=pa.array(names, pa.string())).fill_null(-1).to_numpy(zero_copy_only=False)
-    number = epochs.column("epoch").to_numpy()
+    number = _whole_numbers(curves, epochs.column("epoch"))
     order = np.lexsort((number, place))
     order = order[place[order] >= 0]
     counts = np.bincount(place[order], minlength=len(names))
@@ -55,6 +55,8 @@ def of_files(runs: Path, curves: Path) -> RecordedTable:
         values = epochs.column(column).to_numpy().astype(np.float64)[order]
         found[column] = stacked([values[begins[n] : begins[n + 1]] for n in there])
     seconds = found.pop("seconds", None)
+    if seconds is not None and np.isfinite(seconds).sum() < counts.sum():
+        seconds = None
     metrics = {_metric(name): _fractions(name, curve) for name, curve in found.items()}
     lengths, diverged = _ends(list(metrics.values()), counts[there])
     made = [_run(row, ends) for row, ends in zip(rows.take(there).to_pylist(), diverged, strict=True)]
@@ -71,6 +73,16 @@ def _read(path: Path, needed: Sequence[str]) -> pa.Table:
     if missing:
         raise UsageError(f"{path} must have a column {missing[0]!r}; it has: {', '.join(found.column_names)}.")
     return found
+
+
+def _whole_numbers(path: Path, column: pa.ChunkedArray) -> Counts:
+    try:
+        found = pc.cast(column, pa.int64())
+    except pa.ArrowException:
+        found = None
+    if found is None or found.null_count:
+        raise UsageError(f"{path}: column 'epoch' must be whole numbers, 1, 2, 3 and so on, without a gap.")
+    return np.asarray(found.to_numpy(), np.int64)
 
 
 def _require_every_epoch(path: Path, names: Sequence[str], numbers: Counts, begins: Counts) -> None:

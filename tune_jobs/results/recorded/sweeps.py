@@ -6,24 +6,26 @@ from collections.abc import Sequence
 import numpy as np
 
 from search_spaces.base import by_path
+from search_spaces.plurals import plural
 from tune_jobs.errors import UsageError
-from tune_jobs.record.folder import SweepFolder
+from tune_jobs.record.folder import SweepFolder, recorded_spec
 from tune_jobs.record.ledger import Ledger
 from tune_jobs.record.requests import excluded
 from tune_jobs.record.rows import Epoch, Trial
 from tune_jobs.results.history import curves
 from tune_jobs.results.recorded.table import RecordedRun, RecordedTable, stacked
 
-_NO_METRIC = ("epoch_s", "images_per_s")
-
 
 def of_sweeps(folders: Sequence[SweepFolder]) -> RecordedTable:
     """The trials of these sweeps.
 
     Raises:
-        UsageError: If none of them has ended.
+        UsageError: If no trial ran to its end, or the sweeps measure on different images.
         LedgerError: If a record cannot be read.
     """
+    folders = list({folder.path: folder for folder in folders}.values())
+    if len(folders) > 1:
+        _require_one_evaluation(folders)
     found: list[tuple[RecordedRun, list[Epoch]]] = []
     dropped: dict[str, int] = {}
     for folder in folders:
@@ -39,7 +41,11 @@ def of_sweeps(folders: Sequence[SweepFolder]) -> RecordedTable:
                     found.append((_run(folder.name, trial), epochs))
     names = ", ".join(folder.name for folder in folders)
     if not found:
-        raise UsageError(f"no trial of {names} has ended; give sweeps that have: `convnn list` shows them.")
+        states = ", ".join(f"{count:,} {state}" for state, count in dropped.items()) or "it has none"
+        raise UsageError(
+            f"no trial of {names} has run to its end ({states}); trials are played that are complete or diverged. "
+            f"`convnn list` shows your sweeps."
+        )
     metrics = sorted({name for _, epochs in found for each in epochs for name in each.metrics if "/" in name})
     runs = tuple(run for run, _ in found)
     seconds = [[each.metrics.get("epoch_s", np.nan) for each in epochs] for _, epochs in found]
@@ -53,7 +59,24 @@ def of_sweeps(folders: Sequence[SweepFolder]) -> RecordedTable:
         lengths=np.array([len(epochs) for _, epochs in found], np.int64),
         seconds=stacked(seconds) if np.isfinite(np.concatenate(seconds)).all() else None,
         dropped=dropped,
+        notes=[_SELECTED.format(plural(stopped, "trial"))] if (stopped := dropped.get("stopped", 0)) else [],
     )
+
+
+_SELECTED = (
+    "{} that a rule or a person stopped cannot be played on; what is left are the better ones, so early stopping looks "
+    "safer than it is. Record a sweep with `stopping: {{kind: none}}` to be sure"
+)
+
+
+def _require_one_evaluation(folders: Sequence[SweepFolder]) -> None:
+    first, *others = ((folder.name, recorded_spec(folder).evaluation) for folder in folders)
+    for name, evaluation in others:
+        if evaluation != first[1]:
+            raise UsageError(
+                f"{first[0]} and {name} must measure on the same images to be compared, and their `evaluation` "
+                f"differs: {first[1].model_dump()} and {evaluation.model_dump()}; play each by itself."
+            )
 
 
 def _run(sweep: str, trial: Trial) -> RecordedRun:

@@ -59,6 +59,9 @@ class RecordedTable:
     dropped: Mapping[str, int] = field(default_factory=dict)
     """Runs that are left out, by reason."""
 
+    notes: Sequence[str] = ()
+    """What to keep in mind when the table is played."""
+
     def metric(self, asked: str) -> str:
         """The metric that is played for `asked`: itself, or the one that stands for it.
 
@@ -70,6 +73,19 @@ class RecordedTable:
                 assert name is not None
                 return name
         raise UsageError(f"{self.name} has no metric {asked!r}; it has: {', '.join(sorted(self.curves)) or 'none'}.")
+
+    def of_metric(self, asked: str) -> "RecordedTable":
+        """The runs that have a value of a metric, or of what stands for it, at each of their epochs.
+
+        Raises:
+            UsageError: If there is none.
+        """
+        name = self.metric(asked)
+        there = np.isfinite(self.curves[name]).sum(axis=1) >= self.lengths
+        mask = [bool(whole) or run.diverged for run, whole in zip(self.runs, there, strict=True)]
+        if not any(mask):
+            raise UsageError(f"no run of {self.name} has a value of {name!r} at each of its epochs.")
+        return self if all(mask) else self.keep(mask, [f"without {name}"] * mask.count(False))
 
     def keep(self, kept: Sequence[bool] | NDArray[np.bool_], why: Iterable[str] = ()) -> "RecordedTable":
         """The runs of this mask; `why` says of each that is left out the reason."""

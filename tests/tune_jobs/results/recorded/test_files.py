@@ -1,3 +1,4 @@
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -54,6 +55,9 @@ def test_columns_that_are_paths_of_a_sweep_file_make_a_configuration(tmp_path: P
         (RUNS, {"run_id": ["a"]}, "curves.parquet must have a column 'epoch'"),
         ({"run_id": ["a", "a"]}, CURVES, "every run_id must be there once, got 1 repeat"),
         (RUNS, {"run_id": ["a", "a"], "epoch": [1, 3]}, "run a has 3 in place of 2"),
+        (RUNS, {"run_id": ["a", "a"], "epoch": [1, 1]}, "run a has 1 in place of 2"),
+        (RUNS, {"run_id": ["a", "a"], "epoch": [1, None]}, "column 'epoch' must be whole numbers"),
+        (RUNS, {"run_id": ["a"], "epoch": ["first"]}, "column 'epoch' must be whole numbers"),
         (RUNS, {"run_id": ["z"], "epoch": [1]}, "has no epoch of a run"),
     ],
 )
@@ -78,7 +82,22 @@ def test_a_table_is_cut_to_epochs_and_says_what_it_left_out(tmp_path: Path) -> N
     assert table.metric("val/loss") == "val/loss"
     with pytest.raises(UsageError, match=r"has no metric 'test/loss'; it has: val/accuracy, val/loss"):
         table.metric("test/loss")
-    with pytest.raises(UsageError, match="--where must be PARAMETER=VALUE with a parameter of the table, got 'lr=1'; did you mean training.lr"):
+    with pytest.raises(
+        UsageError,
+        match=r"--where must be PARAMETER=VALUE with a parameter of the table, got 'lr=1'; did you mean training\.lr",
+    ):
         table.where(["lr=1"])
     with pytest.raises(UsageError, match="no run has that value; there are: x"):
         table.where(["team=z"])
+
+
+def test_runs_without_a_value_of_the_objective_are_left_out(tmp_path: Path) -> None:
+    table = read(tmp_path)
+    curves = {**table.curves, "test/loss": np.array([[0.9, 0.8, 0.7], [np.nan] * 3, [np.nan] * 3])}
+    found = replace(table, curves=curves).of_metric("test/loss")
+    assert [run.id for run in found.runs] == ["a", "b"]  # b has diverged
+    assert found.dropped == {"without an epoch": 1, "without test/loss": 1}
+
+
+def test_seconds_that_are_missing_somewhere_are_none(tmp_path: Path) -> None:
+    assert read(tmp_path, curves={**CURVES, "seconds": [1.0, 2.0, None, 4.0, 5.0, 6.0]}).seconds is None
