@@ -26,8 +26,8 @@ def of_files(runs: Path, curves: Path) -> RecordedTable:
         runs: One row a run: `run_id`, and a column for each parameter. Columns that are paths of a sweep file's space
             (`training.lr`) make it a configuration; other columns are told but not matched.
         curves: One row an epoch: `run_id`, `epoch` from 1 without gaps, a column for each metric (`val_accuracy` is
-            `val/accuracy`), and perhaps `seconds`, which are ignored if one is missing. Accuracies above 1 are percents.
-            A value that is missing, or not a number, after a run's first epochs ends it as diverged.
+            `val/accuracy`), and perhaps `seconds`, ignored if one is missing. Accuracies above 1 are percents. A value
+            that is missing, or not a number, after a run's first epochs ends it as diverged.
 
     Raises:
         UsageError: If a file cannot be read, or a column or an epoch is missing.
