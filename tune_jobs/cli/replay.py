@@ -136,11 +136,20 @@ def _conclude(found: "Replay") -> None:
     if unequal != different:
         print(f"Not equal bit for bit from {_at(unequal)}.")
     if found.expected.bit_equal:
-        print("Nothing that was recorded differs, so that they should be equal: is this machine's memory sound?")
+        print(f"Nothing that was recorded differs, so that they should be equal: {_advice(found)}")
     elif found.expected.differences:
         print("What differs: " + "; ".join(map(str, found.expected.differences)))
     elif found.expected.assumed:
         print(f"It was not recorded, and may be why: {', '.join(found.expected.assumed)}")
+
+
+def _advice(found: "Replay") -> str:
+    if found.recorded.checkpoint is not None:
+        return "the checkpoint, or the record, is not as it was written."
+    return (
+        "replay it again. If its numbers change from time to time, suspect this machine; if they stay, the record, or "
+        "what is not recorded (packages of your own, environment variables)."
+    )
 
 
 def _at(pair: Pair) -> str:

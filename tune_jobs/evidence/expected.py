@@ -22,6 +22,9 @@ NAMES = {
 }
 """What people call a fact; a package by its own name."""
 
+_NONE = "none"
+"""Instead of a version, where a package is not installed."""
+
 _CHANGED = (
     "Numbers changed once, between 0.1.0 and 0.2.0: what 0.1.0 trained has other last digits now, and evaluation no "
     "longer takes random candidates from the draws of training."
@@ -91,13 +94,14 @@ def expectation(
     unknown: dict[str, str] = {}
     for attempt in attempts:
         known = _known(attempt, starts)
-        for name, value in known.items():
-            if str(value) not in _names_of(now.get(name)):
-                seen.setdefault((name, str(value)), []).append(attempt.attempt)
+        for name in known.keys() | (now.keys() if attempt.environment else ()):
+            value = str(known.get(name, _NONE))
+            if value not in _names_of(now.get(name, _NONE)):
+                seen.setdefault((name, value), []).append(attempt.attempt)
         unknown |= {name: f"{NAMES[name]} ({now[name]})" for name in NAMES if name not in known}
     differences = [
-        Difference(NAMES.get(name, name), value, str(now.get(name, "none")), numbers)
-        for (name, value), numbers in seen.items()
+        Difference(NAMES.get(name, name), value, str(now.get(name, _NONE)), numbers)
+        for (name, value), numbers in sorted(seen.items())
     ]
     gpu = next((trained_on(attempt) for attempt in attempts if trained_on(attempt) != CPU), None)
     notes = [] if gpu is None else [(_NO_GPU if device == CPU else _GPU).format(device=gpu)]

@@ -309,7 +309,7 @@ class Ledger:
             "SELECT run_key, attempt, a.state, started, ended, a.reason, failure, from_epoch, note, seconds, gpus, "
             "cpus, host, device, environment FROM attempts a JOIN trials t USING(run_key) ORDER BY t.number, attempt"
         )
-        return [Attempt(known(key, n), n, *rest, environment=environment.decode(text)) for key, n, *rest, text in rows]
+        return [Attempt(known(key, n), n, *(*rest, environment.decode(text))) for key, n, *rest, text in rows]
 
     @said_in_a_line
     def epochs(self, run_key: str | None = None, *, after: int = 0) -> list[Epoch]:
