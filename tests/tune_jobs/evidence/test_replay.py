@@ -6,6 +6,7 @@ import os
 import shutil
 import signal
 import sqlite3
+import tarfile
 from pathlib import Path
 
 import pytest
@@ -16,6 +17,7 @@ from tests.tune_jobs.cli.invoking import invoke, invoke_json
 from tests.tune_jobs.cli.shared.test_outputs import require_as_said
 from tests.tune_jobs.evidence.trained import NAME, trained
 from tests.tune_jobs.program import start
+from tests.tune_jobs.record.test_begun_with_0_1_0 import HERE
 from tune_jobs.evidence.replay import DIFFERENT
 from tune_jobs.record.folder import SweepFolder
 from tune_jobs.record.ledger import Ledger
@@ -180,6 +182,16 @@ def test_what_cannot_be_replayed_is_refused_with_the_way_out(
     assert "--data-root" in said
 
 
+def test_a_checkpoint_of_0_1_0_is_evaluated_and_said_to_be_of_other_numbers(tmp_path: Path) -> None:
+    with tarfile.open(HERE / "half.tar.xz") as archive:
+        archive.extractall(tmp_path, filter="data")
+    words = ("replay", "begun-earlier", 5, "--from-checkpoint", "--tolerance", 0.1)  # of 20 images one may differ
+    said = invoke(*words, storage=tmp_path)
+    assert "epoch 3/3" in said
+    assert "Numbers changed once" in said
+    assert "convnn-sweeps: 0.1.0 in attempt 1" in said
+
+
 def test_read_only_storage_is_enough(folder: SweepFolder, monkeypatch: pytest.MonkeyPatch) -> None:
     inside = (folder.path, folder.ledger)
     monkeypatch.setattr(os, "access", lambda path, mode: not (mode == os.W_OK and Path(path) in inside))
@@ -189,7 +201,7 @@ def test_read_only_storage_is_enough(folder: SweepFolder, monkeypatch: pytest.Mo
 
 
 def test_ctrl_c_ends_it_at_once(folder: SweepFolder) -> None:
-    """An epoch would last for minutes, and a step for seconds."""
+    """In the midst of a step that takes seconds."""
     change(folder, "UPDATE trials SET config = json_set(config, '$.model.width', 4, '$.training.batch_size', 64)")
     change(folder, "UPDATE attempts SET environment = NULL")
     before = files(folder)
@@ -197,6 +209,6 @@ def test_ctrl_c_ends_it_at_once(folder: SweepFolder) -> None:
     assert process.stdout is not None
     assert "not recorded, and assumed" in "".join(process.stdout.readline() for _ in range(2))
     process.send_signal(signal.SIGINT)
-    out, _ = process.communicate(timeout=20)
+    out, _ = process.communicate(timeout=60)
     assert (process.returncode, out) == (130, "convnn: interrupted\n")
     assert files(folder) == before
