@@ -39,15 +39,20 @@ class Compared:
 
 
 def compared(epoch: int, recorded: Mapping[str, float], replayed: Mapping[str, float], tolerance: float) -> Compared:
-    """Set losses and accuracies beside each other; times, memory and sizes are no results of training."""
+    """Set the results of an epoch beside each other."""
     return Compared(
         epoch,
         [
             Pair(epoch, name, value, replayed.get(name), _verdict(name, value, replayed.get(name), tolerance))
             for name, value in recorded.items()
-            if "/" in name
+            if is_result(name)
         ],
     )
+
+
+def is_result(metric: str) -> bool:
+    """Whether it is a loss or an accuracy: times, memory and sizes are no results of training."""
+    return "/" in metric
 
 
 def worst(verdicts: Iterable[Verdict]) -> Verdict:

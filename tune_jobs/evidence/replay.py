@@ -17,9 +17,9 @@ from tune_jobs.driver.images import compared_images
 from tune_jobs.driver.trials import task_of
 from tune_jobs.errors import SweepError, UsageError
 from tune_jobs.events import Job
-from tune_jobs.evidence.compared import TOLERANCE, Compared, Pair, Verdict, compared, first, worst
+from tune_jobs.evidence.compared import TOLERANCE, Compared, Pair, Verdict, compared, first, is_result, worst
 from tune_jobs.evidence.expected import CPU, Expectation, expectation, threads_of, trained_on
-from tune_jobs.record.folder import SweepFolder, recorded_spec
+from tune_jobs.record.folder import SweepFolder, epoch_of, recorded_spec
 from tune_jobs.record.ledger import Ledger
 from tune_jobs.record.manifest import recorded_starts
 from tune_jobs.record.rows import Attempt, Epoch
@@ -166,7 +166,8 @@ def recorded_trial(
     found = history(folder, trial)
     spec = recorded_spec(folder)
     checkpoint = _newest_checkpoint(found) if from_checkpoint else None
-    chosen = found.epochs if checkpoint is None else [_epoch_of(found, checkpoint)]
+    there = found.epochs if checkpoint is None else [_epoch_of(found, checkpoint)]
+    chosen = [epoch for epoch in there if any(map(is_result, epoch.metrics))][:epochs]
     if not chosen:
         row = found.row
         raise UsageError(
@@ -177,7 +178,7 @@ def recorded_trial(
         config = found.row.config
         data = config.data.model_copy(update={"root": data_root})
         found = replace(found, row=replace(found.row, config=config.model_copy(update={"data": data})))
-    return Recorded(found, spec, _starts(folder), chosen[:epochs], checkpoint)
+    return Recorded(found, spec, _starts(folder), chosen, checkpoint)
 
 
 def _starts(folder: SweepFolder) -> list[Mapping[str, Any]]:
@@ -201,12 +202,12 @@ def _newest_checkpoint(found: TrialHistory) -> Path:
 
 def _epoch_of(found: TrialHistory, checkpoint: Path) -> Epoch:
     """The record of a checkpoint's epoch, by its name: of its own attempt, which may have been overtaken since."""
-    attempt, epoch = checkpoint.parent.name, checkpoint.stem.rpartition("-")[2]
+    epoch = epoch_of(checkpoint)
     with contextlib.closing(Ledger(found.folder.ledger)) as ledger:
-        there = [each for each in ledger.epochs(found.row.run_key) if str(each.epoch) == epoch.lstrip("0")]
+        there = [each for each in ledger.epochs(found.row.run_key) if each.epoch == epoch]
     if not there:
         raise UsageError(f"{checkpoint} is of epoch {epoch}, and the sweep's record has no such epoch of the trial.")
-    return next((each for each in there if str(each.attempt) == attempt), there[-1])
+    return next((each for each in there if str(each.attempt) == checkpoint.parent.name), there[-1])
 
 
 def replay(recorded: Recorded, watcher: Watcher, *, tolerance: float = TOLERANCE) -> Replay:
