@@ -267,7 +267,7 @@ def fit(
     fast: Any = torch.compile(state.model) if recipe.compile else state.model
     order = torch.Generator()
     while state.epoch < recipe.epochs:
-        _restore(state.random, order, state.device)
+        restore(state.random, order, state.device)
         if state.device.type == "cuda":
             torch.cuda.reset_peak_memory_stats(state.device)
         start = time.monotonic()
@@ -384,7 +384,8 @@ def _capture(order: torch.Generator, device: torch.device) -> dict[str, Tensor]:
     return states
 
 
-def _restore(states: dict[str, Tensor], order: torch.Generator, device: torch.device) -> None:
+def restore(states: dict[str, Tensor], order: torch.Generator, device: torch.device) -> None:
+    """Set torch's generators, and that of the batch order, as they were after an epoch."""
     order.set_state(states["order"])
     torch.set_rng_state(states["cpu"])
     if device.type == "cuda" and "cuda" in states:

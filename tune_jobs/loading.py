@@ -21,7 +21,7 @@ from convnn.geometry import IMAGE_SIDE
 from convnn.training import published_weights
 from search_spaces import TrialConfig
 from tune_jobs.errors import SweepError, UsageError
-from tune_jobs.record.folder import SweepFolder
+from tune_jobs.record.folder import SweepFolder, epoch_of
 from tune_jobs.results.opening import SweepResults, open_sweep
 from tune_jobs.results.summary import Row
 from tune_jobs.worker.build import build_model, build_recipe
@@ -124,11 +124,6 @@ def kept_checkpoint(folder: SweepFolder, row: Row) -> Path:
             f"then convnn train it.yaml --checkpoint it.pt"
         )
     return kept[0]
-
-
-def epoch_of(checkpoint: Path) -> int:
-    """The epoch after which a checkpoint was written, by its name."""
-    return int(checkpoint.stem.rpartition("-")[2])
 
 
 def trained_weights(checkpoint: Path, config: TrialConfig) -> dict[str, Tensor]:

@@ -80,6 +80,15 @@ COMMANDS: dict[str, How] = {
     "convnn simulate quickstart --from quickstart --budgets 2,4": Elsewhere(
         "make test", "tests/tune_jobs/cli/shared/test_outputs.py", '["simulate", "--from"'
     ),
+    "convnn replay quickstart 1": Elsewhere(
+        "make test", "tests/tune_jobs/evidence/test_replay.py", "run(original, trial)"
+    ),
+    "convnn replay hybrid 3 --epochs 5": Elsewhere(
+        "make test", "tests/tune_jobs/evidence/test_replay.py", 'run(folder, 1, "--epochs", 1)'
+    ),
+    "convnn replay hybrid 3 --from-checkpoint": Elsewhere(
+        "make test", "tests/tune_jobs/evidence/test_replay.py", 'run(original, trial, "--from-checkpoint")'
+    ),
     "export RAY_AUTH_MODE=token CONVNN_STORAGE=/shared/sweeps": AS_IS,
     "ray get-auth-token --generate": Instead(
         'token=$(ray get-auth-token --generate); test ${#token} -ge 32; test "$token" = "$(cat ~/.ray/auth_token)"'

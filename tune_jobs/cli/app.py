@@ -24,6 +24,7 @@ from tune_jobs.cli import (
     logs,
     plan,
     presets,
+    replay,
     report,
     resume,
     retry,
@@ -103,6 +104,7 @@ for function in (
     exclude.exclude,
     sync.sync,
     train.train,
+    replay.replay,
 ):
     app.command()(function)
 app.command("list")(list_sweeps)
@@ -133,7 +135,8 @@ def _root(
     Start with: convnn run quickstart
 
     Exit codes: 0 done; 1 failed; 2 the command line or the file is wrong; 3 finished, but some trials failed;
-    4 the cluster or the tracker cannot be reached; 5 the budget is used up; 129, 130 and 143 interrupted.
+    4 the cluster or the tracker cannot be reached; 5 the budget is used up; 6 a replayed trial has other numbers;
+    129, 130 and 143 interrupted.
     """
 
 

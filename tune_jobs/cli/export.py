@@ -9,7 +9,7 @@ from convnn.data import DATASETS
 from search_spaces.base import Factory
 from tune_jobs.cli.shared.options import Storage, Sweep, storage_of
 from tune_jobs.errors import UsageError
-from tune_jobs.record.folder import find_sweep
+from tune_jobs.record.folder import epoch_of, find_sweep
 from tune_jobs.results.history import history
 
 
@@ -28,7 +28,7 @@ def export(
     folder = find_sweep(sweep, storage_of(storage))
     row = history(folder, trial).row
     from convnn.checkpoint import save_checkpoint
-    from tune_jobs.loading import epoch_of, kept_checkpoint, trained_weights
+    from tune_jobs.loading import kept_checkpoint, trained_weights
 
     config, kept = row.config, kept_checkpoint(folder, row)
     save_checkpoint(trained_weights(kept, config), file)

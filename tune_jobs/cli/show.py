@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 from rich.table import Table
 
+from search_spaces.plurals import plural
 from tune_jobs.cli.shared.options import AsJson, AsYaml, Columns, Storage, Sweep, console, print_json
 from tune_jobs.cli.shared.remote import At, placed_sweep_at
 from tune_jobs.display.tables import over_seeds, print_leaderboard, standing
@@ -72,7 +73,8 @@ def _show_trial(found: TrialHistory, place: str, *, as_yaml: bool, as_json: bool
     for attempt in found.attempts:
         why = f" ({', '.join(filter(None, (attempt.failure, attempt.reason)))})" if attempt.reason else ""
         after = f" from epoch {attempt.from_epoch}" if attempt.from_epoch else ""
-        where = f" on {', '.join(filter(None, (attempt.host, attempt.device)))}" if attempt.host else ""
+        threads = plural(attempt.environment.threads, "thread") if attempt.environment else None
+        where = f" on {', '.join(filter(None, (attempt.host, attempt.device, threads)))}" if attempt.host else ""
         print(f"  attempt {attempt.attempt}{where}{after}: {attempt.state}{why}, {duration(attempt.seconds)}")
         folder = found.folder.attempt(attempt.run_key, attempt.attempt)
         print(f"    {place}/{folder.relative_to(found.folder.path)}")

@@ -203,7 +203,7 @@ class Controller:
                 self._tell(Loading(job))
         elif isinstance(report, ResumedFrom):
             run.reported = self._executor.now()
-            self._ledger.set_origin(*job.place, report.epoch, report.note, report.device)
+            self._ledger.set_origin(*job.place, report.epoch, report.note, report.device, here=report.environment)
             self._tell(Resumed(job, report.epoch, report.note))
         elif isinstance(report, EpochDone):
             self._epoch(task, run, report)

@@ -33,7 +33,7 @@ def open_images(spec: SweepSpec, ledger: Ledger, say: Callable[[str], None]) -> 
 
 
 def _require_same(sweep: str, data: Data, opened: Dataset, ledger: Ledger, say: Callable[[str], None]) -> None:
-    for name, now, before in _compared(data, opened, ledger, say):
+    for name, now, before in compared_images(data, opened, ledger, say):
         if now != before:
             raise UsageError(
                 f"the images of {name} in {data.root or 'the default folder'} are not those that the sweep {sweep} "
@@ -42,10 +42,10 @@ def _require_same(sweep: str, data: Data, opened: Dataset, ledger: Ledger, say: 
             )
 
 
-def _compared(
+def compared_images(
     data: Data, opened: Dataset, ledger: Ledger, say: Callable[[str], None]
 ) -> Iterator[tuple[str, str, str]]:
-    """What is the same, its digest now, and the one that the sweep began with."""
+    """What should be the same, its digest now, and the one that the sweep began with."""
     recorded = {split: ledger.meta.digest(f"{data.name}.{split}") for split in opened.splits}
     for split, digest in opened.digests.items():
         if before := recorded[split]:

@@ -106,6 +106,11 @@ def checkpoint_path(attempt: Path, epoch: int) -> Path:
     return attempt / f"checkpoint-{epoch:06d}.pt"
 
 
+def epoch_of(checkpoint: Path) -> int:
+    """The epoch after which a checkpoint was written, by its name."""
+    return int(checkpoint.stem.rpartition("-")[2])
+
+
 def checkpoints_in(attempt: Path) -> list[Path]:
     """The checkpoints of one attempt, the newest first."""
     return sorted(attempt.glob("checkpoint*.pt"), reverse=True)

@@ -19,21 +19,13 @@ from typing import Any
 from search_spaces import TrialConfig
 from tune_jobs.errors import LedgerError
 from tune_jobs.failures import Failure
-from tune_jobs.record import schema
+from tune_jobs.record import environment, schema
+from tune_jobs.record.environment import Environment
 from tune_jobs.record.lease import live_driver
 from tune_jobs.record.meta import Meta, said_in_a_line
-from tune_jobs.record.names import can_be_run_key
+from tune_jobs.record.names import known
 from tune_jobs.record.requests import Asked, Request
 from tune_jobs.record.rows import ENDED, Ask, AskOutcome, Attempt, Epoch, State, Trial, Usage
-
-
-def _known(run_key: str, attempt: int = 1) -> str:
-    """The run key, which with the attempt's number is the name of a folder: no other text may become a path."""
-    if not can_be_run_key(run_key) or not isinstance(attempt, int) or attempt < 1:
-        raise ValueError(
-            f"it has an attempt {str(attempt)[:80]!r} at a run {str(run_key)[:80]!r}, which no run is called"
-        )
-    return run_key
 
 
 class Ledger:
@@ -171,12 +163,21 @@ class Ledger:
         with self._write():
             self._db.execute("UPDATE attempts SET host=? WHERE run_key=? AND attempt=?", (host, run_key, attempt))
 
-    def set_origin(self, run_key: str, attempt: int, from_epoch: int, note: str | None, device: str) -> None:
-        """Record where an attempt goes on, what was wrong with a checkpoint, and what it trains on."""
+    def set_origin(
+        self,
+        run_key: str,
+        attempt: int,
+        from_epoch: int,
+        note: str | None,
+        device: str,
+        *,
+        here: Environment | None = None,
+    ) -> None:
+        """Record where an attempt goes on, what was wrong with a checkpoint, and on and in what it trains."""
         with self._write():
             self._db.execute(
-                "UPDATE attempts SET from_epoch=?, note=?, device=? WHERE run_key=? AND attempt=?",
-                (from_epoch, note, device, run_key, attempt),
+                "UPDATE attempts SET from_epoch=?, note=?, device=?, environment=? WHERE run_key=? AND attempt=?",
+                (from_epoch, note, device, environment.encode(here), run_key, attempt),
             )
 
     def charge(self, seconds: Mapping[tuple[str, int], float], wall_s: float = 0.0) -> None:
@@ -249,7 +250,7 @@ class Ledger:
     def requests(self) -> list[Request]:
         """All that people asked of single trials, in order."""
         rows = self._read("SELECT seq, run_key, asked, at, why FROM requests ORDER BY seq, run_key")
-        return [Request(seq, _known(key), *rest) for seq, key, *rest in rows]
+        return [Request(seq, known(key), *rest) for seq, key, *rest in rows]
 
     @said_in_a_line
     def asks(self) -> list[Ask]:
@@ -263,7 +264,7 @@ class Ledger:
         rows = self._read(
             "SELECT run_key, number, config, state, ended_seq, reason, retried_after FROM trials ORDER BY number"
         )
-        return [Trial(_known(key), n, TrialConfig.model_validate_json(c), *rest) for key, n, c, *rest in rows]
+        return [Trial(known(key), n, TrialConfig.model_validate_json(c), *rest) for key, n, c, *rest in rows]
 
     @said_in_a_line
     def seconds_before(self, run_key: str, attempt: int) -> float:
@@ -306,9 +307,9 @@ class Ledger:
         """All attempts, by trial and number."""
         rows = self._read(
             "SELECT run_key, attempt, a.state, started, ended, a.reason, failure, from_epoch, note, seconds, gpus, "
-            "cpus, host, device FROM attempts a JOIN trials t USING(run_key) ORDER BY t.number, attempt"
+            "cpus, host, device, environment FROM attempts a JOIN trials t USING(run_key) ORDER BY t.number, attempt"
         )
-        return [Attempt(_known(key, number), number, *rest) for key, number, *rest in rows]
+        return [Attempt(known(key, n), n, *(*rest, environment.decode(text))) for key, n, *rest, text in rows]
 
     @said_in_a_line
     def epochs(self, run_key: str | None = None, *, after: int = 0) -> list[Epoch]:

@@ -6,6 +6,7 @@ from typing import Any
 
 from search_spaces import TrialConfig
 from tune_jobs.failures import Failure
+from tune_jobs.record.environment import Environment
 from tune_jobs.record.requests import Asked
 from tune_jobs.record.rows import ENDED, Ask, AskOutcome, Attempt, Epoch, State, Trial, Usage
 
@@ -57,9 +58,18 @@ class MemoryRecord:
         """Note on which machine an attempt runs."""
         self._change(run_key, attempt, host=host)
 
-    def set_origin(self, run_key: str, attempt: int, from_epoch: int, note: str | None, device: str) -> None:
+    def set_origin(
+        self,
+        run_key: str,
+        attempt: int,
+        from_epoch: int,
+        note: str | None,
+        device: str,
+        *,
+        here: Environment | None = None,
+    ) -> None:
         """Note where an attempt goes on."""
-        self._change(run_key, attempt, from_epoch=from_epoch, note=note, device=device)
+        self._change(run_key, attempt, from_epoch=from_epoch, note=note, device=device, environment=here)
 
     def _change(self, run_key: str, attempt: int, **fields: Any) -> int:  # noqa: ANN401 - an attempt's fields
         self._attempts[run_key, attempt] = replace(self._attempts[run_key, attempt], **fields)

@@ -5,6 +5,7 @@ from typing import Any, Literal
 
 from search_spaces import TrialConfig
 from tune_jobs.failures import Failure
+from tune_jobs.record.environment import Environment
 
 ENDED = ("complete", "stopped", "diverged", "failed")
 State = Literal["running", "complete", "stopped", "diverged", "failed", "interrupted"]
@@ -69,6 +70,8 @@ class Attempt:
     cpus: float
     host: str | None
     device: str | None
+    environment: Environment | None = None
+    """In what it trained; earlier programs recorded none."""
 
 
 @dataclass(frozen=True)

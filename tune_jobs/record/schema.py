@@ -26,7 +26,7 @@ CREATE TABLE IF NOT EXISTS trials(
 CREATE TABLE IF NOT EXISTS attempts(
     run_key TEXT NOT NULL, attempt INTEGER NOT NULL, state TEXT NOT NULL, started REAL NOT NULL, ended REAL,
     reason TEXT, failure TEXT, from_epoch INTEGER, note TEXT, seconds REAL NOT NULL DEFAULT 0,
-    gpus REAL NOT NULL DEFAULT 0, cpus REAL NOT NULL DEFAULT 0, host TEXT, device TEXT,
+    gpus REAL NOT NULL DEFAULT 0, cpus REAL NOT NULL DEFAULT 0, host TEXT, device TEXT, environment TEXT,
     PRIMARY KEY(run_key, attempt));
 CREATE TABLE IF NOT EXISTS epochs(
     seq INTEGER PRIMARY KEY, run_key TEXT NOT NULL, attempt INTEGER NOT NULL, epoch INTEGER NOT NULL,
@@ -74,6 +74,9 @@ COMMIT;
 """,
 }
 """From a layout to the next."""
+
+_ADD_ENVIRONMENT = "ALTER TABLE attempts ADD COLUMN environment TEXT"
+"""It came without a new layout: programs that do not know the column read and write beside it."""
 
 
 def check_layout(path: Path, busy: Callable[[], bool]) -> None:
@@ -143,7 +146,8 @@ def make_tables(db: sqlite3.Connection, path: Path) -> None:
 def upgraded(db: sqlite3.Connection, path: Path, *, in_place: bool) -> sqlite3.Connection:
     """The ledger in this version's layout: the file itself if that may be changed, else a copy of it in memory."""
     layout = layout_of(db)
-    if layout in _UPGRADES and not (in_place and os.access(path, os.W_OK) and os.access(path.parent, os.W_OK)):
+    old = layout in _UPGRADES or (layout == str(LAYOUT) and not _has_environment(db))
+    if old and not (in_place and os.access(path, os.W_OK) and os.access(path.parent, os.W_OK)):
         copy = sqlite3.connect(":memory:", isolation_level=None, check_same_thread=False)
         with closing(db):
             db.backup(copy)
@@ -151,7 +155,13 @@ def upgraded(db: sqlite3.Connection, path: Path, *, in_place: bool) -> sqlite3.C
     while layout in _UPGRADES:
         db.executescript(_UPGRADES[layout])
         layout = layout_of(db)
+    if old and not _has_environment(db):
+        db.execute(_ADD_ENVIRONMENT)
     return db
+
+
+def _has_environment(db: sqlite3.Connection) -> bool:
+    return any(name == "environment" for _, name, *_ in db.execute("PRAGMA table_info(attempts)"))
 
 
 def connect(path: Path) -> sqlite3.Connection:

@@ -1,7 +1,10 @@
-"""The CPUs that this process may use, which on shared machines are fewer than the machine has."""
+"""The CPUs that this process may use, which on shared machines are fewer than the machine has; and their model."""
 
 import math
 import os
+import platform
+import subprocess
+import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -33,6 +36,24 @@ def usable_cpus(root: Path = Path("/")) -> Cpus:
     limits = [(float(machine), None), *_affinity(), *_quotas(root), *_slurm()]
     least, name = min(limits, key=lambda limit: limit[0])
     return Cpus(max(1, math.floor(least)), machine, name)
+
+
+def cpu_model(root: Path = Path("/")) -> str:
+    """The CPU by name, with the numbers that tell apart what a virtual machine calls alike: `AMD EPYC (25, 17, 1)`."""
+    lines = [line.partition(":") for line in read_text(root / "proc/cpuinfo").splitlines()]
+    told = {name.strip(): value.strip() for name, _, value in reversed(lines)}  # of the first CPU
+    numbers = ", ".join(told[name] for name in _NUMBERS if name in told)
+    name = told.get("model name") or (_asked_of_macos() if sys.platform == "darwin" else "") or platform.machine()
+    return f"{name} ({numbers})" if numbers else name
+
+
+_NUMBERS = ("cpu family", "model", "stepping", "CPU implementer", "CPU part", "CPU variant", "CPU revision")
+"""In Linux's /proc/cpuinfo, on x86-64 and on arm64."""
+
+
+def _asked_of_macos() -> str:
+    asked = ["/usr/sbin/sysctl", "-n", "machdep.cpu.brand_string"]
+    return subprocess.run(asked, capture_output=True, text=True, check=False).stdout.strip()  # noqa: S603
 
 
 def _affinity() -> Iterator[tuple[float, str]]:

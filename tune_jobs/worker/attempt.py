@@ -13,7 +13,8 @@ from convnn.data import load_dataset
 from search_spaces import TrialConfig, run_key
 from search_spaces.settings import Holdout, Paper
 from tune_jobs.worker.build import Parts, build_model, build_parts, build_recipe
-from tune_jobs.worker.checkpoints import Checkpoints, InSweep
+from tune_jobs.worker.checkpoints import Checkpoints, InSweep, Only
+from tune_jobs.worker.environment import environment_here
 from tune_jobs.worker.reports import EpochDone, Report, ResumedFrom
 from tune_jobs.worker.task import Task
 
@@ -100,25 +101,49 @@ def train(
 
 
 def train_task(task: Task) -> Iterator[Report]:
-    """Train what a task asks for, epoch by epoch; see `tune_jobs.worker.entrypoint.Objective`. Prints what it does."""
+    """Train what a task asks for, epoch by epoch; see `tune_jobs.worker.entrypoint.Objective`."""
     checkpoints = InSweep(task.folder, task.resume_from, task.checkpoint_every_s, keep_last=task.keep_last)
-    config = task.config
-    prepared = prepare(
-        config,
+    prepared = _prepare_task(task, checkpoints)
+    yield _origin(task, prepared, checkpoints.note)
+    for result in _epochs(prepared, checkpoints, task.stop_file.exists):
+        size = _size(task.config) if result.epoch == 1 else {}
+        yield EpochDone(result.epoch, result.metrics() | size)
+
+
+def evaluate_task(task: Task) -> Iterator[Report]:
+    """Evaluate the newest checkpoint that a task goes on from, as training did after its epoch; trains nothing.
+
+    Raises:
+        CheckpointError: If it cannot be used.
+    """
+    import torch
+
+    from convnn.training import evaluate, restore
+
+    prepared = _prepare_task(task, Only(task.resume_from[0]))
+    state, parts = prepared.state, prepared.parts
+    yield _origin(task, prepared, state.note)
+    restore(state.random, torch.Generator(), state.device)
+    metrics = {}
+    for part, images in (("val", parts.val), ("test", parts.test)):
+        if images is not None:
+            metrics[f"{part}/loss"], metrics[f"{part}/accuracy"] = evaluate(state.model, images, prepared.recipe)
+    yield EpochDone(state.epoch, metrics)
+
+
+def _prepare_task(task: Task, checkpoints: Checkpoints) -> Prepared:
+    return prepare(
+        task.config,
         task.evaluation,
         device=task.device,
         threads=task.threads,
         checkpoints=checkpoints,
         key=task.run_key,  # as recorded: today the configuration may have the key of a simpler one
     )
-    yield ResumedFrom(prepared.state.epoch, checkpoints.note, _name_of(task.device))
-    for result in _epochs(prepared, checkpoints, task.stop_file.exists):
-        metrics = result.metrics()
-        numbers = "  ".join(f"{name} {value:.4g}" for name, value in metrics.items())
-        print(f"epoch {result.epoch}/{config.training.epochs}  {numbers}", flush=True)
-        if result.epoch == 1:
-            metrics |= _size(config)
-        yield EpochDone(result.epoch, metrics)
+
+
+def _origin(task: Task, prepared: Prepared, note: str | None) -> ResumedFrom:
+    return ResumedFrom(prepared.state.epoch, note, _name_of(task.device), environment_here())
 
 
 def _epochs(

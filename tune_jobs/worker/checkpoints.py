@@ -70,6 +70,34 @@ class OneFile:
         self._saved = time.monotonic()
 
 
+class Only:
+    """A file that is resumed from, and nothing is kept; raises if it cannot be used."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+
+    def sources(self) -> Sequence[Path]:
+        """The file, which must be there."""
+        self._path.stat()
+        return [self._path]
+
+    def damaged(self, path: Path, error: "CheckpointError | OSError") -> None:
+        """There is no other one."""
+        del path
+        raise error
+
+    def resumed(self, note: str | None) -> None:
+        """Whoever asked for it reads the note of the state."""
+
+    def due(self, *, last: bool) -> bool:
+        """Never."""
+        del last
+        return False
+
+    def save(self, state: "TrainState") -> None:
+        """Nothing."""
+
+
 class InSweep:
     """One attempt's checkpoints, one file per epoch; the trial's KEPT newest stay, earlier attempts' among them."""
 

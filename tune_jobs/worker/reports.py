@@ -5,6 +5,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from tune_jobs.failures import Failure
+from tune_jobs.record import environment
+from tune_jobs.record.environment import Environment
 
 
 @dataclass(frozen=True)
@@ -27,6 +29,8 @@ class ResumedFrom:
     epoch: int
     note: str | None
     device: str
+    environment: Environment | None = None
+    """In what it trains; `None` where nothing does."""
 
 
 @dataclass(frozen=True)
@@ -61,14 +65,22 @@ _KINDS: dict[str, type[Report]] = {
 
 
 def encode(report: Report) -> dict[str, Any]:
-    """For the way to the driver: flat, with `kind`, and the metrics as JSON."""
+    """For the way to the driver: flat, with `kind`; the metrics and the environment are JSON."""
     kind = next(name for name, made in _KINDS.items() if isinstance(report, made))
     sent = {"kind": kind, **vars(report)}
-    return sent | ({"metrics": json.dumps(report.metrics)} if isinstance(report, EpochDone) else {})
+    if isinstance(report, EpochDone):
+        sent["metrics"] = json.dumps(report.metrics)
+    elif isinstance(report, ResumedFrom):
+        sent["environment"] = environment.encode(report.environment)
+    return sent
 
 
 def decode(sent: dict[str, Any]) -> Report:
     """The report that was sent, whatever else has been put beside it."""
     made = _KINDS[sent["kind"]]
     fields = {name: sent[name] for name in made.__dataclass_fields__}
-    return made(**fields | ({"metrics": json.loads(sent["metrics"])} if made is EpochDone else {}))
+    if made is EpochDone:
+        fields["metrics"] = json.loads(sent["metrics"])
+    elif made is ResumedFrom:
+        fields["environment"] = environment.decode(sent["environment"])
+    return made(**fields)

@@ -167,6 +167,13 @@ def test_the_best_configuration_trained_alone_gives_the_sweeps_numbers_bit_for_b
         assert [{n: v for n, v in e.items() if n not in TIMES} for e in alone["epochs"]] == numbers(recorded)
 
 
+def test_every_trial_with_an_epoch_is_replayed_bit_for_bit(finished: Path, place: Path) -> None:
+    trials = invoke_json("show", finished.name, storage=place)["trials"]
+    replayed = [invoke_json("replay", "tiny", trial["trial"], storage=place) for trial in trials if trial["epoch"] > 0]
+    assert len(replayed) >= 2
+    assert {(each["verdict"], each["expected_equal"]) for each in replayed} == {("equal", True)}
+
+
 def test_the_same_command_again_trains_nothing_and_says_the_same(finished: Path, place: Path) -> None:
     before = invoke_json("show", "tiny", storage=place)
     convnn("run", place / "tiny.yaml", storage=place)

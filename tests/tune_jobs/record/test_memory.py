@@ -2,7 +2,7 @@
 
 from dataclasses import replace
 
-from tests.tune_jobs.record.conftest import CONFIG, KEY
+from tests.tune_jobs.record.conftest import CONFIG, ENVIRONMENT, KEY
 from tune_jobs.record.ledger import Ledger
 from tune_jobs.record.memory import MemoryRecord
 from tune_jobs.record.port import Record
@@ -14,7 +14,7 @@ def written(record: Record) -> None:
     for attempt in (1, 2):
         assert record.start_attempt(KEY, gpus=0.5, cpus=2) == attempt
         record.set_host(KEY, attempt, "here")
-        record.set_origin(KEY, attempt, 0, "a note", "cpu")
+        record.set_origin(KEY, attempt, 0, "a note", "cpu", here=ENVIRONMENT)
         record.add_epoch(KEY, attempt, 1, {"val/loss": 0.5})
         record.add_epoch(KEY, attempt, 1, {"val/loss": 0.7})
         record.charge({(KEY, attempt): 1800.0}, 900.0)

@@ -8,12 +8,13 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from tests.tune_jobs.record.conftest import CONFIG, KEY
+from tests.tune_jobs.record.conftest import CONFIG, ENVIRONMENT, KEY
 from tune_jobs.cli.app import app
 from tune_jobs.errors import LedgerError
 from tune_jobs.record.lease import lease
 from tune_jobs.record.ledger import Ledger
 from tune_jobs.record.names import OWNER
+from tune_jobs.record.schema import layout_of
 
 FILE = "name: sweep\nspace: {data: {name: digits}, model: {layer: {kind: conv2d}}}\n"
 NEWER = r"ledger\.db has layout 99, this version reads 4; use the version that wrote it\.$"
@@ -63,6 +64,25 @@ def test_a_ledger_of_layout_3_is_read_as_one_without_requests_and_brought_up_by_
             writer.add_request(KEY, "exclude", "why")
         with contextlib.closing(Ledger(path)) as reader:
             assert [request.why for request in reader.requests()] == ["why"]
+
+
+def test_a_ledger_from_before_environments_is_read_as_one_without_and_brought_up_by_who_holds_the_lease(
+    ledger: Ledger, tmp_path: Path
+) -> None:
+    ledger.start_attempt(KEY)
+    old = tmp_path / "old.db"
+    with contextlib.closing(sqlite3.connect(old, isolation_level=None)) as db:
+        ledger._db.backup(db)
+        db.execute("ALTER TABLE attempts DROP COLUMN environment")
+    before = old.read_bytes()
+    with contextlib.closing(Ledger(old)) as reader:
+        assert [attempt.environment for attempt in reader.attempts()] == [None]
+    assert old.read_bytes() == before
+    with contextlib.closing(Ledger(old, upgrade=True)) as writer:
+        writer.set_origin(KEY, 1, 0, None, "cpu", here=ENVIRONMENT)
+        assert layout_of(writer._db) == layout_of(ledger._db)  # an earlier program opens it, too
+    with contextlib.closing(Ledger(old)) as reader:
+        assert [attempt.environment for attempt in reader.attempts()] == [ENVIRONMENT]
 
 
 def test_a_missing_or_damaged_ledger_is_refused_with_its_path(tmp_path: Path) -> None:

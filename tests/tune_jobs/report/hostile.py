@@ -3,9 +3,11 @@
 import json
 from collections.abc import Callable, Iterable
 from contextlib import closing
+from dataclasses import asdict
 from html.parser import HTMLParser
 
 from tests.tune_jobs.report.drawn import Sweep
+from tune_jobs.record.environment import Environment
 from tune_jobs.record.ledger import Ledger
 
 HOSTILE = (
@@ -54,6 +56,12 @@ def metrics(sweep: Sweep, text: str) -> None:
     column("epochs", "metrics")(sweep, json.dumps({text: 0.5, "val/accuracy": 0.5}))
 
 
+def environment(sweep: Sweep, text: str) -> None:
+    """It trained in it."""
+    found = Environment(1, text, text, {text: text}, text, 2)
+    column("attempts", "environment")(sweep, json.dumps(asdict(found)))
+
+
 def config(sweep: Sweep, text: str) -> None:
     """The images are there."""
     for trial in sweep.ledger.trials():
@@ -90,6 +98,7 @@ LEDGER: dict[str, Put] = {
     "attempts.note": column("attempts", "note"),
     "attempts.host": column("attempts", "host"),
     "attempts.device": column("attempts", "device"),
+    "attempts.environment": environment,
     "epochs.metrics": metrics,
     "tracked.mlflow_run": column("tracked", "mlflow_run"),
     "tracked.shipped_state": column("tracked", "shipped_state"),

@@ -1,11 +1,12 @@
 import os
+import platform
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
-from tune_jobs.system.cpus import Cpus, usable_cpus
+from tune_jobs.system.cpus import Cpus, cpu_model, usable_cpus
 
 MACHINE = 64
 
@@ -72,3 +73,24 @@ def test_a_process_bound_to_one_cpu_may_use_one() -> None:
         "from tune_jobs.system.cpus import usable_cpus; print(usable_cpus().count)"
     )
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "1\n"
+
+
+@pytest.mark.parametrize(
+    ("text", "model"),
+    [
+        (
+            "processor\t: 0\nmodel\t: 17\nmodel name\t: AMD EPYC\ncpu family\t: 25\nstepping : 1\n",
+            "AMD EPYC (25, 17, 1)",
+        ),
+        ("processor\t: 0\nCPU implementer\t: 0x41\nCPU part\t: 0xd40\n\nHardware: x\n", "arm (0x41, 0xd40)"),
+        ("", "arm"),
+    ],
+)
+def test_a_cpu_has_the_name_and_numbers_that_the_machine_gives_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, text: str, model: str
+) -> None:
+    monkeypatch.setattr(platform, "machine", lambda: "arm")
+    monkeypatch.setattr(sys, "platform", "linux")
+    (tmp_path / "proc").mkdir()
+    (tmp_path / "proc/cpuinfo").write_text(text)
+    assert cpu_model(tmp_path) == model

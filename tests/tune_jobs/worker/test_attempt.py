@@ -8,6 +8,7 @@ from search_spaces.settings import Holdout
 from tune_jobs.record.folder import checkpoints_in
 from tune_jobs.worker.attempt import train_task
 from tune_jobs.worker.entrypoint import reports_of
+from tune_jobs.worker.environment import environment_here
 from tune_jobs.worker.reports import EpochDone, ResumedFrom, StoppedWithSweep
 from tune_jobs.worker.task import Task
 
@@ -43,7 +44,7 @@ def test_a_checkpoint_that_cannot_be_read_is_passed_over_for_the_one_before(tmp_
     first.folder.mkdir()
     first.stop_file.touch()
     start, epoch, end = reports_of(first, train_task)
-    assert (start, end) == (ResumedFrom(0, None, "cpu"), StoppedWithSweep())
+    assert (start, end) == (ResumedFrom(0, None, "cpu", environment_here()), StoppedWithSweep())
     assert isinstance(epoch, EpochDone)
     assert {"val/accuracy", "params", "gflops"} <= epoch.metrics.keys()
     first.stop_file.unlink()
@@ -67,7 +68,7 @@ def test_a_trial_goes_on_under_the_key_that_it_was_recorded_with(tmp_path: Path)
     again = replace(task(tmp_path / "2", tuple(checkpoints_in(first.folder))), run_key=first.run_key)
     again.folder.mkdir()
     start, *_ = reports_of(again, train_task)
-    assert start == ResumedFrom(1, None, "cpu")
+    assert start == ResumedFrom(1, None, "cpu", environment_here())
     other = task(tmp_path / "3", tuple(checkpoints_in(first.folder)))
     other.folder.mkdir()
     start, *_ = reports_of(other, train_task)

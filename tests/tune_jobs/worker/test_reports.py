@@ -2,6 +2,7 @@ import json
 
 import pytest
 
+from tune_jobs.record.environment import Environment
 from tune_jobs.worker.reports import (
     AttemptFailed,
     Begun,
@@ -19,6 +20,7 @@ from tune_jobs.worker.reports import (
     [
         Begun("n1", "host", shared=False),
         ResumedFrom(3, "damaged", "cpu"),
+        ResumedFrom(0, None, "cpu", Environment(2, "EPYC", "AVX2", {"torch": "2.15.0"}, "c0de", 2)),
         EpochDone(2, {"val/accuracy": 0.25, "epoch_s": 1.5}),
         StoppedWithSweep(),
         AttemptFailed("oom", "no memory"),

@@ -12,6 +12,7 @@ from search_spaces.domains import Scalar
 from search_spaces.reading.likeness import nearest
 from tune_jobs.doctor.finding import Finding
 from tune_jobs.errors import UsageError
+from tune_jobs.evidence.told import Replayed
 from tune_jobs.failures import Failure
 from tune_jobs.planning.plan import Plan
 from tune_jobs.record.disk import Disk
@@ -313,6 +314,7 @@ OUTPUTS: dict[str, Any] = {
     "list": Listed,
     "plan": Plan,
     "presets": list[Preset],
+    "replay": Replayed,
     "report": Report,
     "resume": Ended,
     "retry": Ended,

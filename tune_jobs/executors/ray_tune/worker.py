@@ -15,6 +15,7 @@ from tune_jobs.system.garbage import collect_rarely
 from tune_jobs.worker.attempt import train_task
 from tune_jobs.worker.entrypoint import failed, run_attempt
 from tune_jobs.worker.reports import Begun, EpochDone, Report, encode
+from tune_jobs.worker.sizing import SIZES
 from tune_jobs.worker.task import Task, decode_task
 
 
@@ -42,13 +43,20 @@ def _logged(task: Task) -> Iterator[Report]:
     last = 0
     try:
         for report in train_task(task):
-            last = report.epoch if isinstance(report, EpochDone) else last
+            if isinstance(report, EpochDone):
+                last = report.epoch
+                print(_line(report, task.config.training.epochs), flush=True)
             yield report
     except Exception as error:
         _print(error)
         raise
     if last < task.config.training.epochs:
         print("stopped with the sweep", flush=True)
+
+
+def _line(done: EpochDone, epochs: int) -> str:
+    numbers = (f"{name} {value:.4g}" for name, value in done.metrics.items() if name not in SIZES)
+    return "  ".join((f"epoch {done.epoch}/{epochs}", *numbers))
 
 
 def _print(error: Exception) -> None:

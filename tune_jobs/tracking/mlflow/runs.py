@@ -49,7 +49,10 @@ def end_tags(attempt: Attempt, *, goes_on: bool) -> dict[str, str]:
 
 def place_tags(attempt: Attempt) -> dict[str, str]:
     """Where an attempt runs, as far as that is known."""
-    return {name: value for name, value in (("host", attempt.host), ("device", attempt.device)) if value}
+    told = {"host": attempt.host, "device": attempt.device}
+    if (here := attempt.environment) is not None:
+        told |= {"threads": str(here.threads), "cpu": here.cpu, "torch": here.packages.get("torch"), "code": here.code}
+    return {name: value for name, value in told.items() if value}
 
 
 def numbers(epochs: list[Epoch], objective: str) -> list[Any]:

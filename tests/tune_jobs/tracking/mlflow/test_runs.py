@@ -1,3 +1,6 @@
+from dataclasses import replace
+
+from tune_jobs.record.environment import Environment
 from tune_jobs.record.rows import Attempt, Epoch
 from tune_jobs.tracking.mlflow.runs import earlier_epochs, end_tags, opener_of, place_tags
 
@@ -24,3 +27,5 @@ def test_what_held_for_an_earlier_attempt_is_taken_back_in_a_run_that_goes_on() 
     assert end_tags(attempt, goes_on=False) == {"state": "complete"}
     assert end_tags(attempt, goes_on=True) == {"state": "complete", "reason": "none", "failure": "none"}
     assert place_tags(attempt) == {"host": "node-1"}
+    known = replace(attempt, environment=Environment(2, "EPYC", "AVX2", {"torch": "2.15.0"}, "c0de", 2))
+    assert place_tags(known) == {"host": "node-1", "threads": "2", "cpu": "EPYC", "torch": "2.15.0", "code": "c0de"}

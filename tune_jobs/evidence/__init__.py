@@ -1,0 +1,1 @@
+"""Whether what a sweep has recorded can be relied on."""
