@@ -7,6 +7,7 @@ seeds (predictive power, Spiegelhalter, Freedman and Blackburn 1986): that costs
 """
 
 import math
+import warnings
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -28,6 +29,9 @@ ERROR = 0.05
 FUTILITY = 0.15
 """Below this chance of ever becoming significant a configuration gets no further seeds."""
 
+FEWEST = 4
+"""Below so many runs nothing is called real: of two runs that happen to be alike a t-test makes too much."""
+
 SPENDING = kim_demets(2)
 _MOST_SEEDS = 10_000
 
@@ -46,8 +50,9 @@ class Design:
     @property
     def levels(self) -> tuple[float, ...]:
         """The two-sided level of each look, for each of the candidates."""
-        fractions = tuple(runs / self.looks[-1] for runs in self.looks)
-        return nominal_levels(fractions, self.error / self.candidates, SPENDING)
+        fractions = tuple(runs / self.looks[-1] for runs in self.looks if runs >= FEWEST)
+        spent = nominal_levels(fractions, self.error / self.candidates, SPENDING)
+        return (*[0.0] * (len(self.looks) - len(spent)), *spent)
 
 
 @dataclass(frozen=True)
@@ -125,9 +130,10 @@ def _sd(ours: Floats, baseline: Floats) -> float:
 
 def _looked_at(design: Design, look: int, ours: Floats, baseline: Floats) -> tuple[tuple[Any, ...], Any, Any]:
     """Mean, interval and p; whether that is significant; whether it is unlikely to be so at the last look."""
-    test = stats.ttest_ind(ours, baseline, axis=-1, equal_var=False)
     level = design.levels[look]
-    interval = test.confidence_interval(1 - level)
+    with warnings.catch_warnings(action="ignore", category=RuntimeWarning):  # runs that are all alike
+        test = stats.ttest_ind(ours, baseline, axis=-1, equal_var=False)
+        interval = test.confidence_interval(1 - level)
     real = test.pvalue < level
     fraction = design.looks[look] / design.looks[-1]
     if fraction == 1:

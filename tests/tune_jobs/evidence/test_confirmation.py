@@ -54,7 +54,7 @@ def test_where_less_is_better_the_lower_one_is_best() -> None:
     assert end.best is end.candidates[0]
 
 
-@settings(max_examples=10, deadline=None)
+@settings(max_examples=5, deadline=None)
 @given(st.integers(0, 40), st.randoms())
 def test_it_goes_on_from_its_record_alone_in_whatever_order_runs_end(begun: int, order: object) -> None:
     whole, ran = carried_out(PLAN, accuracy)
