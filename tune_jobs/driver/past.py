@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from tune_jobs.record.ledger import Ledger
 from tune_jobs.record.port import Record
 from tune_jobs.record.requests import excluded, to_stop
-from tune_jobs.search.base import Asked, Past, SearchMethod, Settled, StoppedBy
+from tune_jobs.search.base import Past, Proposal, SearchMethod, Settled, StoppedBy
 
 BY_THE_RULE, BY_HAND = "by the stopping rule", "by hand"
 """The reasons that the ledger gives for a stopped trial."""
@@ -28,13 +28,16 @@ def past_of(ledger: Ledger) -> Past:
     )
 
 
-def record_asked(ledger: Record, search: SearchMethod, asked: Sequence[Asked]) -> None:
-    """Record what was asked on the way to a proposal, and whether the space is used up."""
-    for ask in asked:
+def record_proposal(ledger: Record, search: SearchMethod, proposal: Proposal) -> None:
+    """Record what was asked on the way to a proposal, the trial that it adds, and whether the space is used up."""
+    for ask in proposal.asked:
         if ask.config is not None and ask.run_key is not None:
             ledger.add_trial(ask.decisions, ask.config, ask.run_key)
         else:
             ledger.add_ask(ask.decisions, ask.outcome, ask.run_key)
+    start = proposal.start
+    if start is not None and start.repeat_of is not None and start.is_new:
+        ledger.add_repeat(start.config, start.run_key, start.repeat_of)
     if search.exhausted and not ledger.meta.exhausted:
         ledger.meta.exhausted = True
 

@@ -22,18 +22,16 @@ from tune_jobs.failures import Failure
 from tune_jobs.record import schema
 from tune_jobs.record.lease import live_driver
 from tune_jobs.record.meta import Meta, said_in_a_line
-from tune_jobs.record.names import can_be_run_key
+from tune_jobs.record.names import known
 from tune_jobs.record.requests import Asked, Request
-from tune_jobs.record.rows import ENDED, Ask, AskOutcome, Attempt, Epoch, State, Trial, Usage
+from tune_jobs.record.rows import ENDED, SEARCH, Ask, AskOutcome, Attempt, Epoch, State, Trial, Usage
 
 
-def _known(run_key: str, attempt: int = 1) -> str:
-    """The run key, which with the attempt's number is the name of a folder: no other text may become a path."""
-    if not can_be_run_key(run_key) or not isinstance(attempt, int) or attempt < 1:
-        raise ValueError(
-            f"it has an attempt {str(attempt)[:80]!r} at a run {str(run_key)[:80]!r}, which no run is called"
-        )
-    return run_key
+_NEW_ASK = "INSERT INTO asks SELECT COUNT(*), ?, ?, ?, ? FROM asks"
+_NEW_TRIAL = (
+    "INSERT INTO trials(run_key, number, config, state, repeat_of) SELECT ?, COUNT(*) + 1, ?, 'interrupted', ? "
+    "FROM trials"
+)
 
 
 class Ledger:
@@ -131,21 +129,19 @@ class Ledger:
     def add_ask(self, decisions: Mapping[str, Any], outcome: AskOutcome, run_key: str | None) -> None:
         """Record what the sampler decided; a `new` one must be followed by `add_trial`."""
         with self._write() as seq:
-            self._db.execute(
-                "INSERT INTO asks SELECT COUNT(*), ?, ?, ?, ? FROM asks", (seq, json.dumps(decisions), outcome, run_key)
-            )
+            self._db.execute(_NEW_ASK, (seq, json.dumps(decisions), outcome, run_key))
 
     def add_trial(self, decisions: Mapping[str, Any], config: TrialConfig, run_key: str) -> None:
         """Record a `new` ask and its trial, together."""
         text = config.model_dump_json(by_alias=True)
         with self._write() as seq:
-            self._db.execute(
-                "INSERT INTO asks SELECT COUNT(*), ?, ?, 'new', ? FROM asks", (seq, json.dumps(decisions), run_key)
-            )
-            self._db.execute(
-                "INSERT INTO trials SELECT ?, COUNT(*) + 1, ?, 'interrupted', NULL, NULL, 0 FROM trials",
-                (run_key, text),
-            )
+            self._db.execute(_NEW_ASK, (seq, json.dumps(decisions), "new", run_key))
+            self._db.execute(_NEW_TRIAL, (run_key, text, None))
+
+    def add_repeat(self, config: TrialConfig, run_key: str, repeat_of: str) -> None:
+        """Record another seed of the configuration of a trial; nothing was asked for it."""
+        with self._write():
+            self._db.execute(_NEW_TRIAL, (run_key, config.model_dump_json(by_alias=True), repeat_of))
 
     def start_attempt(self, run_key: str, *, gpus: float = 0, cpus: float = 0) -> int:
         """Record a new attempt at a trial, with what it holds, and return its number, from 1."""
@@ -249,7 +245,7 @@ class Ledger:
     def requests(self) -> list[Request]:
         """All that people asked of single trials, in order."""
         rows = self._read("SELECT seq, run_key, asked, at, why FROM requests ORDER BY seq, run_key")
-        return [Request(seq, _known(key), *rest) for seq, key, *rest in rows]
+        return [Request(seq, known(key), *rest) for seq, key, *rest in rows]
 
     @said_in_a_line
     def asks(self) -> list[Ask]:
@@ -261,9 +257,10 @@ class Ledger:
     def trials(self) -> list[Trial]:
         """All trials, by number."""
         rows = self._read(
-            "SELECT run_key, number, config, state, ended_seq, reason, retried_after FROM trials ORDER BY number"
+            "SELECT run_key, number, config, state, ended_seq, reason, retried_after, repeat_of, role FROM trials "
+            "ORDER BY number"
         )
-        return [Trial(_known(key), n, TrialConfig.model_validate_json(c), *rest) for key, n, c, *rest in rows]
+        return [Trial(known(key), n, TrialConfig.model_validate_json(c), *rest) for key, n, c, *rest in rows]
 
     @said_in_a_line
     def seconds_before(self, run_key: str, attempt: int) -> float:
@@ -279,6 +276,11 @@ class Ledger:
     def states(self) -> list[State]:
         """The states of all trials, by number."""
         return [state for (state,) in self._read("SELECT state FROM trials ORDER BY number")]
+
+    @said_in_a_line
+    def configurations(self) -> int:
+        """How many configurations have begun, each with one seed or more."""
+        return len(self._read("SELECT number FROM trials WHERE repeat_of IS NULL AND role = ?", (SEARCH,)))
 
     @said_in_a_line
     def ended_and_failed(self) -> tuple[int, int]:
@@ -308,7 +310,7 @@ class Ledger:
             "SELECT run_key, attempt, a.state, started, ended, a.reason, failure, from_epoch, note, seconds, gpus, "
             "cpus, host, device FROM attempts a JOIN trials t USING(run_key) ORDER BY t.number, attempt"
         )
-        return [Attempt(_known(key, number), number, *rest) for key, number, *rest in rows]
+        return [Attempt(known(key, number), number, *rest) for key, number, *rest in rows]
 
     @said_in_a_line
     def epochs(self, run_key: str | None = None, *, after: int = 0) -> list[Epoch]:

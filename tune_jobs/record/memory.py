@@ -41,6 +41,12 @@ class MemoryRecord:
         self.add_ask(decisions, "new", run_key)
         self._trials[run_key] = Trial(run_key, len(self._trials) + 1, config, "interrupted", None, None, 0)
 
+    def add_repeat(self, config: TrialConfig, run_key: str, repeat_of: str) -> None:
+        """Note another seed of the configuration of a trial."""
+        self._next()
+        number = len(self._trials) + 1
+        self._trials[run_key] = Trial(run_key, number, config, "interrupted", None, None, 0, repeat_of)
+
     def start_attempt(self, run_key: str, *, gpus: float = 0, cpus: float = 0) -> int:
         """Note a new attempt at a trial, and return its number, from 1."""
         self._next()

@@ -125,7 +125,10 @@ class Meta:
     planned = _Entry[int | None](
         lambda text: int(text) if text else None, lambda trials: None if trials is None else str(trials)
     )
-    """Trials that the search is to reach; `None` where only exhaustion tells."""
+    """Configurations that the search is to reach; `None` where only exhaustion tells."""
+
+    repeats = _Entry[int](lambda text: int(text or 1), lambda value: str(value) if value > 1 else None)
+    """Seeds of each configuration."""
 
     exhausted = _Entry[bool](lambda text: text is not None, lambda value: "true" if value else None)
     """Whether every configuration of the space was tried."""

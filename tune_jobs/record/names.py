@@ -29,3 +29,12 @@ def belongs_to_driver(path: PurePath) -> bool:
 def can_be_run_key(text: object) -> bool:
     """Whether a record may call a run so: its key is the name of a folder."""
     return isinstance(text, str) and _RUN_KEY.fullmatch(text) is not None
+
+
+def known(run_key: str, attempt: int = 1) -> str:
+    """The run key, which with the attempt's number is the name of a folder: no other text may become a path."""
+    if not can_be_run_key(run_key) or not isinstance(attempt, int) or attempt < 1:
+        raise ValueError(
+            f"it has an attempt {str(attempt)[:80]!r} at a run {str(run_key)[:80]!r}, which no run is called"
+        )
+    return run_key

@@ -8,6 +8,9 @@ from tune_jobs.failures import Failure
 
 ENDED = ("complete", "stopped", "diverged", "failed")
 State = Literal["running", "complete", "stopped", "diverged", "failed", "interrupted"]
+SEARCH = "search"
+"""The role of trials that the search begins."""
+
 AskOutcome = Literal["new", "duplicate", "infeasible"]
 
 
@@ -83,6 +86,12 @@ class Trial:
     reason: str | None
     retried_after: int
     """Its attempts at the time it was last asked for again by hand."""
+
+    repeat_of: str | None = None
+    """The run key of the first trial of its configuration, where it is another seed of that."""
+
+    role: str = SEARCH
+    """What it is for."""
 
 
 @dataclass(frozen=True)

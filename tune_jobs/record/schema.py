@@ -13,7 +13,7 @@ from tune_jobs.errors import LedgerError
 from tune_jobs.system.files import PARTIAL
 from tune_jobs.system.mounts import on_network
 
-LAYOUT = 4
+LAYOUT = 5
 
 _TABLES = f"""
 BEGIN IMMEDIATE;
@@ -22,7 +22,8 @@ CREATE TABLE IF NOT EXISTS asks(
     number INTEGER PRIMARY KEY, seq INTEGER NOT NULL, decisions TEXT NOT NULL, outcome TEXT NOT NULL, run_key TEXT);
 CREATE TABLE IF NOT EXISTS trials(
     run_key TEXT PRIMARY KEY, number INTEGER NOT NULL UNIQUE, config TEXT NOT NULL, state TEXT NOT NULL,
-    ended_seq INTEGER, reason TEXT, retried_after INTEGER NOT NULL DEFAULT 0);
+    ended_seq INTEGER, reason TEXT, retried_after INTEGER NOT NULL DEFAULT 0,
+    repeat_of TEXT, role TEXT NOT NULL DEFAULT 'search');
 CREATE TABLE IF NOT EXISTS attempts(
     run_key TEXT NOT NULL, attempt INTEGER NOT NULL, state TEXT NOT NULL, started REAL NOT NULL, ended REAL,
     reason TEXT, failure TEXT, from_epoch INTEGER, note TEXT, seconds REAL NOT NULL DEFAULT 0,
@@ -70,6 +71,13 @@ CREATE TABLE IF NOT EXISTS requests(
     seq INTEGER NOT NULL, run_key TEXT NOT NULL, asked TEXT NOT NULL, at REAL NOT NULL, why TEXT,
     PRIMARY KEY(seq, run_key));
 UPDATE meta SET value = '4' WHERE key = 'layout';
+COMMIT;
+""",
+    "4": """
+BEGIN IMMEDIATE;
+ALTER TABLE trials ADD COLUMN repeat_of TEXT;
+ALTER TABLE trials ADD COLUMN role TEXT NOT NULL DEFAULT 'search';
+UPDATE meta SET value = '5' WHERE key = 'layout';
 COMMIT;
 """,
 }

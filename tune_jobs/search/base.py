@@ -52,6 +52,11 @@ class Start:
     number: int
     config: TrialConfig
     alone: bool
+    repeat_of: str | None = None
+    """The run key of the first trial of its configuration, where it is another seed of that."""
+
+    is_new: bool = False
+    """Whether it is another seed that is not recorded yet; nothing was asked for it."""
 
 
 @dataclass(frozen=True)
