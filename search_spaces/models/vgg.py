@@ -115,6 +115,7 @@ class Conv2dLayer(_Branches):
     """The paper's baseline: a convolution and the 1x1 fuse; the same as a hybrid with lambda 0."""
 
     kind: Literal["conv2d"]
+    is_baseline: ClassVar[bool] = True
     kernel_size: KernelSize = 3
 
 

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from tune_jobs.record.ledger import Ledger
 from tune_jobs.record.port import Record
 from tune_jobs.record.requests import excluded, to_stop
+from tune_jobs.record.rows import SEARCH, Role
 from tune_jobs.search.base import Past, Proposal, SearchMethod, Settled, StoppedBy
 
 BY_THE_RULE, BY_HAND = "by the stopping rule", "by hand"
@@ -13,14 +14,15 @@ BY_THE_RULE, BY_HAND = "by the stopping rule", "by hand"
 STOPPED: dict[StoppedBy, str] = {"rule": BY_THE_RULE, "hand": BY_HAND}
 
 
-def past_of(ledger: Ledger) -> Past:
-    """All that the record holds for the search."""
-    requests = ledger.requests()
+def past_of(ledger: Ledger, role: Role = SEARCH) -> Past:
+    """All that the record holds for the search, or for the trials of another role."""
+    requests, trials = ledger.requests(), ledger.trials(role)
+    keys = {trial.run_key for trial in trials}
     return Past(
-        asks=ledger.asks(),
-        trials=ledger.trials(),
-        attempts=ledger.attempts(),
-        epochs=ledger.epochs(),
+        asks=ledger.asks() if role == SEARCH else (),
+        trials=trials,
+        attempts=[attempt for attempt in ledger.attempts() if attempt.run_key in keys],
+        epochs=[epoch for epoch in ledger.epochs() if epoch.run_key in keys],
         out_of_memory=[key for key, failure in ledger.failures().items() if failure == "oom"],
         to_stop=to_stop(requests),
         excluded=frozenset(excluded(requests)),
@@ -36,8 +38,8 @@ def record_proposal(ledger: Record, search: SearchMethod, proposal: Proposal) ->
         else:
             ledger.add_ask(ask.decisions, ask.outcome, ask.run_key)
     start = proposal.start
-    if start is not None and start.repeat_of is not None and start.is_new:
-        ledger.add_repeat(start.config, start.run_key, start.repeat_of)
+    if start is not None and start.unasked:
+        ledger.add_unasked(start.config, start.run_key, repeat_of=start.repeat_of, role=start.role)
     if search.exhausted and not ledger.meta.exhausted:
         ledger.meta.exhausted = True
 

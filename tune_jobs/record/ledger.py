@@ -24,13 +24,12 @@ from tune_jobs.record.lease import live_driver
 from tune_jobs.record.meta import Meta, said_in_a_line
 from tune_jobs.record.names import known
 from tune_jobs.record.requests import Asked, Request
-from tune_jobs.record.rows import ENDED, SEARCH, Ask, AskOutcome, Attempt, Epoch, State, Trial, Usage
-
+from tune_jobs.record.rows import ENDED, SEARCH, Ask, AskOutcome, Attempt, Epoch, Role, State, Trial, Usage
 
 _NEW_ASK = "INSERT INTO asks SELECT COUNT(*), ?, ?, ?, ? FROM asks"
 _NEW_TRIAL = (
-    "INSERT INTO trials(run_key, number, config, state, repeat_of) SELECT ?, COUNT(*) + 1, ?, 'interrupted', ? "
-    "FROM trials"
+    "INSERT INTO trials(run_key, number, config, state, repeat_of, role) "
+    "SELECT ?, COUNT(*) + 1, ?, 'interrupted', ?, ? FROM trials"
 )
 
 
@@ -136,12 +135,12 @@ class Ledger:
         text = config.model_dump_json(by_alias=True)
         with self._write() as seq:
             self._db.execute(_NEW_ASK, (seq, json.dumps(decisions), "new", run_key))
-            self._db.execute(_NEW_TRIAL, (run_key, text, None))
+            self._db.execute(_NEW_TRIAL, (run_key, text, None, SEARCH))
 
-    def add_repeat(self, config: TrialConfig, run_key: str, repeat_of: str) -> None:
-        """Record another seed of the configuration of a trial; nothing was asked for it."""
+    def add_unasked(self, config: TrialConfig, run_key: str, *, repeat_of: str | None, role: Role = SEARCH) -> None:
+        """Record a trial that nothing was asked for: another seed of the configuration of a trial, or of a role."""
         with self._write():
-            self._db.execute(_NEW_TRIAL, (run_key, config.model_dump_json(by_alias=True), repeat_of))
+            self._db.execute(_NEW_TRIAL, (run_key, config.model_dump_json(by_alias=True), repeat_of, role))
 
     def start_attempt(self, run_key: str, *, gpus: float = 0, cpus: float = 0) -> int:
         """Record a new attempt at a trial, with what it holds, and return its number, from 1."""
@@ -254,11 +253,12 @@ class Ledger:
         return [Ask(number, seq, json.loads(decisions), outcome, key) for number, seq, decisions, outcome, key in rows]
 
     @said_in_a_line
-    def trials(self) -> list[Trial]:
-        """All trials, by number."""
+    def trials(self, role: Role | None = SEARCH) -> list[Trial]:
+        """The trials of a role, or all, by number."""
         rows = self._read(
             "SELECT run_key, number, config, state, ended_seq, reason, retried_after, repeat_of, role FROM trials "
-            "ORDER BY number"
+            "WHERE role = COALESCE(?, role) ORDER BY number",
+            (role,),
         )
         return [Trial(known(key), n, TrialConfig.model_validate_json(c), *rest) for key, n, c, *rest in rows]
 
@@ -274,8 +274,8 @@ class Ledger:
 
     @said_in_a_line
     def states(self) -> list[State]:
-        """The states of all trials, by number."""
-        return [state for (state,) in self._read("SELECT state FROM trials ORDER BY number")]
+        """The states of the search's trials, by number."""
+        return [state for (state,) in self._read("SELECT state FROM trials WHERE role = ? ORDER BY number", (SEARCH,))]
 
     @said_in_a_line
     def configurations(self) -> int:
@@ -287,8 +287,9 @@ class Ledger:
         """How many trials have ended, those that are being retried among them, and failed; none that are excluded."""
         ((ended, failed),) = self._read(
             "SELECT COALESCE(SUM(ended_seq IS NOT NULL OR retried_after > 0), 0), COALESCE(SUM(state='failed'), 0) "
-            "FROM trials t WHERE COALESCE((SELECT asked FROM requests r WHERE r.run_key = t.run_key AND "
-            "asked IN ('exclude', 'include') ORDER BY seq DESC LIMIT 1), 'include') = 'include'"
+            "FROM trials t WHERE role = ? AND COALESCE((SELECT asked FROM requests r WHERE r.run_key = t.run_key AND "
+            "asked IN ('exclude', 'include') ORDER BY seq DESC LIMIT 1), 'include') = 'include'",
+            (SEARCH,),
         )
         return ended, failed
 

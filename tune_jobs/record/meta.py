@@ -154,6 +154,9 @@ class Meta:
     )
     """Where the ledger was when the sweep was tracked last."""
 
+    confirmations = _Entry[list[dict[str, Any]]](lambda text: json.loads(text or "[]"), json.dumps)
+    """What was planned each time the test set was opened; see `tune_jobs.evidence.confirmation`."""
+
     left = _Entry[dict[str, Any] | None](lambda text: json.loads(text or "null"), json.dumps)
     """How the last run left the sweep and its tracker; see `tune_jobs.driver.handover`."""
 

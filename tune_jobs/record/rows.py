@@ -8,8 +8,12 @@ from tune_jobs.failures import Failure
 
 ENDED = ("complete", "stopped", "diverged", "failed")
 State = Literal["running", "complete", "stopped", "diverged", "failed", "interrupted"]
-SEARCH = "search"
+Role = Literal["search", "confirm"]
+SEARCH: Role = "search"
 """The role of trials that the search begins."""
+
+CONFIRM: Role = "confirm"
+"""That of trials that try the best ones again with new seeds."""
 
 AskOutcome = Literal["new", "duplicate", "infeasible"]
 
@@ -90,7 +94,7 @@ class Trial:
     repeat_of: str | None = None
     """The run key of the first trial of its configuration, where it is another seed of that."""
 
-    role: str = SEARCH
+    role: Role = SEARCH
     """What it is for."""
 
 

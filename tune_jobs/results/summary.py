@@ -15,7 +15,7 @@ from tune_jobs.failures import Failure, counted
 from tune_jobs.record.folder import SweepFolder, recorded_spec
 from tune_jobs.record.ledger import Ledger
 from tune_jobs.record.requests import Request, excluded
-from tune_jobs.record.rows import ENDED, Epoch, Halted, Trial, Usage
+from tune_jobs.record.rows import ENDED, SEARCH, Epoch, Halted, Role, Trial, Usage
 from tune_jobs.results.columns import Column, constants, fields, possible, varying
 
 
@@ -185,18 +185,25 @@ class Summary:
         return sum(row.state in states for row in self.shown)
 
 
-def summary(name: str, ledger: Ledger, beside: Sequence[TrialConfig] = ()) -> Summary:
+def summary(
+    name: str,
+    ledger: Ledger,
+    beside: Sequence[TrialConfig] = (),
+    *,
+    role: Role = SEARCH,
+    metric: str | None = None,
+) -> Summary:
     """Read how a sweep stands. Complete trials come first, by the objective at their end.
 
     The others follow by how far they came. Where none is complete, trials are ranked at the last epoch that more than
     one of them has reached.
     """
-    metric, goal = ledger.meta.metric, ledger.meta.goal
+    metric, goal = metric or ledger.meta.metric, ledger.meta.goal
     latest = ledger.latest_epochs()
     failures, left_out = ledger.failures(), excluded(ledger.requests())
     rows = [
         _row(trial, latest.get(trial.run_key), metric, failures.get(trial.run_key), left_out.get(trial.run_key))
-        for trial in ledger.trials()
+        for trial in ledger.trials(role)
     ]
     sign = -1 if goal == "maximize" else 1
     at = _compared_at(rows)
@@ -212,7 +219,7 @@ def summary(name: str, ledger: Ledger, beside: Sequence[TrialConfig] = ()) -> Su
         name=name,
         metric=metric,
         goal=goal,
-        planned=ledger.meta.planned,
+        planned=ledger.meta.planned if role == SEARCH else None,
         used=ledger.usage(),
         budget=ledger.meta.budget,
         halted=ledger.meta.halted,

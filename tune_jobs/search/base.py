@@ -11,7 +11,7 @@ from typing import Any, Literal, Protocol
 from search_spaces import TrialConfig
 from tune_jobs.events import Ended, EpochEnded, Failed, StopAsked
 from tune_jobs.failures import Next
-from tune_jobs.record.rows import Ask, AskOutcome, Attempt, Epoch, Trial
+from tune_jobs.record.rows import SEARCH, Ask, AskOutcome, Attempt, Epoch, Role, Trial
 
 
 @dataclass(frozen=True)
@@ -55,8 +55,10 @@ class Start:
     repeat_of: str | None = None
     """The run key of the first trial of its configuration, where it is another seed of that."""
 
-    is_new: bool = False
-    """Whether it is another seed that is not recorded yet; nothing was asked for it."""
+    unasked: bool = False
+    """Whether it is a new trial that nothing was asked for: it is to be recorded."""
+
+    role: Role = SEARCH
 
 
 @dataclass(frozen=True)

@@ -162,7 +162,7 @@ class Search:
             return Proposal(asked)
         number, config = self._trials[key]
         first, alone = self._repeats.first_of.get(key), self._runs_alone(key)
-        return Proposal(asked, Start(key, number, config, alone, first, is_new=repeat is not None))
+        return Proposal(asked, Start(key, number, config, alone, first, unasked=repeat is not None))
 
     def tell(self, event: Event) -> list[Operation]:
         """Take what happened; what is to be done about it."""

@@ -3,7 +3,7 @@
 import os
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, TypeVar
 
 import typer
 
@@ -34,6 +34,7 @@ AnyAddress = Annotated[
     ),
 ]
 Detach = Annotated[bool, typer.Option("--detach", "-d", help="With a dashboard's address: do not follow the job.")]
+Result = TypeVar("Result")
 _SHOWN = 10
 LINE = 300
 """Characters of a log's line that are shown."""
@@ -65,18 +66,7 @@ def on_cluster(
 
 def follow(name: str, start: "Callable[[Progress], Outcome]", *, as_json: bool) -> None:
     """Run a sweep with its progress shown, report, and exit with the code that says how it ended."""
-    from tune_jobs.display.live import LiveTable, LogLines, Steady
-    from tune_jobs.system.signals import Interrupted
-
-    out = console(stderr=as_json)
-    try:
-        with Steady(LiveTable(out) if out.is_terminal else LogLines(out)) as progress:
-            outcome = start(progress)
-    except Interrupted as interrupted:
-        print(f"\nInterrupted; nothing is lost. Go on with:\n  convnn resume {name}", file=sys.stderr, flush=True)
-        sys.stdout.flush()
-        # Ray may be half up, and its own ending then crashes or takes seconds; its processes end with this one.
-        os._exit(128 + interrupted.number)
+    outcome = watched(start, f"convnn resume {name}", as_json=as_json)
     if as_json:
         print_json(outcome.as_dict())
     else:
@@ -89,6 +79,22 @@ def follow(name: str, start: "Callable[[Progress], Outcome]", *, as_json: bool) 
     elif halt is not None:
         print(f"\nThe sweep has stopped: {halt.message}", file=sys.stderr)
     raise typer.Exit(exit_code(outcome))
+
+
+def watched(start: "Callable[[Progress], Result]", again: str, *, as_json: bool) -> "Result":
+    """What a long command gives, its progress shown meanwhile; `again` is the command that goes on with it."""
+    from tune_jobs.display.live import LiveTable, LogLines, Steady
+    from tune_jobs.system.signals import Interrupted
+
+    out = console(stderr=as_json)
+    try:
+        with Steady(LiveTable(out) if out.is_terminal else LogLines(out)) as progress:
+            return start(progress)
+    except Interrupted as interrupted:
+        print(f"\nInterrupted; nothing is lost. Go on with:\n  {again}", file=sys.stderr, flush=True)
+        sys.stdout.flush()
+        # Ray may be half up, and its own ending then crashes or takes seconds; its processes end with this one.
+        os._exit(128 + interrupted.number)
 
 
 def exit_code(outcome: "Outcome") -> int:

@@ -25,7 +25,7 @@ from search_spaces.settings import HOURS
 from tune_jobs.record.ledger import Ledger
 from tune_jobs.record.names import REPORT
 from tune_jobs.record.requests import excluded
-from tune_jobs.record.rows import Attempt, Epoch, Trial
+from tune_jobs.record.rows import SEARCH, Attempt, Epoch, Trial
 from tune_jobs.results.columns import params as params_of
 from tune_jobs.results.summary import summary
 from tune_jobs.system.json_text import json_text
@@ -232,6 +232,8 @@ class MLflowSync:
         trial, columns, sweep = self._trial(attempt.run_key), self.destination.columns, self.destination.folder.name
         name = run_name(trial.number, trial.config, columns)
         tags = run_tags(sweep, trial.number, trial.config, columns)
+        if trial.role != SEARCH:
+            tags["role"], name = trial.role, f"{name} {trial.role} seed {trial.config.training.seed}"
         return self._runs.make(attempt.run_key, opener, f"{name}{again}", attempt.started, tags)
 
     def _log_images(self, run: str, trial: Trial) -> None:
@@ -240,7 +242,7 @@ class MLflowSync:
 
     def _trial(self, key: str) -> Trial:
         if key not in self._trials:
-            self._trials = {trial.run_key: trial for trial in self._ledger.trials()}
+            self._trials = {trial.run_key: trial for trial in self._ledger.trials(role=None)}
         return self._trials[key]
 
     def _log(self, run: str, epochs: list[Epoch], params: dict[str, str], tags: dict[str, str]) -> None:

@@ -32,8 +32,8 @@ NAMED = 5
 SHORT = 8
 """Names of fields up to so long stand before their value without a space."""
 
-EACH_ONCE = "tags.superseded IS NULL and params.lambda IS NOT NULL"
-"""The runs that show each trial once, and nothing else."""
+EACH_ONCE = "tags.superseded IS NULL and tags.role IS NULL and params.lambda IS NOT NULL"
+"""The runs that show each trial of the search once, and nothing else."""
 
 LINES = {
     "lineSmoothness": 0,
