@@ -80,6 +80,9 @@ COMMANDS: dict[str, How] = {
     "convnn simulate quickstart --from quickstart --budgets 2,4": Elsewhere(
         "make test", "tests/tune_jobs/cli/shared/test_outputs.py", '["simulate", "--from"'
     ),
+    "convnn confirm quickstart": Elsewhere(
+        "make test-system", "tests/system/test_confirm.py", 'start("confirm", "searched"'
+    ),
     "export RAY_AUTH_MODE=token CONVNN_STORAGE=/shared/sweeps": AS_IS,
     "ray get-auth-token --generate": Instead(
         'token=$(ray get-auth-token --generate); test ${#token} -ge 32; test "$token" = "$(cat ~/.ray/auth_token)"'

@@ -50,7 +50,7 @@ class Confirmed:
         return f"{_called(found.best)} is better than the baseline beyond noise."
 
     def as_dict(self) -> dict[str, Any]:
-        """For programs: stable keys; accuracies are fractions."""
+        """For programs, as `tune_jobs.evidence.printed` says; accuracies are fractions."""
         plan, found = self.plan, self.standing
         return {
             "sweep": self.sweep,
@@ -66,8 +66,8 @@ class Confirmed:
             "error": plan.error,
             "looks": list(plan.looks),
             "method": METHOD,
-            "baseline": {**_arm(found.baseline), "why": plan.why_baseline},
-            "candidates": [_arm(each) for each in found.candidates],
+            "baseline": {**_arm(found.baseline, plan), "why": plan.why_baseline},
+            "candidates": [_arm(each, plan) for each in found.candidates],
             "best": None if found.best is None else found.best.arm.trial,
             "verdict": self.verdict,
             "interrupted": self.halt.signal if self.halt else None,
@@ -97,8 +97,7 @@ def _called(result: ArmResult) -> str:
     return "The configuration of the file" if result.arm.trial is None else f"Trial {result.arm.trial}"
 
 
-def _arm(result: ArmResult) -> dict[str, Any]:
-    found = result.difference
+def _arm(result: ArmResult, plan: Plan) -> dict[str, Any]:
     return {
         "trial": result.arm.trial,
         "params": headline(result.arm.config),
@@ -108,11 +107,6 @@ def _arm(result: ArmResult) -> dict[str, Any]:
         "sd": sd_of(result),
         "runs": len(result.values),
         "promised": result.arm.promised,
-        "difference": None
-        if found is None
-        else {**asdict(found), "low": _finite(found.low), "high": _finite(found.high)},
+        "too_good_by": optimism(result, plan.goal),
+        "difference": None if result.difference is None else asdict(result.difference),
     }
-
-
-def _finite(value: float) -> float | None:
-    return value if abs(value) < float("inf") else None

@@ -12,6 +12,7 @@ from search_spaces.domains import Scalar
 from search_spaces.reading.likeness import nearest
 from tune_jobs.doctor.finding import Finding
 from tune_jobs.errors import UsageError
+from tune_jobs.evidence.printed import ConfirmedPrinted
 from tune_jobs.failures import Failure
 from tune_jobs.planning.plan import Plan
 from tune_jobs.record.disk import Disk
@@ -306,6 +307,7 @@ class Preset(TypedDict):
 
 
 OUTPUTS: dict[str, Any] = {
+    "confirm": ConfirmedPrinted,
     "best": Best,
     "doctor": Checks,
     "exclude": Exclusion,
