@@ -41,7 +41,10 @@ def _repeats(spec: SweepSpec) -> Iterator[tuple[str, str]]:
     repeats, seeds = spec.search.repeats, spec.space.values("training.seed", Training().seed)
     if repeats > 1 and len(set(seeds)) > 1:
         way = "give training.seed one value, or leave repeats out."
-        yield "search.repeats", f"must be 1 where space.training.seed varies, as both choose seeds; got {repeats}; {way}"
+        yield (
+            "search.repeats",
+            f"must be 1 where space.training.seed varies, as both choose seeds; got {repeats}; {way}",
+        )
     elif max(seeds) + repeats > SEEDS:
         most = f"must leave its last seed, training.seed + repeats - 1, below {SEEDS}"
         yield "search.repeats", f"{most}; got {repeats} with training.seed {max(seeds)}; lower training.seed."

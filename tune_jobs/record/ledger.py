@@ -26,7 +26,6 @@ from tune_jobs.record.names import known
 from tune_jobs.record.requests import Asked, Request
 from tune_jobs.record.rows import ENDED, SEARCH, Ask, AskOutcome, Attempt, Epoch, State, Trial, Usage
 
-
 _NEW_ASK = "INSERT INTO asks SELECT COUNT(*), ?, ?, ?, ? FROM asks"
 _NEW_TRIAL = (
     "INSERT INTO trials(run_key, number, config, state, repeat_of) SELECT ?, COUNT(*) + 1, ?, 'interrupted', ? "

@@ -16,7 +16,7 @@ from tune_jobs.record.ledger import Ledger
 from tune_jobs.record.names import OWNER
 
 FILE = "name: sweep\nspace: {data: {name: digits}, model: {layer: {kind: conv2d}}}\n"
-NEWER = r"ledger\.db has layout 99, this version reads 4; use the version that wrote it\.$"
+NEWER = r"ledger\.db has layout 99, this version reads 5; use the version that wrote it\.$"
 
 
 def test_a_ledger_of_an_earlier_layout_is_brought_up_where_it_can_be_written(tmp_path: Path) -> None:
@@ -116,7 +116,7 @@ def test_no_command_touches_the_sweep_of_a_newer_program(newer: Path, command: s
     subject = [] if command == "list" else [str(newer / "sweep.yaml") if command == "run" else "sweep"]
     done = CliRunner().invoke(app, [command, *subject, "--storage", str(newer.parent)])
     assert done.exit_code == (0 if command == "list" else 1)
-    assert "ledger.db has layout 99, this version reads 4" in " ".join(done.output.split())
+    assert "ledger.db has layout 99, this version reads 5" in " ".join(done.output.split())
     assert contents(newer) == before
 
 
