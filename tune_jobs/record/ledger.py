@@ -24,7 +24,7 @@ from tune_jobs.record.lease import live_driver
 from tune_jobs.record.meta import Meta, said_in_a_line
 from tune_jobs.record.names import known
 from tune_jobs.record.requests import Asked, Request
-from tune_jobs.record.rows import ENDED, SEARCH, Ask, AskOutcome, Attempt, Epoch, State, Trial, Usage
+from tune_jobs.record.rows import ENDED, Ask, AskOutcome, Attempt, Epoch, State, Trial, Usage
 
 _NEW_ASK = "INSERT INTO asks SELECT COUNT(*), ?, ?, ?, ? FROM asks"
 _NEW_TRIAL = (
@@ -259,7 +259,12 @@ class Ledger:
             "SELECT run_key, number, config, state, ended_seq, reason, retried_after, repeat_of, role FROM trials "
             "ORDER BY number"
         )
-        return [Trial(known(key), n, TrialConfig.model_validate_json(c), *rest) for key, n, c, *rest in rows]
+        return [
+            Trial(
+                known(key), n, TrialConfig.model_validate_json(c), state, seq, why, after, first and known(first), role
+            )
+            for key, n, c, state, seq, why, after, first, role in rows
+        ]
 
     @said_in_a_line
     def seconds_before(self, run_key: str, attempt: int) -> float:
@@ -275,11 +280,6 @@ class Ledger:
     def states(self) -> list[State]:
         """The states of all trials, by number."""
         return [state for (state,) in self._read("SELECT state FROM trials ORDER BY number")]
-
-    @said_in_a_line
-    def configurations(self) -> int:
-        """How many configurations have begun, each with one seed or more."""
-        return len(self._read("SELECT number FROM trials WHERE repeat_of IS NULL AND role = ?", (SEARCH,)))
 
     @said_in_a_line
     def ended_and_failed(self) -> tuple[int, int]:

@@ -188,7 +188,7 @@ class Summary:
         further = whole * (self.repeats - 1)
         new = max(0, (self.planned or 0) - len(firsts)) * (1 + further)
         begun = sum(each.to_begin for each in self.configurations) + (len(firsts) - len(ended)) * further
-        return new + begun + max(0, len(self.rows) - self.ended - running)
+        return max(0.0, new + begun + len(self.rows) - self.ended - running)
 
     @property
     def ended(self) -> int:
