@@ -67,7 +67,8 @@ def begun(folder: SweepFolder) -> tuple[int, list[State]]:
     if not folder.ledger.exists():
         return 0, []
     with closing(Ledger(folder.ledger)) as ledger:
-        return ledger.configurations(), ledger.states()
+        trials = ledger.trials()
+    return sum(trial.repeat_of is None for trial in trials), [trial.state for trial in trials]
 
 
 def open_ledger(folder: SweepFolder, spec: SweepSpec) -> Ledger:

@@ -15,7 +15,8 @@ from tune_jobs.record.lease import live_driver
 from tune_jobs.record.ledger import Ledger
 from tune_jobs.record.requests import to_stop
 from tune_jobs.record.rows import ENDED, State
-from tune_jobs.results.summary import Row, read_summary
+from tune_jobs.results.row import Row
+from tune_jobs.results.summary import read_summary
 from tune_jobs.system.processes import is_here
 
 _LOOK_S, _LOOK_AT_TRIAL_S = 0.2, 0.5

@@ -1,11 +1,15 @@
 """Which configurations of a search a confirmation runs again, and beside what."""
 
 from statistics import fmean
+from typing import TYPE_CHECKING
 
 from search_spaces import TrialConfig, canonical, config_key
 from tune_jobs.errors import UsageError
 from tune_jobs.evidence.confirmation import Arm
-from tune_jobs.results.summary import Row, Summary
+from tune_jobs.results.summary import Summary
+
+if TYPE_CHECKING:
+    from tune_jobs.results.row import Row
 
 MOST_SEED = 2**31 - 1
 
@@ -16,8 +20,7 @@ def ranked(found: Summary) -> list[Arm]:
     for row in found.rows:
         if row.counts and row.state == "complete":
             groups.setdefault(config_key(row.config), []).append(row)
-    arms = [Arm(rows[0].config, rows[0].number, fmean(row.value or 0.0 for row in rows)) for rows in groups.values()]
-    return sorted(arms, key=lambda arm: arm.promised or 0.0, reverse=found.goal == "maximize")
+    return [Arm(rows[0].config, rows[0].number, fmean(row.value or 0.0 for row in rows)) for rows in groups.values()]
 
 
 def chosen(found: Summary, top: int, baseline: Arm | None) -> tuple[tuple[Arm, ...], Arm, str]:

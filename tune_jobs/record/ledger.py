@@ -138,7 +138,7 @@ class Ledger:
             self._db.execute(_NEW_TRIAL, (run_key, text, None, SEARCH))
 
     def add_unasked(self, config: TrialConfig, run_key: str, *, repeat_of: str | None, role: Role = SEARCH) -> None:
-        """Record a trial that nothing was asked for: another seed of the configuration of a trial, or of a role."""
+        """Record a trial that nothing was asked for: another seed of a trial's configuration, or of another role."""
         with self._write():
             self._db.execute(_NEW_TRIAL, (run_key, config.model_dump_json(by_alias=True), repeat_of, role))
 
@@ -260,7 +260,10 @@ class Ledger:
             "WHERE role = COALESCE(?, role) ORDER BY number",
             (role,),
         )
-        return [Trial(known(key), n, TrialConfig.model_validate_json(c), *rest) for key, n, c, *rest in rows]
+        return [
+            Trial(known(key), n, TrialConfig.model_validate_json(c), *rest, first and known(first), its_role)
+            for key, n, c, *rest, first, its_role in rows
+        ]
 
     @said_in_a_line
     def seconds_before(self, run_key: str, attempt: int) -> float:
@@ -276,11 +279,6 @@ class Ledger:
     def states(self) -> list[State]:
         """The states of the search's trials, by number."""
         return [state for (state,) in self._read("SELECT state FROM trials WHERE role = ? ORDER BY number", (SEARCH,))]
-
-    @said_in_a_line
-    def configurations(self) -> int:
-        """How many configurations have begun, each with one seed or more."""
-        return len(self._read("SELECT number FROM trials WHERE repeat_of IS NULL AND role = ?", (SEARCH,)))
 
     @said_in_a_line
     def ended_and_failed(self) -> tuple[int, int]:

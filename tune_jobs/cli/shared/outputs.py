@@ -36,6 +36,8 @@ class Trial(TypedDict):
 
     trial: int
     run_key: str
+    repeat_of: str | None
+    seed: int
     state: Literal["waiting", "running", "complete", "stopped", "diverged", "failed", "interrupted"]
     reason: str | None
     failure: Failure | None
@@ -84,6 +86,8 @@ class Sweep(TypedDict):
     metric: str
     goal: Goal
     planned: int | None
+    repeats: int
+    configurations_ended: int
     used: Usage
     budget: dict[str, float]
     halted: Halted | None
@@ -122,6 +126,7 @@ class Best(TypedDict):
     sweep: str
     metric: str
     goal: Goal
+    repeats: int
     ranked_at_epoch: int | None
     seeds: Seeds | None
     trials: list[BestTrial]
@@ -136,6 +141,8 @@ class ListedSweep(TypedDict):
     trials: int
     ended: int
     planned: int | None
+    repeats: int
+    configurations_ended: int
     metric: str
     best: float | None
     best_at_epoch: int | None
@@ -221,6 +228,7 @@ class Valid(TypedDict):
     name: str
     sampler: str
     trials: int | None
+    repeats: int
     stopping: str
     protocol: str
     objective: Objective

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from tune_jobs.display.live import Progress
     from tune_jobs.driver.run import Outcome
-    from tune_jobs.results.summary import Row
+    from tune_jobs.results.row import Row
 
 Address = Annotated[
     str | None,
@@ -109,8 +109,6 @@ def _report(outcome: "Outcome") -> None:
     """The leaderboard, what the best trial is, the failures, and where to go on."""
     from tune_jobs.display.tables import over_seeds, print_leaderboard, standing
     from tune_jobs.results.columns import in_a_line
-    from tune_jobs.results.seeds import repeats
-    from tune_jobs.results.words import shown
 
     summary, out = outcome.summary, console()
     print()
@@ -118,13 +116,13 @@ def _report(outcome: "Outcome") -> None:
     print(f"\n{standing(summary)}")
     if outcome.exhausted:
         print("Every configuration of the space has been tried.")
-    if (table := over_seeds(repeats(summary.rows, summary.goal), summary)) is not None:
+    if (table := over_seeds(summary)) is not None:
         print("\nOver seeds, of complete trials:")
         out.print(table)
     if (best := summary.best) is not None:
         head = "Best" if summary.compared_at is None else f"Best at epoch {summary.compared_at}, none is complete"
         config = in_a_line(best.config, summary.columns)
-        print(f"\n{head}: trial {best.number}, {summary.metric} {shown(best.value, summary.metric)}")
+        print(f"\n{head}: trial {best.number}, {summary.metric} {summary.best_said}")
         if config:
             print(f"  {config}")
     _tell_failures(outcome, [row for row in summary.shown if row.state == "failed"])
