@@ -261,8 +261,8 @@ class Ledger:
             (role,),
         )
         return [
-            Trial(known(key), n, TrialConfig.model_validate_json(c), *rest, first and known(first), its_role)
-            for key, n, c, *rest, first, its_role in rows
+            Trial(known(key), n, TrialConfig.model_validate_json(c), *rest, repeat_of=first and known(first), role=own)
+            for key, n, c, *rest, first, own in rows
         ]
 
     @said_in_a_line
