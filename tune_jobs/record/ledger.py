@@ -261,8 +261,8 @@ class Ledger:
             (role,),
         )
         return [
-            Trial(known(key), n, TrialConfig.model_validate_json(c), *rest, repeat_of=first and known(first), role=own)
-            for key, n, c, *rest, first, own in rows
+            Trial(known(key), n, TrialConfig.model_validate_json(config), *more, first and known(first), own)  # type: ignore[call-arg]
+            for key, n, config, *more, first, own in rows
         ]
 
     @said_in_a_line

@@ -18,9 +18,7 @@ from tune_jobs.planning.plan import Plan
 from tune_jobs.record.disk import Disk
 from tune_jobs.record.meta import Goal
 from tune_jobs.record.rows import Attempt, Halted, Usage
-from tune_jobs.results.recorded.table import Described
-from tune_jobs.simulate.outcome import Result
-from tune_jobs.simulate.spaces import Coverage
+from tune_jobs.simulate.outcome import Simulated
 from tune_jobs.tracking.base import Tracked
 
 Numbers = dict[str, float | None]
@@ -288,25 +286,6 @@ class Trained(TypedDict):
     epochs: list[Numbers]
 
 
-class Simulated(TypedDict):
-    """Sweeps played on recorded curves."""
-
-    table: Described
-    space: Coverage | None
-    metric: str
-    played_metric: str
-    goal: Goal
-    epochs: int
-    best: float
-    workers: int
-    cost_unit: Literal["epochs", "seconds"]
-    repeats: int
-    regret_unit: str
-    interval: str
-    notes: list[str]
-    results: list[Result]
-
-
 class Preset(TypedDict):
     """A sweep that comes with the package."""
 
@@ -315,8 +294,8 @@ class Preset(TypedDict):
 
 
 OUTPUTS: dict[str, Any] = {
-    "confirm": ConfirmedPrinted,
     "best": Best,
+    "confirm": ConfirmedPrinted,
     "doctor": Checks,
     "exclude": Exclusion,
     "extend": Ended,
