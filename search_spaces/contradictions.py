@@ -7,7 +7,7 @@ from search_spaces.memory import BATCH_SIZE
 from search_spaces.nodes import Decided
 from search_spaces.settings import Asha, Grid, Holdout, Hyperband, Median, Objective, Patience
 from search_spaces.sweep import SweepSpec
-from search_spaces.trial import Training
+from search_spaces.trial import SEEDS, Training
 
 
 def contradictions(spec: SweepSpec, objective: Objective) -> Iterator[tuple[str, str]]:
@@ -17,6 +17,7 @@ def contradictions(spec: SweepSpec, objective: Objective) -> Iterator[tuple[str,
         way = "write {choice: [...]}, or search with sampler: tpe or random."
         for path in spec.space.continuous():
             yield path, f"is a range of real numbers, and a grid needs lists; {way}"
+    yield from _repeats(spec)
     yield from _memory(spec)
     yield from _budget(spec)
     epochs = spec.space.values("training.epochs", Training().epochs)
@@ -34,6 +35,19 @@ def _objective(spec: SweepSpec, objective: Objective) -> Iterator[tuple[str, str
         yield "objective.metric", f"{rule}; change it, or set evaluation.protocol: {other}."
     if objective.goal and (objective.goal == "maximize") != spec.metric.endswith("accuracy"):
         yield "objective.goal", f"must not be {objective.goal} for {spec.metric}; leave it out."
+
+
+def _repeats(spec: SweepSpec) -> Iterator[tuple[str, str]]:
+    repeats, seeds = spec.search.repeats, spec.space.values("training.seed", Training().seed)
+    if repeats > 1 and len(set(seeds)) > 1:
+        way = "give training.seed one value, or leave repeats out."
+        yield (
+            "search.repeats",
+            f"must be 1 where space.training.seed varies, as both choose seeds; got {repeats}; {way}",
+        )
+    elif max(seeds) + repeats > SEEDS:
+        most = f"must leave its last seed, training.seed + repeats - 1, below {SEEDS}"
+        yield "search.repeats", f"{most}; got {repeats} with training.seed {max(seeds)}; lower training.seed."
 
 
 def _stopping(spec: SweepSpec, epochs: int) -> Iterator[tuple[str, str]]:

@@ -48,10 +48,23 @@ class Objective(Config):
     goal: Annotated[Literal["maximize", "minimize"] | None, Field(description="null: what suits the metric.")] = None
 
 
+MOST_REPEATS = 64
+"""Seeds of a configuration, at most."""
+
+
 class SamplerSettings(Config):
-    """What every way to search has: its name."""
+    """What every way to search has: its name, and with how many seeds each configuration is trained."""
 
     sampler: str
+    repeats: Annotated[
+        int,
+        Field(
+            ge=1,
+            le=MOST_REPEATS,
+            description="Seeds of each configuration: training.seed and those after it. The others are trained once "
+            "the first has run to its last epoch; configurations are then compared by their mean.",
+        ),
+    ] = 1
 
 
 class Tpe(SamplerSettings):
@@ -200,7 +213,11 @@ class Budget(Config):
     wall_hours: Annotated[float | None, Field(gt=0, description="Hours of all runs of the sweep together.")] = None
     trials: Annotated[
         int | None,
-        Field(ge=1, description="Trials started; unlike at search.trials, the sweep is then unfinished."),
+        Field(
+            ge=1,
+            description="Trials started, each seed of a configuration being one; unlike at search.trials, the sweep is "
+            "then unfinished.",
+        ),
     ] = None
 
 

@@ -58,7 +58,7 @@ class SweepSpec:
         return self.tracking.experiment or self.name
 
     def planned(self) -> int | None:
-        """The trials that the search comes to; `None` where that is not known beforehand."""
+        """The configurations that the search comes to; `None` where that is not known beforehand."""
         limits = [getattr(self.search, "trials", None), self.space.distinct()]
         return min((limit for limit in limits if limit is not None), default=None)
 
@@ -66,7 +66,7 @@ class SweepSpec:
         """What must stay the same for results to belong to one sweep: flat, by path, without defaults of the space.
 
         It is the same however a file says it: key order (but of what a grid varies), spelling of numbers and defaults
-        written out do not matter. Budget, resources, tracking, folders of images, `search.trials` and
+        written out do not matter. Budget, resources, tracking, folders of images, `search.trials`, `search.repeats` and
         `stopping.max_failed_fraction` may change.
         """
         flat = dict(_said(self.space.root, "space"))
@@ -88,6 +88,7 @@ class SweepSpec:
             "name": self.name,
             "sampler": self.search.sampler,
             "trials": getattr(self.search, "trials", self.space.size()),
+            "repeats": self.search.repeats,
             "stopping": self.stopping.kind,
             "protocol": self.evaluation.protocol,
             "objective": {"metric": self.metric, "goal": self.goal},
@@ -97,7 +98,7 @@ class SweepSpec:
         }
 
 
-_MAY_CHANGE = ("search.trials", "stopping.max_failed_fraction")
+_MAY_CHANGE = ("search.trials", "search.repeats", "stopping.max_failed_fraction")
 
 
 def differences(before: SweepSpec, now: SweepSpec) -> list[str]:

@@ -13,6 +13,9 @@ from search_spaces.models import MODELS, ModelConfig
 from search_spaces.models.base import capped
 from search_spaces.registry import OneOf, OneWord
 
+SEEDS = 2**31
+"""Seeds are below."""
+
 
 class Data(Config):
     """Which images."""
@@ -62,7 +65,7 @@ class Training(Config):
     ] = "none"
     precision: Annotated[Literal["fp32", "tf32", "bf16"], Field(description="tf32 needs an NVIDIA GPU.")] = "fp32"
     compile: Annotated[bool, Field(description="Use torch.compile.")] = False
-    seed: Annotated[int, Field(ge=0, lt=2**31, description="Covers initial weights, batch order and dropout.")] = 0
+    seed: Annotated[int, Field(ge=0, lt=SEEDS, description="Covers initial weights, batch order and dropout.")] = 0
 
     def canonical(self, images: int) -> Self:
         """The same for all batches that take at least so many images, more than there are."""

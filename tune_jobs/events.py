@@ -19,6 +19,9 @@ class Job:
     alone: bool = False
     """Whether it gets a whole GPU, or on the CPU no other trial of the sweep beside it."""
 
+    repeat_of: str | None = None
+    """The run key of the first trial of its configuration, where it is another seed of that."""
+
     @property
     def place(self) -> tuple[str, int]:
         """What the ledger knows the attempt by."""

@@ -23,7 +23,7 @@ from search_spaces import TrialConfig
 from tune_jobs.errors import SweepError, UsageError
 from tune_jobs.record.folder import SweepFolder, epoch_of
 from tune_jobs.results.opening import SweepResults, open_sweep
-from tune_jobs.results.summary import Row
+from tune_jobs.results.row import Row
 from tune_jobs.worker.build import build_model, build_recipe
 
 _BATCH = 256

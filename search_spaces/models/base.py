@@ -17,6 +17,9 @@ class MixingLayer(Config):
     fixed_lam: ClassVar[float] = 0.0
     """The lambda of a kind that has no such field."""
 
+    is_baseline: ClassVar[bool] = False
+    """Whether it is what the others are compared with: a plain convolution, plain attention."""
+
     def headline(self) -> dict[str, Any]:
         """The paper's parameters, as far as it has them."""
         candidates = getattr(self, "candidates", None)

@@ -82,12 +82,12 @@ class _Branches(VGGLayer):
 
     def parameters(self, stage: Stage) -> int:
         inputs, outputs, (ours,) = stage.in_channels, stage.out_channels, self.channels([stage])
-        other = (outputs - ours) * (inputs * _kernel(self) ** 2 + 1)
+        other = (outputs - ours) * (inputs * getattr(self, "kernel_size", 0) ** 2 + 1)
         return outputs**2 + outputs + other + (self.convnn_parameters(inputs, ours) if ours else 0)
 
     def flops(self, stage: Stage) -> int | None:
         inputs, outputs, (ours,) = stage.in_channels, stage.out_channels, self.channels([stage])
-        other = inputs * (outputs - ours) * _kernel(self) ** 2
+        other = inputs * (outputs - ours) * getattr(self, "kernel_size", 0) ** 2
         return 2 * stage.side**2 * (outputs**2 + other) + (self.convnn_flops(stage, ours) if ours else 0)
 
     def kept(self, stage: Stage) -> int | None:
@@ -107,14 +107,11 @@ class _Branches(VGGLayer):
         raise NotImplementedError
 
 
-def _kernel(layer: VGGLayer) -> int:
-    return int(getattr(layer, "kernel_size", 0))
-
-
 class Conv2dLayer(_Branches):
     """The paper's baseline: a convolution and the 1x1 fuse; the same as a hybrid with lambda 0."""
 
     kind: Literal["conv2d"]
+    is_baseline: ClassVar[bool] = True
     kernel_size: KernelSize = 3
 
 

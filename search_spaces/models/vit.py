@@ -94,6 +94,7 @@ class SoftmaxAttention(_Projected):
     """Every token attends to every token."""
 
     kind: Literal["attention"]
+    is_baseline: ClassVar[bool] = True
 
 
 class _ConvNNAttentionFields(_Projected):

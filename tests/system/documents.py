@@ -89,6 +89,9 @@ COMMANDS: dict[str, How] = {
     "convnn replay hybrid 3 --from-checkpoint": Elsewhere(
         "make test", "tests/tune_jobs/evidence/test_replay.py", 'run(original, trial, "--from-checkpoint")'
     ),
+    "convnn confirm quickstart": Elsewhere(
+        "make test-system", "tests/system/test_confirm.py", 'start("confirm", "searched"'
+    ),
     "export RAY_AUTH_MODE=token CONVNN_STORAGE=/shared/sweeps": AS_IS,
     "ray get-auth-token --generate": Instead(
         'token=$(ray get-auth-token --generate); test ${#token} -ge 32; test "$token" = "$(cat ~/.ray/auth_token)"'

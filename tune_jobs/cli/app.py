@@ -15,6 +15,7 @@ from convnn.data.errors import DataError
 from search_spaces import SpecError
 from tune_jobs.cli import (
     best,
+    confirm,
     doctor,
     exclude,
     export,
@@ -109,6 +110,7 @@ for function in (
     app.command()(function)
 app.command("list")(list_sweeps)
 app.command()(best.best)
+app.command()(confirm.confirm)
 app.command()(show.show)
 app.command()(ui.ui)
 app.command()(report.report)

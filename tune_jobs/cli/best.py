@@ -34,7 +34,8 @@ def best(
 
 def _show_best(folder: SweepFolder, top: int, columns: str | None, *, as_yaml: bool, as_json: bool) -> None:
     sweep, summary = folder.name, read_summary(folder)
-    rows = [row for row in summary.rows if row.counts][:top]
+    chosen_ones = [each for each in summary.configurations if each.rows[0].counts][:top]
+    rows = [each.rows[0] for each in chosen_ones]
     if not rows:
         raise UsageError(f"no trial of {sweep} has a result yet; `convnn show {sweep}` says how it stands.")
     picked = summary.columns if columns is None else chosen(columns, [row.config for row in summary.rows])
@@ -48,14 +49,15 @@ def _show_best(folder: SweepFolder, top: int, columns: str | None, *, as_yaml: b
             }
             for row in rows
         ]
-        told = {"sweep": sweep, "metric": summary.metric, "goal": summary.goal}
+        told = {"sweep": sweep, "metric": summary.metric, "goal": summary.goal, "repeats": summary.repeats}
         seeds = seeds_json(group) if group else None
         print_json({**told, "ranked_at_epoch": summary.compared_at, "seeds": seeds, "trials": trials})
         return
     if not as_yaml:
         beside = [row.config for row in summary.shown]
-        print_leaderboard(console(), replace(summary, rows=rows, beside=beside), columns=picked)
-        if group is not None:
+        shown_rows = [row for each in chosen_ones for row in each.rows if row.excluded is None]
+        print_leaderboard(console(), replace(summary, rows=shown_rows, beside=beside), columns=picked)
+        if group is not None and summary.repeats == 1:
             mean, spread = (shown(value, summary.metric) for value in (group.mean, group.spread))
             print(f"\nThe best configuration over {len(group.rows)} seeds: mean {mean}, sd {spread}")
         print(f"\n{summary.exclusions}\n" if summary.exclusions else "")

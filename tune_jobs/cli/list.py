@@ -81,10 +81,13 @@ def _table(sweeps: list[dict[str, Any]]) -> Table:
         best = shown(sweep["best"], sweep["metric"])
         if sweep["best"] is not None and sweep.get("best_at_epoch") is not None:
             best += " so far"
+        repeats = sweep.get("repeats", 1)
         if seeds := sweep.get("seeds"):
             mean, spread = (shown(seeds[name], sweep["metric"]) for name in ("mean", "sd"))
-            best += f" ({seeds['seeds']} seeds: mean {mean}, sd {spread})"
-        table.add_row(
-            sweep["name"], sweep["state"], f"{sweep['ended']}{planned}", best, sweep["metric"], sweep["started"] or "-"
-        )
+            of = f" of {repeats}" if repeats > seeds["seeds"] else ""
+            best += f" ({seeds['seeds']}{of} seeds: mean {mean}, sd {spread})"
+        trials = f"{sweep['ended']}{planned}"
+        if repeats > 1:
+            trials = f"{sweep['configurations_ended']}{planned} x {repeats} seeds"
+        table.add_row(sweep["name"], sweep["state"], trials, best, sweep["metric"], sweep["started"] or "-")
     return table

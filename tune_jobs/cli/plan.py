@@ -73,10 +73,7 @@ def _show(found: Plan) -> None:
         print(f"    and {plural(len(found.infeasible) - _SHOWN, 'more reason')}; --json lists them all")
     for pair in found.never:
         print(f"    {pair}")
-    epochs, images = plural(found.trial_epochs, "epoch"), plural(found.images_per_epoch, "image")
-    print(f"trials: {found.trials:,}, {'at most ' * found.at_most}{epochs} in all, {images} in each")
-    if found.at_most:
-        print("  how many the stopping rule saves is not known before trials run; what follows is for all of them")
+    _show_trials(found)
     for rung in found.ladder:
         print(f"  after epoch {rung.epoch} about {rung.survivors:,} go on")
     print()
@@ -96,6 +93,20 @@ def _show(found: Plan) -> None:
     print(f"disk: about {found.disk_gb:.2g} GB, MLflow: {plural(found.mlflow_rows, 'row')}")
     for warning in found.warnings:
         print(f"warning: {warning}")
+
+
+def _show_trials(found: Plan) -> None:
+    epochs, images = plural(found.trial_epochs, "epoch"), plural(found.images_per_epoch, "image")
+    at_most = "at most " * found.at_most
+    if found.repeats > 1:
+        about = at_most or "about " * bool(found.ladder)
+        said = f"configurations: {found.trials:,}, {found.repeats} seeds each: {about}{found.runs:,} trials"
+        print(f"{said}, {at_most}{epochs} in all, {images} in each")
+        print("  the other seeds of a configuration are trained where its first one runs to the end")
+    else:
+        print(f"trials: {found.trials:,}, {at_most}{epochs} in all, {images} in each")
+    if found.at_most:
+        print("  how many the stopping rule saves is not known before trials run; what follows is for all of them")
 
 
 def _show_estimates(estimates: list[Estimate]) -> None:
@@ -124,7 +135,7 @@ def _two_digits(number: float) -> str:
 def _of_the_budget(found: Plan) -> Iterator[str]:
     """Each limit, and what is planned of it where that is known."""
     for field, limit in found.budget.items():
-        planned = getattr(found, field)
+        planned = found.runs if field == "trials" else getattr(found, field)
         known = "" if planned is None else f"{planned:,} of " if field == "trials" else f"about {planned:.3g} of "
         many = HOURS.get(field, field)
         yield f"{known}{plural(limit, many.replace('trials', 'trial').replace('hours', 'hour'), many)}"

@@ -9,13 +9,12 @@ from rich.table import Table
 from search_spaces.plurals import plural
 from tune_jobs.cli.shared.options import AsJson, AsYaml, Columns, Storage, Sweep, console, print_json
 from tune_jobs.cli.shared.remote import At, placed_sweep_at
-from tune_jobs.display.tables import over_seeds, print_leaderboard, standing
+from tune_jobs.display.tables import numbers, over_seeds, print_leaderboard, standing
 from tune_jobs.errors import UsageError
 from tune_jobs.record.folder import SweepFolder
 from tune_jobs.results.columns import chosen
 from tune_jobs.results.history import TrialHistory, history
 from tune_jobs.results.overview import seeds_json
-from tune_jobs.results.seeds import repeats
 from tune_jobs.results.summary import read_summary, state_of
 from tune_jobs.results.words import duration, shown
 
@@ -43,10 +42,9 @@ def show(
 def _show_sweep(folder: SweepFolder, place: str, columns: str | None, *, running: bool, as_json: bool) -> None:
     summary = read_summary(folder)
     picked = None if columns is None else chosen(columns, [row.config for row in summary.rows])
-    groups = repeats(summary.rows, summary.goal)
     state = state_of(summary, running=running)
     if as_json:
-        seeds = [seeds_json(group) for group in groups]
+        seeds = [seeds_json(group) for group in summary.seeds]
         print_json({**summary.as_dict(picked), "state": state, "seeds": seeds, "folder": place})
         return
     out = console()
@@ -54,7 +52,7 @@ def _show_sweep(folder: SweepFolder, place: str, columns: str | None, *, running
     if summary.halted and state != "running":
         print(f"It has stopped: {summary.halted.message}\n")
     print_leaderboard(out, summary, columns=picked)
-    if (table := over_seeds(groups, summary)) is not None:
+    if (table := over_seeds(summary)) is not None:
         print("\nOver seeds, of complete trials:")
         out.print(table)
 
@@ -68,6 +66,11 @@ def _show_trial(found: TrialHistory, place: str, *, as_yaml: bool, as_json: bool
         return
     reason = f" ({found.row.reason})" if found.row.reason else ""
     print(f"trial {found.row.number}, {found.row.run_key}: {found.row.state}{reason}")
+    if found.seeds is not None:
+        first, others = found.seeds.first, [row for row in found.seeds.rows if row.number != found.row.number]
+        of = f"another seed ({found.row.config.training.seed}) of trial {first.number}; " if found.row.repeat_of else ""
+        with_it = f" (with {'trial' if len(others) == 1 else 'trials'} {numbers(others)})" if others else ""
+        print(f"{of}its configuration{with_it}: {found.seeds.said(found.metric)}")
     if found.row.excluded is not None:
         print(f"excluded{_on(found.row.excluded_at)}: {found.row.excluded}")
     for attempt in found.attempts:

@@ -6,9 +6,10 @@ from typing import Annotated, Any
 
 import typer
 
-from search_spaces import Decided, SweepSpec, TrialConfig, canonical, config_key, load_sweep
+from search_spaces import TrialConfig, canonical, config_key, load_sweep
 from search_spaces.canonical import key_as_written
 from tune_jobs.cli.shared.options import AsJson, File, Set, print_json
+from tune_jobs.cli.shared.point import only_point
 from tune_jobs.errors import SweepError, UsageError
 from tune_jobs.worker.attempt import train as train_attempt
 from tune_jobs.worker.checkpoints import OneFile
@@ -35,7 +36,7 @@ def train(
     Then: convnn train best.yaml. What varies in FILE must be given a value with --set.
     """
     spec = load_sweep(file, overrides or ())
-    written = _only_point(spec, file)
+    written = only_point(spec, file)
     config = canonical(written)
     if device not in (None, "cpu", "cuda"):
         raise UsageError(f"--device must be cpu or cuda, got {device!r}.")
@@ -72,14 +73,6 @@ def train(
 def _line(epoch: dict[str, float], epochs: int) -> str:
     numbers = "  ".join(f"{name} {value:.4f}" for name, value in epoch.items() if "/" in name)
     return f"epoch {epoch['epoch']}/{epochs}  {numbers}  {epoch['epoch_s']:.1f} s"
-
-
-def _only_point(spec: SweepSpec, file: str) -> TrialConfig:
-    domains = spec.space.domains()
-    if domains:
-        ways = "".join(f"\n  --set {leaf.path}=..." for leaf in domains)
-        raise UsageError(f"{file} describes more than one configuration; give each of these a value:{ways}")
-    return spec.space.resolve(Decided({}))
 
 
 def _plain(config: TrialConfig) -> dict[str, Any]:

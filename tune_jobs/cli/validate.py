@@ -44,8 +44,11 @@ def validate(file: File, overrides: Set = None, *, as_json: AsJson = False) -> N
         print_json({"valid": True, **summary})
         return
     points = "a continuous space" if summary["points"] is None else plural(summary["points"], "point")
-    trials = "every point" if spec.search.sampler == "grid" else plural(summary["trials"], "trial")
-    print(f"{spec.name}: valid. {trials} of {points} by {spec.search.sampler}, stopping: {spec.stopping.kind}")
+    noun, repeats = (
+        ("trial", "") if spec.search.repeats == 1 else ("configuration", f", {spec.search.repeats} seeds each,")
+    )
+    trials = "every point" if spec.search.sampler == "grid" else plural(summary["trials"], noun)
+    print(f"{spec.name}: valid. {trials}{repeats} of {points} by {spec.search.sampler}, stopping: {spec.stopping.kind}")
     print(f"  {spec.goal} {spec.metric} (protocol {spec.evaluation.protocol})")
     domains = list(summary["domains"].items())
     for path, domain in domains[:_SHOWN]:

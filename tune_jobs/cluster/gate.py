@@ -146,6 +146,8 @@ class ListedSweep(Reply):
     trials: int = 0
     ended: int = 0
     planned: int | None = None
+    repeats: int = 1
+    configurations_ended: int = 0
     metric: Line = ""
     best: float | None = None
     best_at_epoch: int | None = None

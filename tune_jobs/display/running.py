@@ -79,8 +79,9 @@ class Running:
             return None
         whole = max((trial.epochs for trial in running), default=0)
         each = sum(self._of_ended) / len(self._of_ended) if self._of_ended else whole
-        to_start = max(0, summary.planned - summary.ended - len(running))
-        epochs = to_start * each + sum(max(0.0, max(each, trial.epoch + 1) - trial.epoch) for trial in running)
+        epochs = summary.to_start(len(running)) * each + sum(
+            max(0.0, max(each, trial.epoch + 1) - trial.epoch) for trial in running
+        )
         return epochs * (self.now() - self._first) / self._epochs
 
     def table(self) -> Table | None:

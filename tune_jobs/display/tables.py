@@ -11,8 +11,9 @@ from search_spaces.domains import Scalar
 from search_spaces.plurals import plural
 from tune_jobs.display.console import TextConsole
 from tune_jobs.results.columns import Column, in_a_line, label
-from tune_jobs.results.seeds import Repeats
-from tune_jobs.results.summary import Row, Summary
+from tune_jobs.results.row import Row
+from tune_jobs.results.seeds import configurations
+from tune_jobs.results.summary import Summary
 from tune_jobs.results.words import HOUR_S, USED, duration, shown
 from tune_jobs.system.visible import visible
 
@@ -21,14 +22,20 @@ _STYLES = {"complete": "green", "running": "cyan", "stopped": "dim", "diverged":
 SEEDS_SHOWN = 5
 """Configurations of a table over seeds."""
 
+NUMBERS = 5
+"""Trials of a configuration that are named."""
+
 
 def tally(summary: Summary) -> str:
     """How many trials are where."""
     parts = [f"{summary.count(state)} {state}" for state in ("running", "complete", "stopped", "diverged", "failed")]
     parts.append(f"{len(summary.excluded)} excluded")
     states = ", ".join(part for part in parts if not part.startswith("0 "))
-    ended = f"{summary.ended} of " if summary.planned else ""
-    text = f"{summary.name}: {ended}{plural(summary.planned or summary.ended, 'trial')} ended   {states}"
+    ended, noun = summary.ended, "trial"
+    if summary.by_configuration:
+        ended, noun, states = summary.configurations_ended, "configuration", f"trials: {states or 'none yet'}"
+    of = f"{ended} of " if summary.planned else ""
+    text = f"{summary.name}: {of}{plural(summary.planned or ended, noun)} ended   {states}"
     classes = ", ".join(f"{count} {name}" for name, count in summary.failures().items() if name != "diverged")
     return text + (f" ({classes})" if classes else "")
 
@@ -60,7 +67,7 @@ def best_so_far(summary: Summary) -> str | None:
         return None
     at = "" if summary.compared_at is None else f" (ranked at epoch {summary.compared_at})"
     config = in_a_line(best.config, summary.columns)
-    return f"best so far: trial {best.number}, {shown(best.value, summary.metric)}{at}{f': {config}' if config else ''}"
+    return f"best so far: trial {best.number}, {summary.best_said}{at}{f': {config}' if config else ''}"
 
 
 def print_leaderboard(
@@ -79,6 +86,8 @@ def leaderboard(
     Where the columns do not fit, the last ones are left out and named.
     """
     chosen = list(summary.columns if columns is None else columns)
+    if summary.by_configuration:
+        chosen = [column for column in chosen if column.key != "training.seed"]
     parts: list[Table | Text] = []
     if common := in_common(summary.constants):
         parts.append(Text(visible(common), "dim"))
@@ -102,10 +111,10 @@ def in_common(constants: dict[str, Scalar]) -> str:
     return f"all trials: {said}" if said else ""
 
 
-def over_seeds(groups: Iterable[Repeats], summary: Summary) -> Table | None:
-    """The configurations that ran with several seeds, the best mean first."""
-    found = list(groups)[:SEEDS_SHOWN]
-    if not found:
+def over_seeds(summary: Summary) -> Table | None:
+    """The configurations that ran with several seeds, the best mean first; nothing where the leaderboard has them."""
+    found = summary.seeds[:SEEDS_SHOWN]
+    if not found or summary.repeats > 1:
         return None
     columns = [column for column in summary.columns if column.key != "training.seed"]
     table = Table(box=None, pad_edge=False, header_style="bold")
@@ -127,6 +136,8 @@ def cell(value: Scalar) -> str:
 
 
 def _table(summary: Summary, most: int | None, columns: Sequence[Column]) -> Table:
+    if summary.by_configuration:
+        return _configurations(summary, most, columns)
     rows = summary.shown
     table = Table(box=None, pad_edge=False, header_style="bold")
     table.add_column("trial", justify="right", no_wrap=True)
@@ -143,6 +154,38 @@ def _table(summary: Summary, most: int | None, columns: Sequence[Column]) -> Tab
     if most is not None and len(rows) > most:
         table.add_row("...", *[""] * (len(columns) + 3))
     return table
+
+
+def _configurations(summary: Summary, most: int | None, columns: Sequence[Column]) -> Table:
+    """A line for each configuration, with the mean over its complete seeds."""
+    found, metric = configurations(summary.shown, summary.repeats), summary.metric
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for name in ("trials", *(column.name for column in columns), "epoch", f"mean {metric}", "sd", "seeds"):
+        table.add_column(name, justify="left" if name == "trials" else "right", no_wrap=True)
+    table.add_column("state", no_wrap=True)
+    for each in found[:most]:
+        row, complete = each.rows[0], each.complete
+        value = complete.mean if complete.rows else row.value
+        spread = shown(complete.spread, metric) if len(complete.rows) > 1 else ""
+        table.add_row(
+            numbers(each.rows),
+            *_cells(row, columns),
+            f"{row.epoch}/{row.config.training.epochs}",
+            "" if value is None else shown(value, metric),
+            spread,
+            each.of_seeds(),
+            Text(visible(each.state), _STYLES.get(each.state, "")),
+        )
+    if most is not None and len(found) > most:
+        table.add_row("...", *[""] * (len(columns) + 5))
+    return table
+
+
+def numbers(rows: Iterable[Row]) -> str:
+    """The numbers of trials: `3, 7, 8`, and how many more there are."""
+    found = sorted(row.number for row in rows)
+    more = f" +{len(found) - NUMBERS}" if len(found) > NUMBERS else ""
+    return ", ".join(map(str, found[:NUMBERS])) + more
 
 
 def _cells(row: Row, columns: Sequence[Column]) -> list[str]:

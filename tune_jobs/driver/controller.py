@@ -6,7 +6,7 @@ from collections.abc import Callable, Collection, Sequence
 
 from search_spaces import SweepSpec
 from tune_jobs.driver.limits import Halt
-from tune_jobs.driver.past import STOPPED, record_asked
+from tune_jobs.driver.past import STOPPED, record_proposal
 from tune_jobs.driver.placement import Placement
 from tune_jobs.driver.running import SILENT_S, Draining, Running
 from tune_jobs.errors import ClusterError, RayError
@@ -126,7 +126,7 @@ class Controller:
                 return
             shares = bool(self._spec.resources.gpus_per_trial) or not self._running
             proposal = self._search.propose(alone_too=shares)
-            record_asked(self._ledger, self._search, proposal.asked)
+            record_proposal(self._ledger, self._search, proposal)
             if proposal.start is None:
                 return
             self._start(proposal.start)
@@ -147,7 +147,7 @@ class Controller:
         resources = self._spec.resources
         gpus = 1.0 if start.alone and resources.gpus_per_trial else resources.gpus_per_trial
         attempt = self._ledger.start_attempt(start.run_key, gpus=gpus, cpus=resources.cpus_per_trial)
-        job = Job(start.run_key, attempt, start.number, start.config, start.alone)
+        job = Job(start.run_key, attempt, start.number, start.config, start.alone, start.repeat_of)
         task = self._task_of(job)
         self._running[task.id] = Running(job, self._executor.now(), paused_s=self._executor.paused_s())
         self._tell(Started(job))

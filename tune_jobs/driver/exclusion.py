@@ -6,7 +6,8 @@ from tune_jobs.errors import UsageError
 from tune_jobs.record.folder import SweepFolder
 from tune_jobs.record.lease import lease, live_driver
 from tune_jobs.record.ledger import Ledger
-from tune_jobs.results.summary import Row, summary
+from tune_jobs.results.row import Row
+from tune_jobs.results.summary import summary
 
 LONGEST_REASON = 500
 """Characters; trackers take no tag of any length."""

@@ -19,6 +19,7 @@ from tune_jobs.record.requests import excluded
 from tune_jobs.record.rows import Usage
 from tune_jobs.search.samplers.leftover import DRAWS
 
+RESUME = "resume"
 FEWEST_ENDED = 5
 """`stopping.max_failed_fraction` is looked at from this many ended trials on."""
 
@@ -43,19 +44,21 @@ class Halt:
         return 5 if self.cause == "budget" else 1
 
 
-def halt_for_limits(spec: SweepSpec, folder: SweepFolder, ledger: Ledger, *, failures: bool = True) -> Halt | None:
+def halt_for_limits(
+    spec: SweepSpec, folder: SweepFolder, ledger: Ledger, *, failures: bool = True, verb: str = RESUME
+) -> Halt | None:
     """The limit of the sweep that is reached, or a wish that it pause; `failures`: the limit of failed trials too.
 
-    `budget.trials` is the search's to keep.
+    `budget.trials` is the search's to keep. `verb` is the command that goes on.
     """
-    limit = halt_for_budget(spec, ledger.usage()) or _disk(spec, folder.path)
+    limit = halt_for_budget(spec, ledger.usage(), verb) or _disk(spec, folder.path, verb)
     return limit or (_failures(spec, ledger) if failures else None) or _wish(folder)
 
 
-def budget_of_trials(spec: SweepSpec) -> Halt:
+def budget_of_trials(spec: SweepSpec, verb: str = RESUME) -> Halt:
     """The halt of a search that `budget.trials` holds back."""
     most = spec.budget.trials or 0
-    return Halt("budget", f"the budget of {most} trials is used up; {_more(spec, 'trials', 2 * most)}")
+    return Halt("budget", f"the budget of {most} trials is used up; {_more(spec, 'trials', 2 * most, verb)}")
 
 
 def none_found(spec: SweepSpec) -> Halt:
@@ -67,22 +70,22 @@ def none_found(spec: SweepSpec) -> Halt:
     )
 
 
-def _more(spec: SweepSpec, field: str, value: float) -> str:
-    return f"to go on with more: convnn resume {spec.name} --set budget.{field}={value:g}"
+def _more(spec: SweepSpec, field: str, value: float, verb: str) -> str:
+    return f"to go on with more: convnn {verb} {spec.name} --set budget.{field}={value:g}"
 
 
-def halt_for_budget(spec: SweepSpec, used: Usage) -> Halt | None:
+def halt_for_budget(spec: SweepSpec, used: Usage, verb: str = RESUME) -> Halt | None:
     """The limit in hours that is reached."""
     for field, unit in HOURS.items():
         limit, spent = getattr(spec.budget, field), getattr(used, field)
         if limit is not None and spent >= limit:
-            more = _more(spec, field, 2 * limit)
+            more = _more(spec, field, 2 * limit, verb)
             used_up = f"the budget is used up: {spent:.3g} of {limit:g} {unit.removesuffix(' of running')}; {more}"
             return Halt("budget", used_up, patient=True)
     return None
 
 
-def _disk(spec: SweepSpec, folder: Path) -> Halt | None:
+def _disk(spec: SweepSpec, folder: Path, verb: str) -> Halt | None:
     least = spec.resources.min_free_gb
     try:
         free = shutil.disk_usage(folder).free / 1e9
@@ -93,7 +96,7 @@ def _disk(spec: SweepSpec, folder: Path) -> Halt | None:
     return Halt(
         "disk",
         f"only {free:.2f} GB are free in {folder}, and resources.min_free_gb is {least:g}; make room there, or lower "
-        f"it, then: convnn resume {spec.name}",
+        f"it, then: convnn {verb} {spec.name}",
     )
 
 

@@ -37,35 +37,38 @@ def prepare_folder(folder: SweepFolder) -> None:
 
 
 def as_far_as_begun(folder: SweepFolder, spec: SweepSpec, *, exact: bool = False) -> tuple[SweepSpec, str | None]:
-    """The sweep with at least as many trials as have begun, and what is to be said where the file asks for fewer.
+    """The sweep with at least as many configurations as have begun, and what is said where the file asks for fewer.
 
     Raises:
         UsageError: With `exact`, if it asks for fewer.
     """
     asked = getattr(spec.search, "trials", None)
-    states = trial_states(folder)
-    if asked is None or asked >= len(states):
+    there, states = begun(folder)
+    if asked is None or asked >= there:
         return spec, None
-    there, name = len(states), spec.name
+    name, many = spec.name, "trials" if len(states) == there else "configurations"
     if exact:
         raise UsageError(
-            f"search.trials must be at least the {there} trials of {name} that have run, got {asked}; leave it out, or "
+            f"search.trials must be at least the {there} {many} of {name} that have run, got {asked}; leave it out, or "
             f"go on to more: convnn extend {name} --trials +20"
         )
     started = "nothing" if all(state in ENDED for state in states) else "no new trial"
+    if spec.search.repeats > 1:
+        started = "no new configuration"
     note = (
-        f"{there} trials have run and search.trials is {asked}; {started} is started (for more: convnn extend {name} "
+        f"{there} {many} have run and search.trials is {asked}; {started} is started (for more: convnn extend {name} "
         f"--trials +20)"
     )
     return with_trials(spec, there), note
 
 
-def trial_states(folder: SweepFolder) -> list[State]:
-    """Of the trials that have begun; none where there is no record yet."""
+def begun(folder: SweepFolder) -> tuple[int, list[State]]:
+    """How many configurations have begun, and the states of their trials; none where there is no record yet."""
     if not folder.ledger.exists():
-        return []
+        return 0, []
     with closing(Ledger(folder.ledger)) as ledger:
-        return ledger.states()
+        trials = ledger.trials()
+    return sum(trial.repeat_of is None for trial in trials), [trial.state for trial in trials]
 
 
 def open_ledger(folder: SweepFolder, spec: SweepSpec) -> Ledger:
@@ -82,9 +85,9 @@ def open_ledger(folder: SweepFolder, spec: SweepSpec) -> Ledger:
             raise UsageError(
                 f"a sweep {spec.name!r} is in {folder.path} already, and it is another one; results would mix:\n"
                 + "".join(f"  {line}\n" for line in differing)
-                + f"Only budget, search.trials, stopping.max_failed_fraction, tracking and resources (but not whether "
-                f"there is a GPU, and a trial's share of gpu_mem_gb) may change. Run its file under another name "
-                f"(convnn run FILE --set name={spec.name}-2), or start over (convnn run FILE --fresh)."
+                + f"Only budget, search.trials, search.repeats, stopping.max_failed_fraction, tracking and resources "
+                f"(but not whether there is a GPU, and a trial's share of gpu_mem_gb) may change. Run its file under "
+                f"another name (convnn run FILE --set name={spec.name}-2), or start over (convnn run FILE --fresh)."
             )
     ledger = Ledger(folder.ledger, create=True)
     if not folder.spec.exists() and ledger.trials():
@@ -98,6 +101,7 @@ def open_ledger(folder: SweepFolder, spec: SweepSpec) -> Ledger:
         meta.started = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
     meta.metric = spec.metric
     meta.goal = spec.goal
+    meta.repeats = spec.search.repeats
     meta.budget = spec.budget.model_dump(exclude_none=True)
     planned = spec.planned()
     if planned is not None:

@@ -5,7 +5,8 @@ from collections.abc import Sequence
 from tune_jobs.record.ledger import Ledger
 from tune_jobs.record.port import Record
 from tune_jobs.record.requests import excluded, to_stop
-from tune_jobs.search.base import Asked, Past, SearchMethod, Settled, StoppedBy
+from tune_jobs.record.rows import SEARCH, Role
+from tune_jobs.search.base import Past, Proposal, SearchMethod, Settled, StoppedBy
 
 BY_THE_RULE, BY_HAND = "by the stopping rule", "by hand"
 """The reasons that the ledger gives for a stopped trial."""
@@ -13,14 +14,15 @@ BY_THE_RULE, BY_HAND = "by the stopping rule", "by hand"
 STOPPED: dict[StoppedBy, str] = {"rule": BY_THE_RULE, "hand": BY_HAND}
 
 
-def past_of(ledger: Ledger) -> Past:
-    """All that the record holds for the search."""
-    requests = ledger.requests()
+def past_of(ledger: Ledger, role: Role = SEARCH) -> Past:
+    """All that the record holds for the search, or for the trials of another role."""
+    requests, trials = ledger.requests(), ledger.trials(role)
+    keys = {trial.run_key for trial in trials}
     return Past(
-        asks=ledger.asks(),
-        trials=ledger.trials(),
-        attempts=ledger.attempts(),
-        epochs=ledger.epochs(),
+        asks=ledger.asks() if role == SEARCH else (),
+        trials=trials,
+        attempts=[attempt for attempt in ledger.attempts() if attempt.run_key in keys],
+        epochs=[epoch for epoch in ledger.epochs() if epoch.run_key in keys],
         out_of_memory=[key for key, failure in ledger.failures().items() if failure == "oom"],
         to_stop=to_stop(requests),
         excluded=frozenset(excluded(requests)),
@@ -28,13 +30,16 @@ def past_of(ledger: Ledger) -> Past:
     )
 
 
-def record_asked(ledger: Record, search: SearchMethod, asked: Sequence[Asked]) -> None:
-    """Record what was asked on the way to a proposal, and whether the space is used up."""
-    for ask in asked:
+def record_proposal(ledger: Record, search: SearchMethod, proposal: Proposal) -> None:
+    """Record what was asked on the way to a proposal, the trial that it adds, and whether the space is used up."""
+    for ask in proposal.asked:
         if ask.config is not None and ask.run_key is not None:
             ledger.add_trial(ask.decisions, ask.config, ask.run_key)
         else:
             ledger.add_ask(ask.decisions, ask.outcome, ask.run_key)
+    start = proposal.start
+    if start is not None and start.unasked:
+        ledger.add_unasked(start.config, start.run_key, repeat_of=start.repeat_of, role=start.role)
     if search.exhausted and not ledger.meta.exhausted:
         ledger.meta.exhausted = True
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from search_spaces.reading.load import sets_trials, with_trials
 from tune_jobs.display.live import Progress
 from tune_jobs.driver.limits import by_class
-from tune_jobs.driver.opening import trial_states
+from tune_jobs.driver.opening import begun
 from tune_jobs.driver.past import BY_HAND
 from tune_jobs.driver.run import Outcome, run
 from tune_jobs.errors import UsageError
@@ -139,7 +139,7 @@ def extend(
     """
     folder = find_sweep(name, storage_folder(storage))
     spec = recorded_spec(folder)
-    before = max(getattr(spec.search, "trials", 0), len(trial_states(folder)))
+    before = max(getattr(spec.search, "trials", 0), begun(folder)[0])
     if not re.fullmatch(r"\+?[0-9]+", trials):
         raise UsageError(f"--trials must be a number, as in +20 (more) or {before + 20} (in all), got {trials!r}.")
     wanted = int(trials) + (before if trials.startswith("+") else 0)

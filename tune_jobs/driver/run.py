@@ -2,8 +2,8 @@
 
 import os
 import sys
-from collections.abc import Callable
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -17,7 +17,7 @@ from tune_jobs.driver.images import open_images
 from tune_jobs.driver.limits import Halt
 from tune_jobs.driver.opening import as_far_as_begun, open_ledger, prepare_folder
 from tune_jobs.driver.stop import forget_requests
-from tune_jobs.driver.trials import Sweep, run_trials
+from tune_jobs.driver.trials import Sweep, Work, run_trials
 from tune_jobs.executors.registry import RAY_TUNE, executor_named
 from tune_jobs.record.folder import SweepFolder, storage_folder
 from tune_jobs.record.lease import lease
@@ -87,18 +87,54 @@ def run(
     """
     folder = SweepFolder(storage_folder(storage) / spec.name)
     address = ray_address or os.environ.get("RAY_ADDRESS")
-    with _observer(progress) as told:
-        prepare_folder(folder)
-        with lease(folder.path), handled_signals() as signals:
-            forget_requests(folder)  # of an earlier run
-            spec, note = as_far_as_begun(folder, spec, exact=exact_trials)
-            ledger = open_ledger(folder, spec)
-            try:
-                begun = partial(run_trials, open_executor=executor_named(executor), address=address, reopen=reopen)
-                ended = _run(Sweep(spec, folder, ledger, told, signals), begun)
-            finally:
-                ledger.close()
+    with _observer(progress) as told, opened(folder, spec, told, exact_trials=exact_trials) as (sweep, note):
+        begun = partial(run_trials, open_executor=executor_named(executor), address=address, reopen=reopen)
+        ended = _run(sweep, begun)
     return ended if reopen is not None else replace(ended, note=note)
+
+
+def run_work(
+    folder: SweepFolder,
+    spec: SweepSpec,
+    judged: SweepSpec,
+    work_of: Callable[[Sweep], Work],
+    progress: Progress | bool = True,
+    *,
+    ray_address: str | None = None,
+    executor: str = RAY_TUNE,
+) -> Outcome:
+    """Run something else than a sweep's search in its folder, or go on with that; see `run`.
+
+    Args:
+        folder: The sweep's.
+        spec: The sweep as it is recorded.
+        judged: The same, as these runs are evaluated and judged.
+        work_of: What to do, once the record is this process's own.
+        progress: See `run`.
+        ray_address: See `run`.
+        executor: See `run`.
+    """
+    address = ray_address or os.environ.get("RAY_ADDRESS")
+    with _observer(progress) as told, opened(folder, spec, told) as (sweep, _):
+        own = replace(sweep, spec=judged)
+        begun = partial(run_trials, open_executor=executor_named(executor), address=address, work=work_of(own))
+        return _run(own, begun, is_search=False)
+
+
+@contextmanager
+def opened(
+    folder: SweepFolder, spec: SweepSpec, progress: Progress, *, exact_trials: bool = False
+) -> Iterator[tuple[Sweep, str | None]]:
+    """A sweep whose folder and ledger are this process's own, and what is to be said of its trials."""
+    prepare_folder(folder)
+    with lease(folder.path), handled_signals() as signals:
+        forget_requests(folder)  # of an earlier run
+        spec, note = as_far_as_begun(folder, spec, exact=exact_trials)
+        ledger = open_ledger(folder, spec)
+        try:
+            yield Sweep(spec, folder, ledger, progress, signals), note
+        finally:
+            ledger.close()
 
 
 def _observer(progress: Progress | bool) -> AbstractContextManager[Progress]:
@@ -108,7 +144,7 @@ def _observer(progress: Progress | bool) -> AbstractContextManager[Progress]:
     return Steady(LogLines(TextConsole(file=sys.stderr, quiet=not progress, force_jupyter=False)))
 
 
-def _run(sweep: Sweep, trials: Callable[..., tuple[bool, Halt | None]]) -> Outcome:
+def _run(sweep: Sweep, trials: Callable[..., tuple[bool, Halt | None]], *, is_search: bool = True) -> Outcome:
     """Run what is left of a sweep whose ledger is open and this process's own, and give the tracker what it holds."""
     spec, folder, ledger, progress = sweep.spec, sweep.folder, sweep.ledger, sweep.progress
     progress.say(f"sweep {spec.name} in {folder.path}")
@@ -117,7 +153,8 @@ def _run(sweep: Sweep, trials: Callable[..., tuple[bool, Halt | None]]) -> Outco
     handover = Handover(sweep, open_images(spec, ledger, progress.say), configs)
     try:
         exhausted, halt = trials(sweep, beside=handover)
-        ledger.meta.halted = None if halt is None else Halted(halt.cause, halt.message)
+        if is_search:
+            ledger.meta.halted = None if halt is None else Halted(halt.cause, halt.message)
     except BaseException as error:
         handover.abandon(error)
         raise

@@ -14,8 +14,9 @@ from tune_jobs.record.folder import SweepFolder
 from tune_jobs.record.lease import live_driver
 from tune_jobs.record.ledger import Ledger
 from tune_jobs.record.requests import to_stop
-from tune_jobs.record.rows import ENDED
-from tune_jobs.results.summary import Row, read_summary
+from tune_jobs.record.rows import ENDED, State
+from tune_jobs.results.row import Row
+from tune_jobs.results.summary import read_summary
 from tune_jobs.system.processes import is_here
 
 _LOOK_S, _LOOK_AT_TRIAL_S = 0.2, 0.5
@@ -74,7 +75,7 @@ def stop_trial(folder: SweepFolder, trial: str, seconds: float) -> Row:
         while True:
             driven = live_driver(folder.path) is not None
             with closing(Ledger(folder.ledger)) as ledger:
-                state, taken_up = ledger.states()[row.number - 1], row.run_key in to_stop(ledger.requests())
+                state, taken_up = _state(ledger, row.run_key), row.run_key in to_stop(ledger.requests())
             if state in ENDED:
                 return read_summary(folder).trial(row.run_key)
             if not driven or time.monotonic() > deadline:
@@ -84,6 +85,10 @@ def stop_trial(folder: SweepFolder, trial: str, seconds: float) -> Row:
             time.sleep(_LOOK_AT_TRIAL_S)
     finally:
         asked.unlink(missing_ok=True)
+
+
+def _state(ledger: Ledger, run_key: str) -> State:
+    return next(trial.state for trial in ledger.trials() if trial.run_key == run_key)
 
 
 def asked_to_stop(folder: SweepFolder) -> list[str]:

@@ -6,11 +6,12 @@ from collections.abc import Callable
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from functools import partial
+from typing import Protocol
 
 from search_spaces import SweepSpec
 from tune_jobs.display.live import Progress
 from tune_jobs.driver.controller import Controller
-from tune_jobs.driver.limits import Halt, budget_of_trials, halt_for_limits, none_found
+from tune_jobs.driver.limits import RESUME, Halt, budget_of_trials, halt_for_limits, none_found
 from tune_jobs.driver.past import past_of, settle
 from tune_jobs.driver.retention import Retention
 from tune_jobs.driver.stop import asked_to_stop, forget_requests
@@ -20,7 +21,7 @@ from tune_jobs.executors.base import Executor, OpenExecutor, Order
 from tune_jobs.record.folder import SweepFolder
 from tune_jobs.record.ledger import Ledger
 from tune_jobs.results.columns import possible, varying
-from tune_jobs.results.summary import summary
+from tune_jobs.results.summary import Summary, summary
 from tune_jobs.search.base import SearchMethod
 from tune_jobs.system.signals import Signals
 from tune_jobs.worker.task import Task
@@ -45,6 +46,28 @@ class Sweep:
     signals: Signals
 
 
+class Keeps(Observer, Protocol):
+    """Which checkpoints stay."""
+
+    def tidy(self) -> None:
+        """Look at every trial; for the start of a run, when nothing is being written."""
+
+
+@dataclass(frozen=True)
+class Work:
+    """What is to be done in a sweep's folder other than its search."""
+
+    search_of: Callable[[Ledger], SearchMethod]
+    """What to run, from the record."""
+
+    retention: Keeps
+    summary: Callable[[], Summary]
+    """How it stands, for who watches."""
+
+    verb: str
+    """The command that goes on with it."""
+
+
 class Beside:
     """Is told that there is something to train, and what then happens. This one does nothing."""
 
@@ -62,6 +85,7 @@ def run_trials(
     address: str | None = None,
     reopen: Reopen | None = None,
     beside: Beside | None = None,
+    work: Work | None = None,
 ) -> tuple[bool, Halt | None]:
     """Run what is left of a sweep.
 
@@ -71,6 +95,7 @@ def run_trials(
         address: A Ray cluster; a local Ray if `None`.
         reopen: See `tune_jobs.driver.run.run`.
         beside: Is told before that, and then of every event.
+        work: What to run, if that is not the sweep's search.
 
     Returns:
         Whether the space was used up, and what ended the run early.
@@ -78,25 +103,27 @@ def run_trials(
     from tune_jobs.search.queue import Search
 
     spec, folder, ledger = sweep.spec, sweep.folder, sweep.ledger
-    check = partial(halt_for_limits, spec, folder, ledger, failures=reopen is None)
+    verb = RESUME if work is None else work.verb
+    check = partial(halt_for_limits, spec, folder, ledger, failures=reopen is None and work is None, verb=verb)
     if reopen is not None and (halt := check()) is not None:  # before the trials are due: the command can be repeated
         return ledger.meta.exhausted, halt
     only = reopen(ledger) if reopen else None
-    search = Search(spec, past_of(ledger), only)
+    search = Search(spec, past_of(ledger), only) if work is None else work.search_of(ledger)
     settle(ledger, search.settled)
-    retention = Retention(folder, ledger, spec)
+    retention: Keeps = Retention(folder, ledger, spec) if work is None else work.retention
     retention.tidy()
     if search.done:
         return search.exhausted, None
     halt = check()
     if halt is None and search.idle:
-        halt = budget_of_trials(spec)
+        halt = budget_of_trials(spec, verb)
     if halt is None:
         beside = beside or Beside()
         beside.begin()
         order = Order(spec.name, spec.resources, address, sweep.signals, sweep.progress.say)
-        halt = _drive(sweep, search, (retention, beside), check, open_executor(order))
-        halt = halt or (budget_of_trials(spec) if search.held_back else None)
+        watch = _Watch(sweep, None if work is None else work.summary)
+        halt = _drive(sweep, search, (retention, beside, watch), check, open_executor(order))
+        halt = halt or (budget_of_trials(spec, verb) if search.held_back else None)
         if search.done and halt is not None and halt.signal is None:
             halt = None  # the limit was reached with the last trial
         halt = halt or (none_found(spec) if search.gave_up else None)
@@ -119,7 +146,7 @@ def _drive(
             sweep.ledger,
             executor,
             partial(task_of, spec, folder),
-            observers=(*observers, _Watch(sweep)),
+            observers=observers,
             check=check,
             begin_stop=folder.stop_file.touch,
             asked_to_stop=partial(asked_to_stop, folder),
@@ -180,11 +207,12 @@ def task_of(spec: SweepSpec, folder: SweepFolder, job: Job) -> Task:
 class _Watch:
     """Passes events on to who watches, with the summary from time to time."""
 
-    def __init__(self, sweep: Sweep) -> None:
+    def __init__(self, sweep: Sweep, summary_of: Callable[[], Summary] | None = None) -> None:
         self._sweep = sweep
         self._show_next = 0.0
-        self._possible = possible(sweep.spec)
-        sweep.progress.expect(sweep.spec.metric, varying(self._possible))
+        configs = possible(sweep.spec)
+        self._summary = summary_of or (lambda: summary(sweep.spec.name, sweep.ledger, configs))
+        sweep.progress.expect(sweep.spec.metric, varying(configs))
 
     def take(self, event: Event) -> None:
         progress = self._sweep.progress
@@ -192,6 +220,6 @@ class _Watch:
         begun = time.monotonic()
         if begun < self._show_next:
             return
-        progress.show(lambda: summary(self._sweep.spec.name, self._sweep.ledger, self._possible))
+        progress.show(self._summary)
         spent = time.monotonic() - begun
         self._show_next = begun + max(SHOW_EVERY_S, 20 * spent)  # a large sweep's table costs at most a twentieth

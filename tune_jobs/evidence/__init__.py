@@ -1,1 +1,1 @@
-"""Whether what a sweep has recorded can be relied on."""
+"""What a sweep has shown, and how sure that is: confirmed with new seeds, and trained again."""

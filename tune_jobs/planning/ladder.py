@@ -59,10 +59,20 @@ def _brackets(grace: int, eta: int, epochs: int) -> list[float]:
     return [budget / sum(budgets) for budget in budgets]
 
 
-def trial_epochs_of(ladder: list[Rung], trials: int, epochs: int) -> int:
-    """Epochs of all trials together, where as many go on at each rung as it lets through."""
+def trial_epochs_of(ladder: list[Rung], trials: int, epochs: int, repeats: int = 1) -> int:
+    """Epochs of all trials together, where as many go on at each rung as it lets through.
+
+    Of configurations with several seeds, `trials` is how many there are: those whose first trial runs to its last epoch
+    train the others in full.
+    """
     total, running, done = 0, trials, 0
     for rung in ladder:
         total += running * (rung.epoch - done)
         running, done = rung.survivors, rung.epoch
-    return total + running * (epochs - done)
+    return total + running * (epochs - done) + further_of(ladder, trials, repeats) * epochs
+
+
+def further_of(ladder: list[Rung], trials: int, repeats: int) -> int:
+    """Trials of further seeds, where the first of so many configurations go on at each rung as it lets through."""
+    whole = ladder[-1].survivors if ladder else trials
+    return whole * (repeats - 1)

@@ -9,7 +9,7 @@ from search_spaces import SweepSpec, TrialConfig
 from search_spaces.settings import Holdout
 from tune_jobs.executors.capacity import fitting, per_trial
 from tune_jobs.planning.devices import Estimate, Work, estimates
-from tune_jobs.planning.ladder import Rung, epochs_of, is_predictable, ladder_of, trial_epochs_of
+from tune_jobs.planning.ladder import Rung, epochs_of, further_of, is_predictable, ladder_of, trial_epochs_of
 from tune_jobs.planning.survey import Survey, survey_of
 from tune_jobs.planning.warnings import (
     budget_warnings,
@@ -51,6 +51,14 @@ class Plan:
     equivalent: int
     distinct: int
     trials: int
+    """Configurations that are trained."""
+
+    repeats: int
+    """Seeds of each, where the first runs to its last epoch."""
+
+    runs: int
+    """Trials of all seeds together."""
+
     ladder: list[Rung]
     trial_epochs: int
     at_most: bool
@@ -103,12 +111,14 @@ def plan(
     survey = survey_of(spec)
     trials, epochs = _trials(spec, survey), epochs_of(spec)
     ladder = ladder_of(spec, trials, epochs)
-    trial_epochs = trial_epochs_of(ladder, trials, epochs)
+    repeats = spec.search.repeats
+    trial_epochs = trial_epochs_of(ladder, trials, epochs, repeats)
+    runs = trials + further_of(ladder, trials, repeats)
     sized = _sized(survey.configs, gpu=spec.resources.gpus_per_trial > 0)
     costs = _costs(sized, spec, measure=measure, say=say)
     most_gb = max((cost.memory_gb for cost, _ in sized), default=0.0)
     train, evaluated = _images(survey.configs[0], spec) if survey.configs else (0, 0)
-    slots = min(_slots(spec, gpus or 1, cpus or usable_cpus().count), max(trials, 1))
+    slots = min(_slots(spec, gpus or 1, cpus or usable_cpus().count), max(runs, 1))
     here = gpus is None and cpus is None
     rate = throughput or _mean_rate(costs)
     hours = trial_epochs * (train + EVALUATION * evaluated) / rate / 3600 if rate else None
@@ -122,6 +132,8 @@ def plan(
         equivalent=survey.looked_at - sum(survey.infeasible.values()) - len(survey.configs),
         distinct=len(survey.configs),
         trials=trials,
+        repeats=repeats,
+        runs=runs,
         ladder=ladder,
         trial_epochs=trial_epochs,
         at_most=not is_predictable(spec),
@@ -134,15 +146,15 @@ def plan(
         speed_from="--throughput" if throughput else "measured on this machine" if rate else "unknown",
         estimates=_estimates(spec, sized, trial_epochs, here=here),
         budget=spec.budget.model_dump(exclude_none=True),
-        disk_gb=_disk(trials, trial_epochs) / 1e9 + _checkpoints_gb(spec, [cost for cost, _ in sized], slots, trials),
-        mlflow_rows=trial_epochs * _METRICS_PER_EPOCH + trials * _params_per_trial(survey.configs),
+        disk_gb=_disk(runs, trial_epochs) / 1e9 + _checkpoints_gb(spec, [cost for cost, _ in sized], slots, trials),
+        mlflow_rows=trial_epochs * _METRICS_PER_EPOCH + runs * _params_per_trial(survey.configs),
         warnings=[
             *likely_mistakes(spec, survey, trials, epochs, train),
             *cpu_warnings(spec, cpus),
             *memory_warnings(spec, most_gb, slots, here=here),
             *(machine_warnings(spec) if here else ()),
             *classifier_warnings(config for _, config in sized[-1:]),
-            *budget_warnings(spec, trials, needs),
+            *budget_warnings(spec, runs, needs),
             *time_limit_warnings(spec, epochs, hours / trial_epochs if hours else None),
         ],
     )

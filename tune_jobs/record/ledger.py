@@ -2,9 +2,6 @@
 
 It has one writer, the driver, which holds the lease; anyone may read at any time. `seq` orders everything that
 the search has to see again in the same order: asks, epochs, ends, and what people asked of trials by hand.
-
-Trial states: `running`, then `complete`, `stopped` (by the stopping rule, or by hand), `diverged` or `failed`;
-`interrupted` is due for another attempt. What made an attempt end early is its failure class (`tune_jobs.failures`).
 """
 
 import json
@@ -25,7 +22,7 @@ from tune_jobs.record.lease import live_driver
 from tune_jobs.record.meta import Meta, said_in_a_line
 from tune_jobs.record.names import known
 from tune_jobs.record.requests import Asked, Request
-from tune_jobs.record.rows import ENDED, Ask, AskOutcome, Attempt, Epoch, State, Trial, Usage
+from tune_jobs.record.rows import ENDED, SEARCH, Ask, AskOutcome, Attempt, Epoch, Role, State, Trial, Usage
 
 
 class Ledger:
@@ -123,21 +120,19 @@ class Ledger:
     def add_ask(self, decisions: Mapping[str, Any], outcome: AskOutcome, run_key: str | None) -> None:
         """Record what the sampler decided; a `new` one must be followed by `add_trial`."""
         with self._write() as seq:
-            self._db.execute(
-                "INSERT INTO asks SELECT COUNT(*), ?, ?, ?, ? FROM asks", (seq, json.dumps(decisions), outcome, run_key)
-            )
+            self._db.execute(schema.NEW_ASK, (seq, json.dumps(decisions), outcome, run_key))
 
     def add_trial(self, decisions: Mapping[str, Any], config: TrialConfig, run_key: str) -> None:
         """Record a `new` ask and its trial, together."""
         text = config.model_dump_json(by_alias=True)
         with self._write() as seq:
-            self._db.execute(
-                "INSERT INTO asks SELECT COUNT(*), ?, ?, 'new', ? FROM asks", (seq, json.dumps(decisions), run_key)
-            )
-            self._db.execute(
-                "INSERT INTO trials SELECT ?, COUNT(*) + 1, ?, 'interrupted', NULL, NULL, 0 FROM trials",
-                (run_key, text),
-            )
+            self._db.execute(schema.NEW_ASK, (seq, json.dumps(decisions), "new", run_key))
+            self._db.execute(schema.NEW_TRIAL, (run_key, text, None, SEARCH))
+
+    def add_unasked(self, config: TrialConfig, run_key: str, *, repeat_of: str | None, role: Role = SEARCH) -> None:
+        """Record a trial that nothing was asked for: another seed of a trial's configuration, or of another role."""
+        with self._write():
+            self._db.execute(schema.NEW_TRIAL, (run_key, config.model_dump_json(by_alias=True), repeat_of, role))
 
     def start_attempt(self, run_key: str, *, gpus: float = 0, cpus: float = 0) -> int:
         """Record a new attempt at a trial, with what it holds, and return its number, from 1."""
@@ -259,12 +254,17 @@ class Ledger:
         return [Ask(number, seq, json.loads(decisions), outcome, key) for number, seq, decisions, outcome, key in rows]
 
     @said_in_a_line
-    def trials(self) -> list[Trial]:
-        """All trials, by number."""
+    def trials(self, role: Role | None = SEARCH) -> list[Trial]:
+        """The trials of a role, or all, by number."""
         rows = self._read(
-            "SELECT run_key, number, config, state, ended_seq, reason, retried_after FROM trials ORDER BY number"
+            "SELECT run_key, number, config, state, ended_seq, reason, retried_after, repeat_of, role FROM trials "
+            "WHERE role = COALESCE(?, role) ORDER BY number",
+            (role,),
         )
-        return [Trial(known(key), n, TrialConfig.model_validate_json(c), *rest) for key, n, c, *rest in rows]
+        return [
+            Trial(known(key), n, TrialConfig.model_validate_json(config), *(*more, first and known(first), own))
+            for key, n, config, *more, first, own in rows
+        ]
 
     @said_in_a_line
     def seconds_before(self, run_key: str, attempt: int) -> float:
@@ -278,16 +278,17 @@ class Ledger:
 
     @said_in_a_line
     def states(self) -> list[State]:
-        """The states of all trials, by number."""
-        return [state for (state,) in self._read("SELECT state FROM trials ORDER BY number")]
+        """The states of the search's trials, by number."""
+        return [state for (state,) in self._read("SELECT state FROM trials WHERE role = ? ORDER BY number", (SEARCH,))]
 
     @said_in_a_line
     def ended_and_failed(self) -> tuple[int, int]:
         """How many trials have ended, those that are being retried among them, and failed; none that are excluded."""
         ((ended, failed),) = self._read(
             "SELECT COALESCE(SUM(ended_seq IS NOT NULL OR retried_after > 0), 0), COALESCE(SUM(state='failed'), 0) "
-            "FROM trials t WHERE COALESCE((SELECT asked FROM requests r WHERE r.run_key = t.run_key AND "
-            "asked IN ('exclude', 'include') ORDER BY seq DESC LIMIT 1), 'include') = 'include'"
+            "FROM trials t WHERE role = ? AND COALESCE((SELECT asked FROM requests r WHERE r.run_key = t.run_key AND "
+            "asked IN ('exclude', 'include') ORDER BY seq DESC LIMIT 1), 'include') = 'include'",
+            (SEARCH,),
         )
         return ended, failed
 

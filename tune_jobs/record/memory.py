@@ -8,7 +8,7 @@ from search_spaces import TrialConfig
 from tune_jobs.failures import Failure
 from tune_jobs.record.environment import Environment
 from tune_jobs.record.requests import Asked
-from tune_jobs.record.rows import ENDED, Ask, AskOutcome, Attempt, Epoch, State, Trial, Usage
+from tune_jobs.record.rows import ENDED, SEARCH, Ask, AskOutcome, Attempt, Epoch, Role, State, Trial, Usage
 
 
 @dataclass
@@ -41,6 +41,12 @@ class MemoryRecord:
         """Note a `new` ask and its trial."""
         self.add_ask(decisions, "new", run_key)
         self._trials[run_key] = Trial(run_key, len(self._trials) + 1, config, "interrupted", None, None, 0)
+
+    def add_unasked(self, config: TrialConfig, run_key: str, *, repeat_of: str | None, role: Role = SEARCH) -> None:
+        """Note a trial that nothing was asked for."""
+        self._next()
+        number = len(self._trials) + 1
+        self._trials[run_key] = Trial(run_key, number, config, "interrupted", None, None, 0, repeat_of, role)
 
     def start_attempt(self, run_key: str, *, gpus: float = 0, cpus: float = 0) -> int:
         """Note a new attempt at a trial, and return its number, from 1."""

@@ -125,7 +125,10 @@ class Meta:
     planned = _Entry[int | None](
         lambda text: int(text) if text else None, lambda trials: None if trials is None else str(trials)
     )
-    """Trials that the search is to reach; `None` where only exhaustion tells."""
+    """Configurations that the search is to reach; `None` where only exhaustion tells."""
+
+    repeats = _Entry[int](lambda text: int(text or 1), lambda value: str(value) if value > 1 else None)
+    """Seeds of each configuration."""
 
     exhausted = _Entry[bool](lambda text: text is not None, lambda value: "true" if value else None)
     """Whether every configuration of the space was tried."""
@@ -150,6 +153,9 @@ class Meta:
         lambda text: _HOME.validate_json(text or "null"), lambda value: json.dumps(value and asdict(value))
     )
     """Where the ledger was when the sweep was tracked last."""
+
+    confirmations = _Entry[list[dict[str, Any]]](lambda text: json.loads(text or "[]"), json.dumps)
+    """What was planned each time the test set was opened; see `tune_jobs.evidence.confirmation`."""
 
     left = _Entry[dict[str, Any] | None](lambda text: json.loads(text or "null"), json.dumps)
     """How the last run left the sweep and its tracker; see `tune_jobs.driver.handover`."""

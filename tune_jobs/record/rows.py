@@ -9,6 +9,18 @@ from tune_jobs.record.environment import Environment
 
 ENDED = ("complete", "stopped", "diverged", "failed")
 State = Literal["running", "complete", "stopped", "diverged", "failed", "interrupted"]
+"""Of a trial: `running`, then `complete`, `stopped` (by the stopping rule, or by hand), `diverged` or `failed`.
+
+`interrupted` is due for another attempt. What made an attempt end early is its failure class (`tune_jobs.failures`).
+"""
+
+Role = Literal["search", "confirm"]
+SEARCH: Role = "search"
+"""The role of trials that the search begins."""
+
+CONFIRM: Role = "confirm"
+"""That of trials that try the best ones again with new seeds."""
+
 AskOutcome = Literal["new", "duplicate", "infeasible"]
 
 
@@ -86,6 +98,12 @@ class Trial:
     reason: str | None
     retried_after: int
     """Its attempts at the time it was last asked for again by hand."""
+
+    repeat_of: str | None = None
+    """The run key of the first trial of its configuration, where it is another seed of that."""
+
+    role: Role = SEARCH
+    """What it is for."""
 
 
 @dataclass(frozen=True)

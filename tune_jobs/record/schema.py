@@ -13,7 +13,7 @@ from tune_jobs.errors import LedgerError
 from tune_jobs.system.files import PARTIAL
 from tune_jobs.system.mounts import on_network
 
-LAYOUT = 4
+LAYOUT = 5
 
 _TABLES = f"""
 BEGIN IMMEDIATE;
@@ -22,7 +22,8 @@ CREATE TABLE IF NOT EXISTS asks(
     number INTEGER PRIMARY KEY, seq INTEGER NOT NULL, decisions TEXT NOT NULL, outcome TEXT NOT NULL, run_key TEXT);
 CREATE TABLE IF NOT EXISTS trials(
     run_key TEXT PRIMARY KEY, number INTEGER NOT NULL UNIQUE, config TEXT NOT NULL, state TEXT NOT NULL,
-    ended_seq INTEGER, reason TEXT, retried_after INTEGER NOT NULL DEFAULT 0);
+    ended_seq INTEGER, reason TEXT, retried_after INTEGER NOT NULL DEFAULT 0,
+    repeat_of TEXT, role TEXT NOT NULL DEFAULT 'search');
 CREATE TABLE IF NOT EXISTS attempts(
     run_key TEXT NOT NULL, attempt INTEGER NOT NULL, state TEXT NOT NULL, started REAL NOT NULL, ended REAL,
     reason TEXT, failure TEXT, from_epoch INTEGER, note TEXT, seconds REAL NOT NULL DEFAULT 0,
@@ -40,6 +41,12 @@ CREATE TABLE IF NOT EXISTS requests(
 INSERT OR IGNORE INTO meta VALUES('layout', '{LAYOUT}'), ('sweep_id', lower(hex(randomblob(16))));
 COMMIT;
 """
+
+NEW_ASK = "INSERT INTO asks SELECT COUNT(*), ?, ?, ?, ? FROM asks"
+NEW_TRIAL = (
+    "INSERT INTO trials(run_key, number, config, state, repeat_of, role) "
+    "SELECT ?, COUNT(*) + 1, ?, 'interrupted', ?, ? FROM trials"
+)
 
 _UPGRADES = {
     "1": """
@@ -72,11 +79,16 @@ CREATE TABLE IF NOT EXISTS requests(
 UPDATE meta SET value = '4' WHERE key = 'layout';
 COMMIT;
 """,
+    "4": """
+BEGIN IMMEDIATE;
+ALTER TABLE trials ADD COLUMN repeat_of TEXT;
+ALTER TABLE trials ADD COLUMN role TEXT NOT NULL DEFAULT 'search';
+ALTER TABLE attempts ADD COLUMN environment TEXT;
+UPDATE meta SET value = '5' WHERE key = 'layout';
+COMMIT;
+""",
 }
 """From a layout to the next."""
-
-_ADD_ENVIRONMENT = "ALTER TABLE attempts ADD COLUMN environment TEXT"
-"""It came without a new layout: programs that do not know the column read and write beside it."""
 
 
 def check_layout(path: Path, busy: Callable[[], bool]) -> None:
@@ -146,8 +158,7 @@ def make_tables(db: sqlite3.Connection, path: Path) -> None:
 def upgraded(db: sqlite3.Connection, path: Path, *, in_place: bool) -> sqlite3.Connection:
     """The ledger in this version's layout: the file itself if that may be changed, else a copy of it in memory."""
     layout = layout_of(db)
-    old = layout in _UPGRADES or (layout == str(LAYOUT) and not _has_environment(db))
-    if old and not (in_place and os.access(path, os.W_OK) and os.access(path.parent, os.W_OK)):
+    if layout in _UPGRADES and not (in_place and os.access(path, os.W_OK) and os.access(path.parent, os.W_OK)):
         copy = sqlite3.connect(":memory:", isolation_level=None, check_same_thread=False)
         with closing(db):
             db.backup(copy)
@@ -155,13 +166,7 @@ def upgraded(db: sqlite3.Connection, path: Path, *, in_place: bool) -> sqlite3.C
     while layout in _UPGRADES:
         db.executescript(_UPGRADES[layout])
         layout = layout_of(db)
-    if old and not _has_environment(db):
-        db.execute(_ADD_ENVIRONMENT)
     return db
-
-
-def _has_environment(db: sqlite3.Connection) -> bool:
-    return any(name == "environment" for _, name, *_ in db.execute("PRAGMA table_info(attempts)"))
 
 
 def connect(path: Path) -> sqlite3.Connection:

@@ -8,7 +8,7 @@ from typing import Any
 
 from search_spaces.domains import Scalar
 from tune_jobs.results.columns import NONE, fields, label, varying
-from tune_jobs.results.summary import Row
+from tune_jobs.results.row import Row
 
 FEW = 8
 """So many different numbers, where trials share them, are places of their own on an axis."""

@@ -10,7 +10,7 @@ from tune_jobs.report.importance import importance_of
 from tune_jobs.report.metrics import hover, value_axis
 from tune_jobs.report.plots import LEGEND_ABOVE, Plot, about, by_state, new_figure
 from tune_jobs.results.columns import label
-from tune_jobs.results.summary import Row
+from tune_jobs.results.row import Row
 
 if TYPE_CHECKING:
     from tune_jobs.report.data import ReportData

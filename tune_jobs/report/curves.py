@@ -8,7 +8,7 @@ import plotly.graph_objects as go
 from tune_jobs.report import theme
 from tune_jobs.report.metrics import hover
 from tune_jobs.report.plots import LEGEND_ABOVE, Plot, new_figure
-from tune_jobs.results.summary import Row
+from tune_jobs.results.row import Row
 
 if TYPE_CHECKING:
     from tune_jobs.report.data import ReportData
@@ -65,14 +65,15 @@ def learning_curves(data: "ReportData") -> Plot:
 def rungs(data: "ReportData") -> Plot:
     """How many trials the stopping rule ended where."""
     key, title = "stopping", "Stopped early"
-    stopped = [row.epoch for row in data.summary.shown if row.state == "stopped"]
+    judged = [row for row in data.summary.shown if row.repeat_of is None]
+    stopped = [row.epoch for row in judged if row.state == "stopped"]
     at = sorted({rung.epoch for rung in data.ladder} | set(stopped))
     if not at:
         none = "The sweep has no stopping rule: every trial runs to its last epoch."
         return Plot(key, title, "The stopping rule has stopped no trial." if data.at_most else none)
-    if not stopped and all(row.epoch <= at[0] for row in data.summary.shown):
+    if not stopped and all(row.epoch <= at[0] for row in judged):
         return Plot(key, title, f"No trial has come beyond epoch {at[0]}, where the stopping rule looks first.")
-    reached = [row.epoch for row in data.summary.shown if row.epoch]
+    reached = [row.epoch for row in judged if row.epoch]
     ended = [stopped.count(epoch) for epoch in at]
     went_on = [sum(epoch > rung for epoch in reached) for rung in at]
     figure = new_figure("trials", height=320)

@@ -18,8 +18,9 @@ from tune_jobs.record.manifest import recorded_starts
 from tune_jobs.record.rows import Ask, Attempt, Epoch
 from tune_jobs.report.sizes import Size, sizes_of
 from tune_jobs.results.history import curves
-from tune_jobs.results.seeds import Repeats, repeats
-from tune_jobs.results.summary import Row, Summary, summary
+from tune_jobs.results.row import Row
+from tune_jobs.results.seeds import Configuration, Repeats
+from tune_jobs.results.summary import Summary, summary
 
 
 @dataclass(frozen=True)
@@ -59,10 +60,17 @@ class ReportData:
         """The trials whose values may be compared, the best first."""
         return [row for row in self.summary.rows if row.counts]
 
-    @cached_property
+    @property
     def repeats(self) -> list[Repeats]:
         """The configurations that ran with several seeds, the best first."""
-        return repeats(self.summary.rows, self.summary.goal)
+        return self.summary.seeds
+
+    @cached_property
+    def configurations(self) -> dict[str, Configuration]:
+        """By run key of each trial, where configurations with several seeds are compared."""
+        if not self.summary.by_configuration:
+            return {}
+        return {row.run_key: each for each in self.summary.configurations for row in each.rows}
 
 
 def read_data(folder: SweepFolder, measure_s: float, say: Callable[[str], None]) -> ReportData:
@@ -79,7 +87,7 @@ def read_data(folder: SweepFolder, measure_s: float, say: Callable[[str], None])
     known = {row.run_key for row in found.rows}  # a sweep that runs may have recorded more in the meantime
     curve_of = curves(epoch for epoch in epochs if epoch.run_key in known)
     spec = _spec(folder)
-    planned = found.planned or len(found.rows)
+    planned = found.planned or len(found.configurations)
     ladder = ladder_of(spec, planned, epochs_of(spec)) if spec else []
     return ReportData(
         folder=folder,
@@ -93,7 +101,7 @@ def read_data(folder: SweepFolder, measure_s: float, say: Callable[[str], None])
         sizes=sizes_of(found.rows, curve_of, measure_s, say),
         spec=spec,
         ladder=ladder,
-        planned_epochs=trial_epochs_of(ladder, planned, epochs_of(spec)) if spec else None,
+        planned_epochs=trial_epochs_of(ladder, planned, epochs_of(spec), found.repeats) if spec else None,
         at_most=spec is not None and not is_predictable(spec),
         starts=recorded_starts(folder),
     )

@@ -10,7 +10,9 @@ from search_spaces.domains import Choice, Domain, IntRange
 from tune_jobs.record.rows import ENDED, Ask
 from tune_jobs.report.data import ReportData
 from tune_jobs.results.columns import SEED, unlike
-from tune_jobs.results.summary import Row
+from tune_jobs.results.row import Row
+from tune_jobs.results.seeds import Repeats
+from tune_jobs.results.summary import Summary
 
 if TYPE_CHECKING:
     from optuna.distributions import BaseDistribution
@@ -39,7 +41,7 @@ def importance_of(data: ReportData) -> Importance:
     stopped, and these before those that diverged. Nothing that drove trials out of the race is thereby overlooked.
     """
     asks = {ask.run_key: ask for ask in data.asks if ask.outcome == "new" and ask.run_key and ask.decisions}
-    ranks = {key: rank for key, rank in _ranks(data.summary.shown).items() if key in asks}
+    ranks = {key: rank for key, rank in _ranks(data.summary).items() if key in asks}
     if data.spec is None:
         return Importance({}, "The sweep's file cannot be read here, so the study cannot be rebuilt.")
     if len(ranks) < FEWEST:
@@ -52,13 +54,24 @@ def importance_of(data: ReportData) -> Importance:
     return _asked(data, {key: asks[key] for key in ranks}, ranks)
 
 
-def _ranks(rows: list[Row]) -> dict[str, int]:
-    """Places on the leaderboard by run key, the same for equals, of the trials that ended or diverged."""
+def _ranks(found: Summary) -> dict[str, int]:
+    """Places on the leaderboard by run key, the same for equals, of the trials that ended or diverged.
+
+    A complete trial has the place of its configuration.
+    """
+    rows = found.shown
+    of = {row.run_key: each.complete for each in found.configurations for row in each.complete.rows}
     ended = [row for row in rows if row.counts and row.state in ENDED]
-    merits = {row.run_key: (row.state, 0 if row.state == "complete" else row.epoch, row.value) for row in ended}
+    merits = {row.run_key: _merit(row, of.get(row.run_key)) for row in ended}
     places = {merit: place for place, merit in enumerate(dict.fromkeys(merits.values()))}
     last = dict.fromkeys((row.run_key for row in rows if row.state == "diverged"), len(places))
     return {key: places[merit] for key, merit in merits.items()} | last
+
+
+def _merit(row: Row, complete: Repeats | None) -> tuple[str, int, float | None]:
+    if complete is None:
+        return row.state, row.epoch, row.value
+    return row.state, len(complete.rows), complete.mean
 
 
 def _asked(data: ReportData, asks: dict[str, Ask], ranks: dict[str, int]) -> Importance:

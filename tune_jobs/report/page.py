@@ -155,7 +155,11 @@ def _tiles(data: "ReportData") -> Iterator[tuple[str, str, str]]:
     found = data.summary
     used, budget, done, ran = found.used, found.budget, sum(map(len, data.curves.values())), len(data.epochs)
     planned = f"of {found.planned:,} planned" if found.planned else "of as many as the space has"
-    yield "trials ended", f"{found.ended:,}", planned
+    if found.by_configuration:
+        of_each = f"{planned}; {found.repeats} seeds each: {found.ended:,} trials ended"
+        yield "configurations ended", f"{found.configurations_ended:,}", of_each
+    else:
+        yield "trials ended", f"{found.ended:,}", planned
     states = [(state, found.count(state)) for state in ("stopped", "diverged", "failed", "running")]
     states.append(("excluded", len(found.excluded)))
     yield "complete", f"{found.count('complete'):,}", ", ".join(f"{n:,} {state}" for state, n in states if n)

@@ -10,7 +10,7 @@ import plotly.graph_objects as go
 from tune_jobs.report import theme
 from tune_jobs.report.metrics import bounds, ticks
 from tune_jobs.results.columns import Column, in_a_line
-from tune_jobs.results.summary import Row
+from tune_jobs.results.row import Row
 from tune_jobs.system.visible import visible
 
 

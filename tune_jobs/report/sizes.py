@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from search_spaces import TrialConfig
 from tune_jobs.record.rows import Epoch
-from tune_jobs.results.summary import Row
+from tune_jobs.results.row import Row
 from tune_jobs.worker.sizing import size_of
 
 LEAST_S = 1.0

@@ -52,6 +52,10 @@ def leaderboard_csv(data: "ReportData") -> str:
             "gflops": size.gflops if size else None,
             "parameters": size.parameters if size else None,
         }
+        if (of := data.configurations.get(row.run_key)) is not None:
+            line["repeat_of"] = row.repeat_of
+            line["mean"] = of.complete.mean if of.complete.rows else None
+            line["seeds"] = len(of.complete.rows)
         values = fields(row.config)
         line |= {column.name: values.get(column.key) for column in columns}
         lines.append(line | {name: row.metrics.get(name) for name in metrics})

@@ -10,7 +10,9 @@ import yaml
 from tune_jobs.record.folder import SweepFolder, recorded_spec
 from tune_jobs.record.ledger import Ledger
 from tune_jobs.record.rows import Attempt, Epoch
-from tune_jobs.results.summary import Row, summary
+from tune_jobs.results.row import Row
+from tune_jobs.results.seeds import Configuration
+from tune_jobs.results.summary import summary
 from tune_jobs.results.words import iso_time
 from tune_jobs.system.visible import visible
 
@@ -23,6 +25,9 @@ class TrialHistory:
     row: Row
     attempts: list[Attempt]
     epochs: list[Epoch]
+    metric: str = ""
+    seeds: Configuration | None = None
+    """All trials of its configuration, where they are compared by configuration."""
 
     def as_dict(self) -> dict[str, Any]:
         """For programs: stable keys."""
@@ -65,7 +70,9 @@ def history(folder: SweepFolder, trial: str) -> TrialHistory:
         UsageError: If there is no such trial.
     """
     with contextlib.closing(Ledger(folder.ledger)) as ledger:
-        row = summary(folder.name, ledger).trial(trial)
+        found = summary(folder.name, ledger)
+        row = found.trial(trial)
+        seeds = next(each for each in found.configurations if row in each.rows) if found.by_configuration else None
         effective = curves(ledger.epochs(row.run_key)).get(row.run_key, [])
         attempts = [attempt for attempt in ledger.attempts() if attempt.run_key == row.run_key]
-    return TrialHistory(folder, row, attempts, effective)
+    return TrialHistory(folder, row, attempts, effective, found.metric, seeds)

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 from tune_jobs.errors import UsageError
 from tune_jobs.record.folder import SweepFolder, find_sweep, storage_folder
-from tune_jobs.results.summary import Row, Summary, read_summary
-from tune_jobs.results.words import shown
+from tune_jobs.results.row import Row
+from tune_jobs.results.summary import Summary, read_summary
 
 if TYPE_CHECKING:
     from pandas import DataFrame
@@ -28,7 +28,10 @@ class SweepResults:
 
     @property
     def best(self) -> Row | None:
-        """The best complete trial, else the best of those that got furthest; `None` before the first result."""
+        """The best complete trial, else the best of those that got furthest; `None` before the first result.
+
+        With `search.repeats` a trial of the configuration with the best mean.
+        """
         return self.summary.best
 
     def to_frame(self) -> "DataFrame":
@@ -53,8 +56,11 @@ class SweepResults:
 
     def __repr__(self) -> str:
         found = self.summary
-        ended = f"{found.ended} of {max(found.planned or 0, len(found.rows))} trials ended"
-        value = f"best {found.metric} {shown(found.best.value, found.metric)}" if found.best else "no result yet"
+        noun, planned = (
+            ("configurations", found.planned or 0) if found.by_configuration else ("trials", found.planned or 0)
+        )
+        ended = f"{found.configurations_ended} of {max(planned, len(found.configurations))} {noun} ended"
+        value = f"best {found.metric} {found.best_said}" if found.best else "no result yet"
         return f"{type(self).__name__}({found.name!r}, {ended}, {value})"
 
 

@@ -7,14 +7,13 @@ from tune_jobs.errors import LedgerError
 from tune_jobs.record.folder import SweepFolder
 from tune_jobs.record.lease import live_driver
 from tune_jobs.record.ledger import Ledger
-from tune_jobs.results.seeds import Repeats, repeats
+from tune_jobs.results.seeds import Repeats
 from tune_jobs.results.summary import Summary, state_of, summary
 
 
 def best_repeats(found: Summary) -> Repeats | None:
     """The best trial's configuration over its seeds, if it ran with several: its trial is the luckiest of them."""
-    groups = repeats(found.rows, found.goal)
-    return next((group for group in groups if found.best in group.rows), None)
+    return next((group for group in found.seeds if found.best in group.rows), None)
 
 
 def seeds_json(group: Repeats) -> dict[str, Any]:
@@ -42,8 +41,10 @@ def overview(folder: SweepFolder) -> dict[str, Any]:
         "trials": len(found.rows),
         "ended": found.ended,
         "planned": found.planned,
+        "repeats": found.repeats,
+        "configurations_ended": found.configurations_ended,
         "metric": found.metric,
-        "best": found.best.value if found.best else None,
+        "best": found.best_value,
         "best_at_epoch": found.compared_at,
         "seeds": seeds_json(group) if (group := best_repeats(found)) else None,
         "started": started,

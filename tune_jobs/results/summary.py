@@ -1,68 +1,22 @@
 """What a sweep has found so far, read from its ledger: the leaderboard, and the best trial."""
 
 import contextlib
-import math
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from typing import Any, Literal
 
 from search_spaces import SpecError, TrialConfig
 from search_spaces.domains import Scalar
-from search_spaces.headline import headline
 from tune_jobs.errors import SweepError, UsageError
 from tune_jobs.failures import Failure, counted
 from tune_jobs.record.folder import SweepFolder, recorded_spec
 from tune_jobs.record.ledger import Ledger
 from tune_jobs.record.requests import Request, excluded
-from tune_jobs.record.rows import ENDED, Epoch, Halted, Trial, Usage
-from tune_jobs.results.columns import Column, constants, fields, possible, varying
-
-
-@dataclass(frozen=True)
-class Row:
-    """One trial: its configuration, how far it came, and its numbers at that epoch."""
-
-    number: int
-    run_key: str
-    state: str
-    reason: str | None
-    failure: Failure | None
-    epoch: int
-    value: float | None
-    metrics: dict[str, float]
-    config: TrialConfig
-    excluded: str | None = None
-    """Why a person has left it out, if one has."""
-
-    excluded_at: float | None = None
-
-    @cached_property
-    def fields(self) -> dict[str, Scalar]:
-        """Every field of its configuration; see `tune_jobs.results.columns`."""
-        return fields(self.config)
-
-    @property
-    def counts(self) -> bool:
-        """Whether its value may be compared: it has one, did not diverge or fail, and is not excluded."""
-        whole = self.value is not None and math.isfinite(self.value) and self.state not in ("diverged", "failed")
-        return whole and self.excluded is None
-
-    def as_dict(self) -> dict[str, Any]:
-        """For programs: stable keys."""
-        return {
-            "trial": self.number,
-            "run_key": self.run_key,
-            "state": self.state,
-            "reason": self.reason,
-            "failure": self.failure,
-            "excluded": self.excluded,
-            "epoch": self.epoch,
-            "epochs": self.config.training.epochs,
-            "value": self.value,
-            "metrics": self.metrics,
-            "params": headline(self.config),
-        }
+from tune_jobs.record.rows import ENDED, SEARCH, Epoch, Halted, Role, Trial, Usage
+from tune_jobs.results.columns import Column, constants, possible, varying
+from tune_jobs.results.row import Row
+from tune_jobs.results.seeds import Configuration, Repeats, configurations, repeats
 
 
 @dataclass(frozen=True)
@@ -85,6 +39,9 @@ class Summary:
     exhausted: bool = False
     """Whether every configuration of the space has been tried."""
 
+    repeats: int = 1
+    """Seeds that each configuration is to have."""
+
     beside: Sequence[TrialConfig] = ()
     """Configurations that it may try, too: what differs among these varies."""
 
@@ -101,12 +58,33 @@ class Summary:
         """What all trials have in common, by name, of what people compare."""
         return constants([row.config for row in self.shown], self.columns)
 
+    @cached_property
+    def configurations(self) -> list[Configuration]:
+        """The configurations that its trials are of, the best first."""
+        return configurations(self.rows, self.repeats)
+
+    @cached_property
+    def by_configuration(self) -> bool:
+        """Whether configurations are compared, each having several trials, and not trials."""
+        return self.repeats > 1 or any(row.repeat_of for row in self.rows)
+
+    @cached_property
+    def seeds(self) -> list[Repeats]:
+        """The configurations that are complete with several seeds, the best first."""
+        if self.repeats == 1:
+            return repeats(self.rows, self.goal)
+        return [each.complete for each in self.configurations if len(each.complete.rows) > 1]
+
     @property
     def ranking(self) -> str | None:
         """How trials are ranked, where that has to be said."""
-        if self.compared_at is None:
+        if self.compared_at is not None:
+            return f"No trial is complete yet; ranked by {self.metric} at epoch {self.compared_at}."
+        if self.repeats == 1 or self.best is None:
             return None
-        return f"No trial is complete yet; ranked by {self.metric} at epoch {self.compared_at}."
+        if not self.configurations[0].whole:
+            return f"No configuration has all of its {self.repeats} seeds yet; those with more come first."
+        return f"Ranked by the mean over {self.repeats} seeds; configurations with fewer seeds come after them."
 
     def as_dict(self, columns: Sequence[Column] | None = None) -> dict[str, Any]:
         """For programs: stable keys; `columns` are those that vary, or others."""
@@ -120,6 +98,8 @@ class Summary:
             "metric": self.metric,
             "goal": self.goal,
             "planned": self.planned,
+            "repeats": self.repeats,
+            "configurations_ended": self.configurations_ended,
             "used": asdict(self.used),
             "budget": self.budget,
             "halted": asdict(self.halted) if self.halted else None,
@@ -167,13 +147,48 @@ class Summary:
 
     @property
     def best(self) -> Row | None:
-        """The best complete trial; where none is complete, the best at the epoch at which they can be compared."""
+        """The best complete trial; where none is complete, the best at the epoch at which they can be compared.
+
+        With several seeds a trial of the best configuration, which is not the best of all trials.
+        """
         return self.rows[0] if self.rows and self.rows[0].counts else None
 
     @property
+    def best_value(self) -> float | None:
+        """The best trial's objective; with several seeds the mean of its configuration's complete ones."""
+        if self.best is None:
+            return None
+        complete = self.configurations[0].complete
+        return complete.mean if complete.rows else self.best.value
+
+    @property
+    def best_said(self) -> str:
+        """The same in words, with the spread and the number of seeds where there are several."""
+        return "-" if self.best is None else self.configurations[0].said(self.metric)
+
+    @property
     def whole(self) -> bool:
-        """Whether it is done: every trial that was planned has ended, or all that the space has."""
-        return self.ended == len(self.rows) and (self.exhausted or self.ended == self.planned)
+        """Whether it is done: every configuration that was planned has ended, or all that the space has."""
+        ended = self.configurations_ended
+        return ended == len(self.configurations) and (self.exhausted or ended == self.planned)
+
+    @property
+    def configurations_ended(self) -> int:
+        """Configurations of which no trial runs or is to run."""
+        return sum(each.ended for each in self.configurations)
+
+    def to_start(self, running: int) -> float:
+        """About how many trials are still to be started, beside those that run.
+
+        As many configurations go on to further seeds as of those whose first trial has ended; all until one has.
+        """
+        firsts = [row for row in self.rows if not row.repeat_of]
+        ended = [row for row in firsts if row.state in ENDED or row.excluded is not None]
+        whole = sum(row.state == "complete" and row.counts for row in ended) / len(ended) if ended else 1.0
+        further = whole * (self.repeats - 1)
+        new = max(0, (self.planned or 0) - len(firsts)) * (1 + further)
+        begun = sum(each.to_begin for each in self.configurations) + (len(firsts) - len(ended)) * further
+        return max(0.0, new + begun + len(self.rows) - self.ended - running)
 
     @property
     def ended(self) -> int:
@@ -185,24 +200,37 @@ class Summary:
         return sum(row.state in states for row in self.shown)
 
 
-def summary(name: str, ledger: Ledger, beside: Sequence[TrialConfig] = ()) -> Summary:
+def summary(
+    name: str,
+    ledger: Ledger,
+    beside: Sequence[TrialConfig] = (),
+    *,
+    role: Role = SEARCH,
+    metric: str | None = None,
+) -> Summary:
     """Read how a sweep stands. Complete trials come first, by the objective at their end.
 
     The others follow by how far they came. Where none is complete, trials are ranked at the last epoch that more than
-    one of them has reached.
+    one of them has reached. With several seeds configurations are ranked by the mean over those that are complete, and
+    only among those with as many: more seeds come first.
     """
-    metric, goal = ledger.meta.metric, ledger.meta.goal
+    metric, goal = metric or ledger.meta.metric, ledger.meta.goal
     latest = ledger.latest_epochs()
-    failures, left_out = ledger.failures(), excluded(ledger.requests())
+    failures, left_out, trials = ledger.failures(), excluded(ledger.requests()), ledger.trials(role)
+    seeds = {trial.run_key: trial.config.training.seed for trial in trials}
     rows = [
-        _row(trial, latest.get(trial.run_key), metric, failures.get(trial.run_key), left_out.get(trial.run_key))
-        for trial in ledger.trials()
+        replace(
+            _row(trial, latest.get(trial.run_key), metric, failures.get(trial.run_key), left_out.get(trial.run_key)),
+            repeat_of=trial.repeat_of,
+            repeat=trial.config.training.seed - seeds.get(trial.repeat_of or trial.run_key, 0),
+        )
+        for trial in trials
     ]
     sign = -1 if goal == "maximize" else 1
     at = _compared_at(rows)
     values_then = {} if at is None else _values_at(at, ledger, metric)
 
-    def rank(row: Row) -> tuple[bool, bool, int, float, int]:
+    def rank(row: Row) -> Rank:
         complete = row.state == "complete"
         value = values_then.get(row.run_key, row.value) if at is not None and row.epoch >= at else row.value
         epoch = 0 if complete else -row.epoch if at is None else -min(row.epoch, at)
@@ -212,15 +240,35 @@ def summary(name: str, ledger: Ledger, beside: Sequence[TrialConfig] = ()) -> Su
         name=name,
         metric=metric,
         goal=goal,
-        planned=ledger.meta.planned,
+        planned=ledger.meta.planned if role == SEARCH else None,
         used=ledger.usage(),
         budget=ledger.meta.budget,
         halted=ledger.meta.halted,
-        rows=sorted(rows, key=rank),
+        rows=_ranked(configurations(rows, ledger.meta.repeats), rank, sign),
+        repeats=ledger.meta.repeats,
         exhausted=ledger.meta.exhausted,
         beside=beside,
         compared_at=at,
     )
+
+
+Rank = tuple[bool, bool, int, float, int]
+
+
+def _ranked(found: Iterable[Configuration], rank: Callable[[Row], Rank], sign: int) -> list[Row]:
+    """The trials that count, by configuration, the best first; then the others."""
+
+    def place(group: Configuration) -> Rank:
+        complete = group.complete
+        if complete.rows:
+            return False, False, -len(complete.rows), sign * complete.mean, group.first.number
+        return min(rank(row) for row in group.rows)
+
+    rows: list[Row] = []
+    for group in sorted(found, key=place):
+        complete = {row.run_key for row in group.complete.rows}
+        rows += [row for _, _, row in sorted((row.run_key not in complete, rank(row), row) for row in group.rows)]
+    return [row for row in rows if row.counts] + sorted((row for row in rows if not row.counts), key=rank)
 
 
 def read_summary(folder: SweepFolder) -> Summary:

@@ -11,7 +11,7 @@ from typing import Any, Literal, Protocol
 from search_spaces import TrialConfig
 from tune_jobs.events import Ended, EpochEnded, Failed, StopAsked
 from tune_jobs.failures import Next
-from tune_jobs.record.rows import Ask, AskOutcome, Attempt, Epoch, Trial
+from tune_jobs.record.rows import SEARCH, Ask, AskOutcome, Attempt, Epoch, Role, Trial
 
 
 @dataclass(frozen=True)
@@ -52,6 +52,13 @@ class Start:
     number: int
     config: TrialConfig
     alone: bool
+    repeat_of: str | None = None
+    """The run key of the first trial of its configuration, where it is another seed of that."""
+
+    unasked: bool = False
+    """Whether it is a new trial that nothing was asked for: it is to be recorded."""
+
+    role: Role = SEARCH
 
 
 @dataclass(frozen=True)

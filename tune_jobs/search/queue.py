@@ -1,4 +1,4 @@
-"""What to try next, and what to stop: retries first, then what the study proposes.
+"""What to try next, and what to stop: retries first, then further seeds, then what the study proposes.
 
 The search holds no state of its own: it is rebuilt from the past of its sweep.
 """
@@ -12,6 +12,7 @@ from tune_jobs.events import Ended, EpochEnded, Failed, StopAsked
 from tune_jobs.failures import Failure, alone, state_after, what_follows
 from tune_jobs.record.rows import ENDED, Ask, Epoch, State, Trial
 from tune_jobs.search.base import Asked, Event, Follow, Operation, Past, Proposal, Settled, Start, Stop, StoppedBy
+from tune_jobs.search.repeats import Repeats
 from tune_jobs.search.samplers.leftover import draw_unused
 from tune_jobs.search.study import Answer, Study
 
@@ -42,9 +43,11 @@ class Search:
         self._infeasible: set[str] = set(past.out_of_memory) - self._excluded
         self._to_stop: set[str] = set()  # by hand, after their next new epoch
         self._only = only
+        self._repeats = Repeats(spec.search.repeats, past.trials)
         self._trials: dict[str, tuple[int, TrialConfig]] = {t.run_key: (t.number, t.config) for t in past.trials}
         self._recorded: dict[str, str] = {}  # by the key that a trial has today: the first that did not fail
-        for trial in sorted(past.trials, key=lambda trial: trial.state == "failed" or trial.run_key in self._excluded):
+        firsts = [trial for trial in past.trials if trial.run_key not in self._repeats.first_of]
+        for trial in sorted(firsts, key=lambda trial: trial.state == "failed" or trial.run_key in self._excluded):
             self._recorded.setdefault(run_key(trial.config), trial.run_key)
         self._due: list[str] = []
         self._due_alone: list[str] = []
@@ -73,7 +76,7 @@ class Search:
             elif isinstance(event, str):
                 self._to_stop.add(event)
             else:
-                self._finish(event)
+                self._finish(event.run_key, "failed" if event.run_key in self._excluded else event.state)
         return cut_off
 
     def _ask_again(self, ask: Ask) -> None:
@@ -97,61 +100,69 @@ class Search:
             if trial.state in ENDED:
                 continue
             if key in self._excluded:
-                self.study.finish(key, "failed", infeasible=False)
+                self._finish(key, "failed")
             elif key in cut_off:
                 self.settled.append(Settled(key, *cut_off[key]))
-                self.study.finish(key, "stopped", infeasible=False)
+                self._finish(key, "stopped")
             elif self.study.knows(key, trial.config.training.epochs):
                 self.settled.append(Settled(key, last[key], None))
-                self.study.finish(key, "complete", infeasible=False)
+                self._finish(key, "complete")
             elif self._only is None or key in self._only:
                 self._put_due(key)
 
     @property
     def planned(self) -> int | None:
-        """Trials that the search is to reach; `None` where only exhaustion tells."""
+        """Configurations that the search is to reach; `None` where only exhaustion tells."""
         return getattr(self.spec.search, "trials", None)
 
     @property
     def done(self) -> bool:
         """Whether every trial has ended: the planned ones, or all that the space has."""
-        return not self._due and not self._due_alone and self._all_asked
+        return not self._due and not self._due_alone and self._all_begun
 
     @property
     def idle(self) -> bool:
         """Whether there is nothing to start now; a running trial that is lost changes that."""
-        return not self._due and not self._due_alone and (self._all_asked or self.held_back)
+        return not self._due and not self._due_alone and (self._all_begun or self.held_back)
 
     @property
     def only_alone_left(self) -> bool:
         """Whether what can be started now is to run alone."""
-        return bool(self._due_alone) and not self._due and (self._all_asked or self.held_back)
+        return bool(self._due_alone) and not self._due and (self._all_begun or self.held_back)
 
     @property
     def held_back(self) -> bool:
         """Whether only `budget.trials` keeps another trial from being started."""
         most = self.spec.budget.trials
-        return not self._all_asked and most is not None and len(self._trials) >= most
+        return not self._all_begun and most is not None and len(self._trials) >= most
+
+    @property
+    def _all_begun(self) -> bool:
+        return self._only is not None or (self._all_asked and not self._repeats.missing)
 
     @property
     def _all_asked(self) -> bool:
-        reached = self.planned is not None and len(self._trials) >= self.planned
-        return reached or self.exhausted or self.gave_up or self._only is not None
+        reached = self.planned is not None and self._repeats.configurations >= self.planned
+        return reached or self.exhausted or self.gave_up
 
     def propose(self, *, alone_too: bool = True) -> Proposal:
         """What to start next, if anything is to be started now.
 
-        Trials that are due again come first, then new ones; trials that are to run alone come last, so that no other
-        trial waits for them, and only with `alone_too`.
+        Trials that are due again come first, then further seeds of configurations whose first one is complete, then
+        new configurations; trials that are to run alone come last, so that no other trial waits for them, and only with
+        `alone_too`.
         """
         asked: list[Asked] = []
-        key = self._due.pop(0) if self._due else self._new(asked)
+        key = self._due.pop(0) if self._due else None
+        repeat = self._repeat() if key is None else None
+        key = key or repeat or self._new(asked)
         if key is None and self._due_alone and alone_too:
             key = self._due_alone.pop(0)
         if key is None:
             return Proposal(asked)
         number, config = self._trials[key]
-        return Proposal(asked, Start(key, number, config, self._runs_alone(key)))
+        first, alone = self._repeats.first_of.get(key), self._runs_alone(key)
+        return Proposal(asked, Start(key, number, config, alone, first, unasked=repeat is not None))
 
     def tell(self, event: Event) -> list[Operation]:
         """Take what happened; what is to be done about it."""
@@ -167,7 +178,7 @@ class Search:
         assert isinstance(event, Ended)
         self._count(key, attempt, None)
         if event.state in ENDED:
-            self.study.finish(key, event.state, infeasible=False)
+            self._finish(key, event.state)
         else:
             self._put_due(key)
         return []
@@ -180,12 +191,18 @@ class Search:
             return Follow(key, follows)
         if failure == "oom":
             self._infeasible.add(key)
-        self.study.finish(key, state_after(failure, follows), infeasible=key in self._infeasible)
+        self._finish(key, state_after(failure, follows))
         return Follow(key, follows)
 
-    def _finish(self, trial: Trial) -> None:
-        state: State = "failed" if trial.run_key in self._excluded else trial.state
-        self.study.finish(trial.run_key, state, infeasible=trial.run_key in self._infeasible)
+    def _finish(self, key: str, state: State) -> None:
+        """Tell the study of a trial's end what there is to tell: of a configuration with several seeds, once."""
+        first = self._repeats.first_of.get(key, key)
+        told = self._repeats.end(key, self._trials[key][1], state, self.study.last(key))
+        if told is not None:
+            infeasible = told.state == "failed" and first in self._infeasible
+            self.study.finish(first, told.state, infeasible=infeasible, value=told.mean)
+        elif key == first and state == "complete":
+            self.study.await_others(key)
 
     def _count(self, key: str, attempt: int, failure: Failure | None) -> None:
         self._failures.setdefault(key, []).append((failure, (key, attempt) in self._gained))
@@ -203,14 +220,25 @@ class Search:
         if self.study.knows(key, epoch):
             return None
         self._gained.add((key, attempt))
-        by_rule = self.study.observe(key, epoch, value)
+        by_rule = self.study.observe(key, epoch, value)  # of further seeds the rule sees nothing
         if epoch >= self._trials[key][1].training.epochs:
             return None
         return "rule" if by_rule else "hand" if key in self._to_stop else None
 
+    def _repeat(self) -> str | None:
+        """The key of a configuration's next seed, if one may be started and there is one."""
+        if self._only is not None or not self._repeats.missing or self.held_back:
+            return None
+        key, _, config = self._repeats.next()
+        self._trials[key] = (len(self._trials) + 1, config)
+        return key
+
     def _new(self, asked: list[Asked]) -> str | None:
-        """The key of a new trial, if one may be started and there is one; `asked` gets every ask on the way."""
-        if self._all_asked or self.held_back:
+        """The key of a new configuration's first trial, if one may be started and there is one.
+
+        `asked` gets every ask on the way.
+        """
+        if self._only is not None or self._all_asked or self.held_back:
             return None
         while (answer := self._ask()) is not None:
             if next(self.spec.infeasibilities(answer.config), None) is not None:
@@ -223,6 +251,7 @@ class Search:
                 config = canonical(answer.config)
                 asked.append(Asked(answer.decisions, "new", key, config))
                 self._trials[key] = (len(self._trials) + 1, config)
+                self._repeats.begin(key, *self._trials[key])
                 self.study.join(key, answer)
                 self._misses = 0
                 return key

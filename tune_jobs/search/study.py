@@ -4,6 +4,7 @@ Every ask draws from the search's seed and the ask's number alone, so a search t
 it would have.
 """
 
+import copy
 import hashlib
 import math
 from collections.abc import Collection, Container
@@ -45,6 +46,7 @@ class Study:
         self._study.pruner = _ByRule(rule_of(spec.stopping, spec.space), self._judged)
         self._live: dict[str, list[optuna.Trial]] = {}  # the asks that wait for a trial's end; the first is judged
         self._history: dict[str, dict[int, float]] = {}  # objective by epoch
+        self._values: dict[str, float] = {}  # what was told of complete ones
 
     @property
     def _search_seed(self) -> int:
@@ -104,21 +106,52 @@ class Study:
         """Whether a trial has come to this epoch, in any attempt."""
         return epoch in self._history.get(key, {})
 
+    def last(self, key: str) -> float:
+        """The objective of a trial at its last epoch."""
+        history = self._history.get(key, {})
+        return history[max(history)] if history else math.nan
+
     def observe(self, key: str, epoch: int, value: float) -> bool:
-        """Note the objective of a trial at an epoch that is new; whether the rule stops it there."""
+        """Note the objective of a trial at an epoch that is new; whether the rule stops it there.
+
+        A trial that nothing was asked for, being a further seed of a configuration, is only noted.
+        """
         self._history.setdefault(key, {})[epoch] = value
+        if key not in self._live:
+            return False
         first, *others = self._live[key]
         for trial in (*others, first):
             trial.report(value, epoch)
         return first.should_prune()
 
-    def finish(self, key: str, state: State, *, infeasible: bool) -> None:
-        """Tell a trial's end; `infeasible`: the sampler keeps away from its like."""
+    def await_others(self, key: str) -> None:
+        """Let the rule see that a trial is complete, while the sampler waits for the other seeds of its configuration.
+
+        The rule goes on seeing its own value, whatever the sampler is told then.
+        """
+        if key not in self._live:
+            return
+        seen = copy.copy(self._study.get_trials(deepcopy=False)[self._live[key][0].number])
+        seen.state, seen.value = TrialState.COMPLETE, self.last(key)
+        self._judged.complete[seen.number] = seen
+
+    def finish(self, key: str, state: State, *, infeasible: bool, value: float | None = None) -> None:
+        """Tell a trial's end.
+
+        Args:
+            key: The trial.
+            state: How it ended.
+            infeasible: The sampler keeps away from its like.
+            value: Of its configuration, where it is complete; that of its last epoch if `None`.
+        """
         self.states[key] = state
         history = self._history.get(key, {})
+        if value is not None:
+            self._values[key] = value
+        value = self._values.get(key, self.last(key))
         for trial in self._live.pop(key, []):
-            if state == "complete" and history and not math.isnan(history[max(history)]):
-                self._study.tell(trial, history[max(history)])
+            if state == "complete" and not math.isnan(value):
+                self._study.tell(trial, value)
             elif state == "stopped" and history:
                 self._study.tell(trial, state=TrialState.PRUNED)
             elif infeasible:
@@ -134,11 +167,16 @@ class _Judged(optuna.Study):
     def __init__(self, name: str, storage: optuna.storages.BaseStorage, sampler: optuna.samplers.BaseSampler) -> None:
         super().__init__(name, storage, sampler, optuna.pruners.NopPruner())
         self.numbers: set[int] = set()
+        self.complete: dict[int, optuna.trial.FrozenTrial] = {}
+        """By number: trials that are complete, while or although the study has something else of them."""
 
     def get_trials(
         self, deepcopy: bool = True, states: Container[TrialState] | None = None
     ) -> list[optuna.trial.FrozenTrial]:
-        return [trial for trial in super().get_trials(deepcopy, states) if trial.number in self.numbers]
+        if not self.complete:
+            return [trial for trial in super().get_trials(deepcopy, states) if trial.number in self.numbers]
+        found = (self.complete.get(each.number, each) for each in super().get_trials(deepcopy))
+        return [each for each in found if each.number in self.numbers and (states is None or each.state in states)]
 
 
 class _ByRule(optuna.pruners.BasePruner):

@@ -1,9 +1,11 @@
 """What came of playing sweeps, for people and programs."""
 
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import Any, Literal
 
-from tune_jobs.results.recorded.table import RecordedTable
+from typing_extensions import TypedDict  # typing's own is not enough for pydantic before Python 3.12
+
+from tune_jobs.results.recorded.table import Described, RecordedTable
 from tune_jobs.simulate.playback import CostUnit
 from tune_jobs.simulate.regret import INTERVAL, Mean
 from tune_jobs.simulate.spaces import Coverage
@@ -27,6 +29,25 @@ class Result:
     """Trials, on average."""
 
     complete: float
+
+
+class Simulated(TypedDict):
+    """Sweeps played on recorded curves."""
+
+    table: Described
+    space: Coverage | None
+    metric: str
+    played_metric: str
+    goal: Literal["maximize", "minimize"]
+    epochs: int
+    best: float
+    workers: int
+    cost_unit: CostUnit
+    repeats: int
+    regret_unit: str
+    interval: str
+    notes: list[str]
+    results: list[Result]
 
 
 @dataclass(frozen=True)

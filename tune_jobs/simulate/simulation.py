@@ -197,6 +197,11 @@ def _require_one_data_set(table: RecordedTable) -> None:
 
 
 def _of_file(table: RecordedTable, spec: SweepSpec, setting: Setting) -> _Game:
+    if spec.search.repeats > 1:
+        raise UsageError(
+            f"search.repeats must be 1 to be simulated, got {spec.search.repeats}: a table has not every seed of its "
+            f"configurations, and the stopping rule judges the first alone; add --set search.repeats=1."
+        )
     table = table.of_metric(spec.metric)
     runs = Runs(table)
     looked = looked_up(playable(spec.space, runs), runs)

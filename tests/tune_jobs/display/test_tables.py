@@ -13,8 +13,8 @@ from tune_jobs.errors import UsageError
 from tune_jobs.failures import Failure
 from tune_jobs.record.rows import Usage
 from tune_jobs.results.columns import chosen
-from tune_jobs.results.seeds import repeats
-from tune_jobs.results.summary import Row, Summary
+from tune_jobs.results.row import Row
+from tune_jobs.results.summary import Summary
 
 
 def config(**layer: Any) -> TrialConfig:
@@ -123,7 +123,7 @@ def test_configurations_that_ran_with_several_seeds_have_a_mean_and_a_spread() -
     rows = [replace(varied(number, seed=number), value=value) for number, value in ((1, 0.5), (2, 0.7))]
     console = Console(width=160)
     with console.capture() as said:
-        console.print(over_seeds(repeats(rows, "maximize"), sweep(*rows)))
+        console.print(over_seeds(sweep(*rows)))
     assert [line.split() for line in said.get().splitlines()] == [
         ["mean", "sd", "seeds", "trials"],
         ["60.00%", "14.14%", "2", "1,", "2"],

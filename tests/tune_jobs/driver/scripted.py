@@ -68,8 +68,8 @@ FATES: list[tuple[Failure, str, int] | None] = [
 
 
 def fate_of(run_key: str) -> tuple[Failure, str, int] | None:
-    """By the digits of the key."""
-    return FATES[int(run_key[:6], 16) % len(FATES)]
+    """By the digits of the key, and another one with each seed."""
+    return FATES[(int(run_key[:6], 16) + int(run_key.rpartition("-s")[2])) % len(FATES)]
 
 
 def accuracy(task: Task, epoch: int) -> float:
@@ -216,6 +216,12 @@ BY_HAND = [
     Command(with_trials(FIRST, 8), before=exclude_one),
 ]
 """Run, while somebody stops trials; retry --stopped; exclude and extend."""
+
+
+_FEW = ["search.trials=5", "search.seed=5", "stopping={kind: none, max_failed_fraction: 1}"]
+TWO_SEEDS, THREE_SEEDS = (parse_sweep(SPEC, overrides=[*_FEW, f"search.repeats={n}"]) for n in (2, 3))
+SEEDS = [Command(TWO_SEEDS), Command(TWO_SEEDS, Selection().reopen), Command(THREE_SEEDS, before=exclude_one)]
+"""Run with two seeds of each configuration; retry --failed; exclude, and go on with three seeds."""
 
 
 def to_the_end(

@@ -1,6 +1,6 @@
 """A driver killed after any of its commits: the sweep ends as if nothing had happened.
 
-`make properties` kills it after each of them, an ordinary run of the tests after every third.
+`make properties` kills it after each of them, an ordinary run of the tests after every third or eighth.
 """
 
 import contextlib
@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 
 from tests.faults import oracle
-from tests.tune_jobs.driver.scripted import BY_HAND, COMMANDS, Command, new_ledger, run_once, to_the_end
+from tests.tune_jobs.driver.scripted import BY_HAND, COMMANDS, SEEDS, Command, new_ledger, run_once, to_the_end
 from tune_jobs.driver import controller
 from tune_jobs.failures import CLASSES, Failure
 from tune_jobs.record.folder import SweepFolder
@@ -45,9 +45,16 @@ class Alone:
 
 
 class Killed:
-    """After every EVERYth commit, resumes the sweep from its ledger's bytes and compares it with itself left alone."""
+    """After every so many commits, resumes the sweep from its ledger's bytes and compares it with itself left alone."""
 
-    def __init__(self, folder: SweepFolder, place: Path, alone: Alone, commands: Sequence[Command] = COMMANDS) -> None:
+    def __init__(
+        self,
+        folder: SweepFolder,
+        place: Path,
+        alone: Alone,
+        commands: Sequence[Command] = COMMANDS,
+        every: int = EVERY,
+    ) -> None:
         self.ledger = new_ledger(folder.ledger)
         self.commits = 0
         self.command = 0
@@ -56,11 +63,12 @@ class Killed:
         self._place = place
         self._alone = alone
         self._commands = commands
+        self._every = every
         self.ledger.committed = self._kill
 
     def _kill(self) -> None:
         self.commits += 1
-        if self.commits % EVERY:
+        if self.commits % self._every:
             return
         copy = SweepFolder(self._place / "copy" / self._folder.name)
         copy.path.mkdir(parents=True)
@@ -127,6 +135,22 @@ def test_what_people_asked_of_trials_holds_after_a_kill_at_any_commit(
     killed.run()
     assert not killed.differences, "\n".join(killed.differences[:10])
     assert killed.commits >= 100
+    print(f"{killed.commits} commits")
+
+
+def test_a_sweep_with_several_seeds_killed_after_any_commit_ends_as_if_left_alone(memory: Path) -> None:
+    alone = left_alone(SweepFolder(memory / "alone" / "scripted"), SEEDS)
+    with contextlib.closing(Ledger(memory / "alone" / "scripted" / "ledger.db")) as ledger:
+        others = [trial for trial in ledger.trials() if trial.repeat_of is not None]
+    assert len({trial.repeat_of for trial in others}) >= 2
+    assert {trial.state for trial in others} == {"complete", "diverged", "failed"}
+
+    folder = SweepFolder(memory / "killed" / "scripted")
+    folder.path.mkdir(parents=True)
+    killed = Killed(folder, memory, alone, SEEDS, every=1 if EVERY == 1 else 8)
+    killed.run()
+    assert not killed.differences, "\n".join(killed.differences[:10])
+    assert killed.commits >= 60
     print(f"{killed.commits} commits")
 
 

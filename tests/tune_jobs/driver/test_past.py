@@ -4,9 +4,9 @@ from pathlib import Path
 from search_spaces import Decided
 from tests.tune_jobs.driver.by_hand import SPEC
 from tests.tune_jobs.search.recorded import Recorded
-from tune_jobs.driver.past import BY_HAND, BY_THE_RULE, past_of, record_asked, settle
+from tune_jobs.driver.past import BY_HAND, BY_THE_RULE, past_of, record_proposal, settle
 from tune_jobs.record.ledger import Ledger
-from tune_jobs.search.base import Asked, Settled
+from tune_jobs.search.base import Asked, Proposal, Settled
 from tune_jobs.search.queue import Search
 
 
@@ -42,7 +42,7 @@ def test_what_was_asked_is_recorded_in_order_and_with_it_the_end_of_the_space(tm
     ]
     with contextlib.closing(Ledger(tmp_path / "ledger.db", create=True)) as ledger:
         search = Search(SPEC)
-        record_asked(ledger, search, asked)
+        record_proposal(ledger, search, Proposal(asked))
         assert [(ask.decisions["x"], ask.outcome, ask.run_key) for ask in ledger.asks()] == [
             (1, "infeasible", None),
             (2, "new", "a"),
@@ -51,7 +51,7 @@ def test_what_was_asked_is_recorded_in_order_and_with_it_the_end_of_the_space(tm
         assert [trial.run_key for trial in ledger.trials()] == ["a"]
         assert not ledger.meta.exhausted
         search.exhausted = True
-        record_asked(ledger, search, [])
+        record_proposal(ledger, search, Proposal())
         assert ledger.meta.exhausted
 
 

@@ -90,6 +90,8 @@ def test_reading_a_ledger_of_an_earlier_layout_leaves_it_as_it_is(sweep: Recorde
     folder = SweepFolder(sweep.folder.path.with_name("earlier"))
     shutil.copytree(sweep.folder.path, folder.path)
     _sql("""
+        ALTER TABLE trials DROP COLUMN repeat_of;
+        ALTER TABLE trials DROP COLUMN role;
         ALTER TABLE attempts DROP COLUMN host;
         ALTER TABLE attempts DROP COLUMN device;
         UPDATE meta SET value = '2' WHERE key = 'layout';

@@ -109,3 +109,16 @@ def test_the_order_of_events_is_kept_when_the_clock_jumps(tmp_path: Path) -> Non
         for epoch in (1, 2, 3):
             ledger.add_epoch(KEY, attempt, epoch, {})
         assert [(epoch.epoch, epoch.at) for epoch in ledger.epochs()] == [(1, 2000.0), (2, 1000.0), (3, 3000.0)]
+
+
+def test_another_seed_is_a_trial_without_an_ask_and_says_whose(ledger: Ledger) -> None:
+    asks = ledger.asks()
+    ledger.add_unasked(CONFIG, f"{KEY}-s1", repeat_of=KEY)
+    assert [(trial.number, trial.state, trial.repeat_of) for trial in ledger.trials()] == [
+        (1, "interrupted", None),
+        (2, "interrupted", KEY),
+    ]
+    assert ledger.asks() == asks
+    ledger._db.execute("UPDATE trials SET repeat_of = '../elsewhere' WHERE number = 2")
+    with pytest.raises(LedgerError, match=r"at a run '\.\./elsewhere', which no run is called"):
+        ledger.trials()

@@ -23,7 +23,7 @@ def test_entries_are_stored_as_the_first_version_wrote_them(ledger: Ledger) -> N
     found = stored(ledger)
     assert len(found.pop("sweep_id")) == 32
     assert found == {
-        "layout": "4",
+        "layout": "5",
         "seq": "11",  # an ask, and these
         "started": "2026-11-28T09:00:00Z",
         "metric": "val/loss",

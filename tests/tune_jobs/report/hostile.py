@@ -92,6 +92,7 @@ LEDGER: dict[str, Put] = {
     "trials.config": config,
     "trials.state": column("trials", "state"),
     "trials.reason": column("trials", "reason"),
+    "trials.role": column("trials", "role"),
     "attempts.state": column("attempts", "state"),
     "attempts.reason": column("attempts", "reason"),
     "attempts.failure": column("attempts", "failure"),

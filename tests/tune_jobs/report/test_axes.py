@@ -1,6 +1,6 @@
 from search_spaces import TrialConfig
 from tune_jobs.report.axes import parameters, scale_of
-from tune_jobs.results.summary import Row
+from tune_jobs.results.row import Row
 
 
 def test_parameters_of_different_models_that_are_called_alike_are_told_apart() -> None:

@@ -1,7 +1,7 @@
 from search_spaces import TrialConfig
 from tune_jobs.report.plots import about, by_state, for_plotly, new_figure
 from tune_jobs.results.columns import Column
-from tune_jobs.results.summary import Row
+from tune_jobs.results.row import Row
 
 
 def row(number: int, state: str) -> Row:

@@ -3,7 +3,7 @@
 from collections.abc import Collection
 
 from search_spaces import SweepSpec
-from tune_jobs.driver.past import past_of, record_asked, settle
+from tune_jobs.driver.past import past_of, record_proposal, settle
 from tune_jobs.events import Ended, EpochEnded, Failed, Job, StopAsked
 from tune_jobs.failures import Failure, Next, state_after
 from tune_jobs.record.ledger import Ledger
@@ -22,12 +22,12 @@ class Recorded(Search):
 
     def next(self) -> Job | None:
         proposal = self.propose()
-        record_asked(self._ledger, self, proposal.asked)
+        record_proposal(self._ledger, self, proposal)
         if proposal.start is None:
             return None
         start = proposal.start
         attempt = self._ledger.start_attempt(start.run_key)
-        return Job(start.run_key, attempt, start.number, start.config, start.alone)
+        return Job(start.run_key, attempt, start.number, start.config, start.alone, start.repeat_of)
 
     def report(self, job: Job, epoch: int, metrics: dict[str, float]) -> bool:
         return self.stopped_by(job, epoch, metrics) is not None

@@ -12,15 +12,14 @@ from search_spaces.domains import Scalar
 from search_spaces.reading.likeness import nearest
 from tune_jobs.doctor.finding import Finding
 from tune_jobs.errors import UsageError
+from tune_jobs.evidence.printed import ConfirmedPrinted
 from tune_jobs.evidence.told import Replayed
 from tune_jobs.failures import Failure
 from tune_jobs.planning.plan import Plan
 from tune_jobs.record.disk import Disk
 from tune_jobs.record.meta import Goal
 from tune_jobs.record.rows import Attempt, Halted, Usage
-from tune_jobs.results.recorded.table import Described
-from tune_jobs.simulate.outcome import Result
-from tune_jobs.simulate.spaces import Coverage
+from tune_jobs.simulate.outcome import Simulated
 from tune_jobs.tracking.base import Tracked
 
 Numbers = dict[str, float | None]
@@ -36,6 +35,8 @@ class Trial(TypedDict):
 
     trial: int
     run_key: str
+    repeat_of: str | None
+    seed: int
     state: Literal["waiting", "running", "complete", "stopped", "diverged", "failed", "interrupted"]
     reason: str | None
     failure: Failure | None
@@ -84,6 +85,8 @@ class Sweep(TypedDict):
     metric: str
     goal: Goal
     planned: int | None
+    repeats: int
+    configurations_ended: int
     used: Usage
     budget: dict[str, float]
     halted: Halted | None
@@ -122,6 +125,7 @@ class Best(TypedDict):
     sweep: str
     metric: str
     goal: Goal
+    repeats: int
     ranked_at_epoch: int | None
     seeds: Seeds | None
     trials: list[BestTrial]
@@ -136,6 +140,8 @@ class ListedSweep(TypedDict):
     trials: int
     ended: int
     planned: int | None
+    repeats: int
+    configurations_ended: int
     metric: str
     best: float | None
     best_at_epoch: int | None
@@ -221,6 +227,7 @@ class Valid(TypedDict):
     name: str
     sampler: str
     trials: int | None
+    repeats: int
     stopping: str
     protocol: str
     objective: Objective
@@ -280,25 +287,6 @@ class Trained(TypedDict):
     epochs: list[Numbers]
 
 
-class Simulated(TypedDict):
-    """Sweeps played on recorded curves."""
-
-    table: Described
-    space: Coverage | None
-    metric: str
-    played_metric: str
-    goal: Goal
-    epochs: int
-    best: float
-    workers: int
-    cost_unit: Literal["epochs", "seconds"]
-    repeats: int
-    regret_unit: str
-    interval: str
-    notes: list[str]
-    results: list[Result]
-
-
 class Preset(TypedDict):
     """A sweep that comes with the package."""
 
@@ -308,6 +296,7 @@ class Preset(TypedDict):
 
 OUTPUTS: dict[str, Any] = {
     "best": Best,
+    "confirm": ConfirmedPrinted,
     "doctor": Checks,
     "exclude": Exclusion,
     "extend": Ended,

@@ -3,7 +3,7 @@
 import os
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, TypeVar
 
 import typer
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from tune_jobs.display.live import Progress
     from tune_jobs.driver.run import Outcome
-    from tune_jobs.results.summary import Row
+    from tune_jobs.results.row import Row
 
 Address = Annotated[
     str | None,
@@ -34,6 +34,7 @@ AnyAddress = Annotated[
     ),
 ]
 Detach = Annotated[bool, typer.Option("--detach", "-d", help="With a dashboard's address: do not follow the job.")]
+Result = TypeVar("Result")
 _SHOWN = 10
 LINE = 300
 """Characters of a log's line that are shown."""
@@ -65,18 +66,7 @@ def on_cluster(
 
 def follow(name: str, start: "Callable[[Progress], Outcome]", *, as_json: bool) -> None:
     """Run a sweep with its progress shown, report, and exit with the code that says how it ended."""
-    from tune_jobs.display.live import LiveTable, LogLines, Steady
-    from tune_jobs.system.signals import Interrupted
-
-    out = console(stderr=as_json)
-    try:
-        with Steady(LiveTable(out) if out.is_terminal else LogLines(out)) as progress:
-            outcome = start(progress)
-    except Interrupted as interrupted:
-        print(f"\nInterrupted; nothing is lost. Go on with:\n  convnn resume {name}", file=sys.stderr, flush=True)
-        sys.stdout.flush()
-        # Ray may be half up, and its own ending then crashes or takes seconds; its processes end with this one.
-        os._exit(128 + interrupted.number)
+    outcome = watched(start, f"convnn resume {name}", as_json=as_json)
     if as_json:
         print_json(outcome.as_dict())
     else:
@@ -91,6 +81,22 @@ def follow(name: str, start: "Callable[[Progress], Outcome]", *, as_json: bool) 
     raise typer.Exit(exit_code(outcome))
 
 
+def watched(start: "Callable[[Progress], Result]", again: str, *, as_json: bool) -> "Result":
+    """What a long command gives, its progress shown meanwhile; `again` is the command that goes on with it."""
+    from tune_jobs.display.live import LiveTable, LogLines, Steady
+    from tune_jobs.system.signals import Interrupted
+
+    out = console(stderr=as_json)
+    try:
+        with Steady(LiveTable(out) if out.is_terminal else LogLines(out)) as progress:
+            return start(progress)
+    except Interrupted as interrupted:
+        print(f"\nInterrupted; nothing is lost. Go on with:\n  {again}", file=sys.stderr, flush=True)
+        sys.stdout.flush()
+        # Ray may be half up, and its own ending then crashes or takes seconds; its processes end with this one.
+        os._exit(128 + interrupted.number)
+
+
 def exit_code(outcome: "Outcome") -> int:
     """As the program's help says."""
     if outcome.halt is not None:
@@ -103,8 +109,6 @@ def _report(outcome: "Outcome") -> None:
     """The leaderboard, what the best trial is, the failures, and where to go on."""
     from tune_jobs.display.tables import over_seeds, print_leaderboard, standing
     from tune_jobs.results.columns import in_a_line
-    from tune_jobs.results.seeds import repeats
-    from tune_jobs.results.words import shown
 
     summary, out = outcome.summary, console()
     print()
@@ -112,13 +116,13 @@ def _report(outcome: "Outcome") -> None:
     print(f"\n{standing(summary)}")
     if outcome.exhausted:
         print("Every configuration of the space has been tried.")
-    if (table := over_seeds(repeats(summary.rows, summary.goal), summary)) is not None:
+    if (table := over_seeds(summary)) is not None:
         print("\nOver seeds, of complete trials:")
         out.print(table)
     if (best := summary.best) is not None:
         head = "Best" if summary.compared_at is None else f"Best at epoch {summary.compared_at}, none is complete"
         config = in_a_line(best.config, summary.columns)
-        print(f"\n{head}: trial {best.number}, {summary.metric} {shown(best.value, summary.metric)}")
+        print(f"\n{head}: trial {best.number}, {summary.metric} {summary.best_said}")
         if config:
             print(f"  {config}")
     _tell_failures(outcome, [row for row in summary.shown if row.state == "failed"])

@@ -25,7 +25,7 @@ from search_spaces.settings import HOURS
 from tune_jobs.record.ledger import Ledger
 from tune_jobs.record.names import REPORT
 from tune_jobs.record.requests import excluded
-from tune_jobs.record.rows import Attempt, Epoch, Trial
+from tune_jobs.record.rows import SEARCH, Attempt, Epoch, Trial
 from tune_jobs.results.columns import params as params_of
 from tune_jobs.results.summary import summary
 from tune_jobs.system.json_text import json_text
@@ -44,7 +44,7 @@ from tune_jobs.tracking.mlflow.runs import (
     place_tags,
 )
 from tune_jobs.tracking.mlflow.store import StoreInUse, connect, use_store
-from tune_jobs.tracking.mlflow.views import description, run_name, run_tags
+from tune_jobs.tracking.mlflow.views import best_values, description, run_name, run_tags
 
 _log = logging.getLogger(__name__)
 
@@ -230,8 +230,10 @@ class MLflowSync:
     def _make_child(self, attempt: Attempt, opener: int) -> str:
         again = f" (attempt {opener})" if opener > 1 else ""
         trial, columns, sweep = self._trial(attempt.run_key), self.destination.columns, self.destination.folder.name
-        name = run_name(trial.number, trial.config, columns)
-        tags = run_tags(sweep, trial.number, trial.config, columns)
+        name = run_name(trial.number, trial.config, columns, seed=trial.repeat_of is not None)
+        tags = run_tags(sweep, trial.number, trial.config, columns, trial.repeat_of)
+        if trial.role != SEARCH:
+            tags["role"], name = trial.role, f"{name} {trial.role} seed {trial.config.training.seed}"
         return self._runs.make(attempt.run_key, opener, f"{name}{again}", attempt.started, tags)
 
     def _log_images(self, run: str, trial: Trial) -> None:
@@ -240,7 +242,7 @@ class MLflowSync:
 
     def _trial(self, key: str) -> Trial:
         if key not in self._trials:
-            self._trials = {trial.run_key: trial for trial in self._ledger.trials()}
+            self._trials = {trial.run_key: trial for trial in self._ledger.trials(role=None)}
         return self._trials[key]
 
     def _log(self, run: str, epochs: list[Epoch], params: dict[str, str], tags: dict[str, str]) -> None:
@@ -296,10 +298,9 @@ class MLflowSync:
         used = found.used
         values = {field: getattr(used, field) for field in HOURS}
         tags = {"mlflow.note.content": description(found, self._runs.latest(), self._runs.experiment_id)}
-        best = found.best
-        if best is not None and best.value is not None:
-            values[f"best/{found.metric}"] = best.value
-            tags["best_run_key"] = best.run_key
+        if found.best is not None:
+            values |= best_values(found)
+            tags["best_run_key"] = found.best.run_key
         board = json_text([row.as_dict() for row in found.rows])
         files = {**self._files(), "leaderboard.json": board}
         digest = hashlib.sha256(repr((status, values, tags, files, REPORT)).encode()).hexdigest()

@@ -10,12 +10,12 @@ from collections.abc import Sequence
 from typing import Any
 from urllib.parse import quote, urlencode
 
-from search_spaces import TrialConfig
+from search_spaces import TrialConfig, config_key
 from search_spaces.domains import Scalar
 from search_spaces.headline import HEADLINE
 from tune_jobs.results.columns import Column, fields, in_a_line, label, names_of_params
-from tune_jobs.results.summary import Row, Summary
-from tune_jobs.results.words import shown
+from tune_jobs.results.row import Row
+from tune_jobs.results.summary import Summary
 
 COMPLETE, ALL = "complete", "trials"
 """The keys of the two views: values of trials that did not run to the end do not compare with the others'."""
@@ -32,8 +32,8 @@ NAMED = 5
 SHORT = 8
 """Names of fields up to so long stand before their value without a space."""
 
-EACH_ONCE = "tags.superseded IS NULL and params.lambda IS NOT NULL"
-"""The runs that show each trial once, and nothing else."""
+EACH_ONCE = "tags.superseded IS NULL and tags.role IS NULL and params.lambda IS NOT NULL"
+"""The runs that show each trial of the search once, and nothing else."""
 
 LINES = {
     "lineSmoothness": 0,
@@ -132,27 +132,41 @@ def description(found: Summary, runs: dict[str, str], experiment_id: str) -> str
         return f"[{text}](#/experiments/{experiment_id}/runs/{run}?workflowType=machine_learning)" if run else text
 
     best, planned = found.best, f" of {found.planned}" if found.planned else ""
-    ended = found.count("complete", "stopped")
-    lines = [f"{ended}{planned} trials have ended without a failure; `convnn show {found.name}` has all."]
+    ended = f"{found.count('complete', 'stopped')}{planned} trials have ended without a failure"
+    if found.by_configuration:
+        ended = f"{found.configurations_ended}{planned} configurations have ended"
+    columns = [each for each in found.columns if not (found.by_configuration and each.key == "training.seed")]
+    lines = [f"{ended}; `convnn show {found.name}` has all."]
     if best is not None:
-        lines.insert(
-            0, f"Best: **{link(best, f'trial {best.number}')}**, {found.metric} **{shown(best.value, found.metric)}**."
-        )
-        names = ["trial", found.metric, "epoch", *(column.name for column in found.columns)]
+        lines.insert(0, f"Best: **{link(best, f'trial {best.number}')}**, {found.metric} **{found.best_said}**.")
+        names = ["trial", found.metric, "epoch", *(column.name for column in columns)]
         lines += ["", f"| {' | '.join(names)} |", f"|{' --- |' * len(names)}"]
-    for row in [row for row in found.rows if row.counts][:SHOWN]:
+    for each in [each for each in found.configurations if each.rows[0].counts][:SHOWN]:
+        row = each.rows[0]
         epoch = f"{row.epoch}/{row.config.training.epochs}"
-        values = (label(row.fields.get(column.key)) for column in found.columns)
-        cells = [link(row, str(row.number)), shown(row.value, found.metric), epoch, *values]
+        values = (label(row.fields.get(column.key)) for column in columns)
+        cells = [link(row, str(row.number)), each.said(found.metric), epoch, *values]
         lines.append(f"| {' | '.join(cells)} |")
     return "\n".join(lines)
 
 
-def run_name(number: int, config: TrialConfig, columns: Sequence[Column]) -> str:
-    """What a trial's run is called: `005 λ0.125 k9 lr5.8e-4`, of at most NAMED fields that vary."""
+def best_values(found: Summary) -> dict[str, float]:
+    """What the sweep's own run says of the best: with several seeds the mean of its configuration, and the spread."""
+    name, complete = f"best/{found.metric}", found.configurations[0].complete
+    values = {} if found.best_value is None else {name: found.best_value}
+    if found.repeats > 1:
+        values["best/seeds"] = len(complete.rows)
+    if found.repeats > 1 and len(complete.rows) > 1:
+        values[f"{name}/sd"] = complete.spread
+    return values
+
+
+def run_name(number: int, config: TrialConfig, columns: Sequence[Column], *, seed: bool = False) -> str:
+    """What a trial's run is called: `005 λ0.125 k9 lr5.8e-4`, of at most NAMED fields that vary, and with its seed."""
     values = fields(config)
     named = [column for column in columns if values.get(column.key) is not None][:NAMED]
-    return " ".join([f"{number:03d}", *(_named(column.name, values[column.key]) for column in named)])
+    names = [f"{number:03d}", *(_named(column.name, values[column.key]) for column in named)]
+    return " ".join([*names, f"seed{config.training.seed}"] if seed else names)
 
 
 def _named(name: str, value: Scalar) -> str:
@@ -169,14 +183,19 @@ def _named(name: str, value: Scalar) -> str:
     return f"{'λ' if name == 'lambda' else name}{'' if len(name) <= SHORT else ' '}{short}"
 
 
-def run_tags(sweep: str, number: int, config: TrialConfig, columns: Sequence[Column]) -> dict[str, str]:
-    """What a trial's run says of itself: in Markdown, and whose it is."""
+def run_tags(
+    sweep: str, number: int, config: TrialConfig, columns: Sequence[Column], repeat_of: str | None = None
+) -> dict[str, str]:
+    """What a trial's run says of itself: in Markdown, of which configuration it is, and whose."""
     what = in_a_line(config, columns) or "the sweep's only configuration"
     told = (
         f"Trial {number} of `{sweep}`: {what}.\n\nIts epochs and log: `convnn show {sweep} {number}`; "
         f"its file, for `convnn train`: `convnn show {sweep} {number} --yaml`."
     )
     tags = {"mlflow.note.content": told, "mlflow.source.name": f"convnn run {sweep}", "mlflow.source.type": "JOB"}
+    tags["config_key"] = config_key(config)
+    if repeat_of is not None:
+        tags["repeat_of"] = repeat_of
     with contextlib.suppress(KeyError, OSError):  # a container's user may have no name
         tags["mlflow.user"] = getpass.getuser()
     return tags

@@ -1,0 +1,40 @@
+"""A confirmation on real Ray workers, killed once in the middle: what it comes to is as if it had not been."""
+
+import os
+import signal
+from pathlib import Path
+
+from tests.tune_jobs.program import convnn, convnn_json, start
+
+FILE = """
+name: searched
+space:
+  data: {name: digits, limit: 200}
+  model: {name: vgg11, width: 0.0625, classifier_width: 16, layer: {kind: hybrid, lambda: {choice: [0, 1]}, k: 4}}
+  training: {epochs: 1, batch_size: 32}
+resources: {max_concurrent: 2}
+"""
+
+
+def test_a_confirmation_that_is_killed_goes_on_and_is_over_once(tmp_path: Path) -> None:
+    file = tmp_path / "searched.yaml"
+    file.write_text(FILE)
+    convnn("run", file, storage=tmp_path)
+    before = convnn_json("show", "searched", storage=tmp_path)
+    process = start("confirm", "searched", storage=tmp_path)
+    assert process.stdout is not None
+    for line in process.stdout:
+        if " complete: test/accuracy" in line:
+            os.killpg(process.pid, signal.SIGKILL)
+    assert process.wait() == -signal.SIGKILL
+    found = convnn_json("confirm", "searched", storage=tmp_path)
+    assert found["over"]
+    assert found["openings"] == 1
+    assert [found["baseline"]["trial"], found["candidates"][0]["trial"]] == [1, 2]
+    assert found["candidates"][0]["difference"]["verdict"] in ("real", "equal", "not resolved")
+    assert found["candidates"][0]["runs"] in (2, 4, 8, 16)
+    assert len(set(found["baseline"]["values"])) > 1
+    after = convnn_json("show", "searched", storage=tmp_path)
+    assert [trial["run_key"] for trial in after["trials"]] == [trial["run_key"] for trial in before["trials"]]
+    again = convnn_json("confirm", "searched", storage=tmp_path)
+    assert again["candidates"] == found["candidates"]

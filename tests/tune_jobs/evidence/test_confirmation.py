@@ -1,0 +1,90 @@
+import json
+from collections.abc import Callable
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from search_spaces import TrialConfig
+from tune_jobs.evidence.confirmation import Arm, Plan, Standing, plan_from, standing
+
+Train = Callable[[TrialConfig], float]
+
+
+def arm(k: int) -> Arm:
+    layer = {"kind": "convnn", "k": k}
+    return Arm(TrialConfig.model_validate({"model": {"name": "vgg11", "layer": layer}}), k, 0.9)
+
+
+PLAN = Plan((arm(4), arm(5), arm(6)), arm(9), "the runner-up", 100, 0.005, "test/accuracy", "maximize")
+
+
+def accuracy(config: TrialConfig) -> float:
+    """Of k 4 far better than of 9, of 5 and 6 the same; with noise that follows from seed and k."""
+    k, seed = config.model.mixing_layer.k, config.training.seed  # type: ignore[attr-defined]
+    noise: float = ((seed * 7919 + k * 104729) % 1000) / 1000 - 0.5
+    return (0.9 if k == 4 else 0.8) + 0.01 * noise
+
+
+def carried_out(plan: Plan, train: Train, at_most: int = 10_000) -> tuple[Standing, list[str]]:
+    """A confirmation, one run after the other; and the order in which they ran."""
+    finals: dict[str, float] = {}
+    while (now := standing(plan, finals)).due and len(finals) < at_most:
+        key, config = now.due[0]
+        finals[key] = train(config)
+    return now, list(finals)
+
+
+def test_runs_double_among_those_still_in_question_and_the_better_one_is_found() -> None:
+    end, ran = carried_out(PLAN, accuracy)
+    verdicts = [each.difference.verdict for each in end.candidates if each.difference]
+    assert verdicts[0] == "real"
+    assert "real" not in verdicts[1:]
+    counts = [len(each.values) for each in (end.baseline, *end.candidates)]
+    assert counts[0] == max(counts)
+    assert set(counts) <= {2, 4, 8, 16}
+    assert counts[1] < 16
+    assert sum(counts) == len(ran) == len(set(ran))
+    assert end.best is end.candidates[0]
+
+
+def test_where_less_is_better_the_lower_one_is_best() -> None:
+    lower = Plan(**{**vars(PLAN), "metric": "test/loss", "goal": "minimize"})
+    end, _ = carried_out(lower, lambda config: 1 - accuracy(config))
+    assert end.best is end.candidates[0]
+
+
+@settings(max_examples=5, deadline=None)
+@given(st.integers(0, 40), st.randoms())
+def test_it_goes_on_from_its_record_alone_in_whatever_order_runs_end(begun: int, order: object) -> None:
+    whole, ran = carried_out(PLAN, accuracy)
+    finals: dict[str, float] = {}
+    while due := standing(PLAN, finals).due:
+        key, config = order.choice(due) if len(finals) >= begun else due[0]  # type: ignore[attr-defined]
+        finals[key] = accuracy(config)
+    assert set(finals) == set(ran)
+    assert standing(PLAN, finals) == whole
+
+
+def test_an_arm_that_diverges_leaves_and_the_others_are_judged() -> None:
+    (key, _), *_ = PLAN.runs(PLAN.candidates[1], 1)
+    finals: dict[str, float] = {}
+    while due := standing(PLAN, finals, {key}).due:
+        finals[due[0][0]] = accuracy(due[0][1])
+    end = standing(PLAN, finals, {key})
+    assert [each.state for each in end.candidates] == ["decided", "lost", "decided"]
+    assert end.best is end.candidates[0]
+
+
+def test_without_a_baseline_nothing_is_judged_and_nothing_more_is_run() -> None:
+    (key, _), *_ = PLAN.runs(PLAN.baseline, 1)
+    end = standing(PLAN, {}, {key})
+    assert end.over
+    assert end.baseline.state == "lost"
+    assert end.best is None
+
+
+def test_a_recorded_plan_is_read_back() -> None:
+    assert plan_from(json.loads(json.dumps(PLAN.as_dict()))) == PLAN
+    with pytest.raises(ValueError, match="no recorded confirmation"):
+        plan_from({"candidates": []})

@@ -1,0 +1,208 @@
+"""`convnn confirm`."""
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from tune_jobs.cli.shared.options import AsJson, Set, Storage, Sweep, console, print_json, storage_of
+from tune_jobs.cli.shared.point import only_point
+from tune_jobs.cli.shared.running import AnyAddress, Detach, on_cluster, watched
+from tune_jobs.errors import UsageError
+from tune_jobs.system.visible import visible
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+    from search_spaces import TrialConfig
+    from tune_jobs.evidence.confirmation import ArmResult
+    from tune_jobs.evidence.outcome import Confirmed
+
+
+def confirm(
+    sweep: Sweep,
+    overrides: Set = None,
+    storage: Storage = None,
+    *,
+    top: Annotated[
+        int | None, typer.Option(min=1, max=50, help="How many of the best configurations.", show_default="5")
+    ] = None,
+    baseline: Annotated[
+        str | None,
+        typer.Option(
+            metavar="TRIAL|FILE",
+            help="What they are compared with: a trial of the sweep, or a file of one configuration; else its best "
+            "plain convolution or plain attention, else its second best.",
+        ),
+    ] = None,
+    margin: Annotated[
+        float | None,
+        typer.Option(
+            min=0, help="Differences below this do not matter: points of accuracy, or loss.", show_default="0.5; 0.02"
+        ),
+    ] = None,
+    again: Annotated[
+        bool, typer.Option("--again", help="Open the test set another time, which is recorded and said.")
+    ] = False,
+    retry: Annotated[bool, typer.Option("--retry", help="Run those that failed again.")] = False,
+    address: AnyAddress = None,
+    detach: Detach = False,
+    as_json: AsJson = False,
+) -> None:
+    """Run the best configurations again with new seeds, to know whether they are really better.
+
+    Example: convnn confirm quickstart --top 3. They are trained on all training images and tested beside a baseline,
+    with 2, 4, 8 and 16 seeds, as long as that is in question. The same command goes on with it; resources, budget and
+    tracking may be changed with --set.
+    """
+    options = _typed(overrides, top, baseline, margin, again=again, retry=retry)
+    if on_cluster("confirm", sweep, address, storage, options, detach=detach, as_json=as_json):
+        return
+    from tune_jobs.evidence.confirm import Wanted
+    from tune_jobs.evidence.confirm import confirm as confirm_sweep
+    from tune_jobs.record.folder import find_sweep, recorded_spec
+
+    folder = find_sweep(sweep, storage_of(storage))
+    unit = 0.01 if recorded_spec(folder).metric.endswith("accuracy") else 1.0
+    wanted = Wanted(
+        top,
+        baseline,
+        None if baseline is None else _config_of(baseline),
+        None if margin is None else margin * unit,
+        again,
+        retry,
+    )
+    found = watched(
+        lambda progress: confirm_sweep(folder, wanted, progress, overrides=overrides or (), ray_address=address),
+        f"convnn confirm {folder.name}",
+        as_json=as_json,
+    )
+    if as_json:
+        print_json(found.as_dict())
+    else:
+        _report(found)
+    if (halt := found.halt) is not None:
+        again_said = f"Interrupted; nothing is lost. Go on with:\n  convnn confirm {folder.name}"
+        print(f"\n{again_said if halt.signal is not None else halt.message}", file=sys.stderr)
+        raise typer.Exit(halt.exit_code)
+    raise typer.Exit(3 if found.failed else 0)
+
+
+def _typed(
+    overrides: list[str] | None,
+    top: int | None,
+    baseline: str | None,
+    margin: float | None,
+    *,
+    again: bool,
+    retry: bool,
+) -> list[str]:
+    """The options as they are given to the same command elsewhere."""
+    words = [word for each in overrides or () for word in ("--set", each)]
+    for name, value in (("--top", top), ("--baseline", baseline), ("--margin", margin)):
+        words += [] if value is None else [name, str(value)]
+    return [*words, *(["--again"] if again else []), *(["--retry"] if retry else [])]
+
+
+def _config_of(baseline: str) -> "TrialConfig | None":
+    """The configuration, where a file is given; `None` where it is a trial."""
+    if not Path(baseline).suffix and not Path(baseline).is_file():
+        return None
+    from search_spaces import load_sweep
+
+    try:
+        return only_point(load_sweep(baseline, ()), baseline)
+    except FileNotFoundError:
+        raise UsageError(
+            f"--baseline must be a trial or a file of one configuration; there is no {baseline}."
+        ) from None
+
+
+def _report(found: "Confirmed") -> None:
+    """What was compared and how, one line a configuration, and what that says."""
+    from tune_jobs.evidence.outcome import METHOD
+    from tune_jobs.results.words import shown
+
+    plan = found.plan
+    print(f"\nconfirmation of {found.sweep}: {plan.metric}, trained on all training images, new seeds")
+    print(visible(f"baseline: {_name(found.standing.baseline)}, {plan.why_baseline}"))
+    if found.open_all_along:
+        print("The search itself was judged on the test set: it was open all along, so expect too much of the best.")
+    if found.openings > 1:
+        print(f"The test set has been opened {found.openings} times for this sweep; this is the latest.")
+    print()
+    console().print(_table(found))
+    print(
+        f"\nDifference to the baseline, with its {1 - plan.error:.0%} interval. {METHOD}. "
+        f"Differences below {_points(plan.margin, plan.metric)} do not matter (--margin)."
+    )
+    print("Promised: the value that the search had found, on its own images.")
+    print(f"\n{found.verdict}")
+    best = found.standing.best
+    if best is not None and best.values:
+        mean = sum(best.values) / len(best.values)
+        print(f"  {plan.metric} {shown(mean, plan.metric)} over {len(best.values)} seeds")
+    if found.failed:
+        noun = "1 run" if found.failed == 1 else f"{found.failed} runs"
+        print(f"{noun} failed. After fixing the cause: convnn confirm {found.sweep} --retry")
+
+
+def _table(found: "Confirmed") -> "Table":
+    from rich.table import Table
+
+    from tune_jobs.display.tables import cell
+    from tune_jobs.evidence.outcome import mean_of, optimism, sd_of
+    from tune_jobs.results.columns import fields, varying
+    from tune_jobs.results.words import shown
+
+    plan, standing = found.plan, found.standing
+    columns = varying([arm.config for arm in plan.arms], ())
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for name in ("trial", *(column.name for column in columns), "n", "mean", "sd", "promised", "too good by"):
+        table.add_column(name, justify="right", no_wrap=True)
+    table.add_column("difference", no_wrap=True)
+    table.add_column("verdict")
+    for result in (standing.baseline, *standing.candidates):
+        values = fields(result.arm.config)
+        numbers = [shown(value, plan.metric) for value in (mean_of(result), sd_of(result), result.arm.promised)]
+        over = optimism(result, plan.goal)
+        table.add_row(
+            _name(result).removeprefix("trial "),
+            *(cell(values.get(column.key)) for column in columns),
+            str(len(result.values)),
+            *numbers,
+            "-" if over is None else _points(over, plan.metric),
+            _difference(result, plan.metric),
+            "baseline" if result is standing.baseline else _verdict(result, plan.metric, plan.margin),
+        )
+    return table
+
+
+def _name(result: "ArmResult") -> str:
+    return "file" if result.arm.trial is None else f"trial {result.arm.trial}"
+
+
+def _points(value: float, metric: str) -> str:
+    return f"{100 * value:.2f} points" if metric.endswith("accuracy") else f"{value:.4f}"
+
+
+def _difference(result: "ArmResult", metric: str) -> str:
+    found, scale = result.difference, 100 if metric.endswith("accuracy") else 1
+    if found is None:
+        return "-"
+    between = "" if abs(found.low) == float("inf") else f" ({scale * found.low:+.2f} to {scale * found.high:+.2f})"
+    return f"{scale * found.mean:+.2f}{between}"
+
+
+def _verdict(result: "ArmResult", metric: str, margin: float) -> str:
+    found = result.difference
+    if result.state == "lost":
+        return "a run of it diverged or failed"
+    if found is None or found.verdict == "open":
+        return "not decided yet"
+    if found.verdict == "real":
+        return "real: better" if found.mean > 0 else "real: worse"
+    if found.verdict == "equal":
+        return f"equal within {_points(margin, metric)}"
+    return f"not resolved: about {found.seeds_more:,} more seeds" if found.seeds_more else "not resolved"

@@ -1,0 +1,78 @@
+"""Which configurations of a search a confirmation runs again, and beside what."""
+
+from statistics import fmean
+from typing import TYPE_CHECKING
+
+from search_spaces import TrialConfig, canonical, config_key
+from tune_jobs.errors import UsageError
+from tune_jobs.evidence.confirmation import Arm
+from tune_jobs.results.summary import Summary
+
+if TYPE_CHECKING:
+    from tune_jobs.results.row import Row
+
+MOST_SEED = 2**31 - 1
+
+
+def ranked(found: Summary) -> list[Arm]:
+    """The configurations with a complete trial, the best first; with several seeds their mean is what was promised."""
+    groups: dict[str, list[Row]] = {}
+    for row in found.rows:
+        if row.counts and row.state == "complete":
+            groups.setdefault(config_key(row.config), []).append(row)
+    return [Arm(rows[0].config, rows[0].number, fmean(row.value or 0.0 for row in rows)) for rows in groups.values()]
+
+
+def chosen(found: Summary, top: int, baseline: Arm | None) -> tuple[tuple[Arm, ...], Arm, str]:
+    """The candidates, the baseline, and how that was chosen.
+
+    Args:
+        found: The search.
+        top: How many candidates.
+        baseline: A person's choice. Without it, the best plain convolution or plain attention of the search; where it
+            has none, the second best configuration.
+
+    Raises:
+        UsageError: If too few trials are complete.
+    """
+    arms = ranked(found)
+    if not arms:
+        raise UsageError(
+            f"no trial of {found.name} is complete, so there is nothing to confirm; go on with it: convnn resume "
+            f"{found.name}"
+        )
+    why = "chosen by hand"
+    if baseline is None:
+        baseline, why = _baseline(found, arms)
+    same = config_key(baseline.config)
+    candidates = tuple(arm for arm in arms if config_key(arm.config) != same)[:top]
+    if not candidates:
+        raise UsageError(
+            f"{found.name} has no complete trial beside the baseline, so there is nothing to compare; go on with it "
+            f"(convnn resume {found.name}), or give another --baseline."
+        )
+    return candidates, baseline, why
+
+
+def _baseline(found: Summary, arms: list[Arm]) -> tuple[Arm, str]:
+    plain = next((arm for arm in arms if _is_plain(arm.config)), None)
+    if plain is not None:
+        return plain, "the best with neither ConvNN nor another mixing layer than the paper's baseline"
+    if len(arms) == 1:
+        raise UsageError(
+            f"{found.name} has one configuration with a complete trial, and nothing to compare it with; give a "
+            f"--baseline, or go on with it: convnn resume {found.name}"
+        )
+    return arms[1], "the second best, as no plain convolution or plain attention is complete"
+
+
+def _is_plain(config: TrialConfig) -> bool:
+    return canonical(config).model.mixing_layer.is_baseline
+
+
+def first_unused(seeds: set[int], count: int) -> int:
+    """The first of `count` seeds in a row that nobody has used."""
+    after = max(seeds, default=-1) + 1
+    if after + count - 1 <= MOST_SEED:
+        return after
+    return next(start for start in range(MOST_SEED) if seeds.isdisjoint(range(start, start + count)))

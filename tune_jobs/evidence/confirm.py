@@ -1,0 +1,247 @@
+"""Runs a confirmation in the folder of its sweep, or goes on with it."""
+
+import math
+import time
+from collections.abc import Sequence
+from contextlib import closing, suppress
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import Any
+
+from search_spaces import SweepSpec, TrialConfig
+from search_spaces.settings import Grid, Metric, NoStopping, Paper
+from tune_jobs.display.live import Progress
+from tune_jobs.driver.past import past_of
+from tune_jobs.driver.run import run_work
+from tune_jobs.driver.trials import Sweep, Work
+from tune_jobs.errors import LedgerError, UsageError
+from tune_jobs.events import Ended, Event, Released
+from tune_jobs.evidence.arms import chosen, first_unused
+from tune_jobs.evidence.confirmation import Arm, Plan, plan_from, standing
+from tune_jobs.evidence.outcome import Confirmed
+from tune_jobs.evidence.verdicts import LOOKS
+from tune_jobs.executors.registry import RAY_TUNE
+from tune_jobs.record.folder import SweepFolder, recorded_spec
+from tune_jobs.record.ledger import Ledger
+from tune_jobs.record.rows import CONFIRM, ENDED, Trial
+from tune_jobs.results.summary import summary
+from tune_jobs.search.base import SearchMethod
+from tune_jobs.search.rounds import Rounds
+
+TOP = 5
+MARGINS: dict[str, float] = {"accuracy": 0.005, "loss": 0.02}
+"""Differences below this do not matter, unless somebody says otherwise: half a point of accuracy."""
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """What a person asks for."""
+
+    top: int | None = None
+    baseline: str | None = None
+    """As it was typed."""
+
+    baseline_config: TrialConfig | None = None
+    """Where it is from a file."""
+
+    margin: float | None = None
+    again: bool = False
+    retry: bool = False
+
+    def as_dict(self) -> dict[str, Any]:
+        """What tells one confirmation from another."""
+        config = self.baseline_config
+        return {
+            "top": self.top,
+            "baseline": self.baseline if config is None else config.model_dump(mode="json", by_alias=True),
+            "margin": self.margin,
+        }
+
+
+@dataclass(frozen=True)
+class Opening:
+    """One time that the test set was opened: a confirmation with all its looks, resumes and retries."""
+
+    opened: str
+    asked: dict[str, Any]
+    plan: Plan
+
+    def as_dict(self) -> dict[str, Any]:
+        """For the record."""
+        return {"opened": self.opened, "asked": self.asked, "plan": self.plan.as_dict()}
+
+
+def openings(ledger: Ledger) -> list[Opening]:
+    """All of a sweep, the latest last.
+
+    Raises:
+        LedgerError: If the record holds something else.
+    """
+    try:
+        return [
+            Opening(str(each["opened"]), dict(each["asked"]), plan_from(each["plan"]))
+            for each in ledger.meta.confirmations
+        ]
+    except (KeyError, TypeError, ValueError) as error:
+        raise LedgerError(f"{ledger.path} has a confirmation that cannot be read: {error}") from error
+
+
+def confirm(
+    folder: SweepFolder,
+    wanted: Wanted,
+    progress: Progress | bool = True,
+    *,
+    overrides: Sequence[str] = (),
+    ray_address: str | None = None,
+    executor: str = RAY_TUNE,
+) -> Confirmed:
+    """Run the best configurations of a sweep again with new seeds, or go on with that.
+
+    Args:
+        folder: The sweep's.
+        wanted: Which configurations, beside what.
+        progress: See `tune_jobs.driver.run.run`.
+        overrides: `path=value` changes of its budget, resources or tracking.
+        ray_address: See `tune_jobs.driver.run.run`.
+        executor: See `tune_jobs.driver.run.run`.
+
+    Raises:
+        UsageError: If there is nothing to confirm, or another confirmation was made before and `again` is not said.
+        SweepError: As a run of the sweep.
+    """
+    spec = recorded_spec(folder, overrides)
+    with closing(Ledger(folder.ledger)) as ledger:
+        _opening(folder.name, spec, ledger, wanted)
+        there = openings(ledger)
+        if there and not wanted.again:
+            found = _found(folder.name, spec, ledger)
+            if found.standing.over and not (wanted.retry and found.failed):
+                return found
+    outcome = run_work(
+        folder,
+        spec,
+        as_confirmed(spec),
+        partial(work_of, spec=spec, wanted=wanted),
+        progress,
+        ray_address=ray_address,
+        executor=executor,
+    )
+    with closing(Ledger(folder.ledger)) as ledger:
+        return replace(_found(folder.name, spec, ledger), halt=outcome.halt, tracked=outcome.tracked)
+
+
+def read_confirmed(folder: SweepFolder) -> Confirmed | None:
+    """How the latest confirmation of a sweep stands; `None` where there is none."""
+    with closing(Ledger(folder.ledger)) as ledger:
+        return _found(folder.name, recorded_spec(folder), ledger) if openings(ledger) else None
+
+
+def as_confirmed(spec: SweepSpec) -> SweepSpec:
+    """The sweep as its confirmation is judged: trained on all training images, tested, without a stopping rule."""
+    metric: Metric = "test/accuracy" if spec.metric.endswith("accuracy") else "test/loss"
+    search, stopping = Grid(sampler="grid"), NoStopping(kind="none", max_failed_fraction=1)
+    return replace(spec, evaluation=Paper(protocol="paper"), metric=metric, search=search, stopping=stopping)
+
+
+def _opening(name: str, spec: SweepSpec, ledger: Ledger, wanted: Wanted) -> Opening:
+    """The confirmation that is gone on with, or a new one."""
+    there = openings(ledger)
+    if there and not wanted.again:
+        asked, before = wanted.as_dict(), there[-1].asked
+        other = [key for key, value in asked.items() if value is not None and value != before.get(key)]
+        if not other:
+            return there[-1]
+        differs = ", ".join(f"{key} {asked[key]}, was {before.get(key) or 'not given'}" for key in other)
+        raise UsageError(
+            f"the test set of {name} was opened on {there[-1].opened} for another confirmation ({differs}). What is "
+            f"chosen now is chosen after having seen it. To go on with that one: convnn confirm {name}; to open the "
+            f"test set another time, which is recorded and said: --again"
+        )
+    return _new(name, spec, ledger, wanted)
+
+
+def _new(name: str, spec: SweepSpec, ledger: Ledger, wanted: Wanted) -> Opening:
+    found = summary(name, ledger)
+    baseline = None
+    if wanted.baseline_config is not None:
+        baseline = Arm(wanted.baseline_config, None)
+    elif wanted.baseline is not None:
+        row = found.trial(wanted.baseline)
+        baseline = Arm(row.config, row.number, row.value)
+    candidates, baseline, why = chosen(found, wanted.top or TOP, baseline)
+    used = {trial.config.training.seed for trial in ledger.trials(role=None)}
+    judged = as_confirmed(spec)
+    plan = Plan(
+        candidates,
+        baseline,
+        why,
+        first_unused(used, LOOKS[-1]),
+        MARGINS[judged.metric.partition("/")[2]] if wanted.margin is None else wanted.margin,
+        judged.metric,
+        judged.goal,
+    )
+    return Opening(time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()), wanted.as_dict(), plan)
+
+
+def work_of(sweep: Sweep, *, spec: SweepSpec, wanted: Wanted) -> Work:
+    """What is to be run. A new plan is recorded first: from then on it holds."""
+    ledger, name = sweep.ledger, sweep.folder.name
+    opening = _opening(name, spec, ledger, wanted)
+    there = openings(ledger)
+    if opening not in there:
+        ledger.meta.confirmations = [each.as_dict() for each in (*there, opening)]
+    plan = opening.plan
+    if wanted.retry:
+        ledger.reopen(trial.run_key for trial in _trials(ledger, plan) if trial.state == "failed")
+
+    def search_of(ledger: Ledger) -> SearchMethod:
+        others = len(ledger.trials(role=None)) - len(ledger.trials(CONFIRM))
+        past = past_of(ledger, CONFIRM)
+        return Rounds(sweep.spec, past, lambda *ended: standing(plan, *ended).due, role=CONFIRM, elsewhere=others)
+
+    shown = partial(summary, name, ledger, role=CONFIRM, metric=plan.metric)
+    firsts = {key for arm in plan.arms for key, _ in plan.runs(arm, 1)}
+    return Work(search_of, _KeepFirst(sweep.folder, firsts), shown, "confirm")
+
+
+class _KeepFirst:
+    """Keeps the weights of one run of each configuration: that with the first seed, which no result chose."""
+
+    def __init__(self, folder: SweepFolder, firsts: set[str]) -> None:
+        self._folder, self._firsts = folder, firsts
+
+    def tidy(self) -> None:
+        """Nothing is left behind that a later event would not drop."""
+
+    def take(self, event: Event) -> None:
+        """Drop checkpoints that nobody will need."""
+        gone = isinstance(event, Ended) and event.state in ("stopped", "diverged")
+        if not gone and not (isinstance(event, Released) and event.state == "complete"):
+            return
+        kept = 0 if gone or event.job.run_key not in self._firsts else 1
+        with suppress(OSError):
+            for path in self._folder.checkpoints(event.job.run_key)[kept:]:
+                path.unlink(missing_ok=True)
+
+
+def _trials(ledger: Ledger, plan: Plan) -> list[Trial]:
+    keys = {key for arm in plan.arms for key, _ in plan.runs(arm, plan.looks[-1])}
+    return [trial for trial in ledger.trials(CONFIRM) if trial.run_key in keys]
+
+
+def _found(name: str, spec: SweepSpec, ledger: Ledger) -> Confirmed:
+    there = openings(ledger)
+    plan, latest = there[-1].plan, ledger.latest_epochs()
+    trials = _trials(ledger, plan)
+    ended = {trial.run_key: trial for trial in trials if trial.state in ENDED}
+    values = {key: latest[key].metrics.get(plan.metric, math.nan) for key in ended if key in latest}
+    finals = {key: value for key, value in values.items() if ended[key].state == "complete" and math.isfinite(value)}
+    return Confirmed(
+        sweep=name,
+        plan=plan,
+        standing=standing(plan, finals, [key for key in ended if key not in finals]),
+        opened=there[-1].opened,
+        openings=len(there),
+        open_all_along=isinstance(spec.evaluation, Paper),
+        failed=sum(trial.state == "failed" for trial in trials),
+    )

@@ -1,0 +1,197 @@
+"""A confirmation: the best configurations of a search, run again with new seeds beside a baseline, look by look.
+
+Pure: from what was planned and what has ended it follows which runs are due, and what is shown. So it goes on from its
+record alone wherever it was interrupted.
+"""
+
+from collections.abc import Collection, Iterator, Mapping
+from dataclasses import dataclass
+from functools import cache
+from typing import Any, Literal
+
+import numpy as np
+
+from search_spaces import TrialConfig, canonical, run_key
+from tune_jobs.evidence.verdicts import ERROR, LOOKS, Design, Difference, judge
+
+
+@dataclass(frozen=True)
+class Arm:
+    """One configuration of a confirmation."""
+
+    config: TrialConfig
+    trial: int | None
+    """Its number in the search; `None` where it is from a file."""
+
+    promised: float | None = None
+    """What the search had found for it: the value that it was chosen by."""
+
+
+@cache
+def _run(arm: Arm, seed: int) -> tuple[str, TrialConfig]:
+    """The run of an arm with a seed, and its key."""
+    training = arm.config.training.model_copy(update={"seed": seed})
+    config = canonical(arm.config.model_copy(update={"training": training}))
+    return run_key(config), config
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What is decided before the first run, and recorded: nothing of it may follow from a result."""
+
+    candidates: tuple[Arm, ...]
+    baseline: Arm
+    why_baseline: str
+    first_seed: int
+    """Above every seed that the search used; all arms have the same ones."""
+
+    margin: float
+    """Differences below this do not matter, in the objective's own unit."""
+
+    metric: str
+    goal: Literal["maximize", "minimize"]
+    looks: tuple[int, ...] = LOOKS
+    error: float = ERROR
+
+    @property
+    def design(self) -> Design:
+        """The statistics of it."""
+        return Design(len(self.candidates), self.margin, self.error, self.looks)
+
+    @property
+    def arms(self) -> tuple[Arm, ...]:
+        """The baseline, then the candidates."""
+        return (self.baseline, *self.candidates)
+
+    def runs(self, arm: Arm, count: int) -> Iterator[tuple[str, TrialConfig]]:
+        """The first runs of an arm, by run key."""
+        yield from (_run(arm, seed) for seed in range(self.first_seed, self.first_seed + count))
+
+    def as_dict(self) -> dict[str, Any]:
+        """For the record; `plan_from` reads it."""
+        return {
+            "candidates": [_arm_dict(arm) for arm in self.candidates],
+            "baseline": _arm_dict(self.baseline),
+            "why_baseline": self.why_baseline,
+            "first_seed": self.first_seed,
+            "margin": self.margin,
+            "metric": self.metric,
+            "goal": self.goal,
+            "looks": list(self.looks),
+            "error": self.error,
+        }
+
+
+def plan_from(recorded: Mapping[str, Any]) -> Plan:
+    """A plan as it was recorded.
+
+    Raises:
+        ValueError: If it is none.
+    """
+    try:
+        return Plan(
+            candidates=tuple(_arm_from(arm) for arm in recorded["candidates"]),
+            baseline=_arm_from(recorded["baseline"]),
+            why_baseline=str(recorded["why_baseline"]),
+            first_seed=int(recorded["first_seed"]),
+            margin=float(recorded["margin"]),
+            metric=str(recorded["metric"]),
+            goal=recorded["goal"],
+            looks=tuple(int(look) for look in recorded["looks"]),
+            error=float(recorded["error"]),
+        )
+    except (KeyError, TypeError) as error:
+        raise ValueError(f"this is no recorded confirmation: {error}") from error
+
+
+ArmState = Literal["running", "decided", "lost"]
+
+
+@dataclass(frozen=True)
+class ArmResult:
+    """How an arm stands."""
+
+    arm: Arm
+    state: ArmState
+    """`lost`: one of its runs diverged or failed, so that it cannot be judged."""
+
+    values: tuple[float, ...]
+    """The objective at the end of its runs, in the order of seeds."""
+
+    difference: Difference | None
+    """To the baseline, at its last look; `None` before the first, and for the baseline."""
+
+
+@dataclass(frozen=True)
+class Standing:
+    """How a confirmation stands."""
+
+    baseline: ArmResult
+    candidates: tuple[ArmResult, ...]
+    due: tuple[tuple[str, TrialConfig], ...]
+    """The runs of the look that is under way, by run key, but for those that have ended."""
+
+    @property
+    def over(self) -> bool:
+        """Whether nothing more is to be run."""
+        return not self.due
+
+    @property
+    def best(self) -> ArmResult | None:
+        """The best mean of those that are really better than the baseline."""
+        better = [each for each in self.candidates if _is_better(each)]
+        return max(better, key=lambda each: abs(each.difference.mean if each.difference else 0.0), default=None)
+
+
+def standing(plan: Plan, finals: Mapping[str, float], lost: Collection[str] = ()) -> Standing:
+    """What is due, and what is shown so far.
+
+    Args:
+        plan: The confirmation.
+        finals: By run key, the objective at the end of a run.
+        lost: The run keys of runs that diverged or failed, and are not tried again.
+    """
+    sign = 1.0 if plan.goal == "maximize" else -1.0
+    differences: dict[Arm, Difference] = {}
+    lost_arms: set[Arm] = set()
+    under_way = list(plan.candidates)
+    due: list[tuple[str, TrialConfig]] = []
+    for count in plan.looks:
+        lost_arms |= {
+            arm for arm in (plan.baseline, *under_way) if any(key in lost for key, _ in plan.runs(arm, count))
+        }
+        if plan.baseline in lost_arms:  # nothing can be judged
+            break
+        under_way = [arm for arm in under_way if arm not in lost_arms]
+        columns = [list(plan.runs(arm, count)) for arm in (plan.baseline, *under_way)]
+        due = [run for seed in zip(*columns, strict=True) for run in seed if run[0] not in finals]
+        if due or not under_way:
+            break
+        base, *ours = (sign * np.array([finals[key] for key, _ in column]) for column in columns)
+        differences |= {arm: judge(plan.design, values, base) for arm, values in zip(under_way, ours, strict=True)}
+        under_way = [arm for arm in under_way if differences[arm].verdict == "open"]
+
+    def result(arm: Arm) -> ArmResult:
+        values = tuple(finals[key] for key, _ in plan.runs(arm, plan.looks[-1]) if key in finals)
+        state: ArmState = "lost" if arm in lost_arms else "running" if due and _is_open(arm) else "decided"
+        return ArmResult(arm, state, values, differences.get(arm))
+
+    def _is_open(arm: Arm) -> bool:
+        return arm is plan.baseline or arm in under_way
+
+    return Standing(result(plan.baseline), tuple(map(result, plan.candidates)), tuple(due))
+
+
+def _is_better(result: ArmResult) -> bool:
+    found = result.difference
+    return found is not None and found.verdict == "real" and found.mean > 0
+
+
+def _arm_dict(arm: Arm) -> dict[str, Any]:
+    config = arm.config.model_dump(mode="json", by_alias=True)
+    return {"config": config, "trial": arm.trial, "promised": arm.promised}
+
+
+def _arm_from(recorded: Mapping[str, Any]) -> Arm:
+    config = TrialConfig.model_validate(recorded["config"])
+    return Arm(config, recorded["trial"], recorded["promised"])

@@ -1,0 +1,65 @@
+"""What `convnn confirm --json` prints, as types."""
+
+from typing import Literal
+
+from typing_extensions import TypedDict  # typing's own is not enough for pydantic before Python 3.12
+
+from search_spaces.domains import Scalar
+from tune_jobs.tracking.base import Tracked
+
+
+class DifferencePrinted(TypedDict):
+    """A configuration less the baseline, at its last look; above 0 is better."""
+
+    runs: int
+    mean: float
+    low: float | None
+    high: float | None
+    p: float
+    verdict: Literal["real", "equal", "not resolved", "open"]
+    seeds_more: int | None
+
+
+class ArmPrinted(TypedDict):
+    """A configuration of a confirmation."""
+
+    trial: int | None
+    params: dict[str, Scalar]
+    state: Literal["running", "decided", "lost"]
+    values: list[float]
+    mean: float | None
+    sd: float | None
+    runs: int
+    promised: float | None
+    too_good_by: float | None
+    difference: DifferencePrinted | None
+
+
+class BaselinePrinted(ArmPrinted):
+    """The baseline, and how it was chosen."""
+
+    why: str
+
+
+class ConfirmedPrinted(TypedDict):
+    """A confirmation."""
+
+    sweep: str
+    metric: str
+    goal: Literal["maximize", "minimize"]
+    opened: str
+    openings: int
+    test_set_open_all_along: bool
+    over: bool
+    runs_due: int
+    failed: int
+    margin: float
+    error: float
+    looks: list[int]
+    method: str
+    baseline: BaselinePrinted
+    candidates: list[ArmPrinted]
+    best: int | None
+    verdict: str
+    interrupted: int | None
+    tracker: Tracked | None
