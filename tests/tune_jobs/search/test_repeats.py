@@ -163,6 +163,26 @@ def test_a_stopped_first_trial_is_told_at_once_and_has_no_others(ledger: Ledger)
     assert _next(search).repeat_of is None
 
 
+@pytest.mark.parametrize("diverges", [False, True])
+def test_the_rule_has_a_complete_first_trial_at_once_and_whatever_becomes_of_the_others(
+    ledger: Ledger, diverges: bool
+) -> None:
+    sweep = spec(2, rule="{kind: median, startup_trials: 1}")
+    search = Recorded(sweep, ledger)
+    first = _next(search)
+    train(search, first)
+    other = _next(search)
+    assert other.repeat_of == first.run_key
+    if diverges:
+        search.fail(other, "diverged", "why")
+        assert heard(search)[first.run_key][0] is TrialState.FAIL
+    else:
+        assert heard(search)[first.run_key][0] is TrialState.RUNNING
+    search = Recorded(sweep, ledger)
+    bad = next(job for job in iter(lambda: _next(search), None) if job.repeat_of is None)
+    assert search.report(bad, 1, {"val/accuracy": 0.01})
+
+
 def _next(search: Recorded) -> Job:
     job = search.next()
     assert job is not None
@@ -302,6 +322,19 @@ def test_what_is_begun_of_a_seed_is_ended_though_there_are_fewer_now(ledger: Led
     fewer = Recorded(spec(1, "{sampler: random, trials: 1}"), ledger)
     assert _next(fewer).run_key == repeat.run_key
     assert [state for state, _ in heard(fewer).values()] == [TrialState.COMPLETE]
+
+
+def test_a_seed_beyond_those_of_now_takes_no_other_ones_place(ledger: Ledger) -> None:
+    search = Recorded(spec(3, "{sampler: random, trials: 1}"), ledger)
+    first = _next(search)
+    train(search, first)
+    second, third = _next(search), _next(search)
+    train(search, third)
+    search.end(second, "interrupted")
+    fewer = Recorded(spec(2, "{sampler: random, trials: 1}"), ledger)
+    assert heard(fewer)[first.run_key][0] is TrialState.RUNNING
+    train(fewer, _next(fewer))
+    assert heard(fewer)[first.run_key] == (TrialState.COMPLETE, fmean([value(first), value(second)]))
 
 
 FATES = ["complete", "diverged", "user_error", "lost_worker", "oom"]
