@@ -143,7 +143,8 @@ class LogLines:
         if isinstance(event, Started):
             again = f", attempt {job.attempt}" if job.attempt > 1 else ""
             config = in_a_line(job.config, self._running.columns)
-            self._say(f"{head} started{again}{f': {config}' if config else ''}")
+            seed = f", seed {job.config.training.seed}" if job.repeat_of else ""
+            self._say(f"{head} started{again}{seed}{f': {config}' if config else ''}")
         elif isinstance(event, Ended):
             value = None if trial is None or event.state not in ("complete", "stopped") else trial.value
             result = f": {self._value(value)} at epoch {trial.epoch}" if trial and value is not None else ""

@@ -87,7 +87,7 @@ def resume(
         progress: See `run`.
         storage: Where sweeps live; `default_storage()` if `None`.
         ray_address: See `run`.
-        overrides: `path=value` changes of its budget, trials, resources or tracking.
+        overrides: `path=value` changes of its budget, trials, repeats, resources or tracking.
 
     Raises:
         UsageError: If there is no such sweep, or an override makes another sweep of it.

@@ -5,13 +5,14 @@ from pathlib import Path
 
 import pytest
 
-from search_spaces import Decided
+from search_spaces import Decided, parse_sweep
 from search_spaces.settings import Resources
 from tests.tune_jobs.driver.by_hand import SPEC
 from tune_jobs.driver.retention import Retention
 from tune_jobs.events import Ended, EpochEnded, Job, Released
 from tune_jobs.record.folder import SweepFolder, checkpoint_path
 from tune_jobs.record.ledger import Ledger
+from tune_jobs.record.rows import State
 
 KEEP_ONE = replace(SPEC, resources=Resources(keep_best=1))
 CONFIG = SPEC.space.resolve(Decided(next(SPEC.space.points())))
@@ -93,3 +94,60 @@ def test_an_excluded_trial_is_not_among_the_best_and_keeps_its_checkpoints(kept:
     Retention(kept.folder, kept.ledger, KEEP_ONE).tidy()
     assert kept.checkpoints["b"] == 2
     assert kept.checkpoints["a"] >= 1
+
+
+class Seeds:
+    """A sweep with two seeds of each configuration, of which the best keeps a checkpoint."""
+
+    def __init__(self, folder: SweepFolder, ledger: Ledger) -> None:
+        self.folder, self.ledger = folder, ledger
+        self.retention = self.new()
+
+    def new(self) -> Retention:
+        return Retention(self.folder, self.ledger, parse_sweep(SPEC.text, overrides=["search.repeats=2"]))
+
+    def ends(self, key: str, value: float, state: State = "complete") -> None:
+        """The first seed of a configuration, or as `a2` its second."""
+        first = key[0] if len(key) > 1 else None
+        training = CONFIG.training.model_copy(update={"seed": int(first is not None)})
+        config = CONFIG.model_copy(update={"training": training})
+        if first is None:
+            self.ledger.add_trial({}, config, key)
+        else:
+            self.ledger.add_repeat(config, key, first)
+        job = Job(key, self.ledger.start_attempt(key), len(self.ledger.trials()), config, repeat_of=first)
+        place = self.folder.attempt(key, 1)
+        place.mkdir(parents=True)
+        checkpoint_path(place, 3).touch()
+        self.ledger.add_epoch(key, 1, 3, {"val/accuracy": value})
+        self.ledger.end_attempt(key, 1, state)
+        for event in (EpochEnded(job, 3, {"val/accuracy": value}), Ended(job, state), Released(job, state)):
+            self.retention.take(event)
+
+    @property
+    def kept(self) -> set[str]:
+        """The trials that have a checkpoint; it is the same after a later run has tidied."""
+        found = {trial.run_key for trial in self.ledger.trials() if self.folder.checkpoints(trial.run_key)}
+        self.ledger.meta.repeats = 2
+        self.retention = self.new()
+        self.retention.tidy()
+        assert found == {trial.run_key for trial in self.ledger.trials() if self.folder.checkpoints(trial.run_key)}
+        return found
+
+
+def test_of_several_seeds_the_best_trial_of_the_best_mean_stays_and_of_what_may_become_it(tmp_path: Path) -> None:
+    with contextlib.closing(Ledger(tmp_path / "ledger.db", create=True)) as ledger:
+        seeds = Seeds(SweepFolder(tmp_path), ledger)
+        seeds.ends("a", 0.5)
+        seeds.ends("a2", 0.6)
+        assert seeds.kept == {"a2"}
+        seeds.ends("b", 0.9)
+        assert seeds.kept == {"a2", "b"}  # which may become the best
+        seeds.ends("b2", 0.1)
+        assert seeds.kept == {"a2"}
+        seeds.ends("c", 0.7)
+        seeds.ends("c2", 0.5, "diverged")
+        assert seeds.kept == {"a2"}
+        seeds.ends("d", 0.7)
+        seeds.ends("d2", 0.65)
+        assert seeds.kept == {"d"}

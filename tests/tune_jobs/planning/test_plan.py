@@ -112,3 +112,25 @@ def test_a_layer_without_closed_forms_is_sized_by_building_it() -> None:
 @pytest.mark.parametrize("name", ["everything", "table2-cifar10", "cifar10-smoke"])
 def test_a_preset_can_be_planned(name: str) -> None:
     assert plan(load_sweep(name)).trials > 0
+
+
+def test_further_seeds_are_planned_for_every_configuration_that_runs_to_its_end(tmp_path: Path) -> None:
+    sweep = spec("search: {sampler: grid, repeats: 3}")
+    found, one = plan(sweep, throughput=100), plan(spec(), throughput=100)
+    assert (found.trials, found.repeats, found.runs) == (one.trials, 3, 3 * one.trials)
+    assert found.trial_epochs == 3 * one.trial_epochs
+    assert found.cpu_hours == pytest.approx(3 * (one.cpu_hours or 0))
+    with opened(tmp_path / "ledger.db") as ledger:
+        running = Recorded(sweep, ledger)
+        while (job := running.next()) is not None:
+            train(running, job, epochs=27)
+        assert len(ledger.trials()) == found.runs
+    halving = "stopping: {kind: asha, grace_epochs: 3, reduction_factor: 3}"  # 13, 5 and 2 go on
+    fewer, first = (plan(spec(f"search: {{sampler: grid, repeats: {n}}}\n{halving}")) for n in (3, 1))
+    assert (fewer.runs, first.runs) == (13 + 2 * fewer.ladder[-1].survivors, 13)
+    assert fewer.trial_epochs == first.trial_epochs + 27 * 2 * fewer.ladder[-1].survivors
+    assert not fewer.at_most
+    learnt = plan(spec("search: {sampler: grid, repeats: 3}\nstopping: {kind: median}"))
+    assert (learnt.runs, learnt.at_most) == (39, True)
+    short = plan(spec("search: {sampler: grid, repeats: 3}\nbudget: {trials: 20}"))
+    assert "budget.trials 20 is enough for 20 of 39 trials." in short.warnings

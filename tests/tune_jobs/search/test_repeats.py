@@ -1,7 +1,7 @@
 """Configurations with several seeds: which trials are begun, what the stopping rule and the sampler hear of them."""
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from pathlib import Path
 from statistics import fmean
 from typing import Any
@@ -163,6 +163,26 @@ def test_a_stopped_first_trial_is_told_at_once_and_has_no_others(ledger: Ledger)
     assert _next(search).repeat_of is None
 
 
+@pytest.mark.parametrize("diverges", [False, True])
+def test_the_rule_has_a_complete_first_trial_at_once_and_whatever_becomes_of_the_others(
+    ledger: Ledger, diverges: bool
+) -> None:
+    sweep = spec(2, rule="{kind: median, startup_trials: 1}")
+    search = Recorded(sweep, ledger)
+    first = _next(search)
+    train(search, first)
+    other = _next(search)
+    assert other.repeat_of == first.run_key
+    if diverges:
+        search.fail(other, "diverged", "why")
+        assert heard(search)[first.run_key][0] is TrialState.FAIL
+    else:
+        assert heard(search)[first.run_key][0] is TrialState.RUNNING
+    search = Recorded(sweep, ledger)
+    bad = next(job for job in iter(lambda: _next(search), None) if job.repeat_of is None)
+    assert search.report(bad, 1, {"val/accuracy": 0.01})
+
+
 def _next(search: Recorded) -> Job:
     job = search.next()
     assert job is not None
@@ -304,22 +324,36 @@ def test_what_is_begun_of_a_seed_is_ended_though_there_are_fewer_now(ledger: Led
     assert [state for state, _ in heard(fewer).values()] == [TrialState.COMPLETE]
 
 
+def test_a_seed_beyond_those_of_now_takes_no_other_ones_place(ledger: Ledger) -> None:
+    search = Recorded(spec(3, "{sampler: random, trials: 1}"), ledger)
+    first = _next(search)
+    train(search, first)
+    second, third = _next(search), _next(search)
+    train(search, third)
+    search.end(second, "interrupted")
+    fewer = Recorded(spec(2, "{sampler: random, trials: 1}"), ledger)
+    assert heard(fewer)[first.run_key][0] is TrialState.RUNNING
+    train(fewer, _next(fewer))
+    assert heard(fewer)[first.run_key] == (TrialState.COMPLETE, fmean([value(first), value(second)]))
+
+
 FATES = ["complete", "diverged", "user_error", "lost_worker", "oom"]
 
 
 @settings(max_examples=6, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     fates=st.lists(st.sampled_from(FATES), min_size=5, max_size=5),
-    kills=st.sets(st.integers(0, 200), min_size=1, max_size=40),
+    every=st.integers(2, 6),
+    start=st.integers(0, 5),
     rule=st.sampled_from(["{kind: none}", RULES[0], RULES[1]]),
 )
 def test_a_search_rebuilt_at_any_moment_decides_as_if_never_interrupted(
-    tmp_path_factory: pytest.TempPathFactory, fates: list[str], kills: set[int], rule: str
+    tmp_path_factory: pytest.TempPathFactory, fates: list[str], every: int, start: int, rule: str
 ) -> None:
-    """The driver dies after any of the steps in `kills`: the same trials, ends, asks and means."""
+    """The driver dies after every so many steps: the same trials, ends, asks and means."""
     sweep = spec(3, "{sampler: tpe, trials: 5}", rule)
     ends = []
-    for killed in (frozenset[int](), frozenset(kills)):
+    for killed in (range(0), range(start + 2, 10_000, every)):
         path = tmp_path_factory.mktemp("killed") / "ledger.db"
         with contextlib.closing(Ledger(path, create=True)) as ledger:
             search = _played(sweep, ledger, fates, killed)
@@ -333,7 +367,7 @@ def test_a_search_rebuilt_at_any_moment_decides_as_if_never_interrupted(
     assert all(state != TrialState.RUNNING for state, _ in ends[0][2].values())
 
 
-def _played(sweep: SweepSpec, ledger: Ledger, fates: list[str], killed: frozenset[int]) -> Recorded:
+def _played(sweep: SweepSpec, ledger: Ledger, fates: list[str], killed: Collection[int]) -> Recorded:
     search, step = Recorded(sweep, ledger), 0
 
     def dies() -> bool:
@@ -358,6 +392,8 @@ def _live(search: Recorded, ledger: Ledger, job: Job, fate: str, dies: Any) -> N
         if epoch == 2 and fate != "complete" and not (fate in ("lost_worker", "oom") and _failed(ledger, job, fate)):
             search.fail(job, fate, "scripted")  # type: ignore[arg-type]
             return
+        if search.study.knows(job.run_key, epoch):
+            continue
         stopped = search.report(job, epoch, {"val/accuracy": value(job, epoch)})
         if dies():
             return

@@ -328,8 +328,4 @@ def output_schema(command: str) -> dict[str, Any]:
     if command not in OUTPUTS:
         raise UsageError(f"--output must be a command with a schema, got {command!r}; {nearest(command, OUTPUTS)}")
     made = TypeAdapter(OUTPUTS[command]).json_schema(mode="serialization")
-    return {
-        "$schema": "https://json-schema.org/draft/2020-12/schema",
-        **made,
-        "title": f"convnn {command} --json",
-    }
+    return {"$schema": "https://json-schema.org/draft/2020-12/schema", **made, "title": f"convnn {command} --json"}
