@@ -8,6 +8,8 @@ from tune_jobs.failures import Failure
 
 ENDED = ("complete", "stopped", "diverged", "failed")
 State = Literal["running", "complete", "stopped", "diverged", "failed", "interrupted"]
+BY_THE_RULE, BY_HAND = "by the stopping rule", "by hand"
+"""The reasons of stopped trials."""
 AskOutcome = Literal["new", "duplicate", "infeasible"]
 
 

@@ -28,6 +28,9 @@ class Result:
 
     complete: float
 
+    regrets: tuple[float, ...]
+    """Of each repeat. All rules have the same order or seed in a repeat, so differences between them are paired."""
+
 
 @dataclass(frozen=True)
 class Simulation:
