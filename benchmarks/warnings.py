@@ -1,12 +1,13 @@
 """Writes what stopping rules came to on the published runs, of which `convnn plan` and `validate` warn.
 
 Run by hand: `python -m benchmarks.warnings [--repeats 200] [FILE]`, after a change of the simulator, a stopping rule or
-the runs; about 30 minutes on one core. For each model and data set every rule of `RULES` searches the table with
+the runs; about two hours on one core. For each model, data set and length every rule of `RULES` searches the table with
 `convnn simulate`'s code, in the same random orders; `first` are the regrets of the first orders, by which a test finds
 out that the file is old.
 """
 
 import argparse
+import itertools
 import json
 from pathlib import Path
 from typing import Any
@@ -21,7 +22,10 @@ from tune_jobs.simulate.rules import rules_of
 from tune_jobs.simulate.simulation import WORKERS, Setting, simulate
 from tune_jobs.system.files import write_whole
 
-EPOCHS, REPEATS, BUDGETS, FIRST = 100, 200, (8, 16, 32), 3
+EPOCHS = (60, 75, 90, 120, 150)
+"""Of a trial: the runs are cut there. Few lengths are alike: what stopping is worth depends on them."""
+
+REPEATS, BUDGETS, FIRST = 200, (8, 16, 32), 2
 NEVER = "none"
 RULES = (
     NEVER,
@@ -45,14 +49,14 @@ def runs(model: str, data: str) -> RecordedTable:
     return published().where([f"model={TABLES[model]}", f"dataset={data}"])
 
 
-def played(table: RecordedTable, rule: str, repeats: int) -> Regrets:
+def played(table: RecordedTable, rule: str, epochs: int, repeats: int) -> Regrets:
     """The regrets of a rule."""
-    setting = Setting(repeats=repeats, budgets=tuple(map(float, BUDGETS)), rules=rule, epochs=EPOCHS)
+    setting = Setting(repeats=repeats, budgets=tuple(map(float, BUDGETS)), rules=rule, epochs=epochs)
     return {int(result.budget): list(result.regrets) for result in simulate(table, None, setting).results}
 
 
-def content(found: dict[tuple[str, str], dict[str, Regrets]]) -> dict[str, Any]:
-    """The file, from the regrets of each rule by model and data set."""
+def content(found: dict[tuple[str, str, int], dict[str, Regrets]]) -> dict[str, Any]:
+    """The file, from the regrets of each rule by model, data set and epochs."""
     return {
         "made_by": "python -m benchmarks.warnings",
         "source": published().about,
@@ -64,17 +68,17 @@ def content(found: dict[tuple[str, str], dict[str, Regrets]]) -> dict[str, Any]:
             {
                 "model": model,
                 "data": data,
-                "runs": len(runs(model, data).runs),
-                "epochs": EPOCHS,
-                "rules": [_rule(name, regrets, rules[NEVER]) for name, regrets in rules.items()],
+                "runs": len(runs(model, data).of_epochs(epochs).runs),
+                "epochs": epochs,
+                "rules": [_rule(name, epochs, regrets, rules[NEVER]) for name, regrets in rules.items()],
             }
-            for (model, data), rules in found.items()
+            for (model, data, epochs), rules in found.items()
         ],
     }
 
 
-def _rule(name: str, regrets: Regrets, never: Regrets) -> dict[str, Any]:
-    (rule,) = rules_of(name, EPOCHS)
+def _rule(name: str, epochs: int, regrets: Regrets, never: Regrets) -> dict[str, Any]:
+    (rule,) = rules_of(name, epochs)
     return {
         "stopping": rule.stopping.model_dump(mode="json", exclude={"max_failed_fraction"}),
         "at": [
@@ -106,20 +110,32 @@ def written(found: dict[str, Any]) -> str:
     return "{\n" + head + ',\n"tables": [\n' + ",\n".join(tables) + "\n]}\n"
 
 
+def packaged() -> dict[str, Any]:
+    """The file as it is."""
+    found: dict[str, Any] = json.loads(OUTPUT.read_text("utf-8"))
+    return found
+
+
+def first_of(model: str, data: str, epochs: int, rule: str) -> Regrets:
+    """What the file has of a rule's first orders."""
+    named = {"model": model, "data": data, "epochs": epochs}
+    (table,) = (each for each in packaged()["tables"] if named.items() <= each.items())
+    return {at["budget"]: at["first"] for at in table["rules"][RULES.index(rule)]["at"]}
+
+
 def main() -> None:
     """Play everything, and write the file."""
     parser = argparse.ArgumentParser(description="Writes what stopping rules came to on the published runs.")
     parser.add_argument("file", nargs="?", type=Path, default=OUTPUT)
     parser.add_argument("--repeats", type=int, default=REPEATS, help="random orders of each table")
     given = parser.parse_args()
-    found: dict[tuple[str, str], dict[str, Regrets]] = {}
-    for model in TABLES:
-        for data in DATA:
-            table, rules = runs(model, data), found.setdefault((model, data), {})
-            for rule in RULES:
-                rules[rule] = played(table, rule, given.repeats)
-                means = ", ".join(f"{np.mean(regrets):.2f} at {budget}" for budget, regrets in rules[rule].items())
-                print(f"{model} {data} {rule}: {means}", flush=True)
+    found: dict[tuple[str, str, int], dict[str, Regrets]] = {}
+    for model, data, epochs in itertools.product(TABLES, DATA, EPOCHS):
+        table, rules = runs(model, data), found.setdefault((model, data, epochs), {})
+        for rule in RULES:
+            rules[rule] = played(table, rule, epochs, given.repeats)
+            means = ", ".join(f"{np.mean(regrets):.2f} at {budget}" for budget, regrets in rules[rule].items())
+            print(f"{model} {data}, {epochs} epochs, {rule}: {means}", flush=True)
     write_whole(given.file, written(content(found)).encode())
 
 

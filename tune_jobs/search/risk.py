@@ -86,7 +86,7 @@ def risk_of(
     if not isinstance(spec.stopping, Auto):
         return Risk(spec.stopping.kind, stopped, False, in_file_order)
     recorded, sign = epochs(), 1 if spec.goal == "maximize" else -1
-    judged = set(_would_be_stopped(spec, counted, recorded))
+    judged = {each.run_key for each in replayed(spec, counted, recorded) if each.is_control}
     finals = {key: sign * value for key, value in _last_values(spec.metric, recorded).items()}
     complete = [finals[trial.run_key] for trial in counted if trial.state == "complete"]
     ended = [trial for trial in counted if trial.run_key in judged and trial.state in ("complete", "diverged")]
@@ -108,11 +108,20 @@ def interval(found: int, of: int) -> tuple[float, float] | tuple[None, None]:
     return low, float(betaincinv(found + 1, of - found, 1 - tail)) if found < of else 1.0
 
 
-def _would_be_stopped(spec: SweepSpec, trials: Sequence[Trial], epochs: Iterable[Epoch]) -> Iterator[str]:
-    """The run keys of controls that `auto` would have stopped, some repeatedly.
+@dataclass(frozen=True)
+class Decision:
+    """That `auto` stops a trial after an epoch, or would if the trial were no control."""
 
-    The rule sees what a search sees that is rebuilt from the record: every epoch once, in the order of recording, and
-    nothing of excluded trials.
+    run_key: str
+    epoch: int
+    is_control: bool
+
+
+def replayed(spec: SweepSpec, trials: Sequence[Trial], epochs: Iterable[Epoch]) -> Iterator[Decision]:
+    """What `auto` decided in a sweep; a control comes up at every epoch after which it would be stopped.
+
+    The rule sees what a search sees that is rebuilt from the record: every epoch of these trials once, in the order of
+    recording.
     """
     last = {trial.run_key: 0 for trial in trials}
     events: list[tuple[int, Epoch | Trial]] = [(epoch.seq, epoch) for epoch in epochs if epoch.run_key in last]
@@ -125,9 +134,9 @@ def _would_be_stopped(spec: SweepSpec, trials: Sequence[Trial], epochs: Iterable
                 rule.begin(last[key])
         elif event.epoch > last[key]:
             last[key] = event.epoch
-            rule.observe(key, event.epoch, event.metrics.get(spec.metric, math.nan))
-            if rule.would_stop(key, event.epoch):
-                yield key
+            stopped = rule.observe(key, event.epoch, event.metrics.get(spec.metric, math.nan))
+            if stopped or rule.would_stop(key, event.epoch):
+                yield Decision(key, event.epoch, not stopped)
 
 
 def _last_values(metric: str, epochs: Iterable[Epoch]) -> dict[str, float]:
