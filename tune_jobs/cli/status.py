@@ -99,7 +99,7 @@ class _Look:
             "job": told,
             "place": self._place,
             "standing": summary,
-            "risk": self._risk.as_dict() if self._risk else None,
+            "risk": asdict(self._risk) if self._risk else None,
             "disk_bytes": asdict(self._disk) if self._disk else None,
         }
 

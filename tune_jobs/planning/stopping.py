@@ -20,8 +20,8 @@ FILE = "stopping.json"
 FAR = 2.0
 """A setting that is more than so many times the simulated one is not compared, nor a sweep that is so much cheaper."""
 LONGER = 1.12
-"""Trials of up to so many times the simulated epochs are compared, or of so many times fewer. Lengths matter: on the ViT
-runs on CIFAR-10 halving is better than no stopping over 75 epochs, and worse over 90."""
+"""Trials of up to so many times the simulated epochs are compared, or of so many times fewer. Lengths matter: on the
+ViT runs on CIFAR-10 halving is better than no stopping over 75 epochs, and worse over 90."""
 
 _PUBLISHED: Mapping[str, Any] = {
     "data.limit": None,

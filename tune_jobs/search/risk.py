@@ -7,8 +7,7 @@ is replayed from what the sweep has recorded, so it is the same during a sweep, 
 
 import math
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
-from dataclasses import asdict, dataclass
-from typing import Any
+from dataclasses import dataclass
 
 from search_spaces import SweepSpec
 from search_spaces.plurals import plural
@@ -48,9 +47,9 @@ class Risk:
     high: float | None = None
     """The interval; `None` where no such control has ended."""
 
-    def as_dict(self) -> dict[str, Any]:
-        """For programs: stable keys."""
-        return {**asdict(self), "best": BEST, "confidence": CONFIDENCE, "method": METHOD}
+    best: int = BEST
+    confidence: float = CONFIDENCE
+    method: str = METHOD
 
     def __str__(self) -> str:
         """In a line."""

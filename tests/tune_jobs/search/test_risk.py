@@ -70,9 +70,8 @@ def searched(rule: Asked, seed: int) -> Asked:
 
 @pytest.mark.parametrize("seed", range(4))
 def test_a_control_would_be_stopped_where_it_is_stopped_if_it_is_none(seed: int) -> None:
-    (stopped,) = [epoch for trial, epoch in searched(OneControlFewer(), seed).stopped if trial == CONTROL] or [None]
-    would = searched(Asked(), seed).would
-    assert (would[0] if would else None) == stopped
+    stopped = next(epoch for trial, epoch in searched(OneControlFewer(), seed).stopped if trial == CONTROL)
+    assert searched(Asked(), seed).would[0] == stopped
 
 
 def test_asking_changes_no_decision() -> None:

@@ -18,6 +18,7 @@ from tune_jobs.record.disk import Disk
 from tune_jobs.record.meta import Goal
 from tune_jobs.record.rows import Attempt, Halted, Usage
 from tune_jobs.results.recorded.table import Described
+from tune_jobs.search.risk import Risk
 from tune_jobs.simulate.outcome import Result
 from tune_jobs.simulate.spaces import Coverage
 from tune_jobs.tracking.base import Tracked
@@ -186,6 +187,7 @@ class Status(TypedDict):
     job: Job | None
     place: str
     standing: Sweep | None
+    risk: Risk | None
     disk_bytes: Disk | None
 
 
@@ -230,6 +232,7 @@ class Valid(TypedDict):
     looked_at: int
     infeasible: dict[str, int]
     notes: list[str]
+    warnings: list[str]
 
 
 class Report(TypedDict):
