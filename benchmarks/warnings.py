@@ -77,16 +77,21 @@ def content(found: dict[tuple[str, str, int], dict[str, Regrets]]) -> dict[str, 
     }
 
 
+def settings(rule: str, epochs: int) -> dict[str, Any]:
+    """A rule as sweep files have it."""
+    (named,) = rules_of(rule, epochs)
+    return named.stopping.model_dump(mode="json", exclude={"max_failed_fraction"})
+
+
 def _rule(name: str, epochs: int, regrets: Regrets, never: Regrets) -> dict[str, Any]:
-    (rule,) = rules_of(name, epochs)
     return {
-        "stopping": rule.stopping.model_dump(mode="json", exclude={"max_failed_fraction"}),
+        "stopping": settings(name, epochs),
         "at": [
             {
                 "budget": budget,
                 "regret": _rounded(mean_of(own)),
                 "over_never": _rounded(mean_of((np.array(own) - np.array(never[budget])).tolist())),
-                "first": [round(value, 4) for value in own[:FIRST]],
+                "first": [round(value, 3) for value in own[:FIRST]],
             }
             for budget, own in regrets.items()
         ],
@@ -96,7 +101,7 @@ def _rule(name: str, epochs: int, regrets: Regrets, never: Regrets) -> dict[str,
 def _rounded(found: Mean) -> list[float]:
     assert found.low is not None
     assert found.high is not None
-    return [round(value, 4) for value in (found.mean, found.low, found.high)]
+    return [round(value, 3) for value in (found.mean, found.low, found.high)]
 
 
 def written(found: dict[str, Any]) -> str:
@@ -120,7 +125,8 @@ def first_of(model: str, data: str, epochs: int, rule: str) -> Regrets:
     """What the file has of a rule's first orders."""
     named = {"model": model, "data": data, "epochs": epochs}
     (table,) = (each for each in packaged()["tables"] if named.items() <= each.items())
-    return {at["budget"]: at["first"] for at in table["rules"][RULES.index(rule)]["at"]}
+    (found,) = (each for each in table["rules"] if each["stopping"] == settings(rule, epochs))
+    return {at["budget"]: at["first"] for at in found["at"]}
 
 
 def main() -> None:

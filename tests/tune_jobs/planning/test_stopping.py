@@ -122,7 +122,7 @@ def test_a_sweep_that_costs_more_is_compared_at_the_largest_budget() -> None:
 def test_the_packaged_numbers_are_those_of_a_fresh_simulation(model: str, data: str, epochs: int, rule: str) -> None:
     regrets = made.played(made.runs(model, data), rule, epochs, made.FIRST)
     assert made.first_of(model, data, epochs, rule) == {
-        budget: pytest.approx(found, abs=2e-4) for budget, found in regrets.items()
+        budget: pytest.approx(found, abs=6e-4) for budget, found in regrets.items()
     }
 
 
