@@ -1,7 +1,7 @@
 """Writes what stopping rules came to on the published runs, of which `convnn plan` and `validate` warn.
 
 Run by hand: `python -m benchmarks.warnings [--repeats 200] [FILE]`, after a change of the simulator, a stopping rule or
-the runs; about two hours on one core. For each model, data set and length every rule of `RULES` searches the table with
+the runs; about an hour on one core. For each model, data set and length every rule of `RULES` searches the table with
 `convnn simulate`'s code, in the same random orders; `first` are the regrets of the first orders, by which a test finds
 out that the file is old.
 """
@@ -22,7 +22,7 @@ from tune_jobs.simulate.rules import rules_of
 from tune_jobs.simulate.simulation import WORKERS, Setting, simulate
 from tune_jobs.system.files import write_whole
 
-EPOCHS = (60, 75, 90, 120, 150)
+EPOCHS = (60, 90, 150)
 """Of a trial: the runs are cut there. Few lengths are alike: what stopping is worth depends on them."""
 
 REPEATS, BUDGETS, FIRST = 200, (8, 16, 32), 2

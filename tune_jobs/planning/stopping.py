@@ -17,8 +17,8 @@ from search_spaces.trial import Training
 from tune_jobs.planning.ladder import epochs_of, ladder_of, trial_epochs_of
 
 FILE = "stopping.json"
-FAR = 2.0
-"""A setting that is more than so many times the simulated one is not compared, nor a sweep that is so much cheaper."""
+FAR, CHEAP = 2.0, 4.0
+"""A setting is compared up to so many times the simulated one, and a sweep down to so many times less than a budget."""
 LONGER = 1.12
 """Trials of up to so many times the simulated epochs are compared, or of so many times fewer. Lengths matter: on the
 ViT runs on CIFAR-10 halving is better than no stopping over 75 epochs, and worse over 90."""
@@ -84,7 +84,7 @@ class Recorded:
         own = scaled(stopping, self.epochs / epochs)
         there = [(_unlike(own, each.stopping), each) for each in self.results]
         found = min((pair for pair in there if pair[1].budget == budget), key=lambda pair: pair[0])
-        return found[1] if found[0] <= math.log(FAR) and cost * FAR >= budget else None
+        return found[1] if found[0] <= math.log(FAR) and cost * CHEAP >= budget else None
 
     def never(self, budget: int) -> Simulated:
         """Without stopping."""
@@ -102,14 +102,16 @@ def stopping_warnings(spec: SweepSpec) -> Iterator[str]:
     """
     own = spec.stopping.model_dump(mode="json", exclude={"max_failed_fraction"})
     recorded, epochs = recorded_for(spec), epochs_of(spec)
-    found = None if recorded is None else recorded.near(own, epochs, full_trials(spec))
+    cost = full_trials(spec)
+    found = None if recorded is None else recorded.near(own, epochs, cost)
     if recorded is None or found is None or found.over_never.low <= 0:
         return
     more, best = found.over_never, recorded.best(found.budget)
     better = scaled(best.stopping, epochs / recorded.epochs, whole=True)
     yield (
         f"stopping: {as_yaml(own)} costs more than it saves on recorded runs of this model. On {recorded.runs} "
-        f"published runs of {recorded.model} on {recorded.data}, at the cost of {found.budget} full trials, it ended "
+        f"published runs of {recorded.model} on {recorded.data}, at the cost of {found.budget} full trials "
+        f"(yours: {cost:,.0f}), it ended "
         f"{found.regret} points below the best run, and no stopping {recorded.never(found.budget).regret}: {more} more "
         f"(95%: {more.low:.2f} to {more.high:.2f}). Better there: stopping: {as_yaml(better)} ({best.regret}). "
         f"Simulated with {as_yaml(found.stopping)} over {recorded.epochs} epochs, for yours over {epochs}; the runs "
