@@ -77,6 +77,7 @@ COMMANDS: dict[str, How] = {
     "convnn simulate --where model.name=vit_tiny --where data.name=cifar100 --epochs 100 --repeats 50": Instead(
         "convnn simulate --where model.name=vit_tiny --where data.name=cifar100 --epochs 100 --repeats 2"
     ),
+    'convnn validate vit-convnn --set "stopping={kind: asha, grace_epochs: 10, reduction_factor: 3}"': AS_IS,
     "convnn simulate quickstart --from quickstart --budgets 2,4": Elsewhere(
         "make test", "tests/tune_jobs/cli/shared/test_outputs.py", '["simulate", "--from"'
     ),

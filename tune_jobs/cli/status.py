@@ -1,5 +1,6 @@
 """`convnn status`."""
 
+import contextlib
 import time
 from collections.abc import Callable
 from dataclasses import asdict
@@ -8,14 +9,18 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from search_spaces import SpecError
 from tune_jobs.cli.shared.options import AsJson, Storage, Sweep, console, print_json, storage_of
 from tune_jobs.cli.shared.remote import At, first_line, given, place_of
 from tune_jobs.display.tables import print_leaderboard, standing
-from tune_jobs.errors import ClusterError, UsageError
+from tune_jobs.errors import ClusterError, SweepError, UsageError
 from tune_jobs.record.disk import Disk, disk_of
-from tune_jobs.record.folder import find_sweep
+from tune_jobs.record.folder import SweepFolder, find_sweep, recorded_spec
 from tune_jobs.record.lease import live_driver
+from tune_jobs.record.ledger import Ledger
+from tune_jobs.record.requests import excluded
 from tune_jobs.results.summary import Summary, read_summary, state_of
+from tune_jobs.search.risk import Risk, risk_of
 from tune_jobs.system.files import size_text
 
 if TYPE_CHECKING:
@@ -67,9 +72,12 @@ class _Look:
         driver: dict[str, Any] | None,
         job: "Job | None",
         place: str,
+        *,
         disk: Disk | None = None,
+        risk: Risk | None = None,
     ) -> None:
         self._summary = summary
+        self._risk = risk
         self._driver = driver
         self._job = job
         self._place = place
@@ -91,6 +99,7 @@ class _Look:
             "job": told,
             "place": self._place,
             "standing": summary,
+            "risk": asdict(self._risk) if self._risk else None,
             "disk_bytes": asdict(self._disk) if self._disk else None,
         }
 
@@ -108,6 +117,8 @@ class _Look:
             print("The sweep has no record yet.")
             return
         print(f"{standing(self._summary)}\n{self._place}")
+        if self._risk is not None:
+            print(self._risk)
         if self._disk is not None:
             print(f"{size_text(self._disk.all)} on disk, {size_text(self._disk.checkpoints)} of it checkpoints")
         if self._summary.halted and not self.running:
@@ -119,7 +130,16 @@ class _Look:
 def _here(sweep: str, storage: Path | None) -> Callable[[], _Look]:
     folder = find_sweep(sweep, storage_of(storage))
     disk = disk_of(folder)  # once: it looks at every file
-    return lambda: _Look(read_summary(folder), live_driver(folder.path), None, str(folder.path), disk)
+    return lambda: _Look(
+        read_summary(folder), live_driver(folder.path), None, str(folder.path), disk=disk, risk=_risk(folder)
+    )
+
+
+def _risk(folder: SweepFolder) -> Risk | None:
+    """What the stopping rule may have cost; `None`, too, where the file as run cannot be read."""
+    with contextlib.suppress(SpecError, SweepError), contextlib.closing(Ledger(folder.ledger)) as ledger:
+        return risk_of(recorded_spec(folder), ledger.trials(), ledger.epochs, excluded(ledger.requests()))
+    return None
 
 
 def _on_cluster(sweep: str, storage: Path | None, address: str) -> Callable[[], _Look]:
@@ -131,7 +151,7 @@ def _on_cluster(sweep: str, storage: Path | None, address: str) -> Callable[[], 
         found = cluster.locate(sweep)
         try:
             with cluster.record(found) as (folder, origin):
-                return _Look(read_summary(folder), origin["driver"], found.job, place_of(origin))
+                return _Look(read_summary(folder), origin["driver"], found.job, place_of(origin), risk=_risk(folder))
         except UsageError:
             if found.job is None:
                 raise

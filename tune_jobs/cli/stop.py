@@ -8,10 +8,10 @@ import typer
 
 from tune_jobs.cli.shared.options import Storage, Sweep, storage_of
 from tune_jobs.cli.shared.remote import At, given
-from tune_jobs.driver.past import BY_HAND
 from tune_jobs.driver.stop import ask_to_pause, stop_here, stop_trial
 from tune_jobs.errors import UsageError
 from tune_jobs.record.folder import SweepFolder, find_sweep
+from tune_jobs.record.rows import BY_HAND
 
 STOP_S = 120.0
 _PAUSE_S = 24 * 3600.0

@@ -8,6 +8,7 @@ import typer
 from search_spaces import Problem, SpecError, load_sweep
 from search_spaces.plurals import plural
 from tune_jobs.cli.shared.options import AsJson, File, Set, print_json
+from tune_jobs.planning.stopping import stopping_warnings
 from tune_jobs.planning.survey import Survey, survey_of
 from tune_jobs.system.redaction import holds_secret
 
@@ -39,7 +40,8 @@ def validate(file: File, overrides: Set = None, *, as_json: AsJson = False) -> N
     survey = survey_of(spec, _LOOKED_AT)
     notes = [_NOTE] if holds_secret(spec.tracking.uri or "") else []
     summary = {**spec.describe(), "never": spec.space.dead_pairs(), "looked_at": survey.looked_at}
-    summary |= {"infeasible": dict(survey.infeasible.most_common()), "notes": notes}
+    warnings = list(stopping_warnings(spec))
+    summary |= {"infeasible": dict(survey.infeasible.most_common()), "notes": notes, "warnings": warnings}
     if as_json:
         print_json({"valid": True, **summary})
         return
@@ -63,6 +65,8 @@ def validate(file: File, overrides: Set = None, *, as_json: AsJson = False) -> N
         print(f"  {_infeasible(survey, lost)}")
     for note in notes:
         print(f"  note: {note}")
+    for warning in warnings:
+        print(f"  warning: {warning}")
 
 
 def _infeasible(survey: Survey, lost: int) -> str:

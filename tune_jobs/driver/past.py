@@ -5,11 +5,8 @@ from collections.abc import Sequence
 from tune_jobs.record.ledger import Ledger
 from tune_jobs.record.port import Record
 from tune_jobs.record.requests import excluded, to_stop
-from tune_jobs.record.rows import SEARCH, Role
+from tune_jobs.record.rows import BY_HAND, BY_THE_RULE, SEARCH, Role
 from tune_jobs.search.base import Past, Proposal, SearchMethod, Settled, StoppedBy
-
-BY_THE_RULE, BY_HAND = "by the stopping rule", "by hand"
-"""The reasons that the ledger gives for a stopped trial."""
 
 STOPPED: dict[StoppedBy, str] = {"rule": BY_THE_RULE, "hand": BY_HAND}
 

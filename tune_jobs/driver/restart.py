@@ -9,14 +9,13 @@ from search_spaces.reading.load import sets_trials, with_trials
 from tune_jobs.display.live import Progress
 from tune_jobs.driver.limits import by_class
 from tune_jobs.driver.opening import begun
-from tune_jobs.driver.past import BY_HAND
 from tune_jobs.driver.run import Outcome, run
 from tune_jobs.errors import UsageError
 from tune_jobs.failures import CLASSES, Failure
 from tune_jobs.record.folder import find_sweep, recorded_spec, storage_folder
 from tune_jobs.record.ledger import Ledger
 from tune_jobs.record.requests import excluded
-from tune_jobs.record.rows import Attempt, Trial
+from tune_jobs.record.rows import BY_HAND, Attempt, Trial
 
 
 @dataclass(frozen=True)

@@ -10,6 +10,7 @@ from search_spaces.settings import Holdout
 from tune_jobs.executors.capacity import fitting, per_trial
 from tune_jobs.planning.devices import Estimate, Work, estimates
 from tune_jobs.planning.ladder import Rung, epochs_of, further_of, is_predictable, ladder_of, trial_epochs_of
+from tune_jobs.planning.stopping import stopping_warnings
 from tune_jobs.planning.survey import Survey, survey_of
 from tune_jobs.planning.warnings import (
     budget_warnings,
@@ -150,6 +151,7 @@ def plan(
         mlflow_rows=trial_epochs * _METRICS_PER_EPOCH + runs * _params_per_trial(survey.configs),
         warnings=[
             *likely_mistakes(spec, survey, trials, epochs, train),
+            *stopping_warnings(spec),
             *cpu_warnings(spec, cpus),
             *memory_warnings(spec, most_gb, slots, here=here),
             *(machine_warnings(spec) if here else ()),

@@ -26,7 +26,10 @@ def likely_mistakes(spec: SweepSpec, survey: Survey, trials: int, epochs: int, t
     if isinstance(spec.stopping, Asha | Hyperband | Median) and epochs < 2 * spec.stopping.grace_epochs:
         yield f"stopping.grace_epochs {spec.stopping.grace_epochs} of {plural(epochs, 'epoch')} leaves little to save."
     if isinstance(spec.stopping, NoStopping) and epochs >= _LONG_EPOCHS and trials >= _MANY_LONG_TRIALS:
-        yield f"all {trials:,} trials train for all {epochs} epochs; stopping: {{kind: asha, ...}} saves most of that."
+        yield (
+            f"all {trials:,} trials train for all {epochs} epochs; stopping: {{kind: auto}} stops those that by the "
+            f"sweep's own complete trials have little chance."
+        )
     yield from _training_warnings(spec, train)
     yield from _missed_ends(spec)
 

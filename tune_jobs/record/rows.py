@@ -21,6 +21,9 @@ SEARCH: Role = "search"
 CONFIRM: Role = "confirm"
 """That of trials that try the best ones again with new seeds."""
 
+BY_THE_RULE, BY_HAND = "by the stopping rule", "by hand"
+"""The reasons of stopped trials."""
+
 AskOutcome = Literal["new", "duplicate", "infeasible"]
 
 

@@ -90,6 +90,9 @@ def rungs(data: "ReportData") -> Plot:
         )
     figure.update_layout(barmode="stack", xaxis={"type": "category"}, bargap=0.4, **LEGEND_ABOVE)
     note = f"The stopping rule ended {len(stopped)} of the {len(reached)} trials that ran an epoch."
+    if data.risk is not None:
+        risk = str(data.risk)
+        note += f" {risk[0].upper()}{risk[1:]}."
     return Plot(key, title, note, figure)
 
 

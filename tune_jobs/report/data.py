@@ -15,12 +15,14 @@ from tune_jobs.record.folder import SweepFolder, recorded_spec
 from tune_jobs.record.lease import live_driver
 from tune_jobs.record.ledger import Ledger
 from tune_jobs.record.manifest import recorded_starts
+from tune_jobs.record.requests import excluded
 from tune_jobs.record.rows import Ask, Attempt, Epoch
 from tune_jobs.report.sizes import Size, sizes_of
 from tune_jobs.results.history import curves
 from tune_jobs.results.row import Row
 from tune_jobs.results.seeds import Configuration, Repeats
 from tune_jobs.results.summary import Summary, summary
+from tune_jobs.search.risk import Risk, risk_of
 
 
 @dataclass(frozen=True)
@@ -51,6 +53,9 @@ class ReportData:
     planned_epochs: int | None
     at_most: bool
     """Whether no more is known of the planned epochs than that there are no more."""
+
+    risk: Risk | None
+    """What the stopping rule may have cost; `None` where it has stopped nothing."""
 
     starts: list[dict[str, Any]]
     """Every start of the sweep, from its manifest."""
@@ -83,6 +88,7 @@ def read_data(folder: SweepFolder, measure_s: float, say: Callable[[str], None])
         found = summary(folder.name, ledger)
         epochs = ledger.epochs()
         attempts, asks = ledger.attempts(), ledger.asks()
+        trials, left_out = ledger.trials(), excluded(ledger.requests())
         started = ledger.meta.started
     known = {row.run_key for row in found.rows}  # a sweep that runs may have recorded more in the meantime
     curve_of = curves(epoch for epoch in epochs if epoch.run_key in known)
@@ -103,6 +109,7 @@ def read_data(folder: SweepFolder, measure_s: float, say: Callable[[str], None])
         ladder=ladder,
         planned_epochs=trial_epochs_of(ladder, planned, epochs_of(spec), found.repeats) if spec else None,
         at_most=spec is not None and not is_predictable(spec),
+        risk=risk_of(spec, trials, lambda: epochs, left_out) if spec else None,
         starts=recorded_starts(folder),
     )
 

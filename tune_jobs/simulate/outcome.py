@@ -30,6 +30,9 @@ class Result:
 
     complete: float
 
+    regrets: tuple[float, ...]
+    """Of each repeat. All rules have the same order or seed in a repeat, so differences between them are paired."""
+
 
 class Simulated(TypedDict):
     """Sweeps played on recorded curves."""

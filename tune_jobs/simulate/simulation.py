@@ -267,7 +267,7 @@ def _results(
         for place, budget in enumerate(setting.budgets):
             regret, cost, started, complete = zip(*(row[place] for row in of_rule), strict=True)
             means = float(np.mean(started)), float(np.mean(complete))
-            found.append(Result(rule.name, budget, mean_of(regret), mean_of(cost), *means))
+            found.append(Result(rule.name, budget, mean_of(regret), mean_of(cost), *means, regret))
     return found
 
 

@@ -1,6 +1,8 @@
 import os
+from pathlib import Path
 
 from tests.tune_jobs.cli.invoking import invoke, invoke_json
+from tests.tune_jobs.search.under_auto import auto_sweep
 from tests.tune_jobs.shipping import Recorded
 from tune_jobs.record.lease import lease
 from tune_jobs.record.rows import Halted
@@ -26,3 +28,25 @@ def test_why_a_sweep_has_stopped_is_said(sweep: Recorded) -> None:
 def test_programs_do_not_watch(sweep: Recorded) -> None:
     said = invoke("status", "tracked", "--watch", "--json", storage=sweep.folder.path.parent, expect=2)
     assert "--watch is for people, --json for programs" in said
+
+
+def test_what_the_stopping_rule_may_have_cost_is_said_to_people_and_programs(tmp_path: Path) -> None:
+    auto_sweep(tmp_path)
+    assert (
+        "\nchance that a stopped trial would have been among the best 3: 0% to 78% "
+        "(90% interval, Clopper-Pearson: 0 of 2 controls that the rule would have stopped)\n"
+    ) in invoke("status", "test", storage=tmp_path)
+    told = invoke_json("status", "test", storage=tmp_path)["risk"]
+    assert {name: told[name] for name in ("best", "confidence", "low", "controls", "among_best")} == {
+        "best": 3,
+        "confidence": 0.9,
+        "low": 0,
+        "controls": 2,
+        "among_best": 0,
+    }
+    assert 0.77 < told["high"] < 0.78
+
+
+def test_without_a_rule_there_is_no_risk(sweep: Recorded) -> None:
+    sweep.attempt([1, 2], "stopped", "by hand")
+    assert invoke_json("status", "tracked", storage=sweep.folder.path.parent)["risk"] is None

@@ -48,5 +48,14 @@ def test_validate_looks_at_a_sample_of_a_large_space(tmp_path: Path) -> None:
     assert re.search(r"\n  1\d\d of 200 sampled configurations \(\d\d%\) are infeasible", said)
 
 
+def test_validate_warns_of_a_rule_that_lost_on_recorded_runs(tmp_path: Path) -> None:
+    halving = ("--set", "stopping={kind: asha, grace_epochs: 10, reduction_factor: 3}")
+    said = convnn("validate", "vit-convnn", *halving, storage=tmp_path)
+    assert "\n  warning: stopping: {kind: asha, grace_epochs: 10, reduction_factor: 3} costs more than it saves" in said
+    (told,) = json.loads(convnn("validate", "vit-convnn", *halving, "--json", storage=tmp_path))["warnings"]
+    assert f"  warning: {told}\n" in said
+    assert json.loads(convnn("validate", "quickstart", "--json", storage=tmp_path))["warnings"] == []
+
+
 def test_validate_does_not_speak_of_a_space_that_can_run(tmp_path: Path) -> None:
     assert "infeasible" not in convnn("validate", "quickstart", storage=tmp_path)

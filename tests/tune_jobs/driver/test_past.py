@@ -4,8 +4,9 @@ from pathlib import Path
 from search_spaces import Decided
 from tests.tune_jobs.driver.by_hand import SPEC
 from tests.tune_jobs.search.recorded import Recorded
-from tune_jobs.driver.past import BY_HAND, BY_THE_RULE, past_of, record_proposal, settle
+from tune_jobs.driver.past import past_of, record_proposal, settle
 from tune_jobs.record.ledger import Ledger
+from tune_jobs.record.rows import BY_HAND, BY_THE_RULE
 from tune_jobs.search.base import Asked, Proposal, Settled
 from tune_jobs.search.queue import Search
 

@@ -8,12 +8,12 @@ from search_spaces import Decided
 from tests.tune_jobs.driver.by_hand import SPEC
 from tests.tune_jobs.driver.scripted import Unseen
 from tune_jobs.driver.opening import open_ledger
-from tune_jobs.driver.past import BY_HAND, BY_THE_RULE
 from tune_jobs.driver.restart import Selection, extend, resume
 from tune_jobs.errors import UsageError
 from tune_jobs.failures import Failure, state_after
 from tune_jobs.record.folder import SweepFolder
 from tune_jobs.record.ledger import Ledger
+from tune_jobs.record.rows import BY_HAND, BY_THE_RULE
 
 
 @pytest.fixture

@@ -114,7 +114,7 @@ class Seeds:
         if first is None:
             self.ledger.add_trial({}, config, key)
         else:
-            self.ledger.add_repeat(config, key, first)
+            self.ledger.add_unasked(config, key, repeat_of=first)
         job = Job(key, self.ledger.start_attempt(key), len(self.ledger.trials()), config, repeat_of=first)
         place = self.folder.attempt(key, 1)
         place.mkdir(parents=True)

@@ -22,7 +22,7 @@ def written(record: Record) -> None:
         state, failure = ("interrupted", None) if attempt == 1 else ("diverged", "diverged")
         record.end_attempt(KEY, attempt, state, "why", failure)  # type: ignore[arg-type]
     record.add_ask({"k": 4}, "duplicate", KEY)
-    record.add_repeat(CONFIG, f"{KEY}-s1", KEY)
+    record.add_unasked(CONFIG, f"{KEY}-s1", repeat_of=KEY)
     record.meta.exhausted = True
 
 

@@ -1,7 +1,10 @@
 import re
 import time
+from pathlib import Path
 
 from tests.tune_jobs.report.drawn import Sweep, rows
+from tests.tune_jobs.search.under_auto import auto_sweep
+from tune_jobs.report import write_report
 
 
 def test_epochs_that_were_run_again_count_once(sweep: Sweep) -> None:
@@ -34,3 +37,16 @@ def test_a_thousand_trials_are_drawn_as_the_best_and_a_band(sweep: Sweep) -> Non
     assert len(lines) == 22
     assert (sweep.folder.path / "report.html").stat().st_size < 8e6
     assert len(re.findall(r"data-value=", sweep.page())) == 1000
+
+
+def test_what_the_stopping_rule_may_have_cost_stands_below_it(tmp_path: Path) -> None:
+    page = write_report(auto_sweep(tmp_path), measure_s=0).report.read_text(encoding="utf-8")
+    assert (
+        "Chance that a stopped trial would have been among the best 3: 0% to 78% "
+        "(90% interval, Clopper-Pearson: 0 of 2 controls that the rule would have stopped)."
+    ) in page
+
+
+def test_of_a_rule_without_controls_it_is_said_that_nothing_is_known(sweep: Sweep) -> None:
+    sweep.trial([0.1] * 3, "stopped", "by the stopping rule")
+    assert "among the best 3: not known, as asha runs no trial to its end that it would stop" in sweep.page()

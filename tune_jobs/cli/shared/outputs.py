@@ -19,6 +19,7 @@ from tune_jobs.planning.plan import Plan
 from tune_jobs.record.disk import Disk
 from tune_jobs.record.meta import Goal
 from tune_jobs.record.rows import Attempt, Halted, Usage
+from tune_jobs.search.risk import Risk
 from tune_jobs.simulate.outcome import Simulated
 from tune_jobs.tracking.base import Tracked
 
@@ -193,6 +194,7 @@ class Status(TypedDict):
     job: Job | None
     place: str
     standing: Sweep | None
+    risk: Risk | None
     disk_bytes: Disk | None
 
 
@@ -238,6 +240,7 @@ class Valid(TypedDict):
     looked_at: int
     infeasible: dict[str, int]
     notes: list[str]
+    warnings: list[str]
 
 
 class Report(TypedDict):

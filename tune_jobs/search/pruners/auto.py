@@ -6,41 +6,27 @@ from optuna.trial import TrialState
 from search_spaces import Space
 from search_spaces.settings import Auto
 from tune_jobs.search.pruners.base import StoppingRule
-from tune_jobs.search.pruners.curves import AutoRule
+from tune_jobs.search.pruners.over_sweep import OverSweep
 
 
 class LearntStopping(StoppingRule):
-    """Learns from the study's complete trials what standing is worth.
-
-    How many epochs a whole trial has is what the first complete one had; until then every trial goes on, and what is
-    reported waits. A trial of other length is not stopped, or not learnt from.
-    """
+    """Learns from the study's complete trials what standing is worth."""
 
     def __init__(self, settings: Auto, space: Space) -> None:
         del settings, space
-        self._rule: AutoRule | None = None
-        self._epochs = 0
-        self._numbers: dict[int, int] = {}  # of Optuna's trials: in the order of their first epochs
-        self._known: dict[int, int] = {}  # epochs by number
-        self._waiting: list[tuple[int, int, float]] = []
+        self._rule: OverSweep | None = None
+        self._known: dict[int, int] = {}  # epochs, by Optuna's trial
 
     def stops(self, study: optuna.Study, trial: optuna.trial.FrozenTrial) -> bool:
         """Whether the trial's chance to become the best is too small for the epochs that are left."""
-        number = self._numbers.setdefault(trial.number, len(self._numbers))
-        epochs = sorted(epoch for epoch in trial.intermediate_values if epoch > self._known.get(number, 0))
-        self._waiting += [(number, epoch, trial.intermediate_values[epoch]) for epoch in epochs]
-        self._known[number] = max(epochs, default=self._known.get(number, 0))
         if self._rule is None:
+            self._rule = OverSweep(maximize=study.direction == optuna.study.StudyDirection.MAXIMIZE)
+        if not self._rule.has_begun:
             complete = study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
-            if not complete:
-                return False
-            self._epochs = max(complete[0].intermediate_values)
-            maximize = study.direction == optuna.study.StudyDirection.MAXIMIZE
-            self._rule = AutoRule(self._epochs, maximize=maximize)
+            if complete:
+                self._rule.begin(max(complete[0].intermediate_values))
         stopped = False
-        for at, epoch, value in self._waiting:
-            stopped = self._rule.observe(at, epoch, value) and at == number
-            if stopped or epoch == self._epochs:
-                self._rule.ended(at, "stopped" if stopped else "complete")
-        self._waiting.clear()
+        for epoch in sorted(epoch for epoch in trial.intermediate_values if epoch > self._known.get(trial.number, 0)):
+            stopped = self._rule.observe(trial.number, epoch, trial.intermediate_values[epoch])
+            self._known[trial.number] = epoch
         return stopped

@@ -12,7 +12,7 @@ Pure: events in, answers out, the same for the same order of events. Nothing her
 """
 
 import math
-from typing import Literal
+from typing import Literal, NamedTuple
 
 import numpy as np
 
@@ -60,6 +60,16 @@ class _Rung:
         return chance_above(self.lines, self._standard(courses), self._best)
 
 
+class _Fitted(NamedTuple):
+    """What was learnt at a rung."""
+
+    complete: int
+    """Trials then."""
+    lines: _Rung
+    fresh: float
+    """A fresh trial's chance."""
+
+
 class AutoRule:
     """Decides after each epoch whether a trial is given up."""
 
@@ -83,7 +93,7 @@ class AutoRule:
         self._seen = 0  # highest trial, and one
         self._complete = 0
         self._worst = math.inf  # finite value; what is not a number counts as this
-        self._fitted: dict[int, tuple[int, _Rung, float]] = {}  # by rung: complete then, lines, a fresh trial's chance
+        self._fitted: dict[int, _Fitted] = {}  # by rung
 
     def observe(self, trial: int, epoch: int, value: float, loss: float | None = None) -> bool:
         """Note one epoch of a trial; whether to stop it there.
@@ -110,11 +120,28 @@ class AutoRule:
         self._courses[rung, trial] = _course(values, losses)
         if self.is_control(trial) or self._complete < FIRST:
             return False
-        worth = self._worth(trial, rung)
-        if worth >= min(self._patience(), self._rate() * (1 - self._fractions[rung])):
+        known = self._fitted.get(rung)
+        if known is None or known.complete != self._complete:
+            known = self._fitted[rung] = self._fit(rung)
+        worth = self._worth(trial, rung, known)
+        if worth >= self._enough(rung):
             return False
         self._stopped_at[trial], self._worths[trial] = rung, worth
         return True
+
+    def would_stop(self, trial: int, epoch: int) -> bool:
+        """Whether a control would be stopped after this epoch, its last one so far, if it were none.
+
+        Asking changes nothing that the rule decides later.
+        """
+        rung = self._index.get(epoch)
+        values, _ = self._running.get(trial, ((), ()))
+        if rung is None or self._complete < FIRST or len(values) != epoch:
+            return False
+        known = self._fitted.get(rung)
+        if known is None or known.complete != self._complete:
+            known = self._fit(rung)
+        return self._worth(trial, rung, known) < self._enough(rung)
 
     def ended(self, trial: int, state: Literal["complete", "stopped", "failed"]) -> None:
         """Note a trial's end; one that failed is not learnt from."""
@@ -137,15 +164,15 @@ class AutoRule:
         cost = float((~stopped).sum()) + float(self._fractions[rungs[stopped]].sum())
         return min(MOST_RATE, max(1.0, (self._seen - float(self._worths[: self._seen][stopped].sum())) / cost))
 
-    def _worth(self, trial: int, rung: int) -> float:
-        """A trial's chance to end above the best, in those of a fresh one."""
-        known = self._fitted.get(rung)
-        if known is None or known[0] != self._complete:
-            known = self._fitted[rung] = self._fit(rung)
-        _, lines, fresh = known
-        return float(lines.chances(self._courses[rung, trial][None])[0]) / fresh
+    def _enough(self, rung: int) -> float:
+        """The worth with which a trial goes on."""
+        return min(self._patience(), self._rate() * (1 - float(self._fractions[rung])))
 
-    def _fit(self, rung: int) -> tuple[int, _Rung, float]:
+    def _worth(self, trial: int, rung: int, known: _Fitted) -> float:
+        """A trial's chance to end above the best, in those of a fresh one."""
+        return float(known.lines.chances(self._courses[rung, trial][None])[0]) / known.fresh
+
+    def _fit(self, rung: int) -> _Fitted:
         """Learn again from the complete trials, and take the chance of a fresh trial over all that came by."""
         courses = self._courses[rung, : self._seen]
         came = ~np.isnan(courses[:, 0])
@@ -154,7 +181,7 @@ class AutoRule:
         before = self._stopped_at[: self._seen] < rung
         others = came.sum() + before.sum() - self._worths[: self._seen][before].sum()
         fresh = float(lines.chances(courses[came]).sum()) / max(float(others), 1e-3)
-        return self._complete, lines, max(fresh, 1e-12)
+        return _Fitted(self._complete, lines, max(fresh, 1e-12))
 
     def _finite(self, value: float) -> float:
         """The value, more being better; the worst so far where it is not a number."""
