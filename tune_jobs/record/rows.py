@@ -7,6 +7,9 @@ from search_spaces import TrialConfig
 from tune_jobs.failures import Failure
 
 ENDED = ("complete", "stopped", "diverged", "failed")
+ENOUGH = "enough"
+"""The cause of an end with `stopping.enough`: all is well, and trials are left."""
+
 State = Literal["running", "complete", "stopped", "diverged", "failed", "interrupted"]
 AskOutcome = Literal["new", "duplicate", "infeasible"]
 
@@ -102,3 +105,8 @@ class Halted:
 
     cause: str
     message: str
+
+    @property
+    def sentence(self) -> str:
+        """That, for people."""
+        return self.message if self.cause == ENOUGH else f"It has stopped: {self.message}"

@@ -35,6 +35,9 @@ class Study:
     def __init__(self, spec: SweepSpec) -> None:
         optuna.logging.set_verbosity(optuna.logging.WARNING)
         self.asks = 0
+        self.ends = 0
+        """How often a trial's end was told."""
+
         self.states: dict[str, State] = {}
         self._spec = spec
         self._sampler = sampler_of(spec.search, spec.space)
@@ -104,6 +107,11 @@ class Study:
         """Whether a trial has come to this epoch, in any attempt."""
         return epoch in self._history.get(key, {})
 
+    def last_value(self, key: str) -> float | None:
+        """The objective at a trial's last epoch, if it has come to one."""
+        history = self._history.get(key, {})
+        return history[max(history)] if history else None
+
     def observe(self, key: str, epoch: int, value: float) -> bool:
         """Note the objective of a trial at an epoch that is new; whether the rule stops it there."""
         self._history.setdefault(key, {})[epoch] = value
@@ -115,6 +123,7 @@ class Study:
     def finish(self, key: str, state: State, *, infeasible: bool) -> None:
         """Tell a trial's end; `infeasible`: the sampler keeps away from its like."""
         self.states[key] = state
+        self.ends += 1
         history = self._history.get(key, {})
         for trial in self._live.pop(key, []):
             if state == "complete" and history and not math.isnan(history[max(history)]):

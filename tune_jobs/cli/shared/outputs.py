@@ -17,6 +17,7 @@ from tune_jobs.planning.plan import Plan
 from tune_jobs.record.disk import Disk
 from tune_jobs.record.meta import Goal
 from tune_jobs.record.rows import Attempt, Halted, Usage
+from tune_jobs.report.more import MoreTrials
 from tune_jobs.results.recorded.table import Described
 from tune_jobs.simulate.outcome import Result
 from tune_jobs.simulate.spaces import Coverage
@@ -26,8 +27,8 @@ Numbers = dict[str, float | None]
 Tree = dict[str, Any]
 """A configuration, with the fields of sweep files."""
 
-State = Literal["running", "done", "unfinished"]
-"""Of a sweep."""
+State = Literal["running", "done", "enough", "unfinished"]
+"""Of a sweep; `enough`: ended by stopping.enough, with trials left."""
 
 
 class Trial(TypedDict):
@@ -233,12 +234,13 @@ class Valid(TypedDict):
 
 
 class Report(TypedDict):
-    """The files of a report."""
+    """The files of a report, and what more trials would bring."""
 
     sweep: str
     report: str
     png: list[str]
     csv: list[str]
+    more_trials: MoreTrials
 
 
 class Exclusion(Trial):

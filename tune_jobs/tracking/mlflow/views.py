@@ -13,8 +13,9 @@ from urllib.parse import quote, urlencode
 from search_spaces import TrialConfig
 from search_spaces.domains import Scalar
 from search_spaces.headline import HEADLINE
+from tune_jobs.record.rows import ENOUGH
 from tune_jobs.results.columns import Column, fields, in_a_line, label, names_of_params
-from tune_jobs.results.summary import Row, Summary
+from tune_jobs.results.summary import Row, Summary, state_of
 from tune_jobs.results.words import shown
 
 COMPLETE, ALL = "complete", "trials"
@@ -131,9 +132,14 @@ def description(found: Summary, runs: dict[str, str], experiment_id: str) -> str
         run = runs.get(row.run_key)
         return f"[{text}](#/experiments/{experiment_id}/runs/{run}?workflowType=machine_learning)" if run else text
 
+    state = state_of(found, running=False)
     best, planned = found.best, f" of {found.planned}" if found.planned else ""
     ended = found.count("complete", "stopped")
     lines = [f"{ended}{planned} trials have ended without a failure; `convnn show {found.name}` has all."]
+    if state == ENOUGH:
+        lines.append(
+            f"The trials that are left were not needed (`stopping.enough`); `convnn show {found.name}` says why."
+        )
     if best is not None:
         lines.insert(
             0, f"Best: **{link(best, f'trial {best.number}')}**, {found.metric} **{shown(best.value, found.metric)}**."
