@@ -30,6 +30,9 @@ ALONE, STRENGTH = 10, 5
 With J of them, a new trial is better by more than the margin `STRENGTH / (STRENGTH + J - ALONE)` times as often as it
 is better at all."""
 
+CAUTION = 0.9
+"""Of what a confidence allows, so much is used."""
+
 TAIL, SHORTEST_TAIL = 0.25, 5
 """The share of the trials, and the fewest, whose finals say how these fall off."""
 
@@ -108,22 +111,23 @@ def chance_of_more(found: Tried, trials: int, within: float) -> float:
         return 1.0
     if within >= found.room:
         return 0.0
-    return _chance(found.stand_for_others, trials, found.near(within))
+    return chance_by_near(found.stand_for_others, trials, found.near(within))
 
 
 def earliest_end(planned: int, confidence: float, *, learns: bool) -> int | None:
     """After how many trials a search may end at the earliest: where all are within the margin. `None`: never sooner."""
     share = LEARNING if learns else 1.0
     counts = range(FEWEST, planned)
-    return next((n for n in counts if is_enough(_chance(share * n, planned - n, n), confidence)), None)
+    return next((n for n in counts if is_enough(chance_by_near(share * n, planned - n, n), confidence)), None)
 
 
 def is_enough(chance: float, confidence: float) -> bool:
-    """Whether a chance is small enough."""
-    return chance <= 1 - confidence + _ROUNDING
+    """Whether a chance is small enough, with a little kept in hand."""
+    return chance <= CAUTION * (1 - confidence) + _ROUNDING
 
 
-def _chance(count: float, trials: int, near: int) -> float:
+def chance_by_near(count: float, trials: int, near: int) -> float:
+    """The same where `count` trials stand for those to come, and `near` are within the margin of the best."""
     rate = trials * STRENGTH / (STRENGTH + max(0, near - ALONE))
     return rate / (count + rate)
 

@@ -85,8 +85,8 @@ def simulate(
     if setting.cost == "seconds" and table.seconds is None:
         raise UsageError(f"--cost seconds needs recorded seconds, and {table.name} has none; take --cost epochs.")
     game = _of_table(table, setting) if spec is None else _of_file(table, spec, setting)
-    own = None if spec is None else spec.stopping
-    rules = rules_of(setting.rules or default_rules(game.epochs, own), game.epochs, own)
+    own, search = (None, None) if spec is None else (spec.stopping, spec.search)
+    rules = rules_of(setting.rules or default_rules(game.epochs, own), game.epochs, own, search)
     results = []
     for rule in rules:
         say(f"playing {rule.name}: {setting.repeats} times ...")
