@@ -8,8 +8,8 @@ limit is above what is allowed.
 
 Recorded tables: the published runs in the package, of at least 100 epochs, drawn without replacement in random order.
 Families: `benchmarks/families.py`, `within` in standard deviations of the finals. Stopping rules: played by the
-driver's own controller on recorded tables, four trials at a time. Samplers: by a sweep file on recorded tables, and on made-up
-objectives (`benchmarks/objectives.py`).
+driver's own controller on recorded tables, four trials at a time. Samplers: by a sweep file on recorded tables, and on
+made-up objectives (`benchmarks/objectives.py`).
 """
 
 import argparse

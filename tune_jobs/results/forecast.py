@@ -109,7 +109,7 @@ def chance_of_more(found: Tried, trials: int, within: float) -> float:
         return 0.0
     if not found.enough_complete:
         return 1.0
-    if within >= found.room:
+    if within + _ROUNDING >= found.room:
         return 0.0
     return chance_by_near(found.stand_for_others, trials, found.near(within))
 
