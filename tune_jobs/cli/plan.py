@@ -73,12 +73,7 @@ def _show(found: Plan) -> None:
         print(f"    and {plural(len(found.infeasible) - _SHOWN, 'more reason')}; --json lists them all")
     for pair in found.never:
         print(f"    {pair}")
-    epochs, images = plural(found.trial_epochs, "epoch"), plural(found.images_per_epoch, "image")
-    print(f"trials: {found.trials:,}, {'at most ' * found.at_most}{epochs} in all, {images} in each")
-    if found.at_most:
-        print("  how many the stopping rule saves is not known before trials run; what follows is for all of them")
-    for rung in found.ladder:
-        print(f"  after epoch {rung.epoch} about {rung.survivors:,} go on")
+    _show_trials(found)
     print()
     _show_costs(found.trial_costs)
     if found.trial_costs:
@@ -96,6 +91,17 @@ def _show(found: Plan) -> None:
     print(f"disk: about {found.disk_gb:.2g} GB, MLflow: {plural(found.mlflow_rows, 'row')}")
     for warning in found.warnings:
         print(f"warning: {warning}")
+
+
+def _show_trials(found: Plan) -> None:
+    epochs, images = plural(found.trial_epochs, "epoch"), plural(found.images_per_epoch, "image")
+    print(f"trials: {found.trials:,}, {'at most ' * found.at_most}{epochs} in all, {images} in each")
+    if found.at_most:
+        print("  how many the stopping rule saves is not known before trials run; what follows is for all of them")
+    if found.earliest_end is not None:
+        print(f"  stopping.enough can end it after {plural(found.earliest_end, 'trial')} at the earliest")
+    for rung in found.ladder:
+        print(f"  after epoch {rung.epoch} about {rung.survivors:,} go on")
 
 
 def _show_estimates(estimates: list[Estimate]) -> None:

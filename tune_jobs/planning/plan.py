@@ -9,7 +9,7 @@ from search_spaces import SweepSpec, TrialConfig
 from search_spaces.settings import Holdout
 from tune_jobs.executors.capacity import fitting, per_trial
 from tune_jobs.planning.devices import Estimate, Work, estimates
-from tune_jobs.planning.ladder import Rung, epochs_of, is_predictable, ladder_of, trial_epochs_of
+from tune_jobs.planning.ladder import Rung, earliest_end_of, epochs_of, is_predictable, ladder_of, trial_epochs_of
 from tune_jobs.planning.survey import Survey, survey_of
 from tune_jobs.planning.warnings import (
     budget_warnings,
@@ -55,6 +55,9 @@ class Plan:
     trial_epochs: int
     at_most: bool
     """Whether epochs, hours, disk and rows are the most that there can be: the stopping rule looks at results."""
+
+    earliest_end: int | None
+    """Trials after which `stopping.enough` can end the sweep at the earliest; `None` if it cannot."""
 
     images_per_epoch: int
     sized_by: str
@@ -124,7 +127,8 @@ def plan(
         trials=trials,
         ladder=ladder,
         trial_epochs=trial_epochs,
-        at_most=not is_predictable(spec),
+        at_most=not is_predictable(spec) or spec.stopping.enough is not None,
+        earliest_end=earliest_end_of(spec, trials),
         images_per_epoch=train,
         sized_by=BY_FLOPS + (f"; of {len(sized)} that were looked at" if len(sized) < len(survey.configs) else ""),
         trial_costs=costs,

@@ -9,7 +9,7 @@ from search_spaces.settings import Grid
 from tune_jobs.results.forecast import FEWEST, Forecast, forecast, tried
 from tune_jobs.results.summary import Summary
 from tune_jobs.results.words import gain
-from tune_jobs.search.enough import learns
+from tune_jobs.search.samplers.learning import learns
 
 MORE = 10
 

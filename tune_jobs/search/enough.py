@@ -3,19 +3,14 @@
 from collections.abc import Collection
 
 from search_spaces import SweepSpec
-from search_spaces.settings import Grid, RandomSearch
 from tune_jobs.record.rows import ENDED
 from tune_jobs.results.forecast import Tried, chance_of_more, is_enough, tried
 from tune_jobs.search.base import Judgement
+from tune_jobs.search.samplers.learning import learns
 from tune_jobs.search.study import Study
 
 POINT = 0.01
 """Of accuracy."""
-
-
-def learns(spec: SweepSpec) -> bool:
-    """Whether a sweep's sampler learns, so that later trials may be better; one that we do not know may."""
-    return not isinstance(spec.search, RandomSearch | Grid)
 
 
 class EndOfSearch:

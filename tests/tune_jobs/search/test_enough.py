@@ -80,9 +80,8 @@ def test_only_trials_that_ended_as_the_search_goes_count() -> None:
 
 
 def test_without_the_setting_and_with_the_last_trial_it_is_not_the_reason() -> None:
-    search = Search(spec(trials=9, enough="null"))
-    assert until_enough(search) == 9
-    short = Search(spec(trials=9))
-    assert until_enough(short) == 9
+    assert until_enough(Search(spec(enough="null"))) == 24
+    short = Search(spec(trials=8))
+    assert until_enough(short) == 8
     assert short.done
     assert short.enough is None
