@@ -77,7 +77,7 @@ COMMANDS: dict[str, How] = {
     "convnn simulate --where model=VIT --where dataset=cifar100 --epochs 100 --repeats 50": Instead(
         "convnn simulate --where model=VIT --where dataset=cifar100 --epochs 100 --repeats 2"
     ),
-    "convnn simulate --where model=VIT --where dataset=cifar10 --epochs 100 --budgets 86 --rules none,none+enough:1/0.8": (
+    "convnn simulate --where model=VIT --where dataset=cifar10 --epochs 100 --budgets 86 --rules none+enough:1/0.8": (
         Instead(
             "convnn simulate --where model=VIT --where dataset=cifar10 --epochs 100 --budgets 86 --repeats 1 "
             "--rules none+enough:1/0.8"
