@@ -76,9 +76,8 @@ def found_enough(spec: SweepSpec, found: Judgement) -> Halt:
         "enough",
         f"Enough: of the {found.left} trials that are left one would be better than the best by more than {margin} of "
         f"{metric} with a chance of at most {found.chance:.1%}, and stopping.enough allows "
-        f"{100 * (1 - found.confidence):.3g}%. Of {found.tried} trials so far {found.complete} are complete, {found.near} of "
-        f"them within {margin} of the best. "
-        f"To go on: convnn resume {spec.name} --set stopping.enough=null",
+        f"{100 * (1 - found.confidence):.3g}%. Of {found.tried} trials so far {found.complete} are complete, "
+        f"{found.near} of them within {margin} of the best. To go on: convnn resume {spec.name} --set stopping.enough=null",
     )
 
 
