@@ -77,7 +77,8 @@ def found_enough(spec: SweepSpec, found: Judgement) -> Halt:
         f"Enough: of the {found.left} trials that are left one would be better than the best by more than {margin} of "
         f"{metric} with a chance of at most {found.chance:.1%}, and stopping.enough allows "
         f"{100 * (1 - found.confidence):.3g}%. Of {found.tried} trials so far {found.complete} are complete, "
-        f"{found.near} of them within {margin} of the best. To go on: convnn resume {spec.name} --set stopping.enough=null",
+        f"{found.near} of them within {margin} of the best. To go on: "
+        f"convnn resume {spec.name} --set stopping.enough=null",
     )
 
 
