@@ -52,6 +52,10 @@ def _repeats(spec: SweepSpec) -> Iterator[tuple[str, str]]:
 
 def _stopping(spec: SweepSpec, epochs: int) -> Iterator[tuple[str, str]]:
     rule, way = spec.stopping, "lower it, or train longer."
+    if rule.enough is not None and isinstance(spec.search, Grid):
+        must = "needs trials in random order, and a grid goes through its points in the order of the file"
+        trials = spec.planned() or "N"
+        yield "stopping.enough", f"{must}; search {{sampler: random, trials: {trials}}}, or leave it out."
     if isinstance(rule, Asha | Hyperband | Median) and rule.grace_epochs >= epochs:
         must = f"must be below the epochs ({epochs}), or no trial can stop early"
         yield "stopping.grace_epochs", f"{must}; got {rule.grace_epochs}; {way}"

@@ -89,6 +89,27 @@ class Grid(SamplerSettings):
     sampler: Literal["grid"] = "grid"
 
 
+class Enough(Config):
+    """Ends the sweep when the trials that are left are unlikely to bring more than a margin."""
+
+    within: Annotated[
+        float,
+        Field(
+            gt=0,
+            allow_inf_nan=False,
+            description="A gain of no more is not worth more trials: points of accuracy (0.3), or a loss.",
+        ),
+    ]
+    confidence: Annotated[
+        float,
+        Field(
+            ge=0.5,
+            lt=1,
+            description="The sweep ends when, with this probability, the trials that are left would gain no more.",
+        ),
+    ] = 0.9
+
+
 class Stopping(Config):
     """What every stopping rule has."""
 
@@ -101,6 +122,7 @@ class Stopping(Config):
             "do not count as failed. 1: never.",
         ),
     ] = 0.5
+    enough: Annotated[Enough | None, Field(description="null: the sweep ends with its last trial.")] = None
     kind: str
 
 

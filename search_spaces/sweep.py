@@ -66,8 +66,8 @@ class SweepSpec:
         """What must stay the same for results to belong to one sweep: flat, by path, without defaults of the space.
 
         It is the same however a file says it: key order (but of what a grid varies), spelling of numbers and defaults
-        written out do not matter. Budget, resources, tracking, folders of images, `search.trials`, `search.repeats` and
-        `stopping.max_failed_fraction` may change.
+        written out do not matter. Budget, resources, tracking, folders of images, `search.trials`, `search.repeats`,
+        `stopping.max_failed_fraction` and `stopping.enough` may change.
         """
         flat = dict(_said(self.space.root, "space"))
         if self.constraints:
@@ -98,7 +98,7 @@ class SweepSpec:
         }
 
 
-_MAY_CHANGE = ("search.trials", "search.repeats", "stopping.max_failed_fraction")
+_MAY_CHANGE = ("search.trials", "search.repeats", "stopping.max_failed_fraction", "stopping.enough")
 
 
 def differences(before: SweepSpec, now: SweepSpec) -> list[str]:

@@ -71,6 +71,7 @@ def test_how_a_file_says_it_does_not_matter(old: str, new: str) -> None:
         ("trials: 3", "trials: 30"),
         ("search: ", "budget: {cpu_hours: 3, wall_hours: 1, trials: 2}\nsearch: "),
         ("search: ", "stopping: {max_failed_fraction: 1}\nsearch: "),
+        ("search: ", "stopping: {enough: {within: 0.3}}\nsearch: "),
         ("search: ", "tracking: {uri: x, experiment: y}\nsearch: "),
         ("search: ", "resources: {cpus_per_trial: 2, max_concurrent: 1, keep_best: 0, min_free_gb: 0}\nsearch: "),
     ],

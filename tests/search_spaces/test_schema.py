@@ -22,6 +22,7 @@ BEYOND_A_SCHEMA = {
         "constraint_never_met",
         "constraints_never_met_together",
         "default_k_above_candidates",
+        "enough_with_grid",
         "even_context_in_a_range",
         "goal_against_metric",
         "grace_not_below_epochs",

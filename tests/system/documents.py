@@ -63,6 +63,8 @@ SMALLER = "--set search.trials=1 --set space.training.epochs=2 --set stopping.gr
 _REGISTRY = NotRun("it needs a registry of images")
 _KUBERNETES = NotRun("it needs Kubernetes with KubeRay; of the manifest, tests/docker/test_rayjob.py reads the fields")
 
+ENOUGH = "convnn simulate --where model.name=vit_tiny --where data.name=cifar10 --epochs 100 --budgets 86"
+
 COMMANDS: dict[str, How] = {
     "make quickstart": Instead(f"sed 's/run quickstart/& {SMALLER}/' Makefile | make --file=- quickstart"),
     "make test": Elsewhere("CI", ".ci/run", "make test\n"),
@@ -78,6 +80,10 @@ COMMANDS: dict[str, How] = {
         "convnn simulate --where model.name=vit_tiny --where data.name=cifar100 --epochs 100 --repeats 2"
     ),
     'convnn validate vit-convnn --set "stopping={kind: asha, grace_epochs: 10, reduction_factor: 3}"': AS_IS,
+    f"{ENOUGH} --rules none+enough:1/0.8": Instead(f"{ENOUGH} --repeats 1 --rules none+enough:1/0.8"),
+    "convnn resume SWEEP --set stopping.enough=null": Elsewhere(
+        "make test", "tests/tune_jobs/driver/test_enough.py", 'alter("stopping.enough=null")'
+    ),
     "convnn simulate quickstart --from quickstart --budgets 2,4": Elsewhere(
         "make test", "tests/tune_jobs/cli/shared/test_outputs.py", '["simulate", "--from"'
     ),

@@ -74,8 +74,6 @@ def _show(found: Plan) -> None:
     for pair in found.never:
         print(f"    {pair}")
     _show_trials(found)
-    for rung in found.ladder:
-        print(f"  after epoch {rung.epoch} about {rung.survivors:,} go on")
     print()
     _show_costs(found.trial_costs)
     if found.trial_costs:
@@ -107,6 +105,10 @@ def _show_trials(found: Plan) -> None:
         print(f"trials: {found.trials:,}, {at_most}{epochs} in all, {images} in each")
     if found.at_most:
         print("  how many the stopping rule saves is not known before trials run; what follows is for all of them")
+    if found.earliest_end is not None:
+        print(f"  stopping.enough can end it after {plural(found.earliest_end, 'trial')} at the earliest")
+    for rung in found.ladder:
+        print(f"  after epoch {rung.epoch} about {rung.survivors:,} go on")
 
 
 def _show_estimates(estimates: list[Estimate]) -> None:

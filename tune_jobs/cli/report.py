@@ -37,5 +37,6 @@ def report(
     if as_json:
         print_json(written.as_dict())
         return
+    say(written.more.text)
     for path in (written.report, *written.png, *written.csv):
         print(path)

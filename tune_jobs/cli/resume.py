@@ -15,7 +15,8 @@ def resume(
 ) -> None:
     """Go on with a sweep that was stopped, killed or is over its budget. Example: convnn resume quickstart.
 
-    --set may change its budget, search.trials, stopping.max_failed_fraction, resources and tracking.
+    --set may change its budget, search.trials, stopping.max_failed_fraction,
+    stopping.enough, resources and tracking.
     """
     options = [word for each in overrides or () for word in ("--set", each)]
     if on_cluster("resume", sweep, address, storage, options, detach=detach, as_json=as_json):

@@ -50,7 +50,7 @@ def _show_sweep(folder: SweepFolder, place: str, columns: str | None, *, running
     out = console()
     print(f"{standing(summary, state)}\n{place}\n")
     if summary.halted and state != "running":
-        print(f"It has stopped: {summary.halted.message}\n")
+        print(f"{summary.halted.sentence}\n")
     print_leaderboard(out, summary, columns=picked)
     if (table := over_seeds(summary)) is not None:
         print("\nOver seeds, of complete trials:")

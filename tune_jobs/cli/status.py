@@ -110,7 +110,7 @@ class _Look:
         elif self._driver is not None:
             print(f"running: process {self._driver['pid']} on {self._driver['host']}")
         elif self._summary is not None:
-            print(self._state if self._summary.whole else f"{self._state}: not running")
+            print(f"{self._state}: not running" if self._state == "unfinished" else self._state)
         else:
             print("not running")
         if self._summary is None:
@@ -122,7 +122,7 @@ class _Look:
         if self._disk is not None:
             print(f"{size_text(self._disk.all)} on disk, {size_text(self._disk.checkpoints)} of it checkpoints")
         if self._summary.halted and not self.running:
-            print(f"It has stopped: {self._summary.halted.message}")
+            print(self._summary.halted.sentence)
         print()
         print_leaderboard(console(), self._summary, _SHOWN)
 

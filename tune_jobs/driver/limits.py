@@ -1,4 +1,4 @@
-"""What ends a run of a sweep before its search is done: a signal, its budget, a full disk, or too many failures.
+"""What ends a run before all its trials: a signal, its budget, a full disk, too many failures, or that it is enough.
 
 At a halt nothing new is started, running trials write a checkpoint after their epoch where there is time, and the same
 sweep can be resumed.
@@ -16,14 +16,16 @@ from tune_jobs.failures import counted
 from tune_jobs.record.folder import SweepFolder
 from tune_jobs.record.ledger import Ledger
 from tune_jobs.record.requests import excluded
-from tune_jobs.record.rows import Usage
+from tune_jobs.record.rows import ENOUGH, Usage
+from tune_jobs.results.words import gain
+from tune_jobs.search.base import Judgement
 from tune_jobs.search.samplers.leftover import DRAWS
 
 RESUME = "resume"
 FEWEST_ENDED = 5
 """`stopping.max_failed_fraction` is looked at from this many ended trials on."""
 
-Cause = Literal["signal", "budget", "disk", "failures", "space"]
+Cause = Literal["signal", "budget", "disk", "failures", "space", "enough"]
 
 
 @dataclass(frozen=True)
@@ -38,10 +40,10 @@ class Halt:
 
     @property
     def exit_code(self) -> int:
-        """5 for a budget used up, 128 and the signal's number for a signal, else 1."""
+        """0 where it is enough, 5 for a budget used up, 128 and the signal's number for a signal, else 1."""
         if self.signal is not None:
             return 128 + self.signal
-        return 5 if self.cause == "budget" else 1
+        return {ENOUGH: 0, "budget": 5}.get(self.cause, 1)
 
 
 def halt_for_limits(
@@ -67,6 +69,19 @@ def none_found(spec: SweepSpec) -> Halt:
         "space",
         f"of {DRAWS:,} configurations drawn from the space none is valid and new; loosen its constraints under another "
         f"name, or look on: convnn resume {spec.name}",
+    )
+
+
+def found_enough(spec: SweepSpec, found: Judgement) -> Halt:
+    """The halt of a search that `stopping.enough` ends."""
+    margin, metric = gain(found.within, spec.metric), spec.metric
+    return Halt(
+        "enough",
+        f"Enough: of the {found.left} trials that are left one would be better than the best by more than {margin} of "
+        f"{metric} with a chance of at most {found.chance:.1%}, and stopping.enough allows "
+        f"{100 * (1 - found.confidence):.3g}%. Of {found.tried} trials so far {found.complete} are complete, "
+        f"{found.near} of them within {margin} of the best. To go on: "
+        f"convnn resume {spec.name} --set stopping.enough=null",
     )
 
 

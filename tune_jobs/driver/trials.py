@@ -11,7 +11,7 @@ from typing import Protocol
 from search_spaces import SweepSpec
 from tune_jobs.display.live import Progress
 from tune_jobs.driver.controller import Controller
-from tune_jobs.driver.limits import RESUME, Halt, budget_of_trials, halt_for_limits, none_found
+from tune_jobs.driver.limits import RESUME, Halt, budget_of_trials, found_enough, halt_for_limits, none_found
 from tune_jobs.driver.past import past_of, settle
 from tune_jobs.driver.retention import Retention
 from tune_jobs.driver.stop import asked_to_stop, forget_requests
@@ -113,7 +113,7 @@ def run_trials(
     retention: Keeps = Retention(folder, ledger, spec) if work is None else work.retention
     retention.tidy()
     if search.done:
-        return search.exhausted, None
+        return search.exhausted, _enough(spec, search)
     halt = check()
     if halt is None and search.idle:
         halt = budget_of_trials(spec, verb)
@@ -126,8 +126,12 @@ def run_trials(
         halt = halt or (budget_of_trials(spec, verb) if search.held_back else None)
         if search.done and halt is not None and halt.signal is None:
             halt = None  # the limit was reached with the last trial
-        halt = halt or (none_found(spec) if search.gave_up else None)
+        halt = halt or (none_found(spec) if search.gave_up else None) or _enough(spec, search)
     return search.exhausted, halt
+
+
+def _enough(spec: SweepSpec, search: SearchMethod) -> Halt | None:
+    return None if search.enough is None else found_enough(spec, search.enough)
 
 
 def _drive(

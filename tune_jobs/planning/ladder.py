@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from search_spaces import SweepSpec
 from search_spaces.settings import Asha, Hyperband, NoStopping
 from search_spaces.trial import Training
+from tune_jobs.results.forecast import earliest_end
+from tune_jobs.search.samplers.learning import learns
 
 
 @dataclass(frozen=True)
@@ -25,6 +27,12 @@ def epochs_of(spec: SweepSpec) -> int:
 def is_predictable(spec: SweepSpec) -> bool:
     """Whether it is known about how many trials the stopping rule lets through; else all may run to the end."""
     return isinstance(spec.stopping, NoStopping | Asha | Hyperband)
+
+
+def earliest_end_of(spec: SweepSpec, trials: int) -> int | None:
+    """After how many trials `stopping.enough` can end the sweep at the earliest; `None` if it cannot."""
+    enough = spec.stopping.enough
+    return None if enough is None else earliest_end(trials, enough.confidence, learns=learns(spec))
 
 
 def ladder_of(spec: SweepSpec, trials: int, epochs: int) -> list[Rung]:

@@ -9,7 +9,15 @@ from search_spaces import SweepSpec, TrialConfig
 from search_spaces.settings import Holdout
 from tune_jobs.executors.capacity import fitting, per_trial
 from tune_jobs.planning.devices import Estimate, Work, estimates
-from tune_jobs.planning.ladder import Rung, epochs_of, further_of, is_predictable, ladder_of, trial_epochs_of
+from tune_jobs.planning.ladder import (
+    Rung,
+    earliest_end_of,
+    epochs_of,
+    further_of,
+    is_predictable,
+    ladder_of,
+    trial_epochs_of,
+)
 from tune_jobs.planning.stopping import stopping_warnings
 from tune_jobs.planning.survey import Survey, survey_of
 from tune_jobs.planning.warnings import (
@@ -64,6 +72,9 @@ class Plan:
     trial_epochs: int
     at_most: bool
     """Whether epochs, hours, disk and rows are the most that there can be: the stopping rule looks at results."""
+
+    earliest_end: int | None
+    """Trials after which `stopping.enough` can end the sweep at the earliest; `None` if it cannot."""
 
     images_per_epoch: int
     sized_by: str
@@ -137,7 +148,8 @@ def plan(
         runs=runs,
         ladder=ladder,
         trial_epochs=trial_epochs,
-        at_most=not is_predictable(spec),
+        at_most=not is_predictable(spec) or spec.stopping.enough is not None,
+        earliest_end=earliest_end_of(spec, trials),
         images_per_epoch=train,
         sized_by=BY_FLOPS + (f"; of {len(sized)} that were looked at" if len(sized) < len(survey.configs) else ""),
         trial_costs=costs,

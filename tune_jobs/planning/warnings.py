@@ -9,7 +9,9 @@ from search_spaces.domains import IntRange
 from search_spaces.plurals import plural
 from search_spaces.settings import Asha, Grid, Hyperband, Median, NoStopping
 from search_spaces.trial import Training
+from tune_jobs.planning.ladder import earliest_end_of
 from tune_jobs.planning.survey import Survey
+from tune_jobs.search.samplers.learning import learns
 from tune_jobs.system.cpus import usable_cpus
 from tune_jobs.system.gpus import has_gpu
 from tune_jobs.system.memory import lacking, usable_memory_gb
@@ -30,6 +32,9 @@ def likely_mistakes(spec: SweepSpec, survey: Survey, trials: int, epochs: int, t
             f"all {trials:,} trials train for all {epochs} epochs; stopping: {{kind: auto}} stops those that by the "
             f"sweep's own complete trials have little chance."
         )
+    if spec.stopping.enough is not None and earliest_end_of(spec, trials) is None:
+        way = f"lower its confidence ({spec.stopping.enough.confidence:g}){', search at random' * learns(spec)}"
+        yield f"stopping.enough cannot end {plural(trials, 'trial')} before the last one; {way}, or plan more trials."
     yield from _training_warnings(spec, train)
     yield from _missed_ends(spec)
 

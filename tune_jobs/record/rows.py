@@ -8,6 +8,9 @@ from tune_jobs.failures import Failure
 from tune_jobs.record.environment import Environment
 
 ENDED = ("complete", "stopped", "diverged", "failed")
+ENOUGH = "enough"
+"""The cause of an end with `stopping.enough`: all is well, and trials are left."""
+
 State = Literal["running", "complete", "stopped", "diverged", "failed", "interrupted"]
 """Of a trial: `running`, then `complete`, `stopped` (by the stopping rule, or by hand), `diverged` or `failed`.
 
@@ -126,3 +129,8 @@ class Halted:
 
     cause: str
     message: str
+
+    @property
+    def sentence(self) -> str:
+        """That, for people."""
+        return self.message if self.cause == ENOUGH else f"It has stopped: {self.message}"

@@ -15,13 +15,14 @@ from tune_jobs.record.folder import SweepFolder, recorded_spec
 from tune_jobs.record.lease import live_driver
 from tune_jobs.record.ledger import Ledger
 from tune_jobs.record.manifest import recorded_starts
-from tune_jobs.record.requests import excluded
+from tune_jobs.record.requests import excluded, to_stop
 from tune_jobs.record.rows import Ask, Attempt, Epoch
+from tune_jobs.report.more import MoreTrials, more_trials
 from tune_jobs.report.sizes import Size, sizes_of
 from tune_jobs.results.history import curves
 from tune_jobs.results.row import Row
 from tune_jobs.results.seeds import Configuration, Repeats
-from tune_jobs.results.summary import Summary, summary
+from tune_jobs.results.summary import Summary, state_of, summary
 from tune_jobs.search.risk import Risk, risk_of
 
 
@@ -60,6 +61,9 @@ class ReportData:
     starts: list[dict[str, Any]]
     """Every start of the sweep, from its manifest."""
 
+    more: MoreTrials
+    """What more trials would bring."""
+
     @property
     def comparable(self) -> list[Row]:
         """The trials whose values may be compared, the best first."""
@@ -90,6 +94,7 @@ def read_data(folder: SweepFolder, measure_s: float, say: Callable[[str], None])
         attempts, asks = ledger.attempts(), ledger.asks()
         trials, left_out = ledger.trials(), excluded(ledger.requests())
         started = ledger.meta.started
+        by_hand = to_stop(ledger.requests())
     known = {row.run_key for row in found.rows}  # a sweep that runs may have recorded more in the meantime
     curve_of = curves(epoch for epoch in epochs if epoch.run_key in known)
     spec = _spec(folder)
@@ -111,6 +116,7 @@ def read_data(folder: SweepFolder, measure_s: float, say: Callable[[str], None])
         at_most=spec is not None and not is_predictable(spec),
         risk=risk_of(spec, trials, lambda: epochs, left_out) if spec else None,
         starts=recorded_starts(folder),
+        more=more_trials(found, spec, by_hand),
     )
 
 
@@ -126,4 +132,4 @@ def _state(folder: SweepFolder, found: Summary) -> str:
     at_its_end = driver is not None and (driver["host"], driver["pid"]) == (socket.gethostname(), os.getpid())
     if driver is not None and not at_its_end:
         return "running"
-    return "done" if found.whole else "unfinished"
+    return state_of(found, running=False)

@@ -1,13 +1,14 @@
 """Writes a report's files, each whole or not at all."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 from tune_jobs.errors import LedgerError, UsageError
 from tune_jobs.record.folder import SweepFolder
 from tune_jobs.record.names import REPORT
+from tune_jobs.report.more import MoreTrials
 from tune_jobs.system.files import is_full, write_whole
 
 MEASURE_S = 20.0
@@ -28,6 +29,8 @@ class Written:
     report: Path
     png: list[Path]
     csv: list[Path]
+    more: MoreTrials
+    """What more trials would bring."""
 
     def as_dict(self) -> dict[str, Any]:
         """For programs: stable keys."""
@@ -36,6 +39,7 @@ class Written:
             "report": str(self.report),
             "png": [str(path) for path in self.png],
             "csv": [str(path) for path in self.csv],
+            "more_trials": asdict(self.more),
         }
 
 
@@ -85,7 +89,7 @@ def write_report(
         drawn = {report.with_name(f"{report.stem}-{key}.png"): content for key, content in pictures(plots).items()}
     for path, content in drawn.items():
         _write(path, content)
-    return Written(folder.name, report, list(drawn), [report.with_name(name) for name in tables])
+    return Written(folder.name, report, list(drawn), [report.with_name(name) for name in tables], data.more)
 
 
 def _write(path: Path, content: bytes) -> None:

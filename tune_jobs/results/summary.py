@@ -13,7 +13,7 @@ from tune_jobs.failures import Failure, counted
 from tune_jobs.record.folder import SweepFolder, recorded_spec
 from tune_jobs.record.ledger import Ledger
 from tune_jobs.record.requests import Request, excluded
-from tune_jobs.record.rows import ENDED, SEARCH, Epoch, Halted, Role, Trial, Usage
+from tune_jobs.record.rows import ENDED, ENOUGH, SEARCH, Epoch, Halted, Role, Trial, Usage
 from tune_jobs.results.columns import Column, constants, possible, varying
 from tune_jobs.results.row import Row
 from tune_jobs.results.seeds import Configuration, Repeats, configurations, repeats
@@ -283,8 +283,10 @@ def read_summary(folder: SweepFolder) -> Summary:
 
 
 def state_of(found: Summary, *, running: bool) -> str:
-    """A sweep's state, in the one word that every command uses: `running`, `done` or `unfinished`."""
-    return "running" if running else "done" if found.whole else "unfinished"
+    """A sweep's state, in the one word that every command uses: `running`, `done`, `enough` or `unfinished`."""
+    if running or found.whole:
+        return "running" if running else "done"
+    return ENOUGH if found.halted is not None and found.halted.cause == ENOUGH else "unfinished"
 
 
 def _compared_at(rows: list[Row]) -> int | None:

@@ -18,6 +18,14 @@ def shown(value: float | None, metric: str) -> str:
     return f"{value:.2%}" if "accuracy" in metric else f"{value:.4f}"
 
 
+def gain(value: float, metric: str) -> str:
+    """A difference of an objective: of accuracies in percentage points, of losses as it is."""
+    if "accuracy" in metric:
+        points = float(f"{100 * value:.2g}")
+        return f"{points:g} {'point' if points == 1 else 'points'}"
+    return f"{value:.3g}"
+
+
 def iso_time(at: float | None) -> str | None:
     """A moment for programs, in UTC: `2026-11-29T12:00:00Z`."""
     return None if at is None else time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(at))

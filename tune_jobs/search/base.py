@@ -102,6 +102,28 @@ class Settled:
     """Who had given it up; `None`: it had done its last epoch."""
 
 
+@dataclass(frozen=True)
+class Judgement:
+    """That the trials that are left are unlikely to bring more than a margin."""
+
+    left: int
+    """Trials that have not ended, of those that were planned."""
+
+    within: float
+    """The margin, in the unit of the objective; a fraction for accuracies."""
+
+    chance: float
+    """At most so likely they gain more."""
+
+    confidence: float
+    near: int
+    """Complete trials that are so close to the best, itself among them."""
+
+    complete: int
+    tried: int
+    """Trials that have ended as the search goes."""
+
+
 class SearchMethod(Protocol):
     """What to try next, and what to stop."""
 
@@ -116,6 +138,13 @@ class SearchMethod(Protocol):
     @property
     def gave_up(self) -> bool:
         """Whether no valid configuration was found any more, in a space that has no end."""
+
+    @property
+    def enough(self) -> Judgement | None:
+        """Why nothing new is started although more trials are planned, if `stopping.enough` is reached.
+
+        It follows from the trials that have ended alone; a running one that ends can change it.
+        """
 
     @property
     def done(self) -> bool:

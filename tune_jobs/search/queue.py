@@ -11,7 +11,20 @@ from search_spaces import SweepSpec, TrialConfig, canonical, run_key
 from tune_jobs.events import Ended, EpochEnded, Failed, StopAsked
 from tune_jobs.failures import Failure, alone, state_after, what_follows
 from tune_jobs.record.rows import ENDED, Ask, Epoch, State, Trial
-from tune_jobs.search.base import Asked, Event, Follow, Operation, Past, Proposal, Settled, Start, Stop, StoppedBy
+from tune_jobs.search.base import (
+    Asked,
+    Event,
+    Follow,
+    Judgement,
+    Operation,
+    Past,
+    Proposal,
+    Settled,
+    Start,
+    Stop,
+    StoppedBy,
+)
+from tune_jobs.search.enough import EndOfSearch
 from tune_jobs.search.repeats import Repeats
 from tune_jobs.search.samplers.leftover import draw_unused
 from tune_jobs.search.study import Answer, Study
@@ -44,6 +57,7 @@ class Search:
         self._to_stop: set[str] = set()  # by hand, after their next new epoch
         self._only = only
         self._repeats = Repeats(spec.search.repeats, past.trials)
+        self._end = EndOfSearch(spec)
         self._trials: dict[str, tuple[int, TrialConfig]] = {t.run_key: (t.number, t.config) for t in past.trials}
         self._recorded: dict[str, str] = {}  # by the key that a trial has today: the first that did not fail
         firsts = [trial for trial in past.trials if trial.run_key not in self._repeats.first_of]
@@ -116,6 +130,11 @@ class Search:
         return getattr(self.spec.search, "trials", None)
 
     @property
+    def enough(self) -> Judgement | None:
+        """Why nothing new is started although more trials are planned, if that is so: `stopping.enough` is reached."""
+        return None if self._used_up else self._end.judge(self.study, self._to_stop)
+
+    @property
     def done(self) -> bool:
         """Whether every trial has ended: the planned ones, or all that the space has."""
         return not self._due and not self._due_alone and self._all_begun
@@ -141,9 +160,13 @@ class Search:
         return self._only is not None or (self._all_asked and not self._repeats.missing)
 
     @property
-    def _all_asked(self) -> bool:
+    def _used_up(self) -> bool:
         reached = self.planned is not None and self._repeats.configurations >= self.planned
         return reached or self.exhausted or self.gave_up
+
+    @property
+    def _all_asked(self) -> bool:
+        return self._used_up or self.enough is not None
 
     def propose(self, *, alone_too: bool = True) -> Proposal:
         """What to start next, if anything is to be started now.

@@ -36,6 +36,9 @@ class Study:
     def __init__(self, spec: SweepSpec) -> None:
         optuna.logging.set_verbosity(optuna.logging.WARNING)
         self.asks = 0
+        self.ends = 0
+        """How often a trial's end was told."""
+
         self.states: dict[str, State] = {}
         self._spec = spec
         self._sampler = sampler_of(spec.search, spec.space)
@@ -111,6 +114,11 @@ class Study:
         history = self._history.get(key, {})
         return history[max(history)] if history else math.nan
 
+    def last_value(self, key: str) -> float | None:
+        """The objective of a trial's configuration: the mean over its seeds where that is known, else its last."""
+        value = self._values.get(key, self.last(key))
+        return None if math.isnan(value) else value
+
     def observe(self, key: str, epoch: int, value: float) -> bool:
         """Note the objective of a trial at an epoch that is new; whether the rule stops it there.
 
@@ -145,6 +153,7 @@ class Study:
             value: Of its configuration, where it is complete; that of its last epoch if `None`.
         """
         self.states[key] = state
+        self.ends += 1
         history = self._history.get(key, {})
         if value is not None:
             self._values[key] = value

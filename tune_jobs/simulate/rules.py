@@ -1,15 +1,20 @@
-"""Stopping rules as the command line names them: `none`, `asha:10/3`, `best:10/4`, `file`."""
+"""Stopping rules as the command line names them: `none`, `asha:10/3`, `best:10/4`, `file`, `none+enough:0.3/0.9`."""
 
 from dataclasses import dataclass
+from typing import TypeVar
 
 import yaml
 from pydantic import ValidationError
 
+from search_spaces.base import Config
 from search_spaces.reading.likeness import nearest
-from search_spaces.settings import RULES, NoStopping, Stopping
+from search_spaces.settings import RULES, Enough, Grid, NoStopping, SamplerSettings, Stopping
 from tune_jobs.errors import UsageError
 
-FILE, BEST = "file", "best"
+FILE, BEST, ENOUGH = "file", "best", "+enough:"
+
+
+Made = TypeVar("Made", bound=Config)
 
 
 @dataclass(frozen=True)
@@ -29,16 +34,19 @@ def default_rules(epochs: int, own: Stopping | None) -> str:
     return f"{of_file}none,asha:{first}/3,{BEST}:{first}/4"
 
 
-def rules_of(text: str, epochs: int, own: Stopping | None = None) -> list[NamedRule]:
+def rules_of(
+    text: str, epochs: int, own: Stopping | None = None, search: SamplerSettings | None = None
+) -> list[NamedRule]:
     """The rules that a person names, comma by comma.
 
     A rule is its kind, as below `stopping` in a sweep file, with its own settings in their order after a colon, parted
-    by slashes; those that are left out have their defaults.
+    by slashes; those that are left out have their defaults. `+enough:WITHIN/CONFIDENCE` after it is `stopping.enough`.
 
     Args:
         text: What was typed.
         epochs: Of a trial.
         own: What the sweep file says, which `file` stands for.
+        search: How the sweep file searches.
 
     Raises:
         UsageError: If a rule is unknown, or a setting is not as it must be.
@@ -46,7 +54,27 @@ def rules_of(text: str, epochs: int, own: Stopping | None = None) -> list[NamedR
     names = [name.strip() for name in text.split(",") if name.strip()]
     if not names:
         raise UsageError(f"--rules must name a rule, got {text!r}; for example --rules none,asha:10/3.")
-    return [_rule(name, epochs, own) for name in dict.fromkeys(names)]
+    return [_whole_rule(name, epochs, own, search) for name in dict.fromkeys(names)]
+
+
+def _whole_rule(name: str, epochs: int, own: Stopping | None, search: SamplerSettings | None) -> NamedRule:
+    base, suffixed, given = name.partition(ENOUGH)
+    rule = _rule(base, epochs, own)
+    if not suffixed:
+        return rule
+    if rule.best is not None:
+        raise UsageError(f"--rules {name}: {BEST} has no {ENOUGH.strip('+:')}; write none{ENOUGH}{given}.")
+    if isinstance(search, Grid):
+        raise UsageError(
+            f"--rules {name}: stopping.enough needs trials in random order, and FILE searches a grid in its own; add "
+            f"--set 'search={{sampler: random, trials: N}}'."
+        )
+    fields, said = list(Enough.model_fields), given.split("/")
+    if len(said) > len(fields):
+        raise UsageError(f"--rules {name}: enough has {len(fields)} settings ({'/'.join(fields)}), got {len(said)}.")
+    values = dict(zip(fields, map(yaml.safe_load, said), strict=False))
+    made = _made(name, Enough, values, f"{base}{ENOUGH}{'/'.join(fields).upper()}")
+    return NamedRule(name, rule.stopping.model_copy(update={"enough": made}))
 
 
 def _rule(name: str, epochs: int, own: Stopping | None) -> NamedRule:
@@ -69,14 +97,8 @@ def _rule(name: str, epochs: int, own: Stopping | None) -> NamedRule:
         raise UsageError(
             f"--rules {name}: {kind} has {len(fields)} settings ({'/'.join(fields) or 'none'}), got {len(values)}."
         )
-    try:
-        made = settings.model_validate({"kind": kind, **dict(zip(fields, values, strict=False))})
-    except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(str(part) for part in first["loc"])
-        raise UsageError(
-            f"--rules {name}: {where}: {first['msg']}, got {first['input']!r}; write {kind}:{'/'.join(fields).upper()}."
-        ) from error
+    given_settings = {"kind": kind, **dict(zip(fields, values, strict=False))}
+    made = _made(name, settings, given_settings, f"{kind}:{'/'.join(fields).upper()}")
     grace = getattr(made, "grace_epochs", 0)
     if grace >= epochs > 1:
         raise UsageError(
@@ -84,6 +106,15 @@ def _rule(name: str, epochs: int, own: Stopping | None) -> NamedRule:
             f"nothing would ever be stopped."
         )
     return NamedRule(name, made)
+
+
+def _made(name: str, settings: type[Made], values: dict[str, object], way: str) -> Made:
+    try:
+        return settings.model_validate(values)
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(str(part) for part in first["loc"])
+        raise UsageError(f"--rules {name}: {where}: {first['msg']}, got {first['input']!r}; write {way}.") from error
 
 
 def _best(name: str, values: list[object], epochs: int) -> NamedRule:

@@ -130,8 +130,8 @@ def simulate(
             f"--cost seconds needs the seconds of every epoch, and {table.name} has none; take --cost epochs."
         )
     game = _of_table(table, setting) if spec is None else _of_file(table, spec, setting)
-    own = None if spec is None else spec.stopping
-    rules = rules_of(setting.rules or default_rules(game.epochs, own), game.epochs, own)
+    own, search = (None, None) if spec is None else (spec.stopping, spec.search)
+    rules = rules_of(setting.rules or default_rules(game.epochs, own), game.epochs, own, search)
     results = _results(game, rules, setting, say, processes)
     best = (max if game.goal == "maximize" else min)(game.finals)
     return Simulation(

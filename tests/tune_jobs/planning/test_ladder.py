@@ -39,3 +39,12 @@ def test_where_results_decide_the_epochs_are_an_upper_bound(rule: str) -> None:
     assert not any("train for all" in warning for warning in found.warnings)
     assert not plan(spec()).at_most
     assert not plan(spec(HYPERBAND)).at_most
+
+
+def test_where_a_sweep_may_end_early_its_epochs_are_an_upper_bound_and_the_earliest_end_is_said() -> None:
+    search = "search: {sampler: random, trials: 13}\nstopping: {enough: {within: 1, confidence: %g}}"
+    found, hopeless = plan(spec(search % 0.5)), plan(spec(search % 0.99))
+    assert (found.at_most, found.earliest_end) == (True, 8)  # the fewest trials of which anything is said
+    assert hopeless.earliest_end is None
+    assert any("stopping.enough cannot end 13 trials before the last one" in warning for warning in hopeless.warnings)
+    assert plan(spec()).earliest_end is None

@@ -1,6 +1,6 @@
 import pytest
 
-from search_spaces.settings import Asha, NoStopping
+from search_spaces.settings import Asha, Enough, Grid, NoStopping
 from tune_jobs.errors import UsageError
 from tune_jobs.simulate.rules import default_rules, rules_of
 
@@ -20,6 +20,16 @@ def test_rules_are_named_by_their_kind_and_settings() -> None:
     assert [rule.best for rule in found] == [None, None, None, (10, 4), None]
 
 
+def test_a_rule_may_end_the_search_when_it_is_enough() -> None:
+    first, second = rules_of("asha:10/2+enough:0.3/0.8,file+enough:1", 100, OWN)
+    assert first.stopping == Asha(
+        kind="asha", grace_epochs=10, reduction_factor=2, enough=Enough(within=0.3, confidence=0.8)
+    )
+    assert second.stopping == OWN.model_copy(update={"enough": Enough(within=1.0)})
+    with pytest.raises(UsageError, match="needs trials in random order, and FILE searches a grid"):
+        rules_of("none+enough:1", 100, None, Grid())
+
+
 def test_the_baselines_are_there_without_a_word_and_a_file_brings_its_rule() -> None:
     assert default_rules(100, None) == default_rules(100, NoStopping()) == "none,asha:10/3,best:10/4"
     assert default_rules(9, OWN) == "file,none,asha:1/3,best:1/4"
@@ -36,6 +46,10 @@ def test_the_baselines_are_there_without_a_word_and_a_file_brings_its_rule() -> 
         ("best:100/3", "must be best:I/K"),
         ("file", "give FILE"),
         (" ,", "must name a rule"),
+        ("none+enough:", r"within: Input should be a valid number, got None; write none\+enough:WITHIN/CONFIDENCE"),
+        ("none+enough:1/1", "confidence: Input should be less than 1, got 1"),
+        ("none+enough:1/0.9/3", r"enough has 2 settings \(within/confidence\), got 3"),
+        ("best:10/4+enough:1", r"best has no enough; write none\+enough:1"),
     ],
 )
 def test_a_wrong_rule_is_answered_with_the_way_out(text: str, message: str) -> None:

@@ -19,6 +19,7 @@ from tune_jobs.planning.plan import Plan
 from tune_jobs.record.disk import Disk
 from tune_jobs.record.meta import Goal
 from tune_jobs.record.rows import Attempt, Halted, Usage
+from tune_jobs.report.more import MoreTrials
 from tune_jobs.search.risk import Risk
 from tune_jobs.simulate.outcome import Simulated
 from tune_jobs.tracking.base import Tracked
@@ -27,8 +28,8 @@ Numbers = dict[str, float | None]
 Tree = dict[str, Any]
 """A configuration, with the fields of sweep files."""
 
-State = Literal["running", "done", "unfinished"]
-"""Of a sweep."""
+State = Literal["running", "done", "enough", "unfinished"]
+"""Of a sweep; `enough`: ended by stopping.enough, with trials left."""
 
 
 class Trial(TypedDict):
@@ -244,12 +245,13 @@ class Valid(TypedDict):
 
 
 class Report(TypedDict):
-    """The files of a report."""
+    """The files of a report, and what more trials would bring."""
 
     sweep: str
     report: str
     png: list[str]
     csv: list[str]
+    more_trials: MoreTrials
 
 
 class Exclusion(Trial):

@@ -77,7 +77,8 @@ def follow(name: str, start: "Callable[[Progress], Outcome]", *, as_json: bool) 
     if halt is not None and halt.signal is not None:
         print(f"\nInterrupted; nothing is lost. Go on with:\n  convnn resume {name}", file=sys.stderr)
     elif halt is not None:
-        print(f"\nThe sweep has stopped: {halt.message}", file=sys.stderr)
+        stopped = "" if halt.cause == "enough" else "The sweep has stopped: "
+        print(f"\n{stopped}{halt.message}", file=sys.stderr)
     raise typer.Exit(exit_code(outcome))
 
 
@@ -99,7 +100,7 @@ def watched(start: "Callable[[Progress], Result]", again: str, *, as_json: bool)
 
 def exit_code(outcome: "Outcome") -> int:
     """As the program's help says."""
-    if outcome.halt is not None:
+    if outcome.halt is not None and outcome.halt.exit_code:
         return outcome.halt.exit_code
     failed, there = outcome.summary.count("failed"), len(outcome.summary.shown)
     return 0 if not failed else 1 if failed == there else 3

@@ -13,9 +13,10 @@ from urllib.parse import quote, urlencode
 from search_spaces import TrialConfig, config_key
 from search_spaces.domains import Scalar
 from search_spaces.headline import HEADLINE
+from tune_jobs.record.rows import ENOUGH
 from tune_jobs.results.columns import Column, fields, in_a_line, label, names_of_params
 from tune_jobs.results.row import Row
-from tune_jobs.results.summary import Summary
+from tune_jobs.results.summary import Summary, state_of
 
 COMPLETE, ALL = "complete", "trials"
 """The keys of the two views: values of trials that did not run to the end do not compare with the others'."""
@@ -131,12 +132,17 @@ def description(found: Summary, runs: dict[str, str], experiment_id: str) -> str
         run = runs.get(row.run_key)
         return f"[{text}](#/experiments/{experiment_id}/runs/{run}?workflowType=machine_learning)" if run else text
 
+    state = state_of(found, running=False)
     best, planned = found.best, f" of {found.planned}" if found.planned else ""
     ended = f"{found.count('complete', 'stopped')}{planned} trials have ended without a failure"
     if found.by_configuration:
         ended = f"{found.configurations_ended}{planned} configurations have ended"
     columns = [each for each in found.columns if not (found.by_configuration and each.key == "training.seed")]
     lines = [f"{ended}; `convnn show {found.name}` has all."]
+    if state == ENOUGH:
+        lines.append(
+            f"The trials that are left were not needed (`stopping.enough`); `convnn show {found.name}` says why."
+        )
     if best is not None:
         lines.insert(0, f"Best: **{link(best, f'trial {best.number}')}**, {found.metric} **{found.best_said}**.")
         names = ["trial", found.metric, "epoch", *(column.name for column in columns)]
