@@ -15,6 +15,7 @@ from convnn.data.errors import DataError
 from search_spaces import SpecError
 from tune_jobs.cli import (
     best,
+    compare,
     doctor,
     exclude,
     export,
@@ -110,6 +111,7 @@ app.command()(best.best)
 app.command()(show.show)
 app.command()(ui.ui)
 app.command()(report.report)
+app.command()(compare.compare)
 app.command()(export.export)
 app.command()(fetch.fetch)
 app.command()(rm.rm)

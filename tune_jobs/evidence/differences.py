@@ -92,14 +92,16 @@ def pooled_noise(runs: Runs, config: TrialConfig, curve: Array, epoch: int) -> N
     """
     name, data, lr = config.model.name, config.data.name, config.training.lr
     about = f"{name}, {data}"
-    rate = _pooled(runs, curve, epoch, name, data, lr)
+    rate = _pooled(runs, curve, epoch, model=name, data=data, lr=lr)
     if rate is not None and rate[1] >= LEAST_DF:
         return Noise(*rate, f"{about}, lr {lr:g}")
-    every = _pooled(runs, curve, epoch, name, data, None)
+    every = _pooled(runs, curve, epoch, model=name, data=data, lr=None)
     return None if every is None else Noise(*every, about)
 
 
-def _pooled(runs: Runs, curve: Array, epoch: int, model: str, data: str, lr: float | None) -> tuple[float, int] | None:
+def _pooled(
+    runs: Runs, curve: Array, epoch: int, *, model: str, data: str, lr: float | None
+) -> tuple[float, int] | None:
     squares, df = 0.0, 0
     for numbers in runs.by_key.values():
         config = runs.table.runs[numbers[0]].config

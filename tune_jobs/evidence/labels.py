@@ -1,6 +1,5 @@
 """What a configuration is called beside others: the values in which they differ."""
 
-from collections import Counter
 from collections.abc import Sequence
 
 from search_spaces import TrialConfig
@@ -16,16 +15,28 @@ def columns_of(configs: Sequence[TrialConfig]) -> list[Column]:
 
 
 def labels(configs: Sequence[TrialConfig], columns: Sequence[Column]) -> list[str]:
-    """A name for each, of the fields that have more than one value, and of all that differ where that is not enough."""
+    """A name for each, of as few of these fields as tell them apart; the well-known ones rather than others."""
     found = [fields(config) for config in configs]
-    several = [column for column in columns if len({v.get(column.key) for v in found} - {None}) > 1]
-    short = [_label(config, several) for config in configs]
-    counts = Counter(short)
-    return [text if counts[text] == 1 else _label(config, columns) for text, config in zip(short, configs, strict=True)]
+
+    def apart(chosen: Sequence[Column]) -> int:
+        return len({tuple(values.get(column.key) for column in chosen) for values in found})
+
+    kept, most = list(columns), apart(columns)
+    for column in reversed(columns):
+        fewer = [each for each in kept if each is not column]
+        if column.key == "kind" and not any(each.key == "lambda" for each in kept):
+            continue  # what has no candidates or k is told from the others by its kind
+        if apart(fewer) == most:
+            kept = fewer
+    return [_label(config, kept) for config in configs]
 
 
 def _label(config: TrialConfig, columns: Sequence[Column]) -> str:
-    kinds = [column for column in columns if column.key == "kind"]
-    kind = str(fields(config)["kind"]) if kinds else ""
-    rest = in_a_line(config, [column for column in columns if column.key != "kind"])
-    return ", ".join(filter(None, (kind, rest))) or config.model.name
+    known = fields(config)
+    words = [str(known[column.key]) for column in columns if column.key in _BY_THEMSELVES]
+    rest = in_a_line(config, [column for column in columns if column.key not in _BY_THEMSELVES])
+    return ", ".join([*words, *filter(None, [rest])]) or str(known["kind"])
+
+
+_BY_THEMSELVES = ("model", "kind")
+"""Fields whose values need no name before them."""

@@ -66,7 +66,7 @@ class Row:
     theirs: Sample
     their_runs: list[str]
     printed: list[Printed]
-    best_epoch: BestEpoch | None
+    best_epochs: list[BestEpoch]
     noise: Noise
     difference: Difference
     p_adjusted: float
@@ -206,7 +206,7 @@ def _rows(
                 last_epoch=int(runs.table.lengths[match.runs].max()),
                 their_runs=ids,
                 printed=[place for name in ids for place in printed().get(name, ())],
-                best_epoch=_best_epoch(match, runs) if metric == METRICS[0] else None,
+                best_epochs=_best_epochs(match, runs) if metric == METRICS[0] else [],
                 p_adjusted=p,
                 verdict=verdict,
                 notes=[note for note in (deviation(config), *_hardware(config)) if note is not None],
@@ -233,22 +233,18 @@ def _hardware(config: TrialConfig) -> list[str]:
     return [f"ours was trained in {config.training.precision}, theirs in fp32 with TF32 convolutions"]
 
 
-def _best_epoch(match: Match, runs: Runs) -> BestEpoch | None:
+def _best_epochs(match: Match, runs: Runs) -> list[BestEpoch]:
+    """One for each run that a figure draws."""
     curve = runs.table.curves[METRICS[0]]
-    places = {
-        n: [p.item for p in printed().get(runs.table.runs[n].id, ()) if p.kind in ("line", "horizontal")]
-        for n in match.runs
-    }
-    drawn = next((number for number, items in places.items() if items), None)
-    if drawn is None:
-        return None
     ours = [max(trial.curves[METRICS[0]][e] for e in range(1, match.epoch + 1)) for trial in match.group.trials]
-    return BestEpoch(
-        float(np.mean(ours)),
-        float(curve[drawn, : match.epoch].max()),
-        float(np.nanmax(curve[drawn])),
-        sorted({item for items in places.values() for item in items}),
-    )
+    found = []
+    for number in match.runs:
+        places = printed().get(runs.table.runs[number].id, ())
+        items = sorted({place.item for place in places if place.kind in ("line", "horizontal")})
+        if items:
+            theirs, drawn = float(curve[number, : match.epoch].max()), float(np.nanmax(curve[number]))
+            found.append(BestEpoch(float(np.mean(ours)), theirs, drawn, items))
+    return found
 
 
 def _margin(runs: Runs, match: Match, curve: Array, metric: str, margin: float | None) -> tuple[float, str]:
