@@ -194,7 +194,7 @@ def _show_pair(pair: "Pair", metric: str) -> None:
     if paired is not None:
         mean = told.change(paired.mean, paired.low, paired.high, metric)
         print(
-            f"difference on average: {mean} {told.unit(metric)}, ± half of its 95% interval ({paired.method}, "
+            f"difference on average: {mean}{told.unit(metric)}, ± half of its 95% interval ({paired.method}, "
             f"n = {paired.n} configurations, means over their seeds; p = {paired.p:.2g})"
         )
     told_only = [

@@ -104,11 +104,12 @@ def _pooled(
 ) -> tuple[float, int] | None:
     squares, df = 0.0, 0
     for numbers in runs.by_key.values():
+        if len(numbers) < 2:  # noqa: PLR2004 - no repeats
+            continue
         config = runs.table.runs[numbers[0]].config
         assert config is not None
-        if len(numbers) < 2 or (config.model.name, config.data.name) != (model, data):  # noqa: PLR2004
-            continue
-        if lr is not None and config.training.lr != lr:
+        same = (config.model.name, config.data.name) == (model, data) and lr in (None, config.training.lr)
+        if not same:
             continue
         lengths = runs.table.lengths[numbers]
         at = min(epoch, int(np.sort(lengths)[-2]))

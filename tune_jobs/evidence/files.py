@@ -43,8 +43,8 @@ def write_beside(found: PaperComparison, runs: Runs, folder: SweepFolder) -> Non
     Raises:
         LedgerError: If they cannot be written.
     """
-    write_page(found, runs, folder.path / names.COMPARISON)
-    write_csv(found, folder.path / names.COMPARISON_TABLE)
+    write_page(found, runs, folder.comparison)
+    write_csv(found, folder.comparison_table)
 
 
 def _file(path: Path, option: str, name: str) -> Path:

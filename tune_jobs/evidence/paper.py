@@ -1,5 +1,6 @@
 """A sweep beside the published runs: each configuration with the recorded runs of it, at the same epoch."""
 
+import dataclasses
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -96,15 +97,23 @@ class Match:
 
 
 @dataclass(frozen=True)
-class PaperComparison:
-    """A sweep beside the published runs."""
+class ComparedWithPaper:
+    """A sweep beside the published runs, for programs."""
 
     sweep: str
     metric: str
-    columns: list[Column]
+    columns: list[str]
+    """What rows differ in, as in every table."""
+
     rows: list[Row]
     not_comparable: list[NotComparable]
     left_out: list[LeftOut]
+
+
+@dataclass(frozen=True)
+class PaperComparison(ComparedWithPaper):
+    """A sweep beside the published runs."""
+
     matches: list[Match]
     """In the order of the rows."""
 
@@ -114,14 +123,8 @@ class PaperComparison:
 
     def as_dict(self) -> dict[str, Any]:
         """For programs: stable keys."""
-        return {
-            "sweep": self.sweep,
-            "metric": self.metric,
-            "columns": [column.name for column in self.columns],
-            "rows": [asdict(row) for row in self.rows],
-            "not_comparable": [asdict(each) for each in self.not_comparable],
-            "left_out": [asdict(each) for each in self.left_out],
-        }
+        kept = {each.name: getattr(self, each.name) for each in dataclasses.fields(ComparedWithPaper)}
+        return asdict(ComparedWithPaper(**kept))
 
 
 def against_paper(
@@ -151,10 +154,11 @@ def against_paper(
             continue
         epoch = min(group.epoch, int(lengths[found].max()))
         matches.append(Match(group, [number for number in found if lengths[number] >= epoch], epoch))
+    columns = columns_of([match.group.config for match in matches])
     return PaperComparison(
         sweep=sweep.name,
         metric=asked,
-        columns=(columns := columns_of([match.group.config for match in matches])),
+        columns=[column.name for column in columns],
         rows=_rows(matches, columns, runs, asked, margin),
         not_comparable=[NotComparable(sorted(numbers), why) for why, numbers in without.items()],
         left_out=left_out,

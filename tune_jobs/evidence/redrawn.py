@@ -56,7 +56,7 @@ class _Item:
 
 
 def plots_of(found: PaperComparison, runs: Runs) -> list[Plot]:
-    """Every row's difference; then each table and figure of which the sweep has at least half, or that is half of it."""
+    """Every row's difference, and each table and figure of which the sweep has half, or that has half of the sweep."""
     plots = [differences(found)]
     for item in _items(found, runs):
         kinds = {point.place.kind for point in item.points}

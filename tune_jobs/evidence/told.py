@@ -17,8 +17,8 @@ def number(value: float, metric: str) -> str:
 
 
 def unit(metric: str) -> str:
-    """Of a difference."""
-    return "points" if metric.endswith("accuracy") else "of the loss"
+    """What follows a difference."""
+    return " points" if metric.endswith("accuracy") else ""
 
 
 def runs_of(found: Sample, metric: str) -> str:
@@ -59,7 +59,7 @@ def headline(found: PaperComparison) -> str:
     early = any(row.epoch < row.last_epoch for row in found.rows)
     why = "; the published runs went on, and are read off there" if early else ""
     how = ", in percent" if found.metric.endswith("accuracy") else ""
-    return f"{found.metric}{where}{how}{why}. Each mean has the standard deviation of one run, and the number of runs."
+    return f"{found.metric}{where}{how}{why}. A mean has the standard deviation of one run, and the number of runs."
 
 
 def paper_says(row: Row, metric: str) -> dict[str, str]:
@@ -129,7 +129,7 @@ def method(found: PaperComparison) -> list[str]:
     if not found.rows:
         return []
     said = [
-        f"ours - theirs: the difference of the means in {unit(found.metric)}, ± half of its 95% interval ("
+        f"ours - theirs: the difference of the means{unit(found.metric) and ' in points'}, ± half of its 95% interval ("
         + _distinct(row.difference.method for row in found.rows)
         + ")."
     ]
@@ -154,7 +154,7 @@ def method(found: PaperComparison) -> list[str]:
 def _margin(found: PaperComparison) -> str:
     given = found.rows[0]
     if given.margin_of == "--margin":
-        return f"that of --margin, {number(given.margin, found.metric)} {unit(found.metric)}"
+        return f"that of --margin, {number(given.margin, found.metric)}{unit(found.metric)}"
     least = "1 point" if found.metric.endswith("accuracy") else "0.1"
     return f"the difference that the published runs show to their baseline, and at least {least}"
 
@@ -169,8 +169,10 @@ def resolution(found: PaperComparison) -> list[str]:
         _between((row.margin for row in rows), found.metric),
     ]
     return [
-        f"not resolvable, {plural(len(rows), 'row')}: so few runs find a difference from {ranges[0]} on, and what "
-        f"matters is {ranges[1]} {unit(found.metric)}; more seeds of yours help as far as theirs are not the limit"
+        (
+            f"not resolvable, {plural(len(rows), 'row')}: so few runs find a difference from {ranges[0]} on, and the "
+            f"margin is {ranges[1]}{unit(found.metric)}. More seeds help until the number of theirs is the limit."
+        )
     ]
 
 
