@@ -60,6 +60,8 @@ def compare(
     so a sweep that was stopped can be compared, too. Several sweeps are compared where they have the same
     configurations.
     """
+    if len(set(sweeps)) < len(sweeps):
+        raise UsageError(f"each sweep is given once, got {', '.join(sweeps)}.")
     folders = [find_sweep(name, storage_of(storage)) for name in sweeps]
     if len(folders) > 1:
         if html or log or margin is not None:

@@ -96,7 +96,7 @@ def grouped(
 
     Trials that ended, by themselves or by a stopping rule, are compared at the last epoch that all of them have: to
     leave out what a rule stopped would leave the lucky ones. Unfinished ones count where none of their configuration
-    has ended.
+    has ended; of several with one seed, which are one run, the longest.
 
     Raises:
         UsageError: If the metric was not recorded.
@@ -116,16 +116,19 @@ def grouped(
         raise UsageError(f"--metric must be one that the sweep has recorded, got {metric}; {', '.join(sorted(names))}.")
     groups = {}
     for name, members in found.items():
-        ended = [trial for trial in members if trial.state in JUDGED]
-        chosen = ended or members
-        epoch = min(_reached(trial, metric) for trial in chosen)
-        out += [
-            LeftOut(trial.number, "unfinished, and others of its configuration have ended")
-            for trial in members
-            if trial not in chosen
-        ]
-        groups[name] = Group(chosen[0].config, tuple(chosen), epoch)
+        ended = [trial for trial in members if trial.state in JUDGED] or members
+        out += [LeftOut(trial.number, _UNFINISHED) for trial in members if trial not in ended]
+        by_seed: dict[int, OurTrial] = {}
+        for trial in sorted(ended, key=lambda each: -_reached(each, metric)):
+            first = by_seed.setdefault(trial.config.training.seed, trial)
+            if first is not trial:
+                out.append(LeftOut(trial.number, f"the same configuration and seed as trial {first.number}"))
+        chosen = sorted(by_seed.values(), key=lambda each: each.number)
+        groups[name] = Group(chosen[0].config, tuple(chosen), min(_reached(trial, metric) for trial in chosen))
     return groups, sorted(out, key=lambda each: each.trial)
+
+
+_UNFINISHED = "unfinished, and others of its configuration have ended"
 
 
 def _reached(trial: OurTrial, metric: str) -> int:

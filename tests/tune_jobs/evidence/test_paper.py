@@ -122,6 +122,15 @@ def test_stopped_seeds_count_and_what_has_no_result_is_told(runs: Runs) -> None:
     ]
 
 
+def test_one_seed_is_one_run_however_often_it_was_tried(runs: Runs) -> None:
+    config = configs("table1-cifar10", CONV2D)[0]
+    trials = [trial(runs, n, with_training(config, epochs=epochs), epochs) for n, epochs in enumerate((3, 150), 1)]
+    found = against_paper(sweep(trials), runs)
+    (row,) = found.rows
+    assert (row.trials, row.ours.n, row.epoch) == ([2], 1, 150)
+    assert [(each.trial, each.why) for each in found.left_out] == [(1, "the same configuration and seed as trial 2")]
+
+
 def test_values_that_are_no_numbers_end_a_curve(runs: Runs) -> None:
     config = configs("table1-cifar10", CONV2D)[0]
     whole = trial(runs, 1, config, 20, "interrupted")
