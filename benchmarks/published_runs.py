@@ -1,12 +1,15 @@
-"""Writes the authors' runs as the compact table that `convnn simulate` plays back.
+"""Writes the authors' runs as the compact table that `convnn simulate` plays and `convnn compare` compares with.
 
-Run by hand: `python -m benchmarks.published_runs FOLDER`, the folder with runs.parquet and curves.parquet. Runs with a
-`code_note` (a bug, another code, a broken machine) are left out. One row a run: its arguments, and its epochs as lists
-of whole numbers. An accuracy is a multiple of 100/10240 percent (the authors' mean of batch means), so nothing of it is
-lost; losses are rounded to 1e-4, seconds to 0.01.
+Run by hand: `python -m benchmarks.published_runs FOLDER`, the folder with runs.parquet, curves.parquet, published.json
+and figures.json. Runs with a `code_note` (a bug, another code, a broken machine) are left out. One row a run: its
+arguments, its epochs as lists of whole numbers, and where the paper prints it. An accuracy is a multiple of 100/10240
+percent (the authors' mean of batch means), so nothing of it is lost; losses are rounded to 1e-4, seconds to 0.01.
+Losses of training are kept only of runs whose curve a figure draws.
 """
 
+import json
 import sys
+from collections import defaultdict
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +18,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from tune_jobs.results.recorded.published import ACCURACY_STEP, ARGUMENTS, LOSS_STEP, PUBLISHED, SECONDS_STEP
+from tune_jobs.results.recorded.published import ACCURACY_STEP, ARGUMENTS, LOSS_STEP, PRINTED, PUBLISHED, SECONDS_STEP
 
 LOGGED = 1e-4
 """Accuracies have four decimals in the logs."""
@@ -31,7 +34,25 @@ def _coded(values: pd.Series, step: float, kind: type[np.integer]) -> Any:  # no
     return found.astype(kind)
 
 
-def table_of(runs: pd.DataFrame, curves: pd.DataFrame) -> pa.Table:
+def printed_in(tables: dict[str, Any], figures: dict[str, Any]) -> dict[str, list[dict[str, Any]]]:
+    """By run: the rows of tables, and the points and curves of figures, that show it."""
+    found = defaultdict(list)
+    for row in tables["rows"]:
+        part = f", {row['part']}" if row["part"] else ""
+        numbers = {"accuracy": row["published"]["acc"], "loss": row["published"]["test_loss"]}
+        found[row["source_run_id"]].append(
+            {"item": f"Table {row['table']}{part}", "row": row["row_label"], "kind": "row", **numbers}
+        )
+    for figure in figures["figures"]:
+        for series in figure["series"]:
+            about = {"item": f"Figure {figure['figure']}", "row": series["label"], "kind": series["kind"]}
+            for point in series["points"]:
+                x = None if point["x"] is None else float(point["x"])
+                found[point["run_id"]].append({**about, "x": x})
+    return found
+
+
+def table_of(runs: pd.DataFrame, curves: pd.DataFrame, printed: dict[str, list[dict[str, Any]]]) -> pa.Table:
     """One row a run, by `run_id`."""
     runs = runs[runs.code_note.isna()].sort_values("run_id")
     curves = curves.assign(run_id=curves.run_id.astype(str))
@@ -48,12 +69,20 @@ def table_of(runs: pd.DataFrame, curves: pd.DataFrame) -> pa.Table:
     columns["test_accuracy"] = pa.ListArray.from_arrays(offsets, pa.array(accuracy))
     columns["test_loss"] = pa.ListArray.from_arrays(offsets, pa.array(_coded(curves.test_loss, LOSS_STEP, np.int32)))
     columns["seconds"] = pa.ListArray.from_arrays(offsets, pa.array(_coded(curves.seconds, SECONDS_STEP, np.int32)))
+    assert set(printed) <= set(runs.run_id)
+    columns["printed"] = pa.array([printed.get(name, []) for name in runs.run_id], PRINTED)
+    drawn = {name for name, places in printed.items() if any(place["kind"] == "curve" for place in places)}
+    curves_of = curves.groupby("run_id").train_loss
+    coded = {name: _coded(curves_of.get_group(name), LOSS_STEP, np.int32) for name in drawn}
+    columns["train_loss"] = pa.array([coded.get(name) for name in runs.run_id], pa.list_(pa.int32()))
     return pa.table(columns).replace_schema_metadata({"licence": LICENCE, "source": SOURCE})
 
 
 def main(folder: Path) -> None:
     """Write the table into the package."""
-    table = table_of(pd.read_parquet(folder / "runs.parquet"), pd.read_parquet(folder / "curves.parquet"))
+    printed = printed_in(*(json.loads((folder / name).read_text()) for name in ("published.json", "figures.json")))
+    runs, curves = (pd.read_parquet(folder / name) for name in ("runs.parquet", "curves.parquet"))
+    table = table_of(runs, curves, printed)
     pq.write_table(table, PUBLISHED, compression="zstd", compression_level=19)
     print(f"{PUBLISHED}: {len(table)} runs, {PUBLISHED.stat().st_size / 1e6:.2f} MB")
 

@@ -54,6 +54,10 @@ def _cluster(text: str, file: str = "tests/system/test_cluster.py") -> Elsewhere
     return Elsewhere("make test-system", file, text)
 
 
+def _compared(text: str) -> Elsewhere:
+    return Elsewhere("make test", "tests/tune_jobs/cli/test_compare.py", text)
+
+
 def _slurm(text: str) -> Elsewhere:
     return Elsewhere("make test-system", "tests/system/test_slurm.py", text)
 
@@ -99,6 +103,10 @@ COMMANDS: dict[str, How] = {
     "convnn confirm quickstart": Elsewhere(
         "make test-system", "tests/system/test_confirm.py", 'start("confirm", "searched"'
     ),
+    "convnn compare table1-cifar10": _compared('invoke("compare", "whole", storage'),
+    "convnn compare table1-cifar10 --html comparison.html --csv comparison.csv": _compared('"--html", page, "--csv"'),
+    "convnn compare table1-cifar10 --log": _compared('invoke("compare", "logged", "--log"'),
+    "convnn compare fp32 bf16": _compared('invoke("compare", "whole", "seven"'),
     "export RAY_AUTH_MODE=token CONVNN_STORAGE=/shared/sweeps": AS_IS,
     "ray get-auth-token --generate": Instead(
         'token=$(ray get-auth-token --generate); test ${#token} -ge 32; test "$token" = "$(cat ~/.ray/auth_token)"'

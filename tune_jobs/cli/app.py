@@ -15,6 +15,7 @@ from convnn.data.errors import DataError
 from search_spaces import SpecError
 from tune_jobs.cli import (
     best,
+    compare,
     confirm,
     doctor,
     exclude,
@@ -114,6 +115,7 @@ app.command()(confirm.confirm)
 app.command()(show.show)
 app.command()(ui.ui)
 app.command()(report.report)
+app.command()(compare.compare)
 app.command()(export.export)
 app.command()(fetch.fetch)
 app.command()(rm.rm)

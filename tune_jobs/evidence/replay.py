@@ -112,7 +112,7 @@ class Replay:
         return 0 if fine else DIFFERENT
 
     def as_dict(self) -> dict[str, Any]:
-        """For programs: see `tune_jobs.evidence.told`."""
+        """For programs: see `tune_jobs.evidence.replayed`."""
         recorded, row = self.recorded, self.recorded.history.row
         return {
             "sweep": recorded.folder.name,

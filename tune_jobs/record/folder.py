@@ -58,6 +58,16 @@ class SweepFolder:
         return self.path / names.REPORT
 
     @property
+    def comparison(self) -> Path:
+        """The page that shows it beside the published runs, once a person has asked for it."""
+        return self.path / names.COMPARISON
+
+    @property
+    def comparison_table(self) -> Path:
+        """The numbers of that page."""
+        return self.path / names.COMPARISON_TABLE
+
+    @property
     def stop_file(self) -> Path:
         """Is there while the sweep stops: workers keep their state after their epoch and end."""
         return self.path / names.STOPPING

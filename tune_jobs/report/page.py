@@ -75,29 +75,39 @@ def page(data: "ReportData", plots: "list[Plot]") -> str:
         _Section("failures", "Failures"),
         _Section("reproduce", "How to reproduce"),
     ]
+    return rendered(
+        "page.html",
+        plots,
+        sections=sections,
+        data=data,
+        found=data.summary,
+        columns=data.summary.columns,
+        constants=data.summary.constants,
+        of_its_seeds=_of_its_seeds(data),
+        tiles=list(_tiles(data)),
+        slices=[plot for plot in plots if plot.key.startswith("slice")],
+        note_of_slices=note_of_slices(data),
+        failures=failures(data),
+        failed=[row for row in sorted(data.summary.shown, key=lambda row: row.number) if row.failure],
+        reproduce=_reproduce(data),
+    )
+
+
+def rendered(template: str, plots: "list[Plot]", **values: Any) -> str:  # noqa: ANN401 - what the template shows
+    """A page of a template, with what every page has inside: style, program, Plotly and the plots."""
     figures = {plot.key: for_plotly(plot.figure) for plot in plots if plot.figure is not None}
     scripts = [get_plotlyjs(), _text("page.js")]
     return (
         _templates()
-        .get_template("page.html")
+        .get_template(template)
         .render(
             policy=_policy(scripts),
             style=_own(_text("page.css")),
             scripts=[_own(script) for script in scripts],
             plotted={"figures": figures, "light": theme.LIGHT, "dark": theme.DARK, "config": theme.CONFIG},
-            sections=sections,
-            data=data,
-            found=data.summary,
-            columns=data.summary.columns,
-            constants=data.summary.constants,
-            of_its_seeds=_of_its_seeds(data),
-            tiles=list(_tiles(data)),
-            slices=[plot for plot in plots if plot.key.startswith("slice")],
-            note_of_slices=note_of_slices(data),
-            failures=failures(data),
-            failed=[row for row in sorted(data.summary.shown, key=lambda row: row.number) if row.failure],
-            reproduce=_reproduce(data),
+            plots=plots,
             now=time.strftime("%Y-%m-%d %H:%M UTC", time.gmtime()),
+            **values,
         )
     )
 

@@ -59,7 +59,7 @@ def leaderboard_csv(data: "ReportData") -> str:
         values = fields(row.config)
         line |= {column.name: values.get(column.key) for column in columns}
         lines.append(line | {name: row.metrics.get(name) for name in metrics})
-    return _csv(lines, ["trial", "run_key", "state"])
+    return csv_text(lines, ["trial", "run_key", "state"])
 
 
 def epochs_csv(data: "ReportData") -> str:
@@ -79,10 +79,11 @@ def epochs_csv(data: "ReportData") -> str:
         }
         for epoch in sorted(data.epochs, key=lambda e: (numbers[e.run_key], e.attempt, e.epoch))
     ]
-    return _csv(lines, ["trial", "run_key", "attempt", "epoch", "counts", "at"])
+    return csv_text(lines, ["trial", "run_key", "attempt", "epoch", "counts", "at"])
 
 
-def _csv(lines: list[dict[str, Any]], columns: list[str]) -> str:
+def csv_text(lines: list[dict[str, Any]], columns: list[str]) -> str:
+    """A line each, `columns` first; no text of it is a formula to a spreadsheet."""
     text = io.StringIO()
     names = dict.fromkeys([*columns, *(name for line in lines for name in line)])
     writer = csv.writer(text, lineterminator="\n")

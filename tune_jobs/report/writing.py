@@ -79,20 +79,25 @@ def write_report(
         need_browser()
     data = read_data(folder, measure_s, say)
     plots = plots_of(data)
-    _write(report, page(data, plots).encode())
+    write_file(report, page(data, plots).encode())
     tables = {"leaderboard.csv": leaderboard_csv, "epochs.csv": epochs_csv} if csv else {}
     for name, table in tables.items():
-        _write(report.with_name(name), table(data).encode())
+        write_file(report.with_name(name), table(data).encode())
     drawn = {}
     if png:
         say("drawing pictures ...")
         drawn = {report.with_name(f"{report.stem}-{key}.png"): content for key, content in pictures(plots).items()}
     for path, content in drawn.items():
-        _write(path, content)
+        write_file(path, content)
     return Written(folder.name, report, list(drawn), [report.with_name(name) for name in tables], data.more)
 
 
-def _write(path: Path, content: bytes) -> None:
+def write_file(path: Path, content: bytes) -> None:
+    """Write one of these files, whole or not at all.
+
+    Raises:
+        LedgerError: If it cannot be written.
+    """
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         write_whole(path, content)

@@ -8,8 +8,8 @@ from typing import Literal
 import numpy as np
 
 from search_spaces import TrialConfig, run_key
+from tune_jobs.results.recorded.matching import Runs
 from tune_jobs.results.recorded.table import RecordedTable
-from tune_jobs.simulate.spaces import Runs
 from tune_jobs.worker.reports import EpochDone, Report, ResumedFrom
 from tune_jobs.worker.task import Task
 

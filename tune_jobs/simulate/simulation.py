@@ -12,6 +12,7 @@ from search_spaces import SweepSpec, TrialConfig
 from search_spaces.plurals import plural
 from search_spaces.settings import Budget, Grid, Metric, NoStopping, Paper, Resources, Tracking
 from tune_jobs.errors import UsageError
+from tune_jobs.results.recorded.matching import Runs
 from tune_jobs.results.recorded.table import RecordedTable
 from tune_jobs.simulate.one_sweep import finish_best, play
 from tune_jobs.simulate.outcome import Result, Simulation
@@ -19,7 +20,7 @@ from tune_jobs.simulate.playback import CostUnit, Playback, by_number, one_of
 from tune_jobs.simulate.processes import spread
 from tune_jobs.simulate.regret import mean_of
 from tune_jobs.simulate.rules import NamedRule, default_rules, rules_of
-from tune_jobs.simulate.spaces import Coverage, Runs, looked_up, playable, stand_ins, table_space
+from tune_jobs.simulate.spaces import Coverage, looked_up, playable, stand_ins, table_space
 
 METRICS = ("val/accuracy", "test/accuracy", "val/loss", "test/loss")
 """The objective of a table without a sweep file: the first that it has."""

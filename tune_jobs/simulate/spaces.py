@@ -1,24 +1,20 @@
 """What a search chooses from when it is played: the points of a space that have a recorded run, or a table itself."""
 
 import re
-from collections import Counter, defaultdict
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from search_spaces import Choice, Domain, IntRange, TrialConfig, run_key
-from search_spaces.base import Infeasible, by_path
-from search_spaces.canonical import config_key
+from search_spaces.base import Infeasible
 from search_spaces.domains import Chooser, Scalar
 from search_spaces.nodes import Leaf
 from search_spaces.space import Space
 from tune_jobs.errors import UsageError
-from tune_jobs.results.recorded.table import RecordedTable
+from tune_jobs.results.recorded.matching import Runs
 
 DRAWS = 2_000
 """Points of a large space that are looked up, to say how much of it has a run."""
-
-_IGNORED = {"seed": 0, "compile": False, "precision": "fp32"}
-"""Fields of `training` that do not tell which run a configuration is played by."""
 
 
 @dataclass(frozen=True)
@@ -47,81 +43,6 @@ def table_space(order: Sequence[int], configs: Sequence[TrialConfig]) -> TableSp
     """A space of runs, by number in their table; a grid goes through it in this order."""
     places = IntRange(0, len(order) - 1)
     return TableSpace(Leaf("place", places), configs=tuple(configs[number] for number in order))
-
-
-class Runs:
-    """Which runs of a table a configuration can be played by.
-
-    All fields must be the same but those that need not matter: the seed, `compile`, `precision`, the folder of the
-    images, and under a constant learning rate the number of epochs, as long as the run has as many.
-    """
-
-    def __init__(self, table: RecordedTable) -> None:
-        """Look at the runs that have a configuration.
-
-        Raises:
-            UsageError: If none has.
-        """
-        self._table = table
-        self._by_key: dict[str, list[int]] = defaultdict(list)
-        self.values: dict[str, set[Scalar]] = defaultdict(set)
-        """What the runs have at each path of a configuration."""
-
-        for number, run in enumerate(table.runs):
-            if run.config is not None:
-                self._by_key[_key(run.config)].append(number)
-                for path, value in by_path(run.config.model_dump(mode="json", by_alias=True)):
-                    self.values[path].add(value)
-        if not self._by_key:
-            ((why, _),) = Counter(run.why_none for run in table.runs).most_common(1) or [(None, 0)]
-            raise UsageError(
-                f"no run of {table.name} is a configuration of a sweep file ({why or 'there is none'}); name its "
-                f"columns by the paths of one, as in training.lr, or leave FILE out."
-            )
-
-    def of(self, config: TrialConfig) -> list[int]:
-        """The numbers of the runs, those with its seed alone where there are such."""
-        fitting = [n for n in self._by_key.get(_key(config), ()) if self._long_enough(n, config.training.epochs)]
-        seeded = [n for n in fitting if self._config(n).training.seed == config.training.seed]
-        return seeded or fitting
-
-    def _long_enough(self, number: int, epochs: int) -> bool:
-        return self._table.runs[number].diverged or self._table.lengths[number] >= epochs
-
-    def _config(self, number: int) -> TrialConfig:
-        config = self._table.runs[number].config
-        assert config is not None
-        return config
-
-    def why_none(self, config: TrialConfig) -> str:
-        """Why a configuration has no run: the fields whose value no run has, or what else."""
-        if lengths := [int(self._table.lengths[n]) for n in self._by_key.get(_key(config), ())]:
-            return f"training.epochs {config.training.epochs}, and the run has {max(lengths)}"
-        if recorded := self._recorded_epochs(config):
-            schedule, needed = config.training.schedule, ", ".join(map(str, recorded))
-            return (
-                f"training.epochs {config.training.epochs}: under schedule {schedule} it must be as recorded, {needed}"
-            )
-        free = {f"training.{name}" for name in ("epochs", *_IGNORED)} | {"data.root"}
-        found = [
-            f"{path} {value}"
-            for path, value in by_path(config.model_dump(mode="json", by_alias=True))
-            if path not in free and value not in self.values[path]
-        ]
-        return ", ".join(found) or "each value was recorded, their combination was not"
-
-    def _recorded_epochs(self, config: TrialConfig) -> list[int]:
-        """Of the runs that differ in nothing else."""
-        epochs = sorted(value for value in self.values["training.epochs"] if isinstance(value, int))
-        trainings = {n: config.training.model_copy(update={"epochs": n}) for n in epochs}
-        return [n for n in epochs if _key(config.model_copy(update={"training": trainings[n]})) in self._by_key]
-
-
-def _key(config: TrialConfig) -> str:
-    same: dict[str, object] = dict(_IGNORED)
-    if config.training.schedule == "constant":
-        same["epochs"] = 1
-    return config_key(config.model_copy(update={"training": config.training.model_copy(update=same)}))
 
 
 @dataclass(frozen=True)

@@ -16,9 +16,10 @@ from tune_jobs.executors.inline import InlineExecutor
 from tune_jobs.record.folder import SweepFolder
 from tune_jobs.record.ledger import Ledger
 from tune_jobs.record.rows import Ask, Epoch
+from tune_jobs.results.recorded.matching import Runs
 from tune_jobs.results.recorded.table import RecordedRun, RecordedTable
 from tune_jobs.simulate.playback import CostUnit, Playback, one_of
-from tune_jobs.simulate.spaces import Runs, looked_up, playable
+from tune_jobs.simulate.spaces import looked_up, playable
 from tune_jobs.system.signals import Signals
 from tune_jobs.worker.entrypoint import Objective
 from tune_jobs.worker.reports import EpochDone, Report

@@ -7,9 +7,9 @@ import pytest
 from search_spaces import Decided, load_sweep
 from tests.tune_jobs.simulate.playing import spec, table
 from tune_jobs.errors import UsageError
+from tune_jobs.results.recorded.matching import Runs
 from tune_jobs.results.recorded.published import published
 from tune_jobs.results.recorded.table import RecordedRun
-from tune_jobs.simulate.spaces import Runs
 
 PRESETS = [*(f"table{n}" for n in range(1, 6)), *(f"figure{n}" for n in (3, 4, 5, 6, 7, 8, 10))]
 

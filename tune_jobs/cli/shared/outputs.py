@@ -12,8 +12,10 @@ from search_spaces.domains import Scalar
 from search_spaces.reading.likeness import nearest
 from tune_jobs.doctor.finding import Finding
 from tune_jobs.errors import UsageError
+from tune_jobs.evidence.pairs import SweepComparison
+from tune_jobs.evidence.paper import ComparedWithPaper
 from tune_jobs.evidence.printed import ConfirmedPrinted
-from tune_jobs.evidence.told import Replayed
+from tune_jobs.evidence.replayed import Replayed
 from tune_jobs.failures import Failure
 from tune_jobs.planning.plan import Plan
 from tune_jobs.record.disk import Disk
@@ -301,6 +303,7 @@ class Preset(TypedDict):
 
 OUTPUTS: dict[str, Any] = {
     "best": Best,
+    "compare": ComparedWithPaper | SweepComparison,
     "confirm": ConfirmedPrinted,
     "doctor": Checks,
     "exclude": Exclusion,

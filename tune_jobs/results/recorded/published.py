@@ -26,9 +26,10 @@ test images 16-fold (a mean of batch means), and test loss; no validation images
 """
 
 import itertools
+from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import pyarrow as pa
@@ -42,6 +43,20 @@ from tune_jobs.results.recorded.table import Array, RecordedRun, RecordedTable, 
 PUBLISHED = Path(__file__).parent / "published.parquet"
 ACCURACY_STEP, LOSS_STEP, SECONDS_STEP = 1 / 10240, 1e-4, 0.01
 """What the whole numbers of the file count."""
+
+PRINTED = pa.list_(
+    pa.struct(
+        {
+            "item": pa.string(),
+            "row": pa.string(),
+            "kind": pa.string(),
+            "x": pa.float64(),
+            "accuracy": pa.float64(),
+            "loss": pa.float64(),
+        }
+    )
+)
+"""The column that says where the paper prints a run; see `Printed`."""
 
 ARGUMENTS = (
     "model",
@@ -169,9 +184,14 @@ def params_of(run: dict[str, Any], config: TrialConfig | None) -> dict[str, Scal
 
 
 @cache
+def _file() -> "pa.Table":
+    return pq.read_table(PUBLISHED)
+
+
+@cache
 def published() -> RecordedTable:
     """The authors' runs, without those that have a known fault."""
-    table = pq.read_table(PUBLISHED)
+    table = _file()
     runs = []
     for row in table.select(["run_id", *ARGUMENTS]).to_pylist():
         config, why = None, None
@@ -190,6 +210,59 @@ def published() -> RecordedTable:
         lengths=np.array(table.column("test_accuracy").combine_chunks().value_lengths(), np.int64),
         seconds=curves["seconds"],
     )
+
+
+@dataclass(frozen=True)
+class Printed:
+    """Where the paper shows a run."""
+
+    item: str
+    """`Table 1, without PE`, `Figure 5`."""
+
+    row: str
+    """As the row or series is called there."""
+
+    kind: Literal["row", "line", "horizontal", "curve"]
+    """A table's `row` has the last epoch. `line` and `horizontal` show the best epoch of each run, `curve` losses."""
+
+    x: float | None
+    """Where it is drawn on a line; the learning rate of a curve."""
+
+    accuracy: float | None
+    """Of a row, in percent; as all of its numbers it was truncated, not rounded."""
+
+    loss: float | None
+
+
+@cache
+def printed() -> dict[str, tuple[Printed, ...]]:
+    """By the id of a run, where the paper shows it; nowhere, for most."""
+    table = _file()
+    rows = zip(table.column("run_id").to_pylist(), table.column("printed").to_pylist(), strict=True)
+    return {run: tuple(Printed(**place) for place in places) for run, places in rows}
+
+
+@cache
+def training_losses() -> dict[str, Array]:
+    """By the id of a run whose curve a figure draws: the mean loss of its training images by epoch."""
+    table = _file()
+    rows = zip(table.column("run_id").to_pylist(), table.column("train_loss").to_pylist(), strict=True)
+    return {run: np.array(losses) * LOSS_STEP for run, losses in rows if losses is not None}
+
+
+def deviation(config: TrialConfig) -> str | None:
+    """What of the published code makes its numbers for this configuration differ from ours: a bug, not reproduced."""
+    layer = config.model.mixing_layer
+    candidates = getattr(getattr(layer, "candidates", None), "kind", "all")
+    if config.model.name == "vgg11" and candidates == "lattice":
+        return "their spatial grid was sheared by a wrong row width"
+    kind = getattr(layer, "kind", None)
+    if kind == "convnn" and config.model.name == "vit_tiny" and candidates != "all":
+        return "their own column had -0.1 instead of being left out, so a token could choose itself twice"
+    return {
+        "local": "their local attention did not mask the zero keys beyond the 197 tokens",
+        "sparse": "their dropout stayed on when testing",
+    }.get(str(kind))
 
 
 def _curves(column: "pa.ChunkedArray", step: float) -> Array:

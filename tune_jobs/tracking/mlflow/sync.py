@@ -321,23 +321,26 @@ class MLflowSync:
         self._runs.note(PARENT, 0, self._runs.parent, 0, digest)
 
     def _ship_report(self, since: float) -> None:
-        """The report that the run drew; drawn here if it is older than `since`. A sweep is shipped without it, too."""
-        path = self.destination.folder.report
+        """The comparison, if there is one, and the report, drawn here if it is older than `since`; or neither."""
+        folder = self.destination.folder
+        pages = [folder.comparison] if folder.comparison.exists() else []
         try:
-            drawn = path.stat().st_mtime >= since
+            drawn = folder.report.stat().st_mtime >= since
         except OSError:
             drawn = False
-        if not drawn and self.destination.draw(_log.warning) is None:
-            return
-        try:
-            self._upload(path.name, path.read_text(encoding="utf-8"))
-        except Exception as error:
-            if not is_refusal(error):
-                raise
-            _log.warning("MLflow refuses %s: %s", path.name, reason_of(error))
+        if drawn or self.destination.draw(_log.warning) is not None:
+            pages.append(folder.report)
+        for path in pages:
+            try:
+                self._upload(path.name, path.read_text(encoding="utf-8"))
+            except Exception as error:
+                if not is_refusal(error):
+                    raise
+                _log.warning("MLflow refuses %s: %s", path.name, reason_of(error))
 
     def _files(self) -> dict[str, str]:
-        files = (self.destination.folder.spec, self.destination.folder.manifest)
+        folder = self.destination.folder
+        files = (folder.spec, folder.manifest, folder.comparison_table)
         return {file.name: without_password(file.read_text(encoding="utf-8")) for file in files if file.exists()}
 
     def _upload(self, name: str, text: str) -> None:

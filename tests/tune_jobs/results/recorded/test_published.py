@@ -1,10 +1,13 @@
+from collections import Counter
+
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
 from search_spaces.feasibility import infeasibilities
+from tests.search_spaces.test_presets import ONLY_WITH_THEIR_BUG
 from tune_jobs.errors import UsageError
-from tune_jobs.results.recorded.published import PUBLISHED, published
+from tune_jobs.results.recorded.published import PUBLISHED, deviation, printed, published, training_losses
 
 
 def test_the_authors_runs_are_small_licensed_and_whole() -> None:
@@ -48,3 +51,52 @@ def test_runs_are_found_by_the_words_of_a_sweep_file() -> None:
         table.where(["model=VIT"])
     with pytest.raises(UsageError, match="no run has that value; there are: vgg11, vit_tiny"):
         table.where(["model.name=VIT"])
+
+
+@pytest.mark.parametrize(
+    ("metric", "scale", "decimals", "slips"),
+    [("test/accuracy", 100, 2, {80.97}), ("test/loss", 1, 3, {1.558})],
+)
+def test_what_tables_print_is_the_last_epoch_of_its_run_truncated(
+    metric: str, scale: int, decimals: int, slips: set[float]
+) -> None:
+    table = published()
+    number = {run.id: place for place, run in enumerate(table.runs)}
+    cells = [(run, place) for run, places in printed().items() for place in places if place.kind == "row"]
+    assert len(cells) == 88
+    wrong = set()
+    for run, place in cells:
+        value = place.accuracy if metric == "test/accuracy" else place.loss
+        assert value is not None
+        last = scale * table.curves[metric][number[run], table.lengths[number[run]] - 1]
+        step = 10**-decimals
+        if not value - step / 10 <= last < value + 1.1 * step:  # losses of the file are rounded to four decimals
+            wrong.add(value)
+    assert wrong == slips  # which the authors' logs do not have
+
+
+def test_every_series_of_the_figures_is_there_and_drawn_losses_have_their_training() -> None:
+    places = [place for found in printed().values() for place in found if place.kind != "row"]
+    counts = Counter(place.item for place in places)
+    assert counts == {
+        "Figure 3": 6,
+        "Figure 4": 78,
+        "Figure 5": 60,
+        "Figure 6": 4,
+        "Figure 7": 70,
+        "Figure 8": 48,
+        "Figure 10": 18,
+    }
+    curves = {run for run, found in printed().items() if any(place.kind == "curve" for place in found)}
+    assert curves == set(training_losses())
+    assert all(losses[0] > losses[-1] for losses in training_losses().values())
+
+
+def test_the_rows_with_a_fault_of_the_published_code_are_those_of_the_presets() -> None:
+    faults = {
+        (place.item, place.row)
+        for run in published().runs
+        for place in printed()[run.id]
+        if run.config is not None and deviation(run.config)
+    }
+    assert {f"{item.lower()}: {row}" for item, row in faults} == set(ONLY_WITH_THEIR_BUG)
