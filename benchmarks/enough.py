@@ -33,12 +33,13 @@ from search_spaces.settings import Budget, Grid, Paper, Resources, Stopping, Tra
 from tune_jobs.record.memory import MemoryRecord
 from tune_jobs.record.rows import ENDED
 from tune_jobs.results.forecast import FEWEST, LEARNING, chance_by_near, forecast, is_enough, tried
-from tune_jobs.results.recorded.matching import Runs, looked_up, playable, stand_ins, table_space
+from tune_jobs.results.recorded.matching import Runs
 from tune_jobs.results.recorded.published import published
 from tune_jobs.results.recorded.table import RecordedTable
 from tune_jobs.simulate.one_sweep import play
 from tune_jobs.simulate.playback import Playback, by_number, one_of
 from tune_jobs.simulate.rules import rules_of
+from tune_jobs.simulate.spaces import looked_up, playable, stand_ins, table_space
 
 Floats = npt.NDArray[np.float64]
 EPOCHS, WORKERS = 100, 4
