@@ -85,10 +85,10 @@ def open_ledger(folder: SweepFolder, spec: SweepSpec) -> Ledger:
             raise UsageError(
                 f"a sweep {spec.name!r} is in {folder.path} already, and it is another one; results would mix:\n"
                 + "".join(f"  {line}\n" for line in differing)
-                + "Only budget, search.trials, search.repeats, stopping.max_failed_fraction, stopping.enough, "
-                "tracking and resources (but not whether there is a GPU, and a trial's share of gpu_mem_gb) may change. "
-                f"Run its file under another name (convnn run FILE --set name={spec.name}-2), or start over (convnn run "
-                "FILE --fresh)."
+                + "Only budget, search.trials, search.repeats, stopping.max_failed_fraction, stopping.enough, tracking "
+                "and resources (but not whether there is a GPU, and a trial's share of gpu_mem_gb) may change. "
+                f"Run its file under another name (convnn run FILE --set name={spec.name}-2), or start over "
+                "(convnn run FILE --fresh)."
             )
     ledger = Ledger(folder.ledger, create=True)
     if not folder.spec.exists() and ledger.trials():
