@@ -100,6 +100,7 @@ COMMANDS: dict[str, How] = {
     "convnn replay hybrid 3 --from-checkpoint": Elsewhere(
         "make test", "tests/tune_jobs/evidence/test_replay.py", 'run(original, trial, "--from-checkpoint")'
     ),
+    "convnn plan table1-cifar10 --resolve 0.5": AS_IS,
     "convnn confirm quickstart": Elsewhere(
         "make test-system", "tests/system/test_confirm.py", 'start("confirm", "searched"'
     ),

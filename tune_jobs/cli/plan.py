@@ -2,6 +2,7 @@
 
 import sys
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Annotated
 
 import typer
@@ -16,6 +17,7 @@ from tune_jobs.errors import UsageError
 from tune_jobs.planning.devices import Estimate
 from tune_jobs.planning.plan import Plan
 from tune_jobs.planning.plan import plan as plan_sweep
+from tune_jobs.planning.resolution import Resolution
 from tune_jobs.worker.sizing import TrialCost
 
 _SHOWN = 5
@@ -36,6 +38,14 @@ def plan(
     ] = None,
     small: Small = False,
     measure: Annotated[bool, typer.Option(help="Train three trials for a few seconds here, to tell hours.")] = False,
+    resolve: Annotated[
+        float | None,
+        typer.Option(
+            metavar="POINTS",
+            help="How many seeds and hours it takes to tell the best from a baseline where they differ by so much: "
+            "points of accuracy, or loss.",
+        ),
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
     """Say what a sweep will do and cost, before it starts. Example: convnn plan quickstart --measure."""
@@ -55,6 +65,10 @@ def plan(
         if measure:
             raise UsageError(f"the trials cannot be measured here: {error}; give --throughput instead.") from error
         raise
+    if resolve is not None:
+        from tune_jobs.evidence.resolve import resolution
+
+        found = replace(found, resolve=resolution(spec, found, resolve))
     if as_json:
         print_json(found.as_dict())
     else:
@@ -89,8 +103,30 @@ def _show(found: Plan) -> None:
     if found.budget:
         print(f"budget: {', '.join(_of_the_budget(found))}")
     print(f"disk: about {found.disk_gb:.2g} GB, MLflow: {plural(found.mlflow_rows, 'row')}")
+    if found.resolve is not None:
+        _show_resolution(found.resolve)
     for warning in found.warnings:
         print(f"warning: {warning}")
+
+
+def _show_resolution(found: Resolution) -> None:
+    """What it takes to tell a difference, and what that rests on."""
+    accuracy = found.metric.endswith("accuracy")
+
+    def said(value: float) -> str:
+        return f"{100 * value:.2f} points" if accuracy else f"{value:.4f}"
+
+    took = f", about {_hours(found.wall_hours)}" if found.wall_hours is not None else ""
+    print(
+        f"to tell {said(found.difference)} of {found.metric} apart: {found.seeds:,} seeds of each of "
+        f"{found.configurations} configurations, {plural(found.trials, 'trial')}{took}"
+    )
+    if found.seeds > found.most_seeds:
+        print(f"  convnn confirm gives at most {found.most_seeds}, which tell {said(found.resolved_by_most)}")
+    print(
+        f"  (standard deviation {said(found.sd)}: {found.sd_of}; {found.method}; power {found.power:.0%}, error "
+        f"{found.error:.0%} for all together)"
+    )
 
 
 def _show_trials(found: Plan) -> None:

@@ -18,6 +18,7 @@ from tune_jobs.planning.ladder import (
     ladder_of,
     trial_epochs_of,
 )
+from tune_jobs.planning.resolution import Resolution
 from tune_jobs.planning.stopping import stopping_warnings
 from tune_jobs.planning.survey import Survey, survey_of
 from tune_jobs.planning.warnings import (
@@ -94,6 +95,8 @@ class Plan:
     disk_gb: float
     mlflow_rows: int
     warnings: list[str]
+    resolve: Resolution | None = None
+    """What it takes to tell a difference, where that was asked."""
 
     def as_dict(self) -> dict[str, Any]:
         """For programs: stable keys."""
@@ -122,8 +125,7 @@ def plan(
     """
     survey = survey_of(spec)
     trials, epochs = _trials(spec, survey), epochs_of(spec)
-    ladder = ladder_of(spec, trials, epochs)
-    repeats = spec.search.repeats
+    ladder, repeats = ladder_of(spec, trials, epochs), spec.search.repeats
     trial_epochs = trial_epochs_of(ladder, trials, epochs, repeats)
     runs = trials + further_of(ladder, trials, repeats)
     sized = _sized(survey.configs, gpu=spec.resources.gpus_per_trial > 0)
@@ -160,6 +162,7 @@ def plan(
         estimates=_estimates(spec, sized, trial_epochs, here=here),
         budget=spec.budget.model_dump(exclude_none=True),
         disk_gb=_disk(runs, trial_epochs) / 1e9 + _checkpoints_gb(spec, [cost for cost, _ in sized], slots, trials),
+        resolve=None,
         mlflow_rows=trial_epochs * _METRICS_PER_EPOCH + runs * _params_per_trial(survey.configs),
         warnings=[
             *likely_mistakes(spec, survey, trials, epochs, train),

@@ -100,7 +100,7 @@ def stopping_warnings(spec: SweepSpec) -> Iterator[str]:
 
     Nothing where the difference is within its error, or there are no such runs.
     """
-    own = spec.stopping.model_dump(mode="json", exclude={"max_failed_fraction"})
+    own = spec.stopping.model_dump(mode="json", exclude={"max_failed_fraction", "enough"})
     recorded, epochs = recorded_for(spec), epochs_of(spec)
     cost = full_trials(spec)
     found = None if recorded is None else recorded.near(own, epochs, cost)

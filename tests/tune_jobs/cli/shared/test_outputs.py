@@ -72,6 +72,7 @@ def sweep(sweep: Recorded) -> Recorded:
         ["presets"],
         ["plan", "quickstart"],
         ["plan", "quickstart", "--throughput", "100"],
+        ["plan", "table1-cifar10", "--resolve", "0.5"],
         ["validate", "quickstart"],
         ["simulate", "table2-cifar10", "--repeats", "2", "--budgets", "2", "--rules", "none"],
         ["simulate", "--from", "tracked", "--budgets", "1", "--repeats", "1"],
