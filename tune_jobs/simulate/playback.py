@@ -8,7 +8,7 @@ from typing import Literal
 import numpy as np
 
 from search_spaces import TrialConfig, run_key
-from tune_jobs.results.recorded.table import RecordedTable
+from tune_jobs.results.recorded.table import STANDS_FOR, RecordedTable
 from tune_jobs.simulate.spaces import Runs
 from tune_jobs.worker.reports import EpochDone, Report, ResumedFrom
 from tune_jobs.worker.task import Task
@@ -19,7 +19,7 @@ RunOf = Callable[[TrialConfig], int]
 
 
 class Playback:
-    """Reports the recorded value of the objective after each epoch, and what the epoch costs as its seconds."""
+    """Reports the recorded objective and loss after each epoch, and what the epoch costs as its seconds."""
 
     def __init__(self, table: RecordedTable, metric: str, run_of: RunOf, cost: CostUnit = "epochs") -> None:
         """Play a table.
@@ -34,6 +34,9 @@ class Playback:
         self.run_of = run_of
         curve = table.curves[table.metric(metric)]
         self._values: list[list[float]] = curve.tolist()
+        loss = metric.partition("/")[0] + "/loss"
+        losses = table.curves.get(loss, table.curves.get(STANDS_FOR.get(loss, loss)))
+        self._reported = {metric: self._values} | ({} if losses is None or loss == metric else {loss: losses.tolist()})
         costs = table.seconds if cost == "seconds" else np.ones_like(curve)
         assert costs is not None
         self._costs: list[list[float]] = np.nan_to_num(costs).tolist()
@@ -47,7 +50,8 @@ class Playback:
             if epoch > len(values):
                 yield EpochDone(epoch, {self.metric: math.nan})
                 return
-            yield EpochDone(epoch, {self.metric: values[epoch - 1], "epoch_s": costs[epoch - 1]})
+            metrics = {name: curves[number][epoch - 1] for name, curves in self._reported.items()}
+            yield EpochDone(epoch, metrics | {"epoch_s": costs[epoch - 1]})
 
     def value(self, number: int, epoch: int) -> float:
         """The objective of a run after an epoch; not a number where it had diverged."""
