@@ -1,5 +1,7 @@
 """What the rule `auto` is worth at equal cost: `python -m benchmarks.stopping [--repeats 2000] [--tables 200]`.
 
+Protocol (a) has a prior from the recorded sweeps but the one that is scored, (b) has none.
+
 Recorded runs (`../shared/paper`, where it is there): four tables of accuracy and loss by epoch, one for each model
 and data set. Trials are drawn without replacement in random order, four run at a time, an epoch costs one unit, and a
 search may spend 8, 16 or 32 whole trials' worth of epochs. Regret: the table's best final value minus the best of the
@@ -9,7 +11,8 @@ of their mean. Then families of made-up tables, one order a table, in standard d
 
 import argparse
 import platform
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from itertools import islice, product
 from pathlib import Path
 from typing import Literal, Protocol
 
@@ -18,11 +21,15 @@ import numpy.typing as npt
 
 from benchmarks.families import FAMILIES, Table
 from tune_jobs.search.pruners.curves import AutoRule
+from tune_jobs.search.pruners.prior import recorded_sweeps
 
 Floats = npt.NDArray[np.float64]
 PAPER = Path(__file__).resolve().parents[2] / "shared" / "paper"
 EPOCHS, WORKERS, BUDGETS = 100, 4, (8, 16, 32)
 ASHA = ((1, 3), (3, 3), (10, 3), (30, 3), (10, 2))
+PRIORS: tuple[Literal["recorded", "none"], ...] = ("recorded", "none")
+ORDER_SEED, FIRST_SEED = 20261130, 1000
+"""Of the orders, and of the first table of each family; nothing was chosen by looking at these."""
 Course = list[tuple[int, float]]
 
 
@@ -60,30 +67,44 @@ class Asha:
         """Nothing to note."""
 
 
-def course(table: Table, order: Iterable[int], rule: Rule) -> Course:
-    """(cost, best final value so far) at the end of every trial that ran in full, more being better."""
+def course(
+    table: Table,
+    order: Iterable[int],
+    rule: Rule,
+    stops: list[tuple[int, int]] | None = None,
+    most: int = max(BUDGETS) * EPOCHS,
+) -> Course:
+    """(cost, best final value so far) at the end of every trial that ran in full, more being better.
+
+    `stops` gets the run and the epoch of every trial that is stopped; after `most` epochs in all it ends.
+    """
     waiting, cost, best = iter(enumerate(order)), 0, -np.inf
     sign = 1 if table.maximize else -1
-    running: list[tuple[int, int, int] | None] = [(*next(waiting), 0) for _ in range(WORKERS)]
+    running = list(islice(waiting, WORKERS))
+    epochs = [0] * WORKERS
     found: Course = []
-    while any(running) and cost < max(BUDGETS) * EPOCHS:
-        for worker, slot in enumerate(running):
-            if slot is None or cost >= max(BUDGETS) * EPOCHS:
-                continue
-            number, trial, epoch = slot
-            epoch, cost = epoch + 1, cost + 1
+    while running and cost < most:
+        going: list[tuple[tuple[int, int], int]] = []
+        ended = 0
+        for (number, trial), known in zip(running, epochs, strict=True):
+            if cost >= most:
+                break
+            epoch, cost = known + 1, cost + 1
             value = float(table.values[trial, epoch - 1])
             loss = None if table.losses is None else float(table.losses[trial, epoch - 1])
             stopped = rule.observe(number, epoch, value, loss) and epoch < EPOCHS
             if epoch == EPOCHS:
                 best = max(best, sign * value) if np.isfinite(value) else best
                 found.append((cost, best))
+            if stopped and stops is not None:
+                stops.append((trial, epoch))
             if epoch == EPOCHS or stopped:
                 rule.ended(number, "stopped" if stopped else "complete")
-                new = next(waiting, None)
-                running[worker] = None if new is None else (*new, 0)
+                ended += 1
             else:
-                running[worker] = (number, trial, epoch)
+                going.append(((number, trial), epoch))
+        going += [(new, 0) for new in islice(waiting, ended)]  # after the others, as in a sweep
+        running, epochs = [each for each, _ in going], [epoch for _, epoch in going]
     return found
 
 
@@ -129,41 +150,60 @@ def interval(differences: Floats) -> str:
     return f"{differences.mean():+.3f} < {upper:+.3f}"
 
 
-def print_recorded(repeats: int) -> None:
-    """Protocol (b), no prior, and what it makes of the bounds of (a)."""
-    print(f"\n## Recorded tables, no prior: {repeats} paired orders (seed 0)\n")
+def print_recorded(repeats: int, tables: Iterable[tuple[str, str, Table]], pairs: Iterable[tuple[int, int]]) -> None:
+    """Both protocols: every table with its name, and the name of the recorded sweep that its prior leaves out."""
+    print(f"\n## Recorded tables: {repeats} paired orders each (seed {ORDER_SEED})\n")
     print(
-        "| table | budget | never | best ASHA | auto | auto - never | auto - best ASHA |\n|---|---|---|---|---|---|---|"
+        "| table | budget | never | best ASHA | prior | auto | auto - never | auto - best ASHA |\n" + "|---" * 8 + "|"
     )
-    for name, table in recorded():
-        rng = np.random.default_rng(0)
+    for name, own_name, table in tables:
+        rng = np.random.default_rng(ORDER_SEED)
         orders = [rng.permutation(len(table.values)).tolist() for _ in range(repeats)]
         base = np.array([never(table, order) for order in orders])
-        auto = np.array([regrets(table, order, AutoRule(EPOCHS, maximize=True)) for order in orders])
-        halving = {pair: np.array([regrets(table, order, Asha(*pair)) for order in orders]) for pair in ASHA}
-        for at, budget in enumerate(BUDGETS):
-            best = min(halving, key=lambda pair: float(halving[pair][:, at].mean()))
-            own, asha = auto[:, at], halving[best][:, at]
-            print(
-                f"| {name} | {budget} | {base[:, at].mean():.2f} | {asha.mean():.2f} ({best[0]}/{best[1]}) | "
-                f"{own.mean():.2f} | {interval(own - base[:, at])} | {interval(own - asha)} |",
-                flush=True,
-            )
+        halving = {pair: np.array([regrets(table, order, Asha(*pair)) for order in orders]) for pair in pairs}
+        others = tuple(sweep for sweep in recorded_sweeps() if sweep.name != own_name)
+        for word, prior in (("others", others), ("none", ())):
+            auto = [regrets(table, order, AutoRule(EPOCHS, maximize=True, prior=prior)) for order in orders]
+            for at, budget in enumerate(BUDGETS):
+                best = min(halving, key=lambda pair: float(halving[pair][:, at].mean()))
+                own, asha = np.array(auto)[:, at], halving[best][:, at]
+                print(
+                    f"| {name} | {budget} | {base[:, at].mean():.2f} | {asha.mean():.2f} ({best[0]}/{best[1]}) | "
+                    f"{word} | {own.mean():.2f} | {interval(own - base[:, at])} | {interval(own - asha)} |",
+                    flush=True,
+                )
 
 
-def print_families(tables: int) -> None:
-    """Each family, against no stopping at the same cost and at twice the cost."""
-    print(f"\n## Families: {tables} tables each (seeds 0 to {tables - 1}), in sd of the finals\n")
-    print("| family | 8 | 16 | 32 | 16 against never at 32 | 32 against never at 64 |\n|---|---|---|---|---|---|")
-    for name, make in FAMILIES.items():
+def print_families(tables: int, families: Mapping[str, Callable[[int], Table]]) -> None:
+    """Each family, with all recorded sweeps as prior and with none, against no stopping."""
+    seeds = range(FIRST_SEED, FIRST_SEED + tables)
+    print(f"\n## Families: {tables} tables each (seeds {seeds[0]} to {seeds[-1]}), in sd of the finals\n")
+    print("| family | prior | 8 | 16 | 32 | 16 against never at 32 | 32 against never at 64 |\n" + "|---" * 7 + "|")
+    for (name, make), prior in product(families.items(), (recorded_sweeps(), ())):
         rows = []
-        for seed in range(tables):
+        for seed in seeds:
             table = make(seed)
             order = list(range(len(table.values)))
-            own = np.array(regrets(table, order, AutoRule(EPOCHS, maximize=table.maximize)))
+            own = np.array(regrets(table, order, AutoRule(EPOCHS, maximize=table.maximize, prior=prior)))
             base = np.array(never(table, order, (8, 16, 32, 64)))
             rows.append(np.concatenate([own - base[:3], own[1:] - base[2:]]) / finals(table).std())
-        print(f"| {name} | " + " | ".join(interval(column) for column in np.array(rows).T) + " |", flush=True)
+        word = "recorded" if prior else "none"
+        print(f"| {name} | {word} | " + " | ".join(interval(each) for each in np.array(rows).T) + " |", flush=True)
+
+
+def print_equal(repeats: int) -> None:
+    """In how many orders the loop here stops what `convnn simulate` stops, at the same epochs and in the same order."""
+    from benchmarks.played import loop_stops, simulated_stops
+    from tune_jobs.results.recorded.published import published
+
+    for data, prior in product(("cifar10", "cifar100"), PRIORS):
+        table = published().where([f"dataset={data}", "model=vgg11"])
+        count = stopped = 0
+        for repeat in range(repeats):
+            order, stops = simulated_stops(table, repeat, prior, max(BUDGETS) * EPOCHS)
+            count += stops == loop_stops(table, order, prior, max(BUDGETS) * EPOCHS)
+            stopped += len(stops)
+        print(f"The same as in convnn simulate, vgg {data}, prior {prior}: {count} of {repeats} ({stopped} stops)")
 
 
 def main() -> None:
@@ -171,12 +211,16 @@ def main() -> None:
     parser = argparse.ArgumentParser(description="What the stopping rule auto is worth.")
     parser.add_argument("--repeats", type=int, default=2000, help="paired orders of each recorded table")
     parser.add_argument("--tables", type=int, default=200, help="tables of each family")
+    parser.add_argument("--equal", type=int, default=50, help="orders that are also played by convnn simulate")
     given = parser.parse_args()
     print(f"Python {platform.python_version()}, numpy {np.__version__}, {platform.machine()}")
+    if given.equal:
+        print_equal(given.equal)
     if given.tables:
-        print_families(given.tables)
+        print_families(given.tables, FAMILIES)
     if given.repeats and PAPER.exists():
-        print_recorded(given.repeats)
+        tables = list(recorded())
+        print_recorded(given.repeats, [(name, name, table) for name, table in tables], ASHA)
     elif given.repeats:
         print(f"\nNo recorded runs at {PAPER.resolve()}: that table is left out.")
 

@@ -175,6 +175,13 @@ class Auto(Stopping):
     """Learns from the sweep's complete trials what standing is worth; stops only what that evidence allows."""
 
     kind: Literal["auto"]
+    prior: Annotated[
+        Literal["recorded", "none"],
+        Field(
+            description="What is believed before this sweep's trials have shown it: recorded (what the published runs "
+            "say, as far as the first trials resemble them), or none."
+        ),
+    ] = "recorded"
 
 
 SAMPLERS = Registry(SamplerSettings, "sampler", Tpe, RandomSearch, Grid)

@@ -4,7 +4,7 @@ The search holds no state of its own: it is rebuilt from the past of its sweep.
 """
 
 import bisect
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from typing import ClassVar
 
 from search_spaces import SweepSpec, TrialConfig, canonical, run_key
@@ -84,7 +84,7 @@ class Search:
                 self._ask_again(event)
             elif isinstance(event, Epoch):
                 cut_off.pop(event.run_key, None)  # it went on: the rule, which decides anew, had more to compare with
-                by = self._observe(event.run_key, event.attempt, event.epoch, event.metrics[self.spec.metric])
+                by = self._observe(event.run_key, event.attempt, event.epoch, event.metrics)
                 if by is not None:
                     cut_off[event.run_key] = event.attempt, by
             elif isinstance(event, str):
@@ -191,7 +191,7 @@ class Search:
         """Take what happened; what is to be done about it."""
         key, attempt = event.job.place
         if isinstance(event, EpochEnded):
-            by = self._observe(key, attempt, event.epoch, event.metrics[self.spec.metric])
+            by = self._observe(key, attempt, event.epoch, event.metrics)
             return [Stop(key, by)] if by is not None else []
         if isinstance(event, StopAsked):
             self._to_stop.add(key)
@@ -238,12 +238,12 @@ class Search:
         due = self._due_alone if self._runs_alone(key) else self._due
         bisect.insort(due, key, key=lambda other: self._trials[other][0])
 
-    def _observe(self, key: str, attempt: int, epoch: int, value: float) -> StoppedBy | None:
+    def _observe(self, key: str, attempt: int, epoch: int, metrics: Mapping[str, float]) -> StoppedBy | None:
         """Note an epoch; who stops the trial there. What an earlier attempt came to counts once, and stops nothing."""
         if self.study.knows(key, epoch):
             return None
         self._gained.add((key, attempt))
-        by_rule = self.study.observe(key, epoch, value)  # of further seeds the rule sees nothing
+        by_rule = self.study.observe(key, epoch, metrics)  # of further seeds the rule sees nothing
         if epoch >= self._trials[key][1].training.epochs:
             return None
         return "rule" if by_rule else "hand" if key in self._to_stop else None

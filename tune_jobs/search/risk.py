@@ -13,7 +13,7 @@ from search_spaces import SweepSpec
 from search_spaces.plurals import plural
 from search_spaces.settings import Auto, Grid, NoStopping
 from tune_jobs.record.rows import BY_HAND, Epoch, Trial
-from tune_jobs.search.pruners.over_sweep import OverSweep
+from tune_jobs.search.pruners.over_sweep import OverSweep, loss_of, prior_of
 
 BEST, CONFIDENCE = 3, 0.9
 METHOD = "Clopper-Pearson"
@@ -127,7 +127,8 @@ def replayed(spec: SweepSpec, trials: Sequence[Trial], epochs: Iterable[Epoch]) 
     last = {trial.run_key: 0 for trial in trials}
     events: list[tuple[int, Epoch | Trial]] = [(epoch.seq, epoch) for epoch in epochs if epoch.run_key in last]
     events += [(t.ended_seq, t) for t in trials if t.state == "complete" and t.ended_seq is not None]
-    rule = OverSweep(maximize=spec.goal == "maximize")
+    assert isinstance(spec.stopping, Auto)
+    rule = OverSweep(maximize=spec.goal == "maximize", prior=prior_of(spec.stopping))
     for _, event in sorted(events, key=lambda pair: pair[0]):
         key = event.run_key
         if isinstance(event, Trial):
@@ -135,7 +136,8 @@ def replayed(spec: SweepSpec, trials: Sequence[Trial], epochs: Iterable[Epoch]) 
                 rule.begin(last[key])
         elif event.epoch > last[key]:
             last[key] = event.epoch
-            stopped = rule.observe(key, event.epoch, event.metrics.get(spec.metric, math.nan))
+            value = event.metrics.get(spec.metric, math.nan)
+            stopped = rule.observe(key, event.epoch, value, loss_of(event.metrics))
             if stopped or rule.would_stop(key, event.epoch):
                 yield Decision(key, event.epoch, not stopped)
 

@@ -7,7 +7,7 @@ it would have.
 import copy
 import hashlib
 import math
-from collections.abc import Collection, Container
+from collections.abc import Collection, Container, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -46,7 +46,8 @@ class Study:
         name = f"seed {self._search_seed}"  # Optuna's own are random, and Hyperband's brackets follow from the name
         self._study = optuna.create_study(study_name=name, storage=storage, direction=spec.goal, sampler=random)
         self._judged = _Judged(name, storage, random)
-        self._study.pruner = _ByRule(rule_of(spec.stopping, spec.space), self._judged)
+        self._rule = rule_of(spec.stopping, spec.space)
+        self._study.pruner = _ByRule(self._rule, self._judged)
         self._live: dict[str, list[optuna.Trial]] = {}  # the asks that wait for a trial's end; the first is judged
         self._history: dict[str, dict[int, float]] = {}  # objective by epoch
         self._values: dict[str, float] = {}  # what was told of complete ones
@@ -119,17 +120,19 @@ class Study:
         value = self._values.get(key, self.last(key))
         return None if math.isnan(value) else value
 
-    def observe(self, key: str, epoch: int, value: float) -> bool:
-        """Note the objective of a trial at an epoch that is new; whether the rule stops it there.
+    def observe(self, key: str, epoch: int, metrics: Mapping[str, float]) -> bool:
+        """Note what a trial reported after an epoch that is new; whether the rule stops it there.
 
-        A trial that nothing was asked for, being a further seed of a configuration, is only noted.
+        Of a trial that nothing was asked for, being a further seed of a configuration, only the objective is noted.
         """
+        value = metrics[self._spec.metric]
         self._history.setdefault(key, {})[epoch] = value
         if key not in self._live:
             return False
         first, *others = self._live[key]
         for trial in (*others, first):
             trial.report(value, epoch)
+        self._rule.sees(first.number, epoch, metrics)
         return first.should_prune()
 
     def await_others(self, key: str) -> None:

@@ -9,7 +9,7 @@ import numpy as np
 
 from search_spaces import TrialConfig, run_key
 from tune_jobs.results.recorded.matching import Runs
-from tune_jobs.results.recorded.table import RecordedTable
+from tune_jobs.results.recorded.table import STANDS_FOR, RecordedTable
 from tune_jobs.worker.reports import EpochDone, Report, ResumedFrom
 from tune_jobs.worker.task import Task
 
@@ -19,7 +19,7 @@ RunOf = Callable[[TrialConfig], int]
 
 
 class Playback:
-    """Reports the recorded value of the objective after each epoch, and what the epoch costs as its seconds."""
+    """Reports the recorded objective and loss after each epoch, and what the epoch costs as its seconds."""
 
     def __init__(self, table: RecordedTable, metric: str, run_of: RunOf, cost: CostUnit = "epochs") -> None:
         """Play a table.
@@ -33,6 +33,9 @@ class Playback:
         self.metric = metric
         self.run_of = run_of
         self._values = table.curves[table.metric(metric)]
+        loss = metric.partition("/")[0] + "/loss"
+        losses = table.curves.get(loss, table.curves.get(STANDS_FOR.get(loss, loss)))
+        self._reported = {metric: self._values} | ({} if losses is None or loss == metric else {loss: losses})
         costs = table.seconds if cost == "seconds" else np.ones_like(self._values)
         assert costs is not None
         self._costs = np.nan_to_num(costs)
@@ -40,14 +43,15 @@ class Playback:
     def __call__(self, task: Task) -> Iterator[Report]:
         """What a worker would report; a run that has diverged ends with a value that is not a number."""
         number = self.run_of(task.config)
-        values: list[float] = self._values[number].tolist()
+        reported: dict[str, list[float]] = {name: curves[number].tolist() for name, curves in self._reported.items()}
         costs: list[float] = self._costs[number].tolist()
         yield ResumedFrom(0, None, "recorded")
         for epoch in range(1, task.config.training.epochs + 1):
-            if epoch > len(values):
+            if epoch > len(costs):
                 yield EpochDone(epoch, {self.metric: math.nan})
                 return
-            yield EpochDone(epoch, {self.metric: values[epoch - 1], "epoch_s": costs[epoch - 1]})
+            metrics = {name: values[epoch - 1] for name, values in reported.items()}
+            yield EpochDone(epoch, metrics | {"epoch_s": costs[epoch - 1]})
 
     def value(self, number: int, epoch: int) -> float:
         """The objective of a run after an epoch; not a number where it had diverged."""

@@ -1,6 +1,6 @@
 """Stopping rules as the command line names them: `none`, `asha:10/3`, `best:10/4`, `file`, `none+enough:0.3/0.9`."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TypeVar
 
 import yaml
@@ -8,7 +8,7 @@ from pydantic import ValidationError
 
 from search_spaces.base import Config
 from search_spaces.reading.likeness import nearest
-from search_spaces.settings import RULES, Enough, Grid, NoStopping, SamplerSettings, Stopping
+from search_spaces.settings import RULES, Auto, Enough, Grid, NoStopping, SamplerSettings, Stopping
 from tune_jobs.errors import UsageError
 
 FILE, BEST, ENOUGH = "file", "best", "+enough:"
@@ -55,6 +55,13 @@ def rules_of(
     if not names:
         raise UsageError(f"--rules must name a rule, got {text!r}; for example --rules none,asha:10/3.")
     return [_whole_rule(name, epochs, own, search) for name in dict.fromkeys(names)]
+
+
+def without_prior(rule: NamedRule) -> NamedRule:
+    """The rule as it would be without recorded sweeps, for runs that these sweeps are."""
+    if not isinstance(rule.stopping, Auto):
+        return rule
+    return replace(rule, stopping=rule.stopping.model_copy(update={"prior": "none"}))
 
 
 def _whole_rule(name: str, epochs: int, own: Stopping | None, search: SamplerSettings | None) -> NamedRule:

@@ -10,16 +10,17 @@ import numpy as np
 
 from search_spaces import SweepSpec, TrialConfig
 from search_spaces.plurals import plural
-from search_spaces.settings import Budget, Grid, Metric, NoStopping, Paper, Resources, Tracking
+from search_spaces.settings import Auto, Budget, Grid, Metric, NoStopping, Paper, Resources, Tracking
 from tune_jobs.errors import UsageError
 from tune_jobs.results.recorded.matching import Runs
+from tune_jobs.results.recorded.published import PUBLISHED_NAME
 from tune_jobs.results.recorded.table import RecordedTable
 from tune_jobs.simulate.one_sweep import finish_best, play
 from tune_jobs.simulate.outcome import Result, Simulation
 from tune_jobs.simulate.playback import CostUnit, Playback, by_number, one_of
 from tune_jobs.simulate.processes import spread
 from tune_jobs.simulate.regret import mean_of
-from tune_jobs.simulate.rules import NamedRule, default_rules, rules_of
+from tune_jobs.simulate.rules import NamedRule, default_rules, rules_of, without_prior
 from tune_jobs.simulate.spaces import Coverage, looked_up, playable, stand_ins, table_space
 
 METRICS = ("val/accuracy", "test/accuracy", "val/loss", "test/loss")
@@ -133,6 +134,10 @@ def simulate(
     game = _of_table(table, setting) if spec is None else _of_file(table, spec, setting)
     own, search = (None, None) if spec is None else (spec.stopping, spec.search)
     rules = rules_of(setting.rules or default_rules(game.epochs, own), game.epochs, own, search)
+    notes = game.notes
+    if table.name == PUBLISHED_NAME and any(isinstance(rule.stopping, Auto) for rule in rules):
+        rules = [without_prior(rule) for rule in rules]
+        notes = [*notes, "auto is played without its prior, which is made from these very runs"]
     results = _results(game, rules, setting, say, processes)
     best = (max if game.goal == "maximize" else min)(game.finals)
     return Simulation(
@@ -143,7 +148,7 @@ def simulate(
         epochs=game.epochs,
         best=float(best),
         coverage=game.coverage,
-        notes=game.notes,
+        notes=notes,
         workers=game.workers,
         cost=game.cost,
         repeats=setting.repeats,

@@ -37,11 +37,11 @@ def test_the_end_of_a_trial_is_told_to_every_ask_that_describes_it() -> None:
     study = Study(SPEC)
     answer = asked(study)
     study.join("a", answer)
-    study.observe("a", 1, 0.5)
+    study.observe("a", 1, {SPEC.metric: 0.5})
     again = study.ask(answer.decisions)
     assert again is not None
     study.join("a", again)
-    study.observe("a", 2, 0.6)
+    study.observe("a", 2, {SPEC.metric: 0.6})
     study.finish("a", "complete", infeasible=False)
     assert [(t.state, t.value, t.intermediate_values) for t in study.trials] == [
         (TrialState.COMPLETE, 0.6, {1: 0.5, 2: 0.6})
@@ -56,7 +56,7 @@ def test_how_a_trial_ended_decides_what_the_sampler_learns() -> None:
     study = Study(SPEC)
     for key, state in (("a", "stopped"), ("b", "diverged"), ("c", "failed")):
         study.join(key, asked(study))
-        study.observe(key, 1, 0.5)
+        study.observe(key, 1, {SPEC.metric: 0.5})
         study.finish(key, state, infeasible=state == "failed")  # type: ignore[arg-type]
     study.refuse(asked(study))
     states = [trial.state for trial in study.trials]
@@ -67,7 +67,7 @@ def test_how_a_trial_ended_decides_what_the_sampler_learns() -> None:
 def test_a_trial_whose_last_value_is_nan_has_no_result() -> None:
     study = Study(SPEC)
     study.join("a", asked(study))
-    study.observe("a", 1, math.nan)
+    study.observe("a", 1, {SPEC.metric: math.nan})
     study.finish("a", "complete", infeasible=False)
     assert study.trials[0].state is TrialState.FAIL
 
@@ -78,21 +78,21 @@ def test_a_rule_counts_each_trial_once_and_no_draw_that_cannot_run() -> None:
     answers = [asked(study) for _ in range(5)]
     study.join("a", answers[0])
     study.join("a", answers[1])
-    study.observe("a", 1, 0.9)
+    study.observe("a", 1, {SPEC.metric: 0.9})
     study.finish("a", "complete", infeasible=False)
     study.join("a", answers[2])
     study.refuse(answers[3])
     study.join("b", answers[4])
-    assert not study.observe("b", 1, 0.1)  # one is complete
+    assert not study.observe("b", 1, {SPEC.metric: 0.1})  # one is complete
     study.finish("b", "complete", infeasible=False)
     third = joined(study, points[0])
-    assert study.observe(third, 1, 0.05)
+    assert study.observe(third, 1, {SPEC.metric: 0.05})
 
 
 def test_the_rule_judges_each_epoch_by_those_of_other_trials() -> None:
     study = Study(RANDOM)
     first, second = (joined(study, point) for point in list(SPEC.space.points())[:2])
-    assert not study.observe(first, 1, 0.9)
-    assert study.observe(second, 1, 0.1)
+    assert not study.observe(first, 1, {SPEC.metric: 0.9})
+    assert study.observe(second, 1, {SPEC.metric: 0.1})
     assert study.knows(first, 1)
     assert not study.knows(first, 2)

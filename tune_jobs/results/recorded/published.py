@@ -40,6 +40,7 @@ from search_spaces.base import by_path
 from search_spaces.domains import Scalar
 from tune_jobs.results.recorded.table import Array, RecordedRun, RecordedTable, stacked
 
+PUBLISHED_NAME = "published"
 PUBLISHED = Path(__file__).parent / "published.parquet"
 ACCURACY_STEP, LOSS_STEP, SECONDS_STEP = 1 / 10240, 1e-4, 0.01
 """What the whole numbers of the file count."""
@@ -203,7 +204,7 @@ def published() -> RecordedTable:
     steps = {"test_accuracy": ACCURACY_STEP, "test_loss": LOSS_STEP, "seconds": SECONDS_STEP}
     curves = {name: _curves(table.column(name), step) for name, step in steps.items()}
     return RecordedTable(
-        name="published",
+        name=PUBLISHED_NAME,
         about="the published runs of arXiv:2511.14137, (c) Mingi Kang, MIT licence",
         runs=tuple(runs),
         curves={"test/accuracy": curves["test_accuracy"], "test/loss": curves["test_loss"]},

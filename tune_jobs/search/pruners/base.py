@@ -2,6 +2,7 @@
 
 import math
 from abc import ABC, abstractmethod
+from collections.abc import Mapping
 
 import optuna
 from optuna.study import StudyDirection
@@ -10,8 +11,19 @@ from optuna.study import StudyDirection
 class StoppingRule(ABC):
     """Decides after each epoch of a trial whether it is given up.
 
-    A rule keeps nothing that the study does not have: a search that is rebuilt from its record decides as before.
+    A rule keeps nothing that the record does not have: a search that is rebuilt sees the same in the same order.
     """
+
+    def sees(  # noqa: B027 - most rules do nothing
+        self, number: int, epoch: int, metrics: Mapping[str, float]
+    ) -> None:
+        """Take all that a trial reported after an epoch, just before `stops` is asked; most rules have no use for it.
+
+        Args:
+            number: Of Optuna's trial.
+            epoch: Counts from 1.
+            metrics: The objective and the others, by name.
+        """
 
     @abstractmethod
     def stops(self, study: optuna.Study, trial: optuna.trial.FrozenTrial) -> bool:

@@ -8,15 +8,20 @@ rate of this sweep so far. The less is complete, the less worth a trial needs to
 whatever they look like, and so does one of `CONTROL_EVERY` later ones, as a regression on survivors alone would not
 notice when those who were stopped would have come back.
 
+What recorded sweeps say (`prior`) is believed as far as this one's first trials resemble them, and tested against its
+complete trials like every other belief.
+
 Pure: events in, answers out, the same for the same order of events. Nothing here knows files, clocks or Optuna.
 """
 
 import math
+from collections.abc import Iterator
 from typing import Literal, NamedTuple
 
 import numpy as np
 
 from tune_jobs.search.pruners.lines import Belief, Floats, Lines, chance_above, fit_lines
+from tune_jobs.search.pruners.prior import COMPARED, RecordedSweep, early_numbers, resemblance
 
 FRACTIONS = (0.03, 0.05, 0.07, 0.1, 0.13, 0.17, 0.22, 0.28, 0.36, 0.46, 0.6, 0.77)
 """Of a trial's epochs: where it is judged."""
@@ -37,6 +42,10 @@ LATENESS = 7.8
 """How slowly the rule takes heart: of `1 - LATENESS / complete trials` of a fresh trial's worth it lets go."""
 MOST_RATE = 4.0
 """Most worth that an epoch is taken to buy."""
+FIRST_KNOWN, SETTLED_AT, SETTLED_FROM = 4, 0.1, 0.4
+"""So many complete trials will do where at this share of the epochs recorded standing explained at least so much."""
+KNOWN_WORTH = 0.45
+"""The worth that suffices where recorded standing explained all of the finals."""
 
 
 class _Rung:
@@ -73,18 +82,22 @@ class _Fitted(NamedTuple):
 class AutoRule:
     """Decides after each epoch whether a trial is given up."""
 
-    def __init__(self, epochs: int, *, maximize: bool, seed: int = 0) -> None:
+    def __init__(self, epochs: int, *, maximize: bool, seed: int = 0, prior: tuple[RecordedSweep, ...] = ()) -> None:
         """Start a sweep.
 
         Args:
             epochs: Of a whole trial.
             maximize: Whether more is better.
             seed: Which trials are controls.
+            prior: Recorded sweeps that this one may resemble.
         """
         rungs = sorted({max(1, round(fraction * epochs)) for fraction in FRACTIONS} - {epochs})
         self._epochs, self._sign, self._seed = epochs, 1.0 if maximize else -1.0, seed
         self._index = {epoch: index for index, epoch in enumerate(rungs)}
         self._fractions = np.array(rungs) / epochs
+        self._prior, self._trust = prior if maximize else (), np.zeros(len(prior))
+        self._early: list[tuple[list[float], list[float]]] = []  # the first trials at a tenth of their epochs
+        self._recorded_rung = [int(np.abs(np.array(FRACTIONS) - fraction).argmin()) for fraction in self._fractions]
         self._running: dict[int, tuple[list[float], list[float]]] = {}
         self._courses = np.full((len(rungs), 64, NUMBERS), np.nan)
         self._finals = np.full(64, np.nan)
@@ -114,11 +127,14 @@ class AutoRule:
             self._finals[trial] = values[-1]
             self._complete += 1
             return False
+        if self._prior and epoch == self._epochs // 10:
+            self._compare(values, losses)
         rung = self._index.get(epoch)
         if rung is None:
             return False
         self._courses[rung, trial] = _course(values, losses)
-        if self.is_control(trial) or self._complete < FIRST:
+        patience = self._patience(rung)
+        if patience <= 0 or self.is_control(trial):
             return False
         known = self._fitted.get(rung)
         if known is None or known.complete != self._complete:
@@ -136,7 +152,7 @@ class AutoRule:
         """
         rung = self._index.get(epoch)
         values, _ = self._running.get(trial, ((), ()))
-        if rung is None or self._complete < FIRST or len(values) != epoch:
+        if rung is None or self._patience(rung) <= 0 or len(values) != epoch:
             return False
         known = self._fitted.get(rung)
         if known is None or known.complete != self._complete:
@@ -151,11 +167,33 @@ class AutoRule:
 
     def is_control(self, trial: int) -> bool:
         """Whether a trial runs to its end whatever it looks like."""
-        return trial < FIRST or (trial + 1 + self._seed) % CONTROL_EVERY == 0
+        first = FIRST_KNOWN if self._settled() else FIRST
+        return trial < first or (trial + 1 + self._seed) % CONTROL_EVERY == 0
 
-    def _patience(self) -> float:
-        """The worth that suffices at any rung: near none after 8 complete trials, a third of a fresh one's after 12."""
-        return max(0.0, 1 - LATENESS / self._complete)
+    def _patience(self, rung: int) -> float:
+        """The worth that suffices at a rung: near none after 8 complete trials, a third of a fresh one's after 12."""
+        if self._complete < (FIRST_KNOWN if self._settled() else FIRST):
+            return 0.0
+        return max(1 - LATENESS / self._complete, KNOWN_WORTH * self._explained(self._recorded_rung[rung]))
+
+    def _compare(self, values: list[float], losses: list[float]) -> None:
+        """Note a trial at a tenth of its epochs; with enough of them, which recorded sweeps this one is like."""
+        if len(self._early) >= COMPARED:
+            return
+        self._early.append((values.copy(), losses.copy()))
+        if len(self._early) == COMPARED:
+            known, logs = np.array([early[0] for early in self._early]), np.array([early[1] for early in self._early])
+            numbers = early_numbers(known, logs)
+            if numbers is not None:
+                self._trust = resemblance(numbers, self._prior)
+                self._fitted.clear()
+
+    def _settled(self) -> bool:
+        return bool(self._trust.any()) and self._explained(FRACTIONS.index(SETTLED_AT)) >= SETTLED_FROM
+
+    def _explained(self, rung: int) -> float:
+        """What standing explains of the finals, as far as recorded sweeps say."""
+        return sum(float(trust * sweep.explained[rung]) for trust, sweep in zip(self._trust, self._prior, strict=False))
 
     def _rate(self) -> float:
         """Worth that an epoch of a whole trial's bought in this sweep so far; 1 where none was stopped."""
@@ -166,7 +204,7 @@ class AutoRule:
 
     def _enough(self, rung: int) -> float:
         """The worth with which a trial goes on."""
-        return min(self._patience(), self._rate() * (1 - float(self._fractions[rung])))
+        return min(self._patience(rung), self._rate() * (1 - float(self._fractions[rung])))
 
     def _worth(self, trial: int, rung: int, known: _Fitted) -> float:
         """A trial's chance to end above the best, in those of a fresh one."""
@@ -177,7 +215,12 @@ class AutoRule:
         courses = self._courses[rung, : self._seen]
         came = ~np.isnan(courses[:, 0])
         whole = came & ~np.isnan(self._finals[: self._seen])
-        lines = _Rung(courses[whole], self._finals[: self._seen][whole], beliefs(float(self._fractions[rung])))
+        own = 1 - float(self._trust.sum())
+        held = [each._replace(share=own * each.share) for each in beliefs(float(self._fractions[rung]))]
+        if own < 1:
+            at = self._recorded_rung[rung]
+            held += [sweep.belief(at, float(t)) for t, sweep in zip(self._trust, self._prior, strict=True)]
+        lines = _Rung(courses[whole], self._finals[: self._seen][whole], held)
         before = self._stopped_at[: self._seen] < rung
         others = came.sum() + before.sum() - self._worths[: self._seen][before].sum()
         fresh = float(lines.chances(courses[came]).sum()) / max(float(others), 1e-3)
@@ -200,6 +243,17 @@ class AutoRule:
             )
             self._worths = np.concatenate([self._worths, np.zeros_like(self._worths)])
         self._seen = max(self._seen, trial + 1)
+
+
+def summarized(values: Floats, losses: Floats) -> Iterator[tuple[Floats, Floats]]:
+    """By rung, standardised courses and finals of complete trials, as the rule sees them; (trials, epochs)."""
+    finals = np.maximum(values[:, -1], _lowest(values[:, -1]))
+    for fraction in FRACTIONS:
+        until = max(1, round(fraction * values.shape[1]))
+        logs = -np.log(losses[:, :until])
+        courses = np.array([_course(*each) for each in zip(values[:, :until].tolist(), logs.tolist(), strict=True)])
+        courses = np.maximum(courses, _lowest(courses))
+        yield (courses - courses.mean(0)) / _spread(courses), (finals - finals.mean()) / finals.std()
 
 
 def beliefs(fraction: float) -> list[Belief]:

@@ -3,9 +3,24 @@
 Pure, as `curves` is. The study's rule and whoever replays a record both ask this, so that they cannot differ.
 """
 
-from collections.abc import Hashable
+from collections.abc import Hashable, Mapping
 
+from search_spaces.settings import Auto
 from tune_jobs.search.pruners.curves import AutoRule
+from tune_jobs.search.pruners.prior import RecordedSweep, recorded_sweeps
+
+LOSSES = ("val/loss", "test/loss")
+"""The loss that is learnt from: the first of these that a trial reports."""
+
+
+def loss_of(metrics: Mapping[str, float]) -> float | None:
+    """What is learnt from beside the objective; `None` where a trial reports no loss."""
+    return next((metrics[name] for name in LOSSES if name in metrics), None)
+
+
+def prior_of(settings: Auto) -> tuple[RecordedSweep, ...]:
+    """The recorded sweeps that a sweep may resemble."""
+    return recorded_sweeps() if settings.prior == "recorded" else ()
 
 
 class OverSweep:
@@ -14,13 +29,13 @@ class OverSweep:
     A trial of other length than that one is not stopped, or not learnt from.
     """
 
-    def __init__(self, *, maximize: bool) -> None:
-        """Start a sweep."""
-        self._maximize = maximize
+    def __init__(self, *, maximize: bool, prior: tuple[RecordedSweep, ...] = ()) -> None:
+        """Start a sweep; `prior`: recorded ones that it may resemble."""
+        self._maximize, self._prior = maximize, prior
         self._rule: AutoRule | None = None
         self._epochs = 0
         self._numbers: dict[Hashable, int] = {}  # in the order of first epochs
-        self._waiting: list[tuple[int, int, float]] = []
+        self._waiting: list[tuple[int, int, float, float | None]] = []
 
     @property
     def has_begun(self) -> bool:
@@ -29,17 +44,17 @@ class OverSweep:
 
     def begin(self, epochs: int) -> None:
         """Note how many epochs the first complete trial had."""
-        self._rule, self._epochs = AutoRule(epochs, maximize=self._maximize), epochs
+        self._rule, self._epochs = AutoRule(epochs, maximize=self._maximize, prior=self._prior), epochs
 
-    def observe(self, trial: Hashable, epoch: int, value: float) -> bool:
+    def observe(self, trial: Hashable, epoch: int, value: float, loss: float | None = None) -> bool:
         """Note one more epoch of a trial; whether to stop it there."""
         number = self._numbers.setdefault(trial, len(self._numbers))
-        self._waiting.append((number, epoch, value))
+        self._waiting.append((number, epoch, value, loss))
         if self._rule is None:
             return False
         stopped = False
-        for at, then, reported in self._waiting:
-            stopped = self._rule.observe(at, then, reported) and at == number
+        for at, then, reported, its_loss in self._waiting:
+            stopped = self._rule.observe(at, then, reported, its_loss) and at == number
             if stopped or then == self._epochs:
                 self._rule.ended(at, "stopped" if stopped else "complete")
         self._waiting.clear()

@@ -136,14 +136,16 @@ def test_few_epochs_will_do(epochs: int) -> None:
 def test_over_a_study_it_answers_as_alone() -> None:
     table = settled(7).values[:60]
     alone = AutoRule(EPOCHS, maximize=True)
-    over = LearntStopping(Auto(kind="auto"), SPACE)
+    over = LearntStopping(Auto(kind="auto", prior="none"), SPACE)
     study = optuna.create_study(direction="maximize", sampler=optuna.samplers.RandomSampler(seed=0))
     answers = []
     for number, curve in enumerate(table[:20]):
         trial = study.ask()
         for epoch, value in enumerate(curve.tolist(), 1):
             trial.report(value, epoch)
-            expected = alone.observe(number, epoch, value)
+            loss = math.exp(-value / 10)
+            expected = alone.observe(number, epoch, value, loss)
+            over.sees(trial.number, epoch, {"val/accuracy": value, "val/loss": loss, "epoch_s": 1.0})
             answers.append(over.stops(study, study.get_trials(deepcopy=False)[trial.number]))
             assert answers[-1] == expected
             if expected:

@@ -33,7 +33,7 @@ def test_a_trials_bracket_is_the_same_in_every_rebuilt_search_and_another_under_
             answer = study.ask()
             assert answer is not None
             study.join(str(number), answer)
-            found.append(study.observe(str(number), 1, -number))
+            found.append(study.observe(str(number), 1, {SPEC.metric: -number}))
         return found
 
     assert stopped(0) == stopped(0)

@@ -1,0 +1,70 @@
+"""Tables that nothing was tuned on: `python -m benchmarks.unseen [--repeats 300] [--tables 200]`.
+
+Tables that are made to deceive the prior: they begin as recorded runs do, and from 40% of the epochs on go to the ends
+of other runs, drawn at random, or the best of the start to the worst of the ends. Then parts of the recorded tables, by
+learning rate and by what was varied in them; the prior leaves out the sweep that a part is from.
+"""
+
+import argparse
+from collections.abc import Callable, Iterator, Mapping
+from functools import partial
+
+import numpy as np
+
+from benchmarks.families import EPOCHS, Table
+from benchmarks.prior import packaged
+from benchmarks.stopping import print_families, print_recorded
+
+LEAST_RUNS = 40
+TURN, WIDTH = 40, 4.0
+FAST = 1e-3
+PARTS: dict[str, Callable[[Mapping[str, object]], bool]] = {
+    "lr 1e-3": lambda run: run["lr"] == FAST,
+    "lower lr, all tokens": lambda run: run["lr"] != FAST and run["sampling_type"] == "all",
+    "sampled tokens": lambda run: run["sampling_type"] != "all",
+    "k varied": lambda run: "K_test" in str(run["folder"]),
+    "of 100 epochs": lambda run: run["num_epochs"] == EPOCHS,
+}
+
+
+def parts() -> Iterator[tuple[str, str, Table]]:
+    """Parts of recorded tables: name, the sweep that they are from, and the curves."""
+    for name, runs, whole in packaged():
+        assert whole.losses is not None
+        for word, belongs in PARTS.items():
+            mask = np.array([belongs(run.params) for run in runs])
+            if LEAST_RUNS <= mask.sum() < len(mask):
+                yield f"{name}, {word} ({mask.sum()})", name, Table(whole.values[mask], whole.losses[mask])
+
+
+def deceiving(seed: int, whole: Table, *, turned: bool) -> Table:
+    """Starts of some runs, ends of others."""
+    assert whole.losses is not None
+    rng = np.random.default_rng(seed)
+    start = rng.permutation(len(whole.values))[:400]
+    end = rng.permutation(start)
+    if turned:
+        end[whole.values[start, EPOCHS // 4].argsort()] = start[whole.values[start, -1].argsort()[::-1]]
+    late = 1 / (1 + np.exp(-(np.arange(1, EPOCHS + 1) - TURN) / WIDTH))
+    values, logs = whole.values, np.log(whole.losses)
+    mixed = [each[start] * (1 - late) + each[end] * late for each in (values, logs)]
+    return Table(mixed[0], np.exp(mixed[1]))
+
+
+def main() -> None:
+    """Print all tables."""
+    parser = argparse.ArgumentParser(description="The stopping rule auto on tables that nothing was tuned on.")
+    parser.add_argument("--repeats", type=int, default=300, help="paired orders of each part")
+    parser.add_argument("--tables", type=int, default=200, help="deceiving tables of each kind")
+    given = parser.parse_args()
+    families = {
+        f"{name}, {'turned' if turned else 'drawn'} ends": partial(deceiving, whole=whole, turned=turned)
+        for name, _, whole in packaged()
+        for turned in (False, True)
+    }
+    print_families(given.tables, families)
+    print_recorded(given.repeats, parts(), ((10, 2), (10, 3)))
+
+
+if __name__ == "__main__":
+    main()
