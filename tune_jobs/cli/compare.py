@@ -112,7 +112,7 @@ def _against_paper(
 
 
 def _show(found: "PaperComparison") -> None:
-    from tune_jobs.evidence import told
+    from tune_jobs.evidence import paper_words as told
 
     print(visible(f"{found.sweep} beside the published runs (arXiv:2511.14137)"))
     if found.rows:
@@ -184,7 +184,7 @@ def _show_pairs(found: "SweepComparison") -> None:
 
 
 def _show_pair(pair: "Pair", metric: str) -> None:
-    from tune_jobs.evidence import told
+    from tune_jobs.evidence import paper_words as told
 
     if pair.rows:
         _print_table(
