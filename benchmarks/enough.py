@@ -134,8 +134,8 @@ class Printed:
 def tables() -> Iterator[tuple[str, RecordedTable]]:
     """One for each model and data set, with runs of at least so many epochs."""
     for model, data in itertools.product(("VGG", "VIT"), ("cifar10", "cifar100")):
-        whole = published().where([f"dataset={data}"])
-        kept = ["vgg" in str(run.params["model"]).lower() for run in whole.runs]
+        whole = published().where([f"data.name={data}"])
+        kept = ["vgg" in str(run.params["model.name"]).lower() for run in whole.runs]
         yield f"{model} {data}", whole.keep([each == (model == "VGG") for each in kept]).of_epochs(EPOCHS)
 
 

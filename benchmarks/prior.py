@@ -24,8 +24,8 @@ def packaged() -> Iterator[tuple[str, list[RecordedRun], Table]]:
     """The packaged runs as tables, by model and data set; accuracies in percent."""
     table = published().of_epochs(EPOCHS)
     values, losses = 100 * table.curves["test/accuracy"], table.curves["test/loss"]
-    models = {"vgg11": "vgg", "VIT": "vit"}
-    names = np.array([f"{models[str(run.params['model'])]} {run.params['dataset']}" for run in table.runs])
+    models = {"vgg11": "vgg", "vit_tiny": "vit"}
+    names = np.array([f"{models[str(run.params['model.name'])]} {run.params['data.name']}" for run in table.runs])
     for name in sorted(set(names)):
         runs = [run for run, own in zip(table.runs, names == name, strict=True) if own]
         yield str(name), runs, Table(values[names == name], losses[names == name])

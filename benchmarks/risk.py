@@ -94,9 +94,9 @@ def tables() -> Iterator[tuple[str, Draw]]:
     """Each recorded table, in random orders, then each family, another table each time."""
     from tune_jobs.results.recorded.published import published
 
-    for model in ("vgg11", "VIT"):
+    for model in ("vgg11", "vit_tiny"):
         for data in ("cifar10", "cifar100"):
-            runs = published().where([f"model={model}", f"dataset={data}"]).of_epochs(EPOCHS)
+            runs = published().where([f"model.name={model}", f"data.name={data}"]).of_epochs(EPOCHS)
             table = Table(runs.curves["test/accuracy"], None)
             yield f"{model} {data}", partial(_in_order, table)
     for name, make in FAMILIES.items():

@@ -197,7 +197,7 @@ def print_equal(repeats: int) -> None:
     from tune_jobs.results.recorded.published import published
 
     for data, prior in product(("cifar10", "cifar100"), PRIORS):
-        table = published().where([f"dataset={data}", "model=vgg11"])
+        table = published().where([f"data.name={data}", "model.name=vgg11"])
         count = stopped = 0
         for repeat in range(repeats):
             order, stops = simulated_stops(table, repeat, prior, max(BUDGETS) * EPOCHS)

@@ -35,9 +35,7 @@ RULES = (
     "median:1/5",
     "patience:10",
 )
-TABLES = {"vgg11": "vgg11", "vit_tiny": "VIT"}
-"""By our name of a model, that of the published runs."""
-
+MODELS = ("vgg11", "vit_tiny")
 DATA = ("cifar10", "cifar100")
 OUTPUT = Path(stopping.__file__).with_name(stopping.FILE)
 Regrets = dict[int, list[float]]
@@ -45,8 +43,8 @@ Regrets = dict[int, list[float]]
 
 
 def runs(model: str, data: str) -> RecordedTable:
-    """The published runs of one model, by our name, and data set."""
-    return published().where([f"model={TABLES[model]}", f"dataset={data}"])
+    """The published runs of one model and data set."""
+    return published().where([f"model.name={model}", f"data.name={data}"])
 
 
 def played(table: RecordedTable, rule: str, epochs: int, repeats: int) -> Regrets:
@@ -136,7 +134,7 @@ def main() -> None:
     parser.add_argument("--repeats", type=int, default=REPEATS, help="random orders of each table")
     given = parser.parse_args()
     found: dict[tuple[str, str, int], dict[str, Regrets]] = {}
-    for model, data, epochs in itertools.product(TABLES, DATA, EPOCHS):
+    for model, data, epochs in itertools.product(MODELS, DATA, EPOCHS):
         table, rules = runs(model, data), found.setdefault((model, data, epochs), {})
         for rule in RULES:
             rules[rule] = played(table, rule, epochs, given.repeats)

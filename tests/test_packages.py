@@ -108,6 +108,12 @@ def test_a_simulation_loads_neither_torch_nor_ray_nor_mlflow() -> None:
     assert not found & {"torch", "ray", "mlflow", "torchvision"}
 
 
+def test_a_comparison_loads_neither_torch_nor_ray_nor_mlflow() -> None:
+    found = loaded("import tune_jobs.cli.compare, tune_jobs.evidence.files, tune_jobs.evidence.pairs")
+    assert {"scipy", "plotly"} <= found
+    assert not found & {"torch", "ray", "mlflow", "optuna", "torchvision"}
+
+
 @pytest.mark.parametrize("package", [convnn, search_spaces, tune_jobs])
 def test_every_exported_name_is_there_and_an_unknown_one_is_answered(package: object) -> None:
     names = package.__all__  # type: ignore[attr-defined]

@@ -112,7 +112,7 @@ def _against_paper(
 
 
 def _show(found: "PaperComparison") -> None:
-    from tune_jobs.evidence import told
+    from tune_jobs.evidence import paper_words as told
 
     print(visible(f"{found.sweep} beside the published runs (arXiv:2511.14137)"))
     if found.rows:
@@ -123,8 +123,9 @@ def _show(found: "PaperComparison") -> None:
         print(f"{len(found.rows)} compared: {', '.join(counts)}")
     else:
         print("no trial can be compared")
-    for line in (*told.resolution(found), *told.without(found.not_comparable, found.left_out)):
+    for line in told.resolution(found):
         print(visible(line))
+    _print_some(told.without(found.not_comparable, found.left_out))
     says = [{"configuration": row.label, **told.paper_says(row, found.metric)} for row in found.rows]
     empty = {name for name in (says[0] if says else ()) if not any(row[name] for row in says)}
     if says and "printed" not in empty:
@@ -140,6 +141,13 @@ def _show(found: "PaperComparison") -> None:
         print()
     for line in told.method(found):
         print(visible(line))
+
+
+def _print_some(lines: list[str]) -> None:
+    for line in lines[:_SHOWN]:
+        print(visible(line))
+    if len(lines) > _SHOWN:
+        print(f"and {len(lines) - _SHOWN} more; --json lists them all")
 
 
 def _print_table(rows: list[dict[str, str]]) -> None:
@@ -176,7 +184,7 @@ def _show_pairs(found: "SweepComparison") -> None:
 
 
 def _show_pair(pair: "Pair", metric: str) -> None:
-    from tune_jobs.evidence import told
+    from tune_jobs.evidence import paper_words as told
 
     if pair.rows:
         _print_table(
@@ -209,10 +217,7 @@ def _show_pair(pair: "Pair", metric: str) -> None:
         for path, sides in pair.differs.items()
     ]
     for lines in (told_only, told_differs):
-        for line in lines[:_SHOWN]:
-            print(visible(line))
-        if len(lines) > _SHOWN:
-            print(f"and {len(lines) - _SHOWN} more; --json lists them all")
+        _print_some(lines)
     for note in pair.notes:
         print(visible(f"note: {note}"))
     for name, left_out in pair.left_out.items():

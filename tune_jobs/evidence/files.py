@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import Any
 
 from tune_jobs.errors import UsageError
-from tune_jobs.evidence import told
+from tune_jobs.evidence import paper_words as told
 from tune_jobs.evidence.pairs import SweepComparison
 from tune_jobs.evidence.paper import PaperComparison, Row
 from tune_jobs.evidence.redrawn import plots_of

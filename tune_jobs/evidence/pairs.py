@@ -102,7 +102,7 @@ def beside(sweeps: Sequence[OurSweep], metric: str | None = None) -> SweepCompar
             raise UsageError(
                 f"sweeps must have the same evaluation.protocol to be compared; {first.name} has {first.protocol} and "
                 f"{other.name} has {other.protocol}, so they tested on different images. Run one again with "
-                f"--set evaluation.protocol={first.protocol} and another name."
+                f"--set 'evaluation={{protocol: {first.protocol}}}' and another name."
             )
     return SweepComparison(asked, [_pair(first, other, asked) for other in others])
 

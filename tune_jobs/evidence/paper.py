@@ -171,7 +171,7 @@ def _require_comparable(sweep: OurSweep, metric: str) -> None:
         raise UsageError(
             f"evaluation.protocol must be paper to compare with the published runs, and {sweep.name} has "
             f"{sweep.protocol}: it trained on fewer images and tested on others. Run its file again under another "
-            f"name: convnn run FILE --set evaluation.protocol=paper --set name={sweep.name[:94]}-paper"
+            f"name: convnn run FILE --set 'evaluation={{protocol: paper}}' --set name={sweep.name[:94]}-paper"
         )
     if metric not in METRICS:
         raise UsageError(f"--metric must be {' or '.join(METRICS)}, which the published runs have, got {metric}.")
@@ -279,17 +279,16 @@ def baseline(config: TrialConfig) -> TrialConfig:
 
 def _why_none(runs: Runs, config: TrialConfig) -> str:
     """Why a configuration has no counterpart: its fields that no published run has, with what those have."""
-    found = []
-    smaller = False
+    found: list[str] = []
+    sizes: list[str] = []
     for path, value in runs.unrecorded(config):
         known = sorted({str(each) for each in runs.values[path]} - {"None"})
         theirs = f" (theirs {', '.join(known)})" if 0 < len(known) <= _FEW else ""
-        found.append(f"{path} {value}{theirs}")
-        smaller |= path == "data.limit" or (path.startswith("model.") and path.count(".") == 1)
-    if not found:
-        return "no published run has this combination of values"
-    begin = "another size of model or data is never judged against the paper: " if smaller else ""
-    return begin + ", ".join(found)
+        is_size = path.startswith("data.") or (path.startswith("model.") and path.count(".") == 1)
+        (sizes if is_size else found).append(f"{path} {value}{theirs}")
+    if sizes:
+        return f"another size of model or data is never judged against the paper: {', '.join(sizes)}"
+    return ", ".join(found) or "no published run has this combination of values"
 
 
 _FEW = 4

@@ -101,7 +101,7 @@ def test_a_smaller_model_or_fewer_images_are_never_judged(
 
 
 def test_a_hold_out_sweep_is_refused_with_the_way_out(runs: Runs) -> None:
-    with pytest.raises(UsageError, match=r"--set evaluation\.protocol=paper --set name=ours-paper"):
+    with pytest.raises(UsageError, match=r"--set 'evaluation={protocol: paper}' --set name=ours-paper"):
         against_paper(sweep([], protocol="holdout"), runs)
     with pytest.raises(UsageError, match="test/accuracy or test/loss"):
         against_paper(sweep([]), runs, "val/accuracy")
