@@ -5,7 +5,7 @@ import pytest
 from search_spaces import Decided, load_sweep
 from tests.tune_jobs.simulate.playing import spec, table
 from tune_jobs.results.recorded.published import published
-from tune_jobs.simulate.spaces import Runs
+from tune_jobs.simulate.spaces import Runs, stand_ins, table_space
 
 PRESETS = [*(f"table{n}" for n in range(1, 6)), *(f"figure{n}" for n in (3, 4, 5, 6, 7, 8, 10))]
 
@@ -50,3 +50,9 @@ def test_a_point_without_a_run_says_which_field_no_run_has() -> None:
     space = spec(space__model__layer__k="4", space__training__lr="1.0e-3", space__training__batch_size="8").space
     config = next(config for _, config in space.sample(None))
     assert Runs(table()).why_none(config) == "model.layer.k 4, training.batch_size 8"
+
+
+def test_rules_see_how_many_epochs_the_runs_of_a_table_have() -> None:
+    space = table_space([2, 0, 1], stand_ins(3, epochs=60))
+    assert space.values("training.epochs", 150) == [60]  # from which hyperband makes its brackets
+    assert space.values("training.no_such_field", 7) == [7]
