@@ -78,7 +78,7 @@ def content(found: dict[tuple[str, str, int], dict[str, Regrets]]) -> dict[str, 
 def settings(rule: str, epochs: int) -> dict[str, Any]:
     """A rule as sweep files have it."""
     (named,) = rules_of(rule, epochs)
-    return named.stopping.model_dump(mode="json", exclude={"max_failed_fraction"})
+    return stopping.compared(named.stopping)
 
 
 def _rule(name: str, epochs: int, regrets: Regrets, never: Regrets) -> dict[str, Any]:

@@ -13,6 +13,7 @@ from importlib.resources import files
 from typing import Any
 
 from search_spaces import SweepSpec
+from search_spaces.settings import Stopping
 from search_spaces.trial import Training
 from tune_jobs.planning.ladder import epochs_of, ladder_of, trial_epochs_of
 
@@ -95,12 +96,17 @@ class Recorded:
         return min((each for each in self.results if each.budget == budget), key=lambda each: each.regret.mean)
 
 
+def compared(stopping: Stopping) -> dict[str, Any]:
+    """What of a rule's settings is compared: recorded runs were played without the prior that is made from them."""
+    return stopping.model_dump(mode="json", exclude={"max_failed_fraction", "enough", "prior"})
+
+
 def stopping_warnings(spec: SweepSpec) -> Iterator[str]:
     """That no rule did better than a sweep's at the same cost, on recorded runs of its model, and which did best.
 
     Nothing where the difference is within its error, or there are no such runs.
     """
-    own = spec.stopping.model_dump(mode="json", exclude={"max_failed_fraction", "enough"})
+    own = compared(spec.stopping)
     recorded, epochs = recorded_for(spec), epochs_of(spec)
     cost = full_trials(spec)
     found = None if recorded is None else recorded.near(own, epochs, cost)

@@ -4,6 +4,7 @@ import re
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 from search_spaces import Choice, Domain, IntRange, TrialConfig, run_key
 from search_spaces.base import Infeasible
@@ -22,6 +23,11 @@ class TableSpace(Space):
     """A table as a space: each run is a point, in the order given. Its configuration says the run as its seed."""
 
     configs: tuple[TrialConfig, ...] = ()
+
+    def values(self, path: str, default: Scalar) -> list[Any]:
+        """What its runs have at a path; rules ask how many epochs a trial has."""
+        found = dict(by_path(self.configs[0].model_dump(mode="json", by_alias=True)))
+        return [found.get(path, default)]
 
     def resolve(self, chooser: Chooser) -> TrialConfig:
         """The configuration that stands for a run."""

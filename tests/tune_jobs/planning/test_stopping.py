@@ -131,7 +131,7 @@ def test_the_packaged_numbers_are_complete() -> None:
     assert content["repeats"] >= 200
     tables = {(table["model"], table["data"], table["epochs"]): table for table in content["tables"]}
     assert set(tables) == {
-        (model, data, epochs) for model in made.TABLES for data in made.DATA for epochs in made.EPOCHS
+        (model, data, epochs) for model in made.MODELS for data in made.DATA for epochs in made.EPOCHS
     }
     for table in tables.values():
         assert len(table["rules"]) == len(made.RULES)

@@ -10,6 +10,7 @@ from tune_jobs.errors import UsageError
 from tune_jobs.results.recorded.matching import Runs
 from tune_jobs.results.recorded.published import published
 from tune_jobs.results.recorded.table import RecordedRun
+from tune_jobs.simulate.spaces import stand_ins, table_space
 
 PRESETS = [*(f"table{n}" for n in range(1, 6)), *(f"figure{n}" for n in (3, 4, 5, 6, 7, 8, 10))]
 
@@ -75,3 +76,9 @@ def test_a_table_without_a_configuration_says_what_its_columns_lack() -> None:
         UsageError, match=r"no run of small is .* \(model: Field required\); name its columns by the paths"
     ):
         Runs(replace(table(), runs=nameless))
+
+
+def test_rules_see_how_many_epochs_the_runs_of_a_table_have() -> None:
+    space = table_space([2, 0, 1], stand_ins(3, epochs=60))
+    assert space.values("training.epochs", 150) == [60]  # from which hyperband makes its brackets
+    assert space.values("training.no_such_field", 7) == [7]

@@ -115,7 +115,7 @@ def test_values_that_are_minimised_have_no_prior() -> None:
 @pytest.mark.parametrize("prior", ["recorded", "none"])
 def test_the_bare_loop_stops_what_a_simulated_sweep_stops(prior: str) -> None:
     assert prior in ("recorded", "none")
-    table = published().where(["dataset=cifar100", "model=vgg11"])
+    table = published().where(["data.name=cifar100", "model.name=vgg11"])
     order, stops = simulated_stops(table, 1, prior, 1500)  # type: ignore[arg-type]
     assert stops == loop_stops(table, order, prior, 1500)  # type: ignore[arg-type]
     assert stops
