@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from search_spaces import Choice, Domain, IntRange, TrialConfig, run_key
-from search_spaces.base import Infeasible
+from search_spaces.base import Infeasible, by_path
 from search_spaces.domains import Chooser, Scalar
 from search_spaces.nodes import Leaf
 from search_spaces.space import Space
