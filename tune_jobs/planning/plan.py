@@ -129,8 +129,7 @@ def plan(
     trial_epochs = trial_epochs_of(ladder, trials, epochs, repeats)
     runs = trials + further_of(ladder, trials, repeats)
     sized = _sized(survey.configs, gpu=spec.resources.gpus_per_trial > 0)
-    costs = _costs(sized, spec, measure=measure, say=say)
-    most_gb = max((cost.memory_gb for cost, _ in sized), default=0.0)
+    costs, most_gb = _costs(sized, spec, measure=measure, say=say), max((c.memory_gb for c, _ in sized), default=0.0)
     train, evaluated = _images(survey.configs[0], spec) if survey.configs else (0, 0)
     slots = min(_slots(spec, gpus or 1, cpus or usable_cpus().count), max(runs, 1))
     here = gpus is None and cpus is None
