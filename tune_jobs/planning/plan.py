@@ -132,8 +132,7 @@ def plan(
     costs, most_gb = _costs(sized, spec, measure=measure, say=say), max((c.memory_gb for c, _ in sized), default=0.0)
     train, evaluated = _images(survey.configs[0], spec) if survey.configs else (0, 0)
     slots = min(_slots(spec, gpus or 1, cpus or usable_cpus().count), max(runs, 1))
-    here = gpus is None and cpus is None
-    rate = throughput or _mean_rate(costs)
+    here, rate = gpus is None and cpus is None, throughput or _mean_rate(costs)
     hours = trial_epochs * (train + EVALUATION * evaluated) / rate / 3600 if rate else None
     needs = _needs(spec, hours, slots)
     return Plan(
