@@ -21,18 +21,20 @@ def test_a_confirmation_that_is_killed_goes_on_and_is_over_once(tmp_path: Path) 
     file.write_text(FILE)
     convnn("run", file, storage=tmp_path)
     before = convnn_json("show", "searched", storage=tmp_path)
-    process = start("confirm", "searched", storage=tmp_path)
-    assert process.stdout is not None
-    for line in process.stdout:
-        if " complete: test/accuracy" in line:
-            os.killpg(process.pid, signal.SIGKILL)
-    assert process.wait() == -signal.SIGKILL
+    with start(
+        "confirm", "searched", "--margin", 100, storage=tmp_path
+    ) as process:  # so wide that few seeds are enough
+        assert process.stdout is not None
+        for line in process.stdout:
+            if " complete: test/accuracy" in line:
+                os.killpg(process.pid, signal.SIGKILL)
+    assert process.returncode == -signal.SIGKILL
     found = convnn_json("confirm", "searched", storage=tmp_path)
     assert found["over"]
     assert found["openings"] == 1
     assert [found["baseline"]["trial"], found["candidates"][0]["trial"]] == [1, 2]
-    assert found["candidates"][0]["difference"]["verdict"] in ("real", "equal", "not resolved")
-    assert found["candidates"][0]["runs"] in (2, 4, 8, 16)
+    assert found["candidates"][0]["difference"]["verdict"] in ("real", "equal")
+    assert found["candidates"][0]["runs"] in (4, 8)
     assert len(set(found["baseline"]["values"])) > 1
     after = convnn_json("show", "searched", storage=tmp_path)
     assert [trial["run_key"] for trial in after["trials"]] == [trial["run_key"] for trial in before["trials"]]
