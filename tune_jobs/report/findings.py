@@ -89,19 +89,17 @@ def _and(words: list[str]) -> str:
     return words[0] if len(words) == 1 else f"{', '.join(words[:-1])} and {words[-1]}"
 
 
-def signed(value: float, metric: str) -> str:
-    """A difference as tables have it, accuracies in points."""
-    return f"{100 * value:+.2f}" if "accuracy" in metric else f"{value:+.4f}"
+def points(value: float, metric: str, sign: str = "") -> str:
+    """A difference as tables have it, accuracies in points; with a `sign` of + always with its sign."""
+    return f"{100 * value:{sign}.2f}" if "accuracy" in metric else f"{value:{sign}.4f}"
 
 
 def method(effects: Effects) -> list[str]:
     """How the numbers were found, and of what they tell."""
     noun = _noun(effects)
     seeds = " A configuration with several seeds counts once, by their mean." if effects.several else ""
-    lines = [
-        f"Best, mean and differences are of {effects.complete} complete {noun}.{seeds} They tell of what was tried: a "
-        f"sampler that learns tries more of what it found good."
-    ]
+    of = f"Best, mean and differences are of {effects.complete} complete {noun}.{seeds}"
+    lines = [f"{of} They tell of what was tried: a sampler that learns tries more of what it found good."]
     if effects.some_ended_early:
         lines.append(
             "What was stopped, diverged or failed is counted, and is in no mean. Where a rule stops what looks bad, "
@@ -109,10 +107,10 @@ def method(effects: Effects) -> list[str]:
         )
     if effects.family:
         lines.append(
-            f"Differences with the other fields held equal: ordinary least squares, choices by value, numbers by line and "
-            f"parabola, t intervals with the larger of the usual and HC3's standard error, {LEAST_DF} residual degrees "
-            f"of freedom at least. All {effects.family} comparisons here hold at once with {1 - LEVEL:.0%} (Bonferroni); "
-            f"a mean's interval holds with {1 - LEVEL:.0%} by itself."
+            f"Differences hold the other fields equal, by ordinary least squares: choices by value, numbers by a line "
+            f"and a parabola; t intervals with the larger of the usual and HC3's standard error, at least {LEAST_DF} "
+            f"residual degrees of freedom. All {effects.family} comparisons hold at once with {1 - LEVEL:.0%} "
+            f"(Bonferroni); a mean's interval holds with {1 - LEVEL:.0%} by itself."
         )
     return lines
 

@@ -20,7 +20,7 @@ from plotly.offline import get_plotlyjs
 
 from tune_jobs.report import theme
 from tune_jobs.report.comparisons import note_of_slices
-from tune_jobs.report.findings import finding, method, signed
+from tune_jobs.report.findings import finding, method, points
 from tune_jobs.report.plots import for_plotly
 from tune_jobs.report.tables import failures
 from tune_jobs.results.columns import NONE, fields, label
@@ -140,7 +140,7 @@ def _templates() -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    found.filters |= {"shown": shown, "fields": fields, "label": label, "signed": signed, "thousands": "{:,}".format}
+    found.filters |= {"shown": shown, "fields": fields, "label": label, "points": points, "thousands": "{:,}".format}
     found.globals |= {"SHOWN": SHOWN, "REASONS": REASONS, "WORDS": _WORDS, "NONE": NONE}
     found.policies |= {"json.dumps_function": json_text, "json.dumps_kwargs": {"indent": None}}
     return found

@@ -152,7 +152,7 @@ def _with(design: Array, other: Factor) -> Array:
     there = other.groups >= 0
     columns: list[Array] = []
     if not there.all():
-        absent = 1.0 - there
+        absent: Array = np.where(there, 0.0, 1.0)
         fitted = design @ np.linalg.lstsq(design, absent, rcond=None)[0]
         if np.abs(fitted - absent).max() > _TOLERANCE:  # else another field's value says so
             columns.append(absent)

@@ -29,7 +29,8 @@ def gain(value: float, metric: str) -> str:
 def gains(low: float, high: float, metric: str) -> str:
     """The ends of where a difference lies: `1.2 to 3.4 points`."""
     if "accuracy" in metric:
-        return f"{float(f'{100 * low:.2g}'):g} to {float(f'{100 * high:.2g}'):g} points"
+        places = min(4, max(1, math.ceil(-math.log10(100 * low)))) if low > 0 else 1
+        return f"{100 * low:.{places}f} to {100 * high:.{places}f} points"
     return f"{low:.3g} to {high:.3g}"
 
 
