@@ -1,5 +1,6 @@
 """A page says of a field what its trials carry, and no more."""
 
+import math
 import random
 from dataclasses import replace
 
@@ -13,6 +14,7 @@ from tests.tune_jobs.report.hostile import HARMLESS, HOSTILE, Structure
 from tests.tune_jobs.report.made import (
     FILE,
     NESTED,
+    Formula,
     claims,
     effects,
     field,
@@ -62,15 +64,16 @@ def test_nor_where_the_sampler_learns_from_noise() -> None:
     assert false <= likely(25)
 
 
+def worse_at_half(seed: int) -> Formula:
+    """4 points worse where lambda is 0.5; the learning rate matters, too."""
+    one = noise(seed, sd=0.01)
+    return lambda row: one() - 0.04 * (lam(row) == 0.5) - 0.03 * abs(math.log10(row.config.training.lr) + 3)
+
+
 def test_a_clear_effect_is_found_and_its_interval_holds_it() -> None:
     found = held = 0
     for seed in range(40):
-        one = noise(seed, sd=0.01)
-        rows = with_values(
-            some(60, seed),
-            lambda row, one=one: one() - 0.04 * (lam(row) == 0.5) - 0.03 * abs(np.log10(row.config.training.lr) + 3),
-        )
-        of = field(effects(rows), "lambda")
+        of = field(effects(with_values(some(60, seed), worse_at_half(seed))), "lambda")
         effect = of.values[2].effect
         found += of.worse == [2]
         held += effect is not None and effect.low <= -0.04 <= effect.high
