@@ -6,6 +6,7 @@ from collections.abc import Callable
 from contextlib import closing
 from dataclasses import dataclass
 from functools import cached_property
+from statistics import median
 from typing import Any
 
 from search_spaces import SpecError, SweepSpec
@@ -17,6 +18,7 @@ from tune_jobs.record.ledger import Ledger
 from tune_jobs.record.manifest import recorded_starts
 from tune_jobs.record.requests import excluded, to_stop
 from tune_jobs.record.rows import Ask, Attempt, Epoch
+from tune_jobs.report.effects import Effects, effects_of
 from tune_jobs.report.more import MoreTrials, more_trials
 from tune_jobs.report.sizes import Size, sizes_of
 from tune_jobs.results.history import curves
@@ -68,6 +70,15 @@ class ReportData:
     def comparable(self) -> list[Row]:
         """The trials whose values may be compared, the best first."""
         return [row for row in self.summary.rows if row.counts]
+
+    @cached_property
+    def effects(self) -> Effects:
+        """What each value of the fields that vary came to."""
+        seconds = {
+            key: [epoch.metrics["epoch_s"] for epoch in curve if "epoch_s" in epoch.metrics]
+            for key, curve in self.curves.items()
+        }
+        return effects_of(self.summary, {key: median(each) for key, each in seconds.items() if each})
 
     @property
     def repeats(self) -> list[Repeats]:

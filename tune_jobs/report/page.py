@@ -20,6 +20,7 @@ from plotly.offline import get_plotlyjs
 
 from tune_jobs.report import theme
 from tune_jobs.report.comparisons import note_of_slices
+from tune_jobs.report.findings import finding, method, points
 from tune_jobs.report.plots import for_plotly
 from tune_jobs.report.tables import failures
 from tune_jobs.results.columns import NONE, fields, label
@@ -68,6 +69,7 @@ def page(data: "ReportData", plots: "list[Plot]") -> str:
     by_key = {plot.key: _Section(plot.key, plot.title, plot) for plot in plots}
     sections = [
         _Section("leaderboard", "Leaderboard"),
+        _Section("effects", "What did it show?"),
         *([_Section("seeds", "Over seeds")] if data.repeats else []),
         *(by_key[key] for key in ("learning-curves", "parallel-coordinates", "importance")),
         _Section("slices", "Slices"),
@@ -87,6 +89,8 @@ def page(data: "ReportData", plots: "list[Plot]") -> str:
         tiles=list(_tiles(data)),
         slices=[plot for plot in plots if plot.key.startswith("slice")],
         note_of_slices=note_of_slices(data),
+        findings=[(field, finding(data.effects, field)) for field in data.effects.fields],
+        method=method(data.effects),
         failures=failures(data),
         failed=[row for row in sorted(data.summary.shown, key=lambda row: row.number) if row.failure],
         reproduce=_reproduce(data),
@@ -136,7 +140,7 @@ def _templates() -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    found.filters |= {"shown": shown, "fields": fields, "label": label, "thousands": "{:,}".format}
+    found.filters |= {"shown": shown, "fields": fields, "label": label, "points": points, "thousands": "{:,}".format}
     found.globals |= {"SHOWN": SHOWN, "REASONS": REASONS, "WORDS": _WORDS, "NONE": NONE}
     found.policies |= {"json.dumps_function": json_text, "json.dumps_kwargs": {"indent": None}}
     return found

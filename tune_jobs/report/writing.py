@@ -32,6 +32,9 @@ class Written:
     more: MoreTrials
     """What more trials would bring."""
 
+    effects: dict[str, Any]
+    """What each value of the fields that vary came to, with the sentences of the page."""
+
     def as_dict(self) -> dict[str, Any]:
         """For programs: stable keys."""
         return {
@@ -40,6 +43,7 @@ class Written:
             "png": [str(path) for path in self.png],
             "csv": [str(path) for path in self.csv],
             "more_trials": asdict(self.more),
+            "effects": self.effects,
         }
 
 
@@ -71,6 +75,7 @@ def write_report(
         raise UsageError(f"--output must be a file, and {report} is a folder; try --output {report / REPORT}.")
     from tune_jobs.report.data import read_data
     from tune_jobs.report.figures import plots_of
+    from tune_jobs.report.findings import as_dict
     from tune_jobs.report.page import page
     from tune_jobs.report.pictures import need_browser, pictures
     from tune_jobs.report.tables import epochs_csv, leaderboard_csv
@@ -89,7 +94,8 @@ def write_report(
         drawn = {report.with_name(f"{report.stem}-{key}.png"): content for key, content in pictures(plots).items()}
     for path, content in drawn.items():
         write_file(path, content)
-    return Written(folder.name, report, list(drawn), [report.with_name(name) for name in tables], data.more)
+    csvs = [report.with_name(name) for name in tables]
+    return Written(folder.name, report, list(drawn), csvs, data.more, as_dict(data.effects))
 
 
 def write_file(path: Path, content: bytes) -> None:

@@ -26,6 +26,14 @@ def gain(value: float, metric: str) -> str:
     return f"{value:.3g}"
 
 
+def gains(low: float, high: float, metric: str) -> str:
+    """The ends of where a difference lies: `1.2 to 3.4 points`."""
+    if "accuracy" in metric:
+        places = min(4, max(1, math.ceil(-math.log10(100 * low)))) if low > 0 else 1
+        return f"{100 * low:.{places}f} to {100 * high:.{places}f} points"
+    return f"{low:.3g} to {high:.3g}"
+
+
 def iso_time(at: float | None) -> str | None:
     """A moment for programs, in UTC: `2026-11-29T12:00:00Z`."""
     return None if at is None else time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(at))

@@ -1,0 +1,170 @@
+"""Effects of one field with the others held equal, by a linear model (ordinary least squares)."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import combinations
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import stats
+
+Array = NDArray[np.float64]
+Groups = NDArray[np.int64]
+
+LEVEL = 0.05
+"""The chance that any claim of a page is false where no field has an effect."""
+
+LEAST_DF = 10
+"""Residual degrees of freedom without which nothing is said."""
+
+LEAST_RUNS = 5
+"""Configurations of a group without which it is compared with none."""
+
+_TINY = 1e-9
+_TOLERANCE = 1e-6
+
+
+Why = Literal["", "few", "few values", "confounded", "selected"]
+
+
+@dataclass(frozen=True)
+class Factor:
+    """A field of every configuration: its group, and the number itself where it has one."""
+
+    groups: Groups
+    """-1 where a configuration does not have the field."""
+
+    numbers: Array | None
+    """On the field's own scale, NaN where there is none; `None` if its values are no range of numbers."""
+
+    def of(self, mask: NDArray[np.bool_]) -> "Factor":
+        """Of some configurations."""
+        return Factor(self.groups[mask], None if self.numbers is None else self.numbers[mask])
+
+
+@dataclass(frozen=True)
+class Pair:
+    """The first group less the second, the others held equal."""
+
+    groups: tuple[int, int]
+    difference: float
+    error: float
+    df: int
+
+
+@dataclass(frozen=True)
+class Fit:
+    """What the model of one field says: every pair of groups that can be compared, or why there is none."""
+
+    pairs: list[Pair]
+    rank: int
+    why_none: Why = ""
+    carried: tuple[int, ...] = ()
+    """Places of other fields that have one value with each group, so that their effects are in these."""
+
+
+def fit(values: Array, target: Factor, others: Sequence[Factor]) -> Fit:
+    """Fit the groups of `target` beside the other fields.
+
+    These stand in the model as they are: choices by value, numbers by their line and parabola. A field that only some
+    configurations have counts as its average where it is not there, and so does one that only refines the target: the
+    lambdas of hybrid layers, where the target is the kind of layer.
+
+    The error is the larger of two: from the common residual variance, and HC3, which holds where groups scatter
+    differently (MacKinnon and White, 1985).
+    """
+    present, counts = np.unique(target.groups, return_counts=True)
+    design = _joined(np.ones((len(values), 1)), [(target.groups == group) * 1.0 for group in present[1:]])
+    if not len(values):
+        return Fit([], 1, "few")
+    carried = tuple(at for at, other in enumerate(others) if _decides(target, other))
+    free = [other for at, other in enumerate(others) if at not in carried]
+    for other in sorted(free, key=lambda each: int((each.groups < 0).sum())):
+        design = _within(design, target, other) if _decides(other, target) else _with(design, other)
+    u, s, vt = np.linalg.svd(design, full_matrices=False)
+    rank = int((s > s[0] * _TINY).sum())
+    u, s, vt = u[:, :rank], s[:rank], vt[:rank]
+    df = len(values) - rank
+    if df < LEAST_DF:
+        return Fit([], rank, "few", carried)
+    solve = (vt.T / s) @ u.T
+    weights = solve @ values
+    rest = values - design @ weights
+    leverage = np.clip((u**2).sum(axis=1), 0.0, 1.0 - 1e-6)
+    usual = solve @ solve.T * float(rest @ rest) / df
+    robust = (solve * (rest / (1 - leverage)) ** 2) @ solve.T
+    enough = [place for place, count in enumerate(counts) if count >= LEAST_RUNS]
+    pairs = []
+    for a, b in combinations(enough, 2):
+        contrast = _contrast(a, b, design.shape[1])
+        if np.linalg.norm(contrast - vt.T @ (vt @ contrast)) < _TOLERANCE:
+            error = math.sqrt(max(float(contrast @ usual @ contrast), float(contrast @ robust @ contrast)))
+            pairs.append(Pair((int(present[a]), int(present[b])), float(contrast @ weights), error, df))
+    why: Why = "" if pairs else "few values" if len(enough) < 2 else "confounded"  # noqa: PLR2004 - a pair
+    return Fit(pairs, rank, why, carried)
+
+
+def margin(pair: Pair, family: int) -> float:
+    """Half the interval of a pair, so wide that those of the whole family hold at once (Bonferroni)."""
+    return float(stats.t.ppf(1 - LEVEL / (2 * family), pair.df)) * pair.error
+
+
+def parts_of(numbers: Array, most: int) -> Groups:
+    """The part of each number, of up to so many with about as many numbers each; equal numbers are in one."""
+    ends = np.quantile(numbers, np.arange(1, most) / most)
+    found: Groups = np.unique(np.searchsorted(ends, numbers, side="left"), return_inverse=True)[1]
+    return found
+
+
+def _contrast(a: int, b: int, width: int) -> Array:
+    """The first group less the second; the group at 0 is the one that the others' columns are differences from."""
+    found = np.zeros(width)
+    for place, sign in ((a, 1.0), (b, -1.0)):
+        if place:
+            found[place] = sign
+    return found
+
+
+def _decides(one: Factor, other: Factor) -> bool:
+    """Whether each group of the one has a single value of the other."""
+    if one.numbers is not None or other.numbers is not None:
+        return False  # a part of a range has many
+    pairs = set(zip(one.groups.tolist(), other.groups.tolist(), strict=True))
+    return len(pairs) == len(np.unique(one.groups))
+
+
+def _within(design: Array, target: Factor, other: Factor) -> Array:
+    columns: list[Array] = []
+    for group in np.unique(target.groups):
+        present = np.unique(other.groups[target.groups == group])
+        columns += _effects(other.groups, present)
+    return _joined(design, columns)
+
+
+def _effects(groups: Groups, present: Groups) -> list[Array]:
+    """Columns whose weights are differences from the groups' average."""
+    return [(groups == group) * 1.0 - (groups == present[-1]) for group in present[:-1]]
+
+
+def _with(design: Array, other: Factor) -> Array:
+    there = other.groups >= 0
+    columns: list[Array] = []
+    if not there.all():
+        absent: Array = np.where(there, 0.0, 1.0)
+        fitted = design @ np.linalg.lstsq(design, absent, rcond=None)[0]
+        if np.abs(fitted - absent).max() > _TOLERANCE:  # else another field's value says so
+            columns.append(absent)
+    if not there.any():
+        return _joined(design, columns)
+    if other.numbers is not None:
+        line = np.nan_to_num((other.numbers - np.nanmean(other.numbers)) / (np.nanstd(other.numbers) or 1.0))
+        columns += [line, np.where(there, line**2 - 1, 0.0)]
+    else:
+        columns += _effects(other.groups, np.unique(other.groups[there]))
+    return _joined(design, columns)
+
+
+def _joined(design: Array, columns: Sequence[Array]) -> Array:
+    return np.column_stack([design, *columns]) if columns else design
