@@ -16,6 +16,7 @@ def test_a_sweep_is_summarised() -> None:
         "name": "small",
         "sampler": "random",
         "trials": 3,
+        "repeats": 1,
         "stopping": "none",
         "protocol": "holdout",
         "objective": {"metric": "val/accuracy", "goal": "maximize"},

@@ -257,13 +257,14 @@ class Ledger:
     def trials(self, role: Role | None = SEARCH) -> list[Trial]:
         """The trials of a role, or all, by number."""
         rows = self._read(
-            "SELECT run_key, number, config, state, ended_seq, reason, retried_after, repeat_of, role FROM trials "
-            "WHERE role = COALESCE(?, role) ORDER BY number",
+            "SELECT run_key, number, config, state, ended_seq, reason, retried_after, repeat_of, "
+            "CASE role WHEN 'confirm' THEN role ELSE 'search' END AS its_role FROM trials "
+            "WHERE its_role = COALESCE(?, its_role) ORDER BY number",
             (role,),
         )
         return [
-            Trial(known(key), n, TrialConfig.model_validate_json(config), *(*more, first and known(first), own))
-            for key, n, config, *more, first, own in rows
+            Trial(known(key), n, TrialConfig.model_validate_json(text), *(*more, first and known(first), own))
+            for key, n, text, *more, first, own in rows
         ]
 
     @said_in_a_line
@@ -279,16 +280,15 @@ class Ledger:
     @said_in_a_line
     def states(self) -> list[State]:
         """The states of the search's trials, by number."""
-        return [state for (state,) in self._read("SELECT state FROM trials WHERE role = ? ORDER BY number", (SEARCH,))]
+        return [state for (state,) in self._read("SELECT state FROM trials WHERE role <> 'confirm' ORDER BY number")]
 
     @said_in_a_line
     def ended_and_failed(self) -> tuple[int, int]:
         """How many trials have ended, those that are being retried among them, and failed; none that are excluded."""
         ((ended, failed),) = self._read(
             "SELECT COALESCE(SUM(ended_seq IS NOT NULL OR retried_after > 0), 0), COALESCE(SUM(state='failed'), 0) "
-            "FROM trials t WHERE role = ? AND COALESCE((SELECT asked FROM requests r WHERE r.run_key = t.run_key AND "
-            "asked IN ('exclude', 'include') ORDER BY seq DESC LIMIT 1), 'include') = 'include'",
-            (SEARCH,),
+            "FROM trials t WHERE role <> 'confirm' AND COALESCE((SELECT asked FROM requests r WHERE r.run_key=t.run_key AND "
+            "asked IN ('exclude', 'include') ORDER BY seq DESC LIMIT 1), 'include') = 'include'"
         )
         return ended, failed
 

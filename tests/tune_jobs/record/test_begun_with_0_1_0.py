@@ -24,6 +24,9 @@ HERE = Path(__file__).with_name("begun_with_0_1_0")
 NAME = "begun-earlier"
 TIMES = ("epoch_s", "images_per_s")
 TRIAL = "run_key, number, config, state, ended_seq, reason, retried_after"
+ATTEMPT = (
+    "run_key, attempt, state, started, ended, reason, failure, from_epoch, note, seconds, gpus, cpus, host, device"
+)
 KEPT = ("sweep_id", "started", "metric", "goal", "budget", "planned", "digest.digits")
 
 
@@ -33,7 +36,7 @@ def record(folder: SweepFolder) -> dict[str, list[tuple[Any, ...]]]:
         return {
             "asks": db.execute("SELECT * FROM asks").fetchall(),
             "trials": db.execute(f"SELECT {TRIAL} FROM trials WHERE state <> 'interrupted' ORDER BY number").fetchall(),  # noqa: S608 - names of ours
-            "attempts": db.execute("SELECT * FROM attempts").fetchall(),
+            "attempts": db.execute(f"SELECT {ATTEMPT} FROM attempts").fetchall(),  # noqa: S608
             "epochs": db.execute("SELECT * FROM epochs").fetchall(),
             "meta": [row for row in db.execute("SELECT * FROM meta ORDER BY key") if row[0] in KEPT],
         }

@@ -94,6 +94,7 @@ def test_reading_a_ledger_of_an_earlier_layout_leaves_it_as_it_is(sweep: Recorde
         ALTER TABLE trials DROP COLUMN role;
         ALTER TABLE attempts DROP COLUMN host;
         ALTER TABLE attempts DROP COLUMN device;
+        ALTER TABLE attempts DROP COLUMN environment;
         UPDATE meta SET value = '2' WHERE key = 'layout';
         PRAGMA wal_checkpoint(TRUNCATE)
     """)(folder.ledger)
