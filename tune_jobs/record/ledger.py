@@ -287,7 +287,7 @@ class Ledger:
         """How many trials have ended, those that are being retried among them, and failed; none that are excluded."""
         ((ended, failed),) = self._read(
             "SELECT COALESCE(SUM(ended_seq IS NOT NULL OR retried_after > 0), 0), COALESCE(SUM(state='failed'), 0) "
-            "FROM trials t WHERE role <> 'confirm' AND COALESCE((SELECT asked FROM requests r WHERE r.run_key=t.run_key "
+            "FROM trials t WHERE role<>'confirm' AND COALESCE((SELECT asked FROM requests r WHERE r.run_key=t.run_key "
             "AND asked IN ('exclude', 'include') ORDER BY seq DESC LIMIT 1), 'include') = 'include'"
         )
         return ended, failed
