@@ -1,11 +1,27 @@
 """What the effects of a sweep come to, in sentences: never more than its complete trials carry."""
 
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from typing import Any
 
 from tune_jobs.report.effects import Effects, Field, Interval, Value
 from tune_jobs.report.surrogate import LEAST_DF, LEAST_RUNS, LEVEL
 from tune_jobs.results.words import gain, gains
+
+
+@dataclass(frozen=True, kw_only=True)
+class FieldFound(Field):
+    """A field, with what was found in a sentence."""
+
+    finding: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class EffectsFound(Effects):
+    """What all fields came to, as programs get it."""
+
+    fields: list[FieldFound]  # type: ignore[assignment]
+    method: list[str]
+
 
 _AMONG = "Among trials that ran to the end, "
 

@@ -21,6 +21,7 @@ from tune_jobs.planning.plan import Plan
 from tune_jobs.record.disk import Disk
 from tune_jobs.record.meta import Goal
 from tune_jobs.record.rows import Attempt, Halted, Usage
+from tune_jobs.report.findings import EffectsFound
 from tune_jobs.report.more import MoreTrials
 from tune_jobs.search.risk import Risk
 from tune_jobs.simulate.outcome import Simulated
@@ -254,6 +255,7 @@ class Report(TypedDict):
     png: list[str]
     csv: list[str]
     more_trials: MoreTrials
+    effects: EffectsFound
 
 
 class Exclusion(Trial):
