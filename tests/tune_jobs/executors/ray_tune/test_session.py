@@ -65,7 +65,7 @@ left = threading.Event()
 with ray_session(None, Signals()):
     import ray
     gc.set_threshold(1)  # whoever makes an object collects
-    objects = [ray.put(number) for number in range(20_000)]
+    objects = [ray.put(number) for number in range(10_000)]
     threading.Thread(target=leave_cycles, daemon=True).start()
 print("still here", len(objects) > 0)
 """
