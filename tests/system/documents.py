@@ -102,7 +102,7 @@ COMMANDS: dict[str, How] = {
     ),
     "convnn plan table1-cifar10 --resolve 0.5": AS_IS,
     "convnn confirm quickstart": Elsewhere(
-        "make test-system", "tests/system/test_confirm.py", 'start("confirm", "searched"'
+        "make test-system", "tests/system/test_confirm.py", '"confirm", "searched", "--margin"'
     ),
     "convnn compare table1-cifar10": _compared('invoke("compare", "whole", storage'),
     "convnn compare table1-cifar10 --html comparison.html --csv comparison.csv": _compared('"--html", page, "--csv"'),
