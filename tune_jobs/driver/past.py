@@ -24,6 +24,7 @@ def past_of(ledger: Ledger, role: Role = SEARCH) -> Past:
         to_stop=to_stop(requests),
         excluded=frozenset(excluded(requests)),
         exhausted=ledger.meta.exhausted,
+        elsewhere=len(ledger.trials(role=None)) - len(trials),
     )
 
 

@@ -190,14 +190,17 @@ def work_of(sweep: Sweep, *, spec: SweepSpec, wanted: Wanted) -> Work:
     there = openings(ledger)
     if opening not in there:
         ledger.meta.confirmations = [each.as_dict() for each in (*there, opening)]
+        if not (found := summary(name, ledger)).whole:
+            of = f" of {found.planned}" if found.planned else ""
+            sweep.progress.say(
+                f"the search is unfinished ({found.ended}{of} trials have ended): its best so far are run"
+            )
     plan = opening.plan
     if wanted.retry:
         ledger.reopen(trial.run_key for trial in _trials(ledger, plan) if trial.state == "failed")
 
     def search_of(ledger: Ledger) -> SearchMethod:
-        others = len(ledger.trials(role=None)) - len(ledger.trials(CONFIRM))
-        past = past_of(ledger, CONFIRM)
-        return Rounds(sweep.spec, past, lambda *ended: standing(plan, *ended).due, role=CONFIRM, elsewhere=others)
+        return Rounds(sweep.spec, past_of(ledger, CONFIRM), lambda *ended: standing(plan, *ended).due, role=CONFIRM)
 
     shown = partial(summary, name, ledger, role=CONFIRM, metric=plan.metric)
     firsts = {key for arm in plan.arms for key, _ in plan.runs(arm, 1)}

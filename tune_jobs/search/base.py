@@ -32,6 +32,8 @@ class Past:
     """The run keys of trials that are excluded by hand: their values are not to be seen."""
 
     exhausted: bool = False
+    elsewhere: int = 0
+    """Trials of the record that are another search's: they have numbers, and cost of `budget.trials`."""
 
 
 @dataclass(frozen=True)

@@ -46,6 +46,7 @@ class Search:
         past = past or Past()
         self.spec = spec
         self.exhausted = past.exhausted
+        self._elsewhere = past.elsewhere
         self.gave_up = False
         self.settled: list[Settled] = []
         self.study = Study(spec)
@@ -153,7 +154,11 @@ class Search:
     def held_back(self) -> bool:
         """Whether only `budget.trials` keeps another trial from being started."""
         most = self.spec.budget.trials
-        return not self._all_begun and most is not None and len(self._trials) >= most
+        return not self._all_begun and most is not None and self._elsewhere + len(self._trials) >= most
+
+    @property
+    def _next_number(self) -> int:
+        return self._elsewhere + len(self._trials) + 1
 
     @property
     def _all_begun(self) -> bool:
@@ -253,7 +258,7 @@ class Search:
         if self._only is not None or not self._repeats.missing or self.held_back:
             return None
         key, _, config = self._repeats.next()
-        self._trials[key] = (len(self._trials) + 1, config)
+        self._trials[key] = (self._next_number, config)
         return key
 
     def _new(self, asked: list[Asked]) -> str | None:
@@ -273,7 +278,7 @@ class Search:
             else:
                 config = canonical(answer.config)
                 asked.append(Asked(answer.decisions, "new", key, config))
-                self._trials[key] = (len(self._trials) + 1, config)
+                self._trials[key] = (self._next_number, config)
                 self._repeats.begin(key, *self._trials[key])
                 self.study.join(key, answer)
                 self._misses = 0

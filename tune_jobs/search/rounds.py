@@ -16,10 +16,10 @@ Due = Callable[[Mapping[str, float], Collection[str]], Sequence[tuple[str, Trial
 class Rounds(Search):
     """Starts what is due; retries, stops by hand and what a dead driver left are as in any search.
 
-    No rule stops a run, and `budget.trials` counts the runs of every role.
+    No rule stops a run.
     """
 
-    def __init__(self, spec: SweepSpec, past: Past, due: Due, *, role: Role, elsewhere: int) -> None:
+    def __init__(self, spec: SweepSpec, past: Past, due: Due, *, role: Role) -> None:
         """Rebuild it from the past.
 
         Args:
@@ -27,9 +27,8 @@ class Rounds(Search):
             past: Of this role alone.
             due: What is to be run.
             role: That of the runs.
-            elsewhere: How many trials of other roles there are.
         """
-        self._due_of, self._role, self._elsewhere = due, role, elsewhere
+        self._due_of, self._role = due, role
         self._round: tuple[int, Sequence[tuple[str, TrialConfig]]] = (-1, ())
         super().__init__(spec, replace(past, asks=(), exhausted=False))
 
@@ -37,12 +36,6 @@ class Rounds(Search):
     def planned(self) -> int | None:
         """Not known before the last look."""
         return None
-
-    @property
-    def held_back(self) -> bool:
-        """Whether only `budget.trials` keeps another run from being started."""
-        most = self.spec.budget.trials
-        return not self._all_begun and most is not None and self._elsewhere + len(self._trials) >= most
 
     @property
     def _all_asked(self) -> bool:
@@ -64,7 +57,7 @@ class Rounds(Search):
             return None
         for key, config in self._now_due():
             if key not in self._trials:
-                self._trials[key] = (self._elsewhere + len(self._trials) + 1, config)
+                self._trials[key] = (self._next_number, config)
                 self._repeats.begin(key, *self._trials[key])
                 return key
         return None

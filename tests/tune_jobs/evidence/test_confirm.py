@@ -243,3 +243,18 @@ def test_nothing_complete_is_nothing_to_confirm(tmp_path: Path) -> None:
 def test_seeds_are_new() -> None:
     assert first_unused({0, 7}, 16) == 8
     assert first_unused({2**31 - 1, 0, 20}, 16) == 1
+
+
+def test_a_search_that_goes_on_afterwards_counts_and_numbers_its_trials_with_the_records(ledger: Ledger) -> None:
+    confirmed(ledger, Wanted(top=1))
+    there = len(ledger.trials(role=None))
+    past = replace(past_of(ledger), exhausted=False)  # the space has one point more now
+    longer = parse_sweep(SPEC.text.replace("0.75]", "0.75, 1]"))
+    assert not Search(replace(longer, budget=Budget(trials=there + 1)), past).held_back
+    assert Search(replace(longer, budget=Budget(trials=there)), past).held_back
+    start = Search(longer, past).propose().start
+    assert start is not None
+    ledger.add_trial({}, start.config, start.run_key)
+    assert start.number == ledger.trials()[-1].number == there + 1
+    with pytest.raises(UsageError, match=rf"it has trials 1 to {there + 1}:"):
+        summary("searched", ledger).trial("99")
