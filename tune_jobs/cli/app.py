@@ -44,7 +44,7 @@ from tune_jobs.cli import (
     validate,
 )
 from tune_jobs.cli.list import list_sweeps
-from tune_jobs.errors import SweepError
+from tune_jobs.errors import ExitCode, SweepError, exit_codes
 from tune_jobs.system.garbage import collect_rarely
 from tune_jobs.system.visible import visible_streams
 
@@ -63,18 +63,18 @@ class _Commands(TyperGroup):
         try:
             return super().invoke(ctx)
         except SpecError as error:
-            _fail(str(error), 2)
+            _fail(str(error), ExitCode.USAGE)
         except SweepError as error:
             _fail(f"convnn: {error}", error.exit_code)
         except FileNotFoundError as error:
-            _fail(f"convnn: {error}", 2)
+            _fail(f"convnn: {error}", ExitCode.USAGE)
         except BrokenPipeError:  # the reader, as in `convnn show SWEEP | head`, has seen enough
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
             raise typer.Exit(128 + signal.SIGPIPE) from None
         except (DataError, OSError) as error:
-            _fail(f"convnn: {error}", 1)
+            _fail(f"convnn: {error}", ExitCode.FAILED)
         except KeyboardInterrupt:
-            _fail("convnn: interrupted", 130)
+            _fail("convnn: interrupted", ExitCode.INTERRUPT)
 
 
 def _fail(message: str, code: int) -> None:
@@ -130,18 +130,14 @@ def _version(asked: bool) -> None:
         raise typer.Exit
 
 
-@app.callback()
+@app.callback(
+    help="Hyperparameter sweeps over convolutional nearest neighbors (ConvNN).\n\nStart with: convnn run quickstart\n\n"
+    f"Exit codes: {exit_codes()}"
+)
 def _root(
     _: Annotated[bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")] = False,
 ) -> None:
-    """Hyperparameter sweeps over convolutional nearest neighbors (ConvNN).
-
-    Start with: convnn run quickstart
-
-    Exit codes: 0 done; 1 failed; 2 the command line or the file is wrong; 3 finished, but some trials failed;
-    4 the cluster or the tracker cannot be reached; 5 the budget is used up; 6 a replayed trial has other numbers;
-    129, 130 and 143 interrupted.
-    """
+    """What every command has."""
 
 
 def main() -> None:

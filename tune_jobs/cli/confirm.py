@@ -9,7 +9,7 @@ import typer
 from tune_jobs.cli.shared.options import AsJson, Set, Storage, Sweep, console, print_json, storage_of
 from tune_jobs.cli.shared.point import only_point
 from tune_jobs.cli.shared.running import AnyAddress, Detach, on_cluster, watched
-from tune_jobs.errors import UsageError
+from tune_jobs.errors import ExitCode, UsageError
 from tune_jobs.system.visible import visible
 
 if TYPE_CHECKING:
@@ -86,7 +86,7 @@ def confirm(
         again_said = f"Interrupted; nothing is lost. Go on with:\n  convnn confirm {folder.name}"
         print(f"\n{again_said if halt.signal is not None else halt.message}", file=sys.stderr)
         raise typer.Exit(halt.exit_code)
-    raise typer.Exit(3 if found.failed else 0)
+    raise typer.Exit(ExitCode.SOME_FAILED if found.failed else ExitCode.DONE)
 
 
 def _typed(

@@ -10,7 +10,7 @@ from search_spaces import TrialConfig, canonical, config_key, load_sweep
 from search_spaces.canonical import key_as_written
 from tune_jobs.cli.shared.options import AsJson, File, Set, print_json
 from tune_jobs.cli.shared.point import only_point
-from tune_jobs.errors import SweepError, UsageError
+from tune_jobs.errors import ExitCode, SweepError, UsageError
 from tune_jobs.worker.attempt import train as train_attempt
 from tune_jobs.worker.checkpoints import OneFile
 
@@ -63,7 +63,7 @@ def train(
     except KeyboardInterrupt:
         way = f"the same command goes on from {checkpoint}" if checkpoint else "with --checkpoint FILE it could go on"
         print(f"interrupted; {way}.", file=sys.stderr)
-        raise typer.Exit(130) from None
+        raise typer.Exit(ExitCode.INTERRUPT) from None
     if as_json:
         print_json({"config_key": config_key(config), "config": _plain(config), "epochs": results})
     elif not results:

@@ -8,6 +8,7 @@ import typer
 from search_spaces import Problem, SpecError, load_sweep
 from search_spaces.plurals import plural
 from tune_jobs.cli.shared.options import AsJson, File, Set, print_json
+from tune_jobs.errors import ExitCode
 from tune_jobs.planning.stopping import stopping_warnings
 from tune_jobs.planning.survey import Survey, survey_of
 from tune_jobs.system.redaction import holds_secret
@@ -36,7 +37,7 @@ def validate(file: File, overrides: Set = None, *, as_json: AsJson = False) -> N
         if not as_json:
             raise
         print_json({"valid": False, "problems": [_plain(problem) for problem in error.problems]})
-        raise typer.Exit(2) from error
+        raise typer.Exit(ExitCode.USAGE) from error
     survey = survey_of(spec, _LOOKED_AT)
     notes = [_NOTE] if holds_secret(spec.tracking.uri or "") else []
     summary = {**spec.describe(), "never": spec.space.dead_pairs(), "looked_at": survey.looked_at}

@@ -12,6 +12,7 @@ from typing import Literal
 
 from search_spaces import SweepSpec
 from search_spaces.settings import HOURS
+from tune_jobs.errors import ExitCode
 from tune_jobs.failures import counted
 from tune_jobs.record.folder import SweepFolder
 from tune_jobs.record.ledger import Ledger
@@ -40,10 +41,10 @@ class Halt:
 
     @property
     def exit_code(self) -> int:
-        """0 where it is enough, 5 for a budget used up, 128 and the signal's number for a signal, else 1."""
+        """That of the command; for a signal 128 and its number."""
         if self.signal is not None:
             return 128 + self.signal
-        return {ENOUGH: 0, "budget": 5}.get(self.cause, 1)
+        return {ENOUGH: ExitCode.DONE, "budget": ExitCode.BUDGET}.get(self.cause, ExitCode.FAILED)
 
 
 def halt_for_limits(

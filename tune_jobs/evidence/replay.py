@@ -15,7 +15,7 @@ from convnn.data.sources import not_here
 from search_spaces import SweepSpec, TrialConfig
 from tune_jobs.driver.images import compared_images
 from tune_jobs.driver.trials import task_of
-from tune_jobs.errors import SweepError, UsageError
+from tune_jobs.errors import ExitCode, SweepError, UsageError
 from tune_jobs.events import Job
 from tune_jobs.evidence.compared import TOLERANCE, Compared, Pair, Verdict, compared, first, is_result, worst
 from tune_jobs.evidence.expected import CPU, Expectation, expectation, threads_of, trained_on
@@ -28,9 +28,6 @@ from tune_jobs.worker.attempt import evaluate_task, train_task
 from tune_jobs.worker.entrypoint import Objective, reports_of
 from tune_jobs.worker.reports import AttemptFailed, EpochDone, Report, ResumedFrom
 from tune_jobs.worker.task import Task
-
-DIFFERENT = 6
-"""The exit code of a replay that is not what it should be."""
 
 _NOWHERE = Path(os.devnull)
 """Has nothing below it, and nothing can be written there."""
@@ -109,7 +106,7 @@ class Replay:
     def exit_code(self) -> int:
         """0 where the numbers are as they should be."""
         fine = self.verdict == "equal" or (self.verdict == "within_tolerance" and not self.expected.bit_equal)
-        return 0 if fine else DIFFERENT
+        return ExitCode.DONE if fine else ExitCode.DIFFERENT
 
     def as_dict(self) -> dict[str, Any]:
         """For programs: see `tune_jobs.evidence.replayed`."""

@@ -18,7 +18,7 @@ from tests.tune_jobs.cli.shared.test_outputs import require_as_said
 from tests.tune_jobs.evidence.trained import NAME, trained
 from tests.tune_jobs.program import start
 from tests.tune_jobs.record.test_begun_with_0_1_0 import HERE
-from tune_jobs.evidence.replay import DIFFERENT
+from tune_jobs.errors import ExitCode
 from tune_jobs.record.folder import SweepFolder
 from tune_jobs.record.ledger import Ledger
 
@@ -77,11 +77,13 @@ def test_a_replay_is_equal_bit_for_bit_also_of_a_trial_that_was_killed_and_resum
 def test_a_changed_number_is_found_with_its_epoch_and_metric(folder: SweepFolder) -> None:
     scale(folder, 1, 2, "val/loss", 1.5)
     scale(folder, 1, 3, "train/loss", 1.5)
-    said = run(folder, 1, expect=DIFFERENT)
+    said = run(folder, 1, expect=ExitCode.DIFFERENT)
     assert "\nDifferent: epoch 2, val/loss: recorded 3." in said
     assert "Nothing that was recorded differs" in said
     assert run(folder, 1, "--epochs", 1).endswith("Equal bit for bit: 1 epoch, every loss and accuracy.\n")
-    told = json.loads(invoke("replay", NAME, 1, "--json", storage=folder.path.parent, expect=DIFFERENT, errors=False))
+    told = json.loads(
+        invoke("replay", NAME, 1, "--json", storage=folder.path.parent, expect=ExitCode.DIFFERENT, errors=False)
+    )
     require_as_said("replay", told)
     assert [epoch["verdict"] for epoch in told["epochs"]] == ["equal", "different", "different"]
     assert (told["first_different"]["epoch"], told["first_different"]["metric"]) == (2, "val/loss")
@@ -89,7 +91,7 @@ def test_a_changed_number_is_found_with_its_epoch_and_metric(folder: SweepFolder
 
 def test_a_last_digit_is_within_tolerance_only_where_something_differs_and_that_is_named(folder: SweepFolder) -> None:
     scale(folder, 1, 3, "val/loss", 1 + 1e-12)
-    said = run(folder, 1, expect=DIFFERENT)
+    said = run(folder, 1, expect=ExitCode.DIFFERENT)
     assert "Within tolerance (0.01): 3 epochs." in said
     assert "Not equal bit for bit from epoch 3, val/loss: recorded 2." in said
     assert "Nothing that was recorded differs, so that they should be equal" in said
@@ -97,7 +99,7 @@ def test_a_last_digit_is_within_tolerance_only_where_something_differs_and_that_
     said = run(folder, 1)
     assert "Within tolerance (0.01): 3 epochs." in said
     assert "\nWhat differs: torch: 2.14.1 in attempt 1, " in said
-    run(folder, 1, "--tolerance", 0, expect=DIFFERENT)
+    run(folder, 1, "--tolerance", 0, expect=ExitCode.DIFFERENT)
 
 
 def test_what_an_earlier_program_recorded_is_assumed_but_for_the_packages_in_the_manifest(folder: SweepFolder) -> None:
@@ -155,7 +157,7 @@ def test_a_checkpoint_with_other_weights_gives_other_numbers_and_a_damaged_one_i
     for weight in filter(torch.is_floating_point, content["model"].values()):
         weight.mul_(3)
     save_checkpoint(content, checkpoint)
-    said = run(folder, trial, "--from-checkpoint", expect=DIFFERENT)
+    said = run(folder, trial, "--from-checkpoint", expect=ExitCode.DIFFERENT)
     assert "\nDifferent: epoch 3, val/" in said
     checkpoint.write_bytes(checkpoint.read_bytes()[:-1])
     said = run(folder, trial, "--from-checkpoint", expect=1)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from tune_jobs.cli.shared.options import print_json, storage_of
-from tune_jobs.errors import ClusterError, UsageError
+from tune_jobs.errors import ClusterError, ExitCode, UsageError
 from tune_jobs.record.folder import SweepFolder, find_sweep
 from tune_jobs.record.lease import live_driver
 from tune_jobs.system.redaction import without_password
@@ -75,7 +75,7 @@ def follow_job(jobs: "Jobs", job_id: str, *, out: bool = True) -> "Job":
         return jobs.job(job_id)
     except KeyboardInterrupt:
         _still_there(jobs, job_id)
-        raise typer.Exit(130) from None
+        raise typer.Exit(ExitCode.INTERRUPT) from None
     except UnknownJobError:
         raise
     except ClusterError as error:
@@ -107,7 +107,7 @@ def exit_code(job: "Job") -> int:
     """That of the command that the job ran; 143 for a job that was stopped, 1 for one that came to nothing."""
     if job.exit_code is not None:
         return job.exit_code
-    return {"SUCCEEDED": 0, "STOPPED": 143}.get(job.status, 1)
+    return {"SUCCEEDED": ExitCode.DONE, "STOPPED": ExitCode.TERMINATED}.get(job.status, ExitCode.FAILED)
 
 
 def first_line(text: str) -> str:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, TypeVar
 import typer
 
 from tune_jobs.cli.shared.options import console, print_json
+from tune_jobs.errors import ExitCode
 from tune_jobs.system.visible import visible
 
 if TYPE_CHECKING:
@@ -103,7 +104,7 @@ def exit_code(outcome: "Outcome") -> int:
     if outcome.halt is not None and outcome.halt.exit_code:
         return outcome.halt.exit_code
     failed, there = outcome.summary.count("failed"), len(outcome.summary.shown)
-    return 0 if not failed else 1 if failed == there else 3
+    return ExitCode.DONE if not failed else ExitCode.FAILED if failed == there else ExitCode.SOME_FAILED
 
 
 def _report(outcome: "Outcome") -> None:
