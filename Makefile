@@ -14,7 +14,7 @@ BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 UNUSED := /(tests?|testing|devtools|databricks|plotly|rllib|sklearn)/
 
-# Containers, all told in docs/containers.md. What is given to `make up` is kept in SETTINGS for every later command.
+# Containers, all told in docs/how-to/containers.md. What is given to `make up` is kept in SETTINGS for every later command.
 IMAGE ?= convnn-sweeps
 DOCKER_BUILD_FLAGS ?=
 SECRETS ?= docker/secrets

@@ -20,7 +20,7 @@ def refusal(version: tuple[int, int], system: str, machine: str) -> str | None:
     if (system, machine) not in MACHINES:
         return (
             f"requirements.lock is for Linux on x86_64 or aarch64, and macOS on arm64; this is {system} on {machine}. "
-            f"Take another machine, or the image where Docker runs (docs/containers.md)."
+            f"Take another machine, or the image where Docker runs (docs/how-to/containers.md)."
         )
     return None
 

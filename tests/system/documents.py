@@ -175,8 +175,9 @@ class Block:
 
 
 def documents() -> list[str]:
-    """README.md and the pages in docs/."""
-    return ["README.md", *sorted(str(page.relative_to(ROOT)) for page in (ROOT / "docs").glob("*.md"))]
+    """README.md and the pages in docs/; decisions have no commands."""
+    pages = [page.relative_to(ROOT) for page in (ROOT / "docs").rglob("*.md") if page.parent.name != "adr"]
+    return ["README.md", *sorted(map(str, pages))]
 
 
 def blocks(document: str, *languages: str) -> list[Block]:

@@ -44,7 +44,7 @@ class Job:
         self.tracker = new_store(self.ledger.parents[1] / "mlflow.db")
         self._cluster = cluster
         self._script = place / "hybrid.sh"
-        (written,) = blocks("docs/slurm.md", "slurm")
+        (written,) = blocks("docs/how-to/slurm.md", "slurm")
         assert ACTIVATE in written.text
         self._script.write_text(written.text.replace(ACTIVATE, f". {Path(sys.prefix, 'bin', 'activate')}"))
         sweep.write(place / "hybrid.yaml")

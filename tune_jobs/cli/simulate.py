@@ -31,7 +31,7 @@ From = Annotated[
 ]
 Files = Annotated[
     tuple[Path, Path] | None,
-    typer.Option("--table", metavar="RUNS CURVES", help="Play two Parquet files; see docs/simulate.md."),
+    typer.Option("--table", metavar="RUNS CURVES", help="Play two Parquet files; see docs/how-to/simulate.md."),
 ]
 Where = Annotated[
     list[str] | None, typer.Option(metavar="PARAMETER=VALUE", help="Only runs with this parameter. Repeatable.")

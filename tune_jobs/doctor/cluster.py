@@ -57,7 +57,7 @@ def _versions(nodes: Sequence[Report]) -> Finding:
             wrong.setdefault(problem, []).append(_name(node))
     if wrong:
         says = "; ".join(f"{problem} ({', '.join(hosts)})" for problem, hosts in wrong.items())
-        mend = "install requirements.lock on every machine, or use the image (docs/containers.md)"
+        mend = "install requirements.lock on every machine, or use the image (docs/how-to/containers.md)"
         return Finding("versions", ok=False, says=says, mend=mend)
     for name in _COMPARED:
         different = {node["versions"][name]: _name(node) for node in nodes}

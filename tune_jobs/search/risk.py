@@ -22,7 +22,7 @@ WHAT = f"chance that a stopped trial would have been among the best {BEST}"
 
 @dataclass(frozen=True)
 class Risk:
-    """Of the trials that a rule has stopped, the share that would have ended among the best; see docs/stopping.md."""
+    """Of the trials that a rule has stopped, the share that would have ended among the best; see docs/explanation/stopping.md."""
 
     rule: str
     stopped: int

@@ -1,0 +1,111 @@
+"""The reference of sweep files, from their JSON Schema."""
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from generate.schemas import (
+    Schema,
+    branches,
+    default_text,
+    described,
+    domains_of,
+    heading,
+    link,
+    referred,
+    unit_of,
+    value_text,
+)
+from generate.text import code, prose, table
+from search_spaces.schema import DOMAINS as MEANINGS
+from search_spaces.schema import json_schema
+
+HEAD = """# Sweep files
+
+Every field of a sweep file, from the JSON Schema that `convnn schema` prints and editors use. Most fields have a default:
+a file needs `name` and, in `space`, a `model`. A misspelt field is an error. `convnn validate FILE` reports every mistake
+at once.
+
+## What may vary
+
+In `space`, a field's value may be a domain, and a section may be a list of alternatives (`any_of`), each with fields and
+domains of its own. Each field's table says which of them it takes.
+"""
+EXAMPLES = {
+    "choice": "lr: {choice: [1e-4, 3e-4]}",
+    "int": "k: {int: [1, 12]}",
+    "uniform": "dropout: {uniform: [0, 0.5]}",
+    "log_uniform": "lr: {log_uniform: [1e-5, 1e-3]}",
+    "log": "r: {int: [16, 256], log: true}",
+    "step": "k: {int: [1, 13], step: 2}",
+    "any_of": "layer: {any_of: [{kind: conv2d}, {kind: hybrid, k: 9}]}",
+}
+"""`tests/test_site.py` reads each as a part of a sweep file."""
+
+
+@dataclass
+class _Sections:
+    """The definitions with fields, in the order in which a reader of a file meets them, and where each stands."""
+
+    definitions: dict[str, Schema]
+    places: dict[str, list[str]] = field(default_factory=dict)
+
+    def meet(self, owner: Schema, path: str) -> None:
+        for name, value in owner.get("properties", {}).items():
+            at = f"{path}{name}"
+            for found in referred(value, self.definitions):
+                places = self.places.setdefault(found, [])
+                if at not in places:
+                    places.append(at)
+                    self.meet(self.definitions[found], f"{at}.")
+
+    def title(self, name: str) -> str:
+        """As it is called in a file: its last place, and what tells it from the others there."""
+        told = _kind(self.definitions[name])
+        last = self.places[name][0].rpartition(".")[2]
+        return f"{last}: {told}" if told else last
+
+    def rows(self, owner: Schema) -> list[tuple[str, str, str]]:
+        return [self._row(name, value, owner) for name, value in owner["properties"].items()]
+
+    def _row(self, name: str, value: Any, owner: Schema) -> tuple[str, str, str]:
+        required = name in owner.get("required", ())
+        text = value_text(value, self.definitions, lambda found: link(self.title(found)))
+        unit = unit_of(name)
+        varying = ["any_of"] if branches(value, self.definitions) else domains_of(value)
+        parts = [f"{text}{', in ' + unit if unit else ''}", default_text(value, required=required)]
+        if varying and not ("const" in value or _fixed(value)):
+            parts.append("varies by " + ", ".join(code(one) for one in varying))
+        return code(name), "<br>".join(part for part in parts if part), described(value)
+
+
+def _fixed(value: Schema) -> bool:
+    return any("const" in option for option in value.get("anyOf", ()))
+
+
+def _kind(definition: Schema) -> str:
+    """What the field that tells definitions apart says, as `asha`."""
+    for name in ("kind", "name", "sampler", "protocol"):
+        value = definition["properties"].get(name, {})
+        for option in (value, *value.get("anyOf", ())):
+            if "const" in option:
+                return str(option["const"])
+    return ""
+
+
+def sweep_files_page() -> str:
+    """A table of every section."""
+    schema = json_schema()
+    sections = _Sections(schema["$defs"])
+    sections.meet(schema, "")
+    parts = [HEAD, table(("Domain", "Meaning", "Example"), _domain_rows()), "## The file\n"]
+    parts.append(table(("Field", "Value", "Meaning"), sections.rows(schema)))
+    for name, places in sections.places.items():
+        definition = schema["$defs"][name]
+        parts.append(heading(2, sections.title(name)))
+        parts.append(f"{described(definition)} At {', '.join(code(place) for place in places)}.\n")
+        parts.append(table(("Field", "Value", "Meaning"), sections.rows(definition)))
+    return "\n".join(parts)
+
+
+def _domain_rows() -> list[tuple[str, str, str]]:
+    return [(code(name), prose(meaning), code(EXAMPLES[name])) for name, meaning in MEANINGS.items()]

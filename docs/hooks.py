@@ -1,0 +1,46 @@
+"""What `mkdocs build` calls: adds the pages that are made from the code, and lets links to other files lead somewhere.
+
+The site has benchmarks/results as measurements/, CHANGELOG.md as a page, and docs/adr; every other file of the
+repository is named, without a link.
+"""
+
+from pathlib import Path
+
+from generate.commands import commands_page
+from generate.exit_codes import exit_codes_page
+from generate.links import page_of, relinked
+from generate.lists import decisions_page, measurements_page
+from generate.outputs import outputs_page
+from generate.python_api import python_page
+from generate.sweep_files import sweep_files_page
+from mkdocs.config.defaults import MkDocsConfig
+from mkdocs.structure.files import File, Files
+from mkdocs.structure.pages import Page
+
+ROOT = Path(__file__).parents[1]
+MADE = {
+    "reference/commands.md": commands_page,
+    "reference/sweep-files.md": sweep_files_page,
+    "reference/python.md": python_page,
+    "reference/json.md": outputs_page,
+    "reference/exit-codes.md": exit_codes_page,
+    "explanation/decisions.md": lambda: decisions_page(ROOT / "docs" / "adr"),
+    "explanation/measurements.md": lambda: measurements_page(ROOT / "benchmarks" / "results"),
+}
+
+
+def on_files(files: Files, config: MkDocsConfig) -> Files:
+    """Add the pages that no file in docs/ holds."""
+    for name, made in MADE.items():
+        files.append(File.generated(config, name, content=made()))
+    copied = {"CHANGELOG.md": ROOT / "CHANGELOG.md"}
+    copied |= {f"benchmarks/results/{path.name}": path for path in (ROOT / "benchmarks" / "results").glob("*.md")}
+    for source, path in copied.items():
+        files.append(File.generated(config, page_of(source), content=path.read_text(encoding="utf-8")))
+    return files
+
+
+def on_page_markdown(markdown: str, page: Page, config: MkDocsConfig, files: Files) -> str:
+    """Let its links lead to pages of the site."""
+    del config, files
+    return relinked(markdown, page.file.src_uri, ROOT)
