@@ -26,7 +26,7 @@ REVISION = $(or $(shell git describe --always --abbrev=40 --dirty --exclude='*' 
 # Without the paths as they were given: for compose the environment goes before SETTINGS, where they are whole.
 COMPOSE = env -u CONVNN_SWEEPS -u CONVNN_DATA -u SECRETS docker compose --env-file '$(SETTINGS)' --file docker/compose.yaml
 
-.PHONY: help install quickstart test test-system format lint typecheck pytest properties faults bench image up down docker-test gpu-test lock clean
+.PHONY: help install quickstart test test-system format lint typecheck pytest properties faults bench image up down docker-test gpu-test docs lock clean
 
 help:  ## List the targets.
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "%-14s%s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -116,6 +116,10 @@ docker-test: $(INSTALLED)  ## The image and the cluster on a real Docker engine:
 
 gpu-test: $(INSTALLED)  ## The operation, models and sweeps on an NVIDIA GPU: five minutes.
 	$(BIN)/pytest -s tests/gpu/numbers.py tests/gpu/sweeps.py
+
+docs: $(INSTALLED)  ## Build the documentation site into build/site; `make test` does so, too, and checks it.
+	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict --quiet
+	@echo "Open build/site/index.html in a browser; its search works without a server."
 
 lock: $(INSTALLED)  ## Pin every package anew (needs uv), with hashes and without addresses.
 	uv pip compile pyproject.toml --extra dev --universal --python-version 3.11 --upgrade \

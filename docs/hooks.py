@@ -4,6 +4,8 @@ The site has benchmarks/results as measurements/, CHANGELOG.md as a page, and do
 repository is named, without a link.
 """
 
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 from generate.commands import commands_page
@@ -11,21 +13,21 @@ from generate.exit_codes import exit_codes_page
 from generate.links import page_of, relinked
 from generate.lists import decisions_page, measurements_page
 from generate.outputs import outputs_page
-from generate.python_api import python_page
+from generate.python_api import PACKAGES, python_page
 from generate.sweep_files import sweep_files_page
 from mkdocs.config.defaults import MkDocsConfig
 from mkdocs.structure.files import File, Files
 from mkdocs.structure.pages import Page
 
 ROOT = Path(__file__).parents[1]
-MADE = {
+MADE: dict[str, Callable[[], str]] = {
     "reference/commands.md": commands_page,
     "reference/sweep-files.md": sweep_files_page,
-    "reference/python.md": python_page,
     "reference/json.md": outputs_page,
     "reference/exit-codes.md": exit_codes_page,
     "explanation/decisions.md": lambda: decisions_page(ROOT / "docs" / "adr"),
     "explanation/measurements.md": lambda: measurements_page(ROOT / "benchmarks" / "results"),
+    **{f"reference/{package}.md": partial(python_page, package) for package in PACKAGES},
 }
 
 

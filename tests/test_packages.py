@@ -47,13 +47,16 @@ def imported(folder: Path) -> Iterator[str]:
             yield from (name.partition(".")[0] for name in names)
 
 
-@pytest.mark.parametrize(("folders", "developing"), [(PACKAGES, False), (("tests", "benchmarks", "docker"), True)])
+@pytest.mark.parametrize(
+    ("folders", "developing"), [(PACKAGES, False), (("tests", "benchmarks", "docker", "docs"), True)]
+)
 def test_what_is_imported_is_declared(folders: tuple[str, ...], developing: bool) -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
-    lines = project["dependencies"] + (project["optional-dependencies"]["dev"] if developing else [])
+    extras = project["optional-dependencies"]
+    lines = project["dependencies"] + (extras["dev"] + extras["docs"] if developing else [])
     declared = {canonicalize_name(Requirement(line).name) for line in lines}
     names = {name for folder in folders for name in imported(ROOT / folder)}
-    others = names - {"tests", "benchmarks", *PACKAGES} - sys.stdlib_module_names
+    others = names - {"tests", "benchmarks", "generate", *PACKAGES} - sys.stdlib_module_names
     brought_by = packages_distributions()
     assert {"numpy", "torch"} <= others
     assert not [name for name in others if not declared & {canonicalize_name(one) for one in brought_by[name]}]

@@ -1,4 +1,3 @@
-# ruff: noqa: INP001 - a script beside its figure, no module
 """Draw docs/figures/operation.svg: whom one pixel listens to, under each rule that the operation knows.
 
 Run: `python docs/figures/operation.py`, with scikit-learn's handwritten digits; no other package draws it.

@@ -1,4 +1,3 @@
-# ruff: noqa: INP001 - a script beside its figures, no module
 """Draws a finished sweep's report and MLflow's view of its trials: on wide and narrow screens, by day and by night.
 
 convnn run quickstart

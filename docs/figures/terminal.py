@@ -1,4 +1,4 @@
-# ruff: noqa: INP001, SLF001 - a script beside its figures, no module
+# ruff: noqa: SLF001 - a script beside its figures, no module
 """Draws what a terminal shows of a sweep, from the folder of one that has ended: `show.svg` and `live.svg`.
 
 convnn run quickstart

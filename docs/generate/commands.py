@@ -4,6 +4,8 @@ import re
 from collections.abc import Iterator
 from typing import Any
 
+from typer import Context
+from typer.core import TyperCommand, TyperGroup
 from typer.main import get_command
 
 from generate.text import code, prose, table
@@ -18,28 +20,32 @@ def commands_page() -> str:
     root: Any = get_command(app)
     with root.make_context("convnn", [], resilient_parsing=True) as context:
         listed = list(_commands(root, context))
-    rows = [(f"[`{path}`](#{path.replace(' ', '-')})", prose(command.get_short_help_str(200))) for path, command, _ in listed]
-    return "\n".join([
-        "# Commands\n",
-        "What `convnn COMMAND --help` says. Every command has `-h` and `--help`; `convnn --version` prints the version.",
-        "How commands end: [exit codes](exit-codes.md). What `--json` prints: [JSON output](json.md).\n",
-        table(("Command", "What it does"), rows),
-        *(_section(path, command, context) for path, command, context in listed),
-    ])
+    rows = [
+        (f"[`{path}`](#{path.replace(' ', '-')})", prose(command.get_short_help_str(200)))
+        for path, command, _ in listed
+    ]
+    return "\n".join(
+        [
+            "# Commands\n",
+            "What `convnn COMMAND --help` says. Every command has `--help`; `convnn --version` prints the version.",
+            "How commands end: [exit codes](exit-codes.md). What `--json` prints: [JSON output](json.md).\n",
+            table(("Command", "What it does"), rows),
+            *(_section(path, command, context) for path, command, context in listed),
+        ]
+    )
 
 
-def _commands(group: Any, context: Any) -> Iterator[tuple[str, Any, Any]]:
-    for name in group.list_commands(context):
-        command = group.get_command(context, name)
+def _commands(group: TyperGroup, context: Context) -> Iterator[tuple[str, Any, Context]]:
+    for name, command in group.commands.items():
         inner = type(context)(command, parent=context, info_name=name)
         yield inner.command_path, command, inner
-        if hasattr(command, "list_commands"):
+        if isinstance(command, TyperGroup):
             yield from _commands(command, inner)
 
 
-def _section(path: str, command: Any, context: Any) -> str:
+def _section(path: str, command: TyperCommand | TyperGroup, context: Context) -> str:
     usage = " ".join([path, *command.collect_usage_pieces(context)])
-    parts = [f"## {path}\n", *_help(command.help or ""), f"```text\n{usage}\n```\n"]
+    parts = [f"## {path}\n", f"```text\n{usage}\n```\n", *_help(command.help or "")]
     kinds: dict[str, list[tuple[str, str]]] = {"argument": [], "option": []}
     for parameter in command.get_params(context):
         record = parameter.get_help_record(context)
@@ -60,4 +66,4 @@ def _help(text: str) -> Iterator[str]:
             continue
         said = (paragraph[: found.start()] + " " + paragraph[found.end() :]).strip()
         yield f"{prose(said)}\n" if said else ""
-        yield f"```text\n{' '.join(found[1].split())}\n```\n"
+        yield f"Example:\n\n```text\n{' '.join(found[1].split())}\n```\n"

@@ -6,8 +6,9 @@ from pathlib import Path
 def decisions_page(folder: Path) -> str:
     """Every page of docs/adr, by its title."""
     listed = [f"- [{_title(path)}](../adr/{path.name})" for path in sorted(folder.glob("*.md"))]
-    return "# Decisions\n\nWhy the design is as it is: context, decision and consequences on one page each.\n\n" + "\n".join(
-        listed
+    return (
+        "# Decisions\n\nWhy the design is as it is: context, decision and consequences on one page each.\n\n"
+        + "\n".join(listed)
     )
 
 

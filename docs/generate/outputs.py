@@ -10,9 +10,9 @@ from tune_jobs.cli.shared.outputs import OUTPUTS
 
 HEAD = """# JSON output
 
-What each command prints with `--json`: one JSON object (or list) on standard output, and nothing else there. Accuracies,
-shares and probabilities are fractions, durations are in seconds, times are ISO 8601 or, as numbers, seconds since 1970.
-Numbers that JSON lacks (NaN, infinity) are `null`. `convnn schema --output COMMAND` prints the JSON Schema.
+What each command prints with `--json`: one JSON object (or list) on standard output, and nothing else there.
+Accuracies, shares and probabilities are fractions, durations are in seconds, times are ISO 8601 or, as numbers, seconds
+since 1970. Numbers that JSON lacks (NaN, infinity) are `null`. `convnn schema --output COMMAND` prints the JSON Schema.
 """
 
 

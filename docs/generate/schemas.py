@@ -24,7 +24,7 @@ Refer = Callable[[str], str]
 
 def options_of(schema: Schema) -> list[Schema]:
     """What a value may be: all alternatives, without the domains of a sweep."""
-    found = schema.get("anyOf", schema.get("oneOf", [schema]))
+    found = schema.get("anyOf") or schema.get("oneOf") or [schema]
     return [option for option in found if not _domains(option)]
 
 
@@ -65,20 +65,28 @@ def value_text(schema: Schema, definitions: dict[str, Schema], refer: Refer) -> 
         name = schema["$ref"].rpartition("/")[2]
         found = definitions[name]
         return refer(name) if "properties" in found else value_text(found, definitions, refer)
-    if "const" in schema:
-        return code(json.dumps(schema["const"]).strip('"'))
-    if "enum" in schema:
-        return ", ".join(code(json.dumps(value).strip('"')) for value in schema["enum"])
+    if "const" in schema or "enum" in schema:
+        return ", ".join(code(_plain(value)) for value in schema.get("enum", [schema.get("const")]))
     if "anyOf" in schema or "oneOf" in schema:
         texts = [value_text(option, definitions, refer) for option in options_of(schema)]
         return " or ".join(dict.fromkeys(texts))
+    return _container_text(schema, definitions, refer) or _NAMES.get(schema.get("type", ""), "any value") + _limits(
+        schema
+    )
+
+
+def _container_text(schema: Schema, definitions: dict[str, Schema], refer: Refer) -> str:
+    """Of a list or a mapping; empty for anything else."""
     if schema.get("type") == "array":
         parts = [value_text(part, definitions, refer) for part in schema.get("prefixItems", [])]
         return f"list of {' and '.join(parts) or _several(value_text(schema.get('items', {}), definitions, refer))}"
     inner = schema.get("additionalProperties")
-    if isinstance(inner, dict):
-        return f"mapping of names to {_several(value_text(inner, definitions, refer))}"
-    return _NAMES.get(schema.get("type", ""), "any value") + _limits(schema)
+    return f"mapping of names to {_several(value_text(inner, definitions, refer))}" if isinstance(inner, dict) else ""
+
+
+def _plain(value: object) -> str:
+    """A value as a file has it."""
+    return value if isinstance(value, str) else json.dumps(value)
 
 
 def _several(text: str) -> str:
@@ -89,9 +97,9 @@ def _limits(schema: Schema) -> str:
     low, high = schema.get("minimum"), schema.get("maximum")
     above, below = schema.get("exclusiveMinimum"), schema.get("exclusiveMaximum")
     if low is not None and high is not None:
-        return f", {low} to {high}"
+        return f", {low:,} to {high:,}"
     limits = (("at least", low), ("above", above), ("at most", high), ("below", below))
-    return "".join(f", {word} {limit}" for word, limit in limits if limit is not None)
+    return "".join(f", {word} {limit:,}" for word, limit in limits if limit is not None)
 
 
 def unit_of(field: str) -> str:
@@ -105,7 +113,7 @@ def default_text(schema: Schema, *, required: bool) -> str:
         return "required" if required else ""
     if isinstance(schema["default"], dict | list) and schema["default"]:
         return "optional"
-    return f"default {code(json.dumps(schema['default']).strip(chr(34)))}"
+    return f"default {code(_plain(schema['default']))}"
 
 
 def described(schema: Schema) -> str:
@@ -123,6 +131,6 @@ def heading(level: int, title: str) -> str:
     return f"{'#' * level} {escaped(title)} {{ #{anchor(title)} }}\n"
 
 
-def link(title: str) -> str:
+def link(title: str, text: str | None = None) -> str:
     """To that section."""
-    return f"[{escaped(title)}](#{anchor(title)})"
+    return f"[{escaped(text or title)}](#{anchor(title)})"

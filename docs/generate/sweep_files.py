@@ -1,7 +1,6 @@
 """The reference of sweep files, from their JSON Schema."""
 
 from dataclasses import dataclass, field
-from typing import Any
 
 from generate.schemas import (
     Schema,
@@ -21,14 +20,14 @@ from search_spaces.schema import json_schema
 
 HEAD = """# Sweep files
 
-Every field of a sweep file, from the JSON Schema that `convnn schema` prints and editors use. Most fields have a default:
-a file needs `name` and, in `space`, a `model`. A misspelt field is an error. `convnn validate FILE` reports every mistake
-at once.
+Every field of a sweep file, from the JSON Schema that `convnn schema` prints and editors use. Most fields have a
+default: a file needs `name` and, in `space`, a `model`. A misspelt field is an error. `convnn validate FILE` reports
+every mistake at once.
 
 ## What may vary
 
-In `space`, a field's value may be a domain, and a section may be a list of alternatives (`any_of`), each with fields and
-domains of its own. Each field's table says which of them it takes.
+In `space`, a field's value may be a domain, and a section may be a list of alternatives (`any_of`), each with fields
+and domains of its own. Each field's table says which of them it takes.
 """
 EXAMPLES = {
     "choice": "lr: {choice: [1e-4, 3e-4]}",
@@ -37,7 +36,7 @@ EXAMPLES = {
     "log_uniform": "lr: {log_uniform: [1e-5, 1e-3]}",
     "log": "r: {int: [16, 256], log: true}",
     "step": "k: {int: [1, 13], step: 2}",
-    "any_of": "layer: {any_of: [{kind: conv2d}, {kind: hybrid, k: 9}]}",
+    "any_of": "layer: {any_of: [{kind: conv2d}, {kind: convnn, k: 9}]}",
 }
 """`tests/test_site.py` reads each as a part of a sweep file."""
 
@@ -67,15 +66,23 @@ class _Sections:
     def rows(self, owner: Schema) -> list[tuple[str, str, str]]:
         return [self._row(name, value, owner) for name, value in owner["properties"].items()]
 
-    def _row(self, name: str, value: Any, owner: Schema) -> tuple[str, str, str]:
+    def _row(self, name: str, value: Schema, owner: Schema) -> tuple[str, str, str]:
         required = name in owner.get("required", ())
-        text = value_text(value, self.definitions, lambda found: link(self.title(found)))
+        kinds = list(referred(value, self.definitions))
+        text = value_text(value, self.definitions, lambda found: self._refer(found, several=len(kinds) > 1))
         unit = unit_of(name)
         varying = ["any_of"] if branches(value, self.definitions) else domains_of(value)
         parts = [f"{text}{', in ' + unit if unit else ''}", default_text(value, required=required)]
         if varying and not ("const" in value or _fixed(value)):
             parts.append("varies by " + ", ".join(code(one) for one in varying))
-        return code(name), "<br>".join(part for part in parts if part), described(value)
+        meaning = described(value)
+        if len(kinds) > 1:
+            told = (f"{self._refer(found, several=True)}: {described(self.definitions[found])}" for found in kinds)
+            meaning = "<br>".join(told)
+        return code(name), "<br>".join(part for part in parts if part), meaning
+
+    def _refer(self, name: str, *, several: bool) -> str:
+        return link(self.title(name), _kind(self.definitions[name]) if several else None)
 
 
 def _fixed(value: Schema) -> bool:

@@ -131,7 +131,9 @@ def test_a_layer_from_outside_is_built_and_learns() -> None:
 def test_the_example_of_the_documentation_works() -> None:
     from tune_jobs.worker.build import build_model
 
-    (code,) = re.findall(r"```python\n(.*?)```", (ROOT / "docs" / "how-to" / "extending.md").read_text(), flags=re.DOTALL)
+    (code,) = re.findall(
+        r"```python\n(.*?)```", (ROOT / "docs" / "how-to" / "extending.md").read_text(), flags=re.DOTALL
+    )
     example: dict[str, Any] = {"__name__": "example"}
     exec(code, example)  # noqa: S102 - our own page
     try:

@@ -52,7 +52,9 @@ else:
 
 
 def test_the_python_page_runs_from_top_to_bottom(tmp_path: Path) -> None:
-    blocks = re.findall(r"^```python\n(.*?)^```$", (ROOT / "docs" / "how-to" / "python.md").read_text(), re.MULTILINE | re.DOTALL)
+    blocks = re.findall(
+        r"^```python\n(.*?)^```$", (ROOT / "docs" / "how-to" / "python.md").read_text(), re.MULTILINE | re.DOTALL
+    )
     program = tmp_path / "page.py"
     program.write_text("\n".join([*blocks, ALSO]))
     done = subprocess.run(

@@ -22,7 +22,10 @@ WHAT = f"chance that a stopped trial would have been among the best {BEST}"
 
 @dataclass(frozen=True)
 class Risk:
-    """Of the trials that a rule has stopped, the share that would have ended among the best; see docs/explanation/stopping.md."""
+    """Of the trials that a rule has stopped, the share that would have ended among the best.
+
+    docs/explanation/stopping.md says how it is known.
+    """
 
     rule: str
     stopped: int
