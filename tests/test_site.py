@@ -148,7 +148,12 @@ def test_every_json_output_and_exit_code_is_in_the_reference(site: Path) -> None
     assert {str(code.value) for code in ExitCode} | {code.meaning for code in ExitCode} <= set(said)
 
 
-def test_links_of_the_readme_lead_to_files() -> None:
-    links = re.findall(r"\]\((?!https?:)([^)#]+)", (ROOT / "README.md").read_text(encoding="utf-8"))
-    assert links
-    assert [link for link in links if not (ROOT / link).exists()] == []
+def test_links_of_the_readme_and_pages_that_messages_name_are_there() -> None:
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    named = set(re.findall(r"\]\((?!https?:)([^)#]+)", readme))
+    texts = [ROOT / "README.md", ROOT / "CHANGELOG.md", ROOT / "Makefile", *(ROOT / "docker").glob("*.*")]
+    texts += [path for package in ("convnn", "search_spaces", "tune_jobs") for path in (ROOT / package).rglob("*.py")]
+    for path in texts:
+        named.update(re.findall(r"\bdocs/[\w/-]+\.md", path.read_text(encoding="utf-8")))
+    assert {"docs/how-to/containers.md", "docs/explanation/stopping.md"} <= named
+    assert [name for name in sorted(named) if not (ROOT / name).exists()] == []
