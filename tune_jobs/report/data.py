@@ -72,13 +72,18 @@ class ReportData:
         return [row for row in self.summary.rows if row.counts]
 
     @cached_property
-    def effects(self) -> Effects:
-        """What each value of the fields that vary came to."""
+    def epoch_s(self) -> dict[str, float]:
+        """By run key: the median of seconds per epoch, as far as recorded."""
         seconds = {
             key: [epoch.metrics["epoch_s"] for epoch in curve if "epoch_s" in epoch.metrics]
             for key, curve in self.curves.items()
         }
-        return effects_of(self.summary, {key: median(each) for key, each in seconds.items() if each})
+        return {key: median(each) for key, each in seconds.items() if each}
+
+    @cached_property
+    def effects(self) -> Effects:
+        """What each value of the fields that vary came to."""
+        return effects_of(self.summary, self.epoch_s)
 
     @property
     def repeats(self) -> list[Repeats]:
