@@ -8,7 +8,7 @@ from typing import Any
 
 from search_spaces.domains import Choice, Domain, FloatRange, IntRange, Scalar
 from search_spaces.nodes import Branches, Fixed, Group, Leaf, SpaceNode
-from tune_jobs.results.columns import NONE, key_of, label, varying
+from tune_jobs.results.columns import NONE, SEED, Column, key_of, label
 from tune_jobs.results.row import Row
 
 FEW = 8
@@ -61,13 +61,14 @@ class Scale:
         return [low - margin, high + margin]
 
 
-def parameters(rows: list[Row], declared: Mapping[str, Domain] | None = None) -> list[Parameter]:
-    """The fields in which trials differ, with their values; `declared` by the key of a column, see there."""
-    known = declared or {}
-    return [
-        Parameter(column.name, {row.run_key: row.fields.get(column.key) for row in rows}, known.get(column.key))
-        for column in varying(row.config for row in rows)
-    ]
+def parameters(rows: list[Row], columns: list[Column], declared: Mapping[str, Domain]) -> list[Parameter]:
+    """The fields in which those trials differ that have them, the seed apart, with their values."""
+    found = (
+        Parameter(column.name, {row.run_key: row.fields.get(column.key) for row in rows}, declared.get(column.key))
+        for column in columns
+        if column.name != SEED
+    )
+    return [each for each in found if len({*each.values.values()} - {None}) > 1]
 
 
 def declared(root: SpaceNode) -> dict[str, Domain]:

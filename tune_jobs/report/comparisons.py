@@ -137,7 +137,7 @@ def note_of_slices(data: "ReportData") -> str:
     """What the circles of the slices are."""
     points = points_of(data.summary)
     hidden = points.complete and points.early
-    return f"{points.note}{' They are shown by a click on their name.' if hidden else ''}"
+    return f"{points.note}{' A click on their name shows them.' if hidden else ''}"
 
 
 def _slice(data: "ReportData", points: Points, parameter: Parameter) -> Plot:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from convnn.data.facts import DATASETS
 from search_spaces import TrialConfig
 from search_spaces.memory import needed_gb
+from search_spaces.models.base import Kept
 from tune_jobs.report import theme
 from tune_jobs.report.axes import WIDE
 from tune_jobs.report.metrics import hover
@@ -71,21 +72,25 @@ def _memory(rows: list[Row], *, gpu: bool) -> Cost:
     measured = {row.run_key: row.metrics[MEASURED] for row in rows if MEASURED in row.metrics}
     if measured and len(measured) == len(rows):
         return Cost("peak memory", "peak memory on the GPU in GB", measured)
-    needed = {row.run_key: _needed_gb(row.config, gpu=gpu) for row in rows}
+    parts: dict[str, tuple[int, list[Kept] | None]] = {}
+    needed = {row.run_key: _needed_gb(row.config, parts, gpu=gpu) for row in rows}
     where = "on the GPU" if gpu else "of the process"
     return Cost(
         "peak memory",
         f"peak memory {where} in GB, estimated",
         {key: found for key, found in needed.items() if found is not None},
-        "Memory was not measured: it is what `convnn plan` estimates.",
+        "Memory was not measured: it is what convnn plan estimates.",
     )
 
 
-def _needed_gb(config: TrialConfig, *, gpu: bool) -> float | None:
-    """`None` of a model without closed forms, which would have to be built."""
-    classes = DATASETS[config.data.name].classes
-    kept = config.model.kept(classes)
-    return None if kept is None else needed_gb(config, config.model.parameters(classes), kept, gpu=gpu)
+def _needed_gb(config: TrialConfig, parts: dict[str, tuple[int, list[Kept] | None]], *, gpu: bool) -> float | None:
+    """`None` of a model without closed forms, which would have to be built; `parts` are known of models seen before."""
+    model, classes = config.model, DATASETS[config.data.name].classes
+    key = f"{classes} {model.model_dump_json()}"
+    if key not in parts:
+        parts[key] = model.parameters(classes), model.kept(classes)
+    parameters, kept = parts[key]
+    return None if kept is None else needed_gb(config, parameters, kept, gpu=gpu)
 
 
 def pareto(data: "ReportData", points: Points) -> Plot:
@@ -156,7 +161,10 @@ def _rounded(value: float | None) -> float | None:
 
 
 def _note(points: Points, costs: list[Cost]) -> str:
-    parts = ["No complete configuration is both better and cheaper than one on the Pareto front.", points.note]
+    parts = ["No complete configuration is both better and cheaper than one on the Pareto front."]
+    if points.seeds == 1:
+        parts.append("Each has one seed, so that small differences along it may be chance.")
+    parts.append(points.note)
     parts += dict.fromkeys(cost.note for cost in costs)
     for cost in costs:
         unknown = sum(cost(point) is None for point in points.everything)

@@ -9,7 +9,6 @@ from tune_jobs.report.costs import pareto
 from tune_jobs.report.curves import learning_curves, rungs
 from tune_jobs.report.plots import Plot
 from tune_jobs.report.points import points_of
-from tune_jobs.results.columns import SEED
 
 if TYPE_CHECKING:
     from tune_jobs.report.data import ReportData
@@ -18,11 +17,7 @@ if TYPE_CHECKING:
 def plots_of(data: "ReportData") -> list[Plot]:
     """All plots, in the order of the page."""
     space = declared(data.spec.space.root) if data.spec is not None else {}
-    parameters = [
-        parameter
-        for parameter in parameters_of(data.comparable, space)
-        if parameter.name != SEED and len({*parameter.values.values()} - {None}) > 1
-    ]
+    parameters = parameters_of(data.comparable, data.summary.columns, space)
     points = points_of(data.summary)
     return [
         learning_curves(data),

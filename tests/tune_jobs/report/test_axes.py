@@ -4,6 +4,7 @@ from search_spaces import TrialConfig, parse_sweep
 from search_spaces.domains import Choice, FloatRange, IntRange
 from tests.tune_jobs.report.drawn import FILE
 from tune_jobs.report.axes import declared, parameters, scale_of
+from tune_jobs.results.columns import varying
 from tune_jobs.results.row import Row
 
 
@@ -18,7 +19,9 @@ def test_parameters_of_different_models_that_are_called_alike_are_told_apart() -
         Row(number, key, "complete", None, None, 1, 0.5, {}, TrialConfig.model_validate({"model": model}))
         for number, (key, model) in enumerate(models.items(), 1)
     ]
-    found = {parameter.name: parameter.values for parameter in parameters(trials)}
+    found = {
+        parameter.name: parameter.values for parameter in parameters(trials, varying(row.config for row in trials), {})
+    }
     assert found["kind"] == {"vgg": "conv2d", "vgg hybrid": "hybrid", "vit": "attention", "vit convnn": "convnn"}
     assert found["model"]["vit"] == "vit_tiny"
     assert {"model.layer.padding", "model.attention.heads"} & {*found} == set()
