@@ -21,10 +21,10 @@ AXES = 14
 CHOSEN, CHOSEN_SHARE = 10, 0.1
 """The best tenth is chosen on the axis of the objective, and no fewer than ten; the others are faint lines."""
 
-LONGEST = 16
+LONGEST = 13
 """Characters of a label beside an axis of parallel coordinates."""
 
-CHARACTER_PX, GAP_PX = 6, 28
+CHARACTER_PX, GAP_PX = 6, 24
 
 TICKS = 5
 """Below a slice of a range, about."""
