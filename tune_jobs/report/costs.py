@@ -136,7 +136,7 @@ def _choice(data: "ReportData", cost: Cost, drawn: list[list[Point]], complete: 
         "text": [point.about(data.summary.columns) for point in front],
     }
     known = [found for of in drawn for point in of if (found := cost(point)) is not None]
-    log = min(known) > 0 and max(known) / min(known) >= WIDE
+    log = min(known, default=0) > 0 and max(known) / min(known) >= WIDE
     axis = {"title": {"text": cost.axis}, "type": "log" if log else "linear"}
     return {
         "label": cost.name,
