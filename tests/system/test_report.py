@@ -1,4 +1,4 @@
-"""A report in a real browser: text of a sweep runs nothing there, and hides no plot."""
+"""A report in a real browser: text of a sweep runs nothing there, and hides no plot; what a reader can choose."""
 
 from pathlib import Path
 
@@ -57,3 +57,26 @@ def test_a_text_that_became_html_would_run_nothing(page: Browser) -> None:
     refused = page.driver.execute_script("return refused")
     assert {"script-src-elem", "script-src-attr", "img-src"} <= set(refused)
     assert page.driver.title == "drawn"
+
+
+def test_the_reader_chooses_the_cost_and_a_narrow_screen_says_what_goes_on(window: Browser, tmp_path: Path) -> None:
+    with made(tmp_path) as sweep:
+        for value in (0.5, 0.6, 0.7):
+            sweep.trial([value] * 9, "complete", epoch_s=2.0, params=7.0, gflops=value)
+        sweep.page()
+        window.open(sweep.folder.report.as_uri())
+    run = window.driver.execute_script
+    window.wait("all drawn", lambda: run("return document.documentElement.dataset.drawn"))
+    axis = "return document.querySelector('#pareto .xtitle').textContent"
+    assert run(axis) == "seconds per epoch (median)"
+    window.click("//section[@id='pareto']//select/option[.='GFLOPs']")
+    window.wait("the other axis", lambda: run(axis) == "GFLOPs of one image's forward pass")
+    hints = "return document.querySelectorAll('#parallel-coordinates .sideways').length"
+    assert run(hints) == 0
+    size = {"width": 390, "height": 844, "deviceScaleFactor": 1, "mobile": False}
+    window.driver.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", size)
+    try:
+        window.wait("a hint", lambda: run(hints) == 1)
+    finally:
+        window.driver.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})
+    assert run(axis) == "GFLOPs of one image's forward pass"  # drawn again, and still as chosen

@@ -3,9 +3,11 @@
 data       what is said, read from the sweep's folder once
 sizes      GFLOPs and parameters, recorded or measured
 axes       what differs between trials, and where its values lie on an axis
-importance which of them mattered, by Optuna
+effects    what each value of a field came to; surrogate fits the model, findings are the sentences
+importance how much each field explains, by the same model
+points     what plots compare: configurations, by the mean over their seeds
 metrics    how values are written
-figures    all plots: curves (by epoch) and comparisons (between trials)
+figures    all plots: curves (by epoch), comparisons (between trials) and costs
 tables     failures by class, and CSV
 page       the HTML, from templates
 pictures   the plots as PNG

@@ -2,12 +2,13 @@
 
 import math
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from search_spaces.domains import Scalar
-from tune_jobs.results.columns import NONE, fields, label, varying
+from search_spaces.domains import Choice, Domain, FloatRange, IntRange, Scalar
+from search_spaces.nodes import Branches, Fixed, Group, Leaf, SpaceNode
+from tune_jobs.results.columns import NONE, SEED, Column, key_of, label
 from tune_jobs.results.row import Row
 
 FEW = 8
@@ -15,6 +16,9 @@ FEW = 8
 
 WIDE = 20
 """A range of positive numbers is logarithmic where its end is so many times its beginning."""
+
+NEAR = 0.09
+"""Of an axis: a round number so near to an end gives way to it."""
 
 ABSENT = "not there"
 """Where `none` is a value, too."""
@@ -26,6 +30,13 @@ class Parameter:
 
     name: str
     values: dict[str, Scalar]
+    declared: Domain | None = None
+    """What the space says that it may be, where that is known."""
+
+    @property
+    def scale(self) -> "Scale":
+        """Its axis."""
+        return scale_of(self.values.values(), self.declared)
 
 
 @dataclass(frozen=True)
@@ -38,29 +49,79 @@ class Scale:
     categorical: bool
 
     @property
+    def ends(self) -> list[float]:
+        """The first place and the last, both of which have a label."""
+        return [min(self.ticks), max(self.ticks)]
+
+    @property
     def range(self) -> list[float]:
         """From end to end, with a margin."""
-        low, high = min(self.places.values()), max(self.places.values())
+        low, high = self.ends
         margin = 0.5 if self.categorical else 0.04 * (high - low)
         return [low - margin, high + margin]
 
 
-def parameters(rows: list[Row]) -> list[Parameter]:
-    """The fields in which trials differ, with their values."""
-    values = {row.run_key: fields(row.config) for row in rows}
-    return [
-        Parameter(column.name, {key: found.get(column.key) for key, found in values.items()})
-        for column in varying(row.config for row in rows)
-    ]
+def parameters(rows: list[Row], columns: list[Column], declared: Mapping[str, Domain]) -> list[Parameter]:
+    """The fields in which those trials differ that have them, the seed apart, with their values."""
+    found = (
+        Parameter(column.name, {row.run_key: row.fields.get(column.key) for row in rows}, declared.get(column.key))
+        for column in columns
+        if column.name != SEED
+    )
+    return [each for each in found if len({*each.values.values()} - {None}) > 1]
 
 
-def scale_of(values: Iterable[Scalar]) -> Scale:
-    """An axis for the values of all trials: places of their own for words and few numbers that recur, else a range."""
+def declared(root: SpaceNode) -> dict[str, Domain]:
+    """What a space says of each field, by the key of its column: all its branches together."""
+    found: dict[str, list[Domain]] = {}
+    for path, domain in _declared(root, ""):
+        found.setdefault(key_of(path), []).append(domain)
+    return {key: _together(domains) for key, domains in found.items()}
+
+
+def _declared(node: SpaceNode, path: str) -> Iterator[tuple[str, Domain]]:
+    match node:
+        case Fixed(value) if value is None or isinstance(value, bool | int | float | str):
+            yield path, Choice((value,))
+        case Leaf():
+            yield path, node.domain
+        case Group():
+            for name, child in node.fields.items():
+                yield from _declared(child, f"{path}.{name}" if path else name)
+        case Branches():
+            for option in node.options.values():
+                yield from _declared(option, path)
+
+
+def _together(domains: list[Domain]) -> Domain:
+    values = tuple(dict.fromkeys(value for each in domains if isinstance(each, Choice) for value in each.values))
+    ranges = [each for each in domains if not isinstance(each, Choice)]
+    if not ranges:
+        return Choice(values)
+    numbers: list[Any] = [value for value in values if _is_number(value)]
+    low, high = min([*numbers, *(each.low for each in ranges)]), max([*numbers, *(each.high for each in ranges)])
+    log = low > 0 and any(each.log for each in ranges)
+    if all(isinstance(each, IntRange) for each in ranges):
+        return IntRange(low, high, log)
+    return FloatRange(low, high, log)
+
+
+def scale_of(values: Iterable[Scalar], declared: Domain | None = None) -> Scale:
+    """An axis for the values of all trials: places of their own for words and few numbers that recur, else a range.
+
+    Words are in the order in which they are declared. A range ends where the declared one does, and is logarithmic if
+    that is; of one that is not declared the values say so.
+    """
     counts = Counter(values)
     distinct = set(counts)
-    words = sorted((value for value in distinct if not _is_number(value)), key=lambda v: (v is not None, str(v)))
+    listed = list(declared.values) if isinstance(declared, Choice) else []
+    words = sorted(
+        (value for value in distinct if not _is_number(value)),
+        key=lambda v: (v is not None, listed.index(v) if v in listed else len(listed), str(v)),
+    )
     numbers: list[Any] = sorted(value for value in distinct if _is_number(value))
     recur = len(numbers) == 1 or any(counts[number] > 1 for number in numbers)
+    recur = recur and not isinstance(declared, FloatRange)
     if (len(numbers) <= FEW and recur) or set(words) - {None}:
         order = [*words, *numbers] if None in words else [*numbers, *words]
         places: dict[Scalar, float] = {value: float(place) for place, value in enumerate(order)}
@@ -68,18 +129,31 @@ def scale_of(values: Iterable[Scalar]) -> Scale:
         return Scale(places, list(places.values()), labels, categorical=True)
     low, high = numbers[0], numbers[-1]
     log = low > 0 and high / low >= WIDE
+    if isinstance(declared, IntRange | FloatRange):
+        low, high = min(low, declared.low), max(high, declared.high)
+        log = low > 0 and declared.log
     places = {value: math.log10(value) if log else float(value) for value in numbers}
-    ticks = log_ticks(low, high) if log else even_ticks(low, high)
-    at = [math.log10(tick) if log else tick for tick in ticks]
+    at, ticks = labelled(low, high, log=log)
     labels = [f"{tick:.4g}" for tick in ticks]
     if None in words:
-        places[None] = places[low] - 0.12 * (places[high] - places[low])
+        places[None] = at[0] - 0.12 * (at[-1] - at[0])
         at, labels = [places[None], *at], [NONE, *labels]
     return Scale(places, at, labels, categorical=False)
 
 
 def _is_number(value: Scalar) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+def labelled(low: float, high: float, *, log: bool = False) -> tuple[list[float], list[float]]:
+    """Where an axis has ticks, and the numbers there: both ends, and round numbers between."""
+    place = math.log10 if log else float
+    first, last = place(low), place(high)
+    between = [(place(tick), tick) for tick in (log_ticks if log else even_ticks)(low, high)]
+    gap = NEAR * (last - first)
+    ticks = [(at, tick) for at, tick in between if first + gap < at < last - gap]
+    ticks = [(first, low), *ticks, (last, high)]
+    return [at for at, _ in ticks], [tick for _, tick in ticks]
 
 
 def log_ticks(low: float, high: float) -> list[float]:

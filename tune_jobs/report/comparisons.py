@@ -1,16 +1,16 @@
-"""Plots of which configurations were good: by parameters, one at a time or all at once, and by cost."""
+"""Plots of which configurations were good: by parameters, one at a time or all at once."""
 
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from tune_jobs.report import theme
-from tune_jobs.report.axes import Parameter, scale_of
+from tune_jobs.report.axes import Parameter
 from tune_jobs.report.importance import importance_of
 from tune_jobs.report.metrics import hover, value_axis
-from tune_jobs.report.plots import LEGEND_ABOVE, Plot, about, by_state, new_figure
+from tune_jobs.report.plots import LEGEND_ABOVE, Plot, new_figure
+from tune_jobs.report.points import Point, Points, groups_of, points_of
 from tune_jobs.results.columns import label
-from tune_jobs.results.row import Row
 
 if TYPE_CHECKING:
     from tune_jobs.report.data import ReportData
@@ -18,162 +18,157 @@ if TYPE_CHECKING:
 SLICES = 16
 AXES = 14
 
+CHOSEN, CHOSEN_SHARE = 10, 0.1
+"""The best tenth is chosen on the axis of the objective, and no fewer than ten; the others are faint lines."""
 
-def parallel_coordinates(data: "ReportData", parameters: list[Parameter]) -> Plot:
-    """Every trial a line through its parameters to its value."""
+LONGEST = 13
+"""Characters of a label beside an axis of parallel coordinates."""
+
+CHARACTER_PX, GAP_PX = 6, 24
+
+TICKS = 5
+"""Below a slice of a range, about."""
+
+
+def parallel_coordinates(data: "ReportData", points: Points, parameters: list[Parameter]) -> Plot:
+    """Every configuration a line through its parameters to its value."""
     key, title, metric = "parallel-coordinates", "Parallel coordinates", data.summary.metric
-    rows, shown = data.comparable[::-1], parameters[:AXES]  # the best are drawn last, on top
-    if len(rows) < 2 or not shown:  # noqa: PLR2004
+    lines, shown = points.everything[::-1], parameters[:AXES]
+    if len(lines) < 2 or not shown:  # noqa: PLR2004
         return Plot(key, title, "This needs two trials with a value, and a parameter in which they differ.")
-    dimensions: list[dict[str, Any]] = []
-    for parameter in shown:
-        scale = scale_of(parameter.values.values())
-        dimensions.append(
-            {
-                "label": parameter.name,
-                "values": [scale.places[parameter.values[row.run_key]] for row in rows],
-                "range": scale.range,
-                "tickvals": scale.ticks,
-                "ticktext": scale.labels,
-            }
-        )
-    values = [row.value for row in rows if row.value is not None]
-    note = f"Each line is one of {len(rows)} trials, warm colors are better. Drag along an axis to choose a range."
+    values = [point.value for point in lines]
+    best = points.complete[: max(CHOSEN, round(CHOSEN_SHARE * len(points.complete)))]
+    choose = len(points.complete) > len(best)
+    dimensions = [_dimension(parameter, lines) for parameter in shown]
+    note = f"Each line is one of {len(lines)} {'configurations' if points.seeds > 1 else 'trials'}; warm is better."
     warm = [value if data.summary.goal == "maximize" else -value for value in values]
-    early = [row for row in rows if row.state != "complete"]
-    if early:
-        epochs = [float(row.epoch) for row in rows]
+    if points.early:
+        epochs = [float(point.rows[0].epoch) for point in lines]
         dimensions.append({"label": "epoch", "values": epochs, **value_axis(epochs, "epoch")})
-        warm = [float(place) for place in range(len(rows))]
+        if choose:
+            dimensions[-1] |= _chosen([float(point.rows[0].epoch) for point in points.complete])
+        warm = [float(place) for place in range(len(lines))]
         note += (
-            f" {len(early)} did not run to the end, and have the value of their last epoch: warmer is higher on the "
-            f"leaderboard, where they come last. The axis of epochs chooses those that may be compared."
+            f" {len(points.early)} did not run to the end, and have the value of their last epoch: warmer is higher on "
+            f"the leaderboard, where they come last. The axis of epochs chooses those that may be compared."
         )
     dimensions.append({"label": metric, "values": values, **value_axis(values, metric)})
+    if choose:
+        dimensions[-1] |= _chosen([point.value for point in best])
+        note += f" The best {len(best)} are chosen on the last axis, and the others are faint."
+    note += " Drag along an axis to choose a range, click on it to choose all."
+    if len(parameters) > AXES:
+        note += f" {len(parameters) - AXES} more parameters vary."
     figure = new_figure(metric, height=430)
     figure.add_parcoords(
-        dimensions=[_to_its_ends(dimension) for dimension in dimensions],
+        dimensions=dimensions,
         line={"color": warm, "colorscale": theme.RISING},
+        unselected={"line": {"color": theme.STOPPED}},  # the more lines, the fainter: Plotly's own choice
         labelangle=0,
-        rangefont={"color": theme.CLEAR},
         labelfont={"size": 12},
+        rangefont={"size": 11},
         tickfont={"size": 11},
     )
     figure.update_layout(margin={"l": 60, "r": 60, "t": 64, "b": 24})
-    if len(parameters) > AXES:
-        note += f" {len(parameters) - AXES} more parameters vary."
-    return Plot(key, title, note, figure, width=110 * len(dimensions) + 60)
+    longest = max(
+        len(text) for dimension in dimensions for text in (*dimension.get("ticktext", ()), dimension["label"])
+    )
+    return Plot(key, title, note, figure, width=(CHARACTER_PX * longest + GAP_PX) * len(dimensions) + 60)
 
 
-def _to_its_ends(dimension: dict[str, Any]) -> dict[str, Any]:
-    """The axis with two blank ticks: Plotly draws it from its first tick to its last, and lines would end beyond."""
-    low, high = dimension["range"]
-    ticks, texts = dimension["tickvals"], dimension["ticktext"]
-    return dimension | {"tickvals": [low, *ticks, high], "ticktext": ["", *texts, " "]}
+def _dimension(parameter: Parameter, lines: list[Point]) -> dict[str, Any]:
+    scale = parameter.scale
+    return {
+        "label": _short(parameter.name),
+        "values": [scale.places[parameter.values[point.rows[0].run_key]] for point in lines],
+        "range": scale.ends,
+        "tickvals": scale.ticks,
+        "ticktext": [_short(text) for text in scale.labels],
+    }
+
+
+def _short(text: str) -> str:
+    return text if len(text) <= LONGEST else f"…{text[1 - LONGEST :]}"
+
+
+def _chosen(values: list[float]) -> dict[str, Any]:
+    """The part of an axis with these values, which is chosen until a reader chooses another."""
+    low, high = min(values), max(values)
+    edge = 1e-6 * (abs(low) + abs(high))
+    return {"constraintrange": [low - edge, high + edge]}
 
 
 def importance(data: "ReportData") -> Plot:
-    """How much each parameter decided."""
-    found = importance_of(data)
+    """How much each parameter explains."""
+    found = importance_of(data.summary)
     if not found.shares:
         return Plot("importance", "Importance of parameters", found.note)
-    names = list(reversed(found.shares))
-    shares = list(reversed(found.shares.values()))
-    figure = new_figure("", height=90 + 30 * len(names))
+    names, shares = list(found.shares)[::-1], list(found.shares.values())[::-1]
+    figure = new_figure("", height=90 + 34 * len(names))
     figure.add_bar(
-        x=shares,
+        x=[share.value for share in shares],
         y=names,
         orientation="h",
-        marker={"color": theme.COLORS[0]},
-        text=[f"{share:.0%}" for share in shares],
-        textposition="auto",
-        hovertemplate="%{y}: %{x:.1%}<extra></extra>",
+        marker={"color": [theme.COLORS[0] if share.low > 0 else theme.STOPPED for share in shares]},
+        error_x={
+            "type": "data",
+            "array": [share.high - share.value for share in shares],
+            "arrayminus": [share.value - share.low for share in shares],
+            "color": theme.BEST,
+            "thickness": 1.5,
+        },
+        customdata=[[share.low, share.high] for share in shares],
+        hovertemplate="%{y}: %{x:.0%}, %{customdata[0]:.0%} to %{customdata[1]:.0%}<extra></extra>",
     )
-    figure.update_layout(xaxis={"tickformat": ".0%", "rangemode": "tozero"}, yaxis={"type": "category"}, bargap=0.35)
+    figure.update_layout(
+        xaxis={"tickformat": ".0%", "rangemode": "tozero", "maxallowed": 1}, yaxis={"type": "category"}, bargap=0.45
+    )
     return Plot("importance", "Importance of parameters", found.note, figure)
 
 
-def slices(data: "ReportData", parameters: list[Parameter]) -> list[Plot]:
+def slices(data: "ReportData", points: Points, parameters: list[Parameter]) -> list[Plot]:
     """The value against each parameter."""
     if not parameters:
         return [Plot("slices", "Slices", "No parameter differs between trials that have a value.")]
-    return [_slice(data, parameter) for parameter in parameters[:SLICES]]
+    return [_slice(data, points, parameter) for parameter in parameters[:SLICES]]
 
 
 def note_of_slices(data: "ReportData") -> str:
     """What the circles of the slices are."""
-    early = sum(row.state != "complete" for row in data.comparable)
-    if not early:
-        return ""
-    return f"Full circles ran to the end; {early} hollow ones did not, and have the value of their last epoch."
+    points = points_of(data.summary)
+    hidden = points.complete and points.early
+    return f"{points.note}{' A click on their name shows them.' if hidden else ''}"
 
 
-def _slice(data: "ReportData", parameter: Parameter) -> Plot:
-    metric = data.summary.metric
-    scale = scale_of(parameter.values.values())
+def _slice(data: "ReportData", points: Points, parameter: Parameter) -> Plot:
+    metric, scale = data.summary.metric, parameter.scale
     figure = new_figure(metric, height=300)
     spread = np.random.default_rng(0)
-    for name, rows, marker in by_state(data.comparable):
-        jitter = spread.uniform(-0.16, 0.16, len(rows)) if scale.categorical else np.zeros(len(rows))
-        places = [scale.places[parameter.values[row.run_key]] + shift for row, shift in zip(rows, jitter, strict=True)]
+    for name, of, marker in groups_of(points):
+        jitter = spread.uniform(-0.16, 0.16, len(of)) if scale.categorical else np.zeros(len(of))
+        values = [parameter.values[point.rows[0].run_key] for point in of]
         figure.add_scatter(
-            x=[round(place, 5) for place in places],
-            y=[row.value for row in rows],
+            x=[round(scale.places[value] + shift, 5) for value, shift in zip(values, jitter, strict=True)],
+            y=[point.value for point in of],
             name=name,
             mode="markers",
             marker=marker,
-            text=[f"trial {row.number}, {parameter.name} {label(parameter.values[row.run_key])}" for row in rows],
+            text=[f"{point.trials}, {label(value)}" for point, value in zip(of, values, strict=True)],
             hovertemplate=f"%{{text}}: %{{y:{hover(metric)}}}<extra></extra>",
         )
-    axis = {"range": scale.range, "tickvals": scale.ticks, "ticktext": scale.labels}
-    figure.update_layout(xaxis={"title": parameter.name, **axis}, showlegend=False)
+    if points.complete and points.early:
+        figure.data[0].visible = "legendonly"
+        figure.update_layout(**LEGEND_ABOVE)
+    else:
+        figure.update_layout(showlegend=False)
+    shown = range(len(scale.ticks)) if scale.categorical else _few(len(scale.ticks))
+    ticks, labels = [scale.ticks[at] for at in shown], [scale.labels[at] for at in shown]
+    axis = {"range": scale.range, "tickvals": ticks, "ticktext": labels}
+    figure.update_layout(xaxis={"title": parameter.name, **axis})
     return Plot(f"slice-{''.join(c if c.isalnum() else '-' for c in parameter.name)}", parameter.name, "", figure)
 
 
-def pareto(data: "ReportData") -> Plot:
-    """The value against what a forward pass costs, and the trials that none beats in both."""
-    metric = data.summary.metric
-    key, title = "pareto", f"{metric} against GFLOPs"
-    rows = [row for row in data.comparable if row.run_key in data.sizes]
-    if not data.comparable:
-        return Plot(key, title, "No trial has a value yet.")
-    if not rows:
-        return Plot(key, title, "GFLOPs are not recorded, and were not measured in the time there was: convnn report.")
-    figure = new_figure(metric, height=400)
-    for name, some, marker in by_state(rows):
-        figure.add_scatter(
-            x=[data.sizes[row.run_key].gflops for row in some],
-            y=[row.value for row in some],
-            name=name,
-            mode="markers",
-            marker=marker,
-            text=[about(row, data.summary.columns) for row in some],
-            hovertemplate=f"%{{text}}<br>%{{x:.4g}} GFLOPs: %{{y:{hover(metric)}}}<extra></extra>",
-        )
-    front = _front(data, [row for row in rows if row.state == "complete"])
-    figure.add_scatter(
-        x=[data.sizes[row.run_key].gflops for row in front],
-        y=[row.value for row in front],
-        name="Pareto front",
-        mode="lines+markers",
-        line={"color": theme.BEST, "width": 2, "shape": "hv"},
-        marker={"size": 9, "color": theme.BEST},
-        text=[about(row, data.summary.columns) for row in front],
-        hovertemplate=f"%{{text}}<br>%{{x:.4g}} GFLOPs: %{{y:{hover(metric)}}}<extra>Pareto front</extra>",
-    )
-    figure.update_layout(xaxis={"title": "GFLOPs of one image's forward pass", "minallowed": 0}, **LEGEND_ABOVE)
-    note = "No complete trial is both better and cheaper than one on the front."
-    if len(rows) < len(data.comparable):
-        note += f" {len(data.comparable) - len(rows)} trials are left out: their GFLOPs were not measured in time."
-    return Plot(key, title, note, figure)
-
-
-def _front(data: "ReportData", rows: list[Row]) -> list[Row]:
-    sign = 1 if data.summary.goal == "maximize" else -1
-    front: list[Row] = []
-    best = -np.inf
-    for row in sorted(rows, key=lambda row: (data.sizes[row.run_key].gflops, -sign * (row.value or 0))):
-        if row.value is not None and sign * row.value > best:
-            front.append(row)
-            best = sign * row.value
-    return front
+def _few(ticks: int) -> list[int]:
+    """The places of about as many ticks as a small plot has room for, the first and the last among them."""
+    step = -(-(ticks - 1) // TICKS) or 1
+    return [*range(0, ticks - step, step), ticks - 1]

@@ -17,7 +17,7 @@ from tune_jobs.record.lease import live_driver
 from tune_jobs.record.ledger import Ledger
 from tune_jobs.record.manifest import recorded_starts
 from tune_jobs.record.requests import excluded, to_stop
-from tune_jobs.record.rows import Ask, Attempt, Epoch
+from tune_jobs.record.rows import Attempt, Epoch
 from tune_jobs.report.effects import Effects, effects_of
 from tune_jobs.report.more import MoreTrials, more_trials
 from tune_jobs.report.sizes import Size, sizes_of
@@ -36,7 +36,6 @@ class ReportData:
     summary: Summary
     state: str
     started: str | None
-    asks: list[Ask]
     attempts: list[Attempt]
     epochs: list[Epoch]
     """All that were recorded."""
@@ -72,13 +71,18 @@ class ReportData:
         return [row for row in self.summary.rows if row.counts]
 
     @cached_property
-    def effects(self) -> Effects:
-        """What each value of the fields that vary came to."""
+    def epoch_s(self) -> dict[str, float]:
+        """By run key: the median of seconds per epoch, as far as recorded."""
         seconds = {
             key: [epoch.metrics["epoch_s"] for epoch in curve if "epoch_s" in epoch.metrics]
             for key, curve in self.curves.items()
         }
-        return effects_of(self.summary, {key: median(each) for key, each in seconds.items() if each})
+        return {key: median(each) for key, each in seconds.items() if each}
+
+    @cached_property
+    def effects(self) -> Effects:
+        """What each value of the fields that vary came to."""
+        return effects_of(self.summary, self.epoch_s)
 
     @property
     def repeats(self) -> list[Repeats]:
@@ -102,7 +106,7 @@ def read_data(folder: SweepFolder, measure_s: float, say: Callable[[str], None])
     with closing(Ledger(folder.ledger)) as ledger:
         found = summary(folder.name, ledger)
         epochs = ledger.epochs()
-        attempts, asks = ledger.attempts(), ledger.asks()
+        attempts = ledger.attempts()
         trials, left_out = ledger.trials(), excluded(ledger.requests())
         started = ledger.meta.started
         by_hand = to_stop(ledger.requests())
@@ -116,7 +120,6 @@ def read_data(folder: SweepFolder, measure_s: float, say: Callable[[str], None])
         summary=found,
         state=_state(folder, found),
         started=started,
-        asks=asks,
         attempts=[attempt for attempt in attempts if attempt.run_key in known],
         epochs=[epoch for epoch in epochs if epoch.run_key in known],
         curves=curve_of,

@@ -109,7 +109,7 @@ class Effects:
 
 
 @dataclass(frozen=True)
-class _Tried:
+class Tried:
     """One configuration, with all of its seeds."""
 
     rows: list[Row]
@@ -141,11 +141,9 @@ def effects_of(found: Summary, epoch_s: Mapping[str, float]) -> Effects:
         found: The sweep.
         epoch_s: Seconds per epoch by run key, as far as known.
     """
-    columns = [column for column in found.columns if column.key != _SEED and _is_choice(found, column)]
-    tried = _configurations(found.shown, columns)
+    columns, tried, split = compared(found)
     whole = np.array([bool(each.finals) for each in tried], dtype=bool)
     finals = np.array([fmean(each.finals) for each in tried if each.finals])
-    split = [_split([each.rows[0].fields.get(column.key) for each in tried]) for column in columns]
     factors = [factor.of(whole) for _, factor in split]
     selected = [_selected(tried, factor.groups) for _, factor in split]
     fits = [
@@ -169,17 +167,24 @@ def effects_of(found: Summary, epoch_s: Mapping[str, float]) -> Effects:
     )
 
 
+def compared(found: Summary) -> tuple[list[Column], list[Tried], list[tuple[list[str], Factor]]]:
+    """The fields that vary, all configurations, and by field its values' labels and what each configuration has."""
+    columns = [column for column in found.columns if column.key != _SEED and _is_choice(found, column)]
+    tried = _configurations(found.shown, columns)
+    return columns, tried, [_split([each.rows[0].fields.get(column.key) for each in tried]) for column in columns]
+
+
 def _is_choice(found: Summary, column: Column) -> bool:
     """Whether trials that have the field differ in it; whether it is there at all, another field says."""
     return len({row.fields.get(column.key) for row in found.shown} - {None}) > 1
 
 
-def _configurations(rows: Sequence[Row], columns: Sequence[Column]) -> list[_Tried]:
+def _configurations(rows: Sequence[Row], columns: Sequence[Column]) -> list[Tried]:
     """Trials that differ in their seeds alone are one configuration."""
     groups: dict[tuple[Scalar, ...], list[Row]] = {}
     for row in rows:
         groups.setdefault(tuple(row.fields.get(column.key) for column in columns), []).append(row)
-    return [_Tried(group) for group in groups.values()]
+    return [Tried(group) for group in groups.values()]
 
 
 def _split(values: list[Scalar]) -> tuple[list[str], Factor]:
@@ -205,7 +210,7 @@ def _split(values: list[Scalar]) -> tuple[list[str], Factor]:
     return labels if there.all() else [*labels, NONE], Factor(groups, numbers)
 
 
-def _selected(tried: Sequence[_Tried], groups: Groups) -> bool:
+def _selected(tried: Sequence[Tried], groups: Groups) -> bool:
     """Whether trials with some values were rather ended early than others, so that complete ones are a selection."""
     done = Counter(int(group) for each, group in zip(tried, groups, strict=True) if each.finals)
     early = Counter(int(group) for each, group in zip(tried, groups, strict=True) if each.ended_early)
@@ -220,7 +225,7 @@ class _Compared:
     """One field, with what its model says."""
 
     found: Summary
-    tried: list[_Tried]
+    tried: list[Tried]
     labels: list[str]
     groups: Groups
     fit: Fit

@@ -2,11 +2,13 @@
 
 from typing import TYPE_CHECKING
 
+from tune_jobs.report.axes import declared
 from tune_jobs.report.axes import parameters as parameters_of
-from tune_jobs.report.comparisons import importance, parallel_coordinates, pareto, slices
+from tune_jobs.report.comparisons import importance, parallel_coordinates, slices
+from tune_jobs.report.costs import pareto
 from tune_jobs.report.curves import learning_curves, rungs
 from tune_jobs.report.plots import Plot
-from tune_jobs.results.columns import SEED
+from tune_jobs.report.points import points_of
 
 if TYPE_CHECKING:
     from tune_jobs.report.data import ReportData
@@ -14,12 +16,14 @@ if TYPE_CHECKING:
 
 def plots_of(data: "ReportData") -> list[Plot]:
     """All plots, in the order of the page."""
-    parameters = [parameter for parameter in parameters_of(data.comparable) if parameter.name != SEED]
+    space = declared(data.spec.space.root) if data.spec is not None else {}
+    parameters = parameters_of(data.comparable, data.summary.columns, space)
+    points = points_of(data.summary)
     return [
         learning_curves(data),
-        parallel_coordinates(data, parameters),
+        parallel_coordinates(data, points, parameters),
         importance(data),
-        *slices(data, parameters),
-        pareto(data),
+        *slices(data, points, parameters),
+        pareto(data, points),
         rungs(data),
     ]

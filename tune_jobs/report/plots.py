@@ -1,13 +1,12 @@
 """What all plots have in common: Plotly figures without the colors of page and text, which `theme` adds."""
 
 import html
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import plotly.graph_objects as go
 
-from tune_jobs.report import theme
 from tune_jobs.report.metrics import bounds, ticks
 from tune_jobs.results.columns import Column, in_a_line
 from tune_jobs.results.row import Row
@@ -63,13 +62,3 @@ def _escaped(value: object) -> object:
 def about(row: Row, columns: Sequence[Column]) -> str:
     """A trial's number, and what differs between trials."""
     return f"trial {row.number}: {in_a_line(row.config, columns)}"
-
-
-def by_state(rows: list[Row]) -> Iterator[tuple[str, list[Row], dict[str, Any]]]:
-    """Those that did not run to their end first, underneath."""
-    early = [row for row in rows if row.state != "complete"]
-    whole = [row for row in rows if row.state == "complete"]
-    if early:
-        yield "not run to the end", early, {"color": theme.STOPPED, "size": 6, "symbol": "circle-open", "opacity": 0.9}
-    if whole:
-        yield "complete", whole, {"color": theme.COLORS[0], "size": 7, "opacity": 0.8}

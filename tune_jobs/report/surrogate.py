@@ -1,4 +1,4 @@
-"""Effects of one field with the others held equal, by a linear model (ordinary least squares)."""
+"""What one field does with the others held equal, by a linear model (ordinary least squares)."""
 
 import math
 from collections.abc import Sequence
@@ -8,7 +8,7 @@ from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import stats
+from scipy import optimize, special, stats
 
 Array = NDArray[np.float64]
 Groups = NDArray[np.int64]
@@ -18,6 +18,9 @@ LEVEL = 0.05
 
 LEAST_DF = 10
 """Residual degrees of freedom without which nothing is said."""
+
+LEAST_DF_ALONE = 5
+"""The same for a field by itself, where there are too few for all."""
 
 LEAST_RUNS = 5
 """Configurations of a group without which it is compared with none."""
@@ -80,9 +83,7 @@ def fit(values: Array, target: Factor, others: Sequence[Factor]) -> Fit:
     if not len(values):
         return Fit([], 1, "few")
     carried = tuple(at for at, other in enumerate(others) if _decides(target, other))
-    free = [other for at, other in enumerate(others) if at not in carried]
-    for other in sorted(free, key=lambda each: int((each.groups < 0).sum())):
-        design = _within(design, target, other) if _decides(other, target) else _with(design, other)
+    design = _beside(design, target, [other for at, other in enumerate(others) if at not in carried])
     u, s, vt = np.linalg.svd(design, full_matrices=False)
     rank = int((s > s[0] * _TINY).sum())
     u, s, vt = u[:, :rank], s[:rank], vt[:rank]
@@ -104,6 +105,72 @@ def fit(values: Array, target: Factor, others: Sequence[Factor]) -> Fit:
             pairs.append(Pair((int(present[a]), int(present[b])), float(contrast @ weights), error, df))
     why: Why = "" if pairs else "few values" if len(enough) < 2 else "confounded"  # noqa: PLR2004 - a pair
     return Fit(pairs, rank, why, carried)
+
+
+@dataclass(frozen=True)
+class Share:
+    """Which part of the variation of some values a field explains, and between which ends that lies."""
+
+    value: float
+    low: float
+    high: float
+    alone: bool
+    """Whether the other fields are not held equal."""
+
+
+def share(values: Array, target: Factor, others: Sequence[Factor], level: float) -> Share | None:
+    """What `target` explains beyond the other fields, which stand in the model as in `fit`, as it does itself.
+
+    Where that leaves too few degrees of freedom, the others are left out. The value is adjusted for degrees of freedom
+    (epsilon squared), so that it is about 0 where a field explains nothing. The interval is the noncentral F
+    distribution's (Steiger, 2004): its low end is above 0 just where the F test finds something at `level` / 2.
+
+    Returns:
+        `None` where there are too few values to tell.
+    """
+    free = [other for other in others if not _decides(target, other)]
+    return _share(values, target, free, level) or _share(values, target, (), level)
+
+
+def _share(values: Array, target: Factor, others: Sequence[Factor], level: float) -> Share | None:
+    absent: Array = np.where(target.groups < 0, 1.0, 0.0)
+    base = _joined(np.ones((len(values), 1)), [absent] if absent.any() else [])
+    own = _with(base, target)
+    design = _beside(own, target, others)
+    rest, rank = _residual(design, values)
+    more, fewer = _residual(np.delete(design, np.s_[base.shape[1] : own.shape[1]], axis=1), values)
+    df, own_df, total = len(values) - rank, rank - fewer, len(values) * float(np.var(values))
+    if df < (LEAST_DF if others else LEAST_DF_ALONE) or own_df < 1 or total <= 0:
+        return None
+    unexplained = max(rest, _TINY * total) / df
+    f = (more - rest) / own_df / unexplained
+
+    def end(probability: float, f: float) -> float:
+        def above(noncentrality: float) -> float:
+            found = special.ncfdtr(own_df, df, noncentrality, f)
+            return float(np.nan_to_num(found)) - probability  # far out, where it is 0, it is computed as nan
+
+        if f <= 0 or above(0.0) <= 0:
+            return 0.0
+        found = optimize.brentq(above, 0.0, 10 * (own_df * f + df))
+        return float(found / (found + len(values)) * more / total)
+
+    value = max(0.0, more - rest - own_df * unexplained) / total
+    high = end(level / 2, max(f, 1.0))  # as for what is expected of no effect, below which the interval would be empty
+    return Share(value, min(value, end(1 - level / 2, f)), max(value, high), alone=not others)
+
+
+def _residual(design: Array, values: Array) -> tuple[float, int]:
+    """The sum of squares that a design leaves, and its rank."""
+    weights, rank = _solved(design, values)
+    rest = values - design @ weights
+    return float(rest @ rest), rank
+
+
+def _solved(design: Array, values: Array) -> tuple[Array, int]:
+    """Least squares by the normal equations, which of thousands of rows are much faster; and the rank."""
+    weights, _, rank, _ = np.linalg.lstsq(design.T @ design, design.T @ values, rcond=_TINY)
+    return np.asarray(weights, np.float64), int(rank)
 
 
 def margin(pair: Pair, family: int) -> float:
@@ -135,6 +202,13 @@ def _decides(one: Factor, other: Factor) -> bool:
     return len(pairs) == len(np.unique(one.groups))
 
 
+def _beside(design: Array, target: Factor, others: Sequence[Factor]) -> Array:
+    """The design with the other fields, those that all configurations have first."""
+    for other in sorted(others, key=lambda each: int((each.groups < 0).sum())):
+        design = _within(design, target, other) if _decides(other, target) else _with(design, other)
+    return design
+
+
 def _within(design: Array, target: Factor, other: Factor) -> Array:
     columns: list[Array] = []
     for group in np.unique(target.groups):
@@ -153,7 +227,7 @@ def _with(design: Array, other: Factor) -> Array:
     columns: list[Array] = []
     if not there.all():
         absent: Array = np.where(there, 0.0, 1.0)
-        fitted = design @ np.linalg.lstsq(design, absent, rcond=None)[0]
+        fitted = design @ _solved(design, absent)[0]
         if np.abs(fitted - absent).max() > _TOLERANCE:  # else another field's value says so
             columns.append(absent)
     if not there.any():

@@ -18,6 +18,11 @@ BEST, STOPPED, FAINT, FAINTER = "#e07b39", "#8a94a3", "rgba(130,140,155,0.45)", 
 RISING = [[0.0, "#93a9bf"], [0.6, "#3b82c4"], [0.85, "#8a6cc9"], [1.0, "#e8622c"]]
 """From the worst value to the best."""
 
+COMPLETE = {"color": COLORS[0], "size": 7, "opacity": 0.8}
+FEWER = {"color": STOPPED, "size": 6, "opacity": 0.7}
+EARLY = {"color": STOPPED, "size": 6, "symbol": "circle-open", "opacity": 0.6}
+"""Circles: of what may be compared, of what has another number of seeds, and of what did not run to the end."""
+
 CONFIG = {"responsive": True, "displaylogo": False, "modeBarButtonsToRemove": ["select2d", "lasso2d", "autoScale2d"]}
 _FONT = "system-ui, -apple-system, 'Segoe UI', Roboto, 'Helvetica Neue', Arial, sans-serif"
 

@@ -106,7 +106,7 @@ def chosen(text: str, configs: Sequence[TrialConfig]) -> list[Column]:
     by_name = {name: column for column in every for name in (column.key, column.name)}
     found: dict[str, Column] = {}
     for asked in filter(None, map(str.strip, text.split(","))):
-        name = asked if asked in by_name else _well_known(asked)
+        name = asked if asked in by_name else key_of(asked)
         if name not in by_name and name != "all":
             known = ", ".join(column.name for column in varying(configs)) or "nothing"
             raise UsageError(f"--columns: no trial has a field {asked!r}; what varies is: {known}.")
@@ -191,8 +191,8 @@ def _by_path(config: TrialConfig) -> Iterator[tuple[str, Scalar]]:
         yield path, str(value) if isinstance(value, list) else value
 
 
-def _well_known(path: str) -> str:
-    """The short name of a field by its path, where it has one."""
+def key_of(path: str) -> str:
+    """The key of a configuration's field by its path: its short name, where it has one."""
     last = path.rpartition(".")[2]
     if _is_headline(path):
         return "p" if last == "patch" else last

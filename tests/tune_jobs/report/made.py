@@ -59,9 +59,14 @@ def with_values(rows: Iterable[Row], value: Formula) -> list[Row]:
     return found
 
 
-def effects(rows: list[Row], **changes: Any) -> Effects:
+def summed(rows: list[Row], **changes: Any) -> Summary:
+    """The sweep of these trials, the best first."""
     found = Summary("made", "val/accuracy", "maximize", len(rows), Usage(0, 0, 0, 0), {}, None, rows)
-    return effects_of(replace(found, **changes), {})
+    return replace(found, **changes)
+
+
+def effects(rows: list[Row], **changes: Any) -> Effects:
+    return effects_of(summed(rows, **changes), {})
 
 
 def field(found: Effects, name: str) -> Field:

@@ -1,5 +1,10 @@
-from search_spaces import TrialConfig
-from tune_jobs.report.axes import parameters, scale_of
+import math
+
+from search_spaces import TrialConfig, parse_sweep
+from search_spaces.domains import Choice, FloatRange, IntRange
+from tests.tune_jobs.report.drawn import FILE
+from tune_jobs.report.axes import declared, parameters, scale_of
+from tune_jobs.results.columns import varying
 from tune_jobs.results.row import Row
 
 
@@ -14,7 +19,9 @@ def test_parameters_of_different_models_that_are_called_alike_are_told_apart() -
         Row(number, key, "complete", None, None, 1, 0.5, {}, TrialConfig.model_validate({"model": model}))
         for number, (key, model) in enumerate(models.items(), 1)
     ]
-    found = {parameter.name: parameter.values for parameter in parameters(trials)}
+    found = {
+        parameter.name: parameter.values for parameter in parameters(trials, varying(row.config for row in trials), {})
+    }
     assert found["kind"] == {"vgg": "conv2d", "vgg hybrid": "hybrid", "vit": "attention", "vit convnn": "convnn"}
     assert found["model"]["vit"] == "vit_tiny"
     assert {"model.layer.padding", "model.attention.heads"} & {*found} == set()
@@ -24,3 +31,34 @@ def test_numbers_that_no_two_trials_share_lie_where_they_are() -> None:
     assert scale_of([0.001, 0.002, 0.004]).places == {0.001: 0.001, 0.002: 0.002, 0.004: 0.004}
     assert scale_of([1e-5, 1e-3, 1e-4]).places == {1e-5: -5, 1e-4: -4, 1e-3: -3}
     assert scale_of([4, 9, 9, None]).places == {None: 0, 4: 1, 9: 2}
+
+
+def test_what_a_space_declares_is_found_by_column_across_its_branches() -> None:
+    found = declared(parse_sweep(FILE).space.root)
+    assert found["kind"] == Choice(("conv2d", "hybrid"))
+    assert found["candidates"] == Choice(("all", "random"))
+    assert found["k"] == Choice((4, 9))
+    assert found["r"] == IntRange(16, 256)
+    assert found["lr"] == FloatRange(1e-5, 1e-2, log=True)
+
+
+def test_a_declared_range_is_the_axis_and_both_ends_are_written() -> None:
+    scale = scale_of([1e-4, 2e-4, None], FloatRange(1e-5, 1e-2, log=True))
+    assert scale.places[1e-4] == -4
+    assert (scale.labels[1], scale.labels[-1]) == ("1e-05", "0.01")
+    assert scale.ends[1] == -2
+    assert scale.places[None] < -5  # apart from all numbers
+    assert scale_of([1e-4, 1e-1], FloatRange(0.0, 0.5)).ends == [0.0, 0.5]  # wide, and not declared logarithmic
+
+
+def test_ends_that_were_seen_are_written_where_none_are_declared_and_no_tick_lies_upon_them() -> None:
+    scale = scale_of([0.0123, 0.0997, 0.05])
+    assert (scale.labels[0], scale.labels[-1]) == ("0.0123", "0.0997")
+    gaps = [b - a for a, b in zip(scale.ticks, scale.ticks[1:], strict=False)]
+    assert min(gaps) > 0.05 * (scale.ticks[-1] - scale.ticks[0])
+    assert math.isclose(scale.range[0], 0.0123 - 0.04 * (0.0997 - 0.0123))
+
+
+def test_words_are_in_the_order_in_which_they_are_declared() -> None:
+    of = ["cosine", "euclidean", "older", None]
+    assert scale_of(of, Choice(("euclidean", "cosine"))).labels == ["none", "euclidean", "cosine", "older"]

@@ -1,9 +1,6 @@
 from typing import Any
 
-import pytest
-
 from tests.tune_jobs.report.drawn import Sweep, words
-from tune_jobs.record.meta import Goal
 
 
 def test_trials_that_did_not_run_to_the_end_come_last_in_parallel_coordinates(sweep: Sweep) -> None:
@@ -16,8 +13,9 @@ def test_trials_that_did_not_run_to_the_end_come_last_in_parallel_coordinates(sw
     warmth = dict(zip(axes["val/accuracy"], drawn["line"]["color"], strict=True))
     assert warmth[0.9] < warmth[0.3] < warmth[0.4]
     assert axes["epoch"] == [1, 9, 9]
-    assert "1 did not run to the end" in words(sweep.page())
-    assert "1 hollow ones did not" in words(sweep.page())
+    said = words(sweep.page())
+    assert "1 did not run to the end" in said
+    assert "1 hollow ones did not" in said
 
 
 def parallel(sweep: Sweep) -> dict[str, Any]:
@@ -31,20 +29,48 @@ def test_a_parameter_that_some_trials_lack_is_none_on_its_axis(sweep: Sweep) -> 
         sweep.trial([number / 40], "complete")
     figures = sweep.figures()
     axes = {axis["label"]: axis for axis in figures["parallel-coordinates"]["data"][0]["dimensions"]}
-    assert {"lambda", "k", "r", "p", "aggregation", "lr", "kind", "candidates", "val/accuracy"} == axes.keys()
-    assert axes["k"]["ticktext"] == ["", "none", "4", "9", " "]  # it is drawn to its ends, which have no text
-    assert axes["r"]["ticktext"][1] == "none"
-    assert axes["r"]["tickvals"][1] < min(value for value in axes["r"]["tickvals"][2:])
+    assert {"lambda", "k", "r", "lr", "kind", "candidates", "val/accuracy"} == axes.keys()
+    assert axes["k"]["ticktext"] == ["none", "4", "9"]
+    assert axes["r"]["ticktext"][:2] == ["none", "16"]
+    assert axes["r"]["ticktext"][-1] == "256"
+    assert axes["r"]["tickvals"][0] < axes["r"]["tickvals"][1] == axes["r"]["range"][0] + 0.12 * (256 - 16)
     assert figures["slice-k"]["layout"]["xaxis"]["ticktext"] == ["none", "4", "9"]
 
 
-@pytest.mark.parametrize(
-    ("goal", "front"), [("maximize", ([1, 2, 4], [0.5, 0.7, 0.9])), ("minimize", ([1, 3], [0.5, 0.4]))]
-)
-def test_the_pareto_front_has_the_trials_that_none_beats(sweep: Sweep, goal: Goal, front: Any) -> None:
-    sweep.ledger.meta.goal = goal
-    for value, gflops in ((0.5, 1.0), (0.7, 2.0), (0.4, 3.0), (0.9, 4.0)):
-        sweep.trial([value], "complete", params=7.0, gflops=gflops)
-    sweep.trial([0.99], "stopped", params=7.0, gflops=0.1)
-    drawn = next(line for line in sweep.figures()["pareto"]["data"] if line["name"] == "Pareto front")
-    assert (drawn["x"], drawn["y"]) == front
+def test_the_best_tenth_is_chosen_and_drawn_last(sweep: Sweep) -> None:
+    for number in range(150):
+        sweep.trial([number / 200], "complete")
+    drawn = parallel(sweep)
+    *_, axis = drawn["dimensions"]
+    low, high = axis["constraintrange"]
+    assert axis["values"] == sorted(axis["values"])
+    assert [value for value in axis["values"] if low <= value <= high] == axis["values"][-15:]
+    assert "tickvals" not in axis  # with ticks of ours only whole steps could be chosen
+    assert "The best 15 are chosen" in words(sweep.page())
+
+
+def test_few_lines_are_all_chosen(sweep: Sweep) -> None:
+    for number in range(10):
+        sweep.trial([number / 20], "complete")
+    assert not any("constraintrange" in axis for axis in parallel(sweep)["dimensions"])
+
+
+def test_slices_show_complete_trials_and_the_others_only_when_asked(sweep: Sweep) -> None:
+    sweep.trial([0.9], "stopped")
+    sweep.trial([0.3], "stopped")
+    assert "visible" not in sweep.figures()["slice-lr"]["data"][0]  # there is nothing else
+    sweep.trial([0.4] * 9, "complete")
+    early, complete = sweep.figures()["slice-lr"]["data"]
+    assert (early["visible"], early["marker"]["symbol"]) == ("legendonly", "circle-open")
+    assert complete["y"] == [0.4]
+    assert complete["text"][0].startswith("trial 3, ")
+
+
+def test_a_slice_spans_what_the_space_declares(sweep: Sweep) -> None:
+    for number in range(20):
+        sweep.trial([number / 40], "complete")
+    axis = sweep.figures()["slice-lr"]["layout"]["xaxis"]
+    assert (axis["ticktext"][0], axis["ticktext"][-1]) == ("1e-05", "0.01")
+    assert len(axis["ticktext"]) <= 6
+    low, high = axis["range"]
+    assert low < -5 < -2 < high

@@ -1,7 +1,22 @@
 import math
 import random
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from scipy import stats
 
 from tests.tune_jobs.report.drawn import Sweep, words
+from tests.tune_jobs.report.made import lam, noise, pool, summed, with_values
+from tune_jobs.report.importance import FEWEST, importance_of
+from tune_jobs.report.surrogate import Factor, share
+from tune_jobs.results.row import Row
+
+POOL = pool(120)
+
+
+def some(trials: int, seed: int) -> list[Row]:
+    return random.Random(seed).sample(POOL, trials)
 
 
 def test_what_decides_is_the_most_important(sweep: Sweep) -> None:
@@ -10,7 +25,7 @@ def test_what_decides_is_the_most_important(sweep: Sweep) -> None:
     (bars,) = sweep.figures()["importance"]["data"]
     assert bars["y"][-1] == "lr"
     assert bars["x"][-1] > 0.5
-    assert "what set the best 6 of 60 trials apart" in words(sweep.page())
+    assert "differences in rank among 60 configurations" in words(sweep.page())
 
 
 def test_what_makes_trials_diverge_is_important_too(sweep: Sweep) -> None:
@@ -24,6 +39,43 @@ def test_what_makes_trials_diverge_is_important_too(sweep: Sweep) -> None:
     assert bars["x"][-1] > 0.5
 
 
+@pytest.mark.parametrize("trials", [10, 25])
+def test_noise_makes_no_field_important_on_more_than_one_page_in_twenty(trials: int) -> None:
+    pages, rng = 80, np.random.default_rng(0)
+    false = 0
+    for seed in range(pages):
+        found = importance_of(summed(with_values(some(trials, seed), lambda _: float(rng.normal(0.8, 0.02)))))
+        assert found.shares
+        false += any(share.low > 0 for share in found.shares.values())
+        assert all(share.low <= share.value < share.high for share in found.shares.values())
+    assert false <= stats.binom.ppf(0.99, pages, 0.05)
+
+
+def test_an_interval_holds_the_part_of_the_variation_that_a_field_truly_explains() -> None:
+    """Oracle: groups of 20 at 0, 0 and 1 vary by 2/9, other groups by 1/4, and the noise by 1."""
+    target, other = np.repeat([0, 1, 2], 20), np.tile([0, 1], 30)
+    truth = (2 / 9) / (2 / 9 + 1 / 4 + 1)
+    rng, times, held, middle = np.random.default_rng(0), 300, 0, []
+    for _ in range(times):
+        values = (target == 2) + 1.0 * other + rng.normal(size=60)
+        found = share(values, Factor(target, None), [Factor(other, None)], 0.05)
+        assert found is not None
+        held += found.low <= truth <= found.high
+        middle.append(found.value)
+    assert held >= stats.binom.ppf(0.01, times, 0.95)
+    assert abs(float(np.mean(middle)) - truth) < 0.02
+
+
+def test_seeds_of_a_configuration_count_once() -> None:
+    rows = with_values(some(12, 0), lambda row: noise(row.number)())
+    again = [
+        replace(row, run_key=f"{row.run_key}-{seed}", repeat_of=row.run_key, repeat=seed)
+        for row in rows
+        for seed in (1, 2)
+    ]
+    assert importance_of(summed([*rows, *again])).shares == importance_of(summed(rows)).shares
+
+
 def test_where_all_came_to_the_same_no_parameter_made_a_difference(sweep: Sweep) -> None:
     for _ in range(30):
         sweep.trial([0.1] * 9, "complete")
@@ -31,9 +83,11 @@ def test_where_all_came_to_the_same_no_parameter_made_a_difference(sweep: Sweep)
     assert "All 30 trials came to the same value, so no parameter made a difference." in words(sweep.page())
 
 
-def test_of_few_trials_importance_is_not_said(sweep: Sweep) -> None:
-    for _ in range(19):
-        sweep.trial([0.5] * 9, "complete")
-    assert "This needs 20 trials that can be compared, and there are 19: it would be mostly chance." in words(
-        sweep.page()
-    )
+def test_of_few_trials_importance_is_not_said() -> None:
+    rows = with_values(POOL, lambda row: -lam(row))
+    few = importance_of(summed(rows[: FEWEST - 1]))
+    assert few.shares == {}
+    assert few.note.startswith("This needs 10 trials that can be compared, and there are 9")
+    enough = importance_of(summed(rows[:FEWEST]))
+    assert "each field by itself" in enough.note
+    assert {*enough.shares} == {"lambda", "similarity", "lr"}

@@ -2,6 +2,7 @@
 
 import base64
 import hashlib
+import html
 import json
 import math
 import re
@@ -88,7 +89,9 @@ def test_how_to_reproduce_it_has_the_file_and_the_best_trials(sweep: Sweep) -> N
     rest = {"packages": {"torch": "2.11"}, "data_digests": {"cifar10": "d1"}, "image": "convnn:7"}
     later = {**start, **rest, "command": ["convnn", "resume", "drawn"], "packages": {"torch": "2.12"}}
     sweep.folder.manifest.write_text(json.dumps({"starts": [{**start, **rest}, later]}))
-    said = words(sweep.page())
+    page = sweep.page()
+    said = words(page)
+    assert "<details><summary>The sweep's file" in html.unescape(page)  # closed until a reader opens it
     for text in (
         "convnn run drawn.yaml --set name=drawn-again",
         "convnn run &#39;my file.yaml&#39;",

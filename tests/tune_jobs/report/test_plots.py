@@ -1,5 +1,5 @@
 from search_spaces import TrialConfig
-from tune_jobs.report.plots import about, by_state, for_plotly, new_figure
+from tune_jobs.report.plots import about, for_plotly, new_figure
 from tune_jobs.results.columns import Column
 from tune_jobs.results.row import Row
 
@@ -13,13 +13,6 @@ def row(number: int, state: str) -> Row:
 def test_what_is_said_of_a_trial_leaves_out_what_it_has_not() -> None:
     columns = [Column("lambda", "lambda"), Column("r", "r"), Column("training.epochs", "epochs")]
     assert about(row(3, "complete"), columns) == "trial 3: lambda 0.5, epochs 150"
-
-
-def test_trials_that_did_not_run_to_their_end_are_drawn_underneath() -> None:
-    rows = [row(1, "complete"), row(2, "stopped"), row(3, "running"), row(4, "complete")]
-    drawn = [(name, [row.number for row in same]) for name, same, _ in by_state(rows)]
-    assert drawn == [("not run to the end", [2, 3]), ("complete", [1, 4])]
-    assert [name for name, _, _ in by_state(rows[:1])] == ["complete"]
 
 
 def test_an_axis_of_accuracies_is_in_percent() -> None:
