@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from search_spaces.domains import Scalar
-from tune_jobs.results.columns import NONE, fields, label, varying
+from tune_jobs.results.columns import NONE, differing, label
 from tune_jobs.results.row import Row
 
 FEW = 8
@@ -47,10 +47,9 @@ class Scale:
 
 def parameters(rows: list[Row]) -> list[Parameter]:
     """The fields in which trials differ, with their values."""
-    values = {row.run_key: fields(row.config) for row in rows}
     return [
-        Parameter(column.name, {key: found.get(column.key) for key, found in values.items()})
-        for column in varying(row.config for row in rows)
+        Parameter(column.name, {row.run_key: row.fields.get(column.key) for row in rows})
+        for column in differing([row.fields for row in rows])
     ]
 
 

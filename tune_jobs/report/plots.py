@@ -9,7 +9,7 @@ import plotly.graph_objects as go
 
 from tune_jobs.report import theme
 from tune_jobs.report.metrics import bounds, ticks
-from tune_jobs.results.columns import Column, in_a_line
+from tune_jobs.results.columns import Column, named
 from tune_jobs.results.row import Row
 from tune_jobs.system.visible import visible
 
@@ -25,6 +25,12 @@ class Plot:
     width: int = 0
     """It is scrolled where the screen is narrower, in pixels."""
 
+    choices: Sequence[str] = ()
+    """What its lines may be colored by: as they are, then by each of `colorings` in the layout's `meta`."""
+
+
+DIGITS = 7
+"""Of a plotted number; more are not seen, and make pages large."""
 
 LEGEND_ABOVE: dict[str, Any] = {
     "showlegend": True,
@@ -40,7 +46,10 @@ def new_figure(metric: str, height: int) -> go.Figure:
 
 
 def for_plotly(figure: go.Figure) -> dict[str, Any]:
-    """A figure as JSON, without a template; Plotly reads texts as HTML, so what came into it as text is escaped."""
+    """A figure as JSON, without a template, its numbers as exact as can be seen.
+
+    Plotly reads texts as HTML, so what came into it as text is escaped.
+    """
     found = figure.to_plotly_json()
     found["layout"].pop("template", None)
     escaped = _escaped(found)
@@ -51,8 +60,10 @@ def for_plotly(figure: go.Figure) -> dict[str, Any]:
 def _escaped(value: object) -> object:
     if isinstance(value, str):
         return html.escape(visible(value), quote=False)  # Plotly does not know &quot;
+    if isinstance(value, float):
+        return float(f"{value:.{DIGITS}g}")
     if isinstance(value, list | tuple):
-        return [_escaped(item) for item in value]
+        return list(map(_escaped, value))
     if not isinstance(value, dict):
         return value
     # Templates are HTML of ours around such texts; ticks of parallel coordinates, whose axes have a label, are no HTML.
@@ -62,7 +73,7 @@ def _escaped(value: object) -> object:
 
 def about(row: Row, columns: Sequence[Column]) -> str:
     """A trial's number, and what differs between trials."""
-    return f"trial {row.number}: {in_a_line(row.config, columns)}"
+    return f"trial {row.number}: {', '.join(named(row.fields, columns))}"
 
 
 def by_state(rows: list[Row]) -> Iterator[tuple[str, list[Row], dict[str, Any]]]:

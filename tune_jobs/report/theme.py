@@ -18,6 +18,9 @@ BEST, STOPPED, FAINT, FAINTER = "#e07b39", "#8a94a3", "rgba(130,140,155,0.45)", 
 RISING = [[0.0, "#93a9bf"], [0.6, "#3b82c4"], [0.85, "#8a6cc9"], [1.0, "#e8622c"]]
 """From the worst value to the best."""
 
+ORDERED = ("#2fa3a8", "#3b82c4", "#8a6cc9", "#c9506b", "#e07b39")
+"""From the least number to the largest."""
+
 CONFIG = {"responsive": True, "displaylogo": False, "modeBarButtonsToRemove": ["select2d", "lasso2d", "autoScale2d"]}
 _FONT = "system-ui, -apple-system, 'Segoe UI', Roboto, 'Helvetica Neue', Arial, sans-serif"
 

@@ -34,7 +34,8 @@ def test_a_thousand_trials_are_drawn_as_the_best_and_a_band(sweep: Sweep) -> Non
     lines = sweep.figures()["learning-curves"]["data"]
     assert time.monotonic() - begun < 15
     assert [line["name"] for line in lines[:2]] == ["8 in 10 others", "their median"]
-    assert len(lines) == 22
+    assert sum(line.get("visible", True) for line in lines) == 22
+    assert len(lines) == 82  # those of the others that a field colors
     assert (sweep.folder.path / "report.html").stat().st_size < 8e6
     assert len(re.findall(r"data-value=", sweep.page())) == 1000
 
