@@ -69,9 +69,12 @@ def metrics_of(text: str) -> dict[str, float]:
 
 def _decoded(texts: list[str]) -> list[dict[str, float]]:
     try:
-        return list(map(from_json, texts))  # four times as fast as Python's
+        found = list(map(from_json, texts))  # four times as fast as Python's
     except ValueError:
-        return list(map(json.loads, texts))  # which takes half of a surrogate, too
+        found = list(map(json.loads, texts))  # which takes half of a surrogate, too
+    if not all(type(each) is dict for each in found):
+        raise ValueError("an epoch has no numbers by name")
+    return found
 
 
 def read_table(db: sqlite3.Connection, keys: Sequence[str], names: Iterable[str]) -> EpochTable:

@@ -27,6 +27,9 @@ class Coloring:
     names: list[str]
     """Of each line in the legend; empty where the color bar says it."""
 
+    order: list[str]
+    """The names, as they stand in the legend."""
+
     bar: dict[str, Any] | None
     """Plotly's color axis of a range of numbers."""
 
@@ -61,7 +64,7 @@ def _by_value(column: Column, values: list[Scalar], scale: Scale) -> Coloring:
     color_of: dict[Scalar, str] = {value: palette[at % len(palette)] for at, value in enumerate(there)}
     named = dict(zip(scale.places, scale.labels, strict=True))
     colors = [color_of.get(value, theme.STOPPED) for value in values]
-    return Coloring(column.name, colors, [named[value] for value in values], None)
+    return Coloring(column.name, colors, [named[value] for value in values], list(named.values()), None)
 
 
 def _by_number(column: Column, values: list[Scalar], *, log: bool) -> Coloring:
@@ -78,12 +81,15 @@ def _by_number(column: Column, values: list[Scalar], *, log: bool) -> Coloring:
         "cmax": float(end),
         "colorscale": [[place, color] for place, color in zip(_steps(), theme.ORDERED, strict=True)],
         "colorbar": {
-            "title": {"text": column.name, "side": "top"},
+            "title": {"text": column.name},
+            "thickness": 12,
+            "outlinewidth": 0,
             "tickvals": [float(np.log10(tick)) if log else tick for tick in ticks],
             "ticktext": [f"{tick:.3g}" for tick in ticks],
         },
     }
-    return Coloring(column.name, colors, [f"{column.name} {NONE}" if v is None else "" for v in values], bar)
+    absent = f"{column.name} {NONE}"
+    return Coloring(column.name, colors, [absent if value is None else "" for value in values], [absent], bar)
 
 
 def scale_color(place: float) -> str:

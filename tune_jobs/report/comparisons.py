@@ -7,6 +7,7 @@ import numpy as np
 from tune_jobs.report import theme
 from tune_jobs.report.axes import Parameter, scale_of
 from tune_jobs.report.importance import importance_of
+from tune_jobs.report.lines import evenly
 from tune_jobs.report.metrics import hover, value_axis
 from tune_jobs.report.plots import LEGEND_ABOVE, Plot, about, by_state, new_figure
 from tune_jobs.results.columns import label
@@ -16,6 +17,9 @@ if TYPE_CHECKING:
     from tune_jobs.report.data import ReportData
 
 SLICES = 16
+POINTS = 1000
+"""Trials of a plot of points; browsers are slow with more."""
+
 AXES = 14
 
 
@@ -102,10 +106,15 @@ def slices(data: "ReportData", parameters: list[Parameter]) -> list[Plot]:
 
 def note_of_slices(data: "ReportData") -> str:
     """What the circles of the slices are."""
-    early = sum(row.state != "complete" for row in data.comparable)
-    if not early:
-        return ""
-    return f"Full circles ran to the end; {early} hollow ones did not, and have the value of their last epoch."
+    rows = data.comparable
+    early = sum(row.state != "complete" for row in evenly(rows, POINTS))
+    hollow = f"Full circles ran to the end; {early} hollow ones did not, and have the value of their last epoch."
+    return _sampled(rows) + (hollow if early else "")
+
+
+def _sampled(rows: list[Row]) -> str:
+    """What is said where not all trials are drawn."""
+    return f"Drawn are {POINTS:,} of the {len(rows):,} trials, from all ranks. " if len(rows) > POINTS else ""
 
 
 def _slice(data: "ReportData", parameter: Parameter) -> Plot:
@@ -113,7 +122,7 @@ def _slice(data: "ReportData", parameter: Parameter) -> Plot:
     scale = scale_of(parameter.values.values())
     figure = new_figure(metric, height=300)
     spread = np.random.default_rng(0)
-    for name, rows, marker in by_state(data.comparable):
+    for name, rows, marker in by_state(evenly(data.comparable, POINTS)):
         jitter = spread.uniform(-0.16, 0.16, len(rows)) if scale.categorical else np.zeros(len(rows))
         places = [scale.places[parameter.values[row.run_key]] + shift for row, shift in zip(rows, jitter, strict=True)]
         figure.add_scatter(
@@ -140,7 +149,7 @@ def pareto(data: "ReportData") -> Plot:
     if not rows:
         return Plot(key, title, "GFLOPs are not recorded, and were not measured in the time there was: convnn report.")
     figure = new_figure(metric, height=400)
-    for name, some, marker in by_state(rows):
+    for name, some, marker in by_state(evenly(rows, POINTS)):
         figure.add_scatter(
             x=[data.sizes[row.run_key].gflops for row in some],
             y=[row.value for row in some],
@@ -162,7 +171,7 @@ def pareto(data: "ReportData") -> Plot:
         hovertemplate=f"%{{text}}<br>%{{x:.4g}} GFLOPs: %{{y:{hover(metric)}}}<extra>Pareto front</extra>",
     )
     figure.update_layout(xaxis={"title": "GFLOPs of one image's forward pass", "minallowed": 0}, **LEGEND_ABOVE)
-    note = "No complete trial is both better and cheaper than one on the front."
+    note = f"{_sampled(rows)}No complete trial is both better and cheaper than one on the front."
     if len(rows) < len(data.comparable):
         note += f" {len(data.comparable) - len(rows)} trials are left out: their GFLOPs were not measured in time."
     return Plot(key, title, note, figure)

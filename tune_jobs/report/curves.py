@@ -45,7 +45,7 @@ def learning_curves(data: "ReportData") -> Plot:
     lines = [line.thinned(POINTS) for line in lines_of(data.summary.shown, data.epochs.curves)]
     if not lines:
         return Plot(key, title, "No trial has finished an epoch yet.")
-    figure = new_figure(metric, height=470)
+    figure = new_figure(metric, height=500)
     best, rest = lines[:COLORED], lines[COLORED:]
     many = len(rest) > LINES
     behind = _background(figure, rest) if many else []
@@ -62,7 +62,10 @@ def learning_curves(data: "ReportData") -> Plot:
     colorings = _colorings(data, drawn)
     meta = {"lines": places, "bands": bands, "behind": behind, "colorings": [vars(each) for each in colorings]}
     figure.update_layout(
-        xaxis=_epoch_axis(lines), showlegend=True, meta={"legend": "wide", **(meta if colorings else {})}
+        xaxis=_epoch_axis(lines),
+        showlegend=True,
+        legend={"tracegroupgap": 0},
+        meta={"legend": "wide", **(meta if colorings else {})},
     )
     choices = ["trial", *(each.name for each in colorings)] if colorings else []
     return Plot(key, title, _note(data, best, rest, colored=bool(colorings)), figure, choices=choices)
@@ -103,18 +106,20 @@ def rungs(data: "ReportData") -> Plot:
 
 
 def _note(data: "ReportData", best: list[Line], rest: list[Line], *, colored: bool) -> str:
-    noun = "configurations" if any(line.several for line in (*best, *rest)) else "trials"
+    seeds = sorted(len(line.rows) for line in (*best, *rest) if line.several)
+    noun, many = "configurations" if seeds else "trials", len(rest) > LINES
     note = f"{data.summary.metric} after each epoch."
     if rest:
-        note += f" In color the best {len(best)} {noun}; in grey the other {len(rest)}"
         note += (
-            ": their median and 8 in 10 of them, at each epoch of those that came so far." if len(rest) > LINES else "."
+            f" {'By trial, the' if colored else 'The'} best {len(best)} {noun} are in color, the other {len(rest)} grey"
         )
-        if colored and len(rest) > LINES:
-            note += f" Colored by a field: the best {len(best)}, and {LINES} of the others from all ranks."
-    if noun == "configurations":
-        note += " Several seeds of one configuration: their mean, and a band from the lowest to the highest"
-        note += "; those that ended before the others are left out. Point at a line to see how many."
+        note += ": their median, and 8 in 10 of them, at each epoch of those that came so far." if many else "."
+        note += f" By a field, these {len(best)} and {LINES} of the others from all ranks." if many and colored else ""
+    if seeds:
+        n = f"{seeds[0]}" if seeds[0] == seeds[-1] else f"{seeds[0]} to {seeds[-1]}"
+        note += f" Of configurations with {n} seeds the mean is drawn"
+        note += f", of the best {len(best)} with a band" if rest else ", with a band"
+        note += " from the lowest to the highest; seeds that ended before the others are left out."
     return note
 
 

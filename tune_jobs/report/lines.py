@@ -1,19 +1,16 @@
 """Learning curves by configuration: a trial's own, or the mean over several seeds with their range."""
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import reduce
-from typing import TYPE_CHECKING
+from typing import TypeVar
 
 import numpy as np
 
 from tune_jobs.report.epochs import Array, Curve, Whole
 from tune_jobs.results.row import Row
 
-if TYPE_CHECKING:
-    from search_spaces.domains import Scalar
-
-_SEED = "training.seed"
+Item = TypeVar("Item")
 
 
 @dataclass(frozen=True)
@@ -49,12 +46,12 @@ def lines_of(rows: Iterable[Row], curves: Mapping[str, Curve]) -> list[Line]:
     Trials that differ in their seeds alone are one configuration. Those that ended before the longest of them are left
     out: a mean over fewer trials from some epoch on would jump there.
     """
-    groups: dict[frozenset[tuple[str, "Scalar"]], list[tuple[Row, Curve]]] = {}
+    groups: dict[str, dict[int, tuple[Row, Curve]]] = {}
     for row in rows:
         if (curve := _finite(curves.get(row.run_key))) is not None:
-            configuration = frozenset(item for item in row.fields.items() if item[0] != _SEED)
-            groups.setdefault(configuration, []).append((row, curve))
-    return [_line(group) for group in groups.values()]
+            seeds = groups.setdefault(row.config_key, {})
+            seeds.setdefault(row.config.training.seed, (row, curve))  # the same run may be recorded under two keys
+    return [_line(list(seeds.values())) for seeds in groups.values()]
 
 
 def spread_of(lines: Sequence[Line], most: int, quantiles: Sequence[float]) -> tuple[Whole, Array]:
@@ -68,10 +65,9 @@ def spread_of(lines: Sequence[Line], most: int, quantiles: Sequence[float]) -> t
     return at[kept], np.array([np.quantile(parts[place], quantiles) for place in kept]).T
 
 
-def evenly(lines: Sequence[Line], most: int) -> Iterator[Line]:
-    """As many of them, from the first to the last."""
-    places = np.linspace(0, len(lines) - 1, min(most, len(lines))).round().astype(int)
-    return (lines[place] for place in places)
+def evenly(items: Sequence[Item], most: int) -> list[Item]:
+    """As many of them, from the first to the last at equal distances; all if there are no more."""
+    return [items[place] for place in np.linspace(0, len(items) - 1, min(most, len(items))).round().astype(int)]
 
 
 def _finite(curve: Curve | None) -> Curve | None:

@@ -5,24 +5,25 @@ const narrow = matchMedia("(max-width: 640px)");
 
 function color(figure, by) { // lines by a field, not by trial
   const { lines, bands, behind, colorings } = figure.layout.meta;
-  const { name, colors, names, bar } = colorings[by];
-  const seen = new Set();
+  const { name, colors, names, order, bar } = colorings[by];
+  const seen = new Set([""]);
   for (const place of behind) figure.data[place].visible = false;
   lines.forEach((place, line) => {
-    const trace = figure.data[place], known = names[line];
-    Object.assign(trace, { visible: true, name: known, legendgroup: known, legendrank: 1000, showlegend: known !== "" && !seen.has(known) });
-    trace.line = { color: colors[line], width: 1.5 };
-    seen.add(known);
+    const trace = figure.data[place], value = names[line];
+    const legend = { name: value, legendgroup: value, legendrank: order.indexOf(value), showlegend: !seen.has(value) };
+    Object.assign(trace, legend, { visible: true, line: { color: colors[line], width: 1.5 } });
+    seen.add(value);
   });
-  for (const [place, line] of bands) figure.data[place].fillcolor = colors[line] + figure.data[place].fillcolor.slice(7);
-  const above = { orientation: "h", x: 0, xanchor: "left", y: 1.02, yanchor: "bottom" };
-  figure.layout.legend = { ...above, title: { text: bar ? "" : name } };
+  for (const [place, line] of bands) {
+    const band = figure.data[place];
+    Object.assign(band, { fillcolor: colors[line] + band.fillcolor.slice(7), legendgroup: names[line] });
+  }
   figure.layout.meta = {};
+  figure.layout.legend = { orientation: "h", x: 0, y: 1.02, yanchor: "bottom", title: { text: bar ? "" : name } };
   if (!bar) return;
-  const scale = { showscale: true, coloraxis: "coloraxis", color: [bar.cmin, bar.cmax] };
-  figure.data.push({ x: [null, null], y: [null, null], mode: "markers", marker: scale, showlegend: false, hoverinfo: "skip" });
-  figure.layout.coloraxis = { ...bar, colorbar: { ...bar.colorbar, ...above, len: 0.6, thickness: 12, outlinewidth: 0 } };
-  figure.layout.legend = { ...above, x: 1, xanchor: "right" };
+  const marker = { showscale: true, coloraxis: "coloraxis", color: [bar.cmin, bar.cmax] };
+  figure.data.push({ x: [null, null], y: [null, null], mode: "markers", marker, showlegend: false, hoverinfo: "skip" });
+  figure.layout.coloraxis = bar;
 }
 
 function draw(place) {

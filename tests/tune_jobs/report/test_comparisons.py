@@ -4,6 +4,7 @@ import pytest
 
 from tests.tune_jobs.report.drawn import Sweep, words
 from tune_jobs.record.meta import Goal
+from tune_jobs.report import comparisons
 
 
 def test_trials_that_did_not_run_to_the_end_come_last_in_parallel_coordinates(sweep: Sweep) -> None:
@@ -48,3 +49,13 @@ def test_the_pareto_front_has_the_trials_that_none_beats(sweep: Sweep, goal: Goa
     sweep.trial([0.99], "stopped", params=7.0, gflops=0.1)
     drawn = next(line for line in sweep.figures()["pareto"]["data"] if line["name"] == "Pareto front")
     assert (drawn["x"], drawn["y"]) == front
+
+
+def test_no_plot_of_points_has_more_than_a_browser_can_show(sweep: Sweep, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(comparisons, "POINTS", 4)
+    for value in range(1, 10):
+        sweep.trial([value / 10], "complete", size={"params": 1.0, "gflops": value / 10})
+    figures = sweep.figures()
+    assert sorted(figures["slice-lr"]["data"][0]["y"])[::3] == [0.1, 0.9]
+    assert len(figures["pareto"]["data"][0]["y"]) == 4
+    assert words(sweep.page()).count("Drawn are 4 of the 9 trials, from all ranks.") == 2
