@@ -8,7 +8,7 @@ import json
 import sqlite3
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -18,6 +18,7 @@ from tune_jobs.errors import LedgerError
 from tune_jobs.failures import Failure
 from tune_jobs.record import environment, schema
 from tune_jobs.record.environment import Environment
+from tune_jobs.record.epochs import COLUMNS, EpochTable, epoch_of, read_table
 from tune_jobs.record.lease import live_driver
 from tune_jobs.record.meta import Meta, said_in_a_line
 from tune_jobs.record.names import known
@@ -148,10 +149,8 @@ class Ledger:
     def add_epoch(self, run_key: str, attempt: int, epoch: int, metrics: Mapping[str, float]) -> None:
         """Record an epoch; one that is known already stays as it is."""
         with self._write() as seq:
-            self._db.execute(
-                "INSERT OR IGNORE INTO epochs VALUES(?, ?, ?, ?, ?, ?)",
-                (seq, run_key, attempt, epoch, self.now(), json.dumps(metrics)),
-            )
+            row = seq, run_key, attempt, epoch, self.now(), json.dumps(metrics)
+            self._db.execute("INSERT OR IGNORE INTO epochs VALUES(?, ?, ?, ?, ?, ?)", row)
 
     def set_host(self, run_key: str, attempt: int, host: str) -> None:
         """Record on which machine an attempt runs."""
@@ -315,21 +314,23 @@ class Ledger:
     @said_in_a_line
     def epochs(self, run_key: str | None = None, *, after: int = 0) -> list[Epoch]:
         """Epochs beyond `seq` = `after`, of one trial or all, in order of recording."""
-        query = "SELECT seq, run_key, attempt, epoch, at, metrics FROM epochs WHERE {} seq > ? ORDER BY seq"
-        if run_key is None:
-            rows = self._read(query.format(""), (after,))
-        else:  # the plus keeps SQLite from going through all trials in the order of seq
-            rows = self._read(query.format("run_key = ? AND +"), (run_key, after))
-        return [Epoch(seq, key, attempt, epoch, at, json.loads(m)) for seq, key, attempt, epoch, at, m in rows]
+        one = (
+            "" if run_key is None else "run_key = ? AND +"
+        )  # the plus keeps SQLite from going by seq through all trials
+        query = f"SELECT {COLUMNS} FROM epochs WHERE {one} seq > ? ORDER BY seq"  # noqa: S608 - words of ours
+        return list(map(epoch_of, self._read(query, (after,) if run_key is None else (run_key, after))))
+
+    @said_in_a_line
+    def epoch_table(self, run_keys: Sequence[str], metrics: Iterable[str]) -> EpochTable:
+        """All epochs of these trials in columns, with these metrics."""
+        with self._lock:
+            return read_table(self._db, run_keys, metrics)
 
     @said_in_a_line
     def latest_epochs(self) -> dict[str, Epoch]:
         """By run_key: the furthest epoch of a trial, from the last attempt that came so far."""
-        rows = self._read(
-            "SELECT seq, run_key, attempt, epoch, at, metrics, MAX(epoch * 1000000 + attempt) FROM epochs "
-            "GROUP BY run_key"
-        )
-        return {key: Epoch(seq, key, attempt, epoch, at, json.loads(m)) for seq, key, attempt, epoch, at, m, _ in rows}
+        furthest = f"SELECT {COLUMNS}, MAX(epoch * 1000000 + attempt) FROM epochs GROUP BY run_key"  # noqa: S608
+        return {found.run_key: found for found in map(epoch_of, self._read(furthest))}
 
     @said_in_a_line
     def tracked(self) -> dict[tuple[str, int], tuple[str, int, str]]:

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from tune_jobs.report.data import ReportData
 
 SLICES = 16
+
 AXES = 14
 
 CHOSEN, CHOSEN_SHARE = 10, 0.1

@@ -44,7 +44,7 @@ class Cost:
 
 def costs_of(data: "ReportData") -> list[Cost]:
     """The costs of which something is known."""
-    rows, epoch_s = data.comparable, data.epoch_s
+    rows, epoch_s = data.comparable, data.epochs.epoch_s
     gpu = data.spec is not None and data.spec.resources.gpus_per_trial > 0
     whole = {row.run_key: row.epoch * epoch_s[row.run_key] for row in rows if row.run_key in epoch_s}
     most = max(whole.values(), default=0.0)

@@ -1,23 +1,27 @@
 """Plots of how trials went on: learning curves, and where the stopping rule ended them."""
 
-from typing import TYPE_CHECKING
+from textwrap import wrap
+from typing import TYPE_CHECKING, Any
 
-import numpy as np
 import plotly.graph_objects as go
 
+from tune_jobs.display.tables import numbers
 from tune_jobs.report import theme
+from tune_jobs.report.colors import Coloring, coloring
+from tune_jobs.report.lines import Line, evenly, lines_of, spread_of
 from tune_jobs.report.metrics import hover
 from tune_jobs.report.plots import LEGEND_ABOVE, Plot, new_figure
-from tune_jobs.results.row import Row
+from tune_jobs.results.columns import SEED, Column, key_of, named
 
 if TYPE_CHECKING:
+    from search_spaces import SweepSpec
     from tune_jobs.report.data import ReportData
 
 COLORED = 20
 """Learning curves that are told apart; the rest is the background."""
 
 LINES = 60
-"""As many others are drawn as lines; more as a band."""
+"""As many others are drawn as lines; more as a band, and as many of them where a field gives the color."""
 
 FEW_EPOCHS = 12
 """So many are written under the axis one by one."""
@@ -25,41 +29,46 @@ FEW_EPOCHS = 12
 POINTS = 300
 """A curve has no more points than this."""
 
+HOVER = 44
+"""Characters of a line of what is said of a curve."""
+
+SHORT = 3
+"""A line of so few points is hardly seen without them."""
+
+FILL = "2b"
+"""How much of its color a band over seeds has, of 255 in hexadecimal."""
+
 
 def learning_curves(data: "ReportData") -> Plot:
-    """The objective by epoch."""
+    """The objective by epoch, colored by trial or by a field."""
     metric, key, title = data.summary.metric, "learning-curves", "Learning curves"
-    lines = [(row, _curve(data, row)) for row in data.summary.shown]
-    lines = [(row, line) for row, line in lines if line]
+    lines = [line.thinned(POINTS) for line in lines_of(data.summary.shown, data.epochs.curves)]
     if not lines:
         return Plot(key, title, "No trial has finished an epoch yet.")
-    figure = new_figure(metric, height=470)
+    figure = new_figure(metric, height=500)
     best, rest = lines[:COLORED], lines[COLORED:]
-    note = f"{metric} after each epoch."
-    if rest:
-        _background(figure, [line for _, line in rest])
-        note += f" In color the best {len(best)} trials; in grey the other {len(rest)}" + (
-            ": their median and 8 in 10 of them, at each epoch of those that came so far." if len(rest) > LINES else "."
-        )
-    for place, (row, line) in reversed(list(enumerate(best))):
-        shown = line[:: -(-len(line) // POINTS)] + ([line[-1]] if len(line) > POINTS else [])
-        figure.add_scatter(
-            x=[epoch for epoch, _ in shown],
-            y=[value for _, value in shown],
-            name=f"trial {row.number}",
-            mode="lines+markers" if len(shown) <= 3 else "lines",  # noqa: PLR2004 - a short line is hardly seen
-            line={
-                "color": theme.COLORS[place % len(theme.COLORS)],
-                "dash": "solid" if place < len(theme.COLORS) else "dot",
-                "width": 3 if place == 0 else 1.5,
-            },
-            legendrank=place,
-            hovertemplate=f"trial {row.number}, epoch %{{x}}: %{{y:{hover(metric)}}}<extra></extra>",
-        )
-    few = max(epoch for _, line in lines for epoch, _ in line) <= FEW_EPOCHS
-    axis = {"title": "epoch", "rangemode": "tozero", **({"dtick": 1} if few else {})}
-    figure.update_layout(xaxis=axis, showlegend=True, meta={"legend": "wide"})
-    return Plot(key, title, note, figure)
+    many = len(rest) > LINES
+    behind = _background(figure, rest) if many else []
+    drawn = [*best, *evenly(rest, LINES)]
+    bands = [
+        [_band(figure, line, theme.COLORS[place % len(theme.COLORS)]), place]
+        for place, line in enumerate(best)
+        if line.several
+    ]
+    places = [0] * len(drawn)
+    for place, line in reversed(list(enumerate(drawn))):  # the best on top
+        places[place] = len(figure.data)
+        figure.add_scatter(**_trace(data, line, place, hidden=many and place >= COLORED))
+    colorings = _colorings(data, drawn)
+    meta = {"lines": places, "bands": bands, "behind": behind, "colorings": [vars(each) for each in colorings]}
+    figure.update_layout(
+        xaxis=_epoch_axis(lines),
+        showlegend=True,
+        legend={"tracegroupgap": 0},
+        meta={"legend": "wide", **(meta if colorings else {})},
+    )
+    choices = ["trial", *(each.name for each in colorings)] if colorings else []
+    return Plot(key, title, _note(data, best, rest, colored=bool(colorings)), figure, choices=choices)
 
 
 def rungs(data: "ReportData") -> Plot:
@@ -96,31 +105,95 @@ def rungs(data: "ReportData") -> Plot:
     return Plot(key, title, note, figure)
 
 
-def _curve(data: "ReportData", row: Row) -> list[tuple[int, float]]:
-    values = ((e.epoch, e.metrics.get(data.summary.metric)) for e in data.curves.get(row.run_key, ()))
-    return [(epoch, value) for epoch, value in values if value is not None and np.isfinite(value)]
-
-
-def _background(figure: go.Figure, lines: list[list[tuple[int, float]]]) -> None:
-    if len(lines) <= LINES:
-        x: list[int | None] = []
-        y: list[float | None] = []
-        for line in lines:
-            x += [*(epoch for epoch, _ in line), None]
-            y += [*(value for _, value in line), None]
-        figure.add_scatter(
-            x=x, y=y, mode="lines", line={"color": theme.FAINT, "width": 1}, hoverinfo="skip", name="others"
+def _note(data: "ReportData", best: list[Line], rest: list[Line], *, colored: bool) -> str:
+    seeds = sorted(len(line.rows) for line in (*best, *rest) if line.several)
+    noun, many = "configurations" if seeds else "trials", len(rest) > LINES
+    note = f"{data.summary.metric} after each epoch."
+    if rest:
+        note += (
+            f" {'By trial, the' if colored else 'The'} best {len(best)} {noun} are in color, the other {len(rest)} grey"
         )
-        return
-    values: dict[int, list[float]] = {}
-    for line in lines:
-        for epoch, value in line:
-            values.setdefault(epoch, []).append(value)
-    epochs = sorted(values)
-    low, middle, high = np.transpose([np.quantile(values[epoch], (0.1, 0.5, 0.9)) for epoch in epochs])
+        note += ": their median, and 8 in 10 of them, at each epoch of those that came so far." if many else "."
+        note += f" By a field, these {len(best)} and {LINES} of the others from all ranks." if many and colored else ""
+    if seeds:
+        n = f"{seeds[0]}" if seeds[0] == seeds[-1] else f"{seeds[0]} to {seeds[-1]}"
+        note += f" Of configurations with {n} seeds the mean is drawn"
+        note += f", of the best {len(best)} with a band" if rest else ", with a band"
+        note += " from the lowest to the highest; seeds that ended before the others are left out."
+    return note
+
+
+def _epoch_axis(lines: list[Line]) -> dict[str, Any]:
+    """From the first epoch that has a number to the last."""
+    first, last = (int(side(line.curve.epochs[at] for line in lines)) for side, at in ((min, 0), (max, -1)))
+    few = {"dtick": 1, "tick0": first} if last - first < FEW_EPOCHS else {}
+    return {"title": "epoch", "range": [first - 0.3, last + max(0.3, 0.01 * (last - first))], **few}
+
+
+def _trace(data: "ReportData", line: Line, place: int, *, hidden: bool) -> dict[str, Any]:
+    metric, best = data.summary.metric, line.rows[0]
+    one, own = f"trial {best.number}", place < COLORED
+    whose = f"mean of {len(line.rows)} seeds (trials {numbers(line.rows)})" if line.several else one
+    config = wrap(", ".join(named(best.fields, data.summary.columns)), HOVER)
+    described = "".join(f"<br>%{{meta[{at}]}}" for at in range(len(config)))
+    color = theme.COLORS[place % len(theme.COLORS)] if own else theme.FAINT
+    grouped = {} if own else {"legendgroup": "others", "showlegend": place == COLORED and not hidden}
+    return {
+        "x": line.curve.epochs.tolist(),
+        "y": line.curve.values.tolist(),
+        "name": (f"{one} ({len(line.rows)} seeds)" if line.several else one) if own else "others",
+        "mode": "lines+markers" if len(line.curve) <= SHORT else "lines",
+        "line": {
+            "color": color,
+            "dash": "solid" if place < len(theme.COLORS) or not own else "dot",
+            "width": 3 if place == 0 else 1.5 if own else 1,
+        },
+        "legendrank": place,
+        "meta": config,
+        "hovertemplate": f"{whose}, epoch %{{x}}: %{{y:{hover(metric)}}}{described}<extra></extra>",
+        **grouped,
+        **({"visible": False} if hidden else {}),
+    }
+
+
+def _band(figure: go.Figure, line: Line, color: str) -> int:
+    """Draw the range of several seeds; its place among the traces."""
+    x, low, high = line.curve.epochs.tolist(), line.low.tolist(), line.high.tolist()
     figure.add_scatter(
-        x=[*epochs, *reversed(epochs)],
-        y=[*map(float, high), *map(float, reversed(low))],
+        x=[*x, *reversed(x)],
+        y=[*high, *reversed(low)],
+        fill="toself",
+        fillcolor=color + FILL,
+        line={"width": 0},
+        mode="lines",
+        hoverinfo="skip",
+        showlegend=False,
+    )
+    return len(figure.data) - 1
+
+
+def _colorings(data: "ReportData", drawn: list[Line]) -> list[Coloring]:
+    """One for each field in which the lines differ."""
+    if len(drawn) == 1:
+        return []
+    logarithmic = None if data.spec is None else _logarithmic(data.spec)
+    rows = [line.rows[0] for line in drawn]
+    columns: list[Column] = [column for column in data.summary.columns if column.name != SEED]
+    found = (coloring(column, rows, logarithmic) for column in columns)
+    return [each for each in found if each is not None]
+
+
+def _logarithmic(spec: "SweepSpec") -> set[str]:
+    return {key_of(leaf.path) for leaf in spec.space.domains() if getattr(leaf.domain, "log", False)}
+
+
+def _background(figure: go.Figure, lines: list[Line]) -> list[int]:
+    """Draw the others as a band; the places of its traces."""
+    epochs, (low, middle, high) = spread_of(lines, POINTS, (0.1, 0.5, 0.9))
+    x = epochs.tolist()
+    figure.add_scatter(
+        x=[*x, *reversed(x)],
+        y=[*high.tolist(), *reversed(low.tolist())],
         fill="toself",
         fillcolor=theme.FAINTER,
         line={"width": 0},
@@ -129,10 +202,11 @@ def _background(figure: go.Figure, lines: list[list[tuple[int, float]]]) -> None
         name="8 in 10 others",
     )
     figure.add_scatter(
-        x=epochs,
-        y=[*map(float, middle)],
+        x=x,
+        y=middle.tolist(),
         mode="lines",
         line={"color": theme.STOPPED, "width": 2},
         hoverinfo="skip",
         name="their median",
     )
+    return [0, 1]

@@ -6,7 +6,6 @@ from collections.abc import Callable
 from contextlib import closing
 from dataclasses import dataclass
 from functools import cached_property
-from statistics import median
 from typing import Any
 
 from search_spaces import SpecError, SweepSpec
@@ -17,11 +16,11 @@ from tune_jobs.record.lease import live_driver
 from tune_jobs.record.ledger import Ledger
 from tune_jobs.record.manifest import recorded_starts
 from tune_jobs.record.requests import excluded, to_stop
-from tune_jobs.record.rows import Attempt, Epoch
+from tune_jobs.record.rows import Attempt
 from tune_jobs.report.effects import Effects, effects_of
+from tune_jobs.report.epochs import Epochs, read_epochs
 from tune_jobs.report.more import MoreTrials, more_trials
 from tune_jobs.report.sizes import Size, sizes_of
-from tune_jobs.results.history import curves
 from tune_jobs.results.row import Row
 from tune_jobs.results.seeds import Configuration, Repeats
 from tune_jobs.results.summary import Summary, state_of, summary
@@ -37,11 +36,7 @@ class ReportData:
     state: str
     started: str | None
     attempts: list[Attempt]
-    epochs: list[Epoch]
-    """All that were recorded."""
-
-    curves: dict[str, list[Epoch]]
-    """By run key: the epochs that count, in order, each from the last attempt that ran it."""
+    epochs: Epochs
 
     sizes: dict[str, Size]
     """By run key, as far as known."""
@@ -71,18 +66,9 @@ class ReportData:
         return [row for row in self.summary.rows if row.counts]
 
     @cached_property
-    def epoch_s(self) -> dict[str, float]:
-        """By run key: the median of seconds per epoch, as far as recorded."""
-        seconds = {
-            key: [epoch.metrics["epoch_s"] for epoch in curve if "epoch_s" in epoch.metrics]
-            for key, curve in self.curves.items()
-        }
-        return {key: median(each) for key, each in seconds.items() if each}
-
-    @cached_property
     def effects(self) -> Effects:
         """What each value of the fields that vary came to."""
-        return effects_of(self.summary, self.epoch_s)
+        return effects_of(self.summary, self.epochs.epoch_s)
 
     @property
     def repeats(self) -> list[Repeats]:
@@ -103,32 +89,32 @@ def read_data(folder: SweepFolder, measure_s: float, say: Callable[[str], None])
     Raises:
         LedgerError: If the record cannot be read.
     """
+    spec = _spec(folder)
     with closing(Ledger(folder.ledger)) as ledger:
         found = summary(folder.name, ledger)
-        epochs = ledger.epochs()
+        known = [row.run_key for row in found.rows]  # a sweep that runs may record more in the meantime
+        epochs = read_epochs(ledger, known, found.metric)
         attempts = ledger.attempts()
-        trials, left_out = ledger.trials(), excluded(ledger.requests())
+        left_out, by_hand = excluded(ledger.requests()), to_stop(ledger.requests())
+        stopped = any(row.state == "stopped" for row in found.rows)
+        risk = risk_of(spec, ledger.trials(), ledger.epochs, left_out) if spec and stopped else None
         started = ledger.meta.started
-        by_hand = to_stop(ledger.requests())
-    known = {row.run_key for row in found.rows}  # a sweep that runs may have recorded more in the meantime
-    curve_of = curves(epoch for epoch in epochs if epoch.run_key in known)
-    spec = _spec(folder)
     planned = found.planned or len(found.configurations)
     ladder = ladder_of(spec, planned, epochs_of(spec)) if spec else []
+    trials = set(known)
     return ReportData(
         folder=folder,
         summary=found,
         state=_state(folder, found),
         started=started,
-        attempts=[attempt for attempt in attempts if attempt.run_key in known],
-        epochs=[epoch for epoch in epochs if epoch.run_key in known],
-        curves=curve_of,
-        sizes=sizes_of(found.rows, curve_of, measure_s, say),
+        attempts=[attempt for attempt in attempts if attempt.run_key in trials],
+        epochs=epochs,
+        sizes=sizes_of(found.rows, epochs.sizes, measure_s, say),
         spec=spec,
         ladder=ladder,
         planned_epochs=trial_epochs_of(ladder, planned, epochs_of(spec), found.repeats) if spec else None,
         at_most=spec is not None and not is_predictable(spec),
-        risk=risk_of(spec, trials, lambda: epochs, left_out) if spec else None,
+        risk=risk,
         starts=recorded_starts(folder),
         more=more_trials(found, spec, by_hand),
     )

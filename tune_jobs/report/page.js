@@ -3,8 +3,33 @@ const found = JSON.parse(document.getElementById("data").textContent);
 const dark = matchMedia("(prefers-color-scheme: dark)");
 const narrow = matchMedia("(max-width: 640px)");
 
+function color(figure, by) { // lines by a field, not by trial
+  const { lines, bands, behind, colorings } = figure.layout.meta;
+  const { name, colors, names, order, bar } = colorings[by];
+  const seen = new Set([""]);
+  for (const place of behind) figure.data[place].visible = false;
+  lines.forEach((place, line) => {
+    const trace = figure.data[place], value = names[line];
+    const legend = { name: value, legendgroup: value, legendrank: order.indexOf(value), showlegend: !seen.has(value) };
+    Object.assign(trace, legend, { visible: true, line: { color: colors[line], width: 1.5 } });
+    seen.add(value);
+  });
+  for (const [place, line] of bands) {
+    const band = figure.data[place];
+    Object.assign(band, { fillcolor: colors[line] + band.fillcolor.slice(7), legendgroup: names[line] });
+  }
+  figure.layout.meta = {};
+  figure.layout.legend = { orientation: "h", x: 0, y: 1.02, yanchor: "bottom", title: { text: bar ? "" : name } };
+  if (!bar) return;
+  const marker = { showscale: true, coloraxis: "coloraxis", color: [bar.cmin, bar.cmax] };
+  figure.data.push({ x: [null, null], y: [null, null], mode: "markers", marker, showlegend: false, hoverinfo: "skip" });
+  figure.layout.coloraxis = bar;
+}
+
 function draw(place) {
   const figure = structuredClone(found.figures[place.dataset.plot]);
+  const by = Number(document.querySelector(`select[data-of="${place.dataset.plot}"]`)?.value ?? 0);
+  if (by > 0) color(figure, by - 1);
   const layout = { ...figure.layout, template: dark.matches ? found.dark : found.light };
   if (narrow.matches) { // no pointer that hovers, so no bar of tools above the plot
     if (layout.meta?.legend === "wide") layout.showlegend = false;
@@ -53,6 +78,9 @@ document.getElementById("all")?.addEventListener("click", (event) => {
   document.getElementById("rest").hidden = false;
   event.target.remove();
 });
+for (const choice of document.querySelectorAll("select[data-of]")) {
+  choice.addEventListener("change", () => draw(document.querySelector(`.plot[data-plot="${choice.dataset.of}"]`)));
+}
 dark.addEventListener("change", drawAll);
 narrow.addEventListener("change", drawAll);
 addEventListener("resize", hint);

@@ -23,7 +23,7 @@ from tune_jobs.report.comparisons import note_of_slices
 from tune_jobs.report.findings import finding, method, points
 from tune_jobs.report.plots import for_plotly
 from tune_jobs.report.tables import failures
-from tune_jobs.results.columns import NONE, fields, label
+from tune_jobs.results.columns import NONE, label
 from tune_jobs.results.history import TrialHistory
 from tune_jobs.results.words import HOUR_S, USED, duration, shown
 from tune_jobs.system.json_text import json_text
@@ -140,7 +140,7 @@ def _templates() -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    found.filters |= {"shown": shown, "fields": fields, "label": label, "points": points, "thousands": "{:,}".format}
+    found.filters |= {"shown": shown, "label": label, "points": points, "thousands": "{:,}".format}
     found.globals |= {"SHOWN": SHOWN, "REASONS": REASONS, "WORDS": _WORDS, "NONE": NONE}
     found.policies |= {"json.dumps_function": json_text, "json.dumps_kwargs": {"indent": None}}
     return found
@@ -167,7 +167,7 @@ def _of_its_seeds(data: "ReportData") -> str:
 
 def _tiles(data: "ReportData") -> Iterator[tuple[str, str, str]]:
     found = data.summary
-    used, budget, done, ran = found.used, found.budget, sum(map(len, data.curves.values())), len(data.epochs)
+    used, budget, done, ran = found.used, found.budget, data.epochs.counting, data.epochs.ran
     planned = f"of {found.planned:,} planned" if found.planned else "of as many as the space has"
     if found.by_configuration:
         of_each = f"{planned}; {found.repeats} seeds each: {found.ended:,} trials ended"

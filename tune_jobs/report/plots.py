@@ -8,8 +8,6 @@ from typing import Any
 import plotly.graph_objects as go
 
 from tune_jobs.report.metrics import bounds, ticks
-from tune_jobs.results.columns import Column, in_a_line
-from tune_jobs.results.row import Row
 from tune_jobs.system.visible import visible
 
 
@@ -24,6 +22,12 @@ class Plot:
     width: int = 0
     """It is scrolled where the screen is narrower, in pixels."""
 
+    choices: Sequence[str] = ()
+    """What its lines may be colored by: as they are, then by each of `colorings` in the layout's `meta`."""
+
+
+DIGITS = 7
+"""Of a plotted number; more are not seen, and make pages large."""
 
 LEGEND_ABOVE: dict[str, Any] = {
     "showlegend": True,
@@ -39,7 +43,10 @@ def new_figure(metric: str, height: int) -> go.Figure:
 
 
 def for_plotly(figure: go.Figure) -> dict[str, Any]:
-    """A figure as JSON, without a template; Plotly reads texts as HTML, so what came into it as text is escaped."""
+    """A figure as JSON, without a template, its numbers as exact as can be seen.
+
+    Plotly reads texts as HTML, so what came into it as text is escaped.
+    """
     found = figure.to_plotly_json()
     found["layout"].pop("template", None)
     escaped = _escaped(found)
@@ -50,15 +57,12 @@ def for_plotly(figure: go.Figure) -> dict[str, Any]:
 def _escaped(value: object) -> object:
     if isinstance(value, str):
         return html.escape(visible(value), quote=False)  # Plotly does not know &quot;
+    if isinstance(value, float):
+        return float(f"{value:.{DIGITS}g}")
     if isinstance(value, list | tuple):
-        return [_escaped(item) for item in value]
+        return list(map(_escaped, value))
     if not isinstance(value, dict):
         return value
     # Templates are HTML of ours around such texts; ticks of parallel coordinates, whose axes have a label, are no HTML.
     as_they_are = {"hovertemplate", "ticktext"} if "label" in value else {"hovertemplate"}
     return {name: item if name in as_they_are else _escaped(item) for name, item in value.items()}
-
-
-def about(row: Row, columns: Sequence[Column]) -> str:
-    """A trial's number, and what differs between trials."""
-    return f"trial {row.number}: {in_a_line(row.config, columns)}"

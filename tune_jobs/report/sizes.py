@@ -1,11 +1,10 @@
 """How large the models of a sweep's trials are: as recorded, else measured as the workers do."""
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from search_spaces import TrialConfig
-from tune_jobs.record.rows import Epoch
 from tune_jobs.results.row import Row
 from tune_jobs.worker.sizing import size_of
 
@@ -22,10 +21,10 @@ class Size:
 
 
 def sizes_of(
-    rows: list[Row], curves: dict[str, list[Epoch]], measure_s: float, say: Callable[[str], None]
+    rows: list[Row], recorded: Mapping[str, Size], measure_s: float, say: Callable[[str], None]
 ) -> dict[str, Size]:
     """Sizes by run key; of trials with a value those not recorded are measured, the best first, for `measure_s` s."""
-    found = dict(_recorded(curves))
+    found = dict(recorded)
     models: dict[tuple[str, str], list[Row]] = {}
     for row in rows:
         if row.counts and row.run_key not in found:
@@ -39,14 +38,6 @@ def sizes_of(
             if time.monotonic() > deadline:
                 break
     return found
-
-
-def _recorded(curves: dict[str, list[Epoch]]) -> Iterator[tuple[str, Size]]:
-    for key, curve in curves.items():
-        for epoch in curve:
-            if {"params", "gflops"} <= epoch.metrics.keys():
-                yield key, Size(int(epoch.metrics["params"]), epoch.metrics["gflops"])
-                break
 
 
 def _measured(config: TrialConfig) -> Size | None:

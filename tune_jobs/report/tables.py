@@ -3,17 +3,24 @@
 import csv
 import io
 from collections import Counter
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import closing
 from typing import TYPE_CHECKING, Any
 
 from search_spaces.headline import headline
 from tune_jobs.failures import CLASSES
-from tune_jobs.results.columns import fields, varying
+from tune_jobs.record.ledger import Ledger
+from tune_jobs.results.columns import differing
+from tune_jobs.results.history import effective
 from tune_jobs.results.words import iso_time
 from tune_jobs.system.visible import visible
 from tune_jobs.worker.sizing import SIZES
 
 if TYPE_CHECKING:
     from tune_jobs.report.data import ReportData
+
+CHUNK = 100_000
+"""Characters that are written at once."""
 
 _FORMULA = ("=", "+", "-", "@", "\t", "\n", "＝", "＋", "－", "＠")  # noqa: RUF001 - which some take for the others
 """With this a formula begins; a carriage return would, too, and is visible before."""
@@ -33,7 +40,7 @@ def leaderboard_csv(data: "ReportData") -> str:
     Excluded trials come last, with the reason under `excluded`.
     """
     rows = data.summary.rows
-    columns = varying(row.config for row in rows)
+    columns = differing([row.fields for row in rows])
     metrics = list(dict.fromkeys(name for row in rows for name in row.metrics if name not in SIZES))
     lines = []
     for row in rows:
@@ -56,40 +63,55 @@ def leaderboard_csv(data: "ReportData") -> str:
             line["repeat_of"] = row.repeat_of
             line["mean"] = of.complete.mean if of.complete.rows else None
             line["seeds"] = len(of.complete.rows)
-        values = fields(row.config)
-        line |= {column.name: values.get(column.key) for column in columns}
+        line |= {column.name: row.fields.get(column.key) for column in columns}
         lines.append(line | {name: row.metrics.get(name) for name in metrics})
     return csv_text(lines, ["trial", "run_key", "state"])
 
 
-def epochs_csv(data: "ReportData") -> str:
-    """A line per recorded epoch; `counts` is 0 where a later attempt ran that epoch again, or the trial is excluded."""
-    numbers = {row.run_key: row.number for row in data.summary.rows}
-    left_out = {row.run_key for row in data.summary.excluded}
-    counting = {epoch.seq for curve in data.curves.values() for epoch in curve}
-    lines = [
-        {
-            "trial": numbers[epoch.run_key],
-            "run_key": epoch.run_key,
-            "attempt": epoch.attempt,
-            "epoch": epoch.epoch,
-            "counts": int(epoch.seq in counting and epoch.run_key not in left_out),
-            "at": iso_time(epoch.at),
-            **epoch.metrics,
-        }
-        for epoch in sorted(data.epochs, key=lambda e: (numbers[e.run_key], e.attempt, e.epoch))
-    ]
-    return csv_text(lines, ["trial", "run_key", "attempt", "epoch", "counts", "at"])
+def epochs_csv(data: "ReportData") -> Iterator[str]:
+    """A line per recorded epoch; `counts` is 0 where a later attempt ran that epoch again, or the trial is excluded.
+
+    Read trial by trial: all at once would take a gigabyte. The first time only the names of metrics are noted.
+    """
+    with closing(Ledger(data.folder.ledger)) as ledger:
+        yield from _csv(lambda: _epochs(data, ledger), ["trial", "run_key", "attempt", "epoch", "counts", "at"])
+
+
+def _epochs(data: "ReportData", ledger: Ledger) -> Iterator[dict[str, Any]]:
+    for row in sorted(data.summary.rows, key=lambda row: row.number):
+        epochs = sorted(ledger.epochs(row.run_key), key=lambda epoch: (epoch.attempt, epoch.epoch))
+        counting = set() if row.excluded is not None else {epoch.seq for epoch in effective(epochs)}
+        for epoch in epochs:
+            yield {
+                "trial": row.number,
+                "run_key": epoch.run_key,
+                "attempt": epoch.attempt,
+                "epoch": epoch.epoch,
+                "counts": int(epoch.seq in counting),
+                "at": iso_time(epoch.at),
+                **epoch.metrics,
+            }
 
 
 def csv_text(lines: list[dict[str, Any]], columns: list[str]) -> str:
     """A line each, `columns` first; no text of it is a formula to a spreadsheet."""
+    return "".join(_csv(lambda: lines, columns))
+
+
+def _csv(lines: Callable[[], Iterable[dict[str, Any]]], columns: list[str]) -> Iterator[str]:
+    names = dict.fromkeys(columns)
+    for line in lines():
+        names.update(dict.fromkeys(line))
     text = io.StringIO()
-    names = dict.fromkeys([*columns, *(name for line in lines for name in line)])
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(map(_cell, names))
-    writer.writerows([_cell(line.get(name)) for name in names] for line in lines)
-    return text.getvalue()
+    for line in lines():
+        writer.writerow([_cell(line.get(name)) for name in names])
+        if text.tell() > CHUNK:
+            yield text.getvalue()
+            text.seek(0)
+            text.truncate()
+    yield text.getvalue()
 
 
 def _cell(value: object) -> object:

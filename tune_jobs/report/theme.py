@@ -22,6 +22,8 @@ COMPLETE = {"color": COLORS[0], "size": 7, "opacity": 0.8}
 FEWER = {"color": STOPPED, "size": 6, "opacity": 0.7}
 EARLY = {"color": STOPPED, "size": 6, "symbol": "circle-open", "opacity": 0.6}
 """Circles: of what may be compared, of what has another number of seeds, and of what did not run to the end."""
+ORDERED = ("#2fa3a8", "#3b82c4", "#8a6cc9", "#c9506b", "#e07b39")
+"""From the least number to the largest."""
 
 CONFIG = {"responsive": True, "displaylogo": False, "modeBarButtonsToRemove": ["select2d", "lasso2d", "autoScale2d"]}
 _FONT = "system-ui, -apple-system, 'Segoe UI', Roboto, 'Helvetica Neue', Arial, sans-serif"

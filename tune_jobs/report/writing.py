@@ -1,6 +1,6 @@
 """Writes a report's files, each whole or not at all."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -84,10 +84,10 @@ def write_report(
         need_browser()
     data = read_data(folder, measure_s, say)
     plots = plots_of(data)
-    write_file(report, page(data, plots).encode())
+    write_file(report, page(data, plots))
     tables = {"leaderboard.csv": leaderboard_csv, "epochs.csv": epochs_csv} if csv else {}
     for name, table in tables.items():
-        write_file(report.with_name(name), table(data).encode())
+        write_file(report.with_name(name), table(data))
     drawn = {}
     if png:
         say("drawing pictures ...")
@@ -98,7 +98,7 @@ def write_report(
     return Written(folder.name, report, list(drawn), csvs, data.more, as_dict(data.effects))
 
 
-def write_file(path: Path, content: bytes) -> None:
+def write_file(path: Path, content: str | bytes | Iterable[str]) -> None:
     """Write one of these files, whole or not at all.
 
     Raises:

@@ -1,6 +1,7 @@
 """What differs between configurations, and what they have in common: the columns of every table of trials."""
 
 import random
+import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -8,7 +9,7 @@ from dataclasses import dataclass, field, replace
 from search_spaces import Decided, SpecError, SweepSpec, TrialConfig, canonical
 from search_spaces.base import by_path
 from search_spaces.domains import Scalar
-from search_spaces.headline import headline
+from search_spaces.headline import HEADLINE, headline
 from tune_jobs.errors import SweepError, UsageError
 from tune_jobs.record.folder import SweepFolder, recorded_spec
 
@@ -68,9 +69,12 @@ def varying(configs: Iterable[TrialConfig], beside: Iterable[TrialConfig] = ()) 
     A field beyond the well-known ones that a configuration either has or has not, always with the same value, says no
     more than the field by which they differ in that.
     """
-    found = [fields(config) for config in (*configs, *beside)]
-    columns = _columns(found)
-    return [column for column in columns if len(_seen(column, found)) > 1]
+    return differing([fields(config) for config in (*configs, *beside)])
+
+
+def differing(found: Sequence[Mapping[str, Scalar]]) -> list[Column]:
+    """The same of configurations' `fields`."""
+    return [column for column in _columns(found) if len(_seen(column, found)) > 1]
 
 
 def axes(configs: Iterable[TrialConfig], columns: Iterable[Column]) -> list[Column]:
@@ -82,17 +86,14 @@ def axes(configs: Iterable[TrialConfig], columns: Iterable[Column]) -> list[Colu
     return [replace(column, axis=_axis(column, found)) for column in columns]
 
 
-def constants(configs: Sequence[TrialConfig], columns: Iterable[Column]) -> dict[str, Scalar]:
-    """What all configurations have in common of the fields that people compare first; without columns and `None`."""
+def constants(found: Sequence[Mapping[str, Scalar]], columns: Iterable[Column]) -> dict[str, Scalar]:
+    """What all `fields` have in common of those that people compare first; without columns and `None`."""
     shown = {column.key for column in columns}
     same: dict[str, Scalar] = {}
-    if configs:
-        found = [fields(config) for config in configs]
-        names = (*_SAID_OF_ALL[:2], *headline(configs[0]), *_SAID_OF_ALL[2:], "training.epochs")
-        for key in names:
-            values = {values.get(key) for values in found}
-            if key not in shown and len(values) == 1 and values != {None}:
-                same[_short(key)] = values.pop()
+    for key in (*_SAID_OF_ALL[:2], *HEADLINE, *_SAID_OF_ALL[2:], "training.epochs"):
+        values = {values.get(key) for values in found}
+        if key not in shown and len(values) == 1 and values != {None}:
+            same[_short(key)] = values.pop()
     return same
 
 
@@ -148,10 +149,12 @@ def label(value: Scalar) -> str:
 
 def in_a_line(config: TrialConfig, columns: Iterable[Column]) -> str:
     """A configuration's values, those that it has: `lambda 0.25, k 4`."""
-    values = fields(config)
-    return ", ".join(
-        f"{column.name} {label(values[column.key])}" for column in columns if values.get(column.key) is not None
-    )
+    return ", ".join(named(fields(config), columns))
+
+
+def named(values: Mapping[str, Scalar], columns: Iterable[Column]) -> list[str]:
+    """The same of its `fields`, one by one."""
+    return [f"{column.name} {label(values[column.key])}" for column in columns if values.get(column.key) is not None]
 
 
 def _columns(found: Iterable[Mapping[str, Scalar]]) -> list[Column]:
@@ -192,7 +195,8 @@ def _by_path(config: TrialConfig) -> Iterator[tuple[str, Scalar]]:
 
 
 def key_of(path: str) -> str:
-    """The key of a configuration's field by its path: its short name, where it has one."""
+    """The key of a configuration's field by its path, of a space's leaf, too: its short name, where it has one."""
+    path = re.sub(r"\[.*?\]", "", path).removeprefix("space.")
     last = path.rpartition(".")[2]
     if _is_headline(path):
         return "p" if last == "patch" else last

@@ -57,10 +57,16 @@ class TrialHistory:
 
 def curves(epochs: Iterable[Epoch]) -> dict[str, list[Epoch]]:
     """By run key, a trial's epochs in order, each from the last attempt that ran it."""
-    latest: dict[str, dict[int, Epoch]] = {}
-    for epoch in sorted(epochs, key=lambda e: e.attempt):
-        latest.setdefault(epoch.run_key, {})[epoch.epoch] = epoch
-    return {key: [found[number] for number in sorted(found)] for key, found in latest.items()}
+    by_key: dict[str, list[Epoch]] = {}
+    for epoch in epochs:
+        by_key.setdefault(epoch.run_key, []).append(epoch)
+    return {key: effective(found) for key, found in by_key.items()}
+
+
+def effective(epochs: Iterable[Epoch]) -> list[Epoch]:
+    """The same of one trial's epochs."""
+    latest = {epoch.epoch: epoch for epoch in sorted(epochs, key=lambda e: e.attempt)}
+    return [latest[number] for number in sorted(latest)]
 
 
 def history(folder: SweepFolder, trial: str) -> TrialHistory:
@@ -73,6 +79,6 @@ def history(folder: SweepFolder, trial: str) -> TrialHistory:
         found = summary(folder.name, ledger)
         row = found.trial(trial)
         seeds = next(each for each in found.configurations if row in each.rows) if found.by_configuration else None
-        effective = curves(ledger.epochs(row.run_key)).get(row.run_key, [])
+        epochs = effective(ledger.epochs(row.run_key))
         attempts = [attempt for attempt in ledger.attempts() if attempt.run_key == row.run_key]
-    return TrialHistory(folder, row, attempts, effective, found.metric, seeds)
+    return TrialHistory(folder, row, attempts, epochs, found.metric, seeds)

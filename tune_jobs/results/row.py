@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
-from search_spaces import TrialConfig
+from search_spaces import TrialConfig, config_key
 from search_spaces.domains import Scalar
 from search_spaces.headline import headline
 from tune_jobs.failures import Failure
@@ -39,6 +39,11 @@ class Row:
     def fields(self) -> dict[str, Scalar]:
         """Every field of its configuration; see `tune_jobs.results.columns`."""
         return fields(self.config)
+
+    @cached_property
+    def config_key(self) -> str:
+        """The key of its configuration, whatever the seed."""
+        return config_key(self.config)
 
     @property
     def counts(self) -> bool:

@@ -6,7 +6,6 @@ from functools import cached_property
 from statistics import fmean, stdev
 from typing import Literal
 
-from search_spaces import config_key
 from tune_jobs.record.rows import ENDED
 from tune_jobs.results.row import Row
 from tune_jobs.results.words import shown
@@ -113,7 +112,7 @@ def repeats(rows: Iterable[Row], goal: Literal["maximize", "minimize"]) -> list[
     groups: dict[str, dict[int, Row]] = {}
     for row in rows:
         if row.counts and row.state == "complete":
-            seeds = groups.setdefault(config_key(row.config), {})
+            seeds = groups.setdefault(row.config_key, {})
             seeds.setdefault(row.config.training.seed, row)  # the same run may be recorded under two keys
     found = [Repeats(list(group.values())) for group in groups.values() if len(group) > 1]
     return sorted(found, key=lambda group: group.mean, reverse=goal == "maximize")

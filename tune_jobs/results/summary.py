@@ -14,7 +14,7 @@ from tune_jobs.record.folder import SweepFolder, recorded_spec
 from tune_jobs.record.ledger import Ledger
 from tune_jobs.record.requests import Request, excluded
 from tune_jobs.record.rows import ENDED, ENOUGH, SEARCH, Epoch, Halted, Role, Trial, Usage
-from tune_jobs.results.columns import Column, constants, possible, varying
+from tune_jobs.results.columns import Column, constants, differing, fields, possible
 from tune_jobs.results.row import Row
 from tune_jobs.results.seeds import Configuration, Repeats, configurations, repeats
 
@@ -51,12 +51,12 @@ class Summary:
     @cached_property
     def columns(self) -> list[Column]:
         """What differs between trials."""
-        return varying((row.config for row in self.shown), self.beside)
+        return differing([*(row.fields for row in self.shown), *map(fields, self.beside)])
 
     @cached_property
     def constants(self) -> dict[str, Scalar]:
         """What all trials have in common, by name, of what people compare."""
-        return constants([row.config for row in self.shown], self.columns)
+        return constants([row.fields for row in self.shown], self.columns)
 
     @cached_property
     def configurations(self) -> list[Configuration]:

@@ -3,14 +3,17 @@
 import contextlib
 import errno
 import os
+from collections.abc import Iterable
 from pathlib import Path
 
 PARTIAL = ".partial"
 """How the name of a file ends that is being written."""
 
 
-def write_whole(path: Path, content: str | bytes, *, private: bool = False) -> None:
+def write_whole(path: Path, content: str | bytes | Iterable[str], *, private: bool = False) -> None:
     """Replace a file so that it is whole afterwards, or as it was, also where the power fails.
+
+    Content that is large may come in parts.
 
     A `private` one can be read by this user alone.
 
@@ -21,7 +24,8 @@ def write_whole(path: Path, content: str | bytes, *, private: bool = False) -> N
     try:
         part.touch(mode=0o600 if private else 0o666)
         with part.open("wb") as file:
-            file.write(content.encode() if isinstance(content, str) else content)
+            for each in [content] if isinstance(content, str | bytes) else content:
+                file.write(each.encode() if isinstance(each, str) else each)
             file.flush()
             os.fsync(file.fileno())
         part.replace(path)

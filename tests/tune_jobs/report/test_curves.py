@@ -1,8 +1,14 @@
+import math
 import re
 import time
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
-from tests.tune_jobs.report.drawn import Sweep, rows
+import pytest
+
+from search_spaces import parse_sweep
+from tests.tune_jobs.report.drawn import FILE, Sweep, rows, words
 from tests.tune_jobs.search.under_auto import auto_sweep
 from tune_jobs.report import write_report
 
@@ -34,7 +40,8 @@ def test_a_thousand_trials_are_drawn_as_the_best_and_a_band(sweep: Sweep) -> Non
     lines = sweep.figures()["learning-curves"]["data"]
     assert time.monotonic() - begun < 15
     assert [line["name"] for line in lines[:2]] == ["8 in 10 others", "their median"]
-    assert len(lines) == 22
+    assert sum(line.get("visible", True) for line in lines) == 22
+    assert len(lines) == 82  # those of the others that a field colors
     assert (sweep.folder.path / "report.html").stat().st_size < 8e6
     assert len(re.findall(r"data-value=", sweep.page())) == 1000
 
@@ -50,3 +57,62 @@ def test_what_the_stopping_rule_may_have_cost_stands_below_it(tmp_path: Path) ->
 def test_of_a_rule_without_controls_it_is_said_that_nothing_is_known(sweep: Sweep) -> None:
     sweep.trial([0.1] * 3, "stopped", "by the stopping rule")
     assert "among the best 3: not known, as asha runs no trial to its end that it would stop" in sweep.page()
+
+
+def curves(sweep: Sweep) -> Any:
+    return sweep.figures()["learning-curves"]
+
+
+@pytest.mark.parametrize("first", [0, 1, 3])
+def test_the_axis_begins_at_the_first_epoch_that_has_a_number(sweep: Sweep, first: int) -> None:
+    sweep.trial([], None)
+    (trial,) = sweep.ledger.trials()
+    for epoch in range(first, 6):
+        sweep.ledger.add_epoch(trial.run_key, 1, epoch, {"val/accuracy": 0.5})
+    begin, end = curves(sweep)["layout"]["xaxis"]["range"]
+    assert first - 0.5 < begin <= first
+    assert 5 <= end < 5.5
+
+
+def test_a_line_says_its_configuration_once_and_as_text(sweep: Sweep) -> None:
+    for value in (0.5, 0.6):
+        sweep.trial([value] * 9, "complete")
+    lr, figure = f"lr {sweep.ledger.trials()[1].config.training.lr:.4g}", curves(sweep)
+    (line,) = [line for line in figure["data"] if line["name"] == "trial 2"]
+    assert lr in " ".join(line["meta"])
+    assert all(f"%{{meta[{at}]}}" in line["hovertemplate"] for at in range(len(line["meta"])))
+    assert lr not in line["hovertemplate"]  # which Plotly takes for HTML
+    assert {"text", "customdata", "hovertext"}.isdisjoint(line)
+
+
+def test_several_seeds_are_one_line_and_say_how_many(sweep: Sweep) -> None:
+    text = FILE.replace("epochs: 9}", "epochs: 9, seed: {choice: [0, 1]}}")
+    sweep.folder.spec.write_text(text)
+    seeded = replace(sweep, spec=parse_sweep(text))
+    point = {"space.model.layer": "conv2d", "space.training.lr": 1e-3}
+    for seed, values in enumerate(([0.1, 0.2], [0.3, 0.4])):
+        seeded.trial(values, "complete", point={**point, "space.training.seed": seed})
+    seeded.trial([0.9, 0.9], "complete", point={**point, "space.training.lr": 1e-4, "space.training.seed": 0})
+    figure, page = curves(seeded), words(seeded.page())
+    (line,) = [line for line in figure["data"] if "seeds" in line.get("name", "")]
+    assert line["y"] == [0.2, 0.3]
+    assert line["hovertemplate"].startswith("mean of 2 seeds (trials 1, 2), epoch")
+    (band,) = [trace for trace in figure["data"] if trace.get("fill") == "toself"]
+    assert band["y"] == [0.3, 0.4, 0.2, 0.1]
+    assert "Of configurations with 2 seeds the mean is drawn, with a band from the lowest to the highest" in page
+
+
+def test_lines_may_be_colored_by_every_field_that_varies(sweep: Sweep) -> None:
+    for value in range(1, 31):
+        sweep.trial([value / 40] * 2, "stopped")
+    figure, page = curves(sweep), sweep.page()
+    meta = figure["layout"]["meta"]
+    names = [each["name"] for each in meta["colorings"]]
+    assert {"kind", "lr", "k"} <= set(names)
+    assert re.findall(r"<option[^>]*>([^<]*)", page) == ["trial", *names]
+    assert [figure["data"][place]["legendrank"] for place in meta["lines"]] == list(range(30))
+    for each in meta["colorings"]:
+        assert len(each["colors"]) == len(each["names"]) == 30
+    lrs = [trial.config.training.lr for trial in sweep.ledger.trials()]
+    bar = next(each["bar"] for each in meta["colorings"] if each["name"] == "lr")
+    assert (bar["cmin"], bar["cmax"]) == pytest.approx((math.log10(min(lrs)), math.log10(max(lrs))))

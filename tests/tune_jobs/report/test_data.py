@@ -22,4 +22,4 @@ def test_a_file_that_cannot_be_read_leaves_the_rest(sweep: Sweep) -> None:
     sweep.folder.spec.write_text("name: [")
     found = read(sweep)
     assert (found.spec, found.ladder, found.planned_epochs) == (None, [], None)
-    assert [len(curve) for curve in found.curves.values()] == [2]
+    assert [len(curve) for curve in found.epochs.curves.values()] == [2]

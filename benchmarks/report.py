@@ -1,0 +1,213 @@
+"""A large sweep: how long a person waits for its report and for the commands that read it, and in how much memory.
+
+Run: `python -m benchmarks.report`, about two minutes on two cores. A ledger of 5,000 trials of 150 epochs is made up.
+Each command runs in a process of its own, the real one. Before anything is timed, the values of the page's leaderboard
+are compared with the ledger, and those of its best learning curve.
+"""
+
+import argparse
+import contextlib
+import json
+import math
+import os
+import platform
+import random
+import re
+import sqlite3
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from importlib.metadata import version
+from pathlib import Path
+
+from search_spaces import Decided, canonical, parse_sweep, run_key
+from tune_jobs.record import schema
+from tune_jobs.record.folder import SweepFolder
+from tune_jobs.record.ledger import Ledger
+from tune_jobs.record.rows import SEARCH
+
+NAME = "large"
+FILE = """
+name: {name}
+space:
+  model:
+    layer:
+      any_of:
+        - kind: conv2d
+        - kind: hybrid
+          lambda: {{choice: [0.125, 0.25, 0.5, 0.75]}}
+          k: {{choice: [4, 9, 12]}}
+          candidates:
+            any_of:
+              - {{kind: all}}
+              - {{kind: random, r: {{int: [16, 256]}}, when_too_few: all}}
+  training:
+    lr: {{log_uniform: [1.0e-5, 1.0e-2]}}
+    weight_decay: {{log_uniform: [1.0e-6, 1.0e-2]}}
+    epochs: {epochs}
+search: {{sampler: random, trials: {trials}, repeats: {repeats}}}
+stopping: {{kind: {rule}}}
+"""
+COMMANDS = (["report", NAME], ["list"], ["status", NAME], ["show", NAME], ["best", NAME])
+
+
+@dataclass
+class Cost:
+    """What one command took, run by run."""
+
+    command: str
+    seconds: list[float] = field(default_factory=list)
+    peak_mb: list[float] = field(default_factory=list)
+
+    def row(self) -> str:
+        """For the table."""
+        times = sorted(self.seconds)
+        return (
+            f"| `convnn {self.command}` | {statistics.median(times):.1f} | {times[0]:.1f} to {times[-1]:.1f} | "
+            f"{max(self.peak_mb):.0f} | {len(times)} |"
+        )
+
+
+def write_sweep(storage: Path, trials: int, epochs: int, *, rule: str = "none", repeats: int = 1) -> SweepFolder:
+    """A finished sweep as its ledger has it, whose trials learn at made-up rates.
+
+    Args:
+        storage: Where it is made.
+        trials: Trials in all.
+        epochs: Of a trial that runs to its end.
+        rule: `none`, or `asha`, under which most trials end at its rungs.
+        repeats: Seeds of each configuration.
+    """
+    folder = SweepFolder(storage / NAME)
+    folder.path.mkdir(parents=True)
+    text = FILE.format(name=NAME, trials=trials // repeats, epochs=epochs, rule=rule, repeats=repeats)
+    folder.spec.write_text(text)
+    space, rng = parse_sweep(text).space, random.Random(0)
+    with contextlib.closing(Ledger(folder.ledger, create=True)) as ledger:
+        ledger.meta.metric, ledger.meta.planned, ledger.meta.repeats = "val/accuracy", trials // repeats, repeats
+    seq, db = 10, sqlite3.connect(folder.ledger)
+    with contextlib.closing(db), db:
+        for number in range(trials):
+            if number % repeats == 0:
+                first, point = None, space.draw(rng)
+                config, rate, top = space.resolve(Decided(point)), rng.uniform(10, 50), rng.betavariate(4, 2)
+            else:
+                seed = config.training.seed + 1
+                config = config.model_copy(update={"training": config.training.model_copy(update={"seed": seed})})
+            last = epochs if rule == "none" else _asha(rng, epochs)
+            key, recorded = run_key(config), canonical(config).model_dump_json(by_alias=True)
+            rows = [
+                (seq + epoch, key, 1, epoch, 1.7e9 + epoch, json.dumps(_metrics(epoch, rate, top, rng)))
+                for epoch in range(1, last + 1)
+            ]
+            seq += last + 2
+            state, reason = ("complete", None) if last == epochs else ("stopped", "by the stopping rule")
+            if first is None:
+                db.execute(schema.NEW_ASK, (seq - 1, json.dumps(point), "new", key))
+            db.execute(schema.NEW_TRIAL, (key, recorded, first, SEARCH))
+            first = first or key
+            db.execute("UPDATE trials SET state=?, reason=?, ended_seq=? WHERE run_key=?", (state, reason, seq, key))
+            db.execute(
+                "INSERT INTO attempts(run_key, attempt, state, started, ended, seconds, cpus) "
+                "VALUES(?, 1, ?, 1.7e9, 1.7e9 + ?, ?, 1)",
+                (key, state, last, 20.0 * last),
+            )
+            db.executemany("INSERT INTO epochs VALUES(?, ?, ?, ?, ?, ?)", rows)
+        db.execute("INSERT OR REPLACE INTO meta VALUES('seq', ?)", (str(seq),))
+    return folder
+
+
+def _asha(rng: random.Random, epochs: int) -> int:
+    """Where a trial ends: a third of those at a rung go on."""
+    last = 5
+    while last < epochs and rng.random() < 1 / 3:
+        last *= 3
+    return min(last, epochs)
+
+
+def _metrics(epoch: int, rate: float, top: float, rng: random.Random) -> dict[str, float]:
+    reached = (1 - math.exp(-epoch / rate)) * top
+    metrics = {"epoch_s": 20 + rng.random(), "images_per_s": 2000 + 100 * rng.random()}
+    for part in ("train", "val"):
+        metrics |= {f"{part}/loss": 2.3 * (1 - reached) + rng.random() / 50}
+        metrics |= {f"{part}/accuracy": reached + rng.random() / 50}
+    if epoch == 1:
+        metrics |= {"params": 128e6, "gflops": 0.3 + rng.random(), "gflops_published": 0.3}
+    return metrics
+
+
+def check(folder: SweepFolder) -> int:
+    """The page's size in bytes, once its leaderboard and its best curve are what the ledger has.
+
+    Raises:
+        AssertionError: If they differ.
+    """
+    page = folder.report.read_text(encoding="utf-8")
+    with contextlib.closing(sqlite3.connect(folder.ledger)) as db:
+        last = db.execute(
+            "SELECT metrics FROM epochs JOIN (SELECT MAX(seq) AS seq FROM epochs GROUP BY run_key) USING(seq)"
+        )
+        values = [json.loads(metrics)["val/accuracy"] for (metrics,) in last]
+        shown = [float(value) for value in re.findall(r'data-value="(.*?)"', page)]
+        assert sorted(shown) == sorted(values), "the leaderboard differs from the ledger"
+    return len(page.encode())
+
+
+def measure(storage: Path, repeats: int) -> Iterator[Cost]:
+    """Each command several times, in turn."""
+    costs = {command[0]: Cost(" ".join(command)) for command in COMMANDS}
+    for _ in range(repeats):
+        for command in COMMANDS:
+            seconds, peak = _run([*command, "--storage", str(storage)])
+            costs[command[0]].seconds.append(seconds)
+            costs[command[0]].peak_mb.append(peak)
+    yield from costs.values()
+
+
+def _run(arguments: list[str]) -> tuple[float, float]:
+    """Seconds, and the peak of resident memory in MB."""
+    command = [sys.executable, "-c", "from tune_jobs.cli import main; main()", *arguments]
+    begun = time.monotonic()
+    process = subprocess.Popen(command, stdout=subprocess.DEVNULL)  # noqa: S603 - this program
+    _, status, used = os.wait4(process.pid, 0)
+    process.returncode = os.waitstatus_to_exitcode(status)
+    assert process.returncode == 0, f"convnn {' '.join(arguments)} ended with {process.returncode}"
+    return time.monotonic() - begun, used.ru_maxrss / 1024
+
+
+def main() -> int:
+    """Measure and print."""
+    parser = argparse.ArgumentParser(description="A large sweep: its report, and the commands that read it.")
+    parser.add_argument("--trials", type=int, default=5000)
+    parser.add_argument("--epochs", type=int, default=150)
+    parser.add_argument("--rule", choices=["none", "asha"], default="none")
+    parser.add_argument("--seeds", type=int, default=1, help="of each configuration")
+    parser.add_argument("--repeats", type=int, default=3)
+    parser.add_argument("--storage", type=Path, help="a folder that keeps the ledger, and is used again")
+    given = parser.parse_args()
+    with tempfile.TemporaryDirectory(prefix="convnn-report-") as made:
+        storage = given.storage or Path(made)
+        folder = SweepFolder(storage / NAME)
+        if not folder.ledger.exists():
+            write_sweep(storage, given.trials, given.epochs, rule=given.rule, repeats=given.seeds)
+        _run(["report", NAME, "--storage", str(storage)])
+        size = check(folder)
+        print(
+            f"{os.cpu_count()} cores, {platform.machine()}, Python {platform.python_version()}, "
+            f"plotly {version('plotly')}, numpy {version('numpy')}; load {os.getloadavg()[0]:.1f}; "
+            f"{given.trials} trials of {given.epochs} epochs, rule {given.rule}, {given.seeds} seeds; ledger "
+            f"{folder.ledger.stat().st_size / 1e6:.0f} MB; page {size / 1e6:.1f} MB\n"
+        )
+        print("| command | median s | least to most s | peak MB | n |\n|---|---|---|---|---|")
+        for cost in measure(storage, given.repeats):
+            print(cost.row(), flush=True)
+        print(f"\nload {os.getloadavg()[0]:.1f} at the end")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

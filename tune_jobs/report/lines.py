@@ -1,0 +1,85 @@
+"""Learning curves by configuration: a trial's own, or the mean over several seeds with their range."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import reduce
+from typing import TypeVar
+
+import numpy as np
+
+from tune_jobs.report.epochs import Array, Curve, Whole
+from tune_jobs.results.row import Row
+
+Item = TypeVar("Item")
+
+
+@dataclass(frozen=True)
+class Line:
+    """The curve of a configuration."""
+
+    rows: list[Row]
+    """Its trials, the best first; of several the curve is the mean."""
+
+    curve: Curve
+    low: Array
+    """The lowest of the trials at each epoch, and the highest."""
+
+    high: Array
+
+    @property
+    def several(self) -> bool:
+        """Whether it is a mean."""
+        return len(self.rows) > 1
+
+    def thinned(self, most: int) -> "Line":
+        """With no more than so many points, first and last among them."""
+        if len(self.curve) <= most:
+            return self
+        kept = np.linspace(0, len(self.curve) - 1, most).round().astype(int)
+        curve = Curve(self.curve.epochs[kept], self.curve.values[kept])
+        return Line(self.rows, curve, self.low[kept], self.high[kept])
+
+
+def lines_of(rows: Iterable[Row], curves: Mapping[str, Curve]) -> list[Line]:
+    """A line for each configuration with a number, in the order of `rows`.
+
+    Trials that differ in their seeds alone are one configuration. Those that ended before the longest of them are left
+    out: a mean over fewer trials from some epoch on would jump there.
+    """
+    groups: dict[str, dict[int, tuple[Row, Curve]]] = {}
+    for row in rows:
+        if (curve := _finite(curves.get(row.run_key))) is not None:
+            seeds = groups.setdefault(row.config_key, {})
+            seeds.setdefault(row.config.training.seed, (row, curve))  # the same run may be recorded under two keys
+    return [_line(list(seeds.values())) for seeds in groups.values()]
+
+
+def spread_of(lines: Sequence[Line], most: int, quantiles: Sequence[float]) -> tuple[Whole, Array]:
+    """Quantiles over the lines at each epoch, of those that came so far, at no more than so many epochs."""
+    epochs = np.concatenate([line.curve.epochs for line in lines])
+    values = np.concatenate([line.curve.values for line in lines])
+    order = np.argsort(epochs, kind="stable")
+    at, begins = np.unique(epochs[order], return_index=True)
+    parts = np.split(values[order], begins[1:])
+    kept = np.unique(np.linspace(0, len(at) - 1, most).round().astype(int))
+    return at[kept], np.array([np.quantile(parts[place], quantiles) for place in kept]).T
+
+
+def evenly(items: Sequence[Item], most: int) -> list[Item]:
+    """As many of them, from the first to the last at equal distances; all if there are no more."""
+    return [items[place] for place in np.linspace(0, len(items) - 1, min(most, len(items))).round().astype(int)]
+
+
+def _finite(curve: Curve | None) -> Curve | None:
+    if curve is None:
+        return None
+    there = np.isfinite(curve.values)
+    return Curve(curve.epochs[there], curve.values[there]) if there.any() else None
+
+
+def _line(group: list[tuple[Row, Curve]]) -> Line:
+    last = max(curve.epochs[-1] for _, curve in group)
+    longest = [(row, curve) for row, curve in group if curve.epochs[-1] == last]
+    epochs: Whole = reduce(np.intersect1d, (curve.epochs for _, curve in longest))
+    values = np.array([curve.values[np.isin(curve.epochs, epochs)] for _, curve in longest])
+    return Line([row for row, _ in longest], Curve(epochs, values.mean(axis=0)), values.min(axis=0), values.max(axis=0))
