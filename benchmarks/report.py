@@ -2,7 +2,7 @@
 
 Run: `python -m benchmarks.report`, about two minutes on two cores. A ledger of 5,000 trials of 150 epochs is made up.
 Each command runs in a process of its own, the real one. Before anything is timed, the values of the page's leaderboard
-are compared with the ledger, and those of its best learning curve.
+are compared with the ledger, and those of its learning curves.
 """
 
 import argparse
@@ -23,6 +23,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from importlib.metadata import version
 from pathlib import Path
+
+import numpy as np
 
 from search_spaces import Decided, canonical, parse_sweep, run_key
 from tune_jobs.record import schema
@@ -61,6 +63,7 @@ class Cost:
 
     command: str
     seconds: list[float] = field(default_factory=list)
+    cpu_s: list[float] = field(default_factory=list)
     peak_mb: list[float] = field(default_factory=list)
 
     def row(self) -> str:
@@ -68,7 +71,7 @@ class Cost:
         times = sorted(self.seconds)
         return (
             f"| `convnn {self.command}` | {statistics.median(times):.1f} | {times[0]:.1f} to {times[-1]:.1f} | "
-            f"{max(self.peak_mb):.0f} | {len(times)} |"
+            f"{statistics.median(self.cpu_s):.1f} | {max(self.peak_mb):.0f} | {len(times)} |"
         )
 
 
@@ -141,19 +144,25 @@ def _metrics(epoch: int, rate: float, top: float, rng: random.Random) -> dict[st
 
 
 def check(folder: SweepFolder) -> int:
-    """The page's size in bytes, once its leaderboard and its best curve are what the ledger has.
+    """The page's size in bytes, once its leaderboard and its curves are what the ledger has.
 
     Raises:
         AssertionError: If they differ.
     """
     page = folder.report.read_text(encoding="utf-8")
+    curves: dict[str, list[float]] = {}
     with contextlib.closing(sqlite3.connect(folder.ledger)) as db:
-        last = db.execute(
-            "SELECT metrics FROM epochs JOIN (SELECT MAX(seq) AS seq FROM epochs GROUP BY run_key) USING(seq)"
-        )
-        values = [json.loads(metrics)["val/accuracy"] for (metrics,) in last]
-        shown = [float(value) for value in re.findall(r'data-value="(.*?)"', page)]
-        assert sorted(shown) == sorted(values), "the leaderboard differs from the ledger"
+        rows = db.execute("SELECT number, epochs.metrics FROM epochs JOIN trials USING(run_key) ORDER BY epochs.seq")
+        for number, metrics in rows:
+            curves.setdefault(f"trial {number}", []).append(json.loads(metrics)["val/accuracy"])
+    shown = [float(value) for value in re.findall(r'data-value="(.*?)"', page)]
+    assert sorted(shown) == sorted(curve[-1] for curve in curves.values()), "the leaderboard differs from the ledger"
+    plotted = re.search(r'id="data">(.*?)</script>', page, re.DOTALL)
+    assert plotted is not None
+    lines = json.loads(plotted[1])["figures"]["learning-curves"]["data"]
+    for line in lines:
+        if (recorded := curves.get(line["name"])) is not None:  # not of several seeds, and no background
+            assert np.allclose(line["y"], recorded, rtol=1e-6), f"the curve of {line['name']} differs from the ledger"
     return len(page.encode())
 
 
@@ -162,21 +171,22 @@ def measure(storage: Path, repeats: int) -> Iterator[Cost]:
     costs = {command[0]: Cost(" ".join(command)) for command in COMMANDS}
     for _ in range(repeats):
         for command in COMMANDS:
-            seconds, peak = _run([*command, "--storage", str(storage)])
+            seconds, cpu_s, peak = _run([*command, "--storage", str(storage)])
             costs[command[0]].seconds.append(seconds)
+            costs[command[0]].cpu_s.append(cpu_s)
             costs[command[0]].peak_mb.append(peak)
     yield from costs.values()
 
 
-def _run(arguments: list[str]) -> tuple[float, float]:
-    """Seconds, and the peak of resident memory in MB."""
+def _run(arguments: list[str]) -> tuple[float, float, float]:
+    """Seconds, seconds of CPU time, and the peak of resident memory in MB."""
     command = [sys.executable, "-c", "from tune_jobs.cli import main; main()", *arguments]
     begun = time.monotonic()
     process = subprocess.Popen(command, stdout=subprocess.DEVNULL)  # noqa: S603 - this program
     _, status, used = os.wait4(process.pid, 0)
     process.returncode = os.waitstatus_to_exitcode(status)
     assert process.returncode == 0, f"convnn {' '.join(arguments)} ended with {process.returncode}"
-    return time.monotonic() - begun, used.ru_maxrss / 1024
+    return time.monotonic() - begun, used.ru_utime + used.ru_stime, used.ru_maxrss / 1024
 
 
 def main() -> int:
@@ -202,7 +212,7 @@ def main() -> int:
             f"{given.trials} trials of {given.epochs} epochs, rule {given.rule}, {given.seeds} seeds; ledger "
             f"{folder.ledger.stat().st_size / 1e6:.0f} MB; page {size / 1e6:.1f} MB\n"
         )
-        print("| command | median s | least to most s | peak MB | n |\n|---|---|---|---|---|")
+        print("| command | median s | least to most s | median CPU s | peak MB | n |\n|---|---|---|---|---|---|")
         for cost in measure(storage, given.repeats):
             print(cost.row(), flush=True)
         print(f"\nload {os.getloadavg()[0]:.1f} at the end")

@@ -7,6 +7,7 @@ import pytest
 from tests.system.browser import Browser
 from tests.tune_jobs.report.drawn import made
 from tests.tune_jobs.report.hostile import HOSTILE, ROUNDS, drawn, fill
+from tune_jobs.report.theme import ORDERED
 
 PROGRAMS = (
     "<img src=x onerror=\"document.title = 'ran'\">",
@@ -80,3 +81,26 @@ def test_the_reader_chooses_the_cost_and_a_narrow_screen_says_what_goes_on(windo
     finally:
         window.driver.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})
     assert run(axis) == "GFLOPs of one image's forward pass"  # drawn again, and still as chosen
+
+
+COLOR_BY = """
+const choice = document.querySelector("select[data-of=learning-curves]");
+choice.value = [...choice.options].find((option) => option.text === arguments[0]).value;
+choice.dispatchEvent(new Event("change"));
+"""
+LINES = """
+const { lines } = JSON.parse(document.getElementById("data").textContent).figures["learning-curves"].layout.meta;
+const place = document.querySelector("[data-plot=learning-curves]");
+return lines.map((line) => place.data[line].line.color);
+"""
+
+
+def test_curves_are_colored_by_the_field_that_is_chosen(page: Browser) -> None:
+    by_trial = page.driver.execute_script(LINES)
+    page.driver.execute_script(COLOR_BY, "lr")
+    page.wait("a scale", lambda: page.driver.find_elements("css selector", "[data-plot=learning-curves] .colorbar"))
+    assert {ORDERED[0], ORDERED[-1]} < set(page.driver.execute_script(LINES))
+    page.driver.execute_script(COLOR_BY, "trial")
+    gone = "[data-plot=learning-curves] .colorbar"
+    page.wait("no scale", lambda: not page.driver.find_elements("css selector", gone))
+    assert page.driver.execute_script(LINES) == by_trial

@@ -1,6 +1,5 @@
 import math
 import re
-import time
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -36,9 +35,7 @@ def test_a_thousand_trials_are_drawn_as_the_best_and_a_band(sweep: Sweep) -> Non
     for number in range(1000):
         top = sweep.rng.random()
         sweep.trial([top * (1 - 0.7**e) for e in range(1, 10)] if number % 10 == 0 else [top], "complete")
-    begun = time.monotonic()
     lines = sweep.figures()["learning-curves"]["data"]
-    assert time.monotonic() - begun < 15
     assert [line["name"] for line in lines[:2]] == ["8 in 10 others", "their median"]
     assert sum(line.get("visible", True) for line in lines) == 22
     assert len(lines) == 82  # those of the others that a field colors
