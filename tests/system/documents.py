@@ -62,7 +62,8 @@ def _slurm(text: str) -> Elsewhere:
     return Elsewhere("make test-system", "tests/system/test_slurm.py", text)
 
 
-SMALLER = "--set search.trials=1 --set space.training.epochs=2 --set stopping.grace_epochs=1"
+FEW = "--set search.trials=1 --set space.training.epochs=2 --set space.data.limit=300"
+SMALLER = f"{FEW} --set stopping.grace_epochs=1"
 
 _REGISTRY = NotRun("it needs a registry of images")
 _KUBERNETES = NotRun("it needs Kubernetes with KubeRay; of the manifest, tests/docker/test_rayjob.py reads the fields")
@@ -76,7 +77,7 @@ COMMANDS: dict[str, How] = {
     "convnn init mine.yaml": Instead("convnn init mine.yaml --model vgg --data digits --vary mix --gpu 0"),
     "convnn validate mine.yaml": AS_IS,
     "convnn plan mine.yaml --measure": AS_IS,
-    "convnn run mine.yaml": Instead("convnn run mine.yaml --set search.trials=1 --set space.training.epochs=2"),
+    "convnn run mine.yaml": Instead(f"convnn run mine.yaml {FEW}"),
     "convnn doctor mine.yaml": AS_IS,
     "convnn report quickstart --csv": AS_IS,
     "convnn simulate figure5-cifar10": Instead("convnn simulate figure5-cifar10 --repeats 2"),
