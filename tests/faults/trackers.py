@@ -29,6 +29,9 @@ TRACKED = GRID.but(
 )
 """Two trials of one model, as epochs are compared; one at a time, so that a processor is left for the tracker."""
 
+ONE = SHORT_GRID.but(name="one", space__model__layer={"lambda": 0.5}, space__training__epochs=4)
+"""One trial: what is done to its store is done before any is trained."""
+
 SLOWEST = 1.5
 """Times that the median epoch may take while the tracker fails. Others use the machine too."""
 
@@ -213,9 +216,9 @@ def _gone(case: Case) -> None:
 
 def _one_store(case: Case) -> None:
     """Two drivers open the store of their storage folder at once, where there is none; one is killed as it is made."""
-    other = SHORT_GRID.but(name=f"{SHORT_GRID.name}-2")
+    other = ONE.but(name=f"{ONE.name}-2")
     while not case.injected:
-        with case.round(SHORT_GRID) as one, case.round(other, one.storage) as two:
+        with case.round(ONE) as one, case.round(other, one.storage) as two:
             (one.storage / "mlflow.db").unlink()
             drivers, begun = [one.run(), two.run()], partial(_store_begun, one.storage)
             wait_for(begun, "a store is made")

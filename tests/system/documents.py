@@ -62,7 +62,8 @@ def _slurm(text: str) -> Elsewhere:
     return Elsewhere("make test-system", "tests/system/test_slurm.py", text)
 
 
-SMALLER = "--set search.trials=1 --set space.training.epochs=2 --set stopping.grace_epochs=1"
+FEW = "--set search.trials=1 --set space.training.epochs=2 --set space.data.limit=300"
+SMALLER = f"{FEW} --set stopping.grace_epochs=1"
 
 _REGISTRY = NotRun("it needs a registry of images")
 _KUBERNETES = NotRun("it needs Kubernetes with KubeRay; of the manifest, tests/docker/test_rayjob.py reads the fields")
@@ -76,7 +77,7 @@ COMMANDS: dict[str, How] = {
     "convnn init mine.yaml": Instead("convnn init mine.yaml --model vgg --data digits --vary mix --gpu 0"),
     "convnn validate mine.yaml": AS_IS,
     "convnn plan mine.yaml --measure": AS_IS,
-    "convnn run mine.yaml": Instead("convnn run mine.yaml --set search.trials=1 --set space.training.epochs=2"),
+    "convnn run mine.yaml": Instead(f"convnn run mine.yaml {FEW}"),
     "convnn show mine": AS_IS,
     "convnn report mine": AS_IS,
     "convnn best mine --yaml": AS_IS,
@@ -164,6 +165,11 @@ PREFIXES: dict[str, How] = {
     "cluster=$(kubectl ": _KUBERNETES,
 }
 """By how a command begins, where all that begin so are alike."""
+
+PROGRAMS: dict[str, Elsewhere] = {
+    "docs/python.md": Elsewhere("make test", "tests/tune_jobs/test_python_page.py", '"docs" / "python.md"'),
+}
+"""By the document whose Python blocks are run, all of them, by another test."""
 
 
 @dataclass(frozen=True)

@@ -14,6 +14,7 @@ from search_spaces import load_sweep
 from tests.system.documents import (
     COMMANDS,
     PREFIXES,
+    PROGRAMS,
     ROOT,
     SHELL,
     Block,
@@ -86,10 +87,11 @@ def test_nothing_is_exercised_that_no_document_says() -> None:
     said = [command for block in TYPED for command in commands(block)]
     assert [command for command in COMMANDS if command not in said] == []
     assert [start for start in PREFIXES if not any(command.startswith(start) for command in said)] == []
+    assert [document for document in PROGRAMS if not blocks(document, "python")] == []
 
 
 def test_what_is_exercised_elsewhere_is_there() -> None:
-    ways = [way for way in (*COMMANDS.values(), *PREFIXES.values()) if isinstance(way, Elsewhere)]
+    ways = [way for way in (*COMMANDS.values(), *PREFIXES.values(), *PROGRAMS.values()) if isinstance(way, Elsewhere)]
     missing = [f"{way.by}: {way.text!r} in {way.file}" for way in ways if way.text not in (ROOT / way.file).read_text()]
     assert missing == []
 
@@ -100,7 +102,7 @@ def test_the_commands_of_a_document_work_one_after_the_other(checkout: Path, doc
     run(["bash", "-eux", "-o", "pipefail"], checkout, terminal)
 
 
-@pytest.mark.parametrize("document", [name for name in documents() if blocks(name, "python")])
+@pytest.mark.parametrize("document", [name for name in documents() if blocks(name, "python") and name not in PROGRAMS])
 def test_the_programs_of_a_document_run_one_after_the_other(checkout: Path, document: str) -> None:
     program = "\n".join(block.text for block in blocks(document, "python"))
     run([str(VENV / "bin" / "python"), "-"], checkout, program)

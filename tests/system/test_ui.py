@@ -14,7 +14,8 @@ from tests.system.browser import Browser, MlflowPages
 from tests.tune_jobs.servers import free_port
 from tune_jobs.system.processes import lives
 
-SWEEPS = [SHORT_GRID, SHORT_GRID.but(name="other", space__training__seed=7)]
+SHORT = SHORT_GRID.but(space__training__epochs=4, resources={"max_concurrent": 1})
+SWEEPS = [SHORT, SHORT.but(name="other", space__training__seed=7)]
 
 
 @pytest.fixture(scope="module")

@@ -21,7 +21,7 @@ import convnn, search_spaces, tune_jobs
 files = [package.__file__ for package in (convnn, search_spaces, tune_jobs)]
 print(json.dumps([sys.path, files, list(map(repr, sys.meta_path))]))
 """
-SMALL = ("search.trials=1", "space.training.epochs=2", "stopping.grace_epochs=1")
+SMALL = ("search.trials=1", "space.training.epochs=2", "space.data.limit=300", "stopping.grace_epochs=1")
 KEPT = ("PATH", "LANG", "TMPDIR", "OMP_NUM_THREADS", "CONVNN_TEST_CONNECTIONS")
 
 

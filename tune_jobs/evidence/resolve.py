@@ -63,10 +63,11 @@ def resolution(spec: SweepSpec, plan: Plan, difference: float) -> Resolution:
 
 def _noise(spec: SweepSpec, epochs: int) -> Noise:
     table = published()
+    runs = Runs(table)
     metric = "test/accuracy" if spec.metric.endswith("accuracy") else "test/loss"
     for found in possible(spec):
         config = found.model_copy(update={"training": found.training.model_copy(update={"lr": PUBLISHED_LR})})
-        if (noise := pooled_noise(Runs(table), config, table.curves[metric], epochs)) is not None:
+        if (noise := pooled_noise(runs, config, table.curves[metric], epochs)) is not None:
             return noise
     raise UsageError(
         "--resolve needs to know how much repeats of one configuration differ, and none were published of this model "

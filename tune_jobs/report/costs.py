@@ -124,7 +124,8 @@ def pareto(data: "ReportData", points: Points) -> Plot:
     for trace, patch in zip(figure.data, choices[0]["data"], strict=True):
         trace.update(patch)
     figure.update_layout(xaxis=choices[0]["layout"]["xaxis"], meta={"choices": choices}, **LEGEND_ABOVE)
-    return Plot(key, title, _note(points, costs), figure)
+    names = [cost.name for cost in costs]
+    return Plot(key, title, _note(points, costs), figure, chooses="horizontal axis:", choices=names)
 
 
 def _choice(data: "ReportData", cost: Cost, drawn: list[list[Point]], complete: list[Point]) -> dict[str, Any]:

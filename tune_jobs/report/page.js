@@ -29,30 +29,19 @@ function color(figure, by) { // lines by a field, not by trial
 function draw(place) {
   const figure = structuredClone(found.figures[place.dataset.plot]);
   const by = Number(document.querySelector(`select[data-of="${place.dataset.plot}"]`)?.value ?? 0);
-  if (by > 0) color(figure, by - 1);
+  if (by > 0 && figure.layout.meta?.colorings) color(figure, by - 1);
   const layout = { ...figure.layout, template: dark.matches ? found.dark : found.light };
   if (narrow.matches) { // no pointer that hovers, so no bar of tools above the plot
     if (layout.meta?.legend === "wide") layout.showlegend = false;
     if (!layout.margin) layout.margin = { ...layout.template.layout.margin, t: 12 };
   }
-  const chosen = layout.meta?.choices?.[chooser(place, layout.meta.choices).value];
+  const chosen = layout.meta?.choices?.[by];
   if (chosen) {
     figure.data.forEach((trace, at) => Object.assign(trace, chosen.data[at]));
     Object.assign(layout, chosen.layout);
   }
   const tools = narrow.matches || figure.data[0].type === "parcoords" ? false : "hover";
   return Plotly.react(place, figure.data, layout, { ...found.config, displayModeBar: tools });
-}
-
-function chooser(place, choices) { // above the plot, made as it is first drawn
-  if (!place.choice) {
-    place.choice = document.createElement("select");
-    place.choice.ariaLabel = "horizontal axis";
-    choices.forEach(({ label }, at) => place.choice.add(new Option(label, at)));
-    place.choice.addEventListener("change", () => draw(place));
-    place.closest(".scroll").before(place.choice);
-  }
-  return place.choice;
 }
 
 function hint() {

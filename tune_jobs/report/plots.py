@@ -22,8 +22,11 @@ class Plot:
     width: int = 0
     """It is scrolled where the screen is narrower, in pixels."""
 
+    chooses: str = ""
+    """What the menu above it chooses."""
+
     choices: Sequence[str] = ()
-    """What its lines may be colored by: as they are, then by each of `colorings` in the layout's `meta`."""
+    """Of the menu; what each does is in the layout's `meta`."""
 
 
 DIGITS = 7

@@ -1,7 +1,11 @@
 import contextlib
 import socket
 import sqlite3
+from collections.abc import Iterator
 from pathlib import Path
+
+import pytest
+from mlflow import MlflowClient
 
 from tests.tune_jobs.cli.invoking import invoke, invoke_json
 from tests.tune_jobs.servers import MlflowServer, free_port, mlflow_server
@@ -9,6 +13,7 @@ from tests.tune_jobs.shipping import recorded
 from tests.tune_jobs.stores import new_store
 from tune_jobs.cli.ui import _tunnel
 from tune_jobs.record.folder import SweepFolder
+from tune_jobs.record.lease import lease
 from tune_jobs.tracking.address import sqlite_uri
 
 FILE = "name: {name}\nspace: {{model: {{name: vgg11, layer: {{kind: conv2d}}}}}}\n"
@@ -27,15 +32,21 @@ def test_where_there_is_no_sweep_the_first_one_is_named(tmp_path: Path) -> None:
     assert "there is no sweep 'mine'" in invoke("ui", "mine", storage=tmp_path, expect=2)
 
 
-def test_a_sweep_on_a_server_is_opened_there(tmp_path: Path) -> None:
-    with mlflow_server(tmp_path, free_port()) as server:
-        folder = made(tmp_path, "mine", f"tracking: {{uri: '{server.uri}'}}\n")
-        told = invoke_json("ui", "mine", storage=folder.path.parent)
-        assert told == {
-            "page": f"{server.uri}/#/experiments/1/runs?workflowType=machine_learning&viewStateShareKey=complete",
-            "sweeps": ["mine"],
-        }
-        _refuses_two_trackers(tmp_path, server)
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[MlflowServer]:
+    with mlflow_server(tmp_path_factory.mktemp("server"), free_port()) as started:
+        yield started
+
+
+def test_a_sweep_on_a_server_is_opened_there(tmp_path: Path, server: MlflowServer) -> None:
+    folder = made(tmp_path, "mine", f"tracking: {{uri: '{server.uri}'}}\n")
+    told = invoke_json("ui", "mine", storage=folder.path.parent)
+    number = MlflowClient(server.uri).get_experiment_by_name("mine").experiment_id
+    assert told == {
+        "page": f"{server.uri}/#/experiments/{number}/runs?workflowType=machine_learning&viewStateShareKey=complete",
+        "sweeps": ["mine"],
+    }
+    _refuses_two_trackers(tmp_path, server)
 
 
 def _refuses_two_trackers(place: Path, server: MlflowServer) -> None:
@@ -63,7 +74,8 @@ def test_a_store_that_cannot_be_read_is_said_with_the_way_out(tmp_path: Path) ->
     invoke("sync", "mine", storage=store.parent)
     with contextlib.closing(sqlite3.connect(store)) as db:
         db.execute("DROP TABLE experiments")
-    said = invoke("ui", "mine", "--no-browser", storage=store.parent, expect=1)
+    with lease(folder.path):  # as its driver has it: then nothing is shipped first, which is tried for long
+        said = invoke("ui", "mine", "--no-browser", storage=store.parent, expect=1)
     last = said.splitlines()[-1]
     assert last == (
         f"convnn: {store} cannot be read: no such table: experiments; stop who writes it, or move it away: it is made "
@@ -77,11 +89,11 @@ def test_who_has_come_over_ssh_is_told_how_to_see_it() -> None:
     assert _tunnel("http://127.0.0.1:5001", {}) is None
 
 
-def test_what_hinders_one_sweep_hinders_no_other(tmp_path: Path) -> None:
-    with mlflow_server(tmp_path, free_port()) as server:
-        folder = made(tmp_path, "mine", f"tracking: {{uri: '{server.uri}'}}\n")
-        broken = made(tmp_path, "broken")
-        broken.spec.unlink()
-        said = invoke("ui", "--no-browser", storage=folder.path.parent)
+def test_what_hinders_one_sweep_hinders_no_other(tmp_path: Path, server: MlflowServer) -> None:
+    folder = made(tmp_path, "whole", f"tracking: {{uri: '{server.uri}'}}\n")
+    broken = made(tmp_path, "broken")
+    broken.spec.unlink()
+    said = invoke("ui", "--no-browser", storage=folder.path.parent)
     assert f"broken: {broken.spec} is missing" in said
-    assert f"{server.uri}/#/experiments/1/runs" in said
+    number = MlflowClient(server.uri).get_experiment_by_name("whole").experiment_id
+    assert f"{server.uri}/#/experiments/{number}/runs" in said

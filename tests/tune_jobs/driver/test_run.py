@@ -18,6 +18,7 @@ from tests.tune_jobs.cli.invoking import invoke, invoke_json
 from tests.tune_jobs.listeners import is_of_this_machine, listeners, programs
 from tests.tune_jobs.program import convnn, start
 from tests.tune_jobs.servers import free_port
+from tests.tune_jobs.shipping import recorded
 from tune_jobs.record.ledger import Ledger
 
 SWEEP: dict[str, Any] = {
@@ -75,10 +76,21 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def finished(place: Path) -> Path:
+def earlier(place: Path, tmp_path_factory: pytest.TempPathFactory) -> list[dict[str, Any]]:
+    """The trials of another sweep of the name, which is there before."""
+    with recorded(tmp_path_factory.mktemp("earlier"), "tiny") as sweep:
+        sweep.attempt([1, 2], "complete")
+        write(sweep.folder.spec, model__layer__lambda=0.5, training__epochs=1)
+    shutil.copytree(sweep.folder.path, place / "tiny")
+    trials: list[dict[str, Any]] = invoke_json("show", "tiny", storage=place)["trials"]
+    return trials
+
+
+@pytest.fixture(scope="module")
+def finished(place: Path, earlier: list[dict[str, Any]]) -> Path:
     """The folder of a sweep of four trials, two of which diverge, run from a folder with a space in its name.
 
-    A Ray that did not end well on this machine disturbs it no more than that.
+    A Ray that did not end well on this machine disturbs it no more than that. It starts over.
     """
     (place / "my python").symlink_to(sys.prefix)
     file = write(
@@ -88,11 +100,12 @@ def finished(place: Path) -> Path:
         training__weight_decay=10.0,
         training__lr={"choice": [0.01, 10.0]},
     )
+    assert len(earlier) == 1
     python = str(place / "my python" / "bin" / "python")
     with tempfile.TemporaryDirectory(dir="/tmp", prefix="r") as short:  # Ray's sockets are there
         (Path(short) / "ray").mkdir()
         (Path(short) / "ray" / "ray_current_cluster").write_text("192.0.2.9:6379")
-        process = start("run", file, storage=place, python=python, RAY_TMPDIR=short)
+        process = start("run", file, "--fresh", "--yes", storage=place, python=python, RAY_TMPDIR=short)
         while process.poll() is None:
             LISTENED.update(listeners("CONVNN_STORAGE", str(place)))
             RAN.update(programs("CONVNN_STORAGE", str(place)))
@@ -127,7 +140,7 @@ def test_the_leaderboard_puts_the_best_complete_trial_first_and_diverged_ones_la
     assert values == sorted(values, reverse=True)
     (best,) = invoke_json("best", "tiny", storage=place)["trials"]
     assert best["run_key"] == shown["trials"][0]["run_key"]
-    (listed,) = invoke_json("list", storage=place)["sweeps"]
+    listed = next(sweep for sweep in invoke_json("list", storage=place)["sweeps"] if sweep["name"] == "tiny")
     assert (listed["state"], listed["ended"], listed["best"]) == ("done", 4, best["value"])
     assert finished.exists()
 
@@ -207,16 +220,17 @@ def test_what_a_sweep_may_cost_may_change(finished: Path, place: Path) -> None:
     assert {len(invoke_json("show", "tiny", t["trial"], storage=place)["attempts"]) for t in shown["trials"]} == {1}
 
 
-def test_starting_over_asks_and_keeps_what_was_there(finished: Path, tmp_path: Path) -> None:
-    shutil.copytree(finished, tmp_path / "tiny")
-    before = invoke_json("show", "tiny", storage=tmp_path)["trials"]
-    file = write(tmp_path / "tiny.yaml", model__layer__lambda=0.5, training__epochs=1)  # another sweep of that name
-    said = invoke("run", file, "--fresh", storage=tmp_path, expect=2)
-    assert f"{tmp_path / 'tiny'} holds a sweep tiny; move it aside and start over? There is no terminal to ask" in said
-    convnn("run", file, "--fresh", "--yes", storage=tmp_path)
-    assert [trial["epochs"] for trial in invoke_json("show", "tiny", storage=tmp_path)["trials"]] == [1]
-    (aside,) = tmp_path.glob("tiny-until-*")
-    assert invoke_json("show", aside.name, storage=tmp_path)["trials"] == before
+def test_starting_over_asks_and_keeps_what_was_there(
+    finished: Path, place: Path, earlier: list[dict[str, Any]]
+) -> None:
+    (aside,) = place.glob("tiny-until-*")
+    assert invoke_json("show", aside.name, storage=place)["trials"] == earlier
+    trials = invoke_json("show", "tiny", storage=place)["trials"]
+    assert not {trial["run_key"] for trial in earlier} & {trial["run_key"] for trial in trials}
+    said = invoke("run", place / "tiny.yaml", "--fresh", storage=place, expect=2)
+    assert f"{finished} holds a sweep tiny; move it aside and start over? There is no terminal to ask" in said
+    assert invoke_json("show", "tiny", storage=place)["trials"] == trials
+    assert list(place.glob("tiny-until-*")) == [aside]
 
 
 def test_a_copied_folder_is_the_whole_sweep(finished: Path, place: Path, tmp_path: Path) -> None:

@@ -204,7 +204,7 @@ def test_read_only_storage_is_enough(folder: SweepFolder, monkeypatch: pytest.Mo
 
 def test_ctrl_c_ends_it_at_once(folder: SweepFolder) -> None:
     """In the midst of a step that takes seconds."""
-    change(folder, "UPDATE trials SET config = json_set(config, '$.model.width', 4, '$.training.batch_size', 64)")
+    change(folder, "UPDATE trials SET config = json_set(config, '$.model.width', 2, '$.training.batch_size', 64)")
     change(folder, "UPDATE attempts SET environment = NULL")
     before = files(folder)
     process = start("replay", NAME, 1, storage=folder.path.parent)
