@@ -67,6 +67,9 @@ class Work:
     verb: str
     """The command that goes on with it."""
 
+    conclude: Callable[[], None] = lambda: None
+    """Records what it has come to, once it runs no more for now."""
+
 
 class Beside:
     """Is told that there is something to train, and what then happens. This one does nothing."""
@@ -112,21 +115,25 @@ def run_trials(
     settle(ledger, search.settled)
     retention: Keeps = Retention(folder, ledger, spec) if work is None else work.retention
     retention.tidy()
-    if search.done:
-        return search.exhausted, _enough(spec, search)
-    halt = check()
-    if halt is None and search.idle:
-        halt = budget_of_trials(spec, verb)
-    if halt is None:
-        beside = beside or Beside()
-        beside.begin()
-        order = Order(spec.name, spec.resources, address, sweep.signals, sweep.progress.say)
-        watch = _Watch(sweep, None if work is None else work.summary)
-        halt = _drive(sweep, search, (retention, beside, watch), check, open_executor(order))
-        halt = halt or (budget_of_trials(spec, verb) if search.held_back else None)
-        if search.done and halt is not None and halt.signal is None:
-            halt = None  # the limit was reached with the last trial
-        halt = halt or (none_found(spec) if search.gave_up else None) or _enough(spec, search)
+    halt = _enough(spec, search)
+    if not search.done:
+        halt = check()
+        if halt is None and search.idle:
+            halt = budget_of_trials(spec, verb)
+        if halt is None:
+            if work is None:
+                ledger.meta.halted = None  # what is said of the search holds as long as the search rests
+            beside = beside or Beside()
+            beside.begin()
+            order = Order(spec.name, spec.resources, address, sweep.signals, sweep.progress.say)
+            watch = _Watch(sweep, None if work is None else work.summary)
+            halt = _drive(sweep, search, (retention, beside, watch), check, open_executor(order))
+            halt = halt or (budget_of_trials(spec, verb) if search.held_back else None)
+            if search.done and halt is not None and halt.signal is None:
+                halt = None  # the limit was reached with the last trial
+            halt = halt or (none_found(spec) if search.gave_up else None) or _enough(spec, search)
+    if work is not None:
+        work.conclude()
     return search.exhausted, halt
 
 
