@@ -9,6 +9,7 @@ weights are one version, however often they are shipped: what was made is found 
 """
 
 import hashlib
+import json
 import tempfile
 from collections.abc import Callable
 from importlib.metadata import version
@@ -106,6 +107,7 @@ class Champions:
             model = self._logged(champion, trial, run, weights, Path(scratch))
         name = self._name()
         number = self._version(name, champion, trial, model)
+        self._tell_model(model, name, number)
         self._call("alias", self._client.set_registered_model_alias, name, CHAMPION, number)
         self._runs.note(PARENT, SHIPPED, run, int(number), f"{_digest(champion)} {name}")
         return None
@@ -197,6 +199,14 @@ class Champions:
         for tag, value in tags.items():
             self._call(f"tag {tag}", self._client.set_model_version_tag, name, number, tag, value)
         return number
+
+    def _tell_model(self, model: Any, name: str, number: str) -> None:  # noqa: ANN401
+        """Let the model's page say which version it is, in MLflow's own tag for that."""
+        from mlflow.utils.mlflow_tags import MLFLOW_MODEL_VERSIONS
+
+        told = json.dumps([{"name": name, "version": number}])
+        if model.tags.get(MLFLOW_MODEL_VERSIONS) != told:
+            self._call("model told", self._client.set_logged_model_tags, model.model_id, {MLFLOW_MODEL_VERSIONS: told})
 
     def _tags(self, champion: Champion, trial: Trial) -> dict[str, str]:
         numbers = {f"confirm.{name}": repr(value) for name, value in champion.numbers.items()}
