@@ -3,12 +3,16 @@
 import contextlib
 import re
 from collections.abc import Iterator
+from pathlib import Path
 
 import mlflow
 import pytest
+import torch
 
 from convnn.data import limited, load_dataset
+from convnn.saved import digest_of
 from search_spaces import TrialConfig, parse_sweep
+from tests.tune_jobs.cli.invoking import invoke
 from tests.tune_jobs.stores import new_store
 from tune_jobs.driver.run import run
 from tune_jobs.evidence.champion import champion_of
@@ -101,7 +105,7 @@ def uri_of(folder: SweepFolder) -> str:
 
 @pytest.mark.filterwarnings("ignore:.*Any type hint is inferred")  # from MLflow's own import
 def test_the_alias_loads_the_model_that_has_the_recorded_test_accuracy(
-    searched: SweepFolder, found: Confirmed, monkeypatch: pytest.MonkeyPatch
+    searched: SweepFolder, found: Confirmed, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     assert found.champion is not None
     assert found.tracked is not None
@@ -116,6 +120,9 @@ def test_the_alias_loads_the_model_that_has_the_recorded_test_accuracy(
     ours = load_model(searched.path, "champion")
     assert ours.predict(images.pixels[chosen]).tolist() == loaded.predict(images.pixels[chosen]).tolist()
     assert ours.config.training.seed == found.plan.first_seed
+    invoke("export", searched.name, "champion", tmp_path / "model.pt", storage=searched.path.parent)
+    weights = torch.load(tmp_path / "model.pt", weights_only=True)
+    assert digest_of(weights) == digest_of(ours.model.state_dict())
 
 
 def test_a_confirmation_of_an_earlier_version_is_registered_by_the_same_command_and_runs_nothing(
@@ -167,13 +174,12 @@ def standing(*differences: tuple[float, Verdict] | None, baseline: ArmState = "d
     return Standing(ArmResult(ARMS[0], baseline, VALUES, None), tuple(ended), left)
 
 
-OPEN, SAME, BETTER, BEST, WORSE = (
-    (0.003, "not resolved"),
-    (0.0, "equal"),
-    (0.02, "real"),
-    (0.03, "real"),
-    (-0.02, "real"),
-)
+Found = tuple[float, Verdict]
+OPEN: Found = (0.003, "not resolved")
+SAME: Found = (0.0, "equal")
+BETTER: Found = (0.02, "real")
+BEST: Found = (0.03, "real")
+WORSE: Found = (-0.02, "real")
 
 
 @pytest.mark.parametrize(
