@@ -18,7 +18,7 @@ from tune_jobs.driver.trials import Sweep, Work
 from tune_jobs.errors import LedgerError, UsageError
 from tune_jobs.events import Ended, Event, Released
 from tune_jobs.evidence.arms import chosen, first_unused, is_plain
-from tune_jobs.evidence.champion import champion_of
+from tune_jobs.evidence.champion import champion_of, said
 from tune_jobs.evidence.confirmation import Arm, Plan, plan_from, standing
 from tune_jobs.evidence.outcome import Confirmed
 from tune_jobs.evidence.printed import ConfirmedRun
@@ -218,6 +218,7 @@ def work_of(sweep: Sweep, *, spec: SweepSpec, wanted: Wanted) -> Work:
                 f"the search is unfinished ({found.ended}{of} trials have ended): its best so far are run"
             )
     plan = opening.plan
+    sweep.progress.say(_begun(plan, sum(trial.state in ENDED for trial in _trials(ledger, plan))))
     if wanted.retry:
         ledger.reopen(trial.run_key for trial in _trials(ledger, plan) if trial.state == "failed")
 
@@ -232,7 +233,19 @@ def work_of(sweep: Sweep, *, spec: SweepSpec, wanted: Wanted) -> Work:
         if found not in (None, ledger.meta.champion):
             ledger.meta.champion = found
 
-    return Work(search_of, _KeepFirst(sweep.folder, firsts), shown, "confirm", conclude)
+    configs = [config for arm in plan.arms for _, config in plan.runs(arm, 2)]
+    return Work(search_of, _KeepFirst(sweep.folder, firsts), shown, "confirm", configs, conclude)
+
+
+def _begun(plan: Plan, ended: int) -> str:
+    """What is about to be run."""
+    numbers = ", ".join("a file" if arm.trial is None else f"trial {arm.trial}" for arm in plan.candidates)
+    *before, last = plan.looks
+    so_far = f"; {ended} runs have ended" if ended else ""
+    return (
+        f"confirming {numbers} beside the baseline, {said(plan.baseline)}: {', '.join(map(str, before))} or {last} "
+        f"seeds of each, at most {last * len(plan.arms)} runs{so_far}"
+    )
 
 
 class _KeepFirst:
