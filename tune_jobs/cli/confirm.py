@@ -129,8 +129,7 @@ def _report(found: "Confirmed") -> None:
     print(visible(f"baseline: {_name(found.standing.baseline)}, {plan.why_baseline}"))
     if found.open_all_along:
         print("The search itself was judged on the test set: it was open all along, so expect too much of the best.")
-    if found.openings > 1:
-        print(f"The test set has been opened {found.openings} times for this sweep; this is the latest.")
+    print(_openings(found))
     print()
     console().print(_table(found))
     print(
@@ -150,6 +149,13 @@ def _report(found: "Confirmed") -> None:
     if found.failed:
         noun = "1 run" if found.failed == 1 else f"{found.failed} runs"
         print(f"{noun} failed. After fixing the cause: convnn confirm {found.sweep} --retry")
+
+
+def _openings(found: "Confirmed") -> str:
+    """How often the test set was opened: once, with all looks and resumes."""
+    if found.openings == 1:
+        return f"The test set was opened once, on {found.opened}."
+    return f"The test set has been opened {found.openings} times for this sweep; this is the latest, of {found.opened}."
 
 
 def _report_champion(found: "Confirmed") -> None:

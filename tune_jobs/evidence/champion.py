@@ -9,7 +9,7 @@ import math
 
 from tune_jobs.evidence.confirmation import Arm, ArmResult, Plan, Standing, is_better
 from tune_jobs.record.rows import Champion
-from tune_jobs.results.words import shown
+from tune_jobs.results.words import champion_said
 
 
 def champion_of(plan: Plan, found: Standing, opened: str, *, runner_up: bool) -> Champion | None:
@@ -83,10 +83,8 @@ def _numbers(result: ArmResult) -> dict[str, float]:
 
 def champion_shown(champion: Champion, name: str) -> list[str]:
     """The champion, for people: which and why, and how its weights are had."""
-    which = "the configuration of the file" if champion.trial is None else f"trial {champion.trial}"
-    mean, runs = shown(champion.numbers.get("mean"), champion.metric), round(champion.numbers["runs"])
     return [
-        f"champion: {which}, {champion.metric} {mean} over {runs} seeds",
+        f"champion: {champion_said(champion)}",
         f"  {champion.why}",
         f"  its weights, of its run with the first seed: convnn export {name} champion FILE",
     ]

@@ -17,7 +17,7 @@ from tune_jobs.record.lease import live_driver
 from tune_jobs.record.ledger import Ledger
 from tune_jobs.record.manifest import recorded_starts
 from tune_jobs.record.requests import excluded, to_stop
-from tune_jobs.record.rows import Ask, Attempt, Epoch
+from tune_jobs.record.rows import Ask, Attempt, Champion, Epoch
 from tune_jobs.report.effects import Effects, effects_of
 from tune_jobs.report.more import MoreTrials, more_trials
 from tune_jobs.report.sizes import Size, sizes_of
@@ -25,6 +25,7 @@ from tune_jobs.results.history import curves
 from tune_jobs.results.row import Row
 from tune_jobs.results.seeds import Configuration, Repeats
 from tune_jobs.results.summary import Summary, state_of, summary
+from tune_jobs.results.words import champion_said
 from tune_jobs.search.risk import Risk, risk_of
 
 
@@ -66,6 +67,21 @@ class ReportData:
     more: MoreTrials
     """What more trials would bring."""
 
+    champion: Champion | None = None
+    """What its confirmation supports."""
+
+    openings: int = 0
+    """How often the test set was opened to confirm."""
+
+    @property
+    def confirmed(self) -> str | None:
+        """What a confirmation came to, in sentences."""
+        if self.champion is None:
+            return None
+        times = "once" if self.openings == 1 else f"{self.openings} times"
+        said = champion_said(self.champion)
+        return f"Confirmed champion: {said}. {self.champion.why} The test set was opened {times} for this."
+
     @property
     def comparable(self) -> list[Row]:
         """The trials whose values may be compared, the best first."""
@@ -106,6 +122,7 @@ def read_data(folder: SweepFolder, measure_s: float, say: Callable[[str], None])
         trials, left_out = ledger.trials(), excluded(ledger.requests())
         started = ledger.meta.started
         by_hand = to_stop(ledger.requests())
+        champion, openings = ledger.meta.champion, len(ledger.meta.confirmations)
     known = {row.run_key for row in found.rows}  # a sweep that runs may have recorded more in the meantime
     curve_of = curves(epoch for epoch in epochs if epoch.run_key in known)
     spec = _spec(folder)
@@ -128,6 +145,8 @@ def read_data(folder: SweepFolder, measure_s: float, say: Callable[[str], None])
         risk=risk_of(spec, trials, lambda: epochs, left_out) if spec else None,
         starts=recorded_starts(folder),
         more=more_trials(found, spec, by_hand),
+        champion=champion,
+        openings=openings,
     )
 
 

@@ -9,6 +9,7 @@ from tests.tune_jobs.cli.shared.test_outputs import require_as_said
 from tests.tune_jobs.evidence.test_confirm import confirmed, searched
 from tune_jobs.evidence.confirm import Wanted
 from tune_jobs.record.folder import SweepFolder
+from tune_jobs.report.data import read_data
 
 
 @pytest.fixture(scope="module")
@@ -24,6 +25,7 @@ def storage(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_a_confirmation_that_is_over_is_shown_again_and_runs_nothing(storage: Path) -> None:
     said = invoke("confirm", "searched", storage=storage)
     assert "baseline: trial 1, the best with neither ConvNN" in said
+    assert "The test set was opened once, on 20" in said
     assert "real: better" in said
     assert "equal within 1.00 points" in said
     assert "Trial 3 is better than the baseline beyond noise." in said
@@ -53,6 +55,13 @@ def test_its_champion_and_where_that_is_are_said(storage: Path) -> None:
     assert "to register it: convnn sync searched" in said
     told = invoke_json("confirm", "searched", storage=storage)["champion"]
     assert (told["trial"], told["better"]) == (3, True)
+
+
+def test_the_report_says_what_was_confirmed(storage: Path) -> None:
+    data = read_data(SweepFolder(storage / "searched"), 0, print)
+    assert data.confirmed is not None
+    assert data.confirmed.startswith("Confirmed champion: trial 3, test/accuracy 7")
+    assert data.confirmed.endswith("The test set was opened once for this.")
 
 
 def test_its_runs_are_shown_by_number_with_role_seed_look_and_epochs(storage: Path) -> None:

@@ -22,7 +22,7 @@ from tune_jobs.record.ledger import Ledger
 from tune_jobs.record.rows import CHAMPION, Champion, Trial
 from tune_jobs.results.columns import params as params_of
 from tune_jobs.results.history import curves
-from tune_jobs.results.words import shown
+from tune_jobs.results.words import champion_said
 from tune_jobs.system.packages import DISTRIBUTION
 from tune_jobs.tracking.base import Destination
 from tune_jobs.tracking.mlflow.inventory import PARENT, Inventory
@@ -233,12 +233,10 @@ def _digest(champion: Champion) -> str:
 
 
 def _about(name: str, champion: Champion, trial: Trial) -> str:
-    mean, runs = shown(champion.numbers.get("mean"), champion.metric), round(champion.numbers["runs"])
-    which = "the configuration of a file" if champion.trial is None else f"trial {champion.trial}"
+    found, seed = champion_said(champion), trial.config.training.seed
     return (
-        f"{which[0].upper()}{which[1:]}, {champion.metric} {mean} over {runs} seeds. {champion.why}\n\nThe weights are "
-        f"those of its run with the first seed, {trial.config.training.seed} (trial {trial.number}), which no result "
-        f"chose.\n{_HOW.format(name=name)}"
+        f"{found[0].upper()}{found[1:]}. {champion.why}\n\nThe weights are those of its run with the first seed, {seed} "
+        f"(trial {trial.number}), which no result chose.\n{_HOW.format(name=name)}"
     )
 
 

@@ -3,7 +3,6 @@
 import json
 import shutil
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -20,6 +19,7 @@ from tune_jobs.driver.sync import sync_recorded
 from tune_jobs.loading import trained_weights
 from tune_jobs.record.folder import SweepFolder
 from tune_jobs.record.rows import CONFIRM, Champion
+from tune_jobs.tracking.address import store_of
 
 FILE = "name: tracked\nspace: {data: {name: digits}, model: {name: vgg11, layer: {kind: conv2d}}}\n"
 FOUND = Champion("a", 1, "2026-11-30T08:00:00Z", "test/accuracy", True, "Trial 1 is better.", {"runs": 4, "mean": 0.5})
@@ -75,7 +75,8 @@ def test_the_run_of_the_winner_has_its_model_with_the_weights_that_export_writes
     assert model.params["k"] == "4"
     assert (version.tags["better_than_baseline"], version.tags["confirm.mean"]) == ("true", "0.5")
     assert "Trial 1 is better." in version.description
-    files = Path(model.artifact_location.removeprefix("file://"))
+    files = store_of(model.artifact_location)
+    assert files is not None
     assert {path.name for path in files.rglob("*") if path.is_file()} == {
         "MLmodel",
         "model.json",
