@@ -74,6 +74,13 @@ class Factory:
     target: str
     arguments: Mapping[str, Any] = field(default_factory=dict)
 
+    def as_plain(self) -> dict[str, Any]:
+        """As `convnn.saved.made` takes it."""
+        plain = {
+            key: value.as_plain() if isinstance(value, Factory) else value for key, value in self.arguments.items()
+        }
+        return {"target": self.target, "arguments": plain}
+
 
 def by_path(tree: Mapping[str, Any], above: str = "") -> Iterator[tuple[str, Any]]:
     """The leaves of a tree of mappings, by path: `model.layer.k`."""

@@ -17,14 +17,12 @@ from typing import TYPE_CHECKING, Annotated, Any, Generic, Literal, TypeVar, Uni
 from pydantic import Field, TypeAdapter
 from pydantic_core import core_schema
 
+from convnn.plugins import GROUP
 from search_spaces.base import Config
 
 if TYPE_CHECKING:
     from pydantic import GetCoreSchemaHandler, GetJsonSchemaHandler
     from pydantic.json_schema import JsonSchemaValue
-
-GROUP = "convnn_sweeps.models"
-"""The entry points by which packages register."""
 
 C = TypeVar("C", bound=Config)
 

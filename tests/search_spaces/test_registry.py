@@ -13,6 +13,7 @@ import pytest
 from pydantic import Field
 
 from convnn.data.facts import DatasetFacts, register_dataset, unregister_dataset
+from convnn.plugins import GROUP
 from search_spaces import Decided, TrialConfig, canonical, config_key, json_schema, parse_sweep
 from search_spaces.base import Config, Decides, Factory, Infeasible
 from search_spaces.domains import smallest
@@ -21,7 +22,6 @@ from search_spaces.memory import least_memory_gb
 from search_spaces.models import MODELS, VGG11, MixingLayer, ModelConfig, VGGLayer, ViTAttention
 from search_spaces.models.vgg import LAYERS
 from search_spaces.models.vit import ATTENTIONS
-from search_spaces.registry import GROUP
 from search_spaces.settings import RULES, SAMPLERS, SamplerSettings, Stopping
 from tests.search_spaces.read import complaint
 

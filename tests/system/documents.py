@@ -107,6 +107,9 @@ COMMANDS: dict[str, How] = {
         "make test", "tests/tune_jobs/evidence/test_replay.py", 'run(original, trial, "--from-checkpoint")'
     ),
     "convnn plan table1-cifar10 --resolve 0.5": AS_IS,
+    "convnn export quickstart champion model.pt": Elsewhere(
+        "make test", "tests/tune_jobs/evidence/test_champion.py", '"export", searched.name, "champion"'
+    ),
     "convnn confirm quickstart": Elsewhere(
         "make test-system", "tests/system/test_confirm.py", '"confirm", "searched", "--margin"'
     ),

@@ -18,11 +18,16 @@ SMALL = TrialConfig.model_validate(
 
 def checkpointed(sweep: Recorded) -> TrainState:
     """The state after its third epoch of the sweep's trial `a`, which is `SMALL`, kept in its folder."""
-    number = sweep.attempt([1, 2, 3], "complete")
-    state = TrainState.create(lambda: build_model(SMALL.model, 10), build_recipe(SMALL.training), identity="a")
+    return checkpointed_of(sweep, "a", SMALL)
+
+
+def checkpointed_of(sweep: Recorded, key: str, config: TrialConfig) -> TrainState:
+    """The same of any small trial."""
+    number = sweep.attempt([1, 2, 3], "complete", trial=key)
+    state = TrainState.create(lambda: build_model(config.model, 10), build_recipe(config.training), identity=key)
     with torch.no_grad():
         for weight in state.model.parameters():
             weight.mul_(1.5)
     state.epoch = 3
-    state.save(checkpoint_path(sweep.folder.attempt("a", number), 3))
+    state.save(checkpoint_path(sweep.folder.attempt(key, number), 3))
     return state

@@ -45,7 +45,7 @@ class Recorded:
         trial: str = "a",
     ) -> int:
         """A new attempt at a trial, which ran these epochs; it still runs if there is no `state`. Its number."""
-        if trial not in [known.run_key for known in self.ledger.trials()]:
+        if trial not in [known.run_key for known in self.ledger.trials(role=None)]:
             config = TrialConfig.model_validate({"model": MODEL, "training": {"epochs": 5}})
             self.ledger.add_trial({}, config, trial)
         number = self.ledger.start_attempt(trial, gpus=0.5, cpus=2)

@@ -129,8 +129,7 @@ def _report(found: "Confirmed") -> None:
     print(visible(f"baseline: {_name(found.standing.baseline)}, {plan.why_baseline}"))
     if found.open_all_along:
         print("The search itself was judged on the test set: it was open all along, so expect too much of the best.")
-    if found.openings > 1:
-        print(f"The test set has been opened {found.openings} times for this sweep; this is the latest.")
+    print(_openings(found))
     print()
     console().print(_table(found))
     print(
@@ -143,15 +142,40 @@ def _report(found: "Confirmed") -> None:
     if best is not None and best.values:
         mean = sum(best.values) / len(best.values)
         print(f"  {plan.metric} {shown(mean, plan.metric)} over {len(best.values)} seeds")
+    if found.trials:
+        first, last = min(found.trials), max(found.trials)
+        print(f"\nIts runs are trials {first} to {last}; one of them: convnn show {found.sweep} {first}")
+    _report_champion(found)
     if found.failed:
         noun = "1 run" if found.failed == 1 else f"{found.failed} runs"
         print(f"{noun} failed. After fixing the cause: convnn confirm {found.sweep} --retry")
+
+
+def _openings(found: "Confirmed") -> str:
+    """How often the test set was opened: once, with all looks and resumes."""
+    if found.openings == 1:
+        return f"The test set was opened once, on {found.opened}."
+    return f"The test set has been opened {found.openings} times for this sweep; this is the latest, of {found.opened}."
+
+
+def _report_champion(found: "Confirmed") -> None:
+    """What it supports, and where the weights of that are."""
+    if found.champion is None:
+        return
+    from tune_jobs.evidence.champion import champion_shown
+
+    print("\n" + "\n".join(champion_shown(found.champion, found.sweep)))
+    if found.tracked is not None and found.tracked.model is not None:
+        print(visible(f"  in MLflow: {found.tracked.model}"))
+    else:
+        print(f"  not in MLflow's model registry; to register it: convnn sync {found.sweep}")
 
 
 def _table(found: "Confirmed") -> "Table":
     from rich.table import Table
 
     from tune_jobs.display.tables import cell
+    from tune_jobs.evidence.champion import difference_said
     from tune_jobs.evidence.outcome import mean_of, optimism, sd_of
     from tune_jobs.results.columns import fields, varying
     from tune_jobs.results.words import shown
@@ -173,7 +197,7 @@ def _table(found: "Confirmed") -> "Table":
             str(len(result.values)),
             *numbers,
             "-" if over is None else _points(over, plan.metric),
-            _difference(result, plan.metric),
+            difference_said(result, plan.metric),
             "baseline" if result is standing.baseline else _verdict(result, plan.metric, plan.margin),
         )
     return table
@@ -185,14 +209,6 @@ def _name(result: "ArmResult") -> str:
 
 def _points(value: float, metric: str) -> str:
     return f"{100 * value:.2f} points" if metric.endswith("accuracy") else f"{value:.4f}"
-
-
-def _difference(result: "ArmResult", metric: str) -> str:
-    found, scale = result.difference, 100 if metric.endswith("accuracy") else 1
-    if found is None:
-        return "-"
-    between = "" if abs(found.low) == float("inf") else f" ({scale * found.low:+.2f} to {scale * found.high:+.2f})"
-    return f"{scale * found.mean:+.2f}{between}"
 
 
 def _verdict(result: "ArmResult", metric: str, margin: float) -> str:

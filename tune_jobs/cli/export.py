@@ -7,7 +7,7 @@ import typer
 
 from convnn.data import DATASETS
 from search_spaces.base import Factory
-from tune_jobs.cli.shared.options import Storage, Sweep, storage_of
+from tune_jobs.cli.shared.options import TRIAL_HELP, Storage, Sweep, storage_of
 from tune_jobs.errors import UsageError
 from tune_jobs.record.folder import epoch_of, find_sweep
 from tune_jobs.results.history import history
@@ -15,7 +15,7 @@ from tune_jobs.results.history import history
 
 def export(
     sweep: Sweep,
-    trial: Annotated[str, typer.Argument(metavar="TRIAL", help="A trial's number or run key.")],
+    trial: Annotated[str, typer.Argument(metavar="TRIAL", help=TRIAL_HELP)],
     file: Annotated[Path, typer.Argument(metavar="FILE", help="Where to write the weights; not a file that exists.")],
     storage: Storage = None,
 ) -> None:

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from tune_jobs.cli.shared.options import Storage, Sweep, storage_of
+from tune_jobs.cli.shared.options import TRIAL_HELP, Storage, Sweep, storage_of
 from tune_jobs.cli.shared.remote import At, exit_code, follow_job, given
 from tune_jobs.errors import UsageError
 from tune_jobs.record.folder import SweepFolder, find_sweep
@@ -19,7 +19,7 @@ _LOOK_S = 0.5
 
 def logs(
     sweep: Sweep,
-    trial: Annotated[str | None, typer.Argument(metavar="[TRIAL]", help="A trial's number or run key.")] = None,
+    trial: Annotated[str | None, typer.Argument(metavar="[TRIAL]", help=TRIAL_HELP)] = None,
     storage: Storage = None,
     *,
     address: At = None,

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, TextIO
 import typer
 
 from search_spaces.plurals import plural
-from tune_jobs.cli.shared.options import AsJson, Storage, Sweep, print_json, storage_of
+from tune_jobs.cli.shared.options import TRIAL_HELP, AsJson, Storage, Sweep, print_json, storage_of
 from tune_jobs.errors import UsageError
 from tune_jobs.evidence.compared import TOLERANCE, Compared, Pair, first
 
@@ -19,7 +19,7 @@ _SAID = {"equal": "equal", "within_tolerance": "within tolerance", "different": 
 
 def replay(
     sweep: Sweep,
-    trial: Annotated[str, typer.Argument(metavar="TRIAL", help="A trial's number or run key.")],
+    trial: Annotated[str, typer.Argument(metavar="TRIAL", help=TRIAL_HELP)],
     storage: Storage = None,
     *,
     epochs: Annotated[

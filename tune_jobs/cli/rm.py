@@ -34,8 +34,9 @@ def rm(
 ) -> None:
     """Remove a sweep, or its checkpoints alone, from this machine's disk. Example: convnn rm mine --checkpoints.
 
-    A sweep that is being run is refused. In the MLflow store of the storage folder its own experiment is deleted, and
-    what others have there stays; what a tracker of your choice has stays, too.
+    A sweep that is being run is refused. In the MLflow store of the storage folder its own experiment and its
+    champion's registered model are deleted, and what others have there stays; what a tracker of your choice has stays,
+    too.
     """
     if address:
         raise UsageError(
@@ -57,7 +58,8 @@ def rm(
         print(f"{freed} freed; the results of {sweep} are all there.")
         return
     tracked = _in_mlflow(folder)
-    shared = f" Its runs in {tracked.store} are deleted, too." if tracked.store else ""
+    model = f", and its registered model: {tracked.model}" if tracked.model else ""
+    shared = f" Its runs in {tracked.store} are deleted, too{model}." if tracked.store else ""
     _ask(f"Remove {folder.path} and everything in it, {size_text(disk.all)}?{shared}{_all(tracked.stays)}", yes=yes)
     told = remove(folder)
     print(f"{size_text(disk.all)} freed; another sweep can be called {sweep}.{_all(told)}")

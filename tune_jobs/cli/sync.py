@@ -5,6 +5,7 @@ from dataclasses import asdict
 
 from tune_jobs.cli.shared.options import AsJson, Storage, Sweep, print_json, storage_of
 from tune_jobs.record.folder import find_sweep
+from tune_jobs.system.visible import visible
 
 
 def sync(sweep: Sweep, storage: Storage = None, *, as_json: AsJson = False) -> None:
@@ -21,6 +22,8 @@ def sync(sweep: Sweep, storage: Storage = None, *, as_json: AsJson = False) -> N
         print_json({"sweep": sweep, "tracker": asdict(place)})
     else:
         print(f"MLflow at {place.uri} has everything of {sweep}, in the experiment {place.experiment!r}.")
+        if place.model:
+            print(visible(f"Its champion is registered: {place.model}"))
         if place.uri.startswith("sqlite:"):
             print(f"Compare its trials there:\n  convnn ui {sweep}")
         elif place.page:

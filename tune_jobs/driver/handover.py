@@ -62,7 +62,6 @@ class Handover(Beside):
 
     def begin(self) -> None:
         """There is something to train: record this start."""
-        self._sweep.ledger.meta.halted = None
         self._tracker = self._open(write_manifest(self._sweep.folder, self._digests))
 
     def take(self, event: Event) -> None:

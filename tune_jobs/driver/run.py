@@ -150,12 +150,11 @@ def _run(sweep: Sweep, trials: Callable[..., tuple[bool, Halt | None]], *, is_se
     progress.say(f"sweep {spec.name} in {folder.path}")
     ledger.interrupt_running()
     configs = possible(spec)
-    halted = ledger.meta.halted
     handover = Handover(sweep, open_images(spec, ledger, progress.say), configs)
     try:
         exhausted, halt = trials(sweep, beside=handover)
-        own = None if halt is None else Halted(halt.cause, halt.message)
-        ledger.meta.halted = own if is_search else halted
+        if is_search:
+            ledger.meta.halted = None if halt is None else Halted(halt.cause, halt.message)
     except BaseException as error:
         handover.abandon(error)
         raise

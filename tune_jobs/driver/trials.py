@@ -2,13 +2,13 @@
 
 import signal
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from functools import partial
 from typing import Protocol
 
-from search_spaces import SweepSpec
+from search_spaces import SweepSpec, TrialConfig
 from tune_jobs.display.live import Progress
 from tune_jobs.driver.controller import Controller
 from tune_jobs.driver.limits import RESUME, Halt, budget_of_trials, found_enough, halt_for_limits, none_found
@@ -67,6 +67,12 @@ class Work:
     verb: str
     """The command that goes on with it."""
 
+    configs: Sequence[TrialConfig]
+    """Some of what it may run: what differs among these tells its trials apart."""
+
+    conclude: Callable[[], None] = lambda: None
+    """Records what it has come to, once it runs no more for now."""
+
 
 class Beside:
     """Is told that there is something to train, and what then happens. This one does nothing."""
@@ -112,21 +118,25 @@ def run_trials(
     settle(ledger, search.settled)
     retention: Keeps = Retention(folder, ledger, spec) if work is None else work.retention
     retention.tidy()
-    if search.done:
-        return search.exhausted, _enough(spec, search)
-    halt = check()
-    if halt is None and search.idle:
-        halt = budget_of_trials(spec, verb)
-    if halt is None:
-        beside = beside or Beside()
-        beside.begin()
-        order = Order(spec.name, spec.resources, address, sweep.signals, sweep.progress.say)
-        watch = _Watch(sweep, None if work is None else work.summary)
-        halt = _drive(sweep, search, (retention, beside, watch), check, open_executor(order))
-        halt = halt or (budget_of_trials(spec, verb) if search.held_back else None)
-        if search.done and halt is not None and halt.signal is None:
-            halt = None  # the limit was reached with the last trial
-        halt = halt or (none_found(spec) if search.gave_up else None) or _enough(spec, search)
+    halt = _enough(spec, search)
+    if not search.done:
+        halt = check()
+        if halt is None and search.idle:
+            halt = budget_of_trials(spec, verb)
+        if halt is None:
+            if work is None:
+                ledger.meta.halted = None  # what is said of the search holds as long as the search rests
+            beside = beside or Beside()
+            beside.begin()
+            order = Order(spec.name, spec.resources, address, sweep.signals, sweep.progress.say)
+            watch = _Watch(sweep, work)
+            halt = _drive(sweep, search, (retention, beside, watch), check, open_executor(order))
+            halt = halt or (budget_of_trials(spec, verb) if search.held_back else None)
+            if search.done and halt is not None and halt.signal is None:
+                halt = None  # the limit was reached with the last trial
+            halt = halt or (none_found(spec) if search.gave_up else None) or _enough(spec, search)
+    if work is not None:
+        work.conclude()
     return search.exhausted, halt
 
 
@@ -211,11 +221,11 @@ def task_of(spec: SweepSpec, folder: SweepFolder, job: Job) -> Task:
 class _Watch:
     """Passes events on to who watches, with the summary from time to time."""
 
-    def __init__(self, sweep: Sweep, summary_of: Callable[[], Summary] | None = None) -> None:
+    def __init__(self, sweep: Sweep, work: Work | None) -> None:
         self._sweep = sweep
         self._show_next = 0.0
-        configs = possible(sweep.spec)
-        self._summary = summary_of or (lambda: summary(sweep.spec.name, sweep.ledger, configs))
+        configs = possible(sweep.spec) if work is None else work.configs
+        self._summary = work.summary if work else (lambda: summary(sweep.spec.name, sweep.ledger, configs))
         sweep.progress.expect(sweep.spec.metric, varying(configs))
 
     def take(self, event: Event) -> None:

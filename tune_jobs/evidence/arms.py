@@ -55,7 +55,7 @@ def chosen(found: Summary, top: int, baseline: Arm | None) -> tuple[tuple[Arm, .
 
 
 def _baseline(found: Summary, arms: list[Arm]) -> tuple[Arm, str]:
-    plain = next((arm for arm in arms if _is_plain(arm.config)), None)
+    plain = next((arm for arm in arms if is_plain(arm.config)), None)
     if plain is not None:
         return plain, "the best with neither ConvNN nor another mixing layer than the paper's baseline"
     if len(arms) == 1:
@@ -66,7 +66,8 @@ def _baseline(found: Summary, arms: list[Arm]) -> tuple[Arm, str]:
     return arms[1], "the second best, as no plain convolution or plain attention is complete"
 
 
-def _is_plain(config: TrialConfig) -> bool:
+def is_plain(config: TrialConfig) -> bool:
+    """Whether it has nothing but a plain convolution or plain attention."""
     return canonical(config).model.mixing_layer.is_baseline
 
 

@@ -9,21 +9,24 @@ from functools import partial
 from typing import Any
 
 from search_spaces import SweepSpec, TrialConfig
-from search_spaces.settings import Grid, Metric, NoStopping, Paper
+from search_spaces.settings import Grid, NoStopping, Paper
 from tune_jobs.display.live import Progress
 from tune_jobs.driver.past import past_of
 from tune_jobs.driver.run import run_work
+from tune_jobs.driver.sync import recorded_place
 from tune_jobs.driver.trials import Sweep, Work
 from tune_jobs.errors import LedgerError, UsageError
 from tune_jobs.events import Ended, Event, Released
-from tune_jobs.evidence.arms import chosen, first_unused
+from tune_jobs.evidence.arms import chosen, first_unused, is_plain
+from tune_jobs.evidence.champion import champion_of, said
 from tune_jobs.evidence.confirmation import Arm, Plan, plan_from, standing
 from tune_jobs.evidence.outcome import Confirmed
+from tune_jobs.evidence.printed import ConfirmedRun
 from tune_jobs.evidence.verdicts import LOOKS
 from tune_jobs.executors.registry import RAY_TUNE
 from tune_jobs.record.folder import SweepFolder, recorded_spec
 from tune_jobs.record.ledger import Ledger
-from tune_jobs.record.rows import CONFIRM, ENDED, Trial
+from tune_jobs.record.rows import CONFIRM, ENDED, Trial, confirmed_metric
 from tune_jobs.results.summary import summary
 from tune_jobs.search.base import SearchMethod
 from tune_jobs.search.rounds import Rounds
@@ -115,8 +118,9 @@ def confirm(
         there = openings(ledger)
         if there and not wanted.again:
             found = _found(folder.name, spec, ledger)
-            if found.standing.over and not (wanted.retry and found.failed):
-                return found
+            known = found.champion in (None, ledger.meta.champion)
+            if found.standing.over and known and not (wanted.retry and found.failed):
+                return replace(found, tracked=recorded_place(folder))
     outcome = run_work(
         folder,
         spec,
@@ -136,11 +140,29 @@ def read_confirmed(folder: SweepFolder) -> Confirmed | None:
         return _found(folder.name, recorded_spec(folder), ledger) if openings(ledger) else None
 
 
+def run_of(folder: SweepFolder, run_key: str) -> ConfirmedRun | None:
+    """What a run of a confirmation is for; `None` for another trial."""
+    with closing(Ledger(folder.ledger)) as ledger:
+        there = openings(ledger)
+    for opening in reversed(there):
+        plan = opening.plan
+        for arm in plan.arms:
+            for run, (key, config) in enumerate(plan.runs(arm, plan.looks[-1]), start=1):
+                if key == run_key:
+                    look, runs = next((n, count) for n, count in enumerate(plan.looks, start=1) if run <= count)
+                    seed, baseline = config.training.seed, arm is plan.baseline
+                    return ConfirmedRun(
+                        opened=opening.opened, of=arm.trial, baseline=baseline, seed=seed, run=run, look=look, runs=runs
+                    )
+    return None
+
+
 def as_confirmed(spec: SweepSpec) -> SweepSpec:
     """The sweep as its confirmation is judged: trained on all training images, tested, without a stopping rule."""
-    metric: Metric = "test/accuracy" if spec.metric.endswith("accuracy") else "test/loss"
     search, stopping = Grid(sampler="grid"), NoStopping(kind="none", max_failed_fraction=1)
-    return replace(spec, evaluation=Paper(protocol="paper"), metric=metric, search=search, stopping=stopping)
+    return replace(
+        spec, evaluation=Paper(protocol="paper"), metric=confirmed_metric(spec.metric), search=search, stopping=stopping
+    )
 
 
 def _opening(name: str, spec: SweepSpec, ledger: Ledger, wanted: Wanted) -> Opening:
@@ -196,6 +218,7 @@ def work_of(sweep: Sweep, *, spec: SweepSpec, wanted: Wanted) -> Work:
                 f"the search is unfinished ({found.ended}{of} trials have ended): its best so far are run"
             )
     plan = opening.plan
+    sweep.progress.say(_begun(plan, sum(trial.state in ENDED for trial in _trials(ledger, plan))))
     if wanted.retry:
         ledger.reopen(trial.run_key for trial in _trials(ledger, plan) if trial.state == "failed")
 
@@ -204,7 +227,25 @@ def work_of(sweep: Sweep, *, spec: SweepSpec, wanted: Wanted) -> Work:
 
     shown = partial(summary, name, ledger, role=CONFIRM, metric=plan.metric)
     firsts = {key for arm in plan.arms for key, _ in plan.runs(arm, 1)}
-    return Work(search_of, _KeepFirst(sweep.folder, firsts), shown, "confirm")
+
+    def conclude() -> None:
+        found = _found(name, spec, ledger).champion
+        if found not in (None, ledger.meta.champion):
+            ledger.meta.champion = found
+
+    configs = [config for arm in plan.arms for _, config in plan.runs(arm, 2)]
+    return Work(search_of, _KeepFirst(sweep.folder, firsts), shown, "confirm", configs, conclude)
+
+
+def _begun(plan: Plan, ended: int) -> str:
+    """What is about to be run."""
+    numbers = ", ".join("a file" if arm.trial is None else f"trial {arm.trial}" for arm in plan.candidates)
+    *before, last = plan.looks
+    so_far = f"; {ended} runs have ended" if ended else ""
+    return (
+        f"confirming {numbers} beside the baseline, {said(plan.baseline)}: {', '.join(map(str, before))} or {last} "
+        f"seeds of each, at most {last * len(plan.arms)} runs{so_far}"
+    )
 
 
 class _KeepFirst:
@@ -239,12 +280,16 @@ def _found(name: str, spec: SweepSpec, ledger: Ledger) -> Confirmed:
     ended = {trial.run_key: trial for trial in trials if trial.state in ENDED}
     values = {key: latest[key].metrics.get(plan.metric, math.nan) for key in ended if key in latest}
     finals = {key: value for key, value in values.items() if ended[key].state == "complete" and math.isfinite(value)}
+    stands = standing(plan, finals, [key for key in ended if key not in finals])
+    runner_up = there[-1].asked.get("baseline") is None and not is_plain(plan.baseline.config)
     return Confirmed(
         sweep=name,
         plan=plan,
-        standing=standing(plan, finals, [key for key in ended if key not in finals]),
+        standing=stands,
         opened=there[-1].opened,
         openings=len(there),
         open_all_along=isinstance(spec.evaluation, Paper),
         failed=sum(trial.state == "failed" for trial in trials),
+        trials=tuple(trial.number for trial in trials),
+        champion=champion_of(plan, stands, there[-1].opened, runner_up=runner_up),
     )

@@ -139,7 +139,7 @@ class Standing:
     @property
     def best(self) -> ArmResult | None:
         """The best mean of those that are really better than the baseline."""
-        better = [each for each in self.candidates if _is_better(each)]
+        better = [each for each in self.candidates if is_better(each)]
         return max(better, key=lambda each: abs(each.difference.mean if each.difference else 0.0), default=None)
 
 
@@ -182,7 +182,8 @@ def standing(plan: Plan, finals: Mapping[str, float], lost: Collection[str] = ()
     return Standing(result(plan.baseline), tuple(map(result, plan.candidates)), tuple(due))
 
 
-def _is_better(result: ArmResult) -> bool:
+def is_better(result: ArmResult) -> bool:
+    """Whether it is really better than the baseline."""
     found = result.difference
     return found is not None and found.verdict == "real" and found.mean > 0
 

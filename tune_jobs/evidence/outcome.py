@@ -6,7 +6,9 @@ from typing import Any
 
 from search_spaces.headline import headline
 from tune_jobs.driver.limits import Halt
+from tune_jobs.evidence.champion import said
 from tune_jobs.evidence.confirmation import ArmResult, Plan, Standing
+from tune_jobs.record.rows import Champion
 from tune_jobs.tracking.base import Tracked
 
 METHOD = (
@@ -34,6 +36,12 @@ class Confirmed:
     failed: int
     """Runs that failed, and can be tried again."""
 
+    trials: tuple[int, ...] = ()
+    """The numbers of its runs, by which `convnn show` and `convnn logs` know them."""
+
+    champion: Champion | None = None
+    """What it supports, once it is finished."""
+
     halt: Halt | None = None
     tracked: Tracked | None = None
 
@@ -47,7 +55,7 @@ class Confirmed:
             return f"Not decided yet: {len(found.due)} more runs to the next look; convnn confirm {name}"
         if found.best is None:
             return "No configuration is better than the baseline beyond noise."
-        return f"{_called(found.best)} is better than the baseline beyond noise."
+        return f"{said(found.best.arm, start=True)} is better than the baseline beyond noise."
 
     def as_dict(self) -> dict[str, Any]:
         """For programs, as `tune_jobs.evidence.printed` says; accuracies are fractions."""
@@ -62,6 +70,7 @@ class Confirmed:
             "over": found.over,
             "runs_due": len(found.due),
             "failed": self.failed,
+            "trials": list(self.trials),
             "margin": plan.margin,
             "error": plan.error,
             "looks": list(plan.looks),
@@ -70,6 +79,7 @@ class Confirmed:
             "candidates": [_arm(each, plan) for each in found.candidates],
             "best": None if found.best is None else found.best.arm.trial,
             "verdict": self.verdict,
+            "champion": None if self.champion is None else asdict(self.champion),
             "interrupted": self.halt.signal if self.halt else None,
             "tracker": asdict(self.tracked) if self.tracked else None,
         }
@@ -91,10 +101,6 @@ def optimism(result: ArmResult, goal: str) -> float | None:
     if mean is None or promised is None:
         return None
     return promised - mean if goal == "maximize" else mean - promised
-
-
-def _called(result: ArmResult) -> str:
-    return "The configuration of the file" if result.arm.trial is None else f"Trial {result.arm.trial}"
 
 
 def _arm(result: ArmResult, plan: Plan) -> dict[str, Any]:

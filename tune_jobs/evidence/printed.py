@@ -1,10 +1,11 @@
-"""What `convnn confirm --json` prints, as types."""
+"""What `convnn confirm --json` prints, and `convnn show --json` of a run of it, as types."""
 
 from typing import Literal
 
 from typing_extensions import TypedDict  # typing's own is not enough for pydantic before Python 3.12
 
 from search_spaces.domains import Scalar
+from tune_jobs.record.rows import Champion
 from tune_jobs.tracking.base import Tracked
 
 
@@ -41,6 +42,27 @@ class BaselinePrinted(ArmPrinted):
     why: str
 
 
+class ConfirmedRun(TypedDict):
+    """What a run of a confirmation is for."""
+
+    opened: str
+    """When the test set was opened for the confirmation."""
+
+    of: int | None
+    """The trial of the search that it runs again; null where its configuration is from a file."""
+
+    baseline: bool
+    seed: int
+    run: int
+    """Which of its configuration's runs it is, from 1."""
+
+    look: int
+    """The look that first counts it, from 1."""
+
+    runs: int
+    """Runs of each configuration at that look."""
+
+
 class ConfirmedPrinted(TypedDict):
     """A confirmation."""
 
@@ -53,6 +75,9 @@ class ConfirmedPrinted(TypedDict):
     over: bool
     runs_due: int
     failed: int
+    trials: list[int]
+    """The numbers of its runs, for convnn show."""
+
     margin: float
     error: float
     looks: list[int]
@@ -61,5 +86,6 @@ class ConfirmedPrinted(TypedDict):
     candidates: list[ArmPrinted]
     best: int | None
     verdict: str
+    champion: Champion | None
     interrupted: int | None
     tracker: Tracked | None

@@ -19,7 +19,7 @@ from tune_jobs.errors import ExitCode, SweepError, UsageError
 from tune_jobs.events import Job
 from tune_jobs.evidence.compared import TOLERANCE, Compared, Pair, Verdict, compared, first, is_result, worst
 from tune_jobs.evidence.expected import CPU, Expectation, expectation, threads_of, trained_on
-from tune_jobs.record.folder import SweepFolder, epoch_of, recorded_spec
+from tune_jobs.record.folder import SweepFolder, epoch_of
 from tune_jobs.record.ledger import Ledger
 from tune_jobs.record.manifest import recorded_starts
 from tune_jobs.record.rows import Attempt, Epoch
@@ -151,7 +151,7 @@ def recorded_trial(
 
     Args:
         folder: The sweep's.
-        trial: Its number or run key.
+        trial: See `tune_jobs.results.history.history`.
         epochs: The first so many; all that are recorded if `None`.
         from_checkpoint: The epoch of the newest kept checkpoint alone.
         data_root: Where its images are now; where they were if `None`.
@@ -161,7 +161,7 @@ def recorded_trial(
         SpecError: If the sweep's file cannot be read.
     """
     found = history(folder, trial)
-    spec = recorded_spec(folder)
+    spec = found.spec()
     checkpoint = _newest_checkpoint(found) if from_checkpoint else None
     there = found.epochs if checkpoint is None else [_epoch_of(found, checkpoint)]
     chosen = [epoch for epoch in there if any(map(is_result, epoch.metrics))][:epochs]

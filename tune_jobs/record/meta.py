@@ -14,7 +14,7 @@ from typing import Any, Concatenate, Generic, Literal, ParamSpec, Protocol, Type
 from pydantic import FiniteFloat, TypeAdapter
 
 from tune_jobs.errors import LedgerError
-from tune_jobs.record.rows import Halted, Home
+from tune_jobs.record.rows import Champion, Halted, Home
 
 Value = TypeVar("Value")
 Given = ParamSpec("Given")
@@ -98,6 +98,7 @@ def _goal(text: str | None) -> Goal:
 _LIMITS = TypeAdapter(dict[str, int | FiniteFloat])
 _HALTED = TypeAdapter(Halted | None)
 _HOME = TypeAdapter(Home | None)
+_CHAMPION = TypeAdapter(Champion | None)
 
 
 class Meta:
@@ -156,6 +157,11 @@ class Meta:
 
     confirmations = _Entry[list[dict[str, Any]]](lambda text: json.loads(text or "[]"), json.dumps)
     """What was planned each time the test set was opened; see `tune_jobs.evidence.confirmation`."""
+
+    champion = _Entry[Champion | None](
+        lambda text: _CHAMPION.validate_json(text or "null"), lambda value: json.dumps(value and asdict(value))
+    )
+    """What the latest confirmation that is finished came to."""
 
     left = _Entry[dict[str, Any] | None](lambda text: json.loads(text or "null"), json.dumps)
     """How the last run left the sweep and its tracker; see `tune_jobs.driver.handover`."""

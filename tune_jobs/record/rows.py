@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from search_spaces import TrialConfig
+from search_spaces.settings import Metric
 from tune_jobs.failures import Failure
 from tune_jobs.record.environment import Environment
 
@@ -23,6 +24,15 @@ SEARCH: Role = "search"
 
 CONFIRM: Role = "confirm"
 """That of trials that try the best ones again with new seeds."""
+
+CHAMPION = "champion"
+"""In place of a trial's number: the run of the confirmation's champion. Its alias in a model registry, too."""
+
+
+def confirmed_metric(metric: str) -> Metric:
+    """The objective of a confirmation's trials, which are tested, by that of the search."""
+    return "test/accuracy" if metric.endswith("accuracy") else "test/loss"
+
 
 BY_THE_RULE, BY_HAND = "by the stopping rule", "by hand"
 """The reasons of stopped trials."""
@@ -134,3 +144,27 @@ class Halted:
     def sentence(self) -> str:
         """That, for people."""
         return self.message if self.cause == ENOUGH else f"It has stopped: {self.message}"
+
+
+@dataclass(frozen=True)
+class Champion:
+    """The configuration that a finished confirmation supports."""
+
+    run_key: str
+    """The run whose weights stand for it: that with the first seed, which no result chose."""
+
+    trial: int | None
+    """The configuration's number in the search; `None` where it is from a file."""
+
+    opened: str
+    """When the test set was opened for the confirmation."""
+
+    metric: str
+    better: bool
+    """Whether it was shown to be better than the baseline."""
+
+    why: str
+    """In sentences."""
+
+    numbers: dict[str, float]
+    """What the confirmation found of it, by name."""

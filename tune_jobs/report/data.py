@@ -16,7 +16,7 @@ from tune_jobs.record.lease import live_driver
 from tune_jobs.record.ledger import Ledger
 from tune_jobs.record.manifest import recorded_starts
 from tune_jobs.record.requests import excluded, to_stop
-from tune_jobs.record.rows import Attempt
+from tune_jobs.record.rows import Attempt, Champion
 from tune_jobs.report.effects import Effects, effects_of
 from tune_jobs.report.epochs import Epochs, read_epochs
 from tune_jobs.report.more import MoreTrials, more_trials
@@ -24,6 +24,7 @@ from tune_jobs.report.sizes import Size, sizes_of
 from tune_jobs.results.row import Row
 from tune_jobs.results.seeds import Configuration, Repeats
 from tune_jobs.results.summary import Summary, state_of, summary
+from tune_jobs.results.words import champion_said
 from tune_jobs.search.risk import Risk, risk_of
 
 
@@ -59,6 +60,21 @@ class ReportData:
 
     more: MoreTrials
     """What more trials would bring."""
+
+    champion: Champion | None = None
+    """What its confirmation supports."""
+
+    openings: int = 0
+    """How often the test set was opened to confirm."""
+
+    @property
+    def confirmed(self) -> str | None:
+        """What a confirmation came to, in sentences."""
+        if self.champion is None:
+            return None
+        times = "once" if self.openings == 1 else f"{self.openings} times"
+        said = champion_said(self.champion)
+        return f"Confirmed champion: {said}. {self.champion.why} The test set was opened {times} for this."
 
     @property
     def comparable(self) -> list[Row]:
@@ -99,6 +115,7 @@ def read_data(folder: SweepFolder, measure_s: float, say: Callable[[str], None])
         stopped = any(row.state == "stopped" for row in found.rows)
         risk = risk_of(spec, ledger.trials(), ledger.epochs, left_out) if spec and stopped else None
         started = ledger.meta.started
+        champion, openings = ledger.meta.champion, len(ledger.meta.confirmations)
     planned = found.planned or len(found.configurations)
     ladder = ladder_of(spec, planned, epochs_of(spec)) if spec else []
     trials = set(known)
@@ -117,6 +134,8 @@ def read_data(folder: SweepFolder, measure_s: float, say: Callable[[str], None])
         risk=risk,
         starts=recorded_starts(folder),
         more=more_trials(found, spec, by_hand),
+        champion=champion,
+        openings=openings,
     )
 
 

@@ -2,17 +2,20 @@
 
 import contextlib
 from collections.abc import Iterable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import yaml
 
+from search_spaces import SweepSpec
+from search_spaces.settings import Paper
+from tune_jobs.errors import UsageError
 from tune_jobs.record.folder import SweepFolder, recorded_spec
 from tune_jobs.record.ledger import Ledger
-from tune_jobs.record.rows import Attempt, Epoch
+from tune_jobs.record.rows import CHAMPION, CONFIRM, SEARCH, Attempt, Epoch, Role, confirmed_metric
 from tune_jobs.results.row import Row
 from tune_jobs.results.seeds import Configuration
-from tune_jobs.results.summary import summary
+from tune_jobs.results.summary import Summary, summary
 from tune_jobs.results.words import iso_time
 from tune_jobs.system.visible import visible
 
@@ -29,19 +32,30 @@ class TrialHistory:
     seeds: Configuration | None = None
     """All trials of its configuration, where they are compared by configuration."""
 
+    role: Role = SEARCH
+    """What it was run for."""
+
     def as_dict(self) -> dict[str, Any]:
         """For programs: stable keys."""
         return {
             **self.row.as_dict(),
+            "role": self.role,
             "excluded_at": self.row.excluded_at,
             "config": self.row.config.model_dump(mode="json", by_alias=True),
             "attempts": [asdict(attempt) for attempt in self.attempts],
             "epoch_metrics": [{"epoch": e.epoch, "at": e.at, "time": iso_time(e.at), **e.metrics} for e in self.epochs],
         }
 
-    def sweep_file(self) -> str:
-        """The configuration as a sweep file of this one point, with the sweep's protocol."""
+    def spec(self) -> SweepSpec:
+        """The sweep as it is recorded, evaluated as this trial was."""
         spec = recorded_spec(self.folder)
+        if self.role == SEARCH:
+            return spec
+        return replace(spec, evaluation=Paper(protocol="paper"), metric=confirmed_metric(spec.metric))
+
+    def sweep_file(self) -> str:
+        """The configuration as a sweep file of this one point, evaluated as this trial was."""
+        spec = self.spec()
         content = {
             "name": f"{self.folder.name}-trial-{self.row.number}"[-100:],
             "space": self.row.config.model_dump(mode="json", by_alias=True),
@@ -70,15 +84,41 @@ def effective(epochs: Iterable[Epoch]) -> list[Epoch]:
 
 
 def history(folder: SweepFolder, trial: str) -> TrialHistory:
-    """The history of a trial, by its number or run key.
+    """The history of a trial, by its number or run key, or `champion`; a confirmation's run is found as well.
 
     Raises:
-        UsageError: If there is no such trial.
+        UsageError: If there is no such trial, or no champion.
     """
     with contextlib.closing(Ledger(folder.ledger)) as ledger:
-        found = summary(folder.name, ledger)
-        row = found.trial(trial)
-        seeds = next(each for each in found.configurations if row in each.rows) if found.by_configuration else None
+        found, row, role = _found(folder.name, ledger, _key_of(folder.name, ledger, trial))
+        by_configuration = role == SEARCH and found.by_configuration
+        seeds = next(each for each in found.configurations if row in each.rows) if by_configuration else None
         epochs = effective(ledger.epochs(row.run_key))
         attempts = [attempt for attempt in ledger.attempts() if attempt.run_key == row.run_key]
-    return TrialHistory(folder, row, attempts, epochs, found.metric, seeds)
+    return TrialHistory(folder, row, attempts, epochs, found.metric, seeds, role)
+
+
+def _key_of(name: str, ledger: Ledger, trial: str) -> str:
+    """A trial's name as it is, unless that is `champion`: then the run key of that.
+
+    Raises:
+        UsageError: If there is none.
+    """
+    if trial != CHAMPION:
+        return trial
+    champion = ledger.meta.champion
+    if champion is None:
+        raise UsageError(
+            f"{name} has no champion: only a finished confirmation says which configuration it is. Run or finish it: "
+            f"convnn confirm {name}"
+        )
+    return champion.run_key
+
+
+def _found(name: str, ledger: Ledger, trial: str) -> tuple[Summary, Row, Role]:
+    """The trials among which a trial is, that trial, and what these were run for."""
+    if any(trial in (str(each.number), each.run_key) for each in ledger.trials(CONFIRM)):
+        found = summary(name, ledger, role=CONFIRM, metric=confirmed_metric(ledger.meta.metric))
+        return found, found.trial(trial), CONFIRM
+    found = summary(name, ledger)
+    return found, found.trial(trial), SEARCH

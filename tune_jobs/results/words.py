@@ -3,6 +3,8 @@
 import math
 import time
 
+from tune_jobs.record.rows import Champion
+
 HOUR_S = 3600.0
 
 USED = {"gpu_hours": "GPU time", "cpu_hours": "CPU time", "wall_hours": "running time"}
@@ -16,6 +18,13 @@ def shown(value: float | None, metric: str) -> str:
     if not math.isfinite(value):
         return str(value)
     return f"{value:.2%}" if "accuracy" in metric else f"{value:.4f}"
+
+
+def champion_said(champion: Champion) -> str:
+    """Which configuration it is, and what it came to: `trial 3, test/accuracy 74.10% over 4 seeds`."""
+    which = "the configuration of a file" if champion.trial is None else f"trial {champion.trial}"
+    mean, runs = champion.numbers.get("mean"), champion.numbers.get("runs", 0)
+    return f"{which}, {champion.metric} {shown(mean, champion.metric)} over {runs:.0f} seeds"
 
 
 def gain(value: float, metric: str) -> str:

@@ -7,6 +7,9 @@ never waits for it, and whatever it misses while it is away, it has when it is b
 - of each trial its configuration and every epoch that counts (each from the last attempt that ran it), once, by the
   ledger's numbers and times, where it ran, and how it ended;
 
+- of its champion, once a confirmation has said which configuration that is, the trained model, where the tracker has a
+  place for models: one version for the same weights, and the name `champion` on the one that the record says;
+
 and must show no password, and write neither to its place nor to the ledger once `close` has returned.
 """
 
@@ -37,6 +40,9 @@ class Tracked:
 
     error: str | None = None
     """Why it does not have everything."""
+
+    model: str | None = None
+    """The address of the champion's model there, once it is."""
 
 
 @dataclass(frozen=True)

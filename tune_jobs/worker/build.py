@@ -1,13 +1,9 @@
 """What an attempt is made of, from its configuration: the model, the recipe, the images."""
 
-from collections.abc import Callable
 from dataclasses import dataclass
-from functools import partial
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from convnn.data import Dataset, limited, stratified_split
-from search_spaces.base import Factory
 from search_spaces.models import ModelConfig
 from search_spaces.settings import Holdout, Paper
 from search_spaces.trial import Training
@@ -30,15 +26,10 @@ class Parts:
 
 def build_model(model: ModelConfig, classes: int) -> "nn.Module":
     """The model that the configuration describes."""
-    module: nn.Module = _made(model.factory(classes))()
+    from convnn.saved import made
+
+    module: nn.Module = made(model.factory(classes).as_plain())()
     return module
-
-
-def _made(factory: Factory) -> Callable[..., Any]:
-    """The callable that a factory names, with its arguments given."""
-    module, _, name = factory.target.partition(":")
-    arguments = {key: _made(value) if isinstance(value, Factory) else value for key, value in factory.arguments.items()}
-    return partial(getattr(import_module(module), name), **arguments)
 
 
 def build_recipe(training: Training) -> "Recipe":

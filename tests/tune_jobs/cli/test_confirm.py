@@ -3,10 +3,13 @@ from pathlib import Path
 
 import pytest
 
+from search_spaces.settings import Budget
 from tests.tune_jobs.cli.invoking import invoke, invoke_json
 from tests.tune_jobs.cli.shared.test_outputs import require_as_said
 from tests.tune_jobs.evidence.test_confirm import confirmed, searched
 from tune_jobs.evidence.confirm import Wanted
+from tune_jobs.record.folder import SweepFolder
+from tune_jobs.report.data import read_data
 
 
 @pytest.fixture(scope="module")
@@ -22,6 +25,7 @@ def storage(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_a_confirmation_that_is_over_is_shown_again_and_runs_nothing(storage: Path) -> None:
     said = invoke("confirm", "searched", storage=storage)
     assert "baseline: trial 1, the best with neither ConvNN" in said
+    assert "The test set was opened once, on 20" in said
     assert "real: better" in said
     assert "equal within 1.00 points" in said
     assert "Trial 3 is better than the baseline beyond noise." in said
@@ -41,6 +45,64 @@ def test_what_is_printed_is_as_its_schema_says(storage: Path) -> None:
     require_as_said("confirm", printed)
     assert printed["best"] == 3
     assert printed["candidates"][0]["difference"]["verdict"] == "real"
+
+
+def test_its_champion_and_where_that_is_are_said(storage: Path) -> None:
+    said = invoke("confirm", "searched", storage=storage)
+    assert "champion: trial 3, test/accuracy" in said
+    assert "Trial 3 is better than the baseline, trial 1, beyond noise: +" in said
+    assert "convnn export searched champion FILE" in said
+    assert "to register it: convnn sync searched" in said
+    told = invoke_json("confirm", "searched", storage=storage)["champion"]
+    assert (told["trial"], told["better"]) == (3, True)
+
+
+def test_the_report_says_what_was_confirmed(storage: Path) -> None:
+    data = read_data(SweepFolder(storage / "searched"), 0, print)
+    assert data.confirmed is not None
+    assert data.confirmed.startswith("Confirmed champion: trial 3, test/accuracy 7")
+    assert data.confirmed.endswith("The test set was opened once for this.")
+
+
+def test_its_runs_are_shown_by_number_with_role_seed_look_and_epochs(storage: Path) -> None:
+    printed = invoke_json("confirm", "searched", storage=storage)
+    number = max(printed["trials"])
+    assert f"Its runs are trials {min(printed['trials'])} to {number}; one of them: convnn show" in invoke(
+        "confirm", "searched", storage=storage
+    )
+    told = invoke_json("show", "searched", number, storage=storage)
+    require_as_said("show", told)
+    run = told["confirmation"]
+    assert (told["role"], told["trial"], run["seed"]) == ("confirm", number, told["seed"])
+    assert run["run"] <= run["runs"]
+    assert [epoch["test/accuracy"] for epoch in told["epoch_metrics"]] == pytest.approx(
+        [told["value"] - 0.1, told["value"]]
+    )
+    said = invoke("show", "searched", number, storage=storage)
+    assert f"seed {run['seed']}, for look {run['look']} (at {run['runs']} runs of each)" in said
+    assert "protocol: paper" in said
+    assert "role" in invoke_json("show", "searched", 1, storage=storage)
+    assert "it has trials 1 to 4:" in invoke("show", "searched", number + 1, storage=storage, expect=2)
+
+
+def test_a_log_of_its_runs_is_printed(storage: Path) -> None:
+    found = invoke_json("show", "searched", "champion", storage=storage)
+    assert found["confirmation"]["run"] == 1
+    log = SweepFolder(storage / "searched").log_of(found["run_key"])
+    log.parent.mkdir(parents=True, exist_ok=True)
+    log.write_text("epoch 1\n")
+    assert invoke("logs", "searched", found["trial"], storage=storage) == "epoch 1\n"
+    assert invoke("logs", "searched", "champion", storage=storage) == "epoch 1\n"
+
+
+def test_without_a_finished_confirmation_a_champion_is_refused_with_the_way_out(tmp_path: Path) -> None:
+    (tmp_path / "searched").mkdir()
+    with contextlib.closing(searched(tmp_path / "searched")) as ledger:
+        confirmed(ledger, budget=Budget(trials=6))
+    for words in (["show", "searched", "champion"], ["export", "searched", "champion", tmp_path / "model.pt"]):
+        said = invoke(*words, storage=tmp_path, expect=2)
+        assert "searched has no champion: only a finished confirmation says which configuration it is" in said
+        assert "convnn confirm searched" in said
 
 
 def test_mistakes_are_answered(storage: Path, tmp_path: Path) -> None:

@@ -24,6 +24,7 @@ from tune_jobs.executors.base import Executor, Order
 from tune_jobs.executors.inline import InlineExecutor, WorkerDied
 from tune_jobs.record.folder import SweepFolder
 from tune_jobs.record.ledger import Ledger
+from tune_jobs.record.rows import Halted
 from tune_jobs.results.summary import summary
 from tune_jobs.search.queue import Search
 from tune_jobs.system.signals import Signals
@@ -191,6 +192,25 @@ def test_a_budget_holds_it_back_and_more_of_it_lets_it_go_on(ledger: Ledger) -> 
     assert len(ledger.trials(role=None)) == 6
     halt, found = confirmed(ledger)
     assert (halt, found.standing.over) == (None, True)
+
+
+@pytest.mark.parametrize("deaths", [None, 3])
+def test_why_the_search_has_ended_early_is_still_said_after_a_confirmation(ledger: Ledger, deaths: int | None) -> None:
+    halted = ledger.meta.halted = Halted("budget", "budget.gpu_hours is used up.")
+    left = [10_000 if deaths is None else deaths]
+
+    def until_killed(task: Task) -> Iterator[Report]:
+        for report in trains(task):
+            left[0] -= 1
+            if left[0] < 0:
+                raise DriverKilled
+            yield report
+
+    with contextlib.suppress(DriverKilled):
+        confirmed(ledger, objective=until_killed)
+    assert (left[0] < 0) == (deaths is not None)
+    assert ledger.meta.halted == halted
+    assert ledger.meta.champion is None if deaths else ledger.meta.champion is not None
 
 
 def test_a_run_that_fails_is_said_and_retried_in_the_same_opening(ledger: Ledger) -> None:

@@ -15,6 +15,8 @@ PLAIN_WIDTH = 160
 """Columns where the output is no terminal, so that tables are not folded."""
 
 File = Annotated[str, typer.Argument(metavar="FILE", help="A sweep's YAML file, or the name of a preset.")]
+TRIAL_HELP = "A trial's number or run key, or `champion`: the run of the champion of a finished confirmation."
+
 Sweep = Annotated[
     str,
     typer.Argument(metavar="SWEEP", help="The sweep's name, as `convnn list` shows it; on a cluster, or its job's id."),

@@ -14,13 +14,13 @@ from tune_jobs.doctor.finding import Finding
 from tune_jobs.errors import UsageError
 from tune_jobs.evidence.pairs import SweepComparison
 from tune_jobs.evidence.paper import ComparedWithPaper
-from tune_jobs.evidence.printed import ConfirmedPrinted
+from tune_jobs.evidence.printed import ConfirmedPrinted, ConfirmedRun
 from tune_jobs.evidence.replayed import Replayed
 from tune_jobs.failures import Failure
 from tune_jobs.planning.plan import Plan
 from tune_jobs.record.disk import Disk
 from tune_jobs.record.meta import Goal
-from tune_jobs.record.rows import Attempt, Halted, Usage
+from tune_jobs.record.rows import Attempt, Halted, Role, Usage
 from tune_jobs.report.findings import EffectsFound
 from tune_jobs.report.more import MoreTrials
 from tune_jobs.search.risk import Risk
@@ -69,6 +69,10 @@ class WholeTrial(Trial):
     """One trial, its configuration, attempts, and the metrics of every epoch with its time."""
 
     config: Tree
+    role: Role
+    confirmation: NotRequired[ConfirmedRun]
+    """Of a confirmation's run, what it is for."""
+
     excluded_at: float | None
     attempts: list[Attempt]
     epoch_metrics: list[dict[str, float | str | None]]

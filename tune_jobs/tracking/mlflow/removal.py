@@ -18,13 +18,18 @@ from tune_jobs.record.folder import SweepFolder
 from tune_jobs.record.ledger import Ledger
 from tune_jobs.system.redaction import without_password
 from tune_jobs.tracking.address import artifacts_beside, sqlite_file
+from tune_jobs.tracking.mlflow.champion import registered
 from tune_jobs.tracking.mlflow.inventory import RUNS_PER_LOOK
 from tune_jobs.tracking.mlflow.reading import has_runs
 from tune_jobs.tracking.mlflow.retry import reason_of
 from tune_jobs.tracking.mlflow.store import connect, use_store
 from tune_jobs.tracking.place import has_own_runs, tracked_as
 
-_RUN = re.compile("[0-9a-f]{32}")
+_ID = re.compile("(m-)?[0-9a-f]{32}")
+"""MLflow's ids of runs and models, which are names of folders."""
+
+MODELS = "models"
+"""Where the files of models are, beside those of runs."""
 
 
 @dataclass(frozen=True)
@@ -36,6 +41,9 @@ class InStore:
 
     stays: tuple[str, ...]
     """What stays, in sentences."""
+
+    model: str | None = None
+    """The champion's model, where it is registered."""
 
 
 def in_store(folder: SweepFolder, ledger: Ledger) -> InStore:
@@ -52,18 +60,21 @@ def in_store(folder: SweepFolder, ledger: Ledger) -> InStore:
     if path is not None and (path == folder.store or not path.exists()):
         return InStore(None, tuple(stays))
     if path is not None and ledger.meta.tracker_is_default:
-        return InStore(path, tuple(stays))
+        return InStore(path, tuple(stays), registered(ledger))
     stays.append(
         f"Its runs stay in the experiment {name!r} of {without_password(uri)}, to which another sweep of this name "
         f"adds; an experiment that is deleted there keeps its name, until it is restored or gone for good (mlflow gc)."
     )
+    if (model := registered(ledger)) is not None:
+        stays.append(f"Its registered model stays there, too: {model}.")
     return InStore(None, tuple(stays))
 
 
 def remove_runs(folder: SweepFolder, ledger: Ledger) -> str:
     """Delete a sweep's experiment from the shared store, or its runs alone if others have runs there; what was done.
 
-    The experiment's name is free then. MLflow shows it among the deleted ones, under another.
+    The experiment's name is free then. MLflow shows it among the deleted ones, under another. The sweep's registered
+    model goes as well: its files do.
 
     Raises:
         TrackerError: If that cannot be done now.
@@ -76,11 +87,18 @@ def remove_runs(folder: SweepFolder, ledger: Ledger) -> str:
             client.delete_experiment(experiment.experiment_id)
         else:
             _delete(client, own)
+        models, names = _models(client, experiment.experiment_id, ledger)
+        for name in names:
+            client.delete_registered_model(name)
+        for model in models if others else ():
+            client.delete_logged_model(model)
         artifacts = artifacts_beside(str(ledger.meta.tracker), folder)
-        for run in own:
-            if artifacts is not None and _RUN.fullmatch(run):
-                shutil.rmtree(artifacts / run, ignore_errors=True)
-    return _told(experiment.name, own, others)
+        for beside, ids in ((artifacts, own), (artifacts and artifacts / MODELS, models)):
+            for each in ids:
+                if beside is not None and _ID.fullmatch(each):
+                    shutil.rmtree(beside / each, ignore_errors=True)
+    gone = "".join(f" Its registered model {name!r} is deleted." for name in names)
+    return f"{_told(experiment.name, own, others)}{gone}"
 
 
 def move_runs(folder: SweepFolder, ledger: Ledger) -> str:
@@ -94,6 +112,8 @@ def move_runs(folder: SweepFolder, ledger: Ledger) -> str:
     with _shared(folder, ledger) as (client, experiment):
         own, others = _runs(client, experiment.experiment_id, ledger)
         if not others:
+            for name in _models(client, experiment.experiment_id, ledger)[1]:
+                client.rename_registered_model(name, folder.name)
             client.rename_experiment(experiment.experiment_id, folder.name)
             ledger.meta.tracker_experiment = folder.name
             return f"Its runs in MLflow are in the experiment {folder.name!r} now."
@@ -138,6 +158,13 @@ def _runs(client: Any, experiment_id: str, ledger: Ledger) -> tuple[list[str], l
         page = found.token
         if not page:
             return own, others
+
+
+def _models(client: Any, experiment_id: str, ledger: Ledger) -> tuple[list[str], list[str]]:  # noqa: ANN401
+    """The ids of the sweep's models, and the names under which they are registered."""
+    whose = f"tags.sweep_id = '{tracked_as(ledger)}'"
+    names = [str(model.name) for model in client.search_registered_models(whose)]
+    return [str(model.model_id) for model in client.search_logged_models([experiment_id], whose)], names
 
 
 def _delete(client: Any, runs: list[str]) -> None:  # noqa: ANN401

@@ -2,7 +2,8 @@
 
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import ParamSpec, TypeVar
 
 Arguments = ParamSpec("Arguments")
@@ -10,6 +11,10 @@ Answer = TypeVar("Answer")
 
 # MLflow's answers that refuse this request, and say nothing about the next.
 _REFUSALS = ("BAD_REQUEST", "INVALID_PARAMETER_VALUE", "RESOURCE_ALREADY_EXISTS", "RESOURCE_DOES_NOT_EXIST")
+
+
+UPLOAD_S = 600.0
+"""How long the upload of one model may take."""
 
 
 class Abandoned(Exception):  # noqa: N818 - it is no error
@@ -26,6 +31,7 @@ class SyncHealth:
         self.abandoned = threading.Event()
         """Set it, and no further call is made."""
 
+        self._patient_until = 0.0
         self._done: set[object] = set()
         self._succeeded = time.monotonic()
         self._last_failed_try: float | None = None
@@ -44,6 +50,15 @@ class SyncHealth:
         answer = function(*args, **kwargs)
         self._beat(step)
         return answer
+
+    @contextmanager
+    def patient(self) -> Iterator[None]:
+        """A call in this block may take long: it is an upload, not silence."""
+        self._patient_until = time.monotonic() + UPLOAD_S
+        try:
+            yield
+        finally:
+            self._patient_until = 0.0
 
     def _beat(self, step: object) -> None:
         """Doing again what an earlier try did is no progress."""
@@ -68,6 +83,8 @@ class SyncHealth:
         A tracker that was silent before then gets one more try: it may have come back.
         """
         now = time.monotonic()
+        if timeout_s and now < self._patient_until:
+            return False
         tried = self._last_failed_try is not None and self._last_failed_try >= begun
         if not tried and now < begun + timeout_s:
             return False

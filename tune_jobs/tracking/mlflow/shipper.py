@@ -12,6 +12,7 @@ from tune_jobs.errors import LedgerError, TrackerError, UsageError
 from tune_jobs.record.ledger import Ledger
 from tune_jobs.system.redaction import tidy_tracking_token, without_password
 from tune_jobs.tracking.base import Destination, Say, Tracked, Tracker
+from tune_jobs.tracking.mlflow.champion import registered
 from tune_jobs.tracking.mlflow.retry import Abandoned, SyncHealth, is_refusal, reason_of
 from tune_jobs.tracking.mlflow.sync import MLflowSync
 from tune_jobs.tracking.mlflow.views import ALL, COMPLETE, trials_page
@@ -74,7 +75,8 @@ class MLflowTracker(Tracker):
         known = (ledger.meta.tracker, ledger.meta.tracker_experiment) == (uri, experiment)
         number, shown = ledger.meta.tracker_experiment_id if known else None, without_password(uri)
         view = COMPLETE if any(trial.state == "complete" for trial in ledger.trials()) else ALL
-        return Tracked(shown, experiment, trials_page(shown, number, view) if number else None, error)
+        page = trials_page(shown, number, view) if number else None
+        return Tracked(shown, experiment, page, error, registered(ledger) if known else None)
 
     def _run(self) -> None:
         try:

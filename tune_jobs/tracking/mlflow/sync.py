@@ -24,14 +24,15 @@ from typing import Any
 from search_spaces.settings import HOURS
 from tune_jobs.record.ledger import Ledger
 from tune_jobs.record.names import REPORT
-from tune_jobs.record.requests import excluded
-from tune_jobs.record.rows import SEARCH, Attempt, Epoch, Trial
+from tune_jobs.record.rows import CHAMPION, SEARCH, Attempt, Epoch, Trial
 from tune_jobs.results.columns import params as params_of
 from tune_jobs.results.summary import summary
 from tune_jobs.system.json_text import json_text
 from tune_jobs.system.redaction import without_password
 from tune_jobs.tracking.address import is_default
 from tune_jobs.tracking.base import Destination
+from tune_jobs.tracking.mlflow.champion import Champions, has_no_registry
+from tune_jobs.tracking.mlflow.exclusions import ship_exclusions
 from tune_jobs.tracking.mlflow.inventory import PARENT, Inventory, find_experiment
 from tune_jobs.tracking.mlflow.retry import SyncHealth, is_refusal, reason_of
 from tune_jobs.tracking.mlflow.runs import (
@@ -49,12 +50,6 @@ from tune_jobs.tracking.mlflow.views import best_values, description, run_name, 
 _log = logging.getLogger(__name__)
 
 ENTITIES_PER_CALL = 1000
-
-EXCLUDED_TAG = "excluded"
-"""Says why a person has left a trial out."""
-
-EXCLUSION = 0
-"""The ledger notes of a trial which run has that tag, as if of an attempt of this number."""
 
 
 class MLflowSync:
@@ -100,6 +95,8 @@ class MLflowSync:
         try:
             self._ship_trials()
             self._ship_exclusions()
+            if final:
+                self._ship_champion()
             if final and self._runs.made_runs:
                 self._runs.look()  # a request that was given up may have made a run all the same
         finally:
@@ -199,33 +196,27 @@ class MLflowSync:
             self._runs.note(key, number, run, seq, attempt.state)
 
     def _ship_exclusions(self) -> None:
-        """Tag the run of each excluded trial with the reason, and take the tag from those that are taken in again."""
-        requests = self._ledger.requests()
-        left_out, latest = excluded(requests), self._runs.latest()
-        for key in sorted({request.run_key for request in requests if request.asked in ("exclude", "include")}):
-            reason = (left_out[key].why or "") if key in left_out else ""
-            try:
-                self._tag_excluded(key, latest.get(key), reason)
-            except Exception as error:
-                if not is_refusal(error):
-                    raise
-                self._refused[key] = f"MLflow refuses trial {self._trial(key).number}: {reason_of(error)}"
+        for key, reason in ship_exclusions(self._client, self._runs, self._ledger, self._health).items():
+            self._refused[key] = f"MLflow refuses trial {self._trial(key).number}: {reason}"
 
-    def _tag_excluded(self, key: str, run: str | None, reason: str) -> None:
-        tagged, _, before = self._runs.noted(key, EXCLUSION) or (run, 0, "")
-        if (
-            run is None
-            or tagged is None
-            or run in self._runs.deleted
-            or (before, tagged if reason else run) == (reason, run)
-        ):
+    def _ship_champion(self) -> None:
+        """Register the champion's model; a tracker that takes none has everything else."""
+        champion = self._ledger.meta.champion
+        if champion is None:
             return
-        if before and (tagged != run or not reason) and tagged not in self._runs.deleted:
-            self._health.call(("taken in", tagged), self._client.set_tag, tagged, EXCLUDED_TAG, "")  # it must be there
-            self._health.call(("taken in", tagged, "whole"), self._client.delete_tag, tagged, EXCLUDED_TAG)
-        if reason:
-            self._health.call(("exclude", run, reason), self._client.set_tag, run, EXCLUDED_TAG, reason)
-        self._runs.note(key, EXCLUSION, run, 0, reason)
+        shipped = Champions(self._client, self._runs, self._ledger, self.destination, self._health)
+        try:
+            note = shipped.ship(champion, self._trial(champion.run_key))
+        except Exception as error:
+            note, refused = None, f"MLflow refuses the champion's model: {reason_of(error)}"
+            if has_no_registry(error):
+                note = f"{refused}; its weights: convnn export {self.destination.folder.name} {CHAMPION} FILE"
+            elif is_refusal(error):
+                self._refused[CHAMPION] = refused
+            else:
+                raise
+        if note is not None and note not in self.notes:
+            self.notes.append(note)
 
     def _make_child(self, attempt: Attempt, opener: int) -> str:
         again = f" (attempt {opener})" if opener > 1 else ""

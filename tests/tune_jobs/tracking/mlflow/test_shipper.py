@@ -1,14 +1,17 @@
 """Shipping to a real MLflow server that is slow, wrong, silent or gone."""
 
+import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 
 import pytest
 from mlflow import MlflowClient
+from mlflow.entities import LoggedModelStatus
 
 from tests.tune_jobs.servers import FaultyProxy, MlflowServer, faulty_proxy, free_port, mlflow_server
 from tests.tune_jobs.shipping import Recorded
+from tests.tune_jobs.tracking.mlflow.test_champion import confirmed
 from tune_jobs.driver.sync import sync
 from tune_jobs.errors import TrackerError
 
@@ -266,3 +269,39 @@ def test_a_token_or_a_password_is_in_no_reason(sweep: Recorded, monkeypatch: pyt
     monkeypatch.setenv("MLFLOW_TRACKING_TOKEN", "s3cr3t\nline")
     reason = sweep.tracker("http://127.0.0.1:1").close(5)
     assert reason == "MLFLOW_TRACKING_TOKEN holds a blank, a line break or a letter beyond ASCII; set it anew."
+
+
+@pytest.mark.parametrize("only", ["logged-models", "registered-models/create", "model-versions/create"])
+def test_a_champion_whose_answers_are_lost_is_registered_once(
+    sweep: Recorded, server: MlflowServer, proxy: FaultyProxy, only: str
+) -> None:
+    confirmed(sweep)
+    proxy.drop_answers(only)
+    tracker = sweep.tracker(proxy.uri)
+    tracker.start()
+    closing = threading.Thread(target=tracker.close, args=(60,))
+    closing.start()
+    wait_for(lambda: tracker.error and any(only in call for call in proxy.calls))
+    proxy.ok()
+    closing.join()
+    assert tracker.error is None
+    client = MlflowClient(server.uri)
+    (model,) = client.search_registered_models(f"tags.sweep_id = '{sweep.ledger.meta.sweep_id}'")
+    (version,) = client.search_model_versions(f"name = '{model.name}'")
+    assert client.get_model_version_by_alias(model.name, "champion").version == version.version
+    experiment = client.get_experiment_by_name(sweep.experiment)
+    there = client.search_logged_models([experiment.experiment_id])
+    (ready,) = [each for each in there if each.status == LoggedModelStatus.READY]
+    assert ready.artifact_location == version.source
+
+
+def test_a_server_without_a_model_registry_has_everything_else(
+    sweep: Recorded, server: MlflowServer, proxy: FaultyProxy
+) -> None:
+    confirmed(sweep)
+    proxy.answer(404, "registered-models")
+    said: list[str] = []
+    place = sync(sweep.folder, proxy.uri, sweep.experiment, {}, said.append)
+    assert (place.error, place.model) == (None, None)
+    assert "MLflow refuses the champion's model" in said[-1]
+    sweep.expect_whole(server.uri)
