@@ -170,7 +170,7 @@ PREFIXES: dict[str, How] = {
 """By how a command begins, where all that begin so are alike."""
 
 PROGRAMS: dict[str, Elsewhere] = {
-    "docs/python.md": Elsewhere("make test", "tests/tune_jobs/test_python_page.py", '"docs" / "python.md"'),
+    "docs/how-to/python.md": Elsewhere("make test", "tests/tune_jobs/test_python_page.py", '"how-to" / "python.md"'),
 }
 """By the document whose Python blocks are run, all of them, by another test."""
 

@@ -68,7 +68,9 @@ def learning_curves(data: "ReportData") -> Plot:
         meta={"legend": "wide", **(meta if colorings else {})},
     )
     choices = ["trial", *(each.name for each in colorings)] if colorings else []
-    return Plot(key, title, _note(data, best, rest, colored=bool(colorings)), figure, chooses="color by", choices=choices)
+    return Plot(
+        key, title, _note(data, best, rest, colored=bool(colorings)), figure, chooses="color by", choices=choices
+    )
 
 
 def rungs(data: "ReportData") -> Plot:

@@ -13,7 +13,7 @@ def row(number: int, state: str) -> Row:
 
 def test_what_is_said_of_a_trial_leaves_out_what_it_has_not() -> None:
     columns = [Column("lambda", "lambda"), Column("r", "r"), Column("training.epochs", "epochs")]
-    assert Point((row(3, "complete"),), 0.5, "complete").about(columns) == "trial 3: lambda 0.5, epochs 150"
+    assert Point([row(3, "complete")], 0.5, "complete").about(columns) == "trial 3: lambda 0.5, epochs 150"
 
 
 def test_an_axis_of_accuracies_is_in_percent() -> None:
