@@ -10,6 +10,7 @@ weights are one version, however often they are shipped: what was made is found 
 
 import hashlib
 import json
+import re
 import tempfile
 from collections.abc import Callable
 from importlib.metadata import version
@@ -34,6 +35,9 @@ SHIPPED = 1
 """The ledger notes of a sweep which champion MLflow has, as if of an attempt of this number at the sweep's own run."""
 
 WEIGHTS_TAG = "weights_sha256"
+
+_UNNAMEABLE = re.compile(r"[^\w .-]")
+"""What a folder's name may have, and a registered model's or a filter in quotes may not."""
 
 _NO_REGISTRY = ("ENDPOINT_NOT_FOUND", "NOT_IMPLEMENTED", "FEATURE_DISABLED", "PERMISSION_DENIED")
 
@@ -172,10 +176,10 @@ class Champions:
         found = self._call("registered", self._client.search_registered_models, f"tags.sweep_id = '{self._sweep_id}'")
         if found:
             return min(str(model.name) for model in found)
-        own = self._destination.folder.name
+        own = _UNNAMEABLE.sub("-", self._destination.folder.name)
         names = {model.name for model in self._call("names", self._client.search_registered_models, f"name = '{own}'")}
         name = f"{own}-{self._sweep_id[:8]}" if own in names else own
-        tags = {"sweep": own, "sweep_id": self._sweep_id}
+        tags = {"sweep": self._destination.folder.name, "sweep_id": self._sweep_id}
         about = (
             f"What the confirmations of the sweep `{own}` support. The alias `{CHAMPION}` is on the version that the "
             f"latest finished one says; `convnn confirm {own}` shows it."
@@ -235,8 +239,8 @@ def _digest(champion: Champion) -> str:
 def _about(name: str, champion: Champion, trial: Trial) -> str:
     found, seed = champion_said(champion), trial.config.training.seed
     return (
-        f"{found[0].upper()}{found[1:]}. {champion.why}\n\nThe weights are those of its run with the first seed, {seed} "
-        f"(trial {trial.number}), which no result chose.\n{_HOW.format(name=name)}"
+        f"{found[0].upper()}{found[1:]}. {champion.why}\n\nThe weights are those of its run with the first seed, "
+        f"{seed} (trial {trial.number}), which no result chose.\n{_HOW.format(name=name)}"
     )
 
 

@@ -39,6 +39,16 @@ def test_a_tracker_that_was_silent_before_the_wait_gets_one_more_try() -> None:
     assert health.silent(begun, 0.5)
 
 
+def test_an_upload_is_no_silence_unless_nobody_wants_to_wait() -> None:
+    health, begun = SyncHealth(), time.monotonic()
+    health.miss(begun)
+    with health.patient():
+        time.sleep(0.02)
+        assert not health.silent(begun, 0.01)
+        assert health.silent(begun, 0)
+    assert health.silent(begun, 0.01)
+
+
 def test_a_refusal_says_nothing_about_the_next_request() -> None:
     assert is_refusal(MlflowException("no", error_code=1000))  # INVALID_PARAMETER_VALUE
     assert not is_refusal(MlflowException("down"))
