@@ -129,6 +129,7 @@ def test_every_exported_name_is_there_and_an_unknown_one_is_answered(package: ob
 def test_tune_jobs_exports_what_a_user_imports() -> None:
     assert tune_jobs.__all__ == [
         "ClusterError",
+        "Confirmed",
         "Halt",
         "Ledger",
         "LedgerError",
@@ -141,12 +142,14 @@ def test_tune_jobs_exports_what_a_user_imports() -> None:
         "SweepResults",
         "TrackerError",
         "UsageError",
+        "confirm",
         "exclude",
         "extend",
         "find_sweep",
         "history",
         "include",
         "load_model",
+        "open_confirmation",
         "open_sweep",
         "read_summary",
         "resume",

@@ -121,7 +121,7 @@ def _config_of(baseline: str) -> "TrialConfig | None":
 
 def _report(found: "Confirmed") -> None:
     """What was compared and how, one line a configuration, and what that says."""
-    from tune_jobs.evidence.outcome import METHOD
+    from tune_jobs.evidence.outcome import METHOD, points
     from tune_jobs.results.words import shown
 
     plan = found.plan
@@ -135,7 +135,7 @@ def _report(found: "Confirmed") -> None:
     console().print(_table(found))
     print(
         f"\nDifference to the baseline, with its {1 - plan.error:.0%} interval. {METHOD}. "
-        f"Differences below {_points(plan.margin, plan.metric)} do not matter (--margin)."
+        f"Differences below {points(plan.margin, plan.metric)} do not matter (--margin)."
     )
     print("Promised: the value that the search had found, on its own images.")
     print(f"\n{found.verdict}")
@@ -152,7 +152,7 @@ def _table(found: "Confirmed") -> "Table":
     from rich.table import Table
 
     from tune_jobs.display.tables import cell
-    from tune_jobs.evidence.outcome import mean_of, optimism, sd_of
+    from tune_jobs.evidence.outcome import mean_of, optimism, points, sd_of, verdict_on
     from tune_jobs.results.columns import fields, varying
     from tune_jobs.results.words import shown
 
@@ -172,9 +172,9 @@ def _table(found: "Confirmed") -> "Table":
             *(cell(values.get(column.key)) for column in columns),
             str(len(result.values)),
             *numbers,
-            "-" if over is None else _points(over, plan.metric),
+            "-" if over is None else points(over, plan.metric),
             _difference(result, plan.metric),
-            "baseline" if result is standing.baseline else _verdict(result, plan.metric, plan.margin),
+            "baseline" if result is standing.baseline else verdict_on(result, plan),
         )
     return table
 
@@ -183,26 +183,9 @@ def _name(result: "ArmResult") -> str:
     return "file" if result.arm.trial is None else f"trial {result.arm.trial}"
 
 
-def _points(value: float, metric: str) -> str:
-    return f"{100 * value:.2f} points" if metric.endswith("accuracy") else f"{value:.4f}"
-
-
 def _difference(result: "ArmResult", metric: str) -> str:
     found, scale = result.difference, 100 if metric.endswith("accuracy") else 1
     if found is None:
         return "-"
     between = "" if abs(found.low) == float("inf") else f" ({scale * found.low:+.2f} to {scale * found.high:+.2f})"
     return f"{scale * found.mean:+.2f}{between}"
-
-
-def _verdict(result: "ArmResult", metric: str, margin: float) -> str:
-    found = result.difference
-    if result.state == "lost":
-        return "a run of it diverged or failed"
-    if found is None or found.verdict == "open":
-        return "not decided yet"
-    if found.verdict == "real":
-        return "real: better" if found.mean > 0 else "real: worse"
-    if found.verdict == "equal":
-        return f"equal within {_points(margin, metric)}"
-    return f"not resolved: about {found.seeds_more:,} more seeds" if found.seeds_more else "not resolved"
