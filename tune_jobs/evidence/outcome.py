@@ -82,7 +82,8 @@ class Confirmed:
         """A table with one row per configuration, the baseline first; accuracies are fractions.
 
         Columns: `trial`, what differs between the configurations (`lambda`), `runs`, `mean`, `sd`, `promised` (what the
-        search had found), `too_good_by`, the `difference` to the baseline with its interval (`low`, `high`), `verdict`.
+        search had found), `too_good_by`, the `difference` to the baseline (above 0 is better) with its interval (`low`,
+        `high`), `verdict`.
         """
         from pandas import DataFrame
 
@@ -106,7 +107,8 @@ class Confirmed:
                     "verdict": verdict_on(result, plan) if result is not self.standing.baseline else "baseline",
                 }
             )
-        return DataFrame(table)
+        numbers = ("mean", "sd", "promised", "too_good_by", "difference", "low", "high")
+        return DataFrame(table).astype(dict.fromkeys(numbers, float))
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self.sweep!r}, {self.verdict})"
