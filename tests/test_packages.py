@@ -38,17 +38,25 @@ def every_module(package: str) -> str:
     return "\n".join(f"import {name}" for name in names)
 
 
+def code_in(folder: Path) -> Iterator[str]:
+    """The modules of a folder, and the cells of its notebooks."""
+    yield from (file.read_text() for file in folder.rglob("*.py"))
+    for notebook in folder.rglob("*.ipynb"):
+        cells = json.loads(notebook.read_text())["cells"]
+        yield from ("".join(cell["source"]) for cell in cells if cell["cell_type"] == "code")
+
+
 def imported(folder: Path) -> Iterator[str]:
     """The top-level packages that the code of a folder imports, wherever it does."""
-    for file in folder.rglob("*.py"):
-        for node in ast.walk(ast.parse(file.read_text())):
+    for code in code_in(folder):
+        for node in ast.walk(ast.parse(code)):
             names = [node.module or ""] if isinstance(node, ast.ImportFrom) and not node.level else []
             names += [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
             yield from (name.partition(".")[0] for name in names)
 
 
 @pytest.mark.parametrize(
-    ("folders", "developing"), [(PACKAGES, False), (("tests", "benchmarks", "docker", "docs"), True)]
+    ("folders", "developing"), [(PACKAGES, False), (("tests", "benchmarks", "docker", "docs", "examples"), True)]
 )
 def test_what_is_imported_is_declared(folders: tuple[str, ...], developing: bool) -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
@@ -129,6 +137,7 @@ def test_every_exported_name_is_there_and_an_unknown_one_is_answered(package: ob
 def test_tune_jobs_exports_what_a_user_imports() -> None:
     assert tune_jobs.__all__ == [
         "ClusterError",
+        "Confirmed",
         "Halt",
         "Ledger",
         "LedgerError",
@@ -141,12 +150,14 @@ def test_tune_jobs_exports_what_a_user_imports() -> None:
         "SweepResults",
         "TrackerError",
         "UsageError",
+        "confirm",
         "exclude",
         "extend",
         "find_sweep",
         "history",
         "include",
         "load_model",
+        "open_confirmation",
         "open_sweep",
         "read_summary",
         "resume",

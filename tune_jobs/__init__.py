@@ -13,6 +13,8 @@ if TYPE_CHECKING:
     from tune_jobs.driver.run import Outcome, run
     from tune_jobs.driver.sync import sync
     from tune_jobs.errors import ClusterError, LedgerError, SweepError, TrackerError, UsageError
+    from tune_jobs.evidence.outcome import Confirmed
+    from tune_jobs.evidence.public import confirm, open_confirmation
     from tune_jobs.loading import LoadedModel, load_model
     from tune_jobs.record.folder import SweepFolder, find_sweep, sweep_folders
     from tune_jobs.record.ledger import Ledger
@@ -24,6 +26,7 @@ if TYPE_CHECKING:
 
 _HOMES = {
     "ClusterError": "errors",
+    "Confirmed": "evidence.outcome",
     "Halt": "driver.limits",
     "Ledger": "record.ledger",
     "LedgerError": "errors",
@@ -36,12 +39,14 @@ _HOMES = {
     "SweepResults": "results.opening",
     "TrackerError": "errors",
     "UsageError": "errors",
+    "confirm": "evidence.public",
     "exclude": "driver.exclusion",
     "extend": "driver.restart",
     "find_sweep": "record.folder",
     "history": "results.history",
     "include": "driver.exclusion",
     "load_model": "loading",
+    "open_confirmation": "evidence.public",
     "open_sweep": "results.opening",
     "read_summary": "results.summary",
     "resume": "driver.restart",
@@ -55,6 +60,7 @@ _HOMES = {
 
 __all__ = [
     "ClusterError",
+    "Confirmed",
     "Halt",
     "Ledger",
     "LedgerError",
@@ -67,12 +73,14 @@ __all__ = [
     "SweepResults",
     "TrackerError",
     "UsageError",
+    "confirm",
     "exclude",
     "extend",
     "find_sweep",
     "history",
     "include",
     "load_model",
+    "open_confirmation",
     "open_sweep",
     "read_summary",
     "resume",

@@ -121,7 +121,7 @@ def _config_of(baseline: str) -> "TrialConfig | None":
 
 def _report(found: "Confirmed") -> None:
     """What was compared and how, one line a configuration, and what that says."""
-    from tune_jobs.evidence.outcome import METHOD
+    from tune_jobs.evidence.outcome import METHOD, points
     from tune_jobs.results.words import shown
 
     plan = found.plan
@@ -134,7 +134,7 @@ def _report(found: "Confirmed") -> None:
     console().print(_table(found))
     print(
         f"\nDifference to the baseline, with its {1 - plan.error:.0%} interval. {METHOD}. "
-        f"Differences below {_points(plan.margin, plan.metric)} do not matter (--margin)."
+        f"Differences below {points(plan.margin, plan.metric)} do not matter (--margin)."
     )
     print("Promised: the value that the search had found, on its own images.")
     print(f"\n{found.verdict}")
@@ -176,7 +176,7 @@ def _table(found: "Confirmed") -> "Table":
 
     from tune_jobs.display.tables import cell
     from tune_jobs.evidence.champion import difference_said
-    from tune_jobs.evidence.outcome import mean_of, optimism, sd_of
+    from tune_jobs.evidence.outcome import mean_of, optimism, points, sd_of, verdict_on
     from tune_jobs.results.columns import fields, varying
     from tune_jobs.results.words import shown
 
@@ -196,9 +196,9 @@ def _table(found: "Confirmed") -> "Table":
             *(cell(values.get(column.key)) for column in columns),
             str(len(result.values)),
             *numbers,
-            "-" if over is None else _points(over, plan.metric),
+            "-" if over is None else points(over, plan.metric),
             difference_said(result, plan.metric),
-            "baseline" if result is standing.baseline else _verdict(result, plan.metric, plan.margin),
+            "baseline" if result is standing.baseline else verdict_on(result, plan),
         )
     return table
 
@@ -207,18 +207,3 @@ def _name(result: "ArmResult") -> str:
     return "file" if result.arm.trial is None else f"trial {result.arm.trial}"
 
 
-def _points(value: float, metric: str) -> str:
-    return f"{100 * value:.2f} points" if metric.endswith("accuracy") else f"{value:.4f}"
-
-
-def _verdict(result: "ArmResult", metric: str, margin: float) -> str:
-    found = result.difference
-    if result.state == "lost":
-        return "a run of it diverged or failed"
-    if found is None or found.verdict == "open":
-        return "not decided yet"
-    if found.verdict == "real":
-        return "real: better" if found.mean > 0 else "real: worse"
-    if found.verdict == "equal":
-        return f"equal within {_points(margin, metric)}"
-    return f"not resolved: about {found.seeds_more:,} more seeds" if found.seeds_more else "not resolved"

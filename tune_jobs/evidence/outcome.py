@@ -2,14 +2,18 @@
 
 from dataclasses import asdict, dataclass
 from statistics import fmean, stdev
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from search_spaces.headline import headline
 from tune_jobs.driver.limits import Halt
 from tune_jobs.evidence.champion import said
 from tune_jobs.evidence.confirmation import ArmResult, Plan, Standing
 from tune_jobs.record.rows import Champion
+from tune_jobs.results.columns import fields, varying
 from tune_jobs.tracking.base import Tracked
+
+if TYPE_CHECKING:
+    from pandas import DataFrame
 
 METHOD = (
     "Welch's t-test at 4, 8 and 16 runs of each; error spent by Kim and DeMets' function (power 2), shared among the "
@@ -17,7 +21,7 @@ METHOD = (
 )
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Confirmed:
     """How a confirmation stands."""
 
@@ -84,10 +88,45 @@ class Confirmed:
             "tracker": asdict(self.tracked) if self.tracked else None,
         }
 
+    def to_frame(self) -> "DataFrame":
+        """A table with one row per configuration, the baseline first; accuracies are fractions.
+
+        Columns: `trial`, what differs between the configurations (`lambda`), `runs`, `mean`, `sd`, `promised` (what the
+        search had found), `too_good_by`, the `difference` to the baseline (above 0 is better) with its interval (`low`,
+        `high`), `verdict`.
+        """
+        from pandas import DataFrame
+
+        plan = self.plan
+        columns = varying([arm.config for arm in plan.arms], ())
+        table = []
+        for result in (self.standing.baseline, *self.standing.candidates):
+            values, found = fields(result.arm.config), result.difference
+            table.append(
+                {
+                    "trial": result.arm.trial,
+                    **{column.name: values.get(column.key) for column in columns},
+                    "runs": len(result.values),
+                    "mean": mean_of(result),
+                    "sd": sd_of(result),
+                    "promised": result.arm.promised,
+                    "too_good_by": optimism(result, plan.goal),
+                    "difference": found.mean if found else None,
+                    "low": found.low if found else None,
+                    "high": found.high if found else None,
+                    "verdict": verdict_on(result, plan) if result is not self.standing.baseline else "baseline",
+                }
+            )
+        numbers = ("mean", "sd", "promised", "too_good_by", "difference", "low", "high")
+        return DataFrame(table).astype(dict.fromkeys(numbers, float))
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({self.sweep!r}, {self.verdict})"
+
 
 def mean_of(result: ArmResult) -> float | None:
     """Over its runs."""
-    return fmean(result.values) if result.values else None
+    return fmean(result.values) if result.values else None  # noqa: PD011 - an arm's, not a table's
 
 
 def sd_of(result: ArmResult) -> float | None:
@@ -101,6 +140,25 @@ def optimism(result: ArmResult, goal: str) -> float | None:
     if mean is None or promised is None:
         return None
     return promised - mean if goal == "maximize" else mean - promised
+
+
+def verdict_on(result: ArmResult, plan: Plan) -> str:
+    """What is said of a configuration beside the baseline."""
+    found = result.difference
+    if result.state == "lost":
+        return "a run of it diverged or failed"
+    if found is None or found.verdict == "open":
+        return "not decided yet"
+    if found.verdict == "real":
+        return "real: better" if found.mean > 0 else "real: worse"
+    if found.verdict == "equal":
+        return f"equal within {points(plan.margin, plan.metric)}"
+    return f"not resolved: about {found.seeds_more:,} more seeds" if found.seeds_more else "not resolved"
+
+
+def points(value: float, metric: str) -> str:
+    """A difference of the objective: of accuracies in percentage points."""
+    return f"{100 * value:.2f} points" if metric.endswith("accuracy") else f"{value:.4f}"
 
 
 def _arm(result: ArmResult, plan: Plan) -> dict[str, Any]:

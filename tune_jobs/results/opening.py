@@ -1,5 +1,6 @@
 """What a sweep has found, for programs: its trials as objects and as a table."""
 
+import contextlib
 import os
 from dataclasses import dataclass
 from pathlib import Path
@@ -7,6 +8,8 @@ from typing import TYPE_CHECKING
 
 from tune_jobs.errors import UsageError
 from tune_jobs.record.folder import SweepFolder, find_sweep, storage_folder
+from tune_jobs.record.ledger import Ledger
+from tune_jobs.results.history import curves
 from tune_jobs.results.row import Row
 from tune_jobs.results.summary import Summary, read_summary
 
@@ -53,6 +56,32 @@ class SweepResults:
             for row in found.shown
         ]
         return DataFrame(table, columns=names)
+
+    def curves(self) -> "DataFrame":
+        """The learning curves: one row per trial and epoch, the best trial first; excluded trials are left out.
+
+        Columns: `trial`, `epoch`, every recorded metric (`train/loss`, `val/accuracy`), then what differs between
+        trials.
+        """
+        from pandas import DataFrame
+
+        with contextlib.closing(Ledger(self.folder.ledger)) as ledger:
+            by_key = curves(ledger.epochs())
+        table = [
+            (row, epoch)
+            for row in self.summary.shown
+            for epoch in by_key.get(row.run_key, ())
+            if epoch.epoch <= row.epoch  # later ones were recorded after the sweep was opened
+        ]
+        metrics = dict.fromkeys(name for _, epoch in table for name in epoch.metrics)
+        return DataFrame(
+            {
+                "trial": [row.number for row, _ in table],
+                "epoch": [epoch.epoch for _, epoch in table],
+                **{name: [epoch.metrics.get(name) for _, epoch in table] for name in metrics},
+                **{each.name: [row.fields.get(each.key) for row, _ in table] for each in self.summary.columns},
+            }
+        )
 
     def __repr__(self) -> str:
         found = self.summary

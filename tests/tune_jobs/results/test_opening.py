@@ -53,6 +53,8 @@ def test_an_empty_sweep_has_an_empty_table(tmp_path: Path) -> None:
     with recorded(tmp_path) as empty:
         results = open_sweep(empty.folder.path)
     assert results.to_frame().empty
+    assert results.curves().empty
+    assert list(results.curves().columns) == ["trial", "epoch"]
     assert "no result yet" in repr(results)
 
 
@@ -67,3 +69,27 @@ def test_epochs_that_vary_have_one_column(sweep: Recorded) -> None:
     tree = {"model": {"name": "vgg11", "layer": HYBRID}, "training": {"epochs": 9, "lr": 1e-3}}
     sweep.ledger.add_trial({}, TrialConfig.model_validate(tree), "d")
     assert open_sweep(sweep.folder.path).to_frame()["epochs"].tolist() == [5, 5, 5, 9]
+
+
+def test_the_curves_have_a_row_per_epoch_of_each_trial_that_counts_as_of_when_the_sweep_was_opened(
+    sweep: Recorded,
+) -> None:
+    sweep.attempt([1], "complete", trial="a")
+    sweep.ledger.add_request("a", "exclude", "wrong images")
+    results = open_sweep(sweep.folder.path)
+    frame = results.curves()
+    assert list(frame.columns)[:2] == ["trial", "epoch"]
+    assert {"val/accuracy", "lambda"} <= set(frame.columns)
+    assert frame[["trial", "epoch"]].to_numpy().tolist() == [[3, 1], [3, 2], [3, 3], [2, 1], [2, 2]]
+    assert frame.groupby("trial")["lambda"].unique().map(list).to_dict() == {2: [0.25], 3: [0.5]}
+    last = frame.groupby("trial").last()["val/accuracy"].to_dict()
+    assert last == {row.number: row.value for row in results.trials if row.counts}
+
+
+def test_epochs_that_are_recorded_later_are_not_in_the_curves(sweep: Recorded) -> None:
+    results = open_sweep(sweep.folder.path)
+    before = results.curves()
+    sweep.ledger.reopen(["b"])
+    sweep.attempt([3, 4], "complete", trial="b")
+    assert results.curves().equals(before)
+    assert len(open_sweep(sweep.folder.path).curves()) == len(before) + 2
