@@ -205,5 +205,3 @@ def _table(found: "Confirmed") -> "Table":
 
 def _name(result: "ArmResult") -> str:
     return "file" if result.arm.trial is None else f"trial {result.arm.trial}"
-
-
