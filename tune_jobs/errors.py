@@ -1,4 +1,4 @@
-"""What can go wrong with a sweep in a way that a person can mend; each message says the rule and the way out.
+"""What a person can fix; each message gives the rule, the value received and the way out.
 
 SweepError              exit code 1
     UsageError          2: the command line or the file is wrong
@@ -10,7 +10,7 @@ SweepError              exit code 1
 
 
 class SweepError(Exception):
-    """Anything of the below."""
+    """Any of the errors below."""
 
     exit_code = 1
 

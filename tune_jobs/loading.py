@@ -119,9 +119,10 @@ def kept_checkpoint(folder: SweepFolder, row: Row) -> Path:
     kept = folder.checkpoints(row.run_key)
     if not kept:
         raise UsageError(
-            f"no checkpoint of trial {row.number} is kept; a sweep keeps those of its best trials, as many as "
-            f"resources.keep_best says. Train it again with: convnn show {folder.name} {row.number} --yaml > it.yaml, "
-            f"then convnn train it.yaml --checkpoint it.pt"
+            f"trial {row.number} has no checkpoint: a sweep keeps only those of its resources.keep_best best trials. "
+            f"To train "
+            f"it again: convnn show {folder.name} {row.number} --yaml > it.yaml, then convnn train it.yaml "
+            f"--checkpoint it.pt"
         )
     return kept[0]
 
