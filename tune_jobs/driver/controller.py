@@ -221,7 +221,7 @@ class Controller:
                 f"choose a --storage that every machine of the cluster mounts at the same path."
             )
         if not begun.shared:
-            run.blind = f"{begun.host} does not see the sweep's folder, and is done without until it is mounted there"
+            run.blind = f"{begun.host} cannot see the sweep folder; excluded until it is mounted there"
             self._executor.kill(task)
 
     def _epoch(self, task: str, run: Running, done: EpochDone) -> None:
