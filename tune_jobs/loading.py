@@ -120,8 +120,7 @@ def kept_checkpoint(folder: SweepFolder, row: Row) -> Path:
     if not kept:
         raise UsageError(
             f"trial {row.number} has no checkpoint: a sweep keeps only those of its resources.keep_best best trials. "
-            f"To train "
-            f"it again: convnn show {folder.name} {row.number} --yaml > it.yaml, then convnn train it.yaml "
+            f"To train it again: convnn show {folder.name} {row.number} --yaml > it.yaml, then convnn train it.yaml "
             f"--checkpoint it.pt"
         )
     return kept[0]

@@ -33,8 +33,7 @@ def logs(
     if trial is None:
         raise UsageError(
             f"a sweep on this machine prints to the terminal that started it, and only its trials have logs; add a "
-            f"trial's "
-            f"number: convnn logs {sweep} 1 (to list them: convnn show {sweep})"
+            f"trial's number: convnn logs {sweep} 1 (to list them: convnn show {sweep})"
         )
     _of_trial(folder, history(folder, trial).row.run_key, follow)
 

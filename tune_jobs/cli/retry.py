@@ -41,8 +41,7 @@ def retry(
     if not failed and not classes and not stopped:
         raise UsageError(
             "no trials are chosen; add --failed for all that failed, --class CLASS for those of one class, or "
-            "--stopped "
-            "for those that were stopped by hand."
+            "--stopped for those that were stopped by hand."
         )
     options = [word for each in classes or () for word in ("--class", each)]
     options += [*(["--failed"] if failed else []), *(["--stopped"] if stopped else [])]

@@ -39,8 +39,7 @@ def rm(
     """
     if address:
         raise UsageError(
-            f"rm works on this machine's sweeps only. Fetch what you want to keep: convnn fetch {sweep} "
-            f"--address "
+            f"rm works on this machine's sweeps only. Fetch what you want to keep: convnn fetch {sweep} --address "
             f"{address}, then run on the cluster: convnn rm {sweep}"
         )
     folder = find_sweep(sweep, storage_of(storage))

@@ -45,8 +45,8 @@ def ui(
     if address:
         names = " ".join(sweeps or ["SWEEP"])
         raise UsageError(
-            f"ui shows this machine's sweeps only; fetch the sweep first: convnn fetch {names} --address "
-            f"{address}, then: convnn ui {names}"
+            f"ui shows this machine's sweeps only; fetch the sweep first: convnn fetch {names} --address {address}, "
+            f"then: convnn ui {names}"
         )
     place = storage_of(storage)
     folders = [find_sweep(name, place) for name in dict.fromkeys(sweeps or [])] or sweep_folders(place)

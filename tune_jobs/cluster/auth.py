@@ -89,8 +89,7 @@ def _token() -> str | None:
     if not token and (named or "RAY_AUTH_MODE" in os.environ):
         raise UsageError(
             f"RAY_AUTH_MODE=token needs a token, and there is none in RAY_AUTH_TOKEN or {path}; set it to the "
-            f"cluster's "
-            f"own (`ray get-auth-token` there)."
+            f"cluster's own (`ray get-auth-token` there)."
         )
     # Without RAY_AUTH_MODE the token at home may be another cluster's; Ray's client would not send it, nor do we.
     return _sendable(token, str(path)) if named or "RAY_AUTH_MODE" in os.environ else None

@@ -84,9 +84,8 @@ def open_ledger(folder: SweepFolder, spec: SweepSpec) -> Ledger:
                 f"{folder.path} already holds a sweep {spec.name!r} with other settings; results would mix:\n"
                 + "".join(f"  {line}\n" for line in differing)
                 + "What may change: budget, search.trials, search.repeats, stopping.max_failed_fraction, "
-                "stopping.enough, "
-                "tracking and resources (but not CPU to GPU, nor a trial's share of gpu_mem_gb). "
-                f"Use another name (convnn run FILE --set name={spec.name}-2), or start over (convnn run FILE --fresh)."
+                f"stopping.enough, tracking and resources (but not CPU to GPU, nor a trial's share of gpu_mem_gb). Use "
+                f"another name (convnn run FILE --set name={spec.name}-2), or start over (convnn run FILE --fresh)."
             )
     ledger = Ledger(folder.ledger, create=True)
     if not folder.spec.exists() and ledger.trials():

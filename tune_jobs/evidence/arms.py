@@ -38,8 +38,8 @@ def chosen(found: Summary, top: int, baseline: Arm | None) -> tuple[tuple[Arm, .
     arms = ranked(found)
     if not arms:
         raise UsageError(
-            f"no trial of {found.name} is complete, so there is nothing to confirm; finish the sweep "
-            f"(convnn resume {found.name}), or retry its failed trials (convnn retry {found.name} --failed)."
+            f"no trial of {found.name} is complete, so there is nothing to confirm; finish the sweep (convnn resume "
+            f"{found.name}), or retry its failed trials (convnn retry {found.name} --failed)."
         )
     why = "chosen by hand"
     if baseline is None:

@@ -171,8 +171,8 @@ def recorded_trial(
     if not chosen:
         row = found.row
         raise UsageError(
-            f"trial {row.number} of {folder.name} ({row.state}) has no recorded epoch to compare; choose "
-            f"another trial: convnn show {folder.name}"
+            f"trial {row.number} of {folder.name} ({row.state}) has no recorded epoch to compare; choose another "
+            f"trial: convnn show {folder.name}"
         )
     if data_root is not None:
         config = found.row.config

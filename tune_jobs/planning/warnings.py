@@ -56,8 +56,7 @@ def cpu_warnings(spec: SweepSpec, given: int | None) -> Iterator[str]:
     elif given is None and asked > usable.count and not spec.resources.gpus_per_trial:
         yield (
             f"resources.cpus_per_trial is {asked}, the CPUs to be used here are {usable}; lower it, or run it on a "
-            f"larger "
-            f"machine."
+            f"larger machine."
         )
 
 

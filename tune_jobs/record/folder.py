@@ -178,8 +178,7 @@ def missing_spec(folder: SweepFolder) -> str:
     """What is said where the file as run is gone, and trials are there."""
     return (
         f"{folder.spec} is missing, so the trials cannot be checked against their settings; put it back, or start "
-        f"over: "
-        f"convnn run FILE --fresh"
+        f"over: convnn run FILE --fresh"
     )
 
 

@@ -61,10 +61,7 @@ class Ledger:
             self._db = schema.upgraded(self._db, path, in_place=create or upgrade)
             layout = schema.layout_of(self._db)
         except (sqlite3.Error, OSError) as error:
-            raise LedgerError(
-                f"{path} cannot be opened: {error}; check that the folder can be written and that the file is a "
-                f"complete copy."
-            ) from error
+            raise LedgerError(f"{path} cannot be opened: {error}; is it complete, and its folder writable?") from error
         schema.require_layout(path, layout)
 
     def close(self) -> None:
@@ -84,8 +81,7 @@ class Ledger:
         except sqlite3.OperationalError as error:
             raise LedgerError(
                 f"{self.path} cannot be written: {error}; free space or allow writing there, then rerun the same "
-                f"command "
-                f"to resume."
+                f"command to resume."
             ) from error
 
     @contextmanager

@@ -56,8 +56,7 @@ def prepare(
     if device == "cuda" and not torch.cuda.is_available():
         raise ValueError(
             "device is cuda (or resources.gpus_per_trial above 0), and torch finds no GPU here; install a CUDA build "
-            "of "
-            "torch, or train on the CPU: resources.gpus_per_trial: 0."
+            "of torch, or train on the CPU: resources.gpus_per_trial: 0."
         )
     data = load_dataset(config.data.name, config.data.root, splits=evaluation.opens)
     parts = build_parts(data, config.data.limit, evaluation, device)

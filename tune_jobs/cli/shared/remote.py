@@ -131,8 +131,7 @@ def refuse_cluster(address: str | None, command: str) -> None:
         shown = without_password(address)
         raise UsageError(
             f"--address of convnn {command} must be a Ray to drive from here, as in head:6379, got the dashboard "
-            f"{shown}; "
-            f"to run it as a job there: convnn submit ... --address {shown}"
+            f"{shown}; to run it as a job there: convnn submit ... --address {shown}"
         )
     if address is not None and ":" not in address and address not in _RAYS:
         raise UsageError(
