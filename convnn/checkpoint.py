@@ -62,7 +62,8 @@ def load_checkpoint(path: Path, map_location: torch.device | str = "cpu") -> dic
     with path.open("rb") as file:
         if not _whole(file):
             raise CheckpointError(
-                f"{path} is damaged or no checkpoint: its SHA-256 does not match; delete it to train from the start."
+                f"{path} is not a checkpoint, or is damaged: its SHA-256 does not match; name another file, or, if it "
+                f"is a checkpoint, delete it to train from the start."
             )
         try:
             content: dict[str, Any] = torch.load(path, map_location=map_location, weights_only=True)

@@ -124,7 +124,7 @@ def broken(constraints: Sequence[Constraint], trial: TrialConfig) -> Iterator[In
     values: Values = {}
     for number, rule in enumerate(constraints):
         if (reason := rule.broken(trial, values)) is not None:
-            yield Infeasible(f"constraints.{number}", f"{rule.text} is broken: {reason}")
+            yield Infeasible(f"constraints.{number}", f"{rule.text} does not hold: {reason}")
 
 
 def read_constraints(node: Node | None) -> tuple[tuple[Constraint, ...], list[Problem]]:

@@ -12,7 +12,7 @@ from search_spaces.registry import OneOf, Registry
 from search_spaces.trial import TrialConfig
 
 _NAME = "[A-Za-z0-9][A-Za-z0-9._-]{0,99}"
-NAME_RULE = "a name of letters, digits, '.', '_' and '-', at most 100, the first a letter or digit"
+NAME_RULE = "a name of at most 100 letters, digits, '.', '_' and '-' that begins with a letter or digit"
 
 
 def is_name(text: str) -> bool:

@@ -166,7 +166,7 @@ class _Recorder:
         return self.decisions[path]
 
 
-_AT_ONCE = "no configuration that can run satisfies all of them; loosen a rule, or give the fields more values."
+_AT_ONCE = "cannot all hold at once in a configuration that can run; loosen a rule, or give the fields more values."
 
 
 def _met_nowhere(space: Space) -> list[Infeasible]:

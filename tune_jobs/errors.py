@@ -1,6 +1,4 @@
-"""What can go wrong with a sweep in a way that a person can mend, and the exit codes of `convnn`.
-
-Each message says the rule and the way out.
+"""What a person can fix, and the exit codes of `convnn`; each message gives the rule, the value received and the way out.
 
 SweepError              exit code 1
     UsageError          2: the command line or the file is wrong
@@ -49,7 +47,7 @@ def exit_codes() -> str:
 
 
 class SweepError(Exception):
-    """Anything of the below."""
+    """Any of the errors below."""
 
     exit_code = ExitCode.FAILED
 

@@ -89,10 +89,9 @@ def kept_checkpoint(folder: SweepFolder, row: Row) -> Path:
     kept = folder.checkpoints(row.run_key)
     if not kept:
         raise UsageError(
-            f"no checkpoint of trial {row.number} is kept; a sweep keeps those of its best trials, as many as "
-            f"resources.keep_best says, and a confirmation those of the first seed of each configuration. Train it "
-            f"again with: convnn show {folder.name} {row.number} --yaml > it.yaml, then "
-            f"convnn train it.yaml --checkpoint it.pt"
+            f"trial {row.number} has no checkpoint: a sweep keeps those of its resources.keep_best best trials, and a "
+            f"confirmation those of the first seed of each configuration. To train it again: convnn show {folder.name} "
+            f"{row.number} --yaml > it.yaml, then convnn train it.yaml --checkpoint it.pt"
         )
     return kept[0]
 

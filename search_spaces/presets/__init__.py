@@ -3,6 +3,8 @@
 import re
 from pathlib import Path
 
+from search_spaces.reading.likeness import MOST_ALIKE, alike, did_you_mean
+
 FOLDER = Path(__file__).parent
 
 
@@ -13,6 +15,12 @@ def names() -> list[str]:
 
 def _by_number(name: str) -> list[int | str]:
     return [int(part) if part.isdecimal() else part for part in re.split(r"([0-9]+)", name)]
+
+
+def hint(name: str) -> str:
+    """What a name that no preset has was most likely meant to be, or how to list them."""
+    found = alike(name, names())
+    return did_you_mean(found) if 0 < len(found) <= MOST_ALIKE else "to list the presets: convnn presets"
 
 
 def path(name: str) -> Path:

@@ -89,8 +89,8 @@ _WAYS_OUT = {
     "'\\t'": "indent with spaces, not with tabs",
     "cannot start any token": "put the value in quotes",
     "quoted scalar": "close the quote",
-    "mapping values are not allowed": "look for a key without a space after its ':', or an indentation that differs, "
-    "here or in the line above",
+    "mapping values are not allowed": "put a value that has ': ' in it in quotes, or look for a key without a space "
+    "after its ':' or a different indentation, here or in the line above",
     "could not find expected ':'": "a key needs ': ', with the space, before its value",
     "expected <block end>": "the keys of one mapping must be indented alike",
     "did not find expected key": "the keys of one mapping must be indented alike",
@@ -125,7 +125,7 @@ def compose(text: str, source: str) -> MappingNode:
     if not isinstance(node, MappingNode):
         found = "nothing" if node is None else "a list" if isinstance(node, SequenceNode) else "a single value"
         place = Place(source, 1, 1) if node is None else Place.of(node)
-        raise SpecError([Problem(place, "", f"a sweep file is a mapping (name:, space:, ...), got {found}.")])
+        raise SpecError([Problem(place, "", f"a sweep file must be a mapping (name:, space:, ...), got {found}.")])
     sizes: dict[int, int] = {}
     mistakes = list(itertools.islice(_mistakes(node, "", (), sizes), MOST_PROBLEMS))
     if not mistakes and sizes[id(node)] > LARGEST_FILE + len(text):
@@ -196,7 +196,7 @@ def _odd_keys(node: MappingNode, path: str) -> Iterator[Problem]:
         if not isinstance(key, ScalarNode):
             yield Problem(Place.of(key), path, "has a list or mapping as a key; keys are words.")
         elif key.value in keys and key.value != "<<":
-            yield Problem(Place.of(key), _below(path, key.value), "stands twice in one mapping; keep one of them.")
+            yield Problem(Place.of(key), _below(path, key.value), "is given twice in one mapping; keep one of them.")
         else:
             keys.add(key.value)
 
@@ -281,11 +281,10 @@ def override(root: MappingNode, assignment: str) -> None:
     Raises:
         SpecError: If the assignment has no `=`, its value is no YAML, or its path goes through a single value.
     """
-    path, sign, text = assignment.partition("=")
+    require_assignment(assignment)
+    path, _, text = assignment.partition("=")
     source = f"{SET}{assignment}"
     start = Place(source, 1, 1)
-    if not sign or not all(path.split(".")):
-        raise SpecError([Problem(start, "", "must have the form path=value, as in --set space.training.epochs=3.")])
     filler = "_" * max(1, len(path) - 1)  # puts the value into its own column
     entries = compose(f"{filler}: {text}", source).value
     if len(entries) != 1:
@@ -309,6 +308,18 @@ def override(root: MappingNode, assignment: str) -> None:
     if not isinstance(here, MappingNode) and _child(here, last) is None:
         raise SpecError([Problem(start, path, f"cannot be set: {'.'.join(parents)} has no item of that number.")])
     _put(here, last, node, _at(node, path, len(parents)))
+
+
+def require_assignment(text: str) -> None:
+    """Refuse what is not `path=value`.
+
+    Raises:
+        SpecError: If it is not.
+    """
+    path, sign, _ = text.partition("=")
+    if not sign or not all(path.split(".")) or path != path.strip():
+        rule = "must be path=value without spaces around the =, as in --set space.training.epochs=3."
+        raise SpecError([Problem(Place(f"{SET}{text}", 1, 1), "", rule)])
 
 
 def _child(node: Node, part: str) -> Node | None:

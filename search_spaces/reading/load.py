@@ -23,7 +23,7 @@ from search_spaces.reading.document import (
     too_large,
     value_of,
 )
-from search_spaces.reading.likeness import nearest
+from search_spaces.reading.likeness import MOST_ALIKE, alike, did_you_mean
 from search_spaces.reading.reader import Reader
 from search_spaces.settings import Grid, Holdout, SweepFile
 from search_spaces.space import Space
@@ -47,10 +47,9 @@ def load_sweep(file: str | Path, overrides: Sequence[str] = ()) -> SweepSpec:
         if str(file) in presets.names():
             path = presets.path(str(file))
         elif not path.exists():
-            hint = nearest(str(file), presets.names())
-            raise FileNotFoundError(f"{file} is neither a file nor a preset; {hint}")
+            raise FileNotFoundError(f"{file} is neither a file nor a preset; {presets.hint(str(file))}")
     if not path.exists():
-        raise FileNotFoundError(f"there is no file {path}; presets have bare names: {', '.join(presets.names())}.")
+        raise FileNotFoundError(f"there is no file {path}; {_instead(path)}")
     if path.is_dir():
         raise FileNotFoundError(f"{path} is a folder; give the sweep's YAML file.")
     with path.open("rb") as opened:
@@ -62,9 +61,21 @@ def load_sweep(file: str | Path, overrides: Sequence[str] = ()) -> SweepSpec:
     except UnicodeDecodeError as error:
         before = content[: error.start].split(b"\n")
         place = Place(str(path), len(before), len(before[-1].decode("utf-8", "replace")) + 1)
-        raise SpecError([Problem(place, "", "the file is not text in UTF-8; save it as UTF-8.")]) from error
+        rule = f"a sweep file must be text in UTF-8, got byte 0x{content[error.start]:02X}; save it as UTF-8."
+        raise SpecError([Problem(place, "", rule)]) from error
     base = Path.cwd() if path.parent == presets.FOLDER else path.absolute().parent
     return parse_sweep(text.replace("\r\n", "\n"), str(path), overrides, base)
+
+
+def _instead(path: Path) -> str:
+    """What was meant by a file that is not there: a preset, or a file beside it."""
+    if path.name == str(path) and path.stem in presets.names():
+        return f"a preset is named without its ending: {path.stem}."
+    if not path.parent.is_dir():
+        return f"there is no folder {path.parent} either; check the path."
+    beside = {file.stem: str(file) for file in sorted(path.parent.glob("*.y*ml")) if file.is_file()}
+    found = [beside[stem] for stem in alike(path.stem, beside)]
+    return did_you_mean(found) if 0 < len(found) <= MOST_ALIKE else "check the path, or write one: convnn init FILE"
 
 
 def parse_sweep(

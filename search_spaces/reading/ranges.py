@@ -96,7 +96,7 @@ class DomainReader:
         if kind == "choice" and domains:
             ours = choice_hint([value_of(item) for item in bounds.value])
             way = f"write {ours}" if ours else "list the values that are to be tried"
-            self._say(domains[0], path, f"lists {shown(domains[0])}, and a choice is of values alone; {way}.")
+            self._say(domains[0], path, f"lists {shown(domains[0])}, and a choice holds only values; {way}.")
             return None
         return bounds
 

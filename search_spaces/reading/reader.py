@@ -4,6 +4,7 @@ The model is the only definition of what may stand where: fields, limits, defaul
 """
 
 import math
+import re
 from collections import Counter
 from collections.abc import Iterable
 
@@ -30,7 +31,7 @@ from search_spaces.reading.fields import (
 from search_spaces.reading.homes import Homes
 from search_spaces.reading.likeness import alike, close, did_you_mean
 from search_spaces.reading.ranges import DomainReader, Entries, entries_of
-from search_spaces.reading.translations import FIELDS, field_hint, look_alike
+from search_spaces.reading.translations import FIELDS, field_hint, look_alike, plain_number
 from search_spaces.reading.words import cut, listed, shown
 
 MOST_OPTIONS = 1000
@@ -114,7 +115,7 @@ class Reader:
             return None
         for other, (where, _) in entries.items():
             if other != "any_of":
-                self._say(where, _join(path, other), "stands beside any_of; move it into each of its options.")
+                self._say(where, _join(path, other), "is written beside any_of; move it into each of its options.")
         if not isinstance(options, SequenceNode) or not options.value:
             empty = isinstance(options, SequenceNode)
             got = "an empty list" if empty else shown(options)
@@ -175,7 +176,7 @@ class Reader:
         if default and not (strange and fit):
             return literal_of(default, key), True
         hint = f" ({cut(', '.join(strange))} goes with {alternatives(fit)})" if strange and fit else ""
-        self._say(node, path, f"must say its {key}: one of {', '.join(by_kind)}{hint}.")
+        self._say(node, path, f"must have a {key}: one of {', '.join(by_kind)}{hint}.")
         return (fit[0], False) if strange and len(fit) == 1 else None
 
     def _fields(
@@ -277,9 +278,17 @@ class Reader:
             hint = f"; {meant}"
         elif isinstance(node, ScalarNode) and isinstance(value, str) and is_valid(info, plain(value)):
             hint = "; leave out the quotes."
+        elif isinstance(value, str) and is_valid(info, dashed := _ODD.sub("-", value)):
+            hint = f"; write {dashed}."
+        elif (meant := plain_number(value)) is not None and is_valid(info, meant):
+            hint = f"; write {meant}."
         elif isinstance(node, ScalarNode) and value is not None and is_valid(info, node.value):
             hint = f"; put it in quotes: {node.value!r}."
         self._say(node, path, f"must be {rule_of(info)}; got {shown(node)}{hint}")
+
+
+_ODD = re.compile(r"[^A-Za-z0-9._-]+")
+"""What a name may not have."""
 
 
 def _valid(fields: Iterable[str]) -> str:
@@ -321,7 +330,9 @@ def _kind(option: Node, key: str | None) -> str:
 def _example(models: tuple[Model, ...], key: str | None, node: Node) -> str:
     if key and isinstance(node, ScalarNode) and node.value in models_by_kind(models, key):
         return f"{{{key}: {node.value}}}"
-    return f"{{{key or next(iter(names_of(models[0])))}: ...}}"
+    name, info = next(iter(fields_of(models[0]).items()))
+    value = node.value if not key and isinstance(node, ScalarNode) and is_valid(info, value_of(node)) else "..."
+    return f"{{{key or name}: {value}}}"
 
 
 def _join(path: str, name: str) -> str:

@@ -130,7 +130,7 @@ def zero_hint(high: float) -> str:
     """A range in logarithm that is to begin at 0."""
     low = _short(high / 1e5)
     listed = written({"choice": [0, *_decades(low, high)]})
-    return f"write {written({'log_uniform': [low, high]})}, or, if 0 is to be tried, too, {listed}"
+    return f"write {written({'log_uniform': [low, high]})}, or, to try 0 as well, {listed}"
 
 
 def look_alike(text: str) -> str | None:
@@ -142,6 +142,13 @@ def look_alike(text: str) -> str | None:
     if isinstance(plain(meant), bool | str) or plain(meant) is None:
         return None
     return f"it has {strange!r} ({unicodedata.name(strange, 'a letter without a name').lower()}); write {meant}."
+
+
+def plain_number(value: object) -> int | float | None:
+    """The number of a percentage, as in `10%`, and the whole number of a real one, as in `1e6`."""
+    if isinstance(value, str) and value.endswith("%") and isinstance(share := plain(value[:-1].strip()), int | float):
+        return _short(share / 100)
+    return int(value) if isinstance(value, float) and value.is_integer() else None
 
 
 def _values_of(domain: dict[str, Any]) -> list[Any]:

@@ -16,7 +16,7 @@ def shown(node: Node) -> str:
         return cut("{" + ", ".join(f"{name.value}: ..." for name, _ in node.value[:LONGEST_SHOWN]) + "}")
     value = value_of(node)
     if value is None:
-        return "null"
+        return "null" if node.value else "nothing"
     return cut(repr(value) if isinstance(value, str) else str(node.value))
 
 

@@ -81,7 +81,7 @@ def challenge(round_: Round, first: Driver, *options: object) -> Driver:
     refused, going = (second, first) if second.ends_within(0) else (first, second)
     round_.hit(f"`{second}` beside `{first}`")
     said = refused.end(1)
-    seen = re.search(r"is being run by process (\d+) on (\S+);", said)
+    seen = re.search(r"is already running in process (\d+) on (\S+);", said)
     expect(seen is not None, f"the second driver is not told who runs the sweep:\n{said}")
     assert seen is not None
     expect((int(seen[1]), seen[2]) == (going.pid, socket.gethostname()), f"it is told another one: {said}")

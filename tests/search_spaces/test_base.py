@@ -15,7 +15,7 @@ from search_spaces.domains import Choice, FloatRange, every, largest_up_to
             "must be odd, as x is; got 2; take 3.",
         ),
         (Infeasible("k", "needs 5 GB", way_out="take less"), "needs 5 GB; take less."),
-        (Infeasible("constraints.0", "k < 4 is broken: k = 9"), "k < 4 is broken: k = 9"),
+        (Infeasible("constraints.0", "k < 4 does not hold: k = 9"), "k < 4 does not hold: k = 9"),
     ],
 )
 def test_an_infeasibility_says_rule_value_and_way_out_in_a_sentence(reason: Infeasible, message: str) -> None:

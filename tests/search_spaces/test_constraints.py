@@ -101,8 +101,8 @@ def test_lambda_is_called_as_in_the_file() -> None:
 def test_a_broken_rule_is_shown_with_its_values_each_once() -> None:
     rules = [parse_constraint(text) for text in ("k  <= r", "r < k", "lr + k - lr > k * 1")]
     assert list(broken(rules, TRIAL)) == [
-        Infeasible("constraints.0", "k <= r is broken: k = 9, r = 4"),
-        Infeasible("constraints.2", "lr + k - lr > k * 1 is broken: lr = 0.5, k = 9"),
+        Infeasible("constraints.0", "k <= r does not hold: k = 9, r = 4"),
+        Infeasible("constraints.2", "lr + k - lr > k * 1 does not hold: lr = 0.5, k = 9"),
     ]
 
 
@@ -237,7 +237,7 @@ def test_a_branch_without_the_field_or_with_null_satisfies_a_rule() -> None:
 
 
 def test_rules_that_no_point_satisfies_together_are_refused_together() -> None:
-    way = "no configuration that can run satisfies all of them; loosen a rule, or give the fields more values."
+    way = "cannot all hold at once in a configuration that can run; loosen a rule, or give the fields more values."
     assert complaint("k > 4", "r == 4") == f"sweep.yaml:3:1: constraints {way}"
 
 
@@ -270,7 +270,7 @@ def test_mistakes_in_rules_are_told_with_all_others_in_the_order_of_the_file() -
 
 
 def test_a_default_breaks_a_rule_like_any_other_value() -> None:
-    assert "batch_size < 256 is broken: batch_size = 256, and so for every" in complaint("batch_size < 256")
+    assert "batch_size < 256 does not hold: batch_size = 256, and so for every" in complaint("batch_size < 256")
     assert "batch_size < 256 never holds where batch_size = 256" in complaint(
         "batch_size < 256", layer=RANGES, more=SAMPLED
     )

@@ -65,7 +65,7 @@ def test_where_there_is_no_checkpoint_the_field_that_keeps_them_is_named(sweep: 
     with pytest.raises(UsageError, match="no trial of tracked has a result yet"):
         load_model(sweep.folder.path)
     sweep.attempt([1], "complete")
-    with pytest.raises(UsageError, match=r"no checkpoint of trial 1 is kept.*resources\.keep_best"):
+    with pytest.raises(UsageError, match=r"trial 1 has no checkpoint.*resources\.keep_best"):
         load_model("tracked", storage=sweep.folder.path.parent)
     checkpoint_path(sweep.folder.attempt("a", 1), 1).parent.mkdir(parents=True)
     checkpoint_path(sweep.folder.attempt("a", 1), 1).write_bytes(b"half")

@@ -9,6 +9,7 @@ from importlib.metadata import version
 from typing import Annotated, Any
 
 import typer
+from pydantic import ValidationError
 from typer.core import TyperGroup
 
 from convnn.data.errors import DataError
@@ -67,14 +68,36 @@ class _Commands(TyperGroup):
         except SweepError as error:
             _fail(f"convnn: {error}", error.exit_code)
         except FileNotFoundError as error:
-            _fail(f"convnn: {error}", ExitCode.USAGE)
+            _fail(f"convnn: {_plainly(error)}", ExitCode.USAGE)
         except BrokenPipeError:  # the reader, as in `convnn show SWEEP | head`, has seen enough
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
             raise typer.Exit(128 + signal.SIGPIPE) from None
-        except (DataError, OSError) as error:
+        except DataError as error:
             _fail(f"convnn: {error}", ExitCode.FAILED)
+        except OSError as error:
+            _fail(f"convnn: {_plainly(error)}", ExitCode.FAILED)
+        except typer.BadParameter as error:
+            error.message = _with_value(error)
+            raise
         except KeyboardInterrupt:
             _fail("convnn: interrupted", ExitCode.INTERRUPT)
+
+
+def _plainly(error: OSError) -> str:
+    """What the system says of a file, without its number, and the way out; a message of ours as it is."""
+    if error.filename is None or error.strerror is None:
+        return str(error)
+    return f"{error.filename} cannot be used: {error.strerror}; check the path, and what the folder allows."
+
+
+def _with_value(error: typer.BadParameter) -> str:
+    """What typer says of an option's value, with the value, which it leaves out."""
+    cause = error.__cause__
+    if not isinstance(cause, ValidationError):
+        return error.message
+    first = cause.errors()[0]
+    rule = first["msg"].removeprefix("Value error, ").replace("Input should be", "must be")
+    return rule if repr(first["input"]) in rule else f"{rule}, got {first['input']}"
 
 
 def _fail(message: str, code: int) -> None:

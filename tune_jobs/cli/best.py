@@ -37,7 +37,7 @@ def _show_best(folder: SweepFolder, top: int, columns: str | None, *, as_yaml: b
     chosen_ones = [each for each in summary.configurations if each.rows[0].counts][:top]
     rows = [each.rows[0] for each in chosen_ones]
     if not rows:
-        raise UsageError(f"no trial of {sweep} has a result yet; `convnn show {sweep}` says how it stands.")
+        raise UsageError(f"no trial of {sweep} has a result yet. To see its trials: convnn show {sweep}")
     picked = summary.columns if columns is None else chosen(columns, [row.config for row in summary.rows])
     group = best_repeats(summary)
     if as_json:

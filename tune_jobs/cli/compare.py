@@ -61,11 +61,14 @@ def compare(
     configurations.
     """
     if len(set(sweeps)) < len(sweeps):
-        raise UsageError(f"each sweep is given once, got {', '.join(sweeps)}.")
+        raise UsageError(f"the sweeps to compare must differ, got {', '.join(sweeps)}; leave out the repeated one.")
     folders = [find_sweep(name, storage_of(storage)) for name in sweeps]
     if len(folders) > 1:
         if html or log or margin is not None:
-            raise UsageError("--html, --log and --margin compare one sweep with the published runs; give one sweep.")
+            raise UsageError(
+                f"--html, --log and --margin need one sweep, to compare it with the published runs, got "
+                f"{len(folders)}; leave out the others."
+            )
         _beside(folders, metric, csv, as_json=as_json)
         return
     _against_paper(folders[0], metric, margin, html, csv, log=log, as_json=as_json)

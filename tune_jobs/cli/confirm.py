@@ -115,7 +115,8 @@ def _config_of(baseline: str) -> "TrialConfig | None":
         return only_point(load_sweep(baseline, ()), baseline)
     except FileNotFoundError:
         raise UsageError(
-            f"--baseline must be a trial or a file of one configuration; there is no {baseline}."
+            f"--baseline must be a trial's number or the file of one configuration, got {baseline}, and there is no "
+            f"such file."
         ) from None
 
 

@@ -30,7 +30,9 @@ def exclude(
     Its cost still counts. The sweep must not be running.
     """
     if (why is None) != undo:
-        raise UsageError('say why it is left out, as in --why "wrong images"; or take it in again with --undo alone.')
+        raise UsageError(
+            'excluding a trial needs a reason: --why "wrong images"; to include it again, give --undo alone.'
+        )
     if address:
         from tune_jobs.cluster.catalog import Cluster, in_storage
 

@@ -24,7 +24,7 @@ def export(
     They are those of the published model, by name. A sweep keeps its best trials' (resources.keep_best).
     """
     if file.exists():
-        raise UsageError(f"{file} exists and is not overwritten; name another file.")
+        raise UsageError(f"{file} exists already and is not overwritten; give another file.")
     folder = find_sweep(sweep, storage_of(storage))
     row = history(folder, trial).row
     from convnn.checkpoint import save_checkpoint

@@ -119,12 +119,12 @@ def init(
 ) -> None:
     """Write a first sweep file, commented, after four questions. Example: convnn init mine.yaml."""
     if file.exists():
-        raise UsageError(f"{file} is there already; name another file.")
+        raise UsageError(f"{file} exists already and is not overwritten; give another file.")
     if not sys.stdin.isatty() and None in (model, data, vary, gpu):
         choices = (
             f"--{name} ({', '.join(kind)})" for name, kind in (("model", Model), ("data", Images), ("vary", Vary))
         )
-        raise UsageError(f"there is no terminal to ask on; give {', '.join(choices)} and --gpu (0 to 1).")
+        raise UsageError(f"there is no terminal to ask on; add {', '.join(choices)} and --gpu (0 to 1).")
     model = model or _asked("Which network?", Model, _MODELS)
     data = data or _asked("Which images?", Images, _IMAGES)
     vary = vary or _asked("What should vary?", Vary, _VARIES)
@@ -134,7 +134,7 @@ def init(
         with file.open("x", encoding="utf-8") as new:
             new.write(text)
     except FileExistsError:
-        raise UsageError(f"{file} is there already; name another file.") from None
+        raise UsageError(f"{file} exists already and is not overwritten; give another file.") from None
     schema = file.with_name(FILE)
     with contextlib.suppress(FileExistsError), schema.open("x", encoding="utf-8") as new:
         new.write(f"{json_text(json_schema())}\n")
@@ -159,7 +159,7 @@ def _asked_gpu() -> float:
     usual = 0.25 if has_gpu() else 0.0
     share: float = typer.prompt("A trial's share of a GPU, 0 for the CPU", default=usual, type=float)
     if not 0 <= share <= 1:
-        raise UsageError(f"a trial's share of a GPU is 0 to 1, got {share:g}.")
+        raise UsageError(f"a trial's share of a GPU must be 0 to 1, got {share:g}; start again.")
     return share
 
 

@@ -32,8 +32,8 @@ def logs(
     folder = find_sweep(sweep, storage_of(storage))
     if trial is None:
         raise UsageError(
-            f"a sweep that runs here prints to the terminal that started it; name a trial: convnn logs {sweep} 1 "
-            f"(`convnn show {sweep}` lists them)."
+            f"a sweep on this machine prints to the terminal that started it, and only its trials have logs; add a "
+            f"trial's number: convnn logs {sweep} 1 (to list them: convnn show {sweep})"
         )
     _of_trial(folder, history(folder, trial).row.run_key, follow)
 
@@ -45,12 +45,14 @@ def _of_cluster(sweep: str, trial: str | None, storage: Path | None, address: st
     found = cluster.locate(sweep)
     if trial is not None:
         if follow:
-            raise UsageError("a trial's log is copied from the cluster as it is; -f follows the sweep's job alone.")
+            raise UsageError(
+                "-f follows the job of a whole sweep, and a trial's log is copied once; leave out -f or the trial."
+            )
         print(cluster.ask("logs", found.name, trial, *in_storage(found.storage)), end="")
     elif found.job is None:
         raise UsageError(
-            f"the cluster at {cluster.address} knows no job of {sweep}; `convnn list --address {cluster.address}` "
-            f"lists them."
+            f"the cluster at {cluster.address} has no job of {sweep}. To list the sweeps there: convnn list --address "
+            f"{cluster.address}"
         )
     elif follow:
         raise typer.Exit(exit_code(follow_job(cluster.jobs, found.job.id)))
@@ -61,7 +63,7 @@ def _of_cluster(sweep: str, trial: str | None, storage: Path | None, address: st
 def _of_trial(folder: SweepFolder, key: str, follow: bool) -> None:
     path = folder.log_of(key)
     if not path.exists():
-        raise UsageError(f"the trial has not started, so it has no log yet ({path}).")
+        raise UsageError(f"the trial has no log: {path} is not there. A trial has one once it has started.")
     with path.open(encoding="utf-8", errors="replace") as log:
         while True:
             running = follow and live_driver(folder.path) is not None  # before the reading, so that nothing is missed

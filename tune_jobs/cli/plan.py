@@ -50,7 +50,7 @@ def plan(
 ) -> None:
     """Say what a sweep will do and cost, before it starts. Example: convnn plan quickstart --measure."""
     if throughput is not None and measure:
-        raise UsageError("--throughput and --measure both give the speed; take one of them.")
+        raise UsageError("--throughput and --measure both give the speed; leave one out.")
     spec = sweep_of(file, overrides, small=small)
     try:
         found = plan_sweep(

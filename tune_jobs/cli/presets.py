@@ -6,7 +6,6 @@ import typer
 from rich.table import Table
 
 from search_spaces import presets
-from search_spaces.reading.likeness import nearest
 from tune_jobs.cli.shared.options import AsJson, console, print_json
 from tune_jobs.errors import UsageError
 
@@ -31,5 +30,5 @@ def list_presets(ctx: typer.Context, *, as_json: AsJson = False) -> None:
 def show(name: Annotated[str, typer.Argument(metavar="NAME", help="A name that `convnn presets` lists.")]) -> None:
     """Print a preset's file, to start your own from. Example: convnn presets show quickstart > mine.yaml."""
     if name not in presets.names():
-        raise UsageError(f"there is no preset {name!r}; {nearest(name, presets.names())}")
+        raise UsageError(f"there is no preset {name!r}; {presets.hint(name)}")
     print(presets.path(name).read_text(encoding="utf-8"), end="")

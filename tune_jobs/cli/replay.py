@@ -42,7 +42,9 @@ def replay(
     tolerance where something differs (torch, CPU, threads, code; a GPU); 6: they are not.
     """
     if from_checkpoint and epochs is not None:
-        raise UsageError("--epochs is for training again; --from-checkpoint looks at one epoch alone.")
+        raise UsageError(
+            "--epochs and --from-checkpoint cannot be combined: a checkpoint is of one epoch; leave one out."
+        )
     from tune_jobs.record.folder import find_sweep
 
     folder = find_sweep(sweep, storage_of(storage))

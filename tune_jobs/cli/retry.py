@@ -40,8 +40,8 @@ def retry(
             raise UsageError(f"--class must be a class of failure, got {name!r}; {nearest(name, list(CLASSES))}")
     if not failed and not classes and not stopped:
         raise UsageError(
-            "say which trials: --failed for all that failed, --class CLASS for some of them, or --stopped for those "
-            "that were stopped by hand."
+            "no trials are chosen; add --failed for all that failed, --class CLASS for those of one class, or "
+            "--stopped for those that were stopped by hand."
         )
     options = [word for each in classes or () for word in ("--class", each)]
     options += [*(["--failed"] if failed else []), *(["--stopped"] if stopped else [])]

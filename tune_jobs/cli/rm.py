@@ -40,8 +40,8 @@ def rm(
     """
     if address:
         raise UsageError(
-            f"sweeps are removed where they are; fetch first what you want to keep: convnn fetch {sweep} --address "
-            f"{address}, then on the cluster: convnn rm {sweep}"
+            f"rm works on this machine's sweeps only. Fetch what you want to keep: convnn fetch {sweep} --address "
+            f"{address}, then run on the cluster: convnn rm {sweep}"
         )
     folder = find_sweep(sweep, storage_of(storage))
     from tune_jobs.driver.removal import remove
@@ -49,7 +49,7 @@ def rm(
     driver = live_driver(folder.path)
     if driver is not None:
         who = f"process {driver['pid']} on {driver['host']}"
-        raise UsageError(f"{sweep} is being run by {who}; stop it first: convnn stop {sweep}")
+        raise UsageError(f"{sweep} is running in {who}; stop it first: convnn stop {sweep}")
     disk = disk_of(folder)
     if checkpoints:
         freed = size_text(disk.checkpoints)

@@ -10,7 +10,8 @@ from tune_jobs.cli.shared.loading import Small, sweep_of
 from tune_jobs.cli.shared.options import AsJson, File, Set, Storage, Yes, confirmed, storage_of
 from tune_jobs.cli.shared.remote import refuse_cluster
 from tune_jobs.cli.shared.running import Address, follow
-from tune_jobs.record.folder import SweepFolder
+from tune_jobs.errors import UsageError
+from tune_jobs.record.folder import SweepFolder, sweep_folders
 
 
 def run(
@@ -31,8 +32,13 @@ def run(
     new one is started. `--smoke` tries a file or preset in about two minutes.
     """
     refuse_cluster(address, "run")
-    spec = sweep_of(file, overrides, small=small)
     place = storage_of(storage)
+    try:
+        spec = sweep_of(file, overrides, small=small)
+    except FileNotFoundError:
+        if any(found.name == file for found in sweep_folders(place)):
+            raise UsageError(f"{file} is a sweep, and run takes its file. To resume it: convnn resume {file}") from None
+        raise
     folder = SweepFolder(place / spec.name)
     if fresh and folder.ledger.exists():
         if not confirmed(f"{folder.path} holds a sweep {spec.name}; move it aside and start over?", yes=yes):

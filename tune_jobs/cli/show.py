@@ -35,7 +35,9 @@ def show(
 ) -> None:
     """Show a sweep's leaderboard, or one trial epoch by epoch. Example: convnn show quickstart 3."""
     if as_yaml and trial is None:
-        raise UsageError("--yaml prints one trial's configuration; name the trial, as in: convnn show SWEEP 3 --yaml.")
+        raise UsageError(
+            "--yaml prints the configuration of one trial; add its number, as in: convnn show SWEEP 3 --yaml"
+        )
     with placed_sweep_at(sweep, storage, address) as (folder, place, running):
         if trial is not None:
             _show_trial(history(folder, trial), place, as_yaml=as_yaml, as_json=as_json)

@@ -81,11 +81,14 @@ def simulate(
     Example: convnn simulate figure5-cifar10 --rules none,asha:10/3. Plays the published runs, if nothing else is given.
     """
     if file is None and overrides:
-        raise UsageError("--set changes a sweep file; give FILE.")
+        raise UsageError("--set changes a sweep file, and none is given; add FILE.")
     if file is not None and (epochs or metric):
-        raise UsageError("--epochs and --metric are for a table without FILE, which says both itself; use --set.")
+        raise UsageError(
+            "--epochs and --metric cannot be combined with FILE, which has both; use --set space.training.epochs=... "
+            "or objective.metric=..."
+        )
     if sweeps and files:
-        raise UsageError("--from and --table both give the recorded runs; take one of them.")
+        raise UsageError("--from and --table both give the recorded runs; leave one out.")
     spec = None if file is None else load_sweep(file, overrides or ())
     from tune_jobs.simulate.simulation import Setting, budgets_of
     from tune_jobs.simulate.simulation import simulate as play

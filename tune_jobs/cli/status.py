@@ -40,7 +40,7 @@ def status(
 ) -> None:
     """Say whether a sweep is running, who runs it, and how it stands. Example: convnn status mine --watch."""
     if watch and as_json:
-        raise UsageError("--watch is for people, --json for programs; take one of them.")
+        raise UsageError("--watch and --json cannot be combined; leave one out.")
     look = _on_cluster(sweep, storage, address) if address else _here(sweep, storage)
     failing_since = None
     while True:

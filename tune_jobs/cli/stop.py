@@ -40,7 +40,7 @@ def stop(
     takes it as one that the stopping rule stopped; `convnn retry mine --stopped` runs it again.
     """
     if trial is not None and pause:
-        raise UsageError("--pause is for a whole sweep; one trial ends after its epoch in any case, leave --pause out.")
+        raise UsageError("--pause is for a whole sweep; one trial always ends after its epoch. Leave out --pause.")
     if address:
         if trial is not None:
             _trial_on_cluster(sweep, trial, storage, address)
@@ -65,8 +65,7 @@ def stop(
 
 def _stop_trial(folder: SweepFolder, trial: str) -> None:
     name = folder.name
-    print("waiting for the end of its epoch ...", file=sys.stderr, flush=True)
-    row = stop_trial(folder, trial, _PAUSE_S)
+    row = stop_trial(folder, trial, _PAUSE_S, lambda text: print(text, file=sys.stderr, flush=True))
     if row.state == "stopped" and row.reason == BY_HAND:
         print(
             f"trial {row.number} of {name} has stopped after epoch {row.epoch}; the sweep goes on. To run it again, "

@@ -10,6 +10,7 @@ from search_spaces.reading.load import sets_trials
 from tune_jobs.cli.shared.loading import Small, sweep_of
 from tune_jobs.cli.shared.options import AsJson, File, Set
 from tune_jobs.cli.shared.remote import finish, given
+from tune_jobs.errors import UsageError
 
 
 def submit(
@@ -17,13 +18,13 @@ def submit(
     overrides: Set = None,
     *,
     address: Annotated[
-        str,
+        str | None,
         typer.Option(
             metavar="URL",
             envvar=["CONVNN_ADDRESS", "RAY_API_SERVER_ADDRESS", "RAY_ADDRESS"],
             help="The dashboard of the Ray cluster, as in http://head:8265.",
         ),
-    ],
+    ] = None,
     storage: Annotated[
         Path | None,
         typer.Option(help="The folder of sweeps on the cluster, the same on every machine; else CONVNN_STORAGE there."),
@@ -43,6 +44,8 @@ def submit(
     follows goes on without this machine: Ctrl-C leaves the job alone. An ended sweep goes on when submitted again.
     `--smoke` tries a file or preset there, in minutes.
     """
+    if not address:
+        raise UsageError("a cluster is needed: --address with the URL of its dashboard, as in http://head:8265.")
     spec = sweep_of(file, overrides, small=small, gpu=lambda: True)  # whether the cluster has one is checked there
     from tune_jobs.cluster import submission
     from tune_jobs.cluster.catalog import Cluster

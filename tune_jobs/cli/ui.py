@@ -45,13 +45,13 @@ def ui(
     if address:
         names = " ".join(sweeps or ["SWEEP"])
         raise UsageError(
-            f"MLflow's pages are served from this machine; fetch the sweep first: convnn fetch {names} --address "
-            f"{address}, then: convnn ui {names}"
+            f"ui shows this machine's sweeps only; fetch the sweep first: convnn fetch {names} --address {address}, "
+            f"then: convnn ui {names}"
         )
     place = storage_of(storage)
     folders = [find_sweep(name, place) for name in dict.fromkeys(sweeps or [])] or sweep_folders(place)
     if not folders:
-        raise UsageError(f"there is no sweep in {place} yet; `convnn run quickstart` makes one.")
+        raise UsageError(f"there is no sweep in {place} yet. To make one: convnn run quickstart")
     from tune_jobs.driver.sync import bring_in
     from tune_jobs.tracking.mlflow.store import use_store
 
@@ -90,7 +90,7 @@ def _one_of(places: "Mapping[str, Tracked]", folders: Sequence[SweepFolder], *, 
         return uris[0]
     there = "".join(f"\n  {name}: {place.uri}" for name, place in places.items())
     if not uris:
-        raise UsageError("nothing of that is in MLflow yet; run it, or: convnn sync SWEEP")
+        raise UsageError("MLflow has nothing of that yet; run the sweep, or: convnn sync SWEEP")
     usual = [uri for uri in uris if sqlite_file(uri) == default_store(folders[0])]
     if named or not usual:
         raise UsageError(f"MLflow shows one tracker at a time; name sweeps of one of them:{there}")

@@ -2,6 +2,7 @@
 
 import base64
 import os
+import re
 from pathlib import Path
 from urllib.parse import unquote, urlsplit, urlunsplit
 
@@ -9,6 +10,9 @@ from tune_jobs.errors import UsageError
 from tune_jobs.system.redaction import can_be_sent
 
 UNAUTHORIZED, FORBIDDEN = 401, 403
+
+
+_HOST = re.compile(r"(?:ray://)?([A-Za-z0-9][\w.-]*)(?::[0-9]+)?")
 
 
 def is_cluster(address: str | None) -> bool:
@@ -30,7 +34,11 @@ def split_user(address: str) -> tuple[str, str]:
         known = False
     if not known:
         shown = address.rpartition("@")[2]
-        raise UsageError(f"--address must be that of the cluster's dashboard, as in http://head:8265, got {shown!r}.")
+        host = _HOST.fullmatch(shown)
+        way_out = f"; write http://{host[1]}:8265" if host else ""
+        raise UsageError(
+            f"--address must be the URL of the cluster's dashboard, as in http://head:8265, got {shown!r}{way_out}."
+        )
     user, _, host = parts.netloc.rpartition("@")
     return urlunsplit(parts._replace(netloc=host)).rstrip("/"), user
 
@@ -74,12 +82,14 @@ def _token() -> str | None:
         token = path.read_text(encoding="utf-8", errors="replace").strip()
     except OSError as error:
         if named:
-            raise UsageError(f"RAY_AUTH_TOKEN_PATH names {path}, which cannot be read: {error.strerror}.") from error
+            raise UsageError(
+                f"RAY_AUTH_TOKEN_PATH names {path}, which cannot be read: {error.strerror}; correct it."
+            ) from error
         token = ""
     if not token and (named or "RAY_AUTH_MODE" in os.environ):
         raise UsageError(
-            f"RAY_AUTH_MODE=token asks for a token, and there is none in RAY_AUTH_TOKEN or {path}; take the cluster's "
-            f"own (`ray get-auth-token` there)."
+            f"RAY_AUTH_MODE=token needs a token, and there is none in RAY_AUTH_TOKEN or {path}; set it to the "
+            f"cluster's own (`ray get-auth-token` there)."
         )
     # Without RAY_AUTH_MODE the token at home may be another cluster's; Ray's client would not send it, nor do we.
     return _sendable(token, str(path)) if named or "RAY_AUTH_MODE" in os.environ else None
@@ -88,8 +98,8 @@ def _token() -> str | None:
 def _sendable(token: str, source: str) -> str:
     if not can_be_sent(token):
         raise UsageError(
-            f"what is in {source} is no token: it holds a blank, a line break or a letter beyond ASCII; take the "
-            f"cluster's own (`ray get-auth-token` there)."
+            f"{source} contains whitespace or non-ASCII characters, which no token has; set it to the cluster's own "
+            f"(`ray get-auth-token` there)."
         )
     return token
 

@@ -170,8 +170,8 @@ class Jobs:
             raise ClusterError(refusal(self.address, error.code)) from error
         except (OSError, ValueError, http.client.HTTPException) as error:
             raise ClusterError(
-                f"no Ray cluster answers at {self.address}: {_why(error)}; is it up, and is that the address of its "
-                f"dashboard (port 8265, with --dashboard-host=0.0.0.0 where it is on another machine)?"
+                f"no Ray cluster answers at {self.address}: {_why(error)}; check that it is running, and that this is "
+                f"the address of its dashboard (port 8265; on another machine Ray needs --dashboard-host=0.0.0.0)."
             ) from error
         return read_reply(VersionReply, content, self.address).ray_version
 

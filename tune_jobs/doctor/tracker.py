@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 from tune_jobs.doctor.finding import Finding
 from tune_jobs.errors import UsageError
 from tune_jobs.system.redaction import TRACKING_TOKEN, tidy_tracking_token, without_password
-from tune_jobs.tracking.address import absolute, store_of
+from tune_jobs.tracking.address import absolute, misspelt, store_of
 
 TRACKER_S = 15.0
 _FORBIDDEN, _UNAUTHORIZED, _NOT_FOUND, _SERVER = 403, 401, 404, 500
@@ -55,8 +55,8 @@ def _check_store(uri: str) -> Finding:
         )
     path = store_of(absolute(uri)) if uri.startswith(("sqlite:///", "file:", "/", "./", "../", "~")) else None
     if path is None:
-        mend = "name it as http://host:5000, or sqlite:////path/to/mlflow.db"
-        return Finding("tracker", ok=False, says=f"{without_password(uri)} is no address of a tracker", mend=mend)
+        mend = misspelt(uri) or "write http://host:5000, or sqlite:////path/to/mlflow.db"
+        return Finding("tracker", ok=False, says=f"{without_password(uri)} is not a valid tracking URI", mend=mend)
     place = next(parent for parent in (path, *path.parents) if parent.exists())
     if not os.access(place, os.W_OK):
         return Finding("tracker", ok=False, says=f"{path}: {place} cannot be written", mend=f"chmod u+w {place}")

@@ -189,7 +189,7 @@ class Controller:
         if not any(run.begun for run in self._running.values()):  # else the others go on meanwhile
             raise RayError(
                 f"{NOT_STARTED_AT_MOST} worker processes in a row did not start; Ray's logs say why (on a machine of a "
-                f"cluster in /tmp/ray/session_latest/logs). The same command goes on."
+                f"cluster in /tmp/ray/session_latest/logs). Rerun the same command to resume."
             )
 
     def _reported(self, task: str, run: Running, report: Report) -> None:
@@ -217,11 +217,11 @@ class Controller:
         """One machine that does not see the sweep's folder is done without; where none does, the folder is wrong."""
         if not self._placement.saw_folder(run.node, shared=begun.shared):
             raise ClusterError(
-                f"a worker on {begun.host} does not see the sweep's folder, where it would write its log and "
-                f"checkpoints; give a --storage that every machine of the cluster has under the same path."
+                f"a worker on {begun.host} cannot see the sweep folder, where it writes its log and checkpoints; "
+                f"choose a --storage that every machine of the cluster mounts at the same path."
             )
         if not begun.shared:
-            run.blind = f"{begun.host} does not see the sweep's folder, and is done without until it is mounted there"
+            run.blind = f"{begun.host} cannot see the sweep folder; excluded until it is mounted there"
             self._executor.kill(task)
 
     def _epoch(self, task: str, run: Running, done: EpochDone) -> None:
@@ -326,7 +326,7 @@ class Controller:
             asked = per_trial(self._spec.resources)
             raise ClusterError(
                 f"no machine of Ray is left that has {asked['CPU']:g} CPU and {asked['GPU']:g} GPU for a trial; "
-                f"nothing is lost, and this goes on when there is one: convnn resume {self._spec.name}"
+                f"nothing is lost. When there is one again, resume: convnn resume {self._spec.name}"
             )
 
     def over(self) -> bool:

@@ -24,7 +24,7 @@ def exclude(folder: SweepFolder, trial: str, why: str) -> Row:
     """
     reason = " ".join(why.split())
     if not reason:
-        raise UsageError('--why must say a reason, which tables and report show; as in --why "wrong images".')
+        raise UsageError('--why must give a reason, got an empty one; write it as in --why "wrong images".')
     if len(reason) > LONGEST_REASON:
         raise UsageError(f"--why must have at most {LONGEST_REASON} characters, got {len(reason)}; say it shorter.")
     return _record(folder, trial, reason)
@@ -44,8 +44,8 @@ def _record(folder: SweepFolder, trial: str, why: str | None) -> Row:
     driver = live_driver(folder.path)
     if driver is not None:
         raise UsageError(
-            f"{folder.name} is being run by process {driver['pid']} on {driver['host']}, and its trials are excluded "
-            f"or taken in only while it is not; stop it first: convnn stop {folder.name}"
+            f"{folder.name} is running in process {driver['pid']} on {driver['host']}, and a trial can only be "
+            f"excluded or included while the sweep is stopped; stop it first: convnn stop {folder.name}"
         )
     with lease(folder.path), closing(Ledger(folder.ledger, upgrade=True)) as ledger:
         row = summary(folder.name, ledger).trial(trial)

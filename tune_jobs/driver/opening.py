@@ -7,7 +7,7 @@ from contextlib import closing
 from search_spaces import SweepSpec, differences
 from search_spaces.reading.load import with_trials
 from tune_jobs.errors import LedgerError, UsageError
-from tune_jobs.record.folder import SweepFolder, recorded_spec
+from tune_jobs.record.folder import SweepFolder, missing_spec, recorded_spec
 from tune_jobs.record.ledger import Ledger
 from tune_jobs.record.rows import ENDED, State
 from tune_jobs.record.schema import remove_ledger
@@ -30,10 +30,8 @@ def prepare_folder(folder: SweepFolder) -> None:
             probe.write(bytes(PROBE_BYTES))
             probe.flush()
     except OSError as error:
-        way_out = "make room there" if is_full(error) else "choose another with --storage"
-        raise LedgerError(
-            f"the sweep's folder {folder.path} cannot be written: {error.strerror}; {way_out}."
-        ) from error
+        way_out = "free space there" if is_full(error) else "choose another storage folder with --storage"
+        raise LedgerError(f"the sweep folder {folder.path} cannot be written: {error.strerror}; {way_out}.") from error
 
 
 def as_far_as_begun(folder: SweepFolder, spec: SweepSpec, *, exact: bool = False) -> tuple[SweepSpec, str | None]:
@@ -50,7 +48,7 @@ def as_far_as_begun(folder: SweepFolder, spec: SweepSpec, *, exact: bool = False
     if exact:
         raise UsageError(
             f"search.trials must be at least the {there} {many} of {name} that have run, got {asked}; leave it out, or "
-            f"go on to more: convnn extend {name} --trials +20"
+            f"add trials: convnn extend {name} --trials +20"
         )
     started = "nothing" if all(state in ENDED for state in states) else "no new trial"
     if spec.search.repeats > 1:
@@ -83,20 +81,16 @@ def open_ledger(folder: SweepFolder, spec: SweepSpec) -> Ledger:
             remove_ledger(folder.ledger)
         elif differing:
             raise UsageError(
-                f"a sweep {spec.name!r} is in {folder.path} already, and it is another one; results would mix:\n"
+                f"{folder.path} already holds a sweep {spec.name!r} with other settings; results would mix:\n"
                 + "".join(f"  {line}\n" for line in differing)
-                + "Only budget, search.trials, search.repeats, stopping.max_failed_fraction, stopping.enough, tracking "
-                "and resources (but not whether there is a GPU, and a trial's share of gpu_mem_gb) may change. "
-                f"Run its file under another name (convnn run FILE --set name={spec.name}-2), or start over "
-                "(convnn run FILE --fresh)."
+                + "What may change: budget, search.trials, search.repeats, stopping.max_failed_fraction, "
+                f"stopping.enough, tracking and resources (but not CPU to GPU, nor a trial's share of gpu_mem_gb). Use "
+                f"another name (convnn run FILE --set name={spec.name}-2), or start over (convnn run FILE --fresh)."
             )
     ledger = Ledger(folder.ledger, create=True)
     if not folder.spec.exists() and ledger.trials():
         ledger.close()
-        raise UsageError(
-            f"{folder.spec} is missing, so nobody can tell whether these are trials of the same sweep; put it back, or "
-            f"start over: convnn run FILE --fresh."
-        )
+        raise UsageError(missing_spec(folder))
     meta = ledger.meta
     if meta.started is None:
         meta.started = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())

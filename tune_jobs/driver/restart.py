@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from search_spaces.plurals import plural
 from search_spaces.reading.load import sets_trials, with_trials
 from tune_jobs.display.live import Progress
 from tune_jobs.driver.limits import by_class
@@ -60,12 +61,18 @@ class Selection:
 
     def _none_of(self, ledger: Ledger) -> str:
         if self.failures is not None and not self.failures:
-            return "no trial was stopped by hand, so there is none to run again."
+            return f"no trial was stopped by hand, so there is none to retry.{_due(ledger)}"
         there = by_class(ledger)
-        kind = f" by {' or '.join(sorted(self.failures))}" if self.failures else ""
-        other = f"; there are {there}: convnn retry SWEEP --class CLASS" if there else ""
+        kind = f" with {' or '.join(sorted(self.failures))}" if self.failures else ""
+        other = f" The failures are: {there}. To retry one class: --class CLASS" if there else _due(ledger)
         by_hand = ", or was stopped by hand" if self.stopped else ""
-        return f"no trial has failed{kind}{by_hand}, so there is none to run again{other}."
+        return f"no trial has failed{kind}{by_hand}, so there is none to retry.{other}"
+
+
+def _due(ledger: Ledger) -> str:
+    """The way out where nothing has failed, and trials have not ended."""
+    left = sum(trial.ended_seq is None for trial in ledger.trials())
+    return f" {plural(left, 'trial')} can go on: convnn resume {ledger.path.parent.name}" if left else ""
 
 
 ALL_FAILED = Selection()
@@ -144,7 +151,7 @@ def extend(
     wanted = int(trials) + (before if trials.startswith("+") else 0)
     if before and wanted <= before:
         raise UsageError(
-            f"--trials must be more than the {before} that {name} has, got {wanted}; write +20 for 20 more."
+            f"--trials must be more than the {before} that {name} has, got {trials}; write +20 for 20 more."
         )
     try:
         extended = with_trials(spec, wanted)

@@ -27,6 +27,7 @@ from tune_jobs.results.columns import possible
 from tune_jobs.results.opening import SweepResults
 from tune_jobs.results.summary import summary
 from tune_jobs.system.signals import handled_signals
+from tune_jobs.tracking.address import require_address
 from tune_jobs.tracking.base import Tracked
 
 
@@ -80,11 +81,13 @@ def run(
 
     Raises:
         LedgerError: If the folder cannot be used, is in use, or holds another sweep of this name.
-        UsageError: If the sweep in the folder is another one, `reopen` finds nothing, or `exact_trials` are too few.
+        UsageError: If the sweep in the folder is another one, `reopen` finds nothing, `exact_trials` are too few, or
+            the tracker's address is misspelt.
         DataError: If the images cannot be read.
         ClusterError: If Ray cannot be started or reached.
         Interrupted: If a signal arrives before the first trial, or a second one at any time.
     """
+    require_address(spec.tracking.uri)
     folder = SweepFolder(storage_folder(storage) / spec.name)
     address = ray_address or os.environ.get("RAY_ADDRESS")
     with _observer(progress) as told, opened(folder, spec, told, exact_trials=exact_trials) as (sweep, note):

@@ -55,7 +55,7 @@ def ask_to_pause(folder: SweepFolder, seconds: float) -> None:
         folder.pause_file.unlink(missing_ok=True)
 
 
-def stop_trial(folder: SweepFolder, trial: str, seconds: float) -> Row:
+def stop_trial(folder: SweepFolder, trial: str, seconds: float, say: Callable[[str], None] = lambda _: None) -> Row:
     """Ask the driver of a sweep, on whatever machine, to end one running trial after its epoch, and wait for it.
 
     The driver records the request when it takes it up, and from then on it holds: an attempt that is lost ends with the
@@ -70,6 +70,7 @@ def stop_trial(folder: SweepFolder, trial: str, seconds: float) -> Row:
     """
     row = read_summary(folder).trial(trial)
     _require_running(folder, row)
+    say("waiting for the end of its epoch ...")
     asked, deadline = folder.stop_trials / row.run_key, time.monotonic() + seconds
     try:
         while True:
@@ -121,7 +122,7 @@ def _require_running(folder: SweepFolder, row: Row) -> None:
     if row.state not in ENDED:
         first = f"convnn stop {name}, then " if driven else ""
         way_out = f"it is {state}; to leave it out: {first}convnn exclude {name} {number} --why ..."
-    what = f"trial {number} of {name} is not running" if driven else f"nothing runs {name}, nor its trial {number}"
+    what = f"trial {number} of {name} is not running" if driven else f"{name} is not running, nor is its trial {number}"
     raise UsageError(f"{what}; {way_out}")
 
 
@@ -150,7 +151,7 @@ def _ask(folder: SweepFolder, file: Path) -> None:
 def _driver(folder: SweepFolder) -> dict[str, Any]:
     driver = live_driver(folder.path)
     if driver is None:
-        raise UsageError(f"nothing runs {folder.name}; `convnn status {folder.name}` says how it stands.")
+        raise UsageError(f"{folder.name} is not running. To see its state: convnn status {folder.name}")
     return driver
 
 

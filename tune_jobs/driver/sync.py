@@ -113,8 +113,8 @@ def sync(
     error = tracker.close(patience_s, say)
     if error is not None:
         raise TrackerError(
-            f"{tracker.name} at {without_password(uri)} does not have everything of {folder.name}: {error}; when that "
-            f"is mended: convnn sync {folder.name}"
+            f"{tracker.name} at {without_password(uri)} does not have everything of {folder.name}: {error}; after "
+            f"fixing that: convnn sync {folder.name}"
         )
     with closing(Ledger(folder.ledger, upgrade=True)) as ledger:
         return tracker.tracked(ledger)

@@ -38,8 +38,8 @@ def chosen(found: Summary, top: int, baseline: Arm | None) -> tuple[tuple[Arm, .
     arms = ranked(found)
     if not arms:
         raise UsageError(
-            f"no trial of {found.name} is complete, so there is nothing to confirm; go on with it: convnn resume "
-            f"{found.name}"
+            f"no trial of {found.name} is complete, so there is nothing to confirm; finish the sweep (convnn resume "
+            f"{found.name}), or retry its failed trials (convnn retry {found.name} --failed)."
         )
     why = "chosen by hand"
     if baseline is None:
@@ -48,7 +48,7 @@ def chosen(found: Summary, top: int, baseline: Arm | None) -> tuple[tuple[Arm, .
     candidates = tuple(arm for arm in arms if config_key(arm.config) != same)[:top]
     if not candidates:
         raise UsageError(
-            f"{found.name} has no complete trial beside the baseline, so there is nothing to compare; go on with it "
+            f"{found.name} has no complete trial beside the baseline, so there is nothing to compare; finish the sweep "
             f"(convnn resume {found.name}), or give another --baseline."
         )
     return candidates, baseline, why
@@ -61,7 +61,7 @@ def _baseline(found: Summary, arms: list[Arm]) -> tuple[Arm, str]:
     if len(arms) == 1:
         raise UsageError(
             f"{found.name} has one configuration with a complete trial, and nothing to compare it with; give a "
-            f"--baseline, or go on with it: convnn resume {found.name}"
+            f"--baseline, or finish the sweep: convnn resume {found.name}"
         )
     return arms[1], "the second best, as no plain convolution or plain attention is complete"
 

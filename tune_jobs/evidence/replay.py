@@ -168,8 +168,8 @@ def recorded_trial(
     if not chosen:
         row = found.row
         raise UsageError(
-            f"trial {row.number} of {folder.name} ({row.state}) has no epoch to compare; "
-            f"`convnn show {folder.name}` says how far each trial came."
+            f"trial {row.number} of {folder.name} ({row.state}) has no recorded epoch to compare; choose another "
+            f"trial: convnn show {folder.name}"
         )
     if data_root is not None:
         config = found.row.config
@@ -190,9 +190,8 @@ def _newest_checkpoint(found: TrialHistory) -> Path:
     kept, row, name = found.folder.checkpoints(found.row.run_key), found.row, found.folder.name
     if not kept:
         raise UsageError(
-            f"no checkpoint of trial {row.number} is kept: a sweep keeps those of its best trials, as many as "
-            f"resources.keep_best says, and of trials that are to go on. Train it again: convnn replay {name} "
-            f"{row.number}"
+            f"trial {row.number} has no checkpoint: a sweep keeps those of its resources.keep_best best trials, and of "
+            f"unfinished ones. To train it again instead: convnn replay {name} {row.number}"
         )
     return kept[0]
 

@@ -54,13 +54,20 @@ def cpu_warnings(spec: SweepSpec, given: int | None) -> Iterator[str]:
     if given is not None and asked > given:
         yield f"resources.cpus_per_trial is {asked}, and the CPUs to plan for are {given}."
     elif given is None and asked > usable.count and not spec.resources.gpus_per_trial:
-        yield f"resources.cpus_per_trial is {asked}, the CPUs to be used here are {usable}."
+        yield (
+            f"resources.cpus_per_trial is {asked}, the CPUs to be used here are {usable}; lower it, or run it on a "
+            f"larger machine."
+        )
 
 
 def machine_warnings(spec: SweepSpec) -> Iterator[str]:
     """What trials would look for in vain on this machine."""
     if spec.resources.gpus_per_trial and not has_gpu():
-        yield "resources.gpus_per_trial asks for a GPU and this machine has none; the trials can run elsewhere only."
+        asked = spec.resources.gpus_per_trial
+        yield (
+            f"resources.gpus_per_trial is {asked:g}, and this machine has no GPU; run it where there is one, or set "
+            f"resources.gpus_per_trial: 0."
+        )
     for data in spec.space.data_sets():
         if said := not_here(data.name, data.root):
             yield f"{said}."

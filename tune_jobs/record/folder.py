@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from search_spaces import SweepSpec, parse_sweep
-from search_spaces.reading.likeness import nearest
+from search_spaces.reading.likeness import MOST_ALIKE, alike, did_you_mean
 from tune_jobs.errors import LedgerError, UsageError
 from tune_jobs.record import names
 from tune_jobs.record.lease import locked
@@ -141,9 +141,23 @@ def find_sweep(name: str, storage: Path) -> SweepFolder:
     plain = Path(name).name == name != ".." and "\0" not in name and len(os.fsencode(name)) <= _LONGEST
     if plain and folder.ledger.exists():
         return folder
+    raise UsageError(f"there is no sweep {name!r} in {storage}; {_instead(name, storage)}")
+
+
+def _instead(name: str, storage: Path) -> str:
+    """What was meant by a name that no sweep has."""
     names = [found.name for found in sweep_folders(storage)]
-    hint = nearest(name, names) if names else "there is none yet; `convnn run quickstart` makes one."
-    raise UsageError(f"there is no sweep {name!r} in {storage}; {hint}")
+    last = Path(name).name
+    if not storage.is_dir():
+        return "there is no such folder; check --storage and CONVNN_STORAGE."
+    if not names:
+        return "the folder has no sweep yet. To make one: convnn run quickstart"
+    if last != name and last in names:
+        return f"give its name alone: {last}"
+    if last.endswith((".yaml", ".yml")):
+        return "give the name that stands in the file (name:), not the file. To list the sweeps: convnn list"
+    found = alike(name, names)
+    return did_you_mean(found) if 0 < len(found) <= MOST_ALIKE else "to list the sweeps: convnn list"
 
 
 def recorded_spec(folder: SweepFolder, overrides: Sequence[str] = ()) -> SweepSpec:
@@ -156,8 +170,16 @@ def recorded_spec(folder: SweepFolder, overrides: Sequence[str] = ()) -> SweepSp
     try:
         text = folder.spec.read_text(encoding="utf-8")
     except FileNotFoundError as error:
-        raise UsageError(f"{folder.spec} is missing; run the sweep's own file again: convnn run FILE.") from error
+        raise UsageError(missing_spec(folder)) from error
     return replace(parse_sweep(text, str(folder.spec), overrides), name=folder.name)
+
+
+def missing_spec(folder: SweepFolder) -> str:
+    """What is said where the file as run is gone, and trials are there."""
+    return (
+        f"{folder.spec} is missing, so the trials cannot be checked against their settings; put it back, or start "
+        f"over: convnn run FILE --fresh"
+    )
 
 
 def set_aside(folder: SweepFolder) -> SweepFolder:

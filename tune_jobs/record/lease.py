@@ -49,8 +49,8 @@ def locked(folder: Path) -> Iterator[None]:
         held = _owner(folder)
         who = f"process {held['pid']} on {held['host']}" if held else "another process"
         raise LedgerError(
-            f"the sweep in {folder} is being run by {who}; wait for it or stop it there, or run under another name "
-            f"with --set name=..."
+            f"the sweep in {folder} is already running in {who}; wait for it, stop it (convnn stop {folder.name}), or "
+            f"run under another name: --set name=..."
         ) from None
     except OSError as error:
         raise LedgerError(f"{folder} cannot be written: {error.strerror}; choose another --storage.") from error

@@ -50,7 +50,7 @@ class Ledger:
         self._lock = threading.RLock()
         self.meta = Meta(path, self._get_meta, self._set_meta)
         if not create and not path.exists():
-            raise LedgerError(f"{path} is missing: this folder holds no sweep; `convnn list` shows the sweeps.")
+            raise LedgerError(f"{path} is missing: this folder holds no sweep. To list the sweeps: convnn list")
         schema.check_layout(path, lambda: not create and live_driver(path.parent) is not None)
         try:
             new = create and not path.exists()
@@ -62,7 +62,7 @@ class Ledger:
             self._db = schema.upgraded(self._db, path, in_place=create or upgrade)
             layout = schema.layout_of(self._db)
         except (sqlite3.Error, OSError) as error:
-            raise LedgerError(f"{path} cannot be used: {error}; is the folder writable and the file whole?") from error
+            raise LedgerError(f"{path} cannot be opened: {error}; is it complete, and its folder writable?") from error
         schema.require_layout(path, layout)
 
     def close(self) -> None:
@@ -81,8 +81,8 @@ class Ledger:
                 yield seq
         except sqlite3.OperationalError as error:
             raise LedgerError(
-                f"{self.path} cannot be written: {error}; make room or access there and run the same command again, "
-                f"which goes on from what is recorded."
+                f"{self.path} cannot be written: {error}; free space or allow writing there, then rerun the same "
+                f"command to resume."
             ) from error
 
     @contextmanager

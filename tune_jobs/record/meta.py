@@ -35,7 +35,7 @@ UNREADABLE = (sqlite3.Error, ValueError, TypeError, KeyError)
 def unreadable(path: Path, error: Exception) -> LedgerError:
     """That in one line."""
     reason = (str(error).splitlines() or [type(error).__name__])[0]
-    return LedgerError(f"{path} cannot be read: {reason}; is it whole, and a sweep's record?")
+    return LedgerError(f"{path} cannot be read: {reason}; check that it is the complete record of a sweep.")
 
 
 def said_in_a_line(method: Callable[Concatenate[Reader, Given], Value]) -> Callable[Concatenate[Reader, Given], Value]:

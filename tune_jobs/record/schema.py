@@ -120,8 +120,12 @@ def require_layout(path: Path, layout: str | None) -> None:
     """
     if layout != str(LAYOUT):
         old = layout in _UPGRADES
-        way_out = "copy the folder to where it can be written" if old else "use the version that wrote it"
-        raise LedgerError(f"{path} has layout {layout}, this version reads {LAYOUT}; {way_out}.")
+        age, way_out = (
+            ("an older version", "copy the folder to where it can be written, and open the copy")
+            if old
+            else ("a newer version", "use that version, or a newer one")
+        )
+        raise LedgerError(f"{path} was written by {age} (layout {layout}; this version has {LAYOUT}); {way_out}.")
 
 
 def layout_of(db: sqlite3.Connection) -> str | None:

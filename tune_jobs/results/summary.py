@@ -136,14 +136,18 @@ class Summary:
         """
         row = next((row for row in self.rows if name in (str(row.number), row.run_key)), None)
         if row is None:
-            raise UsageError(f"{self.name} has no trial {name!r}; {self._numbers}: `convnn show {self.name}`.")
+            raise UsageError(
+                f"{self.name} has no trial {name!r}; {self._numbers}. To list them: convnn show {self.name}"
+            )
         return row
 
     @property
     def _numbers(self) -> str:
         """A confirmation's runs are numbered with the search's, and are not among these."""
         numbers = [row.number for row in self.rows]
-        return f"it has trials {min(numbers)} to {max(numbers)}" if numbers else "it has none"
+        if not numbers:
+            return "no trial of it has started"
+        return "its only trial is 1" if numbers == [1] else f"its trials are {min(numbers)} to {max(numbers)}"
 
     def failures(self) -> dict[str, int]:
         """How many trials failed or diverged, by class."""

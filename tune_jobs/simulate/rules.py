@@ -121,7 +121,10 @@ def _made(name: str, settings: type[Made], values: dict[str, object], way: str) 
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(str(part) for part in first["loc"])
-        raise UsageError(f"--rules {name}: {where}: {first['msg']}, got {first['input']!r}; write {way}.") from error
+        raise UsageError(
+            f"--rules {name}: {where} {first['msg'].replace('Input should be', 'must be')}, got {first['input']!r}; "
+            f"write {way}."
+        ) from error
 
 
 def _best(name: str, values: list[object], epochs: int) -> NamedRule:

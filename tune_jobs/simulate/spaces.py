@@ -172,10 +172,12 @@ def looked_up(space: PlayableSpace, runs: Runs) -> Played:
         else:
             without[runs.why_none(config)] += 1
     if not epochs:
-        reasons = "; ".join(f"{count:,}: {reason}" for reason, count in without.most_common(_SHOWN))
+        reasons = "; ".join(
+            reason if len(without) == 1 else f"{reason} ({count:,})" for reason, count in without.most_common(_SHOWN)
+        )
         raise UsageError(
-            f"no configuration of the space has a recorded run, of {looked_at:,} looked up. "
-            f"What no run has: {reasons or 'nothing can run'}. Change these fields with --set, or give another table."
+            f"no configuration of the space has a recorded run ({looked_at:,} looked up). What no run has: "
+            f"{reasons or 'nothing can run'}. Change these fields with --set, or give another table."
         )
     seen = Coverage(space.size(), looked_at, with_run, dict(without.most_common()), space.recorded)
     return Played(replace(space, known=tuple(known.values())), seen, epochs)

@@ -44,4 +44,4 @@ def tidy_tracking_token() -> None:
         return
     os.environ[TRACKING_TOKEN] = token.strip()
     if not can_be_sent(token.strip()):
-        raise UsageError(f"{TRACKING_TOKEN} holds a blank, a line break or a letter beyond ASCII; set it anew.")
+        raise UsageError(f"{TRACKING_TOKEN} contains whitespace or non-ASCII characters; set it again.")

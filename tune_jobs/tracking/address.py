@@ -1,17 +1,22 @@
 """Addresses of trackers: which one a sweep has, and where it lies."""
 
 import os
+import re
 from pathlib import Path
 from urllib.parse import quote, unquote, urlsplit
 
+from tune_jobs.errors import UsageError
 from tune_jobs.record.folder import SweepFolder
 from tune_jobs.record.ledger import Ledger
 from tune_jobs.record.names import STORE
 from tune_jobs.system.mounts import on_network
+from tune_jobs.system.redaction import without_password
 
 _SQLITE = "sqlite:///"
 _FILE = "file:"
 """A database that begins so, SQLAlchemy hands to SQLite as a URI, in which anything may be escaped."""
+
+_HOST_AND_PORT = re.compile(r"[\w.-]+:[0-9]+(/.*)?")
 
 _ODD = {"?", "%"}
 """What has a meaning of its own in an address."""
@@ -27,9 +32,34 @@ def tracker_of(uri: str | None, folder: SweepFolder, ledger: Ledger, *, stays: b
         folder: The sweep's.
         ledger: Its ledger.
         stays: Whether the variable is for new sweeps alone.
+
+    Raises:
+        UsageError: If the file's or the variable's is misspelt.
     """
     given = uri or (None if stays and ledger.meta.tracker else os.environ.get("MLFLOW_TRACKING_URI"))
+    require_address(uri)
     return absolute(given) if given else _chosen_before(ledger) or sqlite_uri(default_store(folder))
+
+
+def require_address(uri: str | None) -> None:
+    """Refuse a tracker, the file's or else that of MLFLOW_TRACKING_URI, whose address is misspelt.
+
+    Raises:
+        UsageError: With the address that was meant.
+    """
+    given = uri or os.environ.get("MLFLOW_TRACKING_URI")
+    if given and (way_out := misspelt(given)):
+        name = "tracking.uri" if uri else "MLFLOW_TRACKING_URI"
+        raise UsageError(f"{name} is not a valid tracking URI, got {without_password(given)}; {way_out}.")
+
+
+def misspelt(uri: str) -> str | None:
+    """The way out for an address that MLflow would take for a path, or for none at all; `None` for any other."""
+    if _HOST_AND_PORT.fullmatch(uri):
+        return f"write http://{uri}"
+    if uri.startswith("sqlite:") and not uri.startswith(_SQLITE):
+        return "write sqlite:////path/to/mlflow.db, with four slashes before an absolute path"
+    return None
 
 
 def default_store(folder: SweepFolder) -> Path:

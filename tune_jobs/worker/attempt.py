@@ -55,8 +55,8 @@ def prepare(
         torch.set_num_threads(threads)
     if device == "cuda" and not torch.cuda.is_available():
         raise ValueError(
-            "resources.gpus_per_trial asks for a GPU and torch sees none here; install a CUDA build of torch, or set "
-            "resources.gpus_per_trial: 0."
+            "device is cuda (or resources.gpus_per_trial above 0), and torch finds no GPU here; install a CUDA build "
+            "of torch, or train on the CPU: resources.gpus_per_trial: 0."
         )
     data = load_dataset(config.data.name, config.data.root, splits=evaluation.opens)
     parts = build_parts(data, config.data.limit, evaluation, device)

@@ -6,22 +6,13 @@ from tests.tune_jobs.program import convnn
 
 
 @pytest.mark.parametrize(
-    ("arguments", "code", "said"),
+    ("arguments", "said"),
     [
-        (["show", "quickstar"], 2, "there is no sweep 'quickstar' in"),
-        (["run", "quickstar"], 2, "quickstar is neither a file nor a preset; did you mean 'quickstart'?"),
-        (["run", "missing.yaml"], 2, "there is no file missing.yaml"),
-        (["run", "quickstart", "--set", "space.training.epoch=3"], 2, "did you mean 'epochs'?"),
-        (["run", "quickstart", "--set", "epochs"], 2, "must have the form path=value"),
-        (["presets", "show", "nonsense"], 2, "there is no preset 'nonsense'; valid are"),
-        (["train", "quickstart"], 2, "--set space.training.lr=..."),
-        (["train", "quickstart", "--device", "tpu"], 2, "--device must be cpu or cuda, got 'tpu'"),
-        (["best"], 2, "Missing argument 'SWEEP'"),
+        (["run", "quickstar"], "convnn: quickstar is neither a file nor a preset; did you mean 'quickstart'?\n"),
+        (["best"], "Error: Missing argument 'SWEEP'.\n"),
     ],
 )
-def test_mistakes_are_answered_without_a_traceback(tmp_path: Path, arguments: list[str], code: int, said: str) -> None:
-    values = {"model.layer.lambda": 0.5, "model.layer.k": 4, "training.lr": 1e-3}
-    fixed = [word for path, value in values.items() for word in ("--set", f"space.{path}={value}")]
-    out = convnn(*arguments, *(fixed if "--device" in arguments else []), storage=tmp_path, expect=code)
-    assert said in " ".join(out.replace("│", " ").split())
-    assert "Traceback" not in out
+def test_the_installed_program_answers_a_mistake_as_these_tests_see_it(
+    tmp_path: Path, arguments: list[str], said: str
+) -> None:  # `test_mistakes.py` has the others, in this process
+    assert convnn(*arguments, storage=tmp_path, expect=2).endswith(said)

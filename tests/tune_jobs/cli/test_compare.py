@@ -78,7 +78,7 @@ def test_a_smaller_model_is_told_that_it_is_not_judged(storage: Path) -> None:
         (["whole", "seven", "--log"], "give one sweep"),
         (["whole", "--metric", "val/loss"], "--metric must be test/accuracy or test/loss"),
         (["whole", "--csv", "."], "--csv must be a file, and . is a folder; try --csv comparison.csv"),
-        (["whole", "whole"], "each sweep is given once, got whole, whole."),
+        (["whole", "whole"], "the sweeps to compare must differ, got whole, whole; leave out the repeated one."),
         (["none"], "there is no sweep 'none'"),
     ],
 )

@@ -33,7 +33,7 @@ def test_what_is_printed_loads_the_weights_into_the_published_model(sweep: Recor
 def test_nothing_is_overwritten_and_nothing_made_up(sweep: Recorded, tmp_path: Path) -> None:
     storage, file = sweep.folder.path.parent, tmp_path / "model.pt"
     sweep.attempt([1], "complete")
-    assert "no checkpoint of trial 1 is kept" in invoke("export", "tracked", 1, file, storage=storage, expect=2)
+    assert "trial 1 has no checkpoint" in invoke("export", "tracked", 1, file, storage=storage, expect=2)
     state = checkpointed(sweep)
     file.write_text("mine")
     assert "exists and is not overwritten" in invoke("export", "tracked", 1, file, storage=storage, expect=2)

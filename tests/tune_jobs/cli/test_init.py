@@ -43,7 +43,7 @@ def test_no_file_is_written_over(tmp_path: Path) -> None:
     said = invoke(
         "init", file, "--model", "vgg", "--data", "digits", "--vary", "mix", "--gpu", "0", storage=tmp_path, expect=2
     )
-    assert "is there already" in said
+    assert "exists already" in said
     assert file.read_text() == "kept"
 
 

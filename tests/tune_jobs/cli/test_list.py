@@ -14,5 +14,5 @@ def test_a_damaged_sweep_does_not_hide_the_others(tmp_path: Path) -> None:
     (tmp_path / "broken" / "ledger.db").write_bytes(b"no database" * 1000)
     (listed,) = convnn_json("list", storage=tmp_path)["sweeps"]
     assert listed["name"] == "broken"
-    assert "cannot be used" in listed["error"]
+    assert "cannot be opened" in listed["error"]
     assert "unreadable" in convnn("list", storage=tmp_path)

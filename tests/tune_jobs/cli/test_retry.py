@@ -5,8 +5,9 @@ from tests.tune_jobs.shipping import Recorded
 
 
 def test_which_trials_must_be_said(tmp_path: Path) -> None:
-    assert "say which trials: --failed for all that failed, --class CLASS for some of them, or --stopped" in invoke(
-        "retry", "mine", storage=tmp_path, expect=2
+    assert (
+        "no trials are chosen; add --failed for all that failed, --class CLASS for those of one class, or --stopped"
+        in invoke("retry", "mine", storage=tmp_path, expect=2)
     )
 
 
@@ -22,4 +23,7 @@ def test_trials_that_a_person_stopped_can_be_asked_for(sweep: Recorded) -> None:
     assert "no trial was stopped by hand" in invoke("retry", "tracked", "--stopped", storage=storage, expect=2)
     options = ("--stopped", "--class", "data")
     said = invoke("retry", "tracked", *options, storage=storage, expect=2)
-    assert "no trial has failed by data, or was stopped by hand, so there is none to run again; there are 1 oom" in said
+    assert (
+        "no trial has failed with data, or was stopped by hand, so there is none to retry. The failures are: 1 oom"
+        in said
+    )

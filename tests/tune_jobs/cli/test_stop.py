@@ -5,5 +5,5 @@ from tests.tune_jobs.shipping import Recorded
 def test_only_a_sweep_that_runs_can_be_stopped(sweep: Recorded) -> None:
     for options in ([], ["--pause"]):
         said = invoke("stop", "tracked", *options, storage=sweep.folder.path.parent, expect=2)
-        assert "nothing runs tracked; `convnn status tracked` says how it stands" in said
+        assert "tracked is not running. To see its state: convnn status tracked" in said
         assert not sweep.folder.pause_file.exists()

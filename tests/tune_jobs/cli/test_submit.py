@@ -24,4 +24,4 @@ def test_a_smoke_test_is_a_sweep_of_its_own_name_there(tmp_path: Path) -> None:
 
 def test_an_address_is_that_of_a_dashboard(tmp_path: Path) -> None:
     said = invoke("submit", "quickstart", "--address", "head:6379", storage=tmp_path, expect=2)
-    assert "--address must be that of the cluster's dashboard, as in http://head:8265, got 'head:6379'" in said
+    assert "--address must be the URL of the cluster's dashboard, as in http://head:8265, got 'head:6379'" in said

@@ -144,7 +144,7 @@ def test_a_machine_on_which_nothing_starts_ends_nothing_while_others_work(tmp_pa
 def test_a_sweeps_folder_that_a_worker_does_not_see_is_said_at_once(tmp_path: Path) -> None:
     hand = Hand(tmp_path)
     hand.controller.start_more()
-    with pytest.raises(ClusterError, match="a worker on n does not see the sweep's folder"):
+    with pytest.raises(ClusterError, match="a worker on n cannot see the sweep folder"):
         hand.report(1, replace(BEGUN, shared=False))
 
 
@@ -251,7 +251,7 @@ def test_a_machine_that_does_not_see_the_folder_is_done_without_once_others_do(t
     assert not hand.ledger.epochs()
     first, second = hand.ledger.attempts()
     assert (first.failure, second.failure) == (None, None)
-    assert "n does not see the sweep's folder" in (second.reason or "")
+    assert "n cannot see the sweep folder" in (second.reason or "")
     hand.controller.start_more()
     assert hand.started[-1] == (2, 2)
     assert hand.executor.started[-1][1] == ("n2",)

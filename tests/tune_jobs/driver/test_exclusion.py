@@ -47,7 +47,7 @@ def test_what_is_not_there_or_not_excluded_is_said(sweep: Recorded) -> None:
 
 def test_while_a_sweep_is_run_nothing_of_it_is_excluded(sweep: Recorded) -> None:
     sweep.attempt([1])
-    with lease(sweep.folder.path), pytest.raises(UsageError, match=r"is being run by process .*convnn stop tracked"):
+    with lease(sweep.folder.path), pytest.raises(UsageError, match=r"is running in process .*convnn stop tracked"):
         exclude(sweep.folder, "1", "wrong images")
     assert sweep.ledger.states() == ["running"]
 

@@ -53,7 +53,7 @@ def test_trials_that_an_earlier_retry_made_due_are_still_to_be_run(ledger: Ledge
 
 
 def test_where_nothing_has_failed_that_is_said_with_what_has(ledger: Ledger) -> None:
-    with pytest.raises(UsageError, match="no trial has failed, so there is none to run again"):
+    with pytest.raises(UsageError, match="no trial has failed, so there is none to retry"):
         Selection().reopen(ledger)
     fail(ledger, "a", "oom")
     with pytest.raises(UsageError, match=r"no trial has failed by data.*there are 1 oom: convnn retry SWEEP --class"):
@@ -85,7 +85,7 @@ def stop(ledger: Ledger, key: str, reason: str) -> None:
 def test_trials_that_a_person_stopped_are_run_again_only_where_that_is_asked_for(ledger: Ledger) -> None:
     by_hand = Selection(frozenset(), stopped=True)
     stop(ledger, "a", BY_THE_RULE)
-    with pytest.raises(UsageError, match="no trial was stopped by hand, so there is none to run again"):
+    with pytest.raises(UsageError, match="no trial was stopped by hand, so there is none to retry"):
         by_hand.reopen(ledger)
     stop(ledger, "b", BY_HAND)
     stop(ledger, "c", BY_HAND)
@@ -103,7 +103,7 @@ def test_an_excluded_trial_is_not_run_again(ledger: Ledger) -> None:
     ledger.add_request("a", "exclude", "wrong images")
     assert Selection().reopen(ledger) == {"b"}
     ledger.end_attempt("b", ledger.start_attempt("b"), "complete")
-    with pytest.raises(UsageError, match=r"no trial has failed, so there is none to run again\.$"):
+    with pytest.raises(UsageError, match=r"no trial has failed, so there is none to retry\.$"):
         Selection().reopen(ledger)
     ledger.add_request("a", "include")
     assert Selection().reopen(ledger) == {"a"}

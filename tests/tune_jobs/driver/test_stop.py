@@ -166,7 +166,7 @@ def test_a_trial_that_does_not_run_cannot_be_stopped_and_its_state_is_said(sweep
         assert "tracked has no trial '4'" in invoke("stop", "tracked", 4, storage=storage, expect=2)
     said = invoke("stop", "tracked", 2, storage=storage, expect=2)
     assert "nothing runs tracked, nor its trial 2; it is due again; to leave it out: convnn exclude tracked 2" in said
-    assert "leave --pause out" in invoke("stop", "tracked", 2, "--pause", storage=storage, expect=2)
+    assert "Leave out --pause" in invoke("stop", "tracked", 2, "--pause", storage=storage, expect=2)
 
 
 def test_what_was_asked_is_told_once_and_what_is_left_over_is_forgotten(sweep: Recorded) -> None:

@@ -147,7 +147,7 @@ def test_a_kept_checkpoint_gives_the_recorded_evaluation(original: SweepFolder) 
     assert said.endswith("Equal bit for bit: 1 epoch, every loss and accuracy.\n")
     assert files(original) == before
     other = 3 - trial
-    assert f"no checkpoint of trial {other} is kept" in run(original, other, "--from-checkpoint", expect=2)
+    assert f"trial {other} has no checkpoint" in run(original, other, "--from-checkpoint", expect=2)
     assert "--epochs is for training again" in run(original, trial, "--from-checkpoint", "--epochs", 1, expect=2)
 
 

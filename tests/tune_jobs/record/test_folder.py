@@ -71,7 +71,7 @@ def test_the_newest_attempt_has_the_log_and_comes_first_with_its_checkpoints(tmp
 
 def test_a_sweep_is_set_aside_unless_it_is_being_run(tmp_path: Path) -> None:
     folder = made(tmp_path, "first")
-    with lease(folder.path), pytest.raises(LedgerError, match="is being run by process"):
+    with lease(folder.path), pytest.raises(LedgerError, match="is already running in process"):
         set_aside(folder)
     aside = set_aside(folder)
     assert not folder.path.exists()

@@ -33,7 +33,7 @@ def hold(folder: Path) -> "subprocess.Popen[str]":
 
 def test_a_second_driver_is_refused_and_a_killed_one_leaves_the_sweep_free(tmp_path: Path) -> None:
     holder = hold(tmp_path)
-    refused = pytest.raises(LedgerError, match=f"is being run by process {holder.pid} on .*--set name=")
+    refused = pytest.raises(LedgerError, match=f"is already running in process {holder.pid} on .*--set name=")
     with refused, lease(tmp_path):
         pass
     found = live_driver(tmp_path)

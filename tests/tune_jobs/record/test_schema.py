@@ -16,7 +16,9 @@ from tune_jobs.record.ledger import Ledger
 from tune_jobs.record.names import OWNER
 
 FILE = "name: sweep\nspace: {data: {name: digits}, model: {layer: {kind: conv2d}}}\n"
-NEWER = r"ledger\.db has layout 99, this version reads 5; use the version that wrote it\.$"
+NEWER = (
+    r"ledger\.db was written by a newer version \(layout 99; this version has 5\); use that version, or a newer one\.$"
+)
 
 
 def test_a_ledger_of_an_earlier_layout_is_brought_up_where_it_can_be_written(tmp_path: Path) -> None:
@@ -100,7 +102,7 @@ def test_a_missing_or_damaged_ledger_is_refused_with_its_path(tmp_path: Path) ->
     with pytest.raises(LedgerError, match=r"ledger\.db is missing: this folder holds no sweep"):
         Ledger(tmp_path / "ledger.db")
     (tmp_path / "damaged.db").write_bytes(b"this is no database" * 100)
-    with pytest.raises(LedgerError, match=r"damaged\.db cannot be used: file is not a database"):
+    with pytest.raises(LedgerError, match=r"damaged\.db cannot be opened: file is not a database"):
         Ledger(tmp_path / "damaged.db")
 
 
@@ -147,7 +149,7 @@ def test_no_command_touches_the_sweep_of_a_newer_program(newer: Path, command: s
     subject = [] if command == "list" else [str(newer / "sweep.yaml") if command == "run" else "sweep"]
     done = CliRunner().invoke(app, [command, *subject, "--storage", str(newer.parent)])
     assert done.exit_code == (0 if command == "list" else 1)
-    assert "ledger.db has layout 99, this version reads 5" in " ".join(done.output.split())
+    assert "ledger.db was written by a newer version (layout 99; this version has 5)" in " ".join(done.output.split())
     assert contents(newer) == before
 
 

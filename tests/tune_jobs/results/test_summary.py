@@ -176,5 +176,5 @@ def test_a_record_that_cannot_be_read_is_listed_with_the_reason(folder: SweepFol
     folder.ledger.write_bytes(b"no database" * 1000)
     assert overview(folder) == {
         "name": "sweep",
-        "error": f"{folder.ledger} cannot be used: file is not a database; is the folder writable and the file whole?",
+        "error": f"{folder.ledger} cannot be opened: file is not a database; is it complete, and its folder writable?",
     }

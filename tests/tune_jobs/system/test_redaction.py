@@ -43,6 +43,6 @@ def test_blanks_around_the_trackers_token_go_and_one_that_cannot_be_sent_is_not_
     tidy_tracking_token()
     assert os.environ[TRACKING_TOKEN] == "abc"
     monkeypatch.setenv(TRACKING_TOKEN, "two words")
-    with pytest.raises(UsageError, match=f"{TRACKING_TOKEN} holds a blank") as error:
+    with pytest.raises(UsageError, match=f"{TRACKING_TOKEN} contains whitespace") as error:
         tidy_tracking_token()
     assert "two" not in str(error.value)

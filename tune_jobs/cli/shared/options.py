@@ -6,6 +6,7 @@ from typing import Annotated, Any
 
 import typer
 
+from search_spaces.reading.document import require_assignment
 from tune_jobs.display.console import TextConsole
 from tune_jobs.errors import UsageError
 from tune_jobs.system.json_text import json_text
@@ -21,10 +22,22 @@ Sweep = Annotated[
     str,
     typer.Argument(metavar="SWEEP", help="The sweep's name, as `convnn list` shows it; on a cluster, or its job's id."),
 ]
+
+
+def _assignments(given: list[str] | None) -> list[str] | None:
+    """Refused here, before the words that follow: of `--set epochs 3` the 3 is no argument of its own."""
+    for text in given or ():
+        require_assignment(text)
+    return given
+
+
 Set = Annotated[
     list[str] | None,
     typer.Option(
-        "--set", metavar="PATH=VALUE", help="Override a field, as in --set space.training.epochs=3. Repeatable."
+        "--set",
+        metavar="PATH=VALUE",
+        callback=_assignments,
+        help="Override a field, as in --set space.training.epochs=3. Repeatable.",
     ),
 ]
 Storage = Annotated[
@@ -60,7 +73,7 @@ def confirmed(question: str, *, yes: bool) -> bool:
     if yes:
         return True
     if not sys.stdin.isatty():
-        raise UsageError(f"{question} There is no terminal to ask on; give --yes.")
+        raise UsageError(f"{question} There is no terminal to ask on; add --yes to agree.")
     return typer.confirm(question, default=False, err=True)
 
 

@@ -31,6 +31,10 @@ At = Annotated[
 _NOISE = ("Running entrypoint for job ", "Runtime env is setting up.")  # Ray's own lines
 
 
+_RAYS = ("auto", "local", "")
+"""What Ray takes for an address that has no port."""
+
+
 def given(storage: Path | None) -> str | None:
     """A folder of the cluster, which means nothing here."""
     return str(storage) if storage else None
@@ -126,8 +130,12 @@ def refuse_cluster(address: str | None, command: str) -> None:
     if address is not None and is_cluster(address):
         shown = without_password(address)
         raise UsageError(
-            f"{shown} is a Ray dashboard, to which jobs are submitted: convnn submit ... --address {shown}. "
-            f"`convnn {command}` runs the sweep from here, on the Ray of --address head:6379 or one of its own."
+            f"--address of convnn {command} must be a Ray to drive from here, as in head:6379, got the dashboard "
+            f"{shown}; to run it as a job there: convnn submit ... --address {shown}"
+        )
+    if address is not None and ":" not in address and address not in _RAYS:
+        raise UsageError(
+            f"--address must be HOST:PORT of a Ray, as in head:6379, got {address!r}; write {address}:6379."
         )
 
 

@@ -286,4 +286,7 @@ def _require_listener(address: str) -> None:
 
 
 def _unreachable(address: str, reason: str) -> str:
-    return f"the Ray cluster at {address} cannot be reached: {reason}; is it up, and is RAY_ADDRESS right?"
+    return (
+        f"the Ray cluster at {address} cannot be reached: {reason}; check that it is running and that --address (or "
+        f"RAY_ADDRESS) is right."
+    )

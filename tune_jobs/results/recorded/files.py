@@ -68,7 +68,9 @@ def _read(path: Path, needed: Sequence[str]) -> pa.Table:
     try:
         found = pq.read_table(path)
     except (OSError, pa.ArrowException) as error:
-        raise UsageError(f"{path} cannot be read as Parquet: {str(error).splitlines()[0]}") from error
+        raise UsageError(
+            f"{path} cannot be read as Parquet; give a Parquet file. pyarrow says: {str(error).splitlines()[0]}"
+        ) from error
     missing = [name for name in needed if name not in found.column_names]
     if missing:
         raise UsageError(f"{path} must have a column {missing[0]!r}; it has: {', '.join(found.column_names)}.")

@@ -43,8 +43,8 @@ def of_sweeps(folders: Sequence[SweepFolder]) -> RecordedTable:
     if not found:
         states = ", ".join(f"{count:,} {state}" for state, count in dropped.items()) or "it has none"
         raise UsageError(
-            f"no trial of {names} has run to its end ({states}); trials are played that are complete or diverged. "
-            f"`convnn list` shows your sweeps."
+            f"no trial of {names} is complete or diverged ({states}), and only those can be played; finish the sweep "
+            f"(convnn resume SWEEP), or choose another (convnn list)."
         )
     metrics = sorted({name for _, epochs in found for each in epochs for name in each.metrics if "/" in name})
     runs = tuple(run for run, _ in found)

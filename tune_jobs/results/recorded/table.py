@@ -119,7 +119,7 @@ class RecordedTable:
             if not any(mask):
                 values = sorted({_written(run.params[name]) for run in found.runs if name in run.params})
                 shown = ", ".join(values[:_SHOWN]) + (", ..." if len(values) > _SHOWN else "")
-                raise UsageError(f"--where {condition}: no run has that value; there are: {shown or 'none'}.")
+                raise UsageError(f"--where {condition}: no run has that value; use one of: {shown or 'none'}.")
             found = found.keep(mask)
         return found
 
@@ -135,7 +135,8 @@ class RecordedTable:
         if not mask.any():
             longest = int(max(self.lengths, default=0))
             raise UsageError(
-                f"no run of {self.name} has {plural(epochs, 'epoch')}; the longest has {longest}: --epochs {longest}."
+                f"no run of {self.name} has {plural(epochs, 'epoch')}; the longest has {longest}; use --epochs "
+                f"{longest}."
             )
         found = self.keep(mask, [f"shorter than {plural(epochs, 'epoch')}"] * int((~mask).sum()))
         return replace(

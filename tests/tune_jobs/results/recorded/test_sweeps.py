@@ -30,7 +30,7 @@ def test_the_trials_that_ended_are_runs_and_the_others_are_counted(sweep: Record
 def test_a_sweep_without_an_end_is_refused_with_its_states(sweep: Recorded) -> None:
     sweep.attempt([1])
     sweep.attempt([1], "stopped", trial="b")
-    with pytest.raises(UsageError, match=r"no trial of tracked has run to its end \(1 running, 1 stopped\)"):
+    with pytest.raises(UsageError, match=r"no trial of tracked is complete or diverged \(1 running, 1 stopped\)"):
         of_sweeps([sweep.folder])
 
 

@@ -268,7 +268,7 @@ def test_a_token_or_a_password_is_in_no_reason(sweep: Recorded, monkeypatch: pyt
     assert "s3cr3t" not in (sweep.tracker("http://me:s3cr3t@127.0.0.1:x").close(0.1) or "")
     monkeypatch.setenv("MLFLOW_TRACKING_TOKEN", "s3cr3t\nline")
     reason = sweep.tracker("http://127.0.0.1:1").close(5)
-    assert reason == "MLFLOW_TRACKING_TOKEN holds a blank, a line break or a letter beyond ASCII; set it anew."
+    assert reason == "MLFLOW_TRACKING_TOKEN contains whitespace or non-ASCII characters; set it again."
 
 
 @pytest.mark.parametrize("only", ["logged-models", "registered-models/create", "model-versions/create"])
