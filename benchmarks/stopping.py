@@ -20,7 +20,7 @@ from typing import Literal, Protocol
 import numpy as np
 import numpy.typing as npt
 
-from benchmarks.families import FAMILIES, Table
+from benchmarks.families import FAMILIES, Table, with_loss
 from tune_jobs.search.pruners.curves import AutoRule
 from tune_jobs.search.pruners.prior import RecordedSweep, recorded_sweeps
 
@@ -199,14 +199,14 @@ def print_recorded(repeats: int, tables: Iterable[tuple[str, str, Table]], pairs
 
 
 def print_families(tables: int, families: Mapping[str, Callable[[int], Table]]) -> None:
-    """Each family, with all recorded sweeps as prior and with none, against no stopping."""
+    """Each family, with all recorded sweeps as prior (and a loss, without which there is none) and without."""
     seeds = range(FIRST_SEED, FIRST_SEED + tables)
     print(f"\n## Families: {tables} tables each (seeds {seeds[0]} to {seeds[-1]}), in sd of the finals\n")
     print("| family | prior | 8 | 16 | 32 | 16 against never at 32 | 32 against never at 64 |\n" + "|---" * 7 + "|")
     for (name, make), prior in product(families.items(), (recorded_sweeps(), ())):
         rows = []
         for seed in seeds:
-            table = make(seed)
+            table = with_loss(make(seed)) if prior else make(seed)
             order = list(range(len(table.values)))
             own = np.array(regrets(table, order, AutoRule(EPOCHS, maximize=table.maximize, prior=prior)))
             base = np.array(never(table, order, (8, 16, 32, 64)))
