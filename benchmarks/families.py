@@ -23,6 +23,15 @@ class Table(NamedTuple):
     maximize: bool = True
 
 
+def with_loss(table: Table) -> Table:
+    """The same curves as a prior takes them: above 0, and with a loss. One that is minimised stays: it has no prior."""
+    if not table.maximize:
+        return table
+    lowest = np.nanmin(table.values)
+    values = table.values if lowest > 0 else table.values - lowest + 1
+    return Table(values, np.exp(-table.values / 10) if table.losses is None else table.losses)
+
+
 def _rise(rng: np.random.Generator, ends: Floats, epochs: int = EPOCHS, speed: Floats | None = None) -> Floats:
     """Curves that go from near 0 to their ends, exponentially."""
     time = np.arange(1, epochs + 1) / epochs

@@ -11,7 +11,8 @@ of their mean. Then families of made-up tables, one order a table, in standard d
 
 import argparse
 import platform
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from functools import partial
 from itertools import islice, product
 from pathlib import Path
 from typing import Literal, Protocol
@@ -19,9 +20,9 @@ from typing import Literal, Protocol
 import numpy as np
 import numpy.typing as npt
 
-from benchmarks.families import FAMILIES, Table
+from benchmarks.families import FAMILIES, Table, with_loss
 from tune_jobs.search.pruners.curves import AutoRule
-from tune_jobs.search.pruners.prior import recorded_sweeps
+from tune_jobs.search.pruners.prior import RecordedSweep, recorded_sweeps
 
 Floats = npt.NDArray[np.float64]
 PAPER = Path(__file__).resolve().parents[2] / "shared" / "paper"
@@ -150,39 +151,62 @@ def interval(differences: Floats) -> str:
     return f"{differences.mean():+.3f} < {upper:+.3f}"
 
 
-def print_recorded(repeats: int, tables: Iterable[tuple[str, str, Table]], pairs: Iterable[tuple[int, int]]) -> None:
+def measured(
+    table: Table, orders: list[list[int]], others: tuple[RecordedSweep, ...], pairs: Sequence[tuple[int, int]]
+) -> dict[str, Floats]:
+    """Regrets by rule, (orders, budgets); `others` is the prior of `auto, prior`."""
+    rules: dict[str, Callable[[], Rule]] = {
+        f"asha {grace}/{factor}": partial(Asha, grace, factor) for grace, factor in pairs
+    }
+    rules["auto, prior"] = partial(AutoRule, EPOCHS, maximize=True, prior=others)
+    rules["auto, no prior"] = partial(AutoRule, EPOCHS, maximize=True)
+    found = {"never": np.array([never(table, order) for order in orders])}
+    for name, make in rules.items():
+        found[name] = np.array([regrets(table, order, make()) for order in orders])
+    return found
+
+
+def regret_row(name: str, rule: str, found: Floats) -> str:
+    """A rule's regret at each budget, with half the width of its 95% interval."""
+    half = 1.96 * found.std(axis=0, ddof=1) / np.sqrt(len(found))
+    cells = (f"{mean:.2f} ± {each:.2f}" for mean, each in zip(found.mean(axis=0), half, strict=True))
+    return f"| {name} | {rule} | {' | '.join(cells)} |"
+
+
+def bound_rows(name: str, found: Mapping[str, Floats]) -> Iterator[str]:
+    """By protocol and budget, what `auto` adds to the regret of `never`, and to that of the best ASHA there."""
+    halving = [rule for rule in found if rule.startswith("asha")]
+    for rule, (at, budget) in product(("auto, prior", "auto, no prior"), enumerate(BUDGETS)):
+        best = min(halving, key=lambda each: float(found[each][:, at].mean()))
+        to_never, to_asha = ((found[rule] - found[other])[:, at] for other in ("never", best))
+        yield f"| {name} | {rule} | {budget} | {interval(to_never)} | {interval(to_asha)} ({best}) |"
+
+
+def print_recorded(repeats: int, tables: Iterable[tuple[str, str, Table]], pairs: Sequence[tuple[int, int]]) -> None:
     """Both protocols: every table with its name, and the name of the recorded sweep that its prior leaves out."""
     print(f"\n## Recorded tables: {repeats} paired orders each (seed {ORDER_SEED})\n")
-    print(
-        "| table | budget | never | best ASHA | prior | auto | auto - never | auto - best ASHA |\n" + "|---" * 8 + "|"
-    )
+    print("| table | rule | " + " | ".join(f"regret at {budget}" for budget in BUDGETS) + " |\n" + "|---" * 5 + "|")
+    bounds: list[str] = []
     for name, own_name, table in tables:
         rng = np.random.default_rng(ORDER_SEED)
         orders = [rng.permutation(len(table.values)).tolist() for _ in range(repeats)]
-        base = np.array([never(table, order) for order in orders])
-        halving = {pair: np.array([regrets(table, order, Asha(*pair)) for order in orders]) for pair in pairs}
         others = tuple(sweep for sweep in recorded_sweeps() if sweep.name != own_name)
-        for word, prior in (("others", others), ("none", ())):
-            auto = [regrets(table, order, AutoRule(EPOCHS, maximize=True, prior=prior)) for order in orders]
-            for at, budget in enumerate(BUDGETS):
-                best = min(halving, key=lambda pair: float(halving[pair][:, at].mean()))
-                own, asha = np.array(auto)[:, at], halving[best][:, at]
-                print(
-                    f"| {name} | {budget} | {base[:, at].mean():.2f} | {asha.mean():.2f} ({best[0]}/{best[1]}) | "
-                    f"{word} | {own.mean():.2f} | {interval(own - base[:, at])} | {interval(own - asha)} |",
-                    flush=True,
-                )
+        found = measured(table, orders, others, pairs)
+        print("\n".join(regret_row(name, rule, found[rule]) for rule in found), flush=True)
+        bounds += bound_rows(name, found)
+    print("\n| table | rule | budget | auto - never | auto - best ASHA |\n" + "|---" * 5 + "|")
+    print("\n".join(bounds), flush=True)
 
 
 def print_families(tables: int, families: Mapping[str, Callable[[int], Table]]) -> None:
-    """Each family, with all recorded sweeps as prior and with none, against no stopping."""
+    """Each family, with all recorded sweeps as prior (and a loss, without which there is none) and without."""
     seeds = range(FIRST_SEED, FIRST_SEED + tables)
     print(f"\n## Families: {tables} tables each (seeds {seeds[0]} to {seeds[-1]}), in sd of the finals\n")
     print("| family | prior | 8 | 16 | 32 | 16 against never at 32 | 32 against never at 64 |\n" + "|---" * 7 + "|")
     for (name, make), prior in product(families.items(), (recorded_sweeps(), ())):
         rows = []
         for seed in seeds:
-            table = make(seed)
+            table = with_loss(make(seed)) if prior else make(seed)
             order = list(range(len(table.values)))
             own = np.array(regrets(table, order, AutoRule(EPOCHS, maximize=table.maximize, prior=prior)))
             base = np.array(never(table, order, (8, 16, 32, 64)))
@@ -212,6 +236,7 @@ def main() -> None:
     parser.add_argument("--repeats", type=int, default=2000, help="paired orders of each recorded table")
     parser.add_argument("--tables", type=int, default=200, help="tables of each family")
     parser.add_argument("--equal", type=int, default=50, help="orders that are also played by convnn simulate")
+    parser.add_argument("--only", default="", help="recorded tables whose names contain this")
     given = parser.parse_args()
     print(f"Python {platform.python_version()}, numpy {np.__version__}, {platform.machine()}")
     if given.equal:
@@ -219,8 +244,7 @@ def main() -> None:
     if given.tables:
         print_families(given.tables, FAMILIES)
     if given.repeats and PAPER.exists():
-        tables = list(recorded())
-        print_recorded(given.repeats, [(name, name, table) for name, table in tables], ASHA)
+        print_recorded(given.repeats, [(name, name, table) for name, table in recorded() if given.only in name], ASHA)
     elif given.repeats:
         print(f"\nNo recorded runs at {PAPER.resolve()}: that table is left out.")
 

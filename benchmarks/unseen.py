@@ -18,12 +18,18 @@ from benchmarks.stopping import print_families, print_recorded
 LEAST_RUNS = 40
 TURN, WIDTH = 40, 4.0
 FAST = 1e-3
+
+
+def _sampled(run: Mapping[str, object]) -> bool:
+    return any(run.get(f"model.{layer}.candidates.kind", "all") != "all" for layer in ("layer", "attention"))
+
+
 PARTS: dict[str, Callable[[Mapping[str, object]], bool]] = {
-    "lr 1e-3": lambda run: run["lr"] == FAST,
-    "lower lr, all tokens": lambda run: run["lr"] != FAST and run["sampling_type"] == "all",
-    "sampled tokens": lambda run: run["sampling_type"] != "all",
+    "lr 1e-3": lambda run: run["training.lr"] == FAST,
+    "lower lr, all tokens": lambda run: run["training.lr"] != FAST and not _sampled(run),
+    "sampled tokens": _sampled,
     "k varied": lambda run: "K_test" in str(run["folder"]),
-    "of 100 epochs": lambda run: run["num_epochs"] == EPOCHS,
+    "of 100 epochs": lambda run: run["training.epochs"] == EPOCHS,
 }
 
 
