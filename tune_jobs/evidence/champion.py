@@ -62,10 +62,10 @@ def _chosen(plan: Plan, found: Standing, *, runner_up: bool) -> tuple[ArmResult,
     first = found.candidates[0]
     if runner_up and first.state != "lost" and not _is_worse(first):
         return first, (
-            f"{none}, which is only the search's second best ({said(baseline.arm)}): the search's best, "
-            f"{said(first.arm)}, stays."
+            f"{none}, {said(baseline.arm)}. As that is only the search's second best, the search's best stays: "
+            f"{said(first.arm)}."
         )
-    return baseline, f"{none}: {said(baseline.arm)}, which is the baseline, stays."
+    return baseline, f"{none}, {said(baseline.arm)}, so that stays."
 
 
 def _is_worse(result: ArmResult) -> bool:

@@ -163,9 +163,11 @@ def standing(plan: Plan, finals: Mapping[str, float], lost: Collection[str] = ()
         if plan.baseline in lost_arms:  # nothing can be judged
             break
         under_way = [arm for arm in under_way if arm not in lost_arms]
+        if not under_way:  # more runs of the baseline alone would show nothing
+            break
         columns = [list(plan.runs(arm, count)) for arm in (plan.baseline, *under_way)]
         due = [run for seed in zip(*columns, strict=True) for run in seed if run[0] not in finals]
-        if due or not under_way:
+        if due:
             break
         base, *ours = (sign * np.array([finals[key] for key, _ in column]) for column in columns)
         differences |= {arm: judge(plan.design, values, base) for arm, values in zip(under_way, ours, strict=True)}

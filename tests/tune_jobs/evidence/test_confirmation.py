@@ -41,11 +41,19 @@ def test_runs_double_among_those_still_in_question_and_the_better_one_is_found()
     assert verdicts[0] == "real"
     assert "real" not in verdicts[1:]
     counts = [len(each.values) for each in (end.baseline, *end.candidates)]
-    assert counts[0] == max(counts)
+    assert counts[0] == max(counts[1:])
     assert set(counts) <= {2, 4, 8, 16}
     assert counts[1] < 16
     assert sum(counts) == len(ran) == len(set(ran))
     assert end.best is end.candidates[0]
+
+
+def test_once_nothing_is_in_question_the_baseline_gets_no_further_runs() -> None:
+    wide = Plan(**{**vars(PLAN), "margin": 1.0})
+    end, _ = carried_out(wide, accuracy)
+    assert {len(each.values) for each in (end.baseline, *end.candidates)} == {4}
+    lost = [next(wide.runs(arm, 1))[0] for arm in wide.candidates]
+    assert standing(wide, {}, lost).over
 
 
 def test_where_less_is_better_the_lower_one_is_best() -> None:

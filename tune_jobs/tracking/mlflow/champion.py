@@ -10,6 +10,7 @@ weights are one version, however often they are shipped: what was made is found 
 
 import hashlib
 import json
+import platform
 import re
 import tempfile
 from collections.abc import Callable
@@ -256,7 +257,8 @@ def _write_mlmodel(files: Path, model: Any, run: str) -> None:  # noqa: ANN401
     pixels = TensorSpec(np.dtype(np.uint8), (-1, IMAGE_SIDE, IMAGE_SIDE, 3))
     signature = ModelSignature(Schema([pixels]), Schema([TensorSpec(np.dtype(np.int64), (-1,))]))
     about = Model(model.artifact_location, run, signature=signature, model_id=model.model_id)
-    about.add_flavor("python_function", loader_module="convnn.saved", data="model")
+    how = {"loader_module": "convnn.saved", "data": "model", "python_version": platform.python_version()}
+    about.add_flavor("python_function", **how)
     about.save(str(files / "MLmodel"))
     packages = (DISTRIBUTION, "torch", "numpy")
     (files / "requirements.txt").write_text("".join(f"{name}=={version(name)}\n" for name in packages))
