@@ -314,9 +314,8 @@ class Ledger:
     @said_in_a_line
     def epochs(self, run_key: str | None = None, *, after: int = 0) -> list[Epoch]:
         """Epochs beyond `seq` = `after`, of one trial or all, in order of recording."""
-        one = (
-            "" if run_key is None else "run_key = ? AND +"
-        )  # the plus keeps SQLite from going by seq through all trials
+        # The plus keeps SQLite from going through all trials in the order of seq.
+        one = "" if run_key is None else "run_key = ? AND +"
         query = f"SELECT {COLUMNS} FROM epochs WHERE {one} seq > ? ORDER BY seq"  # noqa: S608 - words of ours
         return list(map(epoch_of, self._read(query, (after,) if run_key is None else (run_key, after))))
 
