@@ -50,7 +50,7 @@ def test_a_table_without_a_file_is_the_space(tmp_path: Path) -> None:
         (["quickstart"], "no configuration of the space has a recorded run"),
         (
             ["--where", "model.name=vit_tiny", "--where", "data.name=cifar10", "--epochs", "200"],
-            "the longest has 150: --epochs 150",
+            "the longest has 150; use --epochs 150",
         ),
     ],
 )
