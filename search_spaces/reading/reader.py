@@ -280,8 +280,8 @@ class Reader:
             hint = "; leave out the quotes."
         elif isinstance(value, str) and is_valid(info, dashed := _ODD.sub("-", value)):
             hint = f"; write {dashed}."
-        elif (meant := plain_number(value)) is not None and is_valid(info, meant):
-            hint = f"; write {meant}."
+        elif (number := plain_number(value)) is not None and is_valid(info, number):
+            hint = f"; write {number}."
         elif isinstance(node, ScalarNode) and value is not None and is_valid(info, node.value):
             hint = f"; put it in quotes: {node.value!r}."
         self._say(node, path, f"must be {rule_of(info)}; got {shown(node)}{hint}")

@@ -34,8 +34,8 @@ def split_user(address: str) -> tuple[str, str]:
         known = False
     if not known:
         shown = address.rpartition("@")[2]
-        host = _HOST.fullmatch(shown)
-        way_out = f"; write http://{host[1]}:8265" if host else ""
+        bare = _HOST.fullmatch(shown)
+        way_out = f"; write http://{bare[1]}:8265" if bare else ""
         raise UsageError(
             f"--address must be the URL of the cluster's dashboard, as in http://head:8265, got {shown!r}{way_out}."
         )

@@ -51,7 +51,7 @@ def test_sweeps_are_found_by_name_and_a_wrong_name_gets_the_nearest(tmp_path: Pa
 
 def test_a_sweep_that_was_renamed_has_its_folders_name(tmp_path: Path) -> None:
     folder = made(tmp_path, "second")
-    with pytest.raises(UsageError, match=r"sweep\.yaml is missing; so the trials cannot be checked"):
+    with pytest.raises(UsageError, match=r"sweep\.yaml is missing, so the trials cannot be checked"):
         recorded_spec(folder)
     folder.spec.write_text(FILE)
     assert recorded_spec(folder).name == "second"
