@@ -72,7 +72,7 @@ def test_what_is_no_process_id_is_never_signalled(sweep: Recorded, pid: object) 
     (sweep.folder.path / OWNER).write_text(json.dumps({"host": socket.gethostname(), "pid": pid}))
     with sweep.folder.path.joinpath(LOCK).open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
-        assert "nothing runs" in invoke("stop", sweep.folder.name, storage=sweep.folder.path.parent, expect=2)
+        assert "is not running" in invoke("stop", sweep.folder.name, storage=sweep.folder.path.parent, expect=2)
 
 
 def test_a_sweep_that_nothing_runs_cannot_be_stopped(sweep: Recorded) -> None:
