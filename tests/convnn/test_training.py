@@ -289,7 +289,7 @@ def test_a_damaged_checkpoint_is_refused_with_its_path(tmp_path: Path, harm: str
     else:
         data = bytearray(b"PK\x03\x04" + b"x" * 500)
     path.write_bytes(data)
-    with pytest.raises(CheckpointError, match=r"state\.pt is damaged or no checkpoint"):
+    with pytest.raises(CheckpointError, match=r"state\.pt is not a checkpoint, or is damaged"):
         TrainState.create(build, RECIPE).load(path)
 
 

@@ -37,7 +37,8 @@ def tracker_of(uri: str | None, folder: SweepFolder, ledger: Ledger, *, stays: b
         UsageError: If the file's or the variable's is misspelt.
     """
     given = uri or (None if stays and ledger.meta.tracker else os.environ.get("MLFLOW_TRACKING_URI"))
-    require_address(uri)
+    if given:
+        require_address(uri)
     return absolute(given) if given else _chosen_before(ledger) or sqlite_uri(default_store(folder))
 
 

@@ -127,12 +127,15 @@ def test_the_last_of_two_sets_counts() -> None:
     assert after("a: 1", "a=2", "a=3") == {"a": 3}
 
 
+FORM = "must be path=value without spaces around the =, as in --set space.training.epochs=3."
+
+
 @pytest.mark.parametrize(
     ("assignment", "message"),
     [
-        ("a", "--set a, column 1: must have the form path=value, as in --set space.training.epochs=3."),
-        ("=3", "--set =3, column 1: must have the form path=value, as in --set space.training.epochs=3."),
-        ("a..b=3", "--set a..b=3, column 1: must have the form path=value, as in --set space.training.epochs=3."),
+        ("a", f"--set a, column 1: {FORM}"),
+        ("=3", f"--set =3, column 1: {FORM}"),
+        ("a..b=3", f"--set a..b=3, column 1: {FORM}"),
         ("a.b=3", "--set a.b=3, column 1: a.b cannot be set: a has one value and no keys."),
         ("a.b.c=3", "--set a.b.c=3, column 1: a.b.c cannot be set: a has one value and no keys."),
         ("l.5=3", "--set l.5=3, column 1: l.5 cannot be set: l has no item of that number."),

@@ -123,7 +123,9 @@ def test_a_file_is_read_from_disk_with_its_name_in_the_messages(tmp_path: Path) 
 def test_a_file_that_is_not_utf_8_is_a_mistake_with_a_place(tmp_path: Path) -> None:
     file = tmp_path / "latin.yaml"
     file.write_bytes(b"name: a\n# gr\xf6\xdfe\n")
-    with pytest.raises(SpecError, match=r"latin\.yaml:2:5: the file is not text in UTF-8; save it as UTF-8\."):
+    with pytest.raises(
+        SpecError, match=r"latin\.yaml:2:5: a sweep file must be text in UTF-8, got byte 0xF6; save it as UTF-8\."
+    ):
         load_sweep(file)
 
 
@@ -146,7 +148,7 @@ def test_a_file_comes_before_a_preset_of_its_name(tmp_path: Path, monkeypatch: p
     [
         ("quickstrat", "quickstrat is neither a file nor a preset; did you mean 'quickstart'?"),
         ("table1", "table1 is neither a file nor a preset; did you mean 'table1-cifar10' or 'table1-cifar100'?"),
-        ("no/such.yaml", "there is no file no/such.yaml; presets have bare names: "),
+        ("no/such.yaml", "there is no file no/such.yaml; there is no folder no either; check the path."),
         ("folder", "folder is a folder; give the sweep's YAML file."),
     ],
 )

@@ -10,7 +10,7 @@ from search_spaces.reading.words import LONGEST_SHOWN, cut, quoted, shown
         ("7", "7"),
         ("0.50", "0.50"),
         ("null", "null"),
-        ("", "null"),
+        ("", "nothing"),
         ("word", "'word'"),
         ("[1, 2]", "a list"),
         ("{kind: x, k: 3}", "{kind: ..., k: ...}"),

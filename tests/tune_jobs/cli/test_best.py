@@ -23,4 +23,4 @@ def test_the_best_trials_come_with_the_best_ones_configuration(sweep: Recorded) 
 def test_a_sweep_without_a_result_has_no_best_trial(sweep: Recorded) -> None:
     sweep.attempt()
     said = invoke("best", "tracked", storage=sweep.folder.path.parent, expect=2)
-    assert "no trial of tracked has a result yet; `convnn show tracked`" in said
+    assert "no trial of tracked has a result yet. To see its trials: convnn show tracked" in said

@@ -75,7 +75,7 @@ def test_a_smaller_model_is_told_that_it_is_not_judged(storage: Path) -> None:
     [
         (["held"], "evaluation.protocol must be paper to compare with the published runs, and held has holdout"),
         (["held", "whole"], "held has holdout and whole has paper, so they tested on different images"),
-        (["whole", "seven", "--log"], "give one sweep"),
+        (["whole", "seven", "--log"], "need one sweep"),
         (["whole", "--metric", "val/loss"], "--metric must be test/accuracy or test/loss"),
         (["whole", "--csv", "."], "--csv must be a file, and . is a folder; try --csv comparison.csv"),
         (["whole", "whole"], "the sweeps to compare must differ, got whole, whole; leave out the repeated one."),

@@ -108,7 +108,7 @@ def test_without_a_finished_confirmation_a_champion_is_refused_with_the_way_out(
 def test_mistakes_are_answered(storage: Path, tmp_path: Path) -> None:
     assert "no sweep" in invoke("confirm", "another", storage=storage, expect=2)
     said = invoke("confirm", "searched", "--again", "--baseline", "gone.yaml", storage=storage, expect=2)
-    assert "--baseline must be a trial or a file of one configuration; there is no gone.yaml" in said
+    assert "--baseline must be a trial's number or the file of one configuration, got gone.yaml" in said
     assert "has no trial '99'" in invoke(
         "confirm", "searched", "--again", "--baseline", "99", storage=storage, expect=2
     )

@@ -55,5 +55,5 @@ def test_what_was_left_out_is_all_there_once_it_is_taken_in_again(storage: Path)
 def test_a_reason_or_undo_must_be_given_and_not_both(storage: Path) -> None:
     for options in ([], ["--why", "wrong images", "--undo"]):
         said = invoke("exclude", "tracked", 2, *options, storage=storage, expect=2)
-        assert "say why it is left out" in said
+        assert "excluding a trial needs a reason" in said
     assert "is not excluded" in invoke("exclude", "tracked", 2, "--undo", storage=storage, expect=2)

@@ -36,7 +36,7 @@ def test_nothing_is_overwritten_and_nothing_made_up(sweep: Recorded, tmp_path: P
     assert "trial 1 has no checkpoint" in invoke("export", "tracked", 1, file, storage=storage, expect=2)
     state = checkpointed(sweep)
     file.write_text("mine")
-    assert "exists and is not overwritten" in invoke("export", "tracked", 1, file, storage=storage, expect=2)
+    assert "exists already and is not overwritten" in invoke("export", "tracked", 1, file, storage=storage, expect=2)
     assert file.read_text() == "mine"
     assert state.fold is not None
     state.fold.initial = "0" * 64

@@ -21,7 +21,7 @@ def test_a_sweep_is_removed_after_a_question_and_its_name_is_free(sweep: Recorde
     (storage / "mine.txt").touch()
     asked = invoke("rm", name, storage=storage, expect=2)
     assert f"Remove {sweep.folder.path} and everything in it, 1." in asked
-    assert "give --yes" in asked
+    assert "add --yes" in asked
     assert sweep.folder.ledger.exists()
     assert f"another sweep can be called {name}." in invoke("rm", name, "--yes", storage=storage)
     assert [path.name for path in storage.iterdir()] == ["mine.txt"]

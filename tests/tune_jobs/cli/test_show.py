@@ -41,9 +41,11 @@ def test_a_trials_configuration_is_a_file_that_runs(storage: Path, tmp_path: Pat
     file = tmp_path / "one.yaml"
     file.write_text(invoke("show", "tracked", 1, "--yaml", storage=storage))
     assert invoke_json("validate", file, storage=storage)["points"] == 1
-    assert "--yaml prints one trial's" in invoke("show", "tracked", "--yaml", storage=storage, expect=2)
+    assert "--yaml prints the configuration of one trial" in invoke(
+        "show", "tracked", "--yaml", storage=storage, expect=2
+    )
 
 
 def test_a_trial_that_is_not_there_is_said(storage: Path) -> None:
     said = invoke("show", "tracked", 3, storage=storage, expect=2)
-    assert "tracked has no trial '3'; it has trials 1 to 2" in said
+    assert "tracked has no trial '3'; its trials are 1 to 2" in said

@@ -44,13 +44,13 @@ def test_a_table_without_a_file_is_the_space(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (["--set", "search.trials=3"], "--set changes a sweep file; give FILE."),
-        (["table2-cifar10", "--epochs", "3"], "--epochs and --metric are for a table without FILE"),
+        (["--set", "search.trials=3"], "--set changes a sweep file, and none is given; add FILE."),
+        (["table2-cifar10", "--epochs", "3"], "--epochs and --metric cannot be combined with FILE"),
         (["--from", "a", "--table", "b", "c"], "--from and --table both give the recorded runs"),
         (["quickstart"], "no configuration of the space has a recorded run"),
         (
             ["--where", "model.name=vit_tiny", "--where", "data.name=cifar10", "--epochs", "200"],
-            "the longest has 150: --epochs 150",
+            "the longest has 150; use --epochs 150",
         ),
     ],
 )

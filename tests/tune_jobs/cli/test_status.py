@@ -27,7 +27,7 @@ def test_why_a_sweep_has_stopped_is_said(sweep: Recorded) -> None:
 
 def test_programs_do_not_watch(sweep: Recorded) -> None:
     said = invoke("status", "tracked", "--watch", "--json", storage=sweep.folder.path.parent, expect=2)
-    assert "--watch is for people, --json for programs" in said
+    assert "--watch and --json cannot be combined" in said
 
 
 def test_what_the_stopping_rule_may_have_cost_is_said_to_people_and_programs(tmp_path: Path) -> None:

@@ -28,7 +28,7 @@ def made(place: Path, name: str, more: str = "") -> SweepFolder:
 
 
 def test_where_there_is_no_sweep_the_first_one_is_named(tmp_path: Path) -> None:
-    assert "`convnn run quickstart` makes one." in invoke("ui", storage=tmp_path, expect=2)
+    assert "To make one: convnn run quickstart" in invoke("ui", storage=tmp_path, expect=2)
     assert "there is no sweep 'mine'" in invoke("ui", "mine", storage=tmp_path, expect=2)
 
 

@@ -38,7 +38,7 @@ def test_a_job_cannot_name_a_sweep_what_no_sweep_is_called(name: str) -> None:
         command_of("raysubmit_1", {"convnn": "command", "sweep": name, "command": "run"}, HEAD)
     assert HEAD in str(caught.value)
     assert "'raysubmit_1', sweep: " in str(caught.value)
-    assert "a sweep's name is a name of letters" in str(caught.value)
+    assert "a sweep's name is a name of at most 100 letters" in str(caught.value)
     assert str(caught.value).isprintable()
 
 
@@ -150,7 +150,7 @@ def test_a_hostile_job_is_refused_where_it_is_asked_for_and_hides_no_other(tmp_p
 def test_a_name_that_is_typed_passes_the_same_gate(tmp_path: Path, name: str) -> None:
     with saying({"/api/version": VERSION, "/api/jobs/": b"[]"}) as address:
         said = invoke("fetch", name, "--address", address, storage=tmp_path / "s", expect=2)
-    assert "a sweep's name is a name of letters" in said
+    assert "a sweep's name is a name of at most 100 letters" in said
     assert list(tmp_path.iterdir()) == []
 
 

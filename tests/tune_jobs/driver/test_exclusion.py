@@ -29,7 +29,7 @@ def test_the_same_reason_again_records_nothing_and_another_one_takes_its_place(s
     assert excluded(sweep.ledger.requests())["a"].why == "wrong labels"
 
 
-@pytest.mark.parametrize(("why", "said"), [("  ", "--why must say a reason"), ("x" * 501, "at most 500 characters")])
+@pytest.mark.parametrize(("why", "said"), [("  ", "--why must give a reason"), ("x" * 501, "at most 500 characters")])
 def test_a_reason_must_be_one_that_can_be_shown(sweep: Recorded, why: str, said: str) -> None:
     sweep.attempt([1], "complete")
     with pytest.raises(UsageError, match=said):
@@ -39,7 +39,7 @@ def test_a_reason_must_be_one_that_can_be_shown(sweep: Recorded, why: str, said:
 
 def test_what_is_not_there_or_not_excluded_is_said(sweep: Recorded) -> None:
     sweep.attempt([1], "complete")
-    with pytest.raises(UsageError, match="tracked has no trial '2'; it has trials 1 to 1"):
+    with pytest.raises(UsageError, match="tracked has no trial '2'; its only trial is 1"):
         exclude(sweep.folder, "2", "wrong images")
     with pytest.raises(UsageError, match="trial 1 of tracked is not excluded"):
         include(sweep.folder, "1")

@@ -25,7 +25,7 @@ def test_a_folder_is_made_and_one_that_cannot_be_is_said(tmp_path: Path) -> None
     prepare_folder(SweepFolder(tmp_path / "new" / "sweep"))
     assert list((tmp_path / "new" / "sweep").iterdir()) == []
     (tmp_path / "file").write_text("in the way")
-    with pytest.raises(LedgerError, match=r"cannot be written: .*; choose another with --storage"):
+    with pytest.raises(LedgerError, match=r"cannot be written: .*; choose another storage folder with --storage"):
         prepare_folder(SweepFolder(tmp_path / "file" / "sweep"))
 
 

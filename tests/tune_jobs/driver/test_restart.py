@@ -56,7 +56,9 @@ def test_where_nothing_has_failed_that_is_said_with_what_has(ledger: Ledger) -> 
     with pytest.raises(UsageError, match="no trial has failed, so there is none to retry"):
         Selection().reopen(ledger)
     fail(ledger, "a", "oom")
-    with pytest.raises(UsageError, match=r"no trial has failed by data.*there are 1 oom: convnn retry SWEEP --class"):
+    with pytest.raises(
+        UsageError, match=r"no trial has failed with data.*The failures are: 1 oom. To retry one class: --class CLASS"
+    ):
         Selection(frozenset({"data"})).reopen(ledger)
 
 

@@ -72,12 +72,12 @@ def test_what_is_no_process_id_is_never_signalled(sweep: Recorded, pid: object) 
     (sweep.folder.path / OWNER).write_text(json.dumps({"host": socket.gethostname(), "pid": pid}))
     with sweep.folder.path.joinpath(LOCK).open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
-        assert "nothing runs" in invoke("stop", sweep.folder.name, storage=sweep.folder.path.parent, expect=2)
+        assert "is not running" in invoke("stop", sweep.folder.name, storage=sweep.folder.path.parent, expect=2)
 
 
 def test_a_sweep_that_nothing_runs_cannot_be_stopped(sweep: Recorded) -> None:
     storage, name = sweep.folder.path.parent, sweep.folder.name
-    assert f"nothing runs {name}" in invoke("stop", name, storage=storage, expect=2)
+    assert f"{name} is not running" in invoke("stop", name, storage=storage, expect=2)
     assert "not running" in invoke("status", name, storage=storage)
 
 
@@ -165,7 +165,9 @@ def test_a_trial_that_does_not_run_cannot_be_stopped_and_its_state_is_said(sweep
         )
         assert "tracked has no trial '4'" in invoke("stop", "tracked", 4, storage=storage, expect=2)
     said = invoke("stop", "tracked", 2, storage=storage, expect=2)
-    assert "nothing runs tracked, nor its trial 2; it is due again; to leave it out: convnn exclude tracked 2" in said
+    assert (
+        "tracked is not running, nor is its trial 2; it is due again; to leave it out: convnn exclude tracked 2" in said
+    )
     assert "Leave out --pause" in invoke("stop", "tracked", 2, "--pause", storage=storage, expect=2)
 
 

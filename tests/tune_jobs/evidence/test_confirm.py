@@ -276,5 +276,5 @@ def test_a_search_that_goes_on_afterwards_counts_and_numbers_its_trials_with_the
     assert start is not None
     ledger.add_trial({}, start.config, start.run_key)
     assert start.number == ledger.trials()[-1].number == there + 1
-    with pytest.raises(UsageError, match=rf"it has trials 1 to {there + 1}:"):
+    with pytest.raises(UsageError, match=rf"its trials are 1 to {there + 1}\."):
         summary("searched", ledger).trial("99")

@@ -148,7 +148,9 @@ def test_a_kept_checkpoint_gives_the_recorded_evaluation(original: SweepFolder) 
     assert files(original) == before
     other = 3 - trial
     assert f"trial {other} has no checkpoint" in run(original, other, "--from-checkpoint", expect=2)
-    assert "--epochs is for training again" in run(original, trial, "--from-checkpoint", "--epochs", 1, expect=2)
+    assert "--epochs and --from-checkpoint cannot be combined" in run(
+        original, trial, "--from-checkpoint", "--epochs", 1, expect=2
+    )
 
 
 def test_a_checkpoint_with_other_weights_gives_other_numbers_and_a_damaged_one_is_said(folder: SweepFolder) -> None:
@@ -169,10 +171,10 @@ def test_a_checkpoint_with_other_weights_gives_other_numbers_and_a_damaged_one_i
 def test_what_cannot_be_replayed_is_refused_with_the_way_out(
     folder: SweepFolder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    assert "has no trial '7'; it has trials 1 to 2" in run(folder, 7, expect=2)
+    assert "has no trial '7'; its trials are 1 to 2" in run(folder, 7, expect=2)
     assert "there is no sweep 'trainde'" in invoke("replay", "trainde", 1, storage=tmp_path, expect=2)
     change(folder, "DELETE FROM epochs WHERE run_key = (SELECT run_key FROM trials WHERE number = 1)")
-    assert "trial 1 of trained (complete) has no epoch to compare" in run(folder, 1, expect=2)
+    assert "trial 1 of trained (complete) has no recorded epoch to compare" in run(folder, 1, expect=2)
     change(folder, "UPDATE meta SET value = 'abcdef' WHERE key = 'digest.digits.train'")
     said = run(folder, 2, expect=2)
     assert "the images of digits (train) in the default folder are not those that trained was trained on" in said

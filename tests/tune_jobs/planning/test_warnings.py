@@ -91,7 +91,7 @@ def test_what_is_not_on_this_machine_is_said(tmp_path: Path, monkeypatch: pytest
     monkeypatch.setattr(warnings, "has_gpu", lambda: False)
     sweep = spec("resources: {gpus_per_trial: 1}", data=f"{{name: cifar10, root: {tmp_path}}}")
     gpu, data = plan(sweep).warnings
-    assert gpu.startswith("resources.gpus_per_trial asks for a GPU and this machine has none")
+    assert gpu.startswith("resources.gpus_per_trial is 1, and this machine has no GPU")
     assert data.startswith(f"cifar10 is not in {tmp_path} on this machine; the first trial downloads it")
     (tmp_path / "cifar-10-python.tar.gz").touch()
     assert plan(sweep).warnings == [gpu]

@@ -33,7 +33,10 @@ def test_storage_is_where_the_environment_says_or_at_home(monkeypatch: pytest.Mo
 
 
 def test_sweeps_are_found_by_name_and_a_wrong_name_gets_the_nearest(tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match=r"there is no sweep 'a' in .*; there is none yet; `convnn run quickstart`"):
+    with pytest.raises(
+        UsageError,
+        match=r"there is no sweep 'a' in .*; the folder has no sweep yet. To make one: convnn run quickstart",
+    ):
         find_sweep("a", tmp_path)
     folders = [made(tmp_path, name) for name in ("digits-tpe", "grid")]
     (tmp_path / "no sweep").mkdir()
@@ -48,7 +51,7 @@ def test_sweeps_are_found_by_name_and_a_wrong_name_gets_the_nearest(tmp_path: Pa
 
 def test_a_sweep_that_was_renamed_has_its_folders_name(tmp_path: Path) -> None:
     folder = made(tmp_path, "second")
-    with pytest.raises(UsageError, match=r"sweep\.yaml is missing; run the sweep's own file again: convnn run FILE\."):
+    with pytest.raises(UsageError, match=r"sweep\.yaml is missing, so the trials cannot be checked"):
         recorded_spec(folder)
     folder.spec.write_text(FILE)
     assert recorded_spec(folder).name == "second"

@@ -48,7 +48,9 @@ def test_a_trial_is_found_by_its_number_or_key_with_the_epochs_that_count(folder
 
 
 def test_a_trial_that_is_not_there_is_answered_with_those_that_are(folder: SweepFolder) -> None:
-    with pytest.raises(UsageError, match="mine has no trial '2'; it has trials 1 to 1: `convnn show mine`"):
+    with pytest.raises(
+        UsageError, match=r"mine has no trial '2'; its only trial is 1\. To list them: convnn show mine"
+    ):
         history(folder, "2")
 
 

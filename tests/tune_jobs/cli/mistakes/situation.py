@@ -11,7 +11,6 @@ from pathlib import Path
 
 from search_spaces import load_sweep
 from tests.tune_jobs.report.drawn import Sweep
-from tune_jobs.failures import Failure
 from tune_jobs.record.folder import SweepFolder
 from tune_jobs.record.lease import lease
 from tune_jobs.record.ledger import Ledger
@@ -64,6 +63,8 @@ def _record(storage: Path, name: str, states: tuple[State | None, ...]) -> None:
         sweep = Sweep(folder, ledger, spec)
         for state in states:
             epochs = {"complete": 4, "interrupted": 2, None: 1}.get(state, 0)
-            failure: Failure | None = "user_error" if state == "failed" else None
-            reason = "RuntimeError: my own code" if state == "failed" else None
-            sweep.trial([0.2, 0.3, 0.4, 0.5][:epochs], state, reason, failure)
+            values = [0.2, 0.3, 0.4, 0.5][:epochs]
+            if state == "failed":
+                sweep.trial(values, state, "RuntimeError: my own code", "user_error")
+            else:
+                sweep.trial(values, state)

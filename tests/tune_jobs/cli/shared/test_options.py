@@ -16,7 +16,7 @@ def test_json_has_no_number_that_json_lacks(capsys: pytest.CaptureFixture[str]) 
 
 def test_where_nobody_can_be_asked_yes_must_be_said() -> None:
     assert confirmed("Start over?", yes=True)
-    with pytest.raises(UsageError, match=r"Start over\? There is no terminal to ask on; give --yes"):
+    with pytest.raises(UsageError, match=r"Start over\? There is no terminal to ask on; add --yes"):
         confirmed("Start over?", yes=False)
 
 

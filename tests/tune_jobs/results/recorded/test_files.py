@@ -87,7 +87,7 @@ def test_a_table_is_cut_to_epochs_and_says_what_it_left_out(tmp_path: Path) -> N
         match=r"--where must be PARAMETER=VALUE with a parameter of the table, got 'lr=1'; did you mean training\.lr",
     ):
         table.where(["lr=1"])
-    with pytest.raises(UsageError, match="no run has that value; there are: x"):
+    with pytest.raises(UsageError, match="no run has that value; use one of: x"):
         table.where(["team=z"])
 
 

@@ -49,7 +49,7 @@ def test_runs_are_found_by_the_words_of_a_sweep_file() -> None:
             ).items()
     with pytest.raises(UsageError, match=r"got 'model=VIT'; did you mean model.name\?"):
         table.where(["model=VIT"])
-    with pytest.raises(UsageError, match="no run has that value; there are: vgg11, vit_tiny"):
+    with pytest.raises(UsageError, match="no run has that value; use one of: vgg11, vit_tiny"):
         table.where(["model.name=VIT"])
 
 
