@@ -11,7 +11,7 @@ def test_a_sweep_is_shipped_to_the_tracker_of_its_file(sweep: Recorded, uri: str
         f"{sweep.folder.spec.read_text()}tracking: {{uri: '{uri}', experiment: {sweep.experiment}}}\n"
     )
     with lease(sweep.folder.path):
-        assert "is being run" in invoke("sync", "tracked", storage=storage, expect=1)
+        assert "is already running in process" in invoke("sync", "tracked", storage=storage, expect=1)
     told = invoke_json("sync", "tracked", storage=storage)
     assert (told["sweep"], told["tracker"]["uri"], told["tracker"]["error"]) == ("tracked", uri, None)
     sweep.expect_whole(uri)

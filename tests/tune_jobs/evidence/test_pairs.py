@@ -79,5 +79,7 @@ def test_other_protocols_are_refused_and_other_settings_are_told(pair: list[OurS
         "evaluated differently: protocol paper and protocol paper, seed 1",
         "c was searched by test/loss, compared is test/accuracy",
     ]
-    with pytest.raises(UsageError, match="recorded, got val/accuracy; test/accuracy, test/loss"):
+    with pytest.raises(
+        UsageError, match="must be one of test/accuracy, test/loss, which the sweep has recorded; got val/accuracy"
+    ):
         beside(pair, "val/accuracy")

@@ -47,7 +47,7 @@ def test_a_full_disk_is_said_and_leaves_the_record_whole(ledger: Ledger) -> None
     attempt = ledger.start_attempt(KEY)
     (pages,) = ledger._db.execute("PRAGMA page_count").fetchone()
     ledger._db.execute(f"PRAGMA max_page_count = {pages + 2}")  # SQLite's own way to have no room
-    with pytest.raises(LedgerError, match=r"ledger\.db cannot be written: database or disk is full; make room"):  # noqa: PT012
+    with pytest.raises(LedgerError, match=r"ledger\.db cannot be written: database or disk is full; free space"):  # noqa: PT012
         for epoch in range(1, 1000):
             ledger.add_epoch(KEY, attempt, epoch, {"val/loss": 0.5, "text": 1 / 3})
     recorded = [epoch.epoch for epoch in ledger.epochs()]

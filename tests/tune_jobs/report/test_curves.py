@@ -106,7 +106,8 @@ def test_lines_may_be_colored_by_every_field_that_varies(sweep: Sweep) -> None:
     meta = figure["layout"]["meta"]
     names = [each["name"] for each in meta["colorings"]]
     assert {"kind", "lr", "k"} <= set(names)
-    assert re.findall(r"<option[^>]*>([^<]*)", page) == ["trial", *names]
+    menu = page.partition('<select data-of="learning-curves"')[2].partition("</select>")[0]
+    assert re.findall(r"<option[^>]*>([^<]*)", menu) == ["trial", *names]
     assert [figure["data"][place]["legendrank"] for place in meta["lines"]] == list(range(30))
     for each in meta["colorings"]:
         assert len(each["colors"]) == len(each["names"]) == 30

@@ -76,8 +76,8 @@ def test_a_range_is_played_at_the_nearest_recorded_values() -> None:
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"space__training__epochs": "20"}, "42: training.epochs 20, and the run has 9"),
-        ({"space__training__optimizer": "sgd"}, "42: training.optimizer sgd"),
+        ({"space__training__epochs": "20"}, r"training.epochs 20, and the run has 9 \(42\)"),
+        ({"space__training__optimizer": "sgd"}, r"training.optimizer sgd \(42\)"),
         ({"space__training__lr": "{log_uniform: [1.0e-2, 1.0e-1]}"}, "no run is recorded; recorded are: 0.0001, 0.001"),
         ({"search__repeats": "3"}, "search.repeats must be 1 to be simulated, got 3: .* add --set search.repeats=1"),
         ({"objective__metric": "val/loss"}, "small has no metric 'val/loss'; it has: test/accuracy"),
