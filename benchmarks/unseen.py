@@ -1,4 +1,4 @@
-"""Tables that nothing was tuned on: `python -m benchmarks.unseen [--repeats 300] [--tables 200]`.
+"""Tables that are new to `auto`, or only as parts: `python -m benchmarks.unseen [--repeats 300] [--tables 200]`.
 
 Tables that are made to deceive the prior: they begin as recorded runs do, and from 40% of the epochs on go to the ends
 of other runs, drawn at random, or the best of the start to the worst of the ends. Then parts of the recorded tables, by
