@@ -9,8 +9,10 @@ import mlflow
 import pytest
 import torch
 
-from convnn.data import limited, load_dataset
-from convnn.saved import digest_of
+from convnn.data import DATASETS, limited, load_dataset
+from convnn.data.batches import Batches
+from convnn.saved import digest_of, load_classifier
+from convnn.training import evaluate
 from search_spaces import TrialConfig, parse_sweep
 from tests.tune_jobs.cli.invoking import invoke
 from tests.tune_jobs.stores import new_store
@@ -33,6 +35,7 @@ from tune_jobs.record.rows import Halted
 from tune_jobs.results.history import history
 from tune_jobs.results.summary import read_summary
 from tune_jobs.worker.attempt import train_task
+from tune_jobs.worker.build import build_recipe
 from tune_jobs.worker.reports import Report
 from tune_jobs.worker.task import Task
 
@@ -117,6 +120,11 @@ def test_the_alias_loads_the_model_that_has_the_recorded_test_accuracy(
     right = (loaded.predict(images.pixels[chosen]) == images.labels[chosen]).mean()
     recorded = history(searched, "champion")
     assert recorded.row.metrics["test/accuracy"] == right
+    files = Path(mlflow.artifacts.download_artifacts("models:/searched@champion", dst_path=str(tmp_path)))
+    config, facts = recorded.row.config, DATASETS["digits"]
+    model = load_classifier(files / "model").model
+    loss, _ = evaluate(model, Batches(images, chosen, facts), build_recipe(config.training))
+    assert loss == pytest.approx(recorded.row.metrics["test/loss"], rel=1e-5)  # so small a network may be at chance
     ours = load_model(searched.path, "champion")
     assert ours.predict(images.pixels[chosen]).tolist() == loaded.predict(images.pixels[chosen]).tolist()
     assert ours.config.training.seed == found.plan.first_seed
