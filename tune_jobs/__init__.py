@@ -3,6 +3,7 @@
 Names are loaded on first use, so that reading a sweep's record needs neither Ray nor torch.
 """
 
+import warnings
 from importlib import import_module
 from typing import TYPE_CHECKING
 
@@ -23,6 +24,8 @@ if TYPE_CHECKING:
     from tune_jobs.results.opening import SweepResults, open_sweep
     from tune_jobs.results.summary import Summary, read_summary
     from tune_jobs.worker.attempt import train
+
+warnings.filterwarnings("ignore", message="IProgress not found")  # tqdm's, in a notebook: nothing here draws its bars
 
 _HOMES = {
     "ClusterError": "errors",

@@ -231,6 +231,7 @@ class TuneExecutor:
                     callbacks=[StartCallback(self)],
                     failure_config=tune.FailureConfig(max_failures=0),
                     verbose=0,
+                    progress_reporter=_silent_in_notebooks(),
                 ),
             ).fit()
         finally:
@@ -239,6 +240,13 @@ class TuneExecutor:
     def __reduce__(self) -> tuple[type, tuple[()]]:
         """Tune pickles all it is given for a restore that never happens here: the ledger holds it all."""
         return object, ()
+
+
+def _silent_in_notebooks() -> Any:  # noqa: ANN401 - Tune's ProgressReporter
+    """In a notebook Tune's own reporter clears the cell's output even at verbosity 0; this one prints nothing at it."""
+    from ray.tune.progress_reporter import IS_NOTEBOOK, CLIReporter
+
+    return CLIReporter() if IS_NOTEBOOK else None  # elsewhere Tune warns of any
 
 
 def _resources(asked: dict[str, float], task: dict[str, Any]) -> Any:  # noqa: ANN401 - Tune's PlacementGroupFactory

@@ -74,6 +74,7 @@ def ray_session(address: str | None, signals: Signals, say: Callable[[str], None
     _set_environment(alone=address is None)
     with contextlib.nullcontext() if address else _folder() as folder:
         say("loading Ray ...")
+        logging.getLogger("ray.widgets.util").setLevel(logging.WARNING)  # in a notebook it asks for ipywidgets
         import ray
 
         say("connecting to Ray ..." if address else "starting Ray ...")
