@@ -1,4 +1,4 @@
-"""What a person can fix, and the exit codes of `convnn`; each message gives the rule, the value received and the way out.
+"""What a person can fix, and the exit codes of `convnn`; messages give the rule, the value received and the way out.
 
 SweepError              exit code 1
     UsageError          2: the command line or the file is wrong
