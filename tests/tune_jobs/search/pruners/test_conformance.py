@@ -23,6 +23,9 @@ from tune_jobs.search.queue import Search
 from tune_jobs.search.registry import rule_of
 
 EPOCHS, TRIALS, AT_ONCE = 9, 7, 3
+MANY = 24
+"""Trials from which `auto`, too, has learned enough to stop some."""
+
 SMALL: dict[str, dict[str, float]] = {
     "median": {"startup_trials": 2},
     "patience": {"patience_epochs": 2, "min_delta": 0.1},
@@ -51,15 +54,22 @@ def space(metric: str) -> SweepSpec:
     return parse_sweep(f"""
 name: rules
 space:
-  model: {{layer: {{kind: hybrid, lambda: {{choice: [0.25, 0.5, 0.75]}}, k: {{choice: [2, 3, 4, 5, 6]}}}}}}
+  model: {{layer: {{kind: hybrid, lambda: {{uniform: [0.25, 0.75]}}, k: {{int: [2, 9]}}}}}}
   training: {{epochs: {EPOCHS}}}
 objective: {{metric: {metric}}}
 search: {{sampler: random, trials: {TRIALS}}}
 """)
 
 
-def spec(rule: Stopping, metric: str = "val/accuracy") -> SweepSpec:
-    return replace(space(metric), stopping=rule)
+def spec(rule: Stopping, metric: str = "val/accuracy", trials: int = TRIALS) -> SweepSpec:
+    return replace(space(metric), stopping=rule, search=RandomSearch(sampler="random", trials=trials))
+
+
+def settled() -> Curves:
+    """Curves whose ranks are settled from the first epoch on."""
+    rng = random.Random(5)
+    tops = [rng.uniform(0.3, 0.9) for _ in range(MANY)]
+    return [[top * (1 - 0.6**epoch) for epoch in range(1, EPOCHS + 1)] for top in tops]
 
 
 @dataclass
@@ -169,6 +179,17 @@ def test_a_search_rebuilt_at_any_record_stops_the_same_trials_at_the_same_epochs
 def test_minimizing_the_negated_metric_decides_the_same(rule: Stopping, curves: Curves) -> None:
     negated = [[-value for value in curve] for curve in curves]
     assert Played(spec(rule), curves).decisions == Played(spec(rule, "val/loss"), negated).decisions
+
+
+@each_rule
+def test_where_ranks_are_settled_each_rule_stops_trials_and_the_same_ones_rebuilt_and_minimized(rule: Stopping) -> None:
+    curves = settled()
+    once = Played(spec(rule, trials=MANY), curves).decisions
+    assert any(stops for _, _, stops in once) == (rule.kind != "none")
+    if rule.kind == "auto":  # which stops nothing in the few trials of the test above
+        assert once == Played(spec(rule, trials=MANY), curves, cut_off=True).decisions
+    negated = [[-value for value in curve] for curve in curves]
+    assert once == Played(spec(rule, "val/loss", trials=MANY), negated).decisions
 
 
 @each_rule
