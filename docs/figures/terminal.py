@@ -1,7 +1,8 @@
 # ruff: noqa: SLF001 - a script beside its figures, no module
-"""Draws what a terminal shows of a sweep, from the folder of one that has ended: `show.svg` and `live.svg`.
+"""Draws what a terminal shows of a sweep that was run and confirmed: `show.svg`, `live.svg` and `confirm.svg`.
 
 convnn run quickstart
+convnn confirm quickstart --top 3
 python docs/figures/terminal.py ~/convnn-sweeps/quickstart
 """
 
@@ -15,7 +16,10 @@ from pathlib import Path
 
 from rich.console import Group
 from rich.terminal_theme import MONOKAI
+from rich.text import Text
+from typer.testing import CliRunner
 
+from tune_jobs.cli import app
 from tune_jobs.display.console import TextConsole
 from tune_jobs.display.live import LiveTable
 from tune_jobs.display.running import Running
@@ -26,13 +30,13 @@ from tune_jobs.record.ledger import Ledger
 from tune_jobs.results.summary import Summary, read_summary, state_of
 
 HERE = Path(__file__).parent
-WIDTH, SHARE = 92, 0.6
-"""Columns, and how much of the sweep has run in the live view."""
+WIDTH, WIDE, SHARE = 92, 120, 0.6
+"""Columns, those of a confirmation, and how much of the sweep has run in the live view."""
 
 
-def draw(name: str, command: str, content: Group) -> None:
+def draw(name: str, command: str, content: Group, width: int = WIDTH) -> None:
     """Write a picture of a terminal."""
-    console = TextConsole(record=True, file=StringIO(), width=WIDTH, force_terminal=True)
+    console = TextConsole(record=True, file=StringIO(), width=width, force_terminal=True)
     console.print(content)
     picture = console.export_svg(title=command, theme=MONOKAI, unique_id=name)
     picture = re.sub(r"@font-face \{.*?\}", "", picture, flags=re.DOTALL)  # it would be fetched from elsewhere
@@ -79,7 +83,7 @@ def at(share: float, folder: SweepFolder, whole: Summary) -> tuple[Running, Summ
 
 
 def main() -> None:
-    """Draw both."""
+    """Draw them."""
     folder = SweepFolder(Path(sys.argv[1]).expanduser().absolute())
     whole = read_summary(folder)
     text = standing(whole, state_of(whole, running=False))
@@ -89,6 +93,11 @@ def main() -> None:
     live._running, live._summary, live._note = running, found, ""
     live._started = time.monotonic() - SHARE * 3600 * whole.used.wall_hours
     draw("live", f"convnn run {folder.name}", live._drawn())
+    asked = ["confirm", folder.name, "--top", "3", "--storage", str(folder.path.parent)]
+    said = CliRunner().invoke(app, asked, env={"COLUMNS": str(WIDE)}).stdout
+    *_, table = said.partition("baseline: ")[1:]
+    table = "".join(["baseline: ", table.partition("\nDifference to")[0]]).replace(f"{folder.path.parent}/", "")
+    draw("confirm", f"convnn confirm {folder.name} --top 3", Group(Text(table.rstrip())), WIDE)
 
 
 if __name__ == "__main__":

@@ -83,7 +83,6 @@ COMMANDS: dict[str, How] = {
     "convnn best mine --yaml": AS_IS,
     "convnn show quickstart": AS_IS,
     "convnn show quickstart 1": AS_IS,
-    "convnn doctor mine.yaml": AS_IS,
     "convnn report quickstart --csv": AS_IS,
     "convnn simulate figure5-cifar10": Instead("convnn simulate figure5-cifar10 --repeats 2"),
     "convnn simulate --where model.name=vit_tiny --where data.name=cifar100 --epochs 100 --repeats 50": Instead(
@@ -113,6 +112,13 @@ COMMANDS: dict[str, How] = {
     "convnn confirm quickstart": Elsewhere(
         "make test-system", "tests/system/test_confirm.py", '"confirm", "searched", "--margin"'
     ),
+    ".venv/bin/pytest tests/convnn/test_golden.py tests/convnn/test_layers.py tests/convnn/test_attention.py": Elsewhere(
+        "make test", "Makefile", "$(BIN)/pytest --numprocesses 3"
+    ),
+    ".venv/bin/python -m benchmarks.tables": Elsewhere("make test", "tests/convnn/test_cost.py", "from benchmarks.tables import cells"),
+    "convnn run table1-cifar10 --set space.training.epochs=2 --set search.repeats=3": NotRun("it takes hours here"),
+    "convnn run table1-cifar100 --set search.repeats=3": NotRun("it takes days here"),
+    "convnn compare table1-cifar100 --log": _compared('invoke("compare", "logged", "--log"'),
     "convnn compare table1-cifar10": _compared('invoke("compare", "whole", storage'),
     "convnn compare table1-cifar10 --html comparison.html --csv comparison.csv": _compared('"--html", page, "--csv"'),
     "convnn compare table1-cifar10 --log": _compared('invoke("compare", "logged", "--log"'),
