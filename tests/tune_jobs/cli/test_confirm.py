@@ -82,7 +82,7 @@ def test_its_runs_are_shown_by_number_with_role_seed_look_and_epochs(storage: Pa
     assert f"seed {run['seed']}, for look {run['look']} (at {run['runs']} runs of each)" in said
     assert "protocol: paper" in said
     assert "role" in invoke_json("show", "searched", 1, storage=storage)
-    assert "it has trials 1 to 4:" in invoke("show", "searched", number + 1, storage=storage, expect=2)
+    assert "its trials are 1 to 4" in invoke("show", "searched", number + 1, storage=storage, expect=2)
 
 
 def test_a_log_of_its_runs_is_printed(storage: Path) -> None:
