@@ -42,7 +42,9 @@ def pixels(picture: Image.Image, color: str) -> int:
 
 def test_there_is_a_picture_of_each_plot_that_has_data(drawn: dict[str, Path]) -> None:
     assert drawn.keys() >= DATA.keys()
-    assert all(key.startswith("slice-") for key in drawn.keys() - DATA.keys())
+    others = drawn.keys() - DATA.keys()
+    assert "importance" in others  # of ten trials; its bars may all be grey
+    assert all(key.startswith("slice-") for key in others - {"importance"})
 
 
 @pytest.mark.parametrize("key", DATA)
