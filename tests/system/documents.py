@@ -112,10 +112,12 @@ COMMANDS: dict[str, How] = {
     "convnn confirm quickstart": Elsewhere(
         "make test-system", "tests/system/test_confirm.py", '"confirm", "searched", "--margin"'
     ),
-    ".venv/bin/pytest tests/convnn/test_golden.py tests/convnn/test_layers.py tests/convnn/test_attention.py": Elsewhere(
+    ".venv/bin/pytest tests/convnn/test_golden.py tests/convnn/test_attention.py": Elsewhere(
         "make test", "Makefile", "$(BIN)/pytest --numprocesses 3"
     ),
-    ".venv/bin/python -m benchmarks.tables": Elsewhere("make test", "tests/convnn/test_cost.py", "from benchmarks.tables import cells"),
+    ".venv/bin/python -m benchmarks.tables": Elsewhere(
+        "make test", "tests/convnn/test_cost.py", "from benchmarks.tables import cells"
+    ),
     "convnn run table1-cifar10 --set space.training.epochs=2 --set search.repeats=3": NotRun("it takes hours here"),
     "convnn run table1-cifar100 --set search.repeats=3": NotRun("it takes days here"),
     "convnn compare table1-cifar100 --log": _compared('invoke("compare", "logged", "--log"'),
