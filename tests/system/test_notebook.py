@@ -83,7 +83,7 @@ def test_its_answer_is_that_of_the_record(executed: Notebook, storage: Path) -> 
     answer = text(executed, -1)
     assert answer.startswith(f"{record.verdict}\n")
     (found,) = record.to_frame()[1:].to_dict("records")
-    said = re.search(r"([+-][\d.]+) points, 95% interval ([+-][\d.]+) to ([+-][\d.]+)", answer)
+    said = re.search(r"([+-]\d+\.\d) points, 95% interval ([+-]\d+\.\d) to ([+-]\d+\.\d)", answer)
     assert said is not None
     for shown, name in zip(said.groups(), ("difference", "low", "high"), strict=True):
         assert float(shown) == pytest.approx(100 * found[name], abs=0.0501)
