@@ -2,7 +2,7 @@
 
 To renew them, in examples/ and with an empty folder as CONVNN_STORAGE:
 
-    python -m jupyter execute --NotebookClient.record_timing=False --inplace which_lambda.ipynb
+    python -m jupyter execute --inplace which_lambda.ipynb
 """
 
 import json
@@ -20,7 +20,7 @@ import tune_jobs
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 NAME = "which_lambda.ipynb"
-SECONDS = 600
+SECONDS = 1200
 Notebook = dict[str, Any]
 
 
