@@ -26,9 +26,17 @@ class ExitCode(IntEnum):
         return made
 
     DONE = 0, "done", "The command did what it is for. A sweep that `stopping.enough` ended is done, too."
-    FAILED = 1, "failed", "An error, every trial failed, a check of `convnn doctor` failed, or a sweep paused."
+    FAILED = (
+        1,
+        "failed",
+        "An error, every trial failed, a check of `convnn doctor` failed, or a full disk or failures stopped a sweep.",
+    )
     USAGE = 2, "the command line or the file is wrong", "Nothing was started."
-    SOME_FAILED = 3, "finished, but some trials failed", "`convnn retry SWEEP --failed` runs those again."
+    SOME_FAILED = (
+        3,
+        "finished, but some trials failed",
+        "`convnn retry SWEEP --failed` runs those again, after `convnn confirm` its `--retry`.",
+    )
     UNREACHABLE = 4, "the cluster or the tracker cannot be reached", "Also: Ray does not start, or MLflow refuses."
     BUDGET = 5, "the budget is used up", "`convnn resume SWEEP --set budget.gpu_hours=48` gives it more."
     DIFFERENT = 6, "a replayed trial has other numbers", "Only `convnn replay`."

@@ -67,8 +67,8 @@ def load_model(
     if row is None:
         raise UsageError(f"no trial of {results.folder.name} has a result yet.")
     path = kept_checkpoint(results.folder, row)
+    weights = trained_weights(path, row.config)
     with torch.random.fork_rng([]):
-        weights = trained_weights(path, row.config)
         model = build_model(row.config.model, DATASETS[row.config.data.name].classes)
     model.load_state_dict(weights)
     return LoadedModel(
@@ -104,7 +104,8 @@ def trained_weights(checkpoint: Path, config: TrialConfig) -> dict[str, Tensor]:
     """
     build = partial(build_model, config.model, DATASETS[config.data.name].classes)
     try:
-        return published_weights(checkpoint, build, build_recipe(config.training))
+        with torch.random.fork_rng([]):  # a model is made, and the caller's draws stay as they were
+            return published_weights(checkpoint, build, build_recipe(config.training))
     except (CheckpointError, FoldError) as error:
         raise SweepError(str(error)) from error
 
@@ -116,8 +117,7 @@ def save_trained(folder: Path, checkpoint: Path, config: TrialConfig) -> str:
         OSError: If there is no room or no access.
         SweepError: See `trained_weights`.
     """
-    with torch.random.fork_rng([]):
-        weights = trained_weights(checkpoint, config)
+    weights = trained_weights(checkpoint, config)
     plain = config.model.factory(DATASETS[config.data.name].classes).as_plain()
     save_classifier(folder, plain, weights, meaning_of(config.data.name, config.training.seed))
     return digest_of(weights)

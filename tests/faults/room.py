@@ -51,7 +51,7 @@ def pauses(driver: Driver) -> str | None:
 
 
 def expect_no_room_said(said: str) -> None:
-    told = [line for line in said.splitlines() if re.search("make room|No space left", line)]
+    told = [line for line in said.splitlines() if re.search("free space|No space left", line)]
     expect(len(told) == 1, f"{len(told)} lines, and not one, say that there is no room:\n{said[-3000:]}")
 
 

@@ -118,7 +118,10 @@ COMMANDS: dict[str, How] = {
     ".venv/bin/python -m benchmarks.tables": Elsewhere(
         "make test", "tests/convnn/test_cost.py", "from benchmarks.tables import cells"
     ),
-    "convnn run table1-cifar10 --set space.training.epochs=2 --set search.repeats=3": NotRun("it takes hours here"),
+    "convnn run table1-cifar10 --set name=two-epochs --set space.training.epochs=2 --set search.repeats=3": NotRun(
+        "it takes hours here"
+    ),
+    "convnn compare two-epochs": _compared('invoke("compare", "whole", storage'),
     "convnn run table1-cifar100 --set search.repeats=3": NotRun("it takes days here"),
     "convnn compare table1-cifar100 --log": _compared('invoke("compare", "logged", "--log"'),
     "convnn compare table1-cifar10": _compared('invoke("compare", "whole", storage'),

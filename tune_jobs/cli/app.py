@@ -46,6 +46,7 @@ from tune_jobs.cli import (
 )
 from tune_jobs.cli.list import list_sweeps
 from tune_jobs.errors import ExitCode, SweepError, exit_codes
+from tune_jobs.system.files import is_full
 from tune_jobs.system.garbage import collect_rarely
 from tune_jobs.system.visible import visible_streams
 
@@ -87,7 +88,8 @@ def _plainly(error: OSError) -> str:
     """What the system says of a file, without its number, and the way out; a message of ours as it is."""
     if error.filename is None or error.strerror is None:
         return str(error)
-    return f"{error.filename} cannot be used: {error.strerror}; check the path, and what the folder allows."
+    way_out = "free space there" if is_full(error) else "check the path, and what the folder allows"
+    return f"{error.filename} cannot be used: {error.strerror}; {way_out}."
 
 
 def _with_value(error: typer.BadParameter) -> str:

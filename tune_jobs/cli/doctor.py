@@ -9,6 +9,7 @@ import typer
 from search_spaces import load_sweep
 from tune_jobs.cli.shared.options import AsJson, Set, Storage, print_json, storage_of
 from tune_jobs.cli.shared.remote import At, given
+from tune_jobs.errors import ExitCode
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -41,7 +42,7 @@ def doctor(
     if as_json:
         print_json({"ok": all(finding.ok for finding in findings), "checks": [each.as_dict() for each in findings]})
     if not all(finding.ok for finding in findings):
-        raise typer.Exit(1)
+        raise typer.Exit(ExitCode.FAILED)
 
 
 def _here(spec: "SweepSpec | None", storage: Path) -> "Iterator[Finding]":

@@ -196,7 +196,7 @@ space:
     seed: 0                                 # {{choice: [0, 1, 2]}} says how far chance goes
 evaluation: {{protocol: holdout, fraction: 0.1}}   # a tenth of the training images; the test images stay unseen
 search: {{sampler: tpe, trials: 24, seed: 0}}
-stopping: {{kind: none}}                      # or asha, which stops trials early and may stop the best one
+stopping: {{kind: none}}                      # or auto, which ends trials early where that is safe
 resources: {{gpus_per_trial: {gpu:g}, cpus_per_trial: {1 if gpu == 0 else 2}}}
 # budget: {{wall_hours: 8}}                   # also gpu_hours, cpu_hours, trials
 """

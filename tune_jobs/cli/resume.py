@@ -13,9 +13,9 @@ def resume(
     detach: Detach = False,
     as_json: AsJson = False,
 ) -> None:
-    """Go on with a sweep that was stopped, killed or is over its budget. Example: convnn resume quickstart.
+    """Resume a sweep that was stopped, killed or is over its budget. Example: convnn resume quickstart.
 
-    --set may change its budget, search.trials, stopping.max_failed_fraction,
+    --set may change its budget, search.trials, search.repeats, stopping.max_failed_fraction,
     stopping.enough, resources and tracking.
     """
     options = [word for each in overrides or () for word in ("--set", each)]

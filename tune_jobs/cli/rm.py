@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from tune_jobs.cli.shared.options import Storage, Sweep, Yes, confirmed, storage_of
-from tune_jobs.errors import LedgerError, UsageError
+from tune_jobs.errors import ExitCode, LedgerError, UsageError
 from tune_jobs.record.disk import disk_of, remove_checkpoints
 from tune_jobs.record.folder import SweepFolder, find_sweep
 from tune_jobs.record.lease import live_driver
@@ -68,7 +68,7 @@ def rm(
 def _ask(question: str, *, yes: bool) -> None:
     if not confirmed(question, yes=yes):
         print("nothing was removed", file=sys.stderr)
-        raise typer.Exit(1)
+        raise typer.Exit(ExitCode.FAILED)
 
 
 def _in_mlflow(folder: SweepFolder) -> "InStore":

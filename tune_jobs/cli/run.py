@@ -10,7 +10,7 @@ from tune_jobs.cli.shared.loading import Small, sweep_of
 from tune_jobs.cli.shared.options import AsJson, File, Set, Storage, Yes, confirmed, storage_of
 from tune_jobs.cli.shared.remote import refuse_cluster
 from tune_jobs.cli.shared.running import Address, follow
-from tune_jobs.errors import UsageError
+from tune_jobs.errors import ExitCode, UsageError
 from tune_jobs.record.folder import SweepFolder, sweep_folders
 
 
@@ -42,7 +42,7 @@ def run(
     folder = SweepFolder(place / spec.name)
     if fresh and folder.ledger.exists():
         if not confirmed(f"{folder.path} holds a sweep {spec.name}; move it aside and start over?", yes=yes):
-            raise typer.Exit(1)
+            raise typer.Exit(ExitCode.FAILED)
         from tune_jobs.driver.removal import start_over
 
         aside, told = start_over(folder)

@@ -89,7 +89,7 @@ def _storage(storage: Report, nodes: Sequence[Report], resources: Resources | No
     least = resources.min_free_gb if resources else 0.0
     if storage["free_gb"] < least:
         says = f"{path} has {storage['free_gb']:.2f} GB free, resources.min_free_gb is {least:g}"
-        return Finding("storage", ok=False, says=says, mend="make room there, or choose another with --storage")
+        return Finding("storage", ok=False, says=says, mend="free space there, or choose another with --storage")
     shared = ", the same on every machine" if len(nodes) > 1 else ""
     return Finding("storage", ok=True, says=f"{path}{shared}, {storage['free_gb']:.0f} GB free")
 

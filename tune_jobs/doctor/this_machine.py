@@ -30,7 +30,7 @@ def check_here(
 
     Args:
         storage: Where sweeps live.
-        tracker: MLflow's uri; `None` for the store in a sweep's folder.
+        tracker: MLflow's uri; `None` for the store beside the sweeps.
         data: Data sets as name, root, and the splits that are opened.
         cpus: How many a trial asks for.
         gpu: Whether trials ask for one.
@@ -45,7 +45,7 @@ def check_here(
         *([_check_memory(memory_gb, at_once)] if memory_gb else []),
         _check_sockets(),
         _check_gpu(needed=gpu),
-        check_tracker(tracker) if tracker else Finding("tracker", ok=True, says="a store in each sweep's folder"),
+        check_tracker(tracker) if tracker else Finding("tracker", ok=True, says="a store beside the sweeps"),
     ]
 
 
@@ -69,7 +69,7 @@ def check_folder(storage: Path) -> Finding:
         return Finding("storage", ok=False, says=f"{place} cannot be written: {error.strerror}", mend=mend)
     free = shutil.disk_usage(place).free / 1e9
     if free < LEAST_FREE_GB:
-        return Finding("storage", ok=False, says=f"{storage} has {free:.2f} GB free", mend="make room there")
+        return Finding("storage", ok=False, says=f"{storage} has {free:.2f} GB free", mend="free space there")
     return Finding("storage", ok=True, says=f"{storage} can be written, {free:.0f} GB free")
 
 

@@ -260,7 +260,7 @@ class Controller:
         self._ledger.end_attempt(*run.job.place, state, reason, failure)
         self._tell(Ended(run.job, state, reason, failure, follow.follows))
         if follow.follows == "pause":
-            way_out = f"make room in the sweep's folder, then: convnn resume {self._spec.name}"
+            way_out = f"free space in the sweep's folder, then: convnn resume {self._spec.name}"
             self.stop(Halt("disk", f"trial {run.job.number} found no room: {reason}; {way_out}"))
 
     def _take_off(self, task: str, state: State) -> Running:

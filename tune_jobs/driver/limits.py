@@ -111,7 +111,7 @@ def _disk(spec: SweepSpec, folder: Path, verb: str) -> Halt | None:
         return None
     return Halt(
         "disk",
-        f"only {free:.2f} GB are free in {folder}, and resources.min_free_gb is {least:g}; make room there, or lower "
+        f"only {free:.2f} GB are free in {folder}, and resources.min_free_gb is {least:g}; free space there, or lower "
         f"it, then: convnn {verb} {spec.name}",
     )
 
@@ -133,7 +133,7 @@ def _failures(spec: SweepSpec, ledger: Ledger) -> Halt | None:
     return Halt(
         "failures",
         f"{failed} of {ended} ended trials failed ({by_class(ledger)}), more than stopping.max_failed_fraction "
-        f"{most:g}; mend the cause, then: convnn retry {spec.name} --failed",
+        f"{most:g}; fix the cause, then: convnn retry {spec.name} --failed",
     )
 
 

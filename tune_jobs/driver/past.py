@@ -13,7 +13,8 @@ STOPPED: dict[StoppedBy, str] = {"rule": BY_THE_RULE, "hand": BY_HAND}
 
 def past_of(ledger: Ledger, role: Role = SEARCH) -> Past:
     """All that the record holds for the search, or for the trials of another role."""
-    requests, trials = ledger.requests(), ledger.trials(role)
+    requests, everything = ledger.requests(), ledger.trials(role=None)
+    trials = [trial for trial in everything if trial.role == role]
     keys = {trial.run_key for trial in trials}
     return Past(
         asks=ledger.asks() if role == SEARCH else (),
@@ -24,7 +25,7 @@ def past_of(ledger: Ledger, role: Role = SEARCH) -> Past:
         to_stop=to_stop(requests),
         excluded=frozenset(excluded(requests)),
         exhausted=ledger.meta.exhausted,
-        elsewhere=len(ledger.trials(role=None)) - len(trials),
+        elsewhere=len(everything) - len(trials),
     )
 
 

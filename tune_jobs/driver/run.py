@@ -87,7 +87,6 @@ def run(
         ClusterError: If Ray cannot be started or reached.
         Interrupted: If a signal arrives before the first trial, or a second one at any time.
     """
-    require_address(spec.tracking.uri)
     folder = SweepFolder(storage_folder(storage) / spec.name)
     address = ray_address or os.environ.get("RAY_ADDRESS")
     with _observer(progress) as told, opened(folder, spec, told, exact_trials=exact_trials) as (sweep, note):
@@ -129,6 +128,7 @@ def opened(
     folder: SweepFolder, spec: SweepSpec, progress: Progress, *, exact_trials: bool = False
 ) -> Iterator[tuple[Sweep, str | None]]:
     """A sweep whose folder and ledger are this process's own, and what is to be said of its trials."""
+    require_address(spec.tracking.uri)  # before anything is made or recorded
     prepare_folder(folder)
     with lease(folder.path), handled_signals() as signals:
         forget_requests(folder)  # of an earlier run

@@ -38,11 +38,12 @@ def said(arm: Arm, *, start: bool = False) -> str:
 
 def difference_said(result: ArmResult, metric: str) -> str:
     """The difference to the baseline with its interval; `-` before the first look."""
-    found, scale = result.difference, 100 if metric.endswith("accuracy") else 1
+    found = result.difference
+    scale, form = (100, "+.2f") if metric.endswith("accuracy") else (1, "+.4f")
     if found is None:
         return "-"
-    between = "" if math.isinf(found.low) else f" ({scale * found.low:+.2f} to {scale * found.high:+.2f})"
-    return f"{scale * found.mean:+.2f}{between}"
+    between = "" if math.isinf(found.low) else f" ({scale * found.low:{form}} to {scale * found.high:{form}})"
+    return f"{scale * found.mean:{form}}{between}"
 
 
 def _chosen(plan: Plan, found: Standing, *, runner_up: bool) -> tuple[ArmResult, str]:

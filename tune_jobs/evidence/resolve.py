@@ -8,6 +8,7 @@ from tune_jobs.evidence.verdicts import LOOKS, Design, seeds_to_resolve
 from tune_jobs.planning.ladder import epochs_of
 from tune_jobs.planning.plan import Plan
 from tune_jobs.planning.resolution import Resolution
+from tune_jobs.record.rows import confirmed_metric
 from tune_jobs.results.columns import possible
 from tune_jobs.results.recorded.matching import Runs
 from tune_jobs.results.recorded.published import published
@@ -35,7 +36,7 @@ def resolution(spec: SweepSpec, plan: Plan, difference: float) -> Resolution:
         raise UsageError(f"--resolve must be above 0, got {difference:g}.")
     is_accuracy = spec.metric.endswith("accuracy")
     wanted, epochs = difference / 100 if is_accuracy else difference, epochs_of(spec)
-    noise, metric = _noise(spec, epochs), "test/accuracy" if is_accuracy else "test/loss"
+    noise, metric = _noise(spec, epochs), confirmed_metric(spec.metric)
     level = Design(CANDIDATES, 0.0).levels[-1]
     seeds = seeds_to_resolve(wanted, noise.sd, level, POWER)
     trials = seeds * (CANDIDATES + 1)
@@ -64,7 +65,7 @@ def resolution(spec: SweepSpec, plan: Plan, difference: float) -> Resolution:
 def _noise(spec: SweepSpec, epochs: int) -> Noise:
     table = published()
     runs = Runs(table)
-    metric = "test/accuracy" if spec.metric.endswith("accuracy") else "test/loss"
+    metric = confirmed_metric(spec.metric)
     for found in possible(spec):
         config = found.model_copy(update={"training": found.training.model_copy(update={"lr": PUBLISHED_LR})})
         if (noise := pooled_noise(runs, config, table.curves[metric], epochs)) is not None:

@@ -5,6 +5,8 @@ sizes      GFLOPs and parameters, recorded or measured
 axes       what differs between trials, and where its values lie on an axis
 effects    what each value of a field came to; surrogate fits the model, findings are the sentences
 importance how much each field explains, by the same model
+epochs     curves, seconds and sizes of all trials, read in columns
+lines      learning curves by configuration; colors by a field of theirs
 points     what plots compare: configurations, by the mean over their seeds
 metrics    how values are written
 figures    all plots: curves (by epoch), comparisons (between trials) and costs

@@ -4,6 +4,7 @@ import math
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 from search_spaces.domains import Choice, Domain, FloatRange, IntRange, Scalar
@@ -33,7 +34,7 @@ class Parameter:
     declared: Domain | None = None
     """What the space says that it may be, where that is known."""
 
-    @property
+    @cached_property
     def scale(self) -> "Scale":
         """Its axis."""
         return scale_of(self.values.values(), self.declared)
@@ -47,6 +48,7 @@ class Scale:
     ticks: list[float]
     labels: list[str]
     categorical: bool
+    log: bool = False
 
     @property
     def ends(self) -> list[float]:
@@ -138,7 +140,7 @@ def scale_of(values: Iterable[Scalar], declared: Domain | None = None) -> Scale:
     if None in words:
         places[None] = at[0] - 0.12 * (at[-1] - at[0])
         at, labels = [places[None], *at], [NONE, *labels]
-    return Scale(places, at, labels, categorical=False)
+    return Scale(places, at, labels, categorical=False, log=log)
 
 
 def _is_number(value: Scalar) -> bool:

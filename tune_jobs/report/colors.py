@@ -1,19 +1,17 @@
 """Colors of lines by a field of their configurations: a scale for numbers, the palette for words."""
 
 import math
-from collections.abc import Container, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
-from search_spaces.domains import Scalar
+from search_spaces.domains import Domain, Scalar
 from tune_jobs.report import theme
-from tune_jobs.report.axes import WIDE, Scale, even_ticks, log_ticks, scale_of
+from tune_jobs.report.axes import Scale, labelled, scale_of
 from tune_jobs.results.columns import NONE, Column
 from tune_jobs.results.row import Row
-
-LEAST_TICKS = 2
 
 
 @dataclass(frozen=True)
@@ -34,24 +32,21 @@ class Coloring:
     """Plotly's color axis of a range of numbers."""
 
 
-def coloring(column: Column, rows: Sequence[Row], logarithmic: Container[str] | None) -> Coloring | None:
+def coloring(column: Column, rows: Sequence[Row], declared: Domain | None = None) -> Coloring | None:
     """Colors by a field; `None` where all lines have the same value.
 
     Args:
         column: The field.
         rows: One trial of each line.
-        logarithmic: The fields whose range is declared so; `None` if that is not known, and wide ranges are.
+        declared: What the space says of the field, where that is known.
     """
     values = [row.fields.get(column.key) for row in rows]
     if len(set(values)) < 2:  # noqa: PLR2004 - nothing to tell apart
         return None
-    scale = scale_of(values)
+    scale = scale_of(values, declared)
     if scale.categorical:
         return _by_value(column, values, scale)
-    numbers = [float(value) for value in values if value is not None]
-    wide = min(numbers) > 0 and max(numbers) / min(numbers) >= WIDE
-    log = wide if logarithmic is None else column.key in logarithmic and min(numbers) > 0
-    return _by_number(column, values, log=log)
+    return _by_number(column, values, log=scale.log)
 
 
 def _by_value(column: Column, values: list[Scalar], scale: Scale) -> Coloring:
@@ -71,9 +66,7 @@ def _by_number(column: Column, values: list[Scalar], *, log: bool) -> Coloring:
     numbers = [math.nan if value is None else float(value) for value in values]
     places = np.log10(numbers) if log else np.array(numbers)
     low, high, start, end = np.nanmin(numbers), np.nanmax(numbers), np.nanmin(places), np.nanmax(places)
-    ticks = log_ticks(low, high) if log else even_ticks(low, high)
-    if len(ticks) < LEAST_TICKS:
-        ticks = [float(low), float(high)]
+    at, ticks = labelled(float(low), float(high), log=log)
     shares = (places - start) / (end - start)
     colors = [theme.STOPPED if np.isnan(share) else scale_color(float(share)) for share in shares]
     bar = {
@@ -84,7 +77,7 @@ def _by_number(column: Column, values: list[Scalar], *, log: bool) -> Coloring:
             "title": {"text": column.name},
             "thickness": 12,
             "outlinewidth": 0,
-            "tickvals": [float(np.log10(tick)) if log else tick for tick in ticks],
+            "tickvals": at,
             "ticktext": [f"{tick:.3g}" for tick in ticks],
         },
     }

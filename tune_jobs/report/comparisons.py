@@ -9,7 +9,7 @@ from tune_jobs.report.axes import Parameter
 from tune_jobs.report.importance import importance_of
 from tune_jobs.report.metrics import hover, value_axis
 from tune_jobs.report.plots import LEGEND_ABOVE, Plot, new_figure
-from tune_jobs.report.points import Point, Points, groups_of, points_of
+from tune_jobs.report.points import Point, groups_of
 from tune_jobs.results.columns import label
 
 if TYPE_CHECKING:
@@ -31,10 +31,11 @@ TICKS = 5
 """Below a slice of a range, about."""
 
 
-def parallel_coordinates(data: "ReportData", points: Points, parameters: list[Parameter]) -> Plot:
+def parallel_coordinates(data: "ReportData", parameters: list[Parameter]) -> Plot:
     """Every configuration a line through its parameters to its value."""
     key, title, metric = "parallel-coordinates", "Parallel coordinates", data.summary.metric
-    lines, shown = points.everything[::-1], parameters[:AXES]
+    points, shown = data.points, parameters[:AXES]
+    lines = [*points.complete, *points.early][::-1]
     if len(lines) < 2 or not shown:  # noqa: PLR2004
         return Plot(key, title, "This needs two trials with a value, and a parameter in which they differ.")
     values = [point.value for point in lines]
@@ -57,6 +58,8 @@ def parallel_coordinates(data: "ReportData", points: Points, parameters: list[Pa
     if choose:
         dimensions[-1] |= _chosen([point.value for point in best])
         note += f" The best {len(best)} are chosen on the last axis, and the others are faint."
+    if points.fewer:
+        note += f" {len(points.fewer)} with another number of seeds are left out."
     note += " Drag along an axis to choose a range, click on it to choose all."
     if len(parameters) > AXES:
         note += f" {len(parameters) - AXES} more parameters vary."
@@ -127,22 +130,22 @@ def importance(data: "ReportData") -> Plot:
     return Plot("importance", "Importance of parameters", found.note, figure)
 
 
-def slices(data: "ReportData", points: Points, parameters: list[Parameter]) -> list[Plot]:
+def slices(data: "ReportData", parameters: list[Parameter]) -> list[Plot]:
     """The value against each parameter."""
     if not parameters:
         return [Plot("slices", "Slices", "No parameter differs between trials that have a value.")]
-    return [_slice(data, points, parameter) for parameter in parameters[:SLICES]]
+    return [_slice(data, parameter) for parameter in parameters[:SLICES]]
 
 
 def note_of_slices(data: "ReportData") -> str:
     """What the circles of the slices are."""
-    points = points_of(data.summary)
+    points = data.points
     hidden = points.complete and points.early
     return f"{points.note}{' A click on their name shows them.' if hidden else ''}"
 
 
-def _slice(data: "ReportData", points: Points, parameter: Parameter) -> Plot:
-    metric, scale = data.summary.metric, parameter.scale
+def _slice(data: "ReportData", parameter: Parameter) -> Plot:
+    metric, scale, points = data.summary.metric, parameter.scale, data.points
     figure = new_figure(metric, height=300)
     spread = np.random.default_rng(0)
     for name, of, marker in groups_of(points):

@@ -93,9 +93,9 @@ def _needed_gb(config: TrialConfig, parts: dict[str, tuple[int, list[Kept] | Non
     return None if kept is None else needed_gb(config, parameters, kept, gpu=gpu)
 
 
-def pareto(data: "ReportData", points: Points) -> Plot:
+def pareto(data: "ReportData") -> Plot:
     """The objective against a cost that a reader chooses, and the configurations that none beats in both."""
-    metric = data.summary.metric
+    metric, points = data.summary.metric, data.points
     key, title = "pareto", f"{metric} against cost"
     costs = costs_of(data) if points.everything else []
     if not points.everything:

@@ -11,10 +11,9 @@ from tune_jobs.report.colors import Coloring, coloring
 from tune_jobs.report.lines import Line, evenly, lines_of, spread_of
 from tune_jobs.report.metrics import hover
 from tune_jobs.report.plots import LEGEND_ABOVE, Plot, new_figure
-from tune_jobs.results.columns import SEED, Column, key_of, named
+from tune_jobs.results.columns import SEED, Column, named
 
 if TYPE_CHECKING:
-    from search_spaces import SweepSpec
     from tune_jobs.report.data import ReportData
 
 COLORED = 20
@@ -42,17 +41,17 @@ FILL = "2b"
 def learning_curves(data: "ReportData") -> Plot:
     """The objective by epoch, colored by trial or by a field."""
     metric, key, title = data.summary.metric, "learning-curves", "Learning curves"
-    lines = [line.thinned(POINTS) for line in lines_of(data.summary.shown, data.epochs.curves)]
+    lines = lines_of(data.summary.shown, data.epochs.curves)
     if not lines:
         return Plot(key, title, "No trial has finished an epoch yet.")
     figure = new_figure(metric, height=500)
     best, rest = lines[:COLORED], lines[COLORED:]
     many = len(rest) > LINES
     behind = _background(figure, rest) if many else []
-    drawn = [*best, *evenly(rest, LINES)]
+    drawn = [line.thinned(POINTS) for line in (*best, *evenly(rest, LINES))]
     bands = [
         [_band(figure, line, theme.COLORS[place % len(theme.COLORS)]), place]
-        for place, line in enumerate(best)
+        for place, line in enumerate(drawn[:COLORED])
         if line.several
     ]
     places = [0] * len(drawn)
@@ -178,15 +177,10 @@ def _colorings(data: "ReportData", drawn: list[Line]) -> list[Coloring]:
     """One for each field in which the lines differ."""
     if len(drawn) == 1:
         return []
-    logarithmic = None if data.spec is None else _logarithmic(data.spec)
     rows = [line.rows[0] for line in drawn]
     columns: list[Column] = [column for column in data.summary.columns if column.name != SEED]
-    found = (coloring(column, rows, logarithmic) for column in columns)
+    found = (coloring(column, rows, data.declared.get(column.key)) for column in columns)
     return [each for each in found if each is not None]
-
-
-def _logarithmic(spec: "SweepSpec") -> set[str]:
-    return {key_of(leaf.path) for leaf in spec.space.domains() if getattr(leaf.domain, "log", False)}
 
 
 def _background(figure: go.Figure, lines: list[Line]) -> list[int]:

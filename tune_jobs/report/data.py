@@ -9,6 +9,7 @@ from functools import cached_property
 from typing import Any
 
 from search_spaces import SpecError, SweepSpec
+from search_spaces.domains import Domain
 from tune_jobs.errors import SweepError
 from tune_jobs.planning.ladder import Rung, epochs_of, is_predictable, ladder_of, trial_epochs_of
 from tune_jobs.record.folder import SweepFolder, recorded_spec
@@ -17,9 +18,11 @@ from tune_jobs.record.ledger import Ledger
 from tune_jobs.record.manifest import recorded_starts
 from tune_jobs.record.requests import excluded, to_stop
 from tune_jobs.record.rows import Attempt, Champion
+from tune_jobs.report.axes import declared
 from tune_jobs.report.effects import Effects, effects_of
 from tune_jobs.report.epochs import Epochs, read_epochs
 from tune_jobs.report.more import MoreTrials, more_trials
+from tune_jobs.report.points import Points, points_of
 from tune_jobs.report.sizes import Size, sizes_of
 from tune_jobs.results.row import Row
 from tune_jobs.results.seeds import Configuration, Repeats
@@ -80,6 +83,16 @@ class ReportData:
     def comparable(self) -> list[Row]:
         """The trials whose values may be compared, the best first."""
         return [row for row in self.summary.rows if row.counts]
+
+    @cached_property
+    def declared(self) -> dict[str, Domain]:
+        """What the space says of each field; nothing where the file cannot be read."""
+        return declared(self.spec.space.root) if self.spec is not None else {}
+
+    @cached_property
+    def points(self) -> Points:
+        """What plots compare."""
+        return points_of(self.summary)
 
     @cached_property
     def effects(self) -> Effects:

@@ -35,7 +35,7 @@ class Line:
         """With no more than so many points, first and last among them."""
         if len(self.curve) <= most:
             return self
-        kept = np.linspace(0, len(self.curve) - 1, most).round().astype(int)
+        kept = places(len(self.curve), most)
         curve = Curve(self.curve.epochs[kept], self.curve.values[kept])
         return Line(self.rows, curve, self.low[kept], self.high[kept])
 
@@ -61,13 +61,18 @@ def spread_of(lines: Sequence[Line], most: int, quantiles: Sequence[float]) -> t
     order = np.argsort(epochs, kind="stable")
     at, begins = np.unique(epochs[order], return_index=True)
     parts = np.split(values[order], begins[1:])
-    kept = np.unique(np.linspace(0, len(at) - 1, most).round().astype(int))
+    kept = places(len(at), most)
     return at[kept], np.array([np.quantile(parts[place], quantiles) for place in kept]).T
+
+
+def places(count: int, most: int) -> Whole:
+    """So many places of a sequence, from the first to the last at equal distances; all if there are no more."""
+    return np.linspace(0, count - 1, min(most, count)).round().astype(int)
 
 
 def evenly(items: Sequence[Item], most: int) -> list[Item]:
     """As many of them, from the first to the last at equal distances; all if there are no more."""
-    return [items[place] for place in np.linspace(0, len(items) - 1, min(most, len(items))).round().astype(int)]
+    return [items[place] for place in places(len(items), most)]
 
 
 def _finite(curve: Curve | None) -> Curve | None:

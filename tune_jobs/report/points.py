@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from statistics import fmean
 from typing import Any, Literal, TypeVar
 
-from search_spaces import config_key
 from tune_jobs.report import theme
-from tune_jobs.results.columns import Column, in_a_line
+from tune_jobs.report.lines import evenly
+from tune_jobs.results.columns import Column, named
 from tune_jobs.results.row import Row
 from tune_jobs.results.summary import Summary
 
@@ -40,7 +40,7 @@ class Point:
     def about(self, columns: Iterable[Column]) -> str:
         """Its trials, and what differs between configurations."""
         shown = [column for column in columns if column.key != _SEED or len(self.rows) == 1]
-        return f"{self.trials}: {in_a_line(self.rows[0].config, shown)}"
+        return f"{self.trials}: {', '.join(named(self.rows[0].fields, shown))}"
 
 
 @dataclass(frozen=True)
@@ -83,7 +83,7 @@ def points_of(found: Summary) -> Points:
     groups: dict[str, list[Row]] = {}
     for row in found.rows:
         if row.counts:
-            groups.setdefault(_configuration(found, row), []).append(row)
+            groups.setdefault(row.config_key, []).append(row)
     complete, early = [], []
     for rows in groups.values():
         by_seed = {row.config.training.seed: row for row in reversed(rows) if row.state == "complete"}
@@ -114,18 +114,7 @@ def groups_of(points: Points) -> Iterator[tuple[str, list[Point], dict[str, Any]
 
 def thinned(of: list[T]) -> list[T]:
     """No more than `DRAWN`: the best half of so many, and others evenly down the list."""
-    if len(of) <= DRAWN:
-        return of
-    best, rest = of[: DRAWN // 2], of[DRAWN // 2 :]
-    return best + [rest[i * len(rest) // (DRAWN // 2)] for i in range(DRAWN // 2)]
-
-
-def _configuration(found: Summary, row: Row) -> str:
-    """What trials have in common that differ in their seeds alone."""
-    if found.by_configuration:
-        return row.repeat_of or row.run_key
-    seeds_differ = any(column.key == _SEED for column in found.columns)
-    return config_key(row.config) if seeds_differ else row.run_key
+    return of[: DRAWN // 2] + evenly(of[DRAWN // 2 :], DRAWN // 2)
 
 
 def _most_common(counts: list[int]) -> int:

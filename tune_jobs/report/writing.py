@@ -108,7 +108,7 @@ def write_file(path: Path, content: str | bytes | Iterable[str]) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
         write_whole(path, content)
     except OSError as error:
-        way_out = "make room there" if is_full(error) else "choose another place with --output"
+        way_out = "free space there" if is_full(error) else "choose another place with --output"
         raise LedgerError(f"{path} cannot be written: {error.strerror}; {way_out}.") from error
 
 
@@ -130,5 +130,5 @@ def draw_at_end(folder: SweepFolder, wall_hours: float, say: Callable[[str], Non
         return write_report(folder, measure_s=min(LAST_MEASURE_S, wall_hours * 3600 / 50)).report
     except Exception as error:  # noqa: BLE001 - a sweep is as good without its picture
         reason = (str(error).splitlines() or [type(error).__name__])[0]
-        say(f"there is no report yet: {reason}; once that is mended: convnn report {folder.name}")
+        say(f"there is no report yet: {reason}; once that is fixed: convnn report {folder.name}")
         return None

@@ -52,4 +52,4 @@ def test_a_disk_without_room_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyP
     monkeypatch.setattr(this_machine, "LEAST_FREE_GB", 1 + there.f_frsize * there.f_blocks / 1e9)
     found = check_folder(tmp_path)
     assert not found.ok
-    assert found.mend == "make room there"
+    assert found.mend == "free space there"

@@ -60,6 +60,19 @@ def trains(task: Task) -> Iterator[Report]:
         yield EpochDone(epoch, {f"{split}/accuracy": value(task.config) - 0.1 * (2 - epoch)})
 
 
+def until_killed(reports: int) -> Objective:
+    """Trains, until the driver dies at the report after so many."""
+    left = iter(range(reports))
+
+    def dies(task: Task) -> Iterator[Report]:
+        for report in trains(task):
+            if next(left, None) is None:
+                raise DriverKilled
+            yield report
+
+    return dies
+
+
 @pytest.fixture
 def ledger(tmp_path: Path) -> Iterator[Ledger]:
     with contextlib.closing(searched(tmp_path)) as made:
@@ -139,17 +152,8 @@ def test_a_driver_that_is_killed_anywhere_changes_nothing(
     _, expected = confirmed(whole)
     killed = searched(tmp_path_factory.mktemp("killed"))
     for death in deaths:
-        left = [death]
-
-        def until_killed(task: Task, left: list[int] = left) -> Iterator[Report]:
-            for report in trains(task):
-                left[0] -= 1
-                if left[0] < 0:
-                    raise DriverKilled
-                yield report
-
         with contextlib.suppress(DriverKilled):
-            confirmed(killed, objective=until_killed)
+            confirmed(killed, objective=until_killed(death))
         killed.interrupt_running()
     _, found = confirmed(killed)
     assert found.standing == expected.standing
@@ -194,23 +198,13 @@ def test_a_budget_holds_it_back_and_more_of_it_lets_it_go_on(ledger: Ledger) -> 
     assert (halt, found.standing.over) == (None, True)
 
 
-@pytest.mark.parametrize("deaths", [None, 3])
-def test_why_the_search_has_ended_early_is_still_said_after_a_confirmation(ledger: Ledger, deaths: int | None) -> None:
+@pytest.mark.parametrize("killed", [False, True])
+def test_why_the_search_has_ended_early_is_still_said_after_a_confirmation(ledger: Ledger, killed: bool) -> None:
     halted = ledger.meta.halted = Halted("budget", "budget.gpu_hours is used up.")
-    left = [10_000 if deaths is None else deaths]
-
-    def until_killed(task: Task) -> Iterator[Report]:
-        for report in trains(task):
-            left[0] -= 1
-            if left[0] < 0:
-                raise DriverKilled
-            yield report
-
-    with contextlib.suppress(DriverKilled):
-        confirmed(ledger, objective=until_killed)
-    assert (left[0] < 0) == (deaths is not None)
+    with pytest.raises(DriverKilled) if killed else contextlib.nullcontext():
+        confirmed(ledger, objective=until_killed(3) if killed else trains)
     assert ledger.meta.halted == halted
-    assert ledger.meta.champion is None if deaths else ledger.meta.champion is not None
+    assert (ledger.meta.champion is None) == killed
 
 
 def test_a_run_that_fails_is_said_and_retried_in_the_same_opening(ledger: Ledger) -> None:

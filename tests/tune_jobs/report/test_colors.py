@@ -3,7 +3,7 @@ from math import log10
 
 import pytest
 
-from search_spaces.domains import Scalar
+from search_spaces.domains import FloatRange, Scalar
 from tests.tune_jobs.report.made import pool
 from tune_jobs.report import theme
 from tune_jobs.report.colors import Coloring, coloring, scale_color
@@ -20,7 +20,7 @@ def row(value: Scalar) -> Row:
 
 
 def colored(*values: Scalar, log: bool | None = False) -> Coloring:
-    declared = None if log is None else {"x"} if log else set()
+    declared = None if log is None else FloatRange(1, 1000, log)
     found = coloring(Column("x", "a name"), [row(value) for value in values], declared)
     assert found is not None
     return found
@@ -51,7 +51,7 @@ def test_words_have_colors_of_the_palette_and_a_name_in_the_legend() -> None:
 
 
 def test_few_numbers_that_recur_go_along_the_scale_in_order() -> None:
-    found = colored(9, 4, 9, 16, 4)
+    found = colored(9, 4, 9, 16, 4, log=None)
     assert found.colors == [theme.ORDERED[at] for at in (2, 0, 2, 4, 0)]
     assert (found.order, found.bar) == (["4", "9", "16"], None)
 
@@ -62,4 +62,4 @@ def test_a_line_without_the_number_is_grey_and_named() -> None:
 
 
 def test_a_field_in_which_no_line_differs_colors_nothing() -> None:
-    assert coloring(Column("x", "x"), [row(1), row(1)], set()) is None
+    assert coloring(Column("x", "x"), [row(1), row(1)]) is None

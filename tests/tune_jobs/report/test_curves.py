@@ -4,11 +4,13 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from search_spaces import parse_sweep
 from tests.tune_jobs.report.drawn import FILE, Sweep, rows, words
 from tests.tune_jobs.search.under_auto import auto_sweep
+from tune_jobs.report import curves as drawn_curves
 from tune_jobs.report import write_report
 
 
@@ -41,6 +43,19 @@ def test_a_thousand_trials_are_drawn_as_the_best_and_a_band(sweep: Sweep) -> Non
     assert len(lines) == 82  # those of the others that a field colors
     assert (sweep.folder.path / "report.html").stat().st_size < 8e6
     assert len(re.findall(r"data-value=", sweep.page())) == 1000
+
+
+def test_the_band_is_of_all_that_came_so_far_also_where_curves_are_drawn_at_few_epochs(
+    sweep: Sweep, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(drawn_curves, "POINTS", 5)
+    for number in range(90):
+        sweep.trial([number / 100] * (9, 8, 6)[number % 3], "complete")
+    _, median = sweep.figures()["learning-curves"]["data"][:2]
+    others = [(number / 100, (9, 8, 6)[number % 3]) for number in range(70)]  # the best 20 are drawn as lines
+    assert median["x"] == [1, 3, 5, 7, 9]
+    expected = [np.median([value for value, last in others if last >= epoch]) for epoch in median["x"]]
+    assert median["y"] == pytest.approx(expected)
 
 
 def test_what_the_stopping_rule_may_have_cost_stands_below_it(tmp_path: Path) -> None:

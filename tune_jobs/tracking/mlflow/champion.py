@@ -23,7 +23,7 @@ from tune_jobs.errors import SweepError
 from tune_jobs.record.ledger import Ledger
 from tune_jobs.record.rows import CHAMPION, Champion, Trial
 from tune_jobs.results.columns import params as params_of
-from tune_jobs.results.history import curves
+from tune_jobs.results.history import effective
 from tune_jobs.results.words import champion_said
 from tune_jobs.system.packages import DISTRIBUTION
 from tune_jobs.tracking.base import Destination
@@ -149,7 +149,7 @@ class Champions:
         """What the run came to at its end: numbers of the model now, too. Sent again, they are the same ones."""
         from mlflow.entities import Metric
 
-        last = curves(self._ledger.epochs(trial.run_key))[trial.run_key][-1]
+        last = effective(self._ledger.epochs(trial.run_key))[-1]
         data = trial.config.data.name
         metrics = []
         for name, value in last.metrics.items():

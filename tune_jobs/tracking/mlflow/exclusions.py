@@ -26,11 +26,11 @@ def ship_exclusions(
         By run key, why MLflow refuses what it refuses.
     """
     requests, refused = ledger.requests(), {}
-    left_out = excluded(requests)
+    left_out, latest = excluded(requests), runs.latest()
     for key in sorted({request.run_key for request in requests if request.asked in ("exclude", "include")}):
         reason = (left_out[key].why or "") if key in left_out else ""
         try:
-            _tag(client, runs, health, key, reason)
+            _tag(client, runs, health, (key, latest.get(key)), reason)
         except Exception as error:
             if not is_refusal(error):
                 raise
@@ -38,8 +38,14 @@ def ship_exclusions(
     return refused
 
 
-def _tag(client: Any, runs: Inventory, health: SyncHealth, key: str, reason: str) -> None:  # noqa: ANN401
-    run = runs.latest().get(key)
+def _tag(
+    client: Any,  # noqa: ANN401
+    runs: Inventory,
+    health: SyncHealth,
+    trial: tuple[str, str | None],
+    reason: str,
+) -> None:
+    key, run = trial
     tagged, _, before = runs.noted(key, EXCLUSION) or (run, 0, "")
     if run is None or tagged is None or run in runs.deleted or (before, tagged if reason else run) == (reason, run):
         return

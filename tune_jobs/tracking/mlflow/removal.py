@@ -18,8 +18,8 @@ from tune_jobs.record.folder import SweepFolder
 from tune_jobs.record.ledger import Ledger
 from tune_jobs.system.redaction import without_password
 from tune_jobs.tracking.address import artifacts_beside, sqlite_file
-from tune_jobs.tracking.mlflow.champion import registered
-from tune_jobs.tracking.mlflow.inventory import RUNS_PER_LOOK
+from tune_jobs.tracking.mlflow.champion import SHIPPED, registered
+from tune_jobs.tracking.mlflow.inventory import PARENT, RUNS_PER_LOOK
 from tune_jobs.tracking.mlflow.reading import has_runs
 from tune_jobs.tracking.mlflow.retry import reason_of
 from tune_jobs.tracking.mlflow.store import connect, use_store
@@ -82,16 +82,12 @@ def remove_runs(folder: SweepFolder, ledger: Ledger) -> str:
     stamp = time.strftime("%Y-%m-%d %H:%M:%S", time.gmtime())
     with _shared(folder, ledger) as (client, experiment):
         own, others = _runs(client, experiment.experiment_id, ledger)
+        models, names = _delete_models(client, experiment.experiment_id, ledger, logged=bool(others))
         if not others:
             client.rename_experiment(experiment.experiment_id, f"{experiment.name} (removed {stamp})")
             client.delete_experiment(experiment.experiment_id)
         else:
             _delete(client, own)
-        models, names = _models(client, experiment.experiment_id, ledger)
-        for name in names:
-            client.delete_registered_model(name)
-        for model in models if others else ():
-            client.delete_logged_model(model)
         artifacts = artifacts_beside(str(ledger.meta.tracker), folder)
         for beside, ids in ((artifacts, own), (artifacts and artifacts / MODELS, models)):
             for each in ids:
@@ -114,9 +110,12 @@ def move_runs(folder: SweepFolder, ledger: Ledger) -> str:
         if not others:
             for name in _models(client, experiment.experiment_id, ledger)[1]:
                 client.rename_registered_model(name, folder.name)
+            if (noted := ledger.tracked().get((PARENT, SHIPPED))) is not None:
+                ledger.set_tracked(PARENT, SHIPPED, *noted[:2], "")  # the next sync tells the model its name
             client.rename_experiment(experiment.experiment_id, folder.name)
             ledger.meta.tracker_experiment = folder.name
             return f"Its runs in MLflow are in the experiment {folder.name!r} now."
+        _delete_models(client, experiment.experiment_id, ledger, logged=True)
         _delete(client, own)
         ledger.forget_tracked()
         ledger.meta.tracked_as = uuid.uuid4().hex
@@ -165,6 +164,22 @@ def _models(client: Any, experiment_id: str, ledger: Ledger) -> tuple[list[str],
     whose = f"tags.sweep_id = '{tracked_as(ledger)}'"
     names = [str(model.name) for model in client.search_registered_models(whose)]
     return [str(model.model_id) for model in client.search_logged_models([experiment_id], whose)], names
+
+
+def _delete_models(
+    client: Any,  # noqa: ANN401
+    experiment_id: str,
+    ledger: Ledger,
+    *,
+    logged: bool,
+) -> tuple[list[str], list[str]]:
+    """Delete what is registered, and the models themselves where their experiment does not go; see `_models`."""
+    models, names = _models(client, experiment_id, ledger)
+    for name in names:
+        client.delete_registered_model(name)
+    for model in models if logged else ():
+        client.delete_logged_model(model)
+    return models, names
 
 
 def _delete(client: Any, runs: list[str]) -> None:  # noqa: ANN401
