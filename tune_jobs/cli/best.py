@@ -11,7 +11,7 @@ from tune_jobs.display.tables import print_leaderboard
 from tune_jobs.errors import UsageError
 from tune_jobs.record.folder import SweepFolder
 from tune_jobs.results.columns import chosen
-from tune_jobs.results.history import history
+from tune_jobs.results.history import TrialHistory
 from tune_jobs.results.overview import best_repeats, seeds_json
 from tune_jobs.results.summary import read_summary
 from tune_jobs.results.words import shown
@@ -54,11 +54,11 @@ def _show_best(folder: SweepFolder, top: int, columns: str | None, *, as_yaml: b
         print_json({**told, "ranked_at_epoch": summary.compared_at, "seeds": seeds, "trials": trials})
         return
     if not as_yaml:
-        beside = [row.config for row in summary.shown]
+        beside = [row.fields for row in summary.shown]
         shown_rows = [row for each in chosen_ones for row in each.rows if row.excluded is None]
         print_leaderboard(console(), replace(summary, rows=shown_rows, beside=beside), columns=picked)
         if group is not None and summary.repeats == 1:
             mean, spread = (shown(value, summary.metric) for value in (group.mean, group.spread))
             print(f"\nThe best configuration over {len(group.rows)} seeds: mean {mean}, sd {spread}")
         print(f"\n{summary.exclusions}\n" if summary.exclusions else "")
-    print(history(folder, rows[0].run_key).sweep_file(), end="")
+    print(TrialHistory(folder, rows[0], [], []).sweep_file(), end="")

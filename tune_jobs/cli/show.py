@@ -4,11 +4,11 @@ import time
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.table import Table
 
 from search_spaces.plurals import plural
 from tune_jobs.cli.shared.options import TRIAL_HELP, AsJson, AsYaml, Columns, Storage, Sweep, console, print_json
 from tune_jobs.cli.shared.remote import At, placed_sweep_at
+from tune_jobs.display.plain_table import PlainTable
 from tune_jobs.display.tables import numbers, over_seeds, print_leaderboard, standing
 from tune_jobs.errors import UsageError
 from tune_jobs.record.folder import SweepFolder
@@ -85,7 +85,7 @@ def _show_trial(found: TrialHistory, place: str, *, as_yaml: bool, as_json: bool
     for path in found.folder.checkpoints(found.row.run_key):
         print(f"  checkpoint: {path}")
     names = [name for name in found.row.metrics if "/" in name] + ["epoch_s"]
-    table = Table(box=None, pad_edge=False, header_style="bold")
+    table = PlainTable()
     for name in ("epoch", *names):
         table.add_column(name, justify="right")
     for epoch in found.epochs:

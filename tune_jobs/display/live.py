@@ -249,7 +249,7 @@ class LiveTable:
         """Redraw with these numbers; what takes long is worked out here, once."""
         found = summary()
         rows = [row for row in found.shown if row.number not in self._running.trials]
-        ended = replace(found, rows=rows, beside=[*found.beside, *(row.config for row in found.shown)])
+        ended = replace(found, rows=rows, beside=[*found.beside, *(row.fields for row in found.shown)])
         _ = found.columns, ended.columns, ended.constants
         self._summary, self._ended = found, ended
 

@@ -3,13 +3,12 @@
 from collections.abc import Iterable, Sequence
 
 from rich.console import Console
-from rich.measure import Measurement
 from rich.table import Table
 from rich.text import Text
 
 from search_spaces.domains import Scalar
 from search_spaces.plurals import plural
-from tune_jobs.display.console import TextConsole
+from tune_jobs.display.plain_table import PlainTable
 from tune_jobs.results.columns import Column, in_a_line, label
 from tune_jobs.results.row import Row
 from tune_jobs.results.seeds import configurations
@@ -95,10 +94,11 @@ def leaderboard(
         parts.append(Text(visible(summary.ranking), "dim"))
     left_out: list[Column] = []
     table = _table(summary, most, chosen)
-    while chosen and _width(table) > width:
+    widths = table.widths()
+    while chosen and sum(widths) > width:
+        del widths[len(chosen)]
         left_out.insert(0, chosen.pop())
-        table = _table(summary, most, chosen)
-    parts.append(table)
+    parts.append(_table(summary, most, chosen) if left_out else table)
     if left_out:
         names = ", ".join(column.name for column in left_out)
         parts.append(Text(visible(f"not shown, for want of room: {names} (--columns chooses)"), "dim"))
@@ -135,11 +135,11 @@ def cell(value: Scalar) -> str:
     return f"{value:.3g}" if isinstance(value, float) else label(value)
 
 
-def _table(summary: Summary, most: int | None, columns: Sequence[Column]) -> Table:
+def _table(summary: Summary, most: int | None, columns: Sequence[Column]) -> PlainTable:
     if summary.by_configuration:
         return _configurations(summary, most, columns)
     rows = summary.shown
-    table = Table(box=None, pad_edge=False, header_style="bold")
+    table = PlainTable()
     table.add_column("trial", justify="right", no_wrap=True)
     for column in columns:
         table.add_column(column.name, justify="right", no_wrap=True)
@@ -156,10 +156,10 @@ def _table(summary: Summary, most: int | None, columns: Sequence[Column]) -> Tab
     return table
 
 
-def _configurations(summary: Summary, most: int | None, columns: Sequence[Column]) -> Table:
+def _configurations(summary: Summary, most: int | None, columns: Sequence[Column]) -> PlainTable:
     """A line for each configuration, with the mean over its complete seeds."""
     found, metric = configurations(summary.shown, summary.repeats), summary.metric
-    table = Table(box=None, pad_edge=False, header_style="bold")
+    table = PlainTable()
     for name in ("trials", *(column.name for column in columns), "epoch", f"mean {metric}", "sd", "seeds"):
         table.add_column(name, justify="left" if name == "trials" else "right", no_wrap=True)
     table.add_column("state", no_wrap=True)
@@ -190,8 +190,3 @@ def numbers(rows: Iterable[Row]) -> str:
 
 def _cells(row: Row, columns: Sequence[Column]) -> list[str]:
     return [cell(row.fields.get(column.key)) for column in columns]
-
-
-def _width(table: Table) -> int:
-    console = TextConsole(width=10_000)
-    return Measurement.get(console, console.options, table).maximum

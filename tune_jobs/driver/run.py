@@ -23,7 +23,7 @@ from tune_jobs.record.folder import SweepFolder, storage_folder
 from tune_jobs.record.lease import lease
 from tune_jobs.record.ledger import Ledger
 from tune_jobs.record.rows import Halted
-from tune_jobs.results.columns import possible
+from tune_jobs.results.columns import fields, possible
 from tune_jobs.results.opening import SweepResults
 from tune_jobs.results.summary import summary
 from tune_jobs.system.signals import handled_signals
@@ -164,5 +164,5 @@ def _run(sweep: Sweep, trials: Callable[..., tuple[bool, Halt | None]], *, is_se
     tracked = handover.end(halt)
     found = summary(spec.name, ledger)
     if not found.whole:
-        found = replace(found, beside=configs)
+        found = replace(found, beside=[*map(fields, configs)])
     return Outcome(folder, found, exhausted, halt, tracked)

@@ -20,7 +20,7 @@ from tune_jobs.events import Event, Job, Observer
 from tune_jobs.executors.base import Executor, OpenExecutor, Order
 from tune_jobs.record.folder import SweepFolder
 from tune_jobs.record.ledger import Ledger
-from tune_jobs.results.columns import possible, varying
+from tune_jobs.results.columns import fields, possible, varying
 from tune_jobs.results.summary import Summary, summary
 from tune_jobs.search.base import SearchMethod
 from tune_jobs.system.signals import Signals
@@ -225,7 +225,8 @@ class _Watch:
         self._sweep = sweep
         self._show_next = 0.0
         configs = possible(sweep.spec) if work is None else work.configs
-        self._summary = work.summary if work else (lambda: summary(sweep.spec.name, sweep.ledger, configs))
+        beside = [*map(fields, configs)]
+        self._summary = work.summary if work else (lambda: summary(sweep.spec.name, sweep.ledger, beside))
         sweep.progress.expect(sweep.spec.metric, varying(configs))
 
     def take(self, event: Event) -> None:

@@ -18,7 +18,7 @@ from tune_jobs.errors import LedgerError
 from tune_jobs.failures import Failure
 from tune_jobs.record import environment, schema
 from tune_jobs.record.environment import Environment
-from tune_jobs.record.epochs import COLUMNS, EpochTable, epoch_of, read_table
+from tune_jobs.record.epochs import COLUMNS, FURTHEST, EpochTable, epoch_of, read_table
 from tune_jobs.record.lease import live_driver
 from tune_jobs.record.meta import Meta, said_in_a_line
 from tune_jobs.record.names import known
@@ -328,8 +328,7 @@ class Ledger:
     @said_in_a_line
     def latest_epochs(self) -> dict[str, Epoch]:
         """By run_key: the furthest epoch of a trial, from the last attempt that came so far."""
-        furthest = f"SELECT {COLUMNS}, MAX(epoch * 1000000 + attempt) FROM epochs GROUP BY run_key"  # noqa: S608
-        return {found.run_key: found for found in map(epoch_of, self._read(furthest))}
+        return {found.run_key: found for found in map(epoch_of, self._read(FURTHEST))}
 
     @said_in_a_line
     def tracked(self) -> dict[tuple[str, int], tuple[str, int, str]]:

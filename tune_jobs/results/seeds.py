@@ -109,9 +109,10 @@ def configurations(rows: Iterable[Row], seeds: int) -> list[Configuration]:
 
 def repeats(rows: Iterable[Row], goal: Literal["maximize", "minimize"]) -> list[Repeats]:
     """Every configuration of which trials with several seeds are complete, the best mean first."""
+    complete = [row for row in rows if row.counts and row.state == "complete"]
     groups: dict[str, dict[int, Row]] = {}
-    for row in rows:
-        if row.counts and row.state == "complete":
+    if len({row.config.training.seed for row in complete}) > 1:  # else no configuration has several
+        for row in complete:
             seeds = groups.setdefault(row.config_key, {})
             seeds.setdefault(row.config.training.seed, row)  # the same run may be recorded under two keys
     found = [Repeats(list(group.values())) for group in groups.values() if len(group) > 1]

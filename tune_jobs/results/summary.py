@@ -1,12 +1,12 @@
 """What a sweep has found so far, read from its ledger: the leaderboard, and the best trial."""
 
 import contextlib
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from typing import Any, Literal
 
-from search_spaces import SpecError, TrialConfig
+from search_spaces import SpecError
 from search_spaces.domains import Scalar
 from tune_jobs.errors import SweepError, UsageError
 from tune_jobs.failures import Failure, counted
@@ -42,8 +42,8 @@ class Summary:
     repeats: int = 1
     """Seeds that each configuration is to have."""
 
-    beside: Sequence[TrialConfig] = ()
-    """Configurations that it may try, too: what differs among these varies."""
+    beside: Sequence[Mapping[str, Scalar]] = ()
+    """The `fields` of configurations that it may try, too: what differs among these varies."""
 
     compared_at: int | None = None
     """Where no trial is complete: the epoch at which trials are ranked."""
@@ -51,7 +51,7 @@ class Summary:
     @cached_property
     def columns(self) -> list[Column]:
         """What differs between trials."""
-        return differing([*(row.fields for row in self.shown), *map(fields, self.beside)])
+        return differing([*(row.fields for row in self.shown), *self.beside])
 
     @cached_property
     def constants(self) -> dict[str, Scalar]:
@@ -211,7 +211,7 @@ class Summary:
 def summary(
     name: str,
     ledger: Ledger,
-    beside: Sequence[TrialConfig] = (),
+    beside: Sequence[Mapping[str, Scalar]] = (),
     *,
     role: Role = SEARCH,
     metric: str | None = None,
@@ -286,7 +286,7 @@ def read_summary(folder: SweepFolder) -> Summary:
     if found.whole:
         return found  # what its trials do not differ in did not vary
     with contextlib.suppress(SpecError, SweepError):
-        return replace(found, beside=possible(recorded_spec(folder)))
+        return replace(found, beside=[*map(fields, possible(recorded_spec(folder)))])
     return found
 
 

@@ -12,7 +12,7 @@ from tune_jobs.display.tables import best_so_far, cell, cost, over_seeds, print_
 from tune_jobs.errors import UsageError
 from tune_jobs.failures import Failure
 from tune_jobs.record.rows import Usage
-from tune_jobs.results.columns import chosen
+from tune_jobs.results.columns import chosen, fields
 from tune_jobs.results.row import Row
 from tune_jobs.results.summary import Summary
 
@@ -85,7 +85,7 @@ def test_any_field_that_differs_has_a_column(field: str) -> None:
 
 
 def test_what_a_sweep_may_still_try_has_a_column_before_it_has() -> None:
-    assert "k" in lines(sweep(row(1), beside=[config(k=9)]))[1].split()
+    assert "k" in lines(sweep(row(1), beside=[fields(config(k=9))]))[1].split()
 
 
 def test_a_narrow_terminal_keeps_the_value_and_names_what_it_has_no_room_for() -> None:
