@@ -6,6 +6,7 @@ are compared with the ledger, and those of its learning curves.
 """
 
 import argparse
+import bisect
 import contextlib
 import json
 import math
@@ -82,7 +83,7 @@ def write_sweep(storage: Path, trials: int, epochs: int, *, rule: str = "none", 
         storage: Where it is made.
         trials: Trials in all.
         epochs: Of a trial that runs to its end.
-        rule: `none`, or `asha`, under which most trials end at its rungs.
+        rule: `none`, or `asha`, under which most trials end at its rungs, after 1 epoch, 3, 9 and so on.
         repeats: Seeds of each configuration.
     """
     folder = SweepFolder(storage / NAME)
@@ -90,6 +91,7 @@ def write_sweep(storage: Path, trials: int, epochs: int, *, rule: str = "none", 
     text = FILE.format(name=NAME, trials=trials // repeats, epochs=epochs, rule=rule, repeats=repeats)
     folder.spec.write_text(text)
     space, rng = parse_sweep(text).space, random.Random(0)
+    rungs: dict[int, list[float]] = {3**n: [] for n in range(5)} if rule == "asha" else {}
     with contextlib.closing(Ledger(folder.ledger, create=True)) as ledger:
         ledger.meta.metric, ledger.meta.planned, ledger.meta.repeats = "val/accuracy", trials // repeats, repeats
     seq, db = 10, sqlite3.connect(folder.ledger)
@@ -101,16 +103,17 @@ def write_sweep(storage: Path, trials: int, epochs: int, *, rule: str = "none", 
             else:
                 seed = config.training.seed + 1
                 config = config.model_copy(update={"training": config.training.model_copy(update={"seed": seed})})
-            last = epochs if rule == "none" else _asha(rng, epochs)
             key, recorded = run_key(config), canonical(config).model_dump_json(by_alias=True)
+            if first is None:
+                db.execute(schema.NEW_ASK, (seq, json.dumps(point), "new", key))
+            learned = list(_learned(epochs, rungs, rate, top, rng))
             rows = [
-                (seq + epoch, key, 1, epoch, 1.7e9 + epoch, json.dumps(_metrics(epoch, rate, top, rng)))
-                for epoch in range(1, last + 1)
+                (seq + epoch, key, 1, epoch, 1.7e9 + epoch, json.dumps(metrics))
+                for epoch, metrics in enumerate(learned, 1)
             ]
+            last = len(rows)
             seq += last + 2
             state, reason = ("complete", None) if last == epochs else ("stopped", "by the stopping rule")
-            if first is None:
-                db.execute(schema.NEW_ASK, (seq - 1, json.dumps(point), "new", key))
             db.execute(schema.NEW_TRIAL, (key, recorded, first, SEARCH))
             first = first or key
             db.execute("UPDATE trials SET state=?, reason=?, ended_seq=? WHERE run_key=?", (state, reason, seq, key))
@@ -124,12 +127,17 @@ def write_sweep(storage: Path, trials: int, epochs: int, *, rule: str = "none", 
     return folder
 
 
-def _asha(rng: random.Random, epochs: int) -> int:
-    """Where a trial ends: a third of those at a rung go on."""
-    last = 5
-    while last < epochs and rng.random() < 1 / 3:
-        last *= 3
-    return min(last, epochs)
+def _learned(
+    epochs: int, rungs: dict[int, list[float]], rate: float, top: float, rng: random.Random
+) -> Iterator[dict[str, float]]:
+    """The epochs of a trial; at a rung the best third so far goes on."""
+    for epoch in range(1, epochs + 1):
+        metrics = _metrics(epoch, rate, top, rng)
+        yield metrics
+        if (rung := rungs.get(epoch)) is not None:
+            bisect.insort(rung, metrics["val/accuracy"])
+            if metrics["val/accuracy"] < rung[-max(1, len(rung) // 3)]:
+                return
 
 
 def _metrics(epoch: int, rate: float, top: float, rng: random.Random) -> dict[str, float]:

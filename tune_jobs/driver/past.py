@@ -1,11 +1,12 @@
 """Between a sweep's record and its search: what the search is rebuilt from, and what it asked."""
 
-from collections.abc import Sequence
+from collections.abc import Container, Iterator, Sequence
 
+from tune_jobs.record.epochs import CHUNK
 from tune_jobs.record.ledger import Ledger
 from tune_jobs.record.port import Record
 from tune_jobs.record.requests import excluded, to_stop
-from tune_jobs.record.rows import BY_HAND, BY_THE_RULE, SEARCH, Role
+from tune_jobs.record.rows import BY_HAND, BY_THE_RULE, SEARCH, Epoch, Role
 from tune_jobs.search.base import Past, Proposal, SearchMethod, Settled, StoppedBy
 
 STOPPED: dict[StoppedBy, str] = {"rule": BY_THE_RULE, "hand": BY_HAND}
@@ -20,13 +21,26 @@ def past_of(ledger: Ledger, role: Role = SEARCH) -> Past:
         asks=ledger.asks() if role == SEARCH else (),
         trials=trials,
         attempts=[attempt for attempt in ledger.attempts() if attempt.run_key in keys],
-        epochs=[epoch for epoch in ledger.epochs() if epoch.run_key in keys],
+        epochs=_Epochs(ledger, keys),
         out_of_memory=[key for key, failure in ledger.failures().items() if failure == "oom"],
         to_stop=to_stop(requests),
         excluded=frozenset(excluded(requests)),
         exhausted=ledger.meta.exhausted,
         elsewhere=len(everything) - len(trials),
     )
+
+
+class _Epochs:
+    """The epochs of some trials, read some thousands at a time: all of a large sweep's would take a gigabyte."""
+
+    def __init__(self, ledger: Ledger, keys: Container[str]) -> None:
+        self._ledger, self._keys = ledger, keys
+
+    def __iter__(self) -> Iterator[Epoch]:
+        found = self._ledger.epochs(most=CHUNK)
+        while found:
+            yield from (epoch for epoch in found if epoch.run_key in self._keys)
+            found = self._ledger.epochs(after=found[-1].seq, most=CHUNK)
 
 
 def record_proposal(ledger: Record, search: SearchMethod, proposal: Proposal) -> None:

@@ -20,10 +20,11 @@ COLUMNS = "seq, run_key, attempt, epoch, at, metrics"
 
 # Which epochs those are follows from the index alone, so that the numbers of the others are not read.
 FURTHEST = (
-    f"SELECT {COLUMNS} FROM epochs JOIN (SELECT run_key AS trial, MAX(epoch * 1000000 + attempt) AS place FROM epochs "  # noqa: S608 - words of ours
-    "GROUP BY run_key) ON run_key = trial AND epoch = place / 1000000 AND attempt = place % 1000000"
+    f"SELECT {COLUMNS} FROM epochs JOIN (SELECT run_key AS trial, MAX(epoch * 1000000 + attempt) AS place "  # noqa: S608
+    "FROM epochs WHERE epoch = COALESCE(?, epoch) GROUP BY run_key) "
+    "ON run_key = trial AND epoch = place / 1000000 AND attempt = place % 1000000"
 )
-"""Of each trial the furthest epoch, from the last attempt that came so far."""
+"""Of each trial the furthest epoch, or the one that is asked for, from the last attempt that came so far."""
 
 CHUNK = 4096
 """Rows that are decoded at once."""

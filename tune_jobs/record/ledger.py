@@ -312,12 +312,12 @@ class Ledger:
         return [Attempt(known(key, n), n, *(*rest, environment.decode(text))) for key, n, *rest, text in rows]
 
     @said_in_a_line
-    def epochs(self, run_key: str | None = None, *, after: int = 0) -> list[Epoch]:
-        """Epochs beyond `seq` = `after`, of one trial or all, in order of recording."""
+    def epochs(self, run_key: str | None = None, *, after: int = 0, most: int = -1) -> list[Epoch]:
+        """Epochs beyond `seq` = `after`, of one trial or all, in order of recording; no more than `most` if set."""
         # The plus keeps SQLite from going through all trials in the order of seq.
         one = "" if run_key is None else "run_key = ? AND +"
-        query = f"SELECT {COLUMNS} FROM epochs WHERE {one} seq > ? ORDER BY seq"  # noqa: S608 - words of ours
-        return list(map(epoch_of, self._read(query, (after,) if run_key is None else (run_key, after))))
+        query = f"SELECT {COLUMNS} FROM epochs WHERE {one} seq > ? ORDER BY seq LIMIT ?"  # noqa: S608 - words of ours
+        return list(map(epoch_of, self._read(query, (after, most) if run_key is None else (run_key, after, most))))
 
     @said_in_a_line
     def epoch_table(self, run_keys: Sequence[str], metrics: Iterable[str]) -> EpochTable:
@@ -326,9 +326,9 @@ class Ledger:
             return read_table(self._db, run_keys, metrics)
 
     @said_in_a_line
-    def latest_epochs(self) -> dict[str, Epoch]:
-        """By run_key: the furthest epoch of a trial, from the last attempt that came so far."""
-        return {found.run_key: found for found in map(epoch_of, self._read(FURTHEST))}
+    def latest_epochs(self, epoch: int | None = None) -> dict[str, Epoch]:
+        """By run_key: the furthest epoch of a trial, or the one with this number, from the last attempt there."""
+        return {found.run_key: found for found in map(epoch_of, self._read(FURTHEST, (epoch,)))}
 
     @said_in_a_line
     def tracked(self) -> dict[tuple[str, int], tuple[str, int, str]]:

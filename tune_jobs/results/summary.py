@@ -236,7 +236,8 @@ def summary(
     ]
     sign = -1 if goal == "maximize" else 1
     at = _compared_at(rows)
-    values_then = {} if at is None else _values_at(at, ledger, metric)
+    then = {} if at is None else ledger.latest_epochs(at)
+    values_then = {key: epoch.metrics.get(metric) for key, epoch in then.items()}
 
     def rank(row: Row) -> Rank:
         complete = row.state == "complete"
@@ -303,14 +304,6 @@ def _compared_at(rows: list[Row]) -> int | None:
     if not epochs or any(row.counts and row.state == "complete" for row in rows):
         return None
     return epochs[min(1, len(epochs) - 1)]
-
-
-def _values_at(epoch: int, ledger: Ledger, metric: str) -> dict[str, float | None]:
-    latest: dict[str, tuple[int, float | None]] = {}
-    for found in ledger.epochs():
-        if found.epoch == epoch and found.attempt >= latest.get(found.run_key, (0, None))[0]:
-            latest[found.run_key] = found.attempt, found.metrics.get(metric)
-    return {key: value for key, (_, value) in latest.items()}
 
 
 def _row(trial: Trial, latest: Epoch | None, metric: str, failure: Failure | None, left_out: Request | None) -> Row:

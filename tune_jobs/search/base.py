@@ -4,7 +4,7 @@ A search method decides what to try and what to stop. It is pure: no Ray, no clo
 writes the record, and hands in what it holds when a sweep goes on.
 """
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol
 
@@ -21,7 +21,9 @@ class Past:
     asks: Sequence[Ask] = ()
     trials: Sequence[Trial] = ()
     attempts: Sequence[Attempt] = ()
-    epochs: Sequence[Epoch] = ()
+    epochs: Iterable[Epoch] = ()
+    """In order of recording."""
+
     out_of_memory: Collection[str] = ()
     """The run keys of trials that no GPU has the memory for."""
 

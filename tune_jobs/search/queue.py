@@ -4,7 +4,9 @@ The search holds no state of its own: it is rebuilt from the past of its sweep.
 """
 
 import bisect
+import heapq
 from collections.abc import Collection, Mapping
+from operator import itemgetter
 from typing import ClassVar
 
 from search_spaces import SweepSpec, TrialConfig, canonical, run_key
@@ -76,11 +78,12 @@ class Search:
             By run key, the attempt that was to stop when the driver died, and who had given it up.
         """
         events: list[tuple[int, Ask | Epoch | Trial | str]] = [(ask.seq, ask) for ask in past.asks]
-        events += [(epoch.seq, epoch) for epoch in past.epochs if epoch.run_key not in self._excluded]
         events += [(trial.ended_seq, trial) for trial in past.trials if trial.ended_seq is not None]
         events += [(seq, key) for key, seq in past.to_stop.items()]
+        events.sort(key=itemgetter(0))
+        epochs = ((epoch.seq, epoch) for epoch in past.epochs if epoch.run_key not in self._excluded)
         cut_off: dict[str, tuple[int, StoppedBy]] = {}
-        for _, event in sorted(events, key=lambda pair: pair[0]):
+        for _, event in heapq.merge(events, epochs, key=itemgetter(0)):
             if isinstance(event, Ask):
                 self._ask_again(event)
             elif isinstance(event, Epoch):

@@ -16,7 +16,6 @@ from optuna.trial import TrialState
 
 from search_spaces import Choice, Domain, IntRange, SweepSpec, TrialConfig
 from tune_jobs.record.rows import ENDED, State
-from tune_jobs.search.pruners.base import StoppingRule
 from tune_jobs.search.registry import rule_of, sampler_of
 from tune_jobs.search.samplers.base import Point
 
@@ -42,12 +41,12 @@ class Study:
         self.states: dict[str, State] = {}
         self._spec = spec
         self._sampler = sampler_of(spec.search, spec.space)
-        storage, random = optuna.storages.InMemoryStorage(), optuna.samplers.RandomSampler(seed=0)
+        storage, random = _Storage(), optuna.samplers.RandomSampler(seed=0)
         name = f"seed {self._search_seed}"  # Optuna's own are random, and Hyperband's brackets follow from the name
+        self._storage = storage
         self._study = optuna.create_study(study_name=name, storage=storage, direction=spec.goal, sampler=random)
         self._judged = _Judged(name, storage, random)
         self._rule = rule_of(spec.stopping, spec.space)
-        self._study.pruner = _ByRule(self._rule, self._judged)
         self._live: dict[str, list[optuna.Trial]] = {}  # the asks that wait for a trial's end; the first is judged
         self._history: dict[str, dict[int, float]] = {}  # objective by epoch
         self._values: dict[str, float] = {}  # what was told of complete ones
@@ -98,7 +97,7 @@ class Study:
     def join(self, key: str, answer: Answer, infeasible: Collection[str] = ()) -> None:
         """Let an ask share the fate of the trial that it describes."""
         if key not in self.states:
-            self._judged.numbers.add(answer.trial.number)
+            self._judged.numbers[answer.trial.number] = None
         self.states.setdefault(key, "running")
         self._live.setdefault(key, []).append(answer.trial)
         for epoch, value in sorted(self._history.get(key, {}).items()):
@@ -133,7 +132,7 @@ class Study:
         for trial in (*others, first):
             trial.report(value, epoch)
         self._rule.sees(first.number, epoch, metrics)
-        return first.should_prune()
+        return self._rule.stops(self._judged, self._storage.get_trial(first._trial_id))  # noqa: SLF001 - its name there
 
     def await_others(self, key: str) -> None:
         """Let the rule see that a trial is complete, while the sampler waits for the other seeds of its configuration.
@@ -173,33 +172,28 @@ class Study:
                 self._study.tell(trial, state=TrialState.FAIL)
 
 
+class _Storage(optuna.storages.InMemoryStorage):
+    """Optuna's own copies a trial and all its epochs at each report, for threads that read meanwhile; here are none."""
+
+    def set_trial_intermediate_value(self, trial_id: int, step: int, intermediate_value: float) -> None:
+        self.get_trial(trial_id).intermediate_values[step] = intermediate_value
+
+
 class _Judged(optuna.Study):
     """What a stopping rule sees: every trial once, however many asks describe it, and no draw that cannot run."""
 
     def __init__(self, name: str, storage: optuna.storages.BaseStorage, sampler: optuna.samplers.BaseSampler) -> None:
         super().__init__(name, storage, sampler, optuna.pruners.NopPruner())
-        self.numbers: set[int] = set()
+        self.numbers: dict[int, None] = {}  # ascending
         self.complete: dict[int, optuna.trial.FrozenTrial] = {}
         """By number: trials that are complete, while or although the study has something else of them."""
 
     def get_trials(
         self, deepcopy: bool = True, states: Container[TrialState] | None = None
     ) -> list[optuna.trial.FrozenTrial]:
-        if not self.complete:
-            return [trial for trial in super().get_trials(deepcopy, states) if trial.number in self.numbers]
-        found = (self.complete.get(each.number, each) for each in super().get_trials(deepcopy))
-        return [each for each in found if each.number in self.numbers and (states is None or each.state in states)]
-
-
-class _ByRule(optuna.pruners.BasePruner):
-    """Optuna's hook for a stopping rule."""
-
-    def __init__(self, rule: StoppingRule, judged: _Judged) -> None:
-        self._rule, self._judged = rule, judged
-
-    def prune(self, study: optuna.Study, trial: optuna.trial.FrozenTrial) -> bool:
-        del study
-        return self._rule.stops(self._judged, trial)
+        every = super().get_trials(deepcopy)
+        found = [self.complete.get(number, every[number]) for number in self.numbers]
+        return [each for each in found if states is None or each.state in states]
 
 
 class _Suggest:

@@ -5,17 +5,16 @@ import optuna
 from search_spaces import Space
 from search_spaces.settings import Asha
 from tune_jobs.search.pruners.base import StoppingRule
+from tune_jobs.search.pruners.halving import Halving
 
 
 class SuccessiveHalving(StoppingRule):
-    """Optuna's own, which keeps the rungs of a trial in the study."""
+    """The first rung is at `grace_epochs`."""
 
     def __init__(self, settings: Asha, space: Space) -> None:
         del space
-        self._pruner = optuna.pruners.SuccessiveHalvingPruner(
-            min_resource=settings.grace_epochs, reduction_factor=settings.reduction_factor
-        )
+        self._halving = Halving(settings.grace_epochs, settings.reduction_factor)
 
     def stops(self, study: optuna.Study, trial: optuna.trial.FrozenTrial) -> bool:
         """Whether the trial is not among the best of its rung."""
-        return self._pruner.prune(study, trial)
+        return self._halving.stops(study, trial)

@@ -1,0 +1,77 @@
+"""How the driver's memory grows with the trials of a sweep: `benchmarks/orchestration.py` measures it with Ray."""
+
+import contextlib
+import gc
+import tracemalloc
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from search_spaces import parse_sweep
+from tests.tune_jobs.driver.scripted import Unseen
+from tune_jobs.driver.trials import Sweep, run_trials
+from tune_jobs.executors.base import Executor, Order
+from tune_jobs.executors.inline import InlineExecutor
+from tune_jobs.record.folder import SweepFolder
+from tune_jobs.record.ledger import Ledger
+from tune_jobs.system.signals import Signals
+from tune_jobs.worker.reports import EpochDone, Report, ResumedFrom
+from tune_jobs.worker.task import Task
+
+SPEC = """
+name: grown
+space:
+  model:
+    layer:
+      kind: hybrid
+      lambda: {{choice: [0.25, 0.5]}}
+      k: {{int: [1, 9]}}
+      candidates: {{kind: random, r: {{int: [16, 256]}}, when_too_few: all}}
+  training: {{lr: {{log_uniform: [1.0e-5, 1.0e-2]}}, epochs: {epochs}}}
+search: {{sampler: random, trials: {trials}}}
+resources: {{min_free_gb: 0}}
+stopping: {{kind: asha}}
+"""
+
+
+class Watched:
+    """An objective that takes no time; what Python holds whenever one of these trials begins."""
+
+    def __init__(self, *at: int) -> None:
+        self.held: dict[int, int] = {}
+        self._begun, self._at = 0, at
+
+    def __call__(self, task: Task) -> Iterator[Report]:
+        self._begun += 1
+        if self._begun in self._at:
+            gc.collect()
+            self.held[self._begun] = tracemalloc.get_traced_memory()[0]
+        yield ResumedFrom(0, None, "cpu")
+        for epoch in range(1, task.config.training.epochs + 1):
+            losses = {f"{part}/loss": 1 / (epoch + self._begun) for part in ("train", "val")}
+            better = epoch * self._begun / 1e5  # than the trial before, so that none is stopped
+            yield EpochDone(epoch, {"val/accuracy": better, "epoch_s": 1.0, **losses})
+
+
+@pytest.mark.parametrize(("epochs", "first", "last", "at_most_kb"), [(3, 30, 90, 10), (150, 8, 20, 40)])
+def test_a_trial_leaves_a_few_kilobytes_in_the_driver(
+    tmp_path: Path, epochs: int, first: int, last: int, at_most_kb: int
+) -> None:
+    @contextlib.contextmanager
+    def opened(order: Order) -> Iterator[Executor]:
+        del order
+        yield InlineExecutor(objective)
+
+    objective, folder = Watched(first, last), SweepFolder(tmp_path / "grown")
+    folder.path.mkdir()
+    with contextlib.closing(Ledger(folder.ledger, create=True)) as ledger:
+        tracemalloc.start()
+        try:
+            run_trials(
+                Sweep(parse_sweep(SPEC.format(epochs=epochs, trials=last)), folder, ledger, Unseen(), Signals()), opened
+            )
+        finally:
+            tracemalloc.stop()
+    grown_kb = (objective.held[last] - objective.held[first]) / (last - first) / 1000
+    assert 1 < grown_kb <= at_most_kb
