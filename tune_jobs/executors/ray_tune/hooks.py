@@ -6,6 +6,7 @@ One Tune trial is one task; Tune itself never repeats one. The hooks run in Tune
 from typing import Any, Protocol
 
 from ray.tune.callback import Callback
+from ray.tune.experiment import Trial
 from ray.tune.schedulers import FIFOScheduler, TrialScheduler
 from ray.tune.search import Searcher
 from ray.tune.stopper import Stopper
@@ -59,11 +60,27 @@ class TaskSearcher(Searcher):  # type: ignore[misc]
 
 
 class ReportScheduler(FIFOScheduler):  # type: ignore[misc]
-    """Takes every report and every death."""
+    """Takes every report and every death, and says which trial gets a worker that is free."""
 
     def __init__(self, executor: Translated) -> None:
         super().__init__()
         self._executor = executor
+        self._waiting: list[Any] = []  # trials, in the order in which they were handed over
+
+    def on_trial_add(self, tune_controller: object, trial: Any) -> None:  # noqa: ANN401
+        """Tune's hook for each new trial."""
+        del tune_controller
+        self._waiting.append(trial)
+
+    def choose_trial_to_run(self, tune_controller: object) -> Any:  # noqa: ANN401 - Tune's Trial
+        """Tune's hook at every step: which trial gets a worker that has ended another one.
+
+        The newest: for an earlier one a worker may be starting, which Tune would kill. Left to itself, Tune takes any,
+        and of short trials a second worker may never come up.
+        """
+        del tune_controller
+        self._waiting = [trial for trial in self._waiting if trial.status == Trial.PENDING]
+        return self._waiting[-1] if self._waiting else None
 
     def on_trial_result(self, tune_controller: object, trial: Any, result: dict[str, Any]) -> str:  # noqa: ANN401
         """Tune's hook for each report."""

@@ -23,6 +23,7 @@ from tune_jobs.worker.reports import Begun, decode
 from tune_jobs.worker.task import Task
 
 Found = TypeVar("Found")
+Train = Callable[[dict[str, Any]], None]
 
 MOST = 10_000
 """So many workers Tune may start at a time; without a number it would start one after another."""
@@ -35,15 +36,19 @@ CLOSE_S = 60.0
 
 
 @contextlib.contextmanager
-def open_ray_tune(order: Order) -> Iterator[Executor]:
+def open_ray_tune(order: Order, train: Train | None = None) -> Iterator[Executor]:
     """Ray Tune on a cluster, or on a Ray of our own on this machine.
+
+    Args:
+        order: What it is opened for.
+        train: Runs in a worker, with a task as it was sent; `train_attempt` if `None`.
 
     Raises:
         ClusterError: If Ray cannot be started or reached, or has no machine that a trial fits on.
     """
     with ray_session(order.address, order.signals, order.say):
         answer(partial(_require_fit, per_trial(order.resources)), order.signals)
-        yield TuneExecutor(order)
+        yield TuneExecutor(order, train)
 
 
 def _require_fit(asked: dict[str, float]) -> None:
@@ -59,10 +64,11 @@ def _require_fit(asked: dict[str, float]) -> None:
 class TuneExecutor:
     """See `tune_jobs.executors.base.Executor`; the methods `take_...` are called by Tune's hooks, in its thread."""
 
-    def __init__(self, order: Order) -> None:
+    def __init__(self, order: Order, train: Train | None = None) -> None:
         """Start Tune, which waits for tasks."""
         self.closing = False
         self._order = order
+        self._train = train
         self._goes_on = f"nothing is lost, and this goes on: convnn resume {order.sweep}"
         self._clock = AwakeClock()
         self._asked = per_trial(order.resources)
@@ -214,7 +220,7 @@ class TuneExecutor:
         scratch = scratch_folder("tune")  # for Tune's own files, none of which is needed again
         try:
             tune.Tuner(
-                tune.with_resources(train_attempt, partial(_resources, self._asked)),
+                tune.with_resources(self._train or train_attempt, partial(_resources, self._asked)),
                 tune_config=tune.TuneConfig(
                     search_alg=TaskSearcher(self),
                     scheduler=ReportScheduler(self),

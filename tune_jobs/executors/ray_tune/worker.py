@@ -18,13 +18,18 @@ from tune_jobs.worker.reports import Begun, EpochDone, Report, encode
 from tune_jobs.worker.sizing import SIZES
 from tune_jobs.worker.task import Task, decode_task
 
+RESULT_S = 0.02
+"""How long Tune may take to see that training has ended; else 0.2 s, in which nothing trains."""
+
 
 def train_attempt(sent: dict[str, Any]) -> None:
     """Run the attempt of a task that was sent; Tune's trainable."""
     import ray
     from ray import tune
+    from ray.train._internal import session
 
     collect_rarely()
+    session._RESULT_FETCH_TIMEOUT = RESULT_S  # noqa: SLF001 - there is no setting
     # Tune uses a worker again only once its last trial's thread has ended, and else says nothing to anyone.
     os.environ.setdefault("TUNE_FUNCTION_THREAD_TIMEOUT_S", "300")
     task = decode_task(sent)

@@ -1,0 +1,251 @@
+"""What a sweep costs beside its training: ours against plain Ray Tune with Optuna and MLflow, on a made-up objective.
+
+Run: `python -m benchmarks.orchestration`, about six minutes on two quiet cores. Both sides run the same sweep in turn,
+each in a new process: TPE, no stopping rule, workers that are used again, 3 epochs a trial, an objective that takes no
+time. Plain is `Tuner` with `OptunaSearch` and `MLflowLoggerCallback`, and nothing else. Before anything is counted, the
+trials and their epochs in MLflow are, and in our ledger. Workers note when a trial's first step begins and its last
+one is done. Memory is that of the driver, per trial, from a quarter of the trials to the end.
+"""
+
+import argparse
+import contextlib
+import json
+import math
+import os
+import platform
+import statistics
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping
+from functools import partial
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+NAME, EPOCHS = "made-up", 3
+SWEEP = f"""
+name: {NAME}
+space:
+  data: {{name: digits}}
+  model:
+    layer:
+      kind: hybrid
+      lambda: {{choice: [0.125, 0.25, 0.5]}}
+      k: {{int: [1, 9]}}
+      candidates: {{kind: random, r: 64, when_too_few: all}}
+  training: {{lr: {{log_uniform: [1.0e-5, 1.0e-2]}}, epochs: {EPOCHS}}}
+search: {{sampler: tpe, trials: %d, seed: 0}}
+stopping: {{kind: none}}
+"""
+SIDES = ("ours", "plain")
+
+
+def train(log: Path, lr: float, share: float, k: int, report: Callable[[int, float], None], step_s: float) -> None:
+    """The objective of both sides; notes in `log` when it begins, and when its last step is done."""
+    _note(log, "begin")
+    for epoch in range(1, EPOCHS + 1):
+        time.sleep(step_s)
+        if epoch == EPOCHS:
+            _note(log, "end")
+        report(epoch, (1 - 0.5**epoch) * (0.9 - abs(math.log10(lr) + 3) / 10 - abs(share - 0.25) - abs(k - 5) / 50))
+
+
+def _note(log: Path, what: str) -> None:
+    file = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
+    os.write(file, f"{os.getpid()} {what} {time.time()}\n".encode())
+    os.close(file)
+
+
+def run_ours(folder: Path, trials: int, step_s: float) -> None:
+    """Run a sweep as `convnn run` does, but for what a worker trains."""
+    from search_spaces import parse_sweep
+    from tune_jobs.driver.run import run
+    from tune_jobs.executors.ray_tune.run import open_ray_tune
+    from tune_jobs.executors.registry import add_executor
+    from tune_jobs.system.garbage import collect_rarely
+
+    collect_rarely()
+    add_executor(NAME, partial(open_ray_tune, train=partial(_train_ours, folder / "log", step_s)))
+    run(parse_sweep(SWEEP % trials), progress=False, storage=folder, executor=NAME)
+
+
+def _train_ours(log: Path, step_s: float, sent: dict[str, Any]) -> None:
+    from ray import tune
+
+    from tune_jobs.worker.reports import Begun, EpochDone, ResumedFrom, encode
+    from tune_jobs.worker.task import decode_task
+
+    task = decode_task(sent)
+    layer: Any = task.config.model.mixing_layer
+
+    def report(epoch: int, accuracy: float) -> None:
+        tune.report(encode(EpochDone(epoch, {"val/accuracy": accuracy, "val/loss": 1 - accuracy, "epoch_s": step_s})))
+
+    tune.report(encode(Begun(None, platform.node(), task.ledger.exists())))
+    tune.report(encode(ResumedFrom(0, None, "cpu")))
+    train(log, task.config.training.lr, layer.lam, layer.k, report, step_s)
+
+
+def run_plain(folder: Path, trials: int, step_s: float) -> None:
+    """Run the same with what Ray, Optuna and MLflow bring."""
+    import ray
+    from ray import tune
+    from ray.air.integrations.mlflow import MLflowLoggerCallback
+    from ray.tune.search.optuna import OptunaSearch
+
+    space = {"lr": tune.loguniform(1e-5, 1e-2), "lam": tune.choice([0.125, 0.25, 0.5]), "k": tune.randint(1, 10)}
+    ray.init(num_cpus=os.cpu_count(), log_to_driver=False, logging_level="ERROR")
+    tune.Tuner(
+        tune.with_resources(partial(_train_plain, folder / "log", step_s), {"cpu": 1}),
+        param_space=space,
+        tune_config=tune.TuneConfig(
+            search_alg=OptunaSearch(metric="accuracy", mode="max", seed=0),
+            num_samples=trials,
+            max_concurrent_trials=os.cpu_count(),
+            reuse_actors=True,
+        ),
+        run_config=tune.RunConfig(
+            storage_path=str(folder / "tune"),
+            verbose=0,
+            callbacks=[MLflowLoggerCallback(tracking_uri=f"sqlite:///{folder}/mlflow.db", experiment_name=NAME)],
+        ),
+    ).fit()
+
+
+def _train_plain(log: Path, step_s: float, config: dict[str, Any]) -> None:
+    from ray import tune
+
+    def report(_: int, accuracy: float) -> None:
+        tune.report({"accuracy": accuracy, "loss": 1 - accuracy})
+
+    train(log, config["lr"], config["lam"], config["k"], report, step_s)
+
+
+def check(side: str, folder: Path, trials: int) -> None:
+    """Whether MLflow, and our ledger, have every trial with each of its epochs once.
+
+    Raises:
+        AssertionError: If they do not.
+    """
+    from mlflow import MlflowClient
+
+    from tune_jobs.record.folder import SweepFolder
+    from tune_jobs.record.ledger import Ledger
+
+    client = MlflowClient(f"sqlite:///{folder}/mlflow.db")
+    metric, named = ("val/accuracy", "params.k != 'none'") if side == "ours" else ("accuracy", "")
+    found = client.search_experiments(filter_string=f"name = '{NAME}'")
+    runs = client.search_runs([found[0].experiment_id], named, max_results=50_000)
+    assert len(runs) == trials, f"{side}: MLflow has {len(runs)} trials of {trials}"
+    for run in runs:
+        assert run.info.status == "FINISHED", f"{side}: a run is {run.info.status}"
+        epochs = client.get_metric_history(run.info.run_id, metric)
+        assert len(epochs) == EPOCHS, f"{side}: MLflow has {len(epochs)} epochs of {EPOCHS}"
+    if side == "ours":
+        with contextlib.closing(Ledger(SweepFolder(folder / NAME).ledger)) as ledger:
+            assert [trial.state for trial in ledger.trials()] == ["complete"] * trials
+            assert len(ledger.epochs()) == trials * EPOCHS
+
+
+def measure(side: str, trials: int, step_s: float) -> dict[str, float]:
+    """Run one side in a process of its own, check what it recorded, and count."""
+    with tempfile.TemporaryDirectory(prefix="convnn-orchestration-") as place:
+        folder = Path(place)
+        command = [sys.executable, "-m", "benchmarks.orchestration", "--side", side, "--folder", place]
+        command += ["--trials", str(trials), "--step-s", str(step_s)]
+        begun = time.time()
+        subprocess.run(command, check=True, stdout=subprocess.DEVNULL, timeout=3600)  # noqa: S603 - this program
+        ended = time.time()
+        check(side, folder, trials)
+        driver = json.loads((folder / "driver.json").read_text())
+        events = [line.split() for line in (folder / "log").read_text().splitlines()]
+    return _figures([(pid, what, float(at)) for pid, what, at in events], driver, begun, ended)
+
+
+def _figures(
+    events: list[tuple[str, str, float]], driver: Mapping[str, float], begun: float, ended: float
+) -> dict[str, float]:
+    firsts, lasts = ([at for _, what, at in events if what == name] for name in ("begin", "end"))
+    gaps = []
+    for worker in {pid for pid, _, _ in events}:
+        own = [(what, at) for pid, what, at in events if pid == worker]
+        gaps += [at - before for (_, before), (what, at) in zip(own, own[1:], strict=False) if what == "begin"]
+    return {
+        "trials a minute": 60 * len(lasts) / (max(lasts) - min(firsts)),
+        "gap, median s": statistics.median(gaps),
+        "gap, 95% below s": sorted(gaps)[int(0.95 * len(gaps))],
+        "start to first step s": min(firsts) - begun,
+        "first to second worker's first step s": _second(events) - min(firsts),
+        "last trial's end to exit s": ended - max(lasts),
+        "driver CPU s a trial": driver["cpu_s"] / len(lasts),
+        "driver memory KB a trial": driver["kb_per_trial"],
+    }
+
+
+def _second(events: list[tuple[str, str, float]]) -> float:
+    firsts: dict[str, float] = {}
+    for pid, _, at in events:
+        firsts.setdefault(pid, at)
+    return sorted(firsts.values())[min(1, len(firsts) - 1)]
+
+
+def run_side(side: str, folder: Path, trials: int, step_s: float) -> None:
+    """One side, as a driver of its own; leaves what it took beside its record."""
+    seen: dict[int, float] = {}
+    watch = threading.Thread(target=lambda: seen.update(_memory(folder / "log", trials)), daemon=True)
+    watch.start()
+    (run_ours if side == "ours" else run_plain)(folder, trials, step_s)
+    used = os.times()
+    watch.join(10)
+    first, last = min(seen), max(seen)
+    grown = (seen[last] - seen[first]) / (last - first) if last > first else math.nan
+    (folder / "driver.json").write_text(json.dumps({"cpu_s": used.user + used.system, "kb_per_trial": grown}))
+
+
+def _memory(log: Path, trials: int) -> Iterator[tuple[int, float]]:
+    """The driver's memory in KB once a quarter of the trials has ended, and all but a few."""
+    for wanted in (trials // 4, trials - 2):
+        while not log.exists() or log.read_text().count("end") < wanted:
+            time.sleep(0.2)
+        pages = int(Path("/proc/self/statm").read_text().split()[1])
+        yield wanted, pages * os.sysconf("SC_PAGE_SIZE") / 1000
+
+
+def main() -> int:
+    """Measure and print."""
+    parser = argparse.ArgumentParser(description="What a sweep costs beside its training.")
+    parser.add_argument("--trials", type=int, default=100)
+    parser.add_argument("--step-s", type=float, default=0.0, help="seconds of one epoch")
+    parser.add_argument("--repeats", type=int, default=3)
+    parser.add_argument("--only", choices=SIDES, help="one side alone")
+    parser.add_argument("--side", choices=SIDES, help=argparse.SUPPRESS)
+    parser.add_argument("--folder", type=Path, help=argparse.SUPPRESS)
+    given = parser.parse_args()
+    if given.side:
+        run_side(given.side, given.folder, given.trials, given.step_s)
+        return 0
+    sides = [given.only] if given.only else SIDES
+    found: dict[str, list[dict[str, float]]] = {side: [] for side in sides}
+    print(
+        f"{os.cpu_count()} cores, {platform.machine()}, Python {platform.python_version()}, Ray {version('ray')}, "
+        f"Optuna {version('optuna')}, MLflow {version('mlflow')}; load {os.getloadavg()[0]:.1f}; {given.trials} trials "
+        f"of {EPOCHS} epochs of {given.step_s:g} s\n"
+    )
+    for _ in range(given.repeats):
+        for side in sides:
+            found[side].append(measure(side, given.trials, given.step_s))
+    print("| side | what | median | least to most | n |\n|---|---|---|---|---|")
+    for side, runs in found.items():
+        for what in runs[0]:
+            values = sorted(run[what] for run in runs)
+            low, high = values[0], values[-1]
+            print(f"| {side} | {what} | {statistics.median(values):.3g} | {low:.3g} to {high:.3g} | {len(values)} |")
+    print(f"\nload {os.getloadavg()[0]:.1f} at the end")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
