@@ -9,6 +9,7 @@ one is done. Memory is that of the driver, per trial, from a quarter of the tria
 
 import argparse
 import contextlib
+import itertools
 import json
 import math
 import os
@@ -19,11 +20,15 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from functools import partial
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from tune_jobs.worker.reports import Report
+    from tune_jobs.worker.task import Task
 
 NAME, EPOCHS = "made-up", 3
 SWEEP = f"""
@@ -43,14 +48,14 @@ stopping: {{kind: none}}
 SIDES = ("ours", "plain")
 
 
-def train(log: Path, lr: float, share: float, k: int, report: Callable[[int, float], None], step_s: float) -> None:
+def accuracies(log: Path, step_s: float, lr: float, share: float, k: int) -> Iterator[float]:
     """The objective of both sides; notes in `log` when it begins, and when its last step is done."""
     _note(log, "begin")
     for epoch in range(1, EPOCHS + 1):
         time.sleep(step_s)
         if epoch == EPOCHS:
             _note(log, "end")
-        report(epoch, (1 - 0.5**epoch) * (0.9 - abs(math.log10(lr) + 3) / 10 - abs(share - 0.25) - abs(k - 5) / 50))
+        yield (1 - 0.5**epoch) * (0.9 - abs(math.log10(lr) + 3) / 10 - abs(share - 0.25) - abs(k - 5) / 50)
 
 
 def _note(log: Path, what: str) -> None:
@@ -68,25 +73,17 @@ def run_ours(folder: Path, trials: int, step_s: float) -> None:
     from tune_jobs.system.garbage import collect_rarely
 
     collect_rarely()
-    add_executor(NAME, partial(open_ray_tune, train=partial(_train_ours, folder / "log", step_s)))
+    add_executor(NAME, partial(open_ray_tune, objective=partial(_objective, folder / "log", step_s)))
     run(parse_sweep(SWEEP % trials), progress=False, storage=folder, executor=NAME)
 
 
-def _train_ours(log: Path, step_s: float, sent: dict[str, Any]) -> None:
-    from ray import tune
+def _objective(log: Path, step_s: float, task: "Task") -> "Iterator[Report]":
+    from tune_jobs.worker.reports import EpochDone, ResumedFrom
 
-    from tune_jobs.worker.reports import Begun, EpochDone, ResumedFrom, encode
-    from tune_jobs.worker.task import decode_task
-
-    task = decode_task(sent)
     layer: Any = task.config.model.mixing_layer
-
-    def report(epoch: int, accuracy: float) -> None:
-        tune.report(encode(EpochDone(epoch, {"val/accuracy": accuracy, "val/loss": 1 - accuracy, "epoch_s": step_s})))
-
-    tune.report(encode(Begun(None, platform.node(), task.ledger.exists())))
-    tune.report(encode(ResumedFrom(0, None, "cpu")))
-    train(log, task.config.training.lr, layer.lam, layer.k, report, step_s)
+    yield ResumedFrom(0, None, "cpu")
+    for epoch, accuracy in enumerate(accuracies(log, step_s, task.config.training.lr, layer.lam, layer.k), 1):
+        yield EpochDone(epoch, {"val/accuracy": accuracy, "val/loss": 1 - accuracy, "epoch_s": step_s})
 
 
 def run_plain(folder: Path, trials: int, step_s: float) -> None:
@@ -118,10 +115,8 @@ def run_plain(folder: Path, trials: int, step_s: float) -> None:
 def _train_plain(log: Path, step_s: float, config: dict[str, Any]) -> None:
     from ray import tune
 
-    def report(_: int, accuracy: float) -> None:
+    for accuracy in accuracies(log, step_s, config["lr"], config["lam"], config["k"]):
         tune.report({"accuracy": accuracy, "loss": 1 - accuracy})
-
-    train(log, config["lr"], config["lam"], config["k"], report, step_s)
 
 
 def check(side: str, folder: Path, trials: int) -> None:
@@ -172,7 +167,7 @@ def _figures(
     gaps = []
     for worker in {pid for pid, _, _ in events}:
         own = [(what, at) for pid, what, at in events if pid == worker]
-        gaps += [at - before for (_, before), (what, at) in zip(own, own[1:], strict=False) if what == "begin"]
+        gaps += [at - before for (_, before), (what, at) in itertools.pairwise(own) if what == "begin"]
     return {
         "trials a minute": 60 * len(lasts) / (max(lasts) - min(firsts)),
         "gap, median s": statistics.median(gaps),

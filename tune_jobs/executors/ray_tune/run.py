@@ -19,11 +19,11 @@ from tune_jobs.executors.clock import AwakeClock
 from tune_jobs.executors.ray_tune.session import answer, machines, ray_session
 from tune_jobs.executors.ray_tune.worker_loss import classify_loss, kill_worker
 from tune_jobs.system.scratch import scratch_folder
+from tune_jobs.worker.entrypoint import Objective
 from tune_jobs.worker.reports import Begun, decode
 from tune_jobs.worker.task import Task
 
 Found = TypeVar("Found")
-Train = Callable[[dict[str, Any]], None]
 
 MOST = 10_000
 """So many workers Tune may start at a time; without a number it would start one after another."""
@@ -36,19 +36,19 @@ CLOSE_S = 60.0
 
 
 @contextlib.contextmanager
-def open_ray_tune(order: Order, train: Train | None = None) -> Iterator[Executor]:
+def open_ray_tune(order: Order, objective: Objective | None = None) -> Iterator[Executor]:
     """Ray Tune on a cluster, or on a Ray of our own on this machine.
 
     Args:
         order: What it is opened for.
-        train: Runs in a worker, with a task as it was sent; `train_attempt` if `None`.
+        objective: What trains in a worker; the configuration's model on its images if `None`.
 
     Raises:
         ClusterError: If Ray cannot be started or reached, or has no machine that a trial fits on.
     """
     with ray_session(order.address, order.signals, order.say):
         answer(partial(_require_fit, per_trial(order.resources)), order.signals)
-        yield TuneExecutor(order, train)
+        yield TuneExecutor(order, objective)
 
 
 def _require_fit(asked: dict[str, float]) -> None:
@@ -64,11 +64,11 @@ def _require_fit(asked: dict[str, float]) -> None:
 class TuneExecutor:
     """See `tune_jobs.executors.base.Executor`; the methods `take_...` are called by Tune's hooks, in its thread."""
 
-    def __init__(self, order: Order, train: Train | None = None) -> None:
+    def __init__(self, order: Order, objective: Objective | None = None) -> None:
         """Start Tune, which waits for tasks."""
         self.closing = False
         self._order = order
-        self._train = train
+        self._objective = objective
         self._goes_on = f"nothing is lost, and this goes on: convnn resume {order.sweep}"
         self._clock = AwakeClock()
         self._asked = per_trial(order.resources)
@@ -171,7 +171,9 @@ class TuneExecutor:
     def take_end(self, trial_id: str, *, error: bool) -> None:
         """Tune is done with a trial."""
         task = self._ids.pop(trial_id)
-        self._trials.pop(task, None)
+        if (trial := self._trials.pop(task, None)) is not None:  # Tune keeps it until its own end
+            trial.run_metadata.metric_analysis.clear()  # 17 KB that nobody reads
+            trial.run_metadata.metric_n_steps.clear()
         self._nodes.pop(task, None)
         self._stopped.discard(task)
         loss = self._losses.pop(task, Loss("lost_worker", "the worker process died")) if error else None
@@ -220,7 +222,9 @@ class TuneExecutor:
         scratch = scratch_folder("tune")  # for Tune's own files, none of which is needed again
         try:
             tune.Tuner(
-                tune.with_resources(self._train or train_attempt, partial(_resources, self._asked)),
+                tune.with_resources(
+                    partial(train_attempt, objective=self._objective), partial(_resources, self._asked)
+                ),
                 tune_config=tune.TuneConfig(
                     search_alg=TaskSearcher(self),
                     scheduler=ReportScheduler(self),

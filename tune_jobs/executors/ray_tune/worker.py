@@ -13,7 +13,7 @@ from typing import Any
 from tune_jobs.record.names import LOG
 from tune_jobs.system.garbage import collect_rarely
 from tune_jobs.worker.attempt import train_task
-from tune_jobs.worker.entrypoint import failed, run_attempt
+from tune_jobs.worker.entrypoint import Objective, failed, run_attempt
 from tune_jobs.worker.reports import Begun, EpochDone, Report, encode
 from tune_jobs.worker.sizing import SIZES
 from tune_jobs.worker.task import Task, decode_task
@@ -22,8 +22,8 @@ RESULT_S = 0.02
 """How long Tune may take to see that training has ended; else 0.2 s, in which nothing trains."""
 
 
-def train_attempt(sent: dict[str, Any]) -> None:
-    """Run the attempt of a task that was sent; Tune's trainable."""
+def train_attempt(sent: dict[str, Any], objective: Objective | None = None) -> None:
+    """Run the attempt of a task that was sent; Tune's trainable. Trains by `objective`, if one is given."""
     import ray
     from ray import tune
     from ray.train._internal import session
@@ -38,7 +38,7 @@ def train_attempt(sent: dict[str, Any]) -> None:
         tune.report(encode(told))
 
     report(Begun(ray.get_runtime_context().get_node_id(), socket.gethostname(), task.ledger.exists()))
-    run_attempt(task, report, _logged)
+    run_attempt(task, report, objective or _logged)
 
 
 def _logged(task: Task) -> Iterator[Report]:

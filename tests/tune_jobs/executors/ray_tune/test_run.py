@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from ray.tune.trainable.metadata import _TrainingRunMetadata
 
 from search_spaces.settings import Resources
 from tests.tune_jobs.worker.test_attempt import task
@@ -26,6 +27,8 @@ class Trial:
     def __init__(self, trial_id: str) -> None:
         self.trial_id = trial_id
         self.temporary_state = None
+        self.status = "PENDING"
+        self.run_metadata = _TrainingRunMetadata()
 
     def get_pickled_error(self) -> BaseException | None:
         return RuntimeError("died")
@@ -63,6 +66,25 @@ def polled(executor: TuneExecutor, count: int) -> list[Update]:
         assert time.monotonic() < deadline, found
         found += executor.poll(0.05)
     return found
+
+
+def test_a_free_worker_is_for_the_newest_trial_that_waits() -> None:
+    """An earlier one may have a worker of its own that is starting."""
+
+    def script(tune: Scripted) -> None:
+        tune.until_closed()
+
+    executor = Scripted(script)
+    trials = [Trial("t1"), Trial("t2"), Trial("t3")]
+    for trial in trials:
+        executor.scheduler.on_trial_add(None, trial)
+    chosen = []
+    for status in ("RUNNING", "ERROR", "TERMINATED"):
+        chosen.append(executor.scheduler.choose_trial_to_run(None))
+        chosen[-1].status = status
+    assert chosen == trials[::-1]
+    assert executor.scheduler.choose_trial_to_run(None) is None
+    executor.close()
 
 
 def test_a_task_is_handed_over_started_reported_and_gone(tmp_path: Path) -> None:
