@@ -232,7 +232,8 @@ def main() -> int:
     for _ in range(given.repeats):
         for side in sides:
             found[side].append(measure(side, given.trials, given.step_s))
-    print("| side | what | median | least to most | n |\n|---|---|---|---|---|")
+            print(f"{side}: {', '.join(f'{what} {value:.3g}' for what, value in found[side][-1].items())}", flush=True)
+    print("\n| side | what | median | least to most | n |\n|---|---|---|---|---|")
     for side, runs in found.items():
         for what in runs[0]:
             values = sorted(run[what] for run in runs)
