@@ -5,6 +5,8 @@ Models are built from these numbers and configurations are judged by them, so th
 
 import functools
 import math
+import re
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal, get_args
 
@@ -163,6 +165,60 @@ def vgg11_stages(width: float = 1.0, image_side: int = IMAGE_SIDE) -> tuple[Stag
         stages.append(Stage(f"conv{number}", channels, out, side))
         channels = out
     return tuple(stages)
+
+
+VGG11_STAGES = tuple(stage.name for stage in vgg11_stages() if stage is not None)
+"""The names of VGG-11's layers in order: conv1 to conv8."""
+
+
+@functools.cache
+def stage_ranges() -> Mapping[str, tuple[str, ...]]:
+    """The stages of every range, by its name: `conv5`, `conv5-conv8`."""
+    names = VGG11_STAGES
+    ends = [(first, last) for first in range(len(names)) for last in range(first, len(names))]
+    return {range_name(names[a : b + 1]): names[a : b + 1] for a, b in ends}
+
+
+def range_name(stages: Sequence[str]) -> str:
+    """What a range of stages is called, which follow each other."""
+    return stages[0] if len(stages) == 1 else f"{stages[0]}-{stages[-1]}"
+
+
+def range_mistakes(names: Sequence[str]) -> Iterator[tuple[str, str]]:
+    """What keeps these names from naming each stage once: the name that is wrong, or "" for all together, and why."""
+    ranges, owners, sure = stage_ranges(), dict[str, str](), True
+    for name in names:
+        meant = name if name in ranges else _meant(name)
+        if name not in ranges:
+            rule = f"must be a stage, {VGG11_STAGES[0]} to {VGG11_STAGES[-1]}, or a range such as conv5-conv8"
+            yield name, f"{rule}, the lower end first; got {name!r}{f'; did you mean {meant!r}?' if meant else '.'}"
+            sure = sure and meant is not None
+        twice = [stage for stage in ranges.get(meant or "", ()) if stage in owners]
+        if twice and name in ranges:
+            others = " and ".join(dict.fromkeys(owners[stage] for stage in twice))
+            has = f"{', '.join(twice)} {'is' if len(twice) == 1 else 'are'} in {others} already"
+            yield (
+                name,
+                f"must name no stage a second time; {has}; take {'it' if len(twice) == 1 else 'them'} out of one.",
+            )
+        owners |= dict.fromkeys(ranges.get(meant or "", ()), name)
+    left = [stage for stage in VGG11_STAGES if stage not in owners]
+    if left and sure:
+        yield "", f"must name every stage once; nothing names {', '.join(left)}; add {_added(left)}: {{...}}."
+
+
+def _meant(name: str) -> str | None:
+    """The range that a misspelt name stands for, by its numbers."""
+    numbers = sorted({int(number) for number in re.findall("[0-9]{1,3}", name)})
+    stages = [f"conv{number}" for number in numbers]
+    return range_name(stages) if len(stages) in (1, 2) and set(stages) <= set(VGG11_STAGES) else None
+
+
+def _added(stages: Sequence[str]) -> str:
+    """The first of the ranges that these stages make, each as long as can be."""
+    first = VGG11_STAGES.index(stages[0])
+    run = [stage for stage, there in zip(stages, VGG11_STAGES[first:], strict=False) if stage == there]
+    return range_name(run)
 
 
 def convnn_channels(out_channels: int, lam: float) -> int:

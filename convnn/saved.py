@@ -7,7 +7,7 @@ Shapes: images uint8 `(N, 32, 32, 3)`, classes int64 `(N,)`.
 
 import hashlib
 import json
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass, field
 from functools import partial
 from importlib import import_module
@@ -90,11 +90,18 @@ class Classifier:
 def made(plain: Mapping[str, Any]) -> Callable[..., Any]:
     """The callable that `{"target": "package.module:name", "arguments": {...}}` names, with its arguments given.
 
-    An argument of that form stands for the callable that it names.
+    An argument of that form stands for the callable that it names, also inside a mapping.
     """
     module, _, name = plain["target"].partition(":")
-    arguments = {key: made(value) if _is_made(value) else value for key, value in plain["arguments"].items()}
-    return partial(getattr(import_module(module), name), **arguments)
+    return partial(getattr(import_module(module), name), **_with_made(plain["arguments"]))
+
+
+def _with_made(arguments: Mapping[str, Any]) -> dict[str, Any]:
+    """Arguments, also those inside others, with the callables that they name."""
+    return {
+        key: made(value) if _is_made(value) else _with_made(value) if isinstance(value, dict) else value
+        for key, value in arguments.items()
+    }
 
 
 def save_classifier(folder: Path, plain: Mapping[str, Any], weights: Mapping[str, Tensor], meaning: Meaning) -> None:
@@ -172,9 +179,16 @@ def _check_targets(plain: Mapping[str, Any]) -> None:
             f"its model must be made by one of {', '.join(sorted(known))}, which are the installed packages that add "
             f"models (entry points of {GROUP}), got {plain['target']}"
         )
-    for value in plain["arguments"].values():
+    for target in _targets(plain["arguments"]):
+        _check_targets(target)
+
+
+def _targets(arguments: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
+    for value in arguments.values():
         if _is_made(value):
-            _check_targets(value)
+            yield value
+        elif isinstance(value, dict):
+            yield from _targets(value)
 
 
 def _pixels(images: Iterable[Any]) -> NDArray[np.uint8]:

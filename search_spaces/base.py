@@ -15,6 +15,11 @@ class Config(BaseModel):
     # a class is built at its first use, so that a program that needs few of them starts at once
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True, populate_by_name=True, defer_build=True)
 
+    @classmethod
+    def amiss(cls, names: Sequence[str]) -> Iterator[tuple[str, str]]:  # noqa: ARG003
+        """What is wrong with these fields standing together: the name of one, "" for all, and why it is wrong."""
+        return iter(())
+
 
 @dataclass(frozen=True)
 class Rule:
@@ -68,7 +73,8 @@ class Infeasible:
 class Factory:
     """What makes a module, without importing it: a callable as `package.module:name`, and its keyword arguments.
 
-    An argument that is a Factory itself stands for the callable that it names, with its arguments given.
+    An argument that is a Factory itself, or a mapping that holds one, stands for the callable that it names, with its
+    arguments given.
     """
 
     target: str
@@ -76,10 +82,14 @@ class Factory:
 
     def as_plain(self) -> dict[str, Any]:
         """As `convnn.saved.made` takes it."""
-        plain = {
-            key: value.as_plain() if isinstance(value, Factory) else value for key, value in self.arguments.items()
-        }
-        return {"target": self.target, "arguments": plain}
+        return {"target": self.target, "arguments": _plain(self.arguments)}
+
+
+def _plain(arguments: Mapping[str, Any]) -> dict[str, Any]:
+    return {
+        key: value.as_plain() if isinstance(value, Factory) else _plain(value) if isinstance(value, dict) else value
+        for key, value in arguments.items()
+    }
 
 
 def by_path(tree: Mapping[str, Any], above: str = "") -> Iterator[tuple[str, Any]]:

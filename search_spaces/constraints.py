@@ -12,11 +12,12 @@ from functools import cache, cached_property
 from typing import NamedTuple, TypeAlias, TypeVar, get_args
 
 from pydantic import BaseModel
+from pydantic.fields import FieldInfo
 from yaml.nodes import Node, ScalarNode, SequenceNode
 
 from search_spaces.base import Infeasible
 from search_spaces.reading.document import MOST_PROBLEMS, Place, Problem, value_of
-from search_spaces.reading.fields import models_of
+from search_spaces.reading.fields import amiss, fields_of, models_of
 from search_spaces.reading.likeness import close, nearest
 from search_spaces.reading.rules import ConstraintError, Name, Number, Step, parse_rule
 from search_spaces.reading.words import quoted, shown
@@ -127,8 +128,8 @@ def broken(constraints: Sequence[Constraint], trial: TrialConfig) -> Iterator[In
             yield Infeasible(f"constraints.{number}", f"{rule.text} does not hold: {reason}")
 
 
-def read_constraints(node: Node | None) -> tuple[tuple[Constraint, ...], list[Problem]]:
-    """The rules that stand at `node`, and every mistake in them."""
+def read_constraints(node: Node | None, ranges: Sequence[str] = ()) -> tuple[tuple[Constraint, ...], list[Problem]]:
+    """The rules that stand at `node`, and every mistake in them; `ranges` are those of the file's layers by depth."""
     if node is None:
         return (), []
     if not isinstance(node, SequenceNode):
@@ -150,21 +151,21 @@ def read_constraints(node: Node | None) -> tuple[tuple[Constraint, ...], list[Pr
             problems.append(Problem(place, path, rule))
             continue
         try:
-            rules.append(parse_constraint(item.value))
+            rules.append(parse_constraint(item.value, ranges=ranges))
         except ConstraintError as error:
             problems += [Problem(place, path, message) for message in error.messages]
     return tuple(rules), problems
 
 
-def parse_constraint(text: str, model: type[BaseModel] = TrialConfig) -> Constraint:
-    """Read one rule about the fields of `model`.
+def parse_constraint(text: str, model: type[BaseModel] = TrialConfig, ranges: Sequence[str] = ()) -> Constraint:
+    """Read one rule about the fields of `model`, of layers by depth those of these ranges.
 
     Raises:
         ConstraintError: If it is no comparison, or not about numbers of `model`; with everything that is wrong.
     """
     sides, signs = parse_rule(text)
     unknown = dict.fromkeys(step.text for side in sides for step in side if isinstance(step, Name))
-    found = {name: _found(name, model) for name in unknown}
+    found = {name: _found(name, model, tuple(ranges)) for name in unknown}
     messages = [wrong for wrong in found.values() if isinstance(wrong, str)]
     if not signs:
         rule = f"must compare two sides, got {quoted(text)}"
@@ -269,41 +270,52 @@ class _Field(NamedTuple):
 
 
 @cache
-def _shapes(model: type[BaseModel], _generation: int) -> list[dict[str, _Field]]:
-    """The fields by path, once for each set of kinds that a configuration may have as long as none is registered."""
-    parts: list[list[dict[str, _Field]]] = []
-    for attribute, info in model.model_fields.items():
-        name = info.alias or attribute
+def _fields(model: type[BaseModel], ranges: tuple[str, ...], _generation: int) -> dict[str, _Field]:
+    """The fields by path, as long as no kind is registered; of layers by depth those of these ranges."""
+    found: dict[str, _Field] = {}
+    for name, info in _own(model, ranges):
+        attribute = next(own for own, other in model.model_fields.items() if other is info)
         below, _ = models_of(info)
         if not below:
             is_number = bool({int, float} & {info.annotation, *get_args(info.annotation)})
-            parts.append([{name: _Field((attribute,), is_number)}])
-            continue
-        options = [
-            {f"{name}.{path}": _Field((attribute, *field.attributes), field.is_number) for path, field in shape.items()}
-            for kind in below
-            for shape in _shapes(kind, _generation)
-        ]
-        parts.append(options)
-    return [{path: field for part in parted for path, field in part.items()} for parted in itertools.product(*parts)]
+            found[name] = _Field((attribute,), is_number)
+        for kind in below:
+            for path, field in _fields(kind, ranges, _generation).items():
+                found[f"{name}.{path}"] = _Field((attribute, *field.attributes), field.is_number)
+    return found
+
+
+def _own(model: type[BaseModel], ranges: tuple[str, ...]) -> Iterator[tuple[str, FieldInfo]]:
+    chosen = "" in amiss(model, ())  # its names are to be chosen from
+    return ((name, info) for name, info in fields_of(model).items() if not chosen or name in ranges)
+
+
+def _together(one: str, other: str, model: type[BaseModel]) -> bool:
+    """Whether a configuration may have the fields at both paths."""
+    (first, _, rest), (second, _, others) = one.partition("."), other.partition(".")
+    if first != second:
+        both = {first, second} <= fields_of(model).keys()
+        return both and not amiss(model, (first, second)).keys() & {first, second}
+    info = fields_of(model).get(first)
+    return info is not None and any(_together(rest, others, kind) for kind in models_of(info)[0])
 
 
 def _last(path: str) -> str:
     return path.rpartition(".")[2]
 
 
-def _found(name: str, model: type[BaseModel]) -> Name | str:
+def _found(name: str, model: type[BaseModel], ranges: tuple[str, ...]) -> Name | str:
     """The field of that name, or what is wrong with it."""
-    shapes = _shapes(model, generation())
-    fields = {path: field for shape in shapes for path, field in shape.items()}
+    fields = _fields(model, ranges, generation())
     path = name.removeprefix("space.")
     paths = [path] if path in fields else [] if "." in name else [known for known in fields if _last(known) == name]
     if not paths:
         return f"names {quoted(name)}, which is not a field; {_hint(path, fields)}"
     is_number = any(fields[known].is_number for known in paths)
-    if any(len(shape.keys() & set(paths)) > 1 for shape in shapes):
+    pairs = [pair for pair in itertools.combinations(paths, 2) if _together(*pair, model)]
+    if pairs:
         way = "write the full path." if is_number else "none of them is a number, and a rule compares numbers."
-        return f"names {name}, which may be {' or '.join(sorted(paths))}; {way}"
+        return f"names {name}, which may be {' or '.join(sorted({*itertools.chain(*pairs)}))}; {way}"
     if not is_number:
         return f"names {name}, which is not a number; a rule compares numbers, and any_of lists what goes together."
     attributes = tuple(dict.fromkeys(fields[known].attributes for known in paths))

@@ -66,6 +66,9 @@ def _discriminates(field: dict[str, Any]) -> bool:
 def _varying(field: dict[str, Any], definitions: dict[str, Any]) -> dict[str, Any]:
     kept: dict[str, Any] = {key: field[key] for key in ("description", "default", "title") if key in field}
     value = {key: item for key, item in field.items() if key not in kept}
+    if kept.get("default", "") is None and any("$ref" in part for part in (value, *_options(value))):
+        del kept["default"]  # a mapping that may be left out, and not null
+        value = next((part for part in value.get("anyOf", []) if "$ref" in part), value)
     if "$ref" in value or "oneOf" in value:
         return {**kept, "$ref": _branching(value, definitions)}
     options = [
@@ -80,6 +83,11 @@ def _varying(field: dict[str, Any], definitions: dict[str, Any]) -> dict[str, An
     if "number" in types:
         options += [_mapping({name: pair}, [name]) for name in ("uniform", "log_uniform")]
     return {**kept, "anyOf": options}
+
+
+def _options(value: dict[str, Any]) -> list[dict[str, Any]]:
+    found: list[dict[str, Any]] = value.get("anyOf", []) + value.get("oneOf", [])
+    return found
 
 
 def _branching(value: dict[str, Any], definitions: dict[str, Any]) -> str:

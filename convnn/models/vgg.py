@@ -1,13 +1,13 @@
 """VGG-11 as the published runs built it: hybrid layers, batch norm, and a classifier over 7 x 7 positions."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any
 
 from torch import Tensor, nn
 
 from convnn.checks import require_count, require_rate
-from convnn.geometry import POOLED_SIDE, vgg11_stages
+from convnn.geometry import POOLED_SIDE, range_mistakes, stage_ranges, vgg11_stages
 from convnn.layers import ConvNN2d, HybridBranch2d
 from convnn.remembered import Remembered
 
@@ -48,6 +48,7 @@ def vgg11(
     classifier_width: int = 4096,
     dropout: float = 0.5,
     layer: Callable[[int, int], nn.Module] | None = None,
+    layers: Mapping[str, Mapping[str, Any]] | None = None,
     **options: Any,  # noqa: ANN401 - the layer checks them
 ) -> VGG:
     """Build the VGG-11 whose every layer is a HybridBranch2d, or what `layer` makes, followed by batch norm and ReLU.
@@ -62,6 +63,8 @@ def vgg11(
         classifier_width: Units of the two hidden classifier layers; 4096 as published.
         dropout: After each hidden classifier layer.
         layer: Makes each layer from its channels in and out; a HybridBranch2d if `None`.
+        layers: Instead of `lam`, `layer` and options for all layers: those of each range of layers, by its name, as in
+            `{"conv1-conv4": {}, "conv5-conv8": {"lam": 0.5, "k": 9}}`. Every layer, conv1 to conv8, is named once.
         **options: Those of HybridBranch2d, and of its ConvNN2d.
 
     Raises:
@@ -72,7 +75,10 @@ def vgg11(
     require_rate("dropout", dropout)
     if not width > 0:
         raise ValueError(f"width multiplies the published channels and must be more than 0, got {width=}; try 1.")
-    make: Callable[..., nn.Module] = layer or partial(HybridBranch2d, lam=lam)
+    whole = ({"lam": lam} if lam else {}) | ({"layer": layer} if layer else {}) | options
+    makers = _makers({"conv1-conv8": whole} if layers is None else layers)
+    if layers is not None and whole:
+        raise ValueError(f"layers says what each layer is, got {', '.join(whole)}, too; move it into layers.")
     features: list[nn.Module] = []
     channels = 0
     for stage in vgg11_stages(width):
@@ -81,7 +87,7 @@ def vgg11(
             continue
         channels = stage.out_channels
         features += [
-            make(stage.in_channels, channels, **options),
+            makers[stage.name](stage.in_channels, channels),
             nn.BatchNorm2d(channels),
             nn.ReLU(inplace=True),
         ]
@@ -96,3 +102,19 @@ def vgg11(
         nn.Linear(hidden, num_classes),
     )
     return VGG(nn.Sequential(*features), classifier)
+
+
+def _makers(layers: Mapping[str, Mapping[str, Any]]) -> dict[str, Callable[[int, int], nn.Module]]:
+    """What makes each layer, by its name."""
+    for name, message in range_mistakes(list(layers)):
+        raise ValueError(f"layers{f'[{name!r}]' if name else ''} {message}")
+    return {stage: _maker(**options) for name, options in layers.items() for stage in stage_ranges()[name]}
+
+
+def _maker(
+    *,
+    layer: Callable[..., nn.Module] | None = None,
+    lam: float = 0.0,
+    **options: Any,  # noqa: ANN401 - the layer checks them
+) -> Callable[[int, int], nn.Module]:
+    return partial(layer, **options) if layer else partial(HybridBranch2d, lam=lam, **options)

@@ -4,7 +4,7 @@ Each model is one class in one file, which holds all that is known of it. Only w
 has to be said: what is left out here means that there is nothing to say.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, ClassVar, NamedTuple, Self
 
 from search_spaces.base import Config, Factory, Infeasible
@@ -20,8 +20,16 @@ class MixingLayer(Config):
     is_baseline: ClassVar[bool] = False
     """Whether it is what the others are compared with: a plain convolution, plain attention."""
 
+    def parts(self) -> "Sequence[MixingLayer]":
+        """Its layers, where it has several of which each may be another."""
+        return [self]
+
     def headline(self) -> dict[str, Any]:
-        """The paper's parameters, as far as it has them."""
+        """The paper's parameters, as far as it has them; of several layers those in which they agree."""
+        if self.parts() != [self]:
+            found = [part.headline() for part in self.parts()]
+            values = {name: {each[name] for each in found} - {None} for name in found[0]}
+            return {name: seen.pop() if len(seen) == 1 else None for name, seen in values.items()}
         candidates = getattr(self, "candidates", None)
         return {
             "lambda": lam(self),

@@ -1,15 +1,14 @@
-"""VGG-11 and the kinds of its layers: fields, limits, canonical form, size."""
+"""The kinds of VGG-11's layers: fields, limits, canonical form, size."""
 
 from collections.abc import Iterator
-from itertools import pairwise
-from typing import Annotated, Any, ClassVar, Literal, Self
+from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import Field
 
-from convnn.geometry import POOLED_SIDE, Stage, convnn_channels, padded_tokens, patched, vgg11_stages
-from search_spaces.base import Decides, Factory, Infeasible
-from search_spaces.domains import every, largest, smallest
-from search_spaces.models.base import Kept, MixingLayer, ModelConfig, lam, register_model, total
+from convnn.geometry import Stage, convnn_channels, padded_tokens, patched
+from search_spaces.base import Decides, Infeasible
+from search_spaces.domains import every, largest
+from search_spaces.models.base import MixingLayer, lam
 from search_spaces.models.candidates import (
     WIDEST_RING,
     Aggregation,
@@ -27,7 +26,7 @@ from search_spaces.models.candidates import (
     neighbors_kept,
     own_is_compared,
 )
-from search_spaces.registry import OneOf, Registry
+from search_spaces.registry import Registry
 
 KernelSize = Annotated[
     int, Field(ge=1, le=31, description="Side of the convolution's kernel; its padding keeps the map's size.")
@@ -272,76 +271,3 @@ class HybridLayer(_ConvNNFields):
 LAYERS = Registry(VGGLayer, "kind", Conv2dLayer, ConvNNLayer, HybridLayer)
 register_layer = LAYERS.register
 """Lets files name another kind of layer, a subclass of VGGLayer."""
-
-
-@register_model
-class VGG11(ModelConfig):
-    """VGG-11 as published: 8 layers of one kind, batch norm, a classifier over 7 x 7 positions."""
-
-    small: ClassVar = {"width": 0.125, "classifier_width": 64}
-    name: Literal["vgg11"] = "vgg11"
-    width: Annotated[float, Field(gt=0, le=4, description="Multiplies every layer's channels."), Decides(smallest)] = (
-        1.0
-    )
-    classifier_width: Annotated[int, Field(ge=1, le=65536, description="Units of both hidden classifier layers.")] = (
-        4096
-    )
-    dropout: Annotated[float, Field(ge=0, lt=1, description="After each hidden classifier layer.")] = 0.5
-    layer: Annotated[VGGLayer, OneOf(LAYERS)]
-
-    @property
-    def mixing_layer(self) -> VGGLayer:
-        return self.layer
-
-    def stages(self) -> list[Stage]:
-        """The model's layers."""
-        return [stage for stage in vgg11_stages(self.width) if stage is not None]
-
-    def factory(self, classes: int) -> Factory:
-        own = self.model_dump(exclude={"name", "layer"})
-        return Factory("convnn.models.vgg:vgg11", {"num_classes": classes, **own, **self.layer.arguments()})
-
-    def infeasibilities(self) -> Iterator[Infeasible]:
-        return self.layer.infeasibilities(self.stages())
-
-    def canonical(self) -> Self:
-        return self.model_copy(update={"layer": self.layer.canonical(self.stages())})
-
-    def key_content(self) -> dict[str, Any]:
-        """Width enters as the channels that it stands for."""
-        stages = self.stages()
-        content = self.model_dump(mode="json", exclude={"width", "layer"})
-        channels = [stage.out_channels for stage in stages]
-        return {**content, "channels": channels, "layer": self.layer.key_content(stages)}
-
-    def parameters(self, classes: int) -> int:
-        layers = (2 * stage.out_channels + self.layer.parameters(stage) for stage in self.stages())
-        return self.classifier_parameters(classes) + sum(layers)
-
-    def classifier_parameters(self, classes: int) -> int:
-        inputs, hidden = self.stages()[-1].out_channels * POOLED_SIDE**2, self.classifier_width
-        return hidden * (inputs + 1 + hidden + 1 + classes) + classes
-
-    def folded(self) -> int:
-        """The slices of the first fully connected layer but one."""
-        return self.stages()[-1].out_channels * (POOLED_SIDE**2 - 1) * self.classifier_width
-
-    def activations(self) -> int:
-        """What batch norm and the next layer read, of every layer."""
-        return sum(2 * stage.out_channels * stage.side**2 for stage in self.stages())
-
-    def flops(self, classes: int) -> int | None:
-        stages, hidden = self.stages(), self.classifier_width
-        classifier = 2 * hidden * (stages[-1].out_channels * POOLED_SIDE**2 + hidden + classes)
-        return total([classifier, *map(self.layer.flops, stages)])
-
-    def kept(self, classes: int) -> list[Kept] | None:  # noqa: ARG002
-        """What batch norm, its activation and the pools read and note, and what the layers keep."""
-        parts = [Kept(POOLED_SIDE**2 * self.stages()[-1].out_channels + 6 * self.classifier_width, 0)]
-        for stage, following in pairwise(vgg11_stages(self.width)):
-            if stage is not None:
-                own, area = self.layer.kept(stage), stage.out_channels * stage.side**2
-                if own is None:
-                    return None
-                parts.append(Kept(own + 2 * area + (3 * area // 4 if following is None else 0), area))
-        return parts

@@ -2,7 +2,7 @@
 
 import math
 import types
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import cache
 from typing import Annotated, Any, Literal, TypeAlias, Union, get_args, get_origin
 
@@ -10,7 +10,7 @@ from annotated_types import Ge, Gt, Interval, Le, Lt, MinLen
 from pydantic import BaseModel, TypeAdapter, ValidationError
 from pydantic.fields import FieldInfo
 
-from search_spaces.base import Rule
+from search_spaces.base import Config, Rule
 from search_spaces.domains import Scalar
 from search_spaces.registry import OneOf, OneWord
 
@@ -139,6 +139,11 @@ def models_by_kind(models: tuple[Model, ...], key: str) -> Mapping[str, Model]:
 def fields_of(model: Model) -> Mapping[str, FieldInfo]:
     """A model's fields, by what files call them."""
     return {info.alias or name: info for name, info in model.model_fields.items()}
+
+
+def amiss(model: Model, names: Sequence[str]) -> dict[str, str]:
+    """What is wrong with these fields standing together, by the name of one, or "" for all; see `Config.amiss`."""
+    return dict(model.amiss(names)) if issubclass(model, Config) else {}
 
 
 def names_of(model: Model) -> list[str]:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from yaml.nodes import MappingNode, Node, SequenceNode
 
 from search_spaces.reading.document import SET, Place
-from search_spaces.reading.fields import Model, fields_of, models_of
+from search_spaces.reading.fields import Model, amiss, fields_of, models_of
 from search_spaces.reading.likeness import close
 from search_spaces.reading.words import cut
 
@@ -26,13 +26,13 @@ class Homes:
 
     def of(self, name: str) -> list[str]:
         """The paths of the fields of that name, few or none; those that suit the model of the file, if any does."""
-        found = {path: needs for path, needs in _fields(self.model, self.path) if _last(path) == name}
+        found = {path: needs for path, needs in self._fields() if _last(path) == name}
         paths = [path for path, needs in found.items() if self._ways(f"{needs}.")] or list(found)
         return paths if len(paths) <= MOST_HOMES else []
 
     def like(self, name: str) -> list[str]:
         """The same of the field whose name is most like this one."""
-        meant = close(name, sorted({_last(path) for path, _ in _fields(self.model, self.path)}), cutoff=_CUTOFF)
+        meant = close(name, sorted({_last(path) for path, _ in self._fields()}), cutoff=_CUTOFF)
         return self.of(meant) if meant else []
 
     def move(self, paths: list[str], path: str, place: Place) -> str:
@@ -45,6 +45,20 @@ class Homes:
             return f"write {', or '.join(ways[:MOST_HOMES])}."
         branches = any("any_of" in way for home in paths for way in self._ways(home))
         return f"it is {' or '.join(paths)}{', in the options of any_of' if branches else ''}; move it there."
+
+    def _fields(self) -> Iterator[tuple[str, str]]:
+        """The path of every field, and of the deepest section around it that no file may leave out."""
+        return self._below(self.model, self.path, "")
+
+    def _below(self, model: Model, path: str, needs: str) -> Iterator[tuple[str, str]]:
+        needed = amiss(model, ())
+        for name, info in fields_of(model).items():
+            here = f"{path}.{name}" if path else name
+            if "" in needed and not self._ways(f"{here}."):
+                continue  # of names to choose from those that the file has
+            yield here, needs
+            for below in models_of(info)[0]:
+                yield from self._below(below, here, here if info.is_required() or name in needed else needs)
 
     def _ways(self, path: str) -> list[str]:
         """The path as --set takes it, through each option of an any_of; none where the file has no such section."""
@@ -65,15 +79,6 @@ def _down(node: Node, names: list[str], way: tuple[str, ...]) -> Iterator[tuple[
         yield way
     elif names[0] in below:
         yield from _down(below[names[0]], names[1:], (*way, names[0]))
-
-
-def _fields(model: Model, path: str, needs: str = "") -> Iterator[tuple[str, str]]:
-    """The path of every field below a model, and of the deepest section around it that no file may leave out."""
-    for name, info in fields_of(model).items():
-        here = f"{path}.{name}" if path else name
-        yield here, needs
-        for below in models_of(info)[0]:
-            yield from _fields(below, here, here if info.is_required() else needs)
 
 
 def _last(path: str) -> str:

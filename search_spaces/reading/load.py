@@ -92,7 +92,7 @@ def parse_sweep(
     moved |= _anchor(root, _DATA_ROOT, Path.cwd())
     reader = Reader()
     listed = next((value for key, value in root.value if key.value == "constraints"), None)
-    constraints, mistakes = read_constraints(listed)
+    constraints, mistakes = read_constraints(listed, list(_ranges(root)))
     fields = [(key, value) for key, value in root.value if key.value != "constraints"]
     tree = reader.read(SweepFile, MappingNode(root.tag, fields, root.start_mark), varying="space")
     reader.problems += mistakes
@@ -112,6 +112,19 @@ def parse_sweep(
         if not reader.problems:
             return spec
     raise SpecError(reader.problems)
+
+
+def _ranges(node: Node, *, below_layers: bool = False) -> Iterator[str]:
+    """The ranges of layers that a file names, in whichever options of an any_of."""
+    if isinstance(node, MappingNode):
+        for key, value in node.value:
+            if below_layers and key.value != "any_of":
+                yield key.value
+            else:
+                yield from _ranges(value, below_layers=below_layers or key.value == "layers")
+    elif isinstance(node, SequenceNode):
+        for item in node.value:
+            yield from _ranges(item, below_layers=below_layers)
 
 
 def with_trials(spec: SweepSpec, trials: int) -> SweepSpec:

@@ -18,6 +18,7 @@ from search_spaces.reading.document import MOST_PROBLEMS, Place, Problem, SpecEr
 from search_spaces.reading.fields import (
     Model,
     alternatives,
+    amiss,
     discriminator_of,
     fields_of,
     is_valid,
@@ -32,7 +33,7 @@ from search_spaces.reading.homes import Homes
 from search_spaces.reading.likeness import alike, close, did_you_mean
 from search_spaces.reading.ranges import DomainReader, Entries, entries_of
 from search_spaces.reading.translations import FIELDS, field_hint, look_alike, plain_number
-from search_spaces.reading.words import cut, listed, shown
+from search_spaces.reading.words import cut, label_of, listed, shown
 
 MOST_OPTIONS = 1000
 """Options of an any_of, of which each takes as long to read as a small file."""
@@ -125,7 +126,7 @@ class Reader:
             rule = f"must have at most {MOST_OPTIONS:,} options, got {len(options.value):,}"
             self._say(options, _join(path, "any_of"), f"{rule}; let the fields of fewer options vary with a choice.")
             return None
-        kinds = [_kind(option, key) for option in options.value]
+        kinds = [label_of(option, key) for option in options.value]
         times = Counter(kinds)
         found: dict[str, SpaceNode | None] = {}
         for number, (kind, option) in enumerate(zip(kinds, options.value, strict=True)):
@@ -192,23 +193,14 @@ class Reader:
     ) -> SpaceNode | None:
         entries = entries_of(node)
         fields = fields_of(model)
-        whole = True
-        meant: set[str | None] = set()
         others = {name for other in models for name in names_of(other)} - fields.keys()
         doubtful = not sure and not others.isdisjoint(entries)  # it may be right with another kind
-        for name, (where, value) in entries.items():
-            if name not in fields:
-                whole = False
-                kinds = [literal_of(other, key) for other in models if name in names_of(other)]
-                if kinds and doubtful:
-                    continue
-                owner = f" of {key} {literal_of(model, key)}".replace(" of name ", " of ") if key else ""
-                guess = close(name, [field for field in fields if field not in entries]) or close(name, fields)
-                hint = (
-                    f"it goes with {alternatives(kinds)}." if kinds else self._way_out(name, guess, where, value, path)
-                )
-                self._say(where, _join(path, cut(name)), f"is not a field{owner}; {hint or _valid(fields)}")
-                meant.add(guess)
+        before = len(self.problems)
+        meant = self._unknown(model, models, key, entries, path, doubtful=doubtful)
+        for name, message in () if doubtful else amiss(model, [*_given(entries), *meant]).items():
+            if name not in entries:
+                self._say(node, _join(path, name) if name else path, message)
+        whole = len(self.problems) == before and entries.keys() <= fields.keys()
         found: dict[str, SpaceNode] = {}
         if key and key not in entries:
             found[key] = Fixed(literal_of(model, key), is_default=True)
@@ -229,6 +221,28 @@ class Reader:
         in_file_order = {name: found[name] for name in (key, *entries) if name in found}
         return Group(in_file_order) if whole else None
 
+    def _unknown(
+        self, model: Model, models: tuple[Model, ...], key: str | None, entries: Entries, path: str, *, doubtful: bool
+    ) -> list[str]:
+        """Say which fields a model does not have, or not beside the others; those that were meant."""
+        fields = fields_of(model)
+        wrong, meant = amiss(model, _given(entries)), []
+        for name, (where, value) in entries.items():
+            if name in wrong:
+                self._say(where, _join(path, cut(name)), wrong[name])
+            elif name not in fields:
+                kinds = [literal_of(other, key) for other in models if name in names_of(other)]
+                if kinds and doubtful:
+                    continue
+                owner = f" of {key} {literal_of(model, key)}".replace(" of name ", " of ") if key else ""
+                guess = close(name, [field for field in fields if field not in entries]) or close(name, fields)
+                hint = (
+                    f"it goes with {alternatives(kinds)}." if kinds else self._way_out(name, guess, where, value, path)
+                )
+                self._say(where, _join(path, cut(name)), f"is not a field{owner}; {hint or _valid(fields)}")
+                meant += [guess] if guess else []
+        return meant
+
     def _way_out(self, name: str, guess: str | None, where: Node, value: Node, path: str) -> str | None:
         """What to do with a field that is not there: it stands elsewhere, is misspelt, or is another tool's."""
         ours = None if path else field_hint(name, value_of(value))
@@ -246,7 +260,7 @@ class Reader:
         if not models:
             return self._leaf(info, node, path, varying)
         if optional and value_of(node) is None:
-            return Fixed(None)
+            return Fixed(None, info.default is None)
         return self._mapping(models, discriminator_of(info), node, path, varying)
 
     def _leaf(self, info: FieldInfo, node: Node, path: str, varying: str | None) -> SpaceNode | None:
@@ -291,6 +305,10 @@ _ODD = re.compile(r"[^A-Za-z0-9._-]+")
 """What a name may not have."""
 
 
+def _given(entries: Entries) -> list[str]:
+    return [name for name, (_, value) in entries.items() if value_of(value) is not None]
+
+
 def _valid(fields: Iterable[str]) -> str:
     return f"valid are {', '.join(fields)}."
 
@@ -318,13 +336,6 @@ def _mended(node: MappingNode, key: str, meant: str, wrong: str | None) -> Mappi
 def _did_you_mean(node: Node, words: Iterable[str]) -> str:
     near = alike(node.value, words) if isinstance(node, ScalarNode) else []
     return f"; {did_you_mean(near)}" if near else "."
-
-
-def _kind(option: Node, key: str | None) -> str:
-    for name, value in option.value if isinstance(option, MappingNode) else ():
-        if name.value == (key or "name") and isinstance(value, ScalarNode):
-            return cut(str(value.value))
-    return "option"
 
 
 def _example(models: tuple[Model, ...], key: str | None, node: Node) -> str:

@@ -78,7 +78,7 @@ class _Token(NamedTuple):
 
 _TOKEN = re.compile(
     r"(?P<number>(?:\.[0-9]+|[0-9]+\.?[0-9]*)(?:[eE][-+]?[0-9]+)?)"
-    r"|(?P<name>[A-Za-z_][A-Za-z0-9_]*(?:\.[A-Za-z_][A-Za-z0-9_]*)*)"
+    r"|(?P<name>[A-Za-z_][A-Za-z0-9_]*(?:\.(?:conv[0-9]+-conv[0-9]+|[A-Za-z_][A-Za-z0-9_]*))*)"  # a range is one name
     r"|(?P<sign>[<>=!]=|[<>])"
     r"|(?P<mark>[-+*/()])"
 )

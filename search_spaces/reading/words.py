@@ -1,6 +1,6 @@
 """What messages repeat of a file, short enough to be read."""
 
-from yaml.nodes import MappingNode, Node, SequenceNode
+from yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
 
 from search_spaces.reading.document import value_of, written
 
@@ -23,6 +23,14 @@ def shown(node: Node) -> str:
 def cut(text: str) -> str:
     """Its beginning, where it is long."""
     return text if len(text) <= LONGEST_SHOWN else f"{text[:LONGEST_SHOWN]}..."
+
+
+def label_of(option: Node, key: str | None) -> str:
+    """What an option of an any_of is called: its kind."""
+    for name, value in option.value if isinstance(option, MappingNode) else ():
+        if name.value == (key or "name") and isinstance(value, ScalarNode):
+            return cut(str(value.value))
+    return "option"
 
 
 def quoted(text: str) -> str:

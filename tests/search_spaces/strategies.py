@@ -1,11 +1,24 @@
 """Random configurations and random spaces, as the plain data of a YAML file, for hypothesis."""
 
+from itertools import pairwise
 from typing import Any
 
 from hypothesis import settings
 from hypothesis import strategies as st
 
+from convnn.geometry import VGG11_STAGES, range_name
+
 Data = st.SearchStrategy[Any]
+
+
+def _ranges(cuts: set[int]) -> list[str]:
+    """The ranges of layers between some cuts."""
+    ends = [0, *sorted(cuts), len(VGG11_STAGES)]
+    return [range_name(VGG11_STAGES[low:high]) for low, high in pairwise(ends)]
+
+
+RANGES = st.sets(st.integers(1, len(VGG11_STAGES) - 1), max_size=2).map(_ranges)
+"""Names that have each layer of VGG-11 once."""
 
 fixed = settings(deadline=None, derandomize=True)
 """The same examples in every run."""
@@ -103,12 +116,15 @@ def models(leaf: Any = plain, branch: Any = one, reals: tuple[str, ...] = ("unif
             {"kind": st.just("hybrid"), "lambda": leaf(LAMBDAS, *reals)}, optional={**neighbors, **kernel}
         ),
     )
-    vgg = st.fixed_dictionaries(
-        {"name": st.just("vgg11"), "classifier_width": st.just(4), "layer": branch(layer)}
-        | {"width": leaf(WIDTHS, *reals)},
-        optional={"dropout": leaf(st.sampled_from([0, 0.1, 0.5]), "uniform")},
+    by_depth = RANGES.flatmap(lambda names: st.fixed_dictionaries({name: branch(layer) for name in names}))
+    vgg, vgg_by_depth = (
+        st.fixed_dictionaries(
+            {"name": st.just("vgg11"), "classifier_width": st.just(4), **layers} | {"width": leaf(WIDTHS, *reals)},
+            optional={"dropout": leaf(st.sampled_from([0, 0.1, 0.5]), "uniform")},
+        )
+        for layers in ({"layer": branch(layer)}, {"layers": branch(by_depth)})
     )
-    return st.one_of(vgg, vgg, vit)
+    return st.one_of(vgg, vgg, vgg_by_depth, vit)
 
 
 def trials(leaf: Any = plain, branch: Any = one) -> Data:

@@ -192,6 +192,8 @@ class Scribe:
                 continue
             elif self._rng.random() < 0.5:
                 default = info.default
+                if below and default is None:  # one of two mappings, of which a file has one
+                    continue
                 found[name] = default.model_dump(by_alias=True) if isinstance(default, BaseModel) else default
         return {name: found[name] for name in self._rng.sample(sorted(found), len(found))}
 

@@ -8,7 +8,8 @@ from convnn.models.vgg import vgg11
 from convnn.similarity import SIMILARITIES
 from search_spaces import TrialConfig
 from search_spaces.base import Infeasible
-from search_spaces.models.vgg import VGG11, Conv2dLayer, ConvNNLayer, HybridLayer
+from search_spaces.models.vgg import Conv2dLayer, ConvNNLayer, HybridLayer
+from search_spaces.models.vgg11 import VGG11
 from search_spaces.reading.fields import literal_of
 from tests.search_spaces.models.agree import arguments_of, defaults, words
 from tests.search_spaces.models.test_candidates import KINDS

@@ -4,7 +4,8 @@ from typing import Any
 import pytest
 from pydantic import BaseModel
 
-from search_spaces.models.vgg import VGG11, ConvNNLayer, HybridLayer
+from search_spaces.models.vgg import ConvNNLayer, HybridLayer
+from search_spaces.models.vgg11 import VGG11
 from search_spaces.models.vit import LocalAttention, SparseAttention
 from search_spaces.reading.fields import (
     discriminator_of,
