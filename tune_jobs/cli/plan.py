@@ -182,10 +182,13 @@ def _of_the_budget(found: Plan) -> Iterator[str]:
 def _show_costs(costs: dict[str, TrialCost]) -> None:
     table = Table(box=None, pad_edge=False, header_style="bold")
     table.add_column("trial")
-    for name in ("lambda", "k", "r", "p", "aggregation", "parameters", "GFLOPs", "memory GB", "images/s"):
+    said = dict.fromkeys(key for cost in costs.values() for key in cost.params if key != "lr")
+    by_depth = any(" " in key for key in said)  # `conv5-conv8 lambda`: then no lambda of all layers
+    said = {key: None for key in said if not by_depth or any(cost.params[key] is not None for cost in costs.values())}
+    for name in (*said, "parameters", "GFLOPs", "memory GB", "images/s"):
         table.add_column(name, justify="right")
     for name, cost in costs.items():
-        params = [cost.params[key] for key in ("lambda", "k", "r", "p", "aggregation")]
+        params = [cost.params.get(key) for key in said]
         rate = f"{cost.images_per_s:,.0f}" if cost.images_per_s else "-"
         numbers = (f"{cost.parameters:,}", f"{cost.gflops:.4g}", f"{cost.memory_gb:.3g}", rate)
         table.add_row(name, *map(cell, params), *numbers)

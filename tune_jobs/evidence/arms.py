@@ -68,7 +68,7 @@ def _baseline(found: Summary, arms: list[Arm]) -> tuple[Arm, str]:
 
 def is_plain(config: TrialConfig) -> bool:
     """Whether it has nothing but a plain convolution or plain attention."""
-    return canonical(config).model.mixing_layer.is_baseline
+    return all(part.is_baseline for part in canonical(config).model.mixing_layer.parts())
 
 
 def first_unused(seeds: set[int], count: int) -> int:

@@ -35,7 +35,7 @@ def _label(config: TrialConfig, columns: Sequence[Column]) -> str:
     known = fields(config)
     words = [str(known[column.key]) for column in columns if column.key in _BY_THEMSELVES]
     rest = in_a_line(config, [column for column in columns if column.key not in _BY_THEMSELVES])
-    return ", ".join([*words, *filter(None, [rest])]) or str(known["kind"])
+    return ", ".join([*words, *filter(None, [rest])]) or str(known["kind"] or "layers by depth")
 
 
 _BY_THEMSELVES = ("model", "kind")

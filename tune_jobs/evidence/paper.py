@@ -271,6 +271,7 @@ def baseline(config: TrialConfig) -> TrialConfig:
     tree = config.model_dump(mode="json", by_alias=True)
     layer = config.model.mixing_layer
     if config.model.name == "vgg11":
+        tree["model"].pop("layers", None)
         tree["model"]["layer"] = {"kind": "conv2d", "kernel_size": getattr(layer, "kernel_size", 3)}
     else:
         tree["model"]["attention"] = {"kind": "attention"}

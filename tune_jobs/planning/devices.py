@@ -168,7 +168,8 @@ def _mean_epoch_s(device: Device, works: Sequence[Work], cpus: int, gpus: float)
         if kind not in kin:
             kin[kind] = _kin(kind, device.speeds)
         cases = _of_the_size(work.gflops, kin[kind])
-        if not cases or getattr(work.config.model.mixing_layer, "kind", None) not in KINDS:
+        parts = work.config.model.mixing_layer.parts()
+        if not cases or any(getattr(part, "kind", None) not in KINDS for part in parts):
             return None
         fast, slow = _epoch_s(device, work, cases, share=gpus or 1.0)
         low += fast * work.config.training.epochs / longest
@@ -208,7 +209,8 @@ def _longest_step_s(cases: list[Speed], batch: int) -> float:
 
 def _kind(trial: TrialConfig) -> tuple[str, str, str, bool]:
     """By which trials are compared, but for their size; the last is whether it has ConvNN."""
-    return trial.model.name, trial.training.precision, trial.training.optimizer, lam(trial.model.mixing_layer) > 0
+    has_convnn = any(lam(part) > 0 for part in trial.model.mixing_layer.parts())
+    return trial.model.name, trial.training.precision, trial.training.optimizer, has_convnn
 
 
 def _kin(kind: tuple[str, str, str, bool], speeds: Iterable[Speed]) -> list[Speed]:

@@ -30,7 +30,8 @@ from tune_jobs.planning.warnings import (
     memory_warnings,
     time_limit_warnings,
 )
-from tune_jobs.results.columns import params
+from tune_jobs.results.by_depth import is_staged
+from tune_jobs.results.columns import fields, params, possible, varying
 from tune_jobs.system.cpus import usable_cpus
 from tune_jobs.system.gpus import gpu_names
 from tune_jobs.worker.checkpoints import KEPT
@@ -233,13 +234,16 @@ def _costs(
     places = {"smallest": 0, "median": len(sized) // 2, "largest": -1} if sized else {}
     chosen = {name: sized[place] for name, place in places.items()}
     found: dict[str, TrialCost] = {}
+    columns = [column for column in varying(possible(spec)) if is_staged(column.key)]
     for name, (cost, config) in chosen.items():
         twin = next((other for other in found if _same_work(chosen[other][1], config)), None)
         rate = found[twin].images_per_s if twin is not None else None
         if measure and twin is None:
             say(f"measuring the {name} trial for {MEASURE_S:g} s ...")
             rate = measured(config, "cuda" if spec.resources.gpus_per_trial else "cpu", spec.resources.cpus_per_trial)
-        found[name] = replace(cost, images_per_s=rate)
+        values = fields(config) if columns else {}
+        by_depth = {column.name: values.get(column.key) for column in columns}
+        found[name] = replace(cost, images_per_s=rate, params={**by_depth, **cost.params})
     return found
 
 

@@ -12,6 +12,7 @@ from search_spaces.domains import Scalar
 from search_spaces.headline import HEADLINE, headline
 from tune_jobs.errors import SweepError, UsageError
 from tune_jobs.record.folder import SweepFolder, recorded_spec
+from tune_jobs.results.by_depth import Fields, base_of, is_staged, joined, one_for_all, ranged, staged
 
 SEED = "seed"
 """Nobody's choice: it tells how far chance goes, and is never better or worse."""
@@ -39,7 +40,12 @@ class Column:
 
 
 def fields(config: TrialConfig) -> dict[str, Scalar]:
-    """Every field of a configuration; those that people compare first, under short names, all others by their path."""
+    """Every field of a configuration; those that people compare first, under short names, all others by their path.
+
+    Of layers that differ by depth each stage's, too, see `by_depth`.
+    """
+    if by_range := one_for_all(config):
+        return joined({name: fields(each) for name, each in by_range.items()})
     layer = config.model.mixing_layer
     paper = headline(config)
     first: dict[str, Scalar] = {
@@ -49,17 +55,27 @@ def fields(config: TrialConfig) -> dict[str, Scalar]:
         "candidates": getattr(getattr(layer, "candidates", None), "kind", None),
         **paper,
     }
-    return first | dict(_others(config))
+    found = first | dict(_others(config))
+    return Fields(found) if hasattr(config.model, "layers") else found
 
 
-def params(config: TrialConfig) -> dict[str, str]:
-    """The paper's parameters, then every other field by its path, as text; `none` where a configuration has none."""
-    found = headline(config) | {path: value for path, value in _by_path(config) if not _is_headline(path)}
+def params(config: TrialConfig, columns: Iterable[Column] = ()) -> dict[str, str]:
+    """The paper's parameters, then every other field by its path, as text; `none` where a configuration has none.
+
+    Those of `columns` that are of some of the layers have the name of their column, whatever else is equal in a trial.
+    """
+    own = [column for column in columns if is_staged(column.key)]
+    known, values = {column.key for column in own}, fields(config) if own else {}
+    found = headline(config) | {column.name: values.get(column.key) for column in own}
+    others = ((path, value) for path, value in _by_path(config) if not _is_headline(path))
+    found |= {path: value for path, value in others if key_of(path) not in known}
     return {key: NONE if value is None else str(value) for key, value in found.items()}
 
 
 def names_of_params(column: Column) -> tuple[str, ...]:
     """Under which of these names `params` has it."""
+    if is_staged(column.key):
+        return (column.name,)
     return _PATHS.get(column.key, (column.key,))
 
 
@@ -74,7 +90,9 @@ def varying(configs: Iterable[TrialConfig], beside: Iterable[TrialConfig] = ()) 
 
 def differing(found: Sequence[Mapping[str, Scalar]]) -> list[Column]:
     """The same of configurations' `fields`."""
-    return [column for column in _columns(found) if len(_seen(column, found)) > 1]
+    every = _columns(found)
+    by_depth = any(is_staged(column.key) for column in every)
+    return [column for column in every if len(_seen(column, found, by_depth=by_depth)) > 1]
 
 
 def axes(configs: Iterable[TrialConfig], columns: Iterable[Column]) -> list[Column]:
@@ -82,7 +100,8 @@ def axes(configs: Iterable[TrialConfig], columns: Iterable[Column]) -> list[Colu
 
     MLflow's parallel coordinates leave out every trial that has no value, or the rarer sort, on one of the axes.
     """
-    found = [params(canonical(config)) for config in configs]
+    columns = list(columns)
+    found = [params(canonical(config), columns) for config in configs]
     return [replace(column, axis=_axis(column, found)) for column in columns]
 
 
@@ -90,10 +109,13 @@ def constants(found: Sequence[Mapping[str, Scalar]], columns: Iterable[Column]) 
     """What all `fields` have in common of those that people compare first; without columns and `None`."""
     shown = {column.key for column in columns}
     same: dict[str, Scalar] = {}
+    every = _columns(found)
     for key in (*_SAID_OF_ALL[:2], *HEADLINE, *_SAID_OF_ALL[2:], "training.epochs"):
-        values = {values.get(key) for values in found}
-        if key not in shown and len(values) == 1 and values != {None}:
-            same[_short(key)] = values.pop()
+        ranges = [column for column in every if is_staged(column.key) and base_of(column.key) == key]
+        for column in ranges or [Column(key, _short(key))]:
+            values = {values.get(column.key) for values in found}
+            if column.key not in shown and len(values) == 1 and values != {None}:
+                same[column.name] = values.pop()
     return same
 
 
@@ -157,15 +179,19 @@ def named(values: Mapping[str, Scalar], columns: Iterable[Column]) -> list[str]:
     return [f"{column.name} {label(values[column.key])}" for column in columns if values.get(column.key) is not None]
 
 
-def _columns(found: Iterable[Mapping[str, Scalar]]) -> list[Column]:
+def _columns(found: Sequence[Mapping[str, Scalar]]) -> list[Column]:
     keys = dict.fromkeys(key for values in found for key in values)
-    names = unlike({key: _short(key) for key in keys})
-    return [Column(key, names[key]) for key in keys]
+    shown = dict(ranged(keys, found))
+    names = unlike(
+        {key: f"{layers} {_short(base_of(key))}" if layers else _short(key) for key, layers in shown.items()}
+    )
+    return [Column(key, names[key]) for key in shown]
 
 
-def _seen(column: Column, found: Iterable[Mapping[str, Scalar]]) -> set[Scalar]:
+def _seen(column: Column, found: Iterable[Mapping[str, Scalar]], *, by_depth: bool) -> set[Scalar]:
     values = {values.get(column.key) for values in found}
-    return values - {None} if "." in column.key or column.key in _SAID_OF_ALL else values
+    refines = "." in column.key or column.key in _SAID_OF_ALL or by_depth
+    return values - {None} if refines else values
 
 
 def _axis(column: Column, found: Sequence[Mapping[str, str]]) -> str | None:
@@ -197,6 +223,8 @@ def _by_path(config: TrialConfig) -> Iterator[tuple[str, Scalar]]:
 def key_of(path: str) -> str:
     """The key of a configuration's field by its path, of a space's leaf, too: its short name, where it has one."""
     path = re.sub(r"\[.*?\]", "", path).removeprefix("space.")
+    if (key := staged(path, _KEYS_OF_LAYER)) is not None:
+        return key
     last = path.rpartition(".")[2]
     if _is_headline(path):
         return "p" if last == "patch" else last
@@ -204,7 +232,8 @@ def key_of(path: str) -> str:
 
 
 def _is_headline(path: str) -> bool:
-    return path == "training.lr" or (path.startswith("model.") and path.rpartition(".")[2] in _SAID)
+    of_model = path.startswith("model.") and not is_staged(path)
+    return path == "training.lr" or (of_model and path.rpartition(".")[2] in _SAID)
 
 
 _PATHS = {
@@ -212,6 +241,14 @@ _PATHS = {
     "kind": ("model.layer.kind", "model.attention.kind"),
     "candidates": ("model.layer.candidates.kind", "model.attention.candidates.kind"),
 }
+
+_KEYS_OF_LAYER = {
+    **{f"model.layer.{name}": name for name in ("kind", "lambda", "k", "aggregation", "p", "r", "candidates")},
+    "model.layer.patch": "p",
+    "model.layer.candidates.r": "r",
+    "model.layer.candidates.kind": "candidates",
+}
+"""Keys of a layer's fields that are not their paths; also by their names in tables."""
 
 
 def _short(path: str) -> str:

@@ -130,7 +130,7 @@ class Champions:
                 f"trial-{trial.number}",
                 run,
                 {**self._tags(champion, trial), WEIGHTS_TAG: weights},
-                params_of(trial.config),
+                params_of(trial.config, self._destination.columns),
                 "classifier",
             )
         if model.status != LoggedModelStatus.READY:

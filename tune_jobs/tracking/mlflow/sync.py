@@ -176,7 +176,7 @@ class MLflowSync:
         new = [epoch for epoch in own if epoch.seq > shipped]
         params: dict[str, str] = {}
         if known is None and opener == number:
-            params = params_of(self._trial(key).config)
+            params = params_of(self._trial(key).config, self.destination.columns)
             new = [*earlier_epochs(own, epochs, below=True), *new]
             self._log_images(run, self._trial(key))
         if known is None and opener == number > 1:

@@ -176,6 +176,11 @@ def run_name(number: int, config: TrialConfig, columns: Sequence[Column], *, see
 
 
 def _named(name: str, value: Scalar) -> str:
+    layers, space, what = name.rpartition(" ")  # `conv5-conv8 lambda`
+    return f"{layers}{space}{_said(what, value)}"
+
+
+def _said(name: str, value: Scalar) -> str:
     if isinstance(value, str):
         return value
     if isinstance(value, bool):

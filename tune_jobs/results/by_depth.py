@@ -1,0 +1,119 @@
+"""Columns of models whose layers differ by depth: `conv5-conv8 lambda`.
+
+Such a configuration has each field of a layer once for each stage, conv1 to conv8. Configurations of one sweep may have
+equal neighbors in some trials and not in others, so which stages share a column is decided over all of them.
+"""
+
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any
+
+from convnn.geometry import VGG11_STAGES, range_name, stage_ranges
+from search_spaces import TrialConfig
+from search_spaces.domains import Scalar
+
+_ABOVE = "model.layer."
+_KEY = re.compile(r"(?:model\.)?(?:layers\.)?(conv[0-9])(?:-conv[0-9])?[. ](.+)")
+_STAGED = "model.layers."
+
+
+class Fields(dict[str, Scalar]):
+    """Fields by key. A stage's field of a model with one layer for all is that layer's."""
+
+    def __missing__(self, key: str) -> Scalar:
+        return dict.get(self, base_of(key)) if is_staged(key) else None
+
+    def get(self, key: str, default: Any = None) -> Any:  # noqa: ANN401 - as of any dict
+        """The field, or the default."""
+        return self[key] if key in self or is_staged(key) else default
+
+
+def is_staged(key: str) -> bool:
+    """Whether it is the key of a field of one stage."""
+    return key.startswith(_STAGED)
+
+
+def staged(path: str, short: Mapping[str, str]) -> str | None:
+    """The key of the field at a path, or of a name, of a range of layers: that of its first stage.
+
+    `short` has the keys of fields of `model.layer` that are not their paths.
+    """
+    found = _KEY.fullmatch(path)
+    if found is None or found[1] not in VGG11_STAGES:
+        return None
+    whole = f"{_ABOVE}{found[2]}"
+    return _key(found[1], short.get(whole, whole))
+
+
+def base_of(key: str) -> str:
+    """The key that the same field has where there is one layer for all."""
+    name = key.removeprefix(_STAGED).partition(".")[2]
+    return name if name in _SHORT else f"{_ABOVE}{name}"
+
+
+_SHORT = ("kind", "lambda", "k", "candidates", "r", "p", "aggregation")
+
+
+def _key(stage: str, base: str) -> str:
+    return f"{_STAGED}{stage}.{base.removeprefix(_ABOVE)}"
+
+
+def one_for_all(config: TrialConfig) -> dict[str, TrialConfig]:
+    """For each range of a model's layers the configuration that has its layer everywhere; none without ranges."""
+    layers = getattr(config.model, "layers", None)
+    model = config.model
+    return {
+        name: config.model_copy(update={"model": model.model_copy(update={"layers": None, "layer": layer})})
+        for name, layer in (layers.by_range.items() if layers is not None else ())
+    }
+
+
+def joined(by_range: Mapping[str, Mapping[str, Scalar]]) -> Fields:
+    """The fields of all ranges: each stage's, and those in which all ranges agree that have them."""
+    found = Fields()
+    for key in dict.fromkeys(key for values in by_range.values() for key in values):
+        seen = {values.get(key) for values in by_range.values()} - {None}
+        of_layer = key in _SHORT or key.startswith(_ABOVE)
+        found[key] = seen.pop() if len(seen) == 1 else None
+        for name, values in by_range.items() if of_layer else ():
+            found |= {_key(stage, key): values.get(key) for stage in stage_ranges()[name]}
+    return found
+
+
+def ranged(keys: Iterable[str], found: Sequence[Mapping[str, Scalar]]) -> Iterator[tuple[str, str]]:
+    """The keys to show in place of `keys`, each with its range of layers; "" for those of all layers.
+
+    A field that differs between the layers of no configuration is shown once, and so is one of equal neighbors.
+    """
+    bases = dict.fromkeys(base_of(key) for key in keys if is_staged(key))
+    apart = [base for base in bases if any(len(_values(base, values)) > 1 for values in found)]
+    if {"kind", "lambda"} <= {*apart} and _tells_kinds_apart(found):
+        apart.remove("kind")
+    for key in keys:
+        if is_staged(key) or (key == "kind" and key in bases and "lambda" in apart and key not in apart):
+            continue
+        if key not in apart:
+            yield key, ""
+            continue
+        runs: list[list[str]] = []
+        for stage in VGG11_STAGES:
+            own = [values.get(_key(stage, key)) for values in found]
+            if runs and own == [values.get(_key(runs[-1][0], key)) for values in found]:
+                runs[-1].append(stage)
+            else:
+                runs.append([stage])
+        yield from ((_key(run[0], key), range_name(run)) for run in runs)
+
+
+def _values(base: str, values: Mapping[str, Scalar]) -> set[Scalar]:
+    return {values.get(_key(stage, base)) for stage in VGG11_STAGES} - {None}
+
+
+def _tells_kinds_apart(found: Sequence[Mapping[str, Scalar]]) -> bool:
+    """Whether each lambda goes with one kind of layer."""
+    pairs = {
+        (values.get(_key(stage, "lambda")), values.get(_key(stage, "kind")))
+        for values in found
+        for stage in VGG11_STAGES
+    }
+    return len(pairs) == len({share for share, _ in pairs})
