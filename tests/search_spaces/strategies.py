@@ -54,8 +54,13 @@ def branches(options: Data) -> Data:
     return st.one_of(options, several, st.lists(several, min_size=1, max_size=2).map(lambda listed: {"any_of": listed}))
 
 
-def models(leaf: Any = plain, branch: Any = one, reals: tuple[str, ...] = ("uniform", "log_uniform")) -> Data:
-    """The model of a trial; every part of it that the geometry looks at, and a few others."""
+def models(
+    leaf: Any = plain, branch: Any = one, reals: tuple[str, ...] = ("uniform", "log_uniform"), only: str = ""
+) -> Data:
+    """The model of a trial; every part of it that the geometry looks at, and a few others.
+
+    `only` asks for VGG-11 with this field: `layer`, or `layers` by depth.
+    """
     lenient = {"when_too_few": leaf(st.sampled_from(["error", "all"]))}
     tokens = leaf(st.integers(1, 300) | st.integers(1, 24), "int")
     drawn, even = (
@@ -124,7 +129,8 @@ def models(leaf: Any = plain, branch: Any = one, reals: tuple[str, ...] = ("unif
         )
         for layers in ({"layer": branch(layer)}, {"layers": branch(by_depth)})
     )
-    return st.one_of(vgg, vgg, vgg_by_depth, vit)
+    found: dict[str, Data] = {"layer": vgg, "layers": vgg_by_depth, "": st.one_of(vgg, vgg, vgg_by_depth, vit)}
+    return found[only]
 
 
 def trials(leaf: Any = plain, branch: Any = one) -> Data:

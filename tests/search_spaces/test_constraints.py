@@ -49,7 +49,8 @@ def complaint(*rules: str, layer: str = LAYER, more: str = "") -> str:
 
 
 def holds(rule: str, config: TrialConfig = TRIAL) -> bool:
-    return parse_constraint(rule).broken(config) is None
+    layers = getattr(config.model, "layers", None)
+    return parse_constraint(rule, ranges=list(layers.by_range) if layers else ()).broken(config) is None
 
 
 @pytest.mark.parametrize(

@@ -245,6 +245,7 @@ def unhindered(candidates: dict[str, Any]) -> dict[str, Any]:
 
 MODELS = [
     *({"name": "vgg11", "layer": layer} for layer in [{"kind": "conv2d"}, *map(unhindered, [*CANDIDATES, LATTICE])]),
+    {"name": "vgg11", "layers": {"conv1-conv3": unhindered({"kind": "all"}), "conv4-conv8": {"kind": "conv2d"}}},
     *({"name": "vit_tiny", "attention": {"kind": kind}} for kind in ("attention", "kvt", "local", "sparse")),
     *({"name": "vit_tiny", "attention": attention} for attention in map(unhindered, [*CANDIDATES, EVEN])),
 ]
@@ -255,6 +256,8 @@ def leaves(config: BaseModel, path: tuple[str, ...] = ()) -> Iterator[tuple[tupl
         value, here = getattr(config, attribute), (*path, info.alias or attribute)
         if isinstance(value, BaseModel):
             yield from leaves(value, here)
+        elif value is None and models_of(info)[0]:
+            continue  # one of two mappings, of which a file has one; or a range that it does not name
         else:
             yield here, info, value
 

@@ -183,8 +183,8 @@ def _show_costs(costs: dict[str, TrialCost]) -> None:
     table = Table(box=None, pad_edge=False, header_style="bold")
     table.add_column("trial")
     said = dict.fromkeys(key for cost in costs.values() for key in cost.params if key != "lr")
-    by_depth = any(" " in key for key in said)  # `conv5-conv8 lambda`: then no lambda of all layers
-    said = {key: None for key in said if not by_depth or any(cost.params[key] is not None for cost in costs.values())}
+    by_depth = {key.rpartition(" ")[2] for key in said if " " in key}  # `conv5-conv8 lambda`: then none of all layers
+    said = {key: None for key in said if key not in by_depth}
     for name in (*said, "parameters", "GFLOPs", "memory GB", "images/s"):
         table.add_column(name, justify="right")
     for name, cost in costs.items():
