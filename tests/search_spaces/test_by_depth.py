@@ -89,7 +89,7 @@ def test_each_stage_in_its_own_words_is_the_one_layer_for_all(model: Any) -> Non
 @settings(fixed, max_examples=60)
 @given(models(only="layers"), st.data())
 def test_ranges_may_be_written_in_parts(model: Any, data: Any) -> None:
-    split = {}
+    split: dict[str, Any] = {}
     for name, layer in model["layers"].items():
         stages = stage_ranges()[name]
         cut = data.draw(st.integers(0, len(stages) - 1))

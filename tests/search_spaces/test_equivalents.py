@@ -32,6 +32,12 @@ def strided(stride: int, **options: Any) -> dict[str, Any]:
     return {"kind": "strided", "stride": stride, **options}
 
 
+def by_depth(**layers: Any) -> dict[str, Any]:
+    return {"model": {**THIN, "layers": {name.replace("_", "-"): options for name, options in layers.items()}}}
+
+
+CONV, HALF = {"kind": "conv2d"}, {"kind": "hybrid", "lambda": 0.5, "k": 3}
+DRAWN = {**HALF, "candidates": {"kind": "random", "r": 16}}
 LATTICE = {"kind": "lattice", "side": 2}
 EVERYTHING = {"when_too_few": "all"}
 
@@ -62,8 +68,13 @@ SAME = [
         convnn(k=3, self_first=False, rho="softmax", candidates={"kind": "even", "r": 4}),
         convnn(k=3, self_first=False, rho="softmax", candidates={"kind": "even", "r": 4}, padding=5),
     ),
+    (by_depth(conv1_conv2=DRAWN, conv3_conv8=DRAWN), layer(**DRAWN)),
+    (by_depth(conv1_conv2=DRAWN, conv3=DRAWN, conv4_conv8=CONV), by_depth(conv1_conv3=DRAWN, conv4_conv8=CONV)),
+    (by_depth(conv1_conv4=DRAWN, conv5_conv8={**DRAWN, "lambda": 0}), by_depth(conv1_conv4=DRAWN, conv5_conv8=CONV)),
+    (by_depth(conv1_conv6=DRAWN, conv7_conv8=HALF), layer(**DRAWN)),  # conv7 and conv8 have 16 tokens
 ]
 DIFFERENT = [
+    (by_depth(conv1_conv4=CONV, conv5_conv8=HALF), by_depth(conv1_conv5=CONV, conv6_conv8=HALF)),
     (attention(kind="local", head_dim=6), attention(kind="local")),
     (attention(kind="local", window=TOKENS - 2), attention(kind="local")),
     (attention(kind="sparse", context=2 * TOKENS - 3), attention(kind="sparse")),
@@ -140,7 +151,7 @@ def test_what_is_one_trains_the_same_to_the_last_bit(pair: tuple[Any, Any]) -> N
         assert torch.equal(one, form)
 
 
-@pytest.mark.parametrize("pair", DIFFERENT[:7], ids=str)
+@pytest.mark.parametrize("pair", DIFFERENT[:8], ids=str)
 def test_what_is_two_does_not(pair: tuple[Any, Any]) -> None:
     import torch
 

@@ -277,7 +277,9 @@ def test_a_preset_says_what_it_costs(preset: str) -> None:
     assert f"logged {hours:.1f} hours of training" in header(preset)
 
 
-@pytest.mark.parametrize(("preset", "in_vain"), [("vgg-hybrid", 0.07), ("vit-convnn", 0.0), ("everything", 0.22)])
+@pytest.mark.parametrize(
+    ("preset", "in_vain"), [("vgg-hybrid", 0.07), ("vit-convnn", 0.0), ("everything", 0.22), ("vgg-by-depth", 0.0)]
+)
 def test_nearly_every_draw_of_a_search_can_run(preset: str, in_vain: float) -> None:
     space, rng = load_sweep(preset).space, random.Random(0)
     drawn = [space.resolve(Decided(space.draw(rng))) for _ in range(400)]
@@ -288,6 +290,15 @@ def test_nearly_every_draw_of_a_search_can_run(preset: str, in_vain: float) -> N
 def test_everything_varies_at_once() -> None:
     varied = {leaf.path.rpartition(".")[2] for leaf in load_sweep("everything").space.domains()}
     assert {"lambda", "k", "r", "patch", "aggregation", "lr", "candidates"} <= varied
+
+
+def test_by_depth_has_every_combination_of_three_lambdas_in_three_groups_of_layers() -> None:
+    spec = load_sweep("vgg-by-depth")
+    assert (spec.planned(), spec.space.size(), spec.evaluation.protocol) == (27, 27, "holdout")
+    assert {leaf.path.rpartition(".")[2] for leaf in spec.space.domains()} == {"lambda"}
+    forms = [canonical(spec.space.resolve(Decided(point))).model.mixing_layer for point in spec.space.points()]
+    assert sum(form.is_baseline for form in forms) == 1
+    assert "27 trials of 60 epochs" in header("vgg-by-depth")
 
 
 @pytest.mark.parametrize("name", presets.names())

@@ -12,7 +12,7 @@ from search_spaces.plurals import plural
 from search_spaces.settings import HOURS
 from tune_jobs.cli.shared.loading import Small, sweep_of
 from tune_jobs.cli.shared.options import AsJson, File, Set, console, print_json
-from tune_jobs.display.tables import cell
+from tune_jobs.display.tables import cell, width_of
 from tune_jobs.errors import UsageError
 from tune_jobs.planning.devices import Estimate
 from tune_jobs.planning.plan import Plan
@@ -180,11 +180,17 @@ def _of_the_budget(found: Plan) -> Iterator[str]:
 
 
 def _show_costs(costs: dict[str, TrialCost]) -> None:
+    said = list(dict.fromkeys(key for cost in costs.values() for key in cost.params if key != "lr"))
+    by_depth = [key for key in said if " " in key]  # `conv5-conv8 lambda`: then there is none of all layers
+    said = [key for key in said if key not in {key.rpartition(" ")[2] for key in by_depth}]
+    while width_of(table := _costs(costs, said)) > console().width and by_depth:
+        said.remove(by_depth.pop())
+    console().print(table)
+
+
+def _costs(costs: dict[str, TrialCost], said: list[str]) -> Table:
     table = Table(box=None, pad_edge=False, header_style="bold")
     table.add_column("trial")
-    said = dict.fromkeys(key for cost in costs.values() for key in cost.params if key != "lr")
-    by_depth = {key.rpartition(" ")[2] for key in said if " " in key}  # `conv5-conv8 lambda`: then none of all layers
-    said = {key: None for key in said if key not in by_depth}
     for name in (*said, "parameters", "GFLOPs", "memory GB", "images/s"):
         table.add_column(name, justify="right")
     for name, cost in costs.items():
@@ -192,7 +198,7 @@ def _show_costs(costs: dict[str, TrialCost]) -> None:
         rate = f"{cost.images_per_s:,.0f}" if cost.images_per_s else "-"
         numbers = (f"{cost.parameters:,}", f"{cost.gflops:.4g}", f"{cost.memory_gb:.3g}", rate)
         table.add_row(name, *map(cell, params), *numbers)
-    console().print(table)
+    return table
 
 
 def _hours(hours: float | None) -> str:

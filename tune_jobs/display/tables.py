@@ -95,7 +95,7 @@ def leaderboard(
         parts.append(Text(visible(summary.ranking), "dim"))
     left_out: list[Column] = []
     table = _table(summary, most, chosen)
-    while chosen and _width(table) > width:
+    while chosen and width_of(table) > width:
         left_out.insert(0, chosen.pop())
         table = _table(summary, most, chosen)
     parts.append(table)
@@ -192,6 +192,7 @@ def _cells(row: Row, columns: Sequence[Column]) -> list[str]:
     return [cell(row.fields.get(column.key)) for column in columns]
 
 
-def _width(table: Table) -> int:
+def width_of(table: Table) -> int:
+    """How wide it would be with room for everything."""
     console = TextConsole(width=10_000)
     return Measurement.get(console, console.options, table).maximum

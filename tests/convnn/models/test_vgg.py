@@ -5,6 +5,7 @@ import pytest
 import torch
 from torch import nn
 
+from convnn.layers import HybridBranch2d
 from convnn.models.vgg import vgg11
 
 
@@ -52,3 +53,53 @@ def test_layers_of_another_kind_take_the_channels_in_and_out() -> None:
     layers = [module for module in model.features.modules() if isinstance(module, nn.Conv2d)]
     assert [(layer.in_channels, layer.out_channels) for layer in layers][:3] == [(3, 4), (4, 8), (8, 16)]
     assert model(torch.randn(2, 3, 32, 32)).shape == (2, 10)
+
+
+SMALL: dict[str, Any] = {"width": 1 / 16, "classifier_width": 12}
+
+
+def test_layers_by_depth_are_each_what_their_range_says() -> None:
+    pointwise = functools.partial(nn.Conv2d, kernel_size=1)
+    layers: dict[str, dict[str, Any]] = {
+        "conv8": {"layer": pointwise},
+        "conv1-conv4": {"kernel_size": 5},
+        "conv5-conv7": {"lam": 0.5, "k": 3},
+    }
+    model = vgg11(7, layers=layers, **SMALL)
+    made = [part for part in model.features.children() if isinstance(part, HybridBranch2d | nn.Conv2d)]
+    assert [part.lam for part in made[:7] if isinstance(part, HybridBranch2d)] == [0, 0, 0, 0, 0.5, 0.5, 0.5]
+    assert isinstance(made[7], nn.Conv2d)
+    model(torch.randn(3, 3, 32, 32)).square().sum().backward()
+    assert all(weight.grad is not None for weight in model.parameters())
+
+
+def test_layers_that_are_equal_everywhere_are_the_model_of_these_options() -> None:
+    options = {"lam": 0.5, "k": 4, "candidates": "random", "r": 8}
+    models = []
+    for how in (options, {"layers": {"conv1-conv2": options, "conv3": options, "conv4-conv8": options}}):
+        torch.manual_seed(0)
+        models.append(vgg11(7, **SMALL, **how))
+    for one, other in zip(*(model.state_dict().items() for model in models), strict=True):
+        assert one[0] == other[0]
+        assert torch.equal(one[1], other[1])
+
+
+def test_only_the_first_layer_by_depth_remembers_images() -> None:
+    model = vgg11(7, layers={"conv1-conv2": {"lam": 1.0}, "conv3-conv8": {"lam": 0.5, "k": 3}}, **SMALL)
+    model.remember_images()
+    found = [name for name, part in model.named_modules() if getattr(part, "remembered", None) is not None]
+    assert found == ["features.0.convnn"]
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"layers": {"conv1-conv7": {}}}, "layers must name every stage once; nothing names conv8"),
+        ({"layers": {"conv1-conv8": {}, "conv2": {}}}, r"layers\['conv2'\] must name no stage a second time"),
+        ({"layers": {"conv1-8": {}}}, r"layers\['conv1-8'\] must be a stage, .*did you mean 'conv1-conv8'"),
+        ({"layers": {"conv1-conv8": {}}, "lam": 0.5, "k": 4}, "says what each layer is, got lam, k, too"),
+    ],
+)
+def test_layers_by_depth_that_leave_something_open_are_refused(options: dict[str, Any], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        vgg11(7, **options)

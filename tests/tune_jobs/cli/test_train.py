@@ -79,6 +79,27 @@ def test_a_checkpoint_that_cannot_be_used_is_refused_and_kept(one: Path, tmp_pat
         assert state.read_bytes() == change
 
 
+def test_layers_by_depth_train_and_equal_ones_give_the_numbers_of_one_layer_for_all(tmp_path: Path) -> None:
+    model = {name: value for name, value in ONE["space"]["model"].items() if name != "layer"}  # type: ignore[index]
+    layer, conv = ONE["space"]["model"]["layer"], {"kind": "conv2d"}  # type: ignore[index]
+    found = []
+    for number, layers in enumerate(
+        (
+            {"layer": layer},
+            {"layers": {"conv1-conv2": layer, "conv3-conv8": layer}},
+            {"layers": {"conv1-conv4": layer, "conv5-conv8": conv}},
+        )
+    ):
+        file = tmp_path / f"{number}.yaml"
+        space = {**ONE["space"], "model": {**model, **layers}, "training": {"epochs": 2, "batch_size": 32}}  # type: ignore[dict-item]
+        file.write_text(yaml.safe_dump({**ONE, "space": space}))
+        found.append(epochs(invoke_json("train", file, "--checkpoint", tmp_path / f"{number}.pt", storage=tmp_path)))
+    assert len(found[2]) == 2
+    assert found[0] == found[1] != found[2]
+    more = invoke_json("train", tmp_path / "2.yaml", "--checkpoint", tmp_path / "2.pt", storage=tmp_path)
+    assert more["epochs"] == []
+
+
 def test_a_checkpoint_with_the_key_that_an_earlier_version_gave_is_gone_on_from(tmp_path: Path) -> None:
     layer = {
         "kind": "convnn",

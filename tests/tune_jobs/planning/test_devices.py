@@ -91,6 +91,14 @@ def test_a_sweep_of_several_sizes_takes_what_their_mean_takes() -> None:
     assert both.high == pytest.approx(sum(part.high for part in parts))
 
 
+def test_layers_by_depth_are_estimated_as_one_layer_for_all() -> None:
+    text = "name: a\nspace: {{data: {{name: cifar10}}, model: {{{}}}}}\nsearch: {{sampler: grid}}\n"
+    conv, half = "{kind: conv2d}", "{kind: hybrid, lambda: 0.5}"
+    layers = f"layer: {conv}", f"layers: {{conv1-conv4: {conv}, conv5-conv8: {half}}}", f"layer: {half}"
+    low, mixed, high = (estimate(parse_sweep(text.format(each)), H200) for each in layers)
+    assert low.low < mixed.low < high.low
+
+
 def test_a_small_model_is_not_thought_as_fast_as_its_flops() -> None:
     """A step starts as many operations, however small; on a GPU that is what it takes."""
     tiny = estimate(spec("resources: {gpus_per_trial: 1}", layer=" {kind: conv2d}"), H200)

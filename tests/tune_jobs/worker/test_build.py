@@ -48,6 +48,13 @@ def test_a_configuration_is_built_as_it_says() -> None:
     assert (branch.lam, branch.convnn.k, branch.convnn.rule.r) == (0.5, 3, 8)
 
 
+def test_layers_by_depth_are_built_as_they_say() -> None:
+    layers = {"conv1-conv7": {"kind": "conv2d"}, "conv8": {"kind": "hybrid", "lambda": 0.5, "k": 3}}
+    trial = TrialConfig.model_validate({"model": {"name": "vgg11", "width": 0.0625, "layers": layers}})
+    branches = [part for part in build_model(trial.model, 10).modules() if isinstance(part, HybridBranch2d)]
+    assert [part.lam for part in branches] == [0, 0, 0, 0, 0, 0, 0, 0.5]
+
+
 def test_a_recipe_is_the_training_of_the_configuration() -> None:
     assert build_recipe(Training(lr=0.5, seed=3)) == Recipe(lr=0.5, seed=3)
 
