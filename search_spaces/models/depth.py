@@ -26,7 +26,7 @@ def without_null(fields: dict[str, Any], *names: str) -> dict[str, Any]:
 
 
 class _Layers(VGGLayer):
-    """Layers by depth: one for each stage, conv1 to conv8, or range of stages, such as conv5-conv8."""
+    """In place of layer: a layer for each stage, conv1 to conv8, or range of stages, such as conv5-conv8."""
 
     @classmethod
     def amiss(cls, names: Sequence[str]) -> Iterator[tuple[str, str]]:
