@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cached_property
 
 from yaml.nodes import MappingNode, Node, SequenceNode
 
@@ -26,13 +27,13 @@ class Homes:
 
     def of(self, name: str) -> list[str]:
         """The paths of the fields of that name, few or none; those that suit the model of the file, if any does."""
-        found = {path: needs for path, needs in self._fields() if _last(path) == name}
+        found = {path: needs for path, needs in self._fields if _last(path) == name}
         paths = [path for path, needs in found.items() if self._ways(f"{needs}.")] or list(found)
         return paths if len(paths) <= MOST_HOMES else []
 
     def like(self, name: str) -> list[str]:
         """The same of the field whose name is most like this one."""
-        meant = close(name, sorted({_last(path) for path, _ in self._fields()}), cutoff=_CUTOFF)
+        meant = close(name, sorted({_last(path) for path, _ in self._fields}), cutoff=_CUTOFF)
         return self.of(meant) if meant else []
 
     def move(self, paths: list[str], path: str, place: Place) -> str:
@@ -46,12 +47,15 @@ class Homes:
         branches = any("any_of" in way for home in paths for way in self._ways(home))
         return f"it is {' or '.join(paths)}{', in the options of any_of' if branches else ''}; move it there."
 
-    def _fields(self) -> Iterator[tuple[str, str]]:
+    @cached_property
+    def _fields(self) -> list[tuple[str, str]]:
         """The path of every field, and of the deepest section around it that no file may leave out."""
-        return self._below(self.model, self.path, "")
+        return list(self._below(self.model, self.path, ""))
 
     def _below(self, model: Model, path: str, needs: str) -> Iterator[tuple[str, str]]:
         needed = amiss(model, ())
+        if "" in needed and not self._ways(f"{path}."):
+            return
         for name, info in fields_of(model).items():
             here = f"{path}.{name}" if path else name
             if "" in needed and not self._ways(f"{here}."):

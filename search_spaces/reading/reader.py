@@ -306,7 +306,10 @@ _ODD = re.compile(r"[^A-Za-z0-9._-]+")
 
 
 def _given(entries: Entries) -> list[str]:
-    return [name for name, (_, value) in entries.items() if value_of(value) is not None]
+    """The fields that have a value other than null."""
+    return [
+        name for name, (_, value) in entries.items() if not isinstance(value, ScalarNode) or value_of(value) is not None
+    ]
 
 
 def _valid(fields: Iterable[str]) -> str:
