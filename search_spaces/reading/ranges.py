@@ -189,6 +189,13 @@ def _stepped(entries: Entries, kind: str) -> str | None:
     return step_hint(float(ends[0]), float(ends[1]), value_of(entries["step"][1]))
 
 
+def given(entries: Entries) -> list[str]:
+    """The fields that have a value other than null."""
+    return [
+        name for name, (_, value) in entries.items() if not isinstance(value, ScalarNode) or value_of(value) is not None
+    ]
+
+
 def entries_of(node: MappingNode) -> Entries:
     """The fields of a mapping: name and value."""
     return {name.value: (name, value) for name, value in node.value}

@@ -31,7 +31,7 @@ from search_spaces.reading.fields import (
 )
 from search_spaces.reading.homes import Homes
 from search_spaces.reading.likeness import alike, close, did_you_mean
-from search_spaces.reading.ranges import DomainReader, Entries, entries_of
+from search_spaces.reading.ranges import DomainReader, Entries, entries_of, given
 from search_spaces.reading.translations import FIELDS, field_hint, look_alike, plain_number
 from search_spaces.reading.words import cut, label_of, listed, shown
 
@@ -197,7 +197,7 @@ class Reader:
         doubtful = not sure and not others.isdisjoint(entries)  # it may be right with another kind
         before = len(self.problems)
         meant = self._unknown(model, models, key, entries, path, doubtful=doubtful)
-        for name, message in () if doubtful else amiss(model, [*_given(entries), *meant]).items():
+        for name, message in () if doubtful else amiss(model, [*given(entries), *meant]).items():
             if name not in entries:
                 self._say(node, _join(path, name) if name else path, message)
         whole = len(self.problems) == before and entries.keys() <= fields.keys()
@@ -226,7 +226,7 @@ class Reader:
     ) -> list[str]:
         """Say which fields a model does not have, or not beside the others; those that were meant."""
         fields = fields_of(model)
-        wrong, meant = amiss(model, _given(entries)), []
+        wrong, meant = amiss(model, given(entries)), []
         for name, (where, value) in entries.items():
             if name in wrong:
                 self._say(where, _join(path, cut(name)), wrong[name])
@@ -303,13 +303,6 @@ class Reader:
 
 _ODD = re.compile(r"[^A-Za-z0-9._-]+")
 """What a name may not have."""
-
-
-def _given(entries: Entries) -> list[str]:
-    """The fields that have a value other than null."""
-    return [
-        name for name, (_, value) in entries.items() if not isinstance(value, ScalarNode) or value_of(value) is not None
-    ]
 
 
 def _valid(fields: Iterable[str]) -> str:
