@@ -5,7 +5,8 @@ equal neighbors in some trials and not in others, so which stages share a column
 """
 
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from functools import cached_property
 from typing import Any
 
 from convnn.geometry import VGG11_STAGES, range_name, stage_ranges
@@ -18,14 +19,35 @@ _STAGED = "model.layers."
 
 
 class Fields(dict[str, Scalar]):
-    """Fields by key. A stage's field of a model with one layer for all is that layer's."""
+    """Fields by key. With one layer for all, those of a stage are worked out when they are asked for."""
+
+    def __init__(self, found: Mapping[str, Scalar], stages: "Callable[[], Fields] | None" = None) -> None:
+        super().__init__(found)
+        self._stages = stages
+
+    @cached_property
+    def by_depth(self) -> "Fields":
+        """The same with the fields of each stage."""
+        return self if self._stages is None else self._stages()
+
+    @property
+    def differs_by_depth(self) -> bool:
+        """Whether there is more than one layer."""
+        return self._stages is None
 
     def __missing__(self, key: str) -> Scalar:
-        return dict.get(self, base_of(key)) if is_staged(key) else None
+        return dict.get(self.by_depth, key) if is_staged(key) else None
 
     def get(self, key: str, default: Any = None) -> Any:  # noqa: ANN401 - as of any dict
         """The field, or the default."""
         return self[key] if key in self or is_staged(key) else default
+
+
+def comparable(found: Sequence[Mapping[str, Scalar]]) -> Sequence[Mapping[str, Scalar]]:
+    """All of them with the fields of each stage, if the layers of any differ by depth."""
+    if not any(isinstance(values, Fields) and values.differs_by_depth for values in found):
+        return found
+    return [values.by_depth if isinstance(values, Fields) else values for values in found]
 
 
 def is_staged(key: str) -> bool:
@@ -61,23 +83,33 @@ def _key(stage: str, base: str) -> str:
 def one_for_all(config: TrialConfig) -> dict[str, TrialConfig]:
     """For each range of a model's layers the configuration that has its layer everywhere; none without ranges."""
     layers = getattr(config.model, "layers", None)
-    model = config.model
+    return {} if layers is None else {name: _with(config, layer) for name, layer in layers.by_range.items()}
+
+
+def each_stage(config: TrialConfig) -> dict[str, TrialConfig]:
+    """The same for each stage of a model with one layer for all, in the form that it has there."""
+    model: Any = config.model
+    runs = next(model.infeasibilities(), None) is None
     return {
-        name: config.model_copy(update={"model": model.model_copy(update={"layers": None, "layer": layer})})
-        for name, layer in (layers.by_range.items() if layers is not None else ())
+        stage.name: _with(config, model.layer.canonical([stage]) if runs else model.layer) for stage in model.stages()
     }
+
+
+def _with(config: TrialConfig, layer: object) -> TrialConfig:
+    model = config.model.model_copy(update={"layers": None, "layer": layer})
+    return config.model_copy(update={"model": model})
 
 
 def joined(by_range: Mapping[str, Mapping[str, Scalar]]) -> Fields:
     """The fields of all ranges: each stage's, and those in which all ranges agree that have them."""
-    found = Fields()
+    found: dict[str, Scalar] = {}
     for key in dict.fromkeys(key for values in by_range.values() for key in values):
         seen = {values.get(key) for values in by_range.values()} - {None}
         of_layer = key in _SHORT or key.startswith(_ABOVE)
         found[key] = seen.pop() if len(seen) == 1 else None
         for name, values in by_range.items() if of_layer else ():
             found |= {_key(stage, key): values.get(key) for stage in stage_ranges()[name]}
-    return found
+    return Fields(found)
 
 
 def ranged(keys: Iterable[str], found: Sequence[Mapping[str, Scalar]]) -> Iterator[tuple[str, str]]:
@@ -110,10 +142,6 @@ def _values(base: str, values: Mapping[str, Scalar]) -> set[Scalar]:
 
 
 def _tells_kinds_apart(found: Sequence[Mapping[str, Scalar]]) -> bool:
-    """Whether each lambda goes with one kind of layer."""
-    pairs = {
-        (values.get(_key(stage, "lambda")), values.get(_key(stage, "kind")))
-        for values in found
-        for stage in VGG11_STAGES
-    }
-    return len(pairs) == len({share for share, _ in pairs})
+    """Whether lambda says the kind of every layer: 0 a convolution, 1 ConvNN, between them a hybrid."""
+    kinds = {values.get(_key(stage, "kind")) for values in found for stage in VGG11_STAGES}
+    return kinds <= {"conv2d", "hybrid", "convnn", None}

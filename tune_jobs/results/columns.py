@@ -12,7 +12,17 @@ from search_spaces.domains import Scalar
 from search_spaces.headline import HEADLINE, headline
 from tune_jobs.errors import SweepError, UsageError
 from tune_jobs.record.folder import SweepFolder, recorded_spec
-from tune_jobs.results.by_depth import Fields, base_of, is_staged, joined, one_for_all, ranged, staged
+from tune_jobs.results.by_depth import (
+    Fields,
+    base_of,
+    comparable,
+    each_stage,
+    is_staged,
+    joined,
+    one_for_all,
+    ranged,
+    staged,
+)
 
 SEED = "seed"
 """Nobody's choice: it tells how far chance goes, and is never better or worse."""
@@ -56,7 +66,9 @@ def fields(config: TrialConfig) -> dict[str, Scalar]:
         **paper,
     }
     found = first | dict(_others(config))
-    return Fields(found) if hasattr(config.model, "layers") else found
+    if not hasattr(config.model, "layers"):
+        return found
+    return Fields(found, lambda: joined({name: fields(each) for name, each in each_stage(config).items()}))
 
 
 def params(config: TrialConfig, columns: Iterable[Column] = ()) -> dict[str, str]:
@@ -90,6 +102,7 @@ def varying(configs: Iterable[TrialConfig], beside: Iterable[TrialConfig] = ()) 
 
 def differing(found: Sequence[Mapping[str, Scalar]]) -> list[Column]:
     """The same of configurations' `fields`."""
+    found = comparable(found)
     every = _columns(found)
     by_depth = any(is_staged(column.key) for column in every)
     return [column for column in every if len(_seen(column, found, by_depth=by_depth)) > 1]
@@ -109,6 +122,7 @@ def constants(found: Sequence[Mapping[str, Scalar]], columns: Iterable[Column]) 
     """What all `fields` have in common of those that people compare first; without columns and `None`."""
     shown = {column.key for column in columns}
     same: dict[str, Scalar] = {}
+    found = comparable(found)
     every = _columns(found)
     for key in (*_SAID_OF_ALL[:2], *HEADLINE, *_SAID_OF_ALL[2:], "training.epochs"):
         ranges = [column for column in every if is_staged(column.key) and base_of(column.key) == key]
@@ -125,7 +139,7 @@ def chosen(text: str, configs: Sequence[TrialConfig]) -> list[Column]:
     Raises:
         UsageError: If no configuration has such a field.
     """
-    every = _columns([fields(config) for config in configs])
+    every = _columns(comparable([fields(config) for config in configs]))
     by_name = {name: column for column in every for name in (column.key, column.name)}
     found: dict[str, Column] = {}
     for asked in filter(None, map(str.strip, text.split(","))):

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from search_spaces import TrialConfig, canonical, load_sweep
+from search_spaces import Decided, TrialConfig, canonical, load_sweep
 from search_spaces.domains import Choice
 from tune_jobs.report.axes import declared
 from tune_jobs.results.columns import axes, chosen, constants, fields, in_a_line, params, possible, varying
@@ -34,6 +34,16 @@ def test_each_group_has_a_column_whatever_is_equal_in_a_trial() -> None:
 def test_equal_neighbors_share_a_column_where_they_are_equal_in_all_trials() -> None:
     names = [column.name for column in varying([trial(0, 1, 1), trial(1, 0.5, 0.5)])]
     assert names == ["conv1-conv2 lambda", "conv3-conv8 lambda"]
+
+
+def test_equal_layers_by_depth_that_one_layer_for_all_is_the_same_as_vary_in_nothing_else() -> None:
+    """128 of the tokens of the first maps are drawn; 128, or all where there are fewer, is the same."""
+    spec = load_sweep("vgg-by-depth")
+    drawn = [spec.space.resolve(Decided(point)) for point in spec.space.points()]
+    forms = [canonical(config) for config in drawn]
+    assert sum(form.model.layer is not None for form in forms) == 3  # type: ignore[attr-defined]
+    for configs in (drawn, forms, [*forms, *drawn]):
+        assert [column.name for column in varying(configs)] == [f"{name} lambda" for name in GROUPS]
 
 
 def test_a_field_in_which_the_layers_agree_has_one_column() -> None:
