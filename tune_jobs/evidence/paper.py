@@ -24,7 +24,7 @@ from tune_jobs.evidence.differences import (
 from tune_jobs.evidence.labels import columns_of, labels
 from tune_jobs.evidence.trials import Group, LeftOut, OurSweep, grouped
 from tune_jobs.results.columns import Column, fields
-from tune_jobs.results.recorded.matching import HARDWARE, Runs, configuration, same_training
+from tune_jobs.results.recorded.matching import BY_DEPTH, HARDWARE, Runs, configuration, same_training
 from tune_jobs.results.recorded.published import Printed, deviation, printed
 from tune_jobs.results.recorded.table import Array
 
@@ -283,9 +283,9 @@ def _why_none(runs: Runs, config: TrialConfig) -> str:
     found: list[str] = []
     sizes: list[str] = []
     for path, value in runs.unrecorded(config):
-        known = sorted({str(each) for each in runs.values[path]} - {"None"})
+        known = sorted({str(each) for each in runs.values.get(path, ())} - {"None"})
         theirs = f" (theirs {', '.join(known)})" if 0 < len(known) <= _FEW else ""
-        is_size = path.startswith("data.") or (path.startswith("model.") and path.count(".") == 1)
+        is_size = path.startswith("data.") or (path.startswith("model.") and path.count(".") == 1 and path != BY_DEPTH)
         (sizes if is_size else found).append(f"{path} {value}{theirs}")
     if sizes:
         return f"another size of model or data is never judged against the paper: {', '.join(sizes)}"

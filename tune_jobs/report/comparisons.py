@@ -22,7 +22,7 @@ AXES = 14
 CHOSEN, CHOSEN_SHARE = 10, 0.1
 """The best tenth is chosen on the axis of the objective, and no fewer than ten; the others are faint lines."""
 
-LONGEST = 13
+LONGEST = 18
 """Characters of a label beside an axis of parallel coordinates."""
 
 CHARACTER_PX, GAP_PX = 6, 24

@@ -8,7 +8,7 @@ import pytest
 from search_spaces import TrialConfig
 from tests.tune_jobs.evidence.made import configs, sweep, trial, with_training
 from tune_jobs.errors import UsageError
-from tune_jobs.evidence.paper import Row, against_paper
+from tune_jobs.evidence.paper import Row, against_paper, baseline
 from tune_jobs.evidence.trials import OurTrial
 from tune_jobs.results.recorded.matching import Runs
 from tune_jobs.results.recorded.published import published
@@ -177,3 +177,15 @@ def test_losses_are_compared_as_they_are(runs: Runs) -> None:
     (row,) = against_paper(sweep(trials), runs, "test/loss").rows
     assert row.theirs.mean == pytest.approx(1.438, abs=2e-3)
     assert (row.difference.batch_mean_sd, row.margin, row.best_epochs) == (0.0, 0.1, [])
+
+
+def test_layers_by_depth_have_no_counterpart_and_the_reason_is_short(runs: Runs) -> None:
+    trials = [trial(runs, n, config, 150) for n, config in enumerate(configs("table1-cifar10")[:1], 1)]
+    layers = {"conv1-conv2": {"kind": "conv2d"}, "conv3-conv8": {"kind": "hybrid", "lambda": 0.5}}
+    model = {"name": "vgg11", "layers": layers}
+    config = trials[0].config.model_copy(update={"model": TrialConfig.model_validate({"model": model}).model})
+    assert runs.why_none(config) == "model.layers by depth"
+    assert (
+        baseline(config).model
+        == TrialConfig.model_validate({"model": {"name": "vgg11", "layer": {"kind": "conv2d"}}}).model
+    )

@@ -30,6 +30,10 @@ def _key(config: TrialConfig, same: dict[str, object]) -> str:
     return config_key(config.model_copy(update={"training": config.training.model_copy(update=same)}))
 
 
+BY_DEPTH = "model.layers"
+"""What is named of a configuration whose layers differ by depth, where those of all runs are alike."""
+
+
 class Runs:
     """Which runs of a table a configuration can be played by, or compared with.
 
@@ -99,6 +103,12 @@ class Runs:
     def unrecorded(self, config: TrialConfig) -> Iterator[tuple[str, Scalar]]:
         """The fields of a configuration whose value no run has."""
         free = {f"training.{name}" for name in ("epochs", "seed", *HARDWARE)} | {"data.root"}
+        by_depth = getattr(config.model, "layers", None) is not None
+        alike = by_depth and not any(path.startswith("model.layers.") and seen for path, seen in self.values.items())
+        if alike:
+            yield BY_DEPTH, "by depth"
         for path, value in by_path(config.model_dump(mode="json", by_alias=True)):
+            if alike and path.startswith("model.layers."):
+                continue
             if path not in free and value not in self.values[path]:
                 yield path, value
