@@ -22,8 +22,8 @@ AXES = 14
 CHOSEN, CHOSEN_SHARE = 10, 0.1
 """The best tenth is chosen on the axis of the objective, and no fewer than ten; the others are faint lines."""
 
-LONGEST = 18
-"""Characters of a label beside an axis of parallel coordinates."""
+LONGEST, LONGEST_NAME = 13, 18
+"""Characters of a label beside an axis of parallel coordinates, and above it."""
 
 CHARACTER_PX, GAP_PX = 6, 24
 
@@ -73,7 +73,7 @@ def parallel_coordinates(data: "ReportData", parameters: list[Parameter]) -> Plo
         rangefont={"size": 11},
         tickfont={"size": 11},
     )
-    figure.update_layout(margin={"l": 60, "r": 60, "t": 64, "b": 24})
+    figure.update_layout(margin={"l": 68, "r": 68, "t": 64, "b": 24})
     longest = max(
         len(text) for dimension in dimensions for text in (*dimension.get("ticktext", ()), dimension["label"])
     )
@@ -83,7 +83,7 @@ def parallel_coordinates(data: "ReportData", parameters: list[Parameter]) -> Plo
 def _dimension(parameter: Parameter, lines: list[Point]) -> dict[str, Any]:
     scale = parameter.scale
     return {
-        "label": _short(parameter.name),
+        "label": _short(parameter.name, LONGEST_NAME),
         "values": [scale.places[parameter.values[point.rows[0].run_key]] for point in lines],
         "range": scale.ends,
         "tickvals": scale.ticks,
@@ -91,8 +91,8 @@ def _dimension(parameter: Parameter, lines: list[Point]) -> dict[str, Any]:
     }
 
 
-def _short(text: str) -> str:
-    return text if len(text) <= LONGEST else f"…{text[1 - LONGEST :]}"
+def _short(text: str, longest: int = LONGEST) -> str:
+    return text if len(text) <= longest else f"…{text[1 - longest :]}"
 
 
 def _chosen(values: list[float]) -> dict[str, Any]:
