@@ -112,6 +112,9 @@ COMMANDS: dict[str, How] = {
     "convnn confirm quickstart": Elsewhere(
         "make test-system", "tests/system/test_confirm.py", '"confirm", "searched", "--margin"'
     ),
+    "convnn confirm mine --top 2": Elsewhere(
+        "make test-system", "tests/system/test_confirm.py", '"confirm", "searched", "--margin"'
+    ),
     ".venv/bin/pytest tests/convnn/test_golden.py tests/convnn/test_attention.py": Elsewhere(
         "make test", "Makefile", "$(BIN)/pytest --numprocesses 3"
     ),
