@@ -11,9 +11,9 @@ from tune_jobs.cli.shared.outputs import OUTPUTS
 HEAD = """# JSON output
 
 Look up the keys that each command prints with `--json`. The output is one JSON object (or list) on standard output,
-and nothing else. Accuracies, shares and probabilities are fractions. Durations are in seconds. Times are ISO 8601 or, as
-numbers, seconds since 1970. NaN and infinity, which JSON does not have, are `null`. `convnn schema --output COMMAND`
-prints the JSON Schema.
+and nothing else. Accuracies, shares and probabilities are fractions. Durations are in seconds. Times are ISO 8601 or,
+as numbers, seconds since 1970. NaN and infinity, which JSON does not have, are `null`. `convnn schema --output
+COMMAND` prints the JSON Schema.
 """
 
 
