@@ -77,7 +77,7 @@ def expect_passed_over(after: Attempt, kept: list[Path], newest: int, said: str)
     for path in kept[:newest]:
         expect(after.note and str(path) in after.note, f"the note does not name {path}: {after.note}")
         expect(str(path) in said, f"the output does not name {path}:\n{said}")
-    expect("passed over a checkpoint" in said, f"the output does not say so:\n{said}")
+    expect("skipped a damaged checkpoint" in said, f"the output does not say so:\n{said}")
 
 
 def _stopped_in_the_middle(round_: Round) -> tuple[str, list[Path]]:

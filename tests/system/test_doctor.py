@@ -40,7 +40,7 @@ def test_what_is_wrong_on_one_machine_of_a_cluster_is_said_in_a_line_each(laptop
     dead = ("--set", f"tracking.uri=http://127.0.0.1:{free_port()}")
     lines = failing(laptop("doctor", file, "--storage", broken, *data, *dead, code=1))
     assert list(lines) == ["versions", "storage", "data", "resources", "tracker"]
-    assert "optuna is 4.1.0, needed is <6,>=5" in lines["versions"]
+    assert "optuna is 4.1.0, but <6,>=5 is required" in lines["versions"]
     assert "127.0." in lines["versions"]
     assert "of the head is not the one of" in lines["storage"]
     assert "--storage" in lines["storage"]

@@ -21,7 +21,7 @@ def test_a_package_of_another_version_is_named(tmp_path: Path) -> None:
         check=True,
         env={**os.environ, "PYTHONPATH": str(tmp_path)},
     )
-    assert done.stdout.strip() == "optuna is 4.1.0, needed is <6,>=5"
+    assert done.stdout.strip() == "optuna is 4.1.0, but <6,>=5 is required"
 
 
 def test_what_we_need_is_here_in_the_right_versions() -> None:

@@ -55,7 +55,7 @@ def test_a_damaged_one_is_noted_kept_and_does_not_count(folders: tuple[Path, Pat
     later = InSweep(second, [newest, older], 0, keep_last=True)
     assert later.note is None
     later.damaged(newest, OSError("cannot be read"))
-    assert later.note == "passed over a checkpoint: cannot be read"
+    assert later.note == "skipped a damaged checkpoint: cannot be read"
     assert later.sources() == [older]
     saved(later, range(3, 5))
     assert newest.exists()
