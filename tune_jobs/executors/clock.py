@@ -4,11 +4,11 @@ import time
 from collections.abc import Callable
 
 PAUSE_S = 20.0
-"""A driver reads the clock many times in this interval. A longer gap is a pause: Ctrl-Z, a frozen container, a sleep."""
+"""A driver reads the clock many times in this interval. A longer gap is a pause: Ctrl-Z, a frozen container, sleep."""
 
 
 class AwakeClock:
-    """Counts only the seconds in which this process ran; a pause counts neither as silence of a worker nor as budget."""
+    """Counts only the seconds in which this process ran; a pause is neither a silent worker nor budget spent."""
 
     def __init__(self, read: Callable[[], float] = time.monotonic) -> None:
         self._read = read

@@ -29,7 +29,7 @@ class Checkpoints(Protocol):
         """Handle a source that cannot be used; raise if it must not be skipped."""
 
     def resumed(self, note: str | None) -> None:
-        """Training starts or resumes. `note` says what differs from the environment where the state was saved, if anything."""
+        """Training starts or resumes. `note` says what differs from where the state was saved, if anything does."""
 
     def due(self, *, last: bool) -> bool:
         """Whether to save the state now; `last` after the last epoch."""

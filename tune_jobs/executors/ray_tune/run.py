@@ -1,7 +1,7 @@
 """The executor that runs tasks as trials of Ray Tune.
 
-Tune's event loop runs in a thread and takes turns with the driver: a hook of Tune waits until the driver has handled its
-update. So a trial continues only after its report is recorded.
+Tune's event loop runs in a thread and takes turns with the driver: a hook of Tune waits until the driver has handled
+its update. So a trial continues only after its report is recorded.
 """
 
 import contextlib
@@ -253,7 +253,7 @@ def _resources(asked: dict[str, float], task: dict[str, Any]) -> Any:  # noqa: A
     """Return what Ray reserves for a task, and on which machines."""
     from ray import tune
 
-    bundle = asked | ({"GPU": 1.0} if task["alone"] and asked["GPU"] else {})  # on the CPU, the driver runs the task alone
+    bundle = asked | ({"GPU": 1.0} if task["alone"] and asked["GPU"] else {})  # on the CPU, the driver does it
     if not task["avoid"]:
         return tune.PlacementGroupFactory([bundle])
     elsewhere = {"ray.io/node-id": f"!in({','.join(task['avoid'])})"}

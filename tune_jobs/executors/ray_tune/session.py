@@ -134,7 +134,7 @@ def _kill_all() -> None:
 
 
 def _load_ahead() -> None:
-    """Import pandas, the largest part of Ray Tune's import, while Ray's processes start. Tune meets any failure again."""
+    """Import pandas, the largest part of Ray Tune's import, while Ray's processes start. Tune meets any error again."""
     with contextlib.suppress(Exception):
         import_module("pandas")
 
@@ -168,25 +168,25 @@ def _set_environment(*, alone: bool) -> None:
     if not alone:
         return
     os.environ["AUTOSCALER_METRIC_PORT"] = NO_PORT
-    # A Ray that cannot be joined by other machines listens on 127.0.0.1 only. Otherwise it uses the address of a network
-    # card, which a laptop may lose while the sweep runs, and listens on every interface (docs/adr/0003).
+    # A Ray that other machines cannot join listens on 127.0.0.1 only. Otherwise it uses the address of a network card,
+    # which a laptop may lose while the sweep runs, and listens on every interface (docs/adr/0003).
     os.environ["RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"] = "0"
     if "RAY_AUTH_MODE" not in os.environ:
-        # A separate token for this run: other users of the machine cannot use this Ray, and no file is left in the home folder.
+        # A separate token for this run: other users of the machine cannot use this Ray, and no token file is left.
         os.environ["RAY_AUTH_MODE"] = "token"
         os.environ["RAY_AUTH_TOKEN"] = secrets.token_hex(32)
 
 
 @contextlib.contextmanager
 def _folder() -> Iterator[Path]:
-    """Make the folder for the sockets and logs of a local Ray. If Ray's processes died, it stays, because of the logs."""
+    """Make the folder for the sockets and logs of a local Ray. It is kept if Ray's processes died, for its logs."""
     try:
         folder = socket_folder()
     except OSError as error:
         where, reason = place_of_sockets(), error.strerror or error
         raise ClusterError(
-            f"Ray cannot be started here: its sockets cannot be placed in {where}: {reason}; set RAY_TMPDIR to a folder whose "
-            f"path has at most {LONGEST_FOR_SOCKETS} characters."
+            f"Ray cannot be started here: its sockets cannot be placed in {where}: {reason}; set RAY_TMPDIR to a "
+            f"folder whose path has at most {LONGEST_FOR_SOCKETS} characters."
         ) from error
     try:
         yield folder
@@ -201,8 +201,8 @@ def _folder() -> Iterator[Path]:
 def has_died(signals: Signals) -> bool:
     """Whether the local Ray has lost a process that it needs; for a Ray on a cluster, always false.
 
-    After a signal, any dead process counts: the signal reached the others, too, and they will end. But they first wait for
-    each other, longer than a user would wait.
+    After a signal, any dead process counts: the signal reached the others, too, and they will end. But they first wait
+    for each other, longer than a user would wait.
     """
     import ray
 
@@ -262,8 +262,8 @@ def _options_here(folder: Path, taken_port: int) -> dict[str, Any]:
     """Return the arguments of ray.init for a local Ray."""
     options = _options_there("local")  # else Ray joins the Ray that was last started on this machine
     options["_temp_dir"] = str(folder)
-    # Without a dashboard Ray still starts one of its processes, whose only task is to ask the network for the metadata of a
-    # cloud machine. If the port is taken, Ray continues without it (docs/adr/0003).
+    # Without a dashboard Ray still starts one of its processes, whose only task is to ask the network for the metadata
+    # of a cloud machine. If the port is taken, Ray continues without it (docs/adr/0003).
     options |= {"include_dashboard": False, "dashboard_port": taken_port, "logging_level": logging.FATAL}
     options["object_store_memory"] = OBJECT_STORE_BYTES
     options["num_cpus"] = usable_cpus().count

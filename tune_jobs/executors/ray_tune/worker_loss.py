@@ -21,8 +21,8 @@ def kill_worker(tune_trial: Any) -> None:  # noqa: ANN401 - Tune's Trial
 def classify_loss(error: BaseException | None, node: str | None, *, gpu: bool) -> Loss:
     """Return the failure class of a worker's death, from Ray's error and the state of its machine.
 
-    If a machine runs out of memory, Ray chooses a worker to kill. On a GPU, several trials may share a machine even when
-    the trial is retried on a GPU alone, so the trial is never known to be the cause.
+    If a machine runs out of memory, Ray chooses a worker to kill. On a GPU, other trials may run on the same machine
+    even when a trial is retried alone on its GPU, so no trial is known to be the cause.
     """
     import ray
 

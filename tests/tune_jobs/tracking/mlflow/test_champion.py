@@ -149,7 +149,7 @@ def test_without_weights_or_a_registry_everything_else_is_there_and_that_is_said
     for path in kept:
         path.unlink()
     assert sync_recorded(sweep.folder, said.append).model is None
-    assert "the weights of the champion (trial 1) are not kept" in said[-1]
+    assert "the weights of the champion (trial 1) were not kept" in said[-1]
     assert len(sweep.ledger.tracked()) == 3
 
 
