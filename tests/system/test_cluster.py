@@ -112,7 +112,7 @@ def test_the_report_of_a_sweep_there_is_written_here(laptop: Laptop) -> None:
 
 def test_a_missing_and_a_wrong_token_are_told_apart(laptop: Laptop) -> None:
     missing = laptop("status", "first", code=4, RAY_AUTH_TOKEN_PATH="", RAY_AUTH_MODE="disabled")
-    assert "asks for a token, and none is set" in missing
+    assert "requires a token, and none is set" in missing
     wrong = laptop("status", "first", code=4, RAY_AUTH_TOKEN="no-such-token")
     assert "refuses the token from RAY_AUTH_TOKEN" in wrong
     unreadable = laptop("status", "first", code=2, RAY_AUTH_TOKEN_PATH="/nowhere/token")

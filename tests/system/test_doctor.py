@@ -63,12 +63,12 @@ def test_a_tracker_that_refuses_the_name_it_is_called_by_is_told_from_one_that_i
 def test_a_tracker_of_this_machine_alone_is_said(laptop: Laptop) -> None:
     assert "FAIL" not in laptop("doctor", "--address", "", MLFLOW_TRACKING_URI="sqlite:///mine.db")
     said = laptop("doctor", code=1, MLFLOW_TRACKING_URI="sqlite:///mine.db")
-    assert "'sqlite:///mine.db' is a path from the current folder" in said
+    assert "'sqlite:///mine.db' is a relative path" in said
 
 
 def test_a_token_that_is_missing_wrong_or_unreadable_is_said(laptop: Laptop) -> None:
     missing = laptop("doctor", code=1, RAY_AUTH_TOKEN_PATH="", RAY_AUTH_MODE="disabled")
-    assert "asks for a token, and none is set" in failing(missing)["cluster"]
+    assert "requires a token, and none is set" in failing(missing)["cluster"]
     assert "refuses the token" in failing(laptop("doctor", code=1, RAY_AUTH_TOKEN="another"))["cluster"]
     torn = failing(laptop("doctor", code=1, RAY_AUTH_TOKEN="s3cr3t\ns3cr3t"))["cluster"]
     assert "RAY_AUTH_TOKEN contains whitespace" in torn

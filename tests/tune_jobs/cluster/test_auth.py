@@ -25,7 +25,7 @@ def test_a_token_that_cannot_be_sent_is_named_by_its_source(
     ):
         (tmp_path / "token").write_text(token, encoding="utf-8")
         monkeypatch.setenv(name, value)
-        with pytest.raises(UsageError, match="which no token has") as raised:
+        with pytest.raises(UsageError, match="which are not allowed in a token") as raised:
             Jobs(f"http://127.0.0.1:{free_port()}")
         assert source in str(raised.value)
         assert HIDDEN not in str(raised.value)

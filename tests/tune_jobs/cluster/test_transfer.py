@@ -77,11 +77,11 @@ def test_a_later_copy_replaces_an_earlier_one_and_keeps_what_it_lacks(ended: Rec
     assert [path.name for path in here.path.parent.iterdir()] == ["tracked"]
 
 
-@pytest.mark.parametrize("there", ["no sweep", "another sweep of this name", "this sweep, gone on here"])
-def test_what_is_not_an_earlier_copy_is_never_replaced(ended: Recorded, tmp_path: Path, there: str) -> None:
+@pytest.mark.parametrize("there", ["not a sweep", "another sweep of this name", "this sweep, resumed here"])
+def test_only_an_earlier_copy_is_replaced(ended: Recorded, tmp_path: Path, there: str) -> None:
     copied(ended, "record", tmp_path / "copy")
     here = SweepFolder(tmp_path / "here" / "tracked")
-    if there == "no sweep":
+    if there == "not a sweep":
         here.path.mkdir(parents=True)
         (here.path / "notes.txt").write_text("mine")
     elif there == "another sweep of this name":
@@ -93,7 +93,7 @@ def test_what_is_not_an_earlier_copy_is_never_replaced(ended: Recorded, tmp_path
         copied(ended, "record", tmp_path / "later")
         put_in_place(tmp_path / "later", here)
     before = {name: (here.path / name).read_bytes() for name in files(here.path)}
-    with pytest.raises(UsageError, match=f"is there already, and it is {there}; nothing was copied"):
+    with pytest.raises(UsageError, match=f"already exists, and it is {there}; nothing was copied"):
         put_in_place(tmp_path / "copy", here)
     assert {name: (here.path / name).read_bytes() for name in files(here.path)} == before
 

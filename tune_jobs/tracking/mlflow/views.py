@@ -19,7 +19,7 @@ from tune_jobs.results.row import Row
 from tune_jobs.results.summary import Summary, state_of
 
 COMPLETE, ALL = "complete", "trials"
-"""Keys of the two views. They are separate because values of trials that ended early do not compare with others."""
+"""Keys of the two views; the values of trials that ended early are not comparable with those of others."""
 
 VIEW_TAG = "mlflow.sharedViewState."
 """Prefix of the experiment tag of a view, before the view's key."""
@@ -180,7 +180,7 @@ def _named(name: str, value: Scalar) -> str:
         return name if value else f"no {name}"
     text = f"{value:.3g}" if isinstance(value, float) else str(value)
     mantissa, e, exponent = text.partition("e")
-    if isinstance(value, float) and not e and 0 < abs(value) < 0.01:  # noqa: PLR2004 - the usual notation for a learning rate
+    if isinstance(value, float) and not e and 0 < abs(value) < 0.01:  # noqa: PLR2004 - the usual notation
         mantissa, _, exponent = f"{value:.1e}".partition("e")
         mantissa = mantissa.removesuffix(".0")
     short = f"{mantissa}e{int(exponent)}" if exponent else mantissa
