@@ -62,8 +62,8 @@ def test_what_is_not_refused_gets_everything(python: tuple[int, int], machine: t
 @pytest.mark.parametrize(
     ("python", "system", "machine", "said"),
     [
-        ((3, 10), "Linux", "x86_64", r"Python 3\.11 to 3\.14 is needed, this is 3\.10; .*PYTHON="),
-        ((3, 15), "Linux", "x86_64", r"Python 3\.11 to 3\.14 is needed, this is 3\.15; "),
+        ((3, 10), "Linux", "x86_64", r"Python 3\.11 to 3\.14 is required, this is 3\.10; .*PYTHON="),
+        ((3, 15), "Linux", "x86_64", r"Python 3\.11 to 3\.14 is required, this is 3\.15; "),
         ((3, 11), "Darwin", "x86_64", r".*this is Darwin on x86_64\. Take"),
         ((3, 11), "Linux", "ppc64le", r".*this is Linux on ppc64le\. Take"),
     ],

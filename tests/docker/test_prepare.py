@@ -110,7 +110,11 @@ def test_a_folder_with_files_in_it_stays_as_it_is(prepare: Prepare, place: Path)
 
 @pytest.mark.parametrize(
     ("given", "said"),
-    [("a:b", "no folder with a colon in its path: a:b"), ("it's", "no quote or backslash"), ("file/in", "file")],
+    [
+        ("a:b", "cannot mount a folder with a colon in its path: a:b"),
+        ("it's", "must not have a quote or a backslash"),
+        ("file/in", "file"),
+    ],
 )
 def test_what_cannot_be_mounted_is_refused(prepare: Prepare, place: Path, given: str, said: str) -> None:
     (place / "file").touch()

@@ -83,7 +83,7 @@ def test_every_command_says_that_it_is_enough(ended: Path) -> None:
         assert "convnn resume plenty --set stopping.enough=null" in said
     page = SweepFolder(ended / "plenty").report.read_text()
     assert '<span class="state enough">enough</span>' in page
-    assert "10 more trials would probably bring" in page
+    assert "10 more trials would probably gain" in page
 
 
 def test_mlflow_says_so_too(ended: Path) -> None:

@@ -63,7 +63,7 @@ def test_the_reader_chooses_the_cost_and_each_has_its_front(sweep: Sweep, goal: 
     assert choices["seconds per epoch"]["layout"]["xaxis"]["type"] == "log"  # 1 to 100
     assert "lr " in figure["data"][1]["text"][0]
     said = words(sweep.page())
-    assert "1 hollow ones did not run to the end" in said
+    assert "1 hollow circles did not run to the end" in said
     assert "Memory was not measured" in said
 
 
@@ -79,4 +79,4 @@ def test_memory_that_was_measured_of_all_is_not_estimated(sweep: Sweep) -> None:
 def test_a_cost_that_some_trials_lack_says_how_many(sweep: Sweep) -> None:
     sweep.trial([0.5], "complete", epoch_s=2.0)
     sweep.trial([0.6], "complete")
-    assert "1 without known seconds per epoch are left out there." in words(sweep.page())
+    assert "1 without known seconds per epoch are left out of that plot." in words(sweep.page())

@@ -30,7 +30,7 @@ def test_each_rung_says_how_many_it_stopped(sweep: Sweep) -> None:
         sweep.trial([0.1] * 3, "stopped", "by the stopping rule")
     sweep.trial([0.5] * 9, "complete")
     bars = {bar["name"]: dict(zip(bar["x"], bar["y"], strict=True)) for bar in sweep.figures()["stopping"]["data"]}
-    assert bars == {"stopped there": {"epoch 3": 4}, "went on": {"epoch 3": 1}}
+    assert bars == {"stopped": {"epoch 3": 4}, "continued": {"epoch 3": 1}}
 
 
 def test_a_thousand_trials_are_drawn_as_the_best_and_a_band(sweep: Sweep) -> None:
@@ -38,7 +38,7 @@ def test_a_thousand_trials_are_drawn_as_the_best_and_a_band(sweep: Sweep) -> Non
         top = sweep.rng.random()
         sweep.trial([top * (1 - 0.7**e) for e in range(1, 10)] if number % 10 == 0 else [top], "complete")
     lines = sweep.figures()["learning-curves"]["data"]
-    assert [line["name"] for line in lines[:2]] == ["8 in 10 others", "their median"]
+    assert [line["name"] for line in lines[:2]] == ["middle 80% of the others", "their median"]
     assert sum(line.get("visible", True) for line in lines) == 22
     assert len(lines) == 82  # those of the others that a field colors
     assert (sweep.folder.path / "report.html").stat().st_size < 8e6
@@ -111,7 +111,7 @@ def test_several_seeds_are_one_line_and_say_how_many(sweep: Sweep) -> None:
     assert line["hovertemplate"].startswith("mean of 2 seeds (trials 1, 2), epoch")
     (band,) = [trace for trace in figure["data"] if trace.get("fill") == "toself"]
     assert band["y"] == [0.3, 0.4, 0.2, 0.1]
-    assert "Of configurations with 2 seeds the mean is drawn, with a band from the lowest to the highest" in page
+    assert "Configurations with 2 seeds are drawn as their mean, with a band from the lowest to the highest" in page
 
 
 def test_lines_may_be_colored_by_every_field_that_varies(sweep: Sweep) -> None:

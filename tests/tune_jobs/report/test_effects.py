@@ -178,7 +178,7 @@ def test_too_few_trials_tell_nothing_and_it_says_how_many_are_needed() -> None:
         for of in found.fields:
             if of.why_none == "few":
                 assert trials < of.needed
-                assert f"too few complete trials to tell: {trials}, and this takes {of.needed}." in finding(found, of)
+                assert f"too few complete trials: {trials}, but {of.needed} are needed." in finding(found, of)
     assert not any(of.why_none for of in found.fields)
 
 

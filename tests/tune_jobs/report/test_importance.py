@@ -80,7 +80,7 @@ def test_where_all_came_to_the_same_no_parameter_made_a_difference(sweep: Sweep)
     for _ in range(30):
         sweep.trial([0.1] * 9, "complete")
     assert "importance" not in sweep.figures()
-    assert "All 30 trials came to the same value, so no parameter made a difference." in words(sweep.page())
+    assert "All 30 trials have the same value, so no parameter made a difference." in words(sweep.page())
 
 
 def test_of_few_trials_importance_is_not_said() -> None:

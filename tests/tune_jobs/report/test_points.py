@@ -30,8 +30,8 @@ def test_a_configuration_is_the_mean_of_its_seeds_and_only_equal_numbers_of_seed
     assert found.complete[0].trials == "trials 4, 5, 6"
     assert [point.value for point in found.fewer] == [0.99]  # one lucky seed is not put beside means
     assert [point.value for point in found.early] == [0.4]
-    assert "means over 3 seeds. 1 with another number of seeds" in found.note
-    assert [name for name, *_ in groups_of(found)] == ["not run to the end", "another number of seeds", "complete"]
+    assert "means over 3 seeds. 1 with a different number of seeds" in found.note
+    assert [name for name, *_ in groups_of(found)] == ["not run to the end", "different number of seeds", "complete"]
 
 
 def test_seeds_that_the_space_varies_are_means_too() -> None:

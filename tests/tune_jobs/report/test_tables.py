@@ -36,7 +36,7 @@ def test_a_sweep_of_failures_shows_why(sweep: Sweep) -> None:
     sweep.trial([], "failed", "CUDA out of memory", "oom")
     sweep.trial([], "failed", "CUDA out of memory", "oom")
     said = words(sweep.page())
-    assert "class trials ended by it attempts oom 2 2 diverged 1 1" in said
+    assert "class trials ended attempts oom 2 2 diverged 1 1" in said
     assert "1 diverged loss is nan in epoch 2" in said
 
 

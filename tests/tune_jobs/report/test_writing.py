@@ -15,7 +15,7 @@ def test_the_command_tells_programs_where_everything_is(sweep: Sweep) -> None:
     place = sweep.folder.path
     told = convnn_json("report", "drawn", "--csv", storage=place.parent)
     csvs = [str(place / name) for name in ("leaderboard.csv", "epochs.csv")]
-    assert told.pop("more_trials")["text"].startswith("What 10 more trials would bring can be said once 7 more")
+    assert told.pop("more_trials")["text"].startswith("The gain from 10 more trials can be estimated once 7 more")
     assert told.pop("effects")["complete"] == 1
     assert told == {"sweep": "drawn", "report": str(place / "report.html"), "png": [], "csv": csvs}
     other = place.parent / "elsewhere" / "page.html"
