@@ -64,8 +64,8 @@ def test_what_is_not_refused_gets_everything(python: tuple[int, int], machine: t
     [
         ((3, 10), "Linux", "x86_64", r"Python 3\.11 to 3\.14 is required, this is 3\.10; .*PYTHON="),
         ((3, 15), "Linux", "x86_64", r"Python 3\.11 to 3\.14 is required, this is 3\.15; "),
-        ((3, 11), "Darwin", "x86_64", r".*this is Darwin on x86_64\. Take"),
-        ((3, 11), "Linux", "ppc64le", r".*this is Linux on ppc64le\. Take"),
+        ((3, 11), "Darwin", "x86_64", r".*this is Darwin on x86_64\. Use"),
+        ((3, 11), "Linux", "ppc64le", r".*this is Linux on ppc64le\. Use"),
     ],
 )
 def test_where_pip_would_ignore_every_line_it_is_not_started(

@@ -83,7 +83,7 @@ def test_an_address_where_nothing_or_something_else_answers_is_said(
     nothing = laptop("doctor", "--address", f"http://127.0.0.1:{free_port()}", code=1)
     assert "no Ray cluster answers" in failing(nothing)["cluster"]
     other = cluster_tracker.uri
-    assert "is that its address?" in failing(laptop("doctor", "--address", other, code=1))["cluster"]
+    assert "check that the address is right" in failing(laptop("doctor", "--address", other, code=1))["cluster"]
 
 
 def test_a_storage_that_is_read_only_is_said(laptop: Laptop) -> None:

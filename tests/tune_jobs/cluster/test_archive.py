@@ -1,4 +1,4 @@
-"""A hostile archive is refused, and nothing of it is left."""
+"""A hostile archive is refused, and none of its files is left."""
 
 import gzip
 import io
@@ -48,7 +48,7 @@ HOSTILE = {
 
 
 @pytest.mark.parametrize(("member", "wrong"), HOSTILE.values(), ids=HOSTILE)
-def test_a_hostile_archive_is_refused_in_one_line_and_nothing_of_it_is_left(
+def test_a_hostile_archive_is_refused_in_one_line_and_leaves_no_files(
     tmp_path: Path, member: tuple[tarfile.TarInfo, bytes], wrong: str
 ) -> None:
     archive = archive_of(tmp_path / "copy.tar.gz", GOOD, member)
@@ -66,7 +66,9 @@ def test_a_regular_archive_is_unpacked(tmp_path: Path) -> None:
     assert (tmp_path / "copy" / "trials/a/1/log.txt").read_bytes() == b"epoch 1\n"
 
 
-def test_a_bomb_of_bytes_is_refused_before_it_is_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_archive_with_too_many_bytes_is_refused_before_it_is_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(module, "_SMALL", 10_000)
     archive = archive_of(tmp_path / "bomb.tar.gz", entry("zeros", content=bytes(10**7)))
     assert archive.stat().st_size < 20_000
@@ -75,7 +77,7 @@ def test_a_bomb_of_bytes_is_refused_before_it_is_written(tmp_path: Path, monkeyp
     assert not (tmp_path / "copy").exists()
 
 
-def test_a_bomb_of_files_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_archive_with_too_many_files_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "MOST_FILES", 50)
     archive = archive_of(tmp_path / "bomb.tar.gz", *(entry(f"{number}") for number in range(51)))
     with pytest.raises(ClusterError, match="more than 50 files"):
@@ -83,7 +85,7 @@ def test_a_bomb_of_files_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     assert not (tmp_path / "copy").exists()
 
 
-def test_a_bomb_in_a_header_is_refused_without_being_read(tmp_path: Path) -> None:
+def test_an_oversized_header_is_refused_without_being_read(tmp_path: Path) -> None:
     header = entry("x", tarfile.XHDTYPE, size=10**9)[0].tobuf(tarfile.USTAR_FORMAT)
     archive = tmp_path / "bomb.tar.gz"
     archive.write_bytes(gzip.compress(header + bytes(5 * 10**6)))
@@ -101,7 +103,7 @@ def test_a_truncated_archive_is_damaged(tmp_path: Path, kept: float) -> None:
     assert not (tmp_path / "copy").exists()
 
 
-def test_what_is_no_archive_is_damaged(tmp_path: Path) -> None:
+def test_a_file_that_is_not_an_archive_is_damaged(tmp_path: Path) -> None:
     for number, content in enumerate([b"\xff\x00 no archive", gzip.compress(b"no tar" * 500)]):
         archive = tmp_path / f"{number}.tar.gz"
         archive.write_bytes(content)
