@@ -77,7 +77,7 @@ class ClusterChain(Chain):
         expect(dict(record.failures()) == self._failures, f"other attempts failed, too: {record.failures()}")
 
     def _caught(self, driver: Driver, node: Node) -> Worker:
-        """Return a worker on the node that has trained an epoch and is paused, so it cannot end before the node dies."""
+        """Return a worker on the node paused after an epoch, so that it cannot end before its node dies."""
 
         def there() -> list[Worker]:
             record = self.round.record()

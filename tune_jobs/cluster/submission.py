@@ -107,7 +107,7 @@ def submit(
     _require_idle(cluster, spec.name)  # the checks may have taken minutes
     job_id, size = cluster.start("run", spec.name, task, text=spec.text, code=ship)
     what = "the sweep's file and the code" if ship else "the sweep's file; the code is already there"
-    say(f"shipped {size_text(size)}: {what}")
+    say(f"uploaded {size_text(size)}: {what}")
     return Submission(job_id, spec.name, place, size, findings)
 
 

@@ -92,7 +92,7 @@ class InlineExecutor:
         self._end(task, Loss("lost_worker", "the worker process died"))
 
     def close(self) -> None:
-        """Forget every task."""
+        """Drop every task."""
         self._tasks.clear()
         self._waiting.clear()
         self._due.clear()

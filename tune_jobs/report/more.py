@@ -57,7 +57,7 @@ def _by_hand(found: Configuration, by_hand: Collection[str]) -> bool:
 
 def _text(likely: Forecast, metric: str) -> str:
     better = f"the chance that one beats the best is {likely.better:.0%}"
-    probably = f"{gain(likely.median, metric)} more" if likely.median else "nothing"
-    surely = f"with a probability of {likely.confidence:.0%} at most {gain(likely.most, metric)} more"
+    probably = f"improve the best by {gain(likely.median, metric)}" if likely.median else "not improve the best"
+    surely = f"with a probability of {likely.confidence:.0%}, the gain is at most {gain(likely.most, metric)}"
     how = f"the best {likely.tail} of {plural(likely.tried, 'trial')}, assumed to have an exponential tail"
-    return f"{likely.trials} more trials would probably gain {probably} ({better}), {surely}. Estimated from {how}."
+    return f"{likely.trials} more trials would probably {probably} ({better}); {surely}. Estimated from {how}."

@@ -30,4 +30,4 @@ def lacking(needed_gb: float, at_once: int, usable_gb: float | None) -> str | No
     if usable_gb is None or at_once * needed_gb <= usable_gb:
         return None
     some = f"{at_once} trials at a time" if at_once > 1 else "a trial"
-    return f"{some} may need {at_once * needed_gb:.3g} GB of memory, and this machine has {usable_gb:.3g} GB"
+    return f"{some} may need {at_once * needed_gb:.3g} GB of memory, but this machine has {usable_gb:.3g} GB"

@@ -31,4 +31,4 @@ def test_there_is_no_message_if_memory_is_unknown(tmp_path: Path) -> None:
     assert usable_memory_gb(tmp_path) is None
     assert lacking(99, 9, None) is None
     assert lacking(2, 3, 6) is None
-    assert lacking(2, 4, 6) == "4 trials at a time may need 8 GB of memory, and this machine has 6 GB"
+    assert lacking(2, 4, 6) == "4 trials at a time may need 8 GB of memory, but this machine has 6 GB"

@@ -32,7 +32,7 @@ def _free_port() -> int:
     for port in (_USUAL_PORT, 0):
         with contextlib.suppress(OSError), socket.create_server((_HOST, port)) as free:
             return int(free.getsockname()[1])
-    raise TrackerError(f"no port of {_HOST} is free")
+    raise TrackerError(f"no port is free on {_HOST}")
 
 
 class Server:

@@ -64,7 +64,7 @@ def leave_cycles():
 left = threading.Event()
 with ray_session(None, Signals()):
     import ray
-    gc.set_threshold(1)  # whoever makes an object collects
+    gc.set_threshold(1)  # every new object triggers a collection
     objects = [ray.put(number) for number in range(10_000)]
     threading.Thread(target=leave_cycles, daemon=True).start()
 print("still here", len(objects) > 0)
