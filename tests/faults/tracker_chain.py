@@ -136,7 +136,7 @@ class TrackerChain(Chain):
             compare_speed(self.case, *([gap for gap, inside in found if inside is which] for which in (True, False)))
 
     def reference(self) -> Record:
-        """Return its own record, since a tracker does not affect training; its first epochs equal a trial of `LONGER_GRID`."""
+        """Return its own record: a tracker does not affect training. Each trial starts like one of `LONGER_GRID`."""
         record = self.round.record()
         alike = self.bench.reference(LONGER_GRID).record.trials.values()
         for trial in record.trials.values():
