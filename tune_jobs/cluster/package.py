@@ -27,7 +27,7 @@ _BEGINNING_OF_ZIP = (1980, 1, 1, 0, 0, 0)
 
 
 def code_files(place: Path | None = None) -> dict[str, Path]:
-    """Return the files of our packages by path relative to the folder of the packages, which is `place`."""
+    """Return the files of our packages, by their path relative to `place`, the folder that contains the packages."""
     home = place or Path(__file__).resolve().parents[2]
     return {
         str(path.relative_to(home)): path

@@ -93,4 +93,4 @@ class Order:
 
 
 OpenExecutor = Callable[[Order], AbstractContextManager[Executor]]
-"""Opens an executor. When the context ends, the executor is already closed, and its platform is shut down."""
+"""Opens an executor. Close the executor before the context ends, which shuts down its platform."""

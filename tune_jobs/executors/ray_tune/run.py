@@ -253,7 +253,7 @@ def _resources(asked: dict[str, float], task: dict[str, Any]) -> Any:  # noqa: A
     """Return what Ray reserves for a task, and on which machines."""
     from ray import tune
 
-    bundle = asked | ({"GPU": 1.0} if task["alone"] and asked["GPU"] else {})  # on the CPU, the driver does it
+    bundle = asked | ({"GPU": 1.0} if task["alone"] and asked["GPU"] else {})  # on the CPU, the driver runs it alone
     if not task["avoid"]:
         return tune.PlacementGroupFactory([bundle])
     elsewhere = {"ray.io/node-id": f"!in({','.join(task['avoid'])})"}

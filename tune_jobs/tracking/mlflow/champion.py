@@ -33,7 +33,7 @@ from tune_jobs.tracking.mlflow.runs import DIGEST
 from tune_jobs.tracking.place import tracked_as
 
 SHIPPED = 1
-"""Key under which the ledger records the champion that MLflow has: as this attempt number of the sweep's own run."""
+"""The ledger records the champion in MLflow as if it were this attempt number of the sweep's own run."""
 
 WEIGHTS_TAG = "weights_sha256"
 

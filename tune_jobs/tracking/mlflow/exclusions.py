@@ -11,7 +11,7 @@ EXCLUDED_TAG = "excluded"
 """Tag with the reason why the user excluded a trial."""
 
 EXCLUSION = 0
-"""Attempt number under which the ledger records which run of a trial has that tag."""
+"""The ledger records the run with that tag as if it were this attempt number of the trial."""
 
 
 def ship_exclusions(

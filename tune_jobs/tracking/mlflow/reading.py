@@ -1,4 +1,4 @@
-"""Reads MLflow's SQLite store without MLflow, which takes two seconds to import and may change the store."""
+"""Reads MLflow's SQLite store without MLflow. Importing MLflow takes two seconds, and may change the store."""
 
 import contextlib
 import functools
