@@ -64,7 +64,7 @@ def test_a_port_that_is_taken_is_said_with_the_way_out(tmp_path: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
         said = invoke("ui", "mine", "--port", port, storage=folder.path.parent, expect=4)
-    assert f"port {port} of 127.0.0.1 cannot be had: Address already in use; name another: --port" in said
+    assert f"port {port} of 127.0.0.1 cannot be used: Address already in use; choose another with --port" in said
 
 
 def test_a_store_that_cannot_be_read_is_said_with_the_way_out(tmp_path: Path) -> None:
@@ -78,8 +78,8 @@ def test_a_store_that_cannot_be_read_is_said_with_the_way_out(tmp_path: Path) ->
         said = invoke("ui", "mine", "--no-browser", storage=store.parent, expect=1)
     last = said.splitlines()[-1]
     assert last == (
-        f"convnn: {store} cannot be read: no such table: experiments; stop who writes it, or move it away: it is made "
-        "again"
+        f"convnn: {store} cannot be read: no such table: experiments; stop the process that writes it, or move the "
+        "file away: it is created again"
     )
 
 

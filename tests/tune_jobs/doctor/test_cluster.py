@@ -48,9 +48,9 @@ def test_a_cluster_that_has_everything_passes() -> None:
     ("changes", "said"),
     [
         ({"error": "it does not answer"}, "host2 (10.0.0.2): it does not answer"),
-        ({"python": "3.10.1"}, "Python is 3.10.1, needed is >=3.11 (host2 (10.0.0.2))"),
+        ({"python": "3.10.1"}, "Python is 3.10.1, but >=3.11 is required (host2 (10.0.0.2))"),
         ({"versions": {**HERE, "optuna": None}}, "optuna is missing (host2 (10.0.0.2))"),
-        ({"versions": {**HERE, "optuna": "4.9.0"}}, "optuna is 4.9.0, needed is <6,>=5"),
+        ({"versions": {**HERE, "optuna": "4.9.0"}}, "optuna is 4.9.0, but <6,>=5 is required"),
         ({"versions": {**HERE, "torch": "2.14.0"}}, "torch differs"),
         ({"sees_storage": False}, "/sweeps of the head is not the one of host2"),
         ({"writes_storage": False}, "/sweeps cannot be written on host2"),

@@ -77,7 +77,7 @@ def test_in_an_experiment_of_several_only_the_sweeps_own_runs_go(storage: Path) 
     own = client.create_run(client.get_experiment_by_name("both").experiment_id, run_name="by hand")
     client.set_tag(own.info.run_id, "mlflow.note.content", "a note")
     assert remove(mine) == (
-        "Its 2 runs in MLflow's experiment 'both' are deleted; 3 of others stay there (by hand, other).",
+        "Its 2 runs in MLflow's experiment 'both' are deleted; 3 runs of others stay (by hand, other).",
     )
     assert sweeps_in(storage) == {"both": ["nobody", "other", "other"]}
     assert client.get_run(own.info.run_id).data.tags["mlflow.note.content"] == "a note"
@@ -88,7 +88,7 @@ def test_a_sweep_that_starts_over_has_an_empty_experiment_and_the_earlier_ones_n
     (run, _) = client.search_runs([client.get_experiment_by_name("mine").experiment_id])
     client.set_tag(run.info.run_id, "mine", "a note")
     aside, told = start_over(mine)
-    assert told == (f"Its runs in MLflow are in the experiment {aside.name!r} now.",)
+    assert told == (f"Its runs in MLflow are now in the experiment {aside.name!r}.",)
     assert sweeps_in(storage) == {aside.name: ["mine", "mine"]}
     made(storage, "mine")
     assert sweeps_in(storage) == {aside.name: ["mine", "mine"], "mine": ["mine", "mine"]}
@@ -101,7 +101,7 @@ def test_a_sweep_that_starts_over_has_an_empty_experiment_and_the_earlier_ones_n
 def test_in_an_experiment_of_several_the_one_that_starts_over_takes_its_runs_along(storage: Path) -> None:
     mine, _ = made(storage, "mine"), made(storage, "other", "tracking: {experiment: mine}\n")
     aside, (told,) = start_over(mine)
-    assert "2 of others stay there (other)" in told
+    assert "2 runs of others stay (other)" in told
     assert sweeps_in(storage) == {"mine": ["other", "other"]}
     sync_recorded(aside)
     assert sweeps_in(storage) == {"mine": ["other", "other"], aside.name: [aside.name, aside.name]}

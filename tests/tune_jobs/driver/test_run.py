@@ -261,7 +261,7 @@ def test_missing_images_are_said_before_anything_starts(tmp_path: Path) -> None:
 def test_more_cpus_than_there_are_is_said_at_once(tmp_path: Path) -> None:
     file = write(tmp_path / "d.yaml", resources={"cpus_per_trial": 1000})
     said = convnn("run", file, storage=tmp_path, expect=4)
-    assert re.search(r"asks for 1000 CPU, and the largest machine of Ray has \d+; lower resources.cpus_per_trial", said)
+    assert re.search(r"asks for 1000 CPU, but the largest machine of Ray has \d+; lower resources.cpus_per_trial", said)
 
 
 def test_a_cluster_that_is_not_there_is_said(tmp_path: Path) -> None:

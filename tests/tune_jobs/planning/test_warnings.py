@@ -63,7 +63,7 @@ def test_trials_that_do_not_fit_into_this_machine_are_known_before(monkeypatch: 
     assert one.warnings == []
     (said,) = two.warnings
     assert said.startswith(
-        f"2 trials at a time may need {2 * two.memory_gb:.3g} GB of memory, and this machine has 1.5"
+        f"2 trials at a time may need {2 * two.memory_gb:.3g} GB of memory, but this machine has 1.5"
     )
 
 
