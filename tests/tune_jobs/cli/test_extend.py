@@ -17,7 +17,7 @@ def test_more_trials_are_counted_from_those_that_have_run_where_the_file_says_fe
 @pytest.mark.parametrize(
     ("trials", "said"),
     [
-        ("many", "--trials must be a number, as in +20 (more) or 24 (in all), got 'many'"),
+        ("many", "--trials must be a number, as in +20 (more) or 24 (total), got 'many'"),
         ("4", "--trials must be more than the 4 that tracked has, got 4; write +20 for 20 more"),
     ],
 )

@@ -61,5 +61,5 @@ def test_a_number_of_trials_below_what_has_run_is_refused_where_it_is_given_by_h
     before = extended.folder.spec.read_text()
     subject = {"run": [str(file)], "resume": ["tracked"], "retry": ["tracked", "--failed"]}[command]
     said = invoke(command, *subject, "--set", "search.trials=2", storage=extended.folder.path.parent, expect=2)
-    assert said.splitlines()[-1].startswith("convnn: search.trials must be at least the 3 trials of tracked that have")
+    assert said.splitlines()[-1].startswith("convnn: search.trials must be at least 3, as 3 trials of tracked have")
     assert extended.folder.spec.read_text() == before

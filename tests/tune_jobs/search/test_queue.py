@@ -174,4 +174,4 @@ search: {sampler: random, trials: 2}
         assert search.gave_up
         assert not search.exhausted
         assert not ledger.meta.exhausted
-    assert "none is valid and new" in none_found(narrow).message
+    assert "configurations drawn from the space is valid and new" in none_found(narrow).message
