@@ -49,7 +49,7 @@ def write_manifest(folder: SweepFolder, digests: dict[str, str]) -> dict[str, An
 
 
 def _submission() -> dict[str, Any] | None:
-    """Return who submitted this job, and from which commit; `None` if it is not a submitted job.
+    """Return who submitted this job and from which commit, if anyone did; see `tune_jobs.cli.cluster_job`."""
     task = os.environ.get(SUBMISSION)
     return json.loads(Path(task).read_text(encoding="utf-8")) if task else None
 

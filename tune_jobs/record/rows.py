@@ -81,8 +81,8 @@ class Attempt:
     """One attempt at a trial: when it ran, why it ended, and which resources it held for how long.
 
     `from_epoch` is the epoch after which it resumed, `None` until that is known. `note` says what was wrong with a
-    checkpoint. `seconds` is counted while the worker lives, by a monotonic clock. `host` is the machine, and `device` is
-    `cpu` or the GPU's name; both are `None` until they are known.
+    checkpoint. `seconds` is counted while the worker lives, by a monotonic clock. `host` is the machine, and `device`
+    is `cpu` or the GPU's name; both are `None` until they are known.
     """
 
     run_key: str

@@ -67,7 +67,7 @@ def test_other_epochs_under_a_schedule_are_said() -> None:
     runs = Runs(replace(recorded, runs=tuple(RecordedRun(str(n), {}, config) for n, config in enumerate(cosine))))
     shorter = cosine[0].model_copy(update={"training": cosine[0].training.model_copy(update={"epochs": 5})})
     assert runs.of(shorter) == []
-    assert runs.why_none(shorter) == "training.epochs 5: under schedule cosine it must be as recorded, 9"
+    assert runs.why_none(shorter) == "training.epochs 5: with schedule cosine it must be as recorded, 9"
 
 
 def test_a_table_without_a_configuration_says_what_its_columns_lack() -> None:
