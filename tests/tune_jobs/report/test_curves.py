@@ -68,7 +68,7 @@ def test_what_the_stopping_rule_may_have_cost_stands_below_it(tmp_path: Path) ->
 
 def test_of_a_rule_without_controls_it_is_said_that_nothing_is_known(sweep: Sweep) -> None:
     sweep.trial([0.1] * 3, "stopped", "by the stopping rule")
-    assert "among the best 3: not known, as asha runs no trial to its end that it would stop" in sweep.page()
+    assert "among the best 3: not known, as asha runs no controls to their end" in sweep.page()
 
 
 def curves(sweep: Sweep) -> Any:
