@@ -38,14 +38,14 @@ DAMAGES: dict[str, Callable[[Path], object]] = {
     "a folder": _folder,
     "another database": _sql("DROP TABLE meta; DROP TABLE trials; CREATE TABLE songs(title)"),
     "no layout": _sql("DELETE FROM meta WHERE key = 'layout'"),
-    "a configuration that is none": _sql("UPDATE trials SET config = '{\"model\": 7}'"),
-    "a configuration that is no JSON": _sql("UPDATE trials SET config = 'model'"),
-    "metrics that are none": _sql("UPDATE epochs SET metrics = 'high'"),
-    "a number that is none": _sql("INSERT INTO meta VALUES('planned', 'many')"),
-    "a budget that is no number": _sql("INSERT OR REPLACE INTO meta VALUES('budget', '{\"cpu_hours\": \"much\"}')"),
+    "an invalid configuration": _sql("UPDATE trials SET config = '{\"model\": 7}'"),
+    "a configuration that is not JSON": _sql("UPDATE trials SET config = 'model'"),
+    "invalid metrics": _sql("UPDATE epochs SET metrics = 'high'"),
+    "an invalid number": _sql("INSERT INTO meta VALUES('planned', 'many')"),
+    "a budget that is not a number": _sql("INSERT OR REPLACE INTO meta VALUES('budget', '{\"cpu_hours\": \"much\"}')"),
     "a budget that is a list": _sql("INSERT OR REPLACE INTO meta VALUES('budget', '[1]')"),
-    "an end that is none": _sql("INSERT OR REPLACE INTO meta VALUES('halted', '{\"cause\": [7]}')"),
-    "a run that is called a path": _sql(
+    "an invalid stop reason": _sql("INSERT OR REPLACE INTO meta VALUES('halted', '{\"cause\": [7]}')"),
+    "a run key that is a path": _sql(
         "UPDATE attempts SET run_key = '../../a'; UPDATE trials SET run_key = '../../a'"
     ),
     "a blob for a text": _sql("UPDATE trials SET config = x'ff00fe'"),

@@ -110,7 +110,7 @@ def contents(folder: Path) -> dict[str, bytes]:
     return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
 
 
-@pytest.fixture(params=["at rest", "killed", "killed at once"])
+@pytest.fixture(params=["at rest", "killed", "killed immediately"])
 def newer(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
     """Return the folder of a sweep that a newer version wrote, or upgraded before it was killed."""
     place, folder = tmp_path / "newer", tmp_path / "storage" / "sweep"
@@ -118,7 +118,7 @@ def newer(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
     path = place / "ledger.db"
     Ledger(path, create=True).close()
     db = sqlite3.connect(path, isolation_level=None)
-    if request.param == "killed at once":
+    if request.param == "killed immediately":
         db.execute("PRAGMA journal_mode=WAL")
         db.execute("CREATE TABLE novelty(x)")
     db.execute("UPDATE meta SET value='99' WHERE key='layout'")
