@@ -58,7 +58,7 @@ def compared_images(
     except DataError as error:
         say(
             f"the images of {data.name} cannot be compared with those that the sweep started with: its record has one "
-            f"digest for both splits together, and one of the splits is missing ({error})"
+            f"digest for both splits together, and not both can be read now ({error})"
         )
     else:
         yield data.name, now, joint

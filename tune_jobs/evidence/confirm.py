@@ -176,8 +176,8 @@ def _opening(name: str, spec: SweepSpec, ledger: Ledger, wanted: Wanted) -> Open
         differs = ", ".join(f"{key} {asked[key]}, was {before.get(key) or 'not given'}" for key in other)
         raise UsageError(
             f"the test set of {name} was opened on {there[-1].opened} for another confirmation ({differs}). A new "
-            f"choice now is made after seeing it. To resume that confirmation: convnn confirm {name}; to open the test "
-            f"set once more, which is recorded and reported: --again"
+            f"choice would be made after seeing its results. To resume that confirmation: convnn confirm {name}; to "
+            f"open the test set once more, which is recorded and reported: --again"
         )
     return _new(name, spec, ledger, wanted)
 

@@ -113,7 +113,9 @@ def grouped(
         else:
             found.setdefault(key(trial.config), []).append(trial)
     if names and metric not in names:
-        raise UsageError(f"--metric must be one that the sweep has recorded, {', '.join(sorted(names))}; got {metric}.")
+        raise UsageError(
+            f"--metric must be one that the sweep has recorded ({', '.join(sorted(names))}), got {metric}."
+        )
     groups = {}
     for name, members in found.items():
         ended = [trial for trial in members if trial.state in JUDGED] or members

@@ -107,7 +107,7 @@ def _search_warnings(spec: SweepSpec, survey: Survey, trials: int) -> Iterator[s
     if not survey.configs:
         yield f"none of {plural(survey.looked_at, 'configuration')} looked at can run."
     if isinstance(spec.search, Grid) and trials > _LARGE_GRID:
-        yield f"a grid of {trials:,} trials; sampler: tpe with about trials: 100 finds good ones far sooner."
+        yield f"a grid of {trials:,} trials; sampler: tpe with trials: 100, for example, finds good ones far sooner."
     if asked is not None and survey.whole and asked > trials:
         yield f"search.trials is {asked} and the space has {plural(trials, 'different trial')}; the sweep ends there."
     if lost > survey.looked_at / 2:

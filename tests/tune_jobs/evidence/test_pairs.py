@@ -80,6 +80,6 @@ def test_other_protocols_are_refused_and_other_settings_are_noted(pair: list[Our
         "c was searched by test/loss, but test/accuracy is compared",
     ]
     with pytest.raises(
-        UsageError, match="must be one that the sweep has recorded, test/accuracy, test/loss; got val/accuracy"
+        UsageError, match=r"must be one that the sweep has recorded \(test/accuracy, test/loss\), got val/accuracy"
     ):
         beside(pair, "val/accuracy")

@@ -45,9 +45,7 @@ DAMAGES: dict[str, Callable[[Path], object]] = {
     "a budget that is not a number": _sql("INSERT OR REPLACE INTO meta VALUES('budget', '{\"cpu_hours\": \"much\"}')"),
     "a budget that is a list": _sql("INSERT OR REPLACE INTO meta VALUES('budget', '[1]')"),
     "an invalid stop reason": _sql("INSERT OR REPLACE INTO meta VALUES('halted', '{\"cause\": [7]}')"),
-    "a run key that is a path": _sql(
-        "UPDATE attempts SET run_key = '../../a'; UPDATE trials SET run_key = '../../a'"
-    ),
+    "a run key that is a path": _sql("UPDATE attempts SET run_key = '../../a'; UPDATE trials SET run_key = '../../a'"),
     "a blob for a text": _sql("UPDATE trials SET config = x'ff00fe'"),
 }
 
