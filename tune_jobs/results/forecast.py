@@ -101,7 +101,7 @@ def tried(ended: Iterable[tuple[str, float | None]], *, maximize: bool, learns: 
 
 
 def chance_of_more(found: Tried, trials: int, within: float) -> float:
-    """Return an upper limit of the chance that `trials` more trials beat the best by more than `within`.
+    """Return an upper limit of the chance that one of `trials` more trials beats the best by more than `within`.
 
     The result is 1 until enough trials are complete. It combines the order statistic with the rule of thumb of this
     module; see the simulations in `benchmarks/enough.py`.

@@ -197,7 +197,7 @@ class AutoRule:
         return sum(float(trust * sweep.explained[rung]) for trust, sweep in zip(self._trust, self._prior, strict=False))
 
     def _rate(self) -> float:
-        """Return the worth per epoch in this sweep so far, relative to complete trials; 1 if none was stopped."""
+        """Return the worth bought per full trial of epochs in this sweep so far; 1 if no trial was stopped."""
         rungs = self._stopped_at[: self._seen]
         stopped = rungs < len(self._fractions)
         cost = float((~stopped).sum()) + float(self._fractions[rungs[stopped]].sum())
