@@ -36,7 +36,7 @@ def test_people_see_ours_theirs_the_difference_and_a_verdict(storage: Path) -> N
     lines = said.splitlines()
     assert lines[:2] == [
         "whole beside the published runs (arXiv:2511.14137)",
-        "test/accuracy at epoch 150, in percent. A mean has the standard deviation of one run, and the number of runs.",
+        "test/accuracy at epoch 150, in percent. Means have the standard deviation of one run and the number of runs.",
     ]
     row = r"aggregation depthwise_separable +71\.93 \(1\) +71\.93 \(1\) +\+0\.00 ± \d\.\d\d  within noise"
     assert re.search(row, said)
@@ -57,7 +57,7 @@ def test_a_stopped_sweep_is_compared_at_its_epoch(storage: Path) -> None:
     assert {row["verdict"] for row in found["rows"]} == {"different"}
     assert {round(row["difference"]["mean"], 2) for row in found["rows"]} <= {0.19, 0.2, 0.21}  # some have repeats
     said = invoke("compare", "early", storage=storage)
-    assert "at epoch 6, in percent; the published runs went on, and are read off there" in said
+    assert "at epoch 6, in percent; the published runs were longer, and are compared at that epoch" in said
     assert "note: their dropout stayed on when testing: sparse" in said
 
 
@@ -65,7 +65,7 @@ def test_a_smaller_model_is_told_that_it_is_not_judged(storage: Path) -> None:
     said = invoke("compare", "small", storage=storage)
     assert "no trial can be compared\n" in said
     assert (
-        "not compared, trial 1: another size of model or data is never judged against the paper: model.depth 2 "
+        "not compared, trial 1: other sizes of model or data are never compared with the paper: model.depth 2 "
         "(theirs 12)" in said
     )
 

@@ -101,7 +101,7 @@ def test_without_a_finished_confirmation_a_champion_is_refused_with_the_way_out(
         confirmed(ledger, budget=Budget(trials=6))
     for words in (["show", "searched", "champion"], ["export", "searched", "champion", tmp_path / "model.pt"]):
         said = invoke(*words, storage=tmp_path, expect=2)
-        assert "searched has no champion: only a finished confirmation says which configuration it is" in said
+        assert "searched has no champion: only a finished confirmation chooses one" in said
         assert "convnn confirm searched" in said
 
 

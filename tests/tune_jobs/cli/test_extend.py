@@ -11,14 +11,14 @@ def test_more_trials_are_counted_from_those_that_have_run_where_the_file_says_fe
     for trial in "abc":
         sweep.attempt([1, 2, 3, 4, 5], "complete", trial=trial)
     said = invoke("extend", "tracked", "--trials", 3, storage=sweep.folder.path.parent, expect=2)
-    assert "--trials must be more than the 3 that tracked has, got 3; write +20 for 20 more" in said
+    assert "--trials must be more than the 3 trials of tracked, got 3; write +20 for 20 more" in said
 
 
 @pytest.mark.parametrize(
     ("trials", "said"),
     [
-        ("many", "--trials must be a number, as in +20 (more) or 24 (in all), got 'many'"),
-        ("4", "--trials must be more than the 4 that tracked has, got 4; write +20 for 20 more"),
+        ("many", "--trials must be a number, as in +20 (more) or 24 (total), got 'many'"),
+        ("4", "--trials must be more than the 4 trials of tracked, got 4; write +20 for 20 more"),
     ],
 )
 def test_trials_are_a_number_above_the_one_there_is(sweep: Recorded, trials: str, said: str) -> None:

@@ -20,10 +20,10 @@ def test_trials_that_a_person_stopped_can_be_asked_for(sweep: Recorded) -> None:
     sweep.folder.spec.write_text("name: tracked\nspace: {model: {name: vgg11, layer: {kind: conv2d}}}\n")
     sweep.attempt([1], "failed", "no memory", "oom")
     storage = sweep.folder.path.parent
-    assert "no trial was stopped by hand" in invoke("retry", "tracked", "--stopped", storage=storage, expect=2)
+    assert "no trial was stopped manually" in invoke("retry", "tracked", "--stopped", storage=storage, expect=2)
     options = ("--stopped", "--class", "data")
     said = invoke("retry", "tracked", *options, storage=storage, expect=2)
     assert (
-        "no trial has failed with data, or was stopped by hand, so there is none to retry. The failures are: 1 oom"
+        "no trial has failed with data, or was stopped manually, so there is nothing to retry. The failures are: 1 oom"
         in said
     )

@@ -44,7 +44,7 @@ def test_a_file_that_asks_for_fewer_trials_than_have_run_starts_nothing_and_says
     file, storage = tmp_path / "tracked.yaml", extended.folder.path.parent
     file.write_text(FILE)
     said = invoke("run", file, storage=storage)
-    assert "3 trials have run and search.trials is 2; nothing is started (for more: convnn extend tracked" in said
+    assert "3 trials have run and search.trials is 2, so nothing is started (for more: convnn extend tracked" in said
     assert "tracked: 3 of 3 trials ended   3 complete" in said
     (listed,) = invoke_json("list", storage=storage)["sweeps"]
     assert (listed["state"], listed["planned"], listed["ended"]) == ("done", 3, 3)
@@ -61,5 +61,5 @@ def test_a_number_of_trials_below_what_has_run_is_refused_where_it_is_given_by_h
     before = extended.folder.spec.read_text()
     subject = {"run": [str(file)], "resume": ["tracked"], "retry": ["tracked", "--failed"]}[command]
     said = invoke(command, *subject, "--set", "search.trials=2", storage=extended.folder.path.parent, expect=2)
-    assert said.splitlines()[-1].startswith("convnn: search.trials must be at least the 3 trials of tracked that have")
+    assert said.splitlines()[-1].startswith("convnn: search.trials must be at least 3, as 3 trials of tracked have")
     assert extended.folder.spec.read_text() == before

@@ -17,7 +17,7 @@ def test_people_are_told_what_is_played_and_see_a_table_and_a_plot(tmp_path: Pat
         "best test/accuracy: 79.70%",
         "regret at 2",
         "regret in points",
-        "playing none, best:10/2: 2 times each ...",
+        "simulating none, best:10/2: 2 times each ...",
     ):
         assert part in said
     assert [line.split()[0] for line in said.splitlines() if line.startswith(("none", "best:"))] == [

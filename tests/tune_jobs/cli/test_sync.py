@@ -16,5 +16,5 @@ def test_a_sweep_is_shipped_to_the_tracker_of_its_file(sweep: Recorded, uri: str
     assert (told["sweep"], told["tracker"]["uri"], told["tracker"]["error"]) == ("tracked", uri, None)
     sweep.expect_whole(uri)
     said = invoke("sync", "tracked", storage=storage)
-    assert f"shipping tracked to {uri} ..." in said
+    assert f"syncing tracked to {uri} ..." in said
     assert f"has everything of tracked, in the experiment '{sweep.experiment}'" in said

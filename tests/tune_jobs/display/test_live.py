@@ -122,7 +122,7 @@ def test_what_takes_long_before_that_is_said_again_with_its_time() -> None:
     now[0] += 3
     assert starting.overdue() == "starting the workers ... 3 s"
     starting.take(epoch(1, 0.5))
-    starting.said("handing the last numbers to MLflow ...")
+    starting.said("syncing remaining metrics to MLflow ...")
     now[0] += 3
     assert starting.overdue() is None
 

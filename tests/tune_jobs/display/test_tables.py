@@ -108,7 +108,7 @@ def test_a_person_chooses_the_columns() -> None:
     by_path = "training.lr,model.layer.k,model.layer.patch,model.name,model.layer.candidates.kind"
     assert lines(rows, columns=by_path)[1].split()[1:6] == ["lr", "k", "p", "model", "candidates"]
     assert lines(rows, columns="p,all")[1].split()[:3] == ["trial", "p", "lr"]
-    with pytest.raises(UsageError, match=r"no trial has a field 'kk'; what varies is: lr"):
+    with pytest.raises(UsageError, match=r"no trial has a field 'kk'; the varying fields are: lr"):
         lines(rows, columns="kk")
 
 

@@ -68,7 +68,7 @@ def test_the_estimated_loss_of_the_stopping_rule_is_shown(tmp_path: Path) -> Non
 
 def test_the_loss_of_a_rule_without_controls_is_unknown(sweep: Sweep) -> None:
     sweep.trial([0.1] * 3, "stopped", "by the stopping rule")
-    assert "among the best 3: not known, as asha runs no trial to its end that it would stop" in sweep.page()
+    assert "among the best 3: not known, as asha runs no controls to their end" in sweep.page()
 
 
 def curves(sweep: Sweep) -> Any:
