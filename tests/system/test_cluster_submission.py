@@ -39,7 +39,7 @@ def test_what_the_cluster_lacks_is_said_before_anything_starts(laptop: Laptop, m
         ("submit", file, "--set", "space.training.epochz=3"),
         code=2,
     )
-    assert "a trial asks for 64 CPU, the largest machine has 1 CPU" in said
+    assert "a trial requests 64 CPU, but the largest machine has 1 CPU" in said
     assert "cifar10 in /nowhere" in said
     assert "it must be an absolute path" in relative
     assert "spelling" not in misspelt

@@ -1,4 +1,4 @@
-"""`convnn doctor` against set-ups that are really broken: each is said in one line, with what mends it."""
+"""`convnn doctor` on setups that are really broken: each problem is one line, with its fix."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -42,10 +42,10 @@ def test_what_is_wrong_on_one_machine_of_a_cluster_is_said_in_a_line_each(laptop
     assert list(lines) == ["versions", "storage", "data", "resources", "tracker"]
     assert "optuna is 4.1.0, needed is <6,>=5" in lines["versions"]
     assert "127.0." in lines["versions"]
-    assert "of the head is not the one of" in lines["storage"]
+    assert "on the head is another folder than on" in lines["storage"]
     assert "--storage" in lines["storage"]
     assert "cifar10 in /nowhere" in lines["data"]
-    assert "a trial asks for 16 CPU, the largest machine has 1 CPU" in lines["resources"]
+    assert "a trial requests 16 CPU, but the largest machine has 1 CPU" in lines["resources"]
     assert "Connection refused" in lines["tracker"]
 
 
