@@ -112,7 +112,7 @@ class TrackerChain(Chain):
         self.round.hit("the tracker is gone for good")
         self.tracker.kill()
         said = driver.end(0)
-        expect(f"MLflow at {self.tracker.proxy.uri} does not have everything" in said, f"it is not said:\n{said}")
+        expect(f"MLflow at {self.tracker.proxy.uri} is missing results" in said, f"it is not said:\n{said}")
         expect(f"convnn sync {name}" in said, f"the way out is not said:\n{said}")
         self.round.check(reference=self.reference(), tracker=False)
         refused = self.round.start("sync", name).end(4)

@@ -259,5 +259,5 @@ def test_a_trial_there_is_left_out_and_taken_in_again(laptop: Laptop) -> None:
     left_out = {row["trial"]: row["excluded"] for row in laptop.json("show", "first")["trials"]}
     assert [trial for trial, why in left_out.items() if why == "wrong images"] == [2]
     assert "it is complete" in laptop("stop", "first", 1, code=2)
-    assert "counts again" in laptop("exclude", "first", 2, "--undo")
+    assert "is included again" in laptop("exclude", "first", 2, "--undo")
     assert laptop.json("show", "first") == before

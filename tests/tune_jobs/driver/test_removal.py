@@ -66,7 +66,7 @@ def test_a_removed_sweep_leaves_what_others_have_and_frees_its_name(storage: Pat
 def test_before_it_is_removed_it_is_said_that_its_runs_go_too(storage: Path) -> None:
     made(storage, "mine")
     asked = invoke("rm", "mine", storage=storage, expect=2)
-    assert f"Its runs in {storage / 'mlflow.db'} are deleted, too. There is no terminal to ask on" in asked
+    assert f"Its runs in {storage / 'mlflow.db'} are also deleted. No terminal is available to ask" in asked
     assert sweeps_in(storage) == {"mine": ["mine", "mine"]}
 
 

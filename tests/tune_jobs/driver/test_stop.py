@@ -63,7 +63,7 @@ def test_a_process_that_may_be_another_one_is_not_signalled_but_asked_through_th
     noted["process"] = noted["process"] | change if change else None
     note.write_text(json.dumps(noted))
     said = invoke("stop", sweep.folder.name, storage=sweep.folder.path.parent)
-    assert "cannot be signalled from here; it is asked through the sweep's folder" in said
+    assert "cannot be signalled from here; requesting the stop through the sweep's folder" in said
     assert holder.wait(10) == 0
 
 
@@ -141,7 +141,7 @@ def test_a_trial_that_ends_in_the_same_moment_stays_as_it_ended(sweep: Recorded)
     sweep.attempt([1, 2])
     with driver(sweep, "complete"):
         said = invoke("stop", "tracked", 1, storage=sweep.folder.path.parent)
-    assert "trial 1 of tracked ended by itself in the meantime: complete." in said
+    assert "trial 1 of tracked ended before the stop took effect: complete." in said
 
 
 def test_a_driver_that_dies_before_the_trial_has_ended_is_said_with_what_follows(sweep: Recorded) -> None:
