@@ -90,9 +90,9 @@ def kept_checkpoint(folder: SweepFolder, row: Row) -> Path:
     kept = folder.checkpoints(row.run_key)
     if not kept:
         raise UsageError(
-            f"trial {row.number} has no checkpoint: a sweep keeps those of its resources.keep_best best trials, and a "
-            f"confirmation those of the first seed of each configuration. To train it again: convnn show {folder.name} "
-            f"{row.number} --yaml > it.yaml, then convnn train it.yaml --checkpoint it.pt"
+            f"trial {row.number} has no checkpoint: a sweep keeps the checkpoints of its resources.keep_best best "
+            f"trials, and a confirmation those of the first seed of each configuration. To train it again: convnn show "
+            f"{folder.name} {row.number} --yaml > it.yaml, then convnn train it.yaml --checkpoint it.pt"
         )
     return kept[0]
 

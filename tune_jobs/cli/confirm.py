@@ -139,7 +139,7 @@ def _report(found: "Confirmed") -> None:
         f"\nDifference to the baseline, with its {1 - plan.error:.0%} interval. {METHOD}. "
         f"Differences below {points(plan.margin, plan.metric)} do not matter (--margin)."
     )
-    print("Promised: the value that the search found, on the images it was judged on.")
+    print("Promised: the value that the search found, on the images that it used.")
     print(f"\n{found.verdict}")
     best = found.standing.best
     if best is not None and best.values:

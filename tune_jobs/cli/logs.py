@@ -66,9 +66,7 @@ def _of_trial(folder: SweepFolder, key: str, follow: bool) -> None:
         raise UsageError(f"the trial has no log: {path} does not exist. A trial has one after it has started.")
     with path.open(encoding="utf-8", errors="replace") as log:
         while True:
-            running = (
-                follow and live_driver(folder.path) is not None
-            )  # checked before reading, so that no line is missed
+            running = follow and live_driver(folder.path) is not None  # before reading, so that no line is missed
             sys.stdout.write(log.read())
             sys.stdout.flush()
             if not running or folder.log_of(key) != path:

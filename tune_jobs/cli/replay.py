@@ -86,7 +86,7 @@ class _Lines:
         for difference in expected.differences:
             self._say(f"differs: {difference}")
         if expected.assumed:
-            self._say(f"not recorded, assumed to be the same: {', '.join(expected.assumed)}")
+            self._say(f"not recorded, assumed: {', '.join(expected.assumed)}")
         for note in expected.notes:
             self._say(note)
         if expected.bit_equal:

@@ -35,7 +35,7 @@ def rm(
     """Remove a sweep, or only its checkpoints, from this machine's disk. Example: convnn rm mine --checkpoints.
 
     A running sweep is refused. In the MLflow store of the storage folder, the sweep's experiment and its champion's
-    registered model are deleted; other sweeps there are not touched. Runs on another tracker stay.
+    registered model are deleted, and everything else there stays. Runs on another tracker also stay.
     """
     if address:
         raise UsageError(

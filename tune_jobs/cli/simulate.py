@@ -24,7 +24,7 @@ _SHOWN = 5
 Played = Annotated[
     str | None,
     typer.Argument(
-        metavar="FILE", help="A sweep's YAML file, or a preset's name. Default: the recorded runs are the space."
+        metavar="FILE", help="A sweep's YAML file, or a preset's name. Default: all recorded runs are the space."
     ),
 ]
 From = Annotated[
@@ -147,7 +147,10 @@ def _show(found: "Simulation") -> None:
     )
     print(visible(f"best {found.metric}: {shown(found.best, found.metric)}"))
     console().print(_results(found))
-    print(f"regret in {found.unit}: how much better the best run is than the run found; in brackets: 95% of the mean")
+    print(
+        f"regret in {found.unit}: how much better the best run is than the run found; in brackets: the 95% interval of "
+        f"the mean"
+    )
 
 
 def _results(found: "Simulation") -> Table:

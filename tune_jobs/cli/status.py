@@ -155,8 +155,7 @@ def _on_cluster(sweep: str, storage: Path | None, address: str) -> Callable[[], 
         except UsageError:
             if found.job is None:
                 raise
-            return _Look(
-                None, None, found.job, found.storage or ""
-            )  # the job has no record yet, or failed before it had one
+            # the job has no record yet, or failed before it had one
+            return _Look(None, None, found.job, found.storage or "")
 
     return look

@@ -83,7 +83,7 @@ def _trial_on_cluster(sweep: str, trial: str, storage: Path | None, address: str
 
     cluster = Cluster(address, given(storage))
     found = cluster.locate(sweep)
-    print("waiting for its current epoch to end ...", file=sys.stderr, flush=True)
+    print("waiting for the end of its epoch ...", file=sys.stderr, flush=True)
     print(cluster.ask("stop", found.name, trial, *in_storage(found.storage), silence_s=None), end="")
 
 
@@ -95,7 +95,7 @@ def _on_cluster(sweep: str, storage: Path | None, address: str, pause: bool) -> 
     cluster = Cluster(address, given(storage))
     if pause:
         found = cluster.locate(sweep)
-        print("waiting for the current epochs of its running trials to end ...", file=sys.stderr, flush=True)
+        print("waiting for the epochs of its running trials ...", file=sys.stderr, flush=True)
         cluster.ask("stop", found.name, "--pause", *in_storage(found.storage), silence_s=None)
     else:
         print("asking its job to stop ...", file=sys.stderr, flush=True)

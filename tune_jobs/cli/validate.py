@@ -51,7 +51,7 @@ def validate(file: File, overrides: Set = None, *, as_json: AsJson = False) -> N
         ("trial", "") if spec.search.repeats == 1 else ("configuration", f", {spec.search.repeats} seeds each,")
     )
     grid = spec.search.sampler == "grid"
-    trials = f"all {points}{repeats}" if grid else f"{plural(summary['trials'], noun)}{repeats} of {points}"
+    trials = f"All {points}{repeats}" if grid else f"{plural(summary['trials'], noun)}{repeats} of {points}"
     print(f"{spec.name}: valid. {trials} by {spec.search.sampler}, stopping: {spec.stopping.kind}")
     print(f"  {spec.goal} {spec.metric} (protocol {spec.evaluation.protocol})")
     domains = list(summary["domains"].items())

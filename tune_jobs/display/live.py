@@ -216,7 +216,7 @@ class LiveTable:
         self._live = Live(get_renderable=self._drawn, console=console, refresh_per_second=4, transient=True)
 
     def __enter__(self) -> Self:
-        self._live.__enter__()  # it replaces the standard streams until it ends, with ones that print raw text
+        self._live.__enter__()  # until it ends, it replaces the standard streams by ones that print control characters
         sys.stdout, sys.stderr = made_visible(sys.stdout), made_visible(sys.stderr)
         return self
 

@@ -124,7 +124,7 @@ def test_one_running_trial_is_stopped_and_how_to_run_it_again_is_said(sweep: Rec
     sweep.attempt([1, 2])
     with driver(sweep):
         said = invoke("stop", "tracked", 1, storage=sweep.folder.path.parent)
-    assert "trial 1 of tracked has stopped after epoch 3; the sweep goes on" in said
+    assert "trial 1 of tracked has stopped after epoch 3; the sweep continues" in said
     assert "convnn retry tracked --stopped" in said
     assert not list(sweep.folder.stop_trials.iterdir())
 
