@@ -1,4 +1,4 @@
-"""What can end an attempt before its last epoch, and what follows: another attempt, or the end of the trial.
+"""Failures that end an attempt before its last epoch, and what follows: another attempt, or the end of the trial.
 
 oom           out of memory: one more attempt, alone on a whole GPU (on the CPU: without another trial of the sweep);
               then the trial fails, and the sampler is told that the configuration cannot run

@@ -136,7 +136,7 @@ def _report(found: "Confirmed") -> None:
     print()
     console().print(_table(found))
     print(
-        f"\nDifference to the baseline, with its {1 - plan.error:.0%} interval. {METHOD}. "
+        f"\nDifference from the baseline, with its {1 - plan.error:.0%} interval. {METHOD}. "
         f"Differences below {points(plan.margin, plan.metric)} do not matter (--margin)."
     )
     print("Promised: the value that the search found, on the images that it used.")

@@ -24,7 +24,7 @@ def exclude(
     address: At = None,
     as_json: AsJson = False,
 ) -> None:
-    """Leave one trial out of a sweep's results. Example: convnn exclude quickstart 3 --why "wrong images".
+    """Exclude one trial from a sweep's results. Example: convnn exclude quickstart 3 --why "wrong images".
 
     The sampler, the tables, the report and the best trial ignore it. It stays in the record, with the reason, and its
     cost still counts. The sweep must not be running.

@@ -12,7 +12,7 @@ from tune_jobs.cli import app
 def invoke(*arguments: object, storage: Path, expect: int = 0, errors: bool = True) -> str:
     """Run a command, check its exit code, and return its output (with standard error if `errors`)."""
     words, environment = list(map(str, arguments)), {"CONVNN_STORAGE": str(storage)}
-    done = CliRunner().invoke(app, words, env=environment, catch_exceptions=False)  # where people see a traceback
+    done = CliRunner().invoke(app, words, env=environment, catch_exceptions=False)  # so that a traceback fails the test
     assert done.exit_code == expect, done.output
     return done.output if errors else done.stdout
 
