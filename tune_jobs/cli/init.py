@@ -117,7 +117,7 @@ def init(
         float | None, typer.Option(min=0, max=1, help="A trial's share of a GPU; 0 trains on the CPU.")
     ] = None,
 ) -> None:
-    """Write a first sweep file, with comments, from the answers to four questions. Example: convnn init mine.yaml."""
+    """Write a first sweep file with comments, after four questions. Example: convnn init mine.yaml."""
     if file.exists():
         raise UsageError(f"{file} already exists and is not overwritten; give another file.")
     if not sys.stdin.isatty() and None in (model, data, vary, gpu):
