@@ -120,7 +120,7 @@ class DiskChain(Chain):
         os.kill(worker.pid, signal.SIGKILL)
         self.round.recovers(moment, driver, worker.run_key)
         self.wait_for(lambda: self._is_lost(worker), "the attempt is lost")
-        self.expect_said(driver, r"lost_worker, the worker process died.*; retried in another attempt")
+        self.expect_said(driver, r"lost_worker, the worker process died.*; will be retried")
 
     def _is_lost(self, worker: Worker) -> bool:
         """Whether only that attempt has failed, and its trial has another attempt."""

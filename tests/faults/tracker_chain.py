@@ -113,7 +113,7 @@ class TrackerChain(Chain):
         self.tracker.kill()
         said = driver.end(0)
         expect(
-            f"MLflow at {self.tracker.proxy.uri} does not have everything" in said,
+            f"MLflow at {self.tracker.proxy.uri} is missing results" in said,
             f"the output does not say so:\n{said}",
         )
         expect(f"convnn sync {name}" in said, f"the way out is missing:\n{said}")

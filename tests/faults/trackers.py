@@ -230,7 +230,7 @@ def _one_store(case: Case) -> None:
             two.recovers(killed, again)
             for driver in (drivers[0], again):
                 said = driver.end(0)
-                expect("does not have everything" not in said, f"MLflow lacks something:\n{said}")
+                expect("is missing results" not in said, f"MLflow lacks something:\n{said}")
             for round_ in (one, two):
                 round_.check()
 

@@ -261,5 +261,5 @@ def test_a_trial_on_the_cluster_is_excluded_and_included_again(laptop: Laptop) -
     left_out = {row["trial"]: row["excluded"] for row in laptop.json("show", "first")["trials"]}
     assert [trial for trial, why in left_out.items() if why == "wrong images"] == [2]
     assert "it is complete" in laptop("stop", "first", 1, code=2)
-    assert "counts again" in laptop("exclude", "first", 2, "--undo")
+    assert "is included again" in laptop("exclude", "first", 2, "--undo")
     assert laptop.json("show", "first") == before

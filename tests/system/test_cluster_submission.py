@@ -39,7 +39,7 @@ def test_everything_the_cluster_lacks_is_reported_before_a_start(laptop: Laptop,
         ("submit", file, "--set", "space.training.epochz=3"),
         code=2,
     )
-    assert "a trial asks for 64 CPU, the largest machine has 1 CPU" in said
+    assert "a trial requests 64 CPU, but the largest machine has 1 CPU" in said
     assert "cifar10 in /nowhere" in said
     assert "it must be an absolute path" in relative
     assert "spelling" not in misspelt

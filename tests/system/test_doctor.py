@@ -1,4 +1,4 @@
-"""`convnn doctor` with really broken set-ups: each problem is reported in one line, with its fix."""
+"""`convnn doctor` on setups that are really broken: each problem is one line, with its fix."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -42,10 +42,10 @@ def test_each_problem_of_one_machine_is_reported_in_one_line(laptop: Laptop, bro
     assert list(lines) == ["versions", "storage", "data", "resources", "tracker"]
     assert "optuna is 4.1.0, but <6,>=5 is required" in lines["versions"]
     assert "127.0." in lines["versions"]
-    assert "of the head is not the one of" in lines["storage"]
+    assert "on the head is another folder than on" in lines["storage"]
     assert "--storage" in lines["storage"]
     assert "cifar10 in /nowhere" in lines["data"]
-    assert "a trial asks for 16 CPU, the largest machine has 1 CPU" in lines["resources"]
+    assert "a trial requests 16 CPU, but the largest machine has 1 CPU" in lines["resources"]
     assert "Connection refused" in lines["tracker"]
 
 

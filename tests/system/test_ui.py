@@ -46,7 +46,7 @@ def shown(storage: Path, request: pytest.FixtureRequest) -> Iterator[Shown]:
     words = ("ui", *request.param, "--no-browser", "--port", port)
     driver = Driver(words, storage.parent / f"ui-{port}.txt", known)
     try:
-        wait_for(lambda: "Ctrl-C ends it." in driver.output, "MLflow is served")
+        wait_for(lambda: "Press Ctrl-C to stop." in driver.output, "MLflow is served")
         page = next(line for line in driver.output.splitlines() if line.startswith("http"))
         assert page.startswith(f"http://127.0.0.1:{port}/#/")
         yield Shown(driver, page)

@@ -228,7 +228,7 @@ class _Check(Reply):
     check: Line
     ok: bool
     says: Line
-    mend: Line | None = None
+    fix: Line | None = None
 
 
 class Probed(Reply):

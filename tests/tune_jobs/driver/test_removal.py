@@ -66,7 +66,7 @@ def test_a_removed_sweep_leaves_other_sweeps_alone_and_frees_its_name(storage: P
 def test_rm_says_beforehand_that_the_runs_are_deleted_too(storage: Path) -> None:
     made(storage, "mine")
     asked = invoke("rm", "mine", storage=storage, expect=2)
-    assert f"Its runs in {storage / 'mlflow.db'} are deleted, too. There is no terminal to ask on" in asked
+    assert f"Its runs in {storage / 'mlflow.db'} are also deleted. No terminal is available to ask" in asked
     assert sweeps_in(storage) == {"mine": ["mine", "mine"]}
 
 

@@ -226,7 +226,7 @@ def test_starting_over_asks_and_keeps_the_old_sweep(finished: Path, place: Path,
     trials = invoke_json("show", "tiny", storage=place)["trials"]
     assert not {trial["run_key"] for trial in earlier} & {trial["run_key"] for trial in trials}
     said = invoke("run", place / "tiny.yaml", "--fresh", storage=place, expect=2)
-    assert f"{finished} holds a sweep tiny; move it aside and start over? There is no terminal to ask" in said
+    assert f"{finished} holds a sweep tiny; move it aside and start over? No terminal is available to ask" in said
     assert invoke_json("show", "tiny", storage=place)["trials"] == trials
     assert list(place.glob("tiny-until-*")) == [aside]
 

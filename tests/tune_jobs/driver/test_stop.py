@@ -63,7 +63,7 @@ def test_a_process_that_may_be_a_different_one_is_asked_through_the_folder_inste
     noted["process"] = noted["process"] | change if change else None
     note.write_text(json.dumps(noted))
     said = invoke("stop", sweep.folder.name, storage=sweep.folder.path.parent)
-    assert "cannot be signalled from here; it is asked through the sweep's folder" in said
+    assert "cannot be signalled from here; requesting the stop through the sweep's folder" in said
     assert holder.wait(10) == 0
 
 
@@ -124,7 +124,7 @@ def test_one_running_trial_is_stopped_and_the_message_says_how_to_run_it_again(s
     sweep.attempt([1, 2])
     with driver(sweep):
         said = invoke("stop", "tracked", 1, storage=sweep.folder.path.parent)
-    assert "trial 1 of tracked has stopped after epoch 3; the sweep goes on" in said
+    assert "trial 1 of tracked has stopped after epoch 3; the sweep continues" in said
     assert "convnn retry tracked --stopped" in said
     assert not list(sweep.folder.stop_trials.iterdir())
 
@@ -141,7 +141,7 @@ def test_a_trial_that_ends_at_the_same_moment_keeps_its_end_state(sweep: Recorde
     sweep.attempt([1, 2])
     with driver(sweep, "complete"):
         said = invoke("stop", "tracked", 1, storage=sweep.folder.path.parent)
-    assert "trial 1 of tracked ended by itself in the meantime: complete." in said
+    assert "trial 1 of tracked ended before the stop took effect: complete." in said
 
 
 def test_a_driver_that_dies_before_the_trial_ends_is_reported_with_the_consequence(sweep: Recorded) -> None:

@@ -79,7 +79,7 @@ def test_a_changed_value_is_found_with_its_epoch_and_metric(folder: SweepFolder)
     scale(folder, 1, 3, "train/loss", 1.5)
     said = run(folder, 1, expect=ExitCode.DIFFERENT)
     assert "\nDifferent: epoch 2, val/loss: recorded 3." in said
-    assert "Nothing that was recorded differs" in said
+    assert "The setup is the same as recorded" in said
     assert run(folder, 1, "--epochs", 1).endswith("Equal bit for bit: 1 epoch, every loss and accuracy.\n")
     told = json.loads(
         invoke("replay", NAME, 1, "--json", storage=folder.path.parent, expect=ExitCode.DIFFERENT, errors=False)
@@ -94,11 +94,11 @@ def test_a_different_last_digit_is_accepted_only_if_a_known_fact_differs(folder:
     said = run(folder, 1, expect=ExitCode.DIFFERENT)
     assert "Within tolerance (0.01): 3 epochs." in said
     assert "Not equal bit for bit from epoch 3, val/loss: recorded 2." in said
-    assert "Nothing that was recorded differs, so that they should be equal" in said
+    assert "The setup is the same as recorded, so the numbers should be equal" in said
     change(folder, "UPDATE attempts SET environment = json_set(environment, '$.packages.torch', '2.14.1')")
     said = run(folder, 1)
     assert "Within tolerance (0.01): 3 epochs." in said
-    assert "\nWhat differs: torch: 2.14.1 in attempt 1, " in said
+    assert "\nDifferences in the setup: torch: 2.14.1 in attempt 1, " in said
     run(folder, 1, "--tolerance", 0, expect=ExitCode.DIFFERENT)
 
 
@@ -107,7 +107,7 @@ def test_facts_that_an_earlier_version_did_not_record_are_assumed_except_package
 ) -> None:
     change(folder, "UPDATE attempts SET environment = NULL")
     said = run(folder, 2)
-    assert "not recorded, and assumed: threads (1), CPU model (" in said
+    assert "not recorded, assumed: threads (1), CPU model (" in said
     assert "Equal bit for bit" in said
     manifest = json.loads(folder.manifest.read_text())
     manifest["starts"][0]["packages"] |= {"convnn-sweeps": "0.1.0", "torch": "2.14.1"}
@@ -213,7 +213,7 @@ def test_ctrl_c_ends_a_replay_immediately(folder: SweepFolder) -> None:
     before = files(folder)
     process = start("replay", NAME, 1, storage=folder.path.parent)
     assert process.stdout is not None
-    assert "not recorded, and assumed" in "".join(process.stdout.readline() for _ in range(2))
+    assert "not recorded, assumed" in "".join(process.stdout.readline() for _ in range(2))
     process.send_signal(signal.SIGINT)
     out, _ = process.communicate(timeout=60)
     assert (process.returncode, out) == (130, "convnn: interrupted\n")
