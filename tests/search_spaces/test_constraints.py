@@ -237,13 +237,13 @@ def test_a_branch_without_the_field_or_with_null_satisfies_a_rule() -> None:
 
 
 def test_rules_that_no_point_satisfies_together_are_refused_together() -> None:
-    way = "cannot all hold at once in a configuration that can run; loosen a rule, or give the fields more values."
+    way = "cannot all hold in any configuration that can run; relax a rule, or give the fields more values."
     assert complaint("k > 4", "r == 4") == f"sweep.yaml:3:1: constraints {way}"
 
 
 def test_rules_that_each_branch_breaks_in_its_own_way_are_refused_together() -> None:
     layer = f"{{any_of: [{RANGES}, {{kind: hybrid, lambda: {{uniform: [0.1, 0.5]}}, k: 2}}]}}"
-    assert ": constraints cannot all hold at once" in complaint(
+    assert ": constraints cannot all hold in any configuration" in complaint(
         "k < 4", "lambda > 0.5", "k > 2", layer=layer, more=SAMPLED
     )
 
@@ -270,7 +270,7 @@ def test_mistakes_in_rules_are_told_with_all_others_in_the_order_of_the_file() -
 
 
 def test_a_default_breaks_a_rule_like_any_other_value() -> None:
-    assert "batch_size < 256 does not hold: batch_size = 256, and so for every" in complaint("batch_size < 256")
+    assert "batch_size < 256 does not hold: batch_size = 256, and likewise for every" in complaint("batch_size < 256")
     assert "batch_size < 256 never holds where batch_size = 256" in complaint(
         "batch_size < 256", layer=RANGES, more=SAMPLED
     )

@@ -20,9 +20,9 @@ def test_grace_is_judged_by_the_longest_training_of_any_branch() -> None:
 @pytest.mark.parametrize(
     ("rule", "field", "rest"),
     [
-        ("hyperband, grace_epochs: 9", "grace_epochs", "below the epochs (9), or no trial can stop early; got 9"),
-        ("median, grace_epochs: 12", "grace_epochs", "below the epochs (9), or no trial can stop early; got 12"),
-        ("patience, patience_epochs: 8", "patience_epochs", "below the epochs after the first (8), or no trial"),
+        ("hyperband, grace_epochs: 9", "grace_epochs", "below the number of epochs (9), or no trial can stop early; got 9"),
+        ("median, grace_epochs: 12", "grace_epochs", "below the number of epochs (9), or no trial can stop early; got 12"),
+        ("patience, patience_epochs: 8", "patience_epochs", "below the number of epochs after the first (8), or no trial"),
     ],
 )
 def test_a_rule_that_can_stop_nothing_is_refused(rule: str, field: str, rest: str) -> None:
@@ -55,7 +55,7 @@ def test_a_sweep_of_which_nothing_fits_is_refused() -> None:
     with pytest.raises(SpecError) as caught:
         parse_sweep(SPEC.format(share=0.25, limit=1))
     assert "resources.gpu_mem_gb leaves no trial: training.batch_size needs at least" in str(caught.value)
-    with pytest.raises(SpecError, match="gpu_mem_gb goes with gpus_per_trial above 0, got 0"):
+    with pytest.raises(SpecError, match="gpu_mem_gb needs gpus_per_trial above 0, got 0"):
         parse_sweep(SPEC.format(share=0, limit=8))
 
 

@@ -91,7 +91,7 @@ def test_an_infeasibility_names_the_strictest_layer_so_that_one_change_is_enough
     (reason,) = infeasibilities(trial)
     assert reason.path == "model.layer.candidates.r"
     assert reason.message == (
-        "must be at most 16 for conv7 (2 x 2 tokens, ring 1: 16 candidates), got 500; take a smaller r, or "
+        "must be at most 16 for conv7 (2 x 2 tokens, ring 1: 16 candidates), got 500; use a smaller r, or "
         "when_too_few: all."
     )
     assert not any(infeasibilities(trial_of(convnn(k=4, candidates={"kind": "random", "r": 16}))))

@@ -213,7 +213,7 @@ def test_what_cannot_be_registered_is_refused() -> None:
         SAMPLERS.register(Config)  # type: ignore[arg-type]
     with pytest.raises(TypeError, match=r"Nameless\.sampler must be a Literal of its name"):
         SAMPLERS.register(Nameless)
-    with pytest.raises(ValueError, match="sampler 'tpe' is that of Tpe; choose another name"):
+    with pytest.raises(ValueError, match="sampler 'tpe' is already used by Tpe; choose another name"):
         SAMPLERS.register(Again)
 
 
@@ -256,8 +256,8 @@ def convnn(environment: dict[str, str], *arguments: object) -> subprocess.Comple
 
 
 BROKEN = (
-    "the entry point broken = no_such_module:x of their-models (convnn_sweeps.models) cannot be loaded, and is left "
-    "out: ModuleNotFoundError: No module named 'no_such_module'; mend or uninstall that package.\n"
+    "the entry point broken = no_such_module:x of their-models (convnn_sweeps.models) failed to load and is "
+    "skipped: ModuleNotFoundError: No module named 'no_such_module'; fix or uninstall that package.\n"
 )
 
 

@@ -82,8 +82,8 @@ def test_the_first_map_that_is_too_strict_is_named_once_for_each_field() -> None
     found = reasons(layer(RandomCandidates(kind="random", r=20), k=18), 0)
     assert [(reason.path, reason.got) for reason in found] == [("here.candidates.r", "20"), ("here.k", "18")]
     assert found[0].rule == "must be at most 16 for small (4 x 4 tokens, ring 0: 16 candidates)"
-    assert found[1].way_out == "take a smaller k, more candidates or a wider padding"
-    assert reasons(layer(k=17), None)[0].way_out == "take a smaller k, more candidates"
+    assert found[1].way_out == "use a smaller k, more candidates or a wider padding"
+    assert reasons(layer(k=17), None)[0].way_out == "use a smaller k, more candidates"
 
 
 def test_a_score_of_its_own_goes_with_softmax_and_the_token_first() -> None:

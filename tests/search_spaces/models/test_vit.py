@@ -96,19 +96,19 @@ def test_the_model_has_the_options_and_the_defaults_of_vit_tiny() -> None:
             {"kind": "kvt", "k": 198},
             {},
             "model.attention.k",
-            "must be at most 197 (tokens of every block), got 198; take a smaller k or smaller patches.",
+            "must be at most 197 (tokens of every block), got 198; use a smaller k or smaller patches.",
         ),
         (
             {"kind": "local", "head_dim": 3},
             {"heads": 5},  # heads of their own size always fit
             "model.attention.head_dim",
-            "must be even for rotary positions, which pair channels; got 3; take an even one, or rotary: false.",
+            "must be even for rotary positions, which pair channels; got 3; use an even one, or rotary: false.",
         ),
         (
             {"kind": "convnn", "candidates": {"kind": "strided", "stride": 99}},
             {},
             "model.attention.candidates.stride",
-            f"must leave k = 9 candidates, got 99, {LEFT}; take a smaller stride, or when_too_few: all.",
+            f"must leave k = 9 candidates, got 99, {LEFT}; use a smaller stride, or when_too_few: all.",
         ),
     ],
 )

@@ -78,14 +78,14 @@ def test_a_byte_order_mark_and_windows_line_ends_do_not_matter() -> None:
 
 def test_a_control_character_is_placed() -> None:
     assert complaint("a: 1\nb: x\x07y") == (
-        "sweep.yaml:2:5: the file holds the character U+0007, which YAML does not allow; delete it."
+        "sweep.yaml:2:5: the file contains the character U+0007, which YAML does not allow; delete it."
     )
 
 
 @pytest.mark.parametrize("depth", [41, 10_000])
 def test_nesting_without_end_is_refused_with_its_place(depth: int) -> None:
     assert complaint("a: " + "[" * depth + "]" * depth).endswith(
-        "mappings and lists stand more than 40 deep inside each other; write them flatter."
+        "mappings and lists are nested more than 40 levels deep; reduce the nesting."
     )
 
 
@@ -94,7 +94,7 @@ def test_aliases_that_stand_for_billions_of_characters_are_refused() -> None:
     lines = [f"{b}: &{b} [{', '.join([f'*{a}'] * 10)}]" for a, b in itertools.pairwise(letters)]
     message = complaint("\n".join(["a: &a [1]", *lines]))
     assert (
-        message == "sweep.yaml:1:1: its aliases stand for 3,456,790,133 characters; a sweep file has at most 1,048,576."
+        message == "sweep.yaml:1:1: its aliases expand to 3,456,790,133 characters; a sweep file can have at most 1,048,576."
     )
 
 
@@ -136,12 +136,12 @@ FORM = "must be path=value without spaces around the =, as in --set space.traini
         ("a", f"--set a, column 1: {FORM}"),
         ("=3", f"--set =3, column 1: {FORM}"),
         ("a..b=3", f"--set a..b=3, column 1: {FORM}"),
-        ("a.b=3", "--set a.b=3, column 1: a.b cannot be set: a has one value and no keys."),
-        ("a.b.c=3", "--set a.b.c=3, column 1: a.b.c cannot be set: a has one value and no keys."),
-        ("l.5=3", "--set l.5=3, column 1: l.5 cannot be set: l has no item of that number."),
-        ("l.x=3", "--set l.x=3, column 1: l.x cannot be set: l has no item of that number."),
-        ("l.²=3", "--set l.²=3, column 1: l.² cannot be set: l has no item of that number."),
-        ("l.5.b=3", "--set l.5.b=3, column 1: l.5.b cannot be set: l has no item of that number."),
+        ("a.b=3", "--set a.b=3, column 1: a.b cannot be set: a is a single value and has no keys."),
+        ("a.b.c=3", "--set a.b.c=3, column 1: a.b.c cannot be set: a is a single value and has no keys."),
+        ("l.5=3", "--set l.5=3, column 1: l.5 cannot be set: l has no item with that number."),
+        ("l.x=3", "--set l.x=3, column 1: l.x cannot be set: l has no item with that number."),
+        ("l.²=3", "--set l.²=3, column 1: l.² cannot be set: l has no item with that number."),
+        ("l.5.b=3", "--set l.5.b=3, column 1: l.5.b cannot be set: l has no item with that number."),
     ],
 )
 def test_a_set_that_cannot_be_is_explained(assignment: str, message: str) -> None:
@@ -153,7 +153,7 @@ def test_a_mistake_in_a_set_is_placed_in_the_words_that_were_typed() -> None:
 
 
 def test_a_set_of_two_lines_is_refused() -> None:
-    assert "must get one value in one line" in complaint("a: 1", "a=1\nb: 2")
+    assert "must be set to one value on one line" in complaint("a: 1", "a=1\nb: 2")
 
 
 scalars = (

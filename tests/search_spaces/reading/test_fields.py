@@ -31,7 +31,7 @@ from search_spaces.trial import Data, Training, TrialConfig
         (Data, "name", "one of digits, cifar10, cifar100"),
         (Data, "root", "text, not empty or null"),
         (LocalAttention, "head_dim", "a whole number, at least 1, at most 65536 or null"),
-        (SparseAttention, "context", "an odd whole number, 1 to 999999 (the token itself, and as many to each side)"),
+        (SparseAttention, "context", "an odd whole number, 1 to 999999 (the token itself, and the same number on each side)"),
         (Resources, "gpus_per_trial", "a number, 0 to 1 (0.25 lets four trials share a GPU)"),
         (ConvNNLayer, "kind", "convnn"),
         (VGG11, "layer", "a mapping with kind conv2d, convnn or hybrid"),

@@ -107,7 +107,7 @@ def test_a_sweep_that_was_moved_gets_more_trials_where_its_mlflow_runs_are() -> 
 
 
 def test_a_grid_has_no_other_number_of_trials() -> None:
-    with pytest.raises(ValueError, match="small is a grid, which has every trial of its space; give its fields more"):
+    with pytest.raises(ValueError, match="small is a grid and already runs every trial of its space; give its"):
         with_trials(parse_sweep(TEXT), 9)
 
 
@@ -148,7 +148,7 @@ def test_a_file_comes_before_a_preset_of_its_name(tmp_path: Path, monkeypatch: p
     [
         ("quickstrat", "quickstrat is neither a file nor a preset; did you mean 'quickstart'?"),
         ("table1", "table1 is neither a file nor a preset; did you mean 'table1-cifar10' or 'table1-cifar100'?"),
-        ("no/such.yaml", "there is no file no/such.yaml; there is no folder no either; check the path."),
+        ("no/such.yaml", "no/such.yaml does not exist; its folder no does not exist either; check the path."),
         ("folder", "folder is a folder; give the sweep's YAML file."),
     ],
 )
