@@ -167,13 +167,13 @@ def test_a_token_first_has_its_own_score_or_a_fixed_one() -> None:
     ("options", "message"),
     [
         ({"heads": 4}, "heads must divide dim, got dim=6, heads=4"),
-        ({"heads": 0}, "heads must be a whole number of at least 1, got heads=0"),
+        ({"heads": 0}, "heads must be an integer, at least 1, got heads=0"),
         ({"similarity": "l2"}, "similarity must be one of"),
         ({"rho": "relu"}, "rho must be one of constant, softmax, got rho='relu'"),
-        ({"candidates": "lattice"}, "a sequence has candidates='even'"),
+        ({"candidates": "lattice"}, "use candidates='even' for a sequence"),
         ({"candidates": "even", "r": 3}, "r must be at least k"),
-        ({"self_score": 1.0}, "self_score goes with self_first=True"),
-        ({"dropout": 1.0}, "dropout must be 0 or more and less than 1, got dropout=1.0"),
+        ({"self_score": 1.0}, "self_score needs self_first=True"),
+        ({"dropout": 1.0}, "dropout must be at least 0 and less than 1, got dropout=1.0"),
     ],
 )
 def test_contradicting_options_are_refused(options: dict[str, Any], message: str) -> None:
@@ -191,7 +191,7 @@ def test_contradicting_options_are_refused(options: dict[str, Any], message: str
         (lambda: ConvNNAttention(6, k=14)(torch.randn(1, 13, 6)), r"k must be 1 to 13 \(candidate tokens\), got k=14"),
         (lambda: SelfAttention(6)(torch.randn(1, 13, 5)), r"the input must be \(B, N, D\) with D = 6"),
         (lambda: LocalAttention(6, 2), "head_dim must be even, got head_dim=3"),
-        (lambda: SparseAttention(6, context=4), "context must be odd, .*, got context=4"),
+        (lambda: SparseAttention(6, context=4), r"context must be odd \(.*\), got context=4"),
     ],
 )
 def test_numbers_that_do_not_fit_are_refused(build: Any, message: str) -> None:

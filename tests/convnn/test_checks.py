@@ -13,14 +13,14 @@ from convnn.checks import require_count, require_input, require_one_of, require_
             lambda: require_one_of("rho", "sum", ("constant", "softmax")),
             "rho must be one of constant, softmax, got",
         ),
-        (lambda: require_count("k", 0), "k must be a whole number of at least 1, got k=0"),
-        (lambda: require_count("k", True), "k must be a whole number of at least 1, got k=True"),
+        (lambda: require_count("k", 0), "k must be an integer, at least 1, got k=0"),
+        (lambda: require_count("k", True), "k must be an integer, at least 1, got k=True"),
         (
             lambda: require_count("padding", 1.5, least=0),
-            "padding must be a whole number of at least 0, got padding=1.5",
+            "padding must be an integer, at least 0, got padding=1.5",
         ),
         (lambda: require_share("lam", 1.01), "lam must be 0 to 1, got lam=1.01"),
-        (lambda: require_rate("dropout", 1.0), "dropout must be 0 or more and less than 1, got dropout=1.0"),
+        (lambda: require_rate("dropout", 1.0), "dropout must be at least 0 and less than 1, got dropout=1.0"),
     ],
 )
 def test_an_option_that_does_not_fit_is_refused_with_its_name_and_value(

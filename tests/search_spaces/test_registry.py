@@ -170,7 +170,7 @@ def test_a_data_set_from_outside_can_be_named() -> None:
         (data,) = parse_sweep(text).space.data_sets()
         assert data.name == "tiny"
         assert json_schema()["$defs"]["Data"]["properties"]["name"]["anyOf"][0]["enum"][-1] == "tiny"
-        with pytest.raises(ValueError, match="there is a data set 'tiny' already; choose another name"):
+        with pytest.raises(ValueError, match="the name 'tiny' is already used by another data set; choose"):
             register_dataset("tiny", facts, lambda _: 1)
     finally:
         unregister_dataset("tiny")

@@ -68,7 +68,7 @@ def test_one_changed_byte_is_noticed_and_decoded_again(
     os.utime(file, ns=(stat.st_atime_ns, stat.st_mtime_ns))
     caplog.clear()
     assert load(folder, cache).digests == before.digests
-    assert f"{file.parent} does not hold what was written there" in caplog.text
+    assert f"{file.parent} is damaged; decoding it again from its source" in caplog.text
     assert bytes(content) != file.read_bytes()
 
 

@@ -32,7 +32,7 @@ def test_a_registered_data_set_is_loaded_from_its_own_source(tmp_path: Path) -> 
         assert data.facts == FACTS
         assert np.array_equal(data.train.pixels, pixels(6, 6))
         assert data.test.labels.tolist() == [0, 1, 0, 1]
-        with pytest.raises(ValueError, match="there is a data set 'digits' already; choose another name"):
+        with pytest.raises(ValueError, match="the name 'digits' is already used by another data set; choose"):
             register_dataset("digits", FACTS, Made)
     finally:
         unregister_dataset("made")
@@ -43,7 +43,7 @@ def test_a_registered_data_set_is_loaded_from_its_own_source(tmp_path: Path) -> 
 def test_a_folder_with_more_images_than_the_data_set_has_is_another_data_set(tmp_path: Path) -> None:
     register_dataset("made", FACTS, Made)
     try:
-        with pytest.raises(DataError, match=r"made has at most 8 train images, and 9 were found; is data\.name"):
+        with pytest.raises(DataError, match=r"made has at most 8 train images, but 9 were found; check that data\.name"):
             load_dataset("made", "9", tmp_path)
         assert not list(tmp_path.glob("made-*"))
     finally:

@@ -114,7 +114,7 @@ def test_a_label_that_is_no_class_is_named_with_its_row(
     with pytest.raises(DataError) as error:
         load_dataset("cifar10", str(tmp_path / "data"), tmp_path / "cache")
     said = str(error.value)
-    assert f"-00000-of-00001.parquet, row {row}: label {shown} is not 0 to 9, nor a class of cifar10; mend" in said
+    assert f"-00000-of-00001.parquet, row {row}: label {shown} is neither 0 to 9 nor a class of cifar10; fix" in said
     assert "\n" not in said
 
 
@@ -148,9 +148,9 @@ def test_images_are_read_however_they_are_stored(
         (None, "row 0: the image is null"),
         ("../outside.png", "row 0: the image is the path '../outside.png', which is not in "),
         ("/etc/passwd", "row 0: the image is the path '/etc/passwd', which is not in "),
-        ([[[0, 0, 256]]], "row 0: the image is a list, and not one of 32 x 32 x 3 numbers from 0 to 255"),
+        ([[[0, 0, 256]]], "row 0: the image is a list, but not of 32 x 32 x 3 numbers from 0 to 255"),
         ([[[0, 0, 1]]], "row 0: the image is 1 x 1, not 32 x 32"),
-        ([1, 2, 3], "row 0: the image is a list, and not one of"),
+        ([1, 2, 3], "row 0: the image is a list, but not of"),
         (b"no picture", "row 0: the image cannot be decoded"),
         (7, "row 0: the image is int"),
     ],
@@ -165,7 +165,7 @@ def test_an_image_that_is_none_is_named_with_its_row(tmp_path: Path, image: obje
 def test_a_pointer_of_git_lfs_is_told_from_a_damaged_file(tmp_path: Path) -> None:
     for split in ("train", "test"):
         (tmp_path / SHARD.format(split=split)).write_text("version https://git-lfs.github.com/spec/v1\noid sha256:00\n")
-    with pytest.raises(DataError, match=r"is a pointer of git-lfs and not the file itself; run `git lfs pull` in "):
+    with pytest.raises(DataError, match=r"is a git-lfs pointer, not the file itself; run `git lfs pull` in "):
         load_dataset("cifar10", str(tmp_path), tmp_path / "cache")
 
 
@@ -182,7 +182,7 @@ def test_cifar100_is_read_by_either_name_of_its_column_and_cifar10_is_not_taken_
         write(tmp_path / column, labels=labels, columns=("img", column))
         assert read(tmp_path / column, tmp_path, "cifar100") == labels
     write(tmp_path / "ten")
-    with pytest.raises(DataError, match=r"no label above 9: that is cifar10; set data\.name"):
+    with pytest.raises(DataError, match=r"no label above 9: it is cifar10; set data\.name"):
         load_dataset("cifar100", str(tmp_path / "ten"), tmp_path / "cache")
-    with pytest.raises(DataError, match=r"is data\.name the data set that lies in this folder"):
+    with pytest.raises(DataError, match=r"check that data\.name is the data set in this folder"):
         load_dataset("cifar10", str(tmp_path / "fine_label"), tmp_path / "cache")

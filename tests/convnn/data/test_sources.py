@@ -36,7 +36,7 @@ def test_cifar100_takes_the_fine_labels(tmp_path: Path) -> None:
 
 def test_a_missing_shard_is_named(folder: Path, tmp_path: Path) -> None:
     (folder / "train-00001-of-00002.parquet").unlink()
-    with pytest.raises(DataError, match=r"my data/train-00001-of-00002\.parquet is missing; copy it there"):
+    with pytest.raises(DataError, match=r"my data/train-00001-of-00002\.parquet is missing, so cifar10 is incomplete; copy it there"):
         load_dataset("cifar10", str(folder), tmp_path / "cache")
 
 
@@ -56,7 +56,7 @@ def test_a_corrupt_image_is_named_with_its_row(folder: Path, tmp_path: Path) -> 
 
 
 def test_the_other_cifar_in_the_folder_is_noticed(folder: Path, tmp_path: Path) -> None:
-    with pytest.raises(DataError, match=r"no column fine_label, and no label above 9: that is cifar10; set data.name"):
+    with pytest.raises(DataError, match=r"no column fine_label and no label above 9: it is cifar10; set data.name"):
         load_dataset("cifar100", str(folder), tmp_path / "cache")
 
 

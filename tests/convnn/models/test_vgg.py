@@ -11,9 +11,9 @@ from convnn.models.vgg import vgg11
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"width": 0.0}, "width multiplies the published channels and must be more than 0, got width=0.0"),
-        ({"classifier_width": 0}, "classifier_width must be a whole number of at least 1"),
-        ({"dropout": 1.5}, "dropout must be 0 or more and less than 1, got dropout=1.5"),
+        ({"width": 0.0}, r"width must be above 0 \(a factor on the published channels\), got width=0.0"),
+        ({"classifier_width": 0}, "classifier_width must be an integer, at least 1"),
+        ({"dropout": 1.5}, "dropout must be at least 0 and less than 1, got dropout=1.5"),
         ({"lam": 2.0}, "lambda must be 0"),
         ({"lam": 0.5, "similarity": "l1"}, "similarity must be one of"),
     ],

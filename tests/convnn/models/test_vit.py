@@ -114,7 +114,7 @@ def test_r_of_all_tokens_equals_all_to_the_last_bit() -> None:
     [
         (lambda: vit_tiny(7, "mean"), ValueError, "attention must be one of attention, convnn, kvt"),  # type: ignore[arg-type]
         (lambda: vit_tiny(7, image_size=30, patch_size=16), ValueError, "patch_size must divide image_size, .* is 32"),
-        (lambda: vit_tiny(7, depth=0), ValueError, "depth must be a whole number of at least 1"),
+        (lambda: vit_tiny(7, depth=0), ValueError, "depth must be an integer, at least 1"),
         (lambda: vit_tiny(7, width=190, heads=3), ValueError, "heads must divide dim, got dim=190, heads=3"),
         (lambda: vit_tiny(7, "attention", k=9), TypeError, "unexpected keyword argument 'k'"),
         (lambda: vit_tiny(7, **TINY)(torch.randn(1, 1, 32, 32)), ValueError, r"the images must be \(B, 3, S, S\)"),
