@@ -1,7 +1,7 @@
-"""Sweep files as large as they may be: how long `validate` and `plan` take, and how much memory.
+"""Time and memory of `validate` and `plan` on sweep files of the largest allowed size.
 
-Run: `python -m benchmarks.sizes`; a few minutes on two cores. Each file is answered by the program as a person runs it,
-Python's start included; one that is answered with a traceback, or by a signal, ends the benchmark.
+Run: `python -m benchmarks.sizes`; a few minutes on two cores. Each command runs as a user runs it, including Python's
+start. The benchmark ends if a command prints a traceback or is ended by a signal.
 """
 
 import argparse
@@ -23,7 +23,7 @@ ANSWERED = (0, 2)
 
 
 def _filled(before: str, items: Iterator[str], after: str, separator: str = ",") -> str:
-    """A file as large as may be."""
+    """Return a file of the largest allowed size."""
     left, found = LARGEST_FILE - len(HEAD) - len(before) - len(after), []
     for item in items:
         left -= len(item.encode()) + len(separator)
@@ -114,10 +114,10 @@ FILES: dict[str, Callable[[], str]] = {
 
 
 def measured(command: str, file: Path) -> tuple[int, float, float, float, str]:
-    """Exit code, seconds, seconds of the CPU, megabytes and the last line of a command."""
+    """Run a command; return its exit code, seconds, CPU seconds, megabytes and last line."""
     began = time.perf_counter()
     program = [sys.executable, "-c", "from tune_jobs.cli import main; main()", command, str(file)]
-    process = subprocess.Popen(program, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)  # noqa: S603 - our own
+    process = subprocess.Popen(program, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)  # noqa: S603 - this program
     assert process.stdout is not None
     said = process.stdout.read().decode()
     _, status, usage = os.wait4(process.pid, 0)
@@ -128,9 +128,9 @@ def measured(command: str, file: Path) -> tuple[int, float, float, float, str]:
 
 
 def main() -> None:
-    """Print a line for each file and command."""
+    """Print one line per file and command."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("names", nargs="*", help="Files to take; else all.")
+    parser.add_argument("names", nargs="*", help="Files to test; default: all.")
     names = parser.parse_args().names or FILES
     with tempfile.TemporaryDirectory() as place:
         for name in names:
@@ -140,7 +140,7 @@ def main() -> None:
                 code, seconds, cpu_s, megabytes, last = measured(command, file)
                 if code not in ANSWERED or "Traceback" in last:
                     sys.exit(f"{name}: {command} ended with {code}: {last}")
-                took = f"{seconds:6.2f} s, {cpu_s:6.2f} s of CPU, {megabytes:6.0f} MB"
+                took = f"{seconds:6.2f} s, {cpu_s:6.2f} s CPU, {megabytes:6.0f} MB"
                 print(f"{name:34} {command:8} {took}  {last[:60]}", flush=True)
 
 

@@ -121,9 +121,9 @@ def test_a_trace_tells_when_the_device_was_busy() -> None:
 @pytest.mark.parametrize(
     ("busy_ms", "waits", "expected"),
     [
-        (6.1, 0, "busy 61% of the step: launches limit it (1,400 of them, 7 us from one to the next); CUDA graphs"),
-        (6.1, 2, "but before that 2 waits of the host at convnn/training.py:300."),
-        (9.7, 0, "busy 97% of the step: they limit it (1,400 of them, 7 us each); fused kernels first."),
+        (6.1, 0, "busy 61% of the step: launches limit it (1,400 of them, 7 us from one to the next); use CUDA graphs"),
+        (6.1, 2, "but first remove 2 waits of the host at convnn/training.py:300."),
+        (9.7, 0, "busy 97% of the step: they limit it (1,400 of them, 7 us each); fuse kernels first."),
         (None, 0, "no kernels were traced"),
     ],
 )

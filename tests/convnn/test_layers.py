@@ -232,7 +232,7 @@ def test_another_dtype_is_refused() -> None:
 
 
 def test_lattices_need_a_map() -> None:
-    with pytest.raises(ValueError, match="a sequence has candidates='even'"):
+    with pytest.raises(ValueError, match="use candidates='even' for a sequence"):
         ConvNN1d(3, 4, candidates="lattice", side=3)
 
 

@@ -36,7 +36,8 @@ def test_cifar100_takes_the_fine_labels(tmp_path: Path) -> None:
 
 def test_a_missing_shard_is_named(folder: Path, tmp_path: Path) -> None:
     (folder / "train-00001-of-00002.parquet").unlink()
-    with pytest.raises(DataError, match=r"my data/train-00001-of-00002\.parquet is missing, so cifar10 is incomplete; copy it there"):
+    words = r"my data/train-00001-of-00002\.parquet is missing, so cifar10 is incomplete; copy it there"
+    with pytest.raises(DataError, match=words):
         load_dataset("cifar10", str(folder), tmp_path / "cache")
 
 
