@@ -5,7 +5,7 @@ from search_spaces.reading.likeness import nearest
 PRESETS = ["quickstart", "table1-cifar10", "table1-cifar100", "table2-cifar10"]
 
 
-def test_a_word_is_matched_by_likeness_case_and_initials() -> None:
+def test_a_word_is_matched_by_similarity_case_and_initials() -> None:
     assert nearest("optimiser", ["optimizer", "lr"]) == "did you mean 'optimizer'?"
     assert nearest("SGD", ["adamw", "sgd"]) == "did you mean 'sgd'?"
     assert nearest("learning_rate", ["epochs", "lr"]) == "did you mean 'lr'?"
@@ -23,5 +23,5 @@ def test_a_word_is_matched_by_likeness_case_and_initials() -> None:
         ("t", "valid names are quickstart, table1-cifar10, table1-cifar100, table2-cifar10."),
     ],
 )
-def test_a_beginning_offers_every_name_that_begins_so(word: str, message: str) -> None:
+def test_a_prefix_suggests_every_name_that_starts_with_it(word: str, message: str) -> None:
     assert nearest(word, PRESETS) == message

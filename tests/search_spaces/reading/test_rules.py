@@ -22,7 +22,7 @@ WORDS = [*"()+-*/<>=!.,[]'\"&|%:#", "<=", "**", "k", "r", "lambda", "1e-4", "7",
 @example("k < 0x10")
 @example("k < 1_000")
 @example("k < \N{ARABIC-INDIC DIGIT ONE}")
-def test_any_text_is_explained_or_holds_or_not(text: str) -> None:
+def test_any_text_is_a_rule_or_is_explained(text: str) -> None:
     try:
         rule = parse_constraint(text)
     except ConstraintError as error:
@@ -33,7 +33,7 @@ def test_any_text_is_explained_or_holds_or_not(text: str) -> None:
     assert all(messages)
 
 
-def test_a_rule_has_at_most_500_characters_and_40_parentheses_inside_each_other() -> None:
+def test_a_rule_has_at_most_500_characters_and_40_nested_parentheses() -> None:
     assert holds("k" + " " * 495 + "> 4")
     assert holds("(" * 40 + "k" + ")" * 40 + " > 4")
     with pytest.raises(ConstraintError, match="at most 500 characters, got 501"):
