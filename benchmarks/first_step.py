@@ -73,7 +73,7 @@ class Run:
 
     def first_step(self) -> float:
         """Return the time when the first training step was complete."""
-        return self.moments[WORKER, "the first step's check begins"]
+        return self.moments[WORKER, "the first step's check starts"]
 
     def silence(self) -> float:
         """Return the longest time without new text before the first step."""
@@ -88,8 +88,8 @@ class Run:
             "of that, imports of the command line": self._of(COMMAND, "import tune_jobs.cli.app"),
             "import ray": self._of(COMMAND, "import ray"),
             "ray.init": self._of(COMMAND, "ray.init"),
-            "Ray Tune, and a worker process": at[WORKER, "process begins"] - at[COMMAND, "ray.init ends"],
-            "the worker up to its attempt": at[WORKER, "attempt begins"] - at[WORKER, "process begins"],
+            "Ray Tune, and a worker process": at[WORKER, "process starts"] - at[COMMAND, "ray.init ends"],
+            "the worker up to its attempt": at[WORKER, "attempt starts"] - at[WORKER, "process starts"],
             "import torch in the worker": self._of(WORKER, "import torch"),
             "images and model": at[WORKER, "preparing ends"] - at[WORKER, "import torch ends"],
             "first training step": self.first_step() - at[WORKER, "preparing ends"],
@@ -97,7 +97,7 @@ class Run:
         }
 
     def _of(self, process: str, what: str) -> float:
-        return self.moments[process, f"{what} ends"] - self.moments[process, f"{what} begins"]
+        return self.moments[process, f"{what} ends"] - self.moments[process, f"{what} starts"]
 
 
 def run(*, terminal: bool) -> Run:

@@ -46,9 +46,9 @@ def _rules(rules: list[str], space: str = KNN) -> str:
 
 
 FILES: dict[str, Callable[[], str]] = {
-    "as usual": lambda: HEAD + KNN,
+    "typical": lambda: HEAD + KNN,
     "choice of seeds": lambda: _filled(f"space: {{{CONV}, training: {{seed: {{choice: [", _numbers("{}"), "]}}}"),
-    "choice of seeds, a line each": lambda: _filled(
+    "choice of seeds, one per line": lambda: _filled(
         f"space:\n  {CONV}\n  training:\n    seed:\n      choice:\n      - ", _numbers("{}"), "\n", "\n      - "
     ),
     "choice of learning rates": lambda: _filled(
@@ -79,9 +79,11 @@ FILES: dict[str, Callable[[], str]] = {
     "a million digits and a letter": lambda: HEAD + f"space: {{{CONV}, training: {{seed: {'1' * 10**6}x}}}}",
     "lists in lists": lambda: HEAD + "space: " + "[" * 10**6,
     "mappings in mappings": lambda: HEAD + "space: " + "{a: " * 250_000,
-    "lists in lists, in a line": lambda: HEAD + "space:\n  " + "- " * 500_000,
-    "no end of a list, late": lambda: _filled(f"space: {{{CONV}, training: {{seed: {{choice: [", _numbers("{}"), "\n"),
-    "aliases for billions": lambda: "\n".join(
+    "lists in lists, on one line": lambda: HEAD + "space:\n  " + "- " * 500_000,
+    "unclosed list at the end": lambda: _filled(
+        f"space: {{{CONV}, training: {{seed: {{choice: [", _numbers("{}"), "\n"
+    ),
+    "aliases that expand to billions": lambda: "\n".join(
         ["a: &a [1]", *(f"{b}: &{b} [{', '.join([f'*{a}'] * 10)}]" for a, b in itertools.pairwise("abcdefghijklm"))]
     ),
     "aliases to a long text": lambda: _filled(

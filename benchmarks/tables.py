@@ -86,7 +86,7 @@ def main() -> int:
     wrong = slips = total = 0
     for cell in cells():
         total += 1
-        verdict = "" if cell.as_printed else f"slip: {cell.slip}" if cell.slip else "DIFFERENT"
+        verdict = "" if cell.as_printed else f"misprint: {cell.slip}" if cell.slip else "DIFFERENT"
         slips += cell.slip is not None and not cell.as_printed
         wrong += (not cell.as_printed and cell.slip is None) or not cell.as_logged
         print(

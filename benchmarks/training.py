@@ -118,7 +118,7 @@ def main() -> int:
     arguments = parser.parse_args()
     device, steps = arguments.device, arguments.steps
     print(f"{machine(device)}, batch {BATCH}, {arguments.rounds} rounds of {steps} steps\n")
-    shared = f" {arguments.together} at once |" if arguments.together else ""
+    shared = f" {arguments.together} together |" if arguments.together else ""
     print(f"| model | | precision | images/s | median | GB | epoch of 50,000, s |{shared}")
     print("|---" * (7 + bool(shared)) + "|")
     for number, variant in enumerate(variants(device)):

@@ -224,9 +224,9 @@ def published_weights(path: Path, build: Callable[[], nn.Module], recipe: Recipe
 
 
 _SINCE_1 = (
-    "The first {epoch} epochs are of version 0.1.0; those after it have other last digits than there, and evaluation "
-    "no longer takes random candidates from the draws of training. Even candidates are rounded as in the published "
-    "runs."
+    "The first {epoch} epochs were trained with version 0.1.0. Later epochs differ from that version in their last "
+    "digits. Evaluation no longer takes random candidates from the draws of training. Even candidates are rounded as "
+    "in the published runs."
 )
 
 

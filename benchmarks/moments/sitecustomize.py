@@ -39,7 +39,7 @@ def _noted(owner: Any, name: str, moment: str) -> None:  # noqa: ANN401 - a modu
     def outer(*arguments: Any, **named: Any) -> Any:  # noqa: ANN401 - any signature
         first = next(calls, None)
         if first is not None:
-            note(f"{first} begins")
+            note(f"{first} starts")
         try:
             return inner(*arguments, **named)
         finally:
@@ -74,7 +74,7 @@ class _Finder:
         execute = spec.loader.exec_module
 
         def noted(module: ModuleType) -> None:
-            note(f"import {name} begins")
+            note(f"import {name} starts")
             execute(module)
             note(f"import {name} ends")
             _watch(module)
@@ -84,5 +84,5 @@ class _Finder:
 
 
 if MOMENTS in os.environ:
-    note("process begins")
+    note("process starts")
     sys.meta_path.insert(0, _Finder)

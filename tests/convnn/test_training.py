@@ -116,7 +116,7 @@ def test_training_resumes_from_a_state_of_version_1_with_a_note(tmp_path: Path) 
     older = TrainState.create(build, RECIPE)
     older.load(tmp_path / "1.pt")
     assert (older.epoch, state.note) == (1, None)
-    assert "The first 1 epochs are of version 0.1.0" in (older.note or "")
+    assert "The first 1 epochs were trained with version 0.1.0" in (older.note or "")
     with pytest.raises(CheckpointError, match="has state version 3, but this program reads versions 1 to 2"):
         older.load(tmp_path / "3.pt")
 

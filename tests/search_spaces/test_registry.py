@@ -32,7 +32,7 @@ class Linear(ModelConfig):
     """A linear map from pixels to logits."""
 
     name: Literal["linear"]
-    hidden: Annotated[int, Field(ge=1, description="Units between."), Decides(smallest)] = 8
+    hidden: Annotated[int, Field(ge=1, description="Hidden units."), Decides(smallest)] = 8
 
     @property
     def mixing_layer(self) -> MixingLayer:

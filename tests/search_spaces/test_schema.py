@@ -38,7 +38,7 @@ BEYOND_A_SCHEMA = {
         "tf32_without_gpu",
         "value_that_never_runs",
     },
-    "no YAML, or none that a JSON document can be": {
+    "not YAML, or not representable in JSON": {
         "alias_to_itself",
         "colon_in_a_value",
         "duplicate_key",
@@ -53,7 +53,7 @@ BEYOND_A_SCHEMA = {
         "unclosed_bracket",
         "unknown_alias",
     },
-    "infinite and not-a-number are no JSON": {"not_finite"},
+    "infinity and NaN are not JSON": {"not_finite"},
 }
 SEEN = sorted({path.stem for path in BROKEN.glob("*.yaml")} - set().union(*BEYOND_A_SCHEMA.values()))
 CHECK = jsonschema.Draft202012Validator(json_schema())

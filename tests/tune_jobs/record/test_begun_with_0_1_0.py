@@ -94,5 +94,5 @@ def test_a_sweep_that_0_1_0_began_is_ended_as_0_1_0_would_have(folder: SweepFold
 
     again = [attempt for attempt in attempts if attempt.run_key == trials[4].run_key]
     assert [(attempt.state, attempt.from_epoch) for attempt in again] == [("interrupted", 0), ("stopped", 3)]
-    assert "The first 3 epochs are of version 0.1.0" in (again[1].note or "")
+    assert "The first 3 epochs were trained with version 0.1.0" in (again[1].note or "")
     assert tracked == {(attempt.run_key, attempt.attempt) for attempt in attempts}
