@@ -60,7 +60,7 @@ def test_what_was_measured_before_ctrl_c_is_printed(
     [
         (["--device", "tpu"], "invalid choice: 'tpu'"),
         (["--device", "cpu", "--steps", "0"], "a whole number above 0"),
-        (["--device", "cpu", "--out", "README.md"], "README.md exists"),
+        (["--device", "cpu", "--out", "README.md"], "README.md already exists"),
     ],
 )
 def test_a_mistake_is_answered_in_one_line(

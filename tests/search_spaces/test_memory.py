@@ -51,7 +51,7 @@ def flops(model: ModelConfig) -> int:
 
 @settings(fixed, max_examples=100)
 @given(models())
-def test_the_estimated_memory_of_a_step_is_close_to_the_measured_one(model: Any) -> None:
+def test_what_a_step_keeps_is_about_what_is_said(model: Any) -> None:
     from convnn.cost import activation_bytes, unwritten
     from tune_jobs.worker.build import build_model
 
