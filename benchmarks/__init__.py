@@ -1,5 +1,7 @@
-"""Measurements that anyone can repeat: `python -m benchmarks.layers` and `python -m benchmarks.tables`."""
+"""Reproducible measurements, such as `python -m benchmarks.layers` and `python -m benchmarks.tables`."""
 
 import os
 
-os.environ.setdefault("KINETO_LOG_LEVEL", "99")  # before torch is imported: its profiler logs every start and stop
+os.environ.setdefault(
+    "KINETO_LOG_LEVEL", "99"
+)  # set before torch is imported, because its profiler logs every start and stop

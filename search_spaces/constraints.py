@@ -1,6 +1,6 @@
-"""Rules between the fields of a space, such as `k <= r`: what they are about, and whether a trial satisfies them.
+"""Rules between the fields of a space, such as `k <= r`: the fields they use, and whether a trial satisfies them.
 
-A field is its full path, or the last part of it where no configuration has two fields of that name.
+A field is written as its full path, or as the last part of the path if no configuration has two fields of that name.
 """
 
 import itertools
@@ -24,7 +24,7 @@ from search_spaces.registry import generation
 from search_spaces.trial import TrialConfig
 
 MOST_RULES = 1000
-"""Rules of a file, each of which every trial is held against."""
+"""Largest number of rules in a file; every trial is checked against each of them."""
 
 Values: TypeAlias = dict[str, Number | None]
 _STEPS_OF_A_RULE = 5
@@ -32,7 +32,7 @@ _STEPS_OF_A_RULE = 5
 
 @dataclass(frozen=True)
 class Constraint:
-    """A comparison, or a chain of them, that every trial has to satisfy."""
+    """A comparison, or a chain of comparisons, that every trial has to satisfy."""
 
     text: str
     sides: tuple[tuple[Step, ...], ...]
@@ -40,23 +40,23 @@ class Constraint:
 
     @cached_property
     def names(self) -> list[Name]:
-        """The fields that the rule is about, each once, in its order."""
+        """The fields that the rule uses, each once, in order of appearance."""
         return list(dict.fromkeys(step for side in self.sides for step in side if isinstance(step, Name)))
 
     @property
     def steps(self) -> int:
-        """How long it takes to look at a trial, in operations."""
+        """The cost of checking one trial, in operations."""
         return _STEPS_OF_A_RULE + sum(map(len, self.sides))
 
     def normal(self) -> str:
-        """The rule's text, the same however its spaces, brackets, numbers and fields are written."""
+        """Return the rule in a normal form, independent of spaces, brackets, and the spelling of numbers and fields."""
         sides = [_computed(side, _as_text, _infix).text for side in self.sides]
         return " ".join([sides[0], *(f"{sign} {side}" for sign, side in zip(self.signs, sides[1:], strict=True))])
 
     def broken(self, trial: TrialConfig, values: "Values | None" = None) -> str | None:
-        """How `trial` breaks the rule; `None` if it does not, also where it lacks a field of the rule.
+        """Return how `trial` breaks the rule; `None` if it does not, or if it lacks a field of the rule.
 
-        `values` are the trial's, by name, as far as they are known; it gets those that are not.
+        `values` caches the trial's values by name. Missing ones are added.
         """
         known = {} if values is None else values
         for name in self.names:
@@ -88,7 +88,7 @@ class Constraint:
         return True
 
     def always(self) -> bool:
-        """Whether a rule without fields holds."""
+        """Return whether a rule without fields holds."""
 
         def number(step: Number | Name) -> Number:
             assert not isinstance(step, Name)
@@ -100,7 +100,7 @@ class Constraint:
             return False
 
     def impossible(self, low: TrialConfig, high: TrialConfig) -> str | None:
-        """Why no trial whose fields lie between those of `low` and `high` satisfies the rule; `None` if one may."""
+        """Return why no trial with fields between those of `low` and `high` satisfies the rule; `None` if one may."""
         bounds = {name: _between(name.value(low), name.value(high)) for name in self.names}
         if None in bounds.values():
             return None
@@ -120,7 +120,7 @@ class Constraint:
 
 
 def broken(constraints: Sequence[Constraint], trial: TrialConfig) -> Iterator[Infeasible]:
-    """The rules that `trial` breaks, each with the values that break it."""
+    """Yield the rules that `trial` breaks, each with the values that break it."""
     values: Values = {}
     for number, rule in enumerate(constraints):
         if (reason := rule.broken(trial, values)) is not None:
@@ -128,7 +128,7 @@ def broken(constraints: Sequence[Constraint], trial: TrialConfig) -> Iterator[In
 
 
 def read_constraints(node: Node | None) -> tuple[tuple[Constraint, ...], list[Problem]]:
-    """The rules that stand at `node`, and every mistake in them."""
+    """Return the rules at `node`, and every mistake in them."""
     if node is None:
         return (), []
     if not isinstance(node, SequenceNode):
@@ -137,7 +137,7 @@ def read_constraints(node: Node | None) -> tuple[tuple[Constraint, ...], list[Pr
         return (), [Problem(Place.of(node), "constraints", rule)]
     if len(node.value) > MOST_RULES:
         rule = f"must be at most {MOST_RULES:,} rules, got {len(node.value):,}"
-        way = "a rule may have many signs, as in 1 < k < 9"
+        way = "one rule may chain several comparisons, as in 1 < k < 9"
         return (), [Problem(Place.of(node), "constraints", f"{rule}; {way}.")]
     rules: list[Constraint] = []
     problems: list[Problem] = []
@@ -146,7 +146,7 @@ def read_constraints(node: Node | None) -> tuple[tuple[Constraint, ...], list[Pr
             break
         place, path = Place.of(item), f"constraints.{number}"
         if not isinstance(item, ScalarNode) or value_of(item) is None:
-            rule = f"must be a rule such as k <= r, got {shown(item)}; write it as text in one line."
+            rule = f"must be a rule such as k <= r, got {shown(item)}; write it as text on one line."
             problems.append(Problem(place, path, rule))
             continue
         try:
@@ -157,10 +157,10 @@ def read_constraints(node: Node | None) -> tuple[tuple[Constraint, ...], list[Pr
 
 
 def parse_constraint(text: str, model: type[BaseModel] = TrialConfig) -> Constraint:
-    """Read one rule about the fields of `model`.
+    """Parse one rule about the fields of `model`.
 
     Raises:
-        ConstraintError: If it is no comparison, or not about numbers of `model`; with everything that is wrong.
+        ConstraintError: If it is not a comparison, or not about numbers of `model`; lists every mistake.
     """
     sides, signs = parse_rule(text)
     unknown = dict.fromkeys(step.text for side in sides for step in side if isinstance(step, Name))
@@ -220,7 +220,7 @@ def _combined(sign: str, left: Number, right: Number) -> Number:
 class _Text(NamedTuple):
     text: str
     binding: int
-    """1 for a sum, 2 for a product, 3 for what needs no brackets anywhere."""
+    """1 for a sum, 2 for a product, 3 for a term that never needs brackets."""
 
 
 def _as_text(step: Number | Name) -> _Text:
@@ -249,12 +249,12 @@ def _between(low: Number | None, high: Number | None) -> _Span | None:
 def _spanned(sign: str, left: _Span, right: _Span) -> _Span:
     if sign == "/" and right.low <= 0 <= right.high:
         raise ZeroDivisionError
-    ends = [_combined(sign, *pair) for pair in itertools.product(left, right)]  # rounding keeps their order
+    ends = [_combined(sign, *pair) for pair in itertools.product(left, right)]  # rounding preserves order
     return _Span(min(ends), max(ends))
 
 
 def _never(left: _Span, sign: str, right: _Span) -> bool:
-    """Whether `sign` holds between no number of `left` and no number of `right`."""
+    """Return whether `sign` holds for no pair of numbers from `left` and `right`."""
     if sign == "==":
         return left.high < right.low or right.high < left.low
     if sign == "!=":
@@ -270,7 +270,7 @@ class _Field(NamedTuple):
 
 @cache
 def _shapes(model: type[BaseModel], _generation: int) -> list[dict[str, _Field]]:
-    """The fields by path, once for each set of kinds that a configuration may have as long as none is registered."""
+    """Return the fields by path, for each combination of kinds; cached until another kind is registered."""
     parts: list[list[dict[str, _Field]]] = []
     for attribute, info in model.model_fields.items():
         name = info.alias or attribute
@@ -293,7 +293,7 @@ def _last(path: str) -> str:
 
 
 def _found(name: str, model: type[BaseModel]) -> Name | str:
-    """The field of that name, or what is wrong with it."""
+    """Return the field with that name, or a message about the mistake."""
     shapes = _shapes(model, generation())
     fields = {path: field for shape in shapes for path, field in shape.items()}
     path = name.removeprefix("space.")
@@ -305,7 +305,9 @@ def _found(name: str, model: type[BaseModel]) -> Name | str:
         way = "write the full path." if is_number else "none of them is a number, and a rule compares numbers."
         return f"names {name}, which may be {' or '.join(sorted(paths))}; {way}"
     if not is_number:
-        return f"names {name}, which is not a number; a rule compares numbers, and any_of lists what goes together."
+        return (
+            f"names {name}, which is not a number; a rule compares numbers; list values that belong together in any_of."
+        )
     attributes = tuple(dict.fromkeys(fields[known].attributes for known in paths))
     return Name(name, attributes, paths[0] if len(attributes) == 1 else name)
 

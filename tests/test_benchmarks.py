@@ -60,7 +60,7 @@ def test_measurements_before_ctrl_c_are_printed(
     [
         (["--device", "tpu"], "invalid choice: 'tpu'"),
         (["--device", "cpu", "--steps", "0"], "a whole number above 0"),
-        (["--device", "cpu", "--out", "README.md"], "README.md exists"),
+        (["--device", "cpu", "--out", "README.md"], "README.md already exists"),
     ],
 )
 def test_a_mistake_is_answered_in_one_line(
@@ -121,9 +121,9 @@ def test_a_trace_shows_when_the_device_was_busy() -> None:
 @pytest.mark.parametrize(
     ("busy_ms", "waits", "expected"),
     [
-        (6.1, 0, "busy 61% of the step: launches limit it (1,400 of them, 7 us from one to the next); CUDA graphs"),
-        (6.1, 2, "but before that 2 waits of the host at convnn/training.py:300."),
-        (9.7, 0, "busy 97% of the step: they limit it (1,400 of them, 7 us each); fused kernels first."),
+        (6.1, 0, "busy 61% of the step: launches limit it (1,400 of them, 7 us from one to the next); use CUDA graphs"),
+        (6.1, 2, "but first remove 2 waits of the host at convnn/training.py:300."),
+        (9.7, 0, "busy 97% of the step: they limit it (1,400 of them, 7 us each); fuse kernels first."),
         (None, 0, "no kernels were traced"),
     ],
 )

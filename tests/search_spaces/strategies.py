@@ -31,18 +31,18 @@ def domains(values: Data, *ranges: str) -> Data:
 
 
 def one(options: Data) -> Data:
-    """A branch that is fixed."""
+    """A fixed branch."""
     return options
 
 
 def branches(options: Data) -> Data:
-    """A branch that may be an any_of, also of any_ofs."""
+    """A branch that may be an any_of, possibly nested."""
     several = st.lists(options, min_size=1, max_size=3).map(lambda listed: {"any_of": listed})
     return st.one_of(options, several, st.lists(several, min_size=1, max_size=2).map(lambda listed: {"any_of": listed}))
 
 
 def models(leaf: Any = plain, branch: Any = one, reals: tuple[str, ...] = ("uniform", "log_uniform")) -> Data:
-    """The model of a trial; every part of it that the geometry looks at, and a few others."""
+    """The model of a trial: every part that affects the geometry, and a few others."""
     lenient = {"when_too_few": leaf(st.sampled_from(["error", "all"]))}
     tokens = leaf(st.integers(1, 300) | st.integers(1, 24), "int")
     drawn, even = (

@@ -11,14 +11,14 @@ from convnn.models.vgg import vgg11
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"width": 0.0}, "width multiplies the published channels and must be more than 0, got width=0.0"),
-        ({"classifier_width": 0}, "classifier_width must be a whole number of at least 1"),
-        ({"dropout": 1.5}, "dropout must be 0 or more and less than 1, got dropout=1.5"),
+        ({"width": 0.0}, r"width must be above 0 \(a factor on the published channels\), got width=0.0"),
+        ({"classifier_width": 0}, "classifier_width must be an integer, at least 1"),
+        ({"dropout": 1.5}, "dropout must be at least 0 and less than 1, got dropout=1.5"),
         ({"lam": 2.0}, "lambda must be 0"),
         ({"lam": 0.5, "similarity": "l1"}, "similarity must be one of"),
     ],
 )
-def test_options_that_do_not_fit_vgg11_are_refused(options: dict[str, Any], message: str) -> None:
+def test_invalid_options_of_vgg11_are_rejected(options: dict[str, Any], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         vgg11(7, **options)
 
@@ -47,7 +47,7 @@ def test_every_option_trains_in_vgg11(options: dict[str, Any]) -> None:
     )
 
 
-def test_layers_of_another_kind_take_the_channels_in_and_out() -> None:
+def test_a_custom_layer_gets_the_input_and_output_channels() -> None:
     model = vgg11(10, width=1 / 16, classifier_width=4, layer=functools.partial(nn.Conv2d, kernel_size=1, bias=False))
     layers = [module for module in model.features.modules() if isinstance(module, nn.Conv2d)]
     assert [(layer.in_channels, layer.out_channels) for layer in layers][:3] == [(3, 4), (4, 8), (8, 16)]

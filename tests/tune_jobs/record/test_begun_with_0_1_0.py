@@ -94,5 +94,5 @@ def test_a_sweep_that_0_1_0_started_ends_as_it_would_have_with_0_1_0(folder: Swe
 
     again = [attempt for attempt in attempts if attempt.run_key == trials[4].run_key]
     assert [(attempt.state, attempt.from_epoch) for attempt in again] == [("interrupted", 0), ("stopped", 3)]
-    assert "The first 3 epochs are of version 0.1.0" in (again[1].note or "")
+    assert "The first 3 epochs were trained with version 0.1.0" in (again[1].note or "")
     assert tracked == {(attempt.run_key, attempt.attempt) for attempt in attempts}

@@ -157,11 +157,11 @@ def test_a_seed_beyond_the_present_number_does_not_replace_another(ledger: Ledge
 
 
 def test_a_seed_that_varies_and_repeats_are_refused_together() -> None:
-    with pytest.raises(SpecError, match=r"search\.repeats must be 1 where space\.training\.seed varies.*got 3; give"):
+    with pytest.raises(SpecError, match=r"search\.repeats must be 1 if space\.training\.seed varies.*got 3; give"):
         spec(3, space__training__seed="{choice: [0, 1]}")
     assert spec(1, space__training__seed="{choice: [0, 1]}").search.repeats == 1
     with pytest.raises(
-        SpecError, match=r"search\.repeats must leave its last seed.*got 3 with training\.seed 2147483646"
+        SpecError, match=r"search\.repeats must keep the last seed.*got 3 with training\.seed 2147483646"
     ):
         spec(3, space__training__seed=str(2**31 - 2))
     for wrong in ("0", "65", "1.5"):
