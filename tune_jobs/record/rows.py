@@ -1,6 +1,6 @@
 """The rows of a ledger as values: asks, trials, attempts, epochs. No files, no clocks."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from search_spaces import TrialConfig
@@ -164,8 +164,8 @@ class Champion:
     better: bool
     """Whether it was shown to be better than the baseline."""
 
-    why: str
-    """The reason for the choice, in sentences."""
+    why: str = field(compare=False)
+    """The reason for the choice, in sentences, whose wording may differ between versions."""
 
     numbers: dict[str, float]
     """The confirmation's results for it, by name."""

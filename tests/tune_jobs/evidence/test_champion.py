@@ -3,6 +3,7 @@
 import contextlib
 import re
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import mlflow
@@ -222,6 +223,7 @@ def test_the_champion_is_a_configuration_shown_to_be_better_or_the_baseline(
     assert re.search(why, champion.why)
     assert champion.run_key == next(PLAN.runs(ARMS[expected - 1], 1))[0]
     assert champion.numbers["runs"] == 4
+    assert replace(champion, why="In other words.") == champion  # so a new wording does not run a confirmation again
 
 
 @pytest.mark.parametrize(
