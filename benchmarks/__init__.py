@@ -2,6 +2,4 @@
 
 import os
 
-os.environ.setdefault(
-    "KINETO_LOG_LEVEL", "99"
-)  # set before torch is imported, because its profiler logs every start and stop
+os.environ.setdefault("KINETO_LOG_LEVEL", "99")  # before torch is imported: its profiler logs every start and stop

@@ -181,9 +181,7 @@ def main() -> None:
     for number, case in enumerate(CASES):
         if asked.only not in case.name:
             continue
-        codes = {
-            name: Code(folder) for name, folder in folders.items()
-        }  # new processes, so that memory is as in a trial
+        codes = {name: Code(folder) for name, folder in folders.items()}  # new processes, as for each trial
         try:
             times = measure(number, codes, asked.rounds)
         finally:

@@ -173,17 +173,13 @@ class LocalAttention(_Projected):
     """Softmax over the tokens within a distance of `window`, with rotary positions."""
 
     kind: Literal["local"]
-    window: Annotated[
-        int, Field(ge=1, le=1_000_000, description="Largest distance of attended tokens, to each side.")
-    ] = 128
+    window: Annotated[int, Field(ge=1, le=1_000_000, description="Largest distance of attended tokens.")] = 128
     head_dim: Annotated[
         int | None,
         Field(ge=1, le=65536, description="Channels per head; null: dim / heads. 64 as published."),
         Decides(every),
     ] = None
-    rotary: Annotated[
-        bool, Field(description="Use rotary positions in addition to the model's own."), Decides(every)
-    ] = True
+    rotary: Annotated[bool, Field(description="Add rotary positions to the model's own."), Decides(every)] = True
 
     def inner(self, dim: int, heads: int) -> int:
         return heads * (self.head_dim or dim // heads)

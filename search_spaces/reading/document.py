@@ -219,9 +219,7 @@ def _flatten(node: Node, seen: set[int]) -> None:
             place = Place(mark.name, mark.line + 1, mark.column + 1) if mark else Place.of(node)
             rule = "a merge key << takes a mapping, or a list of mappings, as in <<: *name."
             raise SpecError([Problem(place, "", rule)]) from error
-        node.value = list(
-            {key.value: (key, value) for key, value in node.value}.values()
-        )  # its own keys override merged ones
+        node.value = list({key.value: (key, value) for key, value in node.value}.values())  # own keys come last
     for child in node.value if isinstance(node, SequenceNode) else [value for _, value in node.value]:
         _flatten(child, seen)
 
@@ -272,9 +270,7 @@ def dumped(value: object) -> str:
     large = json.dumps(value, ensure_ascii=False)
     if len(large) > _LARGE_DUMP:
         return re.sub(r"[^ -~]", lambda letter: f"\\U{ord(letter[0]):08x}", large) + "\n"
-    text: str = yaml.dump(
-        value, Dumper=_Dumper, sort_keys=False
-    )  # non-ASCII is escaped, because some characters break lines
+    text: str = yaml.dump(value, Dumper=_Dumper, sort_keys=False)  # escapes non-ASCII: some of it breaks lines
     return text
 
 

@@ -114,7 +114,7 @@ def sync(
     error = tracker.close(patience_s, say)
     if error is not None:
         raise TrackerError(
-            f"{tracker.name} at {without_password(uri)} does not have all data of {folder.name}: {error}; fix that, "
+            f"{tracker.name} at {without_password(uri)} is missing results of {folder.name}: {error}; fix that, "
             f"then: convnn sync {folder.name}"
         )
     with closing(Ledger(folder.ledger, upgrade=True)) as ledger:

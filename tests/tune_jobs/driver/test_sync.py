@@ -8,7 +8,7 @@ from tune_jobs.errors import TrackerError
 
 def test_sync_says_what_is_wrong_and_what_to_do(sweep: Recorded) -> None:
     uri = f"http://127.0.0.1:{free_port()}"
-    with pytest.raises(TrackerError, match=r"does not have all data of tracked: .*refused; .*: convnn sync tracked$"):
+    with pytest.raises(TrackerError, match=r"is missing results of tracked: .*refused; .*: convnn sync tracked$"):
         sync(sweep.folder, uri, sweep.experiment, {}, patience_s=0.2)
 
 

@@ -17,7 +17,7 @@ def test_trials_that_did_not_run_to_the_end_come_last_in_parallel_coordinates(sw
     assert axes["epoch"] == [1, 9, 9]
     said = words(sweep.page())
     assert "1 did not run to the end" in said
-    assert "1 hollow circles did not" in said
+    assert "Hollow circles (1) are" in said
 
 
 def parallel(sweep: Sweep) -> dict[str, Any]:

@@ -63,7 +63,7 @@ def test_the_reader_selects_the_cost_and_each_has_its_front(sweep: Sweep, goal: 
     assert choices["seconds per epoch"]["layout"]["xaxis"]["type"] == "log"  # 1 to 100
     assert "lr " in figure["data"][1]["text"][0]
     said = words(sweep.page())
-    assert "1 hollow circles did not run to the end" in said
+    assert "Hollow circles (1) are the last epochs of trials that did not run to the end" in said
     assert "Memory was not measured" in said
 
 

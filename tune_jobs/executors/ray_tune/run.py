@@ -51,7 +51,7 @@ def _require_fit(asked: dict[str, float]) -> None:
         most = max((machine.get(kind, 0.0) for machine in machines()), default=0.0)
         if most < asked[kind]:
             raise ClusterError(
-                f"a trial asks for {asked[kind]:g} {kind}, but the largest machine of Ray has {most:g}; lower "
+                f"a trial requests {asked[kind]:g} {kind}, but the largest machine of Ray has {most:g}; lower "
                 f"resources.{name}."
             )
 
