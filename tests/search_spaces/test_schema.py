@@ -65,7 +65,7 @@ def read(file: Path) -> Any:
 
 def test_the_schema_beside_the_presets_is_current() -> None:
     there = json.loads((presets.FOLDER / FILE).read_text(encoding="utf-8"))
-    assert there == json_schema(), f"make it anew: convnn schema > search_spaces/presets/{FILE}"
+    assert there == json_schema(), f"regenerate it: convnn schema > search_spaces/presets/{FILE}"
 
 
 def test_the_schema_is_valid_draft_2020_12() -> None:

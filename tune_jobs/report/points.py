@@ -67,7 +67,9 @@ class Points:
         if self.fewer:
             parts.append(f"{len(self.fewer)} with a different number of seeds are grey and not comparable.")
         if self.early:
-            parts.append(f"Hollow circles ({len(self.early)}) are the last epochs of trials that did not run to the end.")
+            parts.append(
+                f"Hollow circles ({len(self.early)}) are the last epochs of trials that did not run to the end."
+            )
         parts += [
             f"Of {len(of):,} {name} circles, the best {DRAWN // 2} and the same number of others are drawn."
             for name, of in (("complete", self.complete), ("hollow", self.early))

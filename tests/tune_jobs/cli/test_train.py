@@ -69,7 +69,7 @@ def test_an_unusable_checkpoint_is_refused_and_kept(one: Path, tmp_path: Path) -
     state = tmp_path / "state.pt"
     invoke("train", one, "--checkpoint", state, storage=tmp_path)
     whole = state.read_bytes()
-    for change, reason in ((whole[:1000], "is not a checkpoint, or is damaged"), (whole, "of another configuration")):
+    for change, reason in ((whole[:1000], "is damaged or not a checkpoint"), (whole, "of another configuration")):
         state.write_bytes(change)
         said = invoke(
             "train", one, "--checkpoint", state, "--set", "space.training.lr=2e-3", storage=tmp_path, expect=1

@@ -64,7 +64,11 @@ def test_a_retry_without_matching_trials_lists_the_failures(ledger: Ledger) -> N
 
 @pytest.mark.parametrize(
     ("trials", "said"),
-    [("ten", "must be a number"), ("-1", "must be a number"), ("+5", "is a grid, which has every trial of its space")],
+    [
+        ("ten", "must be a number"),
+        ("-1", "must be a number"),
+        ("+5", "is a grid and already runs every trial of its space"),
+    ],
 )
 def test_an_invalid_number_of_trials_is_refused(tmp_path: Path, trials: str, said: str) -> None:
     folder = SweepFolder(tmp_path / SPEC.name)

@@ -165,7 +165,7 @@ def test_a_checkpoint_with_other_weights_differs_and_a_damaged_one_is_an_error(f
     assert "\nDifferent: epoch 3, val/" in said
     checkpoint.write_bytes(checkpoint.read_bytes()[:-1])
     said = run(folder, trial, "--from-checkpoint", expect=1)
-    assert f"{checkpoint} is not a checkpoint, or is damaged" in said
+    assert f"{checkpoint} is damaged or not a checkpoint" in said
     assert "convnn replay trained" in said
     assert checkpoint.exists()
 

@@ -6,7 +6,7 @@ that is not superseded, and it has every epoch that counts, once: each from the 
 
 The ledger records what was synced. A request whose answer was lost is sent again. Metrics carry the ledger's times, by
 which MLflow recognizes them, and runs are looked up by their tags before they are created. If a run was created twice
-all the same, one of the two is tagged `superseded`.
+anyway, one of the two is tagged `superseded`.
 
 A child run that a user deletes in MLflow stays deleted, and nothing more is sent to it. If it is restored, it gets the
 missing data. A store that has none of a sweep's runs gets everything. If MLflow refuses one item, the others continue.
