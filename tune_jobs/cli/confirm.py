@@ -137,7 +137,8 @@ def _report(found: "Confirmed") -> None:
     console().print(_table(found))
     print(
         f"\nDifference from the baseline, with its {1 - plan.error:.0%} interval. {METHOD}. "
-        f"Differences below {points(plan.margin, plan.metric)} do not matter (--margin)."
+        f"Differences below {points(plan.margin, plan.metric)} do not matter (--margin). A difference is that of the "
+        "configuration's last look, from the same number of runs of the baseline."
     )
     print("Promised: the value that the search found, on the images that it used.")
     print(f"\n{found.verdict}")
