@@ -259,7 +259,9 @@ def test_missing_images_are_reported_before_anything_starts(tmp_path: Path) -> N
 def test_too_many_cpus_are_reported_immediately(tmp_path: Path) -> None:
     file = write(tmp_path / "d.yaml", resources={"cpus_per_trial": 1000})
     said = convnn("run", file, storage=tmp_path, expect=4)
-    assert re.search(r"a trial requests 1000 CPU, but the largest machine of Ray has \d+; lower resources.cpus_per_trial", said)
+    assert re.search(
+        r"a trial requests 1000 CPU, but the largest machine of Ray has \d+; lower resources.cpus_per_trial", said
+    )
 
 
 def test_an_unreachable_cluster_is_reported(tmp_path: Path) -> None:
