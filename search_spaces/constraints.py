@@ -1,6 +1,6 @@
-"""Rules between the fields of a space, such as `k <= r`: what they are about, and whether a trial satisfies them.
+"""Rules between the fields of a space, such as `k <= r`: the fields they use, and whether a trial satisfies them.
 
-A field is its full path, or the last part of it where no configuration has two fields of that name.
+A field is written as its full path, or as the last part of the path if no configuration has two fields of that name.
 """
 
 import itertools
@@ -17,7 +17,7 @@ from yaml.nodes import Node, ScalarNode, SequenceNode
 
 from search_spaces.base import Infeasible
 from search_spaces.reading.document import MOST_PROBLEMS, Place, Problem, value_of
-from search_spaces.reading.fields import amiss, fields_of, models_of
+from search_spaces.reading.fields import fields_of, mistakes_in, models_of
 from search_spaces.reading.likeness import close, nearest
 from search_spaces.reading.rules import ConstraintError, Name, Number, Step, parse_rule
 from search_spaces.reading.words import quoted, shown
@@ -25,7 +25,7 @@ from search_spaces.registry import generation
 from search_spaces.trial import TrialConfig
 
 MOST_RULES = 1000
-"""Rules of a file, each of which every trial is held against."""
+"""Largest number of rules in a file; every trial is checked against each of them."""
 
 Values: TypeAlias = dict[str, Number | None]
 _STEPS_OF_A_RULE = 5
@@ -33,7 +33,7 @@ _STEPS_OF_A_RULE = 5
 
 @dataclass(frozen=True)
 class Constraint:
-    """A comparison, or a chain of them, that every trial has to satisfy."""
+    """A comparison, or a chain of comparisons, that every trial has to satisfy."""
 
     text: str
     sides: tuple[tuple[Step, ...], ...]
@@ -41,23 +41,23 @@ class Constraint:
 
     @cached_property
     def names(self) -> list[Name]:
-        """The fields that the rule is about, each once, in its order."""
+        """The fields that the rule uses, each once, in order of appearance."""
         return list(dict.fromkeys(step for side in self.sides for step in side if isinstance(step, Name)))
 
     @property
     def steps(self) -> int:
-        """How long it takes to look at a trial, in operations."""
+        """The cost of checking one trial, in operations."""
         return _STEPS_OF_A_RULE + sum(map(len, self.sides))
 
     def normal(self) -> str:
-        """The rule's text, the same however its spaces, brackets, numbers and fields are written."""
+        """Return the rule in a normal form, independent of spaces, brackets, and the spelling of numbers and fields."""
         sides = [_computed(side, _as_text, _infix).text for side in self.sides]
         return " ".join([sides[0], *(f"{sign} {side}" for sign, side in zip(self.signs, sides[1:], strict=True))])
 
     def broken(self, trial: TrialConfig, values: "Values | None" = None) -> str | None:
-        """How `trial` breaks the rule; `None` if it does not, also where it lacks a field of the rule.
+        """Return how `trial` breaks the rule; `None` if it does not, or if it lacks a field of the rule.
 
-        `values` are the trial's, by name, as far as they are known; it gets those that are not.
+        `values` caches the trial's values by name. Missing ones are added.
         """
         known = {} if values is None else values
         for name in self.names:
@@ -89,7 +89,7 @@ class Constraint:
         return True
 
     def always(self) -> bool:
-        """Whether a rule without fields holds."""
+        """Return whether a rule without fields holds."""
 
         def number(step: Number | Name) -> Number:
             assert not isinstance(step, Name)
@@ -101,7 +101,7 @@ class Constraint:
             return False
 
     def impossible(self, low: TrialConfig, high: TrialConfig) -> str | None:
-        """Why no trial whose fields lie between those of `low` and `high` satisfies the rule; `None` if one may."""
+        """Return why no trial with fields between those of `low` and `high` satisfies the rule; `None` if one may."""
         bounds = {name: _between(name.value(low), name.value(high)) for name in self.names}
         if None in bounds.values():
             return None
@@ -121,7 +121,7 @@ class Constraint:
 
 
 def broken(constraints: Sequence[Constraint], trial: TrialConfig) -> Iterator[Infeasible]:
-    """The rules that `trial` breaks, each with the values that break it."""
+    """Yield the rules that `trial` breaks, each with the values that break it."""
     values: Values = {}
     for number, rule in enumerate(constraints):
         if (reason := rule.broken(trial, values)) is not None:
@@ -129,7 +129,7 @@ def broken(constraints: Sequence[Constraint], trial: TrialConfig) -> Iterator[In
 
 
 def read_constraints(node: Node | None, ranges: Sequence[str] = ()) -> tuple[tuple[Constraint, ...], list[Problem]]:
-    """The rules that stand at `node`, and every mistake in them; `ranges` are those of the file's layers by depth."""
+    """Return the rules at `node`, and every mistake in them; `ranges` are the file's ranges of layers by depth."""
     if node is None:
         return (), []
     if not isinstance(node, SequenceNode):
@@ -138,7 +138,7 @@ def read_constraints(node: Node | None, ranges: Sequence[str] = ()) -> tuple[tup
         return (), [Problem(Place.of(node), "constraints", rule)]
     if len(node.value) > MOST_RULES:
         rule = f"must be at most {MOST_RULES:,} rules, got {len(node.value):,}"
-        way = "a rule may have many signs, as in 1 < k < 9"
+        way = "one rule may chain several comparisons, as in 1 < k < 9"
         return (), [Problem(Place.of(node), "constraints", f"{rule}; {way}.")]
     rules: list[Constraint] = []
     problems: list[Problem] = []
@@ -147,7 +147,7 @@ def read_constraints(node: Node | None, ranges: Sequence[str] = ()) -> tuple[tup
             break
         place, path = Place.of(item), f"constraints.{number}"
         if not isinstance(item, ScalarNode) or value_of(item) is None:
-            rule = f"must be a rule such as k <= r, got {shown(item)}; write it as text in one line."
+            rule = f"must be a rule such as k <= r, got {shown(item)}; write it as text on one line."
             problems.append(Problem(place, path, rule))
             continue
         try:
@@ -158,10 +158,10 @@ def read_constraints(node: Node | None, ranges: Sequence[str] = ()) -> tuple[tup
 
 
 def parse_constraint(text: str, model: type[BaseModel] = TrialConfig, ranges: Sequence[str] = ()) -> Constraint:
-    """Read one rule about the fields of `model`, of layers by depth those of these ranges.
+    """Parse one rule about the fields of `model`; of the layers by depth, only `ranges` have fields.
 
     Raises:
-        ConstraintError: If it is no comparison, or not about numbers of `model`; with everything that is wrong.
+        ConstraintError: If it is not a comparison, or not about numbers of `model`; lists every mistake.
     """
     sides, signs = parse_rule(text)
     unknown = dict.fromkeys(step.text for side in sides for step in side if isinstance(step, Name))
@@ -221,7 +221,7 @@ def _combined(sign: str, left: Number, right: Number) -> Number:
 class _Text(NamedTuple):
     text: str
     binding: int
-    """1 for a sum, 2 for a product, 3 for what needs no brackets anywhere."""
+    """1 for a sum, 2 for a product, 3 for a term that never needs brackets."""
 
 
 def _as_text(step: Number | Name) -> _Text:
@@ -250,12 +250,12 @@ def _between(low: Number | None, high: Number | None) -> _Span | None:
 def _spanned(sign: str, left: _Span, right: _Span) -> _Span:
     if sign == "/" and right.low <= 0 <= right.high:
         raise ZeroDivisionError
-    ends = [_combined(sign, *pair) for pair in itertools.product(left, right)]  # rounding keeps their order
+    ends = [_combined(sign, *pair) for pair in itertools.product(left, right)]  # rounding preserves order
     return _Span(min(ends), max(ends))
 
 
 def _never(left: _Span, sign: str, right: _Span) -> bool:
-    """Whether `sign` holds between no number of `left` and no number of `right`."""
+    """Return whether `sign` holds for no pair of numbers from `left` and `right`."""
     if sign == "==":
         return left.high < right.low or right.high < left.low
     if sign == "!=":
@@ -271,7 +271,7 @@ class _Field(NamedTuple):
 
 @cache
 def _fields(model: type[BaseModel], ranges: tuple[str, ...], _generation: int) -> dict[str, _Field]:
-    """The fields by path, as long as no kind is registered; of layers by depth those of these ranges."""
+    """Return the fields by path, with only these ranges of layers; cached until another kind is registered."""
     found: dict[str, _Field] = {}
     for name, info in _own(model, ranges):
         attribute = next(own for own, other in model.model_fields.items() if other is info)
@@ -286,16 +286,16 @@ def _fields(model: type[BaseModel], ranges: tuple[str, ...], _generation: int) -
 
 
 def _own(model: type[BaseModel], ranges: tuple[str, ...]) -> Iterator[tuple[str, FieldInfo]]:
-    chosen = "" in amiss(model, ())  # its names are to be chosen from
+    chosen = "" in mistakes_in(model, ())  # a file uses only some of the names
     return ((name, info) for name, info in fields_of(model).items() if not chosen or name in ranges)
 
 
 def _together(one: str, other: str, model: type[BaseModel]) -> bool:
-    """Whether a configuration may have the fields at both paths."""
+    """Return whether a configuration may have the fields at both paths."""
     (first, _, rest), (second, _, others) = one.partition("."), other.partition(".")
     if first != second:
         both = {first, second} <= fields_of(model).keys()
-        return both and not amiss(model, (first, second)).keys() & {first, second}
+        return both and not mistakes_in(model, (first, second)).keys() & {first, second}
     info = fields_of(model).get(first)
     return info is not None and any(_together(rest, others, kind) for kind in models_of(info)[0])
 
@@ -305,7 +305,7 @@ def _last(path: str) -> str:
 
 
 def _found(name: str, model: type[BaseModel], ranges: tuple[str, ...]) -> Name | str:
-    """The field of that name, or what is wrong with it."""
+    """Return the field with that name, or a message about the mistake."""
     fields = _fields(model, ranges, generation())
     path = name.removeprefix("space.")
     paths = [path] if path in fields else [] if "." in name else [known for known in fields if _last(known) == name]
@@ -317,7 +317,9 @@ def _found(name: str, model: type[BaseModel], ranges: tuple[str, ...]) -> Name |
         way = "write the full path." if is_number else "none of them is a number, and a rule compares numbers."
         return f"names {name}, which may be {' or '.join(sorted({*itertools.chain(*pairs)}))}; {way}"
     if not is_number:
-        return f"names {name}, which is not a number; a rule compares numbers, and any_of lists what goes together."
+        return (
+            f"names {name}, which is not a number; a rule compares numbers; list values that belong together in any_of."
+        )
     attributes = tuple(dict.fromkeys(fields[known].attributes for known in paths))
     return Name(name, attributes, paths[0] if len(attributes) == 1 else name)
 

@@ -1,4 +1,4 @@
-"""The models that a configuration may describe, each with all that is known of it in a file of its own."""
+"""The models that a configuration may describe, one file for everything about each model."""
 
 from search_spaces.models.base import MODELS, MixingLayer, ModelConfig, register_model
 from search_spaces.models.vgg import VGGLayer, register_layer

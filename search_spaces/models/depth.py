@@ -1,4 +1,4 @@
-"""VGG-11's layers by depth: a layer for each range of stages, and when one layer for all is the same."""
+"""Layers of VGG-11 by depth: one layer for each range of stages, and the equivalent single layer if there is one."""
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
@@ -14,28 +14,28 @@ from search_spaces.models.vgg import LAYERS, HybridLayer, VGGLayer
 from search_spaces.registry import OneOf
 
 _TRIED = 64
-"""Layers for all stages that are compared with layers by depth."""
+"""Maximum number of single layers that are compared with layers by depth."""
 
 _ONLY_HERE = {"candidates", "padding", "position", "position_scaling", "rho", "self_score", "similarity"}
-"""Fields whose values may not matter in one stage and matter in another."""
+"""Fields that may have no effect in one stage and an effect in another."""
 
 
 def without_null(fields: dict[str, Any], *names: str) -> dict[str, Any]:
-    """The same without those of these names, or of all where none is given, that are null."""
+    """Drop fields that are null: only those in `names`, or all if no names are given."""
     return {name: value for name, value in fields.items() if value is not None or (names and name not in names)}
 
 
 class _Layers(VGGLayer):
-    """In place of layer: a layer for each stage, conv1 to conv8, or range of stages, such as conv5-conv8."""
+    """Instead of layer: one layer for each stage (conv1 to conv8) or range of stages, such as conv5-conv8."""
 
     @classmethod
-    def amiss(cls, names: Sequence[str]) -> Iterator[tuple[str, str]]:
-        """Each stage has one layer."""
+    def mistakes_in(cls, names: Sequence[str]) -> Iterator[tuple[str, str]]:
+        """Require exactly one layer for each stage."""
         return range_mistakes(names)
 
     @model_validator(mode="after")
     def _each_once(self) -> Self:
-        for name, message in self.amiss(list(self.by_range)):
+        for name, message in self.mistakes_in(list(self.by_range)):
             raise ValueError(f"{name} {message}".strip())
         return self
 
@@ -45,13 +45,13 @@ class _Layers(VGGLayer):
 
     @property
     def by_range(self) -> dict[str, VGGLayer]:
-        """The layer of each range, by its name, in the order of the stages."""
+        """The layer of each range, by the range's name, in the order of the stages."""
         found = ((name, getattr(self, _attribute(name))) for name in stage_ranges())
         return {name: layer for name, layer in found if layer is not None}
 
     @property
     def by_stage(self) -> dict[str, VGGLayer]:
-        """The layer of each stage, by its name."""
+        """The layer of each stage, by the stage's name."""
         return {stage: layer for name, layer in self.by_range.items() for stage in stage_ranges()[name]}
 
     def parts(self) -> Sequence[MixingLayer]:
@@ -67,7 +67,7 @@ class _Layers(VGGLayer):
                 yield replace(reason, path=f"model.layers.{name}{reason.path.removeprefix('model.layer')}")
 
     def canonical(self, stages: list[Stage]) -> VGGLayer:
-        """Each stage's own form, equal neighbors in one range; or one layer for all where that is the same."""
+        """Return one layer if it is equivalent; otherwise each stage's own form, with equal neighbors in one range."""
         given = list(self.by_stage.values())
         if all(layer == given[0] for layer in given):
             return given[0].canonical(stages)
@@ -75,7 +75,7 @@ class _Layers(VGGLayer):
         return _one_for_all(forms, stages) or layers_of(dict(zip(self.by_stage, forms, strict=True)))
 
     def key_content(self, stages: list[Stage]) -> dict[str, Any]:
-        """Of each stage, so that it does not matter how ranges are written."""
+        """Return the content per stage, so that it does not depend on how stages are split into ranges."""
         return {"by_stage": [self.by_stage[stage.name].key_content([stage]) for stage in stages]}
 
     def parameters(self, stage: Stage) -> int:
@@ -115,7 +115,7 @@ else:
 
 
 def layers_of(by_stage: dict[str, VGGLayer]) -> Layers:
-    """Layers by depth with a range for each run of stages whose layers are equal."""
+    """Return layers by depth with one range for each run of stages with equal layers."""
     runs: list[list[str]] = []
     for stage, layer in by_stage.items():
         if runs and layer == by_stage[runs[-1][-1]]:
@@ -126,7 +126,7 @@ def layers_of(by_stage: dict[str, VGGLayer]) -> Layers:
 
 
 def _one_for_all(forms: Sequence[VGGLayer], stages: list[Stage]) -> VGGLayer | None:
-    """A layer that computes in each stage what the layer of that stage does; `None` if none is found."""
+    """Return a layer with the same computation in every stage; `None` if none is found."""
 
     def is_the_same(layer: VGGLayer) -> bool:
         pairs = zip(forms, ([stage] for stage in stages), strict=True)
@@ -138,7 +138,7 @@ def _one_for_all(forms: Sequence[VGGLayer], stages: list[Stage]) -> VGGLayer | N
 
 
 def _joined(forms: Sequence[VGGLayer], stages: list[Stage]) -> Iterator[VGGLayer]:
-    """Layers that have of each field a value that some stage's has."""
+    """Yield layers that combine the field values of the stages."""
 
     def has_their_channels(share: float) -> bool:
         pairs = ((stage.out_channels, lam(form)) for form, stage in zip(forms, stages, strict=True))
@@ -156,7 +156,7 @@ def _joined(forms: Sequence[VGGLayer], stages: list[Stage]) -> Iterator[VGGLayer
 
 
 def _values(name: str, forms: Iterable[VGGLayer]) -> list[Any]:
-    """Of one field, those that matter first."""
+    """Return the distinct values of a field over the stages, in order of the stages."""
     found: list[Any] = []
     for form in forms:
         value: Any = getattr(form, name, None)

@@ -1,4 +1,4 @@
-"""VGG-11: its fields, limits, canonical form and size, of layers that are alike or differ by depth."""
+"""VGG-11, with one layer for all stages or layers by depth: fields, limits, canonical form, size."""
 
 from collections.abc import Iterator, Sequence
 from itertools import pairwise
@@ -18,7 +18,7 @@ from search_spaces.registry import OneOf
 
 @register_model
 class VGG11(ModelConfig):
-    """VGG-11 as published: 8 layers, all alike or by depth, batch norm, a classifier over 7 x 7 positions."""
+    """VGG-11 as published: 8 layers, equal or by depth, batch norm, a classifier over 7 x 7 positions."""
 
     model_config = ConfigDict(
         json_schema_extra={"oneOf": [{"required": ["layer"]}, {"required": ["layers"]}]},
@@ -26,30 +26,30 @@ class VGG11(ModelConfig):
 
     small: ClassVar = {"width": 0.125, "classifier_width": 64}
     name: Literal["vgg11"] = "vgg11"
-    width: Annotated[float, Field(gt=0, le=4, description="Multiplies every layer's channels."), Decides(smallest)] = (
-        1.0
-    )
-    classifier_width: Annotated[int, Field(ge=1, le=65536, description="Units of both hidden classifier layers.")] = (
-        4096
-    )
-    dropout: Annotated[float, Field(ge=0, lt=1, description="After each hidden classifier layer.")] = 0.5
+    width: Annotated[float, Field(gt=0, le=4, description="Factor on every layer's channels."), Decides(smallest)] = 1.0
+    classifier_width: Annotated[
+        int, Field(ge=1, le=65536, description="Units in each of the two hidden classifier layers.")
+    ] = 4096
+    dropout: Annotated[float, Field(ge=0, lt=1, description="Dropout after each hidden classifier layer.")] = 0.5
     layer: Annotated[VGGLayer | None, OneOf(LAYERS)] = None
     layers: Layers | None = None
 
     @classmethod
-    def amiss(cls, names: Sequence[str]) -> Iterator[tuple[str, str]]:
-        """A file has one layer for all, or one for each range of layers."""
+    def mistakes_in(cls, names: Sequence[str]) -> Iterator[tuple[str, str]]:
+        """Require either `layer` or `layers`."""
         if "layer" in names and "layers" in names:
-            rule = "must not stand beside layer, which is one for all layers, got both"
-            yield "layers", f"{rule}; leave one of them out (layers names every layer, conv1 to conv8, itself)."
+            way = "layer is the same for all stages, layers names every stage, conv1 to conv8"
+            yield "layers", f"must not be combined with layer, got both; remove one of them ({way})."
         if "layer" not in names and "layers" not in names:
             kinds = alternatives(LAYERS.words())
-            way = "or give layers, one for each range of layers, such as conv5-conv8"
+            way = "or set layers, with one layer for each range of stages, such as conv5-conv8"
             yield "layer", f"is missing; it must be a mapping with kind {kinds}; {way}."
 
     @model_validator(mode="after")
     def _one_of_both(self) -> Self:
-        for name, message in self.amiss([name for name in ("layer", "layers") if getattr(self, name) is not None]):
+        for name, message in self.mistakes_in(
+            [name for name in ("layer", "layers") if getattr(self, name) is not None]
+        ):
             raise ValueError(f"{name} {message}")
         return self
 
@@ -64,7 +64,7 @@ class VGG11(ModelConfig):
         return found
 
     def stages(self) -> list[Stage]:
-        """The model's layers."""
+        """Return the model's layers."""
         return [stage for stage in vgg11_stages(self.width) if stage is not None]
 
     def factory(self, classes: int) -> Factory:
@@ -80,7 +80,7 @@ class VGG11(ModelConfig):
         return self.model_copy(update={"layer": None if by_depth else form, "layers": form if by_depth else None})
 
     def key_content(self) -> dict[str, Any]:
-        """Width enters as the channels that it stands for."""
+        """Replace width by the channels that it results in."""
         stages = self.stages()
         content = self.model_dump(mode="json", exclude={"width", "layer", "layers"})
         channels = [stage.out_channels for stage in stages]
@@ -95,11 +95,11 @@ class VGG11(ModelConfig):
         return hidden * (inputs + 1 + hidden + 1 + classes) + classes
 
     def folded(self) -> int:
-        """The slices of the first fully connected layer but one."""
+        """Return the size of all slices but one of the first fully connected layer."""
         return self.stages()[-1].out_channels * (POOLED_SIDE**2 - 1) * self.classifier_width
 
     def activations(self) -> int:
-        """What batch norm and the next layer read, of every layer."""
+        """Return the numbers that batch norm and the next layer read, over all layers."""
         return sum(2 * stage.out_channels * stage.side**2 for stage in self.stages())
 
     def flops(self, classes: int) -> int | None:
@@ -108,7 +108,7 @@ class VGG11(ModelConfig):
         return total([classifier, *map(self.mixing_layer.flops, stages)])
 
     def kept(self, classes: int) -> list[Kept] | None:  # noqa: ARG002
-        """What batch norm, its activation and the pools read and note, and what the layers keep."""
+        """Estimate what the layers keep, and what batch norm, its activation and the pooling layers read and store."""
         parts = [Kept(POOLED_SIDE**2 * self.stages()[-1].out_channels + 6 * self.classifier_width, 0)]
         for stage, following in pairwise(vgg11_stages(self.width)):
             if stage is not None:

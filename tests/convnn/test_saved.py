@@ -1,4 +1,4 @@
-"""A folder with a model makes only what this package and those that add models to it have."""
+"""A saved model is built only by this package and by packages that add models."""
 
 from pathlib import Path
 from typing import Any
@@ -18,13 +18,13 @@ def saved(folder: Path, **arguments: Any) -> Path:
     return folder
 
 
-def test_layers_by_depth_are_made_again(tmp_path: Path) -> None:
+def test_layers_by_depth_survive_saving_and_loading(tmp_path: Path) -> None:
     layer = {"target": "convnn.layers:HybridBranch2d", "arguments": {"lam": 0.0}}
     loaded = load_classifier(saved(tmp_path, layers={"conv1-conv4": {"lam": 0.0}, "conv5-conv8": {"layer": layer}}))
     assert {part.lam for part in loaded.model.modules() if hasattr(part, "lam")} == {0.0}
 
 
-def test_a_foreign_target_inside_a_mapping_is_refused_as_any_other(tmp_path: Path) -> None:
+def test_a_foreign_target_inside_a_mapping_is_refused(tmp_path: Path) -> None:
     layer = {"target": "os:system", "arguments": {"command": "true"}}
     folder = saved(tmp_path, layers={"conv1-conv4": {"lam": 0.0}, "conv5-conv8": {"layer": layer}})
     with pytest.raises(CheckpointError, match="got os:system"):

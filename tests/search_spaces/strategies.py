@@ -12,13 +12,13 @@ Data = st.SearchStrategy[Any]
 
 
 def _ranges(cuts: set[int]) -> list[str]:
-    """The ranges of layers between some cuts."""
+    """Return the ranges of layers between the cuts."""
     ends = [0, *sorted(cuts), len(VGG11_STAGES)]
     return [range_name(VGG11_STAGES[low:high]) for low, high in pairwise(ends)]
 
 
 RANGES = st.sets(st.integers(1, len(VGG11_STAGES) - 1), max_size=2).map(_ranges)
-"""Names that have each layer of VGG-11 once."""
+"""Ranges that together name each layer of VGG-11 once."""
 
 fixed = settings(deadline=None, derandomize=True)
 """The same examples in every run."""
@@ -44,12 +44,12 @@ def domains(values: Data, *ranges: str) -> Data:
 
 
 def one(options: Data) -> Data:
-    """A branch that is fixed."""
+    """A fixed branch."""
     return options
 
 
 def branches(options: Data) -> Data:
-    """A branch that may be an any_of, also of any_ofs."""
+    """A branch that may be an any_of, possibly nested."""
     several = st.lists(options, min_size=1, max_size=3).map(lambda listed: {"any_of": listed})
     return st.one_of(options, several, st.lists(several, min_size=1, max_size=2).map(lambda listed: {"any_of": listed}))
 
@@ -57,9 +57,9 @@ def branches(options: Data) -> Data:
 def models(
     leaf: Any = plain, branch: Any = one, reals: tuple[str, ...] = ("uniform", "log_uniform"), only: str = ""
 ) -> Data:
-    """The model of a trial; every part of it that the geometry looks at, and a few others.
+    """The model of a trial: every part that affects the geometry, and a few others.
 
-    `only` asks for VGG-11 with this field: `layer`, or `layers` by depth.
+    `only` restricts it to VGG-11 with this field: `layer`, or `layers` by depth.
     """
     lenient = {"when_too_few": leaf(st.sampled_from(["error", "all"]))}
     tokens = leaf(st.integers(1, 300) | st.integers(1, 24), "int")

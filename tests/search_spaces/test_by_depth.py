@@ -1,4 +1,4 @@
-"""Layers by depth: how a file names them, which configurations are the same, and what is said of mistakes."""
+"""Layers by depth: their names in a file, equal configurations, and messages about mistakes."""
 
 import re
 from itertools import pairwise
@@ -37,7 +37,7 @@ def trial(width: float = 1.0, **layers: Any) -> TrialConfig:
 
 
 def by_depth(*layers: Any, **options: Any) -> TrialConfig:
-    """Of eight stages; or of as many ranges as there are layers."""
+    """Return a trial with these layers in eight stages, or in as many ranges as there are layers."""
     sizes = {8: [1] * 8, 3: [2, 2, 4], 2: [4, 4]}[len(layers)]
     ends = [sum(sizes[:at]) for at in range(len(sizes) + 1)]
     names = [range_name(VGG11_STAGES[low:high]) for low, high in pairwise(ends)]
@@ -46,12 +46,12 @@ def by_depth(*layers: Any, **options: Any) -> TrialConfig:
 
 @settings(fixed, max_examples=200)
 @given(st.lists(st.sampled_from(sorted(stage_ranges())), max_size=4, unique=True) | RANGES)
-def test_names_are_right_just_where_each_stage_has_one(names: list[str]) -> None:
+def test_names_are_valid_exactly_if_they_name_each_stage_once(names: list[str]) -> None:
     stages = [stage for name in names for stage in stage_ranges()[name]]
     assert (not list(range_mistakes(names))) == (sorted(stages) == sorted(VGG11_STAGES))
 
 
-def test_the_ranges_are_of_stages_that_follow_each_other() -> None:
+def test_ranges_consist_of_consecutive_stages() -> None:
     assert len(stage_ranges()) == 8 * 9 / 2
     assert stage_ranges()["conv4-conv6"] == ("conv4", "conv5", "conv6")
 
@@ -61,7 +61,7 @@ LAYERS = models(only="layer")
 
 @settings(fixed, max_examples=60)
 @given(LAYERS, RANGES)
-def test_layers_that_are_equal_everywhere_are_the_one_layer_for_all(model: Any, names: list[str]) -> None:
+def test_equal_layers_by_depth_are_the_same_as_one_layer(model: Any, names: list[str]) -> None:
     one = {name: value for name, value in model.items() if name != "layer"}
     whole = trial(**model)
     split = trial(**one, layers=dict.fromkeys(names, model["layer"]))
@@ -73,8 +73,8 @@ def test_layers_that_are_equal_everywhere_are_the_one_layer_for_all(model: Any, 
 
 @settings(fixed, max_examples=60)
 @given(LAYERS)
-def test_each_stage_in_its_own_words_is_the_one_layer_for_all(model: Any) -> None:
-    """Also where what is left out in one stage matters in another: the candidates, the ring."""
+def test_the_canonical_forms_of_all_stages_are_the_same_as_one_layer(model: Any) -> None:
+    """This holds even if an option has no effect in one stage and an effect in another: candidates, ring."""
     whole = trial(**model)
     assume(not any(infeasibilities(whole)))
     assert isinstance(whole.model, VGG11)
@@ -88,7 +88,7 @@ def test_each_stage_in_its_own_words_is_the_one_layer_for_all(model: Any) -> Non
 
 @settings(fixed, max_examples=60)
 @given(models(only="layers"), st.data())
-def test_ranges_may_be_written_in_parts(model: Any, data: Any) -> None:
+def test_splitting_a_range_does_not_change_the_key(model: Any, data: Any) -> None:
     split: dict[str, Any] = {}
     for name, layer in model["layers"].items():
         stages = stage_ranges()[name]
@@ -114,7 +114,7 @@ def test_ranges_may_be_written_in_parts(model: Any, data: Any) -> None:
         (trial(1 / 16, layer=HYBRID), by_depth(HYBRID, {**HYBRID, "lambda": 0.51}, width=1 / 16)),
     ],
 )
-def test_what_computes_the_same_has_one_key(one: TrialConfig, other: TrialConfig) -> None:
+def test_the_same_computation_has_one_key(one: TrialConfig, other: TrialConfig) -> None:
     assert config_key(one) == config_key(other)
 
 
@@ -131,7 +131,7 @@ def test_what_computes_the_same_has_one_key(one: TrialConfig, other: TrialConfig
         trial(layer=CONV),
     ],
 )
-def test_what_differs_in_one_stage_has_keys_that_differ(other: TrialConfig) -> None:
+def test_a_difference_in_one_stage_gives_a_different_key(other: TrialConfig) -> None:
     assert config_key(other) != config_key(by_depth(CONV, HYBRID))
 
 
@@ -143,13 +143,13 @@ def test_lambda_0_in_a_stage_is_the_convolution_there() -> None:
     assert form.layers.by_range["conv1-conv2"] == Conv2dLayer(kind="conv2d")
 
 
-def test_a_layer_that_cannot_run_is_named_by_its_range() -> None:
+def test_an_infeasible_layer_is_reported_with_its_range() -> None:
     (reason,) = infeasibilities(by_depth({"kind": "convnn", "k": 20}, {"kind": "convnn", "k": 20}))
     assert reason.path == "model.layers.conv5-conv8.k"
     assert reason.message.startswith("must be at most 16 for conv7 (2 x 2 tokens, ring 1: 16 candidates), got 20")
 
 
-def test_the_headline_has_what_all_layers_agree_in() -> None:
+def test_the_headline_has_the_values_common_to_all_layers() -> None:
     assert headline(by_depth(CONV, RANDOM, LATTICE)) == {
         "lambda": None,
         "k": None,
@@ -186,7 +186,7 @@ def complaint(*rules: str, **options: Any) -> str:
 FIRST, REST = "model.layers.conv1-conv2", "model.layers.conv3-conv8"
 
 
-def test_each_range_has_domains_of_its_own() -> None:
+def test_each_range_has_separate_domains() -> None:
     spec = sweep()
     assert [leaf.path for leaf in spec.space.domains()] == [
         f"space.{FIRST}.lambda",
@@ -198,7 +198,7 @@ def test_each_range_has_domains_of_its_own() -> None:
     assert canonical(one) == canonical(trial(0.125, layer={**HYBRID, "k": 4}))
 
 
-def test_alternatives_may_have_other_ranges() -> None:
+def test_alternatives_may_have_different_ranges() -> None:
     layers = "layers: {any_of: [{conv1-conv8: {kind: conv2d}}, {conv1: {kind: conv2d}, conv2-conv8: {kind: convnn}}]}"
     text = f"name: a\nspace: {{model: {{{layers}}}}}\nsearch: {{sampler: grid}}\n"
     assert sweep(text=text).planned() == 2
@@ -220,11 +220,11 @@ def test_an_override_changes_one_range() -> None:
         (f"space.{REST}.lamda=0.5", "did you mean 'lambda'?"),
     ],
 )
-def test_an_override_in_the_wrong_place_is_answered_with_the_right_one(override: str, way: str) -> None:
+def test_the_message_for_a_misplaced_override_gives_the_right_one(override: str, way: str) -> None:
     assert complaint(overrides=(override,)).endswith(way)
 
 
-def test_a_rule_is_about_the_layers_of_a_range() -> None:
+def test_a_rule_can_use_the_fields_of_a_range() -> None:
     assert sweep(f"{FIRST}.lambda < {REST}.lambda").planned() == 2
     assert sweep(f"{REST}.k - {FIRST}.k<=0", f"space.{FIRST}.lambda-{REST}.lambda == 0").planned() == 2
 
@@ -237,15 +237,15 @@ def test_a_rule_is_about_the_layers_of_a_range() -> None:
         (f"{REST}.q < 9", "is not a field"),
     ],
 )
-def test_a_rule_that_leaves_open_which_layers_it_means_is_refused(rule: str, message: str) -> None:
+def test_a_rule_with_an_ambiguous_or_unknown_range_is_refused(rule: str, message: str) -> None:
     assert message in complaint(rule)
 
 
 def test_from_python_the_same_mistakes_are_refused() -> None:
     for layers, message in (
-        ({"layers": {"conv1-conv4": CONV}}, "nothing names conv5, conv6, conv7, conv8; add conv5-conv8: {...}."),
-        ({"layers": {"conv1-conv8": CONV, "conv3": CONV}}, "conv3 is in conv1-conv8 already"),
-        ({"layers": {"conv1-conv8": CONV}, "layer": CONV}, "must not stand beside layer"),
+        ({"layers": {"conv1-conv4": CONV}}, "conv5, conv6, conv7, conv8 are missing; add conv5-conv8: {...}."),
+        ({"layers": {"conv1-conv8": CONV, "conv3": CONV}}, "conv3 is already in conv1-conv8"),
+        ({"layers": {"conv1-conv8": CONV}, "layer": CONV}, "must not be combined with layer"),
         ({}, "layer is missing"),
     ):
         with pytest.raises(ValueError, match=re.escape(message)):

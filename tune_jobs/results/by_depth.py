@@ -1,7 +1,7 @@
-"""Columns of models whose layers differ by depth: `conv5-conv8 lambda`.
+"""Columns for models with layers by depth, such as `conv5-conv8 lambda`.
 
-Such a configuration has each field of a layer once for each stage, conv1 to conv8. Configurations of one sweep may have
-equal neighbors in some trials and not in others, so which stages share a column is decided over all of them.
+Such a configuration has every field of a layer once for each stage, conv1 to conv8. Neighboring stages may be equal in
+some trials of a sweep and differ in others, so all trials together decide which stages share a column.
 """
 
 import re
@@ -19,7 +19,7 @@ _STAGED = "model.layers."
 
 
 class Fields(dict[str, Scalar]):
-    """Fields by key. With one layer for all, those of a stage are worked out when they are asked for."""
+    """Fields by key. With one layer for all stages, the fields of a stage are computed on first use."""
 
     def __init__(self, found: Mapping[str, Scalar], stages: "Callable[[], Fields] | None" = None) -> None:
         super().__init__(found)
@@ -27,38 +27,38 @@ class Fields(dict[str, Scalar]):
 
     @cached_property
     def by_depth(self) -> "Fields":
-        """The same with the fields of each stage."""
+        """The same fields, plus those of each stage."""
         return self if self._stages is None else self._stages()
 
     @property
     def differs_by_depth(self) -> bool:
-        """Whether there is more than one layer."""
+        """Whether the layers differ by depth."""
         return self._stages is None
 
     def __missing__(self, key: str) -> Scalar:
         return dict.get(self.by_depth, key) if is_staged(key) else None
 
     def get(self, key: str, default: Any = None) -> Any:  # noqa: ANN401 - as of any dict
-        """The field, or the default."""
+        """Return the field, or the default."""
         return self[key] if key in self or is_staged(key) else default
 
 
 def comparable(found: Sequence[Mapping[str, Scalar]]) -> Sequence[Mapping[str, Scalar]]:
-    """All of them with the fields of each stage, if the layers of any differ by depth."""
+    """Return them with the fields of each stage if any of them has layers by depth."""
     if not any(isinstance(values, Fields) and values.differs_by_depth for values in found):
         return found
     return [values.by_depth if isinstance(values, Fields) else values for values in found]
 
 
 def is_staged(key: str) -> bool:
-    """Whether it is the key of a field of one stage."""
+    """Return whether it is the key of a field of one stage."""
     return key.startswith(_STAGED)
 
 
 def staged(path: str, short: Mapping[str, str]) -> str | None:
-    """The key of the field at a path, or of a name, of a range of layers: that of its first stage.
+    """Return the key for a path or name in a range of layers: the key of the field in the range's first stage.
 
-    `short` has the keys of fields of `model.layer` that are not their paths.
+    `short` maps paths of `model.layer` to keys where the two differ.
     """
     found = _KEY.fullmatch(path)
     if found is None or found[1] not in VGG11_STAGES:
@@ -68,7 +68,7 @@ def staged(path: str, short: Mapping[str, str]) -> str | None:
 
 
 def base_of(key: str) -> str:
-    """The key that the same field has where there is one layer for all."""
+    """Return the key of the same field in a model with one layer for all stages."""
     name = key.removeprefix(_STAGED).partition(".")[2]
     return name if name in _SHORT else f"{_ABOVE}{name}"
 
@@ -81,13 +81,13 @@ def _key(stage: str, base: str) -> str:
 
 
 def one_for_all(config: TrialConfig) -> dict[str, TrialConfig]:
-    """For each range of a model's layers the configuration that has its layer everywhere; none without ranges."""
+    """Return, for each range of layers, the configuration with its layer in all stages; empty without ranges."""
     layers = getattr(config.model, "layers", None)
     return {} if layers is None else {name: _with(config, layer) for name, layer in layers.by_range.items()}
 
 
 def each_stage(config: TrialConfig) -> dict[str, TrialConfig]:
-    """The same for each stage of a model with one layer for all, in the form that it has there."""
+    """Return the same for each stage of a model with one layer for all, with the stage's canonical form."""
     model: Any = config.model
     runs = next(model.infeasibilities(), None) is None
     return {
@@ -101,7 +101,7 @@ def _with(config: TrialConfig, layer: object) -> TrialConfig:
 
 
 def joined(by_range: Mapping[str, Mapping[str, Scalar]]) -> Fields:
-    """The fields of all ranges: each stage's, and those in which all ranges agree that have them."""
+    """Merge the fields of all ranges: the fields of each stage, and the values common to all ranges with a value."""
     found: dict[str, Scalar] = {}
     for key in dict.fromkeys(key for values in by_range.values() for key in values):
         seen = {values.get(key) for values in by_range.values()} - {None}
@@ -113,9 +113,9 @@ def joined(by_range: Mapping[str, Mapping[str, Scalar]]) -> Fields:
 
 
 def ranged(keys: Iterable[str], found: Sequence[Mapping[str, Scalar]]) -> Iterator[tuple[str, str]]:
-    """The keys to show in place of `keys`, each with its range of layers; "" for those of all layers.
+    """Yield the keys to show instead of `keys`, each with its range of layers, or "" if it applies to all layers.
 
-    A field that differs between the layers of no configuration is shown once, and so is one of equal neighbors.
+    A field has one key if it never differs between layers. Neighboring stages with equal values share a key.
     """
     bases = dict.fromkeys(base_of(key) for key in keys if is_staged(key))
     apart = [base for base in bases if any(len(_values(base, values)) > 1 for values in found)]
@@ -142,6 +142,6 @@ def _values(base: str, values: Mapping[str, Scalar]) -> set[Scalar]:
 
 
 def _tells_kinds_apart(found: Sequence[Mapping[str, Scalar]]) -> bool:
-    """Whether lambda says the kind of every layer: 0 a convolution, 1 ConvNN, between them a hybrid."""
+    """Return whether lambda determines the kind of every layer: 0 convolution, 1 ConvNN, in between hybrid."""
     kinds = {values.get(_key(stage, "kind")) for values in found for stage in VGG11_STAGES}
     return kinds <= {"conv2d", "hybrid", "convnn", None}

@@ -1,4 +1,4 @@
-"""A sweep over layers by depth from its file to the tables and the tracker. The trials are scripted."""
+"""A sweep over layers by depth, from its file to the tables and MLflow, with scripted trials."""
 
 import contextlib
 from collections.abc import Iterator
@@ -37,7 +37,7 @@ NAMES = ("conv1-conv2 lambda", "conv3-conv8 lambda")
 
 
 def lambdas(config: TrialConfig) -> tuple[float, float]:
-    """As the model is built."""
+    """Return the lambdas of the first and last layer of the model as it is built."""
     arguments = config.model.factory(10).arguments
     by_range = arguments.get("layers") or {"conv1-conv8": arguments}
     by_stage = {end: options["lam"] for name, options in by_range.items() for end in name.split("-")}
@@ -46,7 +46,7 @@ def lambdas(config: TrialConfig) -> tuple[float, float]:
 
 
 def scripted(task: Task) -> Iterator[Report]:
-    """The more ConvNN late, and the less of it early, the better."""
+    """Report accuracies that rise with lambda in late layers and fall with lambda in early layers."""
     early, late = lambdas(task.config)
     for epoch in (1, 2):
         yield EpochDone(epoch, {"val/accuracy": (0.5 + 0.3 * late - 0.2 * early) * epoch / 2})
@@ -72,7 +72,7 @@ def outcome(storage: Path) -> Outcome:
     return run(parse_sweep(FILE), progress=False, storage=storage, executor="depths")
 
 
-def test_tpe_searches_each_range_and_finds_what_is_best(outcome: Outcome) -> None:
+def test_tpe_searches_each_range_and_finds_the_best_lambdas(outcome: Outcome) -> None:
     trials = outcome.summary.rows
     assert len({row.run_key for row in trials}) == 14
     assert all(early <= late for early, late in (lambdas(row.config) for row in trials))
@@ -102,7 +102,7 @@ def test_mlflow_has_the_lambda_of_each_range_in_every_run(outcome: Outcome, stor
         assert f"conv1-conv2 λ{early} conv3-conv8 λ{late}" in found.info.run_name
 
 
-def test_more_trials_are_other_ones(outcome: Outcome, storage: Path) -> None:
+def test_more_trials_are_new_configurations(outcome: Outcome, storage: Path) -> None:
     more = run(parse_sweep(FILE, overrides=["search.trials=18"]), progress=False, storage=storage, executor="depths")
     keys = [row.run_key for row in more.summary.rows]
     assert len(keys) == len({*keys}) == 18
