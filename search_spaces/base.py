@@ -73,8 +73,8 @@ class Infeasible:
 class Factory:
     """A recipe for a module that does not import it: a callable as `package.module:name`, and its keyword arguments.
 
-    Arguments may contain Factories, also inside mappings. Each stands for the callable that it names, with its arguments
-    bound.
+    Arguments may contain Factories, also inside mappings. Each Factory stands for the callable that it names, with its
+    arguments bound.
     """
 
     target: str
