@@ -1,4 +1,4 @@
-"""A sweep on a real Ray whose workers play the table: `python -m tests.tune_jobs.simulate.on_ray FOLDER`."""
+"""A sweep on a real Ray cluster whose workers replay the table: `python -m tests.tune_jobs.simulate.on_ray FOLDER`."""
 
 import sys
 from collections.abc import Iterator
@@ -13,12 +13,12 @@ from tune_jobs.worker.task import Task
 
 
 def short() -> SweepSpec:
-    """The sweep."""
+    """Return the sweep."""
     return on_table(search__trials="12")
 
 
 def played(task: Task) -> Iterator[Report]:
-    """In place of training."""
+    """Replay a recorded run instead of training."""
     return playback()(task)
 
 

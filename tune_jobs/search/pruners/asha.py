@@ -1,4 +1,4 @@
-"""Asynchronous successive halving: at rungs of growing epochs only the best 1/reduction_factor go on."""
+"""Asynchronous successive halving (ASHA): at each rung of epochs, only the best 1/reduction_factor continue."""
 
 import optuna
 
@@ -9,7 +9,7 @@ from tune_jobs.search.pruners.halving import Halving
 
 
 class SuccessiveHalving(StoppingRule):
-    """The first rung is at `grace_epochs`."""
+    """Successive halving with the first rung at `grace_epochs`."""
 
     def __init__(self, settings: Asha, space: Space) -> None:
         del space

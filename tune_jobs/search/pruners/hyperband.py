@@ -1,4 +1,4 @@
-"""Hyperband: successive halving in brackets, of which some look early at trials and others late."""
+"""Hyperband: successive halving in brackets; some brackets judge trials early, others late."""
 
 import binascii
 import math
@@ -14,7 +14,7 @@ from tune_jobs.search.pruners.halving import Halving
 
 
 class BracketedHalving(StoppingRule):
-    """Brackets as in Optuna's HyperbandPruner: a trial's follows from the study's name and the trial's number."""
+    """Optuna's brackets. A trial's bracket depends on the study's name and the trial's number."""
 
     def __init__(self, settings: Hyperband, space: Space) -> None:
         first, factor = settings.grace_epochs, settings.reduction_factor
