@@ -1,10 +1,10 @@
-"""What a sweep costs beside its training: ours against plain Ray Tune with Optuna and MLflow, on a made-up objective.
+"""The cost of a sweep beside its training: ours and plain Ray Tune with Optuna and MLflow, on a synthetic objective.
 
 Run: `python -m benchmarks.orchestration`, about six minutes on two quiet cores. Both sides run the same sweep in turn,
-each in a new process: TPE, no stopping rule, workers that are used again, 3 epochs a trial, an objective that takes no
-time. Plain is `Tuner` with `OptunaSearch` and `MLflowLoggerCallback`, and nothing else. Before anything is counted, the
-trials and their epochs in MLflow are, and in our ledger. Workers note when a trial's first step begins and its last
-one is done. Memory is that of the driver, per trial, from a quarter of the trials to the end.
+each in a new process: TPE, no stopping rule, reused workers, 3 epochs per trial, an objective that takes no time. The
+plain side uses only `Tuner`, `OptunaSearch` and `MLflowLoggerCallback`. Before the figures are computed, the benchmark
+checks that MLflow and our ledger have every trial and epoch. Workers log the start of a trial's first step and the end
+of its last step. Memory is the driver's growth per trial, from the first quarter of the trials to the end.
 """
 
 import argparse
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from tune_jobs.worker.reports import Report
     from tune_jobs.worker.task import Task
 
-NAME, EPOCHS = "made-up", 3
+NAME, EPOCHS = "synthetic", 3
 SWEEP = f"""
 name: {NAME}
 space:
@@ -49,7 +49,7 @@ SIDES = ("ours", "plain")
 
 
 def accuracies(log: Path, step_s: float, lr: float, share: float, k: int) -> Iterator[float]:
-    """The objective of both sides; notes in `log` when it begins, and when its last step is done."""
+    """Yield the accuracies of both sides' objective; write the start and the end of the last step to `log`."""
     _note(log, "begin")
     for epoch in range(1, EPOCHS + 1):
         time.sleep(step_s)
@@ -65,7 +65,7 @@ def _note(log: Path, what: str) -> None:
 
 
 def run_ours(folder: Path, trials: int, step_s: float) -> None:
-    """Run a sweep as `convnn run` does, but for what a worker trains."""
+    """Run a sweep like `convnn run`, except for the objective of its workers."""
     from search_spaces import parse_sweep
     from tune_jobs.driver.run import run
     from tune_jobs.executors.ray_tune.run import open_ray_tune
@@ -87,7 +87,7 @@ def _objective(log: Path, step_s: float, task: "Task") -> "Iterator[Report]":
 
 
 def run_plain(folder: Path, trials: int, step_s: float) -> None:
-    """Run the same with what Ray, Optuna and MLflow bring."""
+    """Run the same sweep with only Ray, Optuna and MLflow."""
     import ray
     from ray import tune
     from ray.air.integrations.mlflow import MLflowLoggerCallback
@@ -120,10 +120,10 @@ def _train_plain(log: Path, step_s: float, config: dict[str, Any]) -> None:
 
 
 def check(side: str, folder: Path, trials: int) -> None:
-    """Whether MLflow, and our ledger, have every trial with each of its epochs once.
+    """Check that MLflow and our ledger have every trial, and each of its epochs once.
 
     Raises:
-        AssertionError: If they do not.
+        AssertionError: If one of them does not.
     """
     from mlflow import MlflowClient
 
@@ -134,11 +134,11 @@ def check(side: str, folder: Path, trials: int) -> None:
     metric, named = ("val/accuracy", "params.k != 'none'") if side == "ours" else ("accuracy", "")
     found = client.search_experiments(filter_string=f"name = '{NAME}'")
     runs = client.search_runs([found[0].experiment_id], named, max_results=50_000)
-    assert len(runs) == trials, f"{side}: MLflow has {len(runs)} trials of {trials}"
+    assert len(runs) == trials, f"{side}: MLflow has {len(runs)} of {trials} trials"
     for run in runs:
         assert run.info.status == "FINISHED", f"{side}: a run is {run.info.status}"
         epochs = client.get_metric_history(run.info.run_id, metric)
-        assert len(epochs) == EPOCHS, f"{side}: MLflow has {len(epochs)} epochs of {EPOCHS}"
+        assert len(epochs) == EPOCHS, f"{side}: MLflow has {len(epochs)} of {EPOCHS} epochs"
     if side == "ours":
         with contextlib.closing(Ledger(SweepFolder(folder / NAME).ledger)) as ledger:
             assert [trial.state for trial in ledger.trials()] == ["complete"] * trials
@@ -146,22 +146,22 @@ def check(side: str, folder: Path, trials: int) -> None:
 
 
 def measure(side: str, trials: int, step_s: float) -> dict[str, float]:
-    """Run one side in a process of its own, check what it recorded, and count."""
+    """Run one side in a separate process, check its records, and return its figures."""
     with tempfile.TemporaryDirectory(prefix="convnn-orchestration-") as place:
         folder = Path(place)
         command = [sys.executable, "-m", "benchmarks.orchestration", "--side", side, "--folder", place]
         command += ["--trials", str(trials), "--step-s", str(step_s)]
-        begun = time.time()
+        started = time.time()
         subprocess.run(command, check=True, stdout=subprocess.DEVNULL, timeout=3600)  # noqa: S603 - this program
         ended = time.time()
         check(side, folder, trials)
         driver = json.loads((folder / "driver.json").read_text())
         events = [line.split() for line in (folder / "log").read_text().splitlines()]
-    return _figures([(pid, what, float(at)) for pid, what, at in events], driver, begun, ended)
+    return _figures([(pid, what, float(at)) for pid, what, at in events], driver, started, ended)
 
 
 def _figures(
-    events: list[tuple[str, str, float]], driver: Mapping[str, float], begun: float, ended: float
+    events: list[tuple[str, str, float]], driver: Mapping[str, float], started: float, ended: float
 ) -> dict[str, float]:
     firsts, lasts = ([at for _, what, at in events if what == name] for name in ("begin", "end"))
     gaps = []
@@ -169,14 +169,14 @@ def _figures(
         own = [(what, at) for pid, what, at in events if pid == worker]
         gaps += [at - before for (_, before), (what, at) in itertools.pairwise(own) if what == "begin"]
     return {
-        "trials a minute": 60 * len(lasts) / (max(lasts) - min(firsts)),
+        "trials per minute": 60 * len(lasts) / (max(lasts) - min(firsts)),
         "gap, median s": statistics.median(gaps),
-        "gap, 95% below s": sorted(gaps)[int(0.95 * len(gaps))],
-        "start to first step s": min(firsts) - begun,
-        "first to second worker's first step s": _second(events) - min(firsts),
+        "gap, 95th percentile s": sorted(gaps)[int(0.95 * len(gaps))],
+        "start to first step s": min(firsts) - started,
+        "first step to the second worker's first step s": _second(events) - min(firsts),
         "last trial's end to exit s": ended - max(lasts),
-        "driver CPU s a trial": driver["cpu_s"] / len(lasts),
-        "driver memory KB a trial": driver["kb_per_trial"],
+        "driver CPU s per trial": driver["cpu_s"] / len(lasts),
+        "driver memory KB per trial": driver["kb_per_trial"],
     }
 
 
@@ -188,7 +188,7 @@ def _second(events: list[tuple[str, str, float]]) -> float:
 
 
 def run_side(side: str, folder: Path, trials: int, step_s: float) -> None:
-    """One side, as a driver of its own; leaves what it took beside its record."""
+    """Run one side as the driver, and write its CPU time and memory to `folder`."""
     seen: dict[int, float] = {}
     watch = threading.Thread(target=lambda: seen.update(_memory(folder / "log", trials)), daemon=True)
     watch.start()
@@ -201,7 +201,7 @@ def run_side(side: str, folder: Path, trials: int, step_s: float) -> None:
 
 
 def _memory(log: Path, trials: int) -> Iterator[tuple[int, float]]:
-    """The driver's memory in KB once a quarter of the trials has ended, and all but a few."""
+    """Yield the driver's memory in KB after a quarter of the trials, and after all but two."""
     for wanted in (trials // 4, trials - 2):
         while not log.exists() or log.read_text().count("end") < wanted:
             time.sleep(0.2)
@@ -210,12 +210,12 @@ def _memory(log: Path, trials: int) -> Iterator[tuple[int, float]]:
 
 
 def main() -> int:
-    """Measure and print."""
-    parser = argparse.ArgumentParser(description="What a sweep costs beside its training.")
+    """Measure both sides and print the results."""
+    parser = argparse.ArgumentParser(description="Measure the cost of a sweep beside its training.")
     parser.add_argument("--trials", type=int, default=100)
     parser.add_argument("--step-s", type=float, default=0.0, help="seconds of one epoch")
     parser.add_argument("--repeats", type=int, default=3)
-    parser.add_argument("--only", choices=SIDES, help="one side alone")
+    parser.add_argument("--only", choices=SIDES, help="measure only one side")
     parser.add_argument("--side", choices=SIDES, help=argparse.SUPPRESS)
     parser.add_argument("--folder", type=Path, help=argparse.SUPPRESS)
     given = parser.parse_args()
@@ -233,7 +233,7 @@ def main() -> int:
         for side in sides:
             found[side].append(measure(side, given.trials, given.step_s))
             print(f"{side}: {', '.join(f'{what} {value:.3g}' for what, value in found[side][-1].items())}", flush=True)
-    print("\n| side | what | median | least to most | n |\n|---|---|---|---|---|")
+    print("\n| side | figure | median | least to most | n |\n|---|---|---|---|---|")
     for side, runs in found.items():
         for what in runs[0]:
             values = sorted(run[what] for run in runs)

@@ -31,7 +31,7 @@ def past_of(ledger: Ledger, role: Role = SEARCH) -> Past:
 
 
 class _Epochs:
-    """The epochs of some trials, read some thousands at a time: all of a large sweep's would take a gigabyte."""
+    """The epochs of some trials, read in chunks: all epochs of a large sweep would need a gigabyte."""
 
     def __init__(self, ledger: Ledger, keys: Container[str]) -> None:
         self._ledger, self._keys = ledger, keys

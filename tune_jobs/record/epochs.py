@@ -18,13 +18,13 @@ if TYPE_CHECKING:
 
 COLUMNS = "seq, run_key, attempt, epoch, at, metrics"
 
-# Which epochs those are follows from the index alone, so that the numbers of the others are not read.
+# The subquery uses only the index, so the metrics of other epochs are not read.
 FURTHEST = (
     f"SELECT {COLUMNS} FROM epochs JOIN (SELECT run_key AS trial, MAX(epoch * 1000000 + attempt) AS place "  # noqa: S608
     "FROM epochs WHERE epoch = COALESCE(?, epoch) GROUP BY run_key) "
     "ON run_key = trial AND epoch = place / 1000000 AND attempt = place % 1000000"
 )
-"""Of each trial the furthest epoch, or the one that is asked for, from the last attempt that came so far."""
+"""Selects each trial's last epoch, or the given one, from the latest attempt that reached it."""
 
 CHUNK = 4096
 """Number of rows decoded at a time."""

@@ -111,7 +111,7 @@ def repeats(rows: Iterable[Row], goal: Literal["maximize", "minimize"]) -> list[
     """Return every configuration with complete trials of several seeds, the best mean first."""
     complete = [row for row in rows if row.counts and row.state == "complete"]
     groups: dict[str, dict[int, Row]] = {}
-    if len({row.config.training.seed for row in complete}) > 1:  # else no configuration has several
+    if len({row.config.training.seed for row in complete}) > 1:  # otherwise no configuration has several seeds
         for row in complete:
             seeds = groups.setdefault(row.config_key, {})
             seeds.setdefault(row.config.training.seed, row)  # the same run may be recorded under two keys

@@ -132,7 +132,7 @@ class Study:
         for trial in (*others, first):
             trial.report(value, epoch)
         self._rule.sees(first.number, epoch, metrics)
-        return self._rule.stops(self._judged, self._storage.get_trial(first._trial_id))  # noqa: SLF001 - its name there
+        return self._rule.stops(self._judged, self._storage.get_trial(first._trial_id))  # noqa: SLF001 - its id in the storage
 
     def await_others(self, key: str) -> None:
         """Show the rule that a trial is complete, while the sampler waits for the other seeds of its configuration.
@@ -173,7 +173,7 @@ class Study:
 
 
 class _Storage(optuna.storages.InMemoryStorage):
-    """Optuna's own copies a trial and all its epochs at each report, for threads that read meanwhile; here are none."""
+    """Stores reports without copying the trial. Optuna copies it for concurrent threads, which do not exist here."""
 
     def set_trial_intermediate_value(self, trial_id: int, step: int, intermediate_value: float) -> None:
         self.get_trial(trial_id).intermediate_values[step] = intermediate_value

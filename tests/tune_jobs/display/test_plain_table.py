@@ -14,7 +14,7 @@ TEXTS = st.text(st.sampled_from("ab 9.%\N{GREEK SMALL LETTER LAMDA}\u4e2d[\x1b\n
 
 @st.composite
 def tables(draw: st.DrawFn) -> tuple[list[tuple[str, str]], list[list[str | Text]]]:
-    """Columns, each with its side, and rows; some cells have a style."""
+    """Draw columns, each with its alignment, and rows; some cells have a style."""
     columns = draw(
         st.lists(st.tuples(TEXTS.map("#{}".format), st.sampled_from(["left", "right"])), min_size=1, max_size=4)
     )
@@ -34,7 +34,7 @@ def printed(table: Table, columns: list[tuple[str, str]], rows: list[list[str | 
 
 @settings(deadline=None)
 @given(tables(), st.sampled_from([12, 40]))
-def test_it_looks_as_rich_draws_it(
+def test_it_looks_like_richs_table(
     content: tuple[list[tuple[str, str]], list[list[str | Text]]], width: int
 ) -> None:  # oracle: rich's own table
     own = printed(PlainTable(), *content, width)
@@ -50,8 +50,8 @@ def test_a_cell_keeps_its_color() -> None:
     assert "\x1b[31m  failed\x1b[0m" in said.getvalue()
 
 
-def test_thousands_of_rows_take_a_moment() -> None:
+def test_thousands_of_rows_are_drawn_quickly() -> None:
     rows: list[list[str | Text]] = [[str(number)] * 12 for number in range(5000)]
-    begun = time.process_time()
+    start = time.process_time()
     printed(PlainTable(), [("name", "right")] * 12, rows, 200)
-    assert time.process_time() - begun < 3  # rich itself: 5 s
+    assert time.process_time() - start < 3  # rich itself: 5 s

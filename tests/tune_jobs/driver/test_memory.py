@@ -1,4 +1,4 @@
-"""How the driver's memory grows with the trials of a sweep: `benchmarks/orchestration.py` measures it with Ray."""
+"""Growth of the driver's memory per trial, without Ray. `benchmarks/orchestration.py` measures it with Ray."""
 
 import contextlib
 import gc
@@ -36,26 +36,26 @@ stopping: {{kind: asha}}
 
 
 class Watched:
-    """An objective that takes no time; what Python holds whenever one of these trials begins."""
+    """An objective that takes no time; it records the memory of Python at the start of some trials."""
 
     def __init__(self, *at: int) -> None:
-        self.held: dict[int, int] = {}
-        self._begun, self._at = 0, at
+        self.memory: dict[int, int] = {}
+        self._started, self._at = 0, at
 
     def __call__(self, task: Task) -> Iterator[Report]:
-        self._begun += 1
-        if self._begun in self._at:
+        self._started += 1
+        if self._started in self._at:
             gc.collect()
-            self.held[self._begun] = tracemalloc.get_traced_memory()[0]
+            self.memory[self._started] = tracemalloc.get_traced_memory()[0]
         yield ResumedFrom(0, None, "cpu")
         for epoch in range(1, task.config.training.epochs + 1):
-            losses = {f"{part}/loss": 1 / (epoch + self._begun) for part in ("train", "val")}
-            better = epoch * self._begun / 1e5  # than the trial before, so that none is stopped
+            losses = {f"{part}/loss": 1 / (epoch + self._started) for part in ("train", "val")}
+            better = epoch * self._started / 1e5  # than the previous trial, so that no trial is stopped
             yield EpochDone(epoch, {"val/accuracy": better, "epoch_s": 1.0, **losses})
 
 
 @pytest.mark.parametrize(("epochs", "first", "last", "at_most_kb"), [(3, 30, 90, 10), (150, 8, 20, 40)])
-def test_a_trial_leaves_a_few_kilobytes_in_the_driver(
+def test_an_ended_trial_keeps_only_a_few_kilobytes_in_the_driver(
     tmp_path: Path, epochs: int, first: int, last: int, at_most_kb: int
 ) -> None:
     @contextlib.contextmanager
@@ -73,5 +73,5 @@ def test_a_trial_leaves_a_few_kilobytes_in_the_driver(
             )
         finally:
             tracemalloc.stop()
-    grown_kb = (objective.held[last] - objective.held[first]) / (last - first) / 1000
+    grown_kb = (objective.memory[last] - objective.memory[first]) / (last - first) / 1000
     assert 1 < grown_kb <= at_most_kb

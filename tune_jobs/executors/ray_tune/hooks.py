@@ -65,7 +65,7 @@ class ReportScheduler(FIFOScheduler):  # type: ignore[misc]
     def __init__(self, executor: Translated) -> None:
         super().__init__()
         self._executor = executor
-        self._waiting: list[Any] = []  # trials, in the order in which they were handed over
+        self._waiting: list[Any] = []  # trials, in the order of arrival
 
     def on_trial_add(self, tune_controller: object, trial: Any) -> None:  # noqa: ANN401
         """Tune's hook for each new trial."""
@@ -73,10 +73,10 @@ class ReportScheduler(FIFOScheduler):  # type: ignore[misc]
         self._waiting.append(trial)
 
     def choose_trial_to_run(self, tune_controller: object) -> Any:  # noqa: ANN401 - Tune's Trial
-        """Tune's hook at every step: which trial gets a worker that has ended another one.
+        """Tune's hook at every step: return the newest waiting trial, which gets a free worker.
 
-        The newest: for an earlier one a worker may be starting, which Tune would kill. Left to itself, Tune takes any,
-        and of short trials a second worker may never come up.
+        A worker may already be starting for an earlier trial, and Tune would kill it. By default Tune chooses any
+        trial, so with short trials a second worker might never start.
         """
         del tune_controller
         self._waiting = [trial for trial in self._waiting if trial.status == Trial.PENDING]

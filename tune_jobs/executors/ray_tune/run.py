@@ -40,8 +40,8 @@ def open_ray_tune(order: Order, objective: Objective | None = None) -> Iterator[
     """Open Ray Tune on a cluster, or on a local Ray on this machine.
 
     Args:
-        order: What it is opened for.
-        objective: What trains in a worker; the configuration's model on its images if `None`.
+        order: The sweep, its resources and the cluster.
+        objective: Replaces the training in the workers; `None` trains the configuration's model.
 
     Raises:
         ClusterError: If Ray cannot be started or reached, or no machine has room for a trial.
@@ -171,8 +171,8 @@ class TuneExecutor:
     def take_end(self, trial_id: str, *, error: bool) -> None:
         """Tune has finished a trial."""
         task = self._ids.pop(trial_id)
-        if (trial := self._trials.pop(task, None)) is not None:  # Tune keeps it until its own end
-            trial.run_metadata.metric_analysis.clear()  # 17 KB that nobody reads
+        if (trial := self._trials.pop(task, None)) is not None:  # Tune keeps the trial until its run ends
+            trial.run_metadata.metric_analysis.clear()  # 17 KB that are never read
             trial.run_metadata.metric_n_steps.clear()
         self._nodes.pop(task, None)
         self._stopped.discard(task)

@@ -50,7 +50,7 @@ _RAY_ENVIRONMENT = {
     "RAY_DISABLE_FAILURE_SIGNAL_HANDLER": "1",  # no stack dump at a SIGTERM
     "RAY_TRAIN_COUNT_PREEMPTION_AS_FAILURE": "1",  # else Tune itself restarts the attempt from epoch 0
     "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",  # a trial without a GPU leaves CUDA_VISIBLE_DEVICES alone
-    "TUNE_GLOBAL_CHECKPOINT_S": "inf",  # nothing is restored from Tune's own record, which grows with every trial
+    "TUNE_GLOBAL_CHECKPOINT_S": "inf",  # Tune's experiment state grows with every trial and is never restored
     "TUNE_FORCE_TRIAL_CLEANUP_S": "20",  # a worker that hangs is killed after this
     "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",
     "TUNE_DISABLE_STRICT_METRIC_CHECKING": "1",

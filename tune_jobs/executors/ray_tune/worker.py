@@ -19,7 +19,7 @@ from tune_jobs.worker.sizing import SIZES
 from tune_jobs.worker.task import Task, decode_task
 
 RESULT_S = 0.02
-"""How long Tune may take to see that training has ended; else 0.2 s, in which nothing trains."""
+"""How often Tune checks whether training has ended. Its default is 0.2 s, during which the worker is idle."""
 
 
 def train_attempt(sent: dict[str, Any], objective: Objective | None = None) -> None:

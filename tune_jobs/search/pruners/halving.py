@@ -1,7 +1,7 @@
-"""Asynchronous successive halving on numbers alone: `asha` is one of these, `hyperband` several.
+"""Asynchronous successive halving on scores: `asha` uses one instance, `hyperband` several.
 
-Decides as Optuna's SuccessiveHalvingPruner does, which at each rung looks through all trials of the study: replaying
-5,000 trials took it 20 s, and takes this a moment.
+The decisions are those of Optuna's SuccessiveHalvingPruner, which scans all trials of the study at each rung and needed
+20 s to replay 5,000 trials. This one finds each score's rank by binary search.
 """
 
 import bisect
@@ -13,16 +13,16 @@ from tune_jobs.search.pruners.base import score
 
 
 class Halving:
-    """Rungs at `first` epochs, `factor` times as many, and so on."""
+    """Rungs at `first` epochs, `first * factor`, `first * factor**2`, and so on."""
 
     def __init__(self, first: int, factor: int) -> None:
         self._first = first
         self._factor = factor
-        self._rungs: list[list[float]] = []  # the scores that came to each, the worst first
-        self._passed: dict[int, int] = {}  # rungs, by the number of the trial
+        self._rungs: list[list[float]] = []  # the scores at each rung, worst first
+        self._passed: dict[int, int] = {}  # number of rungs, by trial number
 
     def stops(self, study: optuna.Study, trial: optuna.trial.FrozenTrial) -> bool:
-        """Whether a trial that has come to its next rung is not among the best 1/factor there so far."""
+        """Whether the trial has reached its next rung and is not among the best 1/factor there so far."""
         epoch = trial.last_step
         while epoch is not None and epoch >= self._first * self._factor ** self._passed.get(trial.number, 0):
             value = trial.intermediate_values[epoch]

@@ -26,7 +26,7 @@ class BracketedHalving(StoppingRule):
 
     def stops(self, study: optuna.Study, trial: optuna.trial.FrozenTrial) -> bool:
         """Whether the trial is not among the best of its bracket's rung."""
-        if not self._brackets:  # no trial comes to the first rung
+        if not self._brackets:  # no trial reaches the first rung
             return False
         place = binascii.crc32(f"{study.study_name}_{trial.number}".encode()) % self._ends[-1]
         bracket = next(number for number, end in enumerate(self._ends) if place < end)

@@ -13,7 +13,7 @@ from tests.tune_jobs.search.pruners.judged import SPACE
 from tune_jobs.search.registry import rule_of
 
 MOST = 27
-"""Epochs of a trial of `SPACE`."""
+"""Epochs of a trial in `SPACE`."""
 
 
 def settings_and_oracle(kind: str, first: int, factor: int) -> tuple[Stopping, BasePruner]:
@@ -32,7 +32,7 @@ def settings_and_oracle(kind: str, first: int, factor: int) -> tuple[Stopping, B
     first=st.sampled_from([1, 2, 30]),
     factor=st.sampled_from([2, 3]),
 )
-def test_a_trial_is_stopped_where_optunas_pruner_stops_it(  # oracle: Optuna's own
+def test_a_trial_is_stopped_when_optunas_pruner_stops_it(  # oracle: Optuna's pruners
     kind: str,
     seed: int,
     direction: Literal["maximize", "minimize"],
@@ -54,12 +54,12 @@ def test_a_trial_is_stopped_where_optunas_pruner_stops_it(  # oracle: Optuna's o
             running[place] = study.ask()
 
 
-def test_at_a_rung_time_does_not_grow_with_the_trials_before() -> None:
+def test_a_rung_decision_does_not_scan_earlier_trials() -> None:
     rule = rule_of(Asha(kind="asha"), SPACE)
 
     class Unlisted(optuna.Study):
         def get_trials(self, *_: object, **__: object) -> list[optuna.trial.FrozenTrial]:
-            raise AssertionError("the rule looks through all trials")
+            raise AssertionError("the rule scans all trials")
 
     study = optuna.create_study(direction="maximize")
     unlisted = Unlisted(study.study_name, study._storage)
