@@ -86,6 +86,6 @@ def test_an_address_without_a_ray_dashboard_is_reported(laptop: Laptop, cluster_
 
 def test_a_read_only_storage_is_reported(laptop: Laptop) -> None:
     here = failing(laptop("doctor", "--address", "", "--storage", "/proc/sweeps", code=1))
-    assert "/proc cannot be written" in here["storage"]
+    assert "/proc is not writable" in here["storage"]
     there = failing(laptop("doctor", "--storage", "/proc/sweeps", code=1))
     assert "/proc/sweeps cannot be used on the head" in there["storage"]

@@ -96,7 +96,7 @@ def test_with_layers_by_depth_only_the_first_layer_remembers_images() -> None:
     [
         ({"layers": {"conv1-conv7": {}}}, "layers must name every stage once; conv8 is missing"),
         ({"layers": {"conv1-conv8": {}, "conv2": {}}}, r"layers\['conv2'\] must not repeat a stage"),
-        ({"layers": {"conv1-8": {}}}, r"layers\['conv1-8'\] must be a stage, .*did you mean 'conv1-conv8'"),
+        ({"layers": {"conv1-8": {}}}, r"layers\['conv1-8'\] must be a stage .*did you mean 'conv1-conv8'"),
         (
             {"layers": {"conv1-conv8": {}}, "lam": 0.5, "k": 4},
             "cannot be combined with options for all layers, got lam, k",
