@@ -61,7 +61,8 @@ def _filled(column: Column, texts: Iterable[str], width: int) -> Iterator[str]:
     gap = GAP if column._index else ""  # noqa: SLF001 - rich's number of the column
     for text in texts:
         if column.justify == "right":
-            yield " " * (width - cell_len(text)) + text
+            stripped = text.rstrip()  # as rich does
+            yield " " * (width - cell_len(stripped)) + stripped
         else:
             yield gap + set_cell_size(text, width - len(gap))
 
