@@ -1,16 +1,15 @@
 """A trained model as a folder: its weights, what makes it as plain data, and what its images and answers mean.
 
 Nothing in it is code, and nothing is unpickled as code: `convnn` alone loads it. `model.json` names what makes the
-model as `package.module:name` with its arguments; see `made`. MLflow loads such a folder with `_load_pyfunc`.
+model as `package.module:name` with its arguments; see `convnn.plugins.made`. MLflow loads such a folder with
+`_load_pyfunc`.
 Shapes: images uint8 `(N, 32, 32, 3)`, classes int64 `(N,)`.
 """
 
 import hashlib
 import json
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field
-from functools import partial
-from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +24,8 @@ from convnn.data import DATASETS, Images
 from convnn.data.batches import Batches
 from convnn.data.facts import DatasetFacts, class_names
 from convnn.geometry import IMAGE_SIDE
-from convnn.plugins import GROUP, packages
+from convnn.plugins import LAYERS, is_made, made, packages
+from convnn.plugins import MODELS as MODEL_PLUGINS
 
 MODEL, WEIGHTS = "model.json", "weights.pt"
 _BATCH = 256
@@ -87,16 +87,6 @@ class Classifier:
         return torch.cat(logits).argmax(dim=-1).cpu() if logits else torch.empty(0, dtype=torch.int64)
 
 
-def made(plain: Mapping[str, Any]) -> Callable[..., Any]:
-    """The callable that `{"target": "package.module:name", "arguments": {...}}` names, with its arguments given.
-
-    An argument of that form stands for the callable that it names.
-    """
-    module, _, name = plain["target"].partition(":")
-    arguments = {key: made(value) if _is_made(value) else value for key, value in plain["arguments"].items()}
-    return partial(getattr(import_module(module), name), **arguments)
-
-
 def save_classifier(folder: Path, plain: Mapping[str, Any], weights: Mapping[str, Tensor], meaning: Meaning) -> None:
     """Write the model that `made(plain)()` gives with these weights to a folder; `load_classifier` reads it.
 
@@ -155,10 +145,6 @@ def _load_pyfunc(path: str) -> _Pyfunc:
     return _Pyfunc(load_classifier(path))
 
 
-def _is_made(value: object) -> bool:
-    return isinstance(value, dict) and value.keys() == {"target", "arguments"}
-
-
 def _check_targets(plain: Mapping[str, Any]) -> None:
     """A file may only name what `convnn` and packages that add models to it have.
 
@@ -170,10 +156,10 @@ def _check_targets(plain: Mapping[str, Any]) -> None:
     if package not in known:
         raise ValueError(
             f"its model must be made by one of {', '.join(sorted(known))}, which are the installed packages that add "
-            f"models (entry points of {GROUP}), got {plain['target']}"
+            f"models (entry points of {MODEL_PLUGINS} and {LAYERS}), got {plain['target']}"
         )
     for value in plain["arguments"].values():
-        if _is_made(value):
+        if is_made(value):
             _check_targets(value)
 
 

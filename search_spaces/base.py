@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, ClassVar
 
 from pydantic import BaseModel, ConfigDict
 
@@ -14,6 +14,12 @@ class Config(BaseModel):
 
     # a class is built at its first use, so that a program that needs few of them starts at once
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True, populate_by_name=True, defer_build=True)
+
+    config_version: ClassVar[int | None] = None
+    """Of a plugin's kind: part of the keys of its trials, and raised when the same settings compute something else."""
+
+    examples: ClassVar[tuple[Mapping[str, Any], ...]] = ()
+    """Settings with which `convnn check-plugin` tries a kind, where its defaults are not enough."""
 
 
 @dataclass(frozen=True)
@@ -75,7 +81,7 @@ class Factory:
     arguments: Mapping[str, Any] = field(default_factory=dict)
 
     def as_plain(self) -> dict[str, Any]:
-        """As `convnn.saved.made` takes it."""
+        """As `convnn.plugins.made` takes it."""
         plain = {
             key: value.as_plain() if isinstance(value, Factory) else value for key, value in self.arguments.items()
         }

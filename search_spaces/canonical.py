@@ -9,6 +9,7 @@ import json
 from typing import Any
 
 from search_spaces.feasibility import infeasibilities
+from search_spaces.kinds import declared_versions
 from search_spaces.trial import TrialConfig
 
 KEY_VERSION = 1
@@ -32,6 +33,8 @@ def _key_of(form: TrialConfig) -> str:
     content["model"] = form.model.key_content()
     content["data"].pop("root")  # a path says where the images lie, not which they are
     content["training"].pop("seed")
+    if versions := declared_versions(form):
+        content["plugins"] = versions
     text = json.dumps([KEY_VERSION, _unsigned(content)], sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 

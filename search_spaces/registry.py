@@ -1,23 +1,23 @@
 """Kinds of configuration by name, open to others: what a file may say is what is registered.
 
-A package adds its own with the entry points of the group `convnn_sweeps.models`. Each names a class that is registered
-where it is defined, or a function without arguments that registers. They are loaded when a name is asked for that is
-not known yet, or all names are.
+A package adds its own with entry points of the groups in `convnn.plugins`. They are loaded when a name is asked for
+that is not known yet, or all names are. One that cannot be used is named in a line of the log and left out.
 """
 
 import logging
-from collections.abc import Collection, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
-from importlib.metadata import EntryPoint, entry_points
+from importlib.metadata import EntryPoint
 from types import FunctionType
-from typing import TYPE_CHECKING, Annotated, Any, Generic, Literal, TypeVar, Union, get_args
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Generic, Literal, TypeVar, Union, get_args
 
 from pydantic import Field, TypeAdapter
 from pydantic_core import core_schema
 
-from convnn.plugins import GROUP
+from convnn.data.facts import DatasetFacts, register_dataset
+from convnn.plugins import DATASETS, GROUP, in_group
 from search_spaces.base import Config
 
 if TYPE_CHECKING:
@@ -32,12 +32,27 @@ _log = logging.getLogger(__name__)
 class Registry(Generic[C]):
     """The classes of one kind of configuration, by the value of the field that tells them apart, in their order."""
 
-    def __init__(self, base: type[C], key: str, *own: type[C]) -> None:
+    def __init__(
+        self, base: type[C], key: str, *own: type[C], group: str = "", kin: type[Config] | None = None
+    ) -> None:
+        """Start with our own.
+
+        Args:
+            base: What every class of it is.
+            key: The field that tells them apart.
+            own: Our classes.
+            group: The entry points by which others add theirs.
+            kin: What classes are that the same group adds to another registry.
+        """
         self.base, self.key = base, key
+        self.group, self._kin = group, kin or base
         self._by_name: dict[str, type[C]] = {}
         self._union: TypeAdapter[C] | None = None
         for found in own:
             self.register(found)
+        if group:
+            _State.waiting.append(self)
+            _State.registries.append(self)
 
     def register(self, found: type[C]) -> type[C]:
         """Let files name `found`, by its field `key`; usable as a decorator.
@@ -70,6 +85,23 @@ class Registry(Generic[C]):
             yield found
         finally:
             self.unregister(found)
+
+    def add(self, entry: EntryPoint) -> None:
+        """Register what an entry point of its group names, unless that is of another registry.
+
+        Raises:
+            TypeError: If it is no class of such a kind, or declares no version.
+            ValueError: If the entry point has another name than its class, or another class has the name.
+        """
+        found = entry.load()
+        if isinstance(found, type) and issubclass(found, self._kin) and not issubclass(found, self.base):
+            return
+        names = self._names(found) if isinstance(found, type) and issubclass(found, self.base) else ()
+        if names and entry.name not in names:
+            raise ValueError(f"its {self.key} is {names[0]!r}; give the entry point that name")
+        if names:
+            require_version(found.config_version)
+        self.register(found)
 
     def classes(self) -> tuple[type[C], ...]:
         """All of them, entry points' too."""
@@ -111,6 +143,32 @@ class Registry(Generic[C]):
 class _State:
     changes = 0
     loaded = False
+    waiting: ClassVar[list[Registry[Any]]] = []
+    """Those whose entry points have not been looked for."""
+
+    registries: ClassVar[list[Registry[Any]]] = []
+    left_out: ClassVar[dict[EntryPoint, Exception]] = {}
+
+
+def registries() -> tuple[Registry[Any], ...]:
+    """Those that others can add to."""
+    return tuple(_State.registries)
+
+
+def left_out() -> dict[EntryPoint, Exception]:
+    """The entry points that could not be used, and why."""
+    load_entry_points()
+    return dict(_State.left_out)
+
+
+def require_version(version: int | None) -> None:
+    """Keys of trials have a version that its author raises when the same settings come to mean something else.
+
+    Raises:
+        TypeError: If it is none.
+    """
+    if type(version) is not int or version < 1:
+        raise TypeError("it must declare config_version, a whole number from 1 on, as in config_version = 1")
 
 
 def generation() -> int:
@@ -168,22 +226,47 @@ def _literal(words: tuple[str, ...]) -> TypeAdapter[str]:
 
 def load_entry_points() -> None:
     """Load what other packages register, once. One that fails is named in a line of the log, and left out."""
+    while _State.waiting:  # what is loaded may import more registries, and ask for names itself
+        registry = _State.waiting.pop()
+        for entry in in_group(registry.group):
+            _load(entry, registry.add)
     if _State.loaded:
         return
-    _State.loaded = True  # what is loaded may ask for names itself
-    for entry in entry_points(group=GROUP):
-        try:
-            found = entry.load()
-            if isinstance(found, FunctionType):
-                found()
-        except Exception as error:  # noqa: BLE001 - whatever the code of others raises
+    _State.loaded = True
+    for entry in in_group(DATASETS):
+        _load(entry, _add_dataset)
+    for entry in in_group(GROUP):
+        _load(entry, _register)
+
+
+def _load(entry: EntryPoint, add: Callable[[EntryPoint], None]) -> None:
+    try:
+        add(entry)
+    except Exception as error:  # noqa: BLE001 - whatever the code of others raises
+        if entry not in _State.left_out:
+            _State.left_out[entry] = error
             _log.warning("%s", _cannot_load(entry, error))
+
+
+def _register(entry: EntryPoint) -> None:
+    """As 0.1.0: a class that is registered where it is defined, or a function that registers."""
+    found = entry.load()
+    if isinstance(found, FunctionType):
+        found()
+
+
+def _add_dataset(entry: EntryPoint) -> None:
+    facts = entry.load()
+    if not isinstance(facts, DatasetFacts):
+        raise TypeError(f"it must name a convnn.data.facts.DatasetFacts, got {facts!r}")
+    require_version(facts.config_version)
+    register_dataset(entry.name, facts)
 
 
 def _cannot_load(entry: EntryPoint, error: Exception) -> str:
     whose = f" of {entry.dist.name}" if entry.dist else ""
     reason = " ".join(str(error).split())
     return (
-        f"the entry point {entry.name} = {entry.value}{whose} ({GROUP}) cannot be loaded, and is left out: "
+        f"the entry point {entry.name} = {entry.value}{whose} ({entry.group}) cannot be loaded, and is left out: "
         f"{type(error).__name__}: {reason}; mend or uninstall that package."
     )

@@ -5,6 +5,7 @@ from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field
 
+from convnn import plugins
 from convnn.data.facts import SPLITS, Split
 from search_spaces.base import Config, Rule
 from search_spaces.reading.rules import LONGEST_RULE
@@ -54,6 +55,9 @@ MOST_REPEATS = 64
 
 class SamplerSettings(Config):
     """What every way to search has: its name, and with how many seeds each configuration is trained."""
+
+    made_by: ClassVar[str] = ""
+    """Of a plugin's: what makes the sampler from these settings and the space, as `package.module:name`."""
 
     sampler: str
     repeats: Annotated[
@@ -113,6 +117,9 @@ class Enough(Config):
 class Stopping(Config):
     """What every stopping rule has."""
 
+    made_by: ClassVar[str] = ""
+    """Of a plugin's: what makes the rule from these settings and the space, as `package.module:name`."""
+
     max_failed_fraction: Annotated[
         float,
         Field(
@@ -151,6 +158,7 @@ class Hyperband(Stopping):
 class Median(Stopping):
     """Stops a trial whose best epoch so far is worse than the median of the complete trials at the same epoch."""
 
+    examples: ClassVar = ({"startup_trials": 2},)
     kind: Literal["median"]
     grace_epochs: Annotated[int, Field(ge=1, description="No trial stops before this epoch.")] = 1
     startup_trials: Annotated[
@@ -161,6 +169,7 @@ class Median(Stopping):
 class Patience(Stopping):
     """Stops a trial whose own metric no longer improves; other trials do not matter."""
 
+    examples: ClassVar = ({"patience_epochs": 2, "min_delta": 0.1},)
     kind: Literal["patience"]
     patience_epochs: Annotated[
         int, Field(ge=1, description="A trial stops after so many epochs in a row without an improvement.")
@@ -184,11 +193,11 @@ class Auto(Stopping):
     ] = "recorded"
 
 
-SAMPLERS = Registry(SamplerSettings, "sampler", Tpe, RandomSearch, Grid)
+SAMPLERS = Registry(SamplerSettings, "sampler", Tpe, RandomSearch, Grid, group=plugins.SAMPLERS)
 register_sampler = SAMPLERS.register
 """Lets files name another sampler below `search`: these are its settings."""
 
-RULES = Registry(Stopping, "kind", NoStopping, Asha, Hyperband, Median, Patience, Auto)
+RULES = Registry(Stopping, "kind", NoStopping, Asha, Hyperband, Median, Patience, Auto, group=plugins.STOPPING_RULES)
 register_rule = RULES.register
 """Lets files name another stopping rule below `stopping`: these are its settings."""
 

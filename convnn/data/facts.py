@@ -5,19 +5,29 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Literal, get_args
 
+from convnn.plugins import named
+
 Split = Literal["train", "test"]
 SPLITS: tuple[Split, ...] = get_args(Split)
 
 
 @dataclass(frozen=True)
 class DatasetFacts:
-    """Classes, images in each split, and the per-channel mean and deviation that normalise pixels in [0, 1]."""
+    """Classes, images in each split, and the per-channel mean and deviation that normalise pixels in [0, 1].
+
+    A plugin's facts say where its images come from as well.
+    """
 
     classes: int
     train_images: int
     test_images: int
     mean: tuple[float, float, float]
     std: tuple[float, float, float]
+    source: str | None = None
+    """What gives its `convnn.data.sources.Source` for `data.root`, as `package.module:name`; imported at first use."""
+
+    config_version: int | None = None
+    """Of a plugin's data set: raised when the same name stands for other images; part of the keys of its trials."""
 
     def images(self, split: Split) -> int:
         """How many a split has; a folder may hold fewer."""
@@ -57,20 +67,43 @@ FINDERS: dict[str, Callable[[str | None], Any]] = {}
 """What finds the images of data sets that others have registered: a `convnn.data.sources.Source`, given `data.root`."""
 
 
-def register_dataset(name: str, facts: DatasetFacts, find: Callable[[str | None], Any]) -> None:
+def register_dataset(name: str, facts: DatasetFacts, find: Callable[[str | None], Any] | None = None) -> None:
     """Let configurations name another data set.
 
     Args:
         name: Its name.
         facts: What is known of it.
-        find: Gives its `convnn.data.sources.Source` for a folder, or for `None` where the file names none.
+        find: Gives its `convnn.data.sources.Source` for a folder, or for `None` where the file names none; what
+            `facts.source` names if `None`.
 
     Raises:
+        TypeError: If neither says where its images come from.
         ValueError: If another data set has the name.
     """
+    if find is None:
+        if facts.source is None:
+            raise TypeError(f"the data set {name!r} must say where its images come from: DatasetFacts(source=...).")
+        find = Found(facts.source)
     if name in DATASETS and (DATASETS[name], FINDERS.get(name)) != (facts, find):
         raise ValueError(f"there is a data set {name!r} already; choose another name.")
     DATASETS[name], FINDERS[name] = facts, find
+
+
+@dataclass(frozen=True)
+class Found:
+    """Calls what `package.module:name` names, imported at the first call."""
+
+    target: str
+
+    def __call__(self, root: str | None) -> Any:  # noqa: ANN401 - a Source, which needs numpy
+        """The source of a folder."""
+        return named(self.target)(root)
+
+
+def module_of(name: str) -> str | None:
+    """The module of a data set that others have registered: where its images come from."""
+    find = FINDERS.get(name)
+    return find.target.partition(":")[0] if isinstance(find, Found) else getattr(find, "__module__", None)
 
 
 def unregister_dataset(name: str) -> None:

@@ -7,6 +7,7 @@ has to be said: what is left out here means that there is nothing to say.
 from collections.abc import Iterable, Iterator
 from typing import Any, ClassVar, NamedTuple, Self
 
+from convnn import plugins
 from search_spaces.base import Config, Factory, Infeasible
 from search_spaces.registry import Registry
 
@@ -125,6 +126,6 @@ class ModelConfig(Config):
         return None
 
 
-MODELS = Registry(ModelConfig, "name")
+MODELS = Registry(ModelConfig, "name", group=plugins.MODELS)
 register_model = MODELS.register
 """Lets files name another model, a subclass of ModelConfig."""

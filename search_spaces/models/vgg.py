@@ -6,6 +6,7 @@ from typing import Annotated, Any, ClassVar, Literal, Self
 
 from pydantic import Field
 
+from convnn import plugins
 from convnn.geometry import POOLED_SIDE, Stage, convnn_channels, padded_tokens, patched, vgg11_stages
 from search_spaces.base import Decides, Factory, Infeasible
 from search_spaces.domains import every, largest, smallest
@@ -269,7 +270,7 @@ class HybridLayer(_ConvNNFields):
         return {**content, "convnn_channels": self.channels(stages)}
 
 
-LAYERS = Registry(VGGLayer, "kind", Conv2dLayer, ConvNNLayer, HybridLayer)
+LAYERS = Registry(VGGLayer, "kind", Conv2dLayer, ConvNNLayer, HybridLayer, group=plugins.LAYERS, kin=MixingLayer)
 register_layer = LAYERS.register
 """Lets files name another kind of layer, a subclass of VGGLayer."""
 

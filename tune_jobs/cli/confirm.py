@@ -6,7 +6,17 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from tune_jobs.cli.shared.options import AsJson, Set, Storage, Sweep, console, print_json, storage_of
+from tune_jobs.cli.shared.options import (
+    AcceptCode,
+    AsJson,
+    Set,
+    Storage,
+    Sweep,
+    accepting,
+    console,
+    print_json,
+    storage_of,
+)
 from tune_jobs.cli.shared.point import only_point
 from tune_jobs.cli.shared.running import AnyAddress, Detach, on_cluster, watched
 from tune_jobs.errors import ExitCode, UsageError
@@ -48,6 +58,7 @@ def confirm(
     retry: Annotated[bool, typer.Option("--retry", help="Run those that failed again.")] = False,
     address: AnyAddress = None,
     detach: Detach = False,
+    accept_code: AcceptCode = False,
     as_json: AsJson = False,
 ) -> None:
     """Run the best configurations again with new seeds, to know whether they are really better.
@@ -56,7 +67,7 @@ def confirm(
     with 2, 4, 8 and 16 seeds, as long as that is in question. The same command goes on with it; resources, budget and
     tracking may be changed with --set.
     """
-    options = _typed(overrides, top, baseline, margin, again=again, retry=retry)
+    options = _typed(overrides, top, baseline, margin, again=again, retry=retry) + accepting(accept_code)
     if on_cluster("confirm", sweep, address, storage, options, detach=detach, as_json=as_json):
         return
     from tune_jobs.evidence.confirm import Wanted
@@ -74,7 +85,9 @@ def confirm(
         retry,
     )
     found = watched(
-        lambda progress: confirm_sweep(folder, wanted, progress, overrides=overrides or (), ray_address=address),
+        lambda progress: confirm_sweep(
+            folder, wanted, progress, overrides=overrides or (), ray_address=address, accept_code=accept_code
+        ),
         f"convnn confirm {folder.name}",
         as_json=as_json,
     )

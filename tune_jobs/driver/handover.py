@@ -62,7 +62,7 @@ class Handover(Beside):
 
     def begin(self) -> None:
         """There is something to train: record this start."""
-        self._tracker = self._open(write_manifest(self._sweep.folder, self._digests))
+        self._tracker = self._open(write_manifest(self._sweep.folder, self._digests, self._sweep.ledger.meta.plugins))
 
     def take(self, event: Event) -> None:
         """Let the tracker follow once a trial has trained a little: loading MLflow would hold up its first steps."""

@@ -9,6 +9,7 @@ from search_spaces.reading.load import with_trials
 from tune_jobs.errors import LedgerError, UsageError
 from tune_jobs.record.folder import SweepFolder, missing_spec, recorded_spec
 from tune_jobs.record.ledger import Ledger
+from tune_jobs.record.plugins import code_changed, used_by, versions_changed
 from tune_jobs.record.rows import ENDED, State
 from tune_jobs.record.schema import remove_ledger
 from tune_jobs.system.files import is_full, write_whole
@@ -69,10 +70,13 @@ def begun(folder: SweepFolder) -> tuple[int, list[State]]:
     return sum(trial.repeat_of is None for trial in trials), [trial.state for trial in trials]
 
 
-def open_ledger(folder: SweepFolder, spec: SweepSpec) -> Ledger:
-    """The sweep's ledger, made if it is new; refused if the file now says something else.
+def open_ledger(folder: SweepFolder, spec: SweepSpec, *, accept_code: bool = False) -> Ledger:
+    """The sweep's ledger, made if it is new; refused if the file now says something else, or a plugin does.
 
     A run that came to no trial has left nothing that could mix, so that its name is free.
+
+    Raises:
+        UsageError: If it is another sweep, or, without `accept_code`, the code of a plugin has changed.
     """
     if folder.spec.exists() and folder.ledger.exists():
         before = recorded_spec(folder)
@@ -91,6 +95,11 @@ def open_ledger(folder: SweepFolder, spec: SweepSpec) -> Ledger:
     if not folder.spec.exists() and ledger.trials():
         ledger.close()
         raise UsageError(missing_spec(folder))
+    try:
+        _record_plugins(spec, ledger, accept_code=accept_code)
+    except UsageError:
+        ledger.close()
+        raise
     meta = ledger.meta
     if meta.started is None:
         meta.started = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
@@ -103,6 +112,32 @@ def open_ledger(folder: SweepFolder, spec: SweepSpec) -> Ledger:
         meta.planned = planned
     write_whole(folder.spec, spec.text, private=holds_secret(spec.text))
     return ledger
+
+
+def _record_plugins(spec: SweepSpec, ledger: Ledger, *, accept_code: bool) -> None:
+    """Record the plugins that the sweep is run with, unless its trials were trained with others."""
+    now, before = used_by(spec), ledger.meta.plugins
+    if now == (before or {}):
+        return
+    if ledger.asks() or ledger.trials():
+        if changed := versions_changed(before or {}, now):
+            raise UsageError(
+                f"a plugin of the sweep {spec.name} says that its settings mean something else than in the trials that "
+                f"have run; results would mix:\n"
+                + "".join(f"  {line}\n" for line in changed)
+                + f"Install the version that they were run with, or use another name (convnn run FILE --set "
+                f"name={spec.name}-2)."
+            )
+        changed = code_changed(before or {}, now)
+        if changed and not accept_code:
+            raise UsageError(
+                f"the code of a plugin is not what the trials of {spec.name} were run with; results would mix:\n"
+                + "".join(f"  {line}\n" for line in changed)
+                + f"Install the code that they were run with, or use another name (convnn run FILE --set "
+                f"name={spec.name}-2), or go on with the code as it is now: --accept-code. Each attempt records the "
+                f"digest of the code that it ran."
+            )
+    ledger.meta.plugins = now
 
 
 def _has_begun(folder: SweepFolder) -> bool:

@@ -85,6 +85,7 @@ def resume(
     storage: str | Path | None = None,
     ray_address: str | None = None,
     overrides: Sequence[str] = (),
+    accept_code: bool = False,
 ) -> Outcome:
     """Go on with the sweep called `name`, as its folder records it.
 
@@ -94,6 +95,7 @@ def resume(
         storage: Where sweeps live; `default_storage()` if `None`.
         ray_address: See `run`.
         overrides: `path=value` changes of its budget, trials, repeats, resources or tracking.
+        accept_code: See `run`.
 
     Raises:
         UsageError: If there is no such sweep, or an override makes another sweep of it.
@@ -101,7 +103,7 @@ def resume(
     """
     spec = recorded_spec(find_sweep(name, storage_folder(storage)), overrides)
     exact = sets_trials(overrides)
-    return run(spec, progress, storage=storage, ray_address=ray_address, exact_trials=exact)
+    return run(spec, progress, storage=storage, ray_address=ray_address, exact_trials=exact, accept_code=accept_code)
 
 
 def retry(
@@ -112,6 +114,7 @@ def retry(
     storage: str | Path | None = None,
     ray_address: str | None = None,
     overrides: Sequence[str] = (),
+    accept_code: bool = False,
 ) -> Outcome:
     """Run ended trials of a sweep again, exactly those, as new attempts of the same trials; see `resume`.
 
@@ -119,7 +122,15 @@ def retry(
     """
     spec = recorded_spec(find_sweep(name, storage_folder(storage)), overrides)
     exact = sets_trials(overrides)
-    return run(spec, progress, storage=storage, ray_address=ray_address, reopen=only.reopen, exact_trials=exact)
+    return run(
+        spec,
+        progress,
+        storage=storage,
+        ray_address=ray_address,
+        reopen=only.reopen,
+        exact_trials=exact,
+        accept_code=accept_code,
+    )
 
 
 def extend(
@@ -129,6 +140,7 @@ def extend(
     *,
     storage: str | Path | None = None,
     ray_address: str | None = None,
+    accept_code: bool = False,
 ) -> Outcome:
     """Let a sweep go on to more trials, on the same study, ledger and MLflow parent.
 
@@ -138,6 +150,7 @@ def extend(
         progress: See `run`.
         storage: Where sweeps live; `default_storage()` if `None`.
         ray_address: See `run`.
+        accept_code: See `run`.
 
     Raises:
         UsageError: If `trials` is no such number, or fewer than there are; or the sweep is a grid.
@@ -157,4 +170,4 @@ def extend(
         extended = with_trials(spec, wanted)
     except ValueError as error:
         raise UsageError(str(error)) from error
-    return run(extended, progress, storage=storage, ray_address=ray_address)
+    return run(extended, progress, storage=storage, ray_address=ray_address, accept_code=accept_code)

@@ -67,6 +67,7 @@ def run(
     reopen: Callable[[Ledger], frozenset[str]] | None = None,
     executor: str = RAY_TUNE,
     exact_trials: bool = False,
+    accept_code: bool = False,
 ) -> Outcome:
     """Run a sweep to its end, or go on with it where an earlier run stopped.
 
@@ -78,18 +79,20 @@ def run(
         reopen: Makes ended trials due again; only those that it names are run.
         executor: What runs the trials; see `tune_jobs.executors.registry`.
         exact_trials: Refuse `search.trials` below what has run; else nothing more is started then.
+        accept_code: Go on although the code of a plugin is not what the trials were run with.
 
     Raises:
         LedgerError: If the folder cannot be used, is in use, or holds another sweep of this name.
-        UsageError: If the sweep in the folder is another one, `reopen` finds nothing, `exact_trials` are too few, or
-            the tracker's address is misspelt.
+        UsageError: If the sweep in the folder is another one, `reopen` finds nothing, `exact_trials` are too few,
+            the code of a plugin has changed, or the tracker's address is misspelt.
         DataError: If the images cannot be read.
         ClusterError: If Ray cannot be started or reached.
         Interrupted: If a signal arrives before the first trial, or a second one at any time.
     """
     folder = SweepFolder(storage_folder(storage) / spec.name)
     address = ray_address or os.environ.get("RAY_ADDRESS")
-    with _observer(progress) as told, opened(folder, spec, told, exact_trials=exact_trials) as (sweep, note):
+    given = partial(opened, folder, spec, exact_trials=exact_trials, accept_code=accept_code)
+    with _observer(progress) as told, given(told) as (sweep, note):
         begun = partial(run_trials, open_executor=executor_named(executor), address=address, reopen=reopen)
         ended = _run(sweep, begun)
     return ended if reopen is not None else replace(ended, note=note)
@@ -104,6 +107,7 @@ def run_work(
     *,
     ray_address: str | None = None,
     executor: str = RAY_TUNE,
+    accept_code: bool = False,
 ) -> Outcome:
     """Run something else than a sweep's search in its folder, or go on with that; see `run`.
 
@@ -115,9 +119,10 @@ def run_work(
         progress: See `run`.
         ray_address: See `run`.
         executor: See `run`.
+        accept_code: See `run`.
     """
     address = ray_address or os.environ.get("RAY_ADDRESS")
-    with _observer(progress) as told, opened(folder, spec, told) as (sweep, _):
+    with _observer(progress) as told, opened(folder, spec, told, accept_code=accept_code) as (sweep, _):
         own = replace(sweep, spec=judged)
         begun = partial(run_trials, open_executor=executor_named(executor), address=address, work=work_of(own))
         return _run(own, begun, is_search=False)
@@ -125,7 +130,12 @@ def run_work(
 
 @contextmanager
 def opened(
-    folder: SweepFolder, spec: SweepSpec, progress: Progress, *, exact_trials: bool = False
+    folder: SweepFolder,
+    spec: SweepSpec,
+    progress: Progress,
+    *,
+    exact_trials: bool = False,
+    accept_code: bool = False,
 ) -> Iterator[tuple[Sweep, str | None]]:
     """A sweep whose folder and ledger are this process's own, and what is to be said of its trials."""
     require_address(spec.tracking.uri)  # before anything is made or recorded
@@ -133,7 +143,7 @@ def opened(
     with lease(folder.path), handled_signals() as signals:
         forget_requests(folder)  # of an earlier run
         spec, note = as_far_as_begun(folder, spec, exact=exact_trials)
-        ledger = open_ledger(folder, spec)
+        ledger = open_ledger(folder, spec, accept_code=accept_code)
         try:
             yield Sweep(spec, folder, ledger, progress, signals), note
         finally:

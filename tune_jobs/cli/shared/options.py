@@ -61,6 +61,10 @@ Columns = Annotated[
     ),
 ]
 
+AcceptCode = Annotated[
+    bool,
+    typer.Option("--accept-code", help="Go on although the code of a plugin has changed; docs/how-to/extending.md."),
+]
 Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")]
 
 
@@ -75,6 +79,11 @@ def confirmed(question: str, *, yes: bool) -> bool:
     if not sys.stdin.isatty():
         raise UsageError(f"{question} There is no terminal to ask on; add --yes to agree.")
     return typer.confirm(question, default=False, err=True)
+
+
+def accepting(accept_code: bool) -> list[str]:
+    """That option, as it is given to the same command elsewhere."""
+    return ["--accept-code"] if accept_code else []
 
 
 def storage_of(given: Path | None) -> Path:

@@ -21,6 +21,13 @@ RANDOM_TRIES, TPE_TRIES = 100, 3
 """Draws for one ask, of which the first that can run is taken; a draw of TPE takes 50 times as long."""
 
 
+_DRAWN = "tpe:relative_params:0"
+"""Where Optuna notes what it drew for a running trial, fields of other branches included, to keep away from that.
+
+No record has these, so that a search that goes on would propose something else: what counts is what the trial has.
+"""
+
+
 class TpeSampler(Sampler):
     """Draws where good trials were, and away from what cannot run."""
 
@@ -69,6 +76,7 @@ class _Runnable(optuna.samplers.BaseSampler):
         self, study: optuna.Study, trial: FrozenTrial, search_space: dict[str, BaseDistribution]
     ) -> dict[str, Any]:
         found: dict[str, Any] = {}
+        number, storage = trial._trial_id, study._storage  # noqa: SLF001 - Optuna's samplers use them, too
         for _ in range(TPE_TRIES if self._now is self._tpe else RANDOM_TRIES):
             found = self._now.sample_relative(study, trial, search_space)
             whole = _Completed(self._now, study, trial, found)
@@ -76,6 +84,8 @@ class _Runnable(optuna.samplers.BaseSampler):
             self._point = whole.point
             if next(self._space.infeasibilities(config), None) is None:
                 break
+        if self._now is self._tpe:
+            storage.set_trial_system_attr(number, _DRAWN, "")
         return found
 
     def sample_independent(

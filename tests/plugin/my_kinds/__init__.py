@@ -1,0 +1,1 @@
+"""Kinds of one's own for convnn: one of each."""

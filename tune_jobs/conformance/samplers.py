@@ -1,0 +1,140 @@
+"""What every sampler keeps to."""
+
+import itertools
+import math
+from collections.abc import Callable, Iterator
+from functools import partial
+from typing import Any
+
+from search_spaces import SpecError, SweepSpec, parse_sweep
+from search_spaces.domains import Choice, Domain, IntRange, Scalar
+from search_spaces.reading.document import dumped
+from search_spaces.settings import SamplerSettings
+from tune_jobs.conformance.kinds import Subject, general, in_file, loads_light_maker
+from tune_jobs.conformance.outcome import Broken, Property, require
+from tune_jobs.conformance.played import Curves, Played
+from tune_jobs.conformance.settings import read, trees
+from tune_jobs.record.rows import Ask
+
+TRIALS, EPOCHS = 8, 1
+MANY = 16
+"""More than the finite space has."""
+
+_LAYER = {"kind": "hybrid", "lambda": {"choice": [0.25, 0.5, 1]}, "k": {"choice": [2, 4, 9]}}
+_BRANCHES = [
+    {"layer": {"kind": "conv2d", "kernel_size": {"choice": [1, 3]}}},
+    {"layer": {**_LAYER, "candidates": {"kind": "random", "r": {"int": [9, 10]}}}},
+]
+FINITE: dict[str, Any] = {"model": {"layer": _LAYER}, "training": {"epochs": EPOCHS}}
+BRANCHED: dict[str, Any] = {"model": {"any_of": _BRANCHES}, "training": {"epochs": EPOCHS}}
+REAL: dict[str, Any] = {
+    "model": {"any_of": [{"layer": {**_LAYER, "lambda": {"uniform": [0.1, 0.9]}}}, _BRANCHES[0]]},
+    "training": {"epochs": EPOCHS, "lr": {"log_uniform": [1e-4, 1e-1]}},
+}
+VALUES = (0.3, 0.9, 0.1, 0.5, 0.7)
+
+
+def properties(subject: Subject) -> list[Property]:
+    """Those of a sampler."""
+    tree = trees(subject.found, subject.key)[0]
+    own = [] if subject.plugin is None else [loads_light_maker(subject.found.made_by)]
+    each = partial(_each, subject)
+    return [
+        *general(subject),
+        *own,
+        in_file({"name": "x", "space": FINITE, "search": tree}, ("search",)),
+        ("its proposals are in the space", each(in_the_space)),
+        ("a search rebuilt at any record proposes the same", each(same_rebuilt)),
+        ("it proposes whatever the values of trials are", each(any_values)),
+        ("it comes to an end where the space does", partial(_ends, subject)),
+    ]
+
+
+def sweeps(kind: type[SamplerSettings], key: str = "sampler") -> Iterator[SweepSpec]:
+    """Its settings on a finite space, one with branches, and one of real numbers if it takes such."""
+    for tree, space in itertools.product(trees(kind, key), (FINITE, BRANCHED, REAL)):
+        spec = _sweep(kind, tree, space, TRIALS)
+        if spec is not None:
+            yield spec
+
+
+def in_the_space(spec: SweepSpec) -> None:
+    """Every decision is for a domain of the space, and in it."""
+    domains = {leaf.path: leaf.domain for leaf in spec.space.domains()}
+    for ask in _asks(spec):
+        for path, value in ask.decisions.items():
+            require(path in domains, f"ask {ask.number} decides {path}, which the space does not leave open")
+            require(
+                _within(value, domains[path]), f"ask {ask.number} decides {path}: {value!r}, which is not in the space"
+            )
+
+
+def same_rebuilt(spec: SweepSpec) -> None:
+    """The same asks once more, and with the search rebuilt after every record."""
+    once = _asks(spec)
+    for again, how in ((_asks(spec), "another time"), (_asks(spec, cut_off=True), "once rebuilt")):
+        different = next(
+            (n for n, (a, b) in enumerate(zip(once, again, strict=False)) if a.decisions != b.decisions), None
+        )
+        wrong = f"ask {different} is another one {how}; what it says must follow from the number and the seed of an ask"
+        require(different is None and len(once) == len(again), wrong)
+
+
+def any_values(spec: SweepSpec) -> None:
+    """NaN, infinite and constant values do not keep it from proposing."""
+    for values in ((math.nan,), (math.inf, -math.inf), (0.5,)):
+        asks = _asks(spec, values)
+        require(len(asks) > 1, f"after values of {values} it proposes nothing more")
+
+
+def _each(subject: Subject, look: Callable[[SweepSpec], None]) -> Callable[[], str]:
+    def looked() -> str:
+        count = 0
+        for spec in sweeps(subject.found, subject.key):
+            look(spec)
+            count += 1
+        require(count, "no space that was tried suits it")
+        return f"{count} spaces and settings"
+
+    return looked
+
+
+def _ends(subject: Subject) -> str:
+    for tree in trees(subject.found, subject.key):
+        spec = _sweep(subject.found, tree, FINITE, MANY)
+        if spec is None:
+            raise Broken("a finite space must suit it")
+        played = Played(spec, _curves(VALUES))
+        there, points = len(played.record.trials), spec.planned() or 0
+        require(played.search.done or played.search.exhausted, f"after {there} trials it neither goes on nor ends")
+        require(there == points, f"it tries {there} of the {points} configurations and ends")
+    return f"{points} configurations, each once"
+
+
+def _sweep(kind: type[SamplerSettings], tree: dict[str, Any], space: dict[str, Any], trials: int) -> SweepSpec | None:
+    """A sweep with these settings; `None` where they do not suit the space."""
+    read(kind, tree)
+    more = {"trials": trials} if "trials" in kind.model_fields else {}
+    try:
+        return parse_sweep(dumped({"name": "sampler", "space": space, "search": {**tree, **more}}))
+    except SpecError:
+        return None
+
+
+def _asks(spec: SweepSpec, values: tuple[float, ...] = VALUES, *, cut_off: bool = False) -> list[Ask]:
+    return Played(spec, _curves(values), cut_off=cut_off).record.asks
+
+
+def _curves(values: tuple[float, ...]) -> Curves:
+    repeated = itertools.islice(itertools.cycle(values), 2 * MANY)
+    return [[value] * EPOCHS for value in repeated]
+
+
+def _within(value: Scalar, domain: Domain) -> bool:
+    if isinstance(domain, Choice):
+        return any(value == other and type(value) is type(other) for other in domain.values)
+    if type(value) is bool or not isinstance(value, int | float):
+        return False
+    if isinstance(domain, IntRange):
+        return type(value) is int and domain.low <= value <= domain.high and (value - domain.low) % domain.step == 0
+    return domain.low <= value <= domain.high
