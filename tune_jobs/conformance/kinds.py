@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from convnn.plugins import Plugin
 from search_spaces import SpecError, parse_sweep
 from search_spaces.reading.document import dumped
-from search_spaces.reading.fields import fields_of
+from search_spaces.reading.fields import fields_of, is_valid, models_of, rule_of
 from search_spaces.schema import json_schema
 from tune_jobs.conformance.outcome import Property, require
 from tune_jobs.conformance.settings import read, trees, unreadable, unsaid, varied
@@ -110,6 +110,9 @@ def _described(subject: Subject) -> str:
 
 def _defaults(subject: Subject) -> str:
     kind: type[Config] = subject.found
+    for name, info in fields_of(kind).items():
+        wrong = not info.is_required() and not models_of(info)[0] and not is_valid(info, info.default)
+        require(not wrong, f"the default of {name} must be {rule_of(info) if wrong else ''}; got {info.default!r}")
     for tree in trees(kind, subject.key):
         config = read(kind, tree)
         said = config.model_dump(by_alias=True, mode="json")

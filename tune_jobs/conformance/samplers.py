@@ -2,11 +2,13 @@
 
 import itertools
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from functools import partial
 from typing import Any
 
-from search_spaces import SpecError, SweepSpec, parse_sweep
+from optuna.samplers import BaseSampler
+
+from search_spaces import Decided, SpecError, SweepSpec, parse_sweep
 from search_spaces.domains import Choice, Domain, IntRange, Scalar
 from search_spaces.reading.document import dumped
 from search_spaces.settings import SamplerSettings
@@ -15,6 +17,7 @@ from tune_jobs.conformance.outcome import Broken, Property, require
 from tune_jobs.conformance.played import Curves, Played
 from tune_jobs.conformance.settings import read, trees
 from tune_jobs.record.rows import Ask
+from tune_jobs.search.registry import sampler_of
 
 TRIALS, EPOCHS = 8, 1
 MANY = 16
@@ -59,14 +62,30 @@ def sweeps(kind: type[SamplerSettings], key: str = "sampler") -> Iterator[SweepS
 
 
 def in_the_space(spec: SweepSpec) -> None:
-    """Every decision is for a domain of the space, and in it."""
-    domains = {leaf.path: leaf.domain for leaf in spec.space.domains()}
+    """Every decision is for a domain of the space, and in it; nothing is left open."""
+    sampler = sampler_of(spec.search, spec.space)
+    for number in range(TRIALS):
+        decided = sampler.decide(number, number)
+        if decided is None:
+            break
+        if isinstance(decided, dict):
+            _require_within(spec, number, decided)
+            try:
+                spec.space.resolve(Decided(decided))
+            except KeyError as error:
+                raise Broken(f"ask {number} does not decide {error}") from error
+        else:
+            kinds = "a point of the space, a sampler of Optuna's or None"
+            require(isinstance(decided, BaseSampler), f"ask {number} must be decided by {kinds}, got {decided!r}")
     for ask in _asks(spec):
-        for path, value in ask.decisions.items():
-            require(path in domains, f"ask {ask.number} decides {path}, which the space does not leave open")
-            require(
-                _within(value, domains[path]), f"ask {ask.number} decides {path}: {value!r}, which is not in the space"
-            )
+        _require_within(spec, ask.number, ask.decisions)
+
+
+def _require_within(spec: SweepSpec, ask: int, point: Mapping[str, Scalar]) -> None:
+    domains = {leaf.path: leaf.domain for leaf in spec.space.domains()}
+    for path, value in point.items():
+        require(path in domains, f"ask {ask} decides {path}, which the space does not leave open")
+        require(_within(value, domains[path]), f"ask {ask} decides {path}: {value!r}, which is not in the space")
 
 
 def same_rebuilt(spec: SweepSpec) -> None:

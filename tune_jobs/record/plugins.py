@@ -71,10 +71,8 @@ def missing(before: Mapping[str, Recorded]) -> list[str]:
 
 def not_installed(sweep: str, lacking: Sequence[str]) -> str:
     """What is said of a sweep whose plugins are not here."""
-    return (
-        f"the sweep {sweep} was run with the plugin {', '.join(lacking)}, which is not installed here; install it (pip "
-        f"install), or uninstall and install it again if it was left out with a line above."
-    )
+    named = ", ".join(lacking)
+    return f"the sweep {sweep} was run with the plugin {named}, which is not installed here; install it with pip."
 
 
 def _plugins_of(kinds: Iterable[Kind]) -> Plugins:

@@ -1,0 +1,63 @@
+"""Plugins that are installed for a test, and for that alone: into a folder that is on Python's path meanwhile."""
+
+import contextlib
+import importlib
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+from convnn import plugins
+from convnn.data.facts import DATASETS, unregister_dataset
+from search_spaces.registry import _State, registries
+
+SOURCE = Path(__file__).parent / "plugin"
+"""A plugin with one kind of each group, which the documentation shows."""
+
+
+def install(source: Path, site: Path) -> Path:
+    """Let pip install a plugin into the folder `site`, without network; the folder."""
+    copy = site.with_name(f"{site.name}-source")
+    shutil.copytree(source, copy)  # which the build writes to
+    options = ["--quiet", "--no-deps", "--no-build-isolation", "--no-index", "--no-compile", "--target", str(site)]
+    subprocess.run([sys.executable, "-m", "pip", "install", *options, str(copy)], check=True, cwd=site.parent)
+    return site
+
+
+def write_plugin(site: Path, name: str, files: Mapping[str, str], entries: Mapping[str, str]) -> Path:
+    """Write files and what an installer says of them: entry points as text, by group."""
+    for path, text in files.items():
+        (site / path).parent.mkdir(parents=True, exist_ok=True)
+        (site / path).write_text(text)
+    info = site / f"{name.replace('-', '_')}-1.0.dist-info"
+    info.mkdir()
+    (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {name}\nVersion: 1.0\n")
+    (info / "entry_points.txt").write_text("".join(f"[{group}]\n{lines}\n" for group, lines in entries.items()))
+    return site
+
+
+@contextlib.contextmanager
+def installed(site: Path) -> Iterator[Path]:
+    """What is in `site` is installed in this process."""
+    before, data = {registry: dict(registry._by_name) for registry in registries()}, set(DATASETS)
+    sys.path.insert(0, str(site))
+    _look_anew()
+    try:
+        yield site
+    finally:
+        sys.path.remove(str(site))
+        for registry, by_name in before.items():
+            registry._changed(by_name)
+        for name in set(DATASETS) - data:
+            unregister_dataset(name)
+        for name in [name for name, module in sys.modules.items() if str(site) in str(getattr(module, "__file__", ""))]:
+            del sys.modules[name]
+        _look_anew()
+
+
+def _look_anew() -> None:
+    importlib.invalidate_caches()
+    plugins.forget()
+    _State.loaded, _State.waiting = False, list(registries())
+    _State.left_out.clear()
