@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from functools import partial
 from importlib import import_module
-from importlib.metadata import Distribution, EntryPoint, entry_points
+from importlib.metadata import Distribution, EntryPoint, distribution, entry_points
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -38,6 +38,13 @@ class Plugin:
 
     editable: bool
     """Whether its code is where its author edits it."""
+
+    def metadata(self) -> dict[str, str]:
+        """What Python must find beside the code to know the plugin by its entry points, by path."""
+        found = distribution(self.name)
+        texts = {name: found.read_text(name) for name in ("METADATA", "entry_points.txt", "top_level.txt")}
+        folder = f"{self.name.replace('-', '_')}-{self.version}.dist-info"
+        return {f"{folder}/{name}": text for name, text in texts.items() if text}
 
     def files(self) -> dict[str, Path]:
         """Its code and what lies beside it, by the path from the folder that is on Python's path."""
@@ -73,6 +80,11 @@ def plugins() -> tuple[Plugin, ...]:
         if entry.dist is not None:
             found.setdefault(entry.dist.name, (entry.dist, []))[1].append(entry.module)
     return tuple(_plugin(*found[name]) for name in sorted(found))
+
+
+def editable() -> list[Plugin]:
+    """Those whose code is here alone, where their authors edit it."""
+    return [plugin for plugin in plugins() if plugin.editable]
 
 
 def owners(modules: Iterable[str]) -> list[Plugin]:

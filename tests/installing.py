@@ -1,10 +1,14 @@
 """Plugins that are installed for a test, and for that alone: into a folder that is on Python's path meanwhile."""
 
 import contextlib
+import functools
 import importlib
+import json
+import os
 import shutil
 import subprocess
 import sys
+import tempfile
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
@@ -16,12 +20,27 @@ SOURCE = Path(__file__).parent / "plugin"
 """A plugin with one kind of each group, which the documentation shows."""
 
 
-def install(source: Path, site: Path) -> Path:
-    """Let pip install a plugin into the folder `site`, without network; the folder."""
-    copy = site.with_name(f"{site.name}-source")
-    shutil.copytree(source, copy)  # which the build writes to
-    options = ["--quiet", "--no-deps", "--no-build-isolation", "--no-index", "--no-compile", "--target", str(site)]
-    subprocess.run([sys.executable, "-m", "pip", "install", *options, str(copy)], check=True, cwd=site.parent)
+def install(site: Path) -> Path:
+    """Let pip install the plugin into the folder `site`, without network; the folder."""
+    shutil.copytree(_built(), site)
+    return site
+
+
+@functools.cache
+def _built() -> Path:
+    """Where pip installs it, once for each process of tests."""
+    place = Path(tempfile.mkdtemp(prefix="convnn-plugin-", dir=os.environ["CONVNN_TEST_SCRATCH"]))
+    shutil.copytree(SOURCE, place / "source")  # which the build writes to
+    options = ["--quiet", "--no-deps", "--no-build-isolation", "--no-index", "--no-compile"]
+    command = [sys.executable, "-m", "pip", "install", *options, "--target", str(place / "site"), str(place / "source")]
+    subprocess.run(command, check=True, cwd=place)
+    return place / "site"
+
+
+def edited(site: Path) -> Path:
+    """The same as if pip had installed it in editable mode."""
+    (origin,) = site.glob("*.dist-info/direct_url.json")
+    origin.write_text(json.dumps({"url": site.as_uri(), "dir_info": {"editable": True}}))
     return site
 
 

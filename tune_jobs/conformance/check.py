@@ -39,9 +39,8 @@ def check(name: str, tell: Tell, root: str | None = None) -> list[CheckedKind]:
     chosen = [each for each in there if name in (each.name, each.plugin.name if each.plugin else None)]
     failed = [entry for entry in broken if name in (entry.name, entry.dist.name if entry.dist else None)]
     if not chosen and not failed:
-        known = [each.name for each in there]
-        known += [plugin.name for plugin in plugins.plugins()]
-        raise UsageError(f"NAME must be a kind or a package that adds kinds, got {name!r}; {nearest(name, known)}")
+        known = dict.fromkeys([*(each.name for each in there), *(plugin.name for plugin in plugins.plugins())])
+        raise UsageError(f"NAME must be a kind, or an installed package of kinds, got {name!r}; {nearest(name, known)}")
     found = [_left_out(entry, broken[entry], tell) for entry in failed]
     return [*found, *(_checked(subject, tell, root) for subject in chosen)]
 

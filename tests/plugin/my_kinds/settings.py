@@ -18,7 +18,7 @@ class Averaging(ViTAttention):
     reach: Annotated[int, Field(ge=0, le=64, description="Tokens to each side.")] = 2
 
     def arguments(self) -> dict[str, Any]:
-        return {"attention": Factory("my_kinds.modules:Averaging", {"reach": self.reach})}
+        return {"attention": Factory("my_kinds.others:Averaging", {"reach": self.reach})}
 
     def parameters(self, dim: int, heads: int) -> int:
         return dim * dim + dim
@@ -37,7 +37,7 @@ class PixelMLP(ModelConfig):
         return MixingLayer()
 
     def factory(self, classes: int) -> Factory:
-        return Factory("my_kinds.modules:pixel_mlp", {"num_classes": classes, "hidden": self.hidden})
+        return Factory("my_kinds.others:pixel_mlp", {"num_classes": classes, "hidden": self.hidden})
 
     def headline(self) -> dict[str, Any]:
         return {**super().headline(), "hidden": self.hidden}

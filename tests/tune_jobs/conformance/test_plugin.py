@@ -11,16 +11,16 @@ import pytest
 
 from convnn.plugins import GROUPS
 from search_spaces import json_schema
-from tests.installing import SOURCE, install, installed, write_plugin
+from tests.installing import install, installed, write_plugin
 from tests.tune_jobs.cli.invoking import invoke, invoke_json
 from tests.tune_jobs.cli.shared.test_outputs import require_as_said
 
 ROOT = Path(__file__).parents[3]
 
 
-@pytest.fixture(scope="module")
-def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return install(SOURCE, tmp_path_factory.mktemp("installed") / "site")
+@pytest.fixture
+def site(tmp_path: Path) -> Path:
+    return install(tmp_path / "site")
 
 
 @pytest.fixture

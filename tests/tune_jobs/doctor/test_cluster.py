@@ -1,8 +1,11 @@
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from convnn.plugins import digest, plugins
 from search_spaces.settings import Resources
+from tests.installing import edited, install, installed
 from tune_jobs.doctor.cluster import has_our_code, judge
 from tune_jobs.doctor.finding import Finding
 from tune_jobs.system.packages import versions_here
@@ -65,6 +68,27 @@ def test_a_cluster_that_has_everything_passes() -> None:
 def test_what_one_machine_lacks_is_said_with_its_name(changes: dict[str, Any], said: str) -> None:
     [line] = failures(judge(report(node(1), node(2, **changes)), RESOURCES))
     assert said in line
+
+
+def has(name: str, version: str, code: str) -> dict[str, Any]:
+    return {"plugins": {name: {"version": version, "digest": code}}}
+
+
+def test_a_plugin_must_be_the_same_on_every_machine_unless_it_is_shipped(tmp_path: Path) -> None:
+    with installed(install(tmp_path / "site")) as site:
+        (plugin,) = plugins()
+        same, other = has("my-kinds", "1.0", digest(plugin)), has("my-kinds", "1.1", "0123")
+        everywhere = judge(report(node(1, **same), node(2, **same)), RESOURCES, [plugin])
+        assert "ok   plugin    my-kinds 1.0, the same on every machine" in map(str, everywhere)
+        [line] = failures(judge(report(node(1, **same), node(2, **other), node(3)), RESOURCES, [plugin]))
+        assert line.startswith(
+            "FAIL plugin    my-kinds 1.0: host2 (10.0.0.2) has other code (1.1); host3 (10.0.0.3) has not got it; "
+        )
+        edited(site)
+    with installed(site):
+        (plugin,) = plugins()
+        shipped = judge(report(node(1, **same), node(2)), RESOURCES, [plugin])
+        assert "ok   plugin    my-kinds 1.0 is edited here, and shipped with the job" in map(str, shipped)
 
 
 def test_a_trial_that_fits_no_machine_is_refused() -> None:

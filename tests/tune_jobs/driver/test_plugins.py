@@ -1,7 +1,6 @@
 """The code of plugins is recorded with a sweep and with each attempt, and compared whenever the sweep goes on."""
 
 import contextlib
-import shutil
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -12,7 +11,7 @@ from convnn import plugins
 from search_spaces import Decided, SweepSpec, parse_sweep
 from search_spaces.models import VGG11, VGGLayer
 from search_spaces.models.vgg import LAYERS
-from tests.installing import SOURCE, install, installed
+from tests.installing import install, installed
 from tests.tune_jobs.driver.scripted import Unseen
 from tune_jobs.driver.opening import open_ledger
 from tune_jobs.driver.trials import Sweep, run_trials, task_of
@@ -51,15 +50,10 @@ KINDS = {
 }
 
 
-@pytest.fixture(scope="module")
-def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return install(SOURCE, tmp_path_factory.mktemp("installed") / "site")
-
-
 @pytest.fixture
-def site(built: Path, tmp_path: Path) -> Iterator[Path]:
+def site(tmp_path: Path) -> Iterator[Path]:
     """The plugin is installed, for a test that changes it."""
-    with installed(shutil.copytree(built, tmp_path / "site")) as place:
+    with installed(install(tmp_path / "site")) as place:
         yield place
 
 
