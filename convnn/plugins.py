@@ -89,8 +89,10 @@ def editable() -> list[Plugin]:
 
 def owners(modules: Iterable[str]) -> list[Plugin]:
     """The plugins that these modules are of."""
-    tops = {_top(module) for module in modules}
-    return [plugin for plugin in plugins() if tops & {_top(module) for module in plugin.modules}]
+    asked = [f"{module}." for module in modules]
+    return [
+        plugin for plugin in plugins() if any(name.startswith(f"{own}.") for name in asked for own in plugin.modules)
+    ]
 
 
 @functools.cache

@@ -32,20 +32,17 @@ _log = logging.getLogger(__name__)
 class Registry(Generic[C]):
     """The classes of one kind of configuration, by the value of the field that tells them apart, in their order."""
 
-    def __init__(
-        self, base: type[C], key: str, *own: type[C], group: str = "", kin: type[Config] | None = None
-    ) -> None:
+    def __init__(self, base: type[C], key: str, *own: type[C], group: str = "") -> None:
         """Start with our own.
 
         Args:
             base: What every class of it is.
             key: The field that tells them apart.
             own: Our classes.
-            group: The entry points by which others add theirs.
-            kin: What classes are that the same group adds to another registry.
+            group: The entry points by which others add theirs; two registries may share one.
         """
         self.base, self.key = base, key
-        self.group, self._kin = group, kin or base
+        self.group = group
         self._by_name: dict[str, type[C]] = {}
         self._union: TypeAdapter[C] | None = None
         for found in own:
@@ -94,14 +91,16 @@ class Registry(Generic[C]):
             ValueError: If the entry point has another name than its class, or another class has the name.
         """
         found = entry.load()
-        if isinstance(found, type) and issubclass(found, self._kin) and not issubclass(found, self.base):
-            return
-        names = self._names(found) if isinstance(found, type) and issubclass(found, self.base) else ()
-        if names and entry.name not in names:
-            raise ValueError(f"its {self.key} is {names[0]!r}; give the entry point that name")
-        if names:
+        bases = [each.base for each in _State.registries if each.group == self.group]
+        if not (isinstance(found, type) and issubclass(found, tuple(bases))):
+            wanted = " or ".join(base.__name__ for base in bases)
+            raise TypeError(f"it must name a subclass of {wanted}, got {found!r}")
+        if issubclass(found, self.base):
+            names = self._names(found)
+            if names and entry.name not in names:
+                raise ValueError(f"its {self.key} is {names[0]!r}; give the entry point that name")
             require_version(found.config_version)
-        self.register(found)
+            self.register(found)
 
     def classes(self) -> tuple[type[C], ...]:
         """All of them, entry points' too."""

@@ -270,7 +270,7 @@ class HybridLayer(_ConvNNFields):
         return {**content, "convnn_channels": self.channels(stages)}
 
 
-LAYERS = Registry(VGGLayer, "kind", Conv2dLayer, ConvNNLayer, HybridLayer, group=plugins.LAYERS, kin=MixingLayer)
+LAYERS = Registry(VGGLayer, "kind", Conv2dLayer, ConvNNLayer, HybridLayer, group=plugins.LAYERS)
 register_layer = LAYERS.register
 """Lets files name another kind of layer, a subclass of VGGLayer."""
 

@@ -259,7 +259,7 @@ class HybridAttention(_ConvNNAttentionFields):
 
 
 _KINDS = (SoftmaxAttention, ConvNNAttention, KVTAttention, LocalAttention, SparseAttention, HybridAttention)
-ATTENTIONS = Registry(ViTAttention, "kind", *_KINDS, group=plugins.LAYERS, kin=MixingLayer)
+ATTENTIONS = Registry(ViTAttention, "kind", *_KINDS, group=plugins.LAYERS)
 register_attention = ATTENTIONS.register
 """Lets files name another kind of attention, a subclass of ViTAttention."""
 

@@ -1,10 +1,12 @@
 """What a submission takes along, and what keeps it from starting, on a Ray cluster with token authentication."""
 
+import os
 import socket
 from pathlib import Path
 
 from tests.faults.ray_cluster import Cluster
-from tests.faults.sweeps import GRID
+from tests.faults.sweeps import GRID, Sweep
+from tests.installing import edited, install
 from tests.system.clusters import Laptop
 
 
@@ -45,3 +47,24 @@ def test_what_the_cluster_lacks_is_said_before_anything_starts(laptop: Laptop, m
     assert "spelling" not in misspelt
     assert not {"blind", "greedy"} & {job["sweep"] for job in laptop.json("list")["jobs"]}
     assert not (made.mark / "blind").exists()
+
+
+def test_a_plugin_that_is_edited_on_the_laptop_is_shipped_and_its_code_compared_there(
+    laptop: Laptop, tmp_path: Path
+) -> None:
+    site = install(tmp_path / "site")
+    paths = os.pathsep.join([str(site), os.environ["PYTHONPATH"]])
+    layer = {"kind": "grouped", "groups": {"choice": [1, 2]}, "shuffle": False}
+    space = {"data": {"name": "stripes"}, "model": {"width": 0.0625, "classifier_width": 8, "layer": layer}}
+    content = {"name": "plugged", "space": {**space, "training": {"epochs": 2}}, "search": {"sampler": "shuffled"}}
+    file = Sweep(content).write(laptop.home / "plugged.yaml")
+    refused = laptop("submit", file, code=2, PYTHONPATH=paths)
+    assert "FAIL plugin    my-kinds 1.0: " in refused
+    assert "has not got it" in refused
+    edited(site)
+    laptop("submit", file, PYTHONPATH=paths)
+    assert {trial["state"] for trial in laptop.json("show", "plugged", PYTHONPATH=paths)["trials"]} == {"complete"}
+    (site / "my_kinds" / "modules.py").write_text((site / "my_kinds" / "modules.py").read_text() + "# edited\n")
+    said = laptop("submit", file, code=2, PYTHONPATH=paths)
+    assert "my-kinds 1.0: changed my_kinds/modules.py\n" in said
+    laptop("resume", "plugged", "--accept-code", PYTHONPATH=paths)

@@ -92,7 +92,7 @@ LINES = {
     "unversioned": "TypeError: it must declare config_version, a whole number from 1 on, as in config_version = 1",
     "other": "ValueError: its kind is 'called'; give the entry point that name",
     "none": "AttributeError: module 'broken_kinds' has no attribute 'Nothing'",
-    "number": "TypeError: <class 'search_spaces.settings.Stopping'> must be a subclass of ",
+    "number": "TypeError: it must name a subclass of VGGLayer or ViTAttention, got <class 'search_spaces.settings.Stop",
     "asha": "ValueError: kind 'asha' is that of Asha; choose another name.",
     "facts": "TypeError: it must name a convnn.data.facts.DatasetFacts, got <class 'broken_kinds.Called'>",
 }

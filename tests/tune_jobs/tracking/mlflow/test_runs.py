@@ -29,5 +29,5 @@ def test_what_held_for_an_earlier_attempt_is_taken_back_in_a_run_that_goes_on() 
     assert place_tags(attempt) == {"host": "node-1"}
     known = replace(attempt, environment=Environment(2, "EPYC", "AVX2", {"torch": "2.15.0"}, "c0de", 2))
     assert place_tags(known) == {"host": "node-1", "threads": "2", "cpu": "EPYC", "torch": "2.15.0", "code": "c0de"}
-    with_plugin = replace(known, environment=replace(environment, plugins={"my-kinds": "0123"}))
-    assert place_tags(with_plugin)["plugin.my-kinds"] == "0123"
+    plugged = Environment(2, "EPYC", "AVX2", {}, "c0de", 2, {"my-kinds": "0123"})
+    assert place_tags(replace(known, environment=plugged))["plugin.my-kinds"] == "0123"
