@@ -212,7 +212,9 @@ def _data(name: str, root: str | None, splits: Sequence[Split]) -> dict[str, Any
     found: dict[str, Any] = {"name": name, "root": root, "digests": None, "error": None}
     try:
         from convnn.data import load_dataset
+        from search_spaces.registry import load_entry_points
 
+        load_entry_points()  # it may be a plugin's
         found["digests"] = load_dataset(name, root, splits=splits).digests
     except Exception as error:  # noqa: BLE001 - whatever it is, it is told
         found["error"] = (str(error).splitlines() or [type(error).__name__])[0]
