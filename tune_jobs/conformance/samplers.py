@@ -39,7 +39,10 @@ VALUES = (0.3, 0.9, 0.1, 0.5, 0.7)
 
 def properties(subject: Subject) -> list[Property]:
     """Those of a sampler."""
-    tree = trees(subject.found, subject.key)[0]
+    try:
+        tree = trees(subject.found, subject.key)[0]
+    except Broken:
+        return general(subject)  # of which one says what is wrong
     own = [] if subject.plugin is None else [loads_light_maker(subject.found.made_by)]
     each = partial(_each, subject)
     return [

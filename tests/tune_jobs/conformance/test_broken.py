@@ -359,6 +359,13 @@ class Lazy(_Sampled):
     sampler: Literal["lazy"]
 
 
+class Unset(_Sampled):
+    """A field has no default, and nothing that is tried is valid."""
+
+    sampler: Literal["unset"]
+    more: Annotated[int, Field(ge=1000, description="A large number.")]
+
+
 class FaultySampler(Sampler):
     goes_through_all = True
 
@@ -378,6 +385,7 @@ class FaultySampler(Sampler):
 SAMPLER_FAULTS = [
     (Outside, "its proposals are in the space", "which is not in the space"),
     (Forgetting, "a search rebuilt at any record proposes the same", "is another one once rebuilt; what it says must"),
+    (Unset, "its defaults are valid", "the field more has no default, and none of (1, 2, 3"),
     (Lazy, "it comes to an end where the space does", "it tries 3 of the 9 configurations and ends"),
 ]
 
