@@ -1,6 +1,6 @@
 """Installed packages that add models, layers, data sets, samplers and stopping rules: entry points and code.
 
-Nothing here imports a plugin, but `made`, which is asked for a callable of one.
+Only `made` and `named` import a plugin: they return one of its callables.
 """
 
 import functools
@@ -16,12 +16,12 @@ from pathlib import Path
 from typing import Any
 
 GROUP = "convnn_sweeps.models"
-"""The entry points of 0.1.0: each names a class that registers itself, or a function that registers."""
+"""The entry point group of 0.1.0. Each entry point names a class that registers itself, or a function that does so."""
 
 MODELS, LAYERS, DATASETS = "convnn.models", "convnn.layers", "convnn.datasets"
 SAMPLERS, STOPPING_RULES = "convnn.samplers", "convnn.stopping_rules"
 GROUPS = (MODELS, LAYERS, DATASETS, SAMPLERS, STOPPING_RULES)
-"""The groups in which an entry point has the name of a kind and names its class, or the facts of a data set."""
+"""The groups whose entry points have the name of a kind and refer to its class, or to the facts of a data set."""
 
 _OURS = __name__.partition(".")[0]
 _DIGITS = 16
@@ -29,25 +29,25 @@ _DIGITS = 16
 
 @dataclass(frozen=True)
 class Plugin:
-    """An installed distribution that has such entry points."""
+    """An installed distribution with such entry points."""
 
     name: str
     version: str
     modules: tuple[str, ...]
-    """Its packages and modules at the top, by which they are imported."""
+    """Its top-level packages and modules, by their import names."""
 
     editable: bool
-    """Whether its code is where its author edits it."""
+    """Whether it is an editable install."""
 
     def metadata(self) -> dict[str, str]:
-        """What Python must find beside the code to know the plugin by its entry points, by path."""
+        """Return the metadata files that Python needs beside the code to find the entry points, by path."""
         found = distribution(self.name)
         texts = {name: found.read_text(name) for name in ("METADATA", "entry_points.txt", "top_level.txt")}
         folder = f"{self.name.replace('-', '_')}-{self.version}.dist-info"
         return {f"{folder}/{name}": text for name, text in texts.items() if text}
 
     def files(self) -> dict[str, Path]:
-        """Its code and what lies beside it, by the path from the folder that is on Python's path."""
+        """Return all files of its packages, by path relative to the folder on Python's path."""
         found: dict[str, Path] = {}
         for module in self.modules:
             for path in _files_of(module):
@@ -57,24 +57,24 @@ class Plugin:
 
 @functools.cache
 def entries() -> tuple[EntryPoint, ...]:
-    """All entry points of these groups; one scan of what is installed."""
+    """Return all entry points of these groups, from one scan of the installed packages."""
     found = entry_points()
     return tuple(entry for group in (GROUP, *GROUPS) for entry in found.select(group=group))
 
 
 def in_group(group: str) -> list[EntryPoint]:
-    """Those of one group."""
+    """Return the entry points of one group."""
     return [entry for entry in entries() if entry.group == group]
 
 
 def packages() -> set[str]:
-    """The installed packages that add models or layers by name, this one among them."""
+    """Return the names of installed packages that provide models or layers, including this one."""
     return {_OURS, *(_top(entry.module) for entry in entries() if entry.group in (GROUP, MODELS, LAYERS))}
 
 
 @functools.cache
 def plugins() -> tuple[Plugin, ...]:
-    """What is installed of these, by name."""
+    """Return the installed plugins, sorted by name."""
     found: dict[str, tuple[Distribution, list[str]]] = {}
     for entry in entries():
         if entry.dist is not None:
@@ -83,12 +83,12 @@ def plugins() -> tuple[Plugin, ...]:
 
 
 def editable() -> list[Plugin]:
-    """Those whose code is here alone, where their authors edit it."""
+    """Return the plugins with an editable install."""
     return [plugin for plugin in plugins() if plugin.editable]
 
 
 def owners(modules: Iterable[str]) -> list[Plugin]:
-    """The plugins that these modules are of."""
+    """Return the plugins that contain these modules."""
     asked = [f"{module}." for module in modules]
     return [
         plugin for plugin in plugins() if any(name.startswith(f"{own}.") for name in asked for own in plugin.modules)
@@ -97,7 +97,7 @@ def owners(modules: Iterable[str]) -> list[Plugin]:
 
 @functools.cache
 def digests(plugin: Plugin) -> Mapping[str, str]:
-    """The digest of each of a plugin's files, as they were when this process first asked."""
+    """Return the digest of each file of a plugin, as read at the first call in this process."""
     return {
         name: hashlib.sha256(path.read_bytes()).hexdigest()[:_DIGITS]
         for name, path in plugin.files().items()
@@ -106,35 +106,42 @@ def digests(plugin: Plugin) -> Mapping[str, str]:
 
 
 def digest(plugin: Plugin) -> str:
-    """A text that is equal where all of a plugin's files are."""
+    """Return one digest of all files of a plugin."""
     lines = "".join(f"{name} {content}\n" for name, content in digests(plugin).items())
     return hashlib.sha256(lines.encode()).hexdigest()[:_DIGITS]
 
 
 def forget() -> None:
-    """Look anew at what is installed; for a program that installs something itself."""
+    """Clear the caches, for a program that installs a package itself."""
     entries.cache_clear()
     plugins.cache_clear()
     digests.cache_clear()
 
 
 def made(plain: Mapping[str, Any]) -> Callable[..., Any]:
-    """The callable that `{"target": "package.module:name", "arguments": {...}}` names, with its arguments given.
+    """Return the callable that `{"target": "package.module:name", "arguments": {...}}` names, with bound arguments.
 
-    An argument of that form stands for the callable that it names.
+    An argument of the same form is replaced by the callable that it names, also inside a mapping.
     """
-    arguments = {key: made(value) if is_made(value) else value for key, value in plain["arguments"].items()}
-    return partial(named(plain["target"]), **arguments)
+    return partial(named(plain["target"]), **_with_made(plain["arguments"]))
 
 
-def named(target: str) -> Any:  # noqa: ANN401 - whatever it is
-    """What `package.module:name` names."""
+def _with_made(arguments: Mapping[str, Any]) -> dict[str, Any]:
+    """Replace arguments that name a callable by the callable, also inside mappings."""
+    return {
+        key: made(value) if is_made(value) else _with_made(value) if isinstance(value, dict) else value
+        for key, value in arguments.items()
+    }
+
+
+def named(target: str) -> Any:  # noqa: ANN401 - any object
+    """Import and return the object `package.module:name`."""
     module, _, name = target.partition(":")
     return getattr(import_module(module), name)
 
 
 def is_made(value: object) -> bool:
-    """Whether it is of the form that `made` takes."""
+    """Return whether a value has the form that `made` takes."""
     return isinstance(value, dict) and value.keys() == {"target", "arguments"}
 
 
@@ -151,7 +158,7 @@ def _plugin(dist: Distribution, named: list[str]) -> Plugin:
 
 
 def _whole(name: str) -> str | None:
-    """The package at the top that a module is in, below a namespace that several distributions share; or the module."""
+    """Return the topmost regular package that contains a module, below any namespace package; or the module itself."""
     parts = name.split(".")
     for count in range(1, len(parts) + 1):
         module = ".".join(parts[:count])
@@ -167,7 +174,7 @@ def _whole(name: str) -> str | None:
 
 
 def _home_of(module: str) -> Path:
-    """The folder from which a package or module at the top is imported."""
+    """Return the folder from which a top-level package or module is imported."""
     spec = find_spec(module)
     assert spec is not None
     assert spec.origin is not None

@@ -1,7 +1,7 @@
-"""What `mkdocs build` calls: adds the pages that are made from the code, and lets links to other files lead somewhere.
+"""Hooks of `mkdocs build`: add the pages that are generated from the code, and convert links to other files.
 
-The site has benchmarks/results as measurements/, CHANGELOG.md as a page, and docs/adr; every other file of the
-repository is named, without a link.
+The site contains benchmarks/results as measurements/, CHANGELOG.md as a page, and docs/adr. Other files of the
+repository are named without a link.
 """
 
 from collections.abc import Callable
@@ -32,7 +32,7 @@ MADE: dict[str, Callable[[], str]] = {
 
 
 def on_files(files: Files, config: MkDocsConfig) -> Files:
-    """Add the pages that no file in docs/ holds."""
+    """Add the pages that are not files in docs/."""
     for name, made in MADE.items():
         files.append(File.generated(config, name, content=made()))
     copied = {"CHANGELOG.md": ROOT / "CHANGELOG.md"}
@@ -43,6 +43,6 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
 
 
 def on_page_markdown(markdown: str, page: Page, config: MkDocsConfig, files: Files) -> str:
-    """Let its links lead to pages of the site."""
+    """Convert the links of a page to links of the site."""
     del config, files
     return relinked(markdown, page.file.src_uri, ROOT)

@@ -10,6 +10,7 @@ from convnn import plugins
 from convnn.data.facts import DATASETS, module_of
 from search_spaces.base import Config
 from search_spaces.models import ModelConfig
+from search_spaces.models.depth import Layers
 from search_spaces.nodes import Branches, Fixed, Group, SpaceNode
 from search_spaces.reading.fields import discriminator_of, fields_of, models_by_kind, models_of
 from search_spaces.registry import OneOf, Registry
@@ -74,7 +75,7 @@ def _kinds_of(config: Config) -> Iterator[Kind]:
 
 def _parts(path: str, config: Config) -> Iterator[tuple[str, Config]]:
     yield path, config
-    for name, value in config:
+    for name, value in config.by_stage.items() if isinstance(config, Layers) else config:
         if isinstance(value, Config):
             yield from _parts(f"{path}.{name}", value)
 

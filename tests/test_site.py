@@ -1,4 +1,4 @@
-"""The documentation site: it builds without a warning, has every name, and loads nothing from elsewhere."""
+"""The documentation site builds without a warning, contains every name, and loads nothing from other servers."""
 
 import json
 import os
@@ -34,7 +34,7 @@ LOADING = {
 
 
 class _Page(HTMLParser):
-    """What a page loads, the identifiers in it, and its text."""
+    """The resources that a page loads, its element ids, and its text."""
 
     def __init__(self, text: str) -> None:
         super().__init__()
@@ -54,7 +54,7 @@ class _Page(HTMLParser):
 
 @pytest.fixture(scope="module")
 def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Built as `make docs` does, in a place of its own, by a Python without torch."""
+    """The site, built as in `make docs` in a temporary folder, by a process that does not import torch."""
     place = tmp_path_factory.mktemp("site")
     done = subprocess.run(
         [sys.executable, "-W", "ignore", "-c", BUILD, "build", "--strict", "--site-dir", place],
@@ -82,7 +82,7 @@ def page(site: Path, name: str) -> _Page:
     return _Page((site / name).read_text(encoding="utf-8"))
 
 
-def test_nothing_is_loaded_from_elsewhere(site: Path) -> None:
+def test_nothing_is_loaded_from_other_servers(site: Path) -> None:
     pages = list(site.rglob("*.html"))
     loads = {load for path in pages for load in _Page(path.read_text(encoding="utf-8")).loads}
     assert any(load.endswith(".css") for load in loads)
@@ -117,7 +117,8 @@ def test_every_field_of_a_sweep_file_is_in_the_reference(site: Path) -> None:
     schema = json_schema()
     definitions = [each for each in (schema, *schema["$defs"].values()) if "properties" in each]
     codes = set(re.findall(r"\w+", " ".join(found.text)))
-    assert {name for each in definitions for name in each["properties"]} <= codes
+    names = " ".join(name for each in definitions for name in each["properties"])
+    assert {*re.findall(r"\w+", names)} <= codes
     kinds = {"stopping-auto", "search-tpe", "layer-hybrid", "attention-kvt", "model-vit-tiny", "candidates-strided"}
     assert kinds <= found.ids
 
@@ -148,7 +149,7 @@ def test_every_json_output_and_exit_code_is_in_the_reference(site: Path) -> None
     assert {str(code.value) for code in ExitCode} | {code.meaning for code in ExitCode} <= set(said)
 
 
-def test_links_of_the_readme_and_pages_that_messages_name_are_there() -> None:
+def test_links_of_the_readme_and_pages_that_messages_name_exist() -> None:
     readme = (ROOT / "README.md").read_text(encoding="utf-8")
     named = set(re.findall(r"\]\((?!https?:)([^)#]+)", readme))
     texts = [ROOT / "README.md", ROOT / "CHANGELOG.md", ROOT / "Makefile", *(ROOT / "docker").glob("*.*")]

@@ -1,6 +1,6 @@
-"""Draw docs/figures/operation.svg: whom one pixel listens to, under each rule that the operation knows.
+"""Draw docs/figures/operation.svg: the neighbors of one pixel under different rules of the operation.
 
-Run: `python docs/figures/operation.py`, with scikit-learn's handwritten digits; no other package draws it.
+Run: `python docs/figures/operation.py`. It uses scikit-learn's handwritten digits and no plotting package.
 """
 
 from pathlib import Path
@@ -19,7 +19,7 @@ K = 9
 
 
 def panels(image: Tensor) -> dict[str, tuple[list[int], list[int]]]:
-    """For each rule: the candidates and the chosen neighbors, best first."""
+    """Return the candidates and the chosen neighbors, best first, for each rule."""
     features = torch.stack([image, image.roll(1, 0), image.roll(1, 1)], dim=-1).view(
         1, SIDE * SIDE, 3
     )  # a little context
@@ -43,7 +43,7 @@ def panels(image: Tensor) -> dict[str, tuple[list[int], list[int]]]:
 
 
 def draw(image: Tensor, found: dict[str, tuple[list[int], list[int]]]) -> str:
-    """The figure as SVG, one panel per rule."""
+    """Return the figure as SVG, one panel per rule."""
     size = SIDE * CELL
     width, height = len(found) * (size + GAP) + GAP, size + TOP + GAP
     parts = [

@@ -1,10 +1,10 @@
-"""Draws a finished sweep's report and MLflow's view of its trials: on wide and narrow screens, by day and by night.
+"""Take screenshots of a finished sweep's report and MLflow pages, on wide and narrow screens, in light and dark mode.
 
 convnn run quickstart
 PYTHONPATH=. python docs/figures/pages.py ~/convnn-sweeps/quickstart
 
-README.md has `report-1400-light.png` and `charts-1400-light.png`; a second folder as argument takes the pictures.
-It needs chromium (`apt-get install chromium chromium-driver`) and the sweep's own MLflow store.
+README.md uses `report-1400-light.png` and `charts-1400-light.png`. A second argument sets the folder for the pictures.
+It needs chromium (`apt-get install chromium chromium-driver`) and a sweep whose tracker is an SQLite store.
 """
 
 import io
@@ -26,15 +26,15 @@ from tune_jobs.tracking.mlflow.views import ALL
 
 HERE = Path(__file__).parent
 SCREENS = {1400: 900, 390: 844}
-"""Height by width, in pixels; the wide one first, where MLflow's assistant can be closed."""
+"""Height by width, in pixels. The wide one comes first, because MLflow's assistant can be closed there."""
 
 CHARTS = "//input[@name='runs-view-mode'][@value='CHART']/ancestor::label"
 SETTLED_S = 3.0
-"""Plots move into place."""
+"""Time for animations of the plots to finish."""
 
 
 def see_as(window: Browser, width: int, scheme: str) -> None:
-    """Let pages take the window for a screen of this width that prefers `light` or `dark`."""
+    """Emulate a screen of this width with the color scheme `light` or `dark`."""
     size = {"width": width, "height": SCREENS[width], "deviceScaleFactor": 1, "mobile": False}
     preferred = {"features": [{"name": "prefers-color-scheme", "value": scheme}]}
     window.driver.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", size)
@@ -42,7 +42,7 @@ def see_as(window: Browser, width: int, scheme: str) -> None:
 
 
 def keep(window: Browser, path: Path) -> None:
-    """Write what is seen, in 256 colors; kmeans keeps those of thin lines apart."""
+    """Save a screenshot in 256 colors; kmeans keeps the colors of thin lines distinct."""
     time.sleep(SETTLED_S)
     content = b64decode(window.driver.execute_cdp_cmd("Page.captureScreenshot", {})["data"])
     seen = Image.open(io.BytesIO(content)).convert("RGB")
@@ -62,23 +62,23 @@ def trials(window: Browser, pages: MlflowPages, experiment_id: str) -> None:
 
 
 def charts(window: Browser, pages: MlflowPages, experiment_id: str) -> None:
-    """Open the same in charts."""
+    """Open the chart view of all trials."""
     trials(window, pages, experiment_id)
     window.click(CHARTS)
     window.sees("Parallel Coordinates")
 
 
 def main() -> None:
-    """Draw all."""
+    """Take all screenshots."""
     folder = SweepFolder(Path(sys.argv[1]).expanduser().absolute())
     into = Path(sys.argv[2]) if len(sys.argv) > 2 else HERE  # noqa: PLR2004 - the script, the sweep, the folder
     with closing(Ledger(folder.ledger)) as ledger:
         store, number = ledger.meta.tracker, ledger.meta.tracker_experiment_id
     if store is None or number is None or not store.startswith("sqlite:"):
-        raise SystemExit(f"{folder.path} has no MLflow store of its own")
+        raise SystemExit(f"{folder.path} has no local MLflow store; run the sweep without tracking.uri.")
     with tempfile.TemporaryDirectory() as made, mlflow_server(Path(made), free_port(), store) as server:
         for scheme in ("light", "dark"):
-            with browser(Path(made)) as window:  # MLflow remembers by which light it was seen first
+            with browser(Path(made)) as window:  # MLflow remembers the first color scheme
                 pages = MlflowPages(window, server.uri)
                 draw = {
                     "report": partial(report, window, folder),
@@ -88,7 +88,7 @@ def main() -> None:
                 for width in SCREENS:
                     see_as(window, width, scheme)
                     for name, opened in draw.items():
-                        if (name, width) != ("charts", min(SCREENS)):  # where MLflow has no room for one
+                        if (name, width) != ("charts", min(SCREENS)):  # MLflow has no room for charts there
                             opened()
                             keep(window, into / f"{name}-{width}-{scheme}.png")
 

@@ -1,5 +1,5 @@
-# ruff: noqa: SLF001 - a script beside its figures, no module
-"""Draws what a terminal shows of a sweep that was run and confirmed: `show.svg`, `live.svg` and `confirm.svg`.
+# ruff: noqa: SLF001 - a script beside its figures, not a module
+"""Draw the terminal output of a finished and confirmed sweep: `show.svg`, `live.svg` and `confirm.svg`.
 
 convnn run quickstart
 convnn confirm quickstart --top 3
@@ -31,20 +31,20 @@ from tune_jobs.results.summary import Summary, read_summary, state_of
 
 HERE = Path(__file__).parent
 WIDTH, WIDE, SHARE = 92, 120, 0.6
-"""Columns, those of a confirmation, and how much of the sweep has run in the live view."""
+"""Columns, columns for a confirmation, and the share of the sweep that has run in the live view."""
 
 
 def draw(name: str, command: str, content: Group, width: int = WIDTH) -> None:
-    """Write a picture of a terminal."""
+    """Save a picture of terminal output."""
     console = TextConsole(record=True, file=StringIO(), width=width, force_terminal=True)
     console.print(content)
     picture = console.export_svg(title=command, theme=MONOKAI, unique_id=name)
-    picture = re.sub(r"@font-face \{.*?\}", "", picture, flags=re.DOTALL)  # it would be fetched from elsewhere
+    picture = re.sub(r"@font-face \{.*?\}", "", picture, flags=re.DOTALL)  # the browser would download the font
     (HERE / f"{name}.svg").write_text("\n".join(line.rstrip() for line in picture.splitlines()) + "\n")
 
 
 def events(folder: SweepFolder) -> list[tuple[float, Event]]:
-    """What happened, with its time."""
+    """Return the events of a sweep with their times, in order."""
     with closing(Ledger(folder.ledger)) as ledger:
         trials = {trial.run_key: trial for trial in ledger.trials()}
         found: list[tuple[float, Event]] = []
@@ -60,7 +60,7 @@ def events(folder: SweepFolder) -> list[tuple[float, Event]]:
 
 
 def at(share: float, folder: SweepFolder, whole: Summary) -> tuple[Running, Summary]:
-    """The sweep as it stood when a share of it had run."""
+    """Return the state of the sweep at the time when this share of it had run."""
     happened = events(folder)
     begin, end = happened[0][0], happened[-1][0]
     then = begin + share * (end - begin)
@@ -83,7 +83,7 @@ def at(share: float, folder: SweepFolder, whole: Summary) -> tuple[Running, Summ
 
 
 def main() -> None:
-    """Draw them."""
+    """Draw all three."""
     folder = SweepFolder(Path(sys.argv[1]).expanduser().absolute())
     whole = read_summary(folder)
     text = standing(whole, state_of(whole, running=False))

@@ -1,1 +1,1 @@
-"""Pages of the documentation site that are made from the code, at each build."""
+"""Pages of the documentation site that are generated from the code at each build."""

@@ -1,4 +1,4 @@
-"""The reference of the command line, from what `convnn COMMAND --help` prints."""
+"""The command line reference, from the output of `convnn COMMAND --help`."""
 
 import re
 from collections.abc import Iterator
@@ -16,7 +16,7 @@ _FIRST = re.compile(r"\s*Example: (convnn [^\n]*?)\. (?=[A-Z])")
 
 
 def commands_page() -> str:
-    """A section for each command, in the order of `convnn --help`."""
+    """Return the page: one section per command, in the order of `convnn --help`."""
     root: Any = get_command(app)
     with root.make_context("convnn", [], resilient_parsing=True) as context:
         listed = list(_commands(root, context))
@@ -27,8 +27,9 @@ def commands_page() -> str:
     return "\n".join(
         [
             "# Commands\n",
-            "What `convnn COMMAND --help` says. Every command has `--help`; `convnn --version` prints the version.",
-            "How commands end: [exit codes](exit-codes.md). What `--json` prints: [JSON output](json.md).\n",
+            "Look up each command with its arguments and options, as `convnn COMMAND --help` prints them.",
+            "Every command has `--help`; `convnn --version` prints the version.",
+            "See also [exit codes](exit-codes.md) and [JSON output](json.md) for `--json`.\n",
             table(("Command", "What it does"), rows),
             *(_section(path, command, context) for path, command, context in listed),
         ]
@@ -58,7 +59,7 @@ def _section(path: str, command: TyperCommand | TyperGroup, context: Context) ->
 
 
 def _help(text: str) -> Iterator[str]:
-    """Its paragraphs, with examples as blocks."""
+    """Yield the paragraphs of a help text, with examples as code blocks."""
     for paragraph in re.split(r"\n\s*\n", text.strip()):
         found = _EXAMPLE.search(paragraph) or _FIRST.search(paragraph)
         if found is None:

@@ -1,4 +1,4 @@
-"""Links of a page as the repository has it, made links of the site."""
+"""Convert links in repository files to links of the site."""
 
 import posixpath
 import re
@@ -11,7 +11,7 @@ _PAGES = {"CHANGELOG.md": "reference/changes.md", "benchmarks/results": "explana
 
 
 def page_of(source: str) -> str:
-    """Where the site has a file of the repository; both by their paths, the second one below docs/."""
+    """Return the path of the site's page, relative to docs/, for a file of the repository."""
     if source in _PAGES:
         return _PAGES[source]
     for folder, place in _PLACES.items():
@@ -21,7 +21,7 @@ def page_of(source: str) -> str:
 
 
 def source_of(page: str) -> str:
-    """The file of the repository that a page of the site is made of."""
+    """Return the file of the repository that a page of the site is made from."""
     for source, made in _PAGES.items():
         if made == page:
             return source
@@ -32,9 +32,9 @@ def source_of(page: str) -> str:
 
 
 def relinked(markdown: str, page: str, root: Path) -> str:
-    """The text with links that lead to the site's pages; those to other files of the repository become plain text.
+    """Return the text with links to pages of the site; links to other files of the repository become plain text.
 
-    A link to nothing stays, and MkDocs refuses it.
+    A broken link is kept, so that MkDocs reports it.
     """
     here = posixpath.dirname(source_of(page))
 

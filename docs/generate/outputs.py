@@ -1,4 +1,4 @@
-"""The reference of what commands print with --json, from the types that `convnn schema --output` describes."""
+"""The reference of `--json` output, from the types that `convnn schema --output` describes."""
 
 from typing import Any
 
@@ -10,14 +10,15 @@ from tune_jobs.cli.shared.outputs import OUTPUTS
 
 HEAD = """# JSON output
 
-What each command prints with `--json`: one JSON object (or list) on standard output, and nothing else there.
-Accuracies, shares and probabilities are fractions, durations are in seconds, times are ISO 8601 or, as numbers, seconds
-since 1970. Numbers that JSON lacks (NaN, infinity) are `null`. `convnn schema --output COMMAND` prints the JSON Schema.
+Look up the keys that each command prints with `--json`. The output is one JSON object (or list) on standard output,
+and nothing else. Accuracies, shares and probabilities are fractions. Durations are in seconds. Times are ISO 8601 or,
+as numbers, seconds since 1970. NaN and infinity, which JSON does not have, are `null`. `convnn schema --output
+COMMAND` prints the JSON Schema.
 """
 
 
 def outputs_page() -> str:
-    """A section for each command, then one for each type that they share."""
+    """Return the page: one section per command, then one per shared type."""
     inputs: list[tuple[str, Any, TypeAdapter[Any]]] = [
         (command, "serialization", TypeAdapter(OUTPUTS[command])) for command in sorted(OUTPUTS)
     ]
@@ -33,20 +34,20 @@ def outputs_page() -> str:
 
 
 class _Types:
-    """The types with keys that commands print; `found` are those that something refers to."""
+    """The types with keys in the output of commands; `found` are those that something refers to."""
 
     def __init__(self, definitions: dict[str, Schema]) -> None:
         self.definitions = definitions
         self.found: list[str] = []
 
     def title(self, name: str) -> str:
-        """Of a type; with its module's name where two are called the same."""
+        """Return the title of a type, with its module's name if two types have the same title."""
         called = self.definitions[name]["title"]
         alike = [found for found in self.definitions.values() if found.get("title") == called]
         return called if len(alike) == 1 else f"{called} ({name.split('__')[-2]})"
 
     def shown(self, schema: Schema) -> str:
-        """What a command prints: its keys, if there is one kind of it, else the kinds."""
+        """Describe a command's output: its keys if it has one type, otherwise the types."""
         if "$ref" in schema:
             return self.fields(schema["$ref"].rpartition("/")[2])
         self._find(schema)
@@ -54,7 +55,7 @@ class _Types:
         return f"{text[0].upper()}{text[1:]}.\n"
 
     def fields(self, name: str) -> str:
-        """The keys of a type."""
+        """Return a table of the keys of a type."""
         owner, rows = self.definitions[name], []
         for key, value in owner["properties"].items():
             self._find(value)

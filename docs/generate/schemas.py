@@ -1,4 +1,4 @@
-"""JSON Schema in words: what a value may be, its default, and where what it refers to is described."""
+"""JSON Schema in words: possible values, defaults, and links to the descriptions of referenced types."""
 
 import json
 import re
@@ -19,17 +19,17 @@ _NAMES = {
 }
 _UNITS = {"_hours": "hours", "_s": "seconds", "_gb": "10^9 bytes", "_bytes": "bytes", "_epochs": "epochs"}
 Refer = Callable[[str], str]
-"""What stands for a definition that is described elsewhere, by its name."""
+"""Returns the text that refers to a definition described elsewhere, from its name."""
 
 
 def options_of(schema: Schema) -> list[Schema]:
-    """What a value may be: all alternatives, without the domains of a sweep."""
+    """Return all alternatives of a value, without the domains of a sweep."""
     found = schema.get("anyOf") or schema.get("oneOf") or [schema]
     return [option for option in found if not _domains(option)]
 
 
 def domains_of(schema: Schema) -> list[str]:
-    """The domains that may stand in a value's place."""
+    """Return the domains that can replace a value."""
     return [name for option in schema.get("anyOf", []) for name in _domains(option)]
 
 
@@ -38,7 +38,7 @@ def _domains(option: Schema) -> list[str]:
 
 
 def referred(schema: Schema, definitions: dict[str, Schema]) -> Iterator[str]:
-    """The names of the definitions with fields that a value refers to; those without are looked through."""
+    """Yield the names of the definitions with fields that a value refers to, directly or through others without."""
     if "$ref" in schema:
         name = schema["$ref"].rpartition("/")[2]
         if "properties" in definitions[name]:
@@ -54,13 +54,13 @@ def referred(schema: Schema, definitions: dict[str, Schema]) -> Iterator[str]:
 
 
 def branches(schema: Schema, definitions: dict[str, Schema]) -> bool:
-    """Whether the value may be an any_of."""
+    """Return whether the value can be an any_of."""
     found = definitions[schema["$ref"].rpartition("/")[2]] if "$ref" in schema else {}
     return "any_of" in domains_of(found)
 
 
 def value_text(schema: Schema, definitions: dict[str, Schema], refer: Refer) -> str:
-    """What a value may be."""
+    """Describe the possible values."""
     if "$ref" in schema:
         name = schema["$ref"].rpartition("/")[2]
         found = definitions[name]
@@ -76,7 +76,7 @@ def value_text(schema: Schema, definitions: dict[str, Schema], refer: Refer) -> 
 
 
 def _container_text(schema: Schema, definitions: dict[str, Schema], refer: Refer) -> str:
-    """Of a list or a mapping; empty for anything else."""
+    """Describe a list or a mapping; return an empty text for anything else."""
     if schema.get("type") == "array":
         parts = [value_text(part, definitions, refer) for part in schema.get("prefixItems", [])]
         return f"list of {' and '.join(parts) or _several(value_text(schema.get('items', {}), definitions, refer))}"
@@ -85,7 +85,7 @@ def _container_text(schema: Schema, definitions: dict[str, Schema], refer: Refer
 
 
 def _plain(value: object) -> str:
-    """A value as a file has it."""
+    """Return a value as written in a file."""
     return value if isinstance(value, str) else json.dumps(value)
 
 
@@ -103,12 +103,12 @@ def _limits(schema: Schema) -> str:
 
 
 def unit_of(field: str) -> str:
-    """The unit of a field, by the end of its name; empty if it has none there."""
+    """Return the unit of a field from its name's suffix; empty if it has none."""
     return next((unit for end, unit in _UNITS.items() if field.endswith(end)), "")
 
 
 def default_text(schema: Schema, *, required: bool) -> str:
-    """Its default, if it is short; else that it need not be given."""
+    """Return the default if it is short, otherwise "optional"."""
     if "default" not in schema:
         return "required" if required else ""
     if isinstance(schema["default"], dict | list) and schema["default"]:
@@ -117,20 +117,20 @@ def default_text(schema: Schema, *, required: bool) -> str:
 
 
 def described(schema: Schema) -> str:
-    """What is said of it."""
+    """Return the description as Markdown."""
     return prose(schema.get("description", ""))
 
 
 def anchor(title: str) -> str:
-    """Of a section with this title."""
+    """Return the anchor of a section with this title."""
     return re.sub(r"[^a-z0-9]+", "-", title.lower()).strip("-")
 
 
 def heading(level: int, title: str) -> str:
-    """Of a section, with its anchor."""
+    """Return the heading of a section, with its anchor."""
     return f"{'#' * level} {escaped(title)} {{ #{anchor(title)} }}\n"
 
 
 def link(title: str, text: str | None = None) -> str:
-    """To that section."""
+    """Return a link to the section with this title."""
     return f"[{escaped(text or title)}](#{anchor(title)})"

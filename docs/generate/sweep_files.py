@@ -20,14 +20,14 @@ from search_spaces.schema import json_schema
 
 HEAD = """# Sweep files
 
-Every field of a sweep file, from the JSON Schema that `convnn schema` prints and editors use. Most fields have a
-default: a file needs `name` and, in `space`, a `model`. A misspelt field is an error. `convnn validate FILE` reports
-every mistake at once.
+Look up every field of a sweep file. This page is made from the JSON Schema that `convnn schema` prints and editors use.
+Most fields have a default: a file needs only `name` and, in `space`, a `model`. A misspelled field is an error.
+`convnn validate FILE` reports all mistakes together.
 
 ## What may vary
 
-In `space`, a field's value may be a domain, and a section may be a list of alternatives (`any_of`), each with fields
-and domains of its own. Each field's table says which of them it takes.
+In `space`, a field's value can be a domain, and a section can be a list of alternatives (`any_of`), each with separate
+fields and domains. The tables show which domains each field accepts.
 """
 EXAMPLES = {
     "choice": "lr: {choice: [1e-4, 3e-4]}",
@@ -38,18 +38,18 @@ EXAMPLES = {
     "step": "k: {int: [1, 13], step: 2}",
     "any_of": "layer: {any_of: [{kind: conv2d}, {kind: convnn, k: 9}]}",
 }
-"""`tests/test_site.py` reads each as a part of a sweep file."""
+"""`tests/test_site.py` reads each one as part of a sweep file."""
 
 
 @dataclass
 class _Sections:
-    """The definitions with fields, in the order in which a reader of a file meets them, and where each stands."""
+    """The definitions with fields, in the order of a sweep file, and the places of each."""
 
     definitions: dict[str, Schema]
     places: dict[str, list[str]] = field(default_factory=dict)
 
     def meet(self, owner: Schema, path: str) -> None:
-        for name, value in owner.get("properties", {}).items():
+        for (name, *_), value in _alike(owner):
             at = f"{path}{name}"
             for found in referred(value, self.definitions):
                 places = self.places.setdefault(found, [])
@@ -58,15 +58,16 @@ class _Sections:
                     self.meet(self.definitions[found], f"{at}.")
 
     def title(self, name: str) -> str:
-        """As it is called in a file: its last place, and what tells it from the others there."""
+        """Return the last part of its first place in a file, and its kind if it has one."""
         told = _kind(self.definitions[name])
         last = self.places[name][0].rpartition(".")[2]
         return f"{last}: {told}" if told else last
 
     def rows(self, owner: Schema) -> list[tuple[str, str, str]]:
-        return [self._row(name, value, owner) for name, value in owner["properties"].items()]
+        return [self._row(names, value, owner) for names, value in _alike(owner)]
 
-    def _row(self, name: str, value: Schema, owner: Schema) -> tuple[str, str, str]:
+    def _row(self, names: list[str], value: Schema, owner: Schema) -> tuple[str, str, str]:
+        name = names[0]
         required = name in owner.get("required", ())
         kinds = list(referred(value, self.definitions))
         text = value_text(value, self.definitions, lambda found: self._refer(found, several=len(kinds) > 1))
@@ -74,15 +75,26 @@ class _Sections:
         varying = ["any_of"] if branches(value, self.definitions) else domains_of(value)
         parts = [f"{text}{', in ' + unit if unit else ''}", default_text(value, required=required)]
         if varying and not ("const" in value or _fixed(value)):
-            parts.append("varies by " + ", ".join(code(one) for one in varying))
+            parts.append("can vary by " + ", ".join(code(one) for one in varying))
         meaning = described(value)
         if len(kinds) > 1:
             told = (f"{self._refer(found, several=True)}: {described(self.definitions[found])}" for found in kinds)
             meaning = "<br>".join(told)
-        return code(name), "<br>".join(part for part in parts if part), meaning
+        return ", ".join(map(code, names)), "<br>".join(part for part in parts if part), meaning
 
     def _refer(self, name: str, *, several: bool) -> str:
         return link(self.title(name), _kind(self.definitions[name]) if several else None)
+
+
+def _alike(owner: Schema) -> list[tuple[list[str], Schema]]:
+    """Group fields into rows: neighbors with the same sections share one, such as the ranges of VGG-11's layers."""
+    found: list[tuple[list[str], Schema]] = []
+    for name, value in owner.get("properties", {}).items():
+        if found and "$ref" in value and value["$ref"] == found[-1][1].get("$ref"):
+            found[-1][0].append(name)
+        else:
+            found.append(([name], value))
+    return found
 
 
 def _fixed(value: Schema) -> bool:
@@ -90,7 +102,7 @@ def _fixed(value: Schema) -> bool:
 
 
 def _kind(definition: Schema) -> str:
-    """What the field that tells definitions apart says, as `asha`."""
+    """Return the value that distinguishes a definition from others in its place, such as `asha`."""
     for name in ("kind", "name", "sampler", "protocol"):
         value = definition["properties"].get(name, {})
         for option in (value, *value.get("anyOf", ())):
@@ -100,7 +112,7 @@ def _kind(definition: Schema) -> str:
 
 
 def sweep_files_page() -> str:
-    """A table of every section."""
+    """Return the page: a table of every section."""
     schema = json_schema()
     sections = _Sections(schema["$defs"])
     sections.meet(schema, "")

@@ -16,15 +16,15 @@ from tune_jobs.results.history import history
 def export(
     sweep: Sweep,
     trial: Annotated[str, typer.Argument(metavar="TRIAL", help=TRIAL_HELP)],
-    file: Annotated[Path, typer.Argument(metavar="FILE", help="Where to write the weights; not a file that exists.")],
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="The file to write; it must not exist.")],
     storage: Storage = None,
 ) -> None:
-    """Write the weights that a trial has trained, for PyTorch. Example: convnn export mine 3 model.pt.
+    """Write the trained weights of a trial to a file for PyTorch. Example: convnn export mine 3 model.pt.
 
-    They are those of the published model, by name. A sweep keeps its best trials' (resources.keep_best).
+    The weights have the names of the published model. A sweep keeps those of its best trials (resources.keep_best).
     """
     if file.exists():
-        raise UsageError(f"{file} exists already and is not overwritten; give another file.")
+        raise UsageError(f"{file} already exists and is not overwritten; give another file.")
     folder = find_sweep(sweep, storage_of(storage))
     row = history(folder, trial).row
     from convnn.checkpoint import save_checkpoint
@@ -34,13 +34,13 @@ def export(
     save_checkpoint(trained_weights(kept, config), file)
     imports: dict[str, None] = {"import torch": None}
     model = _written(config.model.factory(DATASETS[config.data.name].classes), imports)
-    print(f"{file} has the weights of trial {row.number} after epoch {epoch_of(kept)}; in Python:\n")
+    print(f"{file} contains the weights of trial {row.number} after epoch {epoch_of(kept)}. In Python:\n")
     for line in (*imports, f"model = {model}", f"model.load_state_dict(torch.load({str(file)!r}))"):
         print(f"  {line}")
 
 
 def _written(made: Factory, imports: dict[str, None], *, inside: bool = False) -> str:
-    """As Python has it, with what it imports; an argument that makes something is not called."""
+    """Return the call as Python code and collect its imports; a factory as an argument becomes a `partial`."""
     module, _, name = made.target.partition(":")
     arguments = [
         f"{key}={_written(value, imports, inside=True) if isinstance(value, Factory) else repr(value)}"

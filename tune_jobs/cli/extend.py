@@ -13,16 +13,16 @@ def extend(
     storage: Storage = None,
     *,
     trials: Annotated[
-        str, typer.Option(metavar="+N", help="+20 for 20 trials more than it is to have now, or 84 for 84 in all.")
+        str, typer.Option(metavar="+N", help="+20 for 20 more trials than planned now, or 84 for 84 trials in total.")
     ],
     address: AnyAddress = None,
     detach: Detach = False,
     accept_code: AcceptCode = False,
     as_json: AsJson = False,
 ) -> None:
-    """Let a sweep try more configurations, also after it has finished. Example: convnn extend quickstart --trials +6.
+    """Add trials to a sweep, even after it has finished. Example: convnn extend quickstart --trials +6.
 
-    The same study goes on, in the same folder and under the same MLflow parent run.
+    The same study continues, in the same folder and under the same MLflow parent run.
     """
     options = ["--trials", trials, *accepting(accept_code)]
     if on_cluster("extend", sweep, address, storage, options, detach=detach, as_json=as_json):

@@ -1,4 +1,4 @@
-"""The numbers of a sweep: failures by class for the page, everything as CSV."""
+"""The numbers of a sweep: failures by class for the page, and everything as CSV."""
 
 import csv
 import io
@@ -20,24 +20,24 @@ if TYPE_CHECKING:
     from tune_jobs.report.data import ReportData
 
 CHUNK = 100_000
-"""Characters that are written at once."""
+"""Characters written per chunk."""
 
-_FORMULA = ("=", "+", "-", "@", "\t", "\n", "＝", "＋", "－", "＠")  # noqa: RUF001 - which some take for the others
-"""With this a formula begins; a carriage return would, too, and is visible before."""
+_FORMULA = ("=", "+", "-", "@", "\t", "\n", "＝", "＋", "－", "＠")  # noqa: RUF001 - which some programs treat as the others
+"""Characters that start a formula. A carriage return would, too, but `visible` escapes it first."""
 
 
 def failures(data: "ReportData") -> list[tuple[str, int, int]]:
-    """By class of failure: how many trials it ended, and how many attempts."""
+    """Return for each failure class how many trials and attempts ended with it."""
     trials = data.summary.failures()
     attempts = Counter(attempt.failure for attempt in data.attempts if attempt.failure)
-    names = dict.fromkeys((*CLASSES, *attempts))  # a newer program may know more classes
+    names = dict.fromkeys((*CLASSES, *attempts))  # a newer version may have more classes
     return [(name, trials.get(name, 0), attempts[name]) for name in names if attempts[name] or trials.get(name)]
 
 
 def leaderboard_csv(data: "ReportData") -> str:
-    """A line per trial, the best first, every number in full; a parameter that a trial does not have is empty.
+    """Return one line per trial, the best first, with full precision; a missing parameter is empty.
 
-    Excluded trials come last, with the reason under `excluded`.
+    Excluded trials come last, with the reason in the column `excluded`.
     """
     rows = data.summary.rows
     columns = differing([row.fields for row in rows])
@@ -69,9 +69,9 @@ def leaderboard_csv(data: "ReportData") -> str:
 
 
 def epochs_csv(data: "ReportData") -> Iterator[str]:
-    """A line per recorded epoch; `counts` is 0 where a later attempt ran that epoch again, or the trial is excluded.
+    """Yield one line per recorded epoch; `counts` is 0 if a later attempt repeated it, or the trial is excluded.
 
-    Read trial by trial: all at once would take a gigabyte. The first time only the names of metrics are noted.
+    Trials are read one by one, since all together would take a gigabyte, and twice: first for the names of the metrics.
     """
     with closing(Ledger(data.folder.ledger)) as ledger:
         yield from _csv(lambda: _epochs(data, ledger), ["trial", "run_key", "attempt", "epoch", "counts", "at"])
@@ -94,7 +94,7 @@ def _epochs(data: "ReportData", ledger: Ledger) -> Iterator[dict[str, Any]]:
 
 
 def csv_text(lines: list[dict[str, Any]], columns: list[str]) -> str:
-    """A line each, `columns` first; no text of it is a formula to a spreadsheet."""
+    """Return lines as CSV, `columns` first; no cell is a formula to a spreadsheet."""
     return "".join(_csv(lambda: lines, columns))
 
 
@@ -115,7 +115,7 @@ def _csv(lines: Callable[[], Iterable[dict[str, Any]]], columns: list[str]) -> I
 
 
 def _cell(value: object) -> object:
-    """A number as it is; a text that spreadsheets would calculate has an apostrophe before it, their mark of a text."""
+    """Return a number unchanged; prefix text that spreadsheets would evaluate with an apostrophe."""
     if not isinstance(value, str):
         return value
     text = visible(value)

@@ -6,7 +6,7 @@ from tune_jobs.record.lease import lease
 def test_a_sweep_is_shipped_to_the_tracker_of_its_file(sweep: Recorded, uri: str) -> None:
     storage = sweep.folder.path.parent
     sweep.attempt([1, 2], "complete")
-    sweep.attempt([1], trial="b")  # nobody runs it any more
+    sweep.attempt([1], trial="b")  # its driver is gone
     sweep.folder.spec.write_text(
         f"{sweep.folder.spec.read_text()}tracking: {{uri: '{uri}', experiment: {sweep.experiment}}}\n"
     )
@@ -16,5 +16,5 @@ def test_a_sweep_is_shipped_to_the_tracker_of_its_file(sweep: Recorded, uri: str
     assert (told["sweep"], told["tracker"]["uri"], told["tracker"]["error"]) == ("tracked", uri, None)
     sweep.expect_whole(uri)
     said = invoke("sync", "tracked", storage=storage)
-    assert f"shipping tracked to {uri} ..." in said
-    assert f"has everything of tracked, in the experiment '{sweep.experiment}'" in said
+    assert f"syncing tracked to {uri} ..." in said
+    assert f"is up to date with tracked, in the experiment '{sweep.experiment}'" in said

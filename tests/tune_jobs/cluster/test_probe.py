@@ -1,4 +1,4 @@
-"""What a machine has, as far as it can be looked at without a cluster."""
+"""The probe of a single machine, which needs no cluster."""
 
 import json
 import os
@@ -16,7 +16,7 @@ from tune_jobs.cluster.probe import look
 ROOT = Path(__file__).parents[3]
 
 
-def test_a_machine_says_what_it_has(tmp_path: Path) -> None:
+def test_a_machine_reports_what_it_has(tmp_path: Path) -> None:
     mark = tmp_path / ".probe"
     mark.touch()
     found = look({"mark": str(mark), "packages": ["torch", "nonsense"], "data": [["nonsense", None, ["train"]]]})
@@ -28,15 +28,15 @@ def test_a_machine_says_what_it_has(tmp_path: Path) -> None:
     assert "nonsense" in missing["error"]
 
 
-def test_a_machine_says_which_plugins_it_has_whatever_was_shipped(tmp_path: Path) -> None:
-    """In an environment of its own, as only that is looked at: not PYTHONPATH, by which jobs are shipped."""
+def test_a_machine_reports_its_installed_plugins_not_uploaded_ones(tmp_path: Path) -> None:
+    """Use a separate environment: the probe looks only there, not at PYTHONPATH, which contains uploaded code."""
     venv.create(tmp_path / "machine")
     (packages,) = (tmp_path / "machine" / "lib").glob("python*/site-packages")
     install(tmp_path / "site")
     shutil.copytree(tmp_path / "site", packages, dirs_exist_ok=True)
     with installed(packages):
         here = {plugin.name: {"version": plugin.version, "digest": digest(plugin)} for plugin in plugins()}
-    (tmp_path / "site" / "my_kinds" / "layers.py").write_text("shipped, and another")
+    (tmp_path / "site" / "my_kinds" / "layers.py").write_text("uploaded, and different")
     paths = [ROOT, tmp_path / "site", *(path for path in sys.path if path.endswith("site-packages"))]
     script = "import json; from tune_jobs.cluster.probe import _plugins; print(json.dumps(_plugins()))"
     done = subprocess.run(
@@ -50,7 +50,7 @@ def test_a_machine_says_which_plugins_it_has_whatever_was_shipped(tmp_path: Path
     assert set(here) == {"my-kinds"}
 
 
-def test_a_folder_that_is_another_one_here_is_not_seen(tmp_path: Path) -> None:
+def test_a_storage_folder_without_the_mark_is_not_the_same(tmp_path: Path) -> None:
     found = look({"mark": str(tmp_path / "not here"), "packages": [], "data": []})
     assert not found["sees_storage"]
     assert not look({"mark": None, "packages": [], "data": []})["sees_storage"]

@@ -78,7 +78,7 @@ def grouped(spec: SweepSpec) -> type[VGGLayer]:
     """The class of the plugin's layer."""
     model = spec.space.resolve(Decided(next(spec.space.points()))).model
     assert isinstance(model, VGG11)
-    return type(model.layer)
+    return type(model.mixing_layer)
 
 
 def change(site: Path, file: str, old: str, new: str) -> None:

@@ -1,4 +1,4 @@
-"""What every registered stopping rule keeps to, on curves of hypothesis; `convnn check-plugin` asks the same."""
+"""Properties of every registered stopping rule, on curves from hypothesis; `convnn check-plugin` tests the same."""
 
 import math
 
@@ -40,8 +40,8 @@ def test_minimizing_the_negated_metric_decides_the_same(rule: Stopping, curves: 
 
 
 @each_rule
-def test_where_ranks_are_settled_each_rule_stops_trials_and_the_same_ones_rebuilt_and_minimized(rule: Stopping) -> None:
-    rebuilt = rule.kind == "auto"  # which stops nothing in the few trials of the test above
+def test_with_settled_ranks_each_rule_stops_the_same_trials_also_rebuilt_and_minimized(rule: Stopping) -> None:
+    rebuilt = rule.kind == "auto"  # it stops no trial in the short searches of the test above
     assert any(stops for _, _, stops in rules.settled(rule, rebuilt=rebuilt)) == (rule.kind != "none")
 
 
@@ -54,7 +54,7 @@ def test_no_trial_counts_as_stopped_at_its_last_epoch(rule: Stopping, curves: Cu
 
 @each_rule
 @pytest.mark.parametrize("value", [0.5, math.nan, math.inf])
-def test_constant_and_equal_curves_are_judged_alike_whatever_the_goal(rule: Stopping, value: float) -> None:
+def test_constant_and_equal_curves_get_the_same_decisions_for_both_goals(rule: Stopping, value: float) -> None:
     rules.constant(rule, value)
 
 
