@@ -1,4 +1,4 @@
-"""Which kinds a configuration or a space uses, and of which packages they are."""
+"""The kinds that a configuration or a space uses, and the modules that define them."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -19,19 +19,19 @@ from search_spaces.trial import TrialConfig
 
 @dataclass(frozen=True)
 class Kind:
-    """A kind that has an entry of its own in a registry, or a data set."""
+    """A class in a registry, or a data set."""
 
     group: str
-    """Of the entry points by which packages add such kinds."""
+    """The entry point group for such kinds."""
 
     name: str
     config_version: int | None
     modules: frozenset[str]
-    """Where its class is defined, and what that is made of."""
+    """The modules of its class and base classes, and of the function that makes it."""
 
 
 def declared_versions(form: TrialConfig) -> dict[str, list[Any]]:
-    """Name and version of each part of a configuration that declares one, by path; none for our own kinds."""
+    """Return name and version of each part of a configuration with a version, by path; built-in kinds have none."""
     found = {
         path: [_name_of(part), part.config_version]
         for path, part in _parts("model", form.model)
@@ -43,18 +43,18 @@ def declared_versions(form: TrialConfig) -> dict[str, list[Any]]:
 
 
 def kinds_in(config: TrialConfig) -> list[Kind]:
-    """The kinds of one configuration."""
+    """Return the kinds of one configuration."""
     return [*_kinds_of(config.model), dataset_kind(config.data.name)]
 
 
 def kinds_below(space: SpaceNode) -> list[Kind]:
-    """The kinds of all models that a space may have; not its data sets."""
+    """Return the kinds of all models in a space, without its data sets."""
     found = {(kind.group, kind.name): kind for kind in _below(space, TrialConfig)}
     return list(found.values())
 
 
 def kind_of(group: str, found: type[BaseModel], name: str) -> Kind:
-    """A registered class."""
+    """Return the kind of a registered class."""
     modules = {base.__module__ for base in found.__mro__ if issubclass(base, Config)}
     if made_by := getattr(found, "made_by", ""):
         modules.add(made_by.partition(":")[0])
@@ -62,7 +62,7 @@ def kind_of(group: str, found: type[BaseModel], name: str) -> Kind:
 
 
 def dataset_kind(name: str) -> Kind:
-    """A data set."""
+    """Return the kind of a data set."""
     module = module_of(name)
     return Kind(plugins.DATASETS, name, DATASETS[name].config_version, frozenset([module] if module else []))
 
@@ -85,7 +85,7 @@ def _name_of(part: Config) -> str:
 
 
 def _below(node: SpaceNode, model: type[BaseModel]) -> Iterator[Kind]:
-    """What the fields of a mapping hold that stands for `model`."""
+    """Yield the kinds in the fields of a mapping that describes `model`."""
     if isinstance(node, Branches):
         for option in node.options.values():
             yield from _below(option, model)

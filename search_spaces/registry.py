@@ -33,13 +33,13 @@ class Registry(Generic[C]):
     """The classes of one kind of configuration, in order, by the value of their discriminator field."""
 
     def __init__(self, base: type[C], key: str, *own: type[C], group: str = "") -> None:
-        """Start with our own.
+        """Start with the built-in classes.
 
         Args:
-            base: What every class of it is.
-            key: The field that tells them apart.
-            own: Our classes.
-            group: The entry points by which others add theirs; two registries may share one.
+            base: The base of all classes.
+            key: The field with the name of a class.
+            own: The built-in classes.
+            group: The entry point group for other classes; two registries may share a group.
         """
         self.base, self.key = base, key
         self.group = group
@@ -84,11 +84,11 @@ class Registry(Generic[C]):
             self.unregister(found)
 
     def add(self, entry: EntryPoint) -> None:
-        """Register what an entry point of its group names, unless that is of another registry.
+        """Register the class of an entry point, unless the class belongs to another registry of the same group.
 
         Raises:
-            TypeError: If it is no class of such a kind, or declares no version.
-            ValueError: If the entry point has another name than its class, or another class has the name.
+            TypeError: If it is not a class of such a kind, or has no version.
+            ValueError: If the names of entry point and class differ, or another class has the name.
         """
         found = entry.load()
         bases = [each.base for each in _State.registries if each.group == self.group]
@@ -143,31 +143,31 @@ class _State:
     changes = 0
     loaded = False
     waiting: ClassVar[list[Registry[Any]]] = []
-    """Those whose entry points have not been looked for."""
+    """The registries whose entry points are not loaded yet."""
 
     registries: ClassVar[list[Registry[Any]]] = []
     left_out: ClassVar[dict[EntryPoint, Exception]] = {}
 
 
 def registries() -> tuple[Registry[Any], ...]:
-    """Those that others can add to."""
+    """Return all registries that entry points can extend."""
     return tuple(_State.registries)
 
 
 def left_out() -> dict[EntryPoint, Exception]:
-    """The entry points that could not be used, and why."""
+    """Return the entry points that could not be used, with the errors."""
     load_entry_points()
     return dict(_State.left_out)
 
 
 def require_version(version: int | None) -> None:
-    """Keys of trials have a version that its author raises when the same settings come to mean something else.
+    """Require a valid `config_version`, which its author raises when the same settings change their meaning.
 
     Raises:
-        TypeError: If it is none.
+        TypeError: If it is missing or not valid.
     """
     if type(version) is not int or version < 1:
-        raise TypeError("it must declare config_version, a whole number from 1 on, as in config_version = 1")
+        raise TypeError("it must declare config_version, a whole number from 1, such as config_version = 1")
 
 
 def generation() -> int:
@@ -248,7 +248,7 @@ def _load(entry: EntryPoint, add: Callable[[EntryPoint], None]) -> None:
 
 
 def _register(entry: EntryPoint) -> None:
-    """As 0.1.0: a class that is registered where it is defined, or a function that registers."""
+    """Load an entry point of 0.1.0: a class that registers itself where it is defined, or a function that registers."""
     found = entry.load()
     if isinstance(found, FunctionType):
         found()

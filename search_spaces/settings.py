@@ -59,7 +59,7 @@ class SamplerSettings(Config):
     """Settings that every sampler has: its name, and the number of seeds per configuration."""
 
     made_by: ClassVar[str] = ""
-    """Of a plugin's: what makes the sampler from these settings and the space, as `package.module:name`."""
+    """For plugins: the function that makes the sampler from these settings and the space, as `package.module:name`."""
 
     sampler: str
     repeats: Annotated[
@@ -120,7 +120,7 @@ class Stopping(Config):
     """Settings that every stopping rule has."""
 
     made_by: ClassVar[str] = ""
-    """Of a plugin's: what makes the rule from these settings and the space, as `package.module:name`."""
+    """For plugins: the function that makes the rule from these settings and the space, as `package.module:name`."""
 
     max_failed_fraction: Annotated[
         float,

@@ -1,4 +1,4 @@
-"""Plugins that are installed for a test, and for that alone: into a folder that is on Python's path meanwhile."""
+"""Temporary installation of plugins for a test, into a folder on Python's path."""
 
 import contextlib
 import functools
@@ -17,20 +17,20 @@ from convnn.data.facts import DATASETS, unregister_dataset
 from search_spaces.registry import _State, registries
 
 SOURCE = Path(__file__).parent / "plugin"
-"""A plugin with one kind of each group, which the documentation shows."""
+"""A plugin with kinds of all groups; the documentation shows it."""
 
 
 def install(site: Path) -> Path:
-    """Let pip install the plugin into the folder `site`, without network; the folder."""
+    """Install the plugin with pip into the folder `site`, without network; return the folder."""
     shutil.copytree(_built(), site)
     return site
 
 
 @functools.cache
 def _built() -> Path:
-    """Where pip installs it, once for each process of tests."""
+    """Install the plugin once per test process; return the folder."""
     place = Path(tempfile.mkdtemp(prefix="convnn-plugin-", dir=os.environ["CONVNN_TEST_SCRATCH"]))
-    shutil.copytree(SOURCE, place / "source")  # which the build writes to
+    shutil.copytree(SOURCE, place / "source")  # the build writes to it
     options = ["--quiet", "--no-deps", "--no-build-isolation", "--no-index", "--no-compile"]
     command = [sys.executable, "-m", "pip", "install", *options, "--target", str(place / "site"), str(place / "source")]
     subprocess.run(command, check=True, cwd=place)
@@ -38,14 +38,14 @@ def _built() -> Path:
 
 
 def edited(site: Path) -> Path:
-    """The same as if pip had installed it in editable mode."""
+    """Turn the installation into an editable one."""
     (origin,) = site.glob("*.dist-info/direct_url.json")
     origin.write_text(json.dumps({"url": site.as_uri(), "dir_info": {"editable": True}}))
     return site
 
 
 def write_plugin(site: Path, name: str, files: Mapping[str, str], entries: Mapping[str, str]) -> Path:
-    """Write files and what an installer says of them: entry points as text, by group."""
+    """Write files and the metadata of their installation; `entries` are the lines of each group."""
     for path, text in files.items():
         (site / path).parent.mkdir(parents=True, exist_ok=True)
         (site / path).write_text(text)
@@ -58,10 +58,10 @@ def write_plugin(site: Path, name: str, files: Mapping[str, str], entries: Mappi
 
 @contextlib.contextmanager
 def installed(site: Path) -> Iterator[Path]:
-    """What is in `site` is installed in this process."""
+    """Make the packages in `site` available in this process."""
     before, data = {registry: dict(registry._by_name) for registry in registries()}, set(DATASETS)
     sys.path.insert(0, str(site))
-    _look_anew()
+    _scan_again()
     try:
         yield site
     finally:
@@ -72,10 +72,10 @@ def installed(site: Path) -> Iterator[Path]:
             unregister_dataset(name)
         for name in [name for name, module in sys.modules.items() if str(site) in str(getattr(module, "__file__", ""))]:
             del sys.modules[name]
-        _look_anew()
+        _scan_again()
 
 
-def _look_anew() -> None:
+def _scan_again() -> None:
     importlib.invalidate_caches()
     plugins.forget()
     _State.loaded, _State.waiting = False, list(registries())

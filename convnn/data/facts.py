@@ -24,10 +24,10 @@ class DatasetFacts:
     mean: tuple[float, float, float]
     std: tuple[float, float, float]
     source: str | None = None
-    """What gives its `convnn.data.sources.Source` for `data.root`, as `package.module:name`; imported at first use."""
+    """A function from `data.root` to a `convnn.data.sources.Source`: `package.module:name`, imported at first use."""
 
     config_version: int | None = None
-    """Of a plugin's data set: raised when the same name stands for other images; part of the keys of its trials."""
+    """The version of a plugin's data set, part of the keys of its trials. Raise it when the images change."""
 
     def images(self, split: Split) -> int:
         """Return the number of images in a split; a folder may contain fewer."""
@@ -82,7 +82,7 @@ def register_dataset(name: str, facts: DatasetFacts, find: Callable[[str | None]
     """
     if find is None:
         if facts.source is None:
-            raise TypeError(f"the data set {name!r} must say where its images come from: DatasetFacts(source=...).")
+            raise TypeError(f"the data set {name!r} must name the source of its images: DatasetFacts(source=...).")
         find = Found(facts.source)
     if name in DATASETS and (DATASETS[name], FINDERS.get(name)) != (facts, find):
         raise ValueError(f"the name {name!r} is already used by another data set; choose another name.")
@@ -91,17 +91,17 @@ def register_dataset(name: str, facts: DatasetFacts, find: Callable[[str | None]
 
 @dataclass(frozen=True)
 class Found:
-    """Calls what `package.module:name` names, imported at the first call."""
+    """A function that imports `package.module:name` at the first call and calls it."""
 
     target: str
 
     def __call__(self, root: str | None) -> Any:  # noqa: ANN401 - a Source, which needs numpy
-        """The source of a folder."""
+        """Return the source for a folder."""
         return named(self.target)(root)
 
 
 def module_of(name: str) -> str | None:
-    """The module of a data set that others have registered: where its images come from."""
+    """Return the module of the source of a registered data set; `None` for a built-in data set."""
     find = FINDERS.get(name)
     return find.target.partition(":")[0] if isinstance(find, Found) else getattr(find, "__module__", None)
 

@@ -35,7 +35,7 @@ def test_paths_and_values_are_passed_literally_and_the_sweep_is_extended(
 def test_everything_the_cluster_lacks_is_reported_before_a_start(laptop: Laptop, made: Cluster) -> None:
     file = GRID.but(name="greedy", resources={"cpus_per_trial": 64}).write(laptop.home / "greedy.yaml")
     missing = ("--set", "space.data.root=/nowhere", "--set", "space.data.name=cifar10", "--set", "name=blind")
-    said, relative, misspelt = laptop.together(
+    said, relative, misspelled = laptop.together(
         ("submit", file, *missing),
         ("submit", file, "--storage", "sweeps"),
         ("submit", file, "--set", "space.training.epochz=3"),
@@ -44,12 +44,12 @@ def test_everything_the_cluster_lacks_is_reported_before_a_start(laptop: Laptop,
     assert "a trial requests 64 CPU, but the largest machine has 1 CPU" in said
     assert "cifar10 in /nowhere" in said
     assert "it must be an absolute path" in relative
-    assert "spelling" not in misspelt
+    assert "spelling" not in misspelled
     assert not {"blind", "greedy"} & {job["sweep"] for job in laptop.json("list")["jobs"]}
     assert not (made.mark / "blind").exists()
 
 
-def test_a_plugin_that_is_edited_on_the_laptop_is_shipped_and_its_code_compared_there(
+def test_an_editable_plugin_on_the_laptop_is_uploaded_and_its_code_compared_on_the_cluster(
     laptop: Laptop, tmp_path: Path
 ) -> None:
     site = install(tmp_path / "site")

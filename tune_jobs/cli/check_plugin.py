@@ -16,15 +16,17 @@ if TYPE_CHECKING:
 def check_plugin(
     name: Annotated[
         str,
-        typer.Argument(metavar="NAME", help="A kind as sweep files name it, or an installed package that adds kinds."),
+        typer.Argument(
+            metavar="NAME", help="Name of a kind in sweep files, or of an installed package that adds kinds."
+        ),
     ],
-    data: Annotated[Path | None, typer.Option(help="The folder of a data set's files, as data.root.")] = None,
+    data: Annotated[Path | None, typer.Option(help="Folder of a data set's files, such as data.root.")] = None,
     *,
     as_json: AsJson = False,
 ) -> None:
-    """Check a model, layer, data set, sampler or stopping rule of your own. Example: convnn check-plugin dilated.
+    """Check a model, layer, data set, sampler or stopping rule of a plugin. Example: convnn check-plugin dilated.
 
-    One line per property; exit code 1 if one does not hold. What plugins are: docs/how-to/extending.md.
+    Prints one line per property. Exit code 1 if a check fails. How to write a plugin: docs/how-to/extending.md.
     """
     from tune_jobs.conformance.check import check
     from tune_jobs.conformance.outcome import CheckedPlugin

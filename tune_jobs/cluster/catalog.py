@@ -249,10 +249,10 @@ class Cluster:
         code: bool,
         plugins: Sequence[Plugin] | None = None,
     ) -> tuple[str, int]:
-        shipped = editable() if plugins is None else plugins
+        uploaded = editable() if plugins is None else plugins
         with tempfile.TemporaryDirectory(prefix="convnn-submit-") as scratch:
             package = Path(scratch) / "package.zip"
-            size = write_package(package, task, sweep=text, code=code, plugins=shipped)
+            size = write_package(package, task, sweep=text, code=code, plugins=uploaded)
             return self.jobs.submit(ENTRYPOINT, package, metadata, _ENVIRONMENT), size
 
 

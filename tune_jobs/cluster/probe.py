@@ -172,14 +172,14 @@ print(json.dumps({one.name: {"version": one.version, "digest": found.digest(one)
 
 
 def _plugins() -> dict[str, dict[str, str]]:
-    """The plugins as installed on this machine, whatever was shipped with this job."""
+    """Return the plugins as installed on this machine, not as uploaded with this job."""
     answer = _isolated(_PLUGINS, str(Path(convnn.plugins.__file__)))
     found: dict[str, dict[str, str]] = json.loads(answer or "{}")
     return found
 
 
 def _isolated(script: str, *arguments: str) -> str:
-    """What a program prints that sees neither the current folder nor PYTHONPATH."""
+    """Return the output of a Python program that ignores the current folder and PYTHONPATH."""
     done = subprocess.run(  # noqa: S603 - a fixed program
         [sys.executable, "-I", "-c", script, *arguments],
         capture_output=True,
@@ -214,7 +214,7 @@ def _data(name: str, root: str | None, splits: Sequence[Split]) -> dict[str, Any
         from convnn.data import load_dataset
         from search_spaces.registry import load_entry_points
 
-        load_entry_points()  # it may be a plugin's
+        load_entry_points()  # the data set may come from a plugin
         found["digests"] = load_dataset(name, root, splits=splits).digests
     except Exception as error:  # noqa: BLE001 - any error is reported
         found["error"] = (str(error).splitlines() or [type(error).__name__])[0]

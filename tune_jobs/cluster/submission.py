@@ -116,7 +116,7 @@ def submit(
 
 
 def used_plugins(spec: SweepSpec | None) -> list[Plugin]:
-    """The plugins that a sweep uses; without one, all that are installed here."""
+    """Return the plugins that a sweep uses; without a sweep, all installed plugins."""
     used = None if spec is None else used_by(spec)
     return [plugin for plugin in installed_plugins() if used is None or plugin.name in used]
 

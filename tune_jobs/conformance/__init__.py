@@ -1,1 +1,1 @@
-"""What every kind keeps to, ours and those of plugins: `convnn check-plugin` and our tests ask the same."""
+"""Checks for all kinds, built-in or from plugins. `convnn check-plugin` and our tests run the same checks."""

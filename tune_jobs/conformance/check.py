@@ -1,4 +1,4 @@
-"""Looks at kinds by name: which there are, and what each of them keeps to."""
+"""Find kinds by name and check their properties."""
 
 from collections.abc import Callable, Iterator
 from importlib.metadata import EntryPoint
@@ -19,34 +19,36 @@ from tune_jobs.conformance.outcome import Checked, CheckedKind, Property, checke
 from tune_jobs.errors import UsageError
 
 Tell = Callable[[str | Checked], None]
-"""Is told of each kind, then of each of its properties."""
+"""Receives the name of each kind, then the result for each of its properties."""
 
 FACTS = "convnn.data.facts"
 
 
 def check(name: str, tell: Tell, root: str | None = None) -> list[CheckedKind]:
-    """Look at all kinds that are called `name`, or that the package of this name adds.
+    """Check all kinds with this name, or all kinds of the package with this name.
 
     Args:
-        name: Of a kind or of an installed distribution.
-        tell: Is told how it goes.
+        name: Name of a kind or of an installed distribution.
+        tell: Receives the results as they appear.
         root: The folder of a data set's files.
 
     Raises:
-        UsageError: If there is no such kind and no such package.
+        UsageError: If no kind and no package has this name.
     """
     there, broken = subjects(), left_out()
     chosen = [each for each in there if name in (each.name, each.plugin.name if each.plugin else None)]
     failed = [entry for entry in broken if name in (entry.name, entry.dist.name if entry.dist else None)]
     if not chosen and not failed:
         known = dict.fromkeys([*(each.name for each in there), *(plugin.name for plugin in plugins.plugins())])
-        raise UsageError(f"NAME must be a kind, or an installed package of kinds, got {name!r}; {nearest(name, known)}")
+        raise UsageError(
+            f"NAME must be a kind, or an installed package that adds kinds, got {name!r}; {nearest(name, known)}"
+        )
     found = [_left_out(entry, broken[entry], tell) for entry in failed]
     return [*found, *(_checked(subject, tell, root) for subject in chosen)]
 
 
 def subjects() -> list[Subject]:
-    """All kinds that are registered."""
+    """Return all registered kinds."""
     found = []
     for registry in registries():
         for kind in registry.classes():
@@ -62,7 +64,7 @@ def subjects() -> list[Subject]:
 
 
 def properties_of(subject: Subject, root: str | None = None) -> list[Property]:
-    """What it is to keep to."""
+    """Return the properties that are checked for a kind."""
     if subject.group == plugins.DATASETS:
         return datasets.properties(subject, root)
     if issubclass(subject.found, ModelConfig | MixingLayer):
@@ -72,7 +74,7 @@ def properties_of(subject: Subject, root: str | None = None) -> list[Property]:
 
 def _checked(subject: Subject, tell: Tell, root: str | None) -> CheckedKind:
     plugin, version = subject.plugin, subject.found.config_version
-    owner = f"{plugin.name} {plugin.version}" if plugin else "ours"
+    owner = f"{plugin.name} {plugin.version}" if plugin else "built-in"
     tell(f"{subject.group} {subject.name} ({owner})")
     return CheckedKind(
         subject.group,
@@ -86,7 +88,7 @@ def _checked(subject: Subject, tell: Tell, root: str | None) -> CheckedKind:
 
 
 def _left_out(entry: EntryPoint, error: Exception, tell: Tell) -> CheckedKind:
-    """A kind of which nothing can be looked at."""
+    """Report an entry point that could not be registered."""
     name, version = (entry.dist.name, entry.dist.version) if entry.dist else (None, None)
     tell(f"{entry.group} {entry.name} ({name} {version})")
     found = [Checked("it can be registered", ok=False, says=f"{entry.value}: {said(error)}")]

@@ -1,4 +1,4 @@
-"""What every data set keeps to."""
+"""Properties of data sets."""
 
 import tempfile
 from dataclasses import dataclass
@@ -18,24 +18,24 @@ SIDE = 32
 
 @dataclass(frozen=True)
 class Opened:
-    """A data set that is opened once."""
+    """A data set that is read once."""
 
     subject: Subject
     root: str | None
 
     @property
     def facts(self) -> DatasetFacts:
-        """What is known of it beforehand."""
+        """The declared facts."""
         facts: DatasetFacts = self.subject.found
         return facts
 
     @cached_property
     def data(self) -> Dataset:
-        """Its images."""
+        """The images."""
         return self.again()
 
     def again(self) -> Dataset:
-        """Its images, decoded anew."""
+        """Read the images again, without a cache."""
         with tempfile.TemporaryDirectory(prefix="convnn-check-") as cache:
             try:
                 return load_dataset(self.subject.name, self.root, Path(cache))
@@ -44,21 +44,21 @@ class Opened:
 
 
 def properties(subject: Subject, root: str | None = None) -> list[Property]:
-    """Those of a data set.
+    """Return the properties of a data set.
 
     Args:
         subject: The data set.
-        root: The folder of its files, as `data.root`.
+        root: The folder of its files, such as `data.root`.
     """
     opened = Opened(subject, root)
     source = opened.facts.source
     return [
         loads_light(subject.module),
         *([] if source is None else [loads_light_maker(source)]),
-        ("a sweep file can name it", partial(_named, subject)),
-        ("its splits have the images that it says", partial(_splits, opened)),
-        ("its labels are classes", partial(_labels, opened)),
-        ("it has the same digests each time", partial(_digests, opened)),
+        ("a sweep file can use it", partial(_named, subject)),
+        ("its splits have the declared number of images", partial(_splits, opened)),
+        ("its labels are valid classes", partial(_labels, opened)),
+        ("its digests are the same at each read", partial(_digests, opened)),
     ]
 
 
@@ -95,7 +95,7 @@ def _digests(opened: Opened) -> str:
     again = opened.again()
     for split in SPLITS:
         first, other = (data.splits[split].digest for data in (opened.data, again))
-        require(first == other, f"the {split} split is another one each time that it is read; its draws need a seed")
+        require(first == other, f"the {split} split differs at each read; use a fixed seed")
     apart: tuple[Split, Split] = ("train", "test")
-    require(again.digests[apart[0]] != again.digests[apart[1]], "both splits have the same images")
+    require(again.digests[apart[0]] != again.digests[apart[1]], "the train and test splits have the same images")
     return ", ".join(f"{split} {again.digests[split][:12]}" for split in SPLITS)

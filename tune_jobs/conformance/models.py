@@ -1,4 +1,4 @@
-"""What models, layers and attentions keep to: keys, limits, sizes, numbers."""
+"""Properties of models, layers and attentions: keys, feasibility, sizes, computed values."""
 
 import itertools
 import tempfile
@@ -21,10 +21,10 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 CLASSES, OTHER_CLASSES, IMAGES = 10, 7, 3
 FEW, SOME = 3, 8
-"""Settings that are trained, and that are measured."""
+"""Number of settings that are trained, and that are measured."""
 
 PAIRS = 12
-"""Pairs of settings with equal keys that are compared."""
+"""Number of pairs of settings with equal keys that are compared."""
 
 VGG: dict[str, Any] = {"name": "vgg11", "width": 0.0625, "classifier_width": 8}
 VIT: dict[str, Any] = {"name": "vit_tiny", "depth": 1, "dim": 48, "heads": 2, "mlp_width": 96, "image_size": 32}
@@ -33,59 +33,59 @@ VIT |= {"patch_size": 8}
 
 @dataclass(frozen=True)
 class Models:
-    """The trials with which one kind is tried."""
+    """Small trials for the checks of one kind."""
 
     subject: Subject
 
     @cached_property
     def trials(self) -> list[TrialConfig]:
-        """With each of the settings, small."""
+        """One small trial for each of the settings."""
         found = varied(self.subject.found, self.subject.key)
         return [TrialConfig.model_validate({"model": self._model(each)}) for each in found]
 
     @cached_property
     def feasible(self) -> list[TrialConfig]:
-        """Those that can run."""
+        """The trials that can run."""
         found = [trial for trial in self.trials if next(infeasibilities(trial), None) is None]
-        require(found, "none of the settings that were tried can run; give some that can in `examples`")
+        require(found, "none of the tested settings can run; add feasible settings to `examples`")
         return found
 
     @cached_property
     def infeasible(self) -> list[TrialConfig]:
-        """The others."""
+        """The trials that cannot run."""
         return [trial for trial in self.trials if next(infeasibilities(trial), None) is not None]
 
     def tree(self, settings: dict[str, Any]) -> dict[str, Any]:
-        """A model with these settings, as a file says it."""
+        """Return a model with these settings as in a file."""
         kind = self.subject.found
         if issubclass(kind, ModelConfig):
             return settings
         return {**VGG, "layer": settings} if issubclass(kind, VGGLayer) else {**VIT, "attention": settings}
 
-    def _model(self, settings: Any) -> dict[str, Any]:  # noqa: ANN401 - of the kind
+    def _model(self, settings: Any) -> dict[str, Any]:  # noqa: ANN401 - an instance of the kind
         settings = settings.smaller() if isinstance(settings, ModelConfig) else settings
         return self.tree(settings.model_dump(by_alias=True))
 
 
 def properties(subject: Subject) -> list[Property]:
-    """Those of a model, a layer or an attention."""
+    """Return the properties of a model, layer or attention."""
     models = Models(subject)
     place = {ModelConfig: (), VGGLayer: ("layer",)}
     inner = next((names for base, names in place.items() if issubclass(subject.found, base)), ("attention",))
     try:
         tree = models.tree(trees(subject.found, subject.key)[0])
     except Broken:
-        return general(subject)  # of which one says what is wrong
+        return general(subject)  # one of them reports the error
     file = {"name": "x", "space": {"model": tree}}
     return [
         *general(subject),
         in_file(file, ("space", "model", *inner)),
         ("its canonical form is stable", partial(_canonical, models, file)),
         ("equal keys mean equal models", partial(_equal_keys, models)),
-        ("what is infeasible cannot be built, all else can", partial(_limits, models)),
+        ("exactly the feasible settings can be built", partial(_limits, models)),
         ("forward and backward", partial(_forward_backward, models)),
-        ("its size is the built model's", partial(_size, models)),
-        ("the same seed gives the same numbers", partial(_deterministic, models)),
+        ("its declared size matches the built model", partial(_size, models)),
+        ("the same seed gives the same weights", partial(_deterministic, models)),
         ("a saved model loads again", partial(_saved, models)),
     ]
 
@@ -93,15 +93,15 @@ def properties(subject: Subject) -> list[Property]:
 def _canonical(models: Models, file: dict[str, Any]) -> str:
     for trial in models.feasible:
         form = canonical(trial)
-        require(canonical(form) == form, f"the canonical form of {shown(trial)} has another canonical form")
+        require(canonical(form) == form, f"the canonical form of {shown(trial)} is not canonical itself")
         reason = next(infeasibilities(form), None)
-        require(reason is None, f"{shown(trial)} can run and its canonical form {shown(form)} cannot: {reason}")
+        require(reason is None, f"{shown(trial)} can run, but its canonical form {shown(form)} cannot: {reason}")
         require(config_key(form) == config_key(trial), f"{shown(trial)} and its canonical form have different keys")
         again = TrialConfig.model_validate_json(form.model_dump_json(by_alias=True))
-        require(again == form, f"{shown(form)} is another one once written as JSON")
+        require(again == form, f"{shown(form)} changes when written to JSON and read back")
         turned = TrialConfig.model_validate(_reversed(trial.model_dump(by_alias=True)))
         require(
-            config_key(turned) == config_key(trial), f"{shown(trial)} has another key with its fields in another order"
+            config_key(turned) == config_key(trial), f"the key of {shown(trial)} depends on the order of its fields"
         )
     spec = parse_sweep(dumped(file))
     key = config_key(spec.space.resolve(Decided({})))
@@ -117,15 +117,15 @@ def _equal_keys(models: Models) -> str:
     pairs = [(first, other) for first, *others in by_key.values() for other in others]
     for first, other in _some(pairs, PAIRS):
         _require_alike(first, other)
-    return f"{min(len(pairs), PAIRS)} pairs of settings" if pairs else "no two settings have one key"
+    return f"{min(len(pairs), PAIRS)} pairs of settings" if pairs else "no two settings have the same key"
 
 
 def _require_alike(first: TrialConfig, other: TrialConfig) -> None:
-    """Two configurations of one key compute the same: as built, and with the weights of one in both."""
-    names = f"{shown(first)} and {shown(other)} have one key, and"
+    """Require that configurations with the same key have the same shapes, and the same outputs with equal weights."""
+    names = f"{shown(first)} and {shown(other)} have the same key, but"
     one, two = (_built(trial) for trial in (first, other))
     shapes = [sorted(tuple(weight.shape) for weight in model.state_dict().values()) for model in (one, two)]
-    require(shapes[0] == shapes[1], f"{names} their models have weights of other shapes")
+    require(shapes[0] == shapes[1], f"{names} the shapes of their weights differ")
     if [*one.state_dict()] == [*two.state_dict()]:
         two.load_state_dict(one.state_dict())
         expected, found = _outputs(one), _outputs(two)
@@ -140,19 +140,20 @@ def _limits(models: Models) -> str:
         try:
             _outputs(_built(trial))
         except Exception as error:
-            raise Broken(f"{shown(trial)} is said to run, and does not: {said(error)}") from error
+            raise Broken(f"{shown(trial)} is declared feasible, but fails: {said(error)}") from error
     for trial in models.infeasible:
         reasons = list(infeasibilities(trial))
         for reason in reasons:
             require(
-                reason.path.startswith("model.") and reason.rule, f"{reason} must have a path from model. on and a rule"
+                reason.path.startswith("model.") and reason.rule,
+                f"{reason} must have a rule, and a path that starts with model.",
             )
         try:
             _outputs(_built(trial))
-        except Exception:  # noqa: BLE001, S112 - as it should be
+        except Exception:  # noqa: BLE001, S112 - expected
             continue
-        raise Broken(f"{shown(trial)} is said not to run ({reasons[0].path} {reasons[0].message}), and does")
-    return f"{len(models.feasible)} settings that run, {len(models.infeasible)} that do not"
+        raise Broken(f"{shown(trial)} is declared infeasible ({reasons[0].path} {reasons[0].message}), but runs")
+    return f"{len(models.feasible)} feasible settings, {len(models.infeasible)} infeasible"
 
 
 def _forward_backward(models: Models) -> str:
@@ -163,9 +164,12 @@ def _forward_backward(models: Models) -> str:
         model = build_model(trial.model, classes).train()
         logits = model(_images())
         wanted = (IMAGES, classes)
-        require(logits.shape == wanted, f"{shown(trial)} gives {tuple(logits.shape)} for {IMAGES} images, not {wanted}")
-        require(logits.dtype == torch.float32, f"{shown(trial)} gives {logits.dtype}, not float32")
-        require(bool(logits.isfinite().all()), f"{shown(trial)} gives numbers that are not finite")
+        require(
+            logits.shape == wanted,
+            f"{shown(trial)} returns shape {tuple(logits.shape)} for {IMAGES} images, not {wanted}",
+        )
+        require(logits.dtype == torch.float32, f"{shown(trial)} returns {logits.dtype}, not float32")
+        require(bool(logits.isfinite().all()), f"{shown(trial)} returns values that are not finite")
         torch.nn.functional.cross_entropy(logits, torch.arange(IMAGES) % classes).backward()
         without = [name for name, weight in model.named_parameters() if weight.grad is None]
         require(not without, f"{shown(trial)} has weights without a gradient: {', '.join(without[:FEW])}")
@@ -191,13 +195,13 @@ def _size(models: Models) -> str:
         if kept is not None:
             total = sum(part.numbers for part in kept)
             near = 0.5 * measured <= total <= 2 * measured
-            _require_size(trial, ("about", total), measured, "numbers that a step keeps of an image", holds=near)
-    return f"{exact} in closed form" if exact else "no more parameters than it has; `convnn plan` builds it"
+            _require_size(trial, ("about", total), measured, "values that a step keeps per image", holds=near)
+    return f"{exact} in closed form" if exact else "parameters are a lower bound; `convnn plan` builds the model"
 
 
 def _require_size(trial: TrialConfig, says: tuple[str, float], has: float, what: str, *, holds: bool) -> None:
     word, number = says
-    wrong = f"{shown(trial)} says {word} {number:,.0f} {what}, and the model that is built has {has:,.0f}"
+    wrong = f"{shown(trial)} declares {word} {number:,.0f} {what}, but the built model has {has:,.0f}"
     require(holds, wrong.replace("  ", " "))
 
 
@@ -206,13 +210,13 @@ def _deterministic(models: Models) -> str:
         first, second = (_trained(trial) for _ in range(2))
         require(
             first == second,
-            f"{shown(trial)} trained twice with one seed has other weights; draw from torch's generator",
+            f"{shown(trial)} trained twice with the same seed has different weights; use only torch's generator",
         )
     return "two steps of training, twice"
 
 
 def _trained(trial: TrialConfig) -> str:
-    """The digest of the weights after two steps as trials train."""
+    """Return the digest of the weights after two steps of a trial's training."""
     import numpy as np
 
     from convnn.data import DATASETS, Images
@@ -242,7 +246,8 @@ def _saved(models: Models) -> str:
             save_classifier(Path(place), plain, model.state_dict(), meaning_of("digits", 0))
             again = load_classifier(place).model
         require(
-            torch.equal(_outputs(model), _outputs(again)), f"{shown(trial)} gives other numbers once saved and loaded"
+            torch.equal(_outputs(model), _outputs(again)),
+            f"{shown(trial)} returns other values after saving and loading",
         )
     return ""
 
@@ -256,7 +261,7 @@ def _built(trial: TrialConfig) -> "nn.Module":
 
 
 def _outputs(model: "nn.Module") -> "Tensor":
-    """Of a few images, in evaluation; what is drawn at random is the same each time."""
+    """Return the outputs for a few images in evaluation mode, with fixed random numbers."""
     import torch
 
     with torch.random.fork_rng([]), torch.inference_mode():
@@ -272,7 +277,7 @@ def _images() -> "Tensor":
 
 
 def _some(listed: list[T], count: int) -> list[T]:
-    """The first, and others evenly from the rest."""
+    """Return the first item and others at even distances."""
     step = max(1, len(listed) / count)
     return [listed[int(number * step)] for number in range(min(count, len(listed)))]
 
@@ -282,7 +287,7 @@ def _reversed(tree: Any) -> Any:  # noqa: ANN401 - plain data
 
 
 def shown(trial: TrialConfig) -> str:
-    """The part of a trial that is tried, in a line."""
+    """Return the tested part of a trial in one line."""
     model = trial.model
     part = model.mixing_layer if model.name in (VGG["name"], VIT["name"]) else model
     return f"{{{', '.join(f'{name}: {value}' for name, value in part.model_dump(by_alias=True).items())}}}"

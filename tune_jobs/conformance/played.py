@@ -1,4 +1,4 @@
-"""A search that trains made-up trials in this process, and the record that a driver would have written."""
+"""A search with simulated trials in this process, and the record that a driver would have written."""
 
 import random
 from collections import deque
@@ -18,7 +18,7 @@ Curves = Sequence[Sequence[float]]
 
 @dataclass
 class Record:
-    """What a driver would have recorded."""
+    """The data that a driver would have recorded."""
 
     asks: list[Ask] = field(default_factory=list)
     epochs: list[Epoch] = field(default_factory=list)
@@ -26,16 +26,16 @@ class Record:
 
     @property
     def seq(self) -> int:
-        """The number of the next entry."""
+        """The sequence number of the next entry."""
         ends = sum(seq is not None for _, _, seq in self.trials.values())
         return len(self.asks) + len(self.epochs) + ends + 1
 
     def end(self, key: str, state: State) -> None:
-        """Note how a trial ended."""
+        """Record the end of a trial."""
         self.trials[key] = (self.trials[key][0], state, self.seq)
 
     def past(self, excluded: Collection[str] = ()) -> Past:
-        """What a search is rebuilt from."""
+        """Return the data for rebuilding a search."""
         trials = [
             Trial(key, number, config, state, seq, None, 0)
             for number, (key, (config, state, seq)) in enumerate(self.trials.items(), 1)
@@ -49,7 +49,7 @@ class Record:
 
 @dataclass
 class Played:
-    """A search that trains `AT_ONCE` trials in turn; trial n has the values `curves[n - 1]`."""
+    """A search that trains `AT_ONCE` trials alternately; trial n has the values `curves[n - 1]`."""
 
     spec: SweepSpec
     curves: Curves
@@ -59,7 +59,7 @@ class Played:
     record: Record = field(default_factory=Record)
     excluded: Collection[str] = ()
     decisions: list[tuple[int, int, bool]] = field(default_factory=list)
-    """In their order: trial, epoch, whether it is stopped there."""
+    """Trial, epoch and whether it is stopped there, in order."""
 
     def __post_init__(self) -> None:
         self.search = Search(self.spec, self.record.past(self.excluded))
@@ -73,17 +73,17 @@ class Played:
             if not self.ends(job, epoch):
                 running.append((job, epoch + 1))
             if self.cut_off:
-                require(not self.rebuild(), "once rebuilt, the search settles what is settled already")
+                require(not self.rebuild(), "after a rebuild, the search ends trials that have already ended")
                 due = {start.run_key for _ in running if (start := self.search.propose().start) is not None}
-                require(due == {job.run_key for job, _ in running}, "once rebuilt, the search runs other trials")
+                require(due == {job.run_key for job, _ in running}, "after a rebuild, the search runs other trials")
 
     def rebuild(self) -> list[tuple[str, str | None]]:
-        """Begin a new search from the record; the trials that it ends at once."""
+        """Start a new search from the record; return the trials that it ends immediately."""
         self.search = Search(self.spec, self.record.past(self.excluded))
         return [(each.run_key, each.stopped_by) for each in self.search.settled]
 
     def new_job(self) -> Job | None:
-        """The next trial."""
+        """Return the next trial."""
         proposal = self.search.propose()
         for asked in proposal.asked:
             number = len(self.record.asks)
@@ -94,16 +94,19 @@ class Played:
         return None if start is None else Job(start.run_key, 1, start.number, start.config)
 
     def ends(self, job: Job, epoch: int) -> bool:
-        """Let a trial report an epoch; whether it ends there."""
-        require(job.number <= len(self.curves), f"trial {job.number} is begun; do its settings lack a field `trials`?")
+        """Report an epoch of a trial; return whether the trial ends there."""
+        require(
+            job.number <= len(self.curves),
+            f"trial {job.number} is one too many; do its settings have no field `trials`?",
+        )
         metrics: dict[str, float] = {self.spec.metric: self.curves[job.number - 1][epoch - 1]}
         self.record.epochs.append(Epoch(self.record.seq, job.run_key, 1, epoch, 0, metrics))
         stops = bool(self.search.tell(EpochEnded(job, epoch, metrics)))
         self.decisions.append((job.number, epoch, stops))
         ends = stops or epoch == job.config.training.epochs
-        if self.cut_off:  # before the end is recorded, too
+        if self.cut_off:  # also before the end is recorded
             wanted = [(job.run_key, "rule" if stops else None)] if ends else []
-            require(self.rebuild() == wanted, f"once rebuilt, trial {job.number} ends otherwise at epoch {epoch}")
+            require(self.rebuild() == wanted, f"after a rebuild, trial {job.number} ends differently at epoch {epoch}")
         if ends:
             self.record.end(job.run_key, "stopped" if stops else "complete")
             self.search.tell(Ended(job, "stopped" if stops else "complete", None))
@@ -116,5 +119,5 @@ class Played:
 
 
 def drawn(rng: random.Random, trials: int, epochs: int, odd: Sequence[float]) -> Curves:
-    """Curves of any values, half of them odd ones."""
+    """Return random curves; half of their values are from `odd`."""
     return [[rng.choice([rng.random(), rng.choice(odd)]) for _ in range(epochs)] for _ in range(trials)]

@@ -1,4 +1,4 @@
-"""What every sampler keeps to."""
+"""Properties of samplers."""
 
 import itertools
 import math
@@ -21,7 +21,7 @@ from tune_jobs.search.registry import sampler_of
 
 TRIALS, EPOCHS = 8, 1
 MANY = 16
-"""More than the finite space has."""
+"""More trials than the finite space has points."""
 
 _LAYER = {"kind": "hybrid", "lambda": {"choice": [0.25, 0.5, 1]}, "k": {"choice": [2, 4, 9]}}
 _BRANCHES = [
@@ -38,11 +38,11 @@ VALUES = (0.3, 0.9, 0.1, 0.5, 0.7)
 
 
 def properties(subject: Subject) -> list[Property]:
-    """Those of a sampler."""
+    """Return the properties of a sampler."""
     try:
         tree = trees(subject.found, subject.key)[0]
     except Broken:
-        return general(subject)  # of which one says what is wrong
+        return general(subject)  # one of them reports the error
     own = [] if subject.plugin is None else [loads_light_maker(subject.found.made_by)]
     each = partial(_each, subject)
     return [
@@ -50,14 +50,14 @@ def properties(subject: Subject) -> list[Property]:
         *own,
         in_file({"name": "x", "space": FINITE, "search": tree}, ("search",)),
         ("its proposals are in the space", each(in_the_space)),
-        ("a search rebuilt at any record proposes the same", each(same_rebuilt)),
-        ("it proposes whatever the values of trials are", each(any_values)),
-        ("it comes to an end where the space does", partial(_ends, subject)),
+        ("a search rebuilt at any record makes the same proposals", each(same_rebuilt)),
+        ("it proposes for any values of trials", each(any_values)),
+        ("it ends after all points of the space", partial(_ends, subject)),
     ]
 
 
 def sweeps(kind: type[SamplerSettings], key: str = "sampler") -> Iterator[SweepSpec]:
-    """Its settings on a finite space, one with branches, and one of real numbers if it takes such."""
+    """Yield its settings on a finite space, a space with branches, and a space of real numbers if supported."""
     for tree, space in itertools.product(trees(kind, key), (FINITE, BRANCHED, REAL)):
         spec = _sweep(kind, tree, space, TRIALS)
         if spec is not None:
@@ -65,7 +65,7 @@ def sweeps(kind: type[SamplerSettings], key: str = "sampler") -> Iterator[SweepS
 
 
 def in_the_space(spec: SweepSpec) -> None:
-    """Every decision is for a domain of the space, and in it; nothing is left open."""
+    """Require that each decision lies in its domain, and that no domain is left open."""
     sampler = sampler_of(spec.search, spec.space)
     for number in range(TRIALS):
         decided = sampler.decide(number, number)
@@ -78,8 +78,8 @@ def in_the_space(spec: SweepSpec) -> None:
             except KeyError as error:
                 raise Broken(f"ask {number} does not decide {error}") from error
         else:
-            kinds = "a point of the space, a sampler of Optuna's or None"
-            require(isinstance(decided, BaseSampler), f"ask {number} must be decided by {kinds}, got {decided!r}")
+            kinds = "a point of the space, an Optuna sampler or None"
+            require(isinstance(decided, BaseSampler), f"the decision for ask {number} must be {kinds}, got {decided!r}")
     for ask in _asks(spec):
         _require_within(spec, ask.number, ask.decisions)
 
@@ -87,26 +87,28 @@ def in_the_space(spec: SweepSpec) -> None:
 def _require_within(spec: SweepSpec, ask: int, point: Mapping[str, Scalar]) -> None:
     domains = {leaf.path: leaf.domain for leaf in spec.space.domains()}
     for path, value in point.items():
-        require(path in domains, f"ask {ask} decides {path}, which the space does not leave open")
+        require(path in domains, f"ask {ask} decides {path}, which is not open in the space")
         require(_within(value, domains[path]), f"ask {ask} decides {path}: {value!r}, which is not in the space")
 
 
 def same_rebuilt(spec: SweepSpec) -> None:
-    """The same asks once more, and with the search rebuilt after every record."""
+    """Require the same asks the second time, and with the search rebuilt after every record."""
     once = _asks(spec)
-    for again, how in ((_asks(spec), "another time"), (_asks(spec, cut_off=True), "once rebuilt")):
+    for again, how in ((_asks(spec), "the second time"), (_asks(spec, cut_off=True), "after a rebuild")):
         different = next(
             (n for n, (a, b) in enumerate(zip(once, again, strict=False)) if a.decisions != b.decisions), None
         )
-        wrong = f"ask {different} is another one {how}; what it says must follow from the number and the seed of an ask"
+        wrong = (
+            f"ask {different} differs {how}; a proposal may depend only on the ask's number and seed, and on the record"
+        )
         require(different is None and len(once) == len(again), wrong)
 
 
 def any_values(spec: SweepSpec) -> None:
-    """NaN, infinite and constant values do not keep it from proposing."""
+    """Require proposals also after NaN, infinite and constant values."""
     for values in ((math.nan,), (math.inf, -math.inf), (0.5,)):
         asks = _asks(spec, values)
-        require(len(asks) > 1, f"after values of {values} it proposes nothing more")
+        require(len(asks) > 1, f"after values of {values} it makes no more proposals")
 
 
 def _each(subject: Subject, look: Callable[[SweepSpec], None]) -> Callable[[], str]:
@@ -115,7 +117,7 @@ def _each(subject: Subject, look: Callable[[SweepSpec], None]) -> Callable[[], s
         for spec in sweeps(subject.found, subject.key):
             look(spec)
             count += 1
-        require(count, "no space that was tried suits it")
+        require(count, "it supports none of the tested spaces")
         return f"{count} spaces and settings"
 
     return looked
@@ -125,16 +127,16 @@ def _ends(subject: Subject) -> str:
     for tree in trees(subject.found, subject.key):
         spec = _sweep(subject.found, tree, FINITE, MANY)
         if spec is None:
-            raise Broken("a finite space must suit it")
+            raise Broken("it must support a finite space")
         played = Played(spec, _curves(VALUES))
         there, points = len(played.record.trials), spec.planned() or 0
-        require(played.search.done or played.search.exhausted, f"after {there} trials it neither goes on nor ends")
-        require(there == points, f"it tries {there} of the {points} configurations and ends")
+        require(played.search.done or played.search.exhausted, f"after {there} trials it neither continues nor ends")
+        require(there == points, f"it proposes {there} of the {points} configurations and ends")
     return f"{points} configurations, each once"
 
 
 def _sweep(kind: type[SamplerSettings], tree: dict[str, Any], space: dict[str, Any], trials: int) -> SweepSpec | None:
-    """A sweep with these settings; `None` where they do not suit the space."""
+    """Return a sweep with these settings; `None` if they do not support the space."""
     read(kind, tree)
     more = {"trials": trials} if "trials" in kind.model_fields else {}
     try:

@@ -1,4 +1,4 @@
-"""Settings with which a kind is tried: its examples and defaults, and other values of each field."""
+"""Settings for the checks of a kind: its examples and defaults, and other values of each field."""
 
 import random
 from collections.abc import Iterator
@@ -23,21 +23,21 @@ from tune_jobs.conformance.outcome import Broken
 C = TypeVar("C", bound=Config)
 
 NUMBERS: tuple[Any, ...] = (1, 2, 3, 4, 8, 0, 16, 64, 0.5, 0.25, 0.75, 0.1, 1.0, 2.0)
-"""Of these a field without a default has the first that it may have."""
+"""A field without a default gets the first valid of these values."""
 
 OF_A_FIELD, TOGETHER, MOST = 3, 6, 24
-"""Other values of one field, draws of all fields at once, and settings in all."""
+"""Maximum number of other values per field, of draws of several fields, and of all settings."""
 
 Tree = dict[str, Any]
 
 
 def trees(kind: type[Config], key: str) -> list[Tree]:
-    """Settings as a file says them: the kind's examples, or its defaults, with its name."""
+    """Return settings as in a file: the kind's examples or its defaults, with its name."""
     return [_filled(kind, key, dict(example)) for example in kind.examples or ({},)]
 
 
 def read(kind: type[C], tree: Tree) -> C:
-    """The settings that a file says.
+    """Validate the settings of a file.
 
     Raises:
         Broken: If they are not valid.
@@ -48,12 +48,12 @@ def read(kind: type[C], tree: Tree) -> C:
         first = error.errors(include_url=False)[0]
         place = ".".join(str(part) for part in first["loc"])
         raise Broken(
-            f"{place} must be valid by default or in `examples`: {first['msg']}, got {first['input']}"
+            f"{place} must have a valid default, or a valid value in `examples`: {first['msg']}, got {first['input']}"
         ) from error
 
 
 def varied(kind: type[C], key: str) -> list[C]:
-    """The first settings, then others: each field changed by itself, then several at once."""
+    """Return the settings of `trees`, then others: first one field changed, then several."""
     found: dict[str, C] = {}
     rng = random.Random(0)
     for tree in trees(kind, key):
@@ -73,7 +73,7 @@ def varied(kind: type[C], key: str) -> list[C]:
 
 
 def _filled(kind: type[BaseModel], key: str | None, tree: Tree) -> Tree:
-    """With what has no default: the name of the kind, and the first value that each field may have."""
+    """Add the fields without a default: the name of the kind, and the first valid value of each other field."""
     for name, info in fields_of(kind).items():
         if name == key:
             tree.setdefault(name, literal_of(kind, key))
@@ -100,7 +100,7 @@ def _numbers(info: FieldInfo) -> tuple[Any, ...]:
 
 
 def _singles(kind: type[BaseModel], tree: Tree, key: str | None) -> Iterator[tuple[tuple[str, ...], Any]]:
-    """Other values, each with the path of its field."""
+    """Yield other values, each with the path of its field."""
     for name, info in fields_of(kind).items():
         models, _ = models_of(info)
         if name == key:
@@ -118,7 +118,7 @@ def _singles(kind: type[BaseModel], tree: Tree, key: str | None) -> Iterator[tup
 
 
 def _others(info: FieldInfo, value: Any) -> list[Any]:  # noqa: ANN401
-    """Some other values that a field may have."""
+    """Return some other valid values of a field."""
     plain = types_of(info.annotation)
     wanted: list[Any] = list(literals_of(info))
     if bool in plain:
@@ -145,7 +145,7 @@ def _all_at_once(tree: Tree, singles: list[tuple[tuple[str, ...], Any]], rng: ra
 
 
 def unsaid(kind: type[Config], key: str) -> list[str]:
-    """Fields of which nothing is said in editors."""
+    """Return the fields without a description."""
     return [name for name, info in fields_of(kind).items() if name != key and not _is_said(info)]
 
 
@@ -154,7 +154,7 @@ def _is_said(info: FieldInfo) -> bool:
 
 
 def unreadable(kind: type[Config], key: str) -> list[str]:
-    """Fields of a type that sweep files cannot have."""
+    """Return the fields with a type that sweep files do not support."""
     found = []
     for name, info in fields_of(kind).items():
         try:

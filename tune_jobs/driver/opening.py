@@ -115,26 +115,26 @@ def open_ledger(folder: SweepFolder, spec: SweepSpec, *, accept_code: bool = Fal
 
 
 def _record_plugins(spec: SweepSpec, ledger: Ledger, *, accept_code: bool) -> None:
-    """Record the plugins that the sweep is run with, unless its trials were trained with others."""
+    """Record the plugins of the sweep. Refuse them if its trials were trained with other code."""
     now, before = used_by(spec), ledger.meta.plugins
     if now == (before or {}):
         return
     if ledger.asks() or ledger.trials():
         if changed := versions_changed(before or {}, now):
             raise UsageError(
-                f"a plugin of the sweep {spec.name} says that its settings mean something else than in the trials that "
-                f"have run; results would mix:\n"
+                f"a plugin of the sweep {spec.name} changed the meaning of its settings since its trials ran; results "
+                f"would mix:\n"
                 + "".join(f"  {line}\n" for line in changed)
-                + f"Install the version that they were run with, or use another name (convnn run FILE --set "
+                + f"Install the version that the trials ran with, or use another name (convnn run FILE --set "
                 f"name={spec.name}-2)."
             )
         changed = code_changed(before or {}, now)
         if changed and not accept_code:
             raise UsageError(
-                f"the code of a plugin is not what the trials of {spec.name} were run with; results would mix:\n"
+                f"the code of a plugin has changed since the trials of {spec.name} ran; results would mix:\n"
                 + "".join(f"  {line}\n" for line in changed)
-                + f"Install the code that they were run with, or use another name (convnn run FILE --set "
-                f"name={spec.name}-2), or go on with the code as it is now: --accept-code. Each attempt records the "
+                + f"Install the code that the trials ran with, or use another name (convnn run FILE --set "
+                f"name={spec.name}-2), or continue with the current code: --accept-code. Each attempt records the "
                 f"digest of the code that it ran."
             )
     ledger.meta.plugins = now

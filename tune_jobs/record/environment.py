@@ -30,7 +30,7 @@ class Environment:
     """The version of the training's numerics; see `convnn.training.STATE_VERSION`."""
 
     plugins: dict[str, str] = field(default_factory=dict)
-    """The digest of the code of each plugin that it trains with."""
+    """The digest of the code of each plugin that the trial uses."""
 
 
 _ENVIRONMENT = TypeAdapter(Environment)

@@ -40,7 +40,7 @@ def unreadable(path: Path, error: Exception) -> LedgerError:
 
 
 def _lacking(reader: _Reader) -> LedgerError | None:
-    """What is said where a plugin is missing here whose kinds the record has."""
+    """Return the error for a plugin that the record needs and that is not installed here; `None` if all are."""
     meta = getattr(reader, "meta", None)
     lacking = missing(meta.plugins or {}) if isinstance(meta, Meta) else []
     return LedgerError(not_installed(reader.path.parent.name, lacking)) if lacking else None
@@ -173,7 +173,7 @@ class Meta:
     """The result of the latest finished confirmation."""
 
     plugins = _Entry[Plugins | None](lambda text: _PLUGINS.validate_json(text or "null"), json.dumps)
-    """The plugins that it was run with last, and the digests of their code; `None` where that was not recorded."""
+    """The plugins of the last start, and the digests of their code; `None` if not recorded."""
 
     left = _Entry[dict[str, Any] | None](lambda text: json.loads(text or "null"), json.dumps)
     """The state in which the last run left the sweep and its tracker; see `tune_jobs.driver.handover`."""

@@ -10,29 +10,29 @@ from search_spaces import SweepSpec, TrialConfig
 from search_spaces.kinds import Kind, dataset_kind, kind_of, kinds_below, kinds_in
 
 NAMED = 5
-"""Files that a message names."""
+"""Maximum number of files that a message names."""
 
 
 class Recorded(TypedDict):
-    """A plugin as it is recorded."""
+    """The record of a plugin."""
 
     version: str
     digest: str
-    """Of all its files."""
+    """One digest of all its files."""
 
     kinds: dict[str, int | None]
-    """What the sweep uses of it, as group and name, and the `config_version` that each declares."""
+    """The `config_version` of each of its kinds that the sweep uses, by group and name."""
 
     files: dict[str, str]
     """The digest of each file."""
 
 
 Plugins = dict[str, Recorded]
-"""By the name of the distribution."""
+"""The recorded plugins, by the name of the distribution."""
 
 
 def used_by(spec: SweepSpec) -> Plugins:
-    """The plugins of everything that a sweep may use, as they are installed here."""
+    """Return the plugins of all kinds that a sweep may use, as installed here."""
     kinds = [*kinds_below(spec.space.root), *(dataset_kind(data.name) for data in spec.space.data_sets())]
     kinds.append(kind_of(plugins.SAMPLERS, type(spec.search), spec.search.sampler))
     kinds.append(kind_of(plugins.STOPPING_RULES, type(spec.stopping), spec.stopping.kind))
@@ -40,12 +40,12 @@ def used_by(spec: SweepSpec) -> Plugins:
 
 
 def digests_for(config: TrialConfig) -> dict[str, str]:
-    """The digest of each plugin that one trial is trained with, as it is installed here."""
+    """Return the digest of each plugin that one trial uses, as installed here."""
     return {name: found["digest"] for name, found in _plugins_of(kinds_in(config)).items()}
 
 
 def versions_changed(before: Mapping[str, Recorded], now: Mapping[str, Recorded]) -> list[str]:
-    """Kinds that mean something else than before, as they declare themselves: `kind: before -> now`."""
+    """Return the kinds with another `config_version` than before, one line each: `kind: before -> now`."""
     left, right = _versions(before), _versions(now)
     return [
         f"{kind}: config_version {left.get(kind) or 'none'} -> {version or 'none'}"
@@ -55,7 +55,7 @@ def versions_changed(before: Mapping[str, Recorded], now: Mapping[str, Recorded]
 
 
 def code_changed(before: Mapping[str, Recorded], now: Mapping[str, Recorded]) -> list[str]:
-    """Plugins whose code is not what it was, a line each."""
+    """Return the plugins whose code has changed, one line each."""
     return [
         f"{name} {_version_said(before[name], found)}: {_files_said(before[name]['files'], found['files'])}"
         for name, found in now.items()
@@ -64,13 +64,13 @@ def code_changed(before: Mapping[str, Recorded], now: Mapping[str, Recorded]) ->
 
 
 def missing(before: Mapping[str, Recorded]) -> list[str]:
-    """Those that are not installed here, with the version that is recorded."""
+    """Return the plugins that are not installed here, with their recorded versions."""
     here = {plugin.name for plugin in plugins.plugins()}
     return [f"{name} {found['version']}" for name, found in before.items() if name not in here]
 
 
 def not_installed(sweep: str, lacking: Sequence[str]) -> str:
-    """What is said of a sweep whose plugins are not here."""
+    """Return the message for a sweep whose plugins are not installed here."""
     named = ", ".join(lacking)
     return f"the sweep {sweep} was run with the plugin {named}, which is not installed here; install it with pip."
 
@@ -93,7 +93,7 @@ def _version_said(before: Recorded, now: Recorded) -> str:
 
 
 def _files_said(before: Mapping[str, str], now: Mapping[str, str]) -> str:
-    """Which files differ."""
+    """Return the files that differ, in words."""
     changes = {
         "changed": [name for name in now if name in before and before[name] != now[name]],
         "new": [name for name in now if name not in before],

@@ -81,7 +81,7 @@ def rule_of(settings: Stopping, space: Space) -> StoppingRule:
     return make(settings, space)
 
 
-def _maker(settings: SamplerSettings | Stopping) -> Any:  # noqa: ANN401 - a callable of a plugin
+def _maker(settings: SamplerSettings | Stopping) -> Any:  # noqa: ANN401 - a plugin's callable
     if not settings.made_by:
         raise UsageError(
             f"{type(settings).__module__}.{type(settings).__name__} must name the function that makes it from "

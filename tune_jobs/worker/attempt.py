@@ -145,17 +145,17 @@ def _prepare_task(task: Task, checkpoints: Checkpoints) -> Prepared:
 
 
 def _require_code(task: Task) -> None:
-    """A machine with other code of a plugin than the driver's would give numbers that mean something else.
+    """Require the driver's code of each plugin; with other code, results would not be comparable.
 
     Raises:
-        ValueError: If this one has.
+        ValueError: If the code on this machine differs.
     """
     here = digests_for(task.config)
     for name, digest in task.plugins.items():
         if here.get(name) != digest:
             raise ValueError(
-                f"the plugin {name} must have the code that the driver of the sweep has (digest {digest}), and here it "
-                f"has {here.get(name, 'none')}; install the same code on every machine, and resume the sweep."
+                f"the plugin {name} must have the same code as on the driver's machine (digest {digest}), got "
+                f"{here.get(name, 'none')}; install the same code on every machine, and resume the sweep."
             )
 
 

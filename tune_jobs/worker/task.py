@@ -41,7 +41,7 @@ class Task:
     """Whether the state after the last epoch is saved, too."""
 
     plugins: Mapping[str, str] = field(default_factory=dict)
-    """The digest of the code of each plugin, as the driver has it."""
+    """The digest of the driver's code of each plugin."""
 
     @property
     def id(self) -> str:

@@ -1,1 +1,1 @@
-"""Kinds of one's own for convnn: one of each."""
+"""A plugin for convnn with kinds of all groups."""

@@ -1,4 +1,4 @@
-"""The images of `stripes`: drawn, not read."""
+"""The images of `stripes`, generated."""
 
 from dataclasses import dataclass
 
@@ -12,14 +12,14 @@ WIDTHS = (1, 2, 4, 8)
 
 @dataclass(frozen=True)
 class Stripes:
-    """Stripes of four widths, in noise."""
+    """Stripes of four widths, with noise."""
 
     def fingerprint(self, split: Split) -> str:
-        """Changes when the images do."""
+        """Return a text that changes when the images change."""
         return f"stripes 1 {split}"
 
     def read(self, split: Split) -> Arrays:
-        """Images and labels."""
+        """Return the images and labels."""
         count = 256 if split == "train" else 64
         rng = np.random.default_rng(count)
         labels = np.arange(count, dtype=np.int64) % len(WIDTHS)
@@ -29,6 +29,6 @@ class Stripes:
 
 
 def find(root: str | None) -> Stripes:
-    """What `data.root` has no part in."""
+    """Return the source; it has no use for `data.root`."""
     del root
     return Stripes()

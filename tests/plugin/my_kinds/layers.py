@@ -1,4 +1,4 @@
-"""A layer for VGG-11: its settings. Reading a sweep loads this, so it must not import torch."""
+"""The settings of a layer for VGG-11. Sweep files load this module, so it must not import torch."""
 
 from collections.abc import Iterator
 from typing import Annotated, Any, ClassVar, Literal

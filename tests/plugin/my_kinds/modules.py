@@ -1,4 +1,4 @@
-"""What the settings stand for. This is loaded where trials are trained."""
+"""The torch modules. Only workers load this module."""
 
 from torch import Tensor, nn
 
@@ -6,7 +6,7 @@ COLORS = 3
 
 
 class Grouped(nn.Module):
-    """A convolution in groups, after a shuffle of the channels."""
+    """A grouped convolution after a shuffle of the channels."""
 
     def __init__(self, in_channels: int, out_channels: int, groups: int, *, shuffle: bool) -> None:
         super().__init__()
@@ -19,5 +19,5 @@ class Grouped(nn.Module):
 
 
 def grouped(in_channels: int, out_channels: int, *, groups: int, shuffle: bool) -> nn.Module:
-    """The module of one layer of kind `grouped`."""
+    """Build one layer of kind `grouped`."""
     return Grouped(in_channels, out_channels, 1 if in_channels == COLORS else groups, shuffle=shuffle)

@@ -1,10 +1,10 @@
-"""The modules of the attention and of the model."""
+"""The torch modules of the attention and the model."""
 
 from torch import Tensor, nn
 
 
 class Averaging(nn.Module):
-    """Each token becomes the mean of the tokens around it, mapped linearly."""
+    """Replace each token by the mean of the tokens around it, mapped linearly."""
 
     def __init__(self, channels: int, heads: int, *, dropout: float, reach: int) -> None:
         super().__init__()
@@ -19,6 +19,6 @@ class Averaging(nn.Module):
 
 
 def pixel_mlp(num_classes: int, hidden: int) -> nn.Module:
-    """The model of the same name."""
+    """Build the model `pixel_mlp`."""
     layers = [nn.Flatten(), nn.AvgPool1d(4), nn.Linear(768, hidden), nn.ReLU(), nn.Linear(hidden, num_classes)]
     return nn.Sequential(*layers)

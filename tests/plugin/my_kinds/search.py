@@ -1,4 +1,4 @@
-"""The sampler and the stopping rule. The driver of a sweep loads this, so it must not import torch."""
+"""The sampler and the stopping rule. The driver loads this module, so it must not import torch."""
 
 import math
 import random
@@ -14,7 +14,7 @@ from .settings import BehindBest, Shuffled
 
 
 class ShuffledSampler(Sampler):
-    """A random order of all points."""
+    """Propose all points in random order."""
 
     goes_through_all = True
 
@@ -23,20 +23,20 @@ class ShuffledSampler(Sampler):
         random.Random(settings.seed).shuffle(self._points)
 
     def decide(self, number: int, seed: int) -> Point | None:
-        """The point of this number."""
+        """Return the point with this number."""
         del seed
         return self._points[number] if number < len(self._points) else None
 
 
 class BehindBestRule(StoppingRule):
-    """Compares a trial with the best complete one."""
+    """Compare a trial with the best complete trial."""
 
     def __init__(self, settings: BehindBest, space: Space) -> None:
         del space
         self._margin, self._grace_epochs = settings.margin, settings.grace_epochs
 
     def stops(self, study: optuna.Study, trial: FrozenTrial) -> bool:
-        """Whether the trial's latest value is worse than the best one's at this epoch, by more than the margin."""
+        """Return whether the latest value is worse than the best value at this epoch by more than the margin."""
         epoch = trial.last_step
         if epoch is None or epoch < self._grace_epochs:
             return False

@@ -1,4 +1,4 @@
-"""An attention, a model, a data set, a sampler and a stopping rule: their settings. No torch here, either."""
+"""The settings of an attention, a model, a data set, a sampler and a stopping rule, without torch."""
 
 from typing import Annotated, Any, ClassVar, Literal
 
@@ -60,14 +60,14 @@ class Shuffled(SamplerSettings):
     config_version: ClassVar[int] = 1
     made_by: ClassVar[str] = "my_kinds.search:ShuffledSampler"
     sampler: Literal["shuffled"]
-    seed: Annotated[int, Field(ge=0, description="Of the order.")] = 0
+    seed: Annotated[int, Field(ge=0, description="Seed of the order.")] = 0
 
 
 class BehindBest(Stopping):
-    """Stops a trial that is too far behind the best complete trial at the same epoch."""
+    """Stop a trial that is far worse than the best complete trial at the same epoch."""
 
     config_version: ClassVar[int] = 1
     made_by: ClassVar[str] = "my_kinds.search:BehindBestRule"
     kind: Literal["behind_best"]
-    margin: Annotated[float, Field(gt=0, description="How far, in the unit of the metric.")] = 0.1
+    margin: Annotated[float, Field(gt=0, description="Largest difference, in the unit of the metric.")] = 0.1
     grace_epochs: Annotated[int, Field(ge=1, description="No trial stops before this epoch.")] = 1

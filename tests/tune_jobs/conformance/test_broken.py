@@ -1,4 +1,4 @@
-"""What is said of a kind that does not keep to something: one clear line for each property, and for that alone."""
+"""Each fault of a kind is reported in one clear line for the right property."""
 
 import random
 from collections.abc import Iterator
@@ -33,7 +33,7 @@ HERE = __name__
 
 
 class Layer(nn.Conv2d):
-    """A convolution, with one fault."""
+    """A convolution with one fault."""
 
     def __init__(self, inputs: int, outputs: int, fault: str = "", reach: int = 1) -> None:
         super().__init__(inputs, outputs, 3, padding=1)
@@ -52,7 +52,7 @@ class Layer(nn.Conv2d):
 class _Layer(VGGLayer):
     config_version: ClassVar[int] = 1
     fault: ClassVar[str] = ""
-    reach: Annotated[int, Field(ge=1, le=8, description="By how much it is multiplied.")] = 1
+    reach: Annotated[int, Field(ge=1, le=8, description="Factor of the outputs.")] = 1
 
     def arguments(self) -> dict[str, Any]:
         return {"layer": Factory("torch.nn:Conv2d" if self.fault == "torch" else f"{HERE}:Layer", self.options())}
@@ -62,27 +62,27 @@ class _Layer(VGGLayer):
 
 
 class Sound(_Layer):
-    """Nothing is wrong with it."""
+    """A layer without faults."""
 
     kind: Literal["sound"]
 
 
 class Silent(_Layer):
-    """A field is not described."""
+    """A field has no description."""
 
     kind: Literal["silent"]
     more: int = 1
 
 
 class Listed(_Layer):
-    """A field is of a type that no file can have."""
+    """A field has a type that files do not support."""
 
     kind: Literal["listed"]
     more: Annotated[tuple[int, ...], Field(description="Several.")] = (1,)
 
 
 class Required(_Layer):
-    """A field has no default, and nothing that is tried is valid."""
+    """A field has no default, and no tested value is valid."""
 
     kind: Literal["required"]
     more: Annotated[int, Field(ge=1000, description="A large number.")]
@@ -96,7 +96,7 @@ class Impossible(_Layer):
 
 
 class Wandering(_Layer):
-    """The canonical form has another canonical form."""
+    """The canonical form is not canonical itself."""
 
     kind: Literal["wandering"]
 
@@ -106,7 +106,7 @@ class Wandering(_Layer):
 
 
 class Forgetful(_Layer):
-    """The keys leave out what matters."""
+    """The keys lack a field that matters."""
 
     kind: Literal["forgetful"]
 
@@ -116,7 +116,7 @@ class Forgetful(_Layer):
 
 
 class Merging(_Layer):
-    """The canonical form drops what matters."""
+    """The canonical form drops a field that matters."""
 
     kind: Literal["merging"]
 
@@ -126,39 +126,39 @@ class Merging(_Layer):
 
 
 class Lenient(_Layer):
-    """What cannot be built is said to run."""
+    """Settings that fail are declared feasible."""
 
     kind: Literal["lenient"]
     fault: ClassVar[str] = "strict"
 
 
 class Strict(_Layer):
-    """What can be built is said not to run."""
+    """Settings that run are declared infeasible."""
 
     kind: Literal["strict"]
 
     def infeasibilities(self, stages: list[Stage]) -> Iterator[Infeasible]:
         del stages
         if self.reach > 2:
-            yield Infeasible("model.layer.reach", "must be at most 2", str(self.reach), "take less")
+            yield Infeasible("model.layer.reach", "must be at most 2", str(self.reach), "use a smaller value")
 
 
-class Unlearnt(_Layer):
+class Unlearned(_Layer):
     """A weight has no gradient."""
 
-    kind: Literal["unlearnt"]
+    kind: Literal["unlearned"]
     fault: ClassVar[str] = "unused"
 
 
 class Infinite(_Layer):
-    """Its numbers are not finite."""
+    """Its outputs are not finite."""
 
     kind: Literal["infinite"]
     fault: ClassVar[str] = "nan"
 
 
 class Miscounted(_Layer):
-    """It says more parameters than it has."""
+    """It declares too many parameters."""
 
     kind: Literal["miscounted"]
 
@@ -168,7 +168,7 @@ class Miscounted(_Layer):
 
 
 class Misjudged(_Layer):
-    """It says other FLOPs than it has."""
+    """It declares wrong FLOPs."""
 
     kind: Literal["misjudged"]
 
@@ -180,14 +180,14 @@ class Misjudged(_Layer):
 
 
 class Seedless(_Layer):
-    """Its weights are not drawn from torch's generator."""
+    """Its weights do not come from torch's generator."""
 
     kind: Literal["seedless"]
     fault: ClassVar[str] = "random"
 
 
 class Foreign(_Layer):
-    """No package of plugins makes its modules."""
+    """The builder of its modules is not in a plugin."""
 
     kind: Literal["foreign"]
     fault: ClassVar[str] = "torch"
@@ -195,29 +195,29 @@ class Foreign(_Layer):
 
 LAYER_FAULTS: list[tuple[type[VGGLayer], str, str]] = [
     (Silent, "the schema describes it", "more must have a description: Field(description=...)"),
-    (Listed, "the schema describes it", "more must be numbers, text, true or false, one of some words, or a Config"),
+    (Listed, "the schema describes it", "more must be a number, text, a boolean, a Literal of words, or a Config"),
     (Required, "its defaults are valid", "the field more has no default, and none of (1, 2, 3"),
     (Impossible, "its defaults are valid", "the default of more must be a whole number, at least 10; got 1"),
-    (Wandering, "its canonical form is stable", "has another canonical form"),
+    (Wandering, "its canonical form is stable", "is not canonical itself"),
     (Forgetful, "equal keys mean equal models", "with the same weights their outputs differ by"),
-    (Merging, "equal keys mean equal models", "have one key, and with the same weights their outputs differ by"),
-    (Lenient, "what is infeasible cannot be built, all else can", "is said to run, and does not: ValueError: too far"),
+    (Merging, "equal keys mean equal models", "have the same key, but with the same weights their outputs differ by"),
+    (Lenient, "exactly the feasible settings can be built", "is declared feasible, but fails: ValueError: too far"),
     (
         Strict,
-        "what is infeasible cannot be built, all else can",
-        "is said not to run (model.layer.reach must be at most",
+        "exactly the feasible settings can be built",
+        "is declared infeasible (model.layer.reach must be at most",
     ),
-    (Unlearnt, "forward and backward", "has weights without a gradient: features.0.unused"),
-    (Infinite, "forward and backward", "gives numbers that are not finite"),
-    (Miscounted, "its size is the built model's", "parameters, and the model that is built has"),
-    (Misjudged, "its size is the built model's", "FLOPs, and the model that is built has"),
-    (Seedless, "the same seed gives the same numbers", "trained twice with one seed has other weights"),
-    (Foreign, "a saved model loads again", "its model must be made by one of"),
+    (Unlearned, "forward and backward", "has weights without a gradient: features.0.unused"),
+    (Infinite, "forward and backward", "returns values that are not finite"),
+    (Miscounted, "its declared size matches the built model", "parameters, but the built model has"),
+    (Misjudged, "its declared size matches the built model", "FLOPs, but the built model has"),
+    (Seedless, "the same seed gives the same weights", "trained twice with the same seed has different weights"),
+    (Foreign, "a saved model loads again", "its model must be built by one of"),
 ]
 
 
 def wrong_of(subject: Subject, registry: Any, only: str | None = None) -> dict[str, str]:
-    """The properties that do not hold, each with what is said."""
+    """Return the properties that do not hold, with their messages."""
     with registry.registered(subject.found):
         asked = [each for each in properties_of(subject) if only in (None, each[0])]
         assert asked
@@ -228,19 +228,19 @@ def layer(kind: type[Config]) -> Subject:
     return Subject(LAYERS, kind.__name__.lower(), None, kind, "search_spaces.models.vgg", "kind")
 
 
-def test_of_a_layer_that_keeps_to_all_of_it_nothing_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_layer_without_faults_passes_all_checks(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("convnn.saved.packages", lambda: {"convnn", "tests"})
     assert wrong_of(layer(Sound), ALL_LAYERS) == {}
 
 
 @pytest.mark.parametrize(("kind", "broken", "said"), LAYER_FAULTS, ids=lambda each: getattr(each, "__name__", ""))
-def test_what_is_wrong_with_a_layer_is_said_in_a_line(kind: type[VGGLayer], broken: str, said: str) -> None:
+def test_a_fault_of_a_layer_is_reported_in_one_line(kind: type[VGGLayer], broken: str, said: str) -> None:
     found = wrong_of(layer(kind), ALL_LAYERS, broken)
     assert said in found[broken]
     assert "\n" not in found[broken]
 
 
-def test_settings_that_import_torch_or_cannot_be_imported_are_told_so(
+def test_settings_that_import_torch_or_fail_to_import_are_reported(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "heavy_settings.py").write_text("import torch\n")
@@ -248,13 +248,15 @@ def test_settings_that_import_torch_or_cannot_be_imported_are_told_so(
     monkeypatch.syspath_prepend(tmp_path)
     name = "its settings load without torch"
     heavy = wrong_of(replace(layer(Sound), module="heavy_settings"), ALL_LAYERS, name)[name]
-    assert heavy.startswith("heavy_settings imports 'torch'; move what needs it to a module that the settings name as")
+    assert heavy.startswith(
+        "heavy_settings imports 'torch'; move the code that needs it to another module, and refer to it as"
+    )
     absent = wrong_of(replace(layer(Sound), module="no_settings"), ALL_LAYERS, name)[name]
-    assert absent == "no_settings cannot be imported by itself: ModuleNotFoundError: No module named 'no_such_module'"
+    assert absent == "no_settings cannot be imported: ModuleNotFoundError: No module named 'no_such_module'"
 
 
 class Raw(Stopping):
-    """Compares values as they are, whatever the goal."""
+    """A rule that compares raw values, whatever the goal."""
 
     config_version: ClassVar[int] = 1
     made_by: ClassVar[str] = f"{HERE}:RawRule"
@@ -271,7 +273,7 @@ class RawRule(StoppingRule):
 
 
 class Counting(Stopping):
-    """Remembers what no record has."""
+    """A rule with a state outside of the record."""
 
     config_version: ClassVar[int] = 1
     made_by: ClassVar[str] = f"{HERE}:CountingRule"
@@ -291,7 +293,7 @@ class CountingRule(StoppingRule):
 
 
 class Hopeful(Stopping):
-    """Lets trials of NaN run on."""
+    """A rule that does not stop trials with NaN."""
 
     config_version: ClassVar[int] = 1
     made_by: ClassVar[str] = f"{HERE}:HopefulRule"
@@ -308,27 +310,35 @@ class HopefulRule(StoppingRule):
 
 
 class Idle(Stopping):
-    """Stops nothing, and nobody says what makes it."""
+    """Settings without `made_by`."""
 
     config_version: ClassVar[int] = 1
     kind: Literal["idle"]
 
 
-SETTLED = "where ranks are settled it stops trials, and the same ones rebuilt and minimized"
+SETTLED = "with settled ranks it stops the same trials, also rebuilt and minimized"
 RULE_FAULTS: list[tuple[type[Stopping], str, str]] = [
-    (Raw, "minimizing the negated metric decides the same", "it decides otherwise for a loss: trial "),
-    (Counting, "a search rebuilt at any record stops the same trials at the same epochs", "judged otherwise another"),
+    (Raw, "minimizing the negated metric gives the same decisions", "its decisions differ for a loss: trial "),
+    (
+        Counting,
+        "a search rebuilt at any record stops the same trials at the same epochs",
+        "get other decisions the second time",
+    ),
     (
         Hopeful,
         "NaN is never better than the worst value",
-        "a trial of NaN runs to epoch 9, and one that is worst to",
+        "a trial with NaN runs to epoch 9, but the worst trial only to",
     ),
-    (Idle, SETTLED, "must say what makes it from its settings and the space: made_by = 'package.module:name'."),
+    (
+        Idle,
+        SETTLED,
+        "must name the function that makes it from its settings and the space: made_by = 'package.module:name'.",
+    ),
 ]
 
 
 @pytest.mark.parametrize(("kind", "broken", "said"), RULE_FAULTS, ids=lambda each: getattr(each, "__name__", ""))
-def test_what_is_wrong_with_a_stopping_rule_is_said_in_a_line(kind: type[Stopping], broken: str, said: str) -> None:
+def test_a_fault_of_a_stopping_rule_is_reported_in_one_line(kind: type[Stopping], broken: str, said: str) -> None:
     subject = Subject(STOPPING_RULES, kind.__name__.lower(), None, kind, "search_spaces.settings", "kind")
     found = wrong_of(subject, RULES, broken)
     assert said in found[broken]
@@ -342,25 +352,25 @@ class _Sampled(SamplerSettings):
 
 
 class Outside(_Sampled):
-    """Proposes what the space does not have."""
+    """A sampler that proposes values outside of the space."""
 
     sampler: Literal["outside"]
 
 
 class Forgetting(_Sampled):
-    """Draws from a generator of its own."""
+    """A sampler with a separate random generator."""
 
     sampler: Literal["forgetting"]
 
 
 class Lazy(_Sampled):
-    """Ends before the space does."""
+    """A sampler that ends before all points are proposed."""
 
     sampler: Literal["lazy"]
 
 
 class Unset(_Sampled):
-    """A field has no default, and nothing that is tried is valid."""
+    """A field has no default, and no tested value is valid."""
 
     sampler: Literal["unset"]
     more: Annotated[int, Field(ge=1000, description="A large number.")]
@@ -384,15 +394,19 @@ class FaultySampler(Sampler):
 
 SAMPLER_FAULTS = [
     (Outside, "its proposals are in the space", "which is not in the space"),
-    (Forgetting, "a search rebuilt at any record proposes the same", "is another one once rebuilt; what it says must"),
+    (
+        Forgetting,
+        "a search rebuilt at any record makes the same proposals",
+        "differs after a rebuild; a proposal may depend only on",
+    ),
     (Unset, "its defaults are valid", "the field more has no default, and none of (1, 2, 3"),
-    (Lazy, "it comes to an end where the space does", "it tries 3 of the 9 configurations and ends"),
+    (Lazy, "it ends after all points of the space", "it proposes 3 of the 9 configurations and ends"),
 ]
 
 
-@pytest.mark.filterwarnings("ignore:Fixed parameter")  # of Optuna's, where a point is not in the space
+@pytest.mark.filterwarnings("ignore:Fixed parameter")  # from Optuna, for a point outside of the space
 @pytest.mark.parametrize(("kind", "broken", "said"), SAMPLER_FAULTS, ids=lambda each: getattr(each, "__name__", ""))
-def test_what_is_wrong_with_a_sampler_is_said_in_a_line(kind: type[_Sampled], broken: str, said: str) -> None:
+def test_a_fault_of_a_sampler_is_reported_in_one_line(kind: type[_Sampled], broken: str, said: str) -> None:
     subject = Subject(SAMPLERS, kind.__name__.lower(), None, kind, "search_spaces.settings", "sampler")
     found = wrong_of(subject, ALL_SAMPLERS, broken)
     assert said in found[broken]
@@ -401,7 +415,7 @@ def test_what_is_wrong_with_a_sampler_is_said_in_a_line(kind: type[_Sampled], br
 
 @dataclass(frozen=True)
 class Images:
-    """16 images of a split, with one fault."""
+    """A source of 16 images per split, with one fault."""
 
     fault: str
 
@@ -419,19 +433,19 @@ class Images:
 
 DATA_FAULTS = {
     "fewer": (
-        "its splits have the images that it says",
+        "its splits have the declared number of images",
         "the shape (15, 32, 32, 3), not (16, 32, 32, 3)",
     ),
-    "beyond": ("its labels are classes", "the train split has labels [2]; they must be 0 to 1"),
-    "one class": ("its labels are classes", "the train split has no image of the classes [1]"),
-    "seedless": ("it has the same digests each time", "the train split is another one each time that it is read"),
-    "twice": ("it has the same digests each time", "both splits have the same images"),
-    "missing": ("its splits have the images that it says", "No such file or directory"),
+    "beyond": ("its labels are valid classes", "the train split has labels [2]; they must be 0 to 1"),
+    "one class": ("its labels are valid classes", "the train split has no image of the classes [1]"),
+    "seedless": ("its digests are the same at each read", "the train split differs at each read"),
+    "twice": ("its digests are the same at each read", "the train and test splits have the same images"),
+    "missing": ("its splits have the declared number of images", "No such file or directory"),
 }
 
 
 @pytest.mark.parametrize("fault", DATA_FAULTS)
-def test_what_is_wrong_with_a_data_set_is_said_in_a_line(fault: str) -> None:
+def test_a_fault_of_a_data_set_is_reported_in_one_line(fault: str) -> None:
     facts = DatasetFacts(2, 16, 16, (0.5, 0.5, 0.5), (0.5, 0.5, 0.5), config_version=1)
     name = f"faulty-{fault.replace(' ', '-')}"
     register_dataset(name, facts, lambda _: Images(fault))

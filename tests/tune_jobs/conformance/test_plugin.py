@@ -1,4 +1,4 @@
-"""A plugin with a kind of each group, as it is installed: it passes, and a broken one is told what is wrong with it."""
+"""An installed plugin with kinds of all groups passes; each error of a broken plugin is reported."""
 
 import json
 import os
@@ -45,11 +45,11 @@ def test_a_plugin_with_a_kind_of_each_group_passes() -> None:
 
 
 @pytest.mark.usefixtures("plugin")
-def test_one_kind_is_named_by_itself_and_each_property_is_a_line() -> None:
+def test_a_single_kind_is_checked_with_one_line_per_property() -> None:
     lines = invoke("check-plugin", "stripes", storage=Path()).splitlines()
     assert lines[0] == "convnn.datasets stripes (my-kinds 1.0)"
     assert all(line.startswith("  ok    ") for line in lines[1:])
-    assert "  ok    its splits have the images that it says: 256 train, 64 test" in lines
+    assert "  ok    its splits have the declared number of images: 256 train, 64 test" in lines
 
 
 def test_validating_a_file_with_kinds_of_a_plugin_loads_no_torch(site: Path, tmp_path: Path) -> None:
@@ -89,16 +89,16 @@ ENTRIES = {
     "convnn.datasets": "facts = broken_kinds:Called\n",
 }
 LINES = {
-    "unversioned": "TypeError: it must declare config_version, a whole number from 1 on, as in config_version = 1",
+    "unversioned": "TypeError: it must declare config_version, a whole number from 1, such as config_version = 1",
     "other": "ValueError: its kind is 'called'; give the entry point that name",
     "none": "AttributeError: module 'broken_kinds' has no attribute 'Nothing'",
     "number": "TypeError: it must name a subclass of VGGLayer or ViTAttention, got <class 'search_spaces.settings.Stop",
-    "asha": "ValueError: kind 'asha' is that of Asha; choose another name.",
+    "asha": "ValueError: kind 'asha' is already used by Asha; choose another name.",
     "facts": "TypeError: it must name a convnn.data.facts.DatasetFacts, got <class 'broken_kinds.Called'>",
 }
 
 
-def test_what_cannot_be_registered_is_a_line_each(tmp_path: Path) -> None:
+def test_each_entry_point_that_cannot_be_registered_has_a_line(tmp_path: Path) -> None:
     with installed(write_plugin(tmp_path, "broken-kinds", {"broken_kinds.py": BROKEN}, ENTRIES)):
         found = json.loads(invoke("check-plugin", "broken-kinds", "--json", storage=Path(), expect=1, errors=False))
         said = {kind["name"]: kind["properties"] for kind in found["kinds"]}

@@ -74,7 +74,7 @@ def has(name: str, version: str, code: str) -> dict[str, Any]:
     return {"plugins": {name: {"version": version, "digest": code}}}
 
 
-def test_a_plugin_must_be_the_same_on_every_machine_unless_it_is_shipped(tmp_path: Path) -> None:
+def test_a_plugin_must_be_the_same_on_every_machine_unless_it_is_uploaded(tmp_path: Path) -> None:
     with installed(install(tmp_path / "site")) as site:
         (plugin,) = plugins()
         same, other = has("my-kinds", "1.0", digest(plugin)), has("my-kinds", "1.1", "0123")
@@ -87,8 +87,10 @@ def test_a_plugin_must_be_the_same_on_every_machine_unless_it_is_shipped(tmp_pat
         edited(site)
     with installed(site):
         (plugin,) = plugins()
-        shipped = judge(report(node(1, **same), node(2)), RESOURCES, [plugin])
-        assert "ok   plugin    my-kinds 1.0 is edited here, and shipped with the job" in map(str, shipped)
+        uploaded = judge(report(node(1, **same), node(2)), RESOURCES, [plugin])
+        assert "ok   plugin    my-kinds 1.0 is an editable install here; its code is uploaded with the job" in map(
+            str, uploaded
+        )
 
 
 def test_a_trial_that_fits_no_machine_is_refused() -> None:

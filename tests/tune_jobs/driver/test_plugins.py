@@ -1,4 +1,4 @@
-"""The code of plugins is recorded with a sweep and with each attempt, and compared whenever the sweep goes on."""
+"""A sweep and its attempts record the code of plugins; it is compared whenever the sweep continues."""
 
 import contextlib
 from collections.abc import Iterator
@@ -52,7 +52,7 @@ KINDS = {
 
 @pytest.fixture
 def site(tmp_path: Path) -> Iterator[Path]:
-    """The plugin is installed, for a test that changes it."""
+    """Install the plugin for a test that changes it."""
     with installed(install(tmp_path / "site")) as place:
         yield place
 
@@ -69,13 +69,13 @@ def folder(tmp_path: Path) -> SweepFolder:
     return SweepFolder(tmp_path / "mine")
 
 
-def begin(folder: SweepFolder, spec: SweepSpec) -> None:
+def add_a_trial(folder: SweepFolder, spec: SweepSpec) -> None:
     with contextlib.closing(open_ledger(folder, spec)) as ledger:
         ledger.add_trial({}, spec.space.resolve(Decided(next(spec.space.points()))), "a-s0")
 
 
 def grouped(spec: SweepSpec) -> type[VGGLayer]:
-    """The class of the plugin's layer."""
+    """Return the class of the plugin's layer."""
     model = spec.space.resolve(Decided(next(spec.space.points()))).model
     assert isinstance(model, VGG11)
     return type(model.mixing_layer)
@@ -101,7 +101,7 @@ def test_a_sweep_with_a_plugin_trains_and_records_its_code(folder: SweepFolder, 
         (recorded,) = (ledger.meta.plugins or {}).values()
         start = write_manifest(folder, {}, ledger.meta.plugins)
     assert {trial.state for trial in trials} <= {"complete", "stopped"}
-    assert len(trials) == 3  # where groups is 1, shuffle does not matter
+    assert len(trials) == 3  # shuffle has no effect if groups is 1
     assert {column.name for column in found.columns} >= {"groups", "shuffle"}
     assert {attempt.environment.plugins["my-kinds"] for attempt in attempts if attempt.environment} == {
         recorded["digest"]
@@ -112,17 +112,17 @@ def test_a_sweep_with_a_plugin_trains_and_records_its_code(folder: SweepFolder, 
     assert recorded_starts(folder)[-1]["plugins"] == start["plugins"] == {"my-kinds": recorded}
 
 
-def test_a_sweep_of_our_own_kinds_records_none(folder: SweepFolder) -> None:
+def test_a_sweep_of_built_in_kinds_records_no_plugin(folder: SweepFolder) -> None:
     spec = parse_sweep("name: mine\nspace: {model: {layer: {kind: conv2d}}}\n")
-    begin(folder, spec)
+    add_a_trial(folder, spec)
     with contextlib.closing(Ledger(folder.ledger)) as ledger:
         assert ledger.meta.plugins is None
 
 
-def test_changed_code_is_refused_with_its_files_unless_it_is_accepted(
+def test_changed_code_is_refused_with_its_files_unless_accepted(
     site: Path, folder: SweepFolder, spec: SweepSpec
 ) -> None:
-    begin(folder, spec)
+    add_a_trial(folder, spec)
     before = folder.ledger.read_bytes()
     open_ledger(folder, spec).close()
     change(site, "modules.py", "padding=1", "padding=1, bias=True")
@@ -131,43 +131,41 @@ def test_changed_code_is_refused_with_its_files_unless_it_is_accepted(
     with pytest.raises(UsageError) as refused:
         open_ledger(folder, spec)
     assert str(refused.value) == (
-        "the code of a plugin is not what the trials of mine were run with; results would mix:\n"
+        "the code of a plugin has changed since the trials of mine ran; results would mix:\n"
         "  my-kinds 1.0: changed my_kinds/modules.py, new my_kinds/more.json\n"
-        "Install the code that they were run with, or use another name (convnn run FILE --set name=mine-2), or go on "
-        "with the code as it is now: --accept-code. Each attempt records the digest of the code that it ran."
+        "Install the code that the trials ran with, or use another name (convnn run FILE --set name=mine-2), or "
+        "continue with the current code: --accept-code. Each attempt records the digest of the code that it ran."
     )
     assert folder.ledger.read_bytes() == before
     open_ledger(folder, spec, accept_code=True).close()
-    open_ledger(folder, spec).close()  # accepted once, it is what the sweep runs with
+    open_ledger(folder, spec).close()  # the accepted code is now the recorded code
 
 
-def test_a_kind_that_says_it_means_something_else_is_refused_in_any_case(
+def test_a_changed_config_version_is_always_refused(
     folder: SweepFolder, spec: SweepSpec, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    begin(folder, spec)
+    add_a_trial(folder, spec)
     monkeypatch.setattr(grouped(spec), "config_version", 2)
     with pytest.raises(UsageError, match=r"convnn\.layers grouped: config_version 1 -> 2\n"):
         open_ledger(folder, spec, accept_code=True)
 
 
-def test_a_sweep_from_before_versions_were_recorded_is_refused_once_its_kind_has_one(
-    folder: SweepFolder, spec: SweepSpec
-) -> None:
-    begin(folder, spec)
+def test_a_sweep_without_recorded_versions_is_refused_if_its_kind_has_one(folder: SweepFolder, spec: SweepSpec) -> None:
+    add_a_trial(folder, spec)
     with contextlib.closing(Ledger(folder.ledger)) as ledger:
         ledger.meta.plugins = None
     with pytest.raises(UsageError, match=r"convnn\.layers grouped: config_version none -> 1\n"):
         open_ledger(folder, spec, accept_code=True)
 
 
-def test_code_may_change_as_long_as_nothing_has_run(site: Path, folder: SweepFolder, spec: SweepSpec) -> None:
+def test_code_may_change_before_the_first_trial(site: Path, folder: SweepFolder, spec: SweepSpec) -> None:
     open_ledger(folder, spec).close()
     change(site, "modules.py", "padding=1", "padding=1, bias=True")
     open_ledger(folder, spec).close()
 
 
-def test_without_its_plugin_a_sweep_says_which_one_it_needs(site: Path, folder: SweepFolder, spec: SweepSpec) -> None:
-    begin(folder, spec)
+def test_a_sweep_without_its_plugin_names_the_missing_plugin(site: Path, folder: SweepFolder, spec: SweepSpec) -> None:
+    add_a_trial(folder, spec)
     (site / "my_kinds-1.0.dist-info").rename(site / "gone")
     with installed(site):
         LAYERS.unregister(grouped(spec))
@@ -188,7 +186,5 @@ def test_a_worker_with_other_code_than_the_driver_does_not_train(
     (only,) = reports_of(task, train_task)
     assert isinstance(only, AttemptFailed)
     digest = task.plugins["my-kinds"]
-    rule = (
-        f"the plugin my-kinds must have the code that the driver of the sweep has (digest {digest}), and here it has "
-    )
+    rule = f"the plugin my-kinds must have the same code as on the driver's machine (digest {digest}), got "
     assert only.reason.startswith(f"ValueError: {rule}")

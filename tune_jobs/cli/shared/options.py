@@ -84,7 +84,7 @@ def confirmed(question: str, *, yes: bool) -> bool:
 
 
 def accepting(accept_code: bool) -> list[str]:
-    """That option, as it is given to the same command elsewhere."""
+    """Return this option as arguments for the same command on another machine."""
     return ["--accept-code"] if accept_code else []
 
 

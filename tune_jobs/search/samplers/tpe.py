@@ -22,9 +22,10 @@ RANDOM_TRIES, TPE_TRIES = 100, 3
 
 
 _DRAWN = "tpe:relative_params:0"
-"""Where Optuna notes what it drew for a running trial, fields of other branches included, to keep away from that.
+"""The attribute in which Optuna stores its draws for a running trial, including fields of other branches.
 
-No record has these, so that a search that goes on would propose something else: what counts is what the trial has.
+Optuna avoids similar draws. The ledger does not record the fields of other branches, so a resumed search would make
+other proposals. Therefore the attribute is cleared, and only the fields of the trial itself count.
 """
 
 
@@ -76,7 +77,7 @@ class _Runnable(optuna.samplers.BaseSampler):
         self, study: optuna.Study, trial: FrozenTrial, search_space: dict[str, BaseDistribution]
     ) -> dict[str, Any]:
         found: dict[str, Any] = {}
-        number, storage = trial._trial_id, study._storage  # noqa: SLF001 - Optuna's samplers use them, too
+        number, storage = trial._trial_id, study._storage  # noqa: SLF001 - Optuna's samplers use them as well
         for _ in range(TPE_TRIES if self._now is self._tpe else RANDOM_TRIES):
             found = self._now.sample_relative(study, trial, search_space)
             whole = _Completed(self._now, study, trial, found)
