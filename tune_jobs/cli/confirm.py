@@ -2,7 +2,7 @@
 
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, NoReturn
 
 import typer
 
@@ -97,8 +97,13 @@ def confirm(
         print_json(found.as_dict())
     else:
         _report(found)
+    _exit(found, folder.name)
+
+
+def _exit(found: "Confirmed", name: str) -> NoReturn:
+    """Exit with the code of a confirmation; print why it ended early."""
     if (halt := found.halt) is not None:
-        again_said = f"Interrupted; nothing is lost. Resume with:\n  convnn confirm {folder.name}"
+        again_said = f"Interrupted; nothing is lost. Resume with:\n  convnn confirm {name}"
         print(f"\n{again_said if halt.signal is not None else halt.message}", file=sys.stderr)
         raise typer.Exit(halt.exit_code)
     raise typer.Exit(ExitCode.SOME_FAILED if found.failed else ExitCode.DONE)
