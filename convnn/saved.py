@@ -1,16 +1,15 @@
 """A trained model as a folder: its weights, its builder as plain data, and the meaning of its inputs and outputs.
 
 The folder contains no code, and loading never unpickles code: `convnn` alone loads it. `model.json` names the model's
-builder as `package.module:name` with its arguments; see `made`. MLflow loads such a folder with `_load_pyfunc`.
+builder as `package.module:name` with its arguments; see `convnn.plugins.made`. MLflow loads such a folder with
+`_load_pyfunc`.
 Shapes: images uint8 `(N, 32, 32, 3)`, classes int64 `(N,)`.
 """
 
 import hashlib
 import json
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass, field
-from functools import partial
-from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +24,8 @@ from convnn.data import DATASETS, Images
 from convnn.data.batches import Batches
 from convnn.data.facts import DatasetFacts, class_names
 from convnn.geometry import IMAGE_SIDE
-from convnn.plugins import GROUP, packages
+from convnn.plugins import LAYERS, is_made, made, packages
+from convnn.plugins import MODELS as MODEL_PLUGINS
 
 MODEL, WEIGHTS = "model.json", "weights.pt"
 _BATCH = 256
@@ -87,23 +87,6 @@ class Classifier:
         return torch.cat(logits).argmax(dim=-1).cpu() if logits else torch.empty(0, dtype=torch.int64)
 
 
-def made(plain: Mapping[str, Any]) -> Callable[..., Any]:
-    """Return the callable that `{"target": "package.module:name", "arguments": {...}}` names, with bound arguments.
-
-    An argument of the same form is replaced by the callable that it names, also inside a mapping.
-    """
-    module, _, name = plain["target"].partition(":")
-    return partial(getattr(import_module(module), name), **_with_made(plain["arguments"]))
-
-
-def _with_made(arguments: Mapping[str, Any]) -> dict[str, Any]:
-    """Replace arguments that name a callable by the callable, also inside mappings."""
-    return {
-        key: made(value) if _is_made(value) else _with_made(value) if isinstance(value, dict) else value
-        for key, value in arguments.items()
-    }
-
-
 def save_classifier(folder: Path, plain: Mapping[str, Any], weights: Mapping[str, Tensor], meaning: Meaning) -> None:
     """Write the model `made(plain)()` with these weights to a folder; `load_classifier` reads it.
 
@@ -162,10 +145,6 @@ def _load_pyfunc(path: str) -> _Pyfunc:
     return _Pyfunc(load_classifier(path))
 
 
-def _is_made(value: object) -> bool:
-    return isinstance(value, dict) and value.keys() == {"target", "arguments"}
-
-
 def _check_targets(plain: Mapping[str, Any]) -> None:
     """Check that a file only names targets in `convnn` and in packages that add models to it.
 
@@ -177,7 +156,7 @@ def _check_targets(plain: Mapping[str, Any]) -> None:
     if package not in known:
         raise ValueError(
             f"its model must be built by one of {', '.join(sorted(known))}, the installed packages that add models "
-            f"(entry points of {GROUP}), got {plain['target']}"
+            f"(entry points of {MODEL_PLUGINS} and {LAYERS}), got {plain['target']}"
         )
     for target in _targets(plain["arguments"]):
         _check_targets(target)
@@ -185,7 +164,7 @@ def _check_targets(plain: Mapping[str, Any]) -> None:
 
 def _targets(arguments: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
     for value in arguments.values():
-        if _is_made(value):
+        if is_made(value):
             yield value
         elif isinstance(value, dict):
             yield from _targets(value)

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, ClassVar
 
 from pydantic import BaseModel, ConfigDict
 
@@ -14,6 +14,12 @@ class Config(BaseModel):
 
     # classes are built at first use, so that a program that needs few of them starts quickly
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True, populate_by_name=True, defer_build=True)
+
+    config_version: ClassVar[int | None] = None
+    """The version of a plugin's kind, part of its keys. Raise it when the same settings change their meaning."""
+
+    examples: ClassVar[tuple[Mapping[str, Any], ...]] = ()
+    """Settings with which `convnn check-plugin` tests a kind, if its defaults are not enough."""
 
     @classmethod
     def mistakes_in(cls, names: Sequence[str]) -> Iterator[tuple[str, str]]:  # noqa: ARG003
@@ -81,7 +87,7 @@ class Factory:
     arguments: Mapping[str, Any] = field(default_factory=dict)
 
     def as_plain(self) -> dict[str, Any]:
-        """Return it as plain data for `convnn.saved.made`."""
+        """Return it as plain data for `convnn.plugins.made`."""
         return {"target": self.target, "arguments": _plain(self.arguments)}
 
 

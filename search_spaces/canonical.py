@@ -9,6 +9,7 @@ import json
 from typing import Any
 
 from search_spaces.feasibility import infeasibilities
+from search_spaces.kinds import declared_versions
 from search_spaces.trial import TrialConfig
 
 KEY_VERSION = 1
@@ -32,6 +33,8 @@ def _key_of(form: TrialConfig) -> str:
     content["model"] = form.model.key_content()
     content["data"].pop("root")  # the path says where the images are stored, not which images they are
     content["training"].pop("seed")
+    if versions := declared_versions(form):
+        content["plugins"] = versions
     text = json.dumps([KEY_VERSION, _unsigned(content)], sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 

@@ -1,23 +1,23 @@
 """Registries of configuration classes by name. A sweep file may use every registered name.
 
-Other packages add their classes through entry points of the group `convnn_sweeps.models`. An entry point names a class
-that is registered where it is defined, or a function without arguments that registers classes. Entry points are loaded
-at the first request for an unknown name or for all names.
+Other packages add their classes through the entry points of the groups in `convnn.plugins`. Entry points are loaded at
+the first request for an unknown name or for all names. One that cannot be used is logged and skipped.
 """
 
 import logging
-from collections.abc import Collection, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
-from importlib.metadata import EntryPoint, entry_points
+from importlib.metadata import EntryPoint
 from types import FunctionType
-from typing import TYPE_CHECKING, Annotated, Any, Generic, Literal, TypeVar, Union, get_args
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Generic, Literal, TypeVar, Union, get_args
 
 from pydantic import Field, TypeAdapter
 from pydantic_core import core_schema
 
-from convnn.plugins import GROUP
+from convnn.data.facts import DatasetFacts, register_dataset
+from convnn.plugins import DATASETS, GROUP, in_group
 from search_spaces.base import Config
 
 if TYPE_CHECKING:
@@ -32,12 +32,24 @@ _log = logging.getLogger(__name__)
 class Registry(Generic[C]):
     """The classes of one kind of configuration, in order, by the value of their discriminator field."""
 
-    def __init__(self, base: type[C], key: str, *own: type[C]) -> None:
+    def __init__(self, base: type[C], key: str, *own: type[C], group: str = "") -> None:
+        """Start with the built-in classes.
+
+        Args:
+            base: The base of all classes.
+            key: The field with the name of a class.
+            own: The built-in classes.
+            group: The entry point group for other classes; two registries may share a group.
+        """
         self.base, self.key = base, key
+        self.group = group
         self._by_name: dict[str, type[C]] = {}
         self._union: TypeAdapter[C] | None = None
         for found in own:
             self.register(found)
+        if group:
+            _State.waiting.append(self)
+            _State.registries.append(self)
 
     def register(self, found: type[C]) -> type[C]:
         """Let sweep files use `found`, named by its field `key`. Usable as a decorator.
@@ -70,6 +82,25 @@ class Registry(Generic[C]):
             yield found
         finally:
             self.unregister(found)
+
+    def add(self, entry: EntryPoint) -> None:
+        """Register the class of an entry point, unless the class belongs to another registry of the same group.
+
+        Raises:
+            TypeError: If it is not a class of such a kind, or has no version.
+            ValueError: If the names of entry point and class differ, or another class has the name.
+        """
+        found = entry.load()
+        bases = [each.base for each in _State.registries if each.group == self.group]
+        if not (isinstance(found, type) and issubclass(found, tuple(bases))):
+            wanted = " or ".join(base.__name__ for base in bases)
+            raise TypeError(f"it must name a subclass of {wanted}, got {found!r}")
+        if issubclass(found, self.base):
+            names = self._names(found)
+            if names and entry.name not in names:
+                raise ValueError(f"its {self.key} is {names[0]!r}; give the entry point that name")
+            require_version(found.config_version)
+            self.register(found)
 
     def classes(self) -> tuple[type[C], ...]:
         """Return all classes, including those from entry points."""
@@ -111,6 +142,32 @@ class Registry(Generic[C]):
 class _State:
     changes = 0
     loaded = False
+    waiting: ClassVar[list[Registry[Any]]] = []
+    """The registries whose entry points are not loaded yet."""
+
+    registries: ClassVar[list[Registry[Any]]] = []
+    left_out: ClassVar[dict[EntryPoint, Exception]] = {}
+
+
+def registries() -> tuple[Registry[Any], ...]:
+    """Return all registries that entry points can extend."""
+    return tuple(_State.registries)
+
+
+def left_out() -> dict[EntryPoint, Exception]:
+    """Return the entry points that could not be used, with the errors."""
+    load_entry_points()
+    return dict(_State.left_out)
+
+
+def require_version(version: int | None) -> None:
+    """Require a valid `config_version`, which its author raises when the same settings change their meaning.
+
+    Raises:
+        TypeError: If it is missing or not valid.
+    """
+    if type(version) is not int or version < 1:
+        raise TypeError("it must declare config_version, a whole number from 1, such as config_version = 1")
 
 
 def generation() -> int:
@@ -168,22 +225,47 @@ def _literal(words: tuple[str, ...]) -> TypeAdapter[str]:
 
 def load_entry_points() -> None:
     """Load the classes of other packages, once. An entry point that fails is logged and skipped."""
+    while _State.waiting:  # a loaded module may import more registries and request names
+        registry = _State.waiting.pop()
+        for entry in in_group(registry.group):
+            _load(entry, registry.add)
     if _State.loaded:
         return
     _State.loaded = True  # set first: a loaded module may itself request names
-    for entry in entry_points(group=GROUP):
-        try:
-            found = entry.load()
-            if isinstance(found, FunctionType):
-                found()
-        except Exception as error:  # noqa: BLE001 - code of other packages may raise anything
+    for entry in in_group(DATASETS):
+        _load(entry, _add_dataset)
+    for entry in in_group(GROUP):
+        _load(entry, _register)
+
+
+def _load(entry: EntryPoint, add: Callable[[EntryPoint], None]) -> None:
+    try:
+        add(entry)
+    except Exception as error:  # noqa: BLE001 - code of other packages may raise anything
+        if entry not in _State.left_out:
+            _State.left_out[entry] = error
             _log.warning("%s", _cannot_load(entry, error))
+
+
+def _register(entry: EntryPoint) -> None:
+    """Load an entry point of 0.1.0: a class that registers itself where it is defined, or a function that registers."""
+    found = entry.load()
+    if isinstance(found, FunctionType):
+        found()
+
+
+def _add_dataset(entry: EntryPoint) -> None:
+    facts = entry.load()
+    if not isinstance(facts, DatasetFacts):
+        raise TypeError(f"it must name a convnn.data.facts.DatasetFacts, got {facts!r}")
+    require_version(facts.config_version)
+    register_dataset(entry.name, facts)
 
 
 def _cannot_load(entry: EntryPoint, error: Exception) -> str:
     whose = f" of {entry.dist.name}" if entry.dist else ""
     reason = " ".join(str(error).split())
     return (
-        f"the entry point {entry.name} = {entry.value}{whose} ({GROUP}) failed to load and is skipped: "
+        f"the entry point {entry.name} = {entry.value}{whose} ({entry.group}) failed to load and is skipped: "
         f"{type(error).__name__}: {reason}; fix or uninstall that package."
     )

@@ -5,6 +5,7 @@ from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field
 
+from convnn import plugins
 from convnn.data.facts import SPLITS, Split
 from search_spaces.base import Config, Rule
 from search_spaces.reading.rules import LONGEST_RULE
@@ -56,6 +57,9 @@ MOST_REPEATS = 64
 
 class SamplerSettings(Config):
     """Settings that every sampler has: its name, and the number of seeds per configuration."""
+
+    made_by: ClassVar[str] = ""
+    """For plugins: the function that makes the sampler from these settings and the space, as `package.module:name`."""
 
     sampler: str
     repeats: Annotated[
@@ -115,6 +119,9 @@ class Enough(Config):
 class Stopping(Config):
     """Settings that every stopping rule has."""
 
+    made_by: ClassVar[str] = ""
+    """For plugins: the function that makes the rule from these settings and the space, as `package.module:name`."""
+
     max_failed_fraction: Annotated[
         float,
         Field(
@@ -157,6 +164,7 @@ class Hyperband(Stopping):
 class Median(Stopping):
     """Stop a trial if its best epoch so far is worse than the median of the complete trials at the same epoch."""
 
+    examples: ClassVar = ({"startup_trials": 2},)
     kind: Literal["median"]
     grace_epochs: Annotated[int, Field(ge=1, description="No trial stops before this epoch.")] = 1
     startup_trials: Annotated[
@@ -167,6 +175,7 @@ class Median(Stopping):
 class Patience(Stopping):
     """Stop a trial if its own metric no longer improves. Other trials do not matter."""
 
+    examples: ClassVar = ({"patience_epochs": 2, "min_delta": 0.1},)
     kind: Literal["patience"]
     patience_epochs: Annotated[
         int, Field(ge=1, description="A trial stops after this many epochs in a row without improvement.")
@@ -192,11 +201,11 @@ class Auto(Stopping):
     ] = "recorded"
 
 
-SAMPLERS = Registry(SamplerSettings, "sampler", Tpe, RandomSearch, Grid)
+SAMPLERS = Registry(SamplerSettings, "sampler", Tpe, RandomSearch, Grid, group=plugins.SAMPLERS)
 register_sampler = SAMPLERS.register
 """Register the settings of another sampler, so that files can use it below `search`."""
 
-RULES = Registry(Stopping, "kind", NoStopping, Asha, Hyperband, Median, Patience, Auto)
+RULES = Registry(Stopping, "kind", NoStopping, Asha, Hyperband, Median, Patience, Auto, group=plugins.STOPPING_RULES)
 register_rule = RULES.register
 """Register the settings of another stopping rule, so that files can use it below `stopping`."""
 

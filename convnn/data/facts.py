@@ -5,19 +5,29 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Literal, get_args
 
+from convnn.plugins import named
+
 Split = Literal["train", "test"]
 SPLITS: tuple[Split, ...] = get_args(Split)
 
 
 @dataclass(frozen=True)
 class DatasetFacts:
-    """Classes, images per split, and the per-channel mean and standard deviation for normalizing pixels in [0, 1]."""
+    """Classes, images per split, and the per-channel mean and standard deviation for normalizing pixels in [0, 1].
+
+    A plugin's facts also name the source of its images.
+    """
 
     classes: int
     train_images: int
     test_images: int
     mean: tuple[float, float, float]
     std: tuple[float, float, float]
+    source: str | None = None
+    """A function from `data.root` to a `convnn.data.sources.Source`: `package.module:name`, imported at first use."""
+
+    config_version: int | None = None
+    """The version of a plugin's data set, part of the keys of its trials. Raise it when the images change."""
 
     def images(self, split: Split) -> int:
         """Return the number of images in a split; a folder may contain fewer."""
@@ -57,20 +67,43 @@ FINDERS: dict[str, Callable[[str | None], Any]] = {}
 """For each registered data set, a function from `data.root` to a `convnn.data.sources.Source`."""
 
 
-def register_dataset(name: str, facts: DatasetFacts, find: Callable[[str | None], Any]) -> None:
+def register_dataset(name: str, facts: DatasetFacts, find: Callable[[str | None], Any] | None = None) -> None:
     """Register another data set, so that configurations can use it.
 
     Args:
         name: Its name.
         facts: Its facts.
         find: Returns its `convnn.data.sources.Source` for a folder, or for `None` if the file names no folder.
+            If `find` is `None`, `facts.source` names this function.
 
     Raises:
+        TypeError: If both `find` and `facts.source` are missing.
         ValueError: If another data set already has the name.
     """
+    if find is None:
+        if facts.source is None:
+            raise TypeError(f"the data set {name!r} must name the source of its images: DatasetFacts(source=...).")
+        find = Found(facts.source)
     if name in DATASETS and (DATASETS[name], FINDERS.get(name)) != (facts, find):
         raise ValueError(f"the name {name!r} is already used by another data set; choose another name.")
     DATASETS[name], FINDERS[name] = facts, find
+
+
+@dataclass(frozen=True)
+class Found:
+    """A function that imports `package.module:name` at the first call and calls it."""
+
+    target: str
+
+    def __call__(self, root: str | None) -> Any:  # noqa: ANN401 - a Source, which needs numpy
+        """Return the source for a folder."""
+        return named(self.target)(root)
+
+
+def module_of(name: str) -> str | None:
+    """Return the module of the source of a registered data set; `None` for a built-in data set."""
+    find = FINDERS.get(name)
+    return find.target.partition(":")[0] if isinstance(find, Found) else getattr(find, "__module__", None)
 
 
 def unregister_dataset(name: str) -> None:

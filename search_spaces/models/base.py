@@ -6,6 +6,7 @@ Each model is one class in one file. A model only has to override what differs f
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, ClassVar, NamedTuple, Self
 
+from convnn import plugins
 from search_spaces.base import Config, Factory, Infeasible
 from search_spaces.registry import Registry
 
@@ -132,6 +133,6 @@ class ModelConfig(Config):
         return None
 
 
-MODELS = Registry(ModelConfig, "name")
+MODELS = Registry(ModelConfig, "name", group=plugins.MODELS)
 register_model = MODELS.register
 """Register another model, a subclass of ModelConfig, so that files can use it."""

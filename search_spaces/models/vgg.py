@@ -5,6 +5,7 @@ from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import Field
 
+from convnn import plugins
 from convnn.geometry import Stage, convnn_channels, padded_tokens, patched
 from search_spaces.base import Decides, Infeasible
 from search_spaces.domains import every, largest
@@ -270,6 +271,6 @@ class HybridLayer(_ConvNNFields):
         return {**content, "convnn_channels": self.channels(stages)}
 
 
-LAYERS = Registry(VGGLayer, "kind", Conv2dLayer, ConvNNLayer, HybridLayer)
+LAYERS = Registry(VGGLayer, "kind", Conv2dLayer, ConvNNLayer, HybridLayer, group=plugins.LAYERS)
 register_layer = LAYERS.register
 """Register another kind of layer, a subclass of VGGLayer, so that files can use it."""

@@ -25,6 +25,10 @@ class VGG11(ModelConfig):
     )
 
     small: ClassVar = {"width": 0.125, "classifier_width": 64}
+    examples: ClassVar = (
+        {"layer": {"kind": "conv2d"}},
+        {"layers": {"conv1": {"kind": "conv2d"}, "conv2-conv8": {"kind": "hybrid", "lambda": 0.5}}},
+    )
     name: Literal["vgg11"] = "vgg11"
     width: Annotated[float, Field(gt=0, le=4, description="Factor on every layer's channels."), Decides(smallest)] = 1.0
     classifier_width: Annotated[

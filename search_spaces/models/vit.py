@@ -5,6 +5,7 @@ from typing import Annotated, Any, ClassVar, Literal, Self
 
 from pydantic import AfterValidator, Field
 
+from convnn import plugins
 from convnn.geometry import convnn_channels, vit_tokens
 from search_spaces.base import Decides, Factory, Infeasible, Rule
 from search_spaces.domains import every
@@ -257,16 +258,8 @@ class HybridAttention(_ConvNNAttentionFields):
         return other + tokens * dim + (self.convnn_kept(dim, tokens) if ours else 0)
 
 
-ATTENTIONS = Registry(
-    ViTAttention,
-    "kind",
-    SoftmaxAttention,
-    ConvNNAttention,
-    KVTAttention,
-    LocalAttention,
-    SparseAttention,
-    HybridAttention,
-)
+_KINDS = (SoftmaxAttention, ConvNNAttention, KVTAttention, LocalAttention, SparseAttention, HybridAttention)
+ATTENTIONS = Registry(ViTAttention, "kind", *_KINDS, group=plugins.LAYERS)
 register_attention = ATTENTIONS.register
 """Register another kind of attention, a subclass of ViTAttention, so that files can use it."""
 

@@ -6,7 +6,8 @@ from typing import Any
 import pytest
 
 from convnn.checkpoint import CheckpointError
-from convnn.saved import Meaning, load_classifier, made, save_classifier
+from convnn.plugins import made
+from convnn.saved import Meaning, load_classifier, save_classifier
 
 SMALL = {"num_classes": 3, "width": 1 / 16, "classifier_width": 4}
 

@@ -128,22 +128,13 @@ def test_a_custom_layer_is_built_and_learns() -> None:
     assert "must be one of conv2d, convnn, hybrid; got 'pointwise'" in complaint(SPACE % LAYER)
 
 
-def test_the_example_of_the_documentation_works() -> None:
-    from tune_jobs.worker.build import build_model
-
-    (code,) = re.findall(
-        r"```python\n(.*?)```", (ROOT / "docs" / "how-to" / "extending.md").read_text(), flags=re.DOTALL
-    )
-    example: dict[str, Any] = {"__name__": "example"}
-    exec(code, example)  # noqa: S102 - code of our documentation
-    try:
-        layer = "{kind: dilated, dilation: {choice: [1, 2, 4]}}"
-        spec = parse_sweep(SPACE % f"{{name: vgg11, width: 0.0625, classifier_width: 4, layer: {layer}}}")
-        trials = [spec.space.resolve(Decided(point)) for point in spec.space.points()]
-        models = [build_model(trial.model, 10) for trial in trials]
-        assert [model.get_submodule("features.0").dilation for model in models] == [(1, 1), (2, 2), (4, 4)]
-    finally:
-        LAYERS.unregister(example["Dilated"])
+def test_the_documentation_shows_the_plugin_that_the_tests_install() -> None:
+    """Tests in tests/tune_jobs/conformance and tests/tune_jobs/driver install, check and train it."""
+    page = (ROOT / "docs" / "how-to" / "extending.md").read_text()
+    files = dict(re.findall(r"^`([\w./]+)`, [^\n]*:\n\n```\w+\n(.*?)^```", page, flags=re.DOTALL | re.MULTILINE))
+    assert list(files) == ["my_kinds/layers.py", "my_kinds/modules.py", "pyproject.toml"]
+    for name, text in files.items():
+        assert text == (ROOT / "tests" / "plugin" / name).read_text()
 
 
 def test_a_custom_attention_is_built_with_channels_and_heads() -> None:

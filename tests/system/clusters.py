@@ -58,9 +58,9 @@ class Laptop:
         with ThreadPoolExecutor() as pool:
             return list(pool.map(lambda command: self(*command, code=code), commands))
 
-    def json(self, *arguments: object, code: int = 0) -> Any:
+    def json(self, *arguments: object, code: int = 0, **environment: str) -> Any:
         """Return the output of a command with --json."""
-        return json.loads(self(*arguments, "--json", code=code))
+        return json.loads(self(*arguments, "--json", code=code, **environment))
 
 
 def laptop_of(cluster: Cluster, home: Path, **environment: str) -> Laptop:

@@ -81,6 +81,13 @@ COMMANDS: dict[str, How] = {
     "convnn show mine": AS_IS,
     "convnn report mine": AS_IS,
     "convnn best mine --yaml": AS_IS,
+    "pip install -e my-kinds": Elsewhere("make test", "tests/installing.py", '"-m", "pip", "install"'),
+    "convnn check-plugin grouped": Elsewhere(
+        "make test", "tests/tune_jobs/conformance/test_plugin.py", 'invoke("check-plugin", "stripes"'
+    ),
+    "convnn resume mine --accept-code": Elsewhere(
+        "make test", "tests/tune_jobs/driver/test_plugins.py", "open_ledger(folder, spec, accept_code=True)"
+    ),
     "convnn show quickstart": AS_IS,
     "convnn show quickstart 1": AS_IS,
     "convnn report quickstart --csv": AS_IS,

@@ -1,10 +1,12 @@
 """What a submission uploads, and what prevents its start, on a Ray cluster with token authentication."""
 
+import os
 import socket
 from pathlib import Path
 
 from tests.faults.ray_cluster import Cluster
-from tests.faults.sweeps import GRID
+from tests.faults.sweeps import GRID, Sweep
+from tests.installing import edited, install
 from tests.system.clusters import Laptop
 
 
@@ -33,7 +35,7 @@ def test_paths_and_values_are_passed_literally_and_the_sweep_is_extended(
 def test_everything_the_cluster_lacks_is_reported_before_a_start(laptop: Laptop, made: Cluster) -> None:
     file = GRID.but(name="greedy", resources={"cpus_per_trial": 64}).write(laptop.home / "greedy.yaml")
     missing = ("--set", "space.data.root=/nowhere", "--set", "space.data.name=cifar10", "--set", "name=blind")
-    said, relative, misspelt = laptop.together(
+    said, relative, misspelled = laptop.together(
         ("submit", file, *missing),
         ("submit", file, "--storage", "sweeps"),
         ("submit", file, "--set", "space.training.epochz=3"),
@@ -42,6 +44,27 @@ def test_everything_the_cluster_lacks_is_reported_before_a_start(laptop: Laptop,
     assert "a trial requests 64 CPU, but the largest machine has 1 CPU" in said
     assert "cifar10 in /nowhere" in said
     assert "it must be an absolute path" in relative
-    assert "spelling" not in misspelt
+    assert "spelling" not in misspelled
     assert not {"blind", "greedy"} & {job["sweep"] for job in laptop.json("list")["jobs"]}
     assert not (made.mark / "blind").exists()
+
+
+def test_an_editable_plugin_on_the_laptop_is_uploaded_and_its_code_compared_on_the_cluster(
+    laptop: Laptop, tmp_path: Path
+) -> None:
+    site = install(tmp_path / "site")
+    paths = os.pathsep.join([str(site), os.environ["PYTHONPATH"]])
+    layer = {"kind": "grouped", "groups": {"choice": [1, 2]}, "shuffle": False}
+    space = {"data": {"name": "stripes"}, "model": {"width": 0.0625, "classifier_width": 8, "layer": layer}}
+    content = {"name": "plugged", "space": {**space, "training": {"epochs": 2}}, "search": {"sampler": "shuffled"}}
+    file = Sweep(content).write(laptop.home / "plugged.yaml")
+    refused = laptop("submit", file, code=2, PYTHONPATH=paths)
+    assert "FAIL plugin    my-kinds 1.0: " in refused
+    assert "does not have it" in refused
+    edited(site)
+    laptop("submit", file, PYTHONPATH=paths)
+    assert {trial["state"] for trial in laptop.json("show", "plugged", PYTHONPATH=paths)["trials"]} == {"complete"}
+    (site / "my_kinds" / "modules.py").write_text((site / "my_kinds" / "modules.py").read_text() + "# edited\n")
+    said = laptop("submit", file, code=2, PYTHONPATH=paths)
+    assert "my-kinds 1.0: changed my_kinds/modules.py\n" in said
+    laptop("resume", "plugged", "--accept-code", PYTHONPATH=paths)

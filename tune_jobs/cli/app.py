@@ -16,6 +16,7 @@ from convnn.data.errors import DataError
 from search_spaces import SpecError
 from tune_jobs.cli import (
     best,
+    check_plugin,
     compare,
     confirm,
     doctor,
@@ -145,6 +146,7 @@ app.command()(export.export)
 app.command()(fetch.fetch)
 app.command()(rm.rm)
 app.command()(doctor.doctor)
+app.command("check-plugin")(check_plugin.check_plugin)
 app.add_typer(presets.app, name="presets")
 app.command()(schema.schema)
 

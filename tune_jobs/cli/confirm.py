@@ -2,11 +2,21 @@
 
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, NoReturn
 
 import typer
 
-from tune_jobs.cli.shared.options import AsJson, Set, Storage, Sweep, console, print_json, storage_of
+from tune_jobs.cli.shared.options import (
+    AcceptCode,
+    AsJson,
+    Set,
+    Storage,
+    Sweep,
+    accepting,
+    console,
+    print_json,
+    storage_of,
+)
 from tune_jobs.cli.shared.point import only_point
 from tune_jobs.cli.shared.running import AnyAddress, Detach, on_cluster, watched
 from tune_jobs.errors import ExitCode, UsageError
@@ -50,6 +60,7 @@ def confirm(
     retry: Annotated[bool, typer.Option("--retry", help="Run failed runs again.")] = False,
     address: AnyAddress = None,
     detach: Detach = False,
+    accept_code: AcceptCode = False,
     as_json: AsJson = False,
 ) -> None:
     """Run the best configurations again with new seeds, to find out whether they are really better.
@@ -58,7 +69,7 @@ def confirm(
     with 2, 4, 8 and 16 seeds, until the result is clear. Rerun the same command to resume. You can change resources,
     budget and tracking with --set.
     """
-    options = _typed(overrides, top, baseline, margin, again=again, retry=retry)
+    options = _typed(overrides, top, baseline, margin, again=again, retry=retry) + accepting(accept_code)
     if on_cluster("confirm", sweep, address, storage, options, detach=detach, as_json=as_json):
         return
     from tune_jobs.evidence.confirm import Wanted
@@ -76,7 +87,9 @@ def confirm(
         retry,
     )
     found = watched(
-        lambda progress: confirm_sweep(folder, wanted, progress, overrides=overrides or (), ray_address=address),
+        lambda progress: confirm_sweep(
+            folder, wanted, progress, overrides=overrides or (), ray_address=address, accept_code=accept_code
+        ),
         f"convnn confirm {folder.name}",
         as_json=as_json,
     )
@@ -84,8 +97,13 @@ def confirm(
         print_json(found.as_dict())
     else:
         _report(found)
+    _exit(found, folder.name)
+
+
+def _exit(found: "Confirmed", name: str) -> NoReturn:
+    """Exit with the code of a confirmation; print why it ended early."""
     if (halt := found.halt) is not None:
-        again_said = f"Interrupted; nothing is lost. Resume with:\n  convnn confirm {folder.name}"
+        again_said = f"Interrupted; nothing is lost. Resume with:\n  convnn confirm {name}"
         print(f"\n{again_said if halt.signal is not None else halt.message}", file=sys.stderr)
         raise typer.Exit(halt.exit_code)
     raise typer.Exit(ExitCode.SOME_FAILED if found.failed else ExitCode.DONE)

@@ -70,6 +70,7 @@ def _here(spec: "SweepSpec | None", storage: Path) -> "Iterator[Finding]":
 def _on_cluster(spec: "SweepSpec | None", storage: Path | None, address: str) -> "Iterator[Finding]":
     import tempfile
 
+    from convnn.plugins import editable
     from tune_jobs.cluster.catalog import Cluster
     from tune_jobs.cluster.package import write_package
     from tune_jobs.cluster.submission import check_cluster
@@ -85,7 +86,8 @@ def _on_cluster(spec: "SweepSpec | None", storage: Path | None, address: str) ->
     yield Finding("address", ok=True, says=f"Ray {cluster.jobs.ray_version} answers at {cluster.address}")
     try:
         with tempfile.TemporaryDirectory(prefix="convnn-doctor-") as scratch:
-            size = write_package(Path(scratch) / "package.zip", {}, sweep=spec.text if spec else None)
+            file, text = Path(scratch) / "package.zip", spec.text if spec else None
+            size = write_package(file, {}, sweep=text, plugins=editable())
         yield Finding("upload", ok=True, says=f"{size_text(size)}, if the cluster does not have our code")
     except SweepError as error:
         yield Finding("upload", ok=False, says=str(error))

@@ -4,7 +4,7 @@ from typing import Annotated
 
 import typer
 
-from tune_jobs.cli.shared.options import AsJson, Storage, Sweep, storage_of
+from tune_jobs.cli.shared.options import AcceptCode, AsJson, Storage, Sweep, accepting, storage_of
 from tune_jobs.cli.shared.running import AnyAddress, Detach, follow, on_cluster
 
 
@@ -17,19 +17,23 @@ def extend(
     ],
     address: AnyAddress = None,
     detach: Detach = False,
+    accept_code: AcceptCode = False,
     as_json: AsJson = False,
 ) -> None:
     """Add trials to a sweep, even after it has finished. Example: convnn extend quickstart --trials +6.
 
     The same study continues, in the same folder and under the same MLflow parent run.
     """
-    if on_cluster("extend", sweep, address, storage, ["--trials", trials], detach=detach, as_json=as_json):
+    options = ["--trials", trials, *accepting(accept_code)]
+    if on_cluster("extend", sweep, address, storage, options, detach=detach, as_json=as_json):
         return
     from tune_jobs.driver import restart
 
     place = storage_of(storage)
     follow(
         sweep,
-        lambda progress: restart.extend(sweep, trials, progress, storage=place, ray_address=address),
+        lambda progress: restart.extend(
+            sweep, trials, progress, storage=place, ray_address=address, accept_code=accept_code
+        ),
         as_json=as_json,
     )

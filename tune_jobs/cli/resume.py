@@ -1,6 +1,6 @@
 """`convnn resume`."""
 
-from tune_jobs.cli.shared.options import AsJson, Set, Storage, Sweep, storage_of
+from tune_jobs.cli.shared.options import AcceptCode, AsJson, Set, Storage, Sweep, accepting, storage_of
 from tune_jobs.cli.shared.running import AnyAddress, Detach, follow, on_cluster
 
 
@@ -11,6 +11,7 @@ def resume(
     *,
     address: AnyAddress = None,
     detach: Detach = False,
+    accept_code: AcceptCode = False,
     as_json: AsJson = False,
 ) -> None:
     """Resume a sweep that was stopped or killed, or has used up its budget. Example: convnn resume quickstart.
@@ -18,7 +19,7 @@ def resume(
     --set may change its budget, search.trials, search.repeats, stopping.max_failed_fraction,
     stopping.enough, resources and tracking.
     """
-    options = [word for each in overrides or () for word in ("--set", each)]
+    options = [word for each in overrides or () for word in ("--set", each)] + accepting(accept_code)
     if on_cluster("resume", sweep, address, storage, options, detach=detach, as_json=as_json):
         return
     from tune_jobs.driver import restart
@@ -27,7 +28,12 @@ def resume(
     follow(
         sweep,
         lambda progress: restart.resume(
-            sweep, progress, storage=place, ray_address=address, overrides=tuple(overrides or ())
+            sweep,
+            progress,
+            storage=place,
+            ray_address=address,
+            overrides=tuple(overrides or ()),
+            accept_code=accept_code,
         ),
         as_json=as_json,
     )

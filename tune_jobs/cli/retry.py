@@ -5,7 +5,7 @@ from typing import Annotated, cast
 import typer
 
 from search_spaces.reading.likeness import nearest
-from tune_jobs.cli.shared.options import AsJson, Set, Storage, Sweep, storage_of
+from tune_jobs.cli.shared.options import AcceptCode, AsJson, Set, Storage, Sweep, accepting, storage_of
 from tune_jobs.cli.shared.running import AnyAddress, Detach, follow, on_cluster
 from tune_jobs.errors import UsageError
 from tune_jobs.failures import CLASSES, Failure
@@ -28,6 +28,7 @@ def retry(
     ] = False,
     address: AnyAddress = None,
     detach: Detach = False,
+    accept_code: AcceptCode = False,
     as_json: AsJson = False,
 ) -> None:
     """Run failed trials again, as new attempts of the same trials. Example: convnn retry quickstart --failed.
@@ -45,7 +46,7 @@ def retry(
         )
     options = [word for each in classes or () for word in ("--class", each)]
     options += [*(["--failed"] if failed else []), *(["--stopped"] if stopped else [])]
-    options += [word for each in overrides or () for word in ("--set", each)]
+    options += [word for each in overrides or () for word in ("--set", each)] + accepting(accept_code)
     if on_cluster("retry", sweep, address, storage, options, detach=detach, as_json=as_json):
         return
     from tune_jobs.driver import restart
@@ -56,7 +57,13 @@ def retry(
     follow(
         sweep,
         lambda progress: restart.retry(
-            sweep, only, progress, storage=place, ray_address=address, overrides=tuple(overrides or ())
+            sweep,
+            only,
+            progress,
+            storage=place,
+            ray_address=address,
+            overrides=tuple(overrides or ()),
+            accept_code=accept_code,
         ),
         as_json=as_json,
     )

@@ -7,7 +7,7 @@ import typer
 
 from search_spaces.reading.load import sets_trials
 from tune_jobs.cli.shared.loading import Small, sweep_of
-from tune_jobs.cli.shared.options import AsJson, File, Set, Storage, Yes, confirmed, storage_of
+from tune_jobs.cli.shared.options import AcceptCode, AsJson, File, Set, Storage, Yes, confirmed, storage_of
 from tune_jobs.cli.shared.remote import refuse_cluster
 from tune_jobs.cli.shared.running import Address, follow
 from tune_jobs.errors import ExitCode, UsageError
@@ -25,6 +25,7 @@ def run(
         bool, typer.Option("--fresh", help="Start over; the existing sweep is moved aside and kept.")
     ] = False,
     yes: Yes = False,
+    accept_code: AcceptCode = False,
     as_json: AsJson = False,
 ) -> None:
     """Run a sweep to its end, or resume it where it stopped. Example: convnn run quickstart.
@@ -56,6 +57,8 @@ def run(
     exact = sets_trials(overrides or ())
     follow(
         spec.name,
-        lambda progress: run_sweep(spec, progress, storage=place, ray_address=address, exact_trials=exact),
+        lambda progress: run_sweep(
+            spec, progress, storage=place, ray_address=address, exact_trials=exact, accept_code=accept_code
+        ),
         as_json=as_json,
     )

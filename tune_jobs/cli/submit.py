@@ -8,7 +8,7 @@ import typer
 
 from search_spaces.reading.load import sets_trials
 from tune_jobs.cli.shared.loading import Small, sweep_of
-from tune_jobs.cli.shared.options import AsJson, File, Set
+from tune_jobs.cli.shared.options import AcceptCode, AsJson, File, Set, accepting
 from tune_jobs.cli.shared.remote import finish, given
 from tune_jobs.errors import UsageError
 
@@ -39,6 +39,7 @@ def submit(
     fresh: Annotated[
         bool, typer.Option("--fresh", help="Start over; the existing sweep is moved aside and kept.")
     ] = False,
+    accept_code: AcceptCode = False,
     detach: Annotated[bool, typer.Option("--detach", "-d", help="Do not follow the job.")] = False,
     as_json: AsJson = False,
 ) -> None:
@@ -62,7 +63,7 @@ def submit(
         cluster,
         storage=given(storage),
         code=code,
-        options=[*(["--fresh", "--yes"] if fresh else []), *exact],
+        options=[*(["--fresh", "--yes"] if fresh else []), *exact, *accepting(accept_code)],
         say=lambda text: print(text, file=sys.stderr, flush=True),
     )
     finish(cluster.jobs, found, detach=detach, as_json=as_json)

@@ -12,6 +12,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import IO, Any
 
+from convnn.plugins import Plugin, editable
 from search_spaces.settings import NAME_RULE, is_name
 from tune_jobs.cluster.archive import room
 from tune_jobs.cluster.follow import follow
@@ -119,10 +120,22 @@ class Cluster:
             raise UsageError(f"a sweep's name is {NAME_RULE}, got {shown(name)}; `convnn list` shows the sweeps.")
         return Located(name, self._storage, None)
 
-    def start(self, command: str, sweep: str, task: dict[str, Any], *, text: str | None, code: bool) -> tuple[str, int]:
-        """Start a job that runs a sweep; return its id and the size of the upload in bytes."""
+    def start(
+        self,
+        command: str,
+        sweep: str,
+        task: dict[str, Any],
+        *,
+        text: str | None,
+        code: bool,
+        plugins: Sequence[Plugin] | None = None,
+    ) -> tuple[str, int]:
+        """Start a job that runs a sweep; return its id and the size of the upload in bytes.
+
+        The upload includes the code of `plugins`; if `None`, of all editable ones.
+        """
         metadata = {_KIND: "command", "sweep": sweep, "command": command, "storage": task.get("storage") or ""}
-        return self._submit({"kind": "command", **task, **_origin()}, metadata, text=text, code=code)
+        return self._submit({"kind": "command", **task, **_origin()}, metadata, text=text, code=code, plugins=plugins)
 
     def ask(self, *arguments: str, silence_s: float | None = SILENCE_S) -> str:
         """Return the output of the `convnn` command with these arguments on the cluster.
@@ -228,11 +241,18 @@ class Cluster:
         return f"job {job_id} at {self.address} ended without an answer ({job.status}): {words}"
 
     def _submit(
-        self, task: dict[str, Any], metadata: dict[str, str], *, text: str | None, code: bool
+        self,
+        task: dict[str, Any],
+        metadata: dict[str, str],
+        *,
+        text: str | None,
+        code: bool,
+        plugins: Sequence[Plugin] | None = None,
     ) -> tuple[str, int]:
+        uploaded = editable() if plugins is None else plugins
         with tempfile.TemporaryDirectory(prefix="convnn-submit-") as scratch:
             package = Path(scratch) / "package.zip"
-            size = write_package(package, task, sweep=text, code=code)
+            size = write_package(package, task, sweep=text, code=code, plugins=uploaded)
             return self.jobs.submit(ENTRYPOINT, package, metadata, _ENVIRONMENT), size
 
 

@@ -198,6 +198,11 @@ class _Resources(Reply):
     memory: float
 
 
+class _Plugin(Reply):
+    version: Line
+    digest: Line
+
+
 class _Silent(Reply):
     """A machine that could not be examined."""
 
@@ -217,6 +222,7 @@ class _Machine(Reply):
     python: AVersion
     versions: dict[Line, AVersion]
     code: Line | None
+    plugins: dict[Line, _Plugin] = {}
     image: Line | None
     sees_storage: bool
     writes_storage: bool

@@ -6,11 +6,12 @@ Equal content gives an equal file, so Ray does not upload it twice.
 import hashlib
 import json
 import zipfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from importlib.metadata import PackageNotFoundError, distribution
 from pathlib import Path
 from typing import Any
 
+from convnn.plugins import Plugin
 from tune_jobs.errors import UsageError
 from tune_jobs.system.files import size_text
 from tune_jobs.system.packages import DISTRIBUTION
@@ -45,7 +46,14 @@ def code_digest(place: Path | None = None) -> str:
     return digest.hexdigest()
 
 
-def write_package(path: Path, task: Mapping[str, Any], *, sweep: str | None = None, code: bool = True) -> int:
+def write_package(
+    path: Path,
+    task: Mapping[str, Any],
+    *,
+    sweep: str | None = None,
+    code: bool = True,
+    plugins: Sequence[Plugin] = (),
+) -> int:
     """Write the .zip to `path`; return its size in bytes.
 
     Args:
@@ -53,6 +61,7 @@ def write_package(path: Path, task: Mapping[str, Any], *, sweep: str | None = No
         task: What `tune_jobs.cli.cluster_job` reads.
         sweep: The sweep's file, for tasks that have one.
         code: Whether to include our code.
+        plugins: The plugins whose code to include.
 
     Raises:
         UsageError: If it is larger than the cluster accepts; the message names the biggest files.
@@ -62,6 +71,9 @@ def write_package(path: Path, task: Mapping[str, Any], *, sweep: str | None = No
         contents[SWEEP] = sweep.encode()
     if code:
         contents |= dict(_code())
+    for plugin in plugins:
+        contents |= {name: text.encode() for name, text in plugin.metadata().items()}
+        contents |= {name: file.read_bytes() for name, file in plugin.files().items()}
     with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
         for name, content in sorted(contents.items()):
             archive.writestr(zipfile.ZipInfo(name, _BEGINNING_OF_ZIP), content, zipfile.ZIP_DEFLATED)

@@ -17,6 +17,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
+import convnn.plugins
 from convnn.data import Split
 from tune_jobs.cluster.package import code_digest
 
@@ -78,6 +79,7 @@ def look(request: Mapping[str, Any]) -> dict[str, Any]:
         "python": platform.python_version(),
         "versions": {name: _version(name) for name in request["packages"]},
         "code": code_digest(home) if home else None,
+        "plugins": _plugins(),
         "image": os.environ.get("CONVNN_IMAGE"),
         "sees_storage": bool(mark) and Path(mark).exists(),
         "writes_storage": bool(mark) and os.access(Path(mark).parent, os.W_OK),
@@ -153,15 +155,40 @@ def _version(name: str) -> str | None:
 
 def _installed_at() -> Path | None:
     """Return the folder of our packages as installed on this machine, not as uploaded with this job."""
-    script = (
+    place = _isolated(
         "import importlib.util as u, os; s = u.find_spec('tune_jobs'); "
         "print(os.path.dirname(os.path.dirname(s.origin)) if s else '')"
     )
-    done = subprocess.run(  # noqa: S603 - a fixed program; -I ignores the current folder and PYTHONPATH
-        [sys.executable, "-I", "-c", script], capture_output=True, text=True, check=False, timeout=NODE_S, cwd="/"
-    )
-    place = done.stdout.strip()
     return Path(place) if place else None
+
+
+_PLUGINS = """
+import importlib.util, json, sys
+spec = importlib.util.spec_from_file_location("found", sys.argv[1])
+found = sys.modules["found"] = importlib.util.module_from_spec(spec)
+spec.loader.exec_module(found)
+print(json.dumps({one.name: {"version": one.version, "digest": found.digest(one)} for one in found.plugins()}))
+"""
+
+
+def _plugins() -> dict[str, dict[str, str]]:
+    """Return the plugins as installed on this machine, not as uploaded with this job."""
+    answer = _isolated(_PLUGINS, str(Path(convnn.plugins.__file__)))
+    found: dict[str, dict[str, str]] = json.loads(answer or "{}")
+    return found
+
+
+def _isolated(script: str, *arguments: str) -> str:
+    """Return the output of a Python program that ignores the current folder and PYTHONPATH."""
+    done = subprocess.run(  # noqa: S603 - a fixed program
+        [sys.executable, "-I", "-c", script, *arguments],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=NODE_S,
+        cwd="/",
+    )
+    return done.stdout.strip()
 
 
 def _gpus() -> dict[str, Any]:
@@ -185,7 +212,9 @@ def _data(name: str, root: str | None, splits: Sequence[Split]) -> dict[str, Any
     found: dict[str, Any] = {"name": name, "root": root, "digests": None, "error": None}
     try:
         from convnn.data import load_dataset
+        from search_spaces.registry import load_entry_points
 
+        load_entry_points()  # the data set may come from a plugin
         found["digests"] = load_dataset(name, root, splits=splits).digests
     except Exception as error:  # noqa: BLE001 - any error is reported
         found["error"] = (str(error).splitlines() or [type(error).__name__])[0]

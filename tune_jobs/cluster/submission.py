@@ -5,13 +5,16 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
+from convnn.plugins import Plugin
+from convnn.plugins import plugins as installed_plugins
 from search_spaces import SweepSpec
 from search_spaces.plurals import plural
 from tune_jobs.cluster.catalog import Cluster, Located, in_storage
 from tune_jobs.cluster.package import code_digest
-from tune_jobs.doctor.cluster import has_our_code, judge, packages, totals
+from tune_jobs.doctor.cluster import has_our_code, judge, lacking, packages, totals
 from tune_jobs.doctor.finding import Finding
 from tune_jobs.errors import ClusterError, UsageError
+from tune_jobs.record.plugins import used_by
 from tune_jobs.system.files import size_text
 from tune_jobs.system.redaction import TRACKING_TOKEN, tidy_tracking_token, without_password
 from tune_jobs.tracking.address import is_relative
@@ -59,7 +62,7 @@ def check_cluster(
     if spec is not None:
         request["data"] = [[data.name, data.root, spec.evaluation.opens] for data in spec.space.data_sets()]
     report = cluster.probe({**request, "tracker": _tracker_uri(spec)})
-    return report, judge(report, spec.resources if spec else None)
+    return report, judge(report, spec.resources if spec else None, used_plugins(spec))
 
 
 def submit(
@@ -99,16 +102,23 @@ def submit(
         say(line)
     place = report["storage"]["path"]
     ship = _ships(code, report)
+    plugins = [each for each in used_plugins(spec) if each.editable and lacking(report, each)]
     task = {
         "storage": place,
         "arguments": ["run", "sweep.yaml", "--storage", place, *options],
         "environment": _secrets() | _tracker(spec),
     }
     _require_idle(cluster, spec.name)  # the checks may have taken minutes
-    job_id, size = cluster.start("run", spec.name, task, text=spec.text, code=ship)
+    job_id, size = cluster.start("run", spec.name, task, text=spec.text, code=ship, plugins=plugins)
     what = "the sweep's file and the code" if ship else "the sweep's file; the code is already there"
-    say(f"uploaded {size_text(size)}: {what}")
+    say(f"uploaded {size_text(size)}: {what}{''.join(f'; the plugin {each.name}' for each in plugins)}")
     return Submission(job_id, spec.name, place, size, findings)
+
+
+def used_plugins(spec: SweepSpec | None) -> list[Plugin]:
+    """Return the plugins that a sweep uses; without a sweep, all installed plugins."""
+    used = None if spec is None else used_by(spec)
+    return [plugin for plugin in installed_plugins() if used is None or plugin.name in used]
 
 
 def restart(cluster: Cluster, command: str, name: str, options: Sequence[str]) -> Submission:

@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+from convnn.plugins import Plugin, digest
 from search_spaces.settings import Resources
 from tune_jobs.doctor.finding import Finding, digests_shown
 from tune_jobs.executors.capacity import fitting, per_trial
@@ -12,14 +13,18 @@ _COMPARED = ("torch", "torchvision", "numpy", "optuna", "mlflow")
 Report = Mapping[str, Any]
 
 
-def judge(report: Report, resources: Resources | None = None) -> list[Finding]:
-    """Return the findings; without `resources`, the resources of a trial are not checked."""
+def judge(report: Report, resources: Resources | None = None, plugins: Sequence[Plugin] = ()) -> list[Finding]:
+    """Return the findings; without `resources`, the resources of a trial are not checked.
+
+    `plugins` are the plugins that the sweep uses.
+    """
     nodes = report["nodes"]
     able = [node for node in nodes if node["error"] is None]
     findings = [_machines(nodes)]
     if not able:
         return findings
-    findings += [_versions(able), _storage(report["storage"], able, resources), *_data(able)]
+    findings += [_versions(able), *(_plugin(able, each) for each in plugins)]
+    findings += [_storage(report["storage"], able, resources), *_data(able)]
     findings += list(_gpus(able, needed=resources is None or resources.gpus_per_trial > 0))
     if resources is not None:
         findings.append(_room(able, resources))
@@ -31,6 +36,30 @@ def judge(report: Report, resources: Resources | None = None) -> list[Finding]:
 def has_our_code(report: Report, digest: str) -> bool:
     """Whether every machine has the same code as this one."""
     return all(node.get("code") == digest for node in report["nodes"])
+
+
+def lacking(report: Report, plugin: Plugin) -> list[str]:
+    """Return the machines without the local code of a plugin, and what they have instead."""
+    found, wanted = [], digest(plugin)
+    for node in report["nodes"]:
+        there = node.get("plugins", {}).get(plugin.name)
+        if there is None or there["digest"] != wanted:
+            has = f"has other code ({there['version']})" if there else "does not have it"
+            found.append(f"{_name(node)} {has}")
+    return found
+
+
+def _plugin(nodes: Sequence[Report], plugin: Plugin) -> Finding:
+    """Check that every machine has the local code of a plugin, or gets it with the job."""
+    named, wrong = f"{plugin.name} {plugin.version}", lacking({"nodes": nodes}, plugin)
+    if not wrong:
+        return Finding("plugin", ok=True, says=f"{named}, the same on every machine")
+    if plugin.editable:
+        return Finding(
+            "plugin", ok=True, says=f"{named} is an editable install here; its code is uploaded with the job"
+        )
+    fix = f"install the same {plugin.name} on every machine, or here in editable mode (pip install -e) to upload it"
+    return Finding("plugin", ok=False, says=f"{named}: {'; '.join(wrong)}", fix=fix)
 
 
 def totals(report: Report) -> tuple[int, int]:

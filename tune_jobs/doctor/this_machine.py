@@ -2,10 +2,12 @@
 
 import shutil
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from convnn.data import Split
+from convnn.plugins import digest, entries, plugins
+from search_spaces.registry import left_out
 from tune_jobs.doctor.finding import Finding, digests_shown
 from tune_jobs.doctor.tracker import check_tracker
 from tune_jobs.system.cpus import usable_cpus
@@ -39,6 +41,7 @@ def check_here(
     """
     return [
         _check_versions(),
+        *check_plugins(),
         check_folder(storage),
         *(_check_data(name, root, splits) for name, root, splits in data),
         _check_cpus(cpus),
@@ -55,6 +58,21 @@ def _check_versions() -> Finding:
     if wrong:
         return Finding("versions", ok=False, says="; ".join(wrong), fix="make install, or: pip install convnn-sweeps")
     return Finding("versions", ok=True, says=shown(here))
+
+
+def check_plugins() -> Iterator[Finding]:
+    """Check the plugins that are installed here."""
+    broken = left_out()
+    for plugin in plugins():
+        names = [entry.name for entry in entries() if entry.dist and entry.dist.name == plugin.name]
+        mine = {entry: error for entry, error in broken.items() if entry.dist and entry.dist.name == plugin.name}
+        wrong = [f"{entry.name} ({' '.join(str(error).split())})" for entry, error in mine.items()]
+        says = f"{plugin.name} {plugin.version}: "
+        if wrong:
+            fix = f"run convnn check-plugin {plugin.name} for details; fix or uninstall it"
+            yield Finding("plugin", ok=False, says=f"{says}cannot be used: {', '.join(wrong)}", fix=fix)
+        else:
+            yield Finding("plugin", ok=True, says=f"{says}{', '.join(names)}, code {digest(plugin)}")
 
 
 def check_folder(storage: Path) -> Finding:

@@ -60,9 +60,9 @@ class Handover(Beside):
         if holds_secret(self._place.uri):  # the ledger stores the address, so that the sweep keeps its tracker
             make_private(sweep.folder.ledger)
 
-    def begin(self) -> None:
+    def start(self) -> None:
         """Record this start, as there is something to train."""
-        self._tracker = self._open(write_manifest(self._sweep.folder, self._digests))
+        self._tracker = self._open(write_manifest(self._sweep.folder, self._digests, self._sweep.ledger.meta.plugins))
 
     def take(self, event: Event) -> None:
         """Start the tracker after a trial has trained a little: loading MLflow would delay its first steps."""

@@ -9,6 +9,7 @@ from search_spaces.reading.load import with_trials
 from tune_jobs.errors import LedgerError, UsageError
 from tune_jobs.record.folder import SweepFolder, missing_spec, recorded_spec
 from tune_jobs.record.ledger import Ledger
+from tune_jobs.record.plugins import code_changed, used_by, versions_changed
 from tune_jobs.record.rows import ENDED, State
 from tune_jobs.record.schema import remove_ledger
 from tune_jobs.system.files import is_full, write_whole
@@ -69,10 +70,13 @@ def begun(folder: SweepFolder) -> tuple[int, list[State]]:
     return sum(trial.repeat_of is None for trial in trials), [trial.state for trial in trials]
 
 
-def open_ledger(folder: SweepFolder, spec: SweepSpec) -> Ledger:
-    """Open the sweep's ledger, or create it. Refuse a sweep whose settings differ from the recorded ones.
+def open_ledger(folder: SweepFolder, spec: SweepSpec, *, accept_code: bool = False) -> Ledger:
+    """Open the sweep's ledger, or create it. Refuse a sweep whose settings or plugins differ from the recorded ones.
 
     An earlier run that started no trial has no results that could mix, so its name can be used again.
+
+    Raises:
+        UsageError: If its settings differ, or the code of a plugin has changed and `accept_code` is not set.
     """
     if folder.spec.exists() and folder.ledger.exists():
         before = recorded_spec(folder)
@@ -91,6 +95,11 @@ def open_ledger(folder: SweepFolder, spec: SweepSpec) -> Ledger:
     if not folder.spec.exists() and ledger.trials():
         ledger.close()
         raise UsageError(missing_spec(folder))
+    try:
+        _record_plugins(spec, ledger, accept_code=accept_code)
+    except UsageError:
+        ledger.close()
+        raise
     meta = ledger.meta
     if meta.started is None:
         meta.started = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
@@ -103,6 +112,32 @@ def open_ledger(folder: SweepFolder, spec: SweepSpec) -> Ledger:
         meta.planned = planned
     write_whole(folder.spec, spec.text, private=holds_secret(spec.text))
     return ledger
+
+
+def _record_plugins(spec: SweepSpec, ledger: Ledger, *, accept_code: bool) -> None:
+    """Record the plugins of the sweep. Refuse them if its trials were trained with other code."""
+    now, before = used_by(spec), ledger.meta.plugins
+    if now == (before or {}):
+        return
+    if ledger.asks() or ledger.trials():
+        if changed := versions_changed(before or {}, now):
+            raise UsageError(
+                f"a plugin of the sweep {spec.name} changed the meaning of its settings since its trials ran; results "
+                f"would mix:\n"
+                + "".join(f"  {line}\n" for line in changed)
+                + f"Install the version that the trials ran with, or use another name (convnn run FILE --set "
+                f"name={spec.name}-2)."
+            )
+        changed = code_changed(before or {}, now)
+        if changed and not accept_code:
+            raise UsageError(
+                f"the code of a plugin has changed since the trials of {spec.name} ran; results would mix:\n"
+                + "".join(f"  {line}\n" for line in changed)
+                + f"Install the code that the trials ran with, or use another name (convnn run FILE --set "
+                f"name={spec.name}-2), or continue with the current code: --accept-code. Each attempt records the "
+                f"digest of the code that it ran."
+            )
+    ledger.meta.plugins = now
 
 
 def _has_begun(folder: SweepFolder) -> bool:

@@ -85,6 +85,7 @@ def resume(
     storage: str | Path | None = None,
     ray_address: str | None = None,
     overrides: Sequence[str] = (),
+    accept_code: bool = False,
 ) -> Outcome:
     """Resume the sweep called `name`, as its folder records it.
 
@@ -94,6 +95,7 @@ def resume(
         storage: The folder of all sweeps; `default_storage()` if `None`.
         ray_address: See `run`.
         overrides: `path=value` changes of its budget, trials, repeats, resources or tracking.
+        accept_code: See `run`.
 
     Raises:
         UsageError: If the sweep does not exist, or an override would make it a different sweep.
@@ -101,7 +103,7 @@ def resume(
     """
     spec = recorded_spec(find_sweep(name, storage_folder(storage)), overrides)
     exact = sets_trials(overrides)
-    return run(spec, progress, storage=storage, ray_address=ray_address, exact_trials=exact)
+    return run(spec, progress, storage=storage, ray_address=ray_address, exact_trials=exact, accept_code=accept_code)
 
 
 def retry(
@@ -112,6 +114,7 @@ def retry(
     storage: str | Path | None = None,
     ray_address: str | None = None,
     overrides: Sequence[str] = (),
+    accept_code: bool = False,
 ) -> Outcome:
     """Run selected ended trials of a sweep again, and no others, as new attempts of the same trials; see `resume`.
 
@@ -119,7 +122,15 @@ def retry(
     """
     spec = recorded_spec(find_sweep(name, storage_folder(storage)), overrides)
     exact = sets_trials(overrides)
-    return run(spec, progress, storage=storage, ray_address=ray_address, reopen=only.reopen, exact_trials=exact)
+    return run(
+        spec,
+        progress,
+        storage=storage,
+        ray_address=ray_address,
+        reopen=only.reopen,
+        exact_trials=exact,
+        accept_code=accept_code,
+    )
 
 
 def extend(
@@ -129,6 +140,7 @@ def extend(
     *,
     storage: str | Path | None = None,
     ray_address: str | None = None,
+    accept_code: bool = False,
 ) -> Outcome:
     """Run more trials of a sweep, in the same study, ledger and MLflow parent run.
 
@@ -138,6 +150,7 @@ def extend(
         progress: See `run`.
         storage: The folder of all sweeps; `default_storage()` if `None`.
         ray_address: See `run`.
+        accept_code: See `run`.
 
     Raises:
         UsageError: If `trials` is not such a number, or not more than the present total, or the sweep is a grid.
@@ -157,4 +170,4 @@ def extend(
         extended = with_trials(spec, wanted)
     except ValueError as error:
         raise UsageError(str(error)) from error
-    return run(extended, progress, storage=storage, ray_address=ray_address)
+    return run(extended, progress, storage=storage, ray_address=ray_address, accept_code=accept_code)

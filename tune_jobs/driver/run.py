@@ -67,6 +67,7 @@ def run(
     reopen: Callable[[Ledger], frozenset[str]] | None = None,
     executor: str = RAY_TUNE,
     exact_trials: bool = False,
+    accept_code: bool = False,
 ) -> Outcome:
     """Run a sweep to its end, or resume it where an earlier run stopped.
 
@@ -79,18 +80,20 @@ def run(
         executor: Name of the executor; see `tune_jobs.executors.registry`.
         exact_trials: Refuse `search.trials` below the number of trials that have run. Otherwise no new trial is started
             in that case.
+        accept_code: Continue although the code of a plugin has changed since earlier trials.
 
     Raises:
         LedgerError: If the folder cannot be used or is in use.
         UsageError: If the folder holds a sweep with other settings, `reopen` finds nothing, `exact_trials` is set and
-            there are too few, or the tracker's address is not valid.
+            there are too few, the code of a plugin has changed, or the tracker's address is not valid.
         DataError: If the images cannot be read.
         ClusterError: If Ray cannot be started or reached.
         Interrupted: If a signal arrives before the first trial, or a second one at any time.
     """
     folder = SweepFolder(storage_folder(storage) / spec.name)
     address = ray_address or os.environ.get("RAY_ADDRESS")
-    with _observer(progress) as told, opened(folder, spec, told, exact_trials=exact_trials) as (sweep, note):
+    given = partial(opened, folder, spec, exact_trials=exact_trials, accept_code=accept_code)
+    with _observer(progress) as told, given(told) as (sweep, note):
         begun = partial(run_trials, open_executor=executor_named(executor), address=address, reopen=reopen)
         ended = _run(sweep, begun)
     return ended if reopen is not None else replace(ended, note=note)
@@ -105,6 +108,7 @@ def run_work(
     *,
     ray_address: str | None = None,
     executor: str = RAY_TUNE,
+    accept_code: bool = False,
 ) -> Outcome:
     """Run or resume work other than the search in a sweep's folder, such as a confirmation; see `run`.
 
@@ -116,9 +120,10 @@ def run_work(
         progress: See `run`.
         ray_address: See `run`.
         executor: See `run`.
+        accept_code: See `run`.
     """
     address = ray_address or os.environ.get("RAY_ADDRESS")
-    with _observer(progress) as told, opened(folder, spec, told) as (sweep, _):
+    with _observer(progress) as told, opened(folder, spec, told, accept_code=accept_code) as (sweep, _):
         own = replace(sweep, spec=judged)
         begun = partial(run_trials, open_executor=executor_named(executor), address=address, work=work_of(own))
         return _run(own, begun, is_search=False)
@@ -126,7 +131,12 @@ def run_work(
 
 @contextmanager
 def opened(
-    folder: SweepFolder, spec: SweepSpec, progress: Progress, *, exact_trials: bool = False
+    folder: SweepFolder,
+    spec: SweepSpec,
+    progress: Progress,
+    *,
+    exact_trials: bool = False,
+    accept_code: bool = False,
 ) -> Iterator[tuple[Sweep, str | None]]:
     """Hold a sweep's folder and ledger for this process; yield the sweep, and a note on its trials if needed."""
     require_address(spec.tracking.uri)  # before any file is created or written
@@ -134,7 +144,7 @@ def opened(
     with lease(folder.path), handled_signals() as signals:
         forget_requests(folder)  # those of an earlier run
         spec, note = as_far_as_begun(folder, spec, exact=exact_trials)
-        ledger = open_ledger(folder, spec)
+        ledger = open_ledger(folder, spec, accept_code=accept_code)
         try:
             yield Sweep(spec, folder, ledger, progress, signals), note
         finally:

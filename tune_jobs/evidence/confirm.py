@@ -97,6 +97,7 @@ def confirm(
     overrides: Sequence[str] = (),
     ray_address: str | None = None,
     executor: str = RAY_TUNE,
+    accept_code: bool = False,
 ) -> Confirmed:
     """Run the best configurations of a sweep again with new seeds, or resume that.
 
@@ -107,6 +108,7 @@ def confirm(
         overrides: `path=value` changes of its budget, resources or tracking.
         ray_address: See `tune_jobs.driver.run.run`.
         executor: See `tune_jobs.driver.run.run`.
+        accept_code: See `tune_jobs.driver.run.run`.
 
     Raises:
         UsageError: If there is nothing to confirm, or another confirmation exists and `again` is not set.
@@ -129,6 +131,7 @@ def confirm(
         progress,
         ray_address=ray_address,
         executor=executor,
+        accept_code=accept_code,
     )
     with closing(Ledger(folder.ledger)) as ledger:
         return replace(_found(folder.name, spec, ledger), halt=outcome.halt, tracked=outcome.tracked)

@@ -26,6 +26,7 @@ def confirm(
     storage: str | Path | None = None,
     ray_address: str | None = None,
     overrides: Sequence[str] = (),
+    accept_code: bool = False,
 ) -> Confirmed:
     """Run the best configurations of a sweep again with new seeds, to find out whether they are really better.
 
@@ -44,6 +45,7 @@ def confirm(
         storage: See `open_sweep`.
         ray_address: See `run`.
         overrides: `path=value` changes of the sweep's budget, resources or tracking.
+        accept_code: See `run`.
 
     Raises:
         UsageError: If there is nothing to confirm, an argument is out of range, or the test set was opened for another
@@ -63,7 +65,14 @@ def confirm(
         again=again,
         retry=retry,
     )
-    return confirm_folder(_folder(sweep, storage), wanted, progress, overrides=overrides, ray_address=ray_address)
+    return confirm_folder(
+        _folder(sweep, storage),
+        wanted,
+        progress,
+        overrides=overrides,
+        ray_address=ray_address,
+        accept_code=accept_code,
+    )
 
 
 def open_confirmation(sweep: SweepResults | str | Path, storage: str | Path | None = None) -> Confirmed | None:

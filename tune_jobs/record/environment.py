@@ -1,7 +1,7 @@
 """What an attempt's results depend on besides configuration and images: threads, CPU, packages, code."""
 
 import json
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, field, fields
 from typing import Any
 
 from pydantic import TypeAdapter
@@ -29,6 +29,9 @@ class Environment:
     numbers: int
     """The version of the training's numerics; see `convnn.training.STATE_VERSION`."""
 
+    plugins: dict[str, str] = field(default_factory=dict)
+    """The digest of the code of each plugin that the trial uses."""
+
 
 _ENVIRONMENT = TypeAdapter(Environment)
 
@@ -48,6 +51,6 @@ def decode(text: str | None) -> Environment | None:
 
 
 def facts(found: Environment) -> dict[str, Any]:
-    """Return all values by name, each package as a separate entry."""
-    named = {field.name: getattr(found, field.name) for field in fields(found) if field.name != "packages"}
-    return {**named, **found.packages}
+    """Return all values by name, each package and plugin as a separate entry."""
+    named = {each.name: getattr(found, each.name) for each in fields(found) if each.name not in ("packages", "plugins")}
+    return {**named, **found.packages, **{f"code of {name}": digest for name, digest in found.plugins.items()}}

@@ -3,14 +3,17 @@
 import os
 import time
 from collections.abc import Sequence
+from contextlib import closing
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from search_spaces import SweepSpec, parse_sweep
+from search_spaces import SpecError, SweepSpec, parse_sweep
 from search_spaces.reading.likeness import MOST_ALIKE, alike, did_you_mean
 from tune_jobs.errors import LedgerError, UsageError
 from tune_jobs.record import names
 from tune_jobs.record.lease import locked
+from tune_jobs.record.ledger import Ledger
+from tune_jobs.record.plugins import missing, not_installed
 
 _LONGEST = 255
 """Maximum length of a folder name in bytes."""
@@ -164,14 +167,26 @@ def recorded_spec(folder: SweepFolder, overrides: Sequence[str] = ()) -> SweepSp
     """Return the sweep that its folder records, under the folder's name, with `overrides`.
 
     Raises:
-        UsageError: If the sweep file in the folder is missing.
+        UsageError: If the sweep file in the folder is missing, or a plugin that it needs.
         SpecError: If that file or an override is not valid.
     """
     try:
         text = folder.spec.read_text(encoding="utf-8")
     except FileNotFoundError as error:
         raise UsageError(missing_spec(folder)) from error
-    return replace(parse_sweep(text, str(folder.spec), overrides), name=folder.name)
+    try:
+        return replace(parse_sweep(text, str(folder.spec), overrides), name=folder.name)
+    except SpecError as error:
+        if lacking := _missing_plugins(folder):
+            raise UsageError(not_installed(folder.name, lacking)) from error
+        raise
+
+
+def _missing_plugins(folder: SweepFolder) -> list[str]:
+    if not folder.ledger.exists():
+        return []
+    with closing(Ledger(folder.ledger)) as ledger:
+        return missing(ledger.meta.plugins or {})
 
 
 def missing_spec(folder: SweepFolder) -> str:

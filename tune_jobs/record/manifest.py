@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from tune_jobs.record.folder import SweepFolder
+from tune_jobs.record.plugins import Plugins
 from tune_jobs.system.files import write_whole
 from tune_jobs.system.packages import DISTRIBUTION
 from tune_jobs.system.redaction import without_password
@@ -28,7 +29,7 @@ _DIFF = ("diff", "HEAD", "--binary", "--no-color", "--no-ext-diff", "--no-textco
 _PACKAGES = (DISTRIBUTION, "torch", "torchvision", "numpy", "ray", "optuna", "mlflow", "pydantic")
 
 
-def write_manifest(folder: SweepFolder, digests: dict[str, str]) -> dict[str, Any]:
+def write_manifest(folder: SweepFolder, digests: dict[str, str], plugins: Plugins | None = None) -> dict[str, Any]:
     """Add this start of the sweep to manifest.json; earlier starts stay in it."""
     submission = _submission()
     start = {
@@ -37,6 +38,7 @@ def write_manifest(folder: SweepFolder, digests: dict[str, str]) -> dict[str, An
         "python": platform.python_version(),
         "platform": platform.platform(),
         "packages": {name: version(name) for name in _PACKAGES},
+        "plugins": plugins or {},
         "data_digests": digests,
         "image": os.environ.get("CONVNN_IMAGE"),
         "image_digest": os.environ.get("CONVNN_IMAGE_DIGEST") or None,

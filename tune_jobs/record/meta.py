@@ -14,6 +14,7 @@ from typing import Any, Concatenate, Generic, Literal, ParamSpec, Protocol, Type
 from pydantic import FiniteFloat, TypeAdapter
 
 from tune_jobs.errors import LedgerError
+from tune_jobs.record.plugins import Plugins, missing, not_installed
 from tune_jobs.record.rows import Champion, Halted, Home
 
 Value = TypeVar("Value")
@@ -38,6 +39,13 @@ def unreadable(path: Path, error: Exception) -> LedgerError:
     return LedgerError(f"{path} cannot be read: {reason}; check that it is the complete record of a sweep.")
 
 
+def _lacking(reader: _Reader) -> LedgerError | None:
+    """Return the error for a plugin that the record needs and that is not installed here; `None` if all are."""
+    meta = getattr(reader, "meta", None)
+    lacking = missing(meta.plugins or {}) if isinstance(meta, Meta) else []
+    return LedgerError(not_installed(reader.path.parent.name, lacking)) if lacking else None
+
+
 def said_in_a_line(method: Callable[Concatenate[Reader, Given], Value]) -> Callable[Concatenate[Reader, Given], Value]:
     """Turn the errors of a method that reads a damaged file into a `LedgerError` of one line."""
 
@@ -45,7 +53,7 @@ def said_in_a_line(method: Callable[Concatenate[Reader, Given], Value]) -> Calla
         try:
             return method(reader, *arguments, **named)
         except UNREADABLE as error:
-            raise unreadable(reader.path, error) from error
+            raise _lacking(reader) or unreadable(reader.path, error) from error
 
     functools.update_wrapper(read, method)
     return read
@@ -98,6 +106,7 @@ def _goal(text: str | None) -> Goal:
 _LIMITS = TypeAdapter(dict[str, int | FiniteFloat])
 _HALTED = TypeAdapter(Halted | None)
 _HOME = TypeAdapter(Home | None)
+_PLUGINS = TypeAdapter(Plugins | None)
 _CHAMPION = TypeAdapter(Champion | None)
 
 
@@ -162,6 +171,9 @@ class Meta:
         lambda text: _CHAMPION.validate_json(text or "null"), lambda value: json.dumps(value and asdict(value))
     )
     """The result of the latest finished confirmation."""
+
+    plugins = _Entry[Plugins | None](lambda text: _PLUGINS.validate_json(text or "null"), json.dumps)
+    """The plugins of the last start, and the digests of their code; `None` if not recorded."""
 
     left = _Entry[dict[str, Any] | None](lambda text: json.loads(text or "null"), json.dumps)
     """The state in which the last run left the sweep and its tracker; see `tune_jobs.driver.handover`."""

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from typing import Any
 
+from convnn.plugins import named
 from search_spaces import Space
 from search_spaces.settings import (
     Asha,
@@ -19,6 +20,7 @@ from search_spaces.settings import (
     register_rule,
     register_sampler,
 )
+from tune_jobs.errors import UsageError
 from tune_jobs.search.pruners.asha import SuccessiveHalving
 from tune_jobs.search.pruners.auto import LearntStopping
 from tune_jobs.search.pruners.base import StoppingRule
@@ -69,9 +71,20 @@ def add_rule(settings: type[Stopping], make: MakeRule) -> None:
 
 def sampler_of(settings: SamplerSettings, space: Space) -> Sampler:
     """Return the sampler for these settings."""
-    return _SAMPLERS[type(settings)](settings, space)
+    make: MakeSampler = _SAMPLERS.get(type(settings)) or _maker(settings)
+    return make(settings, space)
 
 
 def rule_of(settings: Stopping, space: Space) -> StoppingRule:
     """Return the stopping rule for these settings."""
-    return _RULES[type(settings)](settings, space)
+    make: MakeRule = _RULES.get(type(settings)) or _maker(settings)
+    return make(settings, space)
+
+
+def _maker(settings: SamplerSettings | Stopping) -> Any:  # noqa: ANN401 - a plugin's callable
+    if not settings.made_by:
+        raise UsageError(
+            f"{type(settings).__module__}.{type(settings).__name__} must name the function that makes it from "
+            f"its settings and the space: made_by = 'package.module:name'."
+        )
+    return named(settings.made_by)

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from convnn.data import load_dataset
 from search_spaces import TrialConfig, run_key
 from search_spaces.settings import Holdout, Paper
+from tune_jobs.record.plugins import digests_for
 from tune_jobs.worker.build import Parts, build_model, build_parts, build_recipe
 from tune_jobs.worker.checkpoints import Checkpoints, InSweep, Only
 from tune_jobs.worker.environment import environment_here
@@ -132,6 +133,7 @@ def evaluate_task(task: Task) -> Iterator[Report]:
 
 
 def _prepare_task(task: Task, checkpoints: Checkpoints) -> Prepared:
+    _require_code(task)
     return prepare(
         task.config,
         task.evaluation,
@@ -142,8 +144,23 @@ def _prepare_task(task: Task, checkpoints: Checkpoints) -> Prepared:
     )
 
 
+def _require_code(task: Task) -> None:
+    """Require the driver's code of each plugin; with other code, results would not be comparable.
+
+    Raises:
+        ValueError: If the code on this machine differs.
+    """
+    here = digests_for(task.config)
+    for name, digest in task.plugins.items():
+        if here.get(name) != digest:
+            raise ValueError(
+                f"the plugin {name} must have the same code as on the driver's machine (digest {digest}), got "
+                f"{here.get(name, 'none')}; install the same code on every machine, and resume the sweep."
+            )
+
+
 def _origin(task: Task, prepared: Prepared, note: str | None) -> ResumedFrom:
-    return ResumedFrom(prepared.state.epoch, note, _name_of(task.device), environment_here())
+    return ResumedFrom(prepared.state.epoch, note, _name_of(task.device), environment_here(digests_for(task.config)))
 
 
 def _epochs(

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from convnn.data import Dataset, limited, stratified_split
+from convnn.plugins import made
 from search_spaces.models import ModelConfig
 from search_spaces.settings import Holdout, Paper
 from search_spaces.trial import Training
@@ -26,8 +27,6 @@ class Parts:
 
 def build_model(model: ModelConfig, classes: int) -> "nn.Module":
     """Build the model that the configuration describes."""
-    from convnn.saved import made
-
     module: nn.Module = made(model.factory(classes).as_plain())()
     return module
 

@@ -2,6 +2,7 @@
 
 import functools
 import hashlib
+from collections.abc import Mapping
 from contextlib import suppress
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -19,8 +20,12 @@ _CODE = (Path(convnn.__file__).parent, Path(search_spaces.__file__).parent, Path
 _DIGITS = 16
 
 
-def environment_here() -> Environment:
-    """Return the environment of this thread; torch's number of threads is per thread."""
+def environment_here(plugins: Mapping[str, str] | None = None) -> Environment:
+    """Return the environment of this thread; torch's number of threads is per thread.
+
+    Args:
+        plugins: The digests of the plugins that train here.
+    """
     import torch
 
     from convnn.training import STATE_VERSION
@@ -32,6 +37,7 @@ def environment_here() -> Environment:
         packages={**dict(_versions()), "torch": torch.__version__},  # includes the build
         code=code_digest(),
         numbers=STATE_VERSION,
+        plugins=dict(plugins or {}),
     )
 
 

@@ -1,6 +1,7 @@
 """A task for a worker, sent by the driver as plain data that any machine of a cluster can read."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -39,6 +40,9 @@ class Task:
     keep_last: bool
     """Whether the state after the last epoch is saved, too."""
 
+    plugins: Mapping[str, str] = field(default_factory=dict)
+    """The digest of the driver's code of each plugin."""
+
     @property
     def id(self) -> str:
         """The task's unique name within its sweep."""
@@ -54,6 +58,7 @@ class Task:
             "stop_file": str(self.stop_file),
             "ledger": str(self.ledger),
             "evaluation": self.evaluation.model_dump(),
+            "plugins": dict(self.plugins),
         }
 
 
@@ -74,4 +79,5 @@ def decode_task(sent: dict[str, Any]) -> Task:
         threads=sent["threads"],
         checkpoint_every_s=sent["checkpoint_every_s"],
         keep_last=sent["keep_last"],
+        plugins=sent["plugins"],
     )

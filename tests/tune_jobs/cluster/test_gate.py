@@ -163,6 +163,7 @@ NODE: dict[str, Any] = {
     "python": "3.11.4",
     "versions": {"torch": "2.4.0+cpu", "ray": None},
     "code": None,
+    "plugins": {"my-kinds": {"version": "1.0", "digest": "0123456789abcdef"}},
     "image": None,
     "sees_storage": True,
     "writes_storage": True,

@@ -5,6 +5,8 @@ from pathlib import Path
 
 import pytest
 
+from convnn.plugins import digest, editable
+from tests.installing import edited, install, installed
 from tune_jobs.cluster import package
 from tune_jobs.cluster.package import code_digest, code_files, write_package
 from tune_jobs.errors import UsageError
@@ -34,6 +36,23 @@ def test_the_uploaded_code_runs_without_the_local_code(tmp_path: Path) -> None:
     assert done.stdout.startswith(str(tmp_path / "there"))
     assert "quickstart" in done.stdout
     assert code_digest(tmp_path / "there") == code_digest()
+
+
+def test_an_editable_plugin_is_found_after_upload(tmp_path: Path) -> None:
+    with installed(edited(install(tmp_path / "site"))):
+        (plugin,) = editable()
+        write_package(tmp_path / "package.zip", {}, plugins=[plugin])
+        here = digest(plugin)
+    with zipfile.ZipFile(tmp_path / "package.zip") as archive:
+        archive.extractall(tmp_path / "there")
+    script = (
+        "from convnn.plugins import plugins, digest; (one,) = plugins(); print(one.name, one.version, digest(one)); "
+        "from search_spaces import parse_sweep; parse_sweep('name: x\\nspace: {model: {layer: {kind: grouped}}}')"
+    )
+    environment = {"PYTHONPATH": str(tmp_path / "there"), "PATH": ""}
+    command = [sys.executable, "-c", script]
+    done = subprocess.run(command, capture_output=True, text=True, check=True, cwd=tmp_path, env=environment)
+    assert done.stdout.split() == ["my-kinds", "1.0", here]
 
 
 def test_only_the_sweeps_file_is_uploaded_if_the_code_is_installed(tmp_path: Path) -> None:

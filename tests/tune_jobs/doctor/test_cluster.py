@@ -1,8 +1,11 @@
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from convnn.plugins import digest, plugins
 from search_spaces.settings import Resources
+from tests.installing import edited, install, installed
 from tune_jobs.doctor.cluster import has_our_code, judge
 from tune_jobs.doctor.finding import Finding
 from tune_jobs.system.packages import versions_here
@@ -65,6 +68,29 @@ def test_a_cluster_that_has_everything_passes() -> None:
 def test_a_problem_on_one_machine_names_the_machine(changes: dict[str, Any], said: str) -> None:
     [line] = failures(judge(report(node(1), node(2, **changes)), RESOURCES))
     assert said in line
+
+
+def has(name: str, version: str, code: str) -> dict[str, Any]:
+    return {"plugins": {name: {"version": version, "digest": code}}}
+
+
+def test_a_plugin_must_be_the_same_on_every_machine_unless_it_is_uploaded(tmp_path: Path) -> None:
+    with installed(install(tmp_path / "site")) as site:
+        (plugin,) = plugins()
+        same, other = has("my-kinds", "1.0", digest(plugin)), has("my-kinds", "1.1", "0123")
+        everywhere = judge(report(node(1, **same), node(2, **same)), RESOURCES, [plugin])
+        assert "ok   plugin    my-kinds 1.0, the same on every machine" in map(str, everywhere)
+        [line] = failures(judge(report(node(1, **same), node(2, **other), node(3)), RESOURCES, [plugin]))
+        assert line.startswith(
+            "FAIL plugin    my-kinds 1.0: host2 (10.0.0.2) has other code (1.1); host3 (10.0.0.3) does not have it; "
+        )
+        edited(site)
+    with installed(site):
+        (plugin,) = plugins()
+        uploaded = judge(report(node(1, **same), node(2)), RESOURCES, [plugin])
+        assert "ok   plugin    my-kinds 1.0 is an editable install here; its code is uploaded with the job" in map(
+            str, uploaded
+        )
 
 
 def test_a_trial_that_fits_no_machine_is_refused() -> None:

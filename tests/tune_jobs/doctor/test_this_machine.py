@@ -3,9 +3,10 @@ from pathlib import Path
 
 import pytest
 
+from tests.installing import install, installed, write_plugin
 from tests.tune_jobs.planning.planned import spec
 from tune_jobs.doctor import this_machine
-from tune_jobs.doctor.this_machine import check_folder
+from tune_jobs.doctor.this_machine import check_folder, check_plugins
 from tune_jobs.planning import plan as planning
 from tune_jobs.planning import warnings
 from tune_jobs.planning.plan import plan
@@ -53,3 +54,16 @@ def test_a_full_disk_is_reported(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     found = check_folder(tmp_path)
     assert not found.ok
     assert found.fix == "free space there"
+
+
+def test_each_plugin_has_a_line_and_a_broken_one_says_why(tmp_path: Path) -> None:
+    assert list(check_plugins()) == []
+    write_plugin(install(tmp_path / "site"), "other-kinds", {}, {"convnn.layers": "mine = no_such_module:Mine\n"})
+    with installed(tmp_path / "site"):
+        fine, broken = map(str, check_plugins())
+    names = "pixel_mlp, averaging, grouped, stripes, shuffled, behind_best"
+    assert fine.startswith(f"ok   plugin    my-kinds 1.0: {names}, code ")
+    assert broken == (
+        "FAIL plugin    other-kinds 1.0: cannot be used: mine (No module named 'no_such_module'); fix: run convnn "
+        "check-plugin other-kinds for details; fix or uninstall it"
+    )

@@ -63,6 +63,10 @@ Columns = Annotated[
     ),
 ]
 
+AcceptCode = Annotated[
+    bool,
+    typer.Option("--accept-code", help="Continue although the code of a plugin has changed; docs/how-to/extending.md."),
+]
 Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask for confirmation.")]
 
 
@@ -77,6 +81,11 @@ def confirmed(question: str, *, yes: bool) -> bool:
     if not sys.stdin.isatty():
         raise UsageError(f"{question} No terminal is available to ask; add --yes to agree.")
     return typer.confirm(question, default=False, err=True)
+
+
+def accepting(accept_code: bool) -> list[str]:
+    """Return this option as arguments for the same command on another machine."""
+    return ["--accept-code"] if accept_code else []
 
 
 def storage_of(given: Path | None) -> Path:

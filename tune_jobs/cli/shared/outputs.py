@@ -10,6 +10,7 @@ from typing_extensions import TypedDict  # typing's own is not enough for pydant
 
 from search_spaces.domains import Scalar
 from search_spaces.reading.likeness import nearest
+from tune_jobs.conformance.outcome import CheckedPlugin
 from tune_jobs.doctor.finding import Finding
 from tune_jobs.errors import UsageError
 from tune_jobs.evidence.pairs import SweepComparison
@@ -309,6 +310,7 @@ class Preset(TypedDict):
 
 OUTPUTS: dict[str, Any] = {
     "best": Best,
+    "check-plugin": CheckedPlugin,
     "compare": ComparedWithPaper | SweepComparison,
     "confirm": ConfirmedPrinted,
     "doctor": Checks,

@@ -21,6 +21,14 @@ RANDOM_TRIES, TPE_TRIES = 100, 3
 """Most draws per ask; the first feasible one is used. A TPE draw takes 50 times as long as a random one."""
 
 
+_DRAWN = "tpe:relative_params:0"
+"""The attribute in which Optuna stores its draws for a running trial, including fields of other branches.
+
+Optuna avoids similar draws. The ledger does not record the fields of other branches, so a resumed search would make
+other proposals. Therefore the attribute is cleared, and only the fields of the trial itself count.
+"""
+
+
 class TpeSampler(Sampler):
     """Draws near good trials, and away from infeasible configurations."""
 
@@ -69,6 +77,7 @@ class _Runnable(optuna.samplers.BaseSampler):
         self, study: optuna.Study, trial: FrozenTrial, search_space: dict[str, BaseDistribution]
     ) -> dict[str, Any]:
         found: dict[str, Any] = {}
+        number, storage = trial._trial_id, study._storage  # noqa: SLF001 - Optuna's samplers use them as well
         for _ in range(TPE_TRIES if self._now is self._tpe else RANDOM_TRIES):
             found = self._now.sample_relative(study, trial, search_space)
             whole = _Completed(self._now, study, trial, found)
@@ -76,6 +85,8 @@ class _Runnable(optuna.samplers.BaseSampler):
             self._point = whole.point
             if next(self._space.infeasibilities(config), None) is None:
                 break
+        if self._now is self._tpe:
+            storage.set_trial_system_attr(number, _DRAWN, "")
         return found
 
     def sample_independent(

@@ -52,6 +52,7 @@ def place_tags(attempt: Attempt) -> dict[str, str]:
     told = {"host": attempt.host, "device": attempt.device}
     if (here := attempt.environment) is not None:
         told |= {"threads": str(here.threads), "cpu": here.cpu, "torch": here.packages.get("torch"), "code": here.code}
+        told |= {f"plugin.{name}": digest for name, digest in here.plugins.items()}
     return {name: value for name, value in told.items() if value}
 
 

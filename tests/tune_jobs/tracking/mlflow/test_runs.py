@@ -29,3 +29,5 @@ def test_tags_of_an_earlier_attempt_are_cleared_in_a_continued_run() -> None:
     assert place_tags(attempt) == {"host": "node-1"}
     known = replace(attempt, environment=Environment(2, "EPYC", "AVX2", {"torch": "2.15.0"}, "c0de", 2))
     assert place_tags(known) == {"host": "node-1", "threads": "2", "cpu": "EPYC", "torch": "2.15.0", "code": "c0de"}
+    plugged = Environment(2, "EPYC", "AVX2", {}, "c0de", 2, {"my-kinds": "0123"})
+    assert place_tags(replace(known, environment=plugged))["plugin.my-kinds"] == "0123"

@@ -1,0 +1,1 @@
+"""A plugin for convnn with kinds of all groups."""
