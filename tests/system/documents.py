@@ -58,6 +58,10 @@ def _compared(text: str) -> Elsewhere:
     return Elsewhere("make test", "tests/tune_jobs/cli/test_compare.py", text)
 
 
+def _exported(text: str) -> Elsewhere:
+    return Elsewhere("make test", "tests/tune_jobs/cli/test_export.py", text)
+
+
 def _slurm(text: str) -> Elsewhere:
     return Elsewhere("make test-system", "tests/system/test_slurm.py", text)
 
@@ -106,6 +110,13 @@ COMMANDS: dict[str, How] = {
         "make test", "tests/tune_jobs/evidence/test_replay.py", 'run(original, trial, "--from-checkpoint")'
     ),
     "convnn plan table1-cifar10 --resolve 0.5": AS_IS,
+    "convnn export quickstart --csv trials.csv": _exported('f"--{kind}"'),
+    "convnn export quickstart --parquet trials.parquet": _exported('f"--{kind}"'),
+    "convnn export quickstart --parquet epochs.parquet --epochs": _exported('("--epochs",)'),
+    "convnn export quickstart --optuna quickstart.log": _exported('"--optuna"'),
+    "optuna-dashboard quickstart.log": Elsewhere(
+        "make test-system", "tests/system/test_optuna_dashboard.py", "optuna_dashboard._cli"
+    ),
     "convnn export quickstart champion model.pt": Elsewhere(
         "make test", "tests/tune_jobs/evidence/test_champion.py", '"export", searched.name, "champion"'
     ),

@@ -117,8 +117,18 @@ def _key_of(name: str, ledger: Ledger, trial: str) -> str:
 
 def _found(name: str, ledger: Ledger, trial: str) -> tuple[Summary, Row, Role]:
     """The trials among which a trial is, that trial, and what these were run for."""
-    if any(trial in (str(each.number), each.run_key) for each in ledger.trials(CONFIRM)):
-        found = summary(name, ledger, role=CONFIRM, metric=confirmed_metric(ledger.meta.metric))
-        return found, found.trial(trial), CONFIRM
-    found = summary(name, ledger)
-    return found, found.trial(trial), SEARCH
+    role = CONFIRM if any(trial in (str(each.number), each.run_key) for each in ledger.trials(CONFIRM)) else SEARCH
+    found = _summary_of(role, name, ledger)
+    return found, found.trial(trial), role
+
+
+def by_role(name: str, ledger: Ledger) -> dict[Role, Summary]:
+    """The trials of a sweep's search, and apart from them the runs of its confirmations, where there are some."""
+    roles = (SEARCH, CONFIRM) if ledger.trials(CONFIRM) else (SEARCH,)
+    return {role: _summary_of(role, name, ledger) for role in roles}
+
+
+def _summary_of(role: Role, name: str, ledger: Ledger) -> Summary:
+    if role == SEARCH:
+        return summary(name, ledger)
+    return summary(name, ledger, role=CONFIRM, metric=confirmed_metric(ledger.meta.metric))

@@ -83,7 +83,7 @@ class Study:
             self._study.enqueue_trial(decider)
         self.asks += 1
         trial = self._study.ask()
-        config = self._spec.space.resolve(_Suggest(trial))
+        config = self._spec.space.resolve(Suggest(trial))
         return Answer(trial, config, dict(trial.params))
 
     def refuse(self, answer: Answer) -> None:
@@ -202,10 +202,10 @@ class _ByRule(optuna.pruners.BasePruner):
         return self._rule.stops(self._judged, trial)
 
 
-class _Suggest:
+class Suggest:
     """Lets an Optuna trial decide."""
 
-    def __init__(self, trial: optuna.Trial) -> None:
+    def __init__(self, trial: optuna.trial.BaseTrial) -> None:
         self._trial = trial
 
     def choose(self, path: str, domain: Domain) -> Any:  # noqa: ANN401 - one of the domain's scalars

@@ -1,0 +1,1 @@
+"""A whole sweep for other programs: as a table, or as Optuna studies."""
