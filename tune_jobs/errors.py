@@ -2,7 +2,8 @@
 
 SweepError              exit code 1
     UsageError          2: the command line or the file is wrong
-    LedgerError         1: the sweep's record cannot be used, or is in use
+    LedgerError         1: the sweep's record cannot be used
+        InUseError      1: another process runs the sweep
     ClusterError        4: Ray cannot be started, or the cluster cannot be reached
         RayError        4: Ray itself does not work
     TrackerError        4: MLflow cannot be reached, or refuses
@@ -68,6 +69,10 @@ class UsageError(SweepError):
 
 class LedgerError(SweepError):
     """A sweep folder that cannot be used."""
+
+
+class InUseError(LedgerError):
+    """A sweep that another process runs."""
 
 
 class ClusterError(SweepError):

@@ -62,6 +62,10 @@ def _exported(text: str) -> Elsewhere:
     return Elsewhere("make test", "tests/tune_jobs/cli/test_export.py", text)
 
 
+def _notified(text: str) -> Elsewhere:
+    return Elsewhere("make test", "tests/tune_jobs/cli/shared/test_notifying.py", text)
+
+
 def _slurm(text: str) -> Elsewhere:
     return Elsewhere("make test-system", "tests/system/test_slurm.py", text)
 
@@ -110,6 +114,8 @@ COMMANDS: dict[str, How] = {
         "make test", "tests/tune_jobs/evidence/test_replay.py", 'run(original, trial, "--from-checkpoint")'
     ),
     "convnn plan table1-cifar10 --resolve 0.5": AS_IS,
+    "export CONVNN_NOTIFY=https://hooks.example/services/1234": _notified("CONVNN_NOTIFY=hook.address"),
+    "convnn run mine.yaml --notify \"sh -c 'mail -s sweep me@lab.example'\"": _notified('"--notify", hook.address'),
     "convnn export quickstart --csv trials.csv": _exported('f"--{kind}"'),
     "convnn export quickstart --parquet trials.parquet": _exported('f"--{kind}"'),
     "convnn export quickstart --parquet epochs.parquet --epochs": _exported('("--epochs",)'),

@@ -1,15 +1,18 @@
 """`convnn confirm`."""
 
 import sys
+from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from tune_jobs.cli.shared.notifying import Notifier, Notify
 from tune_jobs.cli.shared.options import AsJson, Set, Storage, Sweep, console, print_json, storage_of
 from tune_jobs.cli.shared.point import only_point
 from tune_jobs.cli.shared.running import AnyAddress, Detach, on_cluster, watched
 from tune_jobs.errors import ExitCode, UsageError
+from tune_jobs.record.rows import CONFIRM
 from tune_jobs.system.visible import visible
 
 if TYPE_CHECKING:
@@ -48,6 +51,7 @@ def confirm(
     retry: Annotated[bool, typer.Option("--retry", help="Run those that failed again.")] = False,
     address: AnyAddress = None,
     detach: Detach = False,
+    notify: Notify = None,
     as_json: AsJson = False,
 ) -> None:
     """Run the best configurations again with new seeds, to know whether they are really better.
@@ -57,7 +61,7 @@ def confirm(
     tracking may be changed with --set.
     """
     options = _typed(overrides, top, baseline, margin, again=again, retry=retry)
-    if on_cluster("confirm", sweep, address, storage, options, detach=detach, as_json=as_json):
+    if on_cluster("confirm", sweep, address, storage, options, detach=detach, as_json=as_json, notify=notify):
         return
     from tune_jobs.evidence.confirm import Wanted
     from tune_jobs.evidence.confirm import confirm as confirm_sweep
@@ -73,20 +77,28 @@ def confirm(
         again,
         retry,
     )
+    told = Notifier(notify, folder, f"convnn confirm {folder.name}", CONFIRM)
     found = watched(
         lambda progress: confirm_sweep(folder, wanted, progress, overrides=overrides or (), ray_address=address),
-        f"convnn confirm {folder.name}",
+        told,
         as_json=as_json,
     )
-    if as_json:
-        print_json(found.as_dict())
-    else:
-        _report(found)
-    if (halt := found.halt) is not None:
-        again_said = f"Interrupted; nothing is lost. Go on with:\n  convnn confirm {folder.name}"
-        print(f"\n{again_said if halt.signal is not None else halt.message}", file=sys.stderr)
-        raise typer.Exit(halt.exit_code)
-    raise typer.Exit(ExitCode.SOME_FAILED if found.failed else ExitCode.DONE)
+    told.ended(found.halt, said=found.verdict)
+    with closing(told):
+        if as_json:
+            print_json(found.as_dict())
+        else:
+            _report(found)
+    raise typer.Exit(_end(found))
+
+
+def _end(found: "Confirmed") -> int:
+    """Say why it has ended early, if it has; the exit code."""
+    if found.halt is None:
+        return ExitCode.SOME_FAILED if found.failed else ExitCode.DONE
+    again = f"Interrupted; nothing is lost. Go on with:\n  convnn confirm {found.sweep}"
+    print(f"\n{again if found.halt.signal is not None else found.halt.message}", file=sys.stderr)
+    return found.halt.exit_code
 
 
 def _typed(

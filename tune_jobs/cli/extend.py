@@ -4,8 +4,10 @@ from typing import Annotated
 
 import typer
 
+from tune_jobs.cli.shared.notifying import Notifier, Notify
 from tune_jobs.cli.shared.options import AsJson, Storage, Sweep, storage_of
 from tune_jobs.cli.shared.running import AnyAddress, Detach, follow, on_cluster
+from tune_jobs.record.folder import SweepFolder
 
 
 def extend(
@@ -17,19 +19,22 @@ def extend(
     ],
     address: AnyAddress = None,
     detach: Detach = False,
+    notify: Notify = None,
     as_json: AsJson = False,
 ) -> None:
     """Let a sweep try more configurations, also after it has finished. Example: convnn extend quickstart --trials +6.
 
     The same study goes on, in the same folder and under the same MLflow parent run.
     """
-    if on_cluster("extend", sweep, address, storage, ["--trials", trials], detach=detach, as_json=as_json):
+    if on_cluster(
+        "extend", sweep, address, storage, ["--trials", trials], detach=detach, as_json=as_json, notify=notify
+    ):
         return
     from tune_jobs.driver import restart
 
     place = storage_of(storage)
     follow(
-        sweep,
         lambda progress: restart.extend(sweep, trials, progress, storage=place, ray_address=address),
+        Notifier(notify, SweepFolder(place / sweep), f"convnn resume {sweep}"),
         as_json=as_json,
     )

@@ -1,7 +1,9 @@
 """`convnn resume`."""
 
+from tune_jobs.cli.shared.notifying import Notifier, Notify
 from tune_jobs.cli.shared.options import AsJson, Set, Storage, Sweep, storage_of
 from tune_jobs.cli.shared.running import AnyAddress, Detach, follow, on_cluster
+from tune_jobs.record.folder import SweepFolder
 
 
 def resume(
@@ -11,6 +13,7 @@ def resume(
     *,
     address: AnyAddress = None,
     detach: Detach = False,
+    notify: Notify = None,
     as_json: AsJson = False,
 ) -> None:
     """Resume a sweep that was stopped, killed or is over its budget. Example: convnn resume quickstart.
@@ -19,15 +22,15 @@ def resume(
     stopping.enough, resources and tracking.
     """
     options = [word for each in overrides or () for word in ("--set", each)]
-    if on_cluster("resume", sweep, address, storage, options, detach=detach, as_json=as_json):
+    if on_cluster("resume", sweep, address, storage, options, detach=detach, as_json=as_json, notify=notify):
         return
     from tune_jobs.driver import restart
 
     place = storage_of(storage)
     follow(
-        sweep,
         lambda progress: restart.resume(
             sweep, progress, storage=place, ray_address=address, overrides=tuple(overrides or ())
         ),
+        Notifier(notify, SweepFolder(place / sweep), f"convnn resume {sweep}"),
         as_json=as_json,
     )

@@ -5,10 +5,12 @@ from typing import Annotated, cast
 import typer
 
 from search_spaces.reading.likeness import nearest
+from tune_jobs.cli.shared.notifying import Notifier, Notify
 from tune_jobs.cli.shared.options import AsJson, Set, Storage, Sweep, storage_of
 from tune_jobs.cli.shared.running import AnyAddress, Detach, follow, on_cluster
 from tune_jobs.errors import UsageError
 from tune_jobs.failures import CLASSES, Failure
+from tune_jobs.record.folder import SweepFolder
 
 
 def retry(
@@ -28,6 +30,7 @@ def retry(
     ] = False,
     address: AnyAddress = None,
     detach: Detach = False,
+    notify: Notify = None,
     as_json: AsJson = False,
 ) -> None:
     """Run failed trials again, as new attempts of the same trials. Example: convnn retry quickstart --failed.
@@ -46,7 +49,7 @@ def retry(
     options = [word for each in classes or () for word in ("--class", each)]
     options += [*(["--failed"] if failed else []), *(["--stopped"] if stopped else [])]
     options += [word for each in overrides or () for word in ("--set", each)]
-    if on_cluster("retry", sweep, address, storage, options, detach=detach, as_json=as_json):
+    if on_cluster("retry", sweep, address, storage, options, detach=detach, as_json=as_json, notify=notify):
         return
     from tune_jobs.driver import restart
 
@@ -54,9 +57,9 @@ def retry(
     only = restart.Selection(failures, stopped)
     place = storage_of(storage)
     follow(
-        sweep,
         lambda progress: restart.retry(
             sweep, only, progress, storage=place, ray_address=address, overrides=tuple(overrides or ())
         ),
+        Notifier(notify, SweepFolder(place / sweep), f"convnn resume {sweep}"),
         as_json=as_json,
     )

@@ -7,6 +7,7 @@ import typer
 
 from search_spaces.reading.load import sets_trials
 from tune_jobs.cli.shared.loading import Small, sweep_of
+from tune_jobs.cli.shared.notifying import Notifier, Notify
 from tune_jobs.cli.shared.options import AsJson, File, Set, Storage, Yes, confirmed, storage_of
 from tune_jobs.cli.shared.remote import refuse_cluster
 from tune_jobs.cli.shared.running import Address, follow
@@ -23,6 +24,7 @@ def run(
     small: Small = False,
     fresh: Annotated[bool, typer.Option("--fresh", help="Start over; what is there is moved aside, and kept.")] = False,
     yes: Yes = False,
+    notify: Notify = None,
     as_json: AsJson = False,
 ) -> None:
     """Run a sweep to its end, or go on with it where it stopped. Example: convnn run quickstart.
@@ -40,6 +42,7 @@ def run(
             raise UsageError(f"{file} is a sweep, and run takes its file. To resume it: convnn resume {file}") from None
         raise
     folder = SweepFolder(place / spec.name)
+    notifier = Notifier(notify, folder, f"convnn resume {spec.name}")
     if fresh and folder.ledger.exists():
         if not confirmed(f"{folder.path} holds a sweep {spec.name}; move it aside and start over?", yes=yes):
             raise typer.Exit(ExitCode.FAILED)
@@ -51,7 +54,7 @@ def run(
 
     exact = sets_trials(overrides or ())
     follow(
-        spec.name,
         lambda progress: run_sweep(spec, progress, storage=place, ray_address=address, exact_trials=exact),
+        notifier,
         as_json=as_json,
     )

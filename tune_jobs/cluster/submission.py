@@ -13,7 +13,8 @@ from tune_jobs.doctor.cluster import has_our_code, judge, packages, totals
 from tune_jobs.doctor.finding import Finding
 from tune_jobs.errors import ClusterError, UsageError
 from tune_jobs.system.files import size_text
-from tune_jobs.system.redaction import TRACKING_TOKEN, tidy_tracking_token, without_password
+from tune_jobs.system.notify import require_target
+from tune_jobs.system.redaction import NOTIFY, TRACKING_TOKEN, tidy_tracking_token, without_password
 from tune_jobs.tracking.address import is_relative
 
 Code = Literal["auto", "ship", "installed"]
@@ -69,6 +70,7 @@ def submit(
     storage: str | None = None,
     code: Code = "auto",
     options: Sequence[str] = (),
+    notify: str | None = None,
     say: Callable[[str], None] = lambda _: None,
 ) -> Submission:
     """Check everything, and start a sweep as a job of the cluster.
@@ -79,6 +81,7 @@ def submit(
         storage: The folder of sweeps there; its default if `None`.
         code: Our code: what is installed there if it is equal to what is here, else shipped; or one of both.
         options: More arguments of `convnn run` there.
+        notify: Whom the job tells of its end; see `tune_jobs.system.notify`.
         say: Is told how it goes, and every finding.
 
     Raises:
@@ -86,6 +89,7 @@ def submit(
             large; or the tracker is named by a path that means nothing there.
         ClusterError: If the cluster does not answer.
     """
+    _require_told(notify)
     _require_idle(cluster, spec.name)
     say(f"asking the cluster at {cluster.address} what it has ...")
     report, findings = check_cluster(cluster, spec, storage)
@@ -102,7 +106,7 @@ def submit(
     task = {
         "storage": place,
         "arguments": ["run", "sweep.yaml", "--storage", place, *options],
-        "environment": _secrets() | _tracker(spec),
+        "environment": _secrets(notify) | _tracker(spec),
     }
     _require_idle(cluster, spec.name)  # the checks may have taken minutes
     job_id, size = cluster.start("run", spec.name, task, text=spec.text, code=ship)
@@ -111,7 +115,9 @@ def submit(
     return Submission(job_id, spec.name, place, size, findings)
 
 
-def restart(cluster: Cluster, command: str, name: str, options: Sequence[str]) -> Submission:
+def restart(
+    cluster: Cluster, command: str, name: str, options: Sequence[str], *, notify: str | None = None
+) -> Submission:
     """Start `resume`, `retry` or `extend` of a sweep as a job of the cluster.
 
     Raises:
@@ -119,12 +125,13 @@ def restart(cluster: Cluster, command: str, name: str, options: Sequence[str]) -
             nothing there.
         ClusterError: If the cluster does not answer.
     """
+    _require_told(notify)
     found = cluster.locate(name)
     _require_idle(cluster, found.name)
     task = {
         "storage": found.storage,
         "arguments": [command, found.name, *in_storage(found.storage), *options],
-        "environment": _secrets() | _tracker(None),
+        "environment": _secrets(notify) | _tracker(None),
     }
     job_id, size = cluster.start(command, found.name, task, text=None, code=True)
     return Submission(job_id, found.name, found.storage or "", size, [])
@@ -169,6 +176,11 @@ def _require_idle(cluster: Cluster, name: str) -> None:
         )
 
 
+def _require_told(notify: str | None) -> None:
+    if notify is not None:
+        require_target(notify, here=False)  # its program is the cluster's
+
+
 def _ships(code: Code, report: dict[str, Any]) -> bool:
     there = has_our_code(report, code_digest())
     if code == "installed" and not there:
@@ -179,10 +191,11 @@ def _ships(code: Code, report: dict[str, Any]) -> bool:
     return code == "ship" or not there
 
 
-def _secrets() -> dict[str, str]:
-    """What our MLflow calls need; in the package, not in the job's environment, which the dashboard shows."""
+def _secrets(notify: str | None = None) -> dict[str, str]:
+    """What MLflow calls need, and whom to tell; in the package, not in the job's environment, which Ray shows."""
     tidy_tracking_token()
-    return {name: os.environ[name] for name in _TRACKER if name in os.environ}
+    told = {} if notify is None else {NOTIFY: notify}
+    return {name: os.environ[name] for name in _TRACKER if name in os.environ} | told
 
 
 def _tracker(spec: SweepSpec | None) -> dict[str, str]:

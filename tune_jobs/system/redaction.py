@@ -6,6 +6,9 @@ import re
 from tune_jobs.errors import UsageError
 
 TRACKING_TOKEN = "MLFLOW_TRACKING_TOKEN"  # noqa: S105 - its name
+NOTIFY = "CONVNN_NOTIFY"
+"""Names whom to tell of a sweep's end; a secret, as whoever knows an address may write there."""
+
 _PORT = r"(?!\d{1,5}(?:[\s/?#,;'\")\]>]|$))"
 _USER = re.compile(
     r"(?<=://)(?:"

@@ -2,11 +2,13 @@
 
 import os
 import sys
+from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, TypeVar
 
 import typer
 
+from tune_jobs.cli.shared.notifying import Notifier
 from tune_jobs.cli.shared.options import console, print_json
 from tune_jobs.errors import ExitCode
 from tune_jobs.system.visible import visible
@@ -50,6 +52,7 @@ def on_cluster(
     *,
     detach: bool,
     as_json: bool,
+    notify: str | None = None,
 ) -> bool:
     """Go on with a sweep where it is, if `address` is that of a cluster's dashboard; whether it is."""
     from tune_jobs.cluster.auth import is_cluster
@@ -61,13 +64,23 @@ def on_cluster(
     from tune_jobs.cluster.catalog import Cluster
 
     cluster = Cluster(address, given(storage))
-    finish(cluster.jobs, submission.restart(cluster, command, sweep, options), detach=detach, as_json=as_json)
+    found = submission.restart(cluster, command, sweep, options, notify=notify)
+    finish(cluster.jobs, found, detach=detach, as_json=as_json)
     return True
 
 
-def follow(name: str, start: "Callable[[Progress], Outcome]", *, as_json: bool) -> None:
+def follow(start: "Callable[[Progress], Outcome]", told: Notifier, *, as_json: bool) -> None:
     """Run a sweep with its progress shown, report, and exit with the code that says how it ended."""
-    outcome = watched(start, f"convnn resume {name}", as_json=as_json)
+    outcome = watched(start, told, as_json=as_json)
+    told.ended(outcome.halt, all_failed=exit_code(outcome) == ExitCode.FAILED)
+    with closing(told):
+        _tell(outcome, as_json=as_json)
+    raise typer.Exit(exit_code(outcome))
+
+
+def _tell(outcome: "Outcome", *, as_json: bool) -> None:
+    """What a run came to, and how to go on."""
+    name = outcome.folder.name
     if as_json:
         print_json(outcome.as_dict())
     else:
@@ -80,11 +93,10 @@ def follow(name: str, start: "Callable[[Progress], Outcome]", *, as_json: bool) 
     elif halt is not None:
         stopped = "" if halt.cause == "enough" else "The sweep has stopped: "
         print(f"\n{stopped}{halt.message}", file=sys.stderr)
-    raise typer.Exit(exit_code(outcome))
 
 
-def watched(start: "Callable[[Progress], Result]", again: str, *, as_json: bool) -> "Result":
-    """What a long command gives, its progress shown meanwhile; `again` is the command that goes on with it."""
+def watched(start: "Callable[[Progress], Result]", told: Notifier, *, as_json: bool) -> "Result":
+    """What a long command gives, its progress shown meanwhile; of an error, `told` tells."""
     from tune_jobs.display.live import LiveTable, LogLines, Steady
     from tune_jobs.system.signals import Interrupted
 
@@ -93,10 +105,16 @@ def watched(start: "Callable[[Progress], Result]", again: str, *, as_json: bool)
         with Steady(LiveTable(out) if out.is_terminal else LogLines(out)) as progress:
             return start(progress)
     except Interrupted as interrupted:
-        print(f"\nInterrupted; nothing is lost. Go on with:\n  {again}", file=sys.stderr, flush=True)
+        told.interrupted()
+        print(f"\nInterrupted; nothing is lost. Go on with:\n  {told.again}", file=sys.stderr, flush=True)
+        told.close()
         sys.stdout.flush()
         # Ray may be half up, and its own ending then crashes or takes seconds; its processes end with this one.
         os._exit(128 + interrupted.number)
+    except Exception as error:
+        told.broke(error)
+        told.close()
+        raise
 
 
 def exit_code(outcome: "Outcome") -> int:
