@@ -255,7 +255,7 @@ HOURS = {"gpu_hours": "GPU-hours", "cpu_hours": "CPU-hours", "wall_hours": "hour
 
 
 class Tracking(Config):
-    """Where the MLflow runs go."""
+    """Where the MLflow runs go, and whether TensorBoard can show the trials, too."""
 
     uri: Annotated[
         str | None,
@@ -265,6 +265,9 @@ class Tracking(Config):
         ),
     ] = None
     experiment: Annotated[str | None, Field(min_length=1, max_length=500, description="null: the sweep's name.")] = None
+    tensorboard: Annotated[
+        bool, Field(description="Event files for TensorBoard, too, in the folder tensorboard of the sweep.")
+    ] = False
 
 
 class SweepFile(Config):

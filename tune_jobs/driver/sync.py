@@ -42,7 +42,7 @@ def sync_recorded(folder: SweepFolder, say: Say = lambda _: None, *, stays: bool
         tags = manifest_tags(starts[-1]) if starts else {}
         if not stays:
             say(f"shipping {folder.name} to {without_password(place.uri)} ...")
-        return sync(folder, place.uri, place.experiment, tags, say)
+        return sync(folder, place.uri, place.experiment, tags, say, tensorboard=spec.tracking.tensorboard)
 
 
 def recorded_place(folder: SweepFolder) -> Tracked | None:
@@ -94,6 +94,7 @@ def sync(
     say: Say = lambda _: None,
     *,
     patience_s: float = SYNC_PATIENCE_S,
+    tensorboard: bool = False,
 ) -> Tracked:
     """Ship everything that the tracker at `uri` lacks; where the sweep is then.
 
@@ -104,12 +105,15 @@ def sync(
         tags: What new runs are tagged with.
         say: Is told how it goes.
         patience_s: Give up after so long without success.
+        tensorboard: Write event files for TensorBoard, too.
 
     Raises:
         TrackerError: If it cannot be reached, or refuses something; everything else is shipped then.
     """
     draw = partial(draw_at_end, folder, 0)
-    tracker = open_tracker(Destination(folder, uri, experiment, tags, draw, recorded_columns(folder)))
+    tracker = open_tracker(
+        Destination(folder, uri, experiment, tags, draw, recorded_columns(folder), tensorboard=tensorboard)
+    )
     error = tracker.close(patience_s, say)
     if error is not None:
         raise TrackerError(

@@ -62,6 +62,9 @@ class Destination:
     columns: Sequence[Column] = ()
     """What varies in the sweep."""
 
+    tensorboard: bool = False
+    """Whether the sweep's folder gets event files for TensorBoard, too."""
+
 
 class Tracker(Protocol):
     """Brings its place up to one sweep's ledger."""

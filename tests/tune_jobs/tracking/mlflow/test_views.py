@@ -9,7 +9,6 @@ from typing import Any
 import pytest
 from mlflow import MlflowClient
 
-from search_spaces import TrialConfig
 from search_spaces.headline import HEADLINE
 from tests.tune_jobs.shipping import Recorded
 from tune_jobs.results.columns import Column
@@ -20,7 +19,6 @@ from tune_jobs.tracking.mlflow.views import (
     LOCAL_SERVER,
     VIEW_TAG,
     experiment_tags,
-    run_name,
     trials_page,
 )
 
@@ -87,14 +85,6 @@ def test_a_run_is_named_by_what_varies_and_says_of_what_and_whose_it_is(sweep: R
     selected = state_of(COMPLETE, experiment_tags("val/loss", "minimize", COLUMNS))["selectedColumns"]
     names = [*HEADLINE, "model.layer.kind", "model.attention.kind", "training.epochs", "training.seed"]
     assert selected == ["metrics.`val/loss`", *(f"params.`{name}`" for name in names)]
-
-
-@pytest.mark.parametrize(
-    ("lr", "said"), [(5.8e-4, "lr5.8e-4"), (0.001, "lr1e-3"), (0.05, "lr0.05"), (1.0, "lr1"), (1e-05, "lr1e-5")]
-)
-def test_a_learning_rate_is_named_as_people_write_it(lr: float, said: str) -> None:
-    content = {"model": {"name": "vgg11", "layer": {"kind": "conv2d"}}, "training": {"lr": lr}}
-    assert run_name(7, TrialConfig.model_validate(content), [Column("lr", "lr")]) == f"007 {said}"
 
 
 def test_the_views_leave_out_the_sweeps_own_run_and_what_was_done_again_and_one_what_is_not_whole(

@@ -1,0 +1,146 @@
+"""Event files, as TensorBoard itself reads them."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+from tensorboard.plugins.hparams import metadata
+
+from tests.faults.disks import small_disk
+from tests.tune_jobs.shipping import Recorded
+from tune_jobs.results.columns import Column
+from tune_jobs.results.history import curves
+from tune_jobs.tracking.tensorboard.files import FILE, FOLDER, EventFiles
+from tune_jobs.tracking.tensorboard.tracker import TensorBoardTracker
+
+KEYS = (Column("lambda", "lambda"), Column("lr", "lr"))
+
+
+def brought_up(sweep: Recorded) -> dict[str, Path]:
+    """The sweep's event files after a driver's last look, by run."""
+    assert TensorBoardTracker(sweep.destination("http://mlflow"), every_s=0.05).close(30) is None
+    return {file.parent.name: file for file in (sweep.folder.path / FOLDER).glob(f"*/{FILE}")}
+
+
+def scalars(file: Path) -> dict[str, list[tuple[int, float]]]:
+    """Every number of a run, as TensorBoard finds it: step and value."""
+    found = EventAccumulator(str(file.parent), size_guidance={"scalars": 0}).Reload()
+    return {tag: [(each.step, each.value) for each in found.Scalars(tag)] for tag in found.Tags()["scalars"]}
+
+
+def expect_whole(sweep: Recorded) -> None:
+    """Each number that counts is there, once, and nothing else."""
+    files = brought_up(sweep)
+    by_key = curves(sweep.ledger.epochs())
+    trials = sweep.ledger.trials(role=None)
+    assert len(files) == len(trials)
+    for (_, file), trial in zip(sorted(files.items()), trials, strict=True):
+        recorded: dict[str, list[Any]] = {}
+        for epoch in by_key.get(trial.run_key, []):
+            for tag, number in epoch.metrics.items():
+                recorded.setdefault(tag, []).append((epoch.epoch, pytest.approx(number, rel=1e-6)))
+        assert scalars(file) == recorded
+
+
+@pytest.fixture
+def sweep(sweep: Recorded) -> Recorded:
+    return Recorded(sweep.folder, sweep.ledger, KEYS)
+
+
+def test_tensorboard_finds_each_epoch_that_counts_once(sweep: Recorded) -> None:
+    sweep.attempt([1, 2, 3], "interrupted")
+    expect_whole(sweep)
+    sweep.attempt([3, 4, 5], "complete")  # epoch 3 again: the second number counts
+    sweep.attempt([1], "failed", "a mistake", "user_error", trial="b")
+    expect_whole(sweep)
+
+
+def test_a_file_that_was_cut_off_anywhere_is_completed(sweep: Recorded) -> None:
+    number = sweep.attempt([1, 2])
+    (file,) = brought_up(sweep).values()
+    begun = file.read_bytes()
+    sweep.epochs(number, [3])
+    sweep.ledger.end_attempt("a", number, "complete")
+    brought_up(sweep)
+    whole = file.read_bytes()
+    assert whole.startswith(begun)
+    files = EventFiles(sweep.ledger, sweep.folder.path / FOLDER, KEYS)
+    for kept in range(len(whole)):
+        file.write_bytes(
+            whole[:kept] if kept % 2 else whole[:kept] + bytes(len(whole) - kept)
+        )  # or zeros, on power loss
+        files.write("a")
+        assert file.read_bytes() == whole
+
+
+def test_a_file_grows_at_its_end_so_that_a_reader_reads_on(sweep: Recorded) -> None:
+    number = sweep.attempt([1])
+    (file,) = brought_up(sweep).values()
+    reader = EventAccumulator(str(file.parent), size_guidance={"scalars": 0}).Reload()
+    before = file.stat().st_ino
+    sweep.epochs(number, [2, 3])
+    brought_up(sweep)
+    assert file.stat().st_ino == before
+    assert [each.step for each in reader.Reload().Scalars("val/accuracy")] == [1, 2, 3]
+
+
+def test_trials_can_be_compared_by_what_varies(sweep: Recorded) -> None:
+    sweep.attempt([1], "complete")
+    sweep.attempt([1], "failed", "a mistake", "user_error", trial="b")
+    names, statuses = [], []
+    for name, file in sorted(brought_up(sweep).items()):
+        found = EventAccumulator(str(file.parent)).Reload().summary_metadata
+        start = metadata.parse_session_start_info_plugin_data(
+            found[metadata.SESSION_START_INFO_TAG].plugin_data.content
+        )
+        end = metadata.parse_session_end_info_plugin_data(found[metadata.SESSION_END_INFO_TAG].plugin_data.content)
+        assert (start.hparams["lambda"].number_value, set(start.hparams)) == (0.25, {"lambda", "lr", "seed"})
+        names.append(name)
+        statuses.append(end.status)
+    assert names == ["001 λ0.25 lr1e-4", "002 λ0.25 lr1e-4"]
+    assert statuses == [1, 2]  # success, failure
+
+
+def test_an_excluded_trial_has_no_run_and_foreign_files_stay(sweep: Recorded) -> None:
+    for trial in "ab":
+        sweep.attempt([1], "complete", trial=trial)
+    first, second = brought_up(sweep).values()
+    (first.parent / "notes.txt").write_text("mine")
+    for trial in "ab":
+        sweep.ledger.add_request(trial, "exclude", "wrong images")
+    assert brought_up(sweep) == {}
+    assert (first.parent / "notes.txt").exists()
+    assert not second.parent.exists()
+
+
+def test_a_value_that_would_be_a_path_or_command_a_terminal_is_a_name(sweep: Recorded) -> None:
+    hostile = Recorded(sweep.folder, sweep.ledger, (Column("data.root", "data.root"),))
+    sweep.attempt([1], "complete")
+    config = sweep.ledger.trials()[0].config
+    moved = config.model_copy(update={"data": config.data.model_copy(update={"root": "../../x\x1b[2J" + "y" * 300})})
+    sweep.ledger._db.execute("UPDATE trials SET config = ?", (moved.model_dump_json(by_alias=True),))
+    (name,) = brought_up(hostile)
+    assert "/" not in name
+    assert "\x1b" not in name
+    assert [path.name for path in sweep.folder.path.iterdir() if path.is_dir()] == [FOLDER]
+
+
+def test_a_full_disk_is_said_and_its_numbers_follow_once_there_is_room(sweep: Recorded) -> None:
+    number = sweep.attempt([1])
+    with small_disk(sweep.folder.path / FOLDER, 1 << 20) as disk:
+        (file,) = brought_up(sweep).values()
+        disk.leave(0)
+        sweep.epochs(number, range(2, 400))
+        error = TensorBoardTracker(sweep.destination("http://mlflow")).close(30)
+        assert error is not None
+        assert "No space left" in error
+        assert scalars(file)["val/accuracy"][0][0] == 1
+        disk.resize(1 << 20)
+        expect_whole(sweep)
+
+
+def test_nothing_is_written_after_it_was_given_up(sweep: Recorded) -> None:
+    sweep.attempt([1], "complete")
+    TensorBoardTracker(sweep.destination("http://mlflow")).close(0)
+    assert not list((sweep.folder.path / FOLDER).glob("*"))

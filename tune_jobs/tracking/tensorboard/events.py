@@ -1,0 +1,63 @@
+"""A trial as the bytes of an event file, from the ledger alone: the same record is always the same bytes.
+
+So a file needs no note of what it has: it is what a record says, or the beginning of that. More epochs are more bytes
+at its end. TensorBoard keeps values as 32-bit floats.
+"""
+
+import io
+from collections.abc import Sequence
+
+from tensorboard.compat.proto import event_pb2, summary_pb2
+from tensorboard.plugins.hparams import api_pb2, metadata, plugin_data_pb2, summary_v2
+from tensorboard.summary.writer.record_writer import RecordWriter
+
+from tune_jobs.record.rows import ENDED, Attempt, Epoch, Trial
+from tune_jobs.results.columns import Column, fields
+from tune_jobs.system.visible import visible
+
+VERSION = "brain.Event:2"
+
+
+def events_of(
+    trial: Trial, attempts: Sequence[Attempt], epochs: Sequence[Epoch], columns: Sequence[Column], name: str
+) -> bytes:
+    """The whole file of a trial.
+
+    Args:
+        trial: The trial.
+        attempts: Its attempts, the first first; at least one.
+        epochs: Its epochs that count, in order.
+        columns: The fields by which TensorBoard compares trials.
+        name: Of the run.
+    """
+    file = io.BytesIO()
+    write = RecordWriter(file).write
+    begun = attempts[0].started
+    values = fields(trial.config)
+    shown = {visible(column.name): values.get(column.key) for column in columns} | {"seed": trial.config.training.seed}
+    hparams = {key: visible(value) if isinstance(value, str) else value for key, value in shown.items()}
+    given = {key: value for key, value in hparams.items() if value is not None}
+    write(event_pb2.Event(wall_time=begun, file_version=VERSION).SerializeToString())
+    start = summary_v2.hparams_pb(given, trial_id=name, start_time_secs=begun)
+    write(_event(begun, 0, start))
+    for epoch in epochs:
+        numbers = [summary_pb2.Summary.Value(tag=visible(tag), simple_value=n) for tag, n in epoch.metrics.items()]
+        write(_event(epoch.at, epoch.epoch, summary_pb2.Summary(value=numbers)))
+    if trial.state in ENDED:
+        ended = attempts[-1].ended or begun
+        write(_event(ended, 0, _end(ended, succeeded=trial.state in ("complete", "stopped"))))
+    return file.getvalue()
+
+
+def _event(at: float, step: int, summary: summary_pb2.Summary) -> bytes:
+    # Of maps the order of bytes is only fixed where that is asked for.
+    content: bytes = event_pb2.Event(wall_time=at, step=step, summary=summary).SerializeToString(deterministic=True)
+    return content
+
+
+def _end(at: float, *, succeeded: bool) -> summary_pb2.Summary:
+    status = api_pb2.STATUS_SUCCESS if succeeded else api_pb2.STATUS_FAILURE
+    end = plugin_data_pb2.SessionEndInfo(status=status, end_time_secs=at)
+    meta = metadata.create_summary_metadata(plugin_data_pb2.HParamsPluginData(session_end_info=end))
+    value = summary_pb2.Summary.Value(tag=metadata.SESSION_END_INFO_TAG, metadata=meta, tensor=metadata.NULL_TENSOR)
+    return summary_pb2.Summary(value=[value])
