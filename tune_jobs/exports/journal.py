@@ -107,7 +107,8 @@ def _times(ledger: Ledger) -> Times:
 def _trials(points: Points, times: Times, ledger: Ledger, role: Role, found: Summary) -> Iterator[FrozenTrial]:
     for row in sorted(found.rows, key=lambda row: row.number):
         curve = effective(ledger.epochs(row.run_key))
-        values = {each.epoch: each.metrics[found.metric] for each in curve if found.metric in each.metrics}
+        seen = ((each.epoch, each.metrics.get(found.metric)) for each in curve)
+        values = {epoch: float(value) for epoch, value in seen if isinstance(value, int | float)}
         point, state = points.get(row.config_key), _state(row, begun=row.run_key in times, valued=bool(values))
         trial = optuna.trial.create_trial(
             state=state,

@@ -41,8 +41,9 @@ def events_of(
     start = summary_v2.hparams_pb(given, trial_id=name, start_time_secs=begun)
     write(_event(begun, 0, start))
     for epoch in epochs:
-        numbers = [summary_pb2.Summary.Value(tag=visible(tag), simple_value=n) for tag, n in epoch.metrics.items()]
-        write(_event(epoch.at, epoch.epoch, summary_pb2.Summary(value=numbers)))
+        numbers = [(tag, value) for tag, value in epoch.metrics.items() if isinstance(value, int | float)]
+        scalars = [summary_pb2.Summary.Value(tag=visible(tag), simple_value=value) for tag, value in numbers]
+        write(_event(epoch.at, epoch.epoch, summary_pb2.Summary(value=scalars)))
     if trial.state in ENDED:
         ended = attempts[-1].ended or begun
         write(_event(ended, 0, _end(ended, succeeded=trial.state in ("complete", "stopped"))))

@@ -80,6 +80,8 @@ class TensorBoardTracker(Tracker):
                     files.write(run_key)
                 except OSError as refused:
                     error = error or f"{self._place} cannot be written: {refused.strerror}"
+                except Exception as refused:  # noqa: BLE001 - whatever is odd of one trial, the sweep goes on
+                    error = error or f"trial {run_key}: {(str(refused).splitlines() or [type(refused).__name__])[0]}"
         with self._writing:
             if not self._abandoned.is_set():
                 with contextlib.suppress(OSError):

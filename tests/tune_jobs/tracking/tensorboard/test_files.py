@@ -144,3 +144,11 @@ def test_nothing_is_written_after_it_was_given_up(sweep: Recorded) -> None:
     sweep.attempt([1], "complete")
     TensorBoardTracker(sweep.destination("http://mlflow")).close(0)
     assert not list((sweep.folder.path / FOLDER).glob("*"))
+
+
+def test_what_is_no_number_is_left_out_and_hinders_no_other(sweep: Recorded) -> None:
+    sweep.attempt([1], "complete")
+    odd = '{"val/accuracy": null, "a word\\u001b[2J": "word", "train/loss": NaN}'
+    sweep.ledger._db.execute("UPDATE epochs SET metrics = ?", (odd,))
+    (file,) = brought_up(sweep).values()
+    assert list(scalars(file)) == ["train/loss"]
