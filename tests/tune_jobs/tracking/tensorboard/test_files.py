@@ -1,5 +1,8 @@
 """Event files, as TensorBoard itself reads them."""
 
+import subprocess
+import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +16,21 @@ from tune_jobs.results.columns import Column
 from tune_jobs.results.history import curves
 from tune_jobs.tracking.tensorboard.files import FILE, FOLDER, EventFiles
 from tune_jobs.tracking.tensorboard.tracker import TensorBoardTracker
+
+WRITER = """
+import sys
+from contextlib import closing
+from pathlib import Path
+from tune_jobs.record.ledger import Ledger
+from tune_jobs.tracking.tensorboard.files import FOLDER, EventFiles
+folder = Path(sys.argv[1])
+with closing(Ledger(folder / "ledger.db")) as ledger:
+    while True:
+        files = EventFiles(ledger, folder / FOLDER, [])
+        files.write("a")
+        print("begun", flush=True)
+"""
+"""Writes the same trial again and again, as a driver that knows nothing of what it wrote."""
 
 KEYS = (Column("lambda", "lambda"), Column("lr", "lr"))
 
@@ -72,6 +90,21 @@ def test_a_file_that_was_cut_off_anywhere_is_completed(sweep: Recorded) -> None:
         )  # or zeros, on power loss
         files.write("a")
         assert file.read_bytes() == whole
+
+
+def test_a_writer_that_is_killed_loses_and_doubles_no_number(sweep: Recorded) -> None:
+    number, epoch = sweep.attempt([1]), 1
+    for pause_s in (0.0, 0.05, 0.2):
+        with subprocess.Popen([sys.executable, "-c", WRITER, str(sweep.folder.path)], stdout=subprocess.PIPE) as writer:
+            assert writer.stdout is not None
+            assert writer.stdout.readline() == b"begun\n"
+            deadline = time.monotonic() + pause_s
+            while time.monotonic() <= deadline:
+                epoch += 1
+                sweep.epochs(number, [epoch])
+            writer.kill()
+    assert epoch > 3
+    expect_whole(Recorded(sweep.folder, sweep.ledger))  # without columns, as the writer has it
 
 
 def test_a_file_grows_at_its_end_so_that_a_reader_reads_on(sweep: Recorded) -> None:
