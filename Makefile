@@ -1,5 +1,5 @@
-# `make quickstart` and `make test` need Python 3.11 to 3.14 and make, nothing else.
-# CPU build of torch instead of the 5 GB CUDA one: make quickstart TORCH_INDEX=<the CPU address from pytorch.org's installation page>
+# `make quickstart` and `make test` need only Python 3.11 to 3.14 and make.
+# To use the CPU build of torch instead of the 5 GB CUDA build: make quickstart TORCH_INDEX=<the CPU address from pytorch.org's installation page>
 
 PYTHON ?= python3
 VENV ?= .venv
@@ -7,14 +7,14 @@ TORCH_INDEX ?=
 FAULTS ?=
 export PIP_DISABLE_PIP_VERSION_CHECK = 1
 
-# Each file of tests in one process, or each group of them, more at a time than two cores run: some wait.
+# Each file of tests in one process, or each group of them; more at a time than two cores, since some only wait.
 SIDE_BY_SIDE = --dist loadfile --no-loadscope-reorder
 
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 UNUSED := /(tests?|testing|devtools|databricks|plotly|rllib|sklearn)/
 
-# Containers, all told in docs/how-to/containers.md. What is given to `make up` is kept in SETTINGS for every later command.
+# Containers: see docs/how-to/containers.md. The variables given to `make up` are saved in SETTINGS for every later command.
 IMAGE ?= convnn-sweeps
 DOCKER_BUILD_FLAGS ?=
 SECRETS ?= docker/secrets
@@ -23,7 +23,7 @@ DOWN_FLAGS ?=
 NAME = $(shell printf %s '$(IMAGE)' | sed 's|:[^:/]*$$||')
 VERSION = $(shell sed -n 's/^version = "\(.*\)"/\1/p' pyproject.toml)
 REVISION = $(or $(shell git describe --always --abbrev=40 --dirty --exclude='*' 2>/dev/null),unknown)
-# Without the paths as they were given: for compose the environment goes before SETTINGS, where they are whole.
+# Without the paths as given: the environment overrides SETTINGS, which has the absolute paths.
 COMPOSE = env -u CONVNN_SWEEPS -u CONVNN_DATA -u SECRETS docker compose --env-file '$(SETTINGS)' --file docker/compose.yaml
 
 .PHONY: help install quickstart test test-system format lint typecheck pytest properties faults bench image up down docker-test gpu-test docs lock clean
@@ -37,9 +37,9 @@ $(INSTALLED): requirements.lock pyproject.toml
 	@$(PYTHON) docker/served.py
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 ifeq ($(TORCH_INDEX),)
-	@echo "Installing requirements.lock into $(VENV), some minutes without a word: on Linux torch brings 5 GB of CUDA libraries."
-	@echo "(The README says how to take the CPU build instead.)"
-	@# Each second package beside the others: pip unpacks on one core.
+	@echo "Installing requirements.lock into $(VENV), which takes some minutes without output: on Linux torch brings 5 GB of CUDA libraries."
+	@echo "(See the README to use the CPU build instead.)"
+	@# Two halves in parallel, because pip unpacks on one core.
 	@awk -v half=$(VENV)/locked '/^[^ ]/ { n++ } { print > (half n % 2 ".txt") }' requirements.lock
 	@printf '%s\n' 0 1 | xargs -P 2 -I {} $(BIN)/python -m pip install \
 	    --quiet --no-deps --no-compile --require-hashes -r $(VENV)/locked{}.txt
@@ -50,18 +50,18 @@ else
 	$(BIN)/python -m pip install --quiet --no-deps --no-compile --require-hashes -r $(VENV)/others.txt
 endif
 	$(BIN)/python -m pip install --quiet --no-deps --no-build-isolation --editable .
-	@# Where Python is told to keep no bytecode (PYTHONDONTWRITEBYTECODE), each process would compile all it imports.
+	@# With PYTHONDONTWRITEBYTECODE set, every process would otherwise compile all its imports.
 	@$(BIN)/python -m compileall -qq -j 0 -x '$(UNUSED)' $(VENV)/lib || true  # some files are templates
 	@$(BIN)/python -m compileall -qq convnn search_spaces tune_jobs tests
 	@touch $@
 
 quickstart: $(INSTALLED)  ## Run the quickstart sweep: real handwritten digits, minutes on a laptop's CPU.
 	$(BIN)/convnn run quickstart
-	@echo "(. $(BIN)/activate makes convnn a command of this shell.)"
+	@echo "(To use convnn in this shell: . $(BIN)/activate)"
 
-test: $(INSTALLED) lint typecheck pytest  ## Lint, types and tests, as CI runs them.
+test: $(INSTALLED) lint typecheck pytest  ## Run lint, type checks and tests, as in CI.
 
-test-system: $(INSTALLED)  ## A browser, PostgreSQL, a cluster, every fault: for real, as root on Debian, in a quarter of an hour.
+test-system: $(INSTALLED)  ## Test with a real browser, PostgreSQL, cluster and every fault, as root on Debian: 15 minutes.
 	@missing=$$(for package in $$(cat docker/apt.txt); do \
 	    dpkg-query --show --showformat '$${db:Status-Status}\n' "$$package" 2>/dev/null | grep --quiet --line-regexp installed \
 	    || printf ' %s' "$$package"; done); \
@@ -69,7 +69,7 @@ test-system: $(INSTALLED)  ## A browser, PostgreSQL, a cluster, every fault: for
 	    echo "Installing Debian's$$missing ..."; \
 	    $$root apt-get update --quiet=2 && $$root env DEBIAN_FRONTEND=noninteractive \
 	        apt-get install --quiet=2 --yes --no-install-recommends $$missing > /dev/null; } \
-	|| { echo "make test-system needs Debian's packages; as root: apt-get install$$missing" >&2; exit 1; }
+	|| { echo "make test-system needs these Debian packages; install them as root: apt-get install$$missing" >&2; exit 1; }
 	$(BIN)/pytest --numprocesses 4 $(SIDE_BY_SIDE) tests/system
 	$(BIN)/python -m tests.faults $(FAULTS)
 
@@ -77,24 +77,24 @@ format: $(INSTALLED)  ## Rewrite the code in the project's format.
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
-lint: $(INSTALLED)  ## Check format, lint rules and the direction of imports.
+lint: $(INSTALLED)  ## Check the format, lint rules and import layers.
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/lint-imports --no-logo --no-cache
 
-typecheck: $(INSTALLED)  ## mypy --strict over the packages and tests.
+typecheck: $(INSTALLED)  ## Run mypy --strict on the packages and tests.
 	$(BIN)/mypy
 
-pytest: $(INSTALLED)  ## The tests alone.
+pytest: $(INSTALLED)  ## Run only the tests.
 	$(BIN)/pytest --numprocesses 3 $(SIDE_BY_SIDE)
 
-properties: $(INSTALLED)  ## Thousands of random configurations against the models, and a kill after every commit.
+properties: $(INSTALLED)  ## Test thousands of random configurations, and a kill after every commit.
 	CONVNN_EXAMPLES=3000 CONVNN_EVERY_COMMIT=1 $(BIN)/pytest --numprocesses 2 tests/search_spaces/test_feasibility.py 	    tests/tune_jobs/driver/test_every_commit.py
 
-faults: $(INSTALLED)  ## Kills, outages, full disks, each often and at random moments, as root on Linux: 40 minutes.
+faults: $(INSTALLED)  ## Test kills, outages and full disks many times at random moments, as root on Linux: 40 minutes.
 	$(BIN)/python -m tests.faults --long $(FAULTS)
 
-bench: $(INSTALLED)  ## Parity first, then the layer's timings.
+bench: $(INSTALLED)  ## Check parity, then time the layers.
 	$(BIN)/python -m benchmarks.layers
 
 image:  ## Build the container image (needs Docker).
@@ -106,22 +106,22 @@ up: image  ## Start MLflow and a Ray cluster on this machine, and wait until the
 	$(COMPOSE) up --detach --wait --remove-orphans
 	@$(COMPOSE) ps
 
-# `rm` first: it takes the nameless volumes of /tmp along, which `down` alone would leave behind.
-down:  ## Stop them; sweeps, images and what MLflow knows stay (make down DOWN_FLAGS=--volumes deletes them).
+# `rm` first: it also removes the anonymous volumes of /tmp, which `down` alone would keep.
+down:  ## Stop MLflow and the cluster. Sweeps, images and MLflow's data stay (make down DOWN_FLAGS=--volumes deletes them).
 	$(COMPOSE) rm --stop --force --volumes
 	$(COMPOSE) down $(DOWN_FLAGS)
 
-docker-test: $(INSTALLED)  ## The image and the cluster on a real Docker engine: 20 GB of disk, half an hour.
+docker-test: $(INSTALLED)  ## Test the image and the cluster on a real Docker engine: 20 GB of disk, half an hour.
 	$(BIN)/pytest -s tests/docker/containers.py
 
-gpu-test: $(INSTALLED)  ## The operation, models and sweeps on an NVIDIA GPU: five minutes.
+gpu-test: $(INSTALLED)  ## Test the operation, models and sweeps on an NVIDIA GPU: five minutes.
 	$(BIN)/pytest -s tests/gpu/numbers.py tests/gpu/sweeps.py
 
-docs: $(INSTALLED)  ## Build the documentation site into build/site; `make test` does so, too, and checks it.
+docs: $(INSTALLED)  ## Build the documentation site in build/site; `make test` also builds and checks it.
 	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict --quiet
 	@echo "Open build/site/index.html in a browser; its search works without a server."
 
-lock: $(INSTALLED)  ## Pin every package anew (needs uv), with hashes and without addresses.
+lock: $(INSTALLED)  ## Pin all packages again (needs uv), with hashes and without addresses.
 	uv pip compile pyproject.toml --extra dev --universal --python-version 3.11 --upgrade \
 	    --generate-hashes --no-emit-index-url --no-annotate --no-header --quiet -o requirements.lock
 

@@ -1,4 +1,4 @@
-"""Measurements that anyone can repeat: `python -m benchmarks.layers` and `python -m benchmarks.tables`."""
+"""Reproducible measurements, such as `python -m benchmarks.layers` and `python -m benchmarks.tables`."""
 
 import os
 

@@ -1,9 +1,10 @@
-"""How often a confirmation errs, what it finds, and what it costs: `python -m benchmarks.confirmation [--families N]`.
+"""Error rate, power and cost of a confirmation: `python -m benchmarks.confirmation [--families N]`.
 
-A family is five configurations beside a baseline. Their noise is normal, with equal or unequal standard deviations,
-heavy-tailed, or drawn from the published runs: what repeats of one configuration differ by from their mean, widened for
-their number. True differences are in standard deviations of that noise. `fixed` is Welch's test with 16 seeds for all,
-after Bonferroni; `seeds` is the mean number of runs of a configuration, the baseline's among them.
+A family is five configurations and a baseline. The noise is normal with equal or unequal standard deviations,
+heavy-tailed, or drawn from the published runs. In the last case it is the difference of repeated runs of one
+configuration from their mean, scaled up for their number. True differences are in standard deviations of the noise.
+`fixed` is Welch's test with 16 seeds for all and Bonferroni correction. `seeds` is the mean number of runs per
+configuration, including the baseline.
 """
 
 import argparse
@@ -26,13 +27,13 @@ EFFECTS = (0.5, 1.0, 2.0)
 
 
 class Found(NamedTuple):
-    """Of many families."""
+    """Results over many families."""
 
     wrong: float
-    """Share with a false `real`."""
+    """Fraction of families with a false `real`."""
 
     power: float
-    """Share of true differences that are `real`."""
+    """Fraction of true differences that are found `real`."""
 
     fixed_wrong: float
     fixed_power: float
@@ -40,7 +41,7 @@ class Found(NamedTuple):
 
 
 def residuals(model: str, data: str) -> Floats:
-    """What final accuracies of published repeats differ by from their configuration's mean, with deviation 1."""
+    """Return the differences of published repeats' final accuracies from their configuration's mean, scaled to sd 1."""
     table = published()
     groups: dict[str, list[float]] = {}
     for run, curve, epochs in zip(table.runs, table.curves["test/accuracy"], table.lengths, strict=True):
@@ -54,7 +55,7 @@ def residuals(model: str, data: str) -> Floats:
 
 
 def found(effects: list[float], noise: Noise, sds: list[float], families: int, seed: int) -> Found:
-    """What becomes of families with these true differences."""
+    """Run the confirmation on families with these true differences."""
     random = np.random.default_rng(seed)
     runs = noise(random, (families, len(effects) + 1, LOOKS[-1])) * np.array(sds)[:, None]
     runs[:, 1:] += np.array(effects)[:, None]
@@ -85,7 +86,7 @@ def _drawn_from(pool: Floats) -> Noise:
 
 
 def noises() -> dict[str, tuple[Noise, list[float]]]:
-    """By name: the noise, and the deviations of baseline and configurations."""
+    """Return, by name, the noise and the standard deviations of baseline and configurations."""
     ones = [1.0] * (CANDIDATES + 1)
 
     def normal(random: np.random.Generator, shape: tuple[int, ...]) -> Floats:

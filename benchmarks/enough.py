@@ -1,15 +1,15 @@
-"""Whether `stopping.enough` keeps its word, and what it saves: `python -m benchmarks.enough [--orders N] [--played N]`.
+"""Check the guarantee of `stopping.enough` and its savings: `python -m benchmarks.enough [--orders N] [--played N]`.
 
-A sweep of N trials is searched to its end; then it is asked where `stopping.enough` would have ended it. *Missed* is
-the best of the whole search minus the best of the trials that had been started by then. Its word: more than `within`
-is missed in at most 1 - `confidence` of the sweeps. Each cell is the share of the trials that was saved, the share of
-sweeps that missed more than `within` with its upper 95% limit (Wilson), and the mean of what was missed; `!` where the
-limit is above what is allowed.
+A sweep of N trials is searched completely. Then the benchmark determines where `stopping.enough` would have ended it.
+*Missed* is the best of the whole search minus the best of the trials started before that point. The guarantee: at most
+a fraction 1 - `confidence` of the sweeps miss more than `within`. Each cell shows the fraction of saved trials, the
+fraction of sweeps that missed more than `within` with its upper 95% limit (Wilson), and the mean missed amount. A `!`
+marks a limit above the allowed fraction.
 
-Recorded tables: the published runs in the package, of at least 100 epochs, drawn without replacement in random order.
-Families: `benchmarks/families.py`, `within` in standard deviations of the finals. Stopping rules: played by the
-driver's own controller on recorded tables, four trials at a time. Samplers: by a sweep file on recorded tables, and on
-made-up objectives (`benchmarks/objectives.py`).
+Recorded tables: the published runs in the package with at least 100 epochs, drawn without replacement in random order.
+Families: `benchmarks/families.py`, with `within` in standard deviations of the final values. Stopping rules: simulated
+by the driver's own controller on recorded tables, four trials at a time. Samplers: run with a sweep file on recorded
+tables, and on synthetic objectives (`benchmarks/objectives.py`).
 """
 
 import argparse
@@ -47,32 +47,32 @@ WITHINS, CONFIDENCES = (0.2, 0.3, 0.5, 1.0), (0.8, 0.9, 0.95)
 
 
 class Trial(NamedTuple):
-    """One that has ended, in the order of ends."""
+    """A trial that has ended; trials are sorted by their end."""
 
     state: str
     value: float
-    """More being better."""
+    """The larger, the better."""
 
     started: int
-    """How many trials had ended when it started."""
+    """The number of trials that had ended when it started."""
 
 
 class Ended(NamedTuple):
-    """Where a sweep was ended."""
+    """The point at which a sweep was ended."""
 
     saved: float
-    """Share of its trials."""
+    """Fraction of its trials that were saved."""
 
     missed: float
 
 
 def at_once(values: Iterable[float]) -> list[Trial]:
-    """Trials that run one after the other."""
+    """Return trials that run one after the other."""
     return [Trial("complete", float(value), number) for number, value in enumerate(values)]
 
 
 def ended(trials: Sequence[Trial], within: float, *, learns: bool = False) -> list[Ended]:
-    """Where a sweep would be ended, by confidence in rising order."""
+    """Return where a sweep would be ended, for each confidence in rising order."""
     planned, found, waiting = len(trials), list[Ended](), list(CONFIDENCES)
     good: list[float] = []
     count = 0
@@ -98,13 +98,13 @@ def _ended(trials: Sequence[Trial], count: int) -> Ended:
 
 
 def upper_limit(share: float, count: int, z: float = 1.645) -> float:
-    """Of a share, one-sided 95% (Wilson 1927)."""
+    """Return the one-sided 95% upper limit of a fraction (Wilson 1927)."""
     middle = share + z * z / (2 * count)
     return (middle + z * math.sqrt(share * (1 - share) / count + z * z / (4 * count * count))) / (1 + z * z / count)
 
 
 class Printed:
-    """Prints a table, and counts the cells whose limit is above what is allowed."""
+    """Print a table, and count the cells whose limit is above the allowed value."""
 
     def __init__(self, title: str) -> None:
         heads = " | ".join(f"{confidence:g}: saved, missed, mean" for confidence in CONFIDENCES)
@@ -112,7 +112,7 @@ class Printed:
         self.cells = self.over = 0
 
     def row(self, name: str, sweeps: Sequence[Sequence[Trial]], within: float, *, learns: bool = False) -> None:
-        """One margin, at every confidence."""
+        """Print the row of one margin, at every confidence."""
         found = [ended(trials, within, learns=learns) for trials in sweeps]
         cells = []
         for place, confidence in enumerate(CONFIDENCES):
@@ -127,12 +127,12 @@ class Printed:
         print(f"| {name} | {trials} | {within:g} | {' | '.join(cells)} |", flush=True)
 
     def end(self) -> None:
-        """Say how many cells there were."""
+        """Print the number of cells above the allowed value."""
         print(f"\n{self.over} of {self.cells} limits are above 1 - confidence.", flush=True)
 
 
 def tables() -> Iterator[tuple[str, RecordedTable]]:
-    """One for each model and data set, with runs of at least so many epochs."""
+    """Yield one table per model and data set, with runs of at least EPOCHS epochs."""
     for model, data in itertools.product(("VGG", "VIT"), ("cifar10", "cifar100")):
         whole = published().where([f"data.name={data}"])
         kept = ["vgg" in str(run.params["model.name"]).lower() for run in whole.runs]
@@ -140,13 +140,13 @@ def tables() -> Iterator[tuple[str, RecordedTable]]:
 
 
 def points(table: RecordedTable) -> Floats:
-    """The finals, in percentage points."""
+    """Return the final accuracies, in percentage points."""
     last: Floats = 100 * table.curves["test/accuracy"][:, EPOCHS - 1]
     return last
 
 
 def print_recorded(orders: int) -> None:
-    """No stopping: finals in random order."""
+    """Print results without a stopping rule: final values in random order."""
     out = Printed(f"Recorded tables, no stopping rule: {orders} orders (seed 0), points of accuracy")
     for name, table in tables():
         for trials in sorted({64, len(table.runs)}):
@@ -158,8 +158,8 @@ def print_recorded(orders: int) -> None:
 
 
 def print_families(seeds: int) -> None:
-    """Made-up tables, a sweep for each."""
-    out = Printed(f"Families: {seeds} tables each (seeds 0 to {seeds - 1}), in sd of the finals")
+    """Print results on synthetic tables, one sweep per table."""
+    out = Printed(f"Families: {seeds} tables each (seeds 0 to {seeds - 1}), in sd of the final values")
     for name, make in FAMILIES.items():
         made = [finals(make(seed)) for seed in range(seeds)]
         for trials in (64, 400):
@@ -170,7 +170,7 @@ def print_families(seeds: int) -> None:
 
 
 def played(spec: SweepSpec, playback: Playback) -> list[Trial]:
-    """A sweep as the driver's controller plays it, its trials in the order of their ends."""
+    """Simulate a sweep with the driver's controller; return its trials in the order of their ends."""
     record = MemoryRecord()
     play(spec, playback, workers=WORKERS, record=record)
     begun = {ask.run_key: ask.seq for ask in record.asks() if ask.outcome == "new"}
@@ -186,7 +186,7 @@ def played(spec: SweepSpec, playback: Playback) -> list[Trial]:
 
 
 def print_rules(orders: int, trials: int = 64) -> None:
-    """With stopping rules: those to come are stopped as those before."""
+    """Print results with stopping rules, which apply to all trials alike."""
     out = Printed(f"Recorded tables with stopping rules: {orders} orders of {trials} trials, four at a time")
     for name, table in tables():
         playback = Playback(table, "val/accuracy", by_number)
@@ -235,17 +235,17 @@ evaluation: {protocol: paper}
 search: {sampler: %s, trials: 64, seed: %d}
 resources: {max_concurrent: 4}
 """
-"""202 of its 735 points were recorded."""
+"""The published runs cover 202 of its 735 points."""
 
 
 def last_epochs(table: RecordedTable) -> RecordedTable:
-    """The runs as if they had the last epoch alone: the sampler sees the finals."""
+    """Return the runs with only their last epoch, so that the sampler receives the final values."""
     curves = {name: curve[:, EPOCHS - 1 : EPOCHS] for name, curve in table.curves.items()}
     return replace(table, curves=curves, lengths=np.minimum(table.lengths, 1), seconds=None)
 
 
 def print_sampled(sampler: str, repeats: int) -> None:
-    """A sampler on recorded VGG-11 runs, by a sweep file, and on made-up objectives."""
+    """Print results of a sampler on recorded VGG-11 runs, with a sweep file, and on synthetic objectives."""
     learns = sampler == "tpe"
     out = Printed(f"sampler: {sampler}, {repeats} seeds of 64 trials; objectives in sd of random draws")
     for name, table in itertools.islice(tables(), 2):
@@ -278,9 +278,9 @@ def _in_sd(make: Callable[[int], Table], seed: int) -> Floats:
 
 
 def print_forecasts(orders: int) -> None:
-    """The upper limit of what ten more trials bring: how often they brought more."""
-    print("\n## Ten more trials: how often they brought more than the 90% limit, and its mean in points or sd\n")
-    print("| finals | " + " | ".join(f"after {n}" for n in (10, 16, 32, 64)) + " |\n|---|" + "---|" * 4)
+    """Print how often ten more trials improved by more than the forecast's upper limit."""
+    print("\n## Ten more trials: how often they improved by more than the 90% limit, and its mean in points or sd\n")
+    print("| final values | " + " | ".join(f"after {n}" for n in (10, 16, 32, 64)) + " |\n|---|" + "---|" * 4)
     drawn: dict[str, Callable[[int], Floats]] = {}
     drawn |= {name: partial(_shuffled, points(table)) for name, table in tables()}
     drawn |= {name: partial(_in_sd, make) for name, make in FAMILIES.items()}
@@ -290,7 +290,7 @@ def print_forecasts(orders: int) -> None:
         for count in (10, 16, 32, 64):
             limits, gains = [], []
             for order in sweeps:
-                # far from its bound, as an accuracy of 0 to 1
+                # scaled to be far from the bounds of an accuracy, 0 and 1
                 found = tried((("complete", value / 1000) for value in order[:count]), maximize=True, learns=False)
                 likely = forecast(found, 10)
                 assert likely is not None
@@ -303,10 +303,10 @@ def print_forecasts(orders: int) -> None:
 
 def main() -> None:
     """Print all tables."""
-    parser = argparse.ArgumentParser(description="Whether stopping.enough keeps its word.")
+    parser = argparse.ArgumentParser(description="Check the guarantee of stopping.enough.")
     parser.add_argument("--orders", type=int, default=1000, help="orders of each recorded table")
-    parser.add_argument("--played", type=int, default=200, help="sweeps of each played rule, sampler and family")
-    parser.add_argument("--parts", default="recorded,families,forecasts,rules,random,tpe", help="which of these")
+    parser.add_argument("--played", type=int, default=200, help="sweeps of each simulated rule, sampler and family")
+    parser.add_argument("--parts", default="recorded,families,forecasts,rules,random,tpe", help="the parts to run")
     given = parser.parse_args()
     print(f"Python {platform.python_version()}, numpy {np.__version__}, {platform.machine()}")
     parts: dict[str, Callable[[], None]] = {

@@ -1,7 +1,7 @@
-"""Tables of made-up learning curves, each a pure function of its seed; what a stopping rule is to survive.
+"""Tables of synthetic learning curves, each a pure function of its seed, as stress tests for stopping rules.
 
-Every table has as many trials as a search at the largest budget can start, and as many epochs as the recorded ones have
-here. More is better, but for the family `minimised`.
+Every table has enough trials for a search at the largest budget, and the same number of epochs as the recorded tables
+here. Larger values are better, except in the family `minimised`.
 """
 
 from collections.abc import Callable
@@ -15,7 +15,7 @@ EPOCHS, TRIALS = 100, 400
 
 
 class Table(NamedTuple):
-    """Curves of many trials."""
+    """The curves of many trials."""
 
     values: Floats
     """(trials, epochs)."""
@@ -24,7 +24,7 @@ class Table(NamedTuple):
 
 
 def with_loss(table: Table) -> Table:
-    """The same curves as a prior takes them: above 0, and with a loss. One that is minimised stays: it has no prior."""
+    """Prepare curves for a prior: values above 0, and a loss. A minimised table is unchanged, as it has no prior."""
     if not table.maximize:
         return table
     lowest = np.nanmin(table.values)
@@ -33,7 +33,7 @@ def with_loss(table: Table) -> Table:
 
 
 def _rise(rng: np.random.Generator, ends: Floats, epochs: int = EPOCHS, speed: Floats | None = None) -> Floats:
-    """Curves that go from near 0 to their ends, exponentially."""
+    """Return curves that rise exponentially from near 0 to their ends."""
     time = np.arange(1, epochs + 1) / epochs
     rate = rng.uniform(3, 12, (len(ends), 1)) if speed is None else speed
     curves: Floats = ends[:, None] * (1 - np.exp(-rate * time)) / (1 - np.exp(-rate))
@@ -41,7 +41,7 @@ def _rise(rng: np.random.Generator, ends: Floats, epochs: int = EPOCHS, speed: F
 
 
 def settled(seed: int) -> Table:
-    """Ranks that are settled at a tenth of the epochs: one shape for all, and little noise."""
+    """Ranks are settled at a tenth of the epochs: one shape for all trials, and little noise."""
     rng = np.random.default_rng(seed)
     ends = rng.normal(10, 1, TRIALS)
     values = _rise(rng, ends, speed=np.full((TRIALS, 1), 30.0))
@@ -49,7 +49,7 @@ def settled(seed: int) -> Table:
 
 
 def crossing(seed: int) -> Table:
-    """Standing until a late epoch says nothing of the end, or the contrary: all curves cross at 40 to 90% of it."""
+    """Ranks before a late epoch predict nothing, or the opposite: all curves cross at 40 to 90% of the epochs."""
     rng = np.random.default_rng(seed)
     ends, early = rng.normal(0, 1, TRIALS), rng.normal(0, 1, TRIALS)
     early = early + rng.uniform(-1, 0) * ends
@@ -61,20 +61,20 @@ def crossing(seed: int) -> Table:
 
 
 def noise(seed: int) -> Table:
-    """Noise that drowns ranks: nothing but noise, in every epoch anew."""
+    """Pure noise, independent in every epoch."""
     rng = np.random.default_rng(seed)
     return Table(rng.normal(0, 1, (TRIALS, EPOCHS)) + np.linspace(0, 3, EPOCHS), None)
 
 
 def loud(seed: int) -> Table:
-    """True differences, and noise of one to three times their size in every epoch; the last one included."""
+    """True differences, with noise of one to three times their size in every epoch, including the last one."""
     rng = np.random.default_rng(seed)
     values = _rise(rng, rng.normal(10, 1, TRIALS))
     return Table(values + rng.normal(0, rng.uniform(1, 3), values.shape), None)
 
 
 def plateau(seed: int) -> Table:
-    """Each trial stays at chance for a time of its own, up to 80% of all, then rises at once."""
+    """Each trial stays at chance for a random time, up to 80% of the epochs, then rises suddenly."""
     rng = np.random.default_rng(seed)
     ends = rng.normal(10, 1, TRIALS)
     start = rng.uniform(0, 0.8, (TRIALS, 1))
@@ -84,7 +84,7 @@ def plateau(seed: int) -> Table:
 
 
 def divergence(seed: int) -> Table:
-    """A third of the trials fall to chance at a time of their own, and to no number in a tenth of all."""
+    """A third of the trials drop at a random time: to chance, or in a tenth of all trials to NaN."""
     rng = np.random.default_rng(seed)
     values = _rise(rng, rng.normal(10, 1, TRIALS))
     values += rng.normal(0, 0.1, values.shape)
@@ -97,7 +97,7 @@ def divergence(seed: int) -> Table:
 
 
 def cosine(seed: int) -> Table:
-    """Cosine schedules: high learning rates are noisy and low until they fall, and then end best as often as not."""
+    """Cosine schedules: high learning rates give low, noisy values until they decay, and often end best."""
     rng = np.random.default_rng(seed)
     ends, rate = rng.normal(10, 1, TRIALS), rng.uniform(0, 1, (TRIALS, 1))
     time = np.arange(1, EPOCHS + 1) / EPOCHS
@@ -107,14 +107,14 @@ def cosine(seed: int) -> Table:
 
 
 def ties(seed: int) -> Table:
-    """Values of a few steps only, most trials equal at most epochs."""
+    """Values with only a few distinct levels: most trials are equal at most epochs."""
     rng = np.random.default_rng(seed)
     values = _rise(rng, rng.normal(10, 1, TRIALS)) + rng.normal(0, 0.2, (TRIALS, EPOCHS))
     return Table(np.round(values), None)
 
 
 def minimised(seed: int) -> Table:
-    """A loss that is minimised, over orders of magnitude, with crossings on the way."""
+    """A loss to minimise, over orders of magnitude, with crossing curves."""
     rng = np.random.default_rng(seed)
     gain, speed = rng.normal(1.5, 0.5, TRIALS), rng.uniform(1, 8, (TRIALS, 1))
     values = np.exp(1 - _rise(rng, gain, speed=speed) + rng.normal(0, 0.03, (TRIALS, EPOCHS)))

@@ -1,10 +1,10 @@
-"""From `convnn run` to the first training step on the CPU: how long each part takes, and for how long nothing is said.
+"""Time from `convnn run` to the first training step on the CPU, by part, and the longest time without output.
 
-Run: `python -m benchmarks.first_step`, on Linux; about a minute a round on two cores. Each round runs a sweep of one
-small trial on the digits, in a folder of its own, once with its output in a pipe and once on a terminal (`script` of
-util-linux makes one), and beside them what its parts cost alone: a bare `ray.init()` with one empty actor, and
-`import torch`. Moments come from the processes themselves (benchmarks/moments). `--quiet` begins each run only when the
-machine has been idle for two seconds, and says how busy others kept it.
+Run: `python -m benchmarks.first_step`, on Linux; about a minute per round on two cores. Each round runs a sweep of one
+small trial on the digits in a new folder, once with its output in a pipe and once on a terminal (created by `script`
+from util-linux). It also measures parts alone: a bare `ray.init()` with one empty actor, and `import torch`. The
+processes themselves record the moments (benchmarks/moments). With `--quiet`, each run starts only when the machine has
+been idle for two seconds, and the load by other processes is printed.
 """
 
 import argparse
@@ -54,50 +54,50 @@ print(time.monotonic() - begun)
 TORCH = "import time; begun = time.monotonic(); import torch; print(time.monotonic() - begun)"
 COMMAND, WORKER = "command", "worker"
 IDLE = 0.1
-"""A machine is quiet of whose cores no more than this share is busy."""
+"""A machine is quiet if at most this fraction of its cores is busy."""
 
 IDLE_S = 2.0
 LONGEST_WAIT_S = 20.0
 DRAWN = re.compile(rb"\x1b\[[0-9;?]*[A-Za-z]|\s")
-"""What a terminal is told beside text."""
+"""Terminal control sequences and whitespace."""
 
 
 @dataclass
 class Run:
-    """One run: when what happened, in seconds from the command's start."""
+    """One run: its moments, in seconds from the command's start."""
 
     moments: dict[tuple[str, str], float] = field(default_factory=dict)
-    """By kind of process and moment; the first of each."""
+    """The first time of each moment, by kind of process and name."""
 
     texts: list[tuple[float, bytes]] = field(default_factory=list)
 
     def first_step(self) -> float:
-        """When the first step of training was done."""
-        return self.moments[WORKER, "the first step's check begins"]
+        """Return the time when the first training step was complete."""
+        return self.moments[WORKER, "the first step's check starts"]
 
     def silence(self) -> float:
-        """The longest time without new text, until the first step."""
+        """Return the longest time without new text before the first step."""
         times = [0.0, *(at for at, _ in self.texts if at < self.first_step()), self.first_step()]
         return max(after - before for before, after in itertools.pairwise(times))
 
     def parts(self) -> dict[str, float]:
-        """Seconds of each part of the way to the first step, in order."""
+        """Return the seconds of each part until the first step, in order."""
         at = self.moments
         return {
             "command to its first line": self.texts[0][0],
             "of that, imports of the command line": self._of(COMMAND, "import tune_jobs.cli.app"),
             "import ray": self._of(COMMAND, "import ray"),
             "ray.init": self._of(COMMAND, "ray.init"),
-            "Ray Tune, and a worker process": at[WORKER, "process begins"] - at[COMMAND, "ray.init ends"],
-            "the worker up to its attempt": at[WORKER, "attempt begins"] - at[WORKER, "process begins"],
+            "Ray Tune, and a worker process": at[WORKER, "process starts"] - at[COMMAND, "ray.init ends"],
+            "the worker up to its attempt": at[WORKER, "attempt starts"] - at[WORKER, "process starts"],
             "import torch in the worker": self._of(WORKER, "import torch"),
             "images and model": at[WORKER, "preparing ends"] - at[WORKER, "import torch ends"],
             "first training step": self.first_step() - at[WORKER, "preparing ends"],
-            "all, to the end of the first step": self.first_step(),
+            "total, to the end of the first step": self.first_step(),
         }
 
     def _of(self, process: str, what: str) -> float:
-        return self.moments[process, f"{what} ends"] - self.moments[process, f"{what} begins"]
+        return self.moments[process, f"{what} ends"] - self.moments[process, f"{what} starts"]
 
 
 def run(*, terminal: bool) -> Run:
@@ -126,12 +126,12 @@ def run(*, terminal: bool) -> Run:
 
 
 def _texts(descriptor: int, begun: float) -> Iterator[tuple[float, bytes]]:
-    """Each piece of output that says something else than the one before, and when it came."""
+    """Yield each piece of output that differs from the previous one, with its time."""
     before = b""
     while True:
         select.select([descriptor], [], [])
         piece = b""
-        with contextlib.suppress(OSError):  # a terminal's end
+        with contextlib.suppress(OSError):  # the terminal was closed
             piece = os.read(descriptor, 65536)
         if not piece:
             return
@@ -142,20 +142,20 @@ def _texts(descriptor: int, begun: float) -> Iterator[tuple[float, bytes]]:
 
 
 def alone(program: str) -> float:
-    """What a program says that it took, in seconds."""
+    """Run a program and return the seconds that it prints."""
     words = [sys.executable, "-c", program]
     done = subprocess.run(words, capture_output=True, text=True, check=True)  # noqa: S603 - ours
     return float(done.stdout.split()[-1])
 
 
 def _busy() -> tuple[float, float]:
-    """Of all cores since the machine's start: time at work, and all time."""
+    """Return the busy time and the total time of all cores since the machine started."""
     times = [float(word) for word in Path("/proc/stat").read_text().splitlines()[0].split()[1:9]]
     return sum(times) - times[3] - times[4], sum(times)
 
 
 def wait_until_quiet() -> float:
-    """Wait for a machine that has nothing to do, but not for ever; how busy it was last, 0 to 1."""
+    """Wait until the machine is idle, up to a time limit; return its last load, 0 to 1."""
     deadline = time.monotonic() + LONGEST_WAIT_S
     while True:
         before = _busy()
@@ -166,25 +166,25 @@ def wait_until_quiet() -> float:
 
 
 def row(what: str, seconds: list[float]) -> str:
-    """Of a table."""
+    """Return a table row."""
     ordered = sorted(seconds)
     return f"| {what} | {statistics.median(ordered):.2f} | {ordered[0]:.2f} to {ordered[-1]:.2f} | {len(ordered)} |"
 
 
 def main() -> int:
     """Measure and print."""
-    parser = argparse.ArgumentParser(description="From `convnn run` to the first training step.")
+    parser = argparse.ArgumentParser(description="Time from `convnn run` to the first training step.")
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--quiet", action="store_true", help="wait for an idle machine before each run")
     asked = parser.parse_args()
     if importlib.util.find_spec("convnn") is None:
-        parser.error("run it from the project's folder, in an environment with its packages.")
+        parser.error("run this in the project's folder, in an environment with its packages.")
     print(
         f"{machine('cpu')}, {os.cpu_count()} cores, Python {platform.python_version()}, Ray {version('ray')}, "
         f"torch {version('torch')}, MLflow {version('mlflow')}\n",
         flush=True,
     )
-    run(terminal=False)  # decodes the images and fills the disk's cache
+    run(terminal=False)  # decodes the images and warms up the disk cache
     found: dict[str, list[float]] = {}
     others: list[float] = []
     for _ in range(asked.rounds):
@@ -197,16 +197,16 @@ def main() -> int:
                 found.setdefault("alone: import torch", []).append(alone(TORCH))
             else:
                 done = run(terminal=what == "live")
-                parts = done.parts() if what == "lines" else {"on a terminal, all": done.first_step()}
+                parts = done.parts() if what == "lines" else {"total on a terminal": done.first_step()}
                 for part, seconds in {**parts, f"longest silence ({what})": done.silence()}.items():
                     found.setdefault(part, []).append(seconds)
-        print(f"round: {found['all, to the end of the first step'][-1]:.1f} s", file=sys.stderr, flush=True)
-    print("| what | median s | least to most s | n |\n|---|---|---|---|")
+        print(f"round: {found['total, to the end of the first step'][-1]:.1f} s", file=sys.stderr, flush=True)
+    print("| part | median s | min to max s | n |\n|---|---|---|---|")
     for what, times in found.items():
         print(row(what, times))
     if others:
         print(
-            f"\nCores busy with something else before a run: {statistics.median(others):.0%}, {max(others):.0%} at most"
+            f"\nCores busy with other work before a run: median {statistics.median(others):.0%}, max {max(others):.0%}"
         )
     return 0
 

@@ -1,12 +1,12 @@
 """Time and memory of the layers: the definition, the default path, and PyTorch's own convolution and attention.
 
-Run: `python -m benchmarks.layers` (on the CPU, or `--device cuda`), about two minutes on two cores. Every case is
-first checked in float64 against the definition, in values and gradients; a wrong answer is not timed.
+Run: `python -m benchmarks.layers` (on the CPU, or `--device cuda`), about two minutes on two cores. First, every case
+is checked in float64 against the definition, in values and gradients. A wrong result is not timed.
 
-Time is that of a forward and a backward pass of the full layer, projections included, on 32 images in float32, the
-input's gradient too. All variants of a case take turns, so that a disturbance hits them alike; the least time of the
-rounds is given, and the median over it as spread. Memory is the allocator's peak during such a pass, above the
-parameters and their gradients, and above the input.
+Time is one forward and backward pass of the full layer, including projections and the gradient of the input, on 32
+images in float32. The variants of a case take turns, so that disturbances affect all of them. The table shows the
+shortest time of the rounds, and the median divided by it as spread. Memory is the allocator's peak during such a pass,
+without the parameters, their gradients and the input.
 """
 
 import argparse
@@ -37,7 +37,7 @@ Layer = Callable[[Tensor], Tensor]
 
 
 class AsPublished(nn.Module):
-    """The definition where the whole padded map asks and the ring is cut off at the end, as the published layers do."""
+    """The definition as in the published layers: the whole padded map is queried, and the ring is cut off later."""
 
     def __init__(self, layer: ConvNN2d) -> None:
         super().__init__()
@@ -56,7 +56,7 @@ class AsPublished(nn.Module):
 
 @dataclass(frozen=True)
 class Case:
-    """What is compared: one shape, and a layer for every variant; the first is the definition."""
+    """One comparison: an input shape, and a layer for every variant; the first is the definition."""
 
     name: str
     shape: tuple[int, ...]
@@ -65,7 +65,7 @@ class Case:
 
 @dataclass(frozen=True)
 class Figure:
-    """One variant's least time, the median over it, and the peak of its memory."""
+    """One variant's shortest time, the median divided by it, and the peak memory."""
 
     ms: float
     spread: float
@@ -73,7 +73,7 @@ class Figure:
 
 
 def vgg_cases(device: str) -> list[Case]:
-    """Every layer of VGG-11 with lambda = 1, k = 9, against a 3 x 3 convolution of the same channels."""
+    """Return every layer of VGG-11 with lambda = 1, k = 9, and a 3 x 3 convolution with the same channels."""
     found = []
     for stage in vgg11_stages():
         if stage is None:
@@ -91,7 +91,7 @@ def vgg_cases(device: str) -> list[Case]:
 
 
 def vit_cases(device: str) -> list[Case]:
-    """ViT-Tiny's attention against softmax attention; `first`: as published, the token itself first with score 1."""
+    """Return ViT-Tiny's ConvNN and softmax attention; `first`: as published, the token itself first with score 1."""
     found = []
     for name, options in {
         "random r=32": {"candidates": "random", "r": 32},
@@ -112,10 +112,10 @@ def vit_cases(device: str) -> list[Case]:
 
 
 def check(case: Case, device: str) -> float:
-    """The largest difference, relative to the largest number, between the definition and each other ConvNN variant.
+    """Return the largest difference between the definition and the ConvNN variants, relative to the largest number.
 
     Raises:
-        ValueError: If it is more than TOLERANCE; nothing is timed then.
+        ValueError: If it exceeds TOLERANCE. Nothing is timed then.
     """
     x = torch.randn(2, *case.shape[1:], dtype=torch.float64, device=device)
     results: dict[str, list[Tensor]] = {}
@@ -136,12 +136,12 @@ def check(case: Case, device: str) -> float:
         for one, other in zip(results["naive"], theirs, strict=True):
             worst = max(worst, ((one - other).abs().max() / one.abs().max()).item())
         if not worst <= TOLERANCE:
-            raise ValueError(f"{case.name}: {name} differs from the definition by {worst:.2g}; it is not timed.")
+            raise ValueError(f"{case.name}: {name} differs from the definition by {worst:.2g}, so it is not timed.")
     return worst
 
 
 def figures(case: Case, device: str, rounds: int) -> dict[str, Figure]:
-    """Time and memory of every variant; see the module's docstring."""
+    """Measure time and memory of every variant; see the module's docstring."""
     x = torch.randn(case.shape, device=device)
     x = (x.relu() if x.dim() == 4 else x).requires_grad_()  # noqa: PLR2004 - VGG's maps come from a ReLU
     steps = {name: _step(layer, x) for name, layer in case.variants.items()}
@@ -179,7 +179,7 @@ def _wait(device: str) -> None:
 
 
 def _peak(layer: nn.Module, x: Tensor, device: str) -> int:
-    """The allocator's peak during a pass, the parameters' gradients not counted."""
+    """Return the allocator's peak during a pass, without the parameters' gradients."""
     step = _step(layer, x)
     layer.zero_grad(set_to_none=True)
     x.grad = None
@@ -202,7 +202,7 @@ def _peak(layer: nn.Module, x: Tensor, device: str) -> int:
 
 
 def table(results: dict[str, dict[str, Figure]], shapes: dict[str, tuple[int, ...]]) -> list[str]:
-    """Rows of Markdown: milliseconds (spread), megabytes, and what the default path's are as a share of the others'."""
+    """Return Markdown rows: milliseconds (spread), megabytes, and the ratios of the default path to the others."""
     names = list(next(iter(results.values())))
     others = [name for name in names if name != "default"]
     head = (
@@ -223,7 +223,7 @@ def table(results: dict[str, dict[str, Figure]], shapes: dict[str, tuple[int, ..
 
 
 def targets(vgg: dict[str, dict[str, Figure]], vit: dict[str, dict[str, Figure]]) -> list[str]:
-    """The figures that the project set out to reach, each with what was measured."""
+    """Return the project's performance targets with the measured values."""
     lines = []
 
     def line(what: str, value: float, *, limit: float, at_least: bool = False) -> None:
@@ -247,11 +247,11 @@ def targets(vgg: dict[str, dict[str, Figure]], vit: dict[str, dict[str, Figure]]
         line(f"VGG: default over {base}, memory, worst of conv1 and conv2", early, limit=0.25)
     for name, limit in (("random r=32", 0.8), ("random r=32, first", 0.8), ("all", 2.0)):
         line(f"ViT: default over SDPA, time, {name}", vit[name]["default"].ms / vit[name]["torch"].ms, limit=limit)
-    return ["| figure | to reach | measured | |", "|---|---|---|---|", *lines]
+    return ["| figure | target | measured | |", "|---|---|---|---|", *lines]
 
 
 def machine(device: str) -> str:
-    """The hardware and versions that a number belongs to."""
+    """Return the hardware and versions of the measurement."""
     chip = torch.cuda.get_device_name() if device == "cuda" else platform.processor() or platform.machine()
     info = Path("/proc/cpuinfo")
     if device == "cpu" and info.exists():
@@ -264,10 +264,10 @@ def machine(device: str) -> str:
 
 
 def main() -> int:
-    """Check, measure and print; 1 if a variant computes something else than the definition."""
+    """Check, measure and print; fail if a variant differs from the definition."""
     parser = argparse.ArgumentParser(description="Parity first, then time and memory of the layers.")
     parser.add_argument("--device", choices=["cpu", "cuda"], default="cpu")
-    parser.add_argument("--rounds", type=int, default=15, help="times that every variant takes its turn")
+    parser.add_argument("--rounds", type=int, default=15, help="measurements of every variant")
     arguments = parser.parse_args()
     device: str = arguments.device
     torch.manual_seed(0)
@@ -280,7 +280,7 @@ def main() -> int:
         measured[group] = {case.name: figures(case, device, arguments.rounds) for case in cases}
         print(f"\n## {group}\n")
         print("\n".join(table(measured[group], {case.name: case.shape for case in cases})), flush=True)
-    print("\n## To reach\n")
+    print("\n## Targets\n")
     print("\n".join(targets(measured["VGG-11"], measured["ViT-Tiny"])))
     return 0
 

@@ -1,8 +1,8 @@
-"""The memory that a trial takes on the CPU, beside what `convnn plan` says of it.
+"""The memory of a trial on the CPU, measured and as estimated by `convnn plan`.
 
-Run: `python -m benchmarks.memory`; ten minutes on two cores, 7 GB at most. Each case trains in a process of its own
-with two threads, as a trial does (`convnn.training.fit`, made-up images); given is the most that the process ever had
-in memory (VmHWM of Linux). Memory grows over the first steps, as blocks that are freed leave gaps: STEPS are taken.
+Run: `python -m benchmarks.memory`; ten minutes on two cores, at most 7 GB. Each case trains in a separate process with
+two threads, like a trial (`convnn.training.fit`, synthetic images). The result is the peak memory of the process (VmHWM
+on Linux). Memory grows over the first steps, because freed blocks leave gaps, so each case runs STEPS steps.
 """
 
 import json
@@ -15,7 +15,7 @@ from search_spaces import TrialConfig
 
 THREADS, STEPS = 2, 8
 LOW, HIGH = -0.10, 0.30
-"""What is said may differ by so much from what is measured."""
+"""Allowed relative error of the estimate."""
 
 VGG = {"name": "vgg11"}
 R_32 = {"kind": "random", "r": 32}
@@ -58,7 +58,7 @@ CASES: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
 
 
 def trial_of(name: str) -> TrialConfig:
-    """The configuration of a case."""
+    """Return the configuration of a case."""
     model, training = CASES[name]
     return TrialConfig.model_validate(
         {"data": {"name": "cifar10"}, "model": model, "training": {**training, "epochs": 1}}
@@ -66,8 +66,8 @@ def trial_of(name: str) -> TrialConfig:
 
 
 def measured_gb(name: str) -> float:
-    """Its peak, in 10^9 bytes, in a process of its own."""
-    done = subprocess.run(  # noqa: S603 - ourselves
+    """Measure the peak memory of a case in a separate process, in 10^9 bytes."""
+    done = subprocess.run(  # noqa: S603 - this program
         [sys.executable, "-m", "benchmarks.memory", name], check=True, capture_output=True, text=True, timeout=600
     )
     return float(json.loads(done.stdout.splitlines()[-1]))
@@ -94,7 +94,7 @@ def _train(name: str) -> float:
 
 
 def main() -> int:
-    """Measure and print; exit code 1 if a case is out of bounds."""
+    """Measure and print; exit with 1 if a case is out of bounds."""
     if len(sys.argv) > 1:
         print(json.dumps(_train(sys.argv[1])))
         return 0
@@ -102,7 +102,7 @@ def main() -> int:
     from tune_jobs.worker.sizing import cost_of
 
     print(f"{machine('cpu')}, {THREADS} threads, {STEPS} steps\n")
-    print("| case | planned, GB | measured, GB | planned over measured |\n|---|---|---|---|")
+    print("| case | planned, GB | measured, GB | planned vs. measured |\n|---|---|---|---|")
     within = True
     for name in CASES:
         said, found = cost_of(trial_of(name)).memory_gb, measured_gb(name)

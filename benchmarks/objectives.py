@@ -1,7 +1,7 @@
-"""Made-up objectives of configurations, for samplers that learn: what a search finds on them, in seconds.
+"""Synthetic objectives for samplers that learn; a search on them takes seconds.
 
-Each is a pure function of its seed and the configuration's number: an optimum at random, weights of its own for each
-field, and noise.
+Each is a pure function of its seed and the configuration's number: a random optimum, a random weight for each field,
+and noise.
 """
 
 from collections.abc import Callable
@@ -34,7 +34,7 @@ _LOWEST, _HIGHEST = np.array([-1, -1, 0.2, 0.2, 0.2]), np.array([1, 1, 0.8, 0.9,
 
 
 class _Landscape:
-    """A bowl in five numbers, and an effect of each word; `rng` gives the noise."""
+    """A quadratic bowl in five numbers, and an effect of each word; `rng` draws the noise."""
 
     def __init__(self, seed: int) -> None:
         self.rng = np.random.default_rng(seed + 1000)
@@ -45,46 +45,46 @@ class _Landscape:
             self._words[word] = self.rng.normal(0, 0.7)
 
     def numbers(self, config: TrialConfig) -> npt.NDArray[np.float64]:
-        """The five, each of about the same size."""
+        """Return the five numbers, all of similar size."""
         values = config.model_dump(mode="json", by_alias=True)
         layer, training = values["model"]["layer"], values["training"]
-        candidates = layer["candidates"].get("r", 256)  # as many as there are, else
+        candidates = layer["candidates"].get("r", 256)  # without r: all of them
         rates = (np.log10(training["lr"]) + 3, (np.log10(training["weight_decay"]) + 3.5) / 1.5)
         return np.array([*rates, layer["lambda"], layer["k"] / 12, np.log(candidates / 16) / np.log(16)])
 
     def height(self, config: TrialConfig) -> float:
-        """Without noise."""
+        """Return the objective without noise."""
         layer = config.model_dump(mode="json", by_alias=True)["model"]["layer"]
         words = self._words[layer["similarity"]] + self._words[layer["position"]]
         return words - float((self._weights * (self.numbers(config) - self.optimum) ** 2).sum())
 
 
 def smooth(seed: int) -> Objective:
-    """A bowl with little noise: TPE gains until the end."""
+    """A bowl with little noise: TPE improves until the end."""
     land = _Landscape(seed)
     return lambda config: land.height(config) + land.rng.normal(0, 0.1)
 
 
 def noisy(seed: int) -> Objective:
-    """The same with as much noise as differences."""
+    """The same bowl with noise as large as the differences."""
     land = _Landscape(seed)
     return lambda config: land.height(config) + land.rng.normal(0, 1)
 
 
 def noise(seed: int) -> Objective:
-    """Nothing to learn."""
+    """Pure noise: there is nothing to learn."""
     land = _Landscape(seed)
     return lambda _: land.rng.normal(0, 1)
 
 
 def peak(seed: int) -> Objective:
-    """Flat but for a peak, which is found late or never."""
+    """Flat except for one peak, which is found late or never."""
     land = _Landscape(seed)
     return lambda config: 3 * float(np.exp(land.height(config))) + land.rng.normal(0, 0.1)
 
 
 def cliff(seed: int) -> Objective:
-    """Learning rates above a limit come to chance."""
+    """Learning rates above a limit end at chance."""
     land = _Landscape(seed)
 
     def objective(config: TrialConfig) -> float:
@@ -100,7 +100,7 @@ OBJECTIVES: dict[str, Callable[[int], Objective]] = {
 
 
 def searched(sampler: str, seed: int, objective: Objective, trials: int = TRIALS) -> npt.NDArray[np.float64]:
-    """What a search finds, trial by trial, four at a time, in standard deviations of random draws."""
+    """Return the results of a search, trial by trial, four at a time, in standard deviations of random draws."""
     search = Search(parse_sweep(SPACE % (sampler, trials, seed)))
     found, running = [], list[tuple[Job, float]]()
     while True:

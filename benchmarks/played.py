@@ -1,4 +1,4 @@
-"""The stops of the rule `auto` in the benchmark's bare loop, and in `convnn simulate` itself, on packaged runs."""
+"""The stops of the rule `auto` on the packaged runs: in the benchmark's simple loop, and in `convnn simulate`."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -19,7 +19,7 @@ Prior = Literal["recorded", "none"]
 
 
 def loop_stops(table: RecordedTable, order: Sequence[int], prior: Prior, most: int) -> Stops:
-    """Run and epoch of every trial that the loop stops within `most` epochs, in order."""
+    """Return the run and epoch of every trial that the loop stops within `most` epochs, in order."""
     stops: Stops = []
     rule = AutoRule(EPOCHS, maximize=True, prior=recorded_sweeps() if prior == "recorded" else ())
     course(Table(table.curves["test/accuracy"], table.curves["test/loss"]), order, rule, stops, most)
@@ -27,7 +27,7 @@ def loop_stops(table: RecordedTable, order: Sequence[int], prior: Prior, most: i
 
 
 def simulated_stops(table: RecordedTable, repeat: int, prior: Prior, most: int) -> tuple[list[int], Stops]:
-    """The order of the runs in this repeat of a simulation, and what it stops."""
+    """Return the order of the runs in this repeat of a simulation, and its stops."""
     spec, playback = _of_table(table, Setting(repeats=repeat + 1, epochs=EPOCHS, workers=WORKERS)).sweep(repeat)
     order = [by_number(config) for _, config in spec.space.sample(None)]
     played = play(replace(spec, stopping=Auto(kind="auto", prior=prior)), playback, workers=WORKERS, most=most)

@@ -1,6 +1,6 @@
-"""Write what the rule `auto` takes from recorded sweeps: `python -m benchmarks.prior`, from the packaged runs alone.
+"""Write the prior of the rule `auto` from the packaged runs: `python -m benchmarks.prior`.
 
-One sweep for each model and data set, its first 100 epochs; the same events as in a sweep, through the rule's own eyes.
+It has one recorded sweep per model and data set, with its first 100 epochs, summarized by the rule's own code.
 """
 
 import json
@@ -21,7 +21,7 @@ DRAWS, RIDGE, DIGITS = 2000, 0.1, 3
 
 
 def packaged() -> Iterator[tuple[str, list[RecordedRun], Table]]:
-    """The packaged runs as tables, by model and data set; accuracies in percent."""
+    """Yield the packaged runs as tables, by model and data set, with accuracies in percent."""
     table = published().of_epochs(EPOCHS)
     values, losses = 100 * table.curves["test/accuracy"], table.curves["test/loss"]
     models = {"vgg11": "vgg", "vit_tiny": "vit"}
@@ -32,7 +32,7 @@ def packaged() -> Iterator[tuple[str, list[RecordedRun], Table]]:
 
 
 def summary(table: Table) -> dict[str, list[float] | list[list[float]]]:
-    """What is kept of a recorded sweep; see `RecordedSweep`."""
+    """Summarize a recorded sweep; see `RecordedSweep`."""
     assert table.losses is not None
     early, logs = table.values[:, : EPOCHS // 10], -np.log(table.losses[:, : EPOCHS // 10])
     rng = np.random.default_rng(7)

@@ -1,10 +1,10 @@
-"""Writes the authors' runs as the compact table that `convnn simulate` plays and `convnn compare` compares with.
+"""Write the authors' runs as the compact table that `convnn simulate` and `convnn compare` use.
 
-Run by hand: `python -m benchmarks.published_runs FOLDER`, the folder with runs.parquet, curves.parquet, published.json
-and figures.json. Runs with a `code_note` (a bug, another code, a broken machine) are left out. One row a run: its
-arguments, its epochs as lists of whole numbers, and where the paper prints it. An accuracy is a multiple of 100/10240
-percent (the authors' mean of batch means), so nothing of it is lost; losses are rounded to 1e-4, seconds to 0.01.
-Losses of training are kept only of runs whose curve a figure draws.
+Run it manually: `python -m benchmarks.published_runs FOLDER`. The folder contains runs.parquet, curves.parquet,
+published.json and figures.json. Runs with a `code_note` (a bug, different code, a broken machine) are excluded. Each
+row is a run: its arguments, its epochs as lists of integers, and where the paper prints it. An accuracy is a multiple
+of 100/10240 percent (the authors' mean of batch means), so it is stored exactly; losses are rounded to 1e-4, seconds to
+0.01. Training losses are stored only for runs whose curve appears in a figure.
 """
 
 import json
@@ -35,7 +35,7 @@ def _coded(values: pd.Series, step: float, kind: type[np.integer]) -> Any:  # no
 
 
 def printed_in(tables: dict[str, Any], figures: dict[str, Any]) -> dict[str, list[dict[str, Any]]]:
-    """By run: the rows of tables, and the points and curves of figures, that show it."""
+    """Return, by run, the table rows and the figure points and curves that show it."""
     found = defaultdict(list)
     for row in tables["rows"]:
         part = f", {row['part']}" if row["part"] else ""
@@ -53,7 +53,7 @@ def printed_in(tables: dict[str, Any], figures: dict[str, Any]) -> dict[str, lis
 
 
 def table_of(runs: pd.DataFrame, curves: pd.DataFrame, printed: dict[str, list[dict[str, Any]]]) -> pa.Table:
-    """One row a run, by `run_id`."""
+    """Return the table with one row per run, sorted by `run_id`."""
     runs = runs[runs.code_note.isna()].sort_values("run_id")
     curves = curves.assign(run_id=curves.run_id.astype(str))
     curves = curves[curves.run_id.isin(runs.run_id)].sort_values(["run_id", "epoch"])

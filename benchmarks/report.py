@@ -1,8 +1,8 @@
-"""A large sweep: how long a person waits for its report and for the commands that read it, and in how much memory.
+"""Time and memory of the report and of commands that read a large sweep.
 
-Run: `python -m benchmarks.report`, about two minutes on two cores. A ledger of 5,000 trials of 150 epochs is made up.
-Each command runs in a process of its own, the real one. Before anything is timed, the values of the page's leaderboard
-are compared with the ledger, and those of its learning curves.
+Run: `python -m benchmarks.report`, about two minutes on two cores. It creates a synthetic ledger of 5,000 trials of 150
+epochs. Each command is the real one, in a separate process. Before the timing, the leaderboard and the learning curves
+of the page are compared with the ledger.
 """
 
 import argparse
@@ -59,7 +59,7 @@ COMMANDS = (["report", NAME], ["list"], ["status", NAME], ["show", NAME], ["best
 
 @dataclass
 class Cost:
-    """What one command took, run by run."""
+    """The cost of one command, run by run."""
 
     command: str
     seconds: list[float] = field(default_factory=list)
@@ -67,7 +67,7 @@ class Cost:
     peak_mb: list[float] = field(default_factory=list)
 
     def row(self) -> str:
-        """For the table."""
+        """Return the table row."""
         times = sorted(self.seconds)
         return (
             f"| `convnn {self.command}` | {statistics.median(times):.1f} | {times[0]:.1f} to {times[-1]:.1f} | "
@@ -76,13 +76,13 @@ class Cost:
 
 
 def write_sweep(storage: Path, trials: int, epochs: int, *, rule: str = "none", repeats: int = 1) -> SweepFolder:
-    """A finished sweep as its ledger has it, whose trials learn at made-up rates.
+    """Write the ledger of a finished sweep with synthetic learning curves.
 
     Args:
-        storage: Where it is made.
-        trials: Trials in all.
-        epochs: Of a trial that runs to its end.
-        rule: `none`, or `asha`, under which most trials end at its rungs.
+        storage: Folder for the sweep.
+        trials: Total number of trials.
+        epochs: Epochs of a complete trial.
+        rule: `none`, or `asha`, with which most trials end at a rung.
         repeats: Seeds of each configuration.
     """
     folder = SweepFolder(storage / NAME)
@@ -125,7 +125,7 @@ def write_sweep(storage: Path, trials: int, epochs: int, *, rule: str = "none", 
 
 
 def _asha(rng: random.Random, epochs: int) -> int:
-    """Where a trial ends: a third of those at a rung go on."""
+    """Draw the last epoch of a trial: at each rung a third of the trials continue."""
     last = 5
     while last < epochs and rng.random() < 1 / 3:
         last *= 3
@@ -144,7 +144,7 @@ def _metrics(epoch: int, rate: float, top: float, rng: random.Random) -> dict[st
 
 
 def check(folder: SweepFolder) -> int:
-    """The page's size in bytes, once its leaderboard and its curves are what the ledger has.
+    """Compare the page's leaderboard and curves with the ledger; return the page's size in bytes.
 
     Raises:
         AssertionError: If they differ.
@@ -161,13 +161,13 @@ def check(folder: SweepFolder) -> int:
     assert plotted is not None
     lines = json.loads(plotted[1])["figures"]["learning-curves"]["data"]
     for line in lines:
-        if (recorded := curves.get(line["name"])) is not None:  # not of several seeds, and no background
+        if (recorded := curves.get(line["name"])) is not None:  # neither a mean of several seeds nor a background curve
             assert np.allclose(line["y"], recorded, rtol=1e-6), f"the curve of {line['name']} differs from the ledger"
     return len(page.encode())
 
 
 def measure(storage: Path, repeats: int) -> Iterator[Cost]:
-    """Each command several times, in turn."""
+    """Measure each command several times, in turn."""
     costs = {command[0]: Cost(" ".join(command)) for command in COMMANDS}
     for _ in range(repeats):
         for command in COMMANDS:
@@ -179,7 +179,7 @@ def measure(storage: Path, repeats: int) -> Iterator[Cost]:
 
 
 def _run(arguments: list[str]) -> tuple[float, float, float]:
-    """Seconds, seconds of CPU time, and the peak of resident memory in MB."""
+    """Run a command; return seconds, CPU seconds and the peak resident memory in MB."""
     command = [sys.executable, "-c", "from tune_jobs.cli import main; main()", *arguments]
     begun = time.monotonic()
     process = subprocess.Popen(command, stdout=subprocess.DEVNULL)  # noqa: S603 - this program
@@ -191,13 +191,15 @@ def _run(arguments: list[str]) -> tuple[float, float, float]:
 
 def main() -> int:
     """Measure and print."""
-    parser = argparse.ArgumentParser(description="A large sweep: its report, and the commands that read it.")
+    parser = argparse.ArgumentParser(
+        description="Time and memory of the report and of commands that read a large sweep."
+    )
     parser.add_argument("--trials", type=int, default=5000)
     parser.add_argument("--epochs", type=int, default=150)
     parser.add_argument("--rule", choices=["none", "asha"], default="none")
-    parser.add_argument("--seeds", type=int, default=1, help="of each configuration")
+    parser.add_argument("--seeds", type=int, default=1, help="seeds of each configuration")
     parser.add_argument("--repeats", type=int, default=3)
-    parser.add_argument("--storage", type=Path, help="a folder that keeps the ledger, and is used again")
+    parser.add_argument("--storage", type=Path, help="a folder that keeps the ledger for later runs")
     given = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="convnn-report-") as made:
         storage = given.storage or Path(made)
@@ -212,7 +214,7 @@ def main() -> int:
             f"{given.trials} trials of {given.epochs} epochs, rule {given.rule}, {given.seeds} seeds; ledger "
             f"{folder.ledger.stat().st_size / 1e6:.0f} MB; page {size / 1e6:.1f} MB\n"
         )
-        print("| command | median s | least to most s | median CPU s | peak MB | n |\n|---|---|---|---|---|---|")
+        print("| command | median s | min to max s | median CPU s | peak MB | n |\n|---|---|---|---|---|---|")
         for cost in measure(storage, given.repeats):
             print(cost.row(), flush=True)
         print(f"\nload {os.getloadavg()[0]:.1f} at the end")

@@ -1,9 +1,10 @@
-"""Whether the interval of a sweep's risk holds the true risk: `python -m benchmarks.risk [--sweeps 50] [--trials 100]`.
+"""Coverage of the interval of a sweep's risk: `python -m benchmarks.risk [--sweeps 50] [--trials 100]`.
 
-Sweeps under the rule `auto`, four trials at a time, on the packaged published runs (one table for each model and data
-set, 100 epochs, another random order each time) and on made-up families. What `convnn status` would say is computed by
-its own function from the sweep's record, at half of the trials and at the end. The true risk is known here, as the
-table has the stopped trials' last epochs: the share of them that fewer than three complete trials of the sweep beat.
+Sweeps with the rule `auto`, four trials at a time, run on the packaged published runs (one table per model and data
+set, 100 epochs, a new random order each time) and on synthetic families. The function behind `convnn status` computes
+the interval from the sweep's record, at half of the trials and at the end. The true risk is known here, because the
+table has the last epochs of stopped trials: the fraction of them that fewer than three complete trials of the sweep
+beat.
 """
 
 import argparse
@@ -31,25 +32,25 @@ stopping: {{kind: auto}}
 """)
 _CONFIG = stand_ins(1, EPOCHS)[0]
 Draw = Callable[[int], tuple[Table, list[int]]]
-"""A table and an order of its trials, by number of the sweep."""
+"""Returns a table and an order of its trials for a sweep's number."""
 
 
 @dataclass
 class Record:
-    """What a sweep has recorded; the number of a trial's place in the order is its run key."""
+    """The record of a sweep; a trial's run key is its position in the order."""
 
     trials: list[Trial] = field(default_factory=list)
     epochs: list[Epoch] = field(default_factory=list)
 
     def until(self, ended: int) -> "Record":
-        """As it was when so many trials had ended; what ran then is left out."""
+        """Return the record at the time when `ended` trials had ended, without trials that were still running."""
         trials = sorted(self.trials, key=lambda trial: trial.ended_seq or 0)[:ended]
         keys, last = {trial.run_key for trial in trials}, max(trial.ended_seq or 0 for trial in trials)
         return Record(trials, [epoch for epoch in self.epochs if epoch.run_key in keys and epoch.seq < last])
 
 
 def sweep(table: Table, order: list[int]) -> Record:
-    """Train these trials in this order, as the rule allows."""
+    """Run these trials in this order with the rule."""
     rule, found, seq = OverSweep(maximize=table.maximize), Record(), 0
     waiting = iter(enumerate(order))
     running = [[place, trial, 0] for _, (place, trial) in zip(range(WORKERS), waiting, strict=False)]
@@ -75,14 +76,14 @@ def sweep(table: Table, order: list[int]) -> Record:
 
 
 def told(table: Table, record: Record) -> Risk | None:
-    """What `convnn status` says."""
+    """Return the risk that `convnn status` reports."""
     return risk_of(
         replace(SPEC, goal="maximize" if table.maximize else "minimize"), record.trials, lambda: record.epochs
     )
 
 
 def true_risk(table: Table, order: list[int], record: Record) -> float:
-    """Of the stopped trials, the share that would have been among the best."""
+    """Return the fraction of stopped trials that would have been among the best."""
     finals = table.values[:, EPOCHS - 1] * (1 if table.maximize else -1)
     finals = np.where(np.isfinite(finals), finals, -np.inf)
     complete = np.array([finals[order[int(t.run_key)]] for t in record.trials if t.state == "complete"])
@@ -91,7 +92,7 @@ def true_risk(table: Table, order: list[int], record: Record) -> float:
 
 
 def tables() -> Iterator[tuple[str, Draw]]:
-    """Each recorded table, in random orders, then each family, another table each time."""
+    """Yield each recorded table, in random orders, then each family, with a new table each time."""
     from tune_jobs.results.recorded.published import published
 
     for model in ("vgg11", "vit_tiny"):
@@ -113,7 +114,7 @@ def _made(make: Callable[[int], Table], seed: int) -> tuple[Table, list[int]]:
 
 @dataclass
 class Count:
-    """Over sweeps."""
+    """Counts over sweeps."""
 
     held: int = 0
     risks: list[Risk] = field(default_factory=list)
@@ -121,7 +122,7 @@ class Count:
     not_stated: int = 0
 
     def add(self, risk: Risk | None, true: float) -> None:
-        """Note what is said of a sweep."""
+        """Add the risk of a sweep."""
         if risk is None or risk.low is None or risk.high is None:
             self.not_stated += 1
             return
@@ -142,13 +143,13 @@ class Count:
 
 def main() -> None:
     """Print a row for each table."""
-    parser = argparse.ArgumentParser(description="Whether the interval of a sweep's risk holds the true one.")
+    parser = argparse.ArgumentParser(description="Coverage of the interval of a sweep's risk.")
     parser.add_argument("--sweeps", type=int, default=50, help="sweeps of each table")
-    parser.add_argument("--trials", type=int, default=100, help="trials of a sweep, as far as the table has them")
+    parser.add_argument("--trials", type=int, default=100, help="trials of a sweep, at most those of the table")
     given = parser.parse_args()
     print(f"Python {platform.python_version()}, numpy {np.__version__}, {platform.machine()}")
     print(f"{given.sweeps} sweeps of {given.trials} trials each; {CONFIDENCE:.0%} intervals, {METHOD}\n")
-    print("| table | after | stated | not stated | controls | among best | true risk | mean upper end | held |")
+    print("| table | after | stated | not stated | controls | among best | true risk | mean upper end | covered |")
     print("|---|---|---|---|---|---|---|---|---|")
     whole = {"half": Count(), "all": Count()}
     for name, draw in tables():
@@ -164,7 +165,7 @@ def main() -> None:
         for when, count in counts.items():
             print(f"| {name} | {when} | {count} |", flush=True)
     for when, count in whole.items():
-        print(f"| together | {when} | {count} |")
+        print(f"| all tables | {when} | {count} |")
 
 
 if __name__ == "__main__":

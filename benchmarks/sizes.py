@@ -1,7 +1,7 @@
-"""Sweep files as large as they may be: how long `validate` and `plan` take, and how much memory.
+"""Time and memory of `validate` and `plan` on sweep files of the largest allowed size.
 
-Run: `python -m benchmarks.sizes`; a few minutes on two cores. Each file is answered by the program as a person runs it,
-Python's start included; one that is answered with a traceback, or by a signal, ends the benchmark.
+Run: `python -m benchmarks.sizes`; a few minutes on two cores. Each command runs as a user runs it, including Python's
+start. The benchmark ends if a command prints a traceback or is ended by a signal.
 """
 
 import argparse
@@ -23,7 +23,7 @@ ANSWERED = (0, 2)
 
 
 def _filled(before: str, items: Iterator[str], after: str, separator: str = ",") -> str:
-    """A file as large as may be."""
+    """Return a file of the largest allowed size."""
     left, found = LARGEST_FILE - len(HEAD) - len(before) - len(after), []
     for item in items:
         left -= len(item.encode()) + len(separator)
@@ -46,9 +46,9 @@ def _rules(rules: list[str], space: str = KNN) -> str:
 
 
 FILES: dict[str, Callable[[], str]] = {
-    "as usual": lambda: HEAD + KNN,
+    "typical": lambda: HEAD + KNN,
     "choice of seeds": lambda: _filled(f"space: {{{CONV}, training: {{seed: {{choice: [", _numbers("{}"), "]}}}"),
-    "choice of seeds, a line each": lambda: _filled(
+    "choice of seeds, one per line": lambda: _filled(
         f"space:\n  {CONV}\n  training:\n    seed:\n      choice:\n      - ", _numbers("{}"), "\n", "\n      - "
     ),
     "choice of learning rates": lambda: _filled(
@@ -79,9 +79,11 @@ FILES: dict[str, Callable[[], str]] = {
     "a million digits and a letter": lambda: HEAD + f"space: {{{CONV}, training: {{seed: {'1' * 10**6}x}}}}",
     "lists in lists": lambda: HEAD + "space: " + "[" * 10**6,
     "mappings in mappings": lambda: HEAD + "space: " + "{a: " * 250_000,
-    "lists in lists, in a line": lambda: HEAD + "space:\n  " + "- " * 500_000,
-    "no end of a list, late": lambda: _filled(f"space: {{{CONV}, training: {{seed: {{choice: [", _numbers("{}"), "\n"),
-    "aliases for billions": lambda: "\n".join(
+    "lists in lists, on one line": lambda: HEAD + "space:\n  " + "- " * 500_000,
+    "unclosed list at the end": lambda: _filled(
+        f"space: {{{CONV}, training: {{seed: {{choice: [", _numbers("{}"), "\n"
+    ),
+    "aliases that expand to billions": lambda: "\n".join(
         ["a: &a [1]", *(f"{b}: &{b} [{', '.join([f'*{a}'] * 10)}]" for a, b in itertools.pairwise("abcdefghijklm"))]
     ),
     "aliases to a long text": lambda: _filled(
@@ -114,10 +116,10 @@ FILES: dict[str, Callable[[], str]] = {
 
 
 def measured(command: str, file: Path) -> tuple[int, float, float, float, str]:
-    """Exit code, seconds, seconds of the CPU, megabytes and the last line of a command."""
+    """Run a command; return its exit code, seconds, CPU seconds, megabytes and last line."""
     began = time.perf_counter()
     program = [sys.executable, "-c", "from tune_jobs.cli import main; main()", command, str(file)]
-    process = subprocess.Popen(program, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)  # noqa: S603 - our own
+    process = subprocess.Popen(program, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)  # noqa: S603 - this program
     assert process.stdout is not None
     said = process.stdout.read().decode()
     _, status, usage = os.wait4(process.pid, 0)
@@ -128,9 +130,9 @@ def measured(command: str, file: Path) -> tuple[int, float, float, float, str]:
 
 
 def main() -> None:
-    """Print a line for each file and command."""
+    """Print one line per file and command."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("names", nargs="*", help="Files to take; else all.")
+    parser.add_argument("names", nargs="*", help="Files to test; default: all.")
     names = parser.parse_args().names or FILES
     with tempfile.TemporaryDirectory() as place:
         for name in names:
@@ -140,7 +142,7 @@ def main() -> None:
                 code, seconds, cpu_s, megabytes, last = measured(command, file)
                 if code not in ANSWERED or "Traceback" in last:
                     sys.exit(f"{name}: {command} ended with {code}: {last}")
-                took = f"{seconds:6.2f} s, {cpu_s:6.2f} s of CPU, {megabytes:6.0f} MB"
+                took = f"{seconds:6.2f} s, {cpu_s:6.2f} s CPU, {megabytes:6.0f} MB"
                 print(f"{name:34} {command:8} {took}  {last[:60]}", flush=True)
 
 

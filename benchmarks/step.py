@@ -1,13 +1,13 @@
-"""A training step of this code beside that of an older one, in one run.
+"""Compare the time of a training step of this code with that of an older version.
 
 Run: `git worktree add /tmp/old COMMIT`, then `python -m benchmarks.step --old /tmp/old`; ten minutes on two cores. Each
-code trains in a process of its own with two threads, as a trial does (`convnn.training.fit`, made-up images), and the
-two take turns, so that a disturbance hits both alike. First the losses of one step are compared, without dropout, whose
-draws are others: a case in which these differ by more than 1% is not timed. (Of neighbors that are equally similar up
-to the last bit the two may choose another one, and Adam's first steps at full width make much of little.) The images of
-a round are those of the round before, as in training; where they are flipped and shifted, none comes twice. Given are
-the median time of a step of each code, the ratio of the medians, and the smallest and largest ratio of two rounds that
-followed each other. Without `--old`, this code alone.
+version trains in a separate process with two threads, like a trial (`convnn.training.fit`, synthetic images). The two
+take turns, so that disturbances affect both. First the losses of one step are compared, without dropout, because its
+draws differ. A case is not timed if the losses differ by more than TOLERANCE. (The versions may break exact ties
+between neighbors differently, and Adam's first steps at full width amplify small differences.) Each round uses the same
+images, as in training; with flips and shifts, no image repeats exactly. The output is the median time of a step of each
+version, the ratio of the medians, and the smallest and largest ratio of two consecutive rounds. Without `--old`, only
+this code is measured.
 """
 
 import argparse
@@ -24,12 +24,12 @@ from typing import Any
 
 THREADS = 2
 TOLERANCE = 0.02
-"""Of the losses of a first step; of equal neighbors an older code took others."""
+"""Allowed relative difference of the first step's losses; older versions break ties differently."""
 
 
 @dataclass(frozen=True)
 class Case:
-    """A model, how it is trained, and how many steps are a round."""
+    """A model, how it is trained, and the number of steps per round."""
 
     name: str
     model: str
@@ -80,7 +80,7 @@ NO_DROPOUT = {"vgg11": {"dropout": 0.0}, "vit_tiny": {"dropout": 0.0, "attention
 
 
 def train(case: Case, *, parity: bool) -> Callable[[], tuple[float, float]]:
-    """Trains one round at each call: seconds a step, and the loss."""
+    """Return a function that trains one round and returns the seconds per step and the loss."""
     import numpy as np
     import torch
 
@@ -111,21 +111,21 @@ def train(case: Case, *, parity: bool) -> Callable[[], tuple[float, float]]:
 
 
 def serve() -> None:
-    """Train case by case, as standard input asks: a number begins a case, an empty line asks for a round.
+    """Train case by case, as requested on standard input: a number starts a case, an empty line runs another round.
 
-    A number with a sign begins a case: `+3` to be timed, `-3` to be compared.
+    The sign of the number gives the purpose: `+3` times case 3, `-3` compares its loss.
     """
     round_: Callable[[], tuple[float, float]] | None = None
     for line in sys.stdin:
         if line.strip():
-            round_ = None  # the memory of the case before
+            round_ = None  # frees the memory of the previous case
             round_ = train(CASES[int(line[1:])], parity=line.startswith("-"))
         assert round_ is not None
         print(json.dumps(round_()), flush=True)
 
 
 class Code:
-    """A process that trains with the code of a folder."""
+    """A process that trains with the code in a folder."""
 
     def __init__(self, folder: Path) -> None:
         environment = {**os.environ, "PYTHONPATH": str(folder), "OMP_NUM_THREADS": str(THREADS)}
@@ -136,7 +136,7 @@ class Code:
         )
 
     def ask(self, line: str) -> tuple[float, float]:
-        """Seconds a step, and the loss, of the next round."""
+        """Return the seconds per step and the loss of the next round."""
         assert self._process.stdin is not None
         assert self._process.stdout is not None
         self._process.stdin.write(line + "\n")
@@ -145,16 +145,16 @@ class Code:
         return seconds, loss
 
     def close(self) -> None:
-        """End it."""
+        """End the process."""
         self._process.kill()
         self._process.wait()
 
 
 def measure(number: int, codes: dict[str, Code], rounds: int) -> dict[str, list[float]]:
-    """Seconds a step of each round, by code.
+    """Return the seconds per step of each round, by version.
 
     Raises:
-        ValueError: If their losses differ.
+        ValueError: If the losses differ.
     """
     losses = {name: code.ask(f"-{number}")[1] for name, code in codes.items()}
     if max(losses.values()) - min(losses.values()) > TOLERANCE * min(losses.values()):
@@ -169,7 +169,7 @@ def measure(number: int, codes: dict[str, Code], rounds: int) -> dict[str, list[
 
 
 def main() -> None:
-    """Measure what the command line asks for."""
+    """Measure the cases selected on the command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--old", type=Path, help="A checkout of the older code.")
     parser.add_argument("--rounds", type=int, default=7)
@@ -181,7 +181,7 @@ def main() -> None:
     for number, case in enumerate(CASES):
         if asked.only not in case.name:
             continue
-        codes = {name: Code(folder) for name, folder in folders.items()}  # new ones: memory is as a trial finds it
+        codes = {name: Code(folder) for name, folder in folders.items()}  # new processes, as for each trial
         try:
             times = measure(number, codes, asked.rounds)
         finally:

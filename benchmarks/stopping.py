@@ -1,12 +1,12 @@
-"""What the rule `auto` is worth at equal cost: `python -m benchmarks.stopping [--repeats 2000] [--tables 200]`.
+"""The value of the rule `auto` at equal cost: `python -m benchmarks.stopping [--repeats 2000] [--tables 200]`.
 
-Protocol (a) has a prior from the recorded sweeps but the one that is scored, (b) has none.
+Protocol (a) has a prior from the recorded sweeps except the scored one; (b) has no prior.
 
-Recorded runs (`../shared/paper`, where it is there): four tables of accuracy and loss by epoch, one for each model
-and data set. Trials are drawn without replacement in random order, four run at a time, an epoch costs one unit, and a
-search may spend 8, 16 or 32 whole trials' worth of epochs. Regret: the table's best final value minus the best of the
-trials that ran to the end. The same orders for every rule, so that differences are paired; `<` is the upper 95% limit
-of their mean. Then families of made-up tables, one order a table, in standard deviations of the finals.
+Recorded runs (`../shared/paper`, if available): four tables of accuracy and loss at each epoch, one per model and data
+set. Trials are drawn without replacement in random order, and four run at a time. An epoch costs one unit, and a search
+may spend the epochs of 8, 16 or 32 complete trials. Regret is the table's best final value minus the best of the
+complete trials. Every rule gets the same orders, so differences are paired; `<` is the upper 95% limit of their mean.
+Then come families of synthetic tables, one order per table, in standard deviations of the final values.
 """
 
 import argparse
@@ -30,25 +30,25 @@ EPOCHS, WORKERS, BUDGETS = 100, 4, (8, 16, 32)
 ASHA = ((1, 3), (3, 3), (10, 3), (30, 3), (10, 2))
 PRIORS: tuple[Literal["recorded", "none"], ...] = ("recorded", "none")
 ORDER_SEED, FIRST_SEED = 20261130, 1000
-"""Of the orders, and of the first table of each family; nothing was chosen by looking at these."""
+"""Seeds of the orders and of the first table of each family. No choice was based on these."""
 Course = list[tuple[int, float]]
 
 
 class Rule(Protocol):
-    """What the loop asks of a rule."""
+    """The interface of a rule for the loop."""
 
     def observe(self, trial: int, epoch: int, value: float, loss: float | None = None) -> bool:
-        """Whether to stop."""
+        """Return whether to stop."""
 
     def ended(self, trial: int, state: Literal["complete", "stopped", "failed"]) -> None:
-        """Note an end."""
+        """Receive the end of a trial."""
 
 
 class Asha:
-    """Asynchronous successive halving: at each rung, below the best 1/factor of those that were there."""
+    """Asynchronous successive halving: at each rung, stop trials below the best 1/factor so far."""
 
     def __init__(self, grace: int, factor: int) -> None:
-        """Rungs from a grace period on."""
+        """Create the rungs, starting at the grace period."""
         self._factor = factor
         self._rungs: dict[int, list[float]] = {}
         while grace < EPOCHS:
@@ -56,7 +56,7 @@ class Asha:
             grace *= factor
 
     def observe(self, trial: int, epoch: int, value: float, loss: float | None = None) -> bool:
-        """Whether to stop."""
+        """Return whether to stop."""
         del trial, loss
         rung = self._rungs.get(epoch)
         if rung is None:
@@ -65,7 +65,7 @@ class Asha:
         return value < sorted(rung, reverse=True)[max(1, len(rung) // self._factor) - 1]
 
     def ended(self, trial: int, state: Literal["complete", "stopped", "failed"]) -> None:
-        """Nothing to note."""
+        """Ignore the end of a trial."""
 
 
 def course(
@@ -75,9 +75,9 @@ def course(
     stops: list[tuple[int, int]] | None = None,
     most: int = max(BUDGETS) * EPOCHS,
 ) -> Course:
-    """(cost, best final value so far) at the end of every trial that ran in full, more being better.
+    """Return (cost, best final value so far) at the end of every complete trial; larger is better.
 
-    `stops` gets the run and the epoch of every trial that is stopped; after `most` epochs in all it ends.
+    `stops` collects the run and the epoch of every stopped trial. The search ends after `most` epochs in total.
     """
     waiting, cost, best = iter(enumerate(order)), 0, -np.inf
     sign = 1 if table.maximize else -1
@@ -104,32 +104,32 @@ def course(
                 ended += 1
             else:
                 going.append(((number, trial), epoch))
-        going += [(new, 0) for new in islice(waiting, ended)]  # after the others, as in a sweep
+        going += [(new, 0) for new in islice(waiting, ended)]  # appended last, as in a sweep
         running, epochs = [each for each, _ in going], [epoch for _, epoch in going]
     return found
 
 
 def finals(table: Table) -> Floats:
-    """More being better; the worst where there is no number."""
+    """Return the final values, larger is better, with the worst one in place of NaN."""
     last = table.values[:, EPOCHS - 1] * (1 if table.maximize else -1)
     return np.where(np.isfinite(last), last, last[np.isfinite(last)].min())
 
 
 def regrets(table: Table, order: Iterable[int], rule: Rule) -> list[float]:
-    """At each budget."""
+    """Return the regret at each budget."""
     ends, found = finals(table), course(table, order, rule)
     reached = [max((b for c, b in found if c <= budget * EPOCHS), default=ends.min()) for budget in BUDGETS]
     return [float(ends.max() - max(best, ends.min())) for best in reached]
 
 
 def never(table: Table, order: list[int], budgets: Iterable[int] = BUDGETS) -> list[float]:
-    """Regret without stopping: a budget is so many trials, as it is a multiple of the workers."""
+    """Return the regret without stopping; the budget is a number of trials, because it is a multiple of the workers."""
     ends = finals(table)
     return [float(ends.max() - ends[order[:budget]].max()) for budget in budgets]
 
 
 def recorded() -> Iterator[tuple[str, Table]]:
-    """One table for each model and data set: published runs without a known bug, of at least 100 epochs."""
+    """Yield one table per model and data set: published runs without a known bug, with at least 100 epochs."""
     import pandas as pd
 
     runs = pd.read_parquet(PAPER / "runs.parquet")
@@ -146,7 +146,7 @@ def recorded() -> Iterator[tuple[str, Table]]:
 
 
 def interval(differences: Floats) -> str:
-    """Mean difference and its upper 95% limit."""
+    """Return the mean difference and its upper 95% limit."""
     upper = differences.mean() + 1.96 * differences.std(ddof=1) / np.sqrt(len(differences))
     return f"{differences.mean():+.3f} < {upper:+.3f}"
 
@@ -154,7 +154,7 @@ def interval(differences: Floats) -> str:
 def measured(
     table: Table, orders: list[list[int]], others: tuple[RecordedSweep, ...], pairs: Sequence[tuple[int, int]]
 ) -> dict[str, Floats]:
-    """Regrets by rule, (orders, budgets); `others` is the prior of `auto, prior`."""
+    """Return regrets by rule, (orders, budgets); `others` is the prior of `auto, prior`."""
     rules: dict[str, Callable[[], Rule]] = {
         f"asha {grace}/{factor}": partial(Asha, grace, factor) for grace, factor in pairs
     }
@@ -167,14 +167,14 @@ def measured(
 
 
 def regret_row(name: str, rule: str, found: Floats) -> str:
-    """A rule's regret at each budget, with half the width of its 95% interval."""
+    """Return a row with a rule's regret at each budget and half the width of its 95% interval."""
     half = 1.96 * found.std(axis=0, ddof=1) / np.sqrt(len(found))
     cells = (f"{mean:.2f} ± {each:.2f}" for mean, each in zip(found.mean(axis=0), half, strict=True))
     return f"| {name} | {rule} | {' | '.join(cells)} |"
 
 
 def bound_rows(name: str, found: Mapping[str, Floats]) -> Iterator[str]:
-    """By protocol and budget, what `auto` adds to the regret of `never`, and to that of the best ASHA there."""
+    """Yield, by protocol and budget, the regret of `auto` minus that of `never`, and minus that of the best ASHA."""
     halving = [rule for rule in found if rule.startswith("asha")]
     for rule, (at, budget) in product(("auto, prior", "auto, no prior"), enumerate(BUDGETS)):
         best = min(halving, key=lambda each: float(found[each][:, at].mean()))
@@ -183,7 +183,7 @@ def bound_rows(name: str, found: Mapping[str, Floats]) -> Iterator[str]:
 
 
 def print_recorded(repeats: int, tables: Iterable[tuple[str, str, Table]], pairs: Sequence[tuple[int, int]]) -> None:
-    """Both protocols: every table with its name, and the name of the recorded sweep that its prior leaves out."""
+    """Print both protocols; each table comes with its name and the name of the sweep that its prior excludes."""
     print(f"\n## Recorded tables: {repeats} paired orders each (seed {ORDER_SEED})\n")
     print("| table | rule | " + " | ".join(f"regret at {budget}" for budget in BUDGETS) + " |\n" + "|---" * 5 + "|")
     bounds: list[str] = []
@@ -199,9 +199,9 @@ def print_recorded(repeats: int, tables: Iterable[tuple[str, str, Table]], pairs
 
 
 def print_families(tables: int, families: Mapping[str, Callable[[int], Table]]) -> None:
-    """Each family, with all recorded sweeps as prior (and a loss, without which there is none) and without."""
+    """Print each family with all recorded sweeps as the prior (which needs a loss), and without a prior."""
     seeds = range(FIRST_SEED, FIRST_SEED + tables)
-    print(f"\n## Families: {tables} tables each (seeds {seeds[0]} to {seeds[-1]}), in sd of the finals\n")
+    print(f"\n## Families: {tables} tables each (seeds {seeds[0]} to {seeds[-1]}), in sd of the final values\n")
     print(
         "| family | prior | 8 | 16 | 32 | 8 to never at 16 | 16 to never at 32 | 32 to never at 64 |\n"
         + "|---" * 8
@@ -220,7 +220,7 @@ def print_families(tables: int, families: Mapping[str, Callable[[int], Table]]) 
 
 
 def print_equal(repeats: int) -> None:
-    """In how many orders the loop here stops what `convnn simulate` stops, at the same epochs and in the same order."""
+    """Print in how many orders this loop has the same stops as `convnn simulate`, at the same epochs and in order."""
     from benchmarks.played import loop_stops, simulated_stops
     from tune_jobs.results.recorded.published import published
 
@@ -231,15 +231,15 @@ def print_equal(repeats: int) -> None:
             order, stops = simulated_stops(table, repeat, prior, max(BUDGETS) * EPOCHS)
             count += stops == loop_stops(table, order, prior, max(BUDGETS) * EPOCHS)
             stopped += len(stops)
-        print(f"The same as in convnn simulate, vgg {data}, prior {prior}: {count} of {repeats} ({stopped} stops)")
+        print(f"Same stops as convnn simulate, vgg {data}, prior {prior}: {count} of {repeats} ({stopped} stops)")
 
 
 def main() -> None:
     """Print all tables."""
-    parser = argparse.ArgumentParser(description="What the stopping rule auto is worth.")
+    parser = argparse.ArgumentParser(description="The value of the stopping rule auto.")
     parser.add_argument("--repeats", type=int, default=2000, help="paired orders of each recorded table")
     parser.add_argument("--tables", type=int, default=200, help="tables of each family")
-    parser.add_argument("--equal", type=int, default=50, help="orders that are also played by convnn simulate")
+    parser.add_argument("--equal", type=int, default=50, help="orders to compare with convnn simulate")
     parser.add_argument("--only", default="", help="recorded tables whose names contain this")
     given = parser.parse_args()
     print(f"Python {platform.python_version()}, numpy {np.__version__}, {platform.machine()}")
@@ -250,7 +250,7 @@ def main() -> None:
     if given.repeats and PAPER.exists():
         print_recorded(given.repeats, [(name, name, table) for name, table in recorded() if given.only in name], ASHA)
     elif given.repeats:
-        print(f"\nNo recorded runs at {PAPER.resolve()}: that table is left out.")
+        print(f"\nNo recorded runs found at {PAPER.resolve()}; that table is skipped.")
 
 
 if __name__ == "__main__":

@@ -1,7 +1,7 @@
-"""Every parameter and GFLOPs cell of the paper's Tables 1 to 5, ours beside theirs.
+"""Compare every parameter and GFLOPs cell of the paper's Tables 1 to 5 with ours.
 
-Run: `python -m benchmarks.tables`. Ours is derived from each row's model on the meta device (`convnn.cost`); theirs
-is what the tables print and what the authors' runs logged. The tables truncate, they do not round.
+Run: `python -m benchmarks.tables`. Our values are derived from each row's model on the meta device (`convnn.cost`).
+Theirs are the printed values and those logged by the authors' runs. The tables truncate instead of rounding.
 """
 
 import functools
@@ -20,7 +20,7 @@ from convnn.models.vgg import vgg11
 from convnn.models.vit import vit_tiny
 
 PUBLISHED = Path(__file__).parents[1] / "tests" / "convnn" / "published_tables.json"
-"""Each row: the configuration of its run, the printed cells, and what the run logged."""
+"""Rows with the configuration of the run, the printed cells, and the logged values."""
 
 CLASSES = {"cifar10": 10, "cifar100": 100}
 UNIT = {"params_m": 1e6, "gflops": 1e9}
@@ -28,7 +28,7 @@ UNIT = {"params_m": 1e6, "gflops": 1e9}
 
 @dataclass(frozen=True)
 class Cell:
-    """One number of the paper: where it stands, what is printed, what the run behind it logged, and ours."""
+    """One number of the paper: its place, the printed value, the value logged by its run, and ours."""
 
     table: int
     dataset: str
@@ -40,7 +40,7 @@ class Cell:
 
     @property
     def slip(self) -> str | None:
-        """Why the table and the run behind it disagree, where they do."""
+        """The known reason why the table and its run disagree, if they do."""
         if self.name == "gflops" and self.dataset == "cifar100" and self.table in (1, 3, 4) and "p=2" not in self.row:
             return "the table shows CIFAR-10's number"
         if self.name == "params_m" and (self.table, self.dataset, self.row) == (4, "cifar100", "Branching 0.5 p=2"):
@@ -49,12 +49,12 @@ class Cell:
 
     @property
     def as_printed(self) -> bool:
-        """Whether ours, cut to the decimals of the table, is what the table shows."""
+        """Whether our value, truncated to the table's decimals, equals the printed one."""
         return int(self.ours * 1000 + 1e-6) == round(self.printed * 1000)
 
     @property
     def as_logged(self) -> bool:
-        """Whether ours is the logged number to its last digit: 8 decimals for GFLOPs, one parameter."""
+        """Whether our value equals the logged one to its last digit: 8 decimals for GFLOPs, exact for parameters."""
         return abs(self.ours - self.logged) <= (0.6e-8 if self.name == "gflops" else 1e-9)
 
 
@@ -72,7 +72,7 @@ def _ours(model: str, classes: int) -> dict[str, float]:
 
 
 def cells() -> Iterator[Cell]:
-    """All cells, table by table."""
+    """Yield all cells, table by table."""
     for row in sorted(json.loads(PUBLISHED.read_text()), key=lambda row: row["table"]):
         ours = _ours(json.dumps(row["model"]), CLASSES[row["dataset"]])
         label = row["row"] if row["part"] is None else f"{row['row']}, {row['part']}"
@@ -81,19 +81,19 @@ def cells() -> Iterator[Cell]:
 
 
 def main() -> int:
-    """Print the table; 1 if a cell is neither printed as ours nor excused by name."""
+    """Print the table; fail if a cell differs from ours without a known reason."""
     print(f"{'table':5}  {'data':8}  {'row':44}  {'cell':8}  {'printed':>9}  {'logged':>12}  {'ours':>12}")
     wrong = slips = total = 0
     for cell in cells():
         total += 1
-        verdict = "" if cell.as_printed else f"slip: {cell.slip}" if cell.slip else "DIFFERENT"
+        verdict = "" if cell.as_printed else f"misprint: {cell.slip}" if cell.slip else "DIFFERENT"
         slips += cell.slip is not None and not cell.as_printed
         wrong += (not cell.as_printed and cell.slip is None) or not cell.as_logged
         print(
             f"{cell.table:<5}  {cell.dataset:8}  {cell.row:44}  {cell.name:8}  {cell.printed:9.3f}  "
             f"{cell.logged:12.8g}  {cell.ours:12.8g}  {verdict}".rstrip()
         )
-    print(f"{total} cells: {total - wrong} equal what was logged; {slips} are printed otherwise by a known slip.")
+    print(f"{total} cells: {total - wrong} equal the logged values; {slips} are known misprints in the tables.")
     return 1 if wrong else 0
 
 

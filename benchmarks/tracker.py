@@ -1,9 +1,9 @@
-"""A tracker with a large sweep: how long shipping takes, and how long a person waits for MLflow's pages of it.
+"""A tracker with a large sweep: the time to sync it, and the loading time of MLflow's pages.
 
 Run: `python -m benchmarks.tracker`, with Debian's packages of docker/apt.txt, as root; about half an hour on two cores.
-A ledger of 200 trials of 150 epochs is written, then shipped as `convnn sync` ships it, to an MLflow server on SQLite
-and on PostgreSQL, each time into an experiment of its own. Before any page is timed, every epoch's accuracy is read
-back and compared with the ledger. A page is opened by a new browser each time, and is there when its table or plot is.
+It writes a ledger of 200 trials of 150 epochs and syncs it as `convnn sync` does, to an MLflow server on SQLite and on
+PostgreSQL, each time into a new experiment. Before any page is timed, every epoch's accuracy is read back and compared
+with the ledger. A new browser opens each page, and the page counts as loaded when its table or plot is visible.
 """
 
 import argparse
@@ -35,22 +35,22 @@ from tune_jobs.tracking.mlflow.views import COMPLETE
 
 NAME = "large"
 COMPARED = 50
-"""Runs on a comparison."""
+"""Runs on a comparison page."""
 
 FULL = 10
-"""Rows that fill the first look at a table."""
+"""Rows that fill the first screen of a table."""
 
 
 @dataclass(frozen=True)
 class Figure:
-    """What was measured of one store, in seconds."""
+    """One measurement of one store, in seconds."""
 
     store: str
     what: str
     seconds: list[float]
 
     def row(self) -> str:
-        """For the table."""
+        """Return the table row."""
         times = sorted(self.seconds)
         return (
             f"| {self.store} | {self.what} | {statistics.median(times):.1f} | {times[0]:.1f} to {times[-1]:.1f} | "
@@ -59,7 +59,7 @@ class Figure:
 
 
 def write_sweep(place: Path, trials: int, epochs: int) -> SweepFolder:
-    """A finished sweep, as its ledger has it, whose trials learn at made-up rates."""
+    """Write the ledger of a finished sweep with synthetic learning curves."""
     folder = SweepFolder(place / NAME)
     folder.path.mkdir(parents=True)
     folder.spec.write_text(f"name: {NAME}\n")
@@ -93,10 +93,10 @@ def _metrics(epoch: int, number: int, rng: random.Random) -> dict[str, float]:
 
 
 def check(folder: SweepFolder, uri: str, experiment: str) -> str:
-    """The experiment's number, once MLflow has each trial's accuracy of each epoch, once.
+    """Check that MLflow has each trial's accuracy at each epoch exactly once; return the experiment's number.
 
     Raises:
-        AssertionError: If it has something else.
+        AssertionError: If it does not.
     """
     client = MlflowClient(uri)
     number = str(client.get_experiment_by_name(experiment).experiment_id)
@@ -119,12 +119,12 @@ def _accuracies(ledger: Ledger) -> dict[str, list[tuple[int, float]]]:
 
 
 def measure(store: str, uri: str, folder: SweepFolder, repeats: int) -> Iterator[Figure]:
-    """Ship, check, and open the pages."""
+    """Sync, check, and open the pages."""
     experiments = [f"{NAME} {repeat + 1}" for repeat in range(repeats)]
-    yield Figure(store, "shipping", [_timed(lambda e=e: sync(folder, uri, e, {})) for e in experiments])  # type: ignore[misc]
+    yield Figure(store, "sync", [_timed(lambda e=e: sync(folder, uri, e, {})) for e in experiments])  # type: ignore[misc]
     number = check(folder, uri, experiments[-1])
     nothing = [_timed(lambda: sync(folder, uri, experiments[-1], {})) for _ in range(repeats)]
-    yield Figure(store, "shipping again, with nothing new", nothing)
+    yield Figure(store, "sync again, nothing new", nothing)
     found = MlflowClient(uri).search_runs([number], "params.lambda IS NOT NULL", max_results=COMPARED)
     runs = [run.info.run_id for run in found]
     opened: dict[str, list[float]] = {"experiment": [], "view of the trials": [], f"{len(runs)} runs compared": []}
@@ -138,7 +138,7 @@ def measure(store: str, uri: str, folder: SweepFolder, repeats: int) -> Iterator
 
 
 def _pages(uri: str, number: str, runs: list[str], pictures: Path) -> list[float]:
-    """Seconds until each page can be used: each in a browser that has seen nothing before."""
+    """Return the seconds until each page is usable, each in a new browser."""
     times = []
     for show in (
         lambda pages: (pages.experiment(number), pages.window.sees(NAME, "matching runs")),
@@ -159,7 +159,7 @@ def _timed(action: Callable[[], object]) -> float:
 
 def main() -> int:
     """Measure and print."""
-    parser = argparse.ArgumentParser(description="A tracker with a large sweep: shipping it, and looking at it.")
+    parser = argparse.ArgumentParser(description="A tracker with a large sweep: sync time and page loading time.")
     parser.add_argument("--trials", type=int, default=200)
     parser.add_argument("--epochs", type=int, default=150)
     parser.add_argument("--repeats", type=int, default=3)
@@ -174,7 +174,7 @@ def main() -> int:
             f"MLflow {version('mlflow')}, PostgreSQL {database.version().split()[0]}; "
             f"{arguments.trials} trials of {arguments.epochs} epochs\n"
         )
-        print("| store | what | median s | least to most s | n |\n|---|---|---|---|---|")
+        print("| store | action | median s | min to max s | n |\n|---|---|---|---|---|")
         for store, address, workers in (("SQLite", None, 1), ("PostgreSQL", database.database("tracker"), 2)):
             server = place / store
             server.mkdir()

@@ -1,9 +1,9 @@
-"""How fast the paper's models train: images per second and memory, by share of ConvNN, candidates and precision.
+"""Training speed of the paper's models: images per second and memory, by share of ConvNN, candidates and precision.
 
-Run: `python -m benchmarks.training --device cuda`. It is `convnn.training.fit` on made-up images of CIFAR's size, as a
-trial runs it: batches of 256, AdamW, the images on the device. A short first epoch warms up and is not counted; the
-best of the rounds is given, and the median over it. `--together N` also trains N copies at once, each in a process of
-its own, as trials that share a GPU do.
+Run: `python -m benchmarks.training --device cuda`. It runs `convnn.training.fit` on synthetic images of CIFAR's size,
+like a trial: batches of 256, AdamW, images on the device. A short first epoch is a warm-up and does not count. The
+table shows the best round, and the median divided by it. `--together N` also trains N copies at the same time, each in
+a separate process, like trials that share a GPU.
 """
 
 import argparse
@@ -36,7 +36,7 @@ Build = Callable[[], nn.Module]
 
 @dataclass(frozen=True)
 class Variant:
-    """A model, and how it is trained."""
+    """A model and its training recipe."""
 
     model: str
     name: str
@@ -45,7 +45,7 @@ class Variant:
 
 
 def variants(device: str) -> list[Variant]:
-    """What the presets vary most: the share of ConvNN in VGG-11, the attention of ViT-Tiny, the precision."""
+    """Return the main variations of the presets: ConvNN's share in VGG-11, the attention of ViT-Tiny, the precision."""
     vgg: dict[str, Build] = {f"lambda {share}": functools.partial(vgg11, 10, share, k=9) for share in (0.0, 0.5, 1.0)}
     vgg["lambda 1, r 64"] = functools.partial(vgg11, 10, 1.0, k=9, candidates="random", r=64, when_too_few="all")
     convnn = functools.partial(vit_tiny, 10, "convnn", k=9, similarity="dot")
@@ -66,14 +66,14 @@ def variants(device: str) -> list[Variant]:
 
 
 def images(count: int, device: str) -> Batches:
-    """Noise of CIFAR's shape."""
+    """Return random images of CIFAR's shape."""
     rng = np.random.default_rng(0)
     made = Images(rng.integers(0, 256, (count, 32, 32, 3), dtype=np.uint8), rng.integers(0, 10, count))
     return Batches(made, np.arange(count), FACTS, device)
 
 
 def rates(variant: Variant, device: str, steps: int, rounds: int) -> tuple[list[float], float | None]:
-    """Images per second of each round, and the device's peak of memory in 10^9 bytes."""
+    """Return the images per second of each round, and the device's peak memory in 10^9 bytes."""
     data = images(steps * BATCH, device)
     warm = images(2 * BATCH, device)
     state = TrainState.create(variant.build, variant.recipe, device)
@@ -94,7 +94,7 @@ def _one_of_several(number: int, device: str, steps: int, start: threading.Barri
 
 
 def together(number: int, device: str, steps: int, copies: int) -> float:
-    """Images per second of so many copies together."""
+    """Return the total images per second of `copies` copies."""
     context = multiprocessing.get_context("spawn")
     with context.Manager() as manager, context.Pool(copies) as pool:
         start = manager.Barrier(copies)
@@ -105,17 +105,20 @@ def main() -> int:
     """Measure and print."""
     parser = argparse.ArgumentParser(description="Images per second of the paper's models.")
     parser.add_argument("--device", choices=["cpu", "cuda"], default="cpu")
-    parser.add_argument("--steps", type=int, default=40, help="of each round")
+    parser.add_argument("--steps", type=int, default=40, help="steps of each round")
     parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--together", type=int, default=0, help="copies that share the device")
+    parser.add_argument("--together", type=int, default=0, help="number of copies that share the device")
     parser.add_argument("--only", nargs="+", default=[""], metavar="NAME", help="variants whose name contains this")
     parser.add_argument(
-        "--precisions", nargs="+", default=["fp32", "tf32", "bf16"], help="of those that the device has"
+        "--precisions",
+        nargs="+",
+        default=["fp32", "tf32", "bf16"],
+        help="precisions to test, if the device supports them",
     )
     arguments = parser.parse_args()
     device, steps = arguments.device, arguments.steps
     print(f"{machine(device)}, batch {BATCH}, {arguments.rounds} rounds of {steps} steps\n")
-    shared = f" {arguments.together} at once |" if arguments.together else ""
+    shared = f" {arguments.together} together |" if arguments.together else ""
     print(f"| model | | precision | images/s | median | GB | epoch of 50,000, s |{shared}")
     print("|---" * (7 + bool(shared)) + "|")
     for number, variant in enumerate(variants(device)):

@@ -1,8 +1,8 @@
-"""Tables that are new to `auto`, or only as parts: `python -m benchmarks.unseen [--repeats 300] [--tables 200]`.
+"""The rule `auto` on tables that it was not tuned on: `python -m benchmarks.unseen [--repeats 300] [--tables 200]`.
 
-Tables that are made to deceive the prior: they begin as recorded runs do, and from 40% of the epochs on go to the ends
-of other runs, drawn at random, or the best of the start to the worst of the ends. Then parts of the recorded tables, by
-learning rate and by what was varied in them; the prior leaves out the sweep that a part is from.
+First, tables that deceive the prior: they start like recorded runs, and from 40% of the epochs on they move to the ends
+of other runs. The ends are random, or reversed, so that the best start gets the worst end. Then come subsets of the
+recorded tables, by learning rate and by the varied setting. The prior excludes the sweep of the subset.
 """
 
 import argparse
@@ -34,7 +34,7 @@ PARTS: dict[str, Callable[[Mapping[str, object]], bool]] = {
 
 
 def parts() -> Iterator[tuple[str, str, Table]]:
-    """Parts of recorded tables: name, the sweep that they are from, and the curves."""
+    """Yield subsets of recorded tables: name, source sweep, and curves."""
     for name, runs, whole in packaged():
         assert whole.losses is not None
         for word, belongs in PARTS.items():
@@ -44,7 +44,7 @@ def parts() -> Iterator[tuple[str, str, Table]]:
 
 
 def deceiving(seed: int, whole: Table, *, turned: bool) -> Table:
-    """Starts of some runs, ends of others."""
+    """Combine the starts of some runs with the ends of others."""
     assert whole.losses is not None
     rng = np.random.default_rng(seed)
     start = rng.permutation(len(whole.values))[:400]
@@ -59,8 +59,8 @@ def deceiving(seed: int, whole: Table, *, turned: bool) -> Table:
 
 def main() -> None:
     """Print all tables."""
-    parser = argparse.ArgumentParser(description="The stopping rule auto on tables that nothing was tuned on.")
-    parser.add_argument("--repeats", type=int, default=300, help="paired orders of each part")
+    parser = argparse.ArgumentParser(description="The stopping rule auto on tables that it was not tuned on.")
+    parser.add_argument("--repeats", type=int, default=300, help="paired orders of each subset")
     parser.add_argument("--tables", type=int, default=200, help="deceiving tables of each kind")
     given = parser.parse_args()
     families = {

@@ -1,9 +1,9 @@
-"""Writes what stopping rules came to on the published runs, of which `convnn plan` and `validate` warn.
+"""Write the results of stopping rules on the published runs, for the warnings of `convnn plan` and `validate`.
 
-Run by hand: `python -m benchmarks.warnings [--repeats 200] [FILE]`, after a change of the simulator, a stopping rule or
-the runs; about an hour on one core. For each model, data set and length every rule of `RULES` searches the table with
-`convnn simulate`'s code, in the same random orders; `first` are the regrets of the first orders, by which a test finds
-out that the file is old.
+Run it manually after a change of the simulator, a stopping rule or the runs: `python -m benchmarks.warnings
+[--repeats 200] [FILE]`, about an hour on one core. For each model, data set and length, every rule of `RULES` searches
+the table with the code of `convnn simulate`, in the same random orders. `first` holds the regrets of the first orders;
+a test uses them to detect an outdated file.
 """
 
 import argparse
@@ -23,7 +23,7 @@ from tune_jobs.simulate.simulation import WORKERS, Setting, simulate
 from tune_jobs.system.files import write_whole
 
 EPOCHS = (60, 90, 150)
-"""Of a trial: the runs are cut there. Few lengths are alike: what stopping is worth depends on them."""
+"""Epochs of a trial; runs are cut there. The value of stopping depends on the length."""
 
 REPEATS, BUDGETS, FIRST = 200, (8, 16, 32), 2
 NEVER = "none"
@@ -39,22 +39,22 @@ MODELS = ("vgg11", "vit_tiny")
 DATA = ("cifar10", "cifar100")
 OUTPUT = Path(stopping.__file__).with_name(stopping.FILE)
 Regrets = dict[int, list[float]]
-"""By budget, of each order."""
+"""The regret of each order, by budget."""
 
 
 def runs(model: str, data: str) -> RecordedTable:
-    """The published runs of one model and data set."""
+    """Return the published runs of one model and data set."""
     return published().where([f"model.name={model}", f"data.name={data}"])
 
 
 def played(table: RecordedTable, rule: str, epochs: int, repeats: int) -> Regrets:
-    """The regrets of a rule."""
+    """Return the regrets of a rule."""
     setting = Setting(repeats=repeats, budgets=tuple(map(float, BUDGETS)), rules=rule, epochs=epochs)
     return {int(result.budget): list(result.regrets) for result in simulate(table, None, setting).results}
 
 
 def content(found: dict[tuple[str, str, int], dict[str, Regrets]]) -> dict[str, Any]:
-    """The file, from the regrets of each rule by model, data set and epochs."""
+    """Return the file's content, from the regrets of each rule by model, data set and epochs."""
     return {
         "made_by": "python -m benchmarks.warnings",
         "source": published().about,
@@ -76,7 +76,7 @@ def content(found: dict[tuple[str, str, int], dict[str, Regrets]]) -> dict[str, 
 
 
 def settings(rule: str, epochs: int) -> dict[str, Any]:
-    """A rule as sweep files have it."""
+    """Return a rule's settings as in a sweep file."""
     (named,) = rules_of(rule, epochs)
     return stopping.compared(named.stopping)
 
@@ -103,7 +103,7 @@ def _rounded(found: Mean) -> list[float]:
 
 
 def written(found: dict[str, Any]) -> str:
-    """One rule a line."""
+    """Format the file with one rule per line."""
     tables = []
     for table in found["tables"]:
         rules = ",\n".join(f"    {json.dumps(rule)}" for rule in table["rules"])
@@ -114,13 +114,13 @@ def written(found: dict[str, Any]) -> str:
 
 
 def packaged() -> dict[str, Any]:
-    """The file as it is."""
+    """Return the current content of the file."""
     found: dict[str, Any] = json.loads(OUTPUT.read_text("utf-8"))
     return found
 
 
 def first_of(model: str, data: str, epochs: int, rule: str) -> Regrets:
-    """What the file has of a rule's first orders."""
+    """Return the file's regrets of a rule's first orders."""
     named = {"model": model, "data": data, "epochs": epochs}
     (table,) = (each for each in packaged()["tables"] if named.items() <= each.items())
     (found,) = (each for each in table["rules"] if each["stopping"] == settings(rule, epochs))
@@ -128,8 +128,8 @@ def first_of(model: str, data: str, epochs: int, rule: str) -> Regrets:
 
 
 def main() -> None:
-    """Play everything, and write the file."""
-    parser = argparse.ArgumentParser(description="Writes what stopping rules came to on the published runs.")
+    """Simulate everything and write the file."""
+    parser = argparse.ArgumentParser(description="Write the results of stopping rules on the published runs.")
     parser.add_argument("file", nargs="?", type=Path, default=OUTPUT)
     parser.add_argument("--repeats", type=int, default=REPEATS, help="random orders of each table")
     given = parser.parse_args()

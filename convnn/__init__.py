@@ -1,7 +1,7 @@
 """Convolutional nearest neighbors (ConvNN): the operation, the models, the data and the training loop.
 
 Source: Kang and Rocha Neto, "Attention Via Convolutional Nearest Neighbors", arXiv:2511.14137.
-Names are loaded on first use, so that `convnn.geometry` and `convnn.data` stay usable without torch.
+Names are loaded on first use, so `convnn.geometry` and `convnn.data` can be used without torch.
 """
 
 from importlib import import_module

@@ -1,6 +1,7 @@
-"""Neighbors into outputs (paper 4.1, step 3): a Conv1d of kernel and stride k, without holding all neighbors.
+"""Aggregate neighbors into outputs (paper 4.1, step 3): a Conv1d of kernel and stride k, in bounded memory.
 
-The gathered neighbors are K times the input. They exist a block at a time and are gathered again for the gradient.
+All gathered neighbors together are K times the size of the input. Only one block of them is in memory at a time, and
+they are gathered again for the gradient.
 
 Shapes: B batch, N query tokens, R tokens with values, C channels, K neighbors, O output channels.
 """
@@ -21,19 +22,19 @@ Aggregation = Literal["standard", "depthwise", "depthwise_separable"]
 AGGREGATIONS: tuple[Aggregation, ...] = get_args(Aggregation)
 
 NUMBERS_AT_ONCE = 2**20
-"""Gathered numbers held at once on the CPU, about what its caches hold."""
+"""Gathered numbers in memory at the same time on the CPU, about the size of its caches."""
 
 ROWS_AT_ONCE = 512
-"""Queries worked on at once at least, lest matrix products lose their speed."""
+"""Smallest number of queries per block; with fewer, matrix products become slow."""
 
 NUMBERS_AT_ONCE_CUDA = 2**27
-"""The same on an accelerator."""
+"""Gathered numbers in memory at the same time on an accelerator."""
 
 
 def rank_convolution(in_channels: int, out_channels: int, k: int, *, groups: int = 1, bias: bool = True) -> nn.Conv1d:
-    """A Conv1d over k ordered neighbors; unit weights and no bias at the start if depthwise (paper 5.2).
+    """Build a Conv1d over k ordered neighbors.
 
-    Its weight `(O, C, K)` lies in memory as `(O, K, C)`, a depthwise one as `(K, O)`: neighbors are gathered as rows of
+    The weight `(O, C, K)` is stored as `(O, K, C)`, a depthwise one as `(K, O)`. Neighbors are gathered as rows of
     channels, so the product with them needs no copy of the weight.
     """
     conv = nn.Conv1d(in_channels, out_channels, kernel_size=k, stride=k, groups=groups, bias=bias)
@@ -43,7 +44,7 @@ def rank_convolution(in_channels: int, out_channels: int, k: int, *, groups: int
 
 
 def unit_weights(conv: nn.Conv1d) -> nn.Conv1d:
-    """Set all weights to 1 and the bias to 0: a depthwise convolution then sums the neighbors (paper 5.2, 11)."""
+    """Set all weights to 1 and the bias to 0, so that a depthwise convolution sums the neighbors (paper 5.2, 11)."""
     nn.init.ones_(conv.weight)
     if conv.bias is not None:
         nn.init.zeros_(conv.bias)
@@ -51,25 +52,25 @@ def unit_weights(conv: nn.Conv1d) -> nn.Conv1d:
 
 
 def gather_rows(tokens: Tensor, neighbors: Tensor) -> Tensor:
-    """The neighbors' token rows, `(B, N, K, C)`, for indices `(B, N, K)` or `(N, K)` into `tokens` `(B, R, C)`."""
+    """Gather the neighbors' rows, `(B, N, K, C)`, for indices `(B, N, K)` or `(N, K)` into `tokens` `(B, R, C)`."""
     batch, count, channels = tokens.shape
     rows = tokens.reshape(batch * count, channels).index_select(0, _flat(neighbors, batch, count).flatten())
     return rows.view(batch, *neighbors.shape[-2:], channels)
 
 
 def _flat(neighbors: Tensor, batch: int, count: int) -> Tensor:
-    """Indices into each image's rows as indices into all rows, `(B * N, K)`."""
+    """Turn indices into each image's rows into indices into all rows, `(B * N, K)`."""
     return (neighbors + _firsts(batch, count, neighbors.device)).flatten(0, 1)
 
 
 @constant
 def _firsts(batch: int, count: int, device: torch.device) -> Tensor:
-    """Where each image's rows begin, `(B, 1, 1)`."""
+    """Return the index of each image's first row, `(B, 1, 1)`."""
     return torch.arange(batch, device=device).view(-1, 1, 1) * count
 
 
 def _gathered_blocks(rows: Tensor, flat: Tensor) -> Iterator[tuple[slice, Tensor]]:
-    """Blocks of queries, each with its neighbors' rows `(n, K, C)`, all in one space that the next block overwrites."""
+    """Yield blocks of queries with their neighbors' rows `(n, K, C)`, in one buffer that the next block overwrites."""
     (queries, k), channels = flat.shape, rows.shape[1]
     limit = NUMBERS_AT_ONCE if rows.device.type == "cpu" else NUMBERS_AT_ONCE_CUDA
     step = queries if rows.device.type == "meta" else min(queries, max(ROWS_AT_ONCE, limit // (k * channels)))
@@ -81,7 +82,7 @@ def _gathered_blocks(rows: Tensor, flat: Tensor) -> Iterator[tuple[slice, Tensor
 
 
 class _GatherConvolve(torch.autograd.Function):
-    """Gather, weigh by rho and multiply with a standard Conv1d's weight, block by block."""
+    """Gather, weight by rho and multiply with a standard Conv1d's weight, block by block."""
 
     @staticmethod
     def forward(  # noqa: PLR0917
@@ -112,7 +113,7 @@ class _GatherConvolve(torch.autograd.Function):
         (queries, k), channels = flat.shape, value.shape[-1]
         grad, rows = grad.reshape(queries, -1), value.reshape(-1, channels)
         matrix = weight.permute(0, 2, 1).reshape(weight.shape[0], -1)  # (O, K * C)
-        of_value = ctx.needs_input_grad[0]  # pixels need none
+        of_value = ctx.needs_input_grad[0]  # pixels need no gradient
         grad_rows = torch.zeros_like(rows) if of_value else None
         grad_rho = None if rho is None else torch.empty_like(rho)
         grad_matrix = torch.zeros_like(matrix, dtype=_sum_dtype(matrix))
@@ -142,7 +143,7 @@ class _GatherConvolve(torch.autograd.Function):
 
 
 class _GatherScale(torch.autograd.Function):
-    """Gather, weigh by rho and a depthwise Conv1d's weight, and sum, block by block."""
+    """Gather, weight by rho and a depthwise Conv1d's weight, and sum, block by block."""
 
     @staticmethod
     def forward(
@@ -188,7 +189,7 @@ class _GatherScale(torch.autograd.Function):
 
 
 def sums_by_rank(x: Tensor, weights: Tensor, ranks: Tensor) -> tuple[Tensor, Tensor]:
-    """The sums over queries of x * weights, `(K, C)`, and over channels of x * ranks, `(n, K)`, rank by rank.
+    """Return the sums over queries of x * weights, `(K, C)`, and over channels of x * ranks, `(n, K)`, rank by rank.
 
     Args:
         x: `(n, K, C)`.
@@ -200,13 +201,13 @@ def sums_by_rank(x: Tensor, weights: Tensor, ranks: Tensor) -> tuple[Tensor, Ten
 
 
 def sums_at_once(x: Tensor, weights: Tensor, ranks: Tensor) -> tuple[Tensor, Tensor]:
-    """The same in one product for all ranks: on the CPU it copies x, on an accelerator every product takes a start."""
+    """Do the same in one product for all ranks: it copies x on the CPU, but saves kernel launches on accelerators."""
     by_rank = x.transpose(0, 1)
     return (weights.mT.unsqueeze(1) @ by_rank).squeeze(1), (by_rank @ ranks.unsqueeze(-1)).squeeze(-1).mT
 
 
 class _AddOwn(torch.autograd.Function):
-    """base + value * weight * rho, with as few passes over them as its gradient allows."""
+    """Compute base + value * weight * rho, with as few passes over memory as the gradient allows."""
 
     @staticmethod
     def forward(ctx: Any, base: Tensor, value: Tensor, weight: Tensor, rho: Tensor) -> Tensor:  # noqa: ANN401
@@ -224,13 +225,13 @@ class _AddOwn(torch.autograd.Function):
 
 
 def add_own(base: Tensor, value: Tensor, weight: Tensor, rho: Tensor | None) -> Tensor:
-    """`base` and each query's own value, weighed by rho and a rank's weight.
+    """Add each query's own value to `base`, weighted by rho and one rank's weight.
 
     Args:
         base: `(B, N, O)`.
         value: The queries' own values, `(B, N, C)`.
-        weight: One rank's: `(O, C)`, or depthwise `(C, 1)`.
-        rho: `(B, N)`; `None` weighs 1.
+        weight: The weight of one rank: `(O, C)`, or depthwise `(C, 1)`.
+        rho: `(B, N)`; `None` means a weight of 1.
 
     Returns:
         `(B, N, O)`.
@@ -247,19 +248,19 @@ def add_own(base: Tensor, value: Tensor, weight: Tensor, rho: Tensor | None) -> 
 
 
 def _sum_dtype(x: Tensor) -> torch.dtype:
-    """In which a sum over blocks is kept."""
+    """Return the dtype of a sum over blocks."""
     return torch.promote_types(x.dtype, torch.float32)
 
 
 def gather_aggregate(
     value: Tensor, neighbors: Tensor, rho: Tensor | None, weight: Tensor, bias: Tensor | None = None
 ) -> Tensor:
-    """Conv1d over every query's gathered neighbors; not differentiable twice.
+    """Apply a Conv1d over every query's gathered neighbors; differentiable once.
 
     Args:
         value: `(B, R, C)`.
         neighbors: Indices into R in order of rank, `(B, N, K)`.
-        rho: Their weights, `(B, N, K)`; `None` weighs all 1.
+        rho: Their weights, `(B, N, K)`; `None` means a weight of 1 for all.
         weight: `(O, C, K)`, or depthwise `(C, 1, K)`.
         bias: `(O,)` or `None`.
 
@@ -279,15 +280,15 @@ def gather_aggregate(
 
 
 def one_hot_aggregate(value: Tensor, neighbors: Tensor, rho: Tensor | None, weight: Tensor) -> Tensor:
-    """The same as one matrix product, for few candidates: every rank is a one-hot row over them.
+    """Do the same as one matrix product, for few candidates: every rank is a one-hot row over them.
 
-    Each candidate is multiplied by each rank's weight first, K * R rows; a query then has K nonzero entries among
-    them, rho at (its j-th neighbor, j).
+    First each candidate is multiplied by each rank's weight, which gives K * R rows. Each query then has K nonzero
+    entries among them: rho at (its j-th neighbor, j).
 
     Args:
         value: `(B, R, C)`.
         neighbors: Indices into R in order of rank, `(B, N, K)`.
-        rho: Their weights, `(B, N, K)`; `None` weighs all 1.
+        rho: Their weights, `(B, N, K)`; `None` means a weight of 1 for all.
         weight: `(O, C, K)`, or depthwise `(C, 1, K)`.
 
     Returns:
@@ -306,11 +307,11 @@ def one_hot_aggregate(value: Tensor, neighbors: Tensor, rho: Tensor | None, weig
 
 
 def one_hot_is_cheaper(queries: int, candidates: int, channels: int, k: int, *, depthwise: bool) -> bool:
-    """Whether `one_hot_aggregate` takes less work than `gather_aggregate`.
+    """Return whether `one_hot_aggregate` needs less work than `gather_aggregate`.
 
-    For a standard convolution both are matrix products: R (C + N) against N C multiplications per rank and output. A
-    depthwise one moves numbers instead of multiplying; a product of up to this many rows is faster on every machine
-    we measured.
+    For a standard convolution both are matrix products, with R (C + N) and N C multiplications per rank and output. A
+    depthwise convolution mostly moves numbers. For it, a product of up to this many rows was faster on every machine
+    that we measured.
     """
     if depthwise:
         return candidates * k <= 2 * queries
@@ -318,10 +319,10 @@ def one_hot_is_cheaper(queries: int, candidates: int, channels: int, k: int, *, 
 
 
 def add_bias(output: Tensor, bias: Tensor | None) -> Tensor:
-    """`output` `(B, N, O)` plus `bias` `(O,)`, if there is one."""
+    """Add `bias` `(O,)`, if given, to `output` `(B, N, O)`."""
     return output if bias is None else output + bias.to(output.dtype)
 
 
 def pointwise(output: Tensor, conv: nn.Conv1d) -> Tensor:
-    """A kernel-1 Conv1d on tokens `(B, N, C)`."""
+    """Apply a Conv1d with kernel size 1 to tokens `(B, N, C)`."""
     return F.linear(output, conv.weight.squeeze(-1), conv.bias)

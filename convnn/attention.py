@@ -1,7 +1,7 @@
 """Attention layers on sequences: softmax attention, ConvNN attention and the baselines of the paper's Table 2.
 
 Every layer maps `(B, N, D)` to `(B, N, D)`, or to `out_dim` channels, with linear projections without bias
-(paper 6.2, 11). Several heads share the D channels; the published runs had one head.
+(paper 6.2, 11). Multiple heads share the D channels; the published runs used one head.
 
 Shapes: B batch, N tokens, D channels, H heads, R candidate tokens, K neighbors.
 """
@@ -33,14 +33,14 @@ Implementation = Literal["default", "naive"]
 
 
 class ProjectedAttention(nn.Module):
-    """The linear projections that every attention layer has, and its heads.
+    """Base of every attention layer: linear projections and heads.
 
     Args:
         dim: D.
         heads: H.
         head_dim: Channels per head; D / H if `None`.
         out_dim: Channels of the output; D if `None`.
-        dropout: On the attention weights, in training.
+        dropout: Dropout rate on the attention weights during training.
 
     Raises:
         ValueError: If a number is out of range, or the heads do not divide D.
@@ -61,7 +61,7 @@ class ProjectedAttention(nn.Module):
         require_count("out_dim", dim if out_dim is None else out_dim)
         require_rate("dropout", dropout)
         if head_dim is None and dim % heads:
-            raise ValueError(f"heads must divide dim, got {dim=}, {heads=}; take heads=1 or give head_dim.")
+            raise ValueError(f"heads must divide dim, got {dim=}, {heads=}; use heads=1, or set head_dim.")
         require_count("head_dim", dim // heads if head_dim is None else head_dim)
         self.dim, self.heads, self.dropout = dim, heads, dropout
         self.head_dim = dim // heads if head_dim is None else head_dim
@@ -72,7 +72,7 @@ class ProjectedAttention(nn.Module):
         self.out = nn.Linear(inner, dim if out_dim is None else out_dim, bias=False)
 
     def split(self, projected: Tensor) -> Tensor:
-        """`(B, N, H * d)` to `(B, H, N, d)`."""
+        """Reshape `(B, N, H * d)` to `(B, H, N, d)`."""
         heads: Tensor = projected.unflatten(-1, (self.heads, self.head_dim))
         return heads.transpose(1, 2)
 
@@ -92,19 +92,19 @@ class SelfAttention(ProjectedAttention):
     """Softmax attention over all tokens (paper 3.3.2, Eq. 2)."""
 
     def attend(self, query: Tensor, key: Tensor, value: Tensor) -> Tensor:
-        """SDPA itself."""
+        """Apply scaled dot-product attention."""
         return attend(query, key, value, self.dropout if self.training else 0.0)
 
 
 class KVTAttention(ProjectedAttention):
-    """Softmax attention over each token's k largest scores alone (paper 5.2; KVT, its reference).
+    """Softmax attention over only the k largest scores of each token (paper 5.2; KVT, cited there).
 
     Args:
         dim: D.
         heads: H.
         k: Scores kept per token.
         out_dim: Channels of the output; D if `None`.
-        dropout: On the attention weights, in training.
+        dropout: Dropout rate on the attention weights during training.
     """
 
     def __init__(
@@ -115,36 +115,36 @@ class KVTAttention(ProjectedAttention):
         self.k = k
 
     def attend(self, query: Tensor, key: Tensor, value: Tensor) -> Tensor:
-        """Keep k scores of a row, softmax them, and leave the others at zero."""
+        """Keep the k largest scores of each row, apply softmax to them, and set the others to zero."""
         tokens = key.shape[-2]
         if self.k > tokens:
-            raise ValueError(f"k must be 1 to {tokens} (tokens of the sequence), got k={self.k}; take a smaller k.")
+            raise ValueError(f"k must be 1 to {tokens} (tokens of the sequence), got k={self.k}; use a smaller k.")
         scores = (query * self.head_dim**-0.5) @ key.mT  # (B, H, N, N)
         best = scores.topk(self.k, dim=-1)
         weights = dropout(best.values.softmax(dim=-1), self.dropout, training=self.training)
         return torch.zeros_like(scores, dtype=weights.dtype).scatter(-1, best.indices, weights).to(value.dtype) @ value
 
     def extra_repr(self) -> str:
-        """The options, for `print(layer)`."""
+        """Return the options, for `print(layer)`."""
         return f"k={self.k}, heads={self.heads}"
 
 
 class LocalAttention(ProjectedAttention):
-    """Softmax attention over the tokens at most `window` away, with rotary positions.
+    """Softmax attention over the tokens within a distance of `window`, with rotary positions.
 
-    Source: the local attention of the paper's Table 2. The published runs gave their one head 64 of the 192
-    channels. Keys beyond the ends of the sequence do not exist here; the published layer padded it with zero keys
-    that took part in the softmax.
+    Source: the local attention of the paper's Table 2. The published runs gave their single head 64 of the 192
+    channels. Here there are no keys beyond the ends of the sequence. The published layer padded the sequence with zero
+    keys that took part in the softmax.
 
     Args:
         dim: D.
         heads: H.
-        window: How far a token sees, to each side.
-        head_dim: Channels per head; D / H if `None`. Even, for the rotation.
-        rotary: Whether queries and keys are rotated by their position, base 10,000, as the published layer does on
-            top of the model's own encoding.
+        window: Largest distance of attended tokens, to each side.
+        head_dim: Channels per head; D / H if `None`. Must be even for the rotation.
+        rotary: Whether queries and keys are rotated by their position, base 10,000, as in the published layer, in
+            addition to the model's own position encoding.
         out_dim: Channels of the output; D if `None`.
-        dropout: On the attention weights, in training.
+        dropout: Dropout rate on the attention weights during training.
     """
 
     def __init__(
@@ -165,28 +165,28 @@ class LocalAttention(ProjectedAttention):
         self.window, self.rotary = window, rotary
 
     def attend(self, query: Tensor, key: Tensor, value: Tensor) -> Tensor:
-        """SDPA under a band."""
+        """Apply scaled dot-product attention within a band."""
         if self.rotary:
             query, key = rotate(query), rotate(key)
         return banded(query, key, value, self.window, self.dropout if self.training else 0.0)
 
     def extra_repr(self) -> str:
-        """The options, for `print(layer)`."""
+        """Return the options, for `print(layer)`."""
         return f"window={self.window}, heads={self.heads}, head_dim={self.head_dim}, rotary={self.rotary}"
 
 
 class SparseAttention(ProjectedAttention):
     """Softmax attention over a band of `context` tokens around each token.
 
-    Source: the sparse attention of the paper's Table 2 in its local mode. Its dropout obeys evaluation mode; the
-    published layer's did not.
+    Source: the sparse attention of the paper's Table 2 in its local mode. Here dropout is off in evaluation mode; in
+    the published layer it stayed on.
 
     Args:
         dim: D.
         heads: H.
-        context: Tokens seen, the token itself and as many to each side; odd.
+        context: Attended tokens: the token itself and the same number on each side; odd.
         out_dim: Channels of the output; D if `None`.
-        dropout: On the attention weights, in training.
+        dropout: Dropout rate on the attention weights during training.
     """
 
     def __init__(
@@ -195,42 +195,44 @@ class SparseAttention(ProjectedAttention):
         super().__init__(dim, heads, out_dim=out_dim, dropout=dropout)
         require_count("context", context)
         if context % 2 == 0:
-            raise ValueError(f"context must be odd, the token and as many to each side, got {context=}.")
+            raise ValueError(
+                f"context must be odd (the token itself, and the same number on each side), got {context=}."
+            )
         self.context = context
 
     def attend(self, query: Tensor, key: Tensor, value: Tensor) -> Tensor:
-        """SDPA under a band."""
+        """Apply scaled dot-product attention within a band."""
         return banded(query, key, value, self.context // 2, self.dropout if self.training else 0.0)
 
     def extra_repr(self) -> str:
-        """The options, for `print(layer)`."""
+        """Return the options, for `print(layer)`."""
         return f"context={self.context}, heads={self.heads}"
 
 
 class ConvNNAttention(ProjectedAttention):
-    """ConvNN with all its projections: each token convolves the values of its k most similar tokens.
+    """ConvNN with query, key, value and output projections: each token convolves the values of its k nearest tokens.
 
-    Source: Kang and Rocha Neto, arXiv:2511.14137, Sec. 4.1, 5.2, 6.2 and 14. The defaults are the paper's. Its
-    published runs took `similarity='dot'` and, where candidates were drawn or spread, `self_first=True` with
-    `self_score=1.0`. With several heads every head chooses neighbors for itself, and the convolution runs over all
-    D channels.
+    Source: Kang and Rocha Neto, arXiv:2511.14137, Sec. 4.1, 5.2, 6.2 and 14. The defaults are those of the paper. The
+    published runs used `similarity='dot'` and, with random or evenly spread candidates, `self_first=True` with
+    `self_score=1.0`. With multiple heads, each head chooses its own neighbors, and the convolution runs over all D
+    channels.
 
     Args:
         dim: D.
         heads: H.
         k: Neighbors per token.
-        similarity: `cosine`, `dot` (over the root of the head's channels) or `euclidean`.
-        rho: `softmax` weighs neighbors by the softmax of their similarities, `constant` all by 1.
-        candidates: Of the sequence: `all`, `random`, `strided` or `even`.
+        similarity: `cosine`, `dot` (divided by the square root of the head's channels) or `euclidean`.
+        rho: `softmax` weights neighbors by the softmax of their similarities; `constant` weights all by 1.
+        candidates: Candidate tokens of the sequence: `all`, `random`, `strided` or `even`.
         r: Number of `random` or `even` candidates.
-        stride: Of `strided` candidates.
-        when_too_few: On a sequence with fewer tokens than asked: `error`, or take `all`.
-        fixed_at_evaluation: Whether evaluation always takes the same `random` candidates.
+        stride: Stride of `strided` candidates.
+        when_too_few: If the sequence has fewer tokens than requested: `error`, or take `all`.
+        fixed_at_evaluation: Whether evaluation always uses the same `random` candidates.
         self_first: Whether each token is its own first neighbor; the others are then chosen by similarity.
-        self_score: What rho sees of the token itself where it is first: a number, or `None` for its similarity.
-        aggregation: `depthwise` starts from unit weights; `depthwise_separable`; `standard`.
+        self_score: Score of the token itself in the softmax if it comes first: a number, or `None` for its similarity.
+        aggregation: `depthwise` (starts with weights of 1), `depthwise_separable` or `standard`.
         out_dim: Channels of the output; D if `None`.
-        dropout: On the convolved neighbors, before the output projection.
+        dropout: Dropout rate on the convolved neighbors, before the output projection.
 
     Raises:
         ValueError: If an option is unknown, out of range or contradicts another.
@@ -261,14 +263,14 @@ class ConvNNAttention(ProjectedAttention):
         require_one_of("aggregation", aggregation, AGGREGATIONS)
         require_self_score(self_score, self_first=self_first, softmax=rho == "softmax")
         if candidates == "lattice":
-            raise ValueError("candidates='lattice' needs a map of two sides; a sequence has candidates='even'.")
+            raise ValueError("candidates='lattice' needs a two-dimensional map; use candidates='even' for a sequence.")
         self.rule = CandidateRule(
             candidates, k, r, stride, None, when_too_few=when_too_few, fixed_at_evaluation=fixed_at_evaluation
         )
         self.k = k
         self.similarity: Similarity = similarity
         self.rho: Rho = rho
-        self.weighs = rho == "softmax" and k > 1  # an only neighbor has the weight 1
+        self.weighs = rho == "softmax" and k > 1  # a single neighbor has weight 1
         self.self_first, self.self_score = self_first, self_score
         self.aggregation: Aggregation = aggregation
         self.implementation: Implementation = "default"
@@ -282,12 +284,12 @@ class ConvNNAttention(ProjectedAttention):
 
     @classmethod
     def softmax_attention(cls, dim: int, tokens: int) -> Self:
-        """The special case of paper 5.2: k = n, softmax, and a depthwise convolution fixed at 1, on `tokens` tokens."""
+        """Build softmax attention as in paper 5.2: k = n = `tokens`, softmax, a depthwise convolution fixed at 1."""
         return cls.kvt(dim, tokens)
 
     @classmethod
     def kvt(cls, dim: int, k: int) -> Self:
-        """The special case of paper 5.2 with k < n: KVT attention, its depthwise convolution fixed at 1."""
+        """Build KVT attention as in paper 5.2: k < n, a depthwise convolution fixed at 1."""
         layer = cls(dim, k=k, similarity="dot")
         layer.conv.weight.requires_grad_(False)
         return layer
@@ -297,10 +299,10 @@ class ConvNNAttention(ProjectedAttention):
 
         Args:
             x: The sequence.
-            candidate_index: The candidates to choose from, `(R,)`, instead of those the options give.
+            candidate_index: Candidates to use, `(R,)`, instead of those from the options.
 
         Raises:
-            ValueError: If the sequence has fewer candidates than k, or fewer tokens than asked.
+            ValueError: If the sequence has fewer candidates than k, or fewer tokens than requested.
         """
         require_input(x, "(B, N, D)", self.dim, 2, self.query.weight)
         if candidate_index is None:
@@ -340,10 +342,10 @@ class ConvNNAttention(ProjectedAttention):
     def _compared(
         self, x: Tensor, some: Tensor, candidate_index: Tensor | None
     ) -> tuple[list[Tensor], list[Tensor], list[Tensor] | list[float]]:
-        """Queries `(B, N, d)`, keys `(B, R, d)` and the token's own score `(B, N)`, for every head.
+        """Return queries `(B, N, d)`, keys `(B, R, d)` and the token's own score `(B, N)`, for every head.
 
-        With one head, dot products and few candidates, x Wq (Wk c)^T is taken as x (Wq^T Wk c)^T: the few keys are
-        projected a second time, and not all the queries a first.
+        With one head, dot products and few candidates, x Wq (Wk c)^T is computed as x (Wq^T Wk c)^T. The few keys are
+        then projected twice, and the many queries not at all.
         """
         free_score = self.self_first and self.weighs and self.self_score is None
         if candidate_index is None or free_score:
@@ -364,14 +366,14 @@ class ConvNNAttention(ProjectedAttention):
         return self._by_head(self.query(x)), self._by_head(projected), self._fixed_score()
 
     def _by_head(self, projected: Tensor) -> list[Tensor]:
-        """`(B, N, d)` of every head."""
+        """Return `(B, N, d)` for every head."""
         return [projected] if self.heads == 1 else list(self.split(projected).unbind(1))
 
     def _fixed_score(self) -> list[float]:
         return [0.0 if self.self_score is None else self.self_score] * self.heads
 
     def extra_repr(self) -> str:
-        """The options, for `print(layer)`."""
+        """Return the options, for `print(layer)`."""
         return (
             f"k={self.k}, similarity={self.similarity!r}, rho={self.rho!r}, candidates={self.rule.kind!r}, "
             f"r={self.rule.r}, self_first={self.self_first}, aggregation={self.aggregation!r}, heads={self.heads}"

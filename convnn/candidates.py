@@ -1,4 +1,4 @@
-"""Which tokens may become neighbors (paper 4.2.2): all of them, or some of them, drawn or on a grid."""
+"""Candidates: the tokens that may become neighbors (paper 4.2.2): all of them, random ones, or a grid."""
 
 from dataclasses import dataclass
 
@@ -10,21 +10,21 @@ from convnn.constants import constant
 from convnn.geometry import CANDIDATE_KINDS, CandidateKind, WhenTooFew, candidate_count, padded_tokens
 
 EVALUATION_SEED = 0
-"""Of the one draw that a layer with `fixed_at_evaluation` keeps to."""
+"""Seed of the single draw of a layer with `fixed_at_evaluation`."""
 
 _AMOUNT = {"random": "r", "even": "r", "strided": "stride", "lattice": "side"}
 
 
 @dataclass(frozen=True)
 class CandidateRule:
-    """Which tokens are candidates, for any shape.
+    """The rule that selects candidates, for any shape.
 
-    Source: paper 4.2.2. As published, one draw serves a whole batch and a new one is made at every forward pass, at
-    evaluation too; `fixed_at_evaluation` makes evaluation repeatable: it then takes the same draw every time and
-    leaves torch's generators alone.
+    Source: paper 4.2.2. As published, the whole batch shares one draw, and there is a new draw at every forward pass,
+    also during evaluation. With `fixed_at_evaluation`, evaluation is repeatable: it always uses the same draw and does
+    not touch torch's generators.
 
     Raises:
-        ValueError: If an option is unknown, does not go with the kind, or is out of range.
+        ValueError: If an option is unknown, is not allowed for the kind, or is out of range.
     """
 
     kind: CandidateKind = "all"
@@ -45,7 +45,7 @@ class CandidateRule:
             if (value is not None) != (self.kind in kinds):
                 only = " or ".join(f"candidates={kind!r}" for kind in kinds)
                 raise ValueError(
-                    f"{name} goes with {only} and only there, got candidates={self.kind!r}, {name}={value}."
+                    f"{name} must be set for {only} and only for it, got candidates={self.kind!r}, {name}={value}."
                 )
             if value is not None:
                 require_count(name, value)
@@ -54,10 +54,10 @@ class CandidateRule:
         if self.side is not None and self.side**2 < self.k:
             raise ValueError(f"side x side must be at least k, got k={self.k}, side={self.side}.")
         if self.fixed_at_evaluation and self.kind != "random":
-            raise ValueError(f"fixed_at_evaluation goes with candidates='random', got candidates={self.kind!r}.")
+            raise ValueError(f"fixed_at_evaluation needs candidates='random', got candidates={self.kind!r}.")
 
     def count(self, shape: tuple[int, ...], padding: int = 0) -> int:
-        """How many candidates a map or sequence of this shape has; see `convnn.geometry.candidate_count`."""
+        """Return the number of candidates of a map or sequence; see `convnn.geometry.candidate_count`."""
         return candidate_count(
             shape,
             self.kind,
@@ -70,27 +70,27 @@ class CandidateRule:
         )
 
     def in_ring(self, shape: tuple[int, ...], padding: int = 0) -> bool:
-        """Whether some may lie in the ring around a map of this shape: not those of a grid, where it is large enough.
+        """Return whether candidates may lie in the ring around a map of this shape; never for a grid on a large map.
 
         Raises:
             ValueError: If there are too few tokens.
         """
         if padding == 0 or self.kind in ("all", "random"):
             return padding > 0
-        return self.count(shape, padding) == padded_tokens(shape, padding)  # too few: it takes `all`
+        return self.count(shape, padding) == padded_tokens(shape, padding)  # with too few tokens it takes `all`
 
     def indices(
         self, shape: tuple[int, ...], padding: int = 0, *, training: bool = True, device: torch.device | None = None
     ) -> Tensor | None:
-        """The candidates, `(R,)`, counted row by row over the padded map; `None` stands for all of its tokens.
+        """Return the candidates, `(R,)`, numbered row by row over the padded map; `None` means all of its tokens.
 
-        Where all tokens are candidates nothing is drawn, so that r = tokens equals `all` to the last bit.
+        If all tokens are candidates, nothing is drawn, so r = tokens equals `all` bit for bit.
 
         Args:
             shape: `(length,)` or `(height, width)` in tokens.
             padding: Width of the ring of zero tokens around it.
             training: Whether the layer is in training mode.
-            device: Where to put them.
+            device: Device of the result.
 
         Raises:
             ValueError: If there are too few tokens.
@@ -115,13 +115,13 @@ class CandidateRule:
 
 
 def random_candidates(tokens: int, r: int, device: torch.device | None = None, *, fixed: bool = False) -> Tensor:
-    """Draw `r` of `tokens` token indices without repeats, `(r,)`, from torch's generator of `device`.
+    """Draw `r` of `tokens` token indices without repetition, `(r,)`, from torch's generator of `device`.
 
     Args:
-        tokens: How many there are.
-        r: How many to draw.
-        device: Whose generator draws, and where they go.
-        fixed: The same draw at every call, on every device, from a generator of its own.
+        tokens: Number of tokens.
+        r: Number of indices to draw.
+        device: Device of the generator and of the result.
+        fixed: Return the same draw at every call, on every device, from a separate generator.
     """
     if fixed:
         draws = torch.Generator().manual_seed(EVALUATION_SEED)
@@ -131,22 +131,22 @@ def random_candidates(tokens: int, r: int, device: torch.device | None = None, *
 
 @constant
 def along(length: int, count: int, device: torch.device | None = None) -> Tensor:
-    """`count` positions along a sequence, rounded down as the published runs had them: in single precision.
+    """Return `count` positions along a sequence, rounded down in single precision as in the published runs.
 
-    For 1,030 of 59,900 pairs of length and count one position is the one before that which `spread` has.
+    For 1,030 of 59,900 pairs of length and count, one position is one less than that of `spread`.
     """
     return torch.linspace(0, length - 1, count, dtype=torch.float32, device="cpu").long().to(device)
 
 
 @constant
 def spread(length: int, count: int, device: torch.device | None = None) -> Tensor:
-    """`count` positions spread over `0 .. length - 1`, both ends in: i (length - 1) / (count - 1), rounded down."""
+    """Return `count` positions over `0 .. length - 1`, ends included: i (length - 1) / (count - 1), rounded down."""
     return torch.arange(count, device=device) * (length - 1) // max(1, count - 1)
 
 
 @constant
 def own_tokens(shape: tuple[int, ...], padding: int, device: torch.device | None = None) -> Tensor:
-    """The indices, `(N,)`, of the map's own tokens among those of the padded map."""
+    """Return the indices, `(N,)`, of the map's own tokens among those of the padded map."""
     index = torch.zeros(1, dtype=torch.int64, device=device)
     for side in shape:
         index = (index.unsqueeze(-1) * (side + 2 * padding) + torch.arange(side, device=device) + padding).flatten()
@@ -154,12 +154,12 @@ def own_tokens(shape: tuple[int, ...], padding: int, device: torch.device | None
 
 
 def own_positions(queries: Tensor, candidate_index: Tensor | None, tokens: int) -> Tensor:
-    """Where each query is among the candidates, `(N,)`; -1 where it is not one of them.
+    """Return each query's position among the candidates, `(N,)`; -1 if it is not a candidate.
 
     Args:
-        queries: The tokens that ask, `(N,)`, indices among all `tokens`.
-        candidate_index: The candidates, `(R,)`; `None` stands for all tokens in order.
-        tokens: How many there are.
+        queries: Query tokens, `(N,)`, as indices into all `tokens`.
+        candidate_index: Candidates, `(R,)`; `None` means all tokens in order.
+        tokens: Number of tokens.
     """
     if candidate_index is None:
         return queries
@@ -170,24 +170,24 @@ def own_positions(queries: Tensor, candidate_index: Tensor | None, tokens: int) 
 
 
 def require_enough(candidate_index: Tensor, k: int, tokens: int) -> None:
-    """Raise ValueError unless given candidates are tokens, and at least k."""
+    """Raise ValueError unless the given candidates are valid tokens, and at least k."""
     count = candidate_index.numel()
     if candidate_index.dim() != 1 or candidate_index.dtype != torch.int64:
         raise ValueError(
             f"candidate_index must be (R,) of int64, got {tuple(candidate_index.shape)} of {candidate_index.dtype}; "
-            f"one list of candidates serves the whole batch."
+            f"the whole batch shares one list of candidates."
         )
     if not k <= count <= tokens:
         raise ValueError(
-            f"candidate_index must name at least k and at most all {tokens} tokens, got {count} with {k=}; "
-            f"name more tokens or take a smaller k."
+            f"candidate_index must contain at least k and at most all {tokens} tokens, got {count} with {k=}; "
+            f"add tokens, or use a smaller k."
         )
 
 
 def require_self_score(self_score: float | None, *, self_first: bool, softmax: bool) -> None:
-    """Raise ValueError where a fixed score for the token itself would not be used."""
+    """Raise ValueError if a fixed score for the token itself would not be used."""
     if self_score is not None and not (self_first and softmax):
         raise ValueError(
-            f"self_score goes with self_first=True and rho='softmax', got {self_first=}, {self_score=}, {softmax=}; "
+            f"self_score needs self_first=True and rho='softmax', got {self_first=}, {self_score=}, {softmax=}; "
             f"leave it None."
         )

@@ -1,4 +1,4 @@
-"""A file that is either whole or refused: written beside and renamed, with its SHA-256 at the end.
+"""Checkpoint files that are either complete or rejected: written beside, then renamed, with their SHA-256 at the end.
 
 Loading never unpickles code (`weights_only=True`).
 """
@@ -17,14 +17,14 @@ _TRAILER = len(_MAGIC) + hashlib.sha256().digest_size
 
 
 class CheckpointError(Exception):
-    """A checkpoint that cannot be used; the message names its path."""
+    """A checkpoint that cannot be used. The message names its path."""
 
 
 def save_checkpoint(content: dict[str, Any], path: Path) -> None:
-    """Write `content` (tensors, numbers, strings and containers of them) to `path`, all or nothing.
+    """Write `content` (tensors, numbers, strings and containers of them) to `path` atomically.
 
     Raises:
-        OSError: If there is no room or no access; an older checkpoint at `path` is then untouched.
+        OSError: If the disk is full or not writable. An older checkpoint at `path` is then unchanged.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     part = path.with_name(f".{path.name}.{os.getpid()}.partial")
@@ -33,7 +33,7 @@ def save_checkpoint(content: dict[str, Any], path: Path) -> None:
             torch.save(content, part)
         except RuntimeError as error:  # torch's zip writer turns a full disk into a RuntimeError
             with part.open("ab") as file:
-                file.write(bytes(1 << 20))  # a plain write says that it is full, with the system's own error
+                file.write(bytes(1 << 20))  # a plain write raises the system's own error if the disk is full
             raise OSError(f"{part} cannot be written: {error}") from error
         with part.open("r+b") as file:
             digest = hashlib.file_digest(file, "sha256").digest()
@@ -42,7 +42,7 @@ def save_checkpoint(content: dict[str, Any], path: Path) -> None:
             file.flush()
             os.fsync(file.fileno())
         part.replace(path)
-        with contextlib.suppress(OSError):  # a file system that cannot sync a folder has renamed all the same
+        with contextlib.suppress(OSError):  # some file systems cannot sync a folder; the file is renamed anyway
             folder = os.open(path.parent, os.O_RDONLY)
             try:
                 os.fsync(folder)
@@ -53,17 +53,17 @@ def save_checkpoint(content: dict[str, Any], path: Path) -> None:
 
 
 def load_checkpoint(path: Path, map_location: torch.device | str = "cpu") -> dict[str, Any]:
-    """Read what `save_checkpoint` wrote.
+    """Read a checkpoint that `save_checkpoint` wrote.
 
     Raises:
-        FileNotFoundError: If there is no file.
-        CheckpointError: If the file is truncated, altered or no checkpoint of ours.
+        FileNotFoundError: If the file does not exist.
+        CheckpointError: If the file is truncated, altered or not one of our checkpoints.
     """
     with path.open("rb") as file:
         if not _whole(file):
             raise CheckpointError(
-                f"{path} is not a checkpoint, or is damaged: its SHA-256 does not match; name another file, or, if it "
-                f"is a checkpoint, delete it to train from the start."
+                f"{path} is damaged or not a checkpoint: its SHA-256 does not match; give another file, or, if it is a "
+                f"checkpoint, delete it to train from the start."
             )
         try:
             content: dict[str, Any] = torch.load(path, map_location=map_location, weights_only=True)

@@ -1,4 +1,4 @@
-"""Tensors that follow from shapes alone, made once per shape and device."""
+"""Tensors that depend only on shapes, computed once per shape and device."""
 
 import functools
 from collections.abc import Callable
@@ -10,14 +10,14 @@ Given = ParamSpec("Given")
 Made = TypeVar("Made")
 
 KEPT = 256
-"""Results of each function that are kept."""
+"""Number of cached results per function."""
 
 
 def constant(make: Callable[Given, Made]) -> Callable[Given, Made]:
-    """Keep what a function gives for the same arguments, which it must not depend on anything else for.
+    """Cache the results of a function that depends only on its arguments.
 
-    Nobody may write to it. What is kept can be used in training also where evaluation under `torch.inference_mode` made
-    it first.
+    Callers must not modify the results. They can be used in training even if evaluation under `torch.inference_mode`
+    computed them first.
     """
 
     @functools.lru_cache(maxsize=KEPT)
@@ -27,7 +27,7 @@ def constant(make: Callable[Given, Made]) -> Callable[Given, Made]:
 
     @functools.wraps(make)
     def ask(*arguments: Given.args, **named: Given.kwargs) -> Made:
-        if torch.compiler.is_compiling():  # a graph has constants of its own
+        if torch.compiler.is_compiling():  # a compiled graph has its own constants
             return make(*arguments, **named)
         return kept(*cast("Any", arguments), **cast("Any", named))
 

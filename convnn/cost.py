@@ -1,7 +1,7 @@
-"""What a model costs.
+"""The cost of a model: parameters, FLOPs and activation memory.
 
-Every number is derived from the model itself. A FLOP is one multiplication or one addition of a product or
-convolution; "published" FLOPs are what the authors' profiler counted of theirs.
+Every number is derived from the model itself. A FLOP is one multiplication or one addition of a matrix product or
+convolution. "Published" FLOPs are those that the authors' profiler counted for their models.
 """
 
 import math
@@ -28,13 +28,13 @@ class Cost:
     """A model's cost.
 
     Attributes:
-        parameters: Trainable or not.
-        flops: Of one image's forward pass: every convolution and matrix product of the definition, twice its
-            multiplications, whatever the faster path does instead.
-        flops_published: The same as the authors' profiler counts it; see `operations`.
-        activation_bytes: What a training step of `batch_size` images keeps from its forward pass for its backward
-            pass, in float32, weights not counted.
-        batch_size: Of that step.
+        parameters: Number of parameters, trainable or not.
+        flops: FLOPs of one image's forward pass: twice the multiplications of every convolution and matrix product
+            in the definition, even if the faster path computes something else.
+        flops_published: FLOPs as the authors' profiler counts them; see `operations`.
+        activation_bytes: Bytes that a training step of `batch_size` images keeps from its forward pass for its
+            backward pass, in float32, without weights.
+        batch_size: Batch size of that step.
     """
 
     parameters: int
@@ -45,15 +45,15 @@ class Cost:
 
 
 def measure_cost(build: Callable[[], nn.Module], *, batch_size: int = 256, image_side: int = IMAGE_SIDE) -> Cost:
-    """Build a model and find its cost; its weights are never written, so that they take no memory.
+    """Build a model and measure its cost. Its weights are never written, so they take no memory.
 
-    A few images are passed on the CPU: the meta device would load torch's compiler, which takes longer. What a step
-    keeps grows by the same amount with each image.
+    A few images are passed on the CPU: the meta device would load torch's compiler, which takes longer. The memory of a
+    step grows by the same amount with each image.
 
     Args:
-        build: Builds it; it takes images `(B, 3, image_side, image_side)`.
-        batch_size: For the activation memory.
-        image_side: Of the images, before any resize of the model's own.
+        build: Builds the model, which takes images `(B, 3, image_side, image_side)`.
+        batch_size: Batch size for the activation memory.
+        image_side: Side of the images, before the model resizes them.
     """
     model = unwritten(build)
     image = (3, image_side, image_side)
@@ -69,34 +69,34 @@ def measure_cost(build: Callable[[], nn.Module], *, batch_size: int = 256, image
 
 
 def unwritten(build: Callable[[], nn.Module]) -> nn.Module:
-    """A model on the CPU whose weights nobody has written; no random number is drawn for them."""
+    """Return a model on the CPU with uninitialized weights; no random number is drawn."""
     with torch.device("meta"):
         model = build()
-    # Module.to_empty would ask the meta device, and so load torch's compiler.
+    # Module.to_empty would use the meta device and so load torch's compiler.
     model._apply(lambda weight: torch.empty(weight.shape, dtype=weight.dtype))  # noqa: SLF001
     return model.eval()
 
 
 def parameters(model: nn.Module) -> int:
-    """Numbers in the model's parameters."""
+    """Return the number of parameters of the model."""
     return sum(weight.numel() for weight in model.parameters())
 
 
 class Operations(NamedTuple):
-    """FLOPs of a forward pass: all of the definition, and those that the authors' profiler counts."""
+    """FLOPs of a forward pass: those of the definition, and those that the authors' profiler counts."""
 
     flops: int
     published: int
 
 
 def operations(model: nn.Module, shape: tuple[int, ...]) -> Operations:
-    """Count a forward pass over an input of this shape.
+    """Count the FLOPs of a forward pass over an input of this shape.
 
-    torch.profiler counts matrix products, Conv2d with padding in numbers, and elementwise multiplications and
-    additions (the size of their first operand). It counts neither Conv1d nor Conv2d with padding="same", so the
-    published numbers leave out the convolutions of both of VGG's branches and ConvNN's convolution in ViT. Where
-    our layers compute differently from the authors' (every token of the padded map asks, masks are multiplied in,
-    and so on), the rules below count what theirs did.
+    torch.profiler counts matrix products, Conv2d with numeric padding, and elementwise multiplications and additions
+    (the size of their first operand). It counts neither Conv1d nor Conv2d with padding="same". The published numbers
+    therefore omit the convolutions of both branches in VGG and ConvNN's convolution in ViT. The authors' layers compute
+    some things differently from ours: every token of the padded map is a query, masks are multiplied in, and so on. The
+    rules below count what their layers did.
     """
     published = 0
 
@@ -117,7 +117,7 @@ def operations(model: nn.Module, shape: tuple[int, ...]) -> Operations:
 
 
 class _Counter(TorchDispatchMode):
-    """Adds up the FLOPs of what is called, by torch's own rules; torch's `FlopCounterMode` also loads its compiler."""
+    """Add up FLOPs by torch's own rules. Unlike torch's `FlopCounterMode`, it does not load torch's compiler."""
 
     def __init__(self) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
@@ -137,7 +137,7 @@ class _Counter(TorchDispatchMode):
 
 
 def _distance_flops(query: torch.Size, key: torch.Size, *_: object, **__: object) -> int:
-    """Distances cost what the product of the same shape costs; torch's counter has no rule for them."""
+    """Count distances like a matrix product of the same shape, because torch's counter has no rule for them."""
     products: int = 2 * math.prod(query) * key[-2]
     return products
 
@@ -146,14 +146,14 @@ _RULES = flop_registry | {torch.ops.aten._cdist_forward: shape_wrapper(_distance
 
 
 def activation_bytes(model: nn.Module, shape: tuple[int, ...]) -> int:
-    """Bytes that a training step's forward pass over an input of this shape keeps.
+    """Return the bytes that the forward pass of a training step keeps, for an input of this shape.
 
-    Each tensor saved for the backward pass counts once, however many operations need it; parameters, buffers and the
-    input do not count.
+    Each tensor saved for the backward pass counts once, even if several operations need it. Parameters, buffers and
+    the input do not count.
     """
     x = _input(model, shape)
     known = {_storage(t) for t in (*model.parameters(), *model.buffers(), x)}
-    kept: dict[int, Tensor] = {}  # the tensors are held, so that no two of them can share an address
+    kept: dict[int, Tensor] = {}  # holds the tensors, so that no two of them share an address
 
     def keep(saved: Tensor) -> Tensor:
         if _storage(saved) not in known:
@@ -181,7 +181,7 @@ def _input(model: nn.Module, shape: tuple[int, ...]) -> Tensor:
 
 @contextmanager
 def defined(model: nn.Module) -> Iterator[None]:
-    """Let the model's ConvNN layers compute as `convnn.naive` defines them."""
+    """Make the model's ConvNN layers use the definition in `convnn.naive`."""
     layers = [m for m in model.modules() if isinstance(m, ConvNN | ConvNNAttention)]
     before = [layer.implementation for layer in layers]
     for layer in layers:
@@ -195,7 +195,7 @@ def defined(model: nn.Module) -> Iterator[None]:
 
 @singledispatch
 def _published(module: nn.Module, x: Tensor) -> int:  # noqa: ARG001
-    """What the profiler counts of one module itself, its parts not included."""
+    """Return the FLOPs that the profiler counts for one module itself, without its submodules."""
     return 0
 
 
@@ -206,7 +206,7 @@ def _(module: nn.Linear, x: Tensor) -> int:
 
 @_published.register
 def _(module: nn.Conv2d, x: Tensor) -> int:
-    places = x.numel() // x.shape[1] // (module.stride[0] * module.stride[1])  # of kernels that lose no border
+    places = x.numel() // x.shape[1] // (module.stride[0] * module.stride[1])  # for padding that keeps the map's size
     return 2 * places * module.weight.numel()
 
 
@@ -245,7 +245,7 @@ def _(module: SparseAttention, x: Tensor) -> int:
 
 @_published.register
 def _(module: LocalAttention, x: Tensor) -> int:
-    # windows of queries, each with the keys of three windows; rotations are four products and a sum
+    # each window of queries has the keys of three windows; a rotation is four products and a sum
     windows = -(-x.shape[1] // module.window)
     queries, keys = windows * module.window, 3 * windows * module.window
     heads, d = len(x) * module.heads, module.head_dim

@@ -1,7 +1,7 @@
-"""Dropout whose draws are cheap on the CPU.
+"""Dropout with fast random draws on the CPU.
 
-torch draws a mask there element by element with its Bernoulli generator, which took a third of a step of ViT-Tiny. Here
-the same generator fills whole words, and each sixteenth part of one decides about an element.
+On the CPU, torch draws a mask element by element with its Bernoulli generator, which took a third of a ViT-Tiny step.
+Here the same generator fills 64-bit words, and each 16 bits of a word decide about one element.
 """
 
 import math
@@ -17,9 +17,9 @@ _WORD = torch.iinfo(torch.int64)
 
 
 def kept(rate: float, shapes: Sequence[Sequence[int]], device: torch.device) -> list[Tensor]:
-    """Draw which elements of tensors of these shapes stay: booleans, from the device's generator.
+    """Draw the elements to keep in tensors of these shapes, as booleans, from the device's generator.
 
-    Each is dropped with a probability of `rate`, rounded to 1 / 65536.
+    Each element is dropped with probability `rate`, rounded to a multiple of 1 / 65536.
     """
     sizes = [math.prod(shape) for shape in shapes]
     words = torch.randint(_WORD.min, _WORD.max, (-(-sum(sizes) // 4),), device=device)
@@ -29,12 +29,12 @@ def kept(rate: float, shapes: Sequence[Sequence[int]], device: torch.device) -> 
 
 
 def _dropped(rate: float) -> int:
-    """Of _LEVELS."""
+    """Return the number of _LEVELS at which an element is dropped."""
     return min(_LEVELS - 1, round(rate * _LEVELS))
 
 
 def _scale(rate: float) -> float:
-    """Of what stays, so that the expectation stays."""
+    """Return the factor on kept elements that preserves the expectation."""
     return _LEVELS / (_LEVELS - _dropped(rate))
 
 
@@ -44,7 +44,7 @@ def _product(x: Tensor, stay: Tensor, scale: float) -> Tensor:
 
 
 class _Dropout(torch.autograd.Function):
-    """x * stay * scale, or that plus `base`, in one pass each way."""
+    """Compute x * stay * scale, optionally plus `base`, in one forward and one backward pass over memory."""
 
     @staticmethod
     def forward(ctx: Any, x: Tensor, base: Tensor | None, stay: Tensor, scale: float) -> Tensor:  # noqa: ANN401
@@ -60,18 +60,18 @@ class _Dropout(torch.autograd.Function):
 
 
 def draws_words(x: Tensor) -> bool:
-    """Whether `kept` draws for tensors like this: on the CPU, outside a compiled graph."""
+    """Return whether to use `kept` for such tensors: on the CPU, outside compiled graphs."""
     return x.device.type in {"cpu", "meta"} and not torch.compiler.is_compiling()
 
 
 def dropout(x: Tensor, rate: float, *, training: bool, stay: Tensor | None = None) -> Tensor:
-    """`torch.nn.functional.dropout`.
+    """Apply dropout, as in `torch.nn.functional.dropout`.
 
     Args:
-        x: Anything.
+        x: A tensor of any shape.
         rate: Probability that an element is dropped.
-        training: Whether anything is.
-        stay: What `kept` has drawn for it; `None` draws here.
+        training: Whether to drop at all.
+        stay: The elements to keep, drawn by `kept`; `None` draws here.
     """
     if not training or rate == 0:
         return x
@@ -82,7 +82,7 @@ def dropout(x: Tensor, rate: float, *, training: bool, stay: Tensor | None = Non
 
 
 def add_dropped(base: Tensor, x: Tensor, rate: float, *, training: bool, stay: Tensor | None = None) -> Tensor:
-    """`base` plus `x` after dropout; see `dropout`."""
+    """Return `base` plus `x` after dropout; see `dropout`."""
     if not training or rate == 0 or not draws_words(x):
         return base + F.dropout(x, rate, training)
     stay = kept(rate, [x.shape], x.device)[0] if stay is None else stay

@@ -1,11 +1,11 @@
-"""VGG's first fully connected layer, trained as what it is: a layer of as many inputs as the map has channels.
+"""Train VGG's first fully connected layer in folded form: with one input per channel of the map.
 
-The map before it is 1 x 1 (an image's 32 pixels, halved five times), and an average pool shows it to the layer 7 x 7
-times. So the 49 slices of its weight, one per copy, get the same gradient at every step. Under AdamW, whose decay does
-not enter the moments, slice p is therefore W_p(t) = d(t) W_p(0) + s(t) with one s for all, and their sum F, which is
-all that the output depends on, is trained by itself: with the same moments, with 49 times the learning rate (s moves 49
-times in the sum), a 49th of the decay rate (the sum decays as each slice does), and a gradient that counts 49 times in
-the norm of all. docs/adr/0011.
+The map before the layer is 1 x 1 (an image's 32 pixels, halved five times), and an average pool repeats it 7 x 7 times.
+So the 49 slices of the layer's weight, one per copy, get the same gradient at every step. With AdamW, weight decay does
+not enter the moments. Slice p is therefore W_p(t) = d(t) W_p(0) + s(t), with the same s for all slices. The output
+depends only on the sum F of the slices, so F is trained directly. It has the same moments, 49 times the learning rate
+(s enters the sum 49 times) and a 49th of the decay rate (the sum decays as each slice does). Its gradient counts 49
+times in the norm of all gradients. See docs/adr/0011.
 """
 
 import hashlib
@@ -18,25 +18,25 @@ from convnn.models.vgg import VGG
 
 
 class FoldError(Exception):
-    """The published weights cannot be told from what was trained."""
+    """The published weights cannot be recovered from the trained ones."""
 
 
 @dataclass
 class Fold:
-    """What leads back to the published layer: which weights it began with, and what decay has left of them."""
+    """The information that recovers the published layer: its initial weights, and how much of them decay has left."""
 
     copies: int
     initial: str
-    """SHA-256 of the published layer's first weights, which the seed draws."""
+    """SHA-256 of the published layer's initial weights, which the seed determines."""
 
     kept: float = 1.0
-    """d(t): the product of 1 - learning rate x weight decay over all steps."""
+    """d(t): the product of (1 - learning rate x weight decay) over all steps."""
 
 
 def fold(model: nn.Module) -> Fold | None:
-    """Replace the layer in `model` by one of as many inputs as there are channels; `None` if it has no such layer.
+    """Replace the layer in `model` by one with one input per channel; return `None` if it has no such layer.
 
-    The model then takes images of 32 x 32 pixels alone.
+    The model then takes only images of 32 x 32 pixels.
     """
     if not isinstance(model, VGG):
         return None
@@ -49,13 +49,13 @@ def fold(model: nn.Module) -> Fold | None:
 
 
 def folded_weight(model: nn.Module) -> Tensor:
-    """The weight of a folded layer."""
+    """Return the weight of a folded layer."""
     assert isinstance(model, VGG)
     return _first(model).weight
 
 
 def whole_again(model: nn.Module, fold: Fold) -> None:
-    """Undo `fold`, with weights that nobody has written."""
+    """Undo `fold`, with uninitialized weights."""
     assert isinstance(model, VGG)
     folded = _first(model)
     weight = torch.empty(folded.out_features, folded.in_features * fold.copies, device=folded.weight.device)
@@ -65,22 +65,22 @@ def whole_again(model: nn.Module, fold: Fold) -> None:
 
 
 def unfold(weights: dict[str, Tensor], fold: Fold, initial: nn.Module) -> dict[str, Tensor]:
-    """The weights of the published model, by name, from those of a folded one.
+    """Return the weights of the published model, by name, from those of a folded model.
 
     Args:
-        weights: Those.
-        fold: What is known of the layer.
-        initial: The published model as its seed drew it.
+        weights: Weights of the folded model.
+        fold: The fold of its layer.
+        initial: The published model with its initial weights.
 
     Raises:
-        FoldError: If that is not what was trained.
+        FoldError: If `initial` does not have the initial weights of the training.
     """
     assert isinstance(initial, VGG)
     first = _first(initial).weight.detach()
     if digest_of(first) != fold.initial:
         raise FoldError(
-            "the first weights of this model cannot be drawn again: its seed gives others here than where it was "
-            "trained (another version of torch?), and the published layer cannot be told without them."
+            "the initial weights of this model cannot be drawn again: its seed gives other weights here than where it "
+            "was trained (another version of torch?), and the published layer cannot be recovered without them."
         )
     start = first.double().unflatten(1, (-1, fold.copies))
     trained = weights[_NAME].double()
@@ -94,7 +94,7 @@ _ROWS_AT_ONCE = 64
 
 
 def digest_of(weight: Tensor) -> str:
-    """The SHA-256 of a tensor's numbers."""
+    """Return the SHA-256 of a tensor's numbers."""
     return hashlib.sha256(weight.detach().cpu().contiguous().numpy().data).hexdigest()
 
 
@@ -105,6 +105,6 @@ def _first(model: VGG) -> nn.Linear:
 
 
 def _sum(weight: Tensor, copies: int) -> Tensor:
-    """Some rows at a time: all of them in double precision would take twice the layer's memory."""
+    """Sum the copies, some rows at a time: all rows in double precision would take twice the layer's memory."""
     some = weight.unflatten(1, (-1, copies)).split(_ROWS_AT_ONCE)
     return torch.cat([rows.sum(-1, dtype=torch.float64).to(weight.dtype) for rows in some])

@@ -1,8 +1,8 @@
-"""The search for the largest on the CPU, as loops that Numba compiles.
+"""Top-k search on the CPU, as loops that Numba compiles.
 
-ROWS rows are worked on together, one in each lane of the processor's vectors: no step depends on a number, so no branch
-is mispredicted. A number is compared as a 32-bit integer, of the same order; followed by its place it is one of 64
-bits, larger than an equal one that stands later.
+ROWS rows are processed together, one in each lane of the processor's vectors. No step depends on the data, so no branch
+is mispredicted. Numbers are compared as 32-bit integers in the same order. A number followed by its place is a 64-bit
+integer; among equal numbers, an earlier one has the larger integer.
 """
 
 import numpy as np
@@ -10,22 +10,22 @@ from numba.extending import register_jitable
 from numpy.typing import NDArray
 
 ROWS = 64
-"""Worked on together."""
+"""Rows processed together."""
 
 MEMBERS = 4
-"""Of a group. The k largest of a row are members of the k groups with the largest maxima."""
+"""Members per group. The k largest numbers of a row are in the k groups with the largest maxima."""
 
 GROUPED_FROM = 6
-"""Times k numbers or more are looked for by groups."""
+"""Rows with at least this number times k entries are searched by groups."""
 
 LEVELS = 17
-"""Of groups of groups at most: MEMBERS to this power are more numbers than a row has."""
+"""Largest depth of groups of groups: MEMBERS to this power exceeds the length of any row."""
 
 NONE = np.int32(-(2**31))
-"""An integer less than that of any number but one that is none."""
+"""An integer below that of any number except NaN."""
 
 LAST = 2**31 - 1
-"""The last place; as bits, all of an integer but its sign."""
+"""The last place; as bits, all bits of an integer except its sign."""
 
 Single = NDArray[np.float32]
 Int = NDArray[np.int32]
@@ -43,18 +43,18 @@ def largest(  # noqa: PLR0917
     values: Single,
     places: Long,
 ) -> None:
-    """The k largest numbers of rows and their places, largest first; of equals the first.
+    """Find the k largest numbers of rows and their places, largest first. Ties go to the first.
 
     Args:
-        first: The first row that is worked on.
-        last: The first one that no longer is.
-        scores: The rows, `(M, R)`. With no rows they are left @ right + offset.
+        first: First row.
+        last: End of the rows, exclusive.
+        scores: The rows, `(M, R)`. If empty, the rows are left @ right + offset.
         left: `(B, N, 4)`, M = B N.
         right: `(B, 4, R)`.
         offset: `(B, R)`.
-        own: `(N,)`, or with no number; a place that is not taken in row m is that at m modulo N, none below 0.
-        values: Filled, `(M, K)`.
-        places: Filled, `(M, K)`.
+        own: `(N,)`, or empty; entry m modulo N is a place to exclude from row m, none if below 0.
+        values: Output, `(M, K)`.
+        places: Output, `(M, K)`.
     """
     k, width = places.shape[1], offset.shape[1] if len(left) else scores.shape[1]
     length, start = np.zeros(LEVELS, np.int64), np.zeros(LEVELS + 1, np.int64)
@@ -92,7 +92,7 @@ def largest(  # noqa: PLR0917
 
 @register_jitable
 def _levels(width: int, k: int, length: Long, start: Long) -> int:
-    """How many numbers the levels have and where in a line they start: a row, its groups' maxima, and so on."""
+    """Compute the length and start of each level in a line: a row, its groups' maxima, and so on."""
     length[0], top = width, 0
     start[1] = -(-width // MEMBERS) * MEMBERS
     while length[top] >= GROUPED_FROM * k:
@@ -113,12 +113,12 @@ def _products(query: Single, candidates: Single, offset: Single, row: Single) ->
 @register_jitable
 def _copied(numbers: Single, row: Single) -> None:
     for j in range(len(row)):
-        row[j] = numbers[j] + np.float32(0)  # a zero loses its sign
+        row[j] = numbers[j] + np.float32(0)  # turns -0.0 into 0.0
 
 
 @register_jitable
 def _ordered(row: Single, line: Int) -> None:
-    """As integers in the same order."""
+    """Convert to integers with the same order."""
     bits = row.view(np.int32)
     for j in range(len(bits)):
         line[j] = bits[j] ^ ((bits[j] >> 31) & LAST)
@@ -126,7 +126,7 @@ def _ordered(row: Single, line: Int) -> None:
 
 @register_jitable
 def _put(integer: np.int64, number: Single) -> None:
-    """The number of an integer."""
+    """Convert an integer back to its number."""
     number.view(np.int32)[0] = integer ^ ((integer >> 31) & LAST)
 
 
@@ -144,7 +144,7 @@ def _maxima(members: Int, maxima: Int, groups: int) -> None:
 
 @register_jitable
 def _members(keys: Int, start: int, rows: int, best: Long, numbers: Long) -> None:
-    """Those of the best groups, `(K * MEMBERS, ROWS)`."""
+    """Collect the members of the best groups, `(K * MEMBERS, ROWS)`."""
     for p in range(len(best)):
         for i in range(rows):
             place = MEMBERS * (LAST - (best[p, i] & LAST))
@@ -155,7 +155,7 @@ def _members(keys: Int, start: int, rows: int, best: Long, numbers: Long) -> Non
 
 @register_jitable
 def _keep_largest(numbers: Long, best: Long) -> None:
-    """The largest of each column of `numbers` `(n, ROWS)`, which is overwritten, in order: `best` `(K, ROWS)`."""
+    """Write the largest of each column of `numbers` `(n, ROWS)` to `best` `(K, ROWS)`, in order; destroys `numbers`."""
     best[:] = np.int64(NONE) << 32
     for j in range(len(numbers)):
         rest = numbers[j]

@@ -1,7 +1,7 @@
 """The k largest numbers of every row.
 
-On the CPU a compiled search finds them (`convnn.kernels`), 2 to 4 times as fast as `torch.topk`. It is compiled where
-it is first called, which takes some seconds, and kept on disk for the next process.
+On the CPU, a compiled search (`convnn.kernels`) finds them 2 to 4 times as fast as `torch.topk`. It is compiled at the
+first call, which takes a few seconds, and cached on disk for the next process.
 """
 
 import functools
@@ -15,19 +15,19 @@ import torch
 from torch import Tensor
 
 MOST = 32
-"""Looked for by the compiled search; for more `torch.topk` is as fast."""
+"""Largest k for the compiled search; above it, `torch.topk` is equally fast."""
 
 CHANNELS = 4
-"""The products of tokens of no more channels are best made by the search itself, and never held."""
+"""Up to this number of channels, the search itself computes the products of tokens without storing them."""
 
 LEAST_NUMBERS = 2**21
-"""Of a thread: fewer are done before another one has a processor, which torch's own keep for some milliseconds."""
+"""Least numbers per thread: fewer are done before another thread gets a core, as torch's keep theirs for some ms."""
 
 FEW_THREADS = 4
-"""With more, `torch.topk`, which uses all of them for a block of scores, has made up for what one search gains."""
+"""With more threads, `torch.topk` is at least as fast, because it uses all of them for a block of scores."""
 
 PARTS = 4
-"""For every thread: not all have a processor from the beginning."""
+"""Parts of the work per thread, because not every thread gets a core at the start."""
 
 NOTHING = {
     "scores": np.empty((0, 0), np.float32),
@@ -35,16 +35,16 @@ NOTHING = {
     "right": np.empty((0, 0, 0), np.float32),
     "offset": np.empty((0, 0), np.float32),
 }
-"""The first arguments of the compiled search, where they are not needed."""
+"""Placeholders for unused arguments of the compiled search."""
 
 
 def largest(scores: Tensor, k: int, own: Tensor | None = None) -> tuple[Tensor, Tensor]:
-    """`torch.topk` along the last axis; of equal numbers the compiled search takes the first. Not differentiable.
+    """Apply `torch.topk` along the last axis. In the compiled search, ties go to the first. Not differentiable.
 
     Args:
-        scores: `(B, N, R)`, may be changed.
+        scores: `(B, N, R)`; may be modified.
         k: At least 1.
-        own: A place of each row that is not taken, `(N,)`, none where it is below 0.
+        own: A place to exclude from each row, `(N,)`; none if below 0.
 
     Returns:
         Numbers and places, `(B, N, K)`, largest first.
@@ -59,17 +59,17 @@ def largest(scores: Tensor, k: int, own: Tensor | None = None) -> tuple[Tensor, 
 
 
 def makes_products(left: Tensor, k: int) -> bool:
-    """Whether `largest_products` is there for such tokens `(B, N, D)`."""
+    """Return whether `largest_products` supports such tokens `(B, N, D)`."""
     return left.shape[-1] <= CHANNELS and _is_compiled(left, k)
 
 
 def largest_products(
     left: Tensor, right: Tensor, offset: Tensor | None, k: int, own: Tensor | None = None
 ) -> tuple[Tensor, Tensor]:
-    """The same of left @ right^T + offset, which is never held.
+    """Do the same for left @ right^T + offset, without storing the products.
 
     Args:
-        left: `(B, N, D)`, of which it `makes_products`.
+        left: `(B, N, D)`, supported by `makes_products`.
         right: `(B, R, D)`.
         offset: `(B, 1, R)`.
         k: As in `largest`.
@@ -88,7 +88,7 @@ def _is_compiled(numbers: Tensor, k: int) -> bool:
 
 
 def _found(shape: torch.Size, k: int, own: Tensor | None, **given: Tensor) -> tuple[Tensor, Tensor]:
-    """What the compiled search finds in rows of such a shape; given are its arguments, or those that are not empty."""
+    """Run the compiled search on rows of this shape; `given` holds its arguments that are not empty."""
     batch, queries, width = shape
     values, places = np.empty((batch * queries, k), np.float32), np.empty((batch * queries, k), np.int64)
     rows = {name: rows.detach().contiguous().numpy() for name, rows in given.items()}
@@ -101,7 +101,7 @@ def _found(shape: torch.Size, k: int, own: Tensor | None, **given: Tensor) -> tu
 
 
 def _in_parts(work: Callable[[int, int], None], rows: int, width: int) -> None:
-    """Do it with as many threads as torch uses, this one among them; who is done takes the next part."""
+    """Run `work` on as many threads as torch uses, including this one; a free thread takes the next part."""
     threads = max(1, min(torch.get_num_threads(), rows * width // LEAST_NUMBERS))
     step = max(1, -(-rows // (1 if threads == 1 else PARTS * threads)))
     firsts = iter(range(0, rows, step))
@@ -117,18 +117,18 @@ def _in_parts(work: Callable[[int, int], None], rows: int, width: int) -> None:
 
 
 @functools.cache
-def _pool(process: int, threads: int) -> ThreadPoolExecutor:  # noqa: ARG001 - a forked process has none of its parent's
+def _pool(process: int, threads: int) -> ThreadPoolExecutor:  # noqa: ARG001 - threads do not survive a fork
     return ThreadPoolExecutor(threads, thread_name_prefix="convnn")
 
 
 @functools.cache
 def _search() -> Callable[..., None] | None:
-    """The compiled search, `None` where there is no Numba for this machine."""
+    """Return the compiled search; `None` if Numba is not available on this machine."""
     try:
         import numba
 
         from convnn import kernels
-    except (ImportError, OSError):  # the latter where its library cannot be loaded
+    except (ImportError, OSError):  # OSError if its library cannot be loaded
         return None
     options: dict[str, Any] = {"nogil": True, "error_model": "numpy", "fastmath": {"contract"}}
     one = np.zeros((1, 1), np.float32)
@@ -136,7 +136,7 @@ def _search() -> Callable[..., None] | None:
     try:
         search: Callable[..., None] = numba.njit(cache=True, **options)(kernels.largest)
         search(*first)
-    except Exception:  # noqa: BLE001 - what is kept on disk is damaged, or has no place
+    except Exception:  # noqa: BLE001 - the disk cache is damaged or not writable
         search = numba.njit(**options)(kernels.largest)
         search(*first)
     return search

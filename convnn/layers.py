@@ -1,4 +1,4 @@
-"""The convolution-type layers: ConvNN1d and ConvNN2d, and the hybrid branches that mix them with others by lambda.
+"""Convolutional layers: ConvNN1d and ConvNN2d, and the hybrid branches that combine them with others by lambda.
 
 Shapes: B batch, C input channels, O output channels, S the sides of the map: `(L,)` or `(H, W)`.
 """
@@ -33,39 +33,39 @@ Branches = Literal["convolution+convnn", "convolution+convnn_attention", "attent
 
 
 class ConvNN(nn.Module):
-    """A convolution over each token's k most similar tokens instead of its nearest ones, on maps of any sides.
+    """A convolution over each token's k most similar tokens instead of its spatial neighbors, on maps of any size.
 
     Use ConvNN1d for sequences and ConvNN2d for images; the options are the same.
 
     Source: Kang and Rocha Neto, arXiv:2511.14137, Sec. 4.1 (the operation), 4.2.1 (position), 4.2.2 (candidates),
-    5.1 (convolution as a special case) and 13 (patches). Where the published runs add to the text, it is an option:
-    `padding` is a ring of zero tokens that joins the candidates but asks nothing, `self_first` makes each token its
-    own first neighbor, and `position_scaling='std'` divides an image's features by their standard deviation before
-    they meet coordinates.
+    5.1 (convolution as a special case) and 13 (patches). Additions of the published runs to the text are options:
+    `padding` adds a ring of zero tokens that are candidates but not queries, `self_first` makes each token its own
+    first neighbor, and `position_scaling='std'` divides an image's features by their standard deviation before adding
+    coordinates.
 
     Args:
         in_channels: C.
         out_channels: O.
         k: Neighbors per token.
         similarity: `cosine`, `dot` or `euclidean`.
-        rho: `constant` weighs every neighbor 1; `softmax` weighs them by the softmax of their similarities.
-        candidates: `all` tokens; `random`: `r` of them, drawn anew at every forward pass, in evaluation too;
+        rho: `constant` weights every neighbor by 1; `softmax` weights them by the softmax of their similarities.
+        candidates: `all` tokens; `random`: `r` of them, with a new draw at every forward pass, also in evaluation;
             `strided`: every `stride`-th along each axis; `lattice`: `side` x `side` of a map; `even`: `r` in order.
         r: Number of `random` (ring included) or `even` candidates.
-        stride: Of `strided` candidates.
-        side: Of the `lattice`.
-        when_too_few: On a map with fewer tokens than asked: `error`, or take `all`.
-        fixed_at_evaluation: Whether evaluation always takes the same `random` candidates.
+        stride: Stride of `strided` candidates.
+        side: Side of the `lattice`.
+        when_too_few: If a map has fewer tokens than requested: `error`, or take `all`.
+        fixed_at_evaluation: Whether evaluation always uses the same `random` candidates.
         padding: Width of the ring of zero tokens.
         self_first: Whether each token is its own first neighbor.
-        self_score: What softmax sees of the token itself where it is first: a number, or `None` for its similarity.
-        position: `none` chooses by features; `similarity` also by coordinates from -1 to 1 over the padded map;
-            `both` convolves the coordinates, too; `only` chooses the window around the token in reading order,
-            which is `nn.Conv2d` with a kernel of side sqrt(k), or `nn.Conv1d` with kernel k.
-        position_scaling: `std`: divide features by one standard deviation per image before comparing.
+        self_score: Score of the token itself in the softmax if it comes first: a number, or `None` for its similarity.
+        position: `none` compares features; `similarity` also compares coordinates from -1 to 1 over the padded map;
+            `both` also convolves the coordinates; `only` takes the window around the token in reading order, which
+            is `nn.Conv2d` with a kernel of side sqrt(k), or `nn.Conv1d` with kernel k.
+        position_scaling: `std` divides features by one standard deviation per image before comparing.
         patch: Pixels along each axis that form one token.
-        aggregation: `standard`; `depthwise`, from unit weights, which maps values to O channels first where C and O
-            differ; `depthwise_separable`.
+        aggregation: `standard`; `depthwise`, which starts with weights of 1 and first maps values to O channels if C
+            and O differ; `depthwise_separable`.
         projections: `identity`, or `linear` maps for query, key and value.
 
     Raises:
@@ -75,7 +75,7 @@ class ConvNN(nn.Module):
     axes = 0
     implementation: Implementation = "default"
     remembered: "Remembered | None" = None
-    """Given, what was found for images is remembered on the CPU: for a layer that is shown the same ones again."""
+    """If set, the neighbors of images are remembered on the CPU, for a layer that receives the same images again."""
 
     def __init__(
         self,
@@ -102,7 +102,7 @@ class ConvNN(nn.Module):
     ) -> None:
         super().__init__()
         if self.axes == 0:
-            raise ValueError("ConvNN has no number of axes; build ConvNN1d or ConvNN2d.")
+            raise ValueError("ConvNN has no fixed number of axes; build ConvNN1d or ConvNN2d.")
         require_count("in_channels", in_channels)
         require_count("out_channels", out_channels)
         require_count("padding", padding, least=0)
@@ -115,7 +115,7 @@ class ConvNN(nn.Module):
         require_one_of("projections", projections, ("identity", "linear"))
         require_self_score(self_score, self_first=self_first, softmax=rho == "softmax")
         if candidates == "lattice" and self.axes == 1:
-            raise ValueError("candidates='lattice' needs a map of two sides; a sequence has candidates='even'.")
+            raise ValueError("candidates='lattice' needs a two-dimensional map; use candidates='even' for a sequence.")
         self.rule = CandidateRule(candidates, k, r, stride, side, when_too_few, fixed_at_evaluation)
         if position == "only":
             plain = rho == "constant" and candidates == "all" and projections == "identity"
@@ -124,7 +124,7 @@ class ConvNN(nn.Module):
         self.k, self.padding, self.patch = k, padding, patch
         self.similarity: Similarity = similarity
         self.rho: Rho = rho
-        self.weighs = rho == "softmax" and k > 1  # an only neighbor has the weight 1
+        self.weighs = rho == "softmax" and k > 1  # a single neighbor has weight 1
         self.self_first, self.self_score = self_first, self_score
         self.position: Position = position
         self.position_scaling: PositionScaling = position_scaling
@@ -157,13 +157,13 @@ class ConvNN(nn.Module):
             )
         if not plain:
             raise ValueError(
-                "position='only' takes rho='constant', candidates='all' and projections='identity': "
-                "nothing is compared, so there is nothing to weigh or project."
+                "position='only' needs rho='constant', candidates='all' and projections='identity', "
+                "because nothing is compared, weighted or projected."
             )
 
     @classmethod
     def convolution(cls, in_channels: int, out_channels: int, kernel_size: int = 3) -> Self:
-        """The special case of paper 5.1: neighbors by position alone, which is `nn.Conv1d` or `nn.Conv2d`."""
+        """Build the special case of paper 5.1, neighbors by position alone: `nn.Conv1d` or `nn.Conv2d`."""
         return cls(in_channels, out_channels, kernel_size**cls.axes, padding=kernel_size // 2, position="only")
 
     def forward(self, x: Tensor, candidate_index: Tensor | None = None) -> Tensor:
@@ -171,11 +171,11 @@ class ConvNN(nn.Module):
 
         Args:
             x: The map.
-            candidate_index: The candidates to choose from, `(R,)`, counted row by row over the padded map (of patches),
-                instead of those the options give.
+            candidate_index: Candidates to use, `(R,)`, numbered row by row over the padded map (of patches), instead of
+                those from the options.
 
         Raises:
-            ValueError: If the map has fewer candidates than k or fewer tokens than asked, or the patch does not
+            ValueError: If the map has fewer candidates than k or fewer tokens than requested, or the patch does not
                 divide it.
         """
         layout = "(B, C, L)" if self.axes == 1 else "(B, C, H, W)"
@@ -212,7 +212,7 @@ class ConvNN(nn.Module):
         values = valued if self.value is None else self.value(valued)
         similarity = self.similarity
         if similarity == "cosine" and not self.weighs and self.query is None and self.implementation == "default":
-            # choosing has no gradient; once for queries and candidates alike, which are the same rows
+            # selection has no gradient; queries and candidates are the same rows, so normalize once
             compared, similarity = directions(compared), "dot"
         asking = compared if ring == 0 else compared.index_select(1, queries)
         query = asking if self.query is None else self.query(asking)
@@ -241,7 +241,7 @@ class ConvNN(nn.Module):
         return output
 
     def _can_remember(self, x: Tensor) -> bool:
-        """Whether the neighbors of `x` follow from it alone, and are needed without their similarities."""
+        """Return whether the neighbors of `x` depend on `x` alone and are needed without their similarities."""
         follows = self.rule.kind != "random" and self.query is None and not self.weighs
         here = x.device.type == "cpu" and not torch.compiler.is_compiling()
         return follows and here and self.implementation == "default"
@@ -255,24 +255,24 @@ class ConvNN(nn.Module):
         return output
 
     def _ranks(self) -> tuple[Tensor, Tensor | None]:
-        """The weight and bias of the convolution over ranks."""
+        """Return the weight and bias of the convolution over ranks."""
         conv = self.depthwise if self.aggregation == "depthwise_separable" else self.conv
         return conv.weight, conv.bias
 
     def _with_coordinates(self, tokens: Tensor, shape: tuple[int, ...]) -> tuple[Tensor, Tensor]:
-        """What is compared and what is convolved: the tokens, with coordinates where `position` says so."""
+        """Return the tokens to compare and the tokens to convolve, with coordinates according to `position`."""
         if self.position == "none":
             return tokens, tokens
         place = coordinates(tuple([side + 2 * self.padding for side in shape]), tokens).expand(tokens.shape[0], -1, -1)
         features = tokens
         if self.position_scaling == "std":
-            # summed channel by channel as in the published layer: mirrored tokens tie up to this sum's last digit
+            # sum channel by channel as in the published layer: ties of mirrored tokens depend on its last digit
             features = tokens / (tokens.mT.contiguous().std(dim=(1, 2), keepdim=True) + 1e-6)
         compared = torch.cat([features, place], dim=-1)
         return compared, torch.cat([tokens, place], dim=-1) if self.position == "both" else tokens
 
     def extra_repr(self) -> str:
-        """The options, for `print(layer)`."""
+        """Return the options, for `print(layer)`."""
         return (
             f"k={self.k}, similarity={self.similarity!r}, rho={self.rho!r}, candidates={self.rule.kind!r}, "
             f"r={self.rule.r}, padding={self.padding}, self_first={self.self_first}, position={self.position!r}, "
@@ -300,32 +300,31 @@ class OverTokens(nn.Module):
         self.attention = attention
 
     def forward(self, x: Tensor) -> Tensor:
-        """Every position is a token."""
+        """Apply the attention with every position as a token."""
         mixed: Tensor = self.attention(x.flatten(2).mT)
         folded: Tensor = mixed.mT.unflatten(2, x.shape[2:])
         return folded
 
 
 class HybridBranch(nn.Module):
-    """Two branches side by side, joined by a 1x1 convolution; lambda is ConvNN's share of the output channels.
+    """Two branches side by side, fused by a 1x1 convolution; lambda is ConvNN's share of the output channels.
 
     Use HybridBranch1d for sequences and HybridBranch2d for images; the options are the same.
 
-    Source: paper 4.2.3 and the published layer: ConvNN gives int(lambda x O) channels and comes first, the other
-    branch gives the rest, both read all input channels, and a 1x1 `fuse` with bias follows even when a branch is
-    empty.
+    Source: paper 4.2.3 and the published layer. ConvNN computes the first int(lambda x O) channels, and the other
+    branch computes the rest. Both read all input channels. A 1x1 `fuse` with bias follows even if a branch is empty.
 
     Args:
         in_channels: C.
         out_channels: O.
         lam: lambda, the share of output channels from ConvNN, 0 to 1.
-        kernel_size: Side of the convolution's kernel; zeros around the map keep its size (one more at its end than
-            at its start where the side is even).
-        branches: `convolution+convnn`, `convolution+convnn_attention` or `attention+convnn_attention`; attention
-            takes each position of the map as a token.
-        heads: Of the attention branches.
-        dropout: Of the attention branches.
-        **convnn: Options of the ConvNN or ConvNNAttention branch; unused where lambda leaves it no channel.
+        kernel_size: Side of the convolution's kernel. Zero padding keeps the map's size (an even kernel gets one more
+            zero at the end than at the start).
+        branches: `convolution+convnn`, `convolution+convnn_attention` or `attention+convnn_attention`. Attention
+            treats each position of the map as a token.
+        heads: Heads of the attention branches.
+        dropout: Dropout rate of the attention branches.
+        **convnn: Options of the ConvNN or ConvNNAttention branch; unused if lambda leaves it no channel.
 
     Raises:
         ValueError: If `lam` is outside [0, 1] or another option is out of range.
@@ -343,11 +342,11 @@ class HybridBranch(nn.Module):
         branches: Branches = "convolution+convnn",
         heads: int = 1,
         dropout: float = 0.0,
-        **convnn: Any,  # noqa: ANN401 - checked where they are used
+        **convnn: Any,  # noqa: ANN401 - the branch checks them
     ) -> None:
         super().__init__()
         if self.axes == 0:
-            raise ValueError("HybridBranch has no number of axes; build HybridBranch1d or HybridBranch2d.")
+            raise ValueError("HybridBranch has no fixed number of axes; build HybridBranch1d or HybridBranch2d.")
         if not 0.0 <= lam <= 1.0:
             raise ValueError(f"lambda must be 0 (the other branch alone) to 1 (ConvNN alone), got {lam=}.")
         require_count("kernel_size", kernel_size)
@@ -365,7 +364,7 @@ class HybridBranch(nn.Module):
         if n_other and branches == "attention+convnn_attention":
             self.conv = OverTokens(SelfAttention(in_channels, heads, out_dim=n_other, dropout=dropout))
         elif n_other:
-            # an even kernel is padded by hand below
+            # forward pads for an even kernel
             self.conv = plain(in_channels, n_other, kernel_size, padding=kernel_size // 2 if kernel_size % 2 else 0)
         self.fuse = plain(out_channels, out_channels, kernel_size=1)
 

@@ -1,8 +1,8 @@
-"""ConvNN as the paper writes it: the definition, which every faster path is tested against.
+"""ConvNN as the paper defines it: the reference for testing every faster path.
 
-It holds every similarity and every gathered neighbor at once. Of equally similar candidates it takes the one of the
-lowest index, where the published code takes any. Source: Kang and Rocha Neto, arXiv:2511.14137,
-Sec. 4.1, Eqs. 3-6, and Algorithm 1.
+It keeps all similarities and all gathered neighbors in memory. Ties go to the candidate with the lowest index; in the
+published code, any of them may win. Source: Kang and Rocha Neto, arXiv:2511.14137, Sec. 4.1, Eqs. 3-6, and
+Algorithm 1.
 
 Shapes: B batch, N query tokens, R candidate tokens, D channels compared, C channels of the values, K neighbors,
 O output channels.
@@ -18,14 +18,14 @@ from convnn.similarity import Similarity, pairwise_similarity
 
 
 class SelfNeighbor(NamedTuple):
-    """What makes every token its own first neighbor; only the other k - 1 are then chosen by similarity.
+    """Makes every token its own first neighbor, so that only the other k - 1 are chosen by similarity.
 
-    The published image layers do so always, the published attention layers where candidates are drawn.
+    The published image layers always do this, the published attention layers with random or evenly spread candidates.
 
     Attributes:
-        score: What rho sees of the token itself: `(B, N)`, or one number for all.
-        position: Where each query is among the candidates, `(N,)`; -1 where it is not one of them.
-        value: The queries' own values, `(B, N, C)`; `None` where every query is among the candidates.
+        score: Score of the token itself in the softmax: `(B, N)`, or one number for all.
+        position: Each query's position among the candidates, `(N,)`; -1 if it is not a candidate.
+        value: The queries' own values, `(B, N, C)`; `None` if every query is a candidate.
     """
 
     score: Tensor | float
@@ -45,18 +45,18 @@ def convolve_neighbors(
     softmax: bool = True,
     own: SelfNeighbor | None = None,
 ) -> Tensor:
-    """Weigh every query's k most similar candidates and convolve them: Algorithm 1 after its projections.
+    """Weight every query's k most similar candidates and convolve them: Algorithm 1 after its projections.
 
     Args:
-        query: `(B, N, D)`, one row per token that asks.
+        query: `(B, N, D)`, one row per query token.
         key: `(B, R, D)`, one row per candidate.
         value: `(B, R, C)`, the candidates' values.
-        weight: Of the Conv1d with kernel and stride k: `(O, C, K)`, or `(C, 1, K)`, which is depthwise.
+        weight: Weight of the Conv1d with kernel and stride k: `(O, C, K)`, or depthwise `(C, 1, K)`.
         bias: `(O,)` or `None`.
         k: Neighbors per query.
         similarity: `cosine` (the paper's), `dot` or `euclidean`.
-        softmax: Whether rho is softmax; else it is constant 1.
-        own: Given, every token is its own first neighbor.
+        softmax: Whether rho is softmax; otherwise it is constant 1.
+        own: If given, every token is its own first neighbor.
 
     Returns:
         `(B, N, O)`.
@@ -89,18 +89,18 @@ def convolve_neighbors(
 
 
 def _topk(scores: Tensor, k: int) -> tuple[Tensor, Tensor]:
-    """`torch.topk`, of equals the lowest index first."""
+    """Apply `torch.topk`, with ties in order of index."""
     kmax, kargmax = scores.sort(dim=-1, descending=True, stable=True)
     return kmax[..., :k], kargmax[..., :k]
 
 
 def convolve_chosen(value: Tensor, neighbors: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
-    """Convolve neighbors that were chosen by position (paper 5.1), all weighed 1.
+    """Convolve neighbors that were chosen by position (paper 5.1), all with weight 1.
 
     Args:
         value: `(B, R, C)`.
         neighbors: Indices into R in order of rank, `(N, K)`.
-        weight: `(O, C, K)`, or `(C, 1, K)`, which is depthwise.
+        weight: `(O, C, K)`, or depthwise `(C, 1, K)`.
         bias: `(O,)` or `None`.
 
     Returns:

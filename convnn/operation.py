@@ -1,6 +1,6 @@
-"""ConvNN's default path: the numbers of `convnn.naive`, in less time and bounded memory.
+"""ConvNN's default path: the results of `convnn.naive`, in less time and bounded memory.
 
-It never holds the similarities of more than a block of queries, nor the neighbors of more than a block.
+It keeps the similarities and neighbors of only one block of queries in memory.
 
 Shapes: B batch, N query tokens, R candidate tokens, D channels compared, C channels of the values, K neighbors,
 O output channels.
@@ -36,11 +36,10 @@ def convolve_neighbors(
     own: SelfNeighbor | None = None,
     neighbors: Tensor | None = None,
 ) -> Tensor:
-    """Weigh every query's k most similar candidates and convolve them.
+    """Weight every query's k most similar candidates and convolve them.
 
-    Arguments and result are those of `convnn.naive.convolve_neighbors`, which defines them. It is differentiable
-    once. Among candidates of equal similarity either may be chosen. Where rho is constant, `neighbors` are not looked
-    for if they are given.
+    Arguments and result are those of `convnn.naive.convolve_neighbors`, which defines them. It is differentiable once.
+    Among candidates of equal similarity, any may be chosen. If rho is constant, given `neighbors` replace the search.
     """
     position = None if own is None else own.position
     chosen = k if own is None else k - 1
@@ -57,7 +56,7 @@ def convolve_neighbors(
 
 
 def convolve_chosen(value: Tensor, neighbors: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
-    """Convolve neighbors that were chosen by other means, all weighed 1.
+    """Convolve neighbors that were chosen by other means, all with weight 1.
 
     Args:
         value: `(B, R, C)`.
@@ -74,11 +73,11 @@ def convolve_chosen(value: Tensor, neighbors: Tensor, weight: Tensor, bias: Tens
 def _scores(
     query: Tensor, key: Tensor, k: int, similarity: Similarity, position: Tensor | None
 ) -> tuple[Tensor, Tensor]:
-    """The scores of the `k` best candidates, with gradients, in at least float32, and where they are."""
+    """Return the scores of the `k` best candidates, with gradients, in at least float32, and their indices."""
     wide = at_least_single(query.dtype)
     with without_autocast(query.device):
         query, key = query.to(wide), key.to(wide)
-        if similarity == "euclidean":  # a distance from products loses its digits near 0
+        if similarity == "euclidean":  # a distance computed from products loses precision near 0
             neighbors = select_neighbors(query, key, k, similarity=similarity, position=position)
             return neighbor_similarity(query, gather_rows(key, neighbors), similarity), neighbors
         if similarity == "cosine":

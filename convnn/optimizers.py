@@ -1,7 +1,7 @@
-"""torch's fused optimizers, with the clipping of gradients in the same pass over them, and without torch's compiler.
+"""torch's fused optimizers, with gradient clipping in the same pass, and without loading torch's compiler.
 
-torch wraps these methods to keep `torch.compile` out of them, and so loads it: seconds in every process that trains.
-Only models are compiled here, so what is wrapped does.
+torch wraps these methods to exclude them from `torch.compile`, and so loads the compiler, which takes seconds in every
+training process. Only models are compiled here, so the unwrapped methods are sufficient.
 """
 
 import inspect
@@ -16,17 +16,17 @@ from torch.optim import Optimizer
 _WRAPPED = ("add_param_group", "load_state_dict", "state_dict", "zero_grad")
 
 COPIES = "copies"
-"""Of a group of parameters: how many equal ones each stands for, which the norm of all gradients counts."""
+"""Key of a parameter group: the number of equal copies of each parameter, counted in the norm of all gradients."""
 
 
 class Clipping(Optimizer):
-    """Takes steps with clipped gradients, or none where they are not finite. Nothing waits for the device."""
+    """An optimizer that clips gradients and skips a step if they are not finite, without waiting for the device."""
 
     def clipped_step(self, clip_norm: float | None) -> Tensor:
-        """A step; the joint norm of all gradients.
+        """Take a step and return the joint norm of all gradients.
 
         Args:
-            clip_norm: To which gradients of a larger joint norm are scaled down; not at all if `None`.
+            clip_norm: Maximum joint norm; larger gradients are scaled down to it. `None` disables clipping.
         """
         norms: list[Tensor] = []
         for group in self.param_groups:
@@ -36,8 +36,8 @@ class Clipping(Optimizer):
                 torch._foreach_mul_(found, math.sqrt(copies))
             norms += found
         norm: Tensor = torch.linalg.vector_norm(torch.stack(norms))
-        own: Any = self  # torch's fused steps look for these
-        own.found_inf = (norm - norm).ne_(0).float()  # inf - inf is not a number
+        own: Any = self  # torch's fused steps read these attributes
+        own.found_inf = (norm - norm).ne_(0).float()  # inf - inf is NaN
         own.grad_scale = None if clip_norm is None else ((norm + 1e-6) / clip_norm).clamp_min_(1).float()
         try:
             self.step()
@@ -47,7 +47,7 @@ class Clipping(Optimizer):
 
 
 def _bare(kind: type[Optimizer]) -> Callable[..., Clipping]:
-    """The same optimizer, which clips."""
+    """Return the optimizer class with clipping."""
     methods: dict[str, Any] = {name: inspect.unwrap(getattr(kind, name)) for name in _WRAPPED}
     methods["step"] = torch.no_grad()(inspect.unwrap(kind.step))
     made: Callable[..., Clipping] = type(kind.__name__, (Clipping, kind), methods)

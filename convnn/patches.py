@@ -1,4 +1,4 @@
-"""Where tokens are, and patches of pixels as tokens.
+"""Coordinates of tokens, and patches of pixels as tokens.
 
 Shapes: B batch, C channels, M tokens, S the sides of the map: `(L,)` or `(H, W)`.
 """
@@ -9,7 +9,7 @@ from torch.nn import functional as F
 
 
 def coordinates(shape: tuple[int, ...], like: Tensor) -> Tensor:
-    """Each token's place from -1 to 1 along every axis, the last axis (x) first: `(M, axes)` in `like`'s dtype.
+    """Return each token's coordinates from -1 to 1, the last axis (x) first: `(M, axes)` in `like`'s dtype.
 
     Source: paper 4.2.1; the range is the published code's.
     """
@@ -18,7 +18,7 @@ def coordinates(shape: tuple[int, ...], like: Tensor) -> Tensor:
 
 
 def unshuffle(x: Tensor, patch: int) -> Tensor:
-    """Make `patch` pixels along each axis one token: `(B, C, S)` to `(B, C * patch^axes, S / patch)` (paper 13)."""
+    """Merge `patch` pixels per axis into one token: `(B, C, S)` to `(B, C * patch^axes, S / patch)` (paper 13)."""
     if x.dim() == 4:  # noqa: PLR2004 - a map
         return F.pixel_unshuffle(x, patch)
     pieces: Tensor = x.unflatten(2, (-1, patch))
@@ -26,7 +26,7 @@ def unshuffle(x: Tensor, patch: int) -> Tensor:
 
 
 def shuffle(x: Tensor, patch: int) -> Tensor:
-    """The way back from `unshuffle`."""
+    """Undo `unshuffle`."""
     if x.dim() == 4:  # noqa: PLR2004 - a map
         return F.pixel_shuffle(x, patch)
     pieces: Tensor = x.unflatten(1, (-1, patch))

@@ -1,11 +1,11 @@
-"""Packages that add models."""
+"""Installed packages that add models."""
 
 from importlib.metadata import entry_points
 
 GROUP = "convnn_sweeps.models"
-"""The entry points by which they do."""
+"""The entry point group of such packages."""
 
 
 def packages() -> set[str]:
-    """The installed ones by name, this one among them."""
+    """Return the names of installed packages that provide models, including this one."""
     return {__name__.partition(".")[0], *(entry.module.partition(".")[0] for entry in entry_points(group=GROUP))}

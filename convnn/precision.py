@@ -1,4 +1,4 @@
-"""In which digits a model trains, what autocast asks for, and products that neither it nor TF32 rounds.
+"""The precision of training, the dtype under autocast, and matrix products that neither autocast nor TF32 rounds.
 
 The meta device has no autocast.
 """
@@ -13,21 +13,21 @@ Precision = Literal["fp32", "tf32", "bf16"]
 
 
 def set_precision(precision: Precision, device: torch.device) -> None:
-    """How products and convolutions in float32 are made from now on, in this process.
+    """Set the precision of float32 products and convolutions in this process.
 
     Raises:
-        ValueError: If the device has no such precision.
+        ValueError: If the device does not support the precision.
     """
     if precision == "tf32" and device.type != "cuda":
-        raise ValueError("training.precision: tf32 exists on NVIDIA GPUs only, this trial is on the CPU; use fp32.")
+        raise ValueError("training.precision tf32 needs an NVIDIA GPU, but this trial runs on the CPU; use fp32.")
     torch.set_float32_matmul_precision("high" if precision == "tf32" else "highest")
     torch.backends.cudnn.allow_tf32 = precision == "tf32"
 
 
 def to_device(model: nn.Module, precision: Precision, device: torch.device) -> nn.Module:
-    """The model on the device. On GPUs, below fp32, images keep a pixel's channels side by side.
+    """Move the model to the device. On GPUs, with less than fp32, it uses the channels-last memory format.
 
-    cuDNN has fast bf16 kernels for that order alone: VGG-11 trained 3 times as fast (benchmarks/results).
+    cuDNN has fast bf16 kernels only for that format: VGG-11 trained 3 times as fast (benchmarks/results).
     """
     model = model.to(device)
     if device.type == "cuda" and precision != "fp32":
@@ -36,29 +36,29 @@ def to_device(model: nn.Module, precision: Precision, device: torch.device) -> n
 
 
 def autocast(precision: Precision, device: torch.device) -> AbstractContextManager[object]:
-    """A block in which products are made in bfloat16, if that is the precision."""
+    """Return a context in which products use bfloat16, if that is the precision."""
     return torch.autocast(device.type, torch.bfloat16) if precision == "bf16" else nullcontext()
 
 
 def autocast_dtype(device: torch.device) -> torch.dtype | None:
-    """The dtype of products on `device` under the current autocast; `None` outside autocast."""
+    """Return the dtype of products on `device` under the current autocast; `None` outside autocast."""
     if device.type == "meta" or not torch.is_autocast_enabled(device.type):
         return None
     return torch.get_autocast_dtype(device.type)
 
 
 def without_autocast(device: torch.device) -> AbstractContextManager[object]:
-    """A block in which products have their operands' dtype."""
+    """Return a context in which products have the dtype of their operands."""
     return nullcontext() if device.type == "meta" else torch.autocast(device.type, enabled=False)
 
 
 def full_products(left: Tensor, right: Tensor, out: Tensor | None = None) -> Tensor:
-    """`torch.bmm(left, right, out=out)` with all digits of the operands' dtype, also where training is in TF32.
+    """Compute `torch.bmm(left, right, out=out)` in the full precision of the operands' dtype, also in TF32 training.
 
-    TF32 keeps 10 bits of a float32 number: enough to train, not enough to say which of many similar tokens is nearest.
-    Not differentiable. Outside autocast alone; see `without_autocast`.
+    TF32 keeps 10 bits of a float32 mantissa: enough for training, but not to decide which of many similar tokens is
+    nearest. Not differentiable. Call it outside autocast; see `without_autocast`.
     """
-    if torch.compiler.is_compiling():  # a graph has no place for what holds only around one product
+    if torch.compiler.is_compiling():  # a graph cannot change the precision around one product
         out = left.new_empty(*left.shape[:-1], right.shape[-1]) if out is None else out
         torch.ops.convnn.full_products(left, right, out)
         return out

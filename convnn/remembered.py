@@ -1,8 +1,7 @@
-"""Neighbors of images that were seen before.
+"""A cache for the neighbors of images that were processed before.
 
-A layer without projections that sees the pixels themselves finds for an image the same neighbors in every epoch. On the
-CPU that search is most of what a small model's first layer does, and remembering what was found costs a hash of the
-image.
+A layer without projections that reads the pixels directly finds the same neighbors for an image in every epoch. On the
+CPU, this search is most of the work of a small model's first layer. A cache lookup costs only a hash of the image.
 """
 
 import hashlib
@@ -13,11 +12,11 @@ import torch
 from torch import Tensor
 
 MOST_BYTES = 2**28
-"""Kept by one layer; of 32 x 32 images with k = 9 these are 16,384."""
+"""Largest size of one layer's cache: 16,384 images of 32 x 32 pixels with k = 9."""
 
 
 class Remembered:
-    """What was found for an image, by its pixels; until MOST_BYTES are kept, of no more images after that."""
+    """The neighbors of images, by their pixels. When MOST_BYTES are used, no further images are added."""
 
     def __init__(self, most_bytes: int = MOST_BYTES) -> None:
         self._found: dict[bytes, Tensor] = {}
@@ -27,17 +26,17 @@ class Remembered:
         return len(self._found)
 
     def __reduce__(self) -> tuple[type[Self], tuple[()]]:
-        """A copy of a model, or what is saved of it, begins anew."""
+        """Pickle and copy a model with an empty cache."""
         return type(self), ()
 
     def neighbors(self, images: Tensor, candidates: int, find: Callable[[slice], Tensor]) -> Tensor:
-        """The neighbors of every image, `(B, N, K)`.
+        """Return the neighbors of every image, `(B, N, K)`.
 
         Args:
             images: `(B, ...)`, on the CPU.
-            candidates: How many there are.
-            find: Finds those of a slice of the images, `(b, N, K)`. It is asked for one image at a time, so that what
-                is found does not depend on which images come together.
+            candidates: Number of candidates.
+            find: Finds the neighbors for a slice of the images, `(b, N, K)`. It is called for one image at a time, so
+                that the result does not depend on the other images of the batch.
         """
         rows = images.detach().flatten(1).contiguous().numpy()
         index = torch.int16 if candidates <= torch.iinfo(torch.int16).max else torch.int32

@@ -1,13 +1,13 @@
-"""A trained model as a folder: its weights, what makes it as plain data, and what its images and answers mean.
+"""A trained model as a folder: its weights, its builder as plain data, and the meaning of its inputs and outputs.
 
-Nothing in it is code, and nothing is unpickled as code: `convnn` alone loads it. `model.json` names what makes the
-model as `package.module:name` with its arguments; see `made`. MLflow loads such a folder with `_load_pyfunc`.
+The folder contains no code, and loading never unpickles code: `convnn` alone loads it. `model.json` names the model's
+builder as `package.module:name` with its arguments; see `made`. MLflow loads such a folder with `_load_pyfunc`.
 Shapes: images uint8 `(N, 32, 32, 3)`, classes int64 `(N,)`.
 """
 
 import hashlib
 import json
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass, field
 from functools import partial
 from importlib import import_module
@@ -34,23 +34,23 @@ _SHAPE = (IMAGE_SIDE, IMAGE_SIDE, 3)
 
 @dataclass(frozen=True)
 class Meaning:
-    """What the images and answers of a model mean."""
+    """The meaning of a model's inputs and outputs."""
 
     mean: tuple[float, float, float]
-    """Of the pixels in [0, 1], per channel."""
+    """Mean of the pixels in [0, 1], per channel."""
 
     std: tuple[float, float, float]
-    """The same."""
+    """Standard deviation of the pixels in [0, 1], per channel."""
 
     classes: tuple[str, ...]
-    """The names of the classes, by number; the number itself where a data set has no names."""
+    """The names of the classes, by number; the number itself if a data set has no names."""
 
     seed: int
-    """From which random candidates are drawn."""
+    """Seed of random candidates."""
 
 
 def meaning_of(data: str, seed: int) -> Meaning:
-    """Of a model that was trained on a data set with a seed."""
+    """Return the meaning for a model that was trained on a data set with a seed."""
     facts = DATASETS[data]
     names = class_names(data) or tuple(str(number) for number in range(facts.classes))
     return Meaning(facts.mean, facts.std, names, seed)
@@ -58,24 +58,24 @@ def meaning_of(data: str, seed: int) -> Meaning:
 
 @dataclass(frozen=True)
 class Classifier:
-    """A trained model that takes pictures as they are."""
+    """A trained model that takes unnormalized images."""
 
     model: nn.Module = field(repr=False)
-    """In evaluation mode, on the CPU; it takes normalised images, `(B, 3, 32, 32)`."""
+    """The model in evaluation mode, on the CPU; it takes normalized images, `(B, 3, 32, 32)`."""
 
     meaning: Meaning
 
     def predict(self, images: "Iterable[Image | NDArray[np.uint8] | Tensor]") -> Tensor:
-        """The class of each image, `(N,)`.
+        """Return the class of each image, `(N,)`.
 
-        Computed in float32 on the model's device. The same images give the same classes: random candidates are drawn
-        from the seed of training.
+        It is computed in float32 on the model's device. The same images always give the same classes: random candidates
+        are drawn with the seed of training.
 
         Args:
             images: PIL images, or uint8 `(N, 32, 32, 3)`.
 
         Raises:
-            ValueError: If the images are not of that size and type.
+            ValueError: If the images do not have that size and type.
         """
         pixels, meaning = _pixels(images), self.meaning
         device = next(self.model.parameters()).device
@@ -88,20 +88,27 @@ class Classifier:
 
 
 def made(plain: Mapping[str, Any]) -> Callable[..., Any]:
-    """The callable that `{"target": "package.module:name", "arguments": {...}}` names, with its arguments given.
+    """Return the callable that `{"target": "package.module:name", "arguments": {...}}` names, with bound arguments.
 
-    An argument of that form stands for the callable that it names.
+    An argument of the same form is replaced by the callable that it names, also inside a mapping.
     """
     module, _, name = plain["target"].partition(":")
-    arguments = {key: made(value) if _is_made(value) else value for key, value in plain["arguments"].items()}
-    return partial(getattr(import_module(module), name), **arguments)
+    return partial(getattr(import_module(module), name), **_with_made(plain["arguments"]))
+
+
+def _with_made(arguments: Mapping[str, Any]) -> dict[str, Any]:
+    """Replace arguments that name a callable by the callable, also inside mappings."""
+    return {
+        key: made(value) if _is_made(value) else _with_made(value) if isinstance(value, dict) else value
+        for key, value in arguments.items()
+    }
 
 
 def save_classifier(folder: Path, plain: Mapping[str, Any], weights: Mapping[str, Tensor], meaning: Meaning) -> None:
-    """Write the model that `made(plain)()` gives with these weights to a folder; `load_classifier` reads it.
+    """Write the model `made(plain)()` with these weights to a folder; `load_classifier` reads it.
 
     Raises:
-        OSError: If there is no room or no access.
+        OSError: If the disk is full or not writable.
     """
     save_checkpoint(dict(weights), folder / WEIGHTS)
     told = {"model": plain, **asdict(meaning)}
@@ -109,7 +116,7 @@ def save_classifier(folder: Path, plain: Mapping[str, Any], weights: Mapping[str
 
 
 def digest_of(weights: Mapping[str, Tensor]) -> str:
-    """The SHA-256 of weights with their names, whatever file they are in."""
+    """Return the SHA-256 of weights with their names, independent of the file format."""
     found = hashlib.sha256()
     for name, weight in sorted(weights.items()):
         plain = weight.detach().cpu().contiguous()
@@ -119,10 +126,10 @@ def digest_of(weights: Mapping[str, Tensor]) -> str:
 
 
 def load_classifier(folder: str | Path) -> Classifier:
-    """Read what `save_classifier` wrote.
+    """Read a model that `save_classifier` wrote.
 
     Raises:
-        CheckpointError: If it is damaged, or makes its model with a package that adds no models.
+        CheckpointError: If it is damaged, or its builder is in a package that does not add models.
     """
     folder = Path(folder)
     try:
@@ -134,24 +141,24 @@ def load_classifier(folder: str | Path) -> Classifier:
             model = made(told["model"])()
         model.load_state_dict(load_checkpoint(folder / WEIGHTS))
     except (OSError, ValueError, KeyError, TypeError, AttributeError, ImportError, RuntimeError) as error:
-        raise CheckpointError(f"{folder} holds no model that can be loaded: {error}") from error
+        raise CheckpointError(f"{folder} does not contain a model that can be loaded: {error}") from error
     return Classifier(model.eval(), meaning)
 
 
 class _Pyfunc:
-    """What MLflow calls."""
+    """The model in MLflow's pyfunc interface."""
 
     def __init__(self, classifier: Classifier) -> None:
         self._classifier = classifier
 
     def predict(self, images: NDArray[np.uint8], params: dict[str, Any] | None = None) -> NDArray[np.int64]:
-        """The class of each image, by number."""
+        """Return the class of each image, by number."""
         del params
         return self._classifier.predict(images).numpy()
 
 
 def _load_pyfunc(path: str) -> _Pyfunc:
-    """MLflow's way in."""
+    """Load a model for MLflow."""
     return _Pyfunc(load_classifier(path))
 
 
@@ -160,21 +167,28 @@ def _is_made(value: object) -> bool:
 
 
 def _check_targets(plain: Mapping[str, Any]) -> None:
-    """A file may only name what `convnn` and packages that add models to it have.
+    """Check that a file only names targets in `convnn` and in packages that add models to it.
 
     Raises:
-        ValueError: If it names something else.
+        ValueError: If it names another package.
     """
     package = plain["target"].partition(":")[0].partition(".")[0]
     known = packages()
     if package not in known:
         raise ValueError(
-            f"its model must be made by one of {', '.join(sorted(known))}, which are the installed packages that add "
-            f"models (entry points of {GROUP}), got {plain['target']}"
+            f"its model must be built by one of {', '.join(sorted(known))}, the installed packages that add models "
+            f"(entry points of {GROUP}), got {plain['target']}"
         )
-    for value in plain["arguments"].values():
+    for target in _targets(plain["arguments"]):
+        _check_targets(target)
+
+
+def _targets(arguments: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
+    for value in arguments.values():
         if _is_made(value):
-            _check_targets(value)
+            yield value
+        elif isinstance(value, dict):
+            yield from _targets(value)
 
 
 def _pixels(images: Iterable[Any]) -> NDArray[np.uint8]:
@@ -183,6 +197,6 @@ def _pixels(images: Iterable[Any]) -> NDArray[np.uint8]:
         if image.shape != _SHAPE or image.dtype != np.uint8:
             raise ValueError(
                 f"each image must be uint8 of shape {_SHAPE}, got {image.dtype} of shape {image.shape} for image "
-                f"{number}; resize images, and give several as a list or an array (N, 32, 32, 3)."
+                f"{number}; resize the images, and pass several as a list or an array (N, 32, 32, 3)."
             )
     return np.stack(made_of) if made_of else np.empty((0, *_SHAPE), np.uint8)

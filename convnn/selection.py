@@ -1,4 +1,4 @@
-"""The k most similar candidates of every token (paper 4.1, step 2), a bounded block of queries at a time.
+"""The k most similar candidates of every token (paper 4.1, step 2), in blocks of bounded size.
 
 Shapes: B batch, N query tokens, R candidate tokens, D channels compared, K neighbors.
 """
@@ -17,20 +17,20 @@ from convnn.precision import full_products, without_autocast
 from convnn.similarity import Similarity, at_least_single, ranking_products
 
 SCORES_AT_ONCE = 5 * 2**18
-"""Similarities held at once on the CPU, about what its caches hold: those of a 32 x 32 image and its ring."""
+"""Similarities in memory at the same time on the CPU, about its cache size: those of a 32 x 32 image with ring."""
 
 SCORES_AT_ONCE_CUDA = 2**26
-"""The same on an accelerator, which needs large pieces to be busy."""
+"""The same on an accelerator, which needs large blocks to be fully used."""
 
 
 def query_blocks(batch: int, queries: int, width: int, device: torch.device) -> Iterator[tuple[slice, slice]]:
-    """Cut `(B, N)` queries into blocks of whole images, or of part of one, with at most `SCORES_AT_ONCE` scores.
+    """Split `(B, N)` queries into blocks of whole images, or parts of one, with at most `SCORES_AT_ONCE` scores.
 
     Args:
         batch: B.
         queries: N.
-        width: Numbers held per query.
-        device: Where they are held.
+        width: Numbers per query.
+        device: Device of the numbers.
     """
     limit = SCORES_AT_ONCE if device.type == "cpu" else SCORES_AT_ONCE_CUDA
     rows = batch * queries if device.type == "meta" else max(1, limit // max(1, width))
@@ -44,22 +44,22 @@ def query_blocks(batch: int, queries: int, width: int, device: torch.device) -> 
 def select_neighbors(
     query: Tensor, key: Tensor, k: int, *, similarity: Similarity = "cosine", position: Tensor | None = None
 ) -> Tensor:
-    """Find the `k` candidates most similar to each query; choosing has no gradient.
+    """Find the `k` candidates most similar to each query, without a gradient.
 
     Source: Kang and Rocha Neto, arXiv:2511.14137, Sec. 4.1, Eq. 5.
 
     Args:
-        query: Query tokens, `(B, N, D)`. Scores are taken in at least float32, whatever the training precision.
+        query: Query tokens, `(B, N, D)`. Scores are computed in at least float32, in any training precision.
         key: Candidate tokens, `(B, R, D)`.
         k: Neighbors per query.
         similarity: `cosine`, `dot` or `euclidean`.
-        position: Where each query is among the candidates, `(N,)`, -1 where it is not: it does not choose itself.
+        position: Each query's position among the candidates, `(N,)`, -1 if it is not one. A query never selects itself.
 
     Returns:
-        Indices into R, `(B, N, K)`, best first; no candidate left out is more similar than the last one kept.
+        Indices into R, `(B, N, K)`, best first. No other candidate is more similar than the last one.
 
     Raises:
-        ValueError: If `k` is not between 1 and the number of candidates, the query itself not counted.
+        ValueError: If `k` is not between 0 and the number of candidates, not counting the query itself.
     """
     available = key.shape[1] - (position is not None)
     if not 0 <= k <= available:
@@ -73,9 +73,9 @@ def select_neighbors(
 def _best(
     left: Tensor, right: Tensor, offset: Tensor | None, k: int, position: Tensor | None
 ) -> list[tuple[Tensor, Tensor]]:
-    """The `k` largest of each row of left @ right^T + offset, without the row's own position: values and indices.
+    """Find the `k` largest of each row of left @ right^T + offset, except the row's own position: values and indices.
 
-    They come block by block, which are whole images, or parts of one image in order.
+    They are returned by block: whole images, or parts of one image in order.
     """
     batch, queries, _ = left.shape
     if k == 0:
@@ -84,7 +84,7 @@ def _best(
     candidates = right.shape[1]
     if makes_products(left, k):
         return [largest_products(left, right, offset, k, position)]
-    width = -(-candidates // 8) * 8 if left.device.type == "cuda" else candidates  # as products are fastest
+    width = -(-candidates // 8) * 8 if left.device.type == "cuda" else candidates  # products are fastest so
     if width > candidates:
         right = F.pad(right, (0, 0, 0, width - candidates))
     found: list[tuple[Tensor, Tensor]] = []
@@ -106,7 +106,7 @@ def _best(
 
 
 def _whole(parts: list[Tensor], query: Tensor) -> Tensor:
-    """`(B, N, K)` of the blocks."""
+    """Join the blocks to `(B, N, K)`."""
     if len(parts) == 1:
         return parts[0]
     k = parts[0].shape[-1]
@@ -114,7 +114,7 @@ def _whole(parts: list[Tensor], query: Tensor) -> Tensor:
 
 
 class _TopProducts(torch.autograd.Function):
-    """The k largest of each row of query @ key^T, with gradients; no more than a block of the products is held."""
+    """The k largest of each row of query @ key^T, with gradients, with one block of products in memory at a time."""
 
     @staticmethod
     def forward(ctx: Any, query: Tensor, key: Tensor, k: int, position: Tensor | None) -> tuple[Tensor, Tensor]:  # noqa: ANN401
@@ -144,14 +144,14 @@ class _TopProducts(torch.autograd.Function):
 
 
 def _through(grad: Tensor, query: Tensor, key: Tensor, indices: Tensor) -> tuple[Tensor, Tensor]:
-    """The gradients of a block's queries and keys, from those of its best products."""
-    # a row of mostly zeros costs less in a matrix product than its k numbers in a gather
+    """Return the gradients of a block's queries and keys from those of its best products."""
+    # a matrix product with mostly zeros is cheaper than gathering k numbers per row
     dense = grad.new_zeros(*indices.shape[:2], key.shape[1]).scatter_(-1, indices, grad)
     return dense @ key, dense.mT @ query
 
 
 def top_products(query: Tensor, key: Tensor, k: int, position: Tensor | None) -> tuple[Tensor, Tensor]:
-    """The `k` largest products of every query with the candidates, with gradients, and where they are.
+    """Return the `k` largest products of every query with the candidates, with gradients, and their indices.
 
     Args:
         query: `(B, N, D)`.
@@ -168,15 +168,15 @@ def top_products(query: Tensor, key: Tensor, k: int, position: Tensor | None) ->
 
 @constant
 def window_neighbors(shape: tuple[int, ...], side: int, padding: int, device: torch.device | None = None) -> Tensor:
-    """The `side`-wide window around every token, in reading order: neighbors chosen by position alone.
+    """Return the window of width `side` around every token, in reading order: neighbors by position alone.
 
-    Source: paper 5.1: with these neighbors ConvNN is `nn.Conv1d` or `nn.Conv2d`.
+    Source: paper 5.1. With these neighbors ConvNN is `nn.Conv1d` or `nn.Conv2d`.
 
     Args:
         shape: `(length,)` or `(height, width)`.
-        side: Of the window, odd.
+        side: Width of the window, odd.
         padding: Width of the ring of zero tokens, at least half the window.
-        device: Where to put them.
+        device: Device of the result.
 
     Returns:
         Indices into the padded map's tokens, `(N, side ** len(shape))`, for its N own tokens.

@@ -1,4 +1,4 @@
-"""How alike two tokens are (paper 4.1, step 1). Larger is more alike, for every kind.
+"""Similarity of two tokens (paper 4.1, step 1). For every kind, larger means more similar.
 
 Shapes: B batch, N query tokens, R candidate tokens, D channels compared, K neighbors.
 """
@@ -16,10 +16,10 @@ SIMILARITIES: tuple[Similarity, ...] = get_args(Similarity)
 
 
 def pairwise_similarity(query: Tensor, key: Tensor, kind: Similarity) -> Tensor:
-    """Every query against every candidate: the matrix S, whose k largest of a row are the neighbors.
+    """Compare every query with every candidate: the matrix S, in which the k largest of each row are the neighbors.
 
     Source: Kang and Rocha Neto, arXiv:2511.14137, Sec. 4.1, Eq. 3 (`cosine`). The published attention layers used
-    `dot`, the product over sqrt(D) of Eq. 2; `euclidean`, minus the distance, stands beside it in the published code.
+    `dot`, the product divided by sqrt(D) of Eq. 2. `euclidean`, minus the distance, is an option in the published code.
 
     Args:
         query: Query tokens, `(B, N, D)`.
@@ -39,7 +39,7 @@ def pairwise_similarity(query: Tensor, key: Tensor, kind: Similarity) -> Tensor:
 
 
 def neighbor_similarity(query: Tensor, neighbors: Tensor, kind: Similarity) -> Tensor:
-    """Every query against its own list of tokens: the same numbers as `pairwise_similarity`, pair by pair.
+    """Compare every query with its own list of tokens: the same numbers as `pairwise_similarity`, pair by pair.
 
     Args:
         query: Query tokens, `(B, N, D)`.
@@ -59,7 +59,7 @@ def neighbor_similarity(query: Tensor, neighbors: Tensor, kind: Similarity) -> T
 
 
 class _Unit(torch.autograd.Function):
-    """Rows over their lengths, with a third of the operations that autograd makes of them."""
+    """Rows divided by their lengths, with a third of the operations of autograd."""
 
     @staticmethod
     def forward(ctx: Any, rows: Tensor) -> Tensor:  # noqa: ANN401
@@ -78,32 +78,32 @@ class _Unit(torch.autograd.Function):
 
 
 SHORTEST = 1e-12
-"""Rows are divided by no less."""
+"""Lower limit of the length by which rows are divided."""
 
 
 def unit_rows(rows: Tensor) -> Tensor:
-    """`F.normalize(rows, dim=-1)`, differentiable once."""
+    """Compute `F.normalize(rows, dim=-1)`; differentiable once."""
     unit: Tensor = _Unit.apply(rows)
     return unit
 
 
 @torch.no_grad()
 def directions(rows: Tensor) -> Tensor:
-    """Unit rows in at least float32 and without a gradient: their products are in the order of their cosines."""
+    """Return unit rows in at least float32, without a gradient; their products have the order of their cosines."""
     with without_autocast(rows.device):
         return unit_rows(rows.to(at_least_single(rows.dtype)))
 
 
 def at_least_single(dtype: torch.dtype) -> torch.dtype:
-    """The dtype in which similarities are taken."""
+    """Return the dtype in which similarities are computed."""
     return torch.float32 if dtype.itemsize < torch.float32.itemsize else dtype
 
 
 def ranking_products(query: Tensor, key: Tensor, kind: Similarity) -> tuple[Tensor, Tensor, Tensor | None]:
-    """Turn a similarity into one matrix product that puts every query's candidates in the same order.
+    """Turn a similarity into one matrix product that ranks every query's candidates in the same order.
 
-    A query's candidates keep their order under what only depends on the query: the scale for `dot`,
-    its square in -|q - k|^2 = 2 q.k - |k|^2 - |q|^2.
+    Terms that depend only on the query do not change the order of its candidates: the scale for `dot`, and |q|^2 in
+    -|q - k|^2 = 2 q.k - |k|^2 - |q|^2.
 
     Returns:
         `left` `(B, N, D)`, `right` `(B, R, D)` and `offset` `(B, 1, R)` or `None`: the order is that of

@@ -1,4 +1,4 @@
-"""What softmax attention is made of: SDPA, a band around each token, rotary positions.
+"""Building blocks of softmax attention: scaled dot-product attention, a band around each token, rotary positions.
 
 Shapes: B batch, H heads, N tokens, d channels of a head.
 """
@@ -11,23 +11,24 @@ from convnn.dropout import draws_words, dropout
 
 
 def banded(query: Tensor, key: Tensor, value: Tensor, reach: int, rate: float) -> Tensor:
-    """`attend` to the tokens at most `reach` away."""
+    """Call `attend` on the tokens within a distance of `reach`."""
     place = torch.arange(query.shape[-2], device=query.device)
     near = (place.unsqueeze(-1) - place).abs() <= reach  # (N, N)
     return attend(query, key, value, rate, near)
 
 
 def attend(query: Tensor, key: Tensor, value: Tensor, rate: float, near: Tensor | None = None) -> Tensor:
-    """Scaled dot product attention, `(B, H, N, d)` each.
+    """Compute scaled dot-product attention, `(B, H, N, d)` each.
 
-    It is torch's; with dropout on the CPU, where torch has no kernel for it, its definition, with draws that are cheap.
+    It calls torch's function. For dropout on the CPU, where torch has no fused kernel, it computes the definition with
+    fast random draws.
 
     Args:
         query: Queries.
         key: Keys.
         value: Values.
-        rate: Of dropout on the weights.
-        near: Which keys each query sees, `(N, N)`; all if `None`.
+        rate: Dropout rate on the weights.
+        near: The keys that each query attends to, `(N, N)`; all if `None`.
     """
     if rate == 0 or not draws_words(query):
         return F.scaled_dot_product_attention(query, key, value, attn_mask=near, dropout_p=rate)
@@ -39,12 +40,12 @@ def attend(query: Tensor, key: Tensor, value: Tensor, rate: float, near: Tensor 
 
 
 def rotate(tokens: Tensor, shift: int = 0, base: float = 10_000.0) -> Tensor:
-    """Rotary positions: turn channel pairs (i, i + d/2) by the token's place times base^(-2i/d).
+    """Apply rotary positions: rotate channel pairs (i, i + d/2) by the token's position times base^(-2i/d).
 
     Args:
         tokens: `(..., N, d)`.
-        shift: Added to every place.
-        base: Of the angles' geometric sequence.
+        shift: Added to every position.
+        base: Base of the angles' geometric sequence.
     """
     half = tokens.shape[-1] // 2
     wide = torch.promote_types(tokens.dtype, torch.float32)

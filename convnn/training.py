@@ -1,6 +1,6 @@
-"""The training loop: a generator of epochs. It writes no files and knows nothing of sweeps.
+"""The training loop: a generator of epochs. It writes no files and does not know about sweeps.
 
-Errors: `Diverged` where a loss is not finite, in training or evaluation; `ValueError` where a recipe cannot run on the
+Errors: `Diverged` if a loss is not finite, in training or evaluation; `ValueError` if a recipe cannot run on the
 device.
 """
 
@@ -22,11 +22,11 @@ from convnn.optimizers import COPIES, SGD, AdamW, Clipping
 from convnn.precision import Precision, autocast, set_precision, to_device
 
 STATE_VERSION = 2
-"""Version 1, of program version 0.1.0, is read as well: see `TrainState.load`."""
+"""Version 1, from program version 0.1.0, can also be read: see `TrainState.load`."""
 
 
-class Diverged(Exception):  # noqa: N818 - the field's word for it
-    """A number was not finite: at this epoch and step (both from 1), or over all of a part after this epoch."""
+class Diverged(Exception):  # noqa: N818 - the field's standard term
+    """A number was not finite: at this epoch and step (both counted from 1), or over a whole split after this epoch."""
 
     def __init__(self, epoch: int, step: int | None, value: float, what: str = "the loss") -> None:
         super().__init__(epoch, step, value, what)
@@ -39,7 +39,7 @@ class Diverged(Exception):  # noqa: N818 - the field's word for it
 
 @dataclass(frozen=True)
 class Recipe:
-    """How to train. The defaults are the published runs' (paper 6.1): AdamW, no schedule, no augmentation."""
+    """How to train. The defaults are those of the published runs (paper 6.1): AdamW, no schedule, no augmentation."""
 
     lr: float = 1e-4
     epochs: int = 150
@@ -57,10 +57,10 @@ class Recipe:
 
 @dataclass(frozen=True)
 class EpochResult:
-    """One epoch's numbers. Losses are means over images, accuracies right answers over images.
+    """The results of one epoch. Losses are means over images; accuracies are correct images divided by all images.
 
-    `val_*` and `test_*` are `None` where that part was not given. `epoch_s` and `images_per_s` are of the training
-    pass alone; `gpu_mem_gb` (10^9 bytes) is the device's peak, `None` on the CPU.
+    `val_*` and `test_*` are `None` if that split was not given. `epoch_s` and `images_per_s` measure only the training
+    pass. `gpu_mem_gb` (10^9 bytes) is the device's peak, `None` on the CPU.
     """
 
     epoch: int
@@ -75,7 +75,7 @@ class EpochResult:
     gpu_mem_gb: float | None
 
     def metrics(self) -> dict[str, float]:
-        """The numbers that are there, under the names that trackers use: `val/accuracy` and so on."""
+        """Return the available numbers under the names that trackers use, such as `val/accuracy`."""
         numbers = asdict(self)
         del numbers["epoch"]
         for part in ("train", "val", "test"):
@@ -86,10 +86,10 @@ class EpochResult:
 
 @dataclass
 class TrainState:
-    """All that training needs to go on as if it had never stopped: after `epoch` epochs.
+    """The complete state of training after `epoch` epochs, from which it resumes as if it had never stopped.
 
-    `random` holds the states of torch's generators (weights, dropout, candidates) and of the batch order's own;
-    `identity` names the configuration, whose checkpoints alone may be loaded.
+    `random` holds the states of torch's generators (weights, dropout, candidates) and of the batch order's generator.
+    `identity` names the configuration; only its own checkpoints can be loaded.
     """
 
     model: nn.Module
@@ -99,19 +99,19 @@ class TrainState:
     random: dict[str, Tensor] = field(default_factory=dict)
     identity: str = ""
     fold: Fold | None = None
-    """Of a model whose first fully connected layer is trained folded: what leads back to the published one."""
+    """Set if the first fully connected layer is trained folded; it recovers the published layer."""
 
     note: str | None = None
-    """What is not as it would have been where the state was written."""
+    """How results differ from those of the program that wrote the state."""
 
     also: frozenset[str] = frozenset()
-    """Other identities whose states it takes: names that an earlier version gave it."""
+    """Other accepted identities: the names that earlier versions gave this configuration."""
 
     @classmethod
     def create(
         cls, build: Callable[[], nn.Module], recipe: Recipe, device: torch.device | str = "cpu", identity: str = ""
     ) -> "TrainState":
-        """Build the model under the recipe's seed. Weights are drawn on the CPU, so every device starts alike."""
+        """Build the model with the recipe's seed. Weights are drawn on the CPU, so all devices start with the same."""
         device = torch.device(device)
         torch.manual_seed(recipe.seed)
         model = build()
@@ -128,7 +128,7 @@ class TrainState:
         return cls(model, optimizer, device, 0, _capture(order, device), identity, folded)
 
     def set_rate(self, rate: float, there: Tensor | None) -> None:
-        """The learning rate of the next step: as a number, and on a GPU as one that is there."""
+        """Set the learning rate of the next step: `rate` as a number, `there` as a tensor on the GPU."""
         for group in self.optimizer.param_groups:
             copies = group.get(COPIES, 1)
             if there is None:
@@ -146,14 +146,14 @@ class TrainState:
         self.fold = None
 
     def _lay_out_moments(self) -> None:
-        """As the weights lie in memory: a fused step goes through both as they lie there, whatever their strides."""
+        """Give the moments the memory layout of the weights, because a fused step ignores strides."""
         for weight, kept in self.optimizer.state.items():
             for name, moment in kept.items():
                 if moment.shape == weight.shape and moment.stride() != weight.stride():
                     kept[name] = torch.empty_like(weight, dtype=moment.dtype).copy_(moment)
 
     def save(self, path: Path) -> None:
-        """Write a checkpoint, all or nothing."""
+        """Write a checkpoint atomically."""
         save_checkpoint(
             {
                 "version": STATE_VERSION,
@@ -168,23 +168,23 @@ class TrainState:
         )
 
     def load(self, path: Path) -> None:
-        """Take over the state written to `path` by the same model and recipe.
+        """Load the state that the same model and recipe wrote to `path`.
 
-        One of version 1 is gone on from, and `note` says what differs.
+        Training can resume from a state of version 1; `note` then says what differs.
 
         Raises:
-            CheckpointError: If the file is damaged, or is of another model or version.
+            CheckpointError: If the file is damaged, or belongs to another model or version.
         """
         content = load_checkpoint(path)
         version = content.get("version")
         if version not in (1, STATE_VERSION):
             raise CheckpointError(
-                f"{path} has state version {version}, this program reads 1 to {STATE_VERSION}; "
+                f"{path} has state version {version}, but this program reads versions 1 to {STATE_VERSION}; "
                 f"delete it to train from the start."
             )
         if content["identity"] not in {self.identity, *self.also}:
             raise _of_another(path, f"{content['identity']!r}, this is {self.identity!r}")
-        if self.fold and not content.get("fold"):  # it began with the whole layer, and goes on with it
+        if self.fold and not content.get("fold"):  # it started with the whole layer and continues with it
             self._unfold()
         rates = [group["lr"] for group in self.optimizer.param_groups]
         for group in content["optimizer"]["param_groups"]:
@@ -205,11 +205,11 @@ class TrainState:
 
 
 def published_weights(path: Path, build: Callable[[], nn.Module], recipe: Recipe) -> dict[str, Tensor]:
-    """The weights of the model that `build` gives, by name, as the checkpoint at `path` has trained them.
+    """Return the trained weights, by name, of the model that `build` returns, from the checkpoint at `path`.
 
     Raises:
-        CheckpointError: If the file is damaged, or is of another model.
-        FoldError: If the published layer cannot be told: the seed draws other weights here than where it was trained.
+        CheckpointError: If the file is damaged, or belongs to another model.
+        FoldError: If the published layer cannot be recovered: the seed draws other weights here than in training.
     """
     torch.manual_seed(recipe.seed)
     model, content = build(), load_checkpoint(path)
@@ -224,9 +224,9 @@ def published_weights(path: Path, build: Callable[[], nn.Module], recipe: Recipe
 
 
 _SINCE_1 = (
-    "The first {epoch} epochs are of version 0.1.0; those after it have other last digits than there, and evaluation "
-    "no longer takes random candidates from the draws of training. Even candidates are rounded as in the published "
-    "runs."
+    "The first {epoch} epochs were trained with version 0.1.0. Later epochs differ from that version in their last "
+    "digits. Evaluation no longer takes random candidates from the draws of training. Even candidates are rounded as "
+    "in the published runs."
 )
 
 
@@ -245,23 +245,23 @@ def fit(
     val: Batches | None = None,
     test: Batches | None = None,
 ) -> Iterator[EpochResult]:
-    """Train from `state.epoch` to `recipe.epochs`; between two epochs `state` is whole and may be saved.
+    """Train from `state.epoch` to `recipe.epochs`. Between epochs, `state` is complete and may be saved.
 
-    On the CPU the same recipe, data and thread count give the same numbers bit for bit, stopped and resumed or not.
+    On the CPU, the same recipe, data and number of threads give the same numbers bit for bit, even after a resume.
 
     Args:
-        state: Advanced in place.
+        state: Updated in place.
         recipe: How to train.
-        train: What to learn.
-        val: Evaluated after every epoch, if given.
-        test: The same; give it only where the protocol allows.
+        train: Training images.
+        val: Validation images, evaluated after every epoch, if given.
+        test: Test images, evaluated likewise; pass them only if the protocol allows it.
 
     Yields:
         One result per epoch.
 
     Raises:
-        Diverged: If a loss is not finite, in training or evaluation; `state` is then not to be used.
-        ValueError: If the recipe's precision does not exist on the device.
+        Diverged: If a loss is not finite, in training or evaluation. `state` must not be used afterwards.
+        ValueError: If the device does not support the recipe's precision.
     """
     set_precision(recipe.precision, state.device)
     fast: Any = torch.compile(state.model) if recipe.compile else state.model
@@ -296,10 +296,10 @@ def fit(
 
 @torch.no_grad()
 def evaluate(model: nn.Module, data: Batches, recipe: Recipe) -> tuple[float, float]:
-    """Mean cross-entropy and accuracy over all images of `data`, in evaluation mode.
+    """Return the mean cross-entropy and the accuracy over all images of `data`, in evaluation mode.
 
-    Random candidates are drawn, but from copies of torch's generators: the model's mode and every random state are left
-    as they were found, so that training is the same whatever is evaluated.
+    Random candidates are drawn from copies of torch's generators. The model's mode and every random state are restored,
+    so evaluation does not change training.
     """
     mode, devices = model.training, [data.device] if data.device.type == "cuda" else []
     model.eval()
@@ -318,9 +318,11 @@ def evaluate(model: nn.Module, data: Batches, recipe: Recipe) -> tuple[float, fl
 def _train_epoch(
     fast: nn.Module, state: TrainState, recipe: Recipe, train: Batches, order: torch.Generator
 ) -> tuple[float, float]:
-    """`fast` trains on whole batches alone: compiling takes half a minute for each size, and again to evaluate.
+    """Train for one epoch. `fast` runs only on full batches.
 
-    Nothing is read from a GPU before the epoch's end. On the CPU, where that costs nothing, every step is looked at.
+    Compiling takes half a minute for each batch size, and again for evaluation.
+
+    Nothing is read from a GPU before the end of the epoch. On the CPU, where this is free, every step is checked.
     """
     state.model.train()
     steps, device = math.ceil(len(train) / recipe.batch_size), state.device
@@ -366,7 +368,7 @@ def _learning_rate(recipe: Recipe, epochs_done: float) -> float:
 
 
 def _optimizer(model: nn.Module, recipe: Recipe, copies: int = 1) -> Clipping:
-    """Of a folded model, whose first fully connected layer stands for so many copies: see `convnn.folding`."""
+    """Build the optimizer; `copies` is the number of copies in a folded first layer, see `convnn.folding`."""
     if recipe.optimizer == "sgd":
         return SGD(model.parameters(), recipe.lr, momentum=0.9, weight_decay=recipe.weight_decay, fused=True)
     groups: list[dict[str, Any]] = [{"params": list(model.parameters())}]
@@ -385,7 +387,7 @@ def _capture(order: torch.Generator, device: torch.device) -> dict[str, Tensor]:
 
 
 def restore(states: dict[str, Tensor], order: torch.Generator, device: torch.device) -> None:
-    """Set torch's generators, and that of the batch order, as they were after an epoch."""
+    """Restore torch's generators and that of the batch order to their states after an epoch."""
     order.set_state(states["order"])
     torch.set_rng_state(states["cpu"])
     if device.type == "cuda" and "cuda" in states:

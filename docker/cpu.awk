@@ -1,9 +1,9 @@
-# For torch's CPU build, which has an address of its own and other hashes: prints the lock without torch and its CUDA
-# libraries, and writes the locked versions of torch and torchvision into the file `pins`.
+# For torch's CPU build, which has a separate package index and other hashes. Prints the lock without torch and its CUDA
+# libraries, and writes the locked versions of torch and torchvision to the file `pins`.
 #
 #   awk -v pins=torch.txt -f docker/cpu.awk requirements.lock > others.txt
 #
-# A package is joined to its hashes by trailing backslashes, so packages are dropped as whole blocks.
+# Trailing backslashes join a package to its hashes, so packages are dropped as whole blocks.
 /^[^ ]/ {
     name = $1
     sub(/==.*/, "", name)

@@ -1,6 +1,6 @@
 #!/bin/sh
-# Makes the secrets that are missing in a folder, and the folders that will be mounted; prints the settings of
-# compose.yaml. `make up` keeps those in docker/.env, so that any `docker compose` command sees the same.
+# Creates the missing secrets in a folder, and the folders to mount; prints the settings of compose.yaml. `make up` saves
+# them in docker/.env, so that every `docker compose` command uses the same settings.
 # Usage: prepare.sh FOLDER IMAGE
 set -eu
 umask 077
@@ -9,10 +9,10 @@ secrets=$1 image=$2
 
 fail() { echo "$1" >&2; exit 1; }
 plain() {
-    case $1 in *[\'\\]*) fail "no quote or backslash in a path or a name, please: $1" ;; esac
+    case $1 in *[\'\\]*) fail "paths and names must not have a quote or a backslash, got: $1" ;; esac
 }
 
-# Containers run as whoever starts them, who owns the secrets and the folders that are mounted; never as root.
+# Containers run as the user who starts them and who owns the secrets and the mounted folders; never as root.
 uid=$(id -u) gid=$(id -g) root=
 if [ "$uid" = 0 ]; then
     uid=10001 gid=10001 root=yes
@@ -25,16 +25,16 @@ secrets=$(cd "$secrets" && pwd)
 for name in ray_token postgres_password; do
     [ -s "$secrets/$name" ] || random > "$secrets/$name"
 done
-# The file in which PostgreSQL's clients look for a password. They ignore one that others can read.
+# PostgreSQL's clients read the password from this file. They ignore it if others can read it.
 printf 'postgres:5432:mlflow:mlflow:%s\n' "$(cat "$secrets/postgres_password")" > "$secrets/pgpass"
 give "$secrets"/*
 
-# Makes $value the whole path of a folder. Docker would make a missing one as root's, take a bare name for a volume's,
-# and look for ./ beside compose.yaml.
+# Sets $value to the absolute path of a folder. Docker would create a missing folder as root, take a bare name for a
+# volume, and look for ./ next to compose.yaml.
 mounted() {
     case $value in
-        *:*) fail "Docker mounts no folder with a colon in its path: $value" ;;
-        "~/"*) value=$HOME/${value#"~/"} ;;  # as it comes from a shell that leaves NAME=~/... alone
+        *:*) fail "Docker cannot mount a folder with a colon in its path: $value" ;;
+        "~/"*) value=$HOME/${value#"~/"} ;;  # some shells do not expand NAME=~/...
     esac
     plain "$value"
     (umask 022 && mkdir -p "$value")
@@ -42,18 +42,18 @@ mounted() {
     if [ -z "$(ls -A "$value")" ]; then
         give "$value"
     elif [ -n "$root" ] && [ -n "$(find "$value" -prune ! -user "$uid")" ]; then
-        echo "$value is not $uid's, as whom containers run; if they shall write there: chown -R $uid:$gid '$value'" >&2
+        echo "$value does not belong to user $uid of the containers; to let them write there: chown -R $uid:$gid '$value'" >&2
     fi
 }
 
-# Single quotes: compose takes what is in them as it is, spaces, # and $ too.
+# Single quotes: compose takes their content literally, including spaces, # and $.
 setting() {
     plain "$2"
     printf "%s='%s'\n" "$1" "$2"
 }
 
 digest=$(docker image inspect --format '{{.Id}}' "$image")
-echo "# Written by \`make up\`: what it was told, for every later \`docker compose\` command."
+echo "# Written by \`make up\`: its settings, for every later \`docker compose\` command."
 setting IMAGE "$image"
 setting CONVNN_IMAGE_DIGEST "$digest"
 setting CONVNN_UID "$uid"

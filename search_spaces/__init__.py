@@ -1,4 +1,4 @@
-"""What may vary in a sweep, and what a valid configuration is."""
+"""The search space of a sweep: which settings may vary, and which configurations are valid."""
 
 from search_spaces.base import Infeasible
 from search_spaces.canonical import canonical, config_key, run_key

@@ -1,4 +1,4 @@
-"""What configurations are made of: frozen fields, their limits in words, and why one cannot run."""
+"""Building blocks of configurations: frozen fields, their limits in words, and reasons why one cannot run."""
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -10,80 +10,90 @@ from search_spaces.domains import Domain, Scalar
 
 
 class Config(BaseModel):
-    """Frozen; an unknown key is an error, and no text is taken for a number."""
+    """A frozen model. An unknown key is an error, and text is never converted to a number."""
 
-    # a class is built at its first use, so that a program that needs few of them starts at once
+    # classes are built at first use, so that a program that needs few of them starts quickly
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True, populate_by_name=True, defer_build=True)
+
+    @classmethod
+    def mistakes_in(cls, names: Sequence[str]) -> Iterator[tuple[str, str]]:  # noqa: ARG003
+        """Yield the mistakes in this combination of fields: the wrong field, or "" for all of them, and a message."""
+        return iter(())
 
 
 @dataclass(frozen=True)
 class Rule:
-    """Marks a field with its limits in words, where the types alone do not say them."""
+    """Describe a field's limits in words, where the types alone do not."""
 
     text: str
 
 
 @dataclass(frozen=True)
 class Decides:
-    """Marks a field that decides whether a configuration can run.
+    """Mark a field that decides whether a configuration can run.
 
-    `values` gives those values of a domain that decide it: if a configuration can run with any of the domain's values,
-    it can with one of these.
+    `values` returns the decisive values of a domain: if a configuration can run with any value of the domain, it can
+    run with one of these.
     """
 
     values: Callable[[Domain], Sequence[Scalar]]
 
 
 def representative_values(metadata: Iterable[object], domain: Domain) -> tuple[Scalar, ...]:
-    """The values of a field's domain that decide whether any of its values can run; one, where the field does not."""
+    """Return the values that decide whether any value of the domain can run; one value if the field does not decide."""
     marks = (mark for mark in metadata if isinstance(mark, Decides))
     decides = next(marks, None)
     return tuple(decides.values(domain)) if decides else domain.examples()[:1]
 
 
 def decides(metadata: Iterable[object]) -> bool:
-    """Whether a field is marked so."""
+    """Return whether a field is marked with `Decides`."""
     return any(isinstance(mark, Decides) for mark in metadata)
 
 
 @dataclass(frozen=True)
 class Infeasible:
-    """Why a configuration cannot run: the path of the field to change, the rule, what it has instead, the way out."""
+    """Why a configuration cannot run: the path of the field to change, the rule, the value received, the way out."""
 
     path: str
     rule: str
     got: str = ""
     way_out: str = ""
     before_got: str = ", "
-    """What parts the rule from what the field has."""
+    """Separator between the rule and the value received."""
 
     @property
     def message(self) -> str:
-        """All of it but the path, in a sentence."""
+        """Everything except the path, as one sentence."""
         got = f"{self.before_got}got {self.got}" if self.got else ""
         return f"{self.rule}{got}; {self.way_out}." if self.way_out else f"{self.rule}{got}"
 
 
 @dataclass(frozen=True)
 class Factory:
-    """What makes a module, without importing it: a callable as `package.module:name`, and its keyword arguments.
+    """A recipe for a module that does not import it: a callable as `package.module:name`, and its keyword arguments.
 
-    An argument that is a Factory itself stands for the callable that it names, with its arguments given.
+    Arguments may contain Factories, also inside mappings. Each Factory stands for the callable that it names, with its
+    arguments bound.
     """
 
     target: str
     arguments: Mapping[str, Any] = field(default_factory=dict)
 
     def as_plain(self) -> dict[str, Any]:
-        """As `convnn.saved.made` takes it."""
-        plain = {
-            key: value.as_plain() if isinstance(value, Factory) else value for key, value in self.arguments.items()
-        }
-        return {"target": self.target, "arguments": plain}
+        """Return it as plain data for `convnn.saved.made`."""
+        return {"target": self.target, "arguments": _plain(self.arguments)}
+
+
+def _plain(arguments: Mapping[str, Any]) -> dict[str, Any]:
+    return {
+        key: value.as_plain() if isinstance(value, Factory) else _plain(value) if isinstance(value, dict) else value
+        for key, value in arguments.items()
+    }
 
 
 def by_path(tree: Mapping[str, Any], above: str = "") -> Iterator[tuple[str, Any]]:
-    """The leaves of a tree of mappings, by path: `model.layer.k`."""
+    """Yield the leaves of a tree of mappings with their paths, such as `model.layer.k`."""
     for name, value in tree.items():
         if isinstance(value, dict):
             yield from by_path(value, f"{above}{name}.")

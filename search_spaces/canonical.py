@@ -1,7 +1,7 @@
-"""The one form of equivalent configurations, and its keys.
+"""The canonical form of equivalent configurations, and its keys.
 
-Two files that describe the same run get the same keys: what cannot matter is dropped, and lambda enters as the
-channel counts that it stands for.
+Two files that describe the same run get the same keys. Settings without effect are dropped, and lambda is replaced by
+the channel counts that it results in.
 """
 
 import hashlib
@@ -12,48 +12,48 @@ from search_spaces.feasibility import infeasibilities
 from search_spaces.trial import TrialConfig
 
 KEY_VERSION = 1
-"""Part of every key; raised when a change of meaning makes old results incomparable."""
+"""Part of every key. It is raised when a change of meaning makes old results incomparable."""
 
 
 def canonical(trial: TrialConfig) -> TrialConfig:
-    """The form of `trial` that runs, the same for all equivalent ones. One that cannot run is left as it is."""
+    """Return the form of `trial` that runs, the same for all equivalent trials; one that cannot run is unchanged."""
     if next(infeasibilities(trial), None) is not None:
         return trial
     return trial.canonical()
 
 
 def config_key(trial: TrialConfig) -> str:
-    """16 hexadecimal digits that equivalent configurations share, whatever their seed."""
+    """Return 16 hexadecimal digits that equivalent configurations share, regardless of the seed."""
     return _key_of(canonical(trial))
 
 
 def _key_of(form: TrialConfig) -> str:
     content: dict[str, Any] = form.model_dump(mode="json", exclude={"model"})
     content["model"] = form.model.key_content()
-    content["data"].pop("root")  # a path says where the images lie, not which they are
+    content["data"].pop("root")  # the path says where the images are stored, not which images they are
     content["training"].pop("seed")
     text = json.dumps([KEY_VERSION, _unsigned(content)], sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
 def _unsigned(content: Any) -> Any:  # noqa: ANN401 - plain data
-    """The same with 0.0 for -0.0."""
+    """Replace -0.0 by 0.0."""
     if isinstance(content, dict):
         return {name: _unsigned(value) for name, value in content.items()}
     return content + 0.0 if isinstance(content, float) else content
 
 
 def run_key(trial: TrialConfig) -> str:
-    """The config_key with the seed: the name of one run."""
+    """Return the name of one run: the config_key with the seed."""
     return f"{config_key(trial)}-s{trial.training.seed}"
 
 
 def key_as_written(trial: TrialConfig) -> str:
-    """The run_key of a trial taken as it stands: what an earlier version, which knew fewer equivalents, called it."""
+    """Return the run_key without canonicalizing: the name in an earlier version, which knew fewer equivalents."""
     return f"{_key_of(trial)}-s{trial.training.seed}"
 
 
 def form_and_key(trial: TrialConfig) -> tuple[TrialConfig, str]:
-    """The canonical form and the run_key of a trial that is known to run, which is not looked at again."""
+    """Return the canonical form and the run_key of a trial that is known to run; feasibility is not checked again."""
     form = trial.canonical()
     return form, f"{_key_of(form)}-s{trial.training.seed}"

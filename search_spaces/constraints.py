@@ -1,6 +1,6 @@
-"""Rules between the fields of a space, such as `k <= r`: what they are about, and whether a trial satisfies them.
+"""Rules between the fields of a space, such as `k <= r`: the fields they use, and whether a trial satisfies them.
 
-A field is its full path, or the last part of it where no configuration has two fields of that name.
+A field is written as its full path, or as the last part of the path if no configuration has two fields of that name.
 """
 
 import itertools
@@ -12,11 +12,12 @@ from functools import cache, cached_property
 from typing import NamedTuple, TypeAlias, TypeVar, get_args
 
 from pydantic import BaseModel
+from pydantic.fields import FieldInfo
 from yaml.nodes import Node, ScalarNode, SequenceNode
 
 from search_spaces.base import Infeasible
 from search_spaces.reading.document import MOST_PROBLEMS, Place, Problem, value_of
-from search_spaces.reading.fields import models_of
+from search_spaces.reading.fields import fields_of, mistakes_in, models_of
 from search_spaces.reading.likeness import close, nearest
 from search_spaces.reading.rules import ConstraintError, Name, Number, Step, parse_rule
 from search_spaces.reading.words import quoted, shown
@@ -24,7 +25,7 @@ from search_spaces.registry import generation
 from search_spaces.trial import TrialConfig
 
 MOST_RULES = 1000
-"""Rules of a file, each of which every trial is held against."""
+"""Largest number of rules in a file; every trial is checked against each of them."""
 
 Values: TypeAlias = dict[str, Number | None]
 _STEPS_OF_A_RULE = 5
@@ -32,7 +33,7 @@ _STEPS_OF_A_RULE = 5
 
 @dataclass(frozen=True)
 class Constraint:
-    """A comparison, or a chain of them, that every trial has to satisfy."""
+    """A comparison, or a chain of comparisons, that every trial has to satisfy."""
 
     text: str
     sides: tuple[tuple[Step, ...], ...]
@@ -40,23 +41,23 @@ class Constraint:
 
     @cached_property
     def names(self) -> list[Name]:
-        """The fields that the rule is about, each once, in its order."""
+        """The fields that the rule uses, each once, in order of appearance."""
         return list(dict.fromkeys(step for side in self.sides for step in side if isinstance(step, Name)))
 
     @property
     def steps(self) -> int:
-        """How long it takes to look at a trial, in operations."""
+        """The cost of checking one trial, in operations."""
         return _STEPS_OF_A_RULE + sum(map(len, self.sides))
 
     def normal(self) -> str:
-        """The rule's text, the same however its spaces, brackets, numbers and fields are written."""
+        """Return the rule in a normal form, independent of spaces, brackets, and the spelling of numbers and fields."""
         sides = [_computed(side, _as_text, _infix).text for side in self.sides]
         return " ".join([sides[0], *(f"{sign} {side}" for sign, side in zip(self.signs, sides[1:], strict=True))])
 
     def broken(self, trial: TrialConfig, values: "Values | None" = None) -> str | None:
-        """How `trial` breaks the rule; `None` if it does not, also where it lacks a field of the rule.
+        """Return how `trial` breaks the rule; `None` if it does not, or if it lacks a field of the rule.
 
-        `values` are the trial's, by name, as far as they are known; it gets those that are not.
+        `values` caches the trial's values by name. Missing ones are added.
         """
         known = {} if values is None else values
         for name in self.names:
@@ -88,7 +89,7 @@ class Constraint:
         return True
 
     def always(self) -> bool:
-        """Whether a rule without fields holds."""
+        """Return whether a rule without fields holds."""
 
         def number(step: Number | Name) -> Number:
             assert not isinstance(step, Name)
@@ -100,7 +101,7 @@ class Constraint:
             return False
 
     def impossible(self, low: TrialConfig, high: TrialConfig) -> str | None:
-        """Why no trial whose fields lie between those of `low` and `high` satisfies the rule; `None` if one may."""
+        """Return why no trial with fields between those of `low` and `high` satisfies the rule; `None` if one may."""
         bounds = {name: _between(name.value(low), name.value(high)) for name in self.names}
         if None in bounds.values():
             return None
@@ -120,15 +121,15 @@ class Constraint:
 
 
 def broken(constraints: Sequence[Constraint], trial: TrialConfig) -> Iterator[Infeasible]:
-    """The rules that `trial` breaks, each with the values that break it."""
+    """Yield the rules that `trial` breaks, each with the values that break it."""
     values: Values = {}
     for number, rule in enumerate(constraints):
         if (reason := rule.broken(trial, values)) is not None:
             yield Infeasible(f"constraints.{number}", f"{rule.text} does not hold: {reason}")
 
 
-def read_constraints(node: Node | None) -> tuple[tuple[Constraint, ...], list[Problem]]:
-    """The rules that stand at `node`, and every mistake in them."""
+def read_constraints(node: Node | None, ranges: Sequence[str] = ()) -> tuple[tuple[Constraint, ...], list[Problem]]:
+    """Return the rules at `node`, and every mistake in them; `ranges` are the file's ranges of layers by depth."""
     if node is None:
         return (), []
     if not isinstance(node, SequenceNode):
@@ -137,7 +138,7 @@ def read_constraints(node: Node | None) -> tuple[tuple[Constraint, ...], list[Pr
         return (), [Problem(Place.of(node), "constraints", rule)]
     if len(node.value) > MOST_RULES:
         rule = f"must be at most {MOST_RULES:,} rules, got {len(node.value):,}"
-        way = "a rule may have many signs, as in 1 < k < 9"
+        way = "one rule may chain several comparisons, as in 1 < k < 9"
         return (), [Problem(Place.of(node), "constraints", f"{rule}; {way}.")]
     rules: list[Constraint] = []
     problems: list[Problem] = []
@@ -146,25 +147,25 @@ def read_constraints(node: Node | None) -> tuple[tuple[Constraint, ...], list[Pr
             break
         place, path = Place.of(item), f"constraints.{number}"
         if not isinstance(item, ScalarNode) or value_of(item) is None:
-            rule = f"must be a rule such as k <= r, got {shown(item)}; write it as text in one line."
+            rule = f"must be a rule such as k <= r, got {shown(item)}; write it as text on one line."
             problems.append(Problem(place, path, rule))
             continue
         try:
-            rules.append(parse_constraint(item.value))
+            rules.append(parse_constraint(item.value, ranges=ranges))
         except ConstraintError as error:
             problems += [Problem(place, path, message) for message in error.messages]
     return tuple(rules), problems
 
 
-def parse_constraint(text: str, model: type[BaseModel] = TrialConfig) -> Constraint:
-    """Read one rule about the fields of `model`.
+def parse_constraint(text: str, model: type[BaseModel] = TrialConfig, ranges: Sequence[str] = ()) -> Constraint:
+    """Parse one rule about the fields of `model`; of the layers by depth, only `ranges` have fields.
 
     Raises:
-        ConstraintError: If it is no comparison, or not about numbers of `model`; with everything that is wrong.
+        ConstraintError: If it is not a comparison, or not about numbers of `model`; lists every mistake.
     """
     sides, signs = parse_rule(text)
     unknown = dict.fromkeys(step.text for side in sides for step in side if isinstance(step, Name))
-    found = {name: _found(name, model) for name in unknown}
+    found = {name: _found(name, model, tuple(ranges)) for name in unknown}
     messages = [wrong for wrong in found.values() if isinstance(wrong, str)]
     if not signs:
         rule = f"must compare two sides, got {quoted(text)}"
@@ -220,7 +221,7 @@ def _combined(sign: str, left: Number, right: Number) -> Number:
 class _Text(NamedTuple):
     text: str
     binding: int
-    """1 for a sum, 2 for a product, 3 for what needs no brackets anywhere."""
+    """1 for a sum, 2 for a product, 3 for a term that never needs brackets."""
 
 
 def _as_text(step: Number | Name) -> _Text:
@@ -249,12 +250,12 @@ def _between(low: Number | None, high: Number | None) -> _Span | None:
 def _spanned(sign: str, left: _Span, right: _Span) -> _Span:
     if sign == "/" and right.low <= 0 <= right.high:
         raise ZeroDivisionError
-    ends = [_combined(sign, *pair) for pair in itertools.product(left, right)]  # rounding keeps their order
+    ends = [_combined(sign, *pair) for pair in itertools.product(left, right)]  # rounding preserves order
     return _Span(min(ends), max(ends))
 
 
 def _never(left: _Span, sign: str, right: _Span) -> bool:
-    """Whether `sign` holds between no number of `left` and no number of `right`."""
+    """Return whether `sign` holds for no pair of numbers from `left` and `right`."""
     if sign == "==":
         return left.high < right.low or right.high < left.low
     if sign == "!=":
@@ -269,43 +270,56 @@ class _Field(NamedTuple):
 
 
 @cache
-def _shapes(model: type[BaseModel], _generation: int) -> list[dict[str, _Field]]:
-    """The fields by path, once for each set of kinds that a configuration may have as long as none is registered."""
-    parts: list[list[dict[str, _Field]]] = []
-    for attribute, info in model.model_fields.items():
-        name = info.alias or attribute
+def _fields(model: type[BaseModel], ranges: tuple[str, ...], _generation: int) -> dict[str, _Field]:
+    """Return the fields by path, with only these ranges of layers; cached until another kind is registered."""
+    found: dict[str, _Field] = {}
+    for name, info in _own(model, ranges):
+        attribute = next(own for own, other in model.model_fields.items() if other is info)
         below, _ = models_of(info)
         if not below:
             is_number = bool({int, float} & {info.annotation, *get_args(info.annotation)})
-            parts.append([{name: _Field((attribute,), is_number)}])
-            continue
-        options = [
-            {f"{name}.{path}": _Field((attribute, *field.attributes), field.is_number) for path, field in shape.items()}
-            for kind in below
-            for shape in _shapes(kind, _generation)
-        ]
-        parts.append(options)
-    return [{path: field for part in parted for path, field in part.items()} for parted in itertools.product(*parts)]
+            found[name] = _Field((attribute,), is_number)
+        for kind in below:
+            for path, field in _fields(kind, ranges, _generation).items():
+                found[f"{name}.{path}"] = _Field((attribute, *field.attributes), field.is_number)
+    return found
+
+
+def _own(model: type[BaseModel], ranges: tuple[str, ...]) -> Iterator[tuple[str, FieldInfo]]:
+    chosen = "" in mistakes_in(model, ())  # a file uses only some of the names
+    return ((name, info) for name, info in fields_of(model).items() if not chosen or name in ranges)
+
+
+def _together(one: str, other: str, model: type[BaseModel]) -> bool:
+    """Return whether a configuration may have the fields at both paths."""
+    (first, _, rest), (second, _, others) = one.partition("."), other.partition(".")
+    if first != second:
+        both = {first, second} <= fields_of(model).keys()
+        return both and not mistakes_in(model, (first, second)).keys() & {first, second}
+    info = fields_of(model).get(first)
+    return info is not None and any(_together(rest, others, kind) for kind in models_of(info)[0])
 
 
 def _last(path: str) -> str:
     return path.rpartition(".")[2]
 
 
-def _found(name: str, model: type[BaseModel]) -> Name | str:
-    """The field of that name, or what is wrong with it."""
-    shapes = _shapes(model, generation())
-    fields = {path: field for shape in shapes for path, field in shape.items()}
+def _found(name: str, model: type[BaseModel], ranges: tuple[str, ...]) -> Name | str:
+    """Return the field with that name, or a message about the mistake."""
+    fields = _fields(model, ranges, generation())
     path = name.removeprefix("space.")
     paths = [path] if path in fields else [] if "." in name else [known for known in fields if _last(known) == name]
     if not paths:
         return f"names {quoted(name)}, which is not a field; {_hint(path, fields)}"
     is_number = any(fields[known].is_number for known in paths)
-    if any(len(shape.keys() & set(paths)) > 1 for shape in shapes):
+    pairs = [pair for pair in itertools.combinations(paths, 2) if _together(*pair, model)]
+    if pairs:
         way = "write the full path." if is_number else "none of them is a number, and a rule compares numbers."
-        return f"names {name}, which may be {' or '.join(sorted(paths))}; {way}"
+        return f"names {name}, which may be {' or '.join(sorted({*itertools.chain(*pairs)}))}; {way}"
     if not is_number:
-        return f"names {name}, which is not a number; a rule compares numbers, and any_of lists what goes together."
+        return (
+            f"names {name}, which is not a number; a rule compares numbers; list values that belong together in any_of."
+        )
     attributes = tuple(dict.fromkeys(fields[known].attributes for known in paths))
     return Name(name, attributes, paths[0] if len(attributes) == 1 else name)
 

@@ -1,4 +1,4 @@
-"""Fields of a sweep that are right alone and wrong together."""
+"""Fields of a sweep that are each valid but contradict each other."""
 
 import itertools
 from collections.abc import Iterator
@@ -11,12 +11,12 @@ from search_spaces.trial import SEEDS, Training
 
 
 def contradictions(spec: SweepSpec, objective: Objective) -> Iterator[tuple[str, str]]:
-    """Every such field by its path, with what is wrong; `objective` is what the file says."""
+    """Yield the path of every contradicting field with a message; `objective` is the one in the file."""
     yield from _objective(spec, objective)
     if isinstance(spec.search, Grid):
         way = "write {choice: [...]}, or search with sampler: tpe or random."
         for path in spec.space.continuous():
-            yield path, f"is a range of real numbers, and a grid needs lists; {way}"
+            yield path, f"is a range of real numbers, but a grid needs lists; {way}"
     yield from _repeats(spec)
     yield from _memory(spec)
     yield from _budget(spec)
@@ -43,24 +43,24 @@ def _repeats(spec: SweepSpec) -> Iterator[tuple[str, str]]:
         way = "give training.seed one value, or leave repeats out."
         yield (
             "search.repeats",
-            f"must be 1 where space.training.seed varies, as both choose seeds; got {repeats}; {way}",
+            f"must be 1 if space.training.seed varies, because both choose seeds; got {repeats}; {way}",
         )
     elif max(seeds) + repeats > SEEDS:
-        most = f"must leave its last seed, training.seed + repeats - 1, below {SEEDS}"
+        most = f"must keep the last seed, training.seed + repeats - 1, below {SEEDS}"
         yield "search.repeats", f"{most}; got {repeats} with training.seed {max(seeds)}; lower training.seed."
 
 
 def _stopping(spec: SweepSpec, epochs: int) -> Iterator[tuple[str, str]]:
     rule, way = spec.stopping, "lower it, or train longer."
     if rule.enough is not None and isinstance(spec.search, Grid):
-        must = "needs trials in random order, and a grid goes through its points in the order of the file"
+        must = "needs trials in random order, but a grid runs its configurations in file order"
         trials = spec.planned() or "N"
         yield "stopping.enough", f"{must}; search {{sampler: random, trials: {trials}}}, or leave it out."
     if isinstance(rule, Asha | Hyperband | Median) and rule.grace_epochs >= epochs:
-        must = f"must be below the epochs ({epochs}), or no trial can stop early"
+        must = f"must be below the number of epochs ({epochs}), or no trial can stop early"
         yield "stopping.grace_epochs", f"{must}; got {rule.grace_epochs}; {way}"
     if isinstance(rule, Patience) and rule.patience_epochs >= epochs - 1:
-        must = f"must be below the epochs after the first ({epochs - 1}), or no trial can stop early"
+        must = f"must be below the number of epochs after the first ({epochs - 1}), or no trial can stop early"
         yield "stopping.patience_epochs", f"{must}; got {rule.patience_epochs}; {way}"
 
 
@@ -69,7 +69,7 @@ def _memory(spec: SweepSpec) -> Iterator[tuple[str, str]]:
     if limit is None:
         return
     if not spec.resources.gpus_per_trial:
-        yield "resources.gpu_mem_gb", "goes with gpus_per_trial above 0, got 0; set it, or leave gpu_mem_gb out."
+        yield "resources.gpu_mem_gb", "needs gpus_per_trial above 0, got 0; set it, or leave gpu_mem_gb out."
     elif spec.space.distinct() == 0:
         trials = (spec.space.resolve(Decided(point)) for point in spec.space.points())
         reasons = (reason for trial in trials for reason in spec.infeasibilities(trial) if reason.path == BATCH_SIZE)
@@ -80,8 +80,8 @@ def _memory(spec: SweepSpec) -> Iterator[tuple[str, str]]:
 def _budget(spec: SweepSpec) -> Iterator[tuple[str, str]]:
     gpus = spec.resources.gpus_per_trial
     if spec.budget.gpu_hours is not None and not gpus:
-        rule = "goes with resources.gpus_per_trial above 0, got 0"
+        rule = "needs resources.gpus_per_trial above 0, got 0"
         yield "budget.gpu_hours", f"{rule}; use budget.cpu_hours, or set gpus_per_trial."
     if spec.budget.cpu_hours is not None and gpus:
-        rule = f"goes with resources.gpus_per_trial 0, got {gpus:g}"
+        rule = f"needs resources.gpus_per_trial 0, got {gpus:g}"
         yield "budget.cpu_hours", f"{rule}; use budget.gpu_hours."

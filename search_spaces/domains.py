@@ -1,6 +1,6 @@
-"""What a leaf of a space may be besides a value: `choice`, `int`, `uniform` or `log_uniform`.
+"""The domains that a leaf of a space may have instead of a value: `choice`, `int`, `uniform` or `log_uniform`.
 
-`choice` and `int` are finite: a grid crosses these and refuses the others.
+`choice` and `int` are finite. A grid takes only finite domains.
 """
 
 import math
@@ -19,33 +19,33 @@ class Choice:
     values: tuple[Scalar, ...]
 
     def draw(self, rng: random.Random) -> Scalar:
-        """One value, each as likely."""
+        """Draw one value, all with the same probability."""
         return rng.choice(self.values)
 
     def examples(self) -> tuple[Scalar, ...]:
-        """Every value."""
+        """Return every value."""
         return self.values
 
 
 @dataclass(frozen=True)
 class IntRange:
-    """A whole number from `low` to `high`, both included, in steps of `step`, uniform in value or in logarithm."""
+    """An integer from `low` to `high`, both included, in steps of `step`, uniform in value or in logarithm."""
 
     low: int
     high: int
     log: bool = False
     step: int = 1
     missed: int | None = field(default=None, compare=False)
-    """The end as written, where no step reaches it."""
+    """The upper end as written in the file, if no step reaches it."""
 
     def draw(self, rng: random.Random) -> int:
-        """One number of the range."""
+        """Draw one number of the range."""
         if self.log:
             return min(self.high, max(self.low, round(math.exp(rng.uniform(math.log(self.low), math.log(self.high))))))
         return rng.randrange(self.low, self.high + 1, self.step)
 
     def examples(self) -> tuple[Scalar, ...]:
-        """The ends and a few numbers between, evenly spread in logarithm where the range is positive."""
+        """Return the ends and a few numbers between, evenly spread in logarithm if the range is positive."""
         count = 7
         if self.high - self.low < count * self.step:
             return tuple(range(self.low, self.high + 1, self.step))
@@ -65,13 +65,13 @@ class FloatRange:
     log: bool = False
 
     def draw(self, rng: random.Random) -> float:
-        """One number of the range."""
+        """Draw one number of the range."""
         if self.log:
             return min(self.high, max(self.low, math.exp(rng.uniform(math.log(self.low), math.log(self.high)))))
         return rng.uniform(self.low, self.high)
 
     def examples(self) -> tuple[Scalar, ...]:
-        """The two ends."""
+        """Return the two ends."""
         return (self.low, self.high)
 
 
@@ -81,7 +81,7 @@ DOMAIN_KEYS = ("choice", "int", "uniform", "log_uniform")
 
 
 def as_written(domain: Domain) -> dict[str, Any]:
-    """The domain as a file has it: the same for every way to write it."""
+    """Return the domain in the normal form of a sweep file."""
     if isinstance(domain, Choice):
         return {"choice": list(domain.values)}
     bounds = [domain.low, domain.high]
@@ -92,39 +92,39 @@ def as_written(domain: Domain) -> dict[str, Any]:
 
 
 def smallest(domain: Domain) -> tuple[Scalar, ...]:
-    """The smallest value."""
+    """Return the smallest value."""
     return (min(_ends(domain)),)
 
 
 def largest(domain: Domain) -> tuple[Scalar, ...]:
-    """The largest value."""
+    """Return the largest value."""
     return (max(_ends(domain)),)
 
 
 def is_finite(domain: Domain) -> bool:
-    """Whether a list exhausts it."""
+    """Return whether the domain has finitely many values."""
     return not isinstance(domain, FloatRange)
 
 
 def every(domain: Domain) -> Sequence[Scalar]:
-    """Every value of a finite domain; there may be billions."""
+    """Return every value of a finite domain, possibly billions."""
     assert not isinstance(domain, FloatRange)
     return domain.values if isinstance(domain, Choice) else range(domain.low, domain.high + 1, domain.step)
 
 
 def count(domain: Domain) -> int:
-    """How many those are."""
+    """Return the number of values of a finite domain."""
     assert not isinstance(domain, FloatRange)
     return len(domain.values) if isinstance(domain, Choice) else (domain.high - domain.low) // domain.step + 1
 
 
 def null_or_not(domain: Domain) -> tuple[Scalar, ...]:
-    """One value that is null and one that is not, as far as there are such."""
+    """Return one value that is null and one that is not, if the domain has them."""
     return tuple({value is None: value for value in _ends(domain)}.values())
 
 
 def largest_up_to(limits: Collection[int], domain: Domain) -> tuple[Scalar, ...]:
-    """For each limit the largest whole number that does not exceed it, and the largest of all."""
+    """Return the largest integer up to each limit, and the largest of all."""
     found = {_largest(domain, limit) for limit in (*limits, max(_ends(domain)))}
     return tuple(sorted(value for value in found if value is not None))
 
@@ -140,7 +140,7 @@ def _ends(domain: Domain) -> tuple[Any, ...]:
 
 
 class Chooser(Protocol):
-    """Whoever decides: a sampler, a grid, a record of earlier decisions."""
+    """The source of decisions: a sampler, a grid, or a record of earlier decisions."""
 
     def choose(self, path: str, domain: Domain) -> Scalar:
-        """The value of the leaf, or the label of the branch, at `path`."""
+        """Return the value of the leaf, or the label of the branch, at `path`."""

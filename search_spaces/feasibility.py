@@ -1,4 +1,4 @@
-"""What the geometry allows: a configuration that cannot run is known before it starts."""
+"""Feasibility by geometry: configurations that cannot run are found before they start."""
 
 from collections.abc import Iterator
 
@@ -7,5 +7,5 @@ from search_spaces.trial import TrialConfig
 
 
 def infeasibilities(trial: TrialConfig) -> Iterator[Infeasible]:
-    """Everything that keeps `trial` from running; nothing if it can run."""
+    """Return every reason why `trial` cannot run; none if it can."""
     return trial.model.infeasibilities()

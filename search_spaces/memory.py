@@ -1,8 +1,8 @@
-"""The memory that a trial needs, in closed form and without torch: at least, and about.
+"""The memory that a trial needs, in closed form and without torch: a lower bound, and an estimate.
 
-Parameters are exact. For the least, only those activations are counted that no implementation can do without, so that a
-trial said not to fit does not fit. What a trial needs about has the layers' own activations and, on the CPU, what its
-process takes beside them; `python -m benchmarks.memory` compares it with what is measured.
+Parameters are exact. The lower bound counts only activations that every implementation needs, so a trial above the
+limit certainly does not fit. The estimate adds the layers' own activations and, on the CPU, the memory of the process
+itself. `python -m benchmarks.memory` compares the estimate with measurements.
 """
 
 from collections.abc import Sequence
@@ -13,23 +13,23 @@ from search_spaces.models.base import Kept
 from search_spaces.trial import TrialConfig
 
 OPTIMIZER_BYTES = {"adamw": 16, "sgd": 12}
-"""Per parameter in float32: weight, gradient and the optimizer's own."""
+"""Bytes per parameter in float32: weight, gradient and optimizer state."""
 
 PROGRAM_BYTES = 800_000_000
-"""Of a process that trains on the CPU, whatever its trial: Python, torch, and what both compile."""
+"""Memory of any process that trains on the CPU: Python, torch, and the code that they compile."""
 
 LARGE_BYTES = 2**25
-"""The C library gives a block of this size back to the system as soon as it is free."""
+"""The C library returns blocks of this size or more to the system as soon as they are free."""
 
 SCATTERED = 2.25
-"""What smaller blocks take, gaps between them included, as a multiple of their own size."""
+"""Memory of smaller blocks, gaps included, as a multiple of their size."""
 
 BATCH_SIZE = "training.batch_size"
-"""The field that memory is said of."""
+"""The field that memory problems are reported for."""
 
 
 def least_memory_gb(trial: TrialConfig) -> float:
-    """What a training step of `trial` needs at least, in 10^9 bytes."""
+    """Return a lower bound on the memory of a training step of `trial`, in 10^9 bytes."""
     model, training = trial.model, trial.training
     number = 2 if training.precision == "bf16" else 4
     weights = held_of(trial, model.parameters(DATASETS[trial.data.name].classes)) * OPTIMIZER_BYTES[training.optimizer]
@@ -37,13 +37,13 @@ def least_memory_gb(trial: TrialConfig) -> float:
 
 
 def needed_gb(trial: TrialConfig, parameters: int, kept: Sequence[Kept], *, gpu: bool) -> float:
-    """About the peak of training, in 10^9 bytes: on a GPU what lies there, else all of the process.
+    """Estimate the peak memory of training, in 10^9 bytes: the memory on the GPU, or the whole process on the CPU.
 
     Args:
-        trial: Which.
-        parameters: Of its model.
-        kept: What a step keeps for its backward pass.
-        gpu: Whether it trains on one.
+        trial: The configuration.
+        parameters: Number of parameters of its model.
+        kept: Numbers that a step keeps for its backward pass.
+        gpu: Whether it trains on a GPU.
     """
     number = 2 if trial.training.precision == "bf16" else 4
     weights = held_of(trial, parameters) * OPTIMIZER_BYTES[trial.training.optimizer]
@@ -60,14 +60,14 @@ def _batch(trial: TrialConfig) -> int:
 
 
 def held_of(trial: TrialConfig, parameters: int) -> int:
-    """Of the model's parameters those that training holds."""
+    """Return how many of the model's parameters training holds in memory."""
     return parameters - (trial.model.folded() if trial.training.optimizer == "adamw" else 0)
 
 
 def too_large(trial: TrialConfig, limit_gb: float | None) -> Infeasible | None:
-    """Why `trial` does not fit into `limit_gb`, if it surely does not."""
+    """Return why `trial` does not fit into `limit_gb`; `None` if it may fit."""
     if limit_gb is None or (least := least_memory_gb(trial)) <= limit_gb:
         return None
-    rule = f"needs at least {least:.2f} GB in batches of {trial.training.batch_size}, and a trial has {limit_gb:g} GB"
-    way = "take a smaller batch or model, or a larger share of the GPU"
+    rule = f"needs at least {least:.2f} GB in batches of {trial.training.batch_size}, but a trial has {limit_gb:g} GB"
+    way = "use a smaller batch or model, or a larger share of the GPU"
     return Infeasible(BATCH_SIZE, f"{rule} (resources.gpu_mem_gb)", way_out=way)

@@ -1,4 +1,4 @@
-"""A space as a tree: values and domains at its leaves, mappings above, alternatives where the file has `any_of`."""
+"""A space as a tree: leaves are values or domains, inner nodes are mappings or the alternatives of an `any_of`."""
 
 import math
 from collections.abc import Callable, Iterator, Sequence
@@ -11,7 +11,7 @@ from search_spaces.domains import Choice, Chooser, Domain, Scalar, count, every,
 
 @dataclass(frozen=True)
 class Fixed:
-    """A leaf with one value; whether the file could have left it out."""
+    """A leaf with one value. `is_default` says whether the file could have left it out."""
 
     value: object
     is_default: bool = False
@@ -24,10 +24,10 @@ class Leaf:
     path: str
     domain: Domain
     representatives: tuple[Scalar, ...] = ()
-    """The values that decide whether any can run; the first of the domain, where none are given."""
+    """The values that decide whether any value can run; if empty, the first value of the domain."""
 
     decides: bool = field(default=True, compare=False)
-    """Whether it is known to matter which value it has."""
+    """Whether the value is known to affect feasibility."""
 
 
 @dataclass(frozen=True)
@@ -39,14 +39,14 @@ class Group:
 
 @dataclass(frozen=True)
 class Branches:
-    """An any_of: one of several mappings, by label."""
+    """An `any_of`: one of several mappings, by label."""
 
     path: str
     options: dict[str, "SpaceNode"]
 
     @cached_property
     def labels(self) -> Choice:
-        """Which of them, as a choice."""
+        """The labels, as a choice."""
         return Choice(tuple(self.options))
 
 
@@ -54,7 +54,7 @@ SpaceNode: TypeAlias = Fixed | Leaf | Group | Branches
 
 
 def resolve(node: SpaceNode, chooser: Chooser) -> Any:  # noqa: ANN401 - plain data, for Pydantic
-    """The plain data that `chooser` makes of a space."""
+    """Return the plain data that `chooser` selects from a space."""
     if isinstance(node, Fixed):
         return node.value
     if isinstance(node, Leaf):
@@ -66,7 +66,7 @@ def resolve(node: SpaceNode, chooser: Chooser) -> Any:  # noqa: ANN401 - plain d
 
 
 def leaves(node: SpaceNode) -> Iterator[Leaf]:
-    """Every domain below `node`, branch choices included as choices among labels; in file order."""
+    """Yield every domain below `node` in file order; a branch is a choice among labels."""
     if isinstance(node, Leaf):
         yield node
     elif isinstance(node, Group):
@@ -85,12 +85,12 @@ class Decided:
         self._decisions = decisions
 
     def choose(self, path: str, _domain: Domain) -> Scalar:
-        """The recorded decision for `path`."""
+        """Return the recorded decision for `path`."""
         return self._decisions[path]
 
 
 def nodes_at(node: SpaceNode, names: list[str]) -> Iterator[SpaceNode | None]:
-    """What stands at a path, once for each branch; `None` for a branch that has nothing there."""
+    """Yield the node at a path in each branch; `None` for a branch without one."""
     if isinstance(node, Branches):
         for option in node.options.values():
             yield from nodes_at(option, names)
@@ -103,17 +103,17 @@ def nodes_at(node: SpaceNode, names: list[str]) -> Iterator[SpaceNode | None]:
 
 
 def examples(domain: Domain) -> Sequence[Scalar]:
-    """Every value of a list, and a few of a range."""
+    """Return every value of a list, or a few values of a range."""
     return domain.examples()
 
 
 def listed(domain: Domain) -> Sequence[Scalar]:
-    """Every value of a finite domain, and the ends of another."""
+    """Return every value of a finite domain, or the ends of a range of real numbers."""
     return every(domain) if is_finite(domain) else domain.examples()
 
 
 def points(node: SpaceNode, values: Callable[[Domain], Sequence[Scalar]] = listed) -> Iterator[dict[str, Scalar]]:
-    """All decisions of a finite space, the last domain turning fastest; of ranges of real numbers the ends."""
+    """Yield all decisions of a space; the last domain varies fastest. Real ranges contribute their ends."""
     if isinstance(node, Fixed):
         yield {}
     elif isinstance(node, Leaf):
@@ -128,7 +128,7 @@ def points(node: SpaceNode, values: Callable[[Domain], Sequence[Scalar]] = liste
 
 
 def _crossed(nodes: list[SpaceNode], values: Callable[[Domain], Sequence[Scalar]]) -> Iterator[dict[str, Scalar]]:
-    """Every point of the first with every point of the rest, one at a time: there may be billions."""
+    """Cross the points of the first node with those of the rest, lazily: there may be billions."""
     if not nodes:
         yield {}
         return
@@ -138,7 +138,7 @@ def _crossed(nodes: list[SpaceNode], values: Callable[[Domain], Sequence[Scalar]
 
 
 def size(node: SpaceNode) -> int:
-    """How many points a finite space has."""
+    """Return the number of points of a finite space."""
     if isinstance(node, Fixed):
         return 1
     if isinstance(node, Leaf):

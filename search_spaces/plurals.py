@@ -1,6 +1,6 @@
-"""Numbers of things in words."""
+"""Counts with the right singular or plural."""
 
 
 def plural(count: float, one: str, many: str = "") -> str:
-    """`1 point`, `2,000 points` or `0.5 hours`; `many` where it is not `one` with an s."""
+    """Return `1 point`, `2,000 points` or `0.5 hours`; pass `many` if the plural is not `one` plus s."""
     return f"{f'{count:,}' if isinstance(count, int) else f'{count:g}'} {one if count == 1 else many or f'{one}s'}"

@@ -1,8 +1,8 @@
-"""Kinds of configuration by name, open to others: what a file may say is what is registered.
+"""Registries of configuration classes by name. A sweep file may use every registered name.
 
-A package adds its own with the entry points of the group `convnn_sweeps.models`. Each names a class that is registered
-where it is defined, or a function without arguments that registers. They are loaded when a name is asked for that is
-not known yet, or all names are.
+Other packages add their classes through entry points of the group `convnn_sweeps.models`. An entry point names a class
+that is registered where it is defined, or a function without arguments that registers classes. Entry points are loaded
+at the first request for an unknown name or for all names.
 """
 
 import logging
@@ -30,7 +30,7 @@ _log = logging.getLogger(__name__)
 
 
 class Registry(Generic[C]):
-    """The classes of one kind of configuration, by the value of the field that tells them apart, in their order."""
+    """The classes of one kind of configuration, in order, by the value of their discriminator field."""
 
     def __init__(self, base: type[C], key: str, *own: type[C]) -> None:
         self.base, self.key = base, key
@@ -40,11 +40,11 @@ class Registry(Generic[C]):
             self.register(found)
 
     def register(self, found: type[C]) -> type[C]:
-        """Let files name `found`, by its field `key`; usable as a decorator.
+        """Let sweep files use `found`, named by its field `key`. Usable as a decorator.
 
         Raises:
-            TypeError: If it is no subclass of `base`, or its field is no Literal of a word.
-            ValueError: If another class has the name.
+            TypeError: If it is not a subclass of `base`, or its field is not a Literal of a string.
+            ValueError: If another class already has the name.
         """
         if not (isinstance(found, type) and issubclass(found, self.base)):
             raise TypeError(f"{found!r} must be a subclass of {self.base.__name__}.")
@@ -54,17 +54,17 @@ class Registry(Generic[C]):
         for name in names:
             if self._by_name.get(name, found) is not found:
                 taken = self._by_name[name].__name__
-                raise ValueError(f"{self.key} {name!r} is that of {taken}; choose another name.")
+                raise ValueError(f"{self.key} {name!r} is already used by {taken}; choose another name.")
         self._changed(self._by_name | dict.fromkeys(names, found))
         return found
 
     def unregister(self, found: type[C]) -> None:
-        """Undo `register`."""
+        """Remove a registered class."""
         self._changed({name: other for name, other in self._by_name.items() if other is not found})
 
     @contextmanager
     def registered(self, found: type[C]) -> Iterator[type[C]]:
-        """`found` is registered inside the `with`."""
+        """Register `found` inside the `with` block."""
         self.register(found)
         try:
             yield found
@@ -72,28 +72,28 @@ class Registry(Generic[C]):
             self.unregister(found)
 
     def classes(self) -> tuple[type[C], ...]:
-        """All of them, entry points' too."""
+        """Return all classes, including those from entry points."""
         load_entry_points()
         return tuple(dict.fromkeys(self._by_name.values()))
 
     def words(self) -> tuple[str, ...]:
-        """What tells them apart, by which files name them."""
+        """Return all names that sweep files may use."""
         load_entry_points()
         return tuple(self._by_name)
 
     def named(self, name: str) -> type[C] | None:
-        """The class of a name; `None` if there is none."""
+        """Return the class with a name; `None` if the name is unknown."""
         return self._by_name[name] if name in self.words() else None
 
     def validate(self, value: object) -> C:
-        """`value` as the class that it names."""
+        """Validate `value` as the class that it names."""
         name = value.get(self.key) if isinstance(value, dict) else getattr(value, self.key, None)
         if name not in self._by_name:
             load_entry_points()
         return self.union().validate_python(value)
 
     def union(self) -> TypeAdapter[C]:
-        """The union of the classes."""
+        """Return the discriminated union of the classes."""
         if self._union is None:
             kinds: Any = Union[tuple(dict.fromkeys(self._by_name.values()))]  # noqa: UP007 - of a tuple
             self._union = TypeAdapter(Annotated[kinds, Field(discriminator=self.key)])
@@ -114,14 +114,14 @@ class _State:
 
 
 def generation() -> int:
-    """A number that is another after every change of any registry."""
+    """Return a counter that changes with every change of any registry."""
     load_entry_points()
     return _State.changes
 
 
 @dataclass(frozen=True)
 class OneOf:
-    """Marks a field that holds an instance of any of the registered classes."""
+    """Mark a field that holds an instance of any registered class."""
 
     registry: Registry[Any]
 
@@ -137,12 +137,12 @@ class OneOf:
 
 @dataclass(frozen=True, eq=False)
 class OneWord:
-    """Marks a field of text that holds one of the words that are known at the time."""
+    """Mark a text field that holds one of the words known at that time."""
 
     known: Collection[str]
 
     def words(self) -> tuple[str, ...]:
-        """All of them, entry points' too."""
+        """Return all words, including those from entry points."""
         load_entry_points()
         return tuple(self.known)
 
@@ -167,16 +167,16 @@ def _literal(words: tuple[str, ...]) -> TypeAdapter[str]:
 
 
 def load_entry_points() -> None:
-    """Load what other packages register, once. One that fails is named in a line of the log, and left out."""
+    """Load the classes of other packages, once. An entry point that fails is logged and skipped."""
     if _State.loaded:
         return
-    _State.loaded = True  # what is loaded may ask for names itself
+    _State.loaded = True  # set first: a loaded module may itself request names
     for entry in entry_points(group=GROUP):
         try:
             found = entry.load()
             if isinstance(found, FunctionType):
                 found()
-        except Exception as error:  # noqa: BLE001 - whatever the code of others raises
+        except Exception as error:  # noqa: BLE001 - code of other packages may raise anything
             _log.warning("%s", _cannot_load(entry, error))
 
 
@@ -184,6 +184,6 @@ def _cannot_load(entry: EntryPoint, error: Exception) -> str:
     whose = f" of {entry.dist.name}" if entry.dist else ""
     reason = " ".join(str(error).split())
     return (
-        f"the entry point {entry.name} = {entry.value}{whose} ({GROUP}) cannot be loaded, and is left out: "
-        f"{type(error).__name__}: {reason}; mend or uninstall that package."
+        f"the entry point {entry.name} = {entry.value}{whose} ({GROUP}) failed to load and is skipped: "
+        f"{type(error).__name__}: {reason}; fix or uninstall that package."
     )

@@ -6,14 +6,14 @@ from search_spaces.settings import SweepFile
 from search_spaces.trial import TrialConfig
 
 FILE = "convnn.schema.json"
-"""What the schema is called where a sweep file names it; one lies beside the presets."""
+"""The file name of the schema in a sweep file's comment; a copy is stored beside the presets."""
 
 EDITOR_LINE = f"# yaml-language-server: $schema={FILE}"
-"""The comment by which a sweep file names the schema beside it; VS Code's YAML extension and PyCharm read it."""
+"""The comment that points a sweep file to its schema; VS Code's YAML extension and PyCharm read it."""
 
 
 def json_schema() -> dict[str, Any]:
-    """The schema: each leaf below `space` is its value or a domain, each mapping itself or an any_of."""
+    """Return the schema: below `space`, each leaf is a value or a domain, each mapping itself or an any_of."""
     schema = SweepFile.model_json_schema(by_alias=True)
     definitions = schema["$defs"]
     for name in ["TrialConfig", *TrialConfig.model_json_schema(by_alias=True).get("$defs", {})]:
@@ -28,18 +28,18 @@ def json_schema() -> dict[str, Any]:
 
 
 DOMAINS = {
-    "choice": "One of these.",
-    "int": "Any whole number from the first to the second, both included.",
-    "uniform": "Any number between these.",
-    "log_uniform": "Any number between these, even over their orders of magnitude.",
-    "log": "Even over orders of magnitude.",
-    "step": "In steps of so much from the first on.",
-    "any_of": "One of these, each with fields of its own.",
+    "choice": "One of these values.",
+    "int": "Any integer between these two, both included.",
+    "uniform": "Any number between these two.",
+    "log_uniform": "Any number between these two, uniform in logarithm.",
+    "log": "Sample uniformly in logarithm.",
+    "step": "Step between values, counted from the first one.",
+    "any_of": "One of these mappings, each with its own fields.",
 }
 
 
 def _describe(owner: dict[str, Any], definitions: dict[str, Any]) -> None:
-    """Fields that say nothing of themselves say what they refer to; the one that names a kind, what the kind is."""
+    """Describe fields without a description by the models they refer to; a discriminator by its own model."""
     for value in owner.get("properties", {}).values():
         if "description" in value:
             continue
@@ -52,7 +52,7 @@ def _describe(owner: dict[str, Any], definitions: dict[str, Any]) -> None:
 
 def _described(name: str, definitions: dict[str, Any]) -> str:
     found = definitions[name]
-    if "anyOf" in found:  # a branch, or one of some
+    if "anyOf" in found:  # a branch, or an any_of of branches
         inner = found["anyOf"][0]
         refs = [part["$ref"] for part in inner.get("oneOf", [inner])]
         return " Or: ".join(_described(ref.rpartition("/")[2], definitions) for ref in refs)
@@ -66,6 +66,9 @@ def _discriminates(field: dict[str, Any]) -> bool:
 def _varying(field: dict[str, Any], definitions: dict[str, Any]) -> dict[str, Any]:
     kept: dict[str, Any] = {key: field[key] for key in ("description", "default", "title") if key in field}
     value = {key: item for key, item in field.items() if key not in kept}
+    if kept.get("default", "") is None and any("$ref" in part for part in (value, *_options(value))):
+        del kept["default"]  # an optional mapping; null is not allowed
+        value = next((part for part in value.get("anyOf", []) if "$ref" in part), value)
     if "$ref" in value or "oneOf" in value:
         return {**kept, "$ref": _branching(value, definitions)}
     options = [
@@ -82,8 +85,13 @@ def _varying(field: dict[str, Any], definitions: dict[str, Any]) -> dict[str, An
     return {**kept, "anyOf": options}
 
 
+def _options(value: dict[str, Any]) -> list[dict[str, Any]]:
+    found: list[dict[str, Any]] = value.get("anyOf", []) + value.get("oneOf", [])
+    return found
+
+
 def _branching(value: dict[str, Any], definitions: dict[str, Any]) -> str:
-    """A definition of `value`, or an any_of of such, which may nest; its address."""
+    """Define `value` or an any_of of such values, which may nest; return the definition's address."""
     value.pop("discriminator", None)
     refs = [part["$ref"] for part in value.get("oneOf", [value])]
     name = "Or".join(ref.rpartition("/")[2] for ref in refs) + "Space"

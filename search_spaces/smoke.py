@@ -1,4 +1,4 @@
-"""A sweep made small enough to try: its branches and kinds on few images, narrow, for two epochs."""
+"""A small version of a sweep for a quick test: its branches and kinds on few images, narrow models, two epochs."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -14,15 +14,15 @@ from search_spaces.sweep import SweepSpec
 from search_spaces.trial import TrialConfig
 
 WHOLE = 24
-"""A finite space of so many points is run whole."""
+"""A finite space of at most this many points is run completely."""
 
 MOST, LEAST = 12, 4
-"""Trials of another: as many as show each of its kinds, between these."""
+"""Limits on the number of trials for larger spaces; within them, enough trials to cover each kind."""
 
 DRAWS = 400
 
 IMAGES, OF_A_CLASS = 256, 10
-"""Of each split; and at least so many of a class."""
+"""Images of each split, and the least number per class."""
 
 BATCH, EPOCHS = 32, 2
 
@@ -33,24 +33,24 @@ Kind = tuple[str, Scalar]
 
 @dataclass(frozen=True)
 class Smoke:
-    """A small sweep, and the kinds of the whole one that it has no trial of: `model.layer.kind conv2d`."""
+    """A small sweep, and the kinds of the full sweep that it does not cover, such as `model.layer.kind conv2d`."""
 
     spec: SweepSpec
     left_out: list[str]
 
 
 def smoke(spec: SweepSpec, *, gpu: bool) -> Smoke:
-    """The same space made small, under another name, as a grid of single configurations.
+    """Return a small version of the sweep, under another name, as a grid of single configurations.
 
-    A finite space of at most WHOLE points is run whole. Of another one, configurations are drawn until each branch,
-    word and switch that was seen has one, MOST at most.
+    A finite space of at most WHOLE points is run completely. For larger spaces, configurations are drawn until they
+    cover every branch, word and switch that was drawn, MOST at most.
 
     Args:
-        spec: What to try.
-        gpu: Whether trials may have the GPUs that it asks for; else they train on the CPU.
+        spec: The sweep to try.
+        gpu: Whether trials may use the GPUs that the sweep requests; otherwise they train on the CPU.
 
     Raises:
-        SpecError: If no configuration that can run was drawn.
+        SpecError: If no drawn configuration can run.
     """
     size = spec.space.size()
     whole = size is not None and size <= WHOLE
@@ -67,7 +67,7 @@ def smoke(spec: SweepSpec, *, gpu: bool) -> Smoke:
         if next(infeasibilities(small), None) is not None:
             continue
         form, key = form_and_key(small)
-        kinds = _kinds(small, point)  # of what is run
+        kinds = _kinds(small, point)  # of the small trial, which is the one that runs
         if key not in chosen and (whole or (kinds - shown and len(chosen) < MOST)):
             chosen[key] = form
         else:
@@ -78,20 +78,20 @@ def smoke(spec: SweepSpec, *, gpu: bool) -> Smoke:
         if len(chosen) < LEAST:
             chosen.setdefault(key, config)
     if not chosen:
-        raise SpecError([Problem(Place(spec.name, 1, 1), "space", "--smoke has found no configuration that can run.")])
+        raise SpecError([Problem(Place(spec.name, 1, 1), "space", "--smoke found no configuration that can run.")])
     left_out = [f"{path.removeprefix('space.')} {value}" for path, value in seen if (path, value) not in shown]
     return Smoke(_sweep(spec, list(chosen.values()), gpu=on_gpu), left_out)
 
 
 def _kinds(config: TrialConfig, point: dict[str, Scalar]) -> set[Kind]:
-    """What a configuration is an example of: the branches it takes, its words and switches."""
+    """Return the kinds that a configuration covers: its branches, words and switches."""
     leaves = by_path(config.model_dump(mode="json", by_alias=True))
     words = {(path, value) for path, value in leaves if isinstance(value, str | bool) and path != "data.root"}
     return words | {(path, value) for path, value in point.items() if isinstance(value, str) and "#" in value}
 
 
 def _smaller(config: TrialConfig, *, gpu: bool) -> TrialConfig:
-    """The same with few images and epochs, and a narrow model."""
+    """Return the configuration with few images and epochs, and a narrow model."""
     data, training = config.data, config.training
     images = max(IMAGES, OF_A_CLASS * DATASETS[data.name].classes)
     few = {"limit": images if data.limit is None else min(data.limit, images)}

@@ -1,4 +1,4 @@
-"""A space: a TrialConfig in which any leaf may be a domain, and any branch an any_of."""
+"""The search space: a TrialConfig in which any leaf may be a domain and any branch an any_of."""
 
 import itertools
 import random
@@ -32,33 +32,33 @@ from search_spaces.trial import Data, TrialConfig
 from search_spaces.unreachable import dead_pairs, never_run
 
 POINTS_COUNTED = 5_000
-"""A finite space of more points is not counted before it runs: that would take longer than a few seconds."""
+"""Finite spaces with more points are not counted before they run, because that takes more than a few seconds."""
 
 _STEPS_OF_A_POINT = 1000
-"""Operations of constraints that take as long as all else that is done with a point."""
+"""Operations of constraints that take as long as all other work for one point."""
 
 _SPAN_COSTS = 10
-"""How much longer an operation takes with the two ends of a range than with a number."""
+"""Cost of an operation on the two ends of a range, relative to one on a number."""
 
 DRAWS = 1000
-"""Uniform draws among which a point that satisfies the constraints is looked for before anything slower."""
+"""Uniform draws in the quick search for a point that satisfies the constraints, before any slower method."""
 
 
 @dataclass(frozen=True)
 class Space:
-    """The tree that was read and the rules between its fields; `resolve` turns decisions into a TrialConfig."""
+    """The tree of a sweep file and the rules between its fields. `resolve` turns decisions into a TrialConfig."""
 
     root: SpaceNode
     constraints: tuple[Constraint, ...] = ()
     memory_gb: float | None = None
-    """What a trial has, where that is known."""
+    """Memory of one trial, if known."""
 
     def resolve(self, chooser: Chooser) -> TrialConfig:
-        """The configuration that `chooser` makes. It may be infeasible: see `infeasibilities`."""
+        """Return the configuration that `chooser` selects. It may be infeasible: see `infeasibilities`."""
         return TrialConfig.model_validate(resolve(self.root, chooser))
 
     def infeasibilities(self, trial: TrialConfig) -> Iterator[Infeasible]:
-        """Everything that keeps `trial`, as resolved, from running: geometry, broken constraints, then memory."""
+        """Yield every reason why `trial`, as resolved, cannot run: geometry, broken constraints, then memory."""
         runs = True
         for reason in itertools.chain(infeasibilities(trial), broken(self.constraints, trial)):
             runs = False
@@ -67,34 +67,34 @@ class Space:
             yield too_much
 
     def draw(self, rng: random.Random) -> dict[str, Scalar]:
-        """One uniform draw, as decisions by path."""
+        """Return one uniform draw, as decisions by path."""
         recorder = _Recorder(lambda domain: domain.draw(rng))
         resolve(self.root, recorder)
         return recorder.decisions
 
     def domains(self) -> list[Leaf]:
-        """Every domain, in file order."""
+        """Return every domain, in file order."""
         return list(leaves(self.root))
 
     def continuous(self) -> list[str]:
-        """The paths of domains that no list exhausts."""
+        """Return the paths of the domains that are not finite."""
         return [leaf.path for leaf in self.domains() if not is_finite(leaf.domain)]
 
     def points(self) -> Iterator[dict[str, Scalar]]:
-        """All decisions of a finite space, the last domain turning fastest; of ranges of real numbers the ends."""
+        """Yield all decisions of a space; the last domain varies fastest. Real ranges contribute their ends."""
         return points(self.root)
 
     def size(self) -> int | None:
-        """The number of points of a finite space before any is found infeasible or equivalent; else `None`."""
+        """Return the number of points of a finite space, including infeasible and equivalent ones; otherwise `None`."""
         return None if self.continuous() else size(self.root)
 
     def is_small(self) -> bool:
-        """Whether it is finite, and so small that every point of it can be looked at."""
+        """Return whether the space is finite and small enough to check every point."""
         points = self.size()
         return points is not None and points <= self.affordable(POINTS_COUNTED)
 
     def affordable(self, points: int) -> int:
-        """How many of so many points can be looked at in the same time with the constraints as without any."""
+        """Return how many points can be checked with the constraints in the time that `points` take without any."""
         return max(1, points * _STEPS_OF_A_POINT // (_STEPS_OF_A_POINT + self._steps))
 
     @cached_property
@@ -102,16 +102,16 @@ class Space:
         return sum(rule.steps for rule in self.constraints)
 
     def sample(self, draws: int | None) -> Iterator[tuple[dict[str, Scalar], TrialConfig]]:
-        """So many uniform draws, the same each time, or as many as the constraints afford; every point if `None`.
+        """Yield `draws` uniform draws, the same each time, or fewer if constraints are slow; every point if `None`.
 
-        Each with the configuration that it makes, which may be infeasible.
+        Each draw comes with its configuration, which may be infeasible.
         """
         rng = random.Random(0)
         found = self.points() if draws is None else (self.draw(rng) for _ in range(self.affordable(draws)))
         return ((point, self.resolve(Decided(point))) for point in found)
 
     def distinct(self) -> int | None:
-        """The number of trials that a finite space has; `None` if it is not finite, or too large to be counted here."""
+        """Return the number of distinct trials of a finite space; `None` if it is not finite or too large to count."""
         if not self.is_small():
             return None
         configs = self.sample(None)
@@ -120,7 +120,7 @@ class Space:
         )
 
     def values(self, path: str, default: Scalar) -> list[Any]:
-        """The values, or ends, that the leaf at `path` has in any branch; `default` for a branch that does not say."""
+        """Return the values or range ends of the leaf at `path` in all branches; `default` where it is not set."""
         found: list[Any] = []
         for node in nodes_at(self.root, path.split(".")):
             if isinstance(node, Leaf):
@@ -130,7 +130,7 @@ class Space:
         return found
 
     def data_sets(self) -> list[Data]:
-        """The images that points of this space use, each once."""
+        """Return the image data that points of this space use, each once."""
         found: dict[Data, None] = {}
         for node in nodes_at(self.root, ["data"]):
             for point in points(node, examples) if node else [{}]:
@@ -138,21 +138,21 @@ class Space:
         return list(found)
 
     def dead_pairs(self) -> list[str]:
-        """Values of two fields that can each run, and never together: `k = 12, 16 with patch = 2 ...`, and why."""
+        """Return pairs of values that can each run but never together, with the reason: `k = 12 with patch = 2 ...`."""
         return list(dead_pairs(self.root))
 
     def check(self) -> list[Infeasible]:
-        """Why no point can run, or which listed values never can, by full path; nothing if the space is sound."""
+        """Return why no point can run, or which listed values never can, by full path; empty if the space is sound."""
         return never_run(self.root)
 
     def contradictions(self) -> list[Infeasible]:
-        """The constraints that leave no point of those that the geometry allows; nothing where that is not certain."""
+        """Return the constraints that exclude every point that the geometry allows; empty if that is not certain."""
         if not self.constraints:
             return []
         if any(next(self.infeasibilities(config), None) is None for _, config in self.sample(DRAWS)):
             return []
         lists = all(isinstance(leaf.domain, Choice) for leaf in self.domains())
-        found = [] if lists and self.is_small() else _never_met(self)  # of ranges the ends say more
+        found = [] if lists and self.is_small() else _never_met(self)  # for ranges, the ends prove more
         return found or (_met_nowhere(self) if self.is_small() else [])
 
 
@@ -166,11 +166,11 @@ class _Recorder:
         return self.decisions[path]
 
 
-_AT_ONCE = "cannot all hold at once in a configuration that can run; loosen a rule, or give the fields more values."
+_AT_ONCE = "cannot all hold in any configuration that can run; relax a rule, or give the fields more values."
 
 
 def _met_nowhere(space: Space) -> list[Infeasible]:
-    """The rules that every point breaks, by trying all that can run; or that there is no point for all rules."""
+    """Check all points that can run: return the rules that every point breaks, or that no point satisfies all rules."""
     runnable, counts, examples = 0, Counter[str](), dict[str, str]()
     for _, config in space.sample(None):
         if next(infeasibilities(config), None) is not None:
@@ -185,14 +185,14 @@ def _met_nowhere(space: Space) -> list[Infeasible]:
     if not runnable:
         return []
     always = [path for path, count in counts.items() if count == runnable]
-    way = "and so for every configuration that can run; loosen the rule, or give its fields other values."
+    way = "and likewise for every configuration that can run; relax the rule, or give its fields other values."
     return [Infeasible(path, f"{examples[path]}, {way}") for path in sorted(always)] or [
         Infeasible("constraints", _AT_ONCE)
     ]
 
 
 def _never_met(space: Space) -> list[Infeasible]:
-    """The same from the ends of the domains alone, which proves less, but also of ranges."""
+    """Do the same from the ends of the domains alone. This proves less, but also works for ranges."""
     low, high = (Space(_cornered(space.root, pick)) for pick in (min, max))
     reasons: list[dict[int, str]] = []
     most = space.affordable(POINTS_COUNTED // _SPAN_COSTS)
@@ -204,7 +204,7 @@ def _never_met(space: Space) -> list[Infeasible]:
             return []
     if len(reasons) > most:
         return []
-    way = "; loosen the rule, or give its fields other values."
+    way = "; relax the rule, or give its fields other values."
     always = sorted(set.intersection(*(set(found) for found in reasons)))
     return [
         Infeasible(f"constraints.{n}", f"{space.constraints[n].text} never holds where {reasons[0][n]}{way}")
@@ -213,7 +213,7 @@ def _never_met(space: Space) -> list[Infeasible]:
 
 
 def _cornered(node: SpaceNode, pick: Callable[[list[Any]], Any]) -> SpaceNode:
-    """The same tree with one value of each domain, which `pick` takes from the numbers; null where null is listed."""
+    """Return the tree with one value per domain: chosen by `pick` among numbers, or null if null is listed."""
     if isinstance(node, Leaf):
         values = list(node.domain.examples())
         numbers = all(isinstance(value, int | float) for value in values)

@@ -1,4 +1,4 @@
-"""SweepSpec: a space, and how to search it, judge it, stop it, run it and record it."""
+"""SweepSpec: a space, and the settings for evaluation, search, stopping, resources and tracking."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -26,7 +26,7 @@ from search_spaces.trial import TrialConfig
 
 @dataclass(frozen=True)
 class SweepSpec:
-    """A file that was read and found right. `text` is the YAML as run, overrides included."""
+    """A valid sweep file. `text` is the YAML as run, including overrides."""
 
     name: str
     space: Space
@@ -42,39 +42,39 @@ class SweepSpec:
 
     @property
     def constraints(self) -> tuple[Constraint, ...]:
-        """The rules that every trial satisfies."""
+        """The rules that every trial must satisfy."""
         return self.space.constraints
 
     def infeasibilities(self, trial: TrialConfig) -> Iterator[Infeasible]:
-        """Everything that keeps `trial` from being run in this sweep: the geometry, then the constraints it breaks.
+        """Yield every reason why this sweep cannot run `trial`: the geometry, then the constraints that it breaks.
 
-        `trial` is one as resolved. The canonical form of a trial may differ from it in fields without effect.
+        Pass the trial as resolved. Its canonical form may differ in fields without effect.
         """
         return self.space.infeasibilities(trial)
 
     @property
     def experiment(self) -> str:
-        """The experiment of MLflow that its runs are in."""
+        """The MLflow experiment that contains its runs."""
         return self.tracking.experiment or self.name
 
     def planned(self) -> int | None:
-        """The configurations that the search comes to; `None` where that is not known beforehand."""
+        """Return the number of configurations that the search will try; `None` if it is not known in advance."""
         limits = [getattr(self.search, "trials", None), self.space.distinct()]
         return min((limit for limit in limits if limit is not None), default=None)
 
     def identity(self) -> dict[str, Any]:
-        """What must stay the same for results to belong to one sweep: flat, by path, without defaults of the space.
+        """Return the settings that must not change within one sweep: flat, by path, without the defaults of the space.
 
-        It is the same however a file says it: key order (but of what a grid varies), spelling of numbers and defaults
-        written out do not matter. Budget, resources, tracking, folders of images, `search.trials`, `search.repeats`,
-        `stopping.max_failed_fraction` and `stopping.enough` may change.
+        It does not depend on how a file is written: key order (except for the fields that a grid varies), spelling of
+        numbers and explicit defaults do not matter. Budget, resources, tracking, image folders, `search.trials`,
+        `search.repeats`, `stopping.max_failed_fraction` and `stopping.enough` may change.
         """
         flat = dict(_said(self.space.root, "space"))
         if self.constraints:
             flat["constraints"] = sorted({rule.normal() for rule in self.constraints})
         domains = [leaf.path for leaf in self.space.domains()]
         if isinstance(self.search, Grid) and len(domains) > 1:
-            flat["order of space"] = domains  # a grid goes on at the point whose number it has reached
+            flat["order of space"] = domains  # a grid resumes by the number of the point
         flat |= _settings("evaluation", self.evaluation)
         flat |= {"objective.metric": self.metric, "objective.goal": self.goal}
         flat |= _settings("search", self.search) | _settings("stopping", self.stopping)
@@ -83,7 +83,7 @@ class SweepSpec:
         return {path: value for path, value in flat.items() if path not in _MAY_CHANGE}
 
     def describe(self) -> dict[str, Any]:
-        """A summary for people and programs."""
+        """Return a summary for people and programs."""
         return {
             "name": self.name,
             "sampler": self.search.sampler,
@@ -102,9 +102,9 @@ _MAY_CHANGE = ("search.trials", "search.repeats", "stopping.max_failed_fraction"
 
 
 def differences(before: SweepSpec, now: SweepSpec) -> list[str]:
-    """What keeps two sweeps' results from belonging together, a line for each path: `search.seed: 0 -> 1`.
+    """Return the differences that keep two sweeps' results apart, a line for each path: `search.seed: 0 -> 1`.
 
-    What has its default in the space is `(not set)`.
+    A field of the space with its default value shows as `(not set)`.
     """
     old, new = before.identity(), now.identity()
     left, right = ({path: written(value) for path, value in tree.items()} for tree in (old, new))
@@ -119,7 +119,7 @@ _NOT_SET = "(not set)"
 
 
 def _said(node: SpaceNode, path: str) -> Iterator[tuple[str, Any]]:
-    """What a space says, by path, but for defaults and for where images lie."""
+    """Yield the content of a space by path, except for defaults and image folders."""
     if isinstance(node, Group):
         for name, child in node.fields.items():
             yield from _said(child, f"{path}.{name}")
@@ -138,7 +138,7 @@ def _settings(name: str, settings: Config) -> dict[str, Any]:
 
 
 def describe_domain(leaf: Leaf) -> str:
-    """A domain in a few words."""
+    """Describe a domain in a few words."""
     domain = leaf.domain
     if isinstance(domain, Choice):
         shown = ", ".join(_short(value) for value in domain.values[:_SHOWN])

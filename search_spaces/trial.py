@@ -1,4 +1,4 @@
-"""TrialConfig: one concrete run, fully described. A space is this same tree with domains at its leaves.
+"""TrialConfig: the full description of one run. A space is the same tree with domains at its leaves.
 
 Every field is declared, documented and limited here and in `models`, and nowhere else.
 """
@@ -14,61 +14,65 @@ from search_spaces.models.base import capped
 from search_spaces.registry import OneOf, OneWord
 
 SEEDS = 2**31
-"""Seeds are below."""
+"""Exclusive upper bound of seeds."""
 
 
 class Data(Config):
-    """Which images."""
+    """The images to train and evaluate on."""
 
-    name: Annotated[str, OneWord(DATASETS), Field(description="digits needs no files.")] = "digits"
+    name: Annotated[str, OneWord(DATASETS), Field(description="Data set; digits needs no files.")] = "digits"
     root: Annotated[
         str | None,
         Field(
             min_length=1,
-            description="Folder of Parquet files, or torchvision's (downloaded into it); if null, that in "
+            description="Folder of Parquet files, or of torchvision's files (downloaded if missing). null: "
             "CONVNN_DATA_ROOT, else ~/data.",
         ),
     ] = None
     limit: Annotated[
         int | None,
-        Field(ge=1, le=10**9, description="At most about so many images of each split, the classes in proportion."),
+        Field(ge=1, le=10**9, description="Approximate limit on the images of each split, with classes in proportion."),
     ] = None
 
     def canonical(self) -> Self:
-        """The same for all limits that no split can reach."""
+        """Return the canonical form, the same for all limits that no split can reach."""
         facts = DATASETS[self.name]
         reached = self.limit is not None and self.limit < max(facts.train_images, facts.test_images)
         return self if reached else self.model_copy(update={"limit": None})
 
     def most_images(self) -> int:
-        """No protocol trains or evaluates on more."""
+        """Return an upper bound on the images that any protocol trains or evaluates on."""
         facts = DATASETS[self.name]
         larger = max(facts.train_images, facts.test_images)
         return larger if self.limit is None else min(larger, self.limit + facts.classes)
 
 
 class Training(Config):
-    """How to train; the defaults are the published runs'."""
+    """How to train; the defaults are those of the published runs."""
 
     lr: Annotated[float, Field(gt=0, le=10, description="Learning rate.")] = 1e-4
     epochs: Annotated[int, Field(ge=1, le=100_000, description="Passes over the training images.")] = 150
-    batch_size: Annotated[int, Field(ge=1, le=65536, description="Images of a step.")] = 256
-    optimizer: Annotated[Literal["adamw", "sgd"], Field(description="sgd has momentum 0.9.")] = "adamw"
-    weight_decay: Annotated[float, Field(ge=0, le=10, description="Apart from the gradient under adamw.")] = 0.01
-    clip_norm: Annotated[float | None, Field(gt=0, description="Largest gradient norm; null does not clip.")] = 1.0
-    label_smoothing: Annotated[float, Field(ge=0, lt=1, description="Of the cross-entropy loss.")] = 0.0
+    batch_size: Annotated[int, Field(ge=1, le=65536, description="Images per training step.")] = 256
+    optimizer: Annotated[Literal["adamw", "sgd"], Field(description="sgd uses momentum 0.9.")] = "adamw"
+    weight_decay: Annotated[
+        float, Field(ge=0, le=10, description="Weight decay; decoupled from the gradient with adamw.")
+    ] = 0.01
+    clip_norm: Annotated[float | None, Field(gt=0, description="Maximum gradient norm; null disables clipping.")] = 1.0
+    label_smoothing: Annotated[float, Field(ge=0, lt=1, description="Label smoothing of the cross-entropy loss.")] = 0.0
     schedule: Annotated[
-        Literal["constant", "cosine"], Field(description="Of the learning rate; cosine ends at 0 after the last epoch.")
+        Literal["constant", "cosine"],
+        Field(description="Learning-rate schedule; cosine reaches 0 after the last epoch."),
     ] = "constant"
     augmentation: Annotated[
-        Literal["none", "flip_shift"], Field(description="flip_shift mirrors, and shifts by up to 4 pixels.")
+        Literal["none", "flip_shift"],
+        Field(description="flip_shift: random horizontal flips, and shifts by up to 4 pixels."),
     ] = "none"
     precision: Annotated[Literal["fp32", "tf32", "bf16"], Field(description="tf32 needs an NVIDIA GPU.")] = "fp32"
     compile: Annotated[bool, Field(description="Use torch.compile.")] = False
-    seed: Annotated[int, Field(ge=0, lt=SEEDS, description="Covers initial weights, batch order and dropout.")] = 0
+    seed: Annotated[int, Field(ge=0, lt=SEEDS, description="Seed of initial weights, batch order and dropout.")] = 0
 
     def canonical(self, images: int) -> Self:
-        """The same for all batches that take at least so many images, more than there are."""
+        """Return the canonical form, the same for all batch sizes of at least `images`, the size of the data."""
         return self.model_copy(update={"batch_size": capped(self, "batch_size", images)})
 
 
@@ -80,7 +84,7 @@ class TrialConfig(Config):
     training: Training = Training()
 
     def canonical(self) -> Self:
-        """The same for all that compute the same, whatever the protocol; asked only of one that can run."""
+        """Return the form that all configurations with the same computation share; the trial must be able to run."""
         data = self.data.canonical()
         training = self.training.canonical(data.most_images())
         return self.model_copy(update={"data": data, "model": self.model.canonical(), "training": training})

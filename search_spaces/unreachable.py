@@ -1,7 +1,7 @@
-"""What a space offers and the geometry never lets run: nothing at all, single values, pairs of values.
+"""Values of a space that can never run because of the geometry: all of it, single values, or pairs of values.
 
-Of each domain only the few values are tried that decide whether anything can run, and no more configurations than
-take a moment: of a space that is larger, what is not looked at here is found infeasible when it is drawn.
+Only the few decisive values of each domain are tried, and only as many configurations as take a moment. In a larger
+space, infeasible configurations that are not found here are found when they are drawn.
 """
 
 import itertools
@@ -18,22 +18,22 @@ from search_spaces.reading.document import MOST_PROBLEMS
 from search_spaces.trial import TrialConfig
 
 PAIRED_VALUES = 32
-"""A domain of more values is not looked at value by value."""
+"""Domains with more values are not checked value by value."""
 
 LOOKED_AT = 3000
-"""Configurations that are tried to find values that never run, and as many to find pairs of them."""
+"""Configurations to try in the search for values that never run, and the same number for pairs of values."""
 
 _NODES = 20
-"""Nodes of a space that take as long to go through as one configuration to try."""
+"""Nodes of a space that take as long to traverse as one configuration takes to try."""
 
 _LISTED = 200
-"""Fields of which pairs are tried."""
+"""Largest number of fields whose pairs are tried."""
 
 _LABEL = re.compile(r"\[[^]]*\]")
 
 
 def never_run(root: SpaceNode) -> list[Infeasible]:
-    """Why no point can run, or which listed values never can, by full path; nothing if the space is sound."""
+    """Return why no point can run, or which listed values never can, by full path; empty if the space is sound."""
     look = _Look(root)
     runs, reasons = look.runs({})
     if runs is False:
@@ -63,7 +63,7 @@ def never_run(root: SpaceNode) -> list[Infeasible]:
 
 
 def dead_pairs(root: SpaceNode) -> Iterator[str]:
-    """Values of two fields that can each run, and never together: `k = 12, 16 with patch = 2 ...`, and why."""
+    """Yield pairs of values that can each run but never together, with the reason: `k = 12 with patch = 2 ...`."""
     look = _Look(root)
     listed = [
         Leaf(leaf.path, Choice(values))
@@ -89,7 +89,7 @@ def dead_pairs(root: SpaceNode) -> Iterator[str]:
 
 
 def _few(domain: Domain) -> tuple[Scalar, ...]:
-    """Every value of a domain that has no more than a few; nothing of another."""
+    """Return every value of a small domain; nothing for a larger one."""
     values: Sequence[Scalar] = ()
     if isinstance(domain, IntRange):
         values = range(domain.low, domain.high + 1, domain.step)
@@ -103,7 +103,7 @@ def _field(leaf: Leaf) -> str:
 
 
 class _Look:
-    """Tries points of a space, until it has tried as many as may be."""
+    """Try points of a space until the limit is reached."""
 
     def __init__(self, root: SpaceNode) -> None:
         self._root = root
@@ -112,13 +112,13 @@ class _Look:
 
     @property
     def is_over(self) -> bool:
-        """Whether nothing more is tried."""
+        """Whether the limit is reached."""
         return self._left <= 0
 
     def runs(self, pins: dict[str, Scalar]) -> tuple[bool | None, list[Infeasible]]:
-        """Whether any point with the pinned decisions can run; and why not, the most frequent reason first.
+        """Return whether any point with the pinned decisions can run, and why not, the most frequent reason first.
 
-        `None` where it is not known.
+        The first value is `None` if it is not known.
         """
         if self.is_over:
             return None, []
@@ -139,9 +139,9 @@ class _Look:
 
 
 def _shape(node: SpaceNode, pins: dict[str, Scalar]) -> SpaceNode:
-    """The same tree with, of each domain, the pinned value or the few that decide whether anything can run.
+    """Return the tree with each domain reduced to its pinned value or its decisive values.
 
-    Of an any_of the pinned option is left, or the one below which something is pinned.
+    An any_of keeps only the pinned option, or the option that contains something pinned.
     """
     if isinstance(node, Leaf):
         if node.path in pins:
@@ -159,7 +159,7 @@ def _shape(node: SpaceNode, pins: dict[str, Scalar]) -> SpaceNode:
 
 
 def _located(reason: Infeasible, point: dict[str, Scalar]) -> Infeasible:
-    """The same with its full path, labels of the point's branches included."""
+    """Return the reason with its full path, including the labels of the point's branches."""
     here = "space"
     for name in reason.path.split("."):
         while here in point:

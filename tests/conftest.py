@@ -1,6 +1,6 @@
-"""What every test stands on: no network, no telemetry, a cache and a home of its own.
+"""The base of every test: no network, no telemetry, and a separate cache and home folder.
 
-The processes among which pytest-xdist divides the tests share a folder, which the first one makes.
+The processes of pytest-xdist share a folder, which the first one creates.
 """
 
 import atexit
@@ -31,7 +31,7 @@ os.environ.update(
 )
 for name in ("RAY_ADDRESS", "MLFLOW_TRACKING_URI", "FORCE_COLOR"):
     os.environ.pop(name, None)
-# A shell in the background ignores the one and `nohup` the other, and children inherit that.
+# A background shell ignores SIGINT, `nohup` ignores SIGHUP, and child processes inherit that.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 signal.signal(signal.SIGHUP, signal.SIG_DFL)
 runpy.run_path(str(OFFLINE / "sitecustomize.py"))  # the guard also holds in this process
@@ -39,14 +39,14 @@ runpy.run_path(str(OFFLINE / "sitecustomize.py"))  # the guard also holds in thi
 
 @pytest.fixture
 def expect_offline() -> Iterator[None]:
-    """Inside, a refused connection is what the test is about."""
+    """Inside, a refused connection is the subject of the test."""
     os.environ["CONVNN_TEST_EXPECTS_OFFLINE"] = "1"
     yield
     del os.environ["CONVNN_TEST_EXPECTS_OFFLINE"]
 
 
 def pytest_sessionfinish(session: pytest.Session) -> None:
-    """Fail the run if any process tried to leave the machine, even where the library swallowed the refusal."""
+    """Fail the run if any process tried to connect beyond this machine, even if a library hid the refusal."""
     if not WORKER and CONNECTIONS.exists():
-        print(f"\nConnections beyond loopback were tried:\n{CONNECTIONS.read_text()}")
+        print(f"\nThere were connection attempts beyond loopback:\n{CONNECTIONS.read_text()}")
         session.exitstatus = 1

@@ -1,4 +1,4 @@
-"""The benchmark for a GPU, on the CPU: that it runs, and what it makes of a GPU's numbers."""
+"""The GPU benchmark, on the CPU: that it runs, and how it evaluates a GPU's numbers."""
 
 import json
 import os
@@ -16,7 +16,7 @@ ROOT = Path(__file__).parents[1]
 
 
 def run(*arguments: str) -> subprocess.CompletedProcess[str]:
-    """The command, on a machine that shows no GPU."""
+    """Run the command on a machine without visible GPUs."""
     words, hidden = [sys.executable, "-m", "benchmarks.gpu", *arguments], {**os.environ, "CUDA_VISIBLE_DEVICES": ""}
     return subprocess.run(words, capture_output=True, text=True, check=False, cwd=ROOT, timeout=300, env=hidden)
 
@@ -38,12 +38,12 @@ def test_every_case_is_compared_and_timed(tmp_path: Path) -> None:
     assert (tmp_path / "result.md").read_text() in done.stderr
 
 
-def test_what_there_is_no_time_for_is_named_in_order_of_importance(capsys: pytest.CaptureFixture[str]) -> None:
+def test_cases_without_time_are_listed_by_importance(capsys: pytest.CaptureFixture[str]) -> None:
     assert command.main(["--device", "cpu", "--minutes", "1e-9", "--only", "lambda 0.5"]) == 0
     assert capsys.readouterr().out.endswith("## Not run\n\n- VGG-11, lambda 0.5, bf16\n- VGG-11, lambda 0.5, fp32\n\n")
 
 
-def test_what_was_measured_before_ctrl_c_is_printed(
+def test_measurements_before_ctrl_c_are_printed(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def observe(*_: object) -> None:
@@ -60,7 +60,7 @@ def test_what_was_measured_before_ctrl_c_is_printed(
     [
         (["--device", "tpu"], "invalid choice: 'tpu'"),
         (["--device", "cpu", "--steps", "0"], "a whole number above 0"),
-        (["--device", "cpu", "--out", "README.md"], "README.md exists"),
+        (["--device", "cpu", "--out", "README.md"], "README.md already exists"),
     ],
 )
 def test_a_mistake_is_answered_in_one_line(
@@ -74,14 +74,14 @@ def test_a_mistake_is_answered_in_one_line(
     assert message in line
 
 
-def test_without_a_gpu_one_line_says_so_and_what_can_be_done() -> None:
+def test_without_a_gpu_one_line_says_so_and_how_to_proceed() -> None:
     done = run()
     assert done.returncode == 2
     (line,) = done.stderr.splitlines()
     assert line.endswith("torch finds no NVIDIA GPU here; --device cpu tests the program on small models.")
 
 
-def test_a_model_that_computes_something_else_is_not_timed(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_model_with_wrong_results_is_not_timed(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(parity, "TOLERANCES", dict.fromkeys(parity.TOLERANCES, 0.0))
     assert command.main(["--device", "cpu", "--only", "lambda 0, fp32"]) == 1
     row = rows.Row("VGG-11, lambda 0", "fp32")
@@ -90,7 +90,7 @@ def test_a_model_that_computes_something_else_is_not_timed(monkeypatch: pytest.M
     assert not row.step_ms
 
 
-def test_a_case_that_needs_too_much_memory_is_told_of(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_case_that_needs_too_much_memory_is_reported(monkeypatch: pytest.MonkeyPatch) -> None:
     def check(*_: object) -> None:
         raise torch.OutOfMemoryError("CUDA out of memory.")
 
@@ -100,7 +100,7 @@ def test_a_case_that_needs_too_much_memory_is_told_of(monkeypatch: pytest.Monkey
     assert [row.status for row in both] == ["out of memory"] * 2
 
 
-def test_a_trace_tells_when_the_device_was_busy() -> None:
+def test_a_trace_shows_when_the_device_was_busy() -> None:
     def event(kind: str, name: str, start: float, length: float) -> dict[str, object]:
         return {"ph": "X", "cat": kind, "name": name, "ts": start, "dur": length}
 
@@ -121,9 +121,9 @@ def test_a_trace_tells_when_the_device_was_busy() -> None:
 @pytest.mark.parametrize(
     ("busy_ms", "waits", "expected"),
     [
-        (6.1, 0, "busy 61% of the step: launches limit it (1,400 of them, 7 us from one to the next); CUDA graphs"),
-        (6.1, 2, "but before that 2 waits of the host at convnn/training.py:300."),
-        (9.7, 0, "busy 97% of the step: they limit it (1,400 of them, 7 us each); fused kernels first."),
+        (6.1, 0, "busy 61% of the step: launches limit it (1,400 of them, 7 us from one to the next); use CUDA graphs"),
+        (6.1, 2, "but first remove 2 waits of the host at convnn/training.py:300."),
+        (9.7, 0, "busy 97% of the step: they limit it (1,400 of them, 7 us each); fuse kernels first."),
         (None, 0, "no kernels were traced"),
     ],
 )

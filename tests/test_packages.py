@@ -1,4 +1,4 @@
-"""What the packages may import, how fast the light commands are, and what each exports."""
+"""What the packages may import, how fast the light commands are, and what each package exports."""
 
 import ast
 import json
@@ -26,7 +26,7 @@ LOADED = "import sys, json; print(json.dumps(sorted({name.partition('.')[0] for 
 
 
 def loaded(statement: str) -> set[str]:
-    """The top-level packages that a fresh interpreter has after `statement`."""
+    """Return the top-level packages that a new interpreter has loaded after `statement`."""
     code = f"{statement}\n{LOADED}"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT)
     return set(json.loads(done.stdout.splitlines()[-1]))
@@ -39,7 +39,7 @@ def every_module(package: str) -> str:
 
 
 def code_in(folder: Path) -> Iterator[str]:
-    """The modules of a folder, and the cells of its notebooks."""
+    """Yield the source of the modules of a folder, and of the cells of its notebooks."""
     yield from (file.read_text() for file in folder.rglob("*.py"))
     for notebook in folder.rglob("*.ipynb"):
         cells = json.loads(notebook.read_text())["cells"]
@@ -47,7 +47,7 @@ def code_in(folder: Path) -> Iterator[str]:
 
 
 def imported(folder: Path) -> Iterator[str]:
-    """The top-level packages that the code of a folder imports, wherever it does."""
+    """Yield the top-level packages that the code of a folder imports, anywhere."""
     for code in code_in(folder):
         for node in ast.walk(ast.parse(code)):
             names = [node.module or ""] if isinstance(node, ast.ImportFrom) and not node.level else []
@@ -58,7 +58,7 @@ def imported(folder: Path) -> Iterator[str]:
 @pytest.mark.parametrize(
     ("folders", "developing"), [(PACKAGES, False), (("tests", "benchmarks", "docker", "docs", "examples"), True)]
 )
-def test_what_is_imported_is_declared(folders: tuple[str, ...], developing: bool) -> None:
+def test_imported_packages_are_declared(folders: tuple[str, ...], developing: bool) -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     extras = project["optional-dependencies"]
     lines = project["dependencies"] + (extras["dev"] + extras["docs"] if developing else [])
@@ -70,13 +70,13 @@ def test_what_is_imported_is_declared(folders: tuple[str, ...], developing: bool
     assert not [name for name in others if not declared & {canonicalize_name(one) for one in brought_by[name]}]
 
 
-def test_every_folder_of_code_is_a_package() -> None:  # else it is not installed; the checkout has it anyway
+def test_every_folder_of_code_is_a_package() -> None:  # otherwise it is not installed, which the checkout hides
     folders = {file.parent for name in PACKAGES for file in (ROOT / name).rglob("*.py")}
     assert not [folder for folder in folders if not (folder / "__init__.py").exists()]
 
 
 @pytest.mark.parametrize(("package", "lines"), [("convnn", 400), ("search_spaces", 350), ("tune_jobs", 350)])
-def test_no_module_and_no_function_is_long(package: str, lines: int) -> None:
+def test_modules_and_functions_are_short(package: str, lines: int) -> None:
     texts = {file: file.read_text() for file in (ROOT / package).rglob("*.py")}
     assert not [file for file, text in texts.items() if len(text.splitlines()) > lines]
     nodes = [node for text in texts.values() for node in ast.walk(ast.parse(text))]
@@ -84,7 +84,7 @@ def test_no_module_and_no_function_is_long(package: str, lines: int) -> None:
     assert not [node.name for node in functions if (node.end_lineno or 0) - node.lineno >= 70]
 
 
-def test_convnn_stands_alone() -> None:
+def test_convnn_imports_no_other_package_of_the_project() -> None:
     found = loaded(every_module("convnn"))
     assert "torch" in found
     assert not found & {"ray", "optuna", "mlflow", "pydantic", "search_spaces", "tune_jobs"}
@@ -100,7 +100,7 @@ def test_search_spaces_needs_neither_torch_nor_ray() -> None:
 def test_light_commands_load_no_heavy_package(arguments: list[str]) -> None:
     statement = f"""
 import os, sys
-os._exit = sys.exit  # by which the program ends
+os._exit = sys.exit  # the program ends with it
 sys.argv = ["convnn", *{arguments!r}]
 from tune_jobs.cli import main
 try:
@@ -126,7 +126,7 @@ def test_a_comparison_loads_neither_torch_nor_ray_nor_mlflow() -> None:
 
 
 @pytest.mark.parametrize("package", [convnn, search_spaces, tune_jobs])
-def test_every_exported_name_is_there_and_an_unknown_one_is_answered(package: object) -> None:
+def test_every_exported_name_exists_and_an_unknown_one_is_an_error(package: object) -> None:
     names = package.__all__  # type: ignore[attr-defined]
     assert names == sorted(names, key=lambda name: (not name.isupper(), not name[0].isupper(), name))
     assert all(getattr(package, name) is not None for name in names)
@@ -134,7 +134,7 @@ def test_every_exported_name_is_there_and_an_unknown_one_is_answered(package: ob
         package.nonsense  # type: ignore[attr-defined]  # noqa: B018
 
 
-def test_tune_jobs_exports_what_a_user_imports() -> None:
+def test_tune_jobs_exports_the_public_names() -> None:
     assert tune_jobs.__all__ == [
         "ClusterError",
         "Confirmed",

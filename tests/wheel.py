@@ -1,4 +1,4 @@
-"""The wheel of this project, built from what git has of it."""
+"""The wheel of this project, built from the files that git tracks."""
 
 import os
 import shutil
@@ -12,7 +12,7 @@ OTHERS = ("LICENSE", "README.md", "pyproject.toml")
 
 
 def tracked_files() -> dict[str, bytes]:
-    """The files of the three packages that git has, or would take, by their path in the checkout."""
+    """Return the files of the three packages that git tracks, or would add, by their path in the checkout."""
     command = ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard", "--", *PACKAGES]
     listed = subprocess.run(command, capture_output=True, text=True, check=True, cwd=ROOT).stdout
     paths = {name: ROOT / name for name in listed.split("\0") if name}

@@ -1,6 +1,6 @@
-"""Sweeps: search, run, record, report; and the command line.
+"""Run, record and report sweeps; and the command line.
 
-Names are loaded on first use, so that reading a sweep's record needs neither Ray nor torch.
+Names are imported on first use, so reading a sweep's record needs neither Ray nor torch.
 """
 
 import warnings
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from tune_jobs.results.summary import Summary, read_summary
     from tune_jobs.worker.attempt import train
 
-warnings.filterwarnings("ignore", message="IProgress not found")  # tqdm's, in a notebook: nothing here draws its bars
+warnings.filterwarnings("ignore", message="IProgress not found")  # from tqdm in a notebook; we show no tqdm bars
 
 _HOMES = {
     "ClusterError": "errors",

@@ -1,12 +1,14 @@
-"""What a person can fix, and the exit codes of `convnn`; messages give the rule, the value received and the way out.
+"""Errors that users can fix, and the exit codes of `convnn`.
+
+Each message gives the rule, the value received and the way out.
 
 SweepError              exit code 1
     UsageError          2: the command line or the file is wrong
     LedgerError         1: the sweep's record cannot be used
-        InUseError      1: another process runs the sweep
-    ClusterError        4: Ray cannot be started, or the cluster cannot be reached
+        InUseError      1: another process is running the sweep
+    ClusterError        4: Ray cannot start, or the cluster is unreachable
         RayError        4: Ray itself does not work
-    TrackerError        4: MLflow cannot be reached, or refuses
+    TrackerError        4: MLflow is unreachable or refuses a request
 """
 
 from enum import IntEnum
@@ -15,7 +17,7 @@ from typing import Self
 
 
 class ExitCode(IntEnum):
-    """How `convnn` ends; its help and the documentation say what these lines say."""
+    """The exit codes of `convnn`. Its help and the documentation show these texts."""
 
     meaning: str
     detail: str
@@ -26,28 +28,35 @@ class ExitCode(IntEnum):
         made.meaning, made.detail = meaning, detail
         return made
 
-    DONE = 0, "done", "The command did what it is for. A sweep that `stopping.enough` ended is done, too."
+    DONE = 0, "done", "The command succeeded. A sweep that `stopping.enough` ended is also done."
     FAILED = (
         1,
         "failed",
-        "An error, every trial failed, a check of `convnn doctor` failed, or a full disk or failures stopped a sweep.",
+        (
+            "An error, or every trial failed. Also: a check of `convnn doctor` failed, or a full disk or too many "
+            "failures stopped a sweep."
+        ),
     )
     USAGE = 2, "the command line or the file is wrong", "Nothing was started."
     SOME_FAILED = (
         3,
         "finished, but some trials failed",
-        "`convnn retry SWEEP --failed` runs those again, after `convnn confirm` its `--retry`.",
+        "To run those again: `convnn retry SWEEP --failed`, or `convnn confirm SWEEP --retry` after a confirmation.",
     )
-    UNREACHABLE = 4, "the cluster or the tracker cannot be reached", "Also: Ray does not start, or MLflow refuses."
-    BUDGET = 5, "the budget is used up", "`convnn resume SWEEP --set budget.gpu_hours=48` gives it more."
-    DIFFERENT = 6, "a replayed trial has other numbers", "Only `convnn replay`."
+    UNREACHABLE = (
+        4,
+        "the cluster or the tracker cannot be reached",
+        "Also: Ray does not start, or MLflow refuses a request.",
+    )
+    BUDGET = 5, "the budget is used up", "To raise it: `convnn resume SWEEP --set budget.gpu_hours=48`."
+    DIFFERENT = 6, "a replayed trial gives different numbers", "Only `convnn replay`."
     HANGUP = 129, "interrupted", "SIGHUP: the terminal was closed."
     INTERRUPT = 130, "interrupted", "SIGINT: Ctrl-C."
     TERMINATED = 143, "interrupted", "SIGTERM: `convnn stop`, `kill`, or Slurm's time limit."
 
 
 def exit_codes() -> str:
-    """All of them in one sentence."""
+    """Return all exit codes in one sentence."""
     parts = []
     for meaning, alike in groupby(ExitCode, key=lambda code: code.meaning):
         *others, last = (str(code.value) for code in alike)
@@ -56,7 +65,7 @@ def exit_codes() -> str:
 
 
 class SweepError(Exception):
-    """Any of the errors below."""
+    """Base class of the errors below."""
 
     exit_code = ExitCode.FAILED
 
@@ -72,11 +81,11 @@ class LedgerError(SweepError):
 
 
 class InUseError(LedgerError):
-    """A sweep that another process runs."""
+    """Another process is running the sweep."""
 
 
 class ClusterError(SweepError):
-    """Ray cannot be started, or the cluster cannot be reached."""
+    """Ray cannot start, or the cluster is unreachable."""
 
     exit_code = ExitCode.UNREACHABLE
 
@@ -86,6 +95,6 @@ class RayError(ClusterError):
 
 
 class TrackerError(SweepError):
-    """MLflow cannot be reached, or refuses."""
+    """MLflow is unreachable or refuses a request."""
 
     exit_code = ExitCode.UNREACHABLE

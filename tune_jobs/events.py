@@ -1,4 +1,4 @@
-"""What happens to the trials of a sweep, as typed values: told by the driver to the search and to whoever watches."""
+"""Typed events about the trials of a sweep, sent by the driver to the search and to observers."""
 
 from dataclasses import dataclass
 from typing import Protocol
@@ -17,14 +17,14 @@ class Job:
     number: int
     config: TrialConfig
     alone: bool = False
-    """Whether it gets a whole GPU, or on the CPU no other trial of the sweep beside it."""
+    """Whether it runs alone: on a whole GPU, or on the CPU without another trial of the sweep."""
 
     repeat_of: str | None = None
-    """The run key of the first trial of its configuration, where it is another seed of that."""
+    """For another seed of a configuration: the run key of the configuration's first trial."""
 
     @property
     def place(self) -> tuple[str, int]:
-        """What the ledger knows the attempt by."""
+        """The attempt's key in the ledger."""
         return self.run_key, self.attempt
 
 
@@ -37,14 +37,14 @@ class Started:
 
 @dataclass(frozen=True)
 class Loading:
-    """A worker has an attempt, and loads what that needs."""
+    """A worker received an attempt, and loads its images and model."""
 
     job: Job
 
 
 @dataclass(frozen=True)
 class Resumed:
-    """A worker trains on after `epoch`, 0 from the start; `note` says what was wrong with a checkpoint."""
+    """A worker trains from the end of `epoch` (0: from the start); `note` says what was wrong with a checkpoint."""
 
     job: Job
     epoch: int
@@ -53,7 +53,7 @@ class Resumed:
 
 @dataclass(frozen=True)
 class EpochEnded:
-    """An attempt has done an epoch."""
+    """An attempt completed an epoch."""
 
     job: Job
     epoch: int
@@ -62,14 +62,14 @@ class EpochEnded:
 
 @dataclass(frozen=True)
 class StopAsked:
-    """A person asked that a trial end after its epoch."""
+    """The user asked a trial to stop after its current epoch."""
 
     job: Job
 
 
 @dataclass(frozen=True)
 class Failed:
-    """An attempt failed; the search says what follows."""
+    """An attempt failed; the search decides what follows."""
 
     job: Job
     failure: Failure
@@ -78,7 +78,7 @@ class Failed:
 
 @dataclass(frozen=True)
 class Ended:
-    """An attempt has ended, and is recorded: how, why, and what follows if it failed."""
+    """An attempt ended and was recorded: its state, the reason, and what follows a failure."""
 
     job: Job
     state: State
@@ -89,18 +89,18 @@ class Ended:
 
 @dataclass(frozen=True)
 class Released:
-    """The worker of an ended attempt writes no more."""
+    """The worker of an ended attempt has stopped writing."""
 
     job: Job
     state: State
 
 
 Event = Started | Loading | Resumed | EpochEnded | StopAsked | Ended | Released
-"""What observers are told."""
+"""The events that observers receive."""
 
 
 class Observer(Protocol):
-    """Is told what happens; changes nothing of it."""
+    """Receives events; does not influence the sweep."""
 
     def take(self, event: Event) -> None:
-        """Note an event."""
+        """Receive an event."""

@@ -1,4 +1,4 @@
-"""The models that a sweep has trained, from the checkpoints that it keeps."""
+"""Load the trained models of a sweep from the checkpoints that it kept."""
 
 from dataclasses import dataclass, field
 from functools import partial
@@ -23,26 +23,26 @@ from tune_jobs.worker.build import build_model, build_recipe
 
 @dataclass(frozen=True)
 class LoadedModel(Classifier):
-    """A trained model, and what its images and answers mean."""
+    """A trained model, with the normalization of its images and the names of its classes."""
 
     config: TrialConfig = field(repr=False)
     trial: int
     epoch: int
-    """After which the weights were kept."""
+    """The epoch of the checkpoint."""
 
     @property
     def mean(self) -> tuple[float, float, float]:
-        """Of the pixels in [0, 1], per channel."""
+        """Mean of the pixels in [0, 1], per channel."""
         return self.meaning.mean
 
     @property
     def std(self) -> tuple[float, float, float]:
-        """The same."""
+        """Standard deviation of the pixels in [0, 1], per channel."""
         return self.meaning.std
 
     @property
     def classes(self) -> tuple[str, ...]:
-        """The names of the classes, by number; the number itself where a data set has no names."""
+        """Names of the classes, by number; the number itself if the data set has no names."""
         return self.meaning.classes
 
 
@@ -51,15 +51,16 @@ def load_model(
 ) -> LoadedModel:
     """Load the model of a trial whose checkpoint was kept (`resources.keep_best`).
 
-    Its weights are those of the published model, by name.
+    The weights have the names of the published model.
 
     Args:
-        sweep: The outcome of a run, an opened sweep, or what `open_sweep` takes.
-        trial: Its number or run key, `champion` for the champion of a finished confirmation; the best one if `None`.
+        sweep: The outcome of a run, an opened sweep, or any argument that `open_sweep` accepts.
+        trial: The trial's number or run key; `champion` for the champion of a finished confirmation; `None` for the
+            best trial.
         storage: See `open_sweep`.
 
     Raises:
-        UsageError: If there is no such sweep or trial, or no checkpoint of it was kept.
+        UsageError: If the sweep or the trial does not exist, or none of its checkpoints was kept.
         SweepError: If the checkpoint cannot be used.
     """
     results = sweep if isinstance(sweep, SweepResults) else open_sweep(sweep, storage)
@@ -81,7 +82,7 @@ def load_model(
 
 
 def kept_checkpoint(folder: SweepFolder, row: Row) -> Path:
-    """The newest checkpoint of a trial.
+    """Return the newest checkpoint of a trial.
 
     Raises:
         UsageError: If none was kept.
@@ -89,32 +90,32 @@ def kept_checkpoint(folder: SweepFolder, row: Row) -> Path:
     kept = folder.checkpoints(row.run_key)
     if not kept:
         raise UsageError(
-            f"trial {row.number} has no checkpoint: a sweep keeps those of its resources.keep_best best trials, and a "
-            f"confirmation those of the first seed of each configuration. To train it again: convnn show {folder.name} "
-            f"{row.number} --yaml > it.yaml, then convnn train it.yaml --checkpoint it.pt"
+            f"trial {row.number} has no checkpoint: a sweep keeps the checkpoints of its resources.keep_best best "
+            f"trials, and a confirmation those of the first seed of each configuration. To train it again: convnn show "
+            f"{folder.name} {row.number} --yaml > it.yaml, then convnn train it.yaml --checkpoint it.pt"
         )
     return kept[0]
 
 
 def trained_weights(checkpoint: Path, config: TrialConfig) -> dict[str, Tensor]:
-    """The weights of the published model, by name, as a checkpoint of this configuration has trained them.
+    """Return the trained weights in a checkpoint of this configuration, under the names of the published model.
 
     Raises:
-        SweepError: If the checkpoint is damaged or of another model, or the published weights cannot be told.
+        SweepError: If the checkpoint is damaged or of another model, or the published weights cannot be computed.
     """
     build = partial(build_model, config.model, DATASETS[config.data.name].classes)
     try:
-        with torch.random.fork_rng([]):  # a model is made, and the caller's draws stay as they were
+        with torch.random.fork_rng([]):  # building a model must not change the caller's random state
             return published_weights(checkpoint, build, build_recipe(config.training))
     except (CheckpointError, FoldError) as error:
         raise SweepError(str(error)) from error
 
 
 def save_trained(folder: Path, checkpoint: Path, config: TrialConfig) -> str:
-    """Write the model that a checkpoint has to a folder, for `convnn.saved.load_classifier`; a digest of its weights.
+    """Save a checkpoint's model to a folder, for `convnn.saved.load_classifier`, and return a digest of its weights.
 
     Raises:
-        OSError: If there is no room or no access.
+        OSError: If the disk is full or access is denied.
         SweepError: See `trained_weights`.
     """
     weights = trained_weights(checkpoint, config)

@@ -1,22 +1,22 @@
-"""Where the time of a training step goes on an NVIDIA GPU, and so what to improve next.
+"""Profile a training step on an NVIDIA GPU: where its time goes, and what to improve next.
 
-Run: `python -m benchmarks.gpu` (at most 8 minutes); `--out benchmarks/results/NAME.md` keeps the result. It needs torch
-and numpy alone. `--device cpu` runs the same code on small models, to test it.
+Run: `python -m benchmarks.gpu` (at most 8 minutes); `--out benchmarks/results/NAME.md` saves the result. It needs only
+torch and numpy. `--device cpu` runs the same code on small models, to test it.
 
-Each model is first compared with itself in float64 on the CPU, in evaluation, with the same candidates: what each layer
-makes of what that model's layer was given; in fp32 also the logits and the gradients, where every layer of every image
-agrees. (Rounded below fp32, a layer's input has other neighbors, so that the logits, which are told, are not judged.)
-Where another of two equally similar neighbors was chosen an image may differ, so a share of them must agree (AGREE). A
-model that fails is not timed.
+First, each model is compared with itself in float64 on the CPU, in evaluation mode with the same candidates. Each layer
+gets the input of the float64 layer, and the outputs are compared. In fp32, the logits and gradients are compared as
+well, if every layer agrees on every image. (Below fp32, a rounded input has other neighbors, so the logits are reported
+but not checked.) Ties between equally similar neighbors may be broken differently, so only a fraction of the images
+must agree (AGREE). A model that fails is not timed.
 
-Then `convnn.training.fit` trains it on made-up images. Given are:
+Then `convnn.training.fit` trains it on synthetic images. The results are:
 
-- step: from the start of a step to that of the next, on the device's clock; the median, and the least and the most;
-- epoch: what the whole epoch took, by step;
-- launches: kernels, copies and fills of a step on the device, and `busy`, the time in which it worked on any of them;
-- waits: how often in a step the host waited for the device;
-- memory: the peak of the allocator; and the time to evaluate a batch.
+- step: time from the start of a step to the start of the next, on the device's clock: median, minimum and maximum;
+- epoch: time of the whole epoch per step;
+- launches: kernels, copies and fills per step on the device; `busy` is the time in which any of them ran;
+- waits: how often per step the host waited for the device;
+- memory: peak of the allocator; and the time to evaluate a batch.
 
-Last, single layers: forward and backward as usual, and as replay of a CUDA graph, which is the device's time alone.
-The difference is what launching costs.
+Last, single layers: forward and backward in eager mode, and as replay of a CUDA graph, which is the device's time
+alone. The difference is the cost of launching.
 """

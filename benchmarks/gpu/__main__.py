@@ -1,4 +1,4 @@
-"""The command."""
+"""The command line of the GPU benchmark."""
 
 import argparse
 import contextlib
@@ -27,14 +27,14 @@ if TYPE_CHECKING:
 
 
 def where(device: str) -> str:
-    """Hardware, versions and commit."""
+    """Return hardware, versions and commit."""
     text = machine(device).replace(", float32", "")
     if device == "cuda":
         card = torch.cuda.get_device_properties(0)
         text += f", CUDA {torch.version.cuda}, {card.total_memory / 1e9:.0f} GB, {card.multi_processor_count} SMs"
     with contextlib.suppress(OSError, subprocess.CalledProcessError):
         asked = ["git", "describe", "--always", "--dirty"]
-        done = subprocess.run(  # noqa: S603 - nothing of it is given
+        done = subprocess.run(  # noqa: S603 - fixed arguments
             asked, cwd=Path(__file__).parent, capture_output=True, text=True, check=True
         )
         text += f", commit {done.stdout.strip()}"
@@ -42,10 +42,10 @@ def where(device: str) -> str:
 
 
 class Parser(argparse.ArgumentParser):
-    """Answers a mistake with one line."""
+    """A parser that reports a mistake on one line."""
 
     def error(self, message: str) -> NoReturn:
-        """End with 2."""
+        """Exit with 2."""
         self.exit(2, f"{self.prog}: {message}\n")
 
 
@@ -60,30 +60,32 @@ def _positive(kind: Callable[[str], float]) -> Callable[[str], float]:
 
 
 def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
-    """What the command line asks for; ends with 2 where that cannot be."""
+    """Parse the command line; exit with 2 if it is invalid."""
     parser = Parser(
         prog="benchmarks.gpu", description=benchmarks.gpu.__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--device", choices=["cuda", "cpu"], default="cuda")
-    parser.add_argument("--steps", type=_positive(int), default=20, help="timed steps of a case; fewer where slow")
-    parser.add_argument("--only", default="", metavar="TEXT", help="cases and layers whose name contains this")
-    parser.add_argument("--minutes", type=_positive(float), default=8.0, help="what is not begun by then is not run")
-    parser.add_argument("--json", action="store_true", help="one JSON object on stdout, the text on stderr")
+    parser.add_argument("--steps", type=_positive(int), default=20, help="timed steps per case; fewer for slow cases")
+    parser.add_argument("--only", default="", metavar="TEXT", help="run only cases and layers whose name contains this")
+    parser.add_argument(
+        "--minutes", type=_positive(float), default=8.0, help="time limit; cases not started by then are not run"
+    )
+    parser.add_argument("--json", action="store_true", help="print one JSON object to stdout, and the text to stderr")
     parser.add_argument("--out", type=Path, metavar="FILE", help="also write the text to this new file")
     asked = parser.parse_args(arguments)
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # torch has much to say where a driver is missing
+        warnings.simplefilter("ignore")  # torch prints many warnings if a driver is missing
         if asked.device == "cuda" and not torch.cuda.is_available():
             parser.error("torch finds no NVIDIA GPU here; --device cpu tests the program on small models.")
     if asked.out is not None and asked.out.exists():
-        parser.error(f"{asked.out} exists and is not overwritten; name another file.")
+        parser.error(f"{asked.out} already exists and will not be overwritten; give another file.")
     if asked.out is not None and not asked.out.absolute().parent.is_dir():
-        parser.error(f"{asked.out.absolute().parent} is not a folder; make it first.")
+        parser.error(f"{asked.out.absolute().parent} is not a folder; create it first.")
     return asked
 
 
 def planned(device: str, only: str, size: Size, command: str) -> Report:
-    """A report with all that is to be run, and no number yet."""
+    """Return a report with all planned rows, without numbers."""
     precisions = ("fp32", "tf32", "bf16") if device == "cuda" else ("fp32", "bf16")
     cases = [Row(model.name, precision) for model, precision in ORDER if precision in precisions]
     of_layers: tuple[Precision, ...] = ("bf16", "fp32") if device == "cuda" else ("fp32",)
@@ -101,7 +103,7 @@ def planned(device: str, only: str, size: Size, command: str) -> Report:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Measure and print; 1 if something failed."""
+    """Measure and print; fail if a case failed."""
     asked = parse(arguments)
     size = FULL if asked.device == "cuda" else SMALL
     given = sys.argv[1:] if arguments is None else arguments

@@ -1,4 +1,4 @@
-"""What is measured: models of the published runs in three precisions, at full size or small enough for a test."""
+"""The benchmark's cases: models of the published runs in three precisions, at full size or small for a test."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -16,7 +16,7 @@ CLASSES = 10
 
 @dataclass(frozen=True)
 class Size:
-    """How large everything is."""
+    """Sizes of models, batches and layers."""
 
     batch: int
     parity_images: int
@@ -49,7 +49,7 @@ class Model:
     options: dict[str, Any]
 
     def build(self, size: Size, *, repeatable: bool = False) -> nn.Module:
-        """Build it; a repeatable one draws the same candidates at every evaluation, on every device."""
+        """Build the model; a repeatable one uses the same candidates at every evaluation, on every device."""
         options = dict(self.options)
         if repeatable and options.get("candidates") == "random":
             options["fixed_at_evaluation"] = True
@@ -75,7 +75,7 @@ ORDER: list[tuple[Model, Precision]] = [
     *((model, precision) for precision in ("bf16", "fp32") for model in OTHERS),
     *((model, "tf32") for model in (HALF, R32, FIRST, *OTHERS)),
 ]
-"""The most important first: time may run out."""
+"""The most important cases first, because time may run out."""
 
 WITH_KERNELS = {(HALF.name, "bf16"), (R32.name, "bf16")}
 

@@ -1,4 +1,4 @@
-"""Single layers, run as usual and as replay of a CUDA graph."""
+"""Single layers, in eager mode and as replay of a CUDA graph."""
 
 import functools
 import statistics
@@ -18,7 +18,7 @@ from convnn.precision import autocast, set_precision, to_device
 
 @dataclass(frozen=True)
 class Layer:
-    """A layer and its input without the batch; `r` candidates, if they are drawn before and given to it."""
+    """A layer and its input shape without the batch; `r` is set if candidates are drawn beforehand and passed to it."""
 
     name: str
     make: Callable[[], nn.Module]
@@ -27,7 +27,7 @@ class Layer:
 
 
 def layers(size: Size) -> list[Layer]:
-    """Those that are timed; last the one that draws, as a capture that fails leaves the generator unusable."""
+    """Return the timed layers; the one that draws is last, because a failed capture makes the generator unusable."""
     tokens, convnn = (size.layer_tokens, 192), functools.partial(ConvNNAttention, 192, similarity="dot")
     return [
         Layer("ConvNN2d(64, 128), 16 x 16", lambda: ConvNN2d(64, 128), (64, 16, 16)),
@@ -45,13 +45,13 @@ def layers(size: Size) -> list[Layer]:
 
 
 def layer_pass(layer: Layer, row: LayerRow, device: str) -> Callable[[], object]:
-    """A forward and a backward pass of the layer."""
+    """Return a function that runs a forward and a backward pass of the layer."""
     torch.manual_seed(0)
     where = torch.device(device)
     set_precision(row.precision, where)
     module = to_device(layer.make(), row.precision, where)
     x = torch.randn(row.batch, *layer.shape, device=device).relu()
-    if x.dim() == 4 and device == "cuda" and row.precision != "fp32":  # noqa: PLR2004 - images, as between layers
+    if x.dim() == 4 and device == "cuda" and row.precision != "fp32":  # noqa: PLR2004 - images
         x = x.to(memory_format=torch.channels_last)
     x.requires_grad_()
     given = () if layer.r is None else (torch.randperm(layer.shape[0])[: layer.r].to(device),)
@@ -66,7 +66,7 @@ def layer_pass(layer: Layer, row: LayerRow, device: str) -> Callable[[], object]
 
 
 def time_passes(run: Callable[[], object], device: str, passes: int) -> float:
-    """Milliseconds of one, when so many follow each other: the median of 5 rounds, after a warm-up."""
+    """Return the milliseconds of one pass in a series of `passes`: the median of 5 rounds after a warm-up."""
     for _ in range(3):
         run()
     clock = Clock(device)
@@ -79,7 +79,7 @@ def time_passes(run: Callable[[], object], device: str, passes: int) -> float:
 
 
 def replay(run: Callable[[], object], passes: int) -> float:
-    """Milliseconds of one, as replay of a CUDA graph.
+    """Return the milliseconds of one pass as replay of a CUDA graph.
 
     Raises:
         RuntimeError: If it cannot be captured.
@@ -96,7 +96,7 @@ def replay(run: Callable[[], object], passes: int) -> float:
         with torch.cuda.graph(graph, stream=stream):
             kept = run()
     finally:
-        torch.cuda.set_stream(before)  # where a capture fails, torch does not go back by itself
+        torch.cuda.set_stream(before)  # after a failed capture, torch does not restore the stream
         torch.cuda.synchronize()
     found = time_passes(graph.replay, "cuda", passes)
     del kept

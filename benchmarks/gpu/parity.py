@@ -1,4 +1,4 @@
-"""A model compared with itself in float64 on the CPU, before anything is timed."""
+"""Compare a model with itself in float64 on the CPU, before anything is timed."""
 
 import functools
 from dataclasses import dataclass
@@ -16,37 +16,37 @@ from convnn.precision import Precision, autocast, set_precision
 from convnn.training import Recipe, TrainState
 
 TOLERANCES: dict[Precision, float] = {"fp32": 1e-3, "tf32": 1e-2, "bf16": 5e-2}
-"""How far what a layer makes of an image may be from float64, relative to its norm; the same of fp32's logits."""
+"""Allowed error of a layer's output per image against float64, relative to its norm; also for fp32's logits."""
 
 GRADIENT_TOLERANCE = 0.05
-"""How far all gradients may be from those in float64, relative to their norm, where no layer chose another neighbor."""
+"""Allowed error of all gradients against float64, relative to their norm, if all layers chose the same neighbors."""
 
 AGREE = 0.9
-"""The share that must be within the tolerance."""
+"""The fraction that must be within the tolerance."""
 
 
 @dataclass(frozen=True)
 class Reference:
-    """A model in float64 on the CPU: what it, and each of its layers, makes of some images."""
+    """A model in float64 on the CPU: its outputs, and those of its layers, for some images."""
 
     images: Tensor
     labels: Tensor
     logits: Tensor
     layers: dict[str, tuple[Tensor, Tensor]]
-    """What goes into each and what comes out, by name."""
+    """Input and output of each layer, by name."""
 
     gradients: dict[str, Tensor]
     buffers: dict[str, Tensor]
-    """The state of its batch norms."""
+    """The state of the batch norms."""
 
 
 def mixing_layers(model: nn.Module) -> dict[str, nn.Module]:
-    """VGG's layers and ViT's blocks, by name."""
+    """Return VGG's layers and ViT's blocks, by name."""
     return {name: part for name, part in model.named_modules() if isinstance(part, HybridBranch2d | Block)}
 
 
 def reference(model: Model, size: Size) -> Reference:
-    """Run the model in float64 on the CPU, with the weights that training begins with."""
+    """Run the model in float64 on the CPU, with the initial weights of training."""
     torch.manual_seed(Recipe().seed)
     exact = model.build(size, repeatable=True)
     fold(exact)
@@ -55,7 +55,7 @@ def reference(model: Model, size: Size) -> Reference:
     labels = torch.arange(size.parity_images) % CLASSES
     for part in exact.modules():
         if isinstance(part, nn.BatchNorm2d):
-            part.momentum = None  # the one pass in training mode sets the mean and variance
+            part.momentum = None  # the single pass in training mode sets mean and variance
     with torch.no_grad():
         exact.train()(images)
     seen: dict[str, tuple[Tensor, Tensor]] = {}
@@ -95,7 +95,7 @@ def check(model: Model, expected: Reference, precision: Precision, size: Size, d
     of_layers, limit = torch.cat(by_layer), TOLERANCES[precision]
     agree = int((of_layers <= limit).sum())
     right = agree >= AGREE * len(of_layers) and bool(errors.isfinite().all())
-    if gradient is not None and agree == len(of_layers):  # else a neighbor is another of equal ones
+    if gradient is not None and agree == len(of_layers):  # otherwise a tie between neighbors was broken differently
         right = right and bool((errors <= limit).all()) and gradient <= GRADIENT_TOLERANCE
     return Parity(len(of_layers), agree, of_layers.max().item(), errors.median().item(), gradient, passed=right)
 
@@ -108,7 +108,7 @@ def _gradient_error(model: nn.Module, logits: Tensor, expected: Reference) -> fl
 
 
 def _error(found: Tensor, expected: Tensor) -> Tensor:
-    """The norm of the difference over that of the expected, along the last axis."""
+    """Return the norm of the difference divided by the norm of the expected values, along the last axis."""
     exact = expected.double()
     share: Tensor = (found.double().cpu() - exact).norm(dim=-1) / exact.norm(dim=-1)
     return share

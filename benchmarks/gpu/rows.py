@@ -1,4 +1,4 @@
-"""What was measured, row by row."""
+"""Results of the measurement, row by row."""
 
 from dataclasses import dataclass, field
 from typing import TypeVar
@@ -10,15 +10,15 @@ NOT_RUN = "not run"
 
 @dataclass(frozen=True)
 class Parity:
-    """How far a model is from itself in float64 on the CPU; errors are relative, in the norm."""
+    """Errors of a model against itself in float64 on the CPU, relative to the norm."""
 
     compared: int
-    """Images, at each layer."""
+    """Number of images times layers."""
 
     agree: int
     largest: float
     logits: float
-    """The median over images."""
+    """Median over images."""
 
     gradients: float | None
     passed: bool
@@ -30,7 +30,7 @@ class Parity:
 
 @dataclass(frozen=True)
 class Share:
-    """All launches of one kernel: its share of the time of all, and how many there are in a step."""
+    """All launches of one kernel: its share of the total time, and the number of launches per step."""
 
     name: str
     share: float
@@ -39,7 +39,7 @@ class Share:
 
 @dataclass
 class Row:
-    """A model in a precision, with what was measured. Numbers are empty or `None` where there are none."""
+    """A model in a precision, with its measurements; missing numbers are empty or `None`."""
 
     name: str
     precision: Precision
@@ -61,7 +61,7 @@ class Row:
 
 @dataclass
 class LayerRow:
-    """A layer at a batch size: milliseconds of a forward and a backward pass, as usual and replayed."""
+    """A layer at a batch size: milliseconds of a forward and a backward pass, in eager mode and replayed."""
 
     name: str
     batch: int
@@ -76,7 +76,7 @@ class LayerRow:
 
 @dataclass
 class Report:
-    """All that was measured, where and when."""
+    """All measurements, with place and date."""
 
     date: str
     machine: str
@@ -87,11 +87,11 @@ class Report:
     layers: list[LayerRow]
 
     def rows(self) -> list[Row | LayerRow]:
-        """All."""
+        """Return all rows."""
         return [*self.cases, *self.layers]
 
     def missing(self) -> list[str]:
-        """Those for which there was no time."""
+        """Return the rows that were not run because time ran out."""
         return [str(row) for row in self.rows() if row.status == NOT_RUN]
 
 

@@ -1,4 +1,4 @@
-"""Everything in its order, as long as there is time; no single row ends all."""
+"""Run all cases in order within the time limit; a failed row does not end the run."""
 
 import contextlib
 import gc
@@ -17,26 +17,26 @@ from convnn.training import Diverged
 
 
 def first_line(error: BaseException) -> str:
-    """What an error says, without what would break a table."""
+    """Return the first line of an error's message, safe for a table."""
     return (str(error).strip().splitlines() or [type(error).__name__])[0].replace("|", "/")[:160]
 
 
 def origin(error: BaseException) -> BaseException:
-    """The error at whose handling this one, at last, was raised."""
+    """Return the first error in the chain of contexts."""
     while error.__context__ is not None:
         error = error.__context__
     return error
 
 
 class Deadline:
-    """The time that is left."""
+    """The time limit of the run."""
 
     def __init__(self, minutes: float) -> None:
         self._whole_s = 60 * minutes
         self._end = time.monotonic() + self._whole_s
 
     def reached(self, rows: Sequence[AnyRow], keep: float = 0.0) -> Iterator[AnyRow]:
-        """Each row, as long as one that takes as long as the longest so far leaves this share of the whole time."""
+        """Yield rows while the longest row so far would fit and leave the fraction `keep` of the whole time."""
         longest = 0.0
         for row in rows:
             start = time.monotonic()
@@ -48,11 +48,11 @@ class Deadline:
 
 @contextlib.contextmanager
 def told(row: Row | LayerRow, what: str) -> Iterator[None]:
-    """Say in the row how it ended; no single one ends all."""
+    """Record in the row how it ended; a failure does not end the run."""
     print(f"{what}: {row} ...", file=sys.stderr, flush=True)
     gc.collect()
     if torch.cuda.is_initialized():
-        with contextlib.suppress(RuntimeError):  # after an error that broke the device
+        with contextlib.suppress(RuntimeError):  # fails after an error that broke the device
             torch.cuda.empty_cache()
     try:
         yield
@@ -63,7 +63,7 @@ def told(row: Row | LayerRow, what: str) -> Iterator[None]:
 
 
 def time_cases(rows: Iterable[Row], size: Size, device: str, steps: int) -> None:
-    """Compare and time."""
+    """Compare and time the cases."""
     references: dict[str, Reference] = {}
     for row in rows:
         model = MODELS[row.name]
@@ -77,14 +77,14 @@ def time_cases(rows: Iterable[Row], size: Size, device: str, steps: int) -> None
 
 
 def trace_cases(rows: Iterable[Row], size: Size, device: str) -> None:
-    """See what the device does."""
+    """Trace the device's work."""
     for row in rows:
         with told(row, "trace"):
             observe(row, MODELS[row.name], size, device)
 
 
 def time_layers(rows: Iterable[LayerRow], size: Size, device: str) -> None:
-    """As usual."""
+    """Time layers in eager mode."""
     found = {layer.name: layer for layer in layers(size)}
     for row in rows:
         with told(row, "eager"):
@@ -93,19 +93,19 @@ def time_layers(rows: Iterable[LayerRow], size: Size, device: str) -> None:
 
 
 def replay_layers(rows: Iterable[LayerRow], size: Size) -> None:
-    """As replay."""
+    """Time layers as replay of a CUDA graph."""
     found = {layer.name: layer for layer in layers(size)}
     for row in rows:
         run_replay(row, found[row.name], size)
 
 
 def run_all(report: Report, size: Size, steps: int, deadline: Deadline) -> None:
-    """Fill in the report, as long as there is time.
+    """Fill in the report within the time limit.
 
-    A process that has traced launches more slowly from then on, and one in which a capture failed may draw no random
-    numbers: so all is timed first, then traced, and captured last.
+    Launches are slower in a process after tracing, and a process cannot draw random numbers after a failed capture. So
+    everything is timed first, then traced, and captured last.
     """
-    device, (traces, replays) = report.device, (0.35, 0.1)  # of the whole time, for what is still to come
+    device, (traces, replays) = report.device, (0.35, 0.1)  # fractions of the whole time reserved for later parts
     time_cases(deadline.reached(report.cases, traces + replays), size, device, steps)
     time_layers(deadline.reached(report.layers, traces), size, device)
     trace_cases(deadline.reached([row for row in report.cases if row.status == "ok"], replays), size, device)
@@ -114,7 +114,7 @@ def run_all(report: Report, size: Size, steps: int, deadline: Deadline) -> None:
 
 
 def run_replay(row: LayerRow, layer: Layer, size: Size) -> None:
-    """Capture and replay, or say why not."""
+    """Capture and replay, or record why not."""
     with told(row, "replay"):
         run = layer_pass(layer, row, "cuda")
         try:

@@ -1,4 +1,4 @@
-"""The time of a training step, and what it launches."""
+"""The time of a training step, and its kernel launches."""
 
 import functools
 import time
@@ -9,14 +9,14 @@ from benchmarks.gpu.watching import Clock, Kernel, Operations, Watched, busy_us,
 from convnn.training import Recipe, TrainState, evaluate, fit
 
 PROFILED = 3
-"""Steps that the profiler sees."""
+"""Profiled steps."""
 
 CASE_S = 8.0
-"""A case's timed steps take about this long at most; there are 3 of them at least."""
+"""Approximate time limit of a case's timed steps; at least 3 are timed."""
 
 
 def measure(row: Row, model: Model, size: Size, device: str, steps: int) -> None:
-    """Fill in the times of training, its memory, and where it waits."""
+    """Fill in training times, memory and waits."""
     state, recipe = begin(row, model, size, device)
     slow = time_epoch(row, state, recipe, device, 2)
     time_epoch(row, state, recipe, device, min(steps, max(3, int(1e3 * CASE_S / slow))))
@@ -34,13 +34,13 @@ def measure(row: Row, model: Model, size: Size, device: str, steps: int) -> None
 
 
 def begin(row: Row, model: Model, size: Size, device: str) -> tuple[TrainState, Recipe]:
-    """A model and how it is trained, for as many epochs as are asked for."""
+    """Return the training state and recipe of a model, for any number of epochs."""
     recipe = Recipe(batch_size=size.batch, epochs=10**6, precision=row.precision)
     return TrainState.create(functools.partial(model.build, size), recipe, device), recipe
 
 
 def time_epoch(row: Row, state: TrainState, recipe: Recipe, device: str, steps: int) -> float:
-    """Time an epoch of so many steps and one before them; the last step's milliseconds."""
+    """Time an epoch of `steps` steps after one warm-up step; return the last step's milliseconds."""
     data, clock = Watched((steps + 1) * recipe.batch_size, device), Clock(device)
     data.at = lambda _: clock.mark()
     wait(device)
@@ -52,7 +52,7 @@ def time_epoch(row: Row, state: TrainState, recipe: Recipe, device: str, steps: 
 
 
 def observe(row: Row, model: Model, size: Size, device: str) -> None:
-    """Fill in what a step launches; one before warms up."""
+    """Fill in the launches of a step, after one warm-up step."""
     state, recipe = begin(row, model, size, device)
     data, kernels = Watched((1 + PROFILED) * size.batch, device), list[Kernel]()
     if device == "cpu":
@@ -63,7 +63,7 @@ def observe(row: Row, model: Model, size: Size, device: str) -> None:
         return
     with during(data, {(1, 1 + PROFILED): traced(kernels)}):
         next(fit(state, recipe, data))
-    if kernels:  # none where the machine forbids profiling
+    if kernels:  # empty if the machine does not allow profiling
         row.launches = len(kernels) / PROFILED
         row.busy_ms = busy_us(kernels) / 1e3 / PROFILED
         row.kernels = largest(kernels, PROFILED)

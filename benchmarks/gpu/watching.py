@@ -1,4 +1,4 @@
-"""A training watched from outside: when its steps begin, what the device does, where the host waits."""
+"""Observe training from outside: the start of its steps, the device's work, and where the host waits."""
 
 import contextlib
 import itertools
@@ -25,7 +25,7 @@ from convnn.data.batches import Batches
 from convnn.data.cache import Images
 
 TOP = 10
-"""Kernels that are named."""
+"""Number of kernels listed."""
 
 
 VIEWS = {
@@ -61,7 +61,7 @@ ON_THE_DEVICE = {"kernel", "gpu_memcpy", "gpu_memset"}
 
 @dataclass(frozen=True)
 class Kernel:
-    """Something that the device did, on its clock."""
+    """One operation of the device, on its clock."""
 
     name: str
     start_us: float
@@ -69,14 +69,14 @@ class Kernel:
 
 
 class Watched(Batches):
-    """Made-up images of CIFAR's size, which say when a step begins."""
+    """Synthetic images of CIFAR's size that report the start of each step."""
 
     def __init__(self, count: int, device: str) -> None:
         rng = np.random.default_rng(0)
         made = Images(rng.integers(0, 256, (count, 32, 32, 3), dtype=np.uint8), rng.integers(0, CLASSES, count))
         super().__init__(made, np.arange(count), FACTS, device)
         self.at: Callable[[int], None] | None = None
-        """Called before each step with its number from 0, and after the last."""
+        """Called before each step with its number, from 0, and after the last step."""
 
     def iterate(
         self, order: Tensor, batch_size: int, augment: torch.Generator | None = None
@@ -115,7 +115,7 @@ def during(data: Watched, contexts: dict[tuple[int, int], AbstractContextManager
 
 
 class Clock:
-    """Marks on the device's clock, and the milliseconds between them."""
+    """Marks on the device's clock."""
 
     def __init__(self, device: str) -> None:
         self._device = device
@@ -123,7 +123,7 @@ class Clock:
         self._times: list[float] = []
 
     def mark(self) -> None:
-        """Set a mark; nothing waits."""
+        """Set a mark without waiting."""
         if self._device == "cuda":
             event = torch.cuda.Event(enable_timing=True)
             event.record()
@@ -132,20 +132,20 @@ class Clock:
             self._times.append(1e3 * time.perf_counter())
 
     def ms(self) -> list[float]:
-        """Between each mark and the next."""
+        """Return the milliseconds between consecutive marks."""
         wait(self._device)
         between = [one.elapsed_time(other) for one, other in itertools.pairwise(self._events)]
         return between + [other - one for one, other in itertools.pairwise(self._times)]
 
 
 def wait(device: str) -> None:
-    """Until the device has done all that it was given."""
+    """Wait until the device has finished all its work."""
     if device == "cuda":
         torch.cuda.synchronize()
 
 
 class Operations(TorchDispatchMode):
-    """Counts by name the operations that torch is asked for; views, which do nothing, are left out."""
+    """Count torch's operations by name, without views, which do no work."""
 
     def __init__(self) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
@@ -153,7 +153,7 @@ class Operations(TorchDispatchMode):
 
     @property
     def count(self) -> int:
-        """Of all."""
+        """Number of all operations."""
         return self.counts.total()
 
     def __torch_dispatch__(
@@ -163,7 +163,7 @@ class Operations(TorchDispatchMode):
         args: tuple[object, ...] = (),
         kwargs: dict[str, object] | None = None,
     ) -> object:
-        """Count one, and do it."""
+        """Count an operation and run it."""
         name = func.overloadpacket.__name__
         if name not in VIEWS:
             self.counts[name] += 1
@@ -172,7 +172,7 @@ class Operations(TorchDispatchMode):
 
 @contextlib.contextmanager
 def waits(found: list[str]) -> Iterator[None]:
-    """Note the file and line of each operation at which the host waits for the device."""
+    """Collect the file and line of each operation at which the host waits for the device."""
     before = torch.cuda.get_sync_debug_mode()
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
@@ -187,7 +187,7 @@ def waits(found: list[str]) -> Iterator[None]:
 
 @contextlib.contextmanager
 def traced(found: list[Kernel]) -> Iterator[None]:
-    """Note what the device does."""
+    """Collect the device's operations."""
     torch.cuda.synchronize()
     with profile(activities=[ProfilerActivity.CUDA]) as trace:
         yield
@@ -199,13 +199,13 @@ def traced(found: list[Kernel]) -> Iterator[None]:
 
 
 def read_trace(trace: dict[str, Any]) -> list[Kernel]:
-    """What the device did, from the profiler's file."""
+    """Return the device's operations from the profiler's file."""
     events = (event for event in trace["traceEvents"] if event.get("cat") in ON_THE_DEVICE and "dur" in event)
     return [Kernel(event["name"], float(event["ts"]), float(event["dur"])) for event in events]
 
 
 def busy_us(kernels: Iterable[Kernel]) -> float:
-    """The time in which at least one of them ran."""
+    """Return the time in which at least one kernel ran."""
     total, until = 0.0, -float("inf")
     for kernel in sorted(kernels, key=lambda kernel: kernel.start_us):
         end = kernel.start_us + kernel.us
@@ -215,7 +215,7 @@ def busy_us(kernels: Iterable[Kernel]) -> float:
 
 
 def largest(kernels: Sequence[Kernel], steps: int) -> list[Share]:
-    """The kernels that take most of the time."""
+    """Return the kernels that take the most time."""
     times: defaultdict[str, float] = defaultdict(float)
     for kernel in kernels:
         times[kernel.name] += kernel.us

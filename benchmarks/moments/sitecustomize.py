@@ -1,6 +1,6 @@
-"""Notes when this process loads what takes long, and when it trains first; Python runs this as it starts.
+"""Record when this process imports slow modules and when it first trains. Python runs this file at its start.
 
-On PYTHONPATH it reaches the workers, too. Each line of the file that MOMENTS names: time, kind of process, moment.
+On PYTHONPATH, it also runs in the workers. Each line of the file named by MOMENTS: time, kind of process, moment.
 """
 
 import os
@@ -26,20 +26,20 @@ PROCESS = "worker" if any("default_worker" in word for word in sys.orig_argv) el
 
 
 def note(moment: str) -> None:
-    """Write a line, whole: several processes write."""
+    """Write a complete line, because several processes write."""
     with open(os.environ[MOMENTS], "a", encoding="utf-8") as file:  # noqa: PTH123 - pathlib is not loaded yet
         file.write(f"{time.time():.4f}\t{PROCESS} {os.getpid()}\t{moment}\n")
 
 
 def _noted(owner: Any, name: str, moment: str) -> None:  # noqa: ANN401 - a module or a class
-    """Note begin and end of a function's first call."""
+    """Record the start and end of a function's first call."""
     inner: Callable[..., Any] = getattr(owner, name)
     calls = iter([moment])
 
-    def outer(*arguments: Any, **named: Any) -> Any:  # noqa: ANN401 - whatever it takes and gives
+    def outer(*arguments: Any, **named: Any) -> Any:  # noqa: ANN401 - any signature
         first = next(calls, None)
         if first is not None:
-            note(f"{first} begins")
+            note(f"{first} starts")
         try:
             return inner(*arguments, **named)
         finally:
@@ -64,7 +64,7 @@ def _watch(module: ModuleType) -> None:
 
 
 class _Finder:
-    """Finds the watched modules as Python would, and notes when they are executed."""
+    """Find the watched modules as Python does, and record when they are executed."""
 
     @staticmethod
     def find_spec(name: str, path: Sequence[str] | None, target: ModuleType | None = None) -> ModuleSpec | None:
@@ -74,7 +74,7 @@ class _Finder:
         execute = spec.loader.exec_module
 
         def noted(module: ModuleType) -> None:
-            note(f"import {name} begins")
+            note(f"import {name} starts")
             execute(module)
             note(f"import {name} ends")
             _watch(module)
@@ -84,5 +84,5 @@ class _Finder:
 
 
 if MOMENTS in os.environ:
-    note("process begins")
+    note("process starts")
     sys.meta_path.insert(0, _Finder)

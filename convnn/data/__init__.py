@@ -1,8 +1,8 @@
-"""Image data sets: found, decoded once per node, checked, split. Loading needs no torch; batches do.
+"""Image data sets: found, decoded once per node, checked and split. Loading needs no torch; batches do.
 
-Errors: everything a user can mend (a missing, truncated or corrupt file, a full disk, no network) is a `DataError`
+Errors: everything that a user can fix (a missing, truncated or corrupt file, a full disk, no network) is a `DataError`
 that names the file and says what to do.
-Names are loaded on first use, so that what is known of a data set beforehand needs not even numpy.
+Names are loaded on first use, so the facts about a data set need not even numpy.
 """
 
 from importlib import import_module

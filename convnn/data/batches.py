@@ -1,6 +1,6 @@
-"""Images as normalised batches on a device.
+"""Images as normalized batches on a device.
 
-On the CPU a batch is read straight from the map; on CUDA one uint8 copy of the images lives on the device.
+On the CPU, a batch is read directly from the memory-mapped file. On CUDA, the device keeps a uint8 copy of the images.
 Shapes: B batch, images `(B, 3, 32, 32)` float32, labels `(B,)` int64.
 """
 
@@ -15,11 +15,11 @@ from convnn.data.cache import Images
 from convnn.data.facts import DatasetFacts
 
 CROP_MARGIN = 4
-"""Pixels that a random crop may shift an image by."""
+"""Largest shift of an image by a random crop, in pixels."""
 
 
 class Batches:
-    """Part of a data set, ready to be walked through in any order."""
+    """A split of a data set, ready for iteration in any order."""
 
     def __init__(
         self,
@@ -43,12 +43,12 @@ class Batches:
     def iterate(
         self, order: Tensor, batch_size: int, augment: torch.Generator | None = None
     ) -> Iterator[tuple[Tensor, Tensor]]:
-        """Batches in the given order, the last one smaller at need.
+        """Yield batches in the given order; the last one may be smaller.
 
         Args:
-            order: Which images, `(N,)`, on the CPU.
+            order: Indices of the images, `(N,)`, on the CPU.
             batch_size: B.
-            augment: Flips and shifts images by this CPU generator's draws; no augmentation if `None`.
+            augment: CPU generator for random flips and shifts; no augmentation if `None`.
         """
         there = order.to(self.device)
         moves = _drawn_moves(len(order), augment, self.device).split(batch_size) if augment is not None else None
@@ -66,18 +66,18 @@ class Batches:
 
 
 def _drawn_moves(count: int, draws: torch.Generator, device: torch.device) -> Tensor:
-    """For each image whether it is mirrored, and its shift down and right, `(N, 3)`."""
+    """Draw for each image whether it is mirrored, and its shift down and right, `(N, 3)`."""
     flip = torch.randint(0, 2, (count, 1), generator=draws)
     shift = torch.randint(0, 2 * CROP_MARGIN + 1, (count, 2), generator=draws)
     return torch.cat([flip, shift], dim=1).to(device)
 
 
 def flip_and_shift(images: Tensor, moves: Tensor) -> Tensor:
-    """Mirror images, and shift each by up to CROP_MARGIN pixels over the mean colour.
+    """Mirror images, and shift each by up to CROP_MARGIN pixels; the gap is filled with the mean color.
 
     Args:
-        images: `(B, 3, H, W)`, of mean 0.
-        moves: `(B, 3)`: 1 for each that is mirrored; and which of the 2 CROP_MARGIN + 1 rows and columns comes first.
+        images: `(B, 3, H, W)`, with mean 0.
+        moves: `(B, 3)`: 1 if mirrored, then the index of the first row and column, 0 to 2 CROP_MARGIN.
     """
     batch, _, height, width = images.shape
     images = torch.where(moves[:, 0].view(-1, 1, 1, 1) == 1, images.flip(-1), images)

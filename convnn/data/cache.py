@@ -1,9 +1,9 @@
-"""A data set decoded once per node, split by split, into files that are mapped; each with the digest of its content.
+"""The cache of decoded data sets: one memory-mapped file per split and node, each with the digest of its content.
 
-An entry is a folder that appears under its name only when it is complete: it is built beside, and renamed. One
-process builds while the others wait at a file lock. Whoever opens an entry reads it once and compares the digest
-(0.1 s for CIFAR's 154 MB where the CPU has instructions for SHA-256, 0.4 s elsewhere): what is trained on is what is
-recorded.
+An entry is a folder that appears under its name only when it is complete: it is built beside, then renamed. One process
+builds it while the others wait for a file lock. Each process that opens an entry reads it once and compares the digest
+(0.1 s for CIFAR's 154 MB if the CPU has SHA-256 instructions, otherwise 0.4 s). So the images used for training are
+the recorded ones.
 """
 
 import hashlib
@@ -28,7 +28,7 @@ from convnn.data.sources import Source, find_source
 from convnn.geometry import IMAGE_SIDE
 
 LAYOUT = 2
-"""Version of the entries' layout; a change makes new entries and leaves old ones alone."""
+"""Version of the entries' layout; a change creates new entries and does not touch old ones."""
 
 _CONTENT = "images"  # all pixels, then all labels
 _SHAPE = (IMAGE_SIDE, IMAGE_SIDE, 3)
@@ -37,7 +37,7 @@ _log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Images:
-    """Pixels `(N, 32, 32, 3)` uint8, mapped from disk, labels `(N,)` int64, and the SHA-256 of all of them."""
+    """Pixels `(N, 32, 32, 3)` uint8, memory-mapped, labels `(N,)` int64, and the SHA-256 of both."""
 
     pixels: NDArray[np.uint8]
     labels: NDArray[np.int64]
@@ -49,7 +49,7 @@ class Images:
 
 @dataclass(frozen=True)
 class Dataset:
-    """The splits of a data set that were opened, and its facts."""
+    """The opened splits of a data set, and its facts."""
 
     name: str
     splits: dict[Split, Images] = field(default_factory=dict)
@@ -71,11 +71,11 @@ class Dataset:
 
     @property
     def facts(self) -> DatasetFacts:
-        """Classes and normalisation constants."""
+        """Classes and normalization constants."""
         return DATASETS[self.name]
 
     def joint_digest(self) -> str:
-        """One digest of both splits, as version 0.1.0 recorded it."""
+        """Return one digest of both splits, as version 0.1.0 recorded it."""
         sha = hashlib.sha256()
         for images in (self.train, self.test):
             sha.update(np.ascontiguousarray(images.pixels).data)
@@ -84,7 +84,7 @@ class Dataset:
 
 
 def default_cache() -> Path:
-    """`CONVNN_CACHE`, else `convnn` in the user's cache folder."""
+    """Return `CONVNN_CACHE`, or `convnn` in the user's cache folder."""
     if given := os.environ.get("CONVNN_CACHE"):
         return Path(given).expanduser().absolute()
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "convnn"
@@ -93,14 +93,14 @@ def default_cache() -> Path:
 def load_dataset(
     name: str = "digits", root: str | None = None, cache: Path | None = None, *, splits: Sequence[Split] = SPLITS
 ) -> Dataset:
-    """Open a data set, decoding it first where this node has not yet.
+    """Open a data set. The first time on this node, decode it first.
 
     Args:
         name: `digits`, `cifar10` or `cifar100`.
-        root: Folder of Parquet files, or torchvision's (downloaded into it); if `None`, what CONVNN_DATA_ROOT names,
-            else `~/data`. `digits` needs none.
+        root: Folder of Parquet files, or of torchvision's files (downloaded if missing). `None`: the folder in
+            CONVNN_DATA_ROOT, else `~/data`. `digits` needs no folder.
         cache: Folder of decoded data sets; `default_cache()` if `None`.
-        splits: What is opened; nothing else is read, decoded or needs to be there.
+        splits: Splits to open. Other splits are not read or decoded, and may be missing.
 
     Raises:
         DataError: If the data set is unknown, missing or damaged, or the cache cannot be written.
@@ -122,7 +122,7 @@ def _load(name: str, split: Split, source: Source, folder: Path) -> Images:
             if (images := _open(entry)) is not None:
                 return images
             if entry.exists():
-                _log.warning("%s does not hold what was written there; it is decoded again from its source", entry)
+                _log.warning("%s is damaged; decoding it again from its source", entry)
             _log.info("decoding %s (%s) into %s (once per machine)", name, split, folder)
             arrays = source.read(split)
             _require_known(name, split, len(arrays[1]))
@@ -130,8 +130,8 @@ def _load(name: str, split: Split, source: Source, folder: Path) -> Images:
             _build(entry, arrays)
     except OSError as error:
         raise DataError(
-            f"The cache of decoded images cannot be written to {folder}: {error.strerror or error}; make room or "
-            f"access there, or set CONVNN_CACHE to another folder."
+            f"The cache of decoded images cannot be written to {folder}: {error.strerror or error}; free disk space or "
+            f"grant access there, or set CONVNN_CACHE to another folder."
         ) from error
     images = _open(entry)
     if images is None:
@@ -140,12 +140,12 @@ def _load(name: str, split: Split, source: Source, folder: Path) -> Images:
 
 
 def _require_known(name: str, split: Split, images: int) -> None:
-    """What is known of a data set before a file is opened has to be true of it: limits and batches rely on it."""
+    """Check that a data set matches its facts, because limits and batch sizes rely on them."""
     most = DATASETS[name].images(split)
     if images > most:
         raise DataError(
-            f"{name} has at most {most} {split} images, and {images} were found; is data.name the data set that lies "
-            f"there? Others can be registered under a name of their own (convnn.data.register_dataset)."
+            f"{name} has at most {most} {split} images, but {images} were found; check that data.name is the data set "
+            f"in this folder. To use another data set, register it under its own name (convnn.data.register_dataset)."
         )
 
 
@@ -154,7 +154,7 @@ def _entry_name(name: str, split: Split, source: Source) -> str:
 
 
 def _build(entry: Path, arrays: Arrays) -> None:
-    for old in entry.parent.glob(f"{entry.name}.*.partial"):  # left by a killed process; we hold the lock
+    for old in entry.parent.glob(f"{entry.name}.*.partial"):  # left by a killed process; this process holds the lock
         shutil.rmtree(old, ignore_errors=True)
     part = Path(tempfile.mkdtemp(prefix=f"{entry.name}.", suffix=".partial", dir=entry.parent))
     pixels, labels = arrays
@@ -176,7 +176,7 @@ def _build(entry: Path, arrays: Arrays) -> None:
 
 
 def _open(entry: Path) -> Images | None:
-    """The entry, or `None` if it is absent or not what was written."""
+    """Open an entry; return `None` if it is missing or damaged."""
     try:
         meta = json.loads((entry / "meta.json").read_text())
         count, digest = int(meta["images"]), str(meta["digest"])

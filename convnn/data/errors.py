@@ -2,4 +2,4 @@
 
 
 class DataError(Exception):
-    """The message names the file or folder, what is wrong with it, and what to do."""
+    """The message names the file or folder, the problem, and what to do."""

@@ -1,4 +1,4 @@
-"""What is known of every data set before a file is opened."""
+"""Facts about every data set that are known before a file is opened."""
 
 import functools
 from collections.abc import Callable
@@ -11,7 +11,7 @@ SPLITS: tuple[Split, ...] = get_args(Split)
 
 @dataclass(frozen=True)
 class DatasetFacts:
-    """Classes, images in each split, and the per-channel mean and deviation that normalise pixels in [0, 1]."""
+    """Classes, images per split, and the per-channel mean and standard deviation for normalizing pixels in [0, 1]."""
 
     classes: int
     train_images: int
@@ -20,12 +20,12 @@ class DatasetFacts:
     std: tuple[float, float, float]
 
     def images(self, split: Split) -> int:
-        """How many a split has; a folder may hold fewer."""
+        """Return the number of images in a split; a folder may contain fewer."""
         return self.train_images if split == "train" else self.test_images
 
 
 DATASETS = {
-    # scikit-learn's digits are grey: one mean and one deviation, measured over its training images.
+    # scikit-learn's digits are gray: one mean and one standard deviation, measured over the training images.
     "digits": DatasetFacts(10, 1442, 355, (0.3052, 0.3052, 0.3052), (0.3760, 0.3760, 0.3760)),
     # The constants of the published runs.
     "cifar10": DatasetFacts(10, 50_000, 10_000, (0.4914, 0.4822, 0.4465), (0.2470, 0.2435, 0.2616)),
@@ -49,31 +49,31 @@ _CLASS_NAMES = {
 
 @functools.cache
 def class_names(name: str) -> tuple[str, ...]:
-    """The classes of a data set by number, for files that have their names; none where these are not known."""
+    """Return the class names of a data set, by number; empty if they are not known."""
     return tuple(_CLASS_NAMES.get(name, "").split())
 
 
 FINDERS: dict[str, Callable[[str | None], Any]] = {}
-"""What finds the images of data sets that others have registered: a `convnn.data.sources.Source`, given `data.root`."""
+"""For each registered data set, a function from `data.root` to a `convnn.data.sources.Source`."""
 
 
 def register_dataset(name: str, facts: DatasetFacts, find: Callable[[str | None], Any]) -> None:
-    """Let configurations name another data set.
+    """Register another data set, so that configurations can use it.
 
     Args:
         name: Its name.
-        facts: What is known of it.
-        find: Gives its `convnn.data.sources.Source` for a folder, or for `None` where the file names none.
+        facts: Its facts.
+        find: Returns its `convnn.data.sources.Source` for a folder, or for `None` if the file names no folder.
 
     Raises:
-        ValueError: If another data set has the name.
+        ValueError: If another data set already has the name.
     """
     if name in DATASETS and (DATASETS[name], FINDERS.get(name)) != (facts, find):
-        raise ValueError(f"there is a data set {name!r} already; choose another name.")
+        raise ValueError(f"the name {name!r} is already used by another data set; choose another name.")
     DATASETS[name], FINDERS[name] = facts, find
 
 
 def unregister_dataset(name: str) -> None:
-    """Undo `register_dataset`."""
+    """Remove a registered data set."""
     if FINDERS.pop(name, None):
         del DATASETS[name]

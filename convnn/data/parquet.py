@@ -1,4 +1,4 @@
-"""CIFAR in folders of Parquet files, as the Hugging Face Hub lays them out and as people store them."""
+"""CIFAR in folders of Parquet files, in the layout of the Hugging Face Hub and in other common layouts."""
 
 import io
 import json
@@ -19,7 +19,7 @@ Arrays = tuple[NDArray[np.uint8], NDArray[np.int64]]
 Image = NDArray[np.uint8]
 
 _BELOW = ("", "{name}", "plain_text", "data", "{name}/data", "{name}/plain_text", "{name}/{name}")
-"""Where files may be below the folder that is named."""
+"""Possible places of the files below the given folder."""
 
 _SHARD = re.compile(r"(?P<split>train|test)(?:[-_](?P<number>\d+))?(?:-of-(?P<total>\d+))?(?:-[0-9a-f]{8,})?\.parquet")
 _NUMBERED = re.compile(r"(?P<number>\d+)\.parquet")
@@ -38,7 +38,7 @@ class Parquet:
 
     @classmethod
     def find(cls, name: str, folder: Path) -> "Parquet | None":
-        """Those in `folder`, or below it as the Hub has them; `None` if there is no Parquet file."""
+        """Find Parquet files in `folder`, or below it in the Hub's layout; return `None` if there are none."""
         for below in dict.fromkeys(form.format(name=name) for form in _BELOW):
             place = folder / below
             if any(place.glob("*.parquet")) or any(any((place / split).glob("*.parquet")) for split in SPLITS):
@@ -46,10 +46,10 @@ class Parquet:
         return None
 
     def fingerprint(self, split: Split) -> str:
-        """The files' paths, sizes and times.
+        """Return the files' paths, sizes and times.
 
         Raises:
-            DataError: If the split or one of its files is missing, or there twice.
+            DataError: If the split or one of its files is missing or duplicated.
         """
         return "\n".join(["parquet", self.name, *stats(_shards(self.name, self.folder, split))])
 
@@ -57,7 +57,7 @@ class Parquet:
         """Decode every file of `split`.
 
         Raises:
-            DataError: In one line: which file, which row, what was found and what to do.
+            DataError: On one line: the file, the row, the problem and what to do.
         """
         images: list[Image] = []
         labels: list[int] = []
@@ -67,10 +67,10 @@ class Parquet:
                 images.append(image)
                 labels.append(label)
         if not images:
-            raise DataError(f"{first} holds no image; copy it again from its source.")
+            raise DataError(f"{first} contains no images; copy it again from its source.")
         if self.name == "cifar100" and max(labels) < DATASETS["cifar10"].classes and not _is_fine(first):
             raise DataError(
-                f"{first} has no column fine_label, and no label above {max(labels)}: that is cifar10; set data.name."
+                f"{first} has no column fine_label and no label above {max(labels)}: it is cifar10; set data.name."
             )
         return np.stack(images), np.asarray(labels, dtype=np.int64)
 
@@ -92,7 +92,7 @@ class Parquet:
         except (pa.ArrowException, OSError, ValueError) as error:
             if _is_pointer(path):
                 raise DataError(
-                    f"{path} is a pointer of git-lfs and not the file itself; run `git lfs pull` in {self.folder}."
+                    f"{path} is a git-lfs pointer, not the file itself; run `git lfs pull` in {self.folder}."
                 ) from error
             raise DataError(
                 f"{path} cannot be read as Parquet ({first_line(error)}): truncated or corrupt; copy it again."
@@ -104,7 +104,7 @@ class Parquet:
         if image is None or label is None or (self.name == "cifar10" and "fine_label" in there):
             raise DataError(
                 f"{path} has the columns {', '.join(there)}; {self.name} needs {' or '.join(_IMAGES)} and "
-                f"{_LABELS[self.name][0]}: is data.name the data set that lies in this folder?"
+                f"{_LABELS[self.name][0]}; check that data.name is the data set in this folder."
             )
         return image, label
 
@@ -116,7 +116,7 @@ def _is_fine(path: Path) -> bool:
 
 
 def _shards(name: str, place: Path, split: Split) -> tuple[Path, ...]:
-    """The files of a split, in order."""
+    """Return the files of a split, in order."""
     found: dict[int, Path] = {}
     total = 0
     matches = [(path, _SHARD.fullmatch(path.name)) for path in sorted(place.glob("*.parquet"))]
@@ -134,12 +134,12 @@ def _shards(name: str, place: Path, split: Split) -> tuple[Path, ...]:
     missing = sorted(set(range(max(total, max(found, default=0) + 1))) - set(found))
     if missing:
         shown = f"{split}-{missing[0]:05d}-of-{max(total, 1):05d}.parquet"
-        raise DataError(f"{place / shown} is missing; copy it there, so that {name} is complete.")
+        raise DataError(f"{place / shown} is missing, so {name} is incomplete; copy it there.")
     return tuple(found[number] for number in sorted(found))
 
 
 def _label(said: object, name: str, where: str) -> int:
-    """The class that a label names: by its number, or by its name."""
+    """Return the class of a label, which is a number or a name."""
     classes, names = DATASETS[name].classes, class_names(name)
     number: int | None = None
     if isinstance(said, str):
@@ -150,13 +150,14 @@ def _label(said: object, name: str, where: str) -> int:
     if number is None or not 0 <= number < classes:
         shown = "null" if said is None else json.dumps(said, default=str)[:40]
         raise DataError(
-            f"{where}: label {shown} is not 0 to {classes - 1}, nor a class of {name}; mend the file, or copy it again."
+            f"{where}: label {shown} is neither 0 to {classes - 1} nor a class of {name}; fix the file, or copy it "
+            f"again."
         )
     return number
 
 
-def _image(said: Any, folder: Path, where: str) -> Image:  # noqa: ANN401 - whatever a Parquet file holds
-    """The pixels of an image: encoded, as a file beside, or as numbers."""
+def _image(said: Any, folder: Path, where: str) -> Image:  # noqa: ANN401 - any value of a Parquet file
+    """Return the pixels of an image, which is encoded, a path to a file, or a list of numbers."""
     if isinstance(said, dict):
         data, path = said.get("bytes"), said.get("path")
         said = path if data is None else data
@@ -174,7 +175,7 @@ def _image(said: Any, folder: Path, where: str) -> Image:  # noqa: ANN401 - what
 
 
 def _file(path: str, folder: Path, where: str) -> bytes:
-    """A file that lies in the folder of the data set; nothing outside of it is opened."""
+    """Read a file in the data set's folder; files outside are never opened."""
     file = (folder / path).resolve()
     if not file.is_relative_to(folder.resolve()) or not file.is_file():
         raise DataError(
@@ -190,7 +191,7 @@ def _numbers(said: list[Any], where: str) -> Image:
         pixels = np.asarray([], dtype=object)
     whole = pixels.ndim == len(_SIDES) and pixels.shape[2] == _SIDES[2] and pixels.dtype.kind in "iu"
     if not whole or pixels.min() < 0 or pixels.max() > 255:  # noqa: PLR2004 - a byte
-        raise DataError(f"{where}: the image is a list, and not one of 32 x 32 x 3 numbers from 0 to 255.")
+        raise DataError(f"{where}: the image is a list, but not of 32 x 32 x 3 numbers from 0 to 255.")
     return pixels.astype(np.uint8)
 
 
@@ -214,10 +215,10 @@ def _is_pointer(path: Path) -> bool:
 
 
 def stats(paths: Iterable[Path]) -> list[str]:
-    """What files look like from outside."""
+    """Return the path, size and modification time of each file."""
     return [f"{path} {path.stat().st_size} {path.stat().st_mtime_ns}" for path in paths]
 
 
 def first_line(error: Exception) -> str:
-    """What an error says, in one line."""
+    """Return the first line of an error's message."""
     return (str(error).splitlines() or [type(error).__name__])[0]

@@ -1,4 +1,4 @@
-"""Which images train and which decide: stratified, and the same for the same seed on every machine."""
+"""Training and validation splits: stratified, and the same on every machine for the same seed."""
 
 import numpy as np
 from numpy.typing import NDArray
@@ -9,7 +9,7 @@ Indices = NDArray[np.int64]
 
 
 def limited(labels: NDArray[np.int64], limit: int | None) -> Indices:
-    """The first images of every class, about `limit` in all and the classes in proportion; in file order.
+    """Return the first images of every class, about `limit` in total with classes in proportion, in file order.
 
     Raises:
         DataError: If `limit` leaves a class without two images.
@@ -23,27 +23,27 @@ def limited(labels: NDArray[np.int64], limit: int | None) -> Indices:
     if any(len(part) < min(2, len(members)) for part, members in zip(parts, _by_class(labels), strict=True)):
         raise DataError(
             f"data.limit must leave every class two images, got {limit} for {len(parts)} classes; "
-            f"take at least {2 * len(parts) + 1}."
+            f"use at least {2 * len(parts) + 1}."
         )
     return np.sort(np.concatenate(parts))
 
 
 def stratified_split(labels: NDArray[np.int64], fraction: float, seed: int) -> tuple[Indices, Indices]:
-    """Hold out `fraction` of every class, drawn by `seed`.
+    """Hold out `fraction` of every class, drawn with `seed`.
 
     Returns:
-        Indices of the training part and of the held-out part; together they are every image once.
+        Indices of the training images and of the held-out images; together they contain every image once.
 
     Raises:
-        DataError: If a class is too small to stand in both parts.
+        DataError: If a class has too few images for both.
     """
     held = []
     for label, members in enumerate(_by_class(labels)):
         count = max(1, round(len(members) * fraction))
         if count >= len(members):
             raise DataError(
-                f"evaluation.fraction={fraction} leaves class {label} ({len(members)} images) no training image; "
-                f"take a smaller fraction or more images."
+                f"evaluation.fraction={fraction} leaves class {label} ({len(members)} images) without training images; "
+                f"use a smaller fraction or more images."
             )
         draw = np.random.Generator(np.random.PCG64([seed, label]))
         held.append(members[draw.permutation(len(members))[:count]])

@@ -1,1 +1,1 @@
-"""The paper's architectures: blocks, builders, and presets of bare numbers."""
+"""The paper's architectures: blocks, builders, and presets."""

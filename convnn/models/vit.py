@@ -1,4 +1,4 @@
-"""ViT-Tiny as the published runs built it, with every kind of attention the paper compares.
+"""ViT-Tiny as in the published runs, with every kind of attention that the paper compares.
 
 Shapes: B batch, S side of the images, N tokens (class token first), D channels.
 """
@@ -23,14 +23,14 @@ IMAGE_AXES = 4
 
 
 class HybridAttention(nn.Module):
-    """Hybrid branches on a sequence `(B, N, D)`: attention with ConvNN attention, unless told otherwise.
+    """Hybrid branches on a sequence `(B, N, D)`: by default, attention and ConvNN attention.
 
     Args:
         dim: D.
-        heads: Of both branches.
+        heads: Heads of both branches.
         lam: lambda, ConvNN's share of the D output channels.
-        dropout: Of both branches.
-        **options: Those of HybridBranch1d, and of its ConvNN attention.
+        dropout: Dropout rate of both branches.
+        **options: Options of HybridBranch1d and of its ConvNN attention.
     """
 
     def __init__(
@@ -63,13 +63,13 @@ _LAYERS: dict[AttentionKind, type[nn.Module]] = {
 
 
 class Block(nn.Module):
-    """Attention and a two-layer perceptron, each after a layer norm and around a residual (paper 6).
+    """Attention and a two-layer MLP, each after a layer norm and with a residual connection (paper 6).
 
     Args:
         attention: Maps `(B, N, D)` to `(B, N, D)`.
         dim: D.
-        mlp_width: Hidden channels of the perceptron.
-        dropout: After each part and inside the perceptron, in training.
+        mlp_width: Hidden channels of the MLP.
+        dropout: Dropout rate after each part and inside the MLP, during training.
     """
 
     def __init__(self, attention: nn.Module, dim: int, mlp_width: int, dropout: float) -> None:
@@ -82,7 +82,7 @@ class Block(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Map `(B, N, D)` to `(B, N, D)`."""
-        narrow, activation, _, wide = self.mlp  # its dropout is drawn together with the others
+        narrow, activation, _, wide = self.mlp  # its dropout mask is drawn together with the others
         rate, training = self.dropout, self.training
         first = inner = second = None
         if training and rate and draws_words(x):
@@ -95,14 +95,14 @@ class Block(nn.Module):
 class ViT(nn.Module):
     """A vision transformer; images `(B, 3, S, S)` of any S in, logits `(B, classes)` out.
 
-    As published: layer norm after the patches, a learned class token, fixed sinusoidal positions that count it as the
-    first, no norm before the classifier.
+    As published: layer norm after the patches, a learned class token at the first position, fixed sinusoidal positions,
+    no norm before the classifier.
 
     Args:
-        blocks: The layers, `(B, N, D)` to the same.
-        num_classes: Classes.
+        blocks: The layers, from `(B, N, D)` to `(B, N, D)`.
+        num_classes: Number of classes.
         image_size: Images are resized to this side.
-        patch_size: Side of the square that becomes a token.
+        patch_size: Side of the square patch of one token.
         dim: D.
     """
 
@@ -120,10 +120,10 @@ class ViT(nn.Module):
         self.classifier = nn.Linear(dim, num_classes)
 
     def forward(self, images: Tensor) -> Tensor:
-        """Logits `(B, classes)`."""
+        """Return the logits `(B, classes)`."""
         if images.dim() != IMAGE_AXES or images.shape[1] != 3:  # noqa: PLR2004 - red, green, blue
             raise ValueError(
-                f"the images must be (B, 3, S, S), got shape {tuple(images.shape)}; repeat a grey channel three times."
+                f"the images must be (B, 3, S, S), got shape {tuple(images.shape)}; repeat a gray channel three times."
             )
         images = resize(images, self.image_size)
         tokens = self.norm(self.patches(images).flatten(2).mT)
@@ -133,7 +133,7 @@ class ViT(nn.Module):
 
 
 def sinusoids(tokens: int, dim: int, base: float = 10_000.0) -> Tensor:
-    """Fixed positions `(1, N, D)`: sine in the even channels, cosine in the odd ones."""
+    """Return fixed position encodings `(1, N, D)`: sine in the even channels, cosine in the odd ones."""
     exact: dict[str, Any] = {"dtype": torch.float64, "device": "cpu"}  # the meta device would load torch's compiler
     speed = base ** (-torch.arange(0, dim, 2, **exact) / dim)
     angle = torch.arange(tokens, **exact).unsqueeze(-1) * speed  # (N, D / 2)
@@ -142,9 +142,9 @@ def sinusoids(tokens: int, dim: int, base: float = 10_000.0) -> Tensor:
 
 
 def resize(images: Tensor, size: int) -> Tensor:
-    """Bilinear resize to `size` x `size`, as Pillow does it but for its rounding to whole levels of grey.
+    """Resize images to `size` x `size`, bilinear, as Pillow does except for its rounding to integers.
 
-    Source: paper 10. On normalised images it gives what resizing first and normalising then gives.
+    Source: paper 10. Resizing normalized images gives the same result as normalizing resized images.
     """
     if images.shape[-2:] == (size, size):
         return images
@@ -168,23 +168,23 @@ def vit(
     """Build a vision transformer.
 
     Args:
-        num_classes: Classes.
-        attention: `attention`, `convnn`, `kvt`, `local`, `sparse` or `hybrid`; or what makes a layer that maps
-            `(B, N, D)` to the same, called with D, heads, `dropout` and the options.
+        num_classes: Number of classes.
+        attention: `attention`, `convnn`, `kvt`, `local`, `sparse` or `hybrid`; or a callable that builds a layer from
+            `(B, N, D)` to `(B, N, D)`, called with D, heads, `dropout` and the options.
         image_size: Images are resized to this side.
-        patch_size: Side of the square that becomes a token; divides `image_size`.
-        depth: Blocks.
+        patch_size: Side of the square patch of one token; must divide `image_size`.
+        depth: Number of blocks.
         width: D.
-        heads: Of every attention layer.
-        mlp_width: Hidden channels of each block's perceptron.
-        dropout: In and around the perceptron, and after attention.
-        attention_dropout: Inside attention: on its weights, or on ConvNN's convolved neighbors.
-        **options: Those of the attention layer: ConvNNAttention (`convnn`), KVTAttention, LocalAttention,
+        heads: Heads of every attention layer.
+        mlp_width: Hidden channels of the MLP in each block.
+        dropout: Dropout rate in and after the MLP, and after attention.
+        attention_dropout: Dropout rate inside attention: on its weights, or on ConvNN's convolved neighbors.
+        **options: Options of the attention layer: ConvNNAttention (`convnn`), KVTAttention, LocalAttention,
             SparseAttention, or HybridAttention and ConvNNAttention together (`hybrid`).
 
     Raises:
         ValueError: If an option is out of range.
-        TypeError: If the kind of attention has no such option.
+        TypeError: If the kind of attention does not have an option.
     """
     if isinstance(attention, str):
         require_one_of("attention", attention, ATTENTION_KINDS)
@@ -215,8 +215,8 @@ def vit_tiny(
 ) -> ViT:
     """Build ViT-Tiny (paper 6, 11): 12 layers of width 192, one head, 197 tokens; see `vit` for the options.
 
-    The published runs' other options: `kvt` k=9 or 100; `local` window=128, head_dim=64; `sparse` context=49;
-    `convnn` k=9, similarity='dot', and for candidates='random' or 'even', r=32: self_first=True, self_score=1.0.
+    Other options of the published runs: `kvt` k=9 or 100; `local` window=128, head_dim=64; `sparse` context=49;
+    `convnn` k=9, similarity='dot', and with candidates='random' or 'even', r=32: self_first=True, self_score=1.0.
     """
     return vit(
         num_classes,

@@ -49,7 +49,7 @@ class _Sections:
     places: dict[str, list[str]] = field(default_factory=dict)
 
     def meet(self, owner: Schema, path: str) -> None:
-        for name, value in owner.get("properties", {}).items():
+        for (name, *_), value in _alike(owner):
             at = f"{path}{name}"
             for found in referred(value, self.definitions):
                 places = self.places.setdefault(found, [])
@@ -64,9 +64,10 @@ class _Sections:
         return f"{last}: {told}" if told else last
 
     def rows(self, owner: Schema) -> list[tuple[str, str, str]]:
-        return [self._row(name, value, owner) for name, value in owner["properties"].items()]
+        return [self._row(names, value, owner) for names, value in _alike(owner)]
 
-    def _row(self, name: str, value: Schema, owner: Schema) -> tuple[str, str, str]:
+    def _row(self, names: list[str], value: Schema, owner: Schema) -> tuple[str, str, str]:
+        name = names[0]
         required = name in owner.get("required", ())
         kinds = list(referred(value, self.definitions))
         text = value_text(value, self.definitions, lambda found: self._refer(found, several=len(kinds) > 1))
@@ -79,10 +80,21 @@ class _Sections:
         if len(kinds) > 1:
             told = (f"{self._refer(found, several=True)}: {described(self.definitions[found])}" for found in kinds)
             meaning = "<br>".join(told)
-        return code(name), "<br>".join(part for part in parts if part), meaning
+        return ", ".join(map(code, names)), "<br>".join(part for part in parts if part), meaning
 
     def _refer(self, name: str, *, several: bool) -> str:
         return link(self.title(name), _kind(self.definitions[name]) if several else None)
+
+
+def _alike(owner: Schema) -> list[tuple[list[str], Schema]]:
+    """Group fields into rows: neighbors with the same sections share one, such as the ranges of VGG-11's layers."""
+    found: list[tuple[list[str], Schema]] = []
+    for name, value in owner.get("properties", {}).items():
+        if found and "$ref" in value and value["$ref"] == found[-1][1].get("$ref"):
+            found[-1][0].append(name)
+        else:
+            found.append(([name], value))
+    return found
 
 
 def _fixed(value: Schema) -> bool:

@@ -1,7 +1,8 @@
-"""The models that a configuration may describe, each with all that is known of it in a file of its own."""
+"""The models that a configuration may describe, one file for everything about each model."""
 
 from search_spaces.models.base import MODELS, MixingLayer, ModelConfig, register_model
-from search_spaces.models.vgg import VGG11, VGGLayer, register_layer
+from search_spaces.models.vgg import VGGLayer, register_layer
+from search_spaces.models.vgg11 import VGG11
 from search_spaces.models.vit import ViTAttention, ViTTiny, register_attention
 
 __all__ = [

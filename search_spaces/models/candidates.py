@@ -1,4 +1,4 @@
-"""What models have in common: where a token's neighbors are looked for, and the options of ConvNN."""
+"""Shared by all models: the selection of candidate tokens, and the options of ConvNN."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -13,7 +13,7 @@ from search_spaces.domains import every, largest_up_to, null_or_not, smallest
 from search_spaces.plurals import plural
 
 WIDEST_RING = 15
-"""The largest `padding` that a layer may have."""
+"""The largest `padding` of a layer."""
 
 _SIDES = sorted({stage.side for stage in vgg11_stages() if stage is not None})
 _MAP_SIDES = {side // patch for side in _SIDES for patch in range(1, side + 1) if side % patch == 0}
@@ -24,80 +24,81 @@ _MAP_TOKENS = {
     if side % patch == 0
     for ring in range(WIDEST_RING + 1)
 } | {n * n + 1 for n in range(1, 1025)}
-"""Of maps with their rings, and of sequences with their class token."""
+"""Numbers of tokens of maps with their rings, and of sequences with their class token."""
 
 WhenTooFew = Annotated[
     Literal["error", "all"],
-    Field(description="On a map with fewer tokens than asked: refuse, or take all of them."),
+    Field(description="If a map has fewer tokens than requested: fail (error), or take all of them (all)."),
     Decides(every),
 ]
 
 
 @dataclass(frozen=True)
 class TokenGrid:
-    """The tokens that one layer's ConvNN sees: its name, and their shape after the patch and without the ring."""
+    """The tokens of one ConvNN layer: the layer's name, and the tokens' shape after patching and without the ring."""
 
     name: str
     shape: tuple[int, ...]
 
 
 _COUNTED = ("r", "stride", "side", "when_too_few")
-"""Options that say how many there are."""
+"""Options that determine the number of candidates."""
 
 
 class _Candidates(Config):
     kind: CandidateKind
 
     def count(self, shape: tuple[int, ...], k: int, padding: int, **changed: Any) -> int:  # noqa: ANN401
-        """See `convnn.geometry.candidate_count`; `changed` takes the place of options of these."""
+        """Call `convnn.geometry.candidate_count`; `changed` overrides options."""
         options = {name: value for name, value in self if name in _COUNTED} | changed
         return candidate_count(shape, self.kind, k=k, padding=padding, **options)
 
     on_grid: ClassVar[bool] = True
-    """Whether they are some of the map's own tokens, where it has as many as asked; else those of its ring, too."""
+    """Whether candidates are only the map's own tokens, if the map has enough; otherwise they include its ring."""
 
     def coverage(self, k: int, shapes: Sequence[tuple[int, ...]], padding: int) -> tuple[bool, bool]:
-        """Whether they are all tokens on every map, and whether every map has as many as asked."""
+        """Return whether candidates are all tokens on every map, and whether every map has enough tokens."""
         raise NotImplementedError
 
     def canonical(self, shapes: Sequence[tuple[int, ...]]) -> Self:  # noqa: ARG002
-        """The same for all that choose the same on maps of these shapes, each of which has as many as asked."""
+        """Return the form shared by all that choose the same tokens on maps of these shapes; every map has enough."""
         return self.model_copy(update={"when_too_few": "error"})
 
     def arguments(self) -> dict[str, Any]:
-        """The arguments of a layer that choose these."""
+        """Return the layer's arguments for these candidates."""
         options = self.model_dump()
         return {"candidates": options.pop("kind"), **options}
 
 
 class AllCandidates(_Candidates):
-    """Every token, of an image layer also the ring, may become a neighbor."""
+    """Every token may become a neighbor; in an image layer also those of the ring."""
 
     kind: Literal["all"] = "all"
     on_grid: ClassVar[bool] = False
 
     def coverage(self, k: int, shapes: Sequence[tuple[int, ...]], padding: int) -> tuple[bool, bool]:  # noqa: ARG002
-        """Always."""
+        """Return true for both."""
         return True, True
 
 
 class RandomCandidates(_Candidates):
-    """`r` tokens, drawn anew at every forward pass and shared by the batch (paper 4.2)."""
+    """`r` random tokens, with a new draw at every forward pass, shared by the batch (paper 4.2)."""
 
     kind: Literal["random"]
     on_grid: ClassVar[bool] = False
     r: Annotated[
         int,
-        Field(ge=1, le=1_000_000, description="Tokens drawn; of an image layer, from the padded map."),
+        Field(ge=1, le=1_000_000, description="Number of candidates; an image layer draws them from the padded map."),
         Decides(partial(largest_up_to, _MAP_TOKENS)),
     ]
     when_too_few: WhenTooFew = "error"
     fixed_at_evaluation: Annotated[
-        bool, Field(description="Evaluate always with the same draw; as published, evaluation draws anew, too.")
+        bool,
+        Field(description="Always evaluate with the same draw; if false, as published, each evaluation draws again."),
     ] = False
 
     def coverage(self, k: int, shapes: Sequence[tuple[int, ...]], padding: int) -> tuple[bool, bool]:  # noqa: ARG002
-        """The ring is drawn from, too."""
+        """Count the ring, because it is drawn from too."""
         rings = [padded_tokens(shape, padding) for shape in shapes]
         return self.r >= max(rings), self.r <= min(rings)
 
@@ -106,16 +107,20 @@ class StridedCandidates(_Candidates):
     """Every `stride`-th token along each axis: the paper's spatial selection (4.2)."""
 
     kind: Literal["strided"]
-    stride: Annotated[int, Field(ge=1, le=1024, description="Step between candidates, in tokens."), Decides(smallest)]
+    stride: Annotated[
+        int,
+        Field(ge=1, le=1024, description="Distance between candidates along each axis, in tokens."),
+        Decides(smallest),
+    ]
     when_too_few: WhenTooFew = "error"
 
     def coverage(self, k: int, shapes: Sequence[tuple[int, ...]], padding: int) -> tuple[bool, bool]:
-        """A step of 1 takes every token, but none of the ring; one that leaves too few takes `all`."""
+        """A stride of 1 takes every token except the ring; a stride that leaves too few takes `all`."""
         left = [padded_tokens(tuple(-(-side // self.stride) for side in shape), 0) for shape in shapes]
         return k > max(left) or (self.stride == 1 and padding == 0), k <= min(left)
 
     def canonical(self, shapes: Sequence[tuple[int, ...]]) -> Self:
-        """A step beyond the largest side takes the first token."""
+        """Limit the stride to the largest side: beyond it, only the first token is taken."""
         return super().canonical(shapes).model_copy(update={"stride": min(self.stride, max(map(max, shapes)))})
 
 
@@ -131,7 +136,7 @@ class LatticeCandidates(_Candidates):
     when_too_few: WhenTooFew = "error"
 
     def coverage(self, k: int, shapes: Sequence[tuple[int, ...]], padding: int) -> tuple[bool, bool]:  # noqa: ARG002
-        """A grid as wide as the map takes every token, but none of the ring; a wider one takes `all`."""
+        """A grid as wide as the map takes every token except the ring; a wider one takes `all`."""
         return _grid_coverage(self.side, [min(shape) for shape in shapes], padding)
 
 
@@ -147,7 +152,7 @@ class EvenCandidates(_Candidates):
     when_too_few: WhenTooFew = "error"
 
     def coverage(self, k: int, shapes: Sequence[tuple[int, ...]], padding: int) -> tuple[bool, bool]:  # noqa: ARG002
-        """As many as there are tokens are all of them, but none of the ring; more take `all`."""
+        """An `r` equal to the number of tokens takes them all, except the ring; a larger one takes `all`."""
         return _grid_coverage(self.r, [padded_tokens(shape, 0) for shape in shapes], padding)
 
 
@@ -165,32 +170,32 @@ SequenceCandidates = Annotated[SequenceKinds, Field(discriminator="kind")]
 Neighbors = Annotated[int, Field(ge=1, le=1_000_000, description="Neighbors per token."), Decides(smallest)]
 Lambda = Annotated[
     float,
-    Field(alias="lambda", ge=0, le=1, description="Share of the layer's output channels from ConvNN."),
+    Field(alias="lambda", ge=0, le=1, description="Fraction of the layer's output channels that ConvNN computes."),
     Decides(smallest),
 ]
 Similarity = Annotated[
     Literal["cosine", "dot", "euclidean"],
-    Field(description="What makes two tokens alike; dot is scaled by the root of the channels."),
+    Field(description="Similarity of two tokens; dot is divided by the square root of the number of channels."),
 ]
 RhoChoice = Annotated[
     Literal["constant", "softmax"],
-    Field(description="How neighbors are weighed before aggregation (paper 4.1)."),
+    Field(description="How neighbors are weighted before aggregation (paper 4.1)."),
     Decides(every),
 ]
 Aggregation = Annotated[
     Literal["standard", "depthwise", "depthwise_separable"],
-    Field(description="The Conv1d that turns k neighbors into one output; depthwise starts from unit weights."),
+    Field(description="Conv1d that aggregates k neighbors into one output; depthwise starts with weights of 1."),
 ]
-SelfFirst = Annotated[bool, Field(description="Each token is its own first neighbor."), Decides(every)]
+SelfFirst = Annotated[bool, Field(description="Whether each token is its own first neighbor."), Decides(every)]
 SelfScore = Annotated[
     float | None,
-    Field(description="What softmax sees of the token itself where it is first; null: its own similarity."),
+    Field(description="Score of the token itself in the softmax if self_first is true; null: its similarity."),
     Decides(null_or_not),
 ]
 
 
 class ConvNNOptions(Protocol):
-    """What every layer with ConvNN has, whatever its defaults."""
+    """The options of every layer with ConvNN."""
 
     @property
     def k(self) -> int: ...
@@ -210,10 +215,10 @@ class ConvNNOptions(Protocol):
 
 
 def canonical_neighbors(layer: ConvNNOptions, shapes: Sequence[tuple[int, ...]], padding: int) -> Any:  # noqa: ANN401
-    """The same kind of layer without what cannot matter on maps of these shapes.
+    """Return the layer without options that have no effect on maps of these shapes.
 
-    A token that is its own only neighbor compares nothing, and an only neighbor has weight 1; candidates that always
-    cover every token are `all` (also where they are too few: then `all` is what runs).
+    A token that is its own only neighbor compares nothing, and a single neighbor has weight 1. Candidates that always
+    cover every token become `all`, also if a map has too few tokens, because then `all` is what runs.
     """
     if layer.k == 1:
         layer = layer.model_copy(update={"rho": "constant", "self_score": None})
@@ -230,17 +235,17 @@ def canonical_neighbors(layer: ConvNNOptions, shapes: Sequence[tuple[int, ...]],
 
 
 def own_is_compared(layer: ConvNNOptions) -> bool:
-    """Whether softmax sees a token's similarity with itself, which is worked out apart from the others."""
+    """Return whether the softmax uses a token's similarity with itself, which is computed separately."""
     return layer.self_first and layer.rho == "softmax" and layer.k > 1 and layer.self_score is None
 
 
 def neighbors_kept(layer: ConvNNOptions, asking: int, candidates: int, compared: int, channels: int) -> int:
-    """About the numbers that ConvNN's default path keeps of an image: scores, indices and gathered values.
+    """Estimate the numbers per image that ConvNN's default path keeps: scores, indices and gathered values.
 
     Args:
         layer: Its options.
-        asking: Tokens that look for neighbors.
-        candidates: Among which.
+        asking: Number of query tokens.
+        candidates: Number of candidates.
         compared: Channels of a token that are compared.
         channels: Channels of a neighbor's value.
     """
@@ -257,16 +262,16 @@ def neighbors_kept(layer: ConvNNOptions, asking: int, candidates: int, compared:
 def convnn_infeasibilities(
     layer: ConvNNOptions, path: str, grids: Sequence[TokenGrid], padding: int | None = None
 ) -> Iterator[Infeasible]:
-    """What keeps ConvNN from running on these maps; of several maps that one too strict for, the first is named.
+    """Yield the reasons why ConvNN cannot run on these maps; each reason names only the first map that it applies to.
 
     Args:
         layer: Its options.
-        path: Where they stand.
-        grids: What it sees.
-        padding: Width of the ring around each; `None` where a model has none.
+        path: Path of the options.
+        grids: Its tokens in each layer.
+        padding: Width of the ring around each map; `None` if the model has no rings.
     """
     if layer.self_score is not None and not (layer.self_first and layer.rho == "softmax"):
-        rule, way = "goes with self_first: true and rho: softmax", "set them, or leave self_score out"
+        rule, way = "needs self_first: true and rho: softmax", "set them, or leave self_score out"
         yield Infeasible(f"{path}.self_score", rule, str(layer.self_score), way)
     told: set[str] = set()
     for grid in _first_of_each_shape(grids):
@@ -284,7 +289,7 @@ def _first_of_each_shape(grids: Sequence[TokenGrid]) -> list[TokenGrid]:
 
 
 def _shortages(layer: ConvNNOptions, grid: TokenGrid, padding: int) -> Iterator[TooFewTokens]:
-    """Too few candidates, and, were they enough, still too few for k."""
+    """Yield a shortage of candidates and, if they were enough, a shortage for k."""
     leniencies: tuple[dict[str, str], ...] = ({}, {"when_too_few": "all"})
     for leniency in leniencies:
         try:
@@ -305,10 +310,10 @@ def _too_few(error: TooFewTokens, layer: ConvNNOptions, path: str, grid: TokenGr
         where = f"r = {plural(error.most, 'candidate')}" if few else seen
         if error.most < tokens and not few:
             where = f"the {plural(error.most, f'{candidates.kind} candidate')} of {grid.name}"
-        way = "take a smaller k, more candidates" + ("" if padding is None else " or a wider padding")
+        way = "use a smaller k, more candidates" + ("" if padding is None else " or a wider padding")
         return Infeasible(f"{path}.k", f"must be at most {error.most} for {where}", str(layer.k), way)
     asked = getattr(candidates, error.field)
-    way = f"take a smaller {error.field}, or when_too_few: all"
+    way = f"use a smaller {error.field}, or when_too_few: all"
     where = f"{path}.candidates.{error.field}"
     if error.field == "stride":
         left = f"{asked}, which leaves {error.most} in {seen}"

@@ -1,15 +1,14 @@
-"""VGG-11 and the kinds of its layers: fields, limits, canonical form, size."""
+"""The kinds of VGG-11's layers: fields, limits, canonical form, size."""
 
 from collections.abc import Iterator
-from itertools import pairwise
-from typing import Annotated, Any, ClassVar, Literal, Self
+from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import Field
 
-from convnn.geometry import POOLED_SIDE, Stage, convnn_channels, padded_tokens, patched, vgg11_stages
-from search_spaces.base import Decides, Factory, Infeasible
-from search_spaces.domains import every, largest, smallest
-from search_spaces.models.base import Kept, MixingLayer, ModelConfig, lam, register_model, total
+from convnn.geometry import Stage, convnn_channels, padded_tokens, patched
+from search_spaces.base import Decides, Infeasible
+from search_spaces.domains import every, largest
+from search_spaces.models.base import MixingLayer, lam
 from search_spaces.models.candidates import (
     WIDEST_RING,
     Aggregation,
@@ -27,53 +26,53 @@ from search_spaces.models.candidates import (
     neighbors_kept,
     own_is_compared,
 )
-from search_spaces.registry import OneOf, Registry
+from search_spaces.registry import Registry
 
 KernelSize = Annotated[
-    int, Field(ge=1, le=31, description="Side of the convolution's kernel; its padding keeps the map's size.")
+    int, Field(ge=1, le=31, description="Side of the convolution's kernel; the padding keeps the map's size.")
 ]
 
 
 class VGGLayer(MixingLayer):
-    """A kind of VGG's layers. `stages` are the layers that it makes, in order."""
+    """A kind of VGG layer. `stages` are the layers that it builds, in order."""
 
     def arguments(self) -> dict[str, Any]:
-        """The arguments of `convnn.models.vgg.vgg11` that make such layers.
+        """Return the arguments of `convnn.models.vgg.vgg11` that build such layers.
 
-        A kind of your own has `{"layer": Factory(...)}`, called with the channels in and out of each layer.
+        A custom kind returns `{"layer": Factory(...)}`. It is called with the input and output channels of each layer.
         """
         raise NotImplementedError
 
     def infeasibilities(self, stages: list[Stage]) -> Iterator[Infeasible]:  # noqa: ARG002
-        """Everything that keeps such layers from running; paths begin with `model.layer`."""
+        """Yield every reason why such layers cannot run; paths start with `model.layer`."""
         return iter(())
 
     def canonical(self, stages: list[Stage]) -> "VGGLayer":  # noqa: ARG002
-        """The same for all kinds and options that compute the same."""
+        """Return the form that all kinds and options with the same computation share."""
         return self
 
     def key_content(self, stages: list[Stage]) -> dict[str, Any]:  # noqa: ARG002
-        """What enters the keys, as plain data."""
+        """Return the content of the keys, as plain data."""
         return self.model_dump(mode="json")
 
     def parameters(self, stage: Stage) -> int:  # noqa: ARG002
-        """Of one layer without its batch norm: the exact number, or one that it has at least."""
+        """Return the number of parameters of one layer without its batch norm: exact, or a lower bound."""
         return 0
 
     def flops(self, stage: Stage) -> int | None:  # noqa: ARG002
-        """Of one layer for one image, see `ModelConfig.flops`; `parameters` are exact where they are given."""
+        """Return the FLOPs of one layer for one image, see `ModelConfig.flops`; `parameters` must then be exact."""
         return None
 
     def kept(self, stage: Stage) -> int | None:  # noqa: ARG002
-        """About the numbers that one layer keeps of an image, its input and output apart; see `ModelConfig.kept`."""
+        """Estimate the numbers per image that one layer keeps, without its input and output; see `ModelConfig.kept`."""
         return None
 
 
 class _Branches(VGGLayer):
-    """Built as a HybridBranch2d: ConvNN's channels and a convolution's, joined by a 1x1 convolution."""
+    """Layers built as a HybridBranch2d: ConvNN channels and convolution channels, fused by a 1x1 convolution."""
 
     def channels(self, stages: list[Stage]) -> list[int]:
-        """ConvNN's output channels in each layer."""
+        """Return ConvNN's output channels in each layer."""
         share = lam(self)
         return [convnn_channels(stage.out_channels, share) for stage in stages]
 
@@ -95,20 +94,20 @@ class _Branches(VGGLayer):
         return stage.out_channels * stage.side**2 + (self.convnn_kept(stage, ours) if ours else 0)
 
     def convnn_kept(self, stage: Stage, outputs: int) -> int:
-        """Of ConvNN with that many channels out."""
+        """Return the numbers kept by ConvNN with `outputs` output channels."""
         raise NotImplementedError
 
     def convnn_parameters(self, inputs: int, outputs: int) -> int:
-        """Of ConvNN with that many channels in and out."""
+        """Return the parameters of ConvNN with these input and output channels."""
         raise NotImplementedError
 
     def convnn_flops(self, stage: Stage, outputs: int) -> int:
-        """Of ConvNN with that many channels out."""
+        """Return the FLOPs of ConvNN with `outputs` output channels."""
         raise NotImplementedError
 
 
 class Conv2dLayer(_Branches):
-    """The paper's baseline: a convolution and the 1x1 fuse; the same as a hybrid with lambda 0."""
+    """The paper's baseline: a convolution followed by the 1x1 fusion; equal to a hybrid with lambda 0."""
 
     kind: Literal["conv2d"]
     is_baseline: ClassVar[bool] = True
@@ -122,26 +121,28 @@ class _ConvNNFields(_Branches):
     aggregation: Aggregation = "standard"
     position: Annotated[
         Literal["none", "similarity", "both"],
-        Field(description="Whether coordinates join the features that are compared, or also those that are convolved."),
+        Field(
+            description="Add coordinates to the compared features (similarity), or also to the convolved ones (both)."
+        ),
     ] = "none"
     position_scaling: Annotated[
         Literal["none", "std"],
-        Field(description="std, as published: features are divided by their deviation before they meet coordinates."),
+        Field(description="std, as published: divide features by their standard deviation before adding coordinates."),
     ] = "none"
     patch: Annotated[
         int,
-        Field(ge=1, le=32, description="Pixels along each axis that form one token (paper 13)."),
+        Field(ge=1, le=32, description="Pixels along each axis of one token (paper 13)."),
         Decides(every),
     ] = 1
     projections: Annotated[
-        Literal["identity", "linear"], Field(description="linear maps features to query, key and value first.")
+        Literal["identity", "linear"], Field(description="linear: first project features to query, key and value.")
     ] = "identity"
     padding: Annotated[
         int,
         Field(
             ge=0,
             le=WIDEST_RING,
-            description="Width of the ring of zero tokens that joins the candidates; 1 as published.",
+            description="Width of the ring of zero tokens that is added to the candidates; 1 as published.",
         ),
         Decides(largest),
     ] = 1
@@ -168,10 +169,10 @@ class _ConvNNFields(_Branches):
         return [stage for stage, count in zip(stages, self.channels(stages), strict=True) if count]
 
     def canonical(self, stages: list[Stage]) -> VGGLayer:
-        """What is compared with no coordinates needs no scaling.
+        """Drop options without effect.
 
-        A token that is its own only neighbor needs no ring, nor do candidates that lie on a grid, where no coordinates
-        are counted from it.
+        Without coordinates, scaling has no effect. Without coordinates, the ring has no effect if a token is its own
+        only neighbor, or if candidates lie on a grid.
         """
         layer = self
         if layer.position == "none":
@@ -188,7 +189,7 @@ class _ConvNNFields(_Branches):
         return found
 
     def _widths(self, inputs: int, outputs: int) -> tuple[int, int, int, int]:
-        """Channels of a token, those compared, those of its value, and those that the convolution reads."""
+        """Return the channels of a token, of the comparison, of its value, and of the convolution's input."""
         channels = inputs * self.patch**2
         valued = channels + 2 * (self.position == "both")
         inner = outputs * self.patch**2 if self.aggregation == "depthwise" else valued
@@ -206,7 +207,7 @@ class _ConvNNFields(_Branches):
         return total + outputs * spread * self.k + outputs
 
     def tokens(self, stage: Stage) -> tuple[int, int, int]:
-        """Tokens that ask, all with the ring where it is there, and candidates."""
+        """Return the numbers of query tokens, of all tokens including the ring if it is used, and of candidates."""
         shape = patched(stage.shape, self.patch)
         asking, ring = padded_tokens(shape, 0), padded_tokens(shape, self.padding)
         candidates = self.candidates.count(shape, self.k, self.padding)
@@ -239,7 +240,7 @@ class _ConvNNFields(_Branches):
 
 
 class ConvNNLayer(_ConvNNFields):
-    """ConvNN alone; the same as a hybrid with lambda 1."""
+    """ConvNN alone; equal to a hybrid with lambda 1."""
 
     kind: Literal["convnn"]
     fixed_lam: ClassVar[float] = 1.0
@@ -253,7 +254,7 @@ class HybridLayer(_ConvNNFields):
     kernel_size: KernelSize = 3
 
     def canonical(self, stages: list[Stage]) -> VGGLayer:
-        """One without a branch is the other branch alone."""
+        """Return the other branch alone if one branch has no channels."""
         counts = self.channels(stages)
         if not any(counts):
             return Conv2dLayer(kind="conv2d", kernel_size=self.kernel_size)
@@ -263,7 +264,7 @@ class HybridLayer(_ConvNNFields):
         return super().canonical(stages)
 
     def key_content(self, stages: list[Stage]) -> dict[str, Any]:
-        """Lambda enters as the channels that it stands for."""
+        """Replace lambda by the channels that it results in."""
         content = super().key_content(stages)
         del content["lam"]
         return {**content, "convnn_channels": self.channels(stages)}
@@ -271,77 +272,4 @@ class HybridLayer(_ConvNNFields):
 
 LAYERS = Registry(VGGLayer, "kind", Conv2dLayer, ConvNNLayer, HybridLayer)
 register_layer = LAYERS.register
-"""Lets files name another kind of layer, a subclass of VGGLayer."""
-
-
-@register_model
-class VGG11(ModelConfig):
-    """VGG-11 as published: 8 layers of one kind, batch norm, a classifier over 7 x 7 positions."""
-
-    small: ClassVar = {"width": 0.125, "classifier_width": 64}
-    name: Literal["vgg11"] = "vgg11"
-    width: Annotated[float, Field(gt=0, le=4, description="Multiplies every layer's channels."), Decides(smallest)] = (
-        1.0
-    )
-    classifier_width: Annotated[int, Field(ge=1, le=65536, description="Units of both hidden classifier layers.")] = (
-        4096
-    )
-    dropout: Annotated[float, Field(ge=0, lt=1, description="After each hidden classifier layer.")] = 0.5
-    layer: Annotated[VGGLayer, OneOf(LAYERS)]
-
-    @property
-    def mixing_layer(self) -> VGGLayer:
-        return self.layer
-
-    def stages(self) -> list[Stage]:
-        """The model's layers."""
-        return [stage for stage in vgg11_stages(self.width) if stage is not None]
-
-    def factory(self, classes: int) -> Factory:
-        own = self.model_dump(exclude={"name", "layer"})
-        return Factory("convnn.models.vgg:vgg11", {"num_classes": classes, **own, **self.layer.arguments()})
-
-    def infeasibilities(self) -> Iterator[Infeasible]:
-        return self.layer.infeasibilities(self.stages())
-
-    def canonical(self) -> Self:
-        return self.model_copy(update={"layer": self.layer.canonical(self.stages())})
-
-    def key_content(self) -> dict[str, Any]:
-        """Width enters as the channels that it stands for."""
-        stages = self.stages()
-        content = self.model_dump(mode="json", exclude={"width", "layer"})
-        channels = [stage.out_channels for stage in stages]
-        return {**content, "channels": channels, "layer": self.layer.key_content(stages)}
-
-    def parameters(self, classes: int) -> int:
-        layers = (2 * stage.out_channels + self.layer.parameters(stage) for stage in self.stages())
-        return self.classifier_parameters(classes) + sum(layers)
-
-    def classifier_parameters(self, classes: int) -> int:
-        inputs, hidden = self.stages()[-1].out_channels * POOLED_SIDE**2, self.classifier_width
-        return hidden * (inputs + 1 + hidden + 1 + classes) + classes
-
-    def folded(self) -> int:
-        """The slices of the first fully connected layer but one."""
-        return self.stages()[-1].out_channels * (POOLED_SIDE**2 - 1) * self.classifier_width
-
-    def activations(self) -> int:
-        """What batch norm and the next layer read, of every layer."""
-        return sum(2 * stage.out_channels * stage.side**2 for stage in self.stages())
-
-    def flops(self, classes: int) -> int | None:
-        stages, hidden = self.stages(), self.classifier_width
-        classifier = 2 * hidden * (stages[-1].out_channels * POOLED_SIDE**2 + hidden + classes)
-        return total([classifier, *map(self.layer.flops, stages)])
-
-    def kept(self, classes: int) -> list[Kept] | None:  # noqa: ARG002
-        """What batch norm, its activation and the pools read and note, and what the layers keep."""
-        parts = [Kept(POOLED_SIDE**2 * self.stages()[-1].out_channels + 6 * self.classifier_width, 0)]
-        for stage, following in pairwise(vgg11_stages(self.width)):
-            if stage is not None:
-                own, area = self.layer.kept(stage), stage.out_channels * stage.side**2
-                if own is None:
-                    return None
-                parts.append(Kept(own + 2 * area + (3 * area // 4 if following is None else 0), area))
-        return parts
+"""Register another kind of layer, a subclass of VGGLayer, so that files can use it."""

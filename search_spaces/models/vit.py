@@ -1,4 +1,4 @@
-"""ViT-Tiny and the kinds of its attention: fields, limits, canonical form, size."""
+"""ViT-Tiny and its kinds of attention: fields, limits, canonical form, size."""
 
 from collections.abc import Iterator
 from typing import Annotated, Any, ClassVar, Literal, Self
@@ -29,41 +29,41 @@ from search_spaces.registry import OneOf, Registry
 
 
 class ViTAttention(MixingLayer):
-    """A kind of ViT's attention, for heads that share `dim` channels, on `tokens` tokens."""
+    """A kind of ViT attention, with heads that share `dim` channels, on `tokens` tokens."""
 
     def arguments(self) -> dict[str, Any]:
-        """The arguments of `convnn.models.vit.vit_tiny` that make it.
+        """Return the arguments of `convnn.models.vit.vit_tiny` that build it.
 
-        A kind of your own has `{"attention": Factory(...)}`, called with channels, heads and `dropout`.
+        A custom kind returns `{"attention": Factory(...)}`, which is called with channels, heads and `dropout`.
         """
         return self.model_dump()
 
     def fits_heads(self, dim: int, heads: int) -> bool:
-        """Whether so many heads can share the channels."""
+        """Return whether this number of heads can share the channels."""
         return dim % heads == 0
 
     def infeasibilities(self, dim: int, heads: int, tokens: int) -> Iterator[Infeasible]:  # noqa: ARG002
-        """Everything that keeps it from running; paths begin with `model.attention`."""
+        """Yield every reason why it cannot run; paths start with `model.attention`."""
         return iter(())
 
     def canonical(self, dim: int, heads: int, tokens: int) -> "ViTAttention":  # noqa: ARG002
-        """The same for all options that compute the same."""
+        """Return the form that all options with the same computation share."""
         return self
 
     def key_content(self, dim: int) -> dict[str, Any]:  # noqa: ARG002
-        """What enters the keys, as plain data."""
+        """Return the content of the keys, as plain data."""
         return self.model_dump(mode="json")
 
     def parameters(self, dim: int, heads: int) -> int:  # noqa: ARG002
-        """The exact number, or one that it has at least."""
+        """Return the number of parameters: exact, or a lower bound."""
         return 0
 
     def flops(self, dim: int, heads: int, tokens: int) -> int | None:  # noqa: ARG002
-        """Of one layer for one image, see `ModelConfig.flops`; `parameters` are exact where they are given."""
+        """Return the FLOPs of one layer for one image, see `ModelConfig.flops`; `parameters` must then be exact."""
         return None
 
     def kept(self, dim: int, heads: int, tokens: int) -> int | None:  # noqa: ARG002
-        """About the numbers that one layer keeps of an image, its input apart; see `ModelConfig.kept`."""
+        """Estimate the numbers per image that one layer keeps, without its input; see `ModelConfig.kept`."""
         return None
 
 
@@ -75,18 +75,18 @@ class _Projected(ViTAttention):
         return {"attention": options.pop("kind"), **options}
 
     def inner(self, dim: int, heads: int) -> int:  # noqa: ARG002
-        """The channels of all heads together."""
+        """Return the channels of all heads together."""
         return dim
 
     def parameters(self, dim: int, heads: int) -> int:
         return 4 * dim * self.inner(dim, heads)
 
     def flops(self, dim: int, heads: int, tokens: int) -> int | None:
-        """Projections, scores and values; every pair of tokens is multiplied, whatever is masked."""
+        """Count projections, scores and values; masked pairs of tokens are multiplied as well."""
         return 2 * tokens * self.inner(dim, heads) * (4 * dim + 2 * tokens)
 
     def kept(self, dim: int, heads: int, tokens: int) -> int | None:
-        """Queries, keys, values, what they become; weights before and after dropout, and a byte for each draw."""
+        """Count queries, keys, values and outputs; weights before and after dropout, and a byte for each mask entry."""
         return tokens * (4 * self.inner(dim, heads) + 9 * heads * tokens // 4)
 
 
@@ -110,7 +110,7 @@ class _ConvNNAttentionFields(_Projected):
         return {**super().arguments(), **self.candidates.arguments()}
 
     def channels(self, dim: int) -> int:
-        """ConvNN's output channels."""
+        """Return ConvNN's output channels."""
         return convnn_channels(dim, lam(self))
 
     def infeasibilities(self, dim: int, heads: int, tokens: int) -> Iterator[Infeasible]:  # noqa: ARG002
@@ -122,12 +122,12 @@ class _ConvNNAttentionFields(_Projected):
         return found
 
     def convnn_parameters(self, dim: int) -> int:
-        """Of ConvNN without its output projection."""
+        """Return the parameters of ConvNN without its output projection."""
         spread = {"standard": dim * self.k, "depthwise": self.k, "depthwise_separable": self.k + dim}
         return 3 * dim**2 + dim * spread[self.aggregation]
 
     def convnn_flops(self, dim: int, tokens: int, outputs: int) -> int:
-        """Of ConvNN with that many channels out."""
+        """Return the FLOPs of ConvNN with `outputs` output channels."""
         candidates, own = self.candidates.count((tokens,), self.k, 0), own_is_compared(self)
         projected = tokens + (tokens if own else candidates) + (tokens if self.self_first else candidates)
         compared = tokens * (candidates + (own and self.similarity != "euclidean"))
@@ -135,14 +135,14 @@ class _ConvNNAttentionFields(_Projected):
         return 2 * dim * (projected * dim + compared + tokens * (ranks + outputs))
 
     def convnn_kept(self, dim: int, tokens: int) -> int:
-        """Of ConvNN: values, what is looked for among them, and the convolved before and after dropout."""
+        """Return the numbers kept by ConvNN: values, the neighbor search, and the output before and after dropout."""
         candidates, separable = self.candidates.count((tokens,), self.k, 0), self.aggregation == "depthwise_separable"
         rows = (tokens if self.self_first else candidates) + tokens * (2 + separable)
         return dim * rows + neighbors_kept(self, tokens, candidates, dim, dim)
 
 
 class ConvNNAttention(_ConvNNAttentionFields):
-    """ConvNN with query, key and value projections (paper 5.2); the published runs compared by dot product."""
+    """ConvNN with query, key and value projections (paper 5.2); the published runs used the dot product."""
 
     kind: Literal["convnn"]
     fixed_lam: ClassVar[float] = 1.0
@@ -158,38 +158,38 @@ class ConvNNAttention(_ConvNNAttentionFields):
 
 
 class KVTAttention(_Projected):
-    """Softmax over each token's k best keys alone."""
+    """Softmax over only the k best keys of each token."""
 
     kind: Literal["kvt"]
     k: Neighbors = 9
 
     def infeasibilities(self, dim: int, heads: int, tokens: int) -> Iterator[Infeasible]:  # noqa: ARG002
         if self.k > tokens:
-            rule, way = f"must be at most {tokens} (tokens of every block)", "take a smaller k or smaller patches"
+            rule, way = f"must be at most {tokens} (tokens of every block)", "use a smaller k or smaller patches"
             yield Infeasible("model.attention.k", rule, str(self.k), way)
 
 
 class LocalAttention(_Projected):
-    """Softmax over the tokens at most `window` away, with rotary positions."""
+    """Softmax over the tokens within a distance of `window`, with rotary positions."""
 
     kind: Literal["local"]
-    window: Annotated[int, Field(ge=1, le=1_000_000, description="How far a token sees, to each side.")] = 128
+    window: Annotated[int, Field(ge=1, le=1_000_000, description="Largest distance of attended tokens.")] = 128
     head_dim: Annotated[
         int | None,
         Field(ge=1, le=65536, description="Channels per head; null: dim / heads. 64 as published."),
         Decides(every),
     ] = None
-    rotary: Annotated[bool, Field(description="Rotary positions, on top of the model's own."), Decides(every)] = True
+    rotary: Annotated[bool, Field(description="Add rotary positions to the model's own."), Decides(every)] = True
 
     def inner(self, dim: int, heads: int) -> int:
         return heads * (self.head_dim or dim // heads)
 
     def fits_heads(self, dim: int, heads: int) -> bool:
-        """Heads of a size of their own always fit."""
+        """Return true if `head_dim` is set, because such heads always fit."""
         return bool(self.head_dim) or super().fits_heads(dim, heads)
 
     def canonical(self, dim: int, heads: int, tokens: int) -> ViTAttention:
-        """No token is further away than the last one from the first."""
+        """Limit the value to the distance between the first and the last token."""
         changes: dict[str, Any] = {"window": capped(self, "window", tokens - 1)}
         if self.head_dim is not None and self.head_dim * heads == dim:
             changes["head_dim"] = None
@@ -198,7 +198,7 @@ class LocalAttention(_Projected):
     def infeasibilities(self, dim: int, heads: int, tokens: int) -> Iterator[Infeasible]:  # noqa: ARG002
         head_dim = self.head_dim or dim // heads
         if self.rotary and head_dim % 2:
-            rule, way = "must be even for rotary positions, which pair channels", "take an even one, or rotary: false"
+            rule, way = "must be even for rotary positions, which pair channels", "use an even one, or rotary: false"
             yield Infeasible("model.attention.head_dim", rule, str(head_dim), way, before_got="; ")
 
 
@@ -214,28 +214,28 @@ class SparseAttention(_Projected):
     kind: Literal["sparse"]
     context: Annotated[
         int,
-        Field(ge=1, le=999_999, json_schema_extra={"not": {"multipleOf": 2}}, description="Tokens of a window; odd."),
+        Field(ge=1, le=999_999, json_schema_extra={"not": {"multipleOf": 2}}, description="Tokens in a window; odd."),
         AfterValidator(_odd),
-        Rule("an odd whole number, 1 to 999999 (the token itself, and as many to each side)"),
+        Rule("an odd whole number, 1 to 999999 (the token itself, and the same number on each side)"),
     ] = 49
 
     def canonical(self, dim: int, heads: int, tokens: int) -> ViTAttention:  # noqa: ARG002
-        """No token is further away than the last one from the first."""
+        """Limit the value to the distance between the first and the last token."""
         return self.model_copy(update={"context": capped(self, "context", 2 * tokens - 1)})
 
 
 class HybridAttention(_ConvNNAttentionFields):
-    """Softmax attention and ConvNN attention side by side, joined by a 1x1 convolution."""
+    """Softmax attention and ConvNN attention side by side, fused by a 1x1 convolution."""
 
     kind: Literal["hybrid"]
     lam: Lambda
 
     def canonical(self, dim: int, heads: int, tokens: int) -> ViTAttention:
-        """Without ConvNN's channels it is attention and the joining convolution alone."""
+        """Return attention with the fusing convolution alone if ConvNN has no channels."""
         return super().canonical(dim, heads, tokens) if self.channels(dim) else HybridAttention(kind="hybrid", lam=0.0)
 
     def key_content(self, dim: int) -> dict[str, Any]:
-        """Lambda enters as the channels that it stands for."""
+        """Replace lambda by the channels that it results in."""
         content = super().key_content(dim)
         del content["lam"]
         return {**content, "convnn_channels": [self.channels(dim)]}
@@ -244,7 +244,7 @@ class HybridAttention(_ConvNNAttentionFields):
         ours = self.channels(dim)
         other = 3 * dim**2 + dim * (dim - ours) if ours < dim else 0
         other += self.convnn_parameters(dim) + dim * ours if ours else 0
-        return other + dim**2 + dim  # and the joining 1x1 convolution
+        return other + dim**2 + dim  # and the fusing 1x1 convolution
 
     def flops(self, dim: int, heads: int, tokens: int) -> int | None:  # noqa: ARG002
         ours = self.channels(dim)
@@ -268,7 +268,7 @@ ATTENTIONS = Registry(
     HybridAttention,
 )
 register_attention = ATTENTIONS.register
-"""Lets files name another kind of attention, a subclass of ViTAttention."""
+"""Register another kind of attention, a subclass of ViTAttention, so that files can use it."""
 
 
 @register_model
@@ -277,18 +277,18 @@ class ViTTiny(ModelConfig):
 
     small: ClassVar = {"depth": 2, "mlp_width": 96, "dim": 48}
     name: Literal["vit_tiny"]
-    image_size: Annotated[int, Field(ge=1, le=1024, description="Side of resized images."), Decides(every)] = 224
+    image_size: Annotated[
+        int, Field(ge=1, le=1024, description="Side of the resized images, in pixels."), Decides(every)
+    ] = 224
     patch_size: Annotated[
-        int, Field(ge=1, le=1024, description="Side of the square of pixels that is a token."), Decides(every)
+        int, Field(ge=1, le=1024, description="Side of the square patch of one token, in pixels."), Decides(every)
     ] = 16
-    depth: Annotated[int, Field(ge=1, le=256, description="Blocks.")] = 12
-    dim: Annotated[int, Field(ge=1, le=8192, description="Channels of a token."), Decides(every)] = 192
-    heads: Annotated[
-        int, Field(ge=1, le=256, description="Heads of the attention; must divide dim."), Decides(every)
-    ] = 1
-    mlp_width: Annotated[int, Field(ge=1, le=65536, description="Hidden units of each block.")] = 768
-    dropout: Annotated[float, Field(ge=0, lt=1, description="After each part of a block.")] = 0.1
-    attention_dropout: Annotated[float, Field(ge=0, lt=1, description="Inside the attention.")] = 0.1
+    depth: Annotated[int, Field(ge=1, le=256, description="Number of blocks.")] = 12
+    dim: Annotated[int, Field(ge=1, le=8192, description="Channels per token."), Decides(every)] = 192
+    heads: Annotated[int, Field(ge=1, le=256, description="Attention heads; must divide dim."), Decides(every)] = 1
+    mlp_width: Annotated[int, Field(ge=1, le=65536, description="Hidden units of the MLP in each block.")] = 768
+    dropout: Annotated[float, Field(ge=0, lt=1, description="Dropout after each part of a block.")] = 0.1
+    attention_dropout: Annotated[float, Field(ge=0, lt=1, description="Dropout inside the attention.")] = 0.1
     attention: Annotated[ViTAttention, OneOf(ATTENTIONS)]
 
     @property
@@ -296,7 +296,7 @@ class ViTTiny(ModelConfig):
         return self.attention
 
     def tokens(self) -> int:
-        """Of every block."""
+        """Return the number of tokens in every block."""
         return vit_tokens(self.image_size, self.patch_size)
 
     def factory(self, classes: int) -> Factory:
@@ -329,7 +329,7 @@ class ViTTiny(ModelConfig):
         return patches + self.depth * block + dim * classes + classes
 
     def activations(self) -> int:
-        """What both norms, the perceptron's layers and its activation read, of every block."""
+        """Return the numbers that both norms, the MLP's layers and its activation read, over all blocks."""
         return int(self.depth * self.tokens() * (3 * self.dim + 2 * self.mlp_width))
 
     def flops(self, classes: int) -> int | None:
@@ -340,7 +340,7 @@ class ViTTiny(ModelConfig):
         return None if mixing is None else ends + perceptrons + self.depth * mixing
 
     def kept(self, classes: int) -> list[Kept] | None:  # noqa: ARG002
-        """Of every block what norms, projections and the perceptron read, and a byte for each draw of dropout."""
+        """Estimate what norms, projections and the MLP read in every block, and a byte for each dropout mask entry."""
         tokens, dim, wide = self.tokens(), self.dim, self.mlp_width
         mixing = self.attention.kept(dim, self.heads, tokens)
         if mixing is None:

@@ -1,4 +1,4 @@
-"""Sweeps that come with the package: YAML files, named by their file names."""
+"""Sweeps that ship with the package: YAML files, named by their file names."""
 
 import re
 from pathlib import Path
@@ -9,7 +9,7 @@ FOLDER = Path(__file__).parent
 
 
 def names() -> list[str]:
-    """The presets' names, numbers in them by size: figure3 before figure10."""
+    """Return the presets' names, sorted with numbers by value: figure3 before figure10."""
     return sorted((path.stem for path in FOLDER.glob("*.yaml")), key=_by_number)
 
 
@@ -18,16 +18,16 @@ def _by_number(name: str) -> list[int | str]:
 
 
 def hint(name: str) -> str:
-    """What a name that no preset has was most likely meant to be, or how to list them."""
+    """Suggest the preset that an unknown name most likely meant, or how to list all presets."""
     found = alike(name, names())
     return did_you_mean(found) if 0 < len(found) <= MOST_ALIKE else "to list the presets: convnn presets"
 
 
 def path(name: str) -> Path:
-    """The file of the preset `name`."""
+    """Return the file of the preset `name`."""
     return FOLDER / f"{name}.yaml"
 
 
 def summary(name: str) -> str:
-    """What the preset is for: the first line of its file."""
+    """Return the purpose of the preset: the first line of its file."""
     return path(name).read_text(encoding="utf-8").splitlines()[0].removeprefix("#").strip()

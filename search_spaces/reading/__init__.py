@@ -1,1 +1,1 @@
-"""From text to a tree of values and domains, with the place of each."""
+"""Parsing of sweep files: from text to a tree of values and domains, with the position of each."""

@@ -1,8 +1,8 @@
-"""What a model says of its fields: what they may hold, and that in words."""
+"""Facts about a model's fields: the values that they accept, and a description of them in words."""
 
 import math
 import types
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import cache
 from typing import Annotated, Any, Literal, TypeAlias, Union, get_args, get_origin
 
@@ -10,7 +10,7 @@ from annotated_types import Ge, Gt, Interval, Le, Lt, MinLen
 from pydantic import BaseModel, TypeAdapter, ValidationError
 from pydantic.fields import FieldInfo
 
-from search_spaces.base import Rule
+from search_spaces.base import Config, Rule
 from search_spaces.domains import Scalar
 from search_spaces.registry import OneOf, OneWord
 
@@ -18,7 +18,7 @@ Model: TypeAlias = type[BaseModel]
 
 
 def rule_of(info: FieldInfo) -> str:
-    """The limits of a field in words: `a number above 0, at most 10`."""
+    """Return the limits of a field in words, such as `a number above 0, at most 10`."""
     given = [item.text for item in info.metadata if isinstance(item, Rule)]
     if given:
         return given[0]
@@ -56,12 +56,12 @@ def _limits(info: FieldInfo) -> Iterator[str]:
 
 
 def is_valid(info: FieldInfo, value: object) -> bool:
-    """Whether a field may have this value. Infinite and not-a-number are never valid."""
+    """Return whether a field accepts this value. Infinity and NaN are never valid."""
     return validity(info)(value)
 
 
 def validity(info: FieldInfo) -> Callable[[object], bool]:
-    """Says of many values of a field what `is_valid` says of one."""
+    """Return a function that tests many values of a field as `is_valid` tests one."""
     annotation: Any = info.annotation
     validate = _adapter(annotation, tuple(info.metadata)).validate_python
 
@@ -83,7 +83,7 @@ def _adapter(annotation: Any, metadata: tuple[Any, ...]) -> TypeAdapter[Any]:  #
 
 
 def models_of(info: FieldInfo) -> tuple[tuple[Model, ...], bool]:
-    """The models that a field may hold, none for a leaf; and whether it may be null."""
+    """Return the models that a field may hold, none for a leaf, and whether it may be null."""
     registry = next((mark.registry for mark in info.metadata if isinstance(mark, OneOf)), None)
     return (registry.classes(), False) if registry else _models_in(info.annotation)
 
@@ -100,19 +100,19 @@ def _models_in(annotation: Any) -> tuple[tuple[Model, ...], bool]:  # noqa: ANN4
 
 
 def discriminator_of(info: FieldInfo) -> str | None:
-    """The field by which the models of a union are told apart, if it is one."""
+    """Return the discriminator field of a union of models; `None` if there is no union."""
     marks = (mark.registry.key for mark in info.metadata if isinstance(mark, OneOf))
     key = next(marks, info.discriminator)
     return key if isinstance(key, str) else None
 
 
 def literal_of(model: Model, key: str | None) -> str:
-    """The first value of a model's discriminator, by which it is called; empty without one."""
+    """Return the first value of a model's discriminator, which is its name; empty without a discriminator."""
     return str(get_args(model.model_fields[key].annotation)[0]) if key else ""
 
 
 def literals_of(info: FieldInfo) -> list[Scalar]:
-    """The words that a field may hold, none if it is no vocabulary."""
+    """Return the words that a field accepts; empty if it is not limited to words."""
     for mark in info.metadata:
         if isinstance(mark, OneWord):
             return list(mark.words())
@@ -121,7 +121,7 @@ def literals_of(info: FieldInfo) -> list[Scalar]:
 
 
 def types_of(annotation: Any) -> set[Any]:  # noqa: ANN401
-    """The Python types that a field may hold."""
+    """Return the Python types that a field accepts."""
     if get_origin(annotation) in (Union, types.UnionType):
         return {kind for argument in get_args(annotation) for kind in types_of(argument)}
     if get_origin(annotation) is Literal:
@@ -131,29 +131,34 @@ def types_of(annotation: Any) -> set[Any]:  # noqa: ANN401
 
 @cache
 def models_by_kind(models: tuple[Model, ...], key: str) -> Mapping[str, Model]:
-    """The models of a union, by the values of their discriminator."""
+    """Return the models of a union, by the values of their discriminator."""
     return {literal: model for model in models for literal in get_args(model.model_fields[key].annotation)}
 
 
 @cache
 def fields_of(model: Model) -> Mapping[str, FieldInfo]:
-    """A model's fields, by what files call them."""
+    """Return a model's fields, by their names in files."""
     return {info.alias or name: info for name, info in model.model_fields.items()}
 
 
+def mistakes_in(model: Model, names: Sequence[str]) -> dict[str, str]:
+    """Return the mistakes in this combination of fields, by field, or "" for all of them; see `Config.mistakes_in`."""
+    return dict(model.mistakes_in(names)) if issubclass(model, Config) else {}
+
+
 def names_of(model: Model) -> list[str]:
-    """What files call a model's fields."""
+    """Return the names of a model's fields in files."""
     return list(fields_of(model))
 
 
 def alternatives(items: Iterable[str]) -> str:
-    """Words for a message: `a, b or c`."""
+    """Join words for a message: `a, b or c`."""
     *others, last = items
     return f"{', '.join(others)} or {last}" if others else last
 
 
 def forms_of(info: FieldInfo) -> list[str]:
-    """The domains that suit a field."""
+    """Return the forms of the domains that a field accepts."""
     plain_types = types_of(info.annotation)
     numbers = ["int"] if int in plain_types else ["uniform", "log_uniform"] if float in plain_types else []
     return ["choice: [a, b, ...]", *(f"{kind}: [low, high]" for kind in numbers)]

@@ -1,42 +1,43 @@
-"""Where a field belongs that stands in another place."""
+"""The right place for a field that is written in the wrong place."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cached_property
 
 from yaml.nodes import MappingNode, Node, SequenceNode
 
 from search_spaces.reading.document import SET, Place
-from search_spaces.reading.fields import Model, fields_of, models_of
+from search_spaces.reading.fields import Model, fields_of, mistakes_in, models_of
 from search_spaces.reading.likeness import close
 from search_spaces.reading.words import cut
 
 MOST_HOMES = 3
-"""Places that are offered; a field of more says little by its name."""
+"""Largest number of places that a message offers; with more, the name says too little."""
 
-_CUTOFF = 0.8  # of likeness, where the names of a whole file are the choice
+_CUTOFF = 0.8  # similarity required among all names of a file
 
 
 @dataclass(frozen=True)
 class Homes:
-    """What a whole file may hold, and what stands in it."""
+    """The fields that a file may have, and the content of the file."""
 
     model: Model
     node: Node
     path: str = ""
 
     def of(self, name: str) -> list[str]:
-        """The paths of the fields of that name, few or none; those that suit the model of the file, if any does."""
-        found = {path: needs for path, needs in _fields(self.model, self.path) if _last(path) == name}
+        """Return the paths of the fields with that name, if few; preferably those that fit the model of the file."""
+        found = {path: needs for path, needs in self._fields if _last(path) == name}
         paths = [path for path, needs in found.items() if self._ways(f"{needs}.")] or list(found)
         return paths if len(paths) <= MOST_HOMES else []
 
     def like(self, name: str) -> list[str]:
-        """The same of the field whose name is most like this one."""
-        meant = close(name, sorted({_last(path) for path, _ in _fields(self.model, self.path)}), cutoff=_CUTOFF)
+        """Return the paths of the field with the most similar name."""
+        meant = close(name, sorted({_last(path) for path, _ in self._fields}), cutoff=_CUTOFF)
         return self.of(meant) if meant else []
 
     def move(self, paths: list[str], path: str, place: Place) -> str:
-        """What to do with what stands at `path`, and belongs to one of `paths`."""
+        """Return how to fix a field at `path` that belongs to one of `paths`."""
         assignment = place.source.removeprefix(SET)
         given, _, value = assignment.partition("=")
         if assignment != place.source and (given == path or given.startswith(f"{path}.")):
@@ -44,16 +45,33 @@ class Homes:
             ways = [cut(f"{SET}{way}{rest}") for home in paths for way in self._ways(home) or [home]]
             return f"write {', or '.join(ways[:MOST_HOMES])}."
         branches = any("any_of" in way for home in paths for way in self._ways(home))
-        return f"it is {' or '.join(paths)}{', in the options of any_of' if branches else ''}; move it there."
+        return f"move it to {' or '.join(paths)}{', in the options of any_of' if branches else ''}."
+
+    @cached_property
+    def _fields(self) -> list[tuple[str, str]]:
+        """The path of every field, and of the deepest required section that contains it."""
+        return list(self._below(self.model, self.path, ""))
+
+    def _below(self, model: Model, path: str, needs: str) -> Iterator[tuple[str, str]]:
+        needed = mistakes_in(model, ())
+        if "" in needed and not self._ways(f"{path}."):
+            return
+        for name, info in fields_of(model).items():
+            here = f"{path}.{name}" if path else name
+            if "" in needed and not self._ways(f"{here}."):
+                continue  # a file uses only some of these names
+            yield here, needs
+            for below in models_of(info)[0]:
+                yield from self._below(below, here, here if info.is_required() or name in needed else needs)
 
     def _ways(self, path: str) -> list[str]:
-        """The path as --set takes it, through each option of an any_of; none where the file has no such section."""
+        """Return the path for --set through each option of an any_of; empty if the file has no such section."""
         parents = path.removeprefix(self.path).removeprefix(".").split(".")[:-1]
         return [".".join(filter(None, [*way, _last(path)])) for way in _down(self.node, parents, (self.path,))]
 
 
 def _down(node: Node, names: list[str], way: tuple[str, ...]) -> Iterator[tuple[str, ...]]:
-    """Every way to what stands at a path."""
+    """Yield every way to the node at a path."""
     if not isinstance(node, MappingNode):
         return
     below = {key.value: value for key, value in node.value}
@@ -65,15 +83,6 @@ def _down(node: Node, names: list[str], way: tuple[str, ...]) -> Iterator[tuple[
         yield way
     elif names[0] in below:
         yield from _down(below[names[0]], names[1:], (*way, names[0]))
-
-
-def _fields(model: Model, path: str, needs: str = "") -> Iterator[tuple[str, str]]:
-    """The path of every field below a model, and of the deepest section around it that no file may leave out."""
-    for name, info in fields_of(model).items():
-        here = f"{path}.{name}" if path else name
-        yield here, needs
-        for below in models_of(info)[0]:
-            yield from _fields(below, here, here if info.is_required() else needs)
 
 
 def _last(path: str) -> str:

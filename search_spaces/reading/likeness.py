@@ -1,17 +1,17 @@
-"""The known word that a wrong one was most likely meant to be."""
+"""Suggestions: the known word that a misspelt one most likely meant."""
 
 import difflib
 from collections.abc import Iterable
 
 _LONGEST = 100
 _CUTOFF = 0.6
-_SHORTEST = 3  # letters that say which word begins so
+_SHORTEST = 3  # letters needed to complete a word from its start
 MOST_ALIKE = 12
-"""Words that a message offers; of more it lists what is valid."""
+"""Largest number of words that a message suggests; with more, it lists all valid words."""
 
 
 def close(word: str, valid: Iterable[str], *, cutoff: float = _CUTOFF) -> str | None:
-    """The valid word that is nearest, if one is near: by its initials, by its letters, or the only one to begin so."""
+    """Return the closest valid word, if any: by its initials, by its letters, or as the only completion."""
     by_lower = {name.lower(): name for name in valid}
     for name in by_lower.values():
         if len(word) > 1 and (word == _initials(name) or name == _initials(word)):  # learning_rate is lr
@@ -22,7 +22,7 @@ def close(word: str, valid: Iterable[str], *, cutoff: float = _CUTOFF) -> str | 
 
 
 def alike(word: str, valid: Iterable[str]) -> list[str]:
-    """The valid words that begin with `word`; else the nearest; else those that begin almost so. None if none does."""
+    """Return the valid words that start with `word`; else the closest; else those with a similar start; else none."""
     names, start = list(valid), word.lower()[:_LONGEST]
     if len(start) > 1 and (found := _beginning(start, names)):
         return found
@@ -39,14 +39,14 @@ def _beginning(start: str, names: list[str]) -> list[str]:
 
 
 def nearest(word: str, valid: Iterable[str]) -> str:
-    """`did you mean 'x'?`, or the list of valid words where none is near."""
+    """Return `did you mean 'x'?`, or the list of valid words if none is close."""
     words = list(valid)
     found = alike(word, words)
-    return did_you_mean(found) if 0 < len(found) <= MOST_ALIKE else f"valid are {', '.join(words)}."
+    return did_you_mean(found) if 0 < len(found) <= MOST_ALIKE else f"valid names are {', '.join(words)}."
 
 
 def did_you_mean(words: list[str]) -> str:
-    """The question `did you mean 'x', 'y' or 'z'?`."""
+    """Return the question `did you mean 'x', 'y' or 'z'?`."""
     *others, last = map(repr, words)
     return f"did you mean {', '.join(others)} or {last}?" if others else f"did you mean {last}?"
 

@@ -1,4 +1,4 @@
-"""Reads a sweep from a file, a preset or text: every mistake in one go, or a SweepSpec."""
+"""Read a sweep from a file, a preset or text: return a SweepSpec, or report every mistake together."""
 
 import os.path
 from collections.abc import Iterator, Sequence
@@ -31,7 +31,7 @@ from search_spaces.sweep import SweepSpec
 
 
 def load_sweep(file: str | Path, overrides: Sequence[str] = ()) -> SweepSpec:
-    """Read a sweep from a file, or from the preset of that name.
+    """Read a sweep from a file, or from the preset with that name.
 
     Args:
         file: Path of a YAML file, or a preset's name.
@@ -39,7 +39,7 @@ def load_sweep(file: str | Path, overrides: Sequence[str] = ()) -> SweepSpec:
 
     Raises:
         SpecError: With every mistake, each with file, line and column.
-        FileNotFoundError: If there is neither such a file nor such a preset.
+        FileNotFoundError: If neither a file nor a preset has that name.
         OSError: If the file cannot be read.
     """
     path = Path(file)
@@ -49,7 +49,7 @@ def load_sweep(file: str | Path, overrides: Sequence[str] = ()) -> SweepSpec:
         elif not path.exists():
             raise FileNotFoundError(f"{file} is neither a file nor a preset; {presets.hint(str(file))}")
     if not path.exists():
-        raise FileNotFoundError(f"there is no file {path}; {_instead(path)}")
+        raise FileNotFoundError(f"{path} does not exist; {_instead(path)}")
     if path.is_dir():
         raise FileNotFoundError(f"{path} is a folder; give the sweep's YAML file.")
     with path.open("rb") as opened:
@@ -68,14 +68,14 @@ def load_sweep(file: str | Path, overrides: Sequence[str] = ()) -> SweepSpec:
 
 
 def _instead(path: Path) -> str:
-    """What was meant by a file that is not there: a preset, or a file beside it."""
+    """Suggest a preset or a file beside it for a file that does not exist."""
     if path.name == str(path) and path.stem in presets.names():
-        return f"a preset is named without its ending: {path.stem}."
+        return f"to use the preset, leave out the file extension: {path.stem}."
     if not path.parent.is_dir():
-        return f"there is no folder {path.parent} either; check the path."
+        return f"its folder {path.parent} does not exist either; check the path."
     beside = {file.stem: str(file) for file in sorted(path.parent.glob("*.y*ml")) if file.is_file()}
     found = [beside[stem] for stem in alike(path.stem, beside)]
-    return did_you_mean(found) if 0 < len(found) <= MOST_ALIKE else "check the path, or write one: convnn init FILE"
+    return did_you_mean(found) if 0 < len(found) <= MOST_ALIKE else "check the path, or create a file: convnn init FILE"
 
 
 def parse_sweep(
@@ -83,7 +83,8 @@ def parse_sweep(
 ) -> SweepSpec:
     """Read a sweep from YAML text; see `load_sweep`.
 
-    Relative folders of images are relative to `base`, in overrides to the current folder, which is `base` if `None`.
+    Relative image folders are relative to `base`, and in overrides to the current folder. `base` defaults to the
+    current folder.
     """
     root = compose(text, source)
     moved = _anchor(root, _DATA_ROOT, base or Path.cwd())
@@ -92,7 +93,7 @@ def parse_sweep(
     moved |= _anchor(root, _DATA_ROOT, Path.cwd())
     reader = Reader()
     listed = next((value for key, value in root.value if key.value == "constraints"), None)
-    constraints, mistakes = read_constraints(listed)
+    constraints, mistakes = read_constraints(listed, list(_ranges(root)))
     fields = [(key, value) for key, value in root.value if key.value != "constraints"]
     tree = reader.read(SweepFile, MappingNode(root.tag, fields, root.start_mark), varying="space")
     reader.problems += mistakes
@@ -114,24 +115,37 @@ def parse_sweep(
     raise SpecError(reader.problems)
 
 
+def _ranges(node: Node, *, below_layers: bool = False) -> Iterator[str]:
+    """Yield the ranges of layers that a file names, including those in the options of an any_of."""
+    if isinstance(node, MappingNode):
+        for key, value in node.value:
+            if below_layers and key.value != "any_of":
+                yield key.value
+            else:
+                yield from _ranges(value, below_layers=below_layers or key.value == "layers")
+    elif isinstance(node, SequenceNode):
+        for item in node.value:
+            yield from _ranges(item, below_layers=below_layers)
+
+
 def with_trials(spec: SweepSpec, trials: int) -> SweepSpec:
-    """The same search with another number of trials.
+    """Return the same search with another number of trials.
 
     Raises:
-        ValueError: If it is a grid, which has the trials of its space.
+        ValueError: If it is a grid, whose trials are given by its space.
         SpecError: If `trials` is out of range.
     """
     if isinstance(spec.search, Grid):
-        raise ValueError(  # noqa: TRY004 - of the right type, and of the wrong kind
-            f"{spec.name} is a grid, which has every trial of its space; give its fields more values under another "
-            f"name, or search with sampler: tpe or random, which have a number of trials."
+        raise ValueError(  # noqa: TRY004 - the type is right, the kind is wrong
+            f"{spec.name} is a grid and already runs every trial of its space; give its fields more values under "
+            f"another name, or search with sampler: tpe or random, which take a number of trials."
         )
     more = parse_sweep(spec.text, overrides=[f"search.trials={trials}"])
     return replace(more, name=spec.name, tracking=spec.tracking)
 
 
 def sets_trials(overrides: Sequence[str]) -> bool:
-    """Whether one of these `path=value` assignments names the number of trials."""
+    """Return whether one of these `path=value` assignments sets the number of trials."""
     parts = [assignment.partition("=") for assignment in overrides]
     return any(path == "search.trials" or (path == "search" and "trials" in value) for path, _, value in parts)
 
@@ -140,7 +154,7 @@ _DATA_ROOT = ("space", "data", "root")
 
 
 def _anchor(node: Node, names: tuple[str, ...], base: Path) -> bool:
-    """Make the folders at a path absolute, so that they mean the same wherever trials run; whether any was not."""
+    """Make the folders at a path absolute, so that they do not depend on where trials run; return if any changed."""
     if isinstance(node, MappingNode):
         below = {names[0]: names[1:], "any_of": names} if names else {"choice": names}
         moved = [_anchor(value, below[key.value], base) for key, value in node.value if key.value in below]
@@ -161,12 +175,12 @@ class _NoChoice:
 
 
 def _check_geometry(reader: Reader) -> None:
-    """Add what the geometry says to the problems, also where the mistakes lie outside the model."""
+    """Add geometry problems, even if there are mistakes outside the model."""
     root = reader.whole.get("space")
     if root is None and "space.model" in reader.whole:
         root = Group({"model": reader.whole["space.model"]})
     for reason in Space(root).check() if root else ():
-        default = "" if reader.stands(reason.path) else " The file does not set it; this is the default."
+        default = "" if reader.stands(reason.path) else " The file does not set it; this is its default."
         reader.problems.append(Problem(reader.place(reason.path), reason.path, reason.message + default))
 
 

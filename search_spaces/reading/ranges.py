@@ -1,4 +1,4 @@
-"""Reads what a leaf may be besides a value, and says what is wrong with it."""
+"""Read the domains of leaves, and report mistakes in them."""
 
 from collections.abc import Callable, Iterator
 from typing import Any, TypeAlias
@@ -17,14 +17,14 @@ Entries: TypeAlias = dict[str, tuple[Node, Node]]
 
 
 class DomainReader:
-    """Reads domains for a reader, which is told what is wrong, and says why a field cannot have a value."""
+    """Read domains on behalf of a reader, which collects the mistakes and explains invalid values."""
 
     def __init__(self, say: Callable[[Node, str, str], None], refuse: Callable[[FieldInfo, Node, str], None]) -> None:
         self._say = say
         self._refuse = refuse
 
     def read(self, info: FieldInfo, node: MappingNode, path: str) -> Domain | None:
-        """The domain that stands at a path, or `None` after every mistake was said."""
+        """Return the domain at a path, or `None` after reporting every mistake."""
         entries = entries_of(node)
         kind = self._kind(info, node, entries, path)
         if kind is None or not self._in_brackets(kind, info, entries, path) or not self._goes_with(kind, entries, path):
@@ -62,7 +62,7 @@ class DomainReader:
         return None
 
     def _in_brackets(self, kind: str, info: FieldInfo, entries: Entries, path: str) -> bool:
-        """Whether it is not a list that has no brackets: `{int: 16, 64}`."""
+        """Return whether the domain's list has brackets, unlike `{int: 16, 64}`."""
         bounds = entries[kind][1]
         if not isinstance(bounds, ScalarNode) or len(entries) > LONGEST_SHOWN:
             return True
@@ -74,7 +74,7 @@ class DomainReader:
         return False
 
     def _goes_with(self, kind: str, entries: Entries, path: str) -> bool:
-        """Whether nothing stands beside the kind that does not go with it."""
+        """Return whether the mapping has only keys that the kind allows."""
         allowed = {"int": ("int", "log", "step")}.get(kind, (kind,))
         for name, (where, _) in entries.items():
             if name in allowed:
@@ -82,12 +82,14 @@ class DomainReader:
             ours = _stepped(entries, kind) if name == "step" else None
             hint = "write log_uniform" if (kind, name) == ("uniform", "log") else nearest(name, allowed).rstrip(".")
             hint = f"write {ours}" if ours else hint
-            self._say(where, f"{path}.{name}", f"does not go with {kind}; {hint}{'' if hint[-1] == '?' else '.'}")
+            self._say(
+                where, f"{path}.{name}", f"cannot be combined with {kind}; {hint}{'' if hint[-1] == '?' else '.'}"
+            )
             return False
         return True
 
     def _items(self, kind: str, bounds: Node, path: str) -> SequenceNode | None:
-        """The list of a domain, which has something in it, and no domains."""
+        """Return the list of a domain if it is not empty and contains no domains."""
         if not isinstance(bounds, SequenceNode) or not bounds.value:
             got = "an empty list" if isinstance(bounds, SequenceNode) else shown(bounds)
             self._say(bounds, f"{path}.{kind}", f"must be {_FORM[kind]}, got {got}.")
@@ -95,8 +97,8 @@ class DomainReader:
         domains = [item for item in bounds.value if isinstance(item, MappingNode)]
         if kind == "choice" and domains:
             ours = choice_hint([value_of(item) for item in bounds.value])
-            way = f"write {ours}" if ours else "list the values that are to be tried"
-            self._say(domains[0], path, f"lists {shown(domains[0])}, and a choice holds only values; {way}.")
+            way = f"write {ours}" if ours else "list the values to try"
+            self._say(domains[0], path, f"lists {shown(domains[0])}, but a choice contains only values; {way}.")
             return None
         return bounds
 
@@ -114,7 +116,7 @@ class DomainReader:
         return Choice(tuple(seen)) if whole else None
 
     def _values(self, info: FieldInfo, items: SequenceNode, path: str) -> Iterator[tuple[Node, Any, bool]]:
-        """Each item with its value, and whether the field may have it; why not is said."""
+        """Yield each item, its value, and whether the field accepts it; report why not."""
         holds = validity(info)
         for item in items.value:
             value = value_of(item)
@@ -146,7 +148,7 @@ class DomainReader:
             self._say(options["log"], f"{path}.log", f"must be true or false, got {shown(options['log'])}.")
         elif log and low <= 0:
             way = f"; {zero_hint(float(high))}" if low == 0 and kind == "log_uniform" else ""
-            self._say(node, f"{path}.{kind}", f"needs a low end above 0 for a logarithm, got {got}{way}.")
+            self._say(node, f"{path}.{kind}", f"must start above 0 for a logarithm, got {got}{way}.")
         elif kind != "int":
             return FloatRange(float(low), float(high), log=log)
         elif (step := self._step(options.get("step"), high - low, log, path)) is not None:
@@ -155,7 +157,7 @@ class DomainReader:
                 last = high - (high - low) % step
                 return IntRange(low, last, log=log, step=step, missed=None if last == high else high)
             way = "write {choice: [...]}" if log else "add step: 2, or write {choice: [...]}"
-            self._say(node, path, f"must be {rule_of(info)}; this range has {strange[0]} in it; {way}.")
+            self._say(node, path, f"must be {rule_of(info)}; this range contains {strange[0]}; {way}.")
         return None
 
     def _step(self, node: Node | None, width: int, log: bool, path: str) -> int | None:
@@ -163,7 +165,7 @@ class DomainReader:
             return 1
         step = value_of(node)
         if log:
-            self._say(node, f"{path}.step", "does not go with log; leave out one of them.")
+            self._say(node, f"{path}.step", "cannot be combined with log; leave out one of them.")
         elif isinstance(step, bool) or not isinstance(step, int) or not 1 <= step <= width:
             rule = f"must be a whole number, 1 to {width} (high - low)"
             self._say(node, f"{path}.step", f"{rule}, got {shown(node)}.")
@@ -176,19 +178,26 @@ _FORM = {kind: "a list [a, b, ...]" if kind == "choice" else "a list [low, high]
 
 
 def _in_our_words(info: FieldInfo, entries: Entries) -> str | None:
-    """What stands there, if it is understood, as we write it."""
+    """Return the entries in our syntax, if they are understood."""
     content, whole = {name: value_of(value) for name, (_, value) in entries.items()}, int in types_of(info.annotation)
     return domain_hint(content, whole=whole) or list_hint(content, whole=whole)
 
 
 def _stepped(entries: Entries, kind: str) -> str | None:
-    """A range with a step that it cannot have, as a list."""
+    """Return a range of real numbers with a step as a list."""
     ends = value_of(entries[kind][1])
     if not isinstance(ends, list) or len(ends) != 2 or not all(isinstance(end, int | float) for end in ends):  # noqa: PLR2004
         return None
     return step_hint(float(ends[0]), float(ends[1]), value_of(entries["step"][1]))
 
 
+def given(entries: Entries) -> list[str]:
+    """Return the fields with a value other than null."""
+    return [
+        name for name, (_, value) in entries.items() if not isinstance(value, ScalarNode) or value_of(value) is not None
+    ]
+
+
 def entries_of(node: MappingNode) -> Entries:
-    """The fields of a mapping: name and value."""
+    """Return the fields of a mapping: name node and value node, by name."""
     return {name.value: (name, value) for name, value in node.value}

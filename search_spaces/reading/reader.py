@@ -1,6 +1,6 @@
-"""Reads a positioned YAML tree as a Pydantic model whose leaves may be domains, and collects every mistake.
+"""Read a YAML tree with positions as a Pydantic model whose leaves may be domains, and collect every mistake.
 
-The model is the only definition of what may stand where: fields, limits, defaults and unions come from it.
+The model is the only definition of a valid file: fields, limits, defaults and unions come from it.
 """
 
 import math
@@ -23,6 +23,7 @@ from search_spaces.reading.fields import (
     is_valid,
     literal_of,
     literals_of,
+    mistakes_in,
     models_by_kind,
     models_of,
     names_of,
@@ -30,42 +31,42 @@ from search_spaces.reading.fields import (
 )
 from search_spaces.reading.homes import Homes
 from search_spaces.reading.likeness import alike, close, did_you_mean
-from search_spaces.reading.ranges import DomainReader, Entries, entries_of
+from search_spaces.reading.ranges import DomainReader, Entries, entries_of, given
 from search_spaces.reading.translations import FIELDS, field_hint, look_alike, plain_number
-from search_spaces.reading.words import cut, listed, shown
+from search_spaces.reading.words import cut, label_of, listed, shown
 
 MOST_OPTIONS = 1000
-"""Options of an any_of, of which each takes as long to read as a small file."""
+"""Largest number of options of an any_of; reading one takes as long as reading a small file."""
 
 
 class Reader:
-    """One reading of a file: the problems found, and where every path stands."""
+    """One pass over a file: the problems found, and the position of every path."""
 
     def __init__(self) -> None:
         self.problems: list[Problem] = []
         self.whole: dict[str, SpaceNode] = {}
-        """What was read without a mistake, by path, also where something beside it is wrong."""
+        """Nodes read without a mistake, by path, even if something beside them is wrong."""
         self._places: dict[str, Place] = {}
         self._homes: Homes
 
     def stands(self, path: str) -> bool:
-        """Whether the file says something at `path`."""
+        """Return whether the file sets `path`."""
         return path in self._places
 
     def place(self, path: str) -> Place:
-        """Where `path` stands, or the nearest path above it."""
+        """Return the position of `path`, or of the nearest path above it."""
         while path not in self._places:
             path = path.rpartition(".")[0]
         return self._places[path]
 
     def read(self, model: Model, node: Node, path: str = "", *, varying: str | None = None) -> SpaceNode | None:
-        """Read `node` as `model`; `None` if a mistake leaves nothing to go on with.
+        """Read `node` as `model`; return `None` if a mistake makes that impossible.
 
         Args:
-            model: What must stand here.
-            node: What stands here.
+            model: The expected model.
+            node: The node in the file.
             path: Its full path.
-            varying: The field below which domains and `any_of` may stand; "" means here already.
+            varying: The field below which domains and `any_of` are allowed; "" allows them here.
         """
         self._homes = Homes(model, node, path)
         return self._mapping((model,), None, node, path, varying)
@@ -75,10 +76,10 @@ class Reader:
         self.require_few()
 
     def require_few(self) -> None:
-        """Nobody reads more than the first mistakes, and each takes time to explain.
+        """Stop at `MOST_PROBLEMS` mistakes: nobody reads more, and each takes time to explain.
 
         Raises:
-            SpecError: If there are `MOST_PROBLEMS`, or more: those.
+            SpecError: With the first `MOST_PROBLEMS`, if that many were found.
         """
         if len(self.problems) >= MOST_PROBLEMS:
             raise SpecError(self.problems[:MOST_PROBLEMS])
@@ -101,8 +102,8 @@ class Reader:
             return None
         meant, sure = picked
         model = models_by_kind(models, key)[meant]
-        if not sure:  # the mistake is said; what else there is, as if it were mended
-            node = _mended(node, key, meant, said)
+        if not sure:  # the mistake is reported; look for others as if it were fixed
+            node = _corrected(node, key, meant, said)
         return self._fields(model, models, key, node, path, varying=varying, sure=sure)
 
     def _any_of(
@@ -111,11 +112,11 @@ class Reader:
         entries = entries_of(node)
         name, options = entries["any_of"]
         if varying != "":
-            self._say(name, path, "cannot vary: any_of may stand below space only.")
+            self._say(name, path, "cannot vary: any_of is only allowed below space.")
             return None
         for other, (where, _) in entries.items():
             if other != "any_of":
-                self._say(where, _join(path, other), "is written beside any_of; move it into each of its options.")
+                self._say(where, _join(path, other), "is not allowed beside any_of; move it into each option.")
         if not isinstance(options, SequenceNode) or not options.value:
             empty = isinstance(options, SequenceNode)
             got = "an empty list" if empty else shown(options)
@@ -123,9 +124,9 @@ class Reader:
             return None
         if len(options.value) > MOST_OPTIONS:
             rule = f"must have at most {MOST_OPTIONS:,} options, got {len(options.value):,}"
-            self._say(options, _join(path, "any_of"), f"{rule}; let the fields of fewer options vary with a choice.")
+            self._say(options, _join(path, "any_of"), f"{rule}; use fewer options, with choices for their fields.")
             return None
-        kinds = [_kind(option, key) for option in options.value]
+        kinds = [label_of(option, key) for option in options.value]
         times = Counter(kinds)
         found: dict[str, SpaceNode | None] = {}
         for number, (kind, option) in enumerate(zip(kinds, options.value, strict=True)):
@@ -145,9 +146,9 @@ class Reader:
         said: str | None,
         varying: str | None,
     ) -> tuple[str, bool] | None:
-        """The kind that is meant, and whether it is what the file says; `None` after a mistake that leaves it open.
+        """Return the intended kind, and whether the file says so exactly; `None` after a mistake that leaves it open.
 
-        `said` is the field that says it, rightly spelt or not; `None` if none does.
+        `said` is the field that names the kind, spelt correctly or not; `None` if no field does.
         """
         by_kind = models_by_kind(models, key)
         if said is None:
@@ -175,7 +176,8 @@ class Reader:
         fit = [kind for kind, model in by_kind.items() if set(strange) <= set(names_of(model))]
         if default and not (strange and fit):
             return literal_of(default, key), True
-        hint = f" ({cut(', '.join(strange))} goes with {alternatives(fit)})" if strange and fit else ""
+        belongs = "belongs" if len(strange) == 1 else "belong"
+        hint = f" ({cut(', '.join(strange))} {belongs} to {alternatives(fit)})" if strange and fit else ""
         self._say(node, path, f"must have a {key}: one of {', '.join(by_kind)}{hint}.")
         return (fit[0], False) if strange and len(fit) == 1 else None
 
@@ -192,23 +194,14 @@ class Reader:
     ) -> SpaceNode | None:
         entries = entries_of(node)
         fields = fields_of(model)
-        whole = True
-        meant: set[str | None] = set()
         others = {name for other in models for name in names_of(other)} - fields.keys()
-        doubtful = not sure and not others.isdisjoint(entries)  # it may be right with another kind
-        for name, (where, value) in entries.items():
-            if name not in fields:
-                whole = False
-                kinds = [literal_of(other, key) for other in models if name in names_of(other)]
-                if kinds and doubtful:
-                    continue
-                owner = f" of {key} {literal_of(model, key)}".replace(" of name ", " of ") if key else ""
-                guess = close(name, [field for field in fields if field not in entries]) or close(name, fields)
-                hint = (
-                    f"it goes with {alternatives(kinds)}." if kinds else self._way_out(name, guess, where, value, path)
-                )
-                self._say(where, _join(path, cut(name)), f"is not a field{owner}; {hint or _valid(fields)}")
-                meant.add(guess)
+        doubtful = not sure and not others.isdisjoint(entries)  # the fields may be valid with another kind
+        before = len(self.problems)
+        meant = self._unknown(model, models, key, entries, path, doubtful=doubtful)
+        for name, message in () if doubtful else mistakes_in(model, [*given(entries), *meant]).items():
+            if name not in entries:
+                self._say(node, _join(path, name) if name else path, message)
+        whole = len(self.problems) == before and entries.keys() <= fields.keys()
         found: dict[str, SpaceNode] = {}
         if key and key not in entries:
             found[key] = Fixed(literal_of(model, key), is_default=True)
@@ -216,7 +209,7 @@ class Reader:
             here = _join(path, name)
             if name not in entries:
                 if info.is_required():
-                    if name not in meant and not doubtful:  # else it is there, misspelt
+                    if name not in meant and not doubtful:  # otherwise it is there, but misspelt
                         self._say(node, here, f"is missing; it must be {rule_of(info)}.")
                     whole = False
                 continue
@@ -229,8 +222,30 @@ class Reader:
         in_file_order = {name: found[name] for name in (key, *entries) if name in found}
         return Group(in_file_order) if whole else None
 
+    def _unknown(
+        self, model: Model, models: tuple[Model, ...], key: str | None, entries: Entries, path: str, *, doubtful: bool
+    ) -> list[str]:
+        """Report fields that the model does not have or cannot combine; return the fields that were probably meant."""
+        fields = fields_of(model)
+        wrong, meant = mistakes_in(model, given(entries)), []
+        for name, (where, value) in entries.items():
+            if name in wrong:
+                self._say(where, _join(path, cut(name)), wrong[name])
+            elif name not in fields:
+                kinds = [literal_of(other, key) for other in models if name in names_of(other)]
+                if kinds and doubtful:
+                    continue
+                owner = f" of {key} {literal_of(model, key)}".replace(" of name ", " of ") if key else ""
+                guess = close(name, [field for field in fields if field not in entries]) or close(name, fields)
+                hint = (
+                    f"it belongs to {alternatives(kinds)}." if kinds else self._way_out(name, guess, where, value, path)
+                )
+                self._say(where, _join(path, cut(name)), f"is not a field{owner}; {hint or _valid(fields)}")
+                meant += [guess] if guess else []
+        return meant
+
     def _way_out(self, name: str, guess: str | None, where: Node, value: Node, path: str) -> str | None:
-        """What to do with a field that is not there: it stands elsewhere, is misspelt, or is another tool's."""
+        """Return how to fix an unknown field: it is in the wrong place, misspelt, or another tool's."""
         ours = None if path else field_hint(name, value_of(value))
         here, place = _join(path, name), Place.of(where)
         if name not in FIELDS and (homes := self._homes.of(name)):
@@ -246,7 +261,7 @@ class Reader:
         if not models:
             return self._leaf(info, node, path, varying)
         if optional and value_of(node) is None:
-            return Fixed(None)
+            return Fixed(None, info.default is None)
         return self._mapping(models, discriminator_of(info), node, path, varying)
 
     def _leaf(self, info: FieldInfo, node: Node, path: str, varying: str | None) -> SpaceNode | None:
@@ -269,7 +284,7 @@ class Reader:
         return Leaf(path, domain, representative_values(info.metadata, domain), decides(info.metadata))
 
     def _refuse(self, info: FieldInfo, node: Node, path: str) -> None:
-        """Say why a field cannot have a value."""
+        """Report why a field does not accept a value."""
         value = value_of(node)
         hint = _did_you_mean(node, [str(word) for word in literals_of(info)])
         if isinstance(value, float) and not math.isfinite(value):
@@ -288,26 +303,26 @@ class Reader:
 
 
 _ODD = re.compile(r"[^A-Za-z0-9._-]+")
-"""What a name may not have."""
+"""Characters that a name must not contain."""
 
 
 def _valid(fields: Iterable[str]) -> str:
-    return f"valid are {', '.join(fields)}."
+    return f"valid fields are {', '.join(fields)}."
 
 
 def _strange(key: str, models: tuple[Model, ...], entries: Entries) -> tuple[Model | None, list[str]]:
-    """The model that needs no discriminator, if one does not, and the fields that it does not have."""
+    """Return the model that needs no discriminator, if any, and the fields that it does not have."""
     default = next((m for m in models if m.model_fields[key].default is not PydanticUndefined), None)
     return default, [name for name in entries if default is None or name not in names_of(default)]
 
 
 def _misspelt(key: str, models: tuple[Model, ...], entries: Entries) -> str | None:
-    """The field that was meant to be the discriminator."""
+    """Return the field that is a misspelt discriminator."""
     return next((name for name in _strange(key, models, entries)[1][:MOST_PROBLEMS] if close(name, [key])), None)
 
 
-def _mended(node: MappingNode, key: str, meant: str, wrong: str | None) -> MappingNode:
-    """The same mapping with another discriminator in the place of a wrong one."""
+def _corrected(node: MappingNode, key: str, meant: str, wrong: str | None) -> MappingNode:
+    """Return the mapping with the right discriminator in place of the wrong one."""
     kept = [entry for entry in node.value if entry[0].value != wrong]
     value = ScalarNode("tag:yaml.org,2002:str", meant, node.start_mark)
     return MappingNode(
@@ -318,13 +333,6 @@ def _mended(node: MappingNode, key: str, meant: str, wrong: str | None) -> Mappi
 def _did_you_mean(node: Node, words: Iterable[str]) -> str:
     near = alike(node.value, words) if isinstance(node, ScalarNode) else []
     return f"; {did_you_mean(near)}" if near else "."
-
-
-def _kind(option: Node, key: str | None) -> str:
-    for name, value in option.value if isinstance(option, MappingNode) else ():
-        if name.value == (key or "name") and isinstance(value, ScalarNode):
-            return cut(str(value.value))
-    return "option"
 
 
 def _example(models: tuple[Model, ...], key: str | None, node: Node) -> str:

@@ -1,11 +1,11 @@
-"""Rules such as `k <= r`, read from text by a parser of our own and never run as code.
+"""Rules such as `k <= r`, parsed from text by our own parser and never executed as code.
 
     rule   = sum sign sum {sign sum}             sign: < <= > >= == !=
     sum    = term {("+" | "-") term}
     term   = factor {("*" | "/") factor}
     factor = ("+" | "-") factor | number | field | "(" sum ")"
 
-A field is its full path, or the last part of it where no configuration has two fields of that name.
+A field is written as its full path, or as the last part of the path if no configuration has two fields of that name.
 """
 
 import math
@@ -18,25 +18,25 @@ from search_spaces.reading.document import plain
 from search_spaces.reading.words import quoted
 
 LONGEST_RULE = 500
-"""Characters of a rule."""
+"""Largest number of characters of a rule."""
 
 DEEPEST = 40
-"""Parentheses and leading signs of a rule inside each other."""
+"""Largest nesting depth of parentheses and leading signs in a rule."""
 
 Number: TypeAlias = int | float
 
 
 @dataclass(frozen=True)
 class Name:
-    """A field as a rule names it, and the attributes that lead to it; several where models call it alike."""
+    """A field as a rule names it, and the attributes that lead to it; several if models share the name."""
 
     text: str
     attributes: tuple[tuple[str, ...], ...]
     path: str = ""
-    """The field's full path; `text` where models call several alike."""
+    """The field's full path; `text` if several models share the name."""
 
     def value(self, trial: object) -> Number | None:
-        """The field's number; `None` where `trial` has no such field, or null."""
+        """Return the field's number; `None` if `trial` does not have the field, or it is null."""
         for attributes in self.attributes:
             found: object = trial
             for attribute in attributes:
@@ -47,11 +47,11 @@ class Name:
 
 
 Step: TypeAlias = Number | Name | str
-"""A part of a sum in postfix order, which takes no recursion to compute: `k * 2` is k, 2, "*"."""
+"""One element of a sum in postfix order, which needs no recursion to compute: `k * 2` is k, 2, "*"."""
 
 
 class ConstraintError(ValueError):
-    """A rule that is none; `messages` are all its mistakes."""
+    """An invalid rule; `messages` lists all its mistakes."""
 
     def __init__(self, *messages: str) -> None:
         super().__init__(" ".join(messages))
@@ -59,14 +59,14 @@ class ConstraintError(ValueError):
 
 
 def parse_rule(text: str) -> tuple[list[list[Step]], list[str]]:
-    """The sides of a rule, in postfix order, and the signs between them; one side where nothing is compared.
+    """Return the sides of a rule in postfix order, and the signs between them; one side without a comparison.
 
     Raises:
-        ConstraintError: If it follows no grammar, or is too long.
+        ConstraintError: If it does not follow the grammar, or is too long.
     """
     if len(text) > LONGEST_RULE:
         rule = f"must have at most {LONGEST_RULE} characters, got {len(text)}"
-        raise ConstraintError(f"{rule}; write several rules, which must all hold.")
+        raise ConstraintError(f"{rule}; split it into several rules, which must all hold.")
     return _Parser(text).rule()
 
 
@@ -78,35 +78,35 @@ class _Token(NamedTuple):
 
 _TOKEN = re.compile(
     r"(?P<number>(?:\.[0-9]+|[0-9]+\.?[0-9]*)(?:[eE][-+]?[0-9]+)?)"
-    r"|(?P<name>[A-Za-z_][A-Za-z0-9_]*(?:\.[A-Za-z_][A-Za-z0-9_]*)*)"
+    r"|(?P<name>[A-Za-z_][A-Za-z0-9_]*(?:\.(?:conv[0-9]+-conv[0-9]+|[A-Za-z_][A-Za-z0-9_]*))*)"  # a range is one name
     r"|(?P<sign>[<>=!]=|[<>])"
     r"|(?P<mark>[-+*/()])"
 )
 _SPACE = re.compile(r"[ \t\r\n]*")
 
 _WAYS_OUT = {
-    "=": "equal is ==, at most is <=",
+    "=": "write == for equal, <= for at most",
     "≤": "write <=",
     "≥": "write >=",
     "≠": "write !=",
     "λ": "write lambda",
     "·": "write *",
     "×": "write *",  # noqa: RUF001 - the sign is meant
-    "[": "leave out what stands in brackets, a rule holds in every branch",
+    "[": "leave out the brackets, because a rule holds in every branch",
     "&": "write two rules, which must both hold",
     "and": "write two rules, which must both hold",
-    "or": "a rule has no alternatives",
-    "|": "a rule has no alternatives",
-    "not": "turn the comparison round",
-    "%": "a rule has + - * / only",
-    "^": "a rule has + - * / only",
-    "'": "a rule compares numbers only",
-    '"': "a rule compares numbers only",
+    "or": "a rule cannot have alternatives",
+    "|": "a rule cannot have alternatives",
+    "not": "reverse the comparison",
+    "%": "a rule can use only + - * /",
+    "^": "a rule can use only + - * /",
+    "'": "a rule can compare only numbers",
+    '"': "a rule can compare only numbers",
 }
 
 
 class _Parser:
-    """Recursive descent, one method for each line of the grammar; each appends what it reads in postfix order."""
+    """A recursive-descent parser with one method per line of the grammar; the output is in postfix order."""
 
     def __init__(self, text: str) -> None:
         self._text = text
@@ -115,7 +115,7 @@ class _Parser:
         self._depth = 0
 
     def rule(self) -> tuple[list[list[Step]], list[str]]:
-        """The sides and the signs between them; one side and no sign where there is no comparison."""
+        """Return the sides and the signs between them; one side and no sign without a comparison."""
         sides, signs = [self._sum()], []
         while self._next.kind == "sign":
             signs.append(self._take())
@@ -161,7 +161,7 @@ class _Parser:
             value = plain(text)
             assert isinstance(value, int | float)
             if isinstance(value, float) and not math.isfinite(value):
-                self._fail("a number that is not so large")
+                self._fail("a smaller number")
             self._take()
             return [value]
         if kind == "name":
@@ -169,8 +169,8 @@ class _Parser:
         if kind != "mark" or text not in ("+", "-", "("):
             self._fail("a number, a field or '('")
         if self._depth == DEEPEST:
-            rule = f"nests parentheses and signs more than {DEEPEST} deep"
-            raise ConstraintError(f"{rule}, got {quoted(self._text)}; write it flatter.")
+            rule = f"nests parentheses and signs more than {DEEPEST} levels deep"
+            raise ConstraintError(f"{rule}, got {quoted(self._text)}; reduce the nesting.")
         self._depth += 1
         self._take()
         if text == "(":
@@ -190,10 +190,10 @@ class _Parser:
         )
         way = _WAYS_OUT.get(text)
         if kind == "sign" and expected == "')'":
-            way = "a comparison does not go into parentheses"
+            way = "a comparison cannot be in parentheses"
         elif text == "(":
-            way = "a rule has no functions, and a product has its *"
+            way = "a rule cannot use functions, and a product needs *"
         elif text in ("*", "/") and self._text[at - 1 : at] == text:
-            way = "a rule has + - * / only"
+            way = "a rule can use only + - * /"
         hint = f"; {way}" if way else ""
         raise ConstraintError(f"must be a rule such as k <= r, got {quoted(self._text)}: {where}{hint}.")

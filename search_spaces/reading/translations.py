@@ -1,4 +1,4 @@
-"""What other tools, and other habits, call a thing: what to write here in its place."""
+"""Translations from the names and syntax of other tools to ours."""
 
 import math
 import unicodedata
@@ -8,7 +8,7 @@ from typing import Any
 from search_spaces.reading.document import plain, written
 
 MOST = 12
-"""Values that are written out in a message."""
+"""Largest number of values that a message lists."""
 
 FIELDS = {
     "method": "search: {sampler: tpe}, or random, or grid",
@@ -23,7 +23,7 @@ FIELDS = {
     "sampler": "search: {sampler: tpe}",
     "config": "space: with the fields of a trial below it",
 }
-"""By what a whole file of another tool has at its top."""
+"""Our equivalents of top-level fields in other tools' files."""
 
 _ANCHORS = ("x", "_", ".", "anchor", "alias", "default", "template", "common", "shared")
 _MINUS = "\u2010\u2011\u2012\u2013\u2014\u2212\ufe63\uff0d"
@@ -31,20 +31,20 @@ _LOW, _HIGH = ("min", "low", "lower"), ("max", "high", "upper")
 
 
 def field_hint(name: str, value: object) -> str | None:
-    """What to write for a field at the top of a file that this program does not have."""
+    """Return what to write instead of an unknown field at the top of a file."""
     if name in FIELDS:
         return f"write {FIELDS[name]}."
     if name.lower().startswith(_ANCHORS) and isinstance(value, dict | list):
-        return "if it holds anchors, put each where its value is first used: training: &t {...}."
+        return "if it holds anchors, define each one where its value is first used: training: &t {...}."
     return None
 
 
 def domain_hint(content: dict[str, Any], *, whole: bool) -> str | None:
-    """A leaf's mapping in our words: `{log_uniform: [1e-05, 0.001]}`; `None` if it is not understood.
+    """Translate a leaf's mapping to our syntax: `{log_uniform: [1e-05, 0.001]}`; `None` if it is not understood.
 
     Args:
-        content: As it was read.
-        whole: Whether the field holds whole numbers.
+        content: The mapping in the file.
+        whole: Whether the field holds integers.
     """
     listed = next(
         (content[key] for key in ("values", "categorical", "categories", "grid_search") if key in content), None
@@ -66,11 +66,11 @@ def domain_hint(content: dict[str, Any], *, whole: bool) -> str | None:
 
 
 def list_hint(content: dict[str, Any], *, whole: bool) -> str | None:
-    """A domain whose list has no brackets, as in `{int: 16, 64}`, or another tool's name, in our words.
+    """Translate a domain without brackets, as in `{int: 16, 64}`, or with another tool's name, to our syntax.
 
     Args:
-        content: As it was read.
-        whole: Whether the field holds whole numbers.
+        content: The mapping in the file.
+        whole: Whether the field holds integers.
     """
     name = next((name for name in content if name in _KINDS), None)
     items = _items(content, name) if name else None
@@ -92,11 +92,11 @@ _KINDS = {
     **dict.fromkeys(("uniform", "float", "real", "range"), "uniform"),
     **dict.fromkeys(("log_uniform", "loguniform", "log"), "log_uniform"),
 }
-"""Our domains, by the names that they have anywhere."""
+"""Our domains, by their names in any tool."""
 
 
 def _items(content: dict[str, Any], name: str) -> list[Any] | None:
-    """What is listed below a name; without brackets, YAML takes `64` of `{int: 16, 64}` for a key without a value."""
+    """Return the items below a name. Without brackets, YAML reads `64` in `{int: 16, 64}` as a key without a value."""
     first = content[name]
     more = [other for other, value in content.items() if value is None and other != name]
     if isinstance(first, dict | list):
@@ -107,7 +107,7 @@ def _items(content: dict[str, Any], name: str) -> list[Any] | None:
 
 
 def choice_hint(items: Sequence[Any]) -> str | None:
-    """A list of values and of domains as a list of values."""
+    """Return a choice of values for a list of values and domains."""
     values: list[Any] = []
     for item in items:
         values += _values_of(item) if isinstance(item, dict) else [item]
@@ -117,7 +117,7 @@ def choice_hint(items: Sequence[Any]) -> str | None:
 
 
 def step_hint(low: float, high: float, step: object) -> str | None:
-    """A range of real numbers with a step, as a list."""
+    """Return a choice for a range of real numbers with a step."""
     if not isinstance(step, int | float) or isinstance(step, bool) or not step > 0:
         return None
     count = math.floor((high - low) / step + 1e-9) + 1
@@ -127,32 +127,32 @@ def step_hint(low: float, high: float, step: object) -> str | None:
 
 
 def zero_hint(high: float) -> str:
-    """A range in logarithm that is to begin at 0."""
+    """Return alternatives for a logarithmic range that starts at 0."""
     low = _short(high / 1e5)
     listed = written({"choice": [0, *_decades(low, high)]})
     return f"write {written({'log_uniform': [low, high]})}, or, to try 0 as well, {listed}"
 
 
 def look_alike(text: str) -> str | None:
-    """What a number was meant to be that has another minus, or other digits, than a number has."""
+    """Return the intended number of a text with non-ASCII minus signs or digits."""
     strange = next((letter for letter in text if not letter.isascii()), None)
     if strange is None:
         return None
     meant = unicodedata.normalize("NFKC", "".join("-" if letter in _MINUS else letter for letter in text)).strip()
     if isinstance(plain(meant), bool | str) or plain(meant) is None:
         return None
-    return f"it has {strange!r} ({unicodedata.name(strange, 'a letter without a name').lower()}); write {meant}."
+    return f"it contains {strange!r} ({unicodedata.name(strange, 'a letter without a name').lower()}); write {meant}."
 
 
 def plain_number(value: object) -> int | float | None:
-    """The number of a percentage, as in `10%`, and the whole number of a real one, as in `1e6`."""
+    """Return the fraction of a percentage such as `10%`, or the integer of a float such as `1e6`."""
     if isinstance(value, str) and value.endswith("%") and isinstance(share := plain(value[:-1].strip()), int | float):
         return _short(share / 100)
     return int(value) if isinstance(value, float) and value.is_integer() else None
 
 
 def _values_of(domain: dict[str, Any]) -> list[Any]:
-    """A few values of a domain, evenly spread."""
+    """Return a few values of a domain, evenly spread."""
     ((kind, ends), *_) = [*domain.items(), (None, None)]
     if kind == "choice" and isinstance(ends, list):
         return ends
@@ -172,5 +172,5 @@ def _decades(low: float, high: float) -> list[float]:
 
 
 def _short(value: float) -> float:
-    """Without the digits that arithmetic adds."""
+    """Remove the digits that rounding errors add."""
     return float(f"{value:.6g}")

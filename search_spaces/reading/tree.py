@@ -1,6 +1,6 @@
-"""From YAML text to a tree of nodes that know their line and column, in time and depth that the text cannot stretch.
+"""Parse YAML text into a tree of nodes with line and column, with bounded time and depth for any text.
 
-YAML is read as version 1.2 has it where the two differ in ways that bite: `1e-4` is a number, `on` and `no` are text.
+Where YAML 1.1 and 1.2 differ in surprising ways, 1.2 applies: `1e-4` is a number, `on` and `no` are text.
 """
 
 import io
@@ -23,27 +23,27 @@ except ImportError:  # PyYAML was built without libyaml
     _CParser = None  # type: ignore[assignment, misc]
 
 MAX_DEPTH = 40
-"""Mappings and lists inside each other; a sweep needs about ten."""
+"""Largest nesting depth of mappings and lists; a sweep needs about ten levels."""
 
 MOST_NODES = 250_000
-"""Values of a file of at most a megabyte: with three letters for each, some would have to be equal."""
+"""Largest number of values in a file of at most a megabyte: with three letters for each, some would be equal."""
 
 _LARGE = 30_000
-"""Characters from which a text is parsed by libyaml: twenty times as fast, and with fewer words for its mistakes."""
+"""Texts with this many characters are parsed by libyaml: it is twenty times as fast, but its messages say less."""
 
 _STR = "tag:yaml.org,2002:str"
 
 
 class TooDeepError(yaml.MarkedYAMLError):
-    """Mappings and lists stand more than `MAX_DEPTH` deep inside each other."""
+    """Mappings and lists are nested more than `MAX_DEPTH` levels deep."""
 
 
 class TooManyError(yaml.MarkedYAMLError):
-    """There are more than `MOST_NODES` values."""
+    """The text has more than `MOST_NODES` values."""
 
 
 class Resolver(BaseResolver):
-    """Which tag a value has that none is written for."""
+    """The tag of a value without an explicit tag."""
 
     yaml_implicit_resolvers: dict[str, list[tuple[str, re.Pattern[str]]]] = {}  # noqa: RUF012 - PyYAML's own protocol
 
@@ -79,13 +79,13 @@ class _Named(io.StringIO):
 
 
 def parse(text: str, source: str, most_nodes: float = math.inf) -> Node | None:
-    """The tree of the only document of a text; `None` if there is none. Aliases are the node that they stand for.
+    """Return the tree of the only document of a text; `None` for an empty text. An alias is the node it refers to.
 
     Raises:
-        yaml.reader.ReaderError: If it holds a character that YAML does not allow.
-        TooDeepError: If it is too deep.
+        yaml.reader.ReaderError: If it contains a character that YAML does not allow.
+        TooDeepError: If it is nested too deeply.
         TooManyError: If it has more than `most_nodes` values.
-        yaml.MarkedYAMLError: If it is no YAML.
+        yaml.MarkedYAMLError: If it is not YAML.
     """
     if Reader.NON_PRINTABLE.search(text) or _CParser is None or len(text) < _LARGE:
         return _Composer(_Parser(text, source), most_nodes).tree()
@@ -95,33 +95,33 @@ def parse(text: str, source: str, most_nodes: float = math.inf) -> Node | None:
 
 
 def own_tag(kind: type[Node], value: Any = None, implicit: Any = (True, False)) -> str:  # noqa: ANN401 - PyYAML's own
-    """The tag that a node has if none is written; `implicit` says whether it stands there plain, or in quotes."""
+    """Return the tag of a node without an explicit tag; `implicit` says whether it is plain or in quotes."""
     tag: str = _RESOLVER.resolve(kind, value, implicit)  # type: ignore[no-untyped-call]
     return tag
 
 
 def _plain_tag(value: str) -> str:
-    """The same for what stands there plain, three times as fast."""
+    """Do the same for a plain value, three times as fast."""
     return next((tag for tag, pattern in _TAGGED.get(value[:1], ()) if pattern.match(value)), _STR)
 
 
 def odd_tag(node: Node) -> str | None:
-    """The tag of a node that has one it would not have by itself; `!!str` is fine, it makes text of a number."""
+    """Return an explicit tag that changes the node; `!!str` is allowed, because it makes a number text."""
     tag: str | None = getattr(node, "odd_tag", None)
     return tag
 
 
 def flatten(node: MappingNode) -> None:
-    """Bring what merge keys name into a mapping.
+    """Expand the merge keys of a mapping.
 
     Raises:
-        yaml.constructor.ConstructorError: If that is no mapping.
+        yaml.constructor.ConstructorError: If a merge key does not refer to a mapping.
     """
     SafeConstructor().flatten_mapping(node)
 
 
 class _Composer:
-    """Makes nodes of a parser's events with a stack of its own: PyYAML's recurse, and in C end the process."""
+    """Build nodes from a parser's events with an explicit stack. PyYAML recurses, and its C code may crash."""
 
     def __init__(self, parser: Any, most_nodes: float) -> None:  # noqa: ANN401 - either of PyYAML's
         self._parser = parser
@@ -129,10 +129,10 @@ class _Composer:
         self._anchors: dict[str, Node] = {}
         self._open: list[CollectionNode] = []
         self._root: Node | None = None
-        self._key: list[Node | None] = []  # of each open mapping, the key that waits for its value
+        self._key: list[Node | None] = []  # for each open mapping, the key without a value so far
 
     def tree(self) -> Node | None:
-        """The tree of the events."""
+        """Return the tree of the events."""
         get_event, documents = self._parser.get_event, 0
         while True:
             event = get_event()
@@ -179,7 +179,7 @@ class _Composer:
         self._put(node, event)
 
     def _put(self, node: Node, event: Any) -> None:  # noqa: ANN401 - PyYAML's
-        """Put a node where it belongs."""
+        """Insert a node into its parent."""
         self._left -= 1
         if self._left < 0:
             raise TooManyError(problem_mark=event.start_mark)
@@ -201,7 +201,7 @@ class _Composer:
 
 
 def _tag(node: Node, event: Any, own: str) -> None:  # noqa: ANN401 - PyYAML's
-    """Give a node its tag, where `own` is the one that it has if none is written."""
+    """Set the tag of a node; `own` is its tag without an explicit one."""
     if event.tag is None:
         node.tag = own
         return

@@ -6,7 +6,7 @@ from tests.convnn.tensors import tensors
 
 
 @pytest.mark.parametrize("depthwise", [False, True])
-def test_one_hot_rows_and_gathered_rows_aggregate_alike(depthwise: bool) -> None:
+def test_one_hot_rows_and_gathered_rows_give_the_same_result(depthwise: bool) -> None:
     value, rho = tensors(2, 11, 5), tensors(2, 7, 3, seed=1)
     weight = tensors(5 if depthwise else 4, 1 if depthwise else 5, 3, seed=2)
     neighbors = torch.randint(0, 11, (2, 7, 3), generator=torch.Generator().manual_seed(0))

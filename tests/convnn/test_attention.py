@@ -30,7 +30,7 @@ def adopt(layer: ProjectedAttention, other: ProjectedAttention) -> None:
 
 @st.composite
 def options(draw: st.DrawFn) -> dict[str, Any]:
-    """Options of ConvNNAttention for 13 tokens of width 6."""
+    """Draw options of ConvNNAttention for 13 tokens of width 6."""
     found: dict[str, Any] = {"k": draw(st.integers(1, 4)), "heads": draw(st.sampled_from([1, 2, 3]))}
     found["candidates"] = draw(st.sampled_from(["all", "random", "strided", "even"]))
     if found["candidates"] in ("random", "even"):
@@ -77,7 +77,7 @@ def test_attending_to_every_token_is_softmax_attention() -> None:
 
 
 @pytest.mark.parametrize("heads", [1, 2, 3])
-def test_several_heads_attending_to_every_token_are_softmax_attention(heads: int) -> None:
+def test_multiple_heads_attending_to_every_token_are_softmax_attention(heads: int) -> None:
     layer, other = ConvNNAttention(6, heads, k=13, similarity="dot").double(), SelfAttention(6, heads).double()
     adopt(layer, other)
     x = randn(2, 13, 6)
@@ -101,7 +101,7 @@ def test_kvt_attention_to_every_token_is_softmax_attention() -> None:
 
 
 @pytest.mark.parametrize("layer", [LocalAttention(6, 2, window=3, rotary=False), SparseAttention(6, 2, context=7)])
-def test_local_and_sparse_attention_see_a_band(layer: ProjectedAttention) -> None:
+def test_local_and_sparse_attention_use_a_band(layer: ProjectedAttention) -> None:
     layer.double()
     x = randn(2, 13, 6)
     query, key, value = (layer.split(p(x)) for p in (layer.query, layer.key, layer.value))
@@ -113,7 +113,7 @@ def test_local_and_sparse_attention_see_a_band(layer: ProjectedAttention) -> Non
     torch.testing.assert_close(layer(x), expected)
 
 
-def test_a_local_window_over_everything_is_softmax_attention_whatever_the_length() -> None:
+def test_a_local_window_over_all_tokens_is_softmax_attention_for_any_length() -> None:
     layer, other = LocalAttention(6, window=128, rotary=False).double(), SelfAttention(6).double()
     adopt(layer, other)
     x = randn(2, 101, 6)  # the published layer pads to 128 and lets 27 zero keys take part
@@ -144,7 +144,7 @@ def test_every_kind_keeps_the_sequence_and_gives_every_parameter_a_gradient(kind
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_dropout_acts_in_training_and_obeys_evaluation(kind: Any) -> None:
+def test_dropout_acts_in_training_but_not_in_evaluation(kind: Any) -> None:
     layer, plain = kind(6, dropout=0.5), kind(6)
     plain.load_state_dict(layer.state_dict())
     x = torch.randn(2, 13, 6)
@@ -157,7 +157,7 @@ def test_every_kind_has_linear_projections_without_bias(kind: Any) -> None:
     assert not any(name.endswith("bias") for name, _ in kind(6).named_parameters())
 
 
-def test_a_token_first_has_its_own_score_or_a_fixed_one() -> None:
+def test_the_token_itself_has_its_own_score_or_a_fixed_one() -> None:
     fixed = ConvNNAttention(6, k=1, self_first=True, self_score=1.0).double()
     x = randn(2, 13, 6)
     torch.testing.assert_close(fixed(x), fixed.out(fixed.value(x)))  # softmax over one score
@@ -167,16 +167,16 @@ def test_a_token_first_has_its_own_score_or_a_fixed_one() -> None:
     ("options", "message"),
     [
         ({"heads": 4}, "heads must divide dim, got dim=6, heads=4"),
-        ({"heads": 0}, "heads must be a whole number of at least 1, got heads=0"),
+        ({"heads": 0}, "heads must be an integer, at least 1, got heads=0"),
         ({"similarity": "l2"}, "similarity must be one of"),
         ({"rho": "relu"}, "rho must be one of constant, softmax, got rho='relu'"),
-        ({"candidates": "lattice"}, "a sequence has candidates='even'"),
+        ({"candidates": "lattice"}, "use candidates='even' for a sequence"),
         ({"candidates": "even", "r": 3}, "r must be at least k"),
-        ({"self_score": 1.0}, "self_score goes with self_first=True"),
-        ({"dropout": 1.0}, "dropout must be 0 or more and less than 1, got dropout=1.0"),
+        ({"self_score": 1.0}, "self_score needs self_first=True"),
+        ({"dropout": 1.0}, "dropout must be at least 0 and less than 1, got dropout=1.0"),
     ],
 )
-def test_contradicting_options_are_refused(options: dict[str, Any], message: str) -> None:
+def test_contradicting_options_are_rejected(options: dict[str, Any], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         ConvNNAttention(6, **options)
 
@@ -191,16 +191,16 @@ def test_contradicting_options_are_refused(options: dict[str, Any], message: str
         (lambda: ConvNNAttention(6, k=14)(torch.randn(1, 13, 6)), r"k must be 1 to 13 \(candidate tokens\), got k=14"),
         (lambda: SelfAttention(6)(torch.randn(1, 13, 5)), r"the input must be \(B, N, D\) with D = 6"),
         (lambda: LocalAttention(6, 2), "head_dim must be even, got head_dim=3"),
-        (lambda: SparseAttention(6, context=4), "context must be odd, .*, got context=4"),
+        (lambda: SparseAttention(6, context=4), r"context must be odd \(.*\), got context=4"),
     ],
 )
-def test_numbers_that_do_not_fit_are_refused(build: Any, message: str) -> None:
+def test_numbers_out_of_range_are_rejected(build: Any, message: str) -> None:
     with pytest.raises(ValueError, match=message):
         build()
 
 
 @pytest.mark.parametrize("chosen", [{}, {"candidates": "random", "r": 5, "self_first": True, "self_score": 1.0}])
-def test_convnn_attention_trains_in_bf16_and_compiles_whole(chosen: dict[str, Any]) -> None:
+def test_convnn_attention_trains_in_bf16_and_compiles_without_graph_breaks(chosen: dict[str, Any]) -> None:
     layer = ConvNNAttention(6, k=4, similarity="dot", **chosen)
     x = torch.randn(2, 13, 6)
     with torch.autocast("cpu", torch.bfloat16):

@@ -18,7 +18,7 @@ def test_a_lattice_reaches_from_corner_to_corner_of_the_map() -> None:
 
 
 @given(st.integers(1, 300), st.integers(1, 300))
-def test_spread_positions_rise_from_first_to_last_without_repeats(length: int, count: int) -> None:
+def test_spread_positions_increase_from_first_to_last_without_repetition(length: int, count: int) -> None:
     count = min(length, count)
     places = spread(length, count).tolist()
     assert places[0] == 0
@@ -27,7 +27,7 @@ def test_spread_positions_rise_from_first_to_last_without_repeats(length: int, c
     assert places == sorted(places)
 
 
-def test_even_candidates_are_rounded_as_the_published_runs_rounded_them() -> None:
+def test_even_candidates_are_rounded_as_in_the_published_runs() -> None:
     other = [r for r in range(1, 198) if not torch.equal(along(197, r), spread(197, r))]
     assert other == [83, 85, 92, 162, 165, 169, 171, 173, 175, 183]  # of ViT's 197 tokens
     for r in other:

@@ -5,7 +5,7 @@ import pytest
 from convnn.checkpoint import CheckpointError, load_checkpoint, save_checkpoint
 
 
-def test_a_checkpoint_runs_no_code(tmp_path: Path) -> None:
+def test_loading_a_checkpoint_runs_no_code(tmp_path: Path) -> None:
     class Evil:
         def __reduce__(self) -> tuple[object, ...]:
             return (Path.touch, (tmp_path / "owned",))

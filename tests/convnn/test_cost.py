@@ -16,7 +16,7 @@ from convnn.models.vgg import vgg11
 from convnn.models.vit import vit_tiny
 
 
-def test_every_parameter_and_gflops_cell_of_tables_1_to_5_is_reproduced_but_for_the_known_slips() -> None:
+def test_every_parameter_and_gflops_cell_of_tables_1_to_5_is_reproduced_except_known_misprints() -> None:
     found = list(cells())
     assert len(found) == 176
     assert [cell for cell in found if not cell.as_logged] == []
@@ -27,7 +27,7 @@ def test_every_parameter_and_gflops_cell_of_tables_1_to_5_is_reproduced_but_for_
 
 @pytest.mark.parametrize(
     ("options", "logged"),
-    [  # more of the authors' runs than their tables show: Figures 4 and 5, and the unpublished euclidean twins
+    [  # the authors' runs beyond their tables: Figures 4 and 5, and unpublished euclidean variants
         ({"similarity": "euclidean"}, 0.32679929),
         ({"similarity": "euclidean", "position": "similarity", "position_scaling": "std"}, 0.33276716),
         ({"similarity": "euclidean", "candidates": "random", "r": 1024, "when_too_few": "all"}, 0.32573114),
@@ -72,13 +72,11 @@ def test_flops_are_those_of_torchs_own_counter_on_any_device(build: Callable[[],
 
 
 @pytest.mark.parametrize("build", BUILDS)
-def test_activations_of_a_batch_are_those_of_that_batch(build: Callable[[], nn.Module]) -> None:
+def test_estimated_activations_of_a_batch_match_the_measured_ones(build: Callable[[], nn.Module]) -> None:
     with torch.device("meta"):
         model = build()
     found = measure_cost(build, batch_size=37).activation_bytes
-    assert found == pytest.approx(
-        activation_bytes(model, (37, 3, 32, 32)), rel=1e-6
-    )  # draws of dropout fill whole words
+    assert found == pytest.approx(activation_bytes(model, (37, 3, 32, 32)), rel=1e-6)  # dropout draws fill whole words
 
 
 def test_the_profilers_count_leaves_out_kernels_and_adds_residuals() -> None:
@@ -88,7 +86,7 @@ def test_the_profilers_count_leaves_out_kernels_and_adds_residuals() -> None:
     left_out = sum(2 * m.weight.numel() * side**2 for m, side in _kernels(convolution))
     ours, published = operations(convolution, images)
     assert ours - published == left_out
-    additions = (12 * 2 + 1) * 197 * 192  # residuals and positions: counted by the profiler, no product
+    additions = (12 * 2 + 1) * 197 * 192  # residuals and positions: the profiler counts them, but they are not products
     ours, published = operations(vit, images)
     assert published - ours == additions
 
@@ -109,7 +107,7 @@ class Perceptron(nn.Module):
 
 
 def test_activations_are_what_the_backward_pass_needs_counted_once() -> None:
-    model = Perceptron().to("meta")  # its input apart, only the hidden layer after relu is kept, by relu and by second
+    model = Perceptron().to("meta")  # beside the input, only the hidden layer after relu is kept, by relu and second
     assert activation_bytes(model, (13, 11)) == 13 * 7 * 4
 
 

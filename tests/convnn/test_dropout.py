@@ -11,7 +11,7 @@ COUNT = 1_000_000
 
 
 @pytest.mark.parametrize("rate", [0.05, 0.1, 0.5, 0.9])
-def test_so_many_are_dropped_and_the_expectation_stays(rate: float) -> None:
+def test_the_right_fraction_is_dropped_and_the_expectation_is_preserved(rate: float) -> None:
     torch.manual_seed(0)
     x = torch.ones(COUNT)
     y = dropout(x, rate, training=True)
@@ -30,7 +30,7 @@ def test_elements_that_share_a_word_are_dropped_independently() -> None:
     assert (stay == later).double().mean().item() == pytest.approx(0.5, abs=0.005)
 
 
-def test_what_is_drawn_follows_from_torchs_seed_and_shapes_need_not_fill_words() -> None:
+def test_draws_depend_on_torchs_seed_and_shapes_need_not_fill_words() -> None:
     torch.manual_seed(7)
     first, second = kept(0.3, [(3, 5), (2,)], CPU)
     torch.manual_seed(7)

@@ -30,7 +30,7 @@ PUBLIC = [
 ]
 
 
-def test_the_package_exports_what_a_user_imports_and_nothing_else() -> None:
+def test_the_package_exports_exactly_the_public_names() -> None:
     assert sorted(convnn.__all__) == sorted(PUBLIC)
     for name in PUBLIC:
         assert getattr(convnn, name).__name__ == name
@@ -46,7 +46,7 @@ def test_geometry_and_the_package_itself_load_no_torch() -> None:
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
 
-def test_nothing_of_a_cluster_is_loaded_with_any_part() -> None:
+def test_no_module_loads_cluster_packages() -> None:
     code = (
         "import sys, convnn; [getattr(convnn, name) for name in convnn.__all__]; "
         "sys.exit(bool({'ray', 'optuna', 'mlflow', 'pydantic'} & set(sys.modules)))"

@@ -1,4 +1,4 @@
-"""A folded layer against the published one, trained side by side."""
+"""Train a folded layer and the published one side by side."""
 
 import copy
 import functools
@@ -37,7 +37,7 @@ def part() -> Batches:
 
 
 def plainly(model: nn.Module, recipe: Recipe, steps: int) -> Tensor:
-    """Losses of the published layer, with torch's own optimizer and clipping."""
+    """Return the losses of the published layer, with torch's own optimizer and clipping."""
     torch.manual_seed(1)
     optimizer = torch.optim.AdamW(model.parameters(), lr=recipe.lr, weight_decay=recipe.weight_decay, foreach=False)
     losses = []
@@ -49,14 +49,14 @@ def plainly(model: nn.Module, recipe: Recipe, steps: int) -> Tensor:
         loss.backward()
         gradients = [weight.grad for weight in model.parameters() if weight.grad is not None]
         scale = (nn.utils.get_total_norm(gradients) + 1e-6) / (recipe.clip_norm or math.inf)
-        torch._foreach_div_(gradients, scale.clamp_min(1).float().item())  # torch's fused step takes it so
+        torch._foreach_div_(gradients, scale.clamp_min(1).float().item())  # as in torch's fused step
         optimizer.step()
         losses.append(loss.detach())
     return torch.stack(losses)
 
 
 def folded(state: TrainState, recipe: Recipe, steps: int) -> Tensor:
-    """The same of a state whose layer is folded."""
+    """Return the losses of a state with a folded layer."""
     torch.manual_seed(1)
     losses = []
     images, labels = inputs()
@@ -76,7 +76,7 @@ def inputs() -> tuple[Tensor, Tensor]:
     return torch.randn(16, 3, 32, 32, generator=generator, dtype=torch.float64), torch.arange(16) % 10
 
 
-def test_200_clipped_steps_are_those_of_the_published_layer_in_double_precision() -> None:
+def test_200_clipped_steps_equal_those_of_the_published_layer_in_double_precision() -> None:
     def make() -> nn.Module:
         return vgg11(10, 0.0, dropout=0.3, **SMALL).double()
 
@@ -94,7 +94,7 @@ def test_200_clipped_steps_are_those_of_the_published_layer_in_double_precision(
         torch.testing.assert_close(weights[name], weight, rtol=1e-7, atol=1e-9, msg=name)
 
 
-def test_in_single_precision_the_numbers_of_an_epoch_are_near_and_the_model_is_the_published_one(
+def test_in_single_precision_an_epochs_results_are_close_and_the_model_is_the_published_one(
     tmp_path: Path,
 ) -> None:
     recipe = replace(RECIPE, epochs=2)
@@ -116,7 +116,7 @@ def test_in_single_precision_the_numbers_of_an_epoch_are_near_and_the_model_is_t
         assert ours.train_loss == pytest.approx(theirs.train_loss, rel=2e-3)
 
 
-def test_a_resumed_one_is_the_same_to_the_bit(tmp_path: Path) -> None:
+def test_a_resumed_folded_training_is_identical_bit_for_bit(tmp_path: Path) -> None:
     whole, state = TrainState.create(build, RECIPE), TrainState.create(build, RECIPE)
     list(fit(whole, RECIPE, part()))
     for _ in range(RECIPE.epochs):
@@ -129,7 +129,7 @@ def test_a_resumed_one_is_the_same_to_the_bit(tmp_path: Path) -> None:
         assert torch.equal(one, other)
 
 
-def test_a_state_that_began_with_the_whole_layer_goes_on_with_it(tmp_path: Path) -> None:
+def test_a_state_that_started_with_the_whole_layer_continues_with_it(tmp_path: Path) -> None:
     torch.manual_seed(RECIPE.seed)
     model = build()
     optimizer = torch.optim.AdamW(model.parameters(), lr=RECIPE.lr, weight_decay=RECIPE.weight_decay)
@@ -161,7 +161,7 @@ def test_a_state_that_began_with_the_whole_layer_goes_on_with_it(tmp_path: Path)
     )
 
 
-def test_weights_that_the_seed_no_longer_draws_are_not_made_up(tmp_path: Path) -> None:
+def test_weights_that_the_seed_no_longer_draws_are_an_error(tmp_path: Path) -> None:
     state = TrainState.create(build, RECIPE)
     state.save(tmp_path / "state.pt")
     with pytest.raises(FoldError, match="cannot be drawn again"):
@@ -173,6 +173,6 @@ def test_weights_that_the_seed_no_longer_draws_are_not_made_up(tmp_path: Path) -
     )
 
 
-def test_sgd_and_models_without_such_a_layer_are_left_as_they_are() -> None:
+def test_sgd_and_models_without_such_a_layer_are_not_folded() -> None:
     assert TrainState.create(build, replace(RECIPE, optimizer="sgd")).fold is None
     assert fold(vit_tiny(10, "attention")) is None

@@ -15,7 +15,7 @@ shapes = st.one_of(st.tuples(st.integers(1, 13)), st.tuples(st.integers(1, 7), s
 
 
 @given(shapes, st.integers(0, 2), st.sampled_from(["all", "random", "strided", "lattice", "even"]), st.integers(1, 20))
-def test_the_closed_form_counts_the_candidates_that_layers_take(
+def test_the_closed_form_counts_the_candidates_of_the_layers(
     shape: tuple[int, ...], padding: int, kind: Any, amount: int
 ) -> None:
     if kind == "lattice" and len(shape) == 1:
@@ -47,7 +47,7 @@ def test_the_closed_form_counts_the_candidates_that_layers_take(
         ({"candidates": "even", "r": 26, "k": 1}, r"r must be 1 to 25 \(tokens of the map\), got r=26"),
     ],
 )
-def test_too_few_tokens_are_refused_with_the_way_out(options: dict[str, Any], message: str) -> None:
+def test_too_few_tokens_are_rejected_with_the_way_out(options: dict[str, Any], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         candidate_count((5, 5), padding=1, **options)
 
@@ -64,7 +64,7 @@ def test_a_stage_counts_the_candidates_of_its_patches_with_the_ring() -> None:
     assert stage.candidates(padding=1, patch=2) == 16
 
 
-def test_vgg11_sees_the_published_maps() -> None:
+def test_vgg11_has_the_published_maps() -> None:
     sides = [stage.side for stage in vgg11_stages() if stage is not None]
     assert sides == [32, 16, 8, 8, 4, 4, 2, 2]
     model = vgg11(7, 0.5, width=1 / 16, classifier_width=12).eval()

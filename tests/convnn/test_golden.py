@@ -1,4 +1,4 @@
-"""The authors' layers, recorded on small inputs in float64, against ours."""
+"""Compare our layers with the authors', recorded on small inputs in float64."""
 
 import copy
 import json
@@ -29,7 +29,7 @@ def load(name: str) -> tuple[dict[str, Any], dict[str, Tensor]]:
 
 
 def build(config: dict[str, Any]) -> nn.Module:
-    """Our layer for a recorded configuration, in the options that the published runs correspond to."""
+    """Build our layer for a recorded configuration, with the options of the published runs."""
     options = {key: value for key, value in config.items() if key not in ("layer", "mode", "exact_window")}
     if "dim_head" in options:
         options["head_dim"] = options.pop("dim_head")
@@ -49,20 +49,20 @@ def build(config: dict[str, Any]) -> nn.Module:
 
 def weights(arrays: dict[str, Tensor], layer: nn.Module) -> dict[str, Tensor]:
     found = {re.sub(r"^convnn\.", "convnn.conv.", key[2:]): x for key, x in arrays.items() if key.startswith("w.")}
-    if isinstance(layer, LocalAttention):  # the published layer rotates query i as if it stood at i + window
+    if isinstance(layer, LocalAttention):  # the published layer rotates query i as if its position were i + window
         found["query.weight"] = rotate(found["query.weight"].T.unsqueeze(1), layer.window).squeeze(1).T
     return found
 
 
-def test_every_recorded_layer_is_here() -> None:
+def test_every_recorded_layer_is_tested() -> None:
     assert len(NAMES) == 25
 
 
 def expect_as_recorded(name: str, implementation: str, device: str = "cpu") -> None:
-    """Fail unless our layer's output and the input's gradient are the recorded ones.
+    """Fail unless our layer's output and the input's gradient equal the recorded ones.
 
-    A token may have equally similar candidates, and nobody can say which of them the authors' run took: such a token
-    may have another output, and no other.
+    If a token has equally similar candidates, the authors' choice among them is unknown. Only such tokens may have
+    another output.
     """
     config, arrays = load(name)
     layer = build(config).double()
@@ -88,7 +88,7 @@ def expect_as_recorded(name: str, implementation: str, device: str = "cpu") -> N
 
 
 def ties(layer: nn.Module, x: Tensor, extra: list[Tensor]) -> Tensor | None:
-    """Which tokens have equally similar candidates, `(B, N)`; `None` if nothing is chosen."""
+    """Return which tokens have equally similar candidates, `(B, N)`; `None` if nothing is selected."""
     defined = copy.deepcopy(layer)
     for module in defined.modules():
         if hasattr(module, "implementation"):
@@ -104,7 +104,7 @@ def test_outputs_and_gradients_equal_the_authors_recorded_layer(name: str, imple
     expect_as_recorded(name, implementation)
 
 
-def test_the_recorded_local_layer_differs_from_ours_by_its_float32_rotations_alone() -> None:
+def test_the_recorded_local_layer_differs_from_ours_only_by_its_float32_rotations() -> None:
     config, arrays = load("local_window")
     window, half = config["window"], config["dim_head"] // 2
     speed = 1.0 / 10_000.0 ** (torch.arange(0, 2 * half, 2).float() / (2 * half))
@@ -118,7 +118,7 @@ def test_the_recorded_local_layer_differs_from_ours_by_its_float32_rotations_alo
     for image, x in enumerate(arrays["x"]):
         query, key, value = (x @ arrays[f"w.{name}.weight"].T for name in ("query", "key", "value"))
         for i in range(len(x)):
-            first = (i // window - 1) * window  # of the three windows that token i looks at
+            first = (i // window - 1) * window  # the first of the three windows of token i
             near = [j for j in range(len(x)) if abs(i - j) <= window]
             q = turned(query[i], i - first + window)
             scores = torch.stack([q @ turned(key[j], j - first) for j in near]) / (2 * half) ** 0.5

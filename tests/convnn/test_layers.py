@@ -18,7 +18,7 @@ def randn(*shape: int) -> Tensor:
 
 @st.composite
 def options(draw: st.DrawFn, axes: int) -> dict[str, Any]:
-    """Options of a ConvNN layer that fit maps of 5 or 7 tokens a side (10 or 14 pixels where the patch is 2)."""
+    """Draw options of a ConvNN layer for maps with 5 or 7 tokens per side (10 or 14 pixels with patch 2)."""
     found: dict[str, Any] = {"k": draw(st.integers(1, 4)), "padding": draw(st.integers(0, 2))}
     kind = draw(st.sampled_from(["all", "random", "strided", "even"] + ["lattice"] * (axes - 1)))
     found["candidates"] = kind
@@ -41,7 +41,7 @@ def options(draw: st.DrawFn, axes: int) -> dict[str, Any]:
     for name, values in free.items():
         found[name] = draw(st.sampled_from(values))
     if found["position"] != "none":
-        found["padding"] = 0  # mirrored tokens of the ring tie there, and either may be chosen
+        found["padding"] = 0  # otherwise mirrored tokens of the ring tie, and either may be chosen
     if found["self_first"] and found["rho"] == "softmax":
         found["self_score"] = draw(st.sampled_from([None, 1.0]))
     return found
@@ -101,7 +101,7 @@ def test_a_wide_ring_and_a_depthwise_kernel_are_still_a_convolution() -> None:
     torch.testing.assert_close(layer(x), expected)
 
 
-def test_the_weight_lies_rank_by_rank_in_memory_and_says_so_nowhere_else() -> None:
+def test_the_weight_is_stored_rank_by_rank_and_looks_like_a_conv1d_weight() -> None:
     layer = ConvNN2d(5, 4, 9)
     assert layer.conv.weight.shape == (4, 5, 9)
     assert layer.conv.weight.permute(0, 2, 1).is_contiguous()
@@ -113,18 +113,18 @@ def test_the_weight_lies_rank_by_rank_in_memory_and_says_so_nowhere_else() -> No
 
 def test_depthwise_aggregation_starts_by_summing_the_neighbors() -> None:
     layer = ConvNN1d(5, 5, 3, candidates="all", aggregation="depthwise", padding=0).double()
-    x = randn(1, 5, 3)  # every token's neighbors are all three
+    x = randn(1, 5, 3)  # all three tokens are neighbors of each
     torch.testing.assert_close(layer(x), x.sum(-1, keepdim=True).expand(-1, -1, 3))
 
 
-def test_a_token_is_its_own_first_neighbor_even_when_it_was_not_drawn() -> None:
+def test_a_token_is_its_own_first_neighbor_even_if_it_is_not_drawn() -> None:
     layer = ConvNN1d(2, 2, 1, padding=0, candidates="random", r=1).double()
     x = randn(2, 2, 7)
     weight, bias = layer.conv.weight, layer.conv.bias
     torch.testing.assert_close(layer(x), F.conv1d(x, weight, bias))
 
 
-def test_random_candidates_are_drawn_anew_at_every_pass_and_repeat_with_the_seed() -> None:
+def test_random_candidates_are_drawn_again_at_every_pass_and_repeat_with_the_seed() -> None:
     layer = ConvNN2d(3, 4, k=3, candidates="random", r=6).eval()
     x = torch.randn(2, 3, 5, 5)
     torch.manual_seed(1)
@@ -145,7 +145,7 @@ def test_fixed_candidates_make_evaluation_repeatable_and_draw_nothing() -> None:
 
 
 @pytest.mark.parametrize(("r", "when_too_few"), [(36, "error"), (36, "all"), (37, "all")])
-def test_r_of_all_tokens_equals_all_to_the_last_bit_and_draws_nothing(r: int, when_too_few: Any) -> None:
+def test_r_of_all_tokens_equals_all_bit_for_bit_and_draws_nothing(r: int, when_too_few: Any) -> None:
     x = torch.randn(1, 3, 4, 4)
     random = ConvNN2d(3, 4, k=3, candidates="random", r=r, when_too_few=when_too_few)
     everything = ConvNN2d(3, 4, k=3)
@@ -155,7 +155,7 @@ def test_r_of_all_tokens_equals_all_to_the_last_bit_and_draws_nothing(r: int, wh
     assert torch.equal(torch.get_rng_state(), state)
 
 
-def test_r_beyond_the_tokens_is_refused() -> None:
+def test_r_above_the_number_of_tokens_is_rejected() -> None:
     with pytest.raises(ValueError, match=r"r must be 1 to 36 \(tokens of the map\), got r=37; try when_too_few='all'"):
         ConvNN2d(3, 4, k=3, candidates="random", r=37)(torch.randn(1, 3, 4, 4))
 
@@ -167,7 +167,7 @@ def test_shuffling_undoes_unshuffling(axes: int) -> None:
     assert torch.equal(shuffle(unshuffle(x, 2), 2), x)
 
 
-def test_a_pixel_of_a_sequences_patch_keeps_its_place() -> None:
+def test_a_pixel_in_a_patch_of_a_sequence_keeps_its_position() -> None:
     x = torch.arange(6.0).view(1, 1, 6)
     assert unshuffle(x, 2).tolist() == [[[0, 2, 4], [1, 3, 5]]]
 
@@ -177,21 +177,21 @@ def test_a_pixel_of_a_sequences_patch_keeps_its_place() -> None:
     [
         ({"similarity": "cosin"}, "similarity must be one of cosine, dot, euclidean, got similarity='cosin'"),
         ({"aggregation": "full"}, "aggregation must be one of standard, depthwise, depthwise_separable"),
-        ({"candidates": "random"}, "r goes with candidates='random' or candidates='even'"),
+        ({"candidates": "random"}, "r must be set for candidates='random' or candidates='even' and only for it"),
         ({"candidates": "random", "r": 4}, "r must be at least k"),
-        ({"r": 16}, "r goes with"),
-        ({"candidates": "strided", "stride": 0}, "stride must be a whole number of at least 1, got stride=0"),
+        ({"r": 16}, "r must be set for"),
+        ({"candidates": "strided", "stride": 0}, "stride must be an integer, at least 1, got stride=0"),
         ({"candidates": "lattice", "side": 2}, "side x side must be at least k, got k=9, side=2"),
-        ({"fixed_at_evaluation": True}, "fixed_at_evaluation goes with candidates='random'"),
+        ({"fixed_at_evaluation": True}, "fixed_at_evaluation needs candidates='random'"),
         ({"position": "only", "k": 8}, "needs k = 1, 9, 25"),
         ({"position": "only", "rho": "softmax"}, "nothing is compared"),
-        ({"self_score": 1.0}, "self_score goes with self_first=True and rho='softmax'"),
-        ({"k": 0}, "k must be a whole number of at least 1, got k=0"),
-        ({"k": 2.5}, "k must be a whole number of at least 1, got k=2.5"),
-        ({"patch": 0}, "patch must be a whole number of at least 1"),
+        ({"self_score": 1.0}, "self_score needs self_first=True and rho='softmax'"),
+        ({"k": 0}, "k must be an integer, at least 1, got k=0"),
+        ({"k": 2.5}, "k must be an integer, at least 1, got k=2.5"),
+        ({"patch": 0}, "patch must be an integer, at least 1"),
     ],
 )
-def test_contradicting_options_are_refused(chosen: dict[str, Any], message: str) -> None:
+def test_contradicting_options_are_rejected(chosen: dict[str, Any], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         ConvNN2d(3, 4, **chosen)
 
@@ -203,13 +203,13 @@ def test_contradicting_options_are_refused(chosen: dict[str, Any], message: str)
         ({"patch": 2}, (1, 3, 4, 5), "patch must divide every side of the map, got patch=2 for 4 x 5; try patch=1"),
         ({}, (1, 4, 4, 4), r"the input must be \(B, C, H, W\) with C = 3, got shape \(1, 4, 4, 4\)"),
         ({}, (3, 4, 4), r"the input must be \(B, C, H, W\) with C = 3, got shape \(3, 4, 4\)"),
-        ({}, (1, 3, 0, 4), "the input must hold at least one token"),
+        ({}, (1, 3, 0, 4), "the input must contain at least one token"),
         ({"candidates": "strided", "stride": 4}, (1, 3, 4, 4), "stride=4 leaves 1 of 16 tokens as candidates"),
         ({"candidates": "lattice", "side": 5}, (1, 3, 4, 7), r"side must be 1 to 4 \(side of the map\), got side=5"),
         ({"candidates": "even", "r": 17}, (1, 3, 4, 4), "r must be 1 to 16"),
     ],
 )
-def test_maps_that_do_not_fit_are_refused(chosen: dict[str, Any], shape: tuple[int, ...], message: str) -> None:
+def test_maps_that_do_not_fit_are_rejected(chosen: dict[str, Any], shape: tuple[int, ...], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         ConvNN2d(3, 4, **chosen)(torch.randn(shape))
 
@@ -221,18 +221,18 @@ def test_maps_that_do_not_fit_are_refused(chosen: dict[str, Any], shape: tuple[i
         (torch.zeros(2, 9, dtype=torch.int64), r"candidate_index must be \(R,\) of int64, got \(2, 9\)"),
     ],
 )
-def test_candidates_that_do_not_fit_are_refused(index: Tensor, message: str) -> None:
+def test_invalid_candidates_are_rejected(index: Tensor, message: str) -> None:
     with pytest.raises(ValueError, match=message):
         ConvNN2d(3, 4)(torch.randn(2, 3, 4, 4), index)
 
 
-def test_another_dtype_is_refused() -> None:
+def test_another_dtype_is_rejected() -> None:
     with pytest.raises(TypeError, match=r"the layer's dtype torch.float32, got torch.float64; convert one of them"):
         ConvNN2d(3, 4)(randn(1, 3, 4, 4))
 
 
 def test_lattices_need_a_map() -> None:
-    with pytest.raises(ValueError, match="a sequence has candidates='even'"):
+    with pytest.raises(ValueError, match="use candidates='even' for a sequence"):
         ConvNN1d(3, 4, candidates="lattice", side=3)
 
 
@@ -273,7 +273,7 @@ def test_lambda_0_is_a_convolution_and_a_pointwise_one(kernel_size: int) -> None
     torch.testing.assert_close(layer(x), expected)
 
 
-def test_lambda_0_starts_from_the_weights_of_the_plain_layers_whatever_its_other_options() -> None:
+def test_lambda_0_starts_with_the_weights_of_the_plain_layers_for_any_other_options() -> None:
     torch.manual_seed(3)
     hybrid = HybridBranch2d(3, 5, 0.0, k=4, candidates="random", r=16, aggregation="depthwise")
     torch.manual_seed(3)
@@ -292,7 +292,7 @@ def test_candidates_do_not_change_the_weights_a_seed_gives() -> None:
 
 
 @pytest.mark.parametrize("lam", [-0.1, 1.1, float("nan")])
-def test_lambda_outside_0_to_1_is_refused(lam: float) -> None:
+def test_lambda_outside_0_to_1_is_rejected(lam: float) -> None:
     with pytest.raises(ValueError, match="lambda must be 0"):
         HybridBranch2d(3, 4, lam)
 
@@ -328,7 +328,7 @@ def test_autocast_trains_in_bf16_and_stays_near_float32(chosen: dict[str, Any]) 
 
 
 @pytest.mark.parametrize("chosen", [{}, {"rho": "softmax"}, {"candidates": "strided", "stride": 2}])
-def test_the_layer_compiles_whole(chosen: dict[str, Any]) -> None:
+def test_the_layer_compiles_without_graph_breaks(chosen: dict[str, Any]) -> None:
     layer = HybridBranch2d(4, 6, 0.5, k=4, **chosen)
     compiled: Any = torch.compile(layer, backend="aot_eager", fullgraph=True)
     x = torch.randn(2, 4, 5, 7)

@@ -25,10 +25,10 @@ def test_the_definition_is_the_papers_token_by_token(similarity: str, softmax: b
 
 
 @pytest.mark.parametrize("first", [False, True])
-def test_of_exactly_equal_candidates_the_definition_takes_the_lowest_index(first: bool) -> None:  # oracle: sorted()
+def test_in_the_definition_ties_go_to_the_lowest_index(first: bool) -> None:  # oracle: sorted()
     kinds = torch.tensor([[1.0, 0], [0, 1], [1, 0], [0, 0], [2, 0], [0, 0]], dtype=torch.float64)
     key = kinds.repeat(3, 1)
-    values = torch.eye(len(key), dtype=torch.float64)  # a value says which candidate it is of
+    values = torch.eye(len(key), dtype=torch.float64)  # values identify the candidate
     own = naive.SelfNeighbor(0.0, torch.arange(len(key)), None) if first else None
     weight = torch.eye(len(key), dtype=torch.float64).unsqueeze(-1) * torch.tensor([1.0, 10, 100, 1000])
     found = naive.convolve_neighbors(

@@ -1,4 +1,4 @@
-"""The default path against the definition, in values and gradients, on ragged sizes."""
+"""Compare the default path with the definition, in values and gradients, on uneven sizes."""
 
 from collections.abc import Callable
 from typing import Any
@@ -19,7 +19,7 @@ Case = tuple[dict[str, Tensor | None], dict[str, Any]]
 
 @st.composite
 def cases(draw: st.DrawFn) -> Case:
-    """Inputs of the operation: every option, sizes from 1 to a few primes."""
+    """Draw inputs of the operation: every option, sizes from 1 to small primes."""
     batch, queries, candidates = draw(st.sampled_from([1, 2, 3])), draw(st.integers(1, 13)), draw(st.integers(2, 17))
     compared, channels, out = draw(st.integers(1, 7)), draw(st.integers(2, 7)), draw(st.integers(1, 5))
     k = draw(st.integers(1, candidates - 1))
@@ -44,7 +44,7 @@ def cases(draw: st.DrawFn) -> Case:
 
 
 def outcome(convolve: Callable[..., Tensor], case: Case) -> list[Tensor]:
-    """The output, and the gradients of everything that has one."""
+    """Return the output, and the gradients of all inputs that have one."""
     inputs, options = case
     leaves = {name: None if x is None else x.clone().requires_grad_() for name, x in inputs.items()}
     own = options["own"]
@@ -83,8 +83,8 @@ def test_a_block_of_any_size_gives_the_same_numbers(case: Case, limit: int) -> N
             torch.testing.assert_close(ours, theirs, rtol=1e-12, atol=1e-12)
 
 
-def test_the_default_path_holds_no_square_of_similarities() -> None:
-    """Of 1,999 x 1,999 similarities, no tensor as large as a tenth is ever made."""
+def test_the_default_path_never_stores_all_similarities() -> None:
+    """With 1,999 x 1,999 similarities, no tensor reaches a tenth of that size."""
     largest = 0
 
     class Largest(TorchDispatchMode):
@@ -103,7 +103,7 @@ def test_the_default_path_holds_no_square_of_similarities() -> None:
     assert largest < 1999 * 1999 / 10
 
 
-def test_float32_errs_at_most_twice_as_much_as_the_definition_in_float32() -> None:
+def test_the_float32_error_is_at_most_twice_that_of_the_definition() -> None:
     x, weight = tensors(2, 101, 16), tensors(16, 16, 5, seed=1)
     options: dict[str, Any] = {"k": 5, "similarity": "dot", "softmax": True}
     exact = naive.convolve_neighbors(x, x, x, weight, None, **options)

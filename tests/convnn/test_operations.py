@@ -1,6 +1,7 @@
-"""How many operations torch is asked for, on the CPU at batch 32: each takes a start, on a GPU often most of its time.
+"""Count the torch operations on the CPU at batch 32. On a GPU, launching an operation often takes most of its time.
 
-Views are not counted; what custom functions and their gradients call is. Beside each budget stands what 0.1.0 took.
+Views are not counted; operations inside custom functions and their gradients are. The comment beside each budget is the
+count of version 0.1.0.
 """
 
 import numpy as np
@@ -18,7 +19,7 @@ from convnn.training import Recipe, TrainState, fit
 
 
 def of_forward(module: torch.nn.Module, images: Tensor) -> int:
-    module(images)  # what is made once per shape is made
+    module(images)  # fills the caches per shape
     seen = Operations()
     with seen:
         module(images)
@@ -46,7 +47,7 @@ def test_a_step_of_vgg_at_lambda_one_half() -> None:
     rng = np.random.default_rng(0)
     images = Images(rng.integers(0, 256, (96, 32, 32, 3), dtype=np.uint8), rng.integers(0, 10, 96))
     one, three = (Batches(images, np.arange(32 * steps), DATASETS["cifar10"]) for steps in (1, 3))
-    recipe = Recipe(batch_size=32, epochs=1000, augmentation="flip_shift")  # nothing is remembered
+    recipe = Recipe(batch_size=32, epochs=1000, augmentation="flip_shift")  # so that no neighbors are cached
     state = TrainState.create(lambda: vgg11(10, 0.5, width=0.125, classifier_width=512), recipe)
     next(iter(fit(state, recipe, three)))
     counts = []

@@ -1,4 +1,4 @@
-"""The oracle is torch's own optimizer."""
+"""Compare with torch's own optimizers."""
 
 import copy
 import subprocess
@@ -32,7 +32,7 @@ assert "torch._dynamo" not in sys.modules
 
 
 def twins() -> tuple[nn.Module, nn.Module]:
-    """Two models of the same weights, some of them not contiguous as those of a convolution over ranks."""
+    """Return two models with equal weights, some of them not contiguous, as in a convolution over ranks."""
     torch.manual_seed(0)
     first = nn.Sequential(nn.Linear(5, 6), nn.Tanh(), nn.Unflatten(1, (2, 3)), rank_convolution(2, 4, 3), nn.Flatten())
     return first, copy.deepcopy(first)
@@ -47,7 +47,7 @@ def gradients(models: Iterable[nn.Module], scale: float = 1.0) -> None:
 
 @pytest.mark.parametrize("clip_norm", [None, 0.5, 1e9])
 @pytest.mark.parametrize("name", ["AdamW", "SGD"])
-def test_a_step_is_that_of_torchs_own_plain_optimizer_on_clipped_gradients(name: str, clip_norm: float | None) -> None:
+def test_a_step_equals_torchs_plain_optimizer_on_clipped_gradients(name: str, clip_norm: float | None) -> None:
     ours, theirs = twins()
     options: dict[str, Any] = {"lr": 0.01, "weight_decay": 0.01} | ({"momentum": 0.9} if name == "SGD" else {})
     optimizer = getattr(optimizers, name)(ours.parameters(), fused=True, **options)
@@ -82,7 +82,7 @@ def test_a_step_that_is_not_finite_changes_nothing(name: str, clip_norm: float |
     assert all(torch.equal(one, two) for one, two in zip(ours.parameters(), twin.parameters(), strict=True))
 
 
-def test_a_group_that_stands_for_copies_counts_as_often_in_the_norm() -> None:
+def test_a_group_of_copies_counts_once_per_copy_in_the_norm() -> None:
     first, second = nn.Linear(3, 2, bias=False), nn.Linear(3, 2, bias=False)
     groups = [{"params": first.parameters()}, {"params": second.parameters(), optimizers.COPIES: 49}]
     optimizer = optimizers.AdamW(groups, lr=0.1, fused=True)

@@ -15,7 +15,7 @@ from convnn.training import Recipe, TrainState
 
 
 def searches(layer: torch.nn.Module, images: Tensor) -> int:
-    """How often the neighbors of an image, or of a batch, were looked for."""
+    """Count the neighbor searches for an image or a batch."""
     with pytest.MonkeyPatch.context() as patch, torch.no_grad():
         seen = mock.Mock(side_effect=select_neighbors)
         patch.setattr(layers, "select_neighbors", seen)
@@ -33,7 +33,7 @@ OPTIONS: list[dict[str, Any]] = [
 
 
 @pytest.mark.parametrize("options", OPTIONS, ids=str)
-def test_what_is_remembered_changes_no_bit(options: dict[str, Any]) -> None:
+def test_the_cache_changes_no_bit(options: dict[str, Any]) -> None:
     torch.manual_seed(0)
     plain = ConvNN2d(3, 5, **options)
     remembering = copy.deepcopy(plain)
@@ -49,7 +49,7 @@ def test_what_is_remembered_changes_no_bit(options: dict[str, Any]) -> None:
     assert len(remembering.remembered) == 12
 
 
-def test_an_image_is_searched_once_and_one_that_differs_in_a_bit_is_another() -> None:
+def test_an_image_is_searched_once_and_one_changed_bit_makes_another_image() -> None:
     layer = ConvNN2d(3, 5)
     layer.remembered = Remembered()
     images = torch.randn(4, 3, 8, 8)
@@ -60,14 +60,14 @@ def test_an_image_is_searched_once_and_one_that_differs_in_a_bit_is_another() ->
 
 
 @pytest.mark.parametrize("options", [{"candidates": "random", "r": 20}, {"projections": "linear"}, {"rho": "softmax"}])
-def test_what_does_not_follow_from_the_image_is_not_remembered(options: dict[str, Any]) -> None:
+def test_neighbors_that_depend_on_more_than_the_image_are_not_cached(options: dict[str, Any]) -> None:
     layer = ConvNN2d(3, 5, **options)
     layer.remembered = Remembered()
     layer(torch.randn(2, 3, 8, 8))
     assert len(layer.remembered) == 0
 
 
-def test_no_more_is_kept_than_there_is_room_for_and_copies_begin_anew() -> None:
+def test_the_cache_is_bounded_and_copies_start_empty() -> None:
     layer = ConvNN2d(3, 5)
     one_image = 64 * 8 * 2
     layer.remembered = Remembered(most_bytes=3 * one_image + 1)
@@ -81,7 +81,7 @@ def test_no_more_is_kept_than_there_is_room_for_and_copies_begin_anew() -> None:
 
 
 @pytest.mark.parametrize(("augmentation", "remembers"), [("none", True), ("flip_shift", False)])
-def test_training_remembers_where_the_same_images_come_again(augmentation: Any, remembers: Any) -> None:
+def test_training_caches_neighbors_if_images_repeat(augmentation: Any, remembers: Any) -> None:
     state = TrainState.create(
         lambda: vgg11(10, 0.5, width=1 / 32, classifier_width=4), Recipe(augmentation=augmentation)
     )

@@ -33,7 +33,7 @@ def threads_of_torch(count: int) -> Iterator[None]:
 
 
 @pytest.mark.parametrize("similarity", SIMILARITIES)
-def test_no_candidate_left_out_is_more_similar_than_the_last_one_kept(similarity: Any) -> None:
+def test_no_other_candidate_is_more_similar_than_the_last_neighbor(similarity: Any) -> None:
     query, key = tensors(3, 13, 5), tensors(3, 211, 5, seed=1)
     chosen = select_neighbors(query, key, 4, similarity=similarity)
     scores = pairwise_similarity(query, key, similarity)
@@ -47,7 +47,7 @@ def test_no_candidate_left_out_is_more_similar_than_the_last_one_kept(similarity
 @given(
     st.integers(1, 1500), st.integers(1, 40), st.integers(0, 99), st.sampled_from([2, 40, 9000]), st.booleans(), THREADS
 )
-def test_the_search_finds_what_sorting_finds_of_equals_the_first(  # noqa: PLR0917
+def test_the_search_equals_sorting_with_ties_to_the_first(  # noqa: PLR0917
     length: int, k: int, seed: int, kinds: int, without_own: bool, threads: int
 ) -> None:
     generator = torch.Generator().manual_seed(seed)
@@ -74,7 +74,7 @@ def test_the_search_finds_what_sorting_finds_of_equals_the_first(  # noqa: PLR09
     st.booleans(),
     THREADS,
 )
-def test_products_of_few_channels_are_searched_as_if_they_were_held(  # noqa: PLR0917
+def test_the_search_on_unstored_products_equals_the_search_on_stored_ones(  # noqa: PLR0917
     length: int, channels: int, k: int, seed: int, with_offset: bool, without_own: bool, threads: int
 ) -> None:
     generator = torch.Generator().manual_seed(seed)
@@ -90,7 +90,7 @@ def test_products_of_few_channels_are_searched_as_if_they_were_held(  # noqa: PL
         assert torch.equal(one, other)
 
 
-def test_numbers_of_every_size_are_told_apart_to_the_last_bit() -> None:
+def test_numbers_of_every_size_are_distinguished_to_the_last_bit() -> None:
     one = torch.tensor([1.0, -1.0, 3e38, -3e38, 1e-45, -1e-45, 0.0, 1e-38])
     scores = torch.cat([one, one.nextafter(torch.tensor(9e38).clamp_max(3.4e38)), one.nextafter(-torch.tensor(3.4e38))])
     values, indices = largest(scores.view(1, 1, -1), len(scores))
@@ -98,11 +98,11 @@ def test_numbers_of_every_size_are_told_apart_to_the_last_bit() -> None:
     assert torch.equal(scores[indices.flatten()], values.flatten())
 
 
-def test_a_zero_has_no_sign_also_where_denormal_numbers_are_flushed() -> None:
+def test_zeros_have_no_sign_even_if_denormal_numbers_are_flushed() -> None:
     scores = torch.zeros(1, 3, 64)
     scores[0, 1, :2] = -0.0
     for flush in (False, True):
-        torch.set_flush_denormal(flush)  # where the processor can
+        torch.set_flush_denormal(flush)  # if the processor supports it
         try:
             _, indices = largest(scores, 3)
         finally:
@@ -112,7 +112,7 @@ def test_a_zero_has_no_sign_also_where_denormal_numbers_are_flushed() -> None:
 
 @pytest.mark.parametrize("bad", [torch.nan, -torch.nan, torch.inf, -torch.inf])
 @pytest.mark.parametrize("length", [37, 641])
-def test_what_is_not_finite_names_places_that_exist_and_none_twice(bad: float, length: int) -> None:
+def test_non_finite_numbers_give_valid_distinct_places(bad: float, length: int) -> None:
     scores = torch.randn(1, 70, length)
     scores[:, ::2] = bad
     scores[:, 1::4, ::3] = bad
@@ -121,7 +121,7 @@ def test_what_is_not_finite_names_places_that_exist_and_none_twice(bad: float, l
     assert all(len(set(row.tolist())) == 5 for row in indices[0])
 
 
-def test_a_damaged_compiled_search_is_compiled_anew(tmp_path: Path) -> None:
+def test_a_damaged_compiled_search_is_compiled_again(tmp_path: Path) -> None:
     code = """
 import torch
 from convnn.largest import largest
@@ -141,7 +141,7 @@ print(largest(torch.arange(9.0).view(1, 1, 9), 2)[1].tolist())"""
     assert run() == "[[[8, 7]]]\n"
 
 
-def test_without_numba_the_same_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_numba_the_result_is_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
     query, key = tensors(3, 40, 3), tensors(3, 211, 3, seed=1)
     own = torch.arange(-1, 39)
     query, key = query.float(), key.float()
@@ -152,7 +152,7 @@ def test_without_numba_the_same_is_found(monkeypatch: pytest.MonkeyPatch) -> Non
 
 @pytest.mark.parametrize("similarity", SIMILARITIES)
 @pytest.mark.parametrize("candidates", [23, 211])
-def test_of_exactly_equal_candidates_any_is_chosen_and_none_twice(similarity: Any, candidates: int) -> None:
+def test_ties_may_go_to_any_candidate_but_to_none_twice(similarity: Any, candidates: int) -> None:
     generator = torch.Generator().manual_seed(candidates)
     kinds = torch.randint(-1, 2, (5, 3), generator=generator).double()  # zero tokens, mirrored tokens, equal ones
     query, key = (kinds[torch.randint(0, 5, (2, count), generator=generator)] for count in (17, candidates))
@@ -165,7 +165,7 @@ def test_of_exactly_equal_candidates_any_is_chosen_and_none_twice(similarity: An
     assert all(len(set(row.tolist())) == 6 for row in chosen.flatten(0, 1))
 
 
-def test_more_neighbors_than_candidates_are_refused() -> None:
+def test_more_neighbors_than_candidates_are_rejected() -> None:
     x = torch.randn(1, 4, 3)
     with pytest.raises(ValueError, match=r"k must be 0 to 4 .*, got k=5"):
         select_neighbors(x, x, 5)
@@ -173,7 +173,7 @@ def test_more_neighbors_than_candidates_are_refused() -> None:
 
 @pytest.mark.parametrize("softmax", [True, False])
 @pytest.mark.parametrize("compiled", [True, False])
-def test_neighbors_are_chosen_with_all_digits_though_training_rounds_to_tf32(
+def test_neighbors_are_chosen_in_full_precision_even_in_tf32_training(
     monkeypatch: pytest.MonkeyPatch, *, softmax: bool, compiled: bool
 ) -> None:
     x, weight = torch.randn(2, 9, 5), torch.randn(3, 5, 4)

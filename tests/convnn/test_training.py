@@ -19,7 +19,7 @@ RECIPE = Recipe(lr=1e-3, epochs=3, batch_size=16, augmentation="flip_shift", see
 
 
 def build() -> nn.Module:
-    """A small VGG with everything that draws: dropout and random candidates."""
+    """Build a small VGG with all random parts: dropout and random candidates."""
     return vgg11(10, 0.5, width=1 / 16, classifier_width=16, k=3, candidates="random", r=8)
 
 
@@ -50,10 +50,10 @@ def test_the_same_configuration_gives_the_same_numbers_bit_for_bit() -> None:
     assert all(torch.equal(a, b) for a, b in zip(weights(first), weights(second), strict=True))
 
 
-def test_a_model_is_compiled_once_whatever_batches_there_are(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_model_is_compiled_once_for_any_batch_sizes(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torch, "compile", functools.partial(torch.compile, backend="aot_eager"))  # needs no compiler
-    recipe = replace(RECIPE, batch_size=15, epochs=2)  # of 80 images; 20 to validate with
-    with lowest_index_first():  # many tokens of a digit are equal
+    recipe = replace(RECIPE, batch_size=15, epochs=2)  # 80 training and 20 validation images
+    with lowest_index_first():  # many tokens of a digit image are equal
         _, plain = run(recipe)
         torch._dynamo.utils.counters.clear()
         _, compiled = run(replace(recipe, compile=True))
@@ -81,7 +81,7 @@ def test_stopping_and_resuming_changes_no_bit(tmp_path: Path, schedule: str) -> 
 
 
 @pytest.mark.parametrize("fixed", [False, True])
-def test_what_is_evaluated_does_not_change_what_is_trained(fixed: bool) -> None:
+def test_evaluation_does_not_change_training(fixed: bool) -> None:
     def trained(**parts_: Batches) -> list[torch.Tensor]:
         make = functools.partial(
             vgg11, 10, 0.5, width=1 / 16, classifier_width=16, k=3, candidates="random", r=8, fixed_at_evaluation=fixed
@@ -96,7 +96,7 @@ def test_what_is_evaluated_does_not_change_what_is_trained(fixed: bool) -> None:
         assert all(torch.equal(a, b) for a, b in zip(alone, trained(**evaluated), strict=True))
 
 
-def test_evaluation_leaves_mode_and_random_states_as_they_were() -> None:
+def test_evaluation_restores_mode_and_random_states() -> None:
     state = TrainState.create(build, RECIPE)
     for mode in (True, False):
         state.model.train(mode)
@@ -106,7 +106,7 @@ def test_evaluation_leaves_mode_and_random_states_as_they_were() -> None:
         assert state.model.training is mode
 
 
-def test_a_state_of_version_1_is_gone_on_from_with_a_note(tmp_path: Path) -> None:
+def test_training_resumes_from_a_state_of_version_1_with_a_note(tmp_path: Path) -> None:
     state = TrainState.create(build, RECIPE)
     next(iter(fit(state, RECIPE, parts()[0])))
     state.save(tmp_path / "state.pt")
@@ -116,13 +116,13 @@ def test_a_state_of_version_1_is_gone_on_from_with_a_note(tmp_path: Path) -> Non
     older = TrainState.create(build, RECIPE)
     older.load(tmp_path / "1.pt")
     assert (older.epoch, state.note) == (1, None)
-    assert "The first 1 epochs are of version 0.1.0" in (older.note or "")
-    with pytest.raises(CheckpointError, match="has state version 3, this program reads 1 to 2"):
+    assert "The first 1 epochs were trained with version 0.1.0" in (older.note or "")
+    with pytest.raises(CheckpointError, match="has state version 3, but this program reads versions 1 to 2"):
         older.load(tmp_path / "3.pt")
 
 
-def test_moments_that_lie_otherwise_in_the_file_are_those_of_the_same_weights(tmp_path: Path) -> None:
-    """As 0.1.0 has written those of depthwise convolutions, and a GPU those of any."""
+def test_moments_with_another_memory_layout_keep_their_weights(tmp_path: Path) -> None:
+    """Version 0.1.0 wrote such moments for depthwise convolutions, and a GPU for any layer."""
     make = functools.partial(vgg11, 10, 1.0, width=1 / 16, classifier_width=16, k=3, aggregation="depthwise")
     recipe = replace(RECIPE, epochs=2)
     state = TrainState.create(make, recipe)
@@ -176,7 +176,7 @@ def test_the_seed_covers_initial_weights_and_order() -> None:
     assert sorted(seen(1)) == list(range(40))
 
 
-def test_the_numbers_are_those_of_a_plain_evaluation() -> None:
+def test_the_results_equal_those_of_a_plain_evaluation() -> None:
     train, val = parts()
     recipe = replace(RECIPE, epochs=1)
     state = TrainState.create(lambda: vgg11(10, width=1 / 16, classifier_width=16), recipe)
@@ -191,7 +191,7 @@ def test_the_numbers_are_those_of_a_plain_evaluation() -> None:
     assert result.images_per_s == pytest.approx(len(train) / result.epoch_s)
 
 
-def test_an_epoch_is_adamw_on_clipped_gradients() -> None:  # oracle: the loop written out, without our classes
+def test_an_epoch_is_adamw_on_clipped_gradients() -> None:  # oracle: an explicit loop without our classes
     recipe = Recipe(lr=1e-2, epochs=1, batch_size=80)
     make = functools.partial(nn.Sequential, nn.Flatten(), nn.Linear(3072, 10))
     state = TrainState.create(make, recipe)
@@ -221,15 +221,15 @@ def test_a_loss_that_is_not_finite_ends_the_training_with_epoch_and_step() -> No
             out: torch.Tensor = self.linear(x.flatten(1))
             return out * torch.inf if self.calls == 8 else out
 
-    state = TrainState.create(Explodes, RECIPE)  # 80 images by 16: 5 steps an epoch
+    state = TrainState.create(Explodes, RECIPE)  # 80 images in batches of 16: 5 steps per epoch
     with pytest.raises(Diverged, match=r"the loss became nan at epoch 2, step 3; try a smaller learning rate"):
         list(fit(state, RECIPE, parts()[0]))
 
 
 @pytest.mark.parametrize("part", ["validation", "test"])
-def test_an_evaluation_that_is_not_finite_is_said_with_its_epoch(part: str) -> None:
+def test_a_non_finite_evaluation_is_reported_with_its_epoch(part: str) -> None:
     class Explodes(nn.Module):
-        """Its outputs are finite in training, and from the second evaluation on no longer in evaluation."""
+        """Outputs are finite in training, but not in evaluation from the second one on."""
 
         def __init__(self) -> None:
             super().__init__()
@@ -241,7 +241,7 @@ def test_an_evaluation_that_is_not_finite_is_said_with_its_epoch(part: str) -> N
             out: torch.Tensor = self.linear(x.flatten(1))
             return out * torch.inf if self.calls > 2 and not self.training else out
 
-    state = TrainState.create(Explodes, RECIPE)  # 20 images by 16: 2 steps an evaluation
+    state = TrainState.create(Explodes, RECIPE)  # 20 images in batches of 16: 2 steps per evaluation
     train, other = parts()
     results = fit(state, RECIPE, train, **{"val" if part == "validation" else "test": other})
     assert next(results).epoch == 1
@@ -270,13 +270,13 @@ def test_bf16_trains() -> None:
     assert results[-1]["train/loss"] < results[0]["train/loss"]
 
 
-def test_tf32_on_the_cpu_is_refused() -> None:
-    with pytest.raises(ValueError, match="tf32 exists on NVIDIA GPUs only"):
+def test_tf32_on_the_cpu_is_rejected() -> None:
+    with pytest.raises(ValueError, match="tf32 needs an NVIDIA GPU"):
         run(replace(RECIPE, precision="tf32"))
 
 
 @pytest.mark.parametrize("harm", ["truncated", "flipped", "empty", "foreign"])
-def test_a_damaged_checkpoint_is_refused_with_its_path(tmp_path: Path, harm: str) -> None:
+def test_a_damaged_checkpoint_is_rejected_with_its_path(tmp_path: Path, harm: str) -> None:
     path = tmp_path / "state.pt"
     TrainState.create(build, RECIPE).save(path)
     data = bytearray(path.read_bytes())
@@ -289,11 +289,11 @@ def test_a_damaged_checkpoint_is_refused_with_its_path(tmp_path: Path, harm: str
     else:
         data = bytearray(b"PK\x03\x04" + b"x" * 500)
     path.write_bytes(data)
-    with pytest.raises(CheckpointError, match=r"state\.pt is not a checkpoint, or is damaged"):
+    with pytest.raises(CheckpointError, match=r"state\.pt is damaged or not a checkpoint"):
         TrainState.create(build, RECIPE).load(path)
 
 
-def test_the_checkpoint_of_another_model_is_refused(tmp_path: Path) -> None:
+def test_the_checkpoint_of_another_model_is_rejected(tmp_path: Path) -> None:
     TrainState.create(build, RECIPE).save(tmp_path / "state.pt")
     other = TrainState.create(lambda: vgg11(10, 0.0, width=1 / 8), RECIPE)
     with pytest.raises(CheckpointError, match=r"state\.pt is the checkpoint of another configuration"):

@@ -1,4 +1,4 @@
-"""Equally similar candidates: the definition takes the one of the lowest index, the default path any of them."""
+"""Equally similar candidates: in the definition ties go to the lowest index, in the default path to any of them."""
 
 import contextlib
 from collections.abc import Iterator
@@ -12,11 +12,11 @@ from convnn import naive
 from convnn.similarity import Similarity, pairwise_similarity
 
 LAST_BITS = 4
-"""Similarities that differ by no more units in the last place are equal."""
+"""Similarities that differ by at most this many units in the last place count as equal."""
 
 
 def tied(query: Tensor, key: Tensor, k: int, similarity: Similarity, position: Tensor | None = None) -> Tensor:
-    """Which queries could have other neighbors, or the same in another order, `(B, N)`."""
+    """Return which queries could have other neighbors, or the same in another order, `(B, N)`."""
     scores = pairwise_similarity(query, key, similarity)
     if position is not None:
         itself = position.unsqueeze(-1) == torch.arange(key.shape[1], device=key.device)
@@ -28,7 +28,7 @@ def tied(query: Tensor, key: Tensor, k: int, similarity: Similarity, position: T
 
 @contextlib.contextmanager
 def lowest_index_first() -> Iterator[None]:
-    """The default path takes the lowest index, too, for what compares everything else about it."""
+    """Let ties in the default path go to the lowest index, for tests that compare everything else."""
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("convnn.selection.makes_products", lambda *_: False)
@@ -37,7 +37,7 @@ def lowest_index_first() -> Iterator[None]:
 
 
 def first_largest(scores: Tensor, k: int, own: Tensor | None = None) -> tuple[Tensor, Tensor]:
-    """The k largest of every row but the number at its own place, of equals the first: by sorting."""
+    """Return the k largest of every row, except the number at its own place, by sorting; ties go to the first."""
     if own is not None:
         scores = scores.masked_fill(own.unsqueeze(-1) == torch.arange(scores.shape[-1]), -torch.inf)
     values, indices = scores.sort(dim=-1, descending=True, stable=True)
@@ -46,7 +46,7 @@ def first_largest(scores: Tensor, k: int, own: Tensor | None = None) -> tuple[Te
 
 @contextlib.contextmanager
 def watched() -> Iterator[list[Tensor]]:
-    """Gets, of each call of the definition, which queries are tied."""
+    """Collect the tied queries of each call of the definition."""
     found: list[Tensor] = []
     whole = naive.convolve_neighbors
 

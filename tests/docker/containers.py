@@ -1,8 +1,8 @@
 """The image and the compose file on a real Docker engine: `make docker-test`.
 
 It needs an engine with BuildKit and compose v2, and 20 GB of disk. PostgreSQL is the image that POSTGRES_IMAGE names,
-or a stand-in made of Debian's packages; DOCKER_BUILD_FLAGS are those of `make image`. Every container, volume and
-network of it is gone afterwards; the images stay.
+or a stand-in made of Debian's packages; DOCKER_BUILD_FLAGS are those of `make image`. Its containers, volumes and
+networks are removed afterwards; the images stay.
 """
 
 import contextlib
@@ -29,20 +29,20 @@ from tune_jobs.tracking.mlflow.inventory import PARENT_TAG
 PROJECT = "convnn-docker-test"
 IMAGE = PROJECT
 POSTGRES = f"{PROJECT}-postgres"
-SMALL = (  # one trial at a time, else what TPE proposes depends on which of them ends first; of six, TPE proposes four
+SMALL = (  # one trial at a time, so that TPE's proposals are reproducible; of six trials, TPE proposes four
     *("--set", "resources.max_concurrent=1", "--set", "search.trials=6"),
     *("--set", "space.training.epochs=6", "--set", "stopping.grace_epochs=1"),
 )
 TINY = ("--set", "space.training.epochs=2", "--set", "stopping.grace_epochs=1")
 DIFFERENT = ("at", "time", "started", "ended", "seconds", "epoch_s", "images_per_s", "host")
-"""What two runs of one sweep do not share: times, and the name of the machine."""
+"""What differs between two runs of one sweep: times, and the name of the machine."""
 
 AGAIN_S = 180
 
 
 @pytest.fixture(scope="session")
 def image() -> dict[str, Any]:
-    """The image, as `make image` builds it; what the engine says of it."""
+    """Build the image with `make image`; return the engine's description of it."""
     make("image", IMAGE=IMAGE)
     found: dict[str, Any] = inspect("image", IMAGE)
     print(f"\n{IMAGE}: {found['Size'] / 1e9:.2f} GB, {found['Id']}")
@@ -61,28 +61,28 @@ class Cluster:
     token: str
 
     def compose(self, *arguments: object, expect: int = 0) -> str:
-        """A `docker compose` command on it."""
+        """Run a `docker compose` command on it."""
         options = ("--file", ROOT / "docker" / "compose.yaml", "--env-file", self.settings)
         return docker("compose", *options, *arguments, expect=expect)
 
     def convnn(self, *arguments: object) -> str:
-        """A `convnn` command in the container of Ray's head."""
+        """Run a `convnn` command in the container of Ray's head."""
         return self.compose("exec", "-T", "head", "convnn", *arguments)
 
     def state(self, kind: str) -> list[dict[str, Any]]:
-        """What Ray knows of its nodes or actors."""
+        """Return Ray's nodes or actors."""
         content = json.loads(answer(f"{self.ray}/api/v0/{kind}", token=self.token)[1])
         found: list[dict[str, Any]] = content["data"]["result"]["result"]
         return found
 
     def containers(self) -> dict[str, dict[str, Any]]:
-        """What `docker inspect` says of each container, by its name."""
+        """Return the output of `docker inspect` for each container, by name."""
         return {name: inspect("container", name) for name in self.compose("ps", "--quiet").split()}
 
 
 @pytest.fixture(scope="session")
 def cluster(image: dict[str, Any], tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
-    """Everything up, as `make up` brings it up: two workers, ports, secrets and a folder for sweeps of its own."""
+    """Start everything as `make up` does: two workers, with separate ports, secrets and a folder for sweeps."""
     assert image
     if "POSTGRES_IMAGE" not in os.environ:
         build_postgres()
@@ -106,7 +106,7 @@ def cluster(image: dict[str, Any], tmp_path_factory: pytest.TempPathFactory) -> 
 
 
 def build_postgres() -> None:
-    """A stand-in for PostgreSQL's image."""
+    """Build a stand-in for PostgreSQL's image."""
     folder = ROOT / "tests" / "docker"
     flags = shlex.split(os.environ.get("DOCKER_BUILD_FLAGS", ""))
     docker("build", "--file", folder / "postgres.Dockerfile", "--tag", POSTGRES, *flags, folder)
@@ -122,7 +122,7 @@ def sweeps() -> Iterator[str]:
 
 
 def answer(url: str, body: object = None, token: str | None = None, host: str | None = None) -> tuple[int, bytes]:
-    """The status and the content of an answer."""
+    """Return the status and the content of an answer."""
     headers = {"Content-Type": "application/json"}
     headers |= {"Authorization": f"Bearer {token}"} if token else {}
     headers |= {"Host": host} if host else {}
@@ -135,13 +135,13 @@ def answer(url: str, body: object = None, token: str | None = None, host: str | 
 
 
 def numbers(trial: Any) -> Any:
-    """What must be equal of a trial: everything else."""
+    """Return the part of a trial that must be equal: everything else."""
     if isinstance(trial, dict):
         return {key: numbers(value) for key, value in trial.items() if key not in DIFFERENT}
     return [numbers(value) for value in trial] if isinstance(trial, list) else trial
 
 
-def test_the_image_says_what_it_is(image: dict[str, Any]) -> None:
+def test_the_image_is_labelled(image: dict[str, Any]) -> None:
     labels = image["Config"]["Labels"]
     revision = labels["org.opencontainers.image.revision"]
     run("git", "cat-file", "-e", f"{revision.removesuffix('-dirty')}^{{commit}}")
@@ -152,12 +152,12 @@ def test_the_image_says_what_it_is(image: dict[str, Any]) -> None:
 
 
 def docker_python(code: str, *options: str) -> str:
-    """What a line of Python prints in the image."""
+    """Return the output of a line of Python in the image."""
     return docker("run", "--rm", *GUARDED, *options, IMAGE, "python", "-c", code)
 
 
 @pytest.mark.usefixtures("image")
-def test_nothing_in_the_image_is_root_s_to_run() -> None:
+def test_the_image_does_not_run_as_root() -> None:
     assert docker_python("import os; print(os.getuid(), os.getgid())") == "10001 10001"
     assert not docker(
         "run", "--rm", "--user", "0", IMAGE, "find", "/", "-xdev", "-perm", "/6000", "-type", "f", "-path", "/opt/*"
@@ -172,12 +172,12 @@ def test_any_user_may_run_it_on_a_read_only_root() -> None:
 
 @pytest.mark.usefixtures("image")
 @pytest.mark.parametrize("program", [("convnn", "--help"), ("ray", "--version"), ("mlflow", "--version")])
-def test_its_programs_are_commands(program: tuple[str, str]) -> None:
+def test_its_programs_can_be_run(program: tuple[str, str]) -> None:
     assert docker("run", "--rm", *GUARDED, "--network", "none", IMAGE, *program)
 
 
 @pytest.mark.usefixtures("image")
-def test_it_has_what_the_lock_says_and_no_tool_of_developers() -> None:
+def test_it_has_the_locked_packages_without_development_tools() -> None:
     code = 'from importlib.metadata import distributions as d; print(*(f"{x.name.lower()}=={x.version}" for x in d()))'
     inside = {line.replace("_", "-").replace(".", "-") for line in docker_python(code).split()}
     locked = {
@@ -185,7 +185,7 @@ def test_it_has_what_the_lock_says_and_no_tool_of_developers() -> None:
         for line in (ROOT / "requirements.lock").read_text().splitlines()
         if "==" in line
     }
-    plain = {line.partition("+")[0] for line in inside}  # a CPU build is called 2.15.0+cpu
+    plain = {line.partition("+")[0] for line in inside}  # a CPU build has a version like 2.15.0+cpu
     ours = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
     itself = f"{ours['name']}=={ours['version']}".replace(".", "-")
     assert plain - locked == {itself}
@@ -195,7 +195,7 @@ def test_it_has_what_the_lock_says_and_no_tool_of_developers() -> None:
 
 
 @pytest.mark.usefixtures("image")
-def test_no_secret_of_the_build_is_in_it() -> None:
+def test_no_build_secret_is_in_it() -> None:
     script = "ls /run/secrets /etc/pip.conf /root/.config/pip /root/.cache /opt/venv/pip.conf 2>/dev/null; true"
     assert not docker("run", "--rm", "--user", "0", IMAGE, "sh", "-c", script)
     assert "://" not in docker("history", "--no-trunc", "--format", "{{.CreatedBy}}", IMAGE)
@@ -247,28 +247,28 @@ def test_services_are_confined(cluster: Cluster) -> None:
         assert all(port["HostIp"] == "127.0.0.1" for port in published)
 
 
-def test_no_secret_is_in_what_the_engine_tells_of_a_container(cluster: Cluster) -> None:
+def test_docker_inspect_shows_no_secret(cluster: Cluster) -> None:
     told = json.dumps(cluster.containers())
     for path in cluster.secrets.iterdir():
         assert path.stat().st_mode & 0o777 == 0o600
         assert path.read_text().strip() not in told
 
 
-def test_ray_takes_jobs_from_who_has_the_token(cluster: Cluster) -> None:
+def test_ray_accepts_jobs_only_with_the_token(cluster: Cluster) -> None:
     url = f"{cluster.ray}/api/jobs/"
     assert answer(url)[0] == 401
     assert answer(url, token="0" * 64)[0] == 403
     assert answer(url, token=cluster.token)[0] == 200
 
 
-def test_mlflow_answers_to_its_names_alone(cluster: Cluster) -> None:
+def test_mlflow_answers_only_to_its_names(cluster: Cluster) -> None:
     url, body = f"{cluster.mlflow}/api/2.0/mlflow/experiments/search", {"max_results": 1}
     for host in (None, "mlflow:5000", f"localhost:{cluster.mlflow.rpartition(':')[2]}"):
         assert answer(url, body, host=host)[0] == 200
     assert answer(url, body, host="elsewhere.example")[0] == 403
 
 
-def test_workers_have_no_way_to_postgresql(cluster: Cluster) -> None:
+def test_workers_cannot_reach_postgresql(cluster: Cluster) -> None:
     code = "import socket; socket.create_connection(('postgres', 5432), timeout=3)"
     assert "gaierror" in cluster.compose(
         "exec", "-T", "worker", "python", "-c", f"try:\n {code}\nexcept OSError as e: print(type(e))"
@@ -306,7 +306,7 @@ def test_ray_s_logs_are_on_the_disk(cluster: Cluster, service: str) -> None:
     assert cluster.compose("exec", "-T", service, "ls", "/tmp/ray/session_latest/logs")  # noqa: S108 - inside
 
 
-def test_a_sweep_whose_driver_is_gone_with_its_container_is_not_running(cluster: Cluster) -> None:
+def test_a_sweep_whose_drivers_container_was_removed_is_not_running(cluster: Cluster) -> None:
     long = ("quickstart", "--set", "name=cut", "--set", "space.training.epochs=5000", "--set", "search.trials=1")
     cluster.compose("exec", "--detach", "head", "convnn", "run", *long, "--address", "auto")
     sweep = cluster.sweeps / "cut"
@@ -323,7 +323,7 @@ def test_a_sweep_whose_driver_is_gone_with_its_container_is_not_running(cluster:
     assert not json.loads(cluster.convnn("status", "cut", "--json"))["running"]
 
 
-def test_a_head_that_starts_again_finds_its_workers(cluster: Cluster) -> None:
+def test_a_restarted_head_finds_its_workers(cluster: Cluster) -> None:
     cluster.compose("restart", "head")
     deadline = time.monotonic() + AGAIN_S
     alive = 0

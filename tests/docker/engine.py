@@ -1,4 +1,4 @@
-"""Docker as a user has it: `docker`, and this project's own `make` targets."""
+"""Docker as a user runs it: `docker`, and this project's `make` targets."""
 
 import json
 import os
@@ -17,7 +17,7 @@ GUARDED = (
 
 
 def run(*command: object, timeout_s: float = SECONDS, expect: int = 0, **environment: str) -> str:
-    """A command to its end, in the root of the project; its standard output, once its exit code is the expected one."""
+    """Run a command in the project's root; check its exit code, and return its standard output."""
     done = subprocess.run(
         [*map(str, command)],
         capture_output=True,
@@ -32,16 +32,16 @@ def run(*command: object, timeout_s: float = SECONDS, expect: int = 0, **environ
 
 
 def docker(*arguments: object, timeout_s: float = SECONDS, expect: int = 0) -> str:
-    """A docker command's standard output."""
+    """Return the standard output of a docker command."""
     return run("docker", *arguments, timeout_s=timeout_s, expect=expect).strip()
 
 
 def make(*arguments: object, **variables: object) -> str:
-    """A target of the Makefile, with its variables."""
+    """Run a target of the Makefile, with its variables."""
     given = [f"{name}={value}" for name, value in variables.items()]
     return run("make", f"PYTHON={sys.executable}", *arguments, *given, timeout_s=BUILD_S)
 
 
 def inspect(kind: str, name: str) -> Any:
-    """What `docker inspect` says of an image or a container."""
+    """Return the output of `docker inspect` for an image or a container."""
     return json.loads(docker(kind, "inspect", name))[0]

@@ -1,5 +1,5 @@
-# Stands in for the official PostgreSQL image where no image registry is reached: it takes what docker/compose.yaml says
-# of it, and no more.
+# A stand-in for the official PostgreSQL image if no image registry can be reached. It supports only what
+# docker/compose.yaml needs.
 ARG BASE_IMAGE=python:3.11-slim-bookworm
 FROM ${BASE_IMAGE}
 RUN apt-get update \

@@ -1,4 +1,4 @@
-"""What requirements.lock has, for which machines, and how both `make install` and the image take it."""
+"""The packages in requirements.lock, for which machines, and how `make install` and the image use it."""
 
 import re
 import runpy
@@ -22,7 +22,7 @@ PYTHONS = [(3, minor) for minor in range(SERVED["FIRST"][1], SERVED["LAST"][1] +
 
 
 def packages(text: str) -> dict[str, tuple[Requirement, list[str]]]:
-    """By name: what a lock says of a package, and its hashes."""
+    """Return each package's requirement and hashes in a lock, by name."""
     found = {}
     for line in text.replace("\\\n", "").splitlines():
         said, *hashes = line.split("--hash=")
@@ -41,14 +41,14 @@ def environment(python: tuple[int, int], system: str, machine: str) -> dict[str,
 
 
 def applying(python: tuple[int, int], system: str, machine: str) -> set[str]:
-    """The packages that pip would not ignore there."""
+    """Return the packages that pip would install there."""
     there = environment(python, system, machine)
     return {name for name, (said, _) in LOCKED.items() if said.marker is None or said.marker.evaluate(there)}
 
 
 @pytest.mark.parametrize("machine", MACHINES, ids=" ".join)
 @pytest.mark.parametrize("python", PYTHONS, ids=str)
-def test_what_is_not_refused_gets_everything(python: tuple[int, int], machine: tuple[str, str]) -> None:
+def test_a_supported_machine_gets_every_package(python: tuple[int, int], machine: tuple[str, str]) -> None:
     assert REFUSAL(python, *machine) is None
     served = PYPROJECT["tool"]["uv"]["environments"]
     assert len(served) == len(MACHINES)
@@ -62,20 +62,20 @@ def test_what_is_not_refused_gets_everything(python: tuple[int, int], machine: t
 @pytest.mark.parametrize(
     ("python", "system", "machine", "said"),
     [
-        ((3, 10), "Linux", "x86_64", r"Python 3\.11 to 3\.14 is needed, this is 3\.10; .*PYTHON="),
-        ((3, 15), "Linux", "x86_64", r"Python 3\.11 to 3\.14 is needed, this is 3\.15; "),
-        ((3, 11), "Darwin", "x86_64", r".*this is Darwin on x86_64\. Take"),
-        ((3, 11), "Linux", "ppc64le", r".*this is Linux on ppc64le\. Take"),
+        ((3, 10), "Linux", "x86_64", r"Python 3\.11 to 3\.14 is required, this is 3\.10; .*PYTHON="),
+        ((3, 15), "Linux", "x86_64", r"Python 3\.11 to 3\.14 is required, this is 3\.15; "),
+        ((3, 11), "Darwin", "x86_64", r".*this is Darwin on x86_64\. Use"),
+        ((3, 11), "Linux", "ppc64le", r".*this is Linux on ppc64le\. Use"),
     ],
 )
-def test_where_pip_would_ignore_every_line_it_is_not_started(
+def test_an_unsupported_machine_is_refused_before_pip_starts(
     python: tuple[int, int], system: str, machine: str, said: str
 ) -> None:
     assert re.match(said, REFUSAL(python, system, machine) or "")
-    assert not applying(python, system, machine) or python < (3, 11)  # which no lock for 3.11 says anything about
+    assert not applying(python, system, machine) or python < (3, 11)  # the lock for 3.11 does not cover older versions
 
 
-def test_no_address_is_in_the_lock() -> None:
+def test_the_lock_contains_no_addresses() -> None:
     assert "://" not in LOCK.read_text()
     assert "index" not in LOCK.read_text()
 
@@ -86,6 +86,6 @@ def test_the_cpu_build_is_the_locked_version_without_cuda(tmp_path: Path) -> Non
     others = packages(subprocess.check_output(command, text=True))
     torch = {name: f"{name}{LOCKED[name][0].specifier}" for name in ("torch", "torchvision")}
     assert pins.read_text().split() == list(torch.values())
-    cuda = LOCKED.keys() - applying((3, 11), "Darwin", "arm64")  # what nobody needs on macOS, where there is no CUDA
+    cuda = LOCKED.keys() - applying((3, 11), "Darwin", "arm64")  # the packages not needed on macOS, which has no CUDA
     assert {"triton", "nvidia-cublas"} <= cuda
     assert others == {name: said for name, said in LOCKED.items() if name not in cuda | torch.keys()}

@@ -1,4 +1,4 @@
-"""What docker/prepare.sh makes and says, of a stand-in for the engine; that compose reads it is `make docker-test`."""
+"""The files and output of docker/prepare.sh, with a stand-in for Docker; `make docker-test` checks it with compose."""
 
 import os
 import subprocess
@@ -30,7 +30,7 @@ def place(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def environment(tmp_path: Path) -> dict[str, str]:
-    """With the stand-in as `docker`."""
+    """The environment, with the stand-in as `docker`."""
     engine = tmp_path / "bin" / "docker"
     engine.parent.mkdir()
     engine.write_text(ENGINE)
@@ -40,7 +40,7 @@ def environment(tmp_path: Path) -> dict[str, str]:
 
 @pytest.fixture
 def prepare(environment: dict[str, str], place: Path) -> Prepare:
-    """Calls the script, with variables that `make up` was given."""
+    """Return a function that calls the script with the variables of `make up`."""
 
     def call(image: str = "ours:1", **variables: str) -> "subprocess.CompletedProcess[str]":
         return subprocess.run(
@@ -56,7 +56,7 @@ def prepare(environment: dict[str, str], place: Path) -> Prepare:
 
 
 def settings(done: "subprocess.CompletedProcess[str]") -> dict[str, str]:
-    """What it has printed: every value in single quotes."""
+    """Return the printed settings; every value must be in single quotes."""
     assert (done.returncode, done.stderr) == (0, "")
     found = {}
     for line in done.stdout.splitlines()[1:]:
@@ -66,7 +66,7 @@ def settings(done: "subprocess.CompletedProcess[str]") -> dict[str, str]:
     return found
 
 
-def test_secrets_are_made_once_and_are_the_containers_alone(prepare: Prepare, place: Path) -> None:
+def test_secrets_are_created_once_and_only_containers_can_read_them(prepare: Prepare, place: Path) -> None:
     said = settings(prepare(WORKERS="3"))
     assert said == {
         "IMAGE": "ours:1",
@@ -86,7 +86,7 @@ def test_secrets_are_made_once_and_are_the_containers_alone(prepare: Prepare, pl
 
 
 @pytest.mark.parametrize("given", ["mine", "./mine", "mine/and more", "{place}/mine", "../mine", "~/mine"])
-def test_a_folder_is_there_and_whole_and_the_containers_before_docker_sees_it(
+def test_a_folder_exists_with_an_absolute_path_and_the_containers_owner(
     prepare: Prepare, place: Path, given: str
 ) -> None:
     said = settings(prepare(CONVNN_SWEEPS=given.format(place=place)))
@@ -97,7 +97,7 @@ def test_a_folder_is_there_and_whole_and_the_containers_before_docker_sees_it(
     assert (found.st_uid, found.st_gid, found.st_mode & 0o777) == (*IDS, 0o755)
 
 
-def test_a_folder_with_files_in_it_stays_as_it_is(prepare: Prepare, place: Path) -> None:
+def test_a_folder_with_files_is_unchanged(prepare: Prepare, place: Path) -> None:
     (place / "data").mkdir()
     (place / "data" / "file").touch()
     before = (place / "data").stat()
@@ -110,9 +110,13 @@ def test_a_folder_with_files_in_it_stays_as_it_is(prepare: Prepare, place: Path)
 
 @pytest.mark.parametrize(
     ("given", "said"),
-    [("a:b", "no folder with a colon in its path: a:b"), ("it's", "no quote or backslash"), ("file/in", "file")],
+    [
+        ("a:b", "cannot mount a folder with a colon in its path: a:b"),
+        ("it's", "must not have a quote or a backslash"),
+        ("file/in", "file"),
+    ],
 )
-def test_what_cannot_be_mounted_is_refused(prepare: Prepare, place: Path, given: str, said: str) -> None:
+def test_a_path_that_cannot_be_mounted_is_refused(prepare: Prepare, place: Path, given: str, said: str) -> None:
     (place / "file").touch()
     done = prepare(CONVNN_SWEEPS=given)
     assert done.returncode == 1
@@ -120,13 +124,13 @@ def test_what_cannot_be_mounted_is_refused(prepare: Prepare, place: Path, given:
     assert {path.name for path in place.iterdir()} == {"file", "secrets"}
 
 
-def test_an_image_that_is_not_there_is_refused(prepare: Prepare) -> None:
+def test_a_missing_image_is_refused(prepare: Prepare) -> None:
     done = prepare(image="another:2")
     assert (done.returncode, done.stdout) == (1, "")
     assert "No such image" in done.stderr
 
 
-def test_compose_hears_of_no_path_but_in_the_settings(environment: dict[str, str], place: Path) -> None:
+def test_compose_gets_paths_only_from_the_settings(environment: dict[str, str], place: Path) -> None:
     given = {"IMAGE": "ours:1", "SETTINGS": place.parent / "settings", "SECRETS": os.path.relpath(place / "s", ROOT)}
     given |= {"CONVNN_SWEEPS": os.path.relpath(place / "mine", ROOT)}
     arguments = [f"{name}={value}".replace("$", "$$") for name, value in given.items()]

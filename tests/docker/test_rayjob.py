@@ -1,4 +1,4 @@
-"""The manifest for KubeRay: what its schema says of the fields that it uses, and what only this project knows."""
+"""The manifest for KubeRay: the parts that KubeRay's schema defines, and the parts that only this project knows."""
 
 import shlex
 from pathlib import Path
@@ -23,11 +23,11 @@ SWEEP = PARTS["ConfigMap"]["data"]["sweep.yaml"]
 
 
 def mounts(container: dict[str, Any]) -> dict[str, str]:
-    """The volumes of a container, by where they are mounted."""
+    """Return the volumes of a container, by mount path."""
     return {mount["mountPath"]: mount["name"] for mount in container["volumeMounts"]}
 
 
-def test_it_is_a_ray_job() -> None:
+def test_the_manifest_is_a_ray_job() -> None:
     assert PARTS["RayJob"]["apiVersion"] == "ray.io/v1"
     assert JOB["submissionMode"] in ("K8sJobMode", "HTTPMode", "SidecarMode")
     assert JOB["backoffLimit"] == 0
@@ -42,7 +42,7 @@ def test_its_ray_is_the_locked_one() -> None:
     assert f"\nray=={CLUSTER['rayVersion']} " in (ROOT / "requirements.lock").read_text()
 
 
-def test_its_command_is_one_of_convnn_s() -> None:
+def test_its_command_is_a_convnn_command() -> None:
     program, verb, *arguments = shlex.split(JOB["entrypoint"])
     assert program == "convnn"
     command = typer.main.get_command(app).commands[verb]  # type: ignore[attr-defined]

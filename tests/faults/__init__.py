@@ -1,12 +1,12 @@
-"""Faults done to real sweeps, for real: `python -m tests.faults` prints a line for each, and what was lost (nothing).
+"""Real faults injected into real sweeps: `python -m tests.faults` prints a line for each fault and what was lost.
 
-alone        a sweep that nothing happens to
-oracle       a sweep that was hit, compared with the same sweep left alone
-chain        several faults done to one sweep, one after another; *_chain are these
-bench        folders, references, and the count of what a fault did
-driving      drivers and workers as processes: started, hit, waited for
+alone        a sweep without faults
+oracle       compares a sweep with faults with the same sweep left alone
+chain        several faults injected into one sweep, one after another; the modules *_chain are such chains
+bench        folders, references, and counts of what a fault did
+driving      drivers and workers as processes: start them, signal them, wait for them
 ray_cluster  a Ray cluster of two nodes on this machine
 disks        small file systems
-table        what is printed
-drivers, workers, adaptive, cluster, failing, room, damaged, trackers, budgets, growth    the faults, by theme
+table        the output
+drivers, workers, adaptive, cluster, failing, room, damaged, trackers, budgets, growth    the faults, by topic
 """

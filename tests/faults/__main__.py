@@ -1,4 +1,4 @@
-"""`python -m tests.faults`: do faults to real sweeps, each at least once, and print what came of each."""
+"""`python -m tests.faults`: inject faults into real sweeps, each at least once, and print the result of each."""
 
 import argparse
 import os
@@ -17,16 +17,16 @@ from tests.tune_jobs.stores import SCRATCH
 
 
 def main() -> int:
-    """The exit code: 1 if anything was lost, done twice or not survived."""
+    """Return the exit code: 1 if anything was lost, duplicated or not survived."""
     options = _options()
     if options.list:
         print("\n".join(fault.name for fault in FAULTS))
         return 0
-    # A shell in the background ignores the one and `nohup` the other, and children inherit that.
+    # A background shell ignores SIGINT, `nohup` ignores SIGHUP, and child processes inherit that.
     signal.signal(signal.SIGINT, signal.default_int_handler)
     signal.signal(signal.SIGHUP, signal.SIG_DFL)
     if os.geteuid():
-        print("tests.faults mounts small disks and so must be run as root.", file=sys.stderr)
+        print("tests.faults mounts small disks, so it must run as root.", file=sys.stderr)
         return 1
     try:
         faults = chosen(options.only)
@@ -54,23 +54,29 @@ def main() -> int:
             say(f"{line.name}: {failure}")
     outside = scratch / "connections.txt"
     if outside.exists():
-        say(f"connections beyond loopback were tried:\n{outside.read_text()}")
+        say(f"there were connection attempts beyond loopback:\n{outside.read_text()}")
     passed = whole and all(line.passed for line in found) and not outside.exists()
     say(f"{'passed' if passed else 'FAILED'} after {(time.monotonic() - began) / 60:.1f} minutes")
     if passed:
         shutil.rmtree(scratch, ignore_errors=True)
     else:
-        say(f"what is left is in {scratch}")
+        say(f"the remaining files are in {scratch}")
     return 0 if passed else 1
 
 
 def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m tests.faults", description=__doc__)
-    parser.add_argument("--seed", type=int, help="of the random moments; with --long a new one, which is printed")
-    parser.add_argument("--only", nargs="+", default=[], metavar="NAME", help="faults whose name contains this")
-    parser.add_argument("--long", action="store_true", help="each fault often, and in sweeps of its own")
-    parser.add_argument("--repeat", type=int, default=1, help="do it all so often, at other moments each time")
-    parser.add_argument("--jobs", type=int, default=4, help="sweeps at a time")
+    parser.add_argument(
+        "--seed", type=int, help="seed of the random moments; with --long, the default is a new one, which is printed"
+    )
+    parser.add_argument(
+        "--only", nargs="+", default=[], metavar="NAME", help="run only faults whose name contains NAME"
+    )
+    parser.add_argument("--long", action="store_true", help="inject each fault often, in separate sweeps")
+    parser.add_argument(
+        "--repeat", type=int, default=1, help="repeat everything this many times, each time at other moments"
+    )
+    parser.add_argument("--jobs", type=int, default=4, help="number of sweeps at a time")
     parser.add_argument("--json", action="store_true", help="print one JSON object")
     parser.add_argument("--list", action="store_true", help="print the names of the faults")
     return parser.parse_args()

@@ -1,4 +1,4 @@
-"""A search in which every proposal depends on every earlier number, killed ten times on its way."""
+"""A search in which every proposal depends on every earlier value, killed ten times."""
 
 from tests.faults.bench import Case, Fault, Round
 from tests.faults.drivers import kill, kill_group, repeatedly

@@ -1,4 +1,4 @@
-"""A sweep that nothing happens to, trained trial by trial in one process, without Ray: `alone FILE STORAGE`."""
+"""A sweep without faults, trained trial by trial in one process, without Ray: `alone FILE STORAGE`."""
 
 import contextlib
 import sys
@@ -19,7 +19,7 @@ from tune_jobs.worker.task import Task
 
 
 def run_alone(file: str, storage: str, objective: Objective) -> Outcome:
-    """Run a sweep to its end; `objective` trains."""
+    """Run a sweep to its end with `objective`."""
 
     @contextlib.contextmanager
     def opened(_order: Order) -> Iterator[Executor]:
@@ -36,6 +36,6 @@ def _train(task: Task) -> Iterator[Report]:
 
 
 if __name__ == "__main__":
-    import torch  # noqa: F401 - early, as it looks at every module that is loaded
+    import torch  # noqa: F401 - import early, since torch inspects every loaded module
 
     run_alone(sys.argv[1], sys.argv[2], _train)

@@ -1,4 +1,4 @@
-"""What all faults stand on: folders, references, a stream of random moments, and the count of what a fault did."""
+"""The base of all faults: folders, references, random moments, and counts of what a fault did."""
 
 import contextlib
 import os
@@ -34,19 +34,19 @@ from tests.tune_jobs.stores import new_store
 ROOT = Path(__file__).parents[2]
 
 HOPELESS = 3
-"""Rounds of one fault that are not survived, after which it is given up."""
+"""A fault is given up after this many rounds that were not survived."""
 
 STAYS_S = 3 * GONE_S
-"""A process that is there for so much longer than it may is not late: it stays."""
+"""A process that outlives its limit by this much is not late: it hangs."""
 
 
-class GivenUp(Exception):  # noqa: N818 - what went wrong is noted already
-    """So many rounds of a fault were not survived that the others are not done."""
+class GivenUp(Exception):  # noqa: N818 - the failure was already recorded
+    """So many rounds of a fault failed that the others are skipped."""
 
 
 @dataclass(frozen=True)
 class Failure:
-    """Why something was not survived."""
+    """Why a fault was not survived."""
 
     said: str
     late: bool
@@ -58,7 +58,7 @@ class Failure:
 
 @dataclass(frozen=True)
 class Reference:
-    """A sweep that nothing happened to, and how long it took from the command to its end."""
+    """A sweep without faults, and how long it took from the command to its end."""
 
     record: Record
     seconds: float
@@ -78,7 +78,7 @@ class Bench:
         self._guard = threading.Lock()
 
     def reference(self, sweep: Sweep, **environment: str) -> Reference:
-        """The sweep left alone; run once."""
+        """Return the sweep left alone; it is run only once."""
         key = sweep.identity()
         with self._guard:
             lock = self._locks.setdefault(key, threading.Lock())
@@ -88,11 +88,11 @@ class Bench:
             return self._references[key]
 
     def lifetime(self, sweep: Sweep) -> float:
-        """Seconds from the command for a sweep to its end, as nearly as they are known on this machine at this time."""
+        """Estimate the seconds from a sweep's command to its end, on this machine at this time."""
         return self._lifetimes.get(sweep.identity()) or self.reference(sweep).seconds
 
     def took(self, sweep: Sweep, seconds: float) -> None:
-        """Note how long a run of the whole sweep took."""
+        """Record how long a run of the whole sweep took."""
         self._lifetimes[sweep.identity()] = seconds
 
     def _run_alone(self, sweep: Sweep, more: Mapping[str, str]) -> Reference:
@@ -120,13 +120,13 @@ class Bench:
         record = oracle.read(storage / sweep.name / "ledger.db")
         found = oracle.compare(record, record)
         found.add(oracle.compare_tracker(record, f"sqlite:///{storage / 'mlflow.db'}", sweep.name))
-        expect(not found, f"the reference of {sweep.name} is not whole: {found}")
+        expect(not found, f"the reference of {sweep.name} is incomplete: {found}")
         return Reference(record, seconds)
 
 
 @dataclass
 class Case:
-    """One fault: what it did, and what came of it."""
+    """One fault: what it did, and the result."""
 
     name: str
     bench: Bench
@@ -145,16 +145,16 @@ class Case:
 
     @property
     def passed(self) -> bool:
-        """Whether everything injected was survived, and nothing lost or done twice."""
+        """Whether every injected fault was survived, and nothing was lost or duplicated."""
         return self.injected == self.survived and self.injected > 0 and not self.found and not self.failures
 
     @property
     def late(self) -> bool:
-        """Whether it was not passed, and nothing is wrong but that something took too long or the fault never came."""
+        """Whether it failed only because something took too long, or because the fault never occurred."""
         return not self.passed and not self.found and all(failure.late for failure in self.failures)
 
     def note(self, where: str, error: Exception) -> None:
-        """Note why something was not survived."""
+        """Record why a fault was not survived."""
         self.failures.append(Failure(f"{where}: {error}", isinstance(error, TookTooLong)))
         say(f"{self.name}: NOT SURVIVED, {self.failures[-1]}")
         if not isinstance(error, AssertionError):
@@ -162,12 +162,12 @@ class Case:
 
     @contextlib.contextmanager
     def round(self, sweep: Sweep, storage: Path | None = None, *, reference: bool = True) -> Iterator["Round"]:
-        """One sweep that things are done to. What goes wrong inside is noted, and the next round goes on.
+        """Run one sweep with faults. An error inside is recorded, and the next round continues.
 
         Args:
-            sweep: What is run.
-            storage: Where; a folder of the round's own if `None`.
-            reference: Whether it is compared with itself left alone, which is then run first.
+            sweep: The sweep to run.
+            storage: Its storage folder; a separate folder for this round if `None`.
+            reference: Whether to compare it with the sweep left alone, which is then run first.
         """
         if len(self.failures) >= HOPELESS:
             raise GivenUp
@@ -179,7 +179,7 @@ class Case:
         round_ = Round(self, sweep, place, storage or place / "storage")
         try:
             yield round_
-        except Exception as error:  # noqa: BLE001 - the fault was not survived, and says why
+        except Exception as error:  # noqa: BLE001 - the error says why the fault was not survived
             self.note(f"round {self._rounds} in {place}", error)
         else:
             if not round_.found:
@@ -194,16 +194,16 @@ class Case:
             shutil.rmtree(place, ignore_errors=True)
 
     def note_longest(self, what: str, seconds: float) -> None:
-        """Remark how long something took at most."""
+        """Add a remark about the longest time that something took."""
         self._longest[what] = max(seconds, self._longest.get(what, 0.0))
 
     def all_remarks(self) -> list[str]:
-        """What the table says beside the numbers."""
+        """Return the remarks for the table."""
         return [*self.remarks, *(f"{what} {most:.1f} s at most" for what, most in self._longest.items())]
 
 
 class Round:
-    """One sweep in a storage of its own, and the commands given for it."""
+    """One sweep in a separate storage folder, and its commands."""
 
     def __init__(self, case: Case, sweep: Sweep, place: Path, storage: Path) -> None:
         self.case = case
@@ -224,7 +224,7 @@ class Round:
             new_store(storage / "mlflow.db")
 
     def start(self, *arguments: object, **more: str) -> Driver:
-        """A `convnn` command in the background."""
+        """Start a `convnn` command in the background."""
         output = self.place / f"output-{len(self.drivers) + 1}.txt"
         driver = Driver(
             arguments, output, environment(self.storage, self.case.bench.scratch, **{**self.environment, **more})
@@ -233,20 +233,20 @@ class Round:
         return driver
 
     def run(self, *options: object) -> Driver:
-        """`convnn run` of the sweep's file."""
+        """Run `convnn run` with the sweep's file."""
         return self.start("run", self.file, *options)
 
     def go_on(self, *options: object) -> Driver:
-        """`convnn resume`, as people are told; `convnn run` where the sweep had not come to be."""
+        """Run `convnn resume`, as the messages say; `convnn run` if the sweep did not exist yet."""
         return self.start(*self.going_on(), *options)
 
     def going_on(self) -> tuple[str, str]:
-        """The command for that."""
+        """Return the command that resumes the sweep."""
         begun = self.ledger.exists() and (self.folder / "sweep.yaml").exists()
         return ("resume", self.sweep.name) if begun else ("run", str(self.file))
 
     def hit(self, what: str) -> float:
-        """Note that the fault is done now; the time."""
+        """Record that the fault happens now; return the time."""
         self.injected += 1
         say(f"{self.case.name}: {what}")
         return time.time()
@@ -256,15 +256,15 @@ class Round:
         self._waiting.append((since, run_key, driver, case or self.case))
 
     def record(self) -> Record:
-        """What the ledger has now."""
+        """Return the current content of the ledger."""
         return oracle.read(self.ledger)
 
     def moment(self, share: float = 1.0) -> float:
-        """Seconds into a run of the sweep, uniform over the first `share` of its lifetime."""
+        """Return a random time in seconds, uniform over the first `share` of the sweep's lifetime."""
         return self.case.rng.uniform(0, share * self.case.bench.lifetime(self.sweep))
 
     def settle(self) -> None:
-        """Fill in the recoveries that are waited for, but for those of drivers that still run."""
+        """Fill in the pending recoveries, except those of running drivers."""
         if not self._waiting or not self.ledger.exists():
             return
         record, waiting = self.record(), self._waiting
@@ -273,7 +273,7 @@ class Round:
             then = record.epochs_after(since, key)
             if then is None and driver.code in (0, 3):
                 then = driver.ended
-            if then is not None and (driver.ended is None or then <= driver.ended):  # not that of a later start
+            if then is not None and (driver.ended is None or then <= driver.ended):  # not an epoch of a later start
                 case.recoveries.append(then - since)
             elif driver.ended is None:
                 self._waiting.append((since, key, driver, case))
@@ -298,12 +298,12 @@ class Round:
         return record
 
     def expect_nothing_left(self) -> None:
-        """The processes of the sweep have ended with its driver."""
+        """Check that the sweep's processes ended with its driver."""
         if self._nothing_left_within(GONE_S):
             return
         there = ", ".join(command_line(pid)[:80] for pid in left_over(self.storage))
-        late = f"{GONE_S:g} s after the driver's end there still is: {there}"
-        expect(self._nothing_left_within(STAYS_S), f"{late}; it stays")
+        late = f"{GONE_S:g} s after the driver's end these still run: {there}"
+        expect(self._nothing_left_within(STAYS_S), f"{late}; they hang")
         raise TookTooLong(late)
 
     def _nothing_left_within(self, seconds: float) -> bool:
@@ -313,7 +313,7 @@ class Round:
         return False
 
     def close(self) -> None:
-        """End what is left of the sweep's processes."""
+        """End the sweep's remaining processes."""
         for driver in self.drivers:
             driver.reap()
         kill_left_over(self.storage)
@@ -326,18 +326,18 @@ class Fault:
     name: str
     do: Callable[[Case], None]
     alone: bool = False
-    """Whether nothing else may run beside it, because it measures speed."""
+    """Whether it must run alone, because it measures speed."""
 
 
 def do(fault: Fault, bench: Bench) -> Case:
-    """Do one fault; never raises."""
+    """Inject one fault; never raises."""
     case = Case(fault.name, bench)
     began = time.monotonic()
     try:
         fault.do(case)
     except GivenUp:
         say(f"{fault.name}: given up after {HOPELESS} rounds that were not survived")
-    except Exception as error:  # noqa: BLE001 - said in the table
+    except Exception as error:  # noqa: BLE001 - shown in the table
         case.note(type(error).__name__, error)
     case.seconds = time.monotonic() - began
     verdict = "ok" if case.passed else "FAILED"
@@ -346,7 +346,7 @@ def do(fault: Fault, bench: Bench) -> Case:
 
 
 def say(text: str) -> None:
-    """A line of progress."""
+    """Print a line of progress."""
     os.write(sys.stderr.fileno(), f"{time.strftime('%H:%M:%S')} {text}\n".encode())
 
 

@@ -1,7 +1,6 @@
-"""Budgets that are used up on the way, and enforced over all runs of a sweep.
+"""Budgets that are used up during a sweep, and enforced over all runs of a sweep.
 
-What the ledger says was used is itself compared, for each driver, with when its epochs were recorded and with how long
-it ran.
+The usage that the ledger records is compared, for each driver, with the times of its epochs and with its run time.
 """
 
 import functools
@@ -16,28 +15,28 @@ from tests.faults.sweeps import GRID
 from tune_jobs.record.rows import Usage
 
 LOOK_S = 2.0
-"""A driver notes what was used, and looks whether that is too much, this often."""
+"""Interval at which a driver records usage and checks it against the budget."""
 
 LATE_S = 5.0
-"""What a look and the keeping of a state may take, on a machine that others use too."""
+"""Time for a check and for saving a state, on a busy machine."""
 
 ROUNDING_S = 0.5
-"""Clocks are read one after the other."""
+"""Tolerance, since clocks are read one after the other."""
 
 AT_ONCE = 2
 SPARE = 0.6
-"""Of the sweep at least so much is left to a driver that is killed."""
+"""Minimum part of the sweep that is left for a driver that is killed."""
 
 TRIES = 5
 PLENTY = {"cpu_hours": 10, "wall_hours": 10, "trials": 1000}
 NOTHING = Usage(0.0, 0.0, 0.0, 0)
 
 LONG = GRID.but(name="long", space__training__epochs=36, resources={"max_concurrent": AT_ONCE})
-"""Long enough for a driver to look a few times, and then be killed in the middle."""
+"""Long enough for a driver to check a few times, and then to be killed in the middle."""
 
 
 def _time(case: Case, field: str) -> None:
-    """Use a budget up at a random point, and another one by a driver that is killed; then give it more."""
+    """Use a budget up at a random point, and another one by a killed driver; then raise it."""
     whole, share = used(case.bench.reference(LONG).record.usage, field), 1 - SPARE
     for _ in range(TRIES):
         if case.injected:
@@ -47,7 +46,7 @@ def _time(case: Case, field: str) -> None:
             driver = round_.run()
             driver.end(0, 5)
             if driver.code == 0 and counted(round_, driver, NOTHING, field) < limit * 3600:
-                share /= 2  # the machine is quicker than it was when the sweep was left alone
+                share /= 2  # the machine is faster than when the sweep was left alone
             else:
                 expect_used_up(round_, driver, field, limit)
                 expect_not_overdrawn(round_, driver, field, limit)
@@ -62,12 +61,12 @@ def _time(case: Case, field: str) -> None:
 
 
 def _trials(case: Case) -> None:
-    """Use the budget of one trial up; then give it more."""
+    """Use the budget of one trial up; then raise it."""
     with case.round(GRID.but(budget={"trials": 1})) as round_:
         driver = round_.run()
         driver.end(5)
         expect_used_up(round_, driver, "trials", 1)
-        expect(len(round_.record().trials) == 1, "not one trial was started, but others")
+        expect(len(round_.record().trials) == 1, "more or less than one trial was started")
         expect_stays_used_up(round_, "trials")
         driver = round_.go_on("--set", f"budget.trials={PLENTY['trials']}")
         round_.recovers(driver.started, driver)
@@ -76,25 +75,25 @@ def _trials(case: Case) -> None:
 
 
 def expect_used_up(round_: Round, driver: Driver, field: str, limit: float) -> None:
-    """The driver ends for it, and says the way out."""
+    """Check that the driver ends because of the budget, and prints the way out."""
     said = driver.end(5)
     round_.hit(f"budget.{field} of {limit:.4f} is used up")
     way_out = rf"convnn resume {round_.sweep.name} --set budget\.{field}=\S+"
-    expect(re.search(way_out, said), f"the way out is not said:\n{said[-1500:]}")
+    expect(re.search(way_out, said), f"the way out is missing:\n{said[-1500:]}")
     spent = used(round_.record().usage, field)
     expect(spent >= limit, f"{spent} of {limit} {field} is not used up")
 
 
 def expect_not_overdrawn(round_: Round, driver: Driver, field: str, limit: float, before: Usage = NOTHING) -> None:
-    """By no more than the epoch under way of each trial, since a look; `before` is what others had used."""
+    """Check that the overdraft is at most the running epoch of each trial since a check; `before` is earlier usage."""
     over = used(before, field) * 3600 + counted(round_, driver, before, field) - limit * 3600
     round_.case.note_longest("overdrawn by", over)
     most = _at_once(field) * (LOOK_S + _longest_epoch(round_.record()) + LATE_S)
-    expect(over <= most, f"{over:.1f} s more than the budget were used, and {most:.1f} s at most may be")
+    expect(over <= most, f"the budget was exceeded by {over:.1f} s, but at most {most:.1f} s are allowed")
 
 
 def _longest_epoch(record: Record) -> float:
-    """Seconds of the longest epoch; of each attempt's first with all that came before it."""
+    """Return the seconds of the longest epoch; an attempt's first epoch includes everything before it."""
     times = {(attempt.run_key, attempt.attempt): [attempt.started] for attempt in record.attempts}
     for at, key, attempt, _ in record.recorded:
         times[key, attempt].append(at)
@@ -102,7 +101,7 @@ def _longest_epoch(record: Record) -> float:
 
 
 def expect_stays_used_up(round_: Round, field: str, *options: str) -> None:
-    """Nothing is started."""
+    """Check that nothing is started."""
     before = round_.record()
     driver = round_.go_on(*options)
     said = driver.end(5)
@@ -129,24 +128,24 @@ def _counts_a_killed_drivers_time(round_: Round, field: str) -> None:
 
 
 def expect_counted(round_: Round, driver: Driver, before: Usage, field: str) -> None:
-    """Half of what a killed driver used is more than there was, had there been a budget."""
+    """Check the counted time; it must also exceed a budget of half of it."""
     seconds = counted(round_, driver, before, field)
-    expect(seconds > 0, "nothing of a killed driver's time is counted")
+    expect(seconds > 0, "a killed driver's time is not counted")
     limit = used(before, field) + seconds / 2 / 3600
     expect_stays_used_up(round_, field, "--set", f"budget.{field}={limit:.7f}")
 
 
 def counted(round_: Round, driver: Driver, before: Usage, field: str) -> float:
-    """Seconds that the ledger counts for a driver, once they are no fewer than it trained and no more than it ran."""
+    """Return the seconds that the ledger counts for a driver, between its training time and its run time."""
     record = round_.record()
     seconds = (used(record.usage, field) - used(before, field)) * 3600
     least, most = _least(record, driver, field) - ROUNDING_S, _at_once(field) * driver.seconds + ROUNDING_S
-    expect(least <= seconds <= most, f"{seconds:.1f} s of {field} are counted, and not {least:.1f} to {most:.1f}")
+    expect(least <= seconds <= most, f"{seconds:.1f} s of {field} are counted, not {least:.1f} to {most:.1f}")
     return seconds
 
 
 def _least(record: Record, driver: Driver, field: str) -> float:
-    """Seconds from the first epoch of a driver, or of each of its attempts, to the last; of what was cut off, less."""
+    """Return the seconds from the first to the last epoch of a driver or of each attempt; less if cut off."""
     spans: dict[tuple[str, int], tuple[float, float]] = {}
     for at, key, attempt, _ in record.recorded:
         if at > driver.started:
@@ -164,7 +163,7 @@ def _at_once(field: str) -> int:
 
 
 def used(usage: Usage, field: str) -> float:
-    """What was used of a budget, in its unit."""
+    """Return the usage of a budget, in the budget's unit."""
     return float(getattr(usage, field))
 
 

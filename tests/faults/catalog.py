@@ -1,4 +1,4 @@
-"""All faults, in the order of the table; each is done once, several to a sweep, or often, in sweeps of its own."""
+"""All faults, in the order of the table; each is injected once, several per sweep, or often, in separate sweeps."""
 
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -23,31 +23,31 @@ CHAINS: tuple[type[Chain], ...] = (SearchChain, TrackerChain, DiskChain, Cluster
 """The longest first."""
 
 AGAIN = 1000
-"""Added to the number of a repetition, for other folders and moments."""
+"""Added to the number of a repetition, to get other folders and moments."""
 
 
 def chosen(only: Sequence[str] = ()) -> list[Fault]:
-    """The faults whose names contain one of `only`; all where that is empty.
+    """Return the faults whose names contain one of `only`; all if it is empty.
 
     Raises:
-        ValueError: If nothing contains a name.
+        ValueError: If a name of `only` matches no fault.
     """
     unknown = [name for name in only if not any(name in fault.name for fault in FAULTS)]
     if unknown:
         there = "\n".join(fault.name for fault in FAULTS)
-        raise ValueError(f"there is no fault {', '.join(unknown)}; there are:\n{there}")
+        raise ValueError(f"unknown fault {', '.join(unknown)}; available:\n{there}")
     return [fault for fault in FAULTS if not only or any(name in fault.name for name in only)]
 
 
 def do_all(faults: Sequence[Fault], bench: Bench, jobs: int) -> dict[str, Case]:
-    """Do them, `jobs` at a time, and those that measure speed one by one after the others; by name, in their order.
+    """Inject the faults, `jobs` at a time, and afterwards one by one those that measure speed; return them by name.
 
-    Unless the long form is asked for, the faults of a chain are done to one sweep.
+    Unless the long form is requested, the faults of a chain are injected into one sweep.
 
-    A fault with which nothing went wrong but that something took too long is done again with nothing beside it: others
-    who use the machine make sweeps late, not wrong. The table says so.
+    A fault that failed only because something took too long is repeated alone, because other users of the machine make
+    sweeps late, not wrong. The table says so.
 
-    At Ctrl-C those under way are waited for, and what was not done is not there.
+    After Ctrl-C, running faults are awaited, and the others are missing in the result.
     """
     cases: dict[str, Case] = {}
 
@@ -67,7 +67,7 @@ def do_all(faults: Sequence[Fault], bench: Bench, jobs: int) -> dict[str, Case]:
             note(job)
         bench.repeat -= AGAIN
         for name, case in first.items():
-            why = str(case.failures[0]).splitlines()[0] if case.failures else "too few were injected"
+            why = str(case.failures[0]).splitlines()[0] if case.failures else "too few faults were injected"
             cases[name].remarks.append(f"(second try; the first: {why[:100]})")
     except KeyboardInterrupt:
         say("interrupted")
@@ -75,7 +75,7 @@ def do_all(faults: Sequence[Fault], bench: Bench, jobs: int) -> dict[str, Case]:
 
 
 def _jobs(faults: Sequence[Fault], bench: Bench) -> "list[partial[list[Case]]]":
-    """What can be done side by side: chains, then faults that are in none."""
+    """Return the jobs that can run concurrently: chains, then faults that are in no chain."""
     names = {fault.name for fault in faults}
     chains = [] if bench.long else [chain for chain in CHAINS if names & chain.steps.keys()]
     chained = {name for chain in chains for name in chain.steps}

@@ -1,7 +1,7 @@
-"""Faults done to one sweep, one after another, so that each start of it serves two of them.
+"""Faults injected into one sweep, one after another, so that each start of the sweep serves two of them.
 
-Each is checked by itself as soon as it is done. What the ledger had by then is compared with the sweep left alone at
-the end, when also the whole is.
+Each is checked by itself immediately. At the end, the ledger of that moment and the whole sweep are compared with the
+sweep left alone.
 """
 
 import contextlib
@@ -20,22 +20,22 @@ from tests.faults.sweeps import Sweep
 from tune_jobs.errors import LedgerError
 
 EVERY_S = 0.3
-"""A ledger is looked into this often."""
+"""Interval at which a ledger is read."""
 
 PATIENCE = 2
-"""Faults of a chain that are not survived, after which the rest is not done."""
+"""The rest of a chain is skipped after this many faults that were not survived."""
 
 
 class Chain:
-    """A sweep, and the faults that are done to it in the order of `steps`.
+    """A sweep, and the faults that are injected into it in the order of `steps`.
 
-    A step may find the sweep running, and may leave it so: see `running` and `start`.
+    A step may find the sweep running, and may leave it running: see `running` and `start`.
     """
 
     name: ClassVar[str]
     sweep: Sweep
     steps: ClassVar[Mapping[str, Callable[[Any], None]]]
-    """By the line of the table, methods of the chain."""
+    """The methods of the chain, by line of the table."""
 
     def __init__(self, bench: Bench) -> None:
         self.bench = bench
@@ -50,11 +50,11 @@ class Chain:
 
     @property
     def case(self) -> Case:
-        """The fault that is being done."""
+        """The fault that is being injected."""
         return self.round.case
 
     def do(self, wanted: Collection[str]) -> list[Case]:
-        """Do those of its faults that are wanted; never raises."""
+        """Inject the faults in `wanted`; never raises."""
         self.wanted = wanted
         cases = [Case(name, self.bench) for name in self.steps if name in wanted]
         place = self.bench.scratch / f"chain-{self.name}-{self.bench.repeat}"
@@ -63,7 +63,7 @@ class Chain:
                 for case in cases:
                     self._do(case)
                 self._finish(cases)
-        except Exception as error:  # noqa: BLE001 - said in the table
+        except Exception as error:  # noqa: BLE001 - shown in the table
             for case in cases:
                 case.note(type(error).__name__, error)
         if all(case.passed for case in cases):
@@ -72,7 +72,7 @@ class Chain:
 
     @contextlib.contextmanager
     def opened(self, first: Case, place: Path, storage: Path | None = None) -> Iterator[None]:
-        """A folder for the sweep, which is in `storage` if given, and whatever else it needs."""
+        """Open a folder for the sweep and everything else that it needs; the sweep is in `storage` if given."""
         place.mkdir(parents=True, exist_ok=True)
         self.round = Round(first, self.sweep, place, storage or place / "storage")
         try:
@@ -84,14 +84,14 @@ class Chain:
         if sum(not other.passed for other, _ in self._kept) >= PATIENCE:
             late = all(other.late for other, _ in self._kept if not other.passed)
             kind = TookTooLong if late else AssertionError
-            case.note("not done", kind("others of its chain were not survived"))
+            case.note("not done", kind("other faults of its chain were not survived"))
             return
         self.round.case = case
         before, began = self.round.injected, time.monotonic()
         try:
             self.steps[case.name](self)
             self.round.settle()
-        except Exception as error:  # noqa: BLE001 - the fault was not survived, and says why
+        except Exception as error:  # noqa: BLE001 - the error says why the fault was not survived
             case.note(f"in {self.round.place}", error)
             self.round.close()
         else:
@@ -101,12 +101,12 @@ class Chain:
             case.seconds = time.monotonic() - began
         if case.injected and not case.failures:
             self._struck.append(case)
-        with contextlib.suppress(LedgerError):  # none was made yet
+        with contextlib.suppress(LedgerError):  # it does not exist yet
             self._kept.append((case, self.round.record()))
         say(f"{case.name}: {'done' if case.survived else 'FAILED'}, {case.seconds:.0f} s")
 
     def _finish(self, cases: list[Case]) -> None:
-        """Let the sweep end, and compare all of it; a step that failed may keep it from that."""
+        """Let the sweep end, and compare it as a whole; a failed step may prevent that."""
         began = time.monotonic()
         whole = not any(case.failures for case in cases)
         try:
@@ -119,7 +119,7 @@ class Chain:
                 before = record
             for case in cases if whole else ():
                 case.found.add(self.round.found)
-        except Exception as error:  # noqa: BLE001 - said in the table
+        except Exception as error:  # noqa: BLE001 - shown in the table
             for case in cases if whole else ():
                 case.note(f"the end, in {self.round.place}", error)
         for case in cases:
@@ -132,11 +132,11 @@ class Chain:
         self.running().end(0)
 
     def reference(self) -> Record:
-        """The sweep left alone."""
+        """Return the sweep left alone."""
         return self.bench.reference(self.sweep).record
 
     def running(self, *options: object) -> Driver:
-        """The driver that runs the sweep; where there is none, one that goes on with it."""
+        """Return the driver that runs the sweep; if there is none, start one that resumes it."""
         if self.driver is None or self.driver.ends_within(0):
             self.driver = self.round.go_on(*self.options, *options)
             self.options = ()
@@ -144,39 +144,39 @@ class Chain:
         return self.driver
 
     def start(self, *options: object) -> Driver:
-        """A new driver that goes on with the sweep, which nobody runs."""
+        """Start a new driver that resumes the sweep, which has no driver."""
         assert self.driver is None or self.driver.ends_within(0)
         return self.running(*options)
 
     def command(self, *arguments: object) -> Driver:
-        """Another command than `resume` that goes on with the sweep."""
+        """Run a command other than `resume` that resumes the sweep."""
         self.driver = self.round.start(*arguments)
         self._goes_on()
         return self.driver
 
     def _goes_on(self) -> None:
-        """What was done before is survived with this driver's first epoch."""
+        """The earlier fault is survived with this driver's first epoch."""
         assert self.driver is not None
         for case in self._struck:
             self.round.recovers(self.driver.started, self.driver, case=case)
         self._struck.clear()
 
     def in_training(self, driver: Driver, epochs: int | None = None) -> None:
-        """Wait until some epochs of this driver are recorded, and a random time longer."""
+        """Wait until this driver has recorded some epochs, and then for a random time."""
         wanted = epochs or self.case.rng.randint(1, 3)
         self.wait_for(
             lambda: self.recorded_after(driver.started) >= wanted or driver.ends_within(0), f"{wanted} epochs"
         )
         expect_in_time(
-            not driver.ends_within(self.case.rng.uniform(0, 0.5)), f"it ended before it was hit:\n{driver.output}"
+            not driver.ends_within(self.case.rng.uniform(0, 0.5)), f"it ended before the fault:\n{driver.output}"
         )
 
     def recorded_after(self, moment: float) -> int:
-        """How many epochs were."""
+        """Count the epochs recorded after a moment."""
         return sum(at > moment for at, *_ in self.round.record().recorded)
 
     def wait_for(self, condition: Callable[[], object], what: str) -> None:
-        """See `driving.wait_for`; what is asked for may be in a ledger that is still being made."""
+        """See `driving.wait_for`; the condition may read a ledger that is still being created."""
 
         def ask() -> object:
             with contextlib.suppress(LedgerError):
@@ -186,5 +186,5 @@ class Chain:
         wait_for(ask, what, every_s=EVERY_S)
 
     def expect_said(self, driver: Driver, pattern: str) -> None:
-        """It has said so."""
-        expect(re.search(pattern, driver.output), f"{pattern!r} is not said:\n{driver.output[-3000:]}")
+        """Check that the driver has printed the pattern."""
+        expect(re.search(pattern, driver.output), f"{pattern!r} is missing in the output:\n{driver.output[-3000:]}")

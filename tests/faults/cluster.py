@@ -1,4 +1,4 @@
-"""A sweep on a real cluster of two nodes: a node dies, is taken away, the driver dies, its Ray job is stopped."""
+"""A sweep on a real cluster of two nodes: a node dies or is preempted, the driver dies, its Ray job is stopped."""
 
 import contextlib
 import importlib.util
@@ -26,7 +26,7 @@ from tests.faults.sweeps import GRID
 from tests.tune_jobs.program import CONVNN
 
 JOB_EXTRAS = ("aiohttp_cors", "colorful", "grpc", "opencensus", "prometheus_client", "smart_open")
-"""What Ray's job server imports beside Ray itself: `ray[default]`."""
+"""The packages that Ray's job server imports besides Ray: `ray[default]`."""
 
 
 JUST_S = 1.0
@@ -35,7 +35,7 @@ JUST_S = 1.0
 
 @contextlib.contextmanager
 def cluster_of(case: Case, *, cpus: int = 1, jobs: bool = False) -> Iterator[Cluster]:
-    """A cluster for one fault; with Ray's job server if asked."""
+    """Start a cluster for one fault; with Ray's job server if `jobs`."""
     missing = [name for name in JOB_EXTRAS if jobs and importlib.util.find_spec(name) is None]
     expect(not missing, f"Ray's job server needs {', '.join(missing)}: pip install 'ray[default]'")
     folder = case.bench.scratch / f"cluster-{case.name.replace(' ', '-')}-{case.bench.repeat}"
@@ -45,7 +45,7 @@ def cluster_of(case: Case, *, cpus: int = 1, jobs: bool = False) -> Iterator[Clu
 
 
 def on_node(made: Cluster, node: Node) -> list[Worker]:
-    """The workers that train on a node."""
+    """Return the workers that train on a node."""
     return [worker for worker in training(made.mark) if worker.parent == node.raylet]
 
 
@@ -58,7 +58,7 @@ def _node_preempted(case: Case) -> None:
 
 
 def _node_goes(case: Case, *, drained: bool) -> None:
-    """A node dies while a trial runs on it, with notice or without; the trial goes on elsewhere."""
+    """A node dies while a trial runs on it, with or without notice; the trial continues on another node."""
     times, sweep = TIMES, GRID
     failure = "preempted" if drained else "lost_node"
     case.bench.reference(sweep)
@@ -89,15 +89,15 @@ def _node_goes(case: Case, *, drained: bool) -> None:
 
 
 def expect_class(record: Record, worker: Worker, moment: float, failure: str) -> None:
-    """The attempt on the node, and no other, failed and is of this class; unless it had just ended."""
+    """Check that only the attempt on the node failed, with this class; unless it had just ended."""
     attempt = next(a for a in record.attempts if (a.run_key, a.attempt) == (worker.run_key, worker.attempt))
     just_done = attempt.state == "complete" and (attempt.ended or 0.0) < moment + JUST_S
     seen = dict(record.failures())
-    expect(seen == {failure: 1} or (just_done and not seen), f"not {failure} once, but {seen}")
+    expect(seen == {failure: 1} or (just_done and not seen), f"expected {failure} once, got {seen}")
 
 
 def _random_moment(round_: Round, driver: Driver, made: Cluster, node: Node) -> Worker | None:
-    """Wait until a trial has run on the node for a random time; `None` if it had ended by then."""
+    """Wait until a trial has run on the node for a random time; return `None` if it had ended by then."""
     wait_for(lambda: on_node(made, node) or driver.ends_within(0), "a trial on the node")
     driver.ends_within(round_.case.rng.uniform(0, 3))
     running = round_.record().running
@@ -105,11 +105,11 @@ def _random_moment(round_: Round, driver: Driver, made: Cluster, node: Node) -> 
 
 
 def _driver_dies(case: Case) -> None:
-    """The driver dies, the cluster does not; the sweep goes on there at once."""
+    """The driver dies, but the cluster does not; the sweep resumes there immediately."""
     with cluster_of(case) as made:
         made.add_node()
         repeatedly(case, GRID, TIMES, kill, "--address", made.address, environment=made.token)
-        wait_for(lambda: not workers(made.mark), "the workers of dead drivers are gone", GONE_S)
+        wait_for(lambda: not workers(made.mark), "the workers of dead drivers have ended", GONE_S)
 
 
 def _job_stopped(case: Case) -> None:
@@ -129,10 +129,10 @@ def _job_stopped(case: Case) -> None:
 
 
 def _submit_and_stop(round_: Round, made: Cluster) -> bool:
-    """Run the sweep as a job, stopped at a random moment after it began; whether it had not ended by then."""
+    """Run the sweep as a job, stopped at a random moment after its start; return whether it was still running."""
     job = submit(round_, made)
-    drivers = wait_for(lambda: marked(round_.storage), "the job has begun")
-    with contextlib.suppress(TookTooLong):  # else it has ended by itself
+    drivers = wait_for(lambda: marked(round_.storage), "the job has started")
+    with contextlib.suppress(TookTooLong):  # otherwise it has ended by itself
         wait_for(lambda: not marked(round_.storage), "", max(0.1, round_.moment(0.9)))
     running = [pid for pid in drivers if pid in marked(round_.storage)]
     if running:
@@ -142,7 +142,7 @@ def _submit_and_stop(round_: Round, made: Cluster) -> bool:
 
 
 def submit(round_: Round, made: Cluster) -> str:
-    """Run the sweep as a job; its name."""
+    """Run the sweep as a job; return its name."""
     job = f"job-{round_.place.name}-{round_.injected}"
     known = environment(round_.storage, round_.case.bench.scratch)
     names = (MARK, "CONVNN_CACHE", "CONVNN_TEST_CONNECTIONS", "OMP_NUM_THREADS")
@@ -152,16 +152,16 @@ def submit(round_: Round, made: Cluster) -> str:
 
 
 def stop(round_: Round, made: Cluster, job: str) -> None:
-    """`ray job stop`: it ends the driver without a traceback."""
+    """Run `ray job stop`, and check that it ends the driver without a traceback."""
     at = ("--address", made.dashboard)
     made.ray("job", "stop", *at, job)
-    wait_for(lambda: not marked(round_.storage), "the stopped job's driver is gone", GONE_S)
+    wait_for(lambda: not marked(round_.storage), "the stopped job's driver has ended", GONE_S)
     status = made.ray("job", "status", *at, job)
     expect(re.search("stopped|STOPPED|SUCCEEDED|succeeded", status), f"the job was not stopped:\n{status}")
     if round_.ledger.exists():
         said = made.ray("job", "logs", *at, job)
         (round_.place / f"{job}.txt").write_text(said)
-        expect("Traceback" not in said, f"ray job stop made a traceback:\n{said[-3000:]}")
+        expect("Traceback" not in said, f"ray job stop caused a traceback:\n{said[-3000:]}")
 
 
 FAULTS = [

@@ -1,4 +1,4 @@
-"""A sweep on one real cluster: nodes die and are taken away, its driver dies, its Ray job is stopped."""
+"""A sweep on one real cluster: nodes die or are preempted, its driver dies, its Ray job is stopped."""
 
 import contextlib
 import os
@@ -21,7 +21,7 @@ DIES = "node's raylet kill -9"
 
 
 class ClusterChain(Chain):
-    """A head, and a fresh node for each fault of one."""
+    """A head, and a new node for each fault of a node."""
 
     name = "cluster"
     sweep = LONGER_GRID
@@ -34,47 +34,50 @@ class ClusterChain(Chain):
 
     @contextlib.contextmanager
     def opened(self, first: Case, place: Path, storage: Path | None = None) -> Iterator[None]:
-        """With as many nodes as will die."""
+        """Open it with as many nodes as will die."""
         with cluster_of(first, jobs=True) as self.made, super().opened(first, place, storage):
             self.round.environment |= self.made.token
             self._nodes = [self.made.add_node() for name in (DRAINED, DIES) if name in self.wanted]
             yield
 
     def running(self, *options: object) -> Driver:
-        """One that drives the cluster from here."""
+        """Return a driver on this machine that uses the cluster."""
         return super().running("--address", self.made.address, *options)
 
     def node_drained(self) -> None:
-        """With notice."""
+        """A node dies with notice."""
         self._lose_node("preempted")
 
     def node_dies(self) -> None:
-        """Without notice."""
+        """A node dies without notice."""
         self._lose_node("lost_node")
 
     def _lose_node(self, failure: str) -> None:
-        """The attempt on it, and no other, fails of this class; its trial goes on elsewhere."""
+        """Only the attempt on the node fails, with this class; its trial continues on another node."""
         driver, node = self.running(), self._nodes.pop()
         worker = self._caught(driver, node)
-        for other in self._nodes:  # while this one dies, the rest of the sweep might end
+        for other in self._nodes:  # otherwise the sweep might end while this node dies
             self._caught(driver, other)
         if failure == "preempted":
-            self.made.drain(node)  # which takes as long as a short trial
+            self.made.drain(node)  # draining takes as long as a short trial
             os.kill(worker.pid, signal.SIGCONT)
             driver.ends_within(self.case.rng.uniform(0, 0.5))
         moment = self.round.hit(f"the node of trial {worker.run_key} dies")
         node.kill()
         self.round.recovers(moment, driver, worker.run_key)
         self._failures[failure] = 1
-        self.wait_for(lambda: self._goes_on_elsewhere(worker) or driver.ends_within(0), "it is lost, and goes on")
+        self.wait_for(
+            lambda: self._goes_on_elsewhere(worker) or driver.ends_within(0),
+            "the attempt is lost, and the trial continues",
+        )
         record = self.round.record()
         lost = next(a for a in record.attempts if (a.run_key, a.attempt) == (worker.run_key, worker.attempt))
         expect_in_time(lost.state != "complete", "the trial ended before its node died")
-        expect(lost.failure == failure, f"it has failed by {lost.failure} and not by {failure}")
+        expect(lost.failure == failure, f"it failed with {lost.failure}, not with {failure}")
         expect(dict(record.failures()) == self._failures, f"other attempts failed, too: {record.failures()}")
 
     def _caught(self, driver: Driver, node: Node) -> Worker:
-        """A worker on the node that has trained an epoch, and trains no more: it cannot end before its node dies."""
+        """Return a worker on the node paused after an epoch, so that it cannot end before its node dies."""
 
         def there() -> list[Worker]:
             record = self.round.record()
@@ -92,17 +95,17 @@ class ClusterChain(Chain):
         return any(a.attempt > (worker.attempt or 0) for a in attempts)
 
     def driver_killed(self) -> None:
-        """The cluster goes on, and what trained for the driver ends."""
+        """The cluster continues, and the driver's workers end."""
         driver = self.running()
         self.in_training(driver)
         kill(self.round, driver)
-        wait_for(lambda: not workers(self.made.mark), "the workers of a dead driver are gone", GONE_S, EVERY_S)
+        wait_for(lambda: not workers(self.made.mark), "the workers of a dead driver have ended", GONE_S, EVERY_S)
 
     def job_stopped(self) -> None:
-        """Ray kills it three seconds after it has asked it to end."""
+        """Ray kills the driver three seconds after asking it to end."""
         began = time.time()
         job = submit(self.round, self.made)
-        self.wait_for(lambda: marked(self.round.storage), "the job has begun")
+        self.wait_for(lambda: marked(self.round.storage), "the job has started")
         self.wait_for(lambda: self.recorded_after(began), "it trains")
         self.round.hit("ray job stop")
         stop(self.round, self.made, job)

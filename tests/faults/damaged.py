@@ -1,4 +1,4 @@
-"""Checkpoints that are cut, altered or emptied."""
+"""Checkpoints that are truncated, altered or emptied."""
 
 import re
 from collections.abc import Callable
@@ -51,7 +51,7 @@ def _both(case: Case) -> None:
 
 
 def _damage(case: Case, newest: int) -> None:
-    """Stop a sweep in the middle, spoil the newest checkpoints of a trial that runs, and go on."""
+    """Stop a sweep in the middle, damage the newest checkpoints of a running trial, and resume."""
     sweep = GRID.but(resources={"checkpoint_every_s": 0})
     for number in range(2):
         with case.round(sweep) as round_:
@@ -65,23 +65,23 @@ def _damage(case: Case, newest: int) -> None:
 
 
 def spoil(paths: list[Path], first: int, rng: Random) -> None:
-    """Spoil each in a way of its own, from the `first` of `KINDS` on."""
+    """Damage each in a different way, starting with `KINDS[first]`."""
     for place, path in enumerate(paths):
         KINDS[(first + place) % len(KINDS)](path, rng)
 
 
 def expect_passed_over(after: Attempt, kept: list[Path], newest: int, said: str) -> None:
-    """The attempt went on from the first of the checkpoints that was not spoilt, and says which were."""
+    """Check that the attempt resumed from the newest intact checkpoint, and names the damaged ones."""
     expected = _epoch(kept[newest]) if newest < len(kept) else 0
-    expect(after.from_epoch == expected, f"it went on after {after.from_epoch} and not after {expected}")
+    expect(after.from_epoch == expected, f"it resumed after {after.from_epoch}, not after {expected}")
     for path in kept[:newest]:
         expect(after.note and str(path) in after.note, f"the note does not name {path}: {after.note}")
         expect(str(path) in said, f"the output does not name {path}:\n{said}")
-    expect("passed over a checkpoint" in said, f"the output does not say so:\n{said}")
+    expect("skipped a damaged checkpoint" in said, f"the output does not say so:\n{said}")
 
 
 def _stopped_in_the_middle(round_: Round) -> tuple[str, list[Path]]:
-    """Kill the sweep once a trial that runs has two checkpoints; the trial and its checkpoints, the newest first."""
+    """Kill the sweep once a running trial has two checkpoints; return the trial and its checkpoints, newest first."""
     driver = round_.run()
     while True:
         _wait_for_two(round_, driver)
@@ -90,19 +90,19 @@ def _stopped_in_the_middle(round_: Round) -> tuple[str, list[Path]]:
         round_.expect_nothing_left()
         if there := with_two(round_):
             return round_.case.rng.choice(there)
-        round_.injected -= 1  # the trial ended in this moment
+        round_.injected -= 1  # the trial ended at this moment
         driver = round_.go_on()
 
 
 def _wait_for_two(round_: Round, driver: Driver) -> None:
-    wait_for(lambda: with_two(round_) or driver.ends_within(0), "two checkpoints of a trial that runs", every_s=0.1)
+    wait_for(lambda: with_two(round_) or driver.ends_within(0), "two checkpoints of a running trial", every_s=0.1)
 
 
 def with_two(round_: Round) -> list[tuple[str, list[Path]]]:
-    """The trials that run and have two checkpoints."""
+    """Return the running trials that have two checkpoints."""
     try:
         trials = round_.record().trials.values()
-    except LedgerError:  # not there, or being made
+    except LedgerError:  # missing, or being created
         return []
     folder = SweepFolder(round_.folder)
     running = [trial.run_key for trial in trials if trial.state == "running"]

@@ -1,4 +1,4 @@
-"""Trials side by side on a small disk: workers die and hang, checkpoints are spoilt, the disk fills up."""
+"""Concurrent trials on a small disk: workers die and hang, checkpoints are damaged, the disk fills up."""
 
 import contextlib
 import os
@@ -20,7 +20,7 @@ from tune_jobs.record.rows import Attempt
 from tune_jobs.worker.checkpoints import KEPT
 
 LIMIT_S = 15.0
-"""So much longer may a trial take than the longest has taken, and than it has mostly taken to begin."""
+"""Tolerance over the longest time of a trial so far, and over its usual start-up time."""
 
 GUARD = "resources.min_free_gb"
 
@@ -39,13 +39,13 @@ class DiskChain(Chain):
 
     @contextlib.contextmanager
     def opened(self, first: Case, place: Path, _storage: Path | None = None) -> Iterator[None]:
-        """The storage is on the disk."""
+        """Open it with the storage on the disk."""
         disk = place / "disk"
         with small_disk(disk, room.LARGE) as self.disk, super().opened(first, place, disk / "storage"):
             yield
 
     def read_only(self) -> None:
-        """Between two runs; the first was killed."""
+        """The storage is read-only between two runs; the first run was killed."""
         self._stop()
         self.disk.protect(read_only=True)
         self.round.hit("the storage is read-only")
@@ -55,15 +55,15 @@ class DiskChain(Chain):
             self.disk.protect(read_only=False)
 
     def last_damaged(self) -> None:
-        """The newest of two."""
+        """The newest of two checkpoints is damaged."""
         self._damage(1)
 
     def both_damaged(self) -> None:
-        """Nothing is left."""
+        """Both checkpoints are damaged."""
         self._damage(KEPT)
 
     def _damage(self, newest: int) -> None:
-        """Spoil checkpoints of a trial that ran when the sweep was killed; it goes on from what is left."""
+        """Damage checkpoints of a trial that ran when the sweep was killed; it resumes from the rest."""
         there = [(key, kept) for key, kept in with_two(self.round) if key not in self._spoilt]
         if self._is_running() or not there:
             there = self._stop()
@@ -83,30 +83,30 @@ class DiskChain(Chain):
             there = [(after[key], before[key].attempt) for key in self._spoilt]
             return all(now.attempt > earlier and now.from_epoch is not None for now, earlier in there)
 
-        self.wait_for(lambda: begun() or driver.ends_within(0), "the trials go on")
+        self.wait_for(lambda: begun() or driver.ends_within(0), "the trials resume")
         for key, (newest, kept) in self._spoilt.items():
             expect_passed_over(self._latest()[key], kept, newest, driver.output)
 
     def _latest(self) -> dict[str, Attempt]:
-        """Each trial's last attempt."""
+        """Return each trial's last attempt."""
         return {attempt.run_key: attempt for attempt in self.round.record().attempts}
 
     def _stop(self) -> list[tuple[str, list[Path]]]:
-        """Kill the sweep once two trials that run have two checkpoints; those."""
+        """Kill the sweep once two running trials have two checkpoints; return these."""
         driver = self.running("--set", "resources.checkpoint_every_s=0")
         self.wait_for(lambda: len(with_two(self.round)) == KEPT or driver.ends_within(0), "checkpoints of two trials")
         driver.signal_group(signal.SIGKILL)
         driver.ends_within(STOPS_AT_ONCE_S)
         self.round.expect_nothing_left()
         there = with_two(self.round)
-        expect(there, "no trial was cut off")
+        expect(there, "no trial was interrupted")
         return there
 
     def _is_running(self) -> bool:
         return self.driver is not None and not self.driver.ends_within(0)
 
     def worker_killed(self) -> None:
-        """One of two as it trains; its trial goes on, and the other one is not disturbed."""
+        """One of two workers is killed while training; its trial continues, and the other one is not disturbed."""
         driver = self.running()
 
         def trained() -> list[Worker]:
@@ -120,19 +120,19 @@ class DiskChain(Chain):
         os.kill(worker.pid, signal.SIGKILL)
         self.round.recovers(moment, driver, worker.run_key)
         self.wait_for(lambda: self._is_lost(worker), "the attempt is lost")
-        self.expect_said(driver, r"lost_worker, the worker process died.*; retried in another attempt")
+        self.expect_said(driver, r"lost_worker, the worker process died.*; will be retried")
 
     def _is_lost(self, worker: Worker) -> bool:
-        """Whether that attempt, and no other, has failed, and its trial has another one."""
+        """Whether only that attempt has failed, and its trial has another attempt."""
         record = self.round.record()
         lost = {(a.run_key, a.attempt) for a in record.attempts if a.failure is not None}
-        expect(lost <= {(worker.run_key, worker.attempt)}, f"others have failed: {lost}")
+        expect(lost <= {(worker.run_key, worker.attempt)}, f"other attempts have failed: {lost}")
         return bool(lost) and any(
             a.run_key == worker.run_key and a.attempt > (worker.attempt or 0) for a in record.attempts
         )
 
     def full(self) -> None:
-        """Its folder's disk, as it trains."""
+        """The disk fills up during training."""
         driver = self.running()
         self.in_training(driver)
         self.disk.leave(self.case.rng.randrange(16 * 1024))
@@ -144,7 +144,7 @@ class DiskChain(Chain):
         self.disk.resize(room.LARGE)
 
     def guarded(self) -> None:
-        """A little is left, and that is too little."""
+        """A little space is left, but less than the limit."""
         driver = self.start("--set", f"{GUARD}=0.1")
         self.in_training(driver, epochs=1)
         ballast = self.disk.path / "ballast"
@@ -162,20 +162,20 @@ class DiskChain(Chain):
         self.options = (*self.options, "--set", "resources.checkpoint_every_s=0.5")
 
     def terminated(self) -> None:
-        """With all that it has started, as by `scancel`."""
+        """Every process is terminated, as by `scancel`."""
         driver = self.running()
         self.in_training(driver, epochs=1)
         drivers.terminate_all(self.round, driver)
         self.round.expect_nothing_left()
 
     def held(self) -> None:
-        """Longer than a trial may take."""
+        """The driver is paused for longer than a trial may take."""
         driver = self._with_limit()
         self.in_training(driver, epochs=1)
         drivers.hold(self.round, driver)
 
     def _with_limit(self) -> Driver:
-        """A driver that ends trials which take too long, which the one that runs does if it is there."""
+        """Return a driver that ends trials which take too long; the running driver, if any, already does so."""
         if not self._is_running():
             self._limit = self._longest() + 2 * self._to_begin() + LIMIT_S
             self.start("--set", f"resources.max_trial_hours={self._limit / 3600:.7f}")
@@ -183,7 +183,7 @@ class DiskChain(Chain):
         return self.driver
 
     def hung(self) -> None:
-        """A worker stands still; it is given up at its limit, and run again by hand."""
+        """A worker hangs; it is ended at its time limit, and retried by the user."""
         driver = self._with_limit()
         hung: dict[str, float] = {}
         stop_one(self.round, driver, hung)
@@ -193,10 +193,10 @@ class DiskChain(Chain):
         driver = self.command("retry", self.sweep.name, "--class", "time_limit")
         driver.end(0)
         again = self.round.record().tried_since(before)
-        expect(again == hung.keys(), f"others were run again: {again}")
+        expect(again == hung.keys(), f"other trials were repeated: {again}")
 
     def _to_begin(self) -> float:
-        """Seconds from the start of an attempt to its first epoch, at most."""
+        """Return the longest time from the start of an attempt to its first epoch, in seconds."""
         record = self.round.record() if self.round.ledger.exists() else None
         first: dict[tuple[str, int], float] = {}
         for at, key, attempt, _ in record.recorded if record else ():
@@ -205,7 +205,7 @@ class DiskChain(Chain):
         return max((at - begun[place] for place, at in first.items()), default=LIMIT_S)
 
     def _longest(self) -> float:
-        """Seconds that the trial has taken which has taken longest."""
+        """Return the seconds of the longest trial."""
         if not self.round.ledger.exists():
             return 0.0
         spent: dict[str, float] = {}

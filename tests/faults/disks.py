@@ -1,4 +1,4 @@
-"""A disk of a few megabytes, whose room can be taken away and given back. Needs root."""
+"""A disk of a few megabytes, whose space can be taken away and given back. Needs root."""
 
 import contextlib
 import os
@@ -12,17 +12,17 @@ PAGE = os.sysconf("SC_PAGE_SIZE")
 
 
 class Disk:
-    """A tmpfs: what is written to it is in memory, and it is as full as a real one."""
+    """A tmpfs: its files are in memory, but it gets full like a real disk."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
 
     def resize(self, size: int) -> None:
-        """Make it so many bytes large."""
+        """Set its size in bytes."""
         _mount("-o", f"remount,size={size}", str(self.path))
 
     def leave(self, free: int) -> None:
-        """Make it as large as what is on it, and `free` bytes; what is written meanwhile makes Linux refuse."""
+        """Resize it to its content plus `free` bytes; Linux refuses while a process writes."""
 
         def resize() -> None:
             found = os.statvfs(self.path)
@@ -32,13 +32,13 @@ class Disk:
         _until_done(resize)
 
     def protect(self, *, read_only: bool) -> None:
-        """Make it read-only, once nobody has a file open for writing; or writable again."""
+        """Make it read-only, once no process has a file open for writing; or writable again."""
         _until_done(lambda: _mount("-o", "remount,ro" if read_only else "remount,rw", str(self.path)))
 
 
 @contextlib.contextmanager
 def small_disk(path: Path, size: int) -> Iterator[Disk]:
-    """A disk of `size` bytes at `path`."""
+    """Mount a disk of `size` bytes at `path`."""
     path.mkdir(parents=True)
     _mount("-t", "tmpfs", "-o", f"size={size}", "tmpfs", str(path))
     try:
@@ -48,7 +48,7 @@ def small_disk(path: Path, size: int) -> Iterator[Disk]:
 
 
 def _until_done(change: Callable[[], None]) -> None:
-    """Do it again for a while where the disk is busy."""
+    """Repeat the change for a while if the disk is busy."""
     deadline = time.monotonic() + BUSY_S
     while True:
         try:

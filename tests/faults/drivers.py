@@ -1,4 +1,4 @@
-"""Drivers killed and interrupted, at any moment from the command to its end."""
+"""Drivers killed and interrupted, at any moment from the command to the end of the sweep."""
 
 import contextlib
 import os
@@ -14,25 +14,25 @@ from tests.faults.sweeps import GRID, Sweep
 from tune_jobs.executors.clock import PAUSE_S
 
 TIMES = 5
-"""So often each of these is done."""
+"""How often each of these is done."""
 
 PER_SWEEP = 5
-"""A sweep is hit so often on its way before it is compared."""
+"""Number of faults per sweep before it is compared."""
 
 UNKEPT = {"checkpoint_every_s": 3600}
-"""Only a signal makes the trials of such a sweep keep a state."""
+"""Checkpoints are so rare that only a signal makes the trials of such a sweep save a state."""
 
 STOPS_S = 60.0
-"""A driver whose trials have short epochs ends within this after a signal."""
+"""A driver with short epochs ends within this time after a signal."""
 
 ALL_STOP_S = 15.0
-"""It ends within this where Ray's own processes are ended with it."""
+"""It ends within this time if Ray's own processes are terminated with it."""
 
 HELD_S = PAUSE_S + 5.0
-"""How long a driver is held."""
+"""How long a driver is paused."""
 
 STOPS_AT_ONCE_S = 10.0
-"""The same after a second signal."""
+"""It ends within this time after a second signal."""
 
 Strike = Callable[[Round, Driver], None]
 
@@ -46,11 +46,11 @@ def repeatedly(
     per_sweep: int = PER_SWEEP,
     environment: Mapping[str, str] = MappingProxyType({}),
 ) -> None:
-    """Strike drivers at random moments, going on at once each time, until the sweep ends; then compare."""
+    """Inject the fault at random moments, resuming immediately each time, until the sweep ends; then compare."""
     rounds = 0
     while case.injected < times:
         rounds += 1
-        expect(rounds <= 2 * times, f"{sweep.name} ends before it is hit")
+        expect(rounds <= 2 * times, f"{sweep.name} ends before the fault")
         with case.round(sweep) as round_:
             round_.environment |= environment
             most = min(per_sweep, times - case.injected)
@@ -67,7 +67,7 @@ def repeatedly(
 
 
 def kill(round_: Round, driver: Driver) -> None:
-    """Kill the driver alone."""
+    """Kill only the driver."""
     round_.hit(f"kill -9 of the driver after {_age(driver)}")
     driver.signal(signal.SIGKILL)
     driver.ends_within(STOPS_AT_ONCE_S)
@@ -81,28 +81,28 @@ def kill_group(round_: Round, driver: Driver) -> None:
 
 
 def interrupt(round_: Round, driver: Driver) -> None:
-    """What Ctrl-C does."""
+    """Interrupt as Ctrl-C does."""
     round_.hit(f"SIGINT after {_age(driver)}")
     driver.signal_group(signal.SIGINT)
     _ends_in_order(round_, driver, signal.SIGINT)
 
 
 def terminate(round_: Round, driver: Driver) -> None:
-    """What `kill` does."""
+    """Terminate as `kill` does."""
     round_.hit(f"SIGTERM after {_age(driver)}")
     driver.signal(signal.SIGTERM)
     _ends_in_order(round_, driver, signal.SIGTERM)
 
 
 def hang_up(round_: Round, driver: Driver) -> None:
-    """What a closed terminal and a lost connection do."""
+    """Hang up, as a closed terminal and a lost connection do."""
     round_.hit(f"SIGHUP after {_age(driver)}")
     driver.signal(signal.SIGHUP)
     _ends_in_order(round_, driver, signal.SIGHUP)
 
 
 def hold(round_: Round, driver: Driver) -> None:
-    """Ctrl-Z, and later `fg`: for longer than a trial may take."""
+    """Press Ctrl-Z, and later `fg`, after longer than a trial may take."""
     failed = round_.record().failures()
     round_.hit(f"stopped after {_age(driver)}, for {HELD_S:g} s")
     driver.signal(signal.SIGSTOP)
@@ -114,7 +114,7 @@ def hold(round_: Round, driver: Driver) -> None:
 
 
 def terminate_all(round_: Round, driver: Driver) -> None:
-    """What `scancel`, `timeout` and systemd do: every process of the run is asked to end, whatever its group."""
+    """Terminate every process of the run, whatever its group, as `scancel`, `timeout` and systemd do."""
     round_.hit(f"SIGTERM of every process after {_age(driver)}")
     sent = time.monotonic()
     for pid in marked(round_.storage):
@@ -131,7 +131,7 @@ def terminate_all(round_: Round, driver: Driver) -> None:
 
 
 def interrupt_twice(round_: Round, driver: Driver) -> None:
-    """What an impatient person does."""
+    """Interrupt twice, as an impatient user does."""
     pause = round_.case.rng.uniform(0.2, 1.0)
     round_.hit(f"SIGINT after {_age(driver)}, and again {pause:.1f} s later")
     driver.signal_group(signal.SIGINT)
@@ -146,10 +146,10 @@ def interrupt_twice(round_: Round, driver: Driver) -> None:
 
 
 def stop(round_: Round, driver: Driver) -> None:
-    """What `convnn stop` does, which ends once the driver has."""
+    """Run `convnn stop`, which ends when the driver has ended."""
     round_.hit(f"SIGTERM after {_age(driver)}, by `convnn stop`")
     said = round_.start("stop", round_.sweep.name).end(0)
-    expect(f"convnn resume {round_.sweep.name}" in said, f"`convnn stop` does not say how to go on:\n{said}")
+    expect(f"convnn resume {round_.sweep.name}" in said, f"`convnn stop` does not say how to resume:\n{said}")
     _ends_in_order(round_, driver, signal.SIGTERM)
 
 
@@ -162,22 +162,22 @@ def _ends_in_order(round_: Round, driver: Driver, number: signal.Signals) -> Non
 
 
 def _says_how_to_go_on(round_: Round, driver: Driver, number: signal.Signals) -> bool:
-    """Whether the sweep was under way; then the code is 128 and the signal's, and the way to go on is said."""
+    """Whether the sweep was running; then check the exit code, 128 plus the signal, and the message how to resume."""
     said, code = driver.output, driver.code
-    expect("Traceback" not in said, f"{number.name} made a traceback:\n{said[-3000:]}")
+    expect("Traceback" not in said, f"{number.name} caused a traceback:\n{said[-3000:]}")
     if f"sweep {round_.sweep.name} in " not in said:  # Python was still starting, and had no handler
         expect(code in (128 + number, -number), f"{number.name} at the start ended with {code}:\n{said[-2000:]}")
         return False
-    if "\nNext:\n" in said and f"convnn resume {round_.sweep.name}" not in said:  # it had ended all the same
+    if "\nNext:\n" in said and f"convnn resume {round_.sweep.name}" not in said:  # it had ended already
         expect(code in (0, 128 + number, -number), f"{number.name} at the end ended with {code}:\n{said[-2000:]}")
         return False
-    expect(code == 128 + number, f"{number.name} ended with {code} and not {128 + number}:\n{said[-2000:]}")
-    expect(f"convnn resume {round_.sweep.name}" in said, f"{number.name} does not say how to go on:\n{said[-2000:]}")
+    expect(code == 128 + number, f"{number.name} ended with {code}, not with {128 + number}:\n{said[-2000:]}")
+    expect(f"convnn resume {round_.sweep.name}" in said, f"{number.name} does not say how to resume:\n{said[-2000:]}")
     return True
 
 
 def _keeps_states(round_: Round) -> None:
-    """Every attempt that was stopped after an epoch has left the state after its last one."""
+    """Check that every attempt stopped after an epoch has saved the state after its last epoch."""
     done: dict[tuple[str, int], int] = {}
     record = round_.record()
     for _, key, attempt, epoch in record.recorded:
@@ -187,7 +187,7 @@ def _keeps_states(round_: Round) -> None:
         reached = done.get((key, last.attempt))
         if last.state == "interrupted" and reached is not None:
             kept = round_.folder / "trials" / key / str(last.attempt) / f"checkpoint-{reached:06d}.pt"
-            expect(kept.exists(), f"{kept} was not kept; the attempt ended: {last.reason}")
+            expect(kept.exists(), f"{kept} was not saved; the attempt ended: {last.reason}")
 
 
 def _age(driver: Driver) -> str:
@@ -223,7 +223,7 @@ def _terminations_of_all(case: Case) -> None:
 
 
 def _holds(case: Case) -> None:
-    """A trial may take a while less than its driver is held for."""
+    """A trial's time limit is a little shorter than the pause of its driver."""
     sweep = GRID.but(name="held", resources={"max_trial_hours": HELD_S / 3600})
     with case.round(sweep, reference=False) as round_:
         driver = round_.run()

@@ -1,4 +1,4 @@
-"""Drivers and their workers as processes: started as a user starts them, signalled, waited for."""
+"""Drivers and their workers as processes: started as a user starts them, signalled, awaited."""
 
 import contextlib
 import os
@@ -14,35 +14,35 @@ from typing import TypeVar
 from tests.tune_jobs.program import CONVNN
 
 END_S = 300.0
-"""A driver that nothing holds back ends within this, also on a machine that others use."""
+"""An undisturbed driver ends within this time, even on a busy machine."""
 
 WAIT_S = 120.0
-"""What a fault waits for happens within this."""
+"""Time limit for everything that a fault waits for."""
 
 GONE_S = 30.0
-"""Processes of a driver that has ended are gone after this."""
+"""The processes of an ended driver are gone after this time."""
 
 OFFLINE = Path(__file__).parents[1] / "offline"
 AGENTS = ("ray::DashboardAgent", "ray::RuntimeEnvAgent")
 MARK = "CONVNN_STORAGE"
-"""Every process of a sweep inherits this variable, which names a folder of that sweep's own."""
+"""Every process of a sweep inherits this variable; it names a folder of that sweep."""
 
 
 Found = TypeVar("Found")
 
 
-class TookTooLong(AssertionError):  # noqa: N818 - it is no error of its own
-    """Something was late. That alone is no defect on a machine that others use, so it is looked at once more, alone."""
+class TookTooLong(AssertionError):  # noqa: N818 - it is not an error by itself
+    """Something was late. That alone is not a defect on a busy machine, so it is repeated once, alone."""
 
 
 def expect(condition: object, what: str) -> None:
-    """Raise if the program does not do what it should; the message says what was seen."""
+    """Raise if the program does not behave as it should; the message says what was seen."""
     if not condition:
         raise AssertionError(what)
 
 
 def expect_in_time(condition: object, what: str) -> None:
-    """Raise if the program has not done by now what it should; the message says what was seen."""
+    """Raise if the program is late; the message says what was seen."""
     if not condition:
         raise TookTooLong(what)
 
@@ -50,7 +50,7 @@ def expect_in_time(condition: object, what: str) -> None:
 def wait_for(
     condition: Callable[[], Found | None], what: str, timeout_s: float = WAIT_S, every_s: float = 0.02
 ) -> Found:
-    """Ask until there is an answer that is not `None` or false; the answer."""
+    """Poll until the condition returns a true value, and return it."""
     deadline = time.monotonic() + timeout_s
     while not (found := condition()):
         expect_in_time(time.monotonic() < deadline, f"after {timeout_s:g} s still not: {what}")
@@ -59,7 +59,7 @@ def wait_for(
 
 
 def environment(storage: Path, scratch: Path, **more: str) -> dict[str, str]:
-    """What a child process sees: a storage of its own, and no network beyond loopback."""
+    """Return the environment of a child process: a separate storage, and no network beyond loopback."""
     kept = {n: v for n, v in os.environ.items() if n not in ("RAY_ADDRESS", "MLFLOW_TRACKING_URI", "FORCE_COLOR")}
     paths = [p for p in kept.get("PYTHONPATH", "").split(os.pathsep) if p and p != str(OFFLINE)]
     return {
@@ -74,7 +74,7 @@ def environment(storage: Path, scratch: Path, **more: str) -> dict[str, str]:
 
 
 class Driver:
-    """A `convnn` command in the background, in a process group of its own as a terminal would give it."""
+    """A `convnn` command in the background, in its own process group, as in a terminal."""
 
     def __init__(self, arguments: tuple[object, ...], output: Path, environment: Mapping[str, str]) -> None:
         self.command = ["convnn", *map(str, arguments)]
@@ -93,28 +93,28 @@ class Driver:
 
     @property
     def pid(self) -> int:
-        """Its process, and its process group."""
+        """Its process id, and its process group id."""
         return self._process.pid
 
     @property
     def output(self) -> str:
-        """What it has said so far, on both streams."""
+        """Its output so far, on both streams."""
         return self._output.read_text(errors="replace")
 
     def ends_within(self, seconds: float) -> bool:
-        """Wait for its end, for at most so long; whether it has ended."""
+        """Wait for its end, for at most this long; return whether it has ended."""
         with contextlib.suppress(subprocess.TimeoutExpired):
             self._process.wait(max(0.0, seconds))
             self.ended = self.ended or time.time()
         return self.ended is not None
 
     def end(self, *codes: int, within_s: float = END_S) -> str:
-        """Wait for its end, with one of these exit codes; what it has said, without a traceback."""
-        late = f"`{self}` still runs after {within_s:g} s; it said:\n"
+        """Wait for its end with one of these exit codes; return its output, which must have no traceback."""
+        late = f"`{self}` still runs after {within_s:g} s; its output:\n"
         expect_in_time(self.ends_within(within_s), f"{late}{self.output[-2000:]}")
         said, code = self.output, self._process.returncode
         expected = " or ".join(map(str, codes))
-        expect(code in codes, f"`{self}` ended with {code} and not {expected}; it said:\n{said[-3000:]}")
+        expect(code in codes, f"`{self}` ended with {code}, not with {expected}; its output:\n{said[-3000:]}")
         expect("Traceback" not in said, f"`{self}` shows a traceback:\n{said[-3000:]}")
         return said
 
@@ -125,7 +125,7 @@ class Driver:
 
     @property
     def code(self) -> int | None:
-        """The exit code, once it is known; negative where a signal ended it."""
+        """The exit code once it has ended; negative if a signal ended it."""
         return self._process.returncode
 
     def signal(self, number: int) -> None:
@@ -134,12 +134,12 @@ class Driver:
             os.kill(self.pid, number)
 
     def signal_group(self, number: int) -> None:
-        """Send it and its children a signal, as a terminal does."""
+        """Send a signal to it and its children, as a terminal does."""
         with contextlib.suppress(ProcessLookupError):
             os.killpg(self.pid, number)
 
     def reap(self) -> None:
-        """End it if it has not, and forget it."""
+        """Kill it if it still runs, and release it."""
         if not self.ends_within(0):
             self.signal(signal.SIGKILL)
             self.ends_within(GONE_S)
@@ -150,7 +150,7 @@ class Driver:
 
 @dataclass(frozen=True)
 class Worker:
-    """A process that trains: the attempt whose log it writes, `None` where it writes none yet."""
+    """A process that trains, with the attempt whose log it writes; `None` if it writes none yet."""
 
     pid: int
     parent: int
@@ -159,38 +159,38 @@ class Worker:
 
 
 def workers(storage: Path) -> list[Worker]:
-    """The Ray workers that train for the sweeps in `storage`."""
+    """Return the Ray workers for the sweeps in `storage`."""
     return [_worker(pid) for pid in marked(storage) if b"ray::ImplicitFunc" in _read(pid, "cmdline")]
 
 
 def training(storage: Path) -> list[Worker]:
-    """Those of them that have begun an attempt."""
+    """Return the workers that have started an attempt."""
     return [worker for worker in workers(storage) if worker.run_key is not None]
 
 
 def marked(storage: Path) -> list[int]:
-    """Every process of the sweeps in `storage`."""
+    """Return every process of the sweeps in `storage`."""
     mark = f"{MARK}={storage}\0".encode()
     return [pid for pid in _processes() if mark in _read(pid, "environ")]
 
 
 def left_over(storage: Path) -> list[int]:
-    """Those of them that should be gone; Ray's agents find out only after a minute that their node is."""
+    """Return the processes that should have ended; Ray's agents notice a dead node only after a minute."""
     return [pid for pid in marked(storage) if not command_line(pid).startswith(AGENTS)]
 
 
 def children(parent: int) -> list[int]:
-    """The processes that `parent` has started."""
+    """Return the processes that `parent` has started."""
     return [pid for pid in _processes() if _parent(pid) == parent]
 
 
 def command_line(pid: int) -> str:
-    """The command line of a process; empty if there is none."""
+    """Return the command line of a process; empty if it does not exist."""
     return _read(pid, "cmdline").replace(b"\0", b" ").decode(errors="replace")
 
 
 def kill_left_over(storage: Path) -> None:
-    """Kill, by their ids, the processes of a sweep that a fault has left behind."""
+    """Kill the processes that a fault has left behind, by their ids."""
     for pid in marked(storage):
         with contextlib.suppress(ProcessLookupError):
             os.kill(pid, signal.SIGKILL)

@@ -1,4 +1,4 @@
-"""A sweep that is extended and killed on its way, and a sweep that is run twice at once."""
+"""A sweep that is extended and killed, and a sweep that is run twice at the same time."""
 
 import re
 import signal
@@ -17,7 +17,7 @@ def _of(trials: int) -> Sweep:
 
 
 def _after_the_end(case: Case) -> None:
-    """Three trials, three more and three more are the nine of a sweep that was asked for nine."""
+    """Three trials, then three and three more, equal a sweep of nine trials."""
     with case.round(_of(MORE), reference=False) as round_:
         round_.run().end(0)
         total = MORE
@@ -27,14 +27,14 @@ def _after_the_end(case: Case) -> None:
             driver = round_.start("extend", round_.sweep.name, "--trials", f"+{MORE}")
             round_.recovers(driver.started, driver)
             driver.end(0)
-            expect(len(round_.record().trials) == total, f"there are not {total} trials")
+            expect(len(round_.record().trials) == total, f"the sweep does not have {total} trials")
         round_.check(reference=case.bench.reference(_of(total)).record)
 
 
 def _killed(case: Case) -> None:
-    """Each extension is killed at a random moment, later than the one before; the next, or a resumption, goes on.
+    """Kill each extension at a random moment, each later than the one before; then extend or resume.
 
-    It is extended again if that was not recorded.
+    The sweep is extended again if the extension was not recorded.
     """
     times = 5
     with case.round(_of(MORE + 1)) as round_:
@@ -61,7 +61,7 @@ def _killed(case: Case) -> None:
 
 
 def _two_drivers(case: Case) -> None:
-    """Of two drivers one is refused, and told who the other is; the sweep is none the worse for it."""
+    """The second of two drivers is refused and told about the first; the sweep is not affected."""
     times = 6
     while case.injected < times:
         with case.round(SHORT_GRID) as round_:
@@ -73,18 +73,18 @@ def _two_drivers(case: Case) -> None:
 
 
 def challenge(round_: Round, first: Driver, *options: object) -> Driver:
-    """Start another one, with these options; the driver that goes on."""
+    """Start another driver with these options; return the one that continues."""
     second = round_.go_on(*options)
     expect(first.ends_within(0) or second.ends_within(60) or first.ends_within(0), "two drivers run one sweep")
     if first.ends_within(0) and first.code == 0:
-        return second  # there was only one after all
+        return second  # the first had ended
     refused, going = (second, first) if second.ends_within(0) else (first, second)
     round_.hit(f"`{second}` beside `{first}`")
     said = refused.end(1)
     seen = re.search(r"is already running in process (\d+) on (\S+);", said)
-    expect(seen is not None, f"the second driver is not told who runs the sweep:\n{said}")
+    expect(seen is not None, f"the second driver does not name the running driver:\n{said}")
     assert seen is not None
-    expect((int(seen[1]), seen[2]) == (going.pid, socket.gethostname()), f"it is told another one: {said}")
+    expect((int(seen[1]), seen[2]) == (going.pid, socket.gethostname()), f"it names a different driver: {said}")
     round_.case.recoveries.append((refused.ended or 0) - refused.started)
     return going
 

@@ -1,11 +1,11 @@
-"""Compares a sweep that was hit with the same sweep left alone, and MLflow with the ledger.
+"""Compares a sweep with faults with the same sweep left alone, and MLflow with the ledger.
 
-What is compared of the ledger: the sampler's asks; each trial's key, number and state; each epoch of each attempt, bit
-for bit but for times; and that every epoch is there. Of MLflow: one run of each trial that is not superseded, holding
-each number of the trial's effective course (each epoch from the last attempt that ran it) exactly once, with the
-ledger's value; one parent; and no run that is still open.
+In the ledger, it compares the sampler's asks, each trial's key, number and state, and each epoch of each attempt, bit
+for bit except for times; and it checks that every epoch is there. In MLflow, it expects one run per trial that is not
+superseded, with each value of the trial's effective curve (each epoch from the last attempt that ran it) exactly once
+and equal to the ledger's; one parent run; and no open run.
 
-`lost` is what is missing or has another value, `duplicated` is what is there more often than it should be.
+`lost` lists what is missing or has a different value, `duplicated` what occurs too often.
 """
 
 import contextlib
@@ -26,14 +26,14 @@ TIMES = ("epoch_s", "images_per_s")
 """Metrics that differ from run to run."""
 
 MISSING = 10
-"""Missing things of one kind are named one by one up to this many."""
+"""Up to this many missing items of one kind are listed."""
 
-_one_reader = threading.Lock()  # MLflow sets up each store it opens, in the state of the process
+_one_reader = threading.Lock()  # MLflow keeps the setup of open stores in global state
 
 
 @dataclass(frozen=True)
 class Course:
-    """One trial as the ledger has it; `epochs` is its effective course."""
+    """One trial in the ledger; `epochs` is its effective curve."""
 
     run_key: str
     number: int
@@ -46,7 +46,7 @@ class Course:
 
 @dataclass(frozen=True)
 class Record:
-    """A sweep as its ledger has it."""
+    """A sweep in its ledger."""
 
     trials: dict[str, Course]
     asks: list[tuple[str, str, str | None]]
@@ -57,37 +57,37 @@ class Record:
     usage: Usage
 
     def by_number(self, number: int) -> Course:
-        """The trial with this number."""
+        """Return the trial with this number."""
         return next(trial for trial in self.trials.values() if trial.number == number)
 
     @property
     def running(self) -> set[tuple[str, int]]:
-        """The attempts under way, by run key and number."""
+        """The running attempts, by run key and number."""
         return {(attempt.run_key, attempt.attempt) for attempt in self.attempts if attempt.state == "running"}
 
     def failures(self) -> Counter[str]:
-        """How many attempts ended by each class of failure."""
+        """Count the attempts that ended with each failure class."""
         return Counter(attempt.failure for attempt in self.attempts if attempt.failure is not None)
 
     def tried_since(self, before: "Record") -> set[str]:
-        """The trials, by run key, that have more attempts than before."""
+        """Return the run keys of trials that have more attempts than before."""
         known = {(attempt.run_key, attempt.attempt) for attempt in before.attempts}
         return {attempt.run_key for attempt in self.attempts if (attempt.run_key, attempt.attempt) not in known}
 
     def epochs_after(self, moment: float, run_key: str | None = None) -> float | None:
-        """When the first epoch after `moment` was recorded, of one trial or any."""
+        """Return when the first epoch after `moment` was recorded, of one trial or any."""
         return next((at for at, key, *_ in self.recorded if at > moment and run_key in (None, key)), None)
 
 
 @dataclass
 class Differences:
-    """What a comparison found."""
+    """The result of a comparison."""
 
     lost: list[str] = field(default_factory=list)
     duplicated: list[str] = field(default_factory=list)
 
     def add(self, other: "Differences") -> None:
-        """Take over what another comparison found."""
+        """Add the result of another comparison."""
         self.lost += other.lost
         self.duplicated += other.duplicated
 
@@ -126,7 +126,7 @@ def begins_as(trial: Course, other: Course) -> bool:
 
 
 def damage(ledger: Path) -> list[str]:
-    """What SQLite finds wrong with the file; nothing if it is whole."""
+    """Return SQLite's findings about the file; empty if it is intact."""
     with contextlib.closing(sqlite3.connect(ledger, timeout=30)) as opened:
         found = [str(line) for (line,) in opened.execute("PRAGMA integrity_check")]
     return [] if found == ["ok"] else found
@@ -139,9 +139,9 @@ def compare(
 
     Args:
         reference: The sweep left alone.
-        found: The sweep that was hit.
-        states: States, by run key, of trials that are meant to have ended otherwise; they may lack epochs.
-        only: Run keys to look at, where the two sweeps are not meant to have the same trials; `None` for all.
+        found: The sweep with faults.
+        states: Expected states, by run key, of trials that should end differently; they may lack epochs.
+        only: Run keys to compare, if the two sweeps should not have the same trials; `None` for all.
     """
     differences = Differences()
     if only is None:
@@ -155,7 +155,9 @@ def compare(
         else:
             _compare_trial(expected, trial, (states or {}).get(key), differences, numbered=only is None)
     extra = [key for key in found.trials if key not in reference.trials and (only is None or key in only)]
-    differences.duplicated += [f"trial {found.trials[key].number}, which the sweep left alone has not" for key in extra]
+    differences.duplicated += [
+        f"trial {found.trials[key].number}, which the sweep left alone does not have" for key in extra
+    ]
     differences.lost += [
         f"the end of attempt {a.attempt} of {a.run_key}" for a in found.attempts if a.state == "running"
     ]
@@ -163,13 +165,13 @@ def compare(
 
 
 def compare_so_far(reference: Record, before: Record | None, found: Record) -> Differences:
-    """Compare the ledger of a sweep on its way with that of the sweep left alone, and with itself `before`."""
+    """Compare the ledger of an unfinished sweep with that of the sweep left alone, and with its own state `before`."""
     differences = Differences()
     _compare_asks(reference, found, differences, whole=False)
     for key, trial in found.trials.items():
         expected = reference.trials.get(key)
         if expected is None:
-            differences.duplicated.append(f"trial {trial.number}, which the sweep left alone has not")
+            differences.duplicated.append(f"trial {trial.number}, which the sweep left alone does not have")
         else:
             final = trial.state in ("complete", "stopped", "diverged")
             _compare_trial(expected, trial, None if final else trial.state, differences, numbered=True)
@@ -181,7 +183,7 @@ def compare_so_far(reference: Record, before: Record | None, found: Record) -> D
 def _compare_asks(reference: Record, found: Record, differences: Differences, *, whole: bool = True) -> None:
     for number, (expected, ask) in enumerate(zip(reference.asks, found.asks, strict=False)):
         if expected != ask:
-            differences.lost.append(f"ask {number}: {ask} and not {expected}")
+            differences.lost.append(f"ask {number}: {ask}, not {expected}")
     if whole:
         differences.lost += [f"ask {number}" for number in range(len(found.asks), len(reference.asks))]
     differences.duplicated += [f"ask {number}" for number in range(len(reference.asks), len(found.asks))]
@@ -194,7 +196,7 @@ def _compare_trial(
     if numbered and trial.number != expected.number:
         differences.lost.append(f"the number of {what}, which was {expected.number}")
     if trial.state != (state or expected.state):
-        differences.lost.append(f"the state of {what}, which is {trial.state} and not {state or expected.state}")
+        differences.lost.append(f"the state of {what}, which is {trial.state}, not {state or expected.state}")
     if state is None:
         _missing(f"{what} epoch", expected.epochs.keys() - trial.epochs.keys(), differences.lost)
         if expected.state == "complete":
@@ -229,21 +231,21 @@ def _equal(one: float, other: float) -> bool:
 
 
 def compare_tracker(found: Record, uri: str, experiment: str) -> Differences:
-    """Read MLflow back and compare it with the ledger."""
+    """Read a sweep from MLflow and compare it with the ledger."""
     from mlflow import MlflowClient
 
     differences = Differences()
     with _one_reader:
         try:
             _compare_runs(found, MlflowClient(tracking_uri=uri), experiment, differences)
-        except Exception as error:  # noqa: BLE001 - whatever keeps people from their numbers
+        except Exception as error:  # noqa: BLE001 - any error that makes the data unreadable
             reason = (str(error).splitlines() or [""])[0]
             differences.lost.append(f"all of MLflow at {uri}: {type(error).__name__}: {reason}")
     return differences
 
 
 def open_runs(uri: str, experiment: str) -> list[str]:
-    """The runs of an experiment that MLflow takes for running."""
+    """Return the runs of an experiment that are running according to MLflow."""
     from mlflow import MlflowClient
 
     with _one_reader:
@@ -279,7 +281,7 @@ def _count(what: str, number: int, differences: Differences) -> None:
 
 
 def _compare_run(client: Any, run: Any, trial: Course, differences: Differences) -> None:
-    """Each (epoch, metric) of the effective course exactly once, with the ledger's value, and nothing else."""
+    """Check that each (epoch, metric) of the effective curve occurs exactly once, with the ledger's value."""
     what = f"MLflow trial {trial.number}"
     names = {name for metrics in trial.epochs.values() for name in metrics}
     shipped: dict[tuple[int, str], list[float]] = {}
@@ -294,4 +296,4 @@ def _compare_run(client: Any, run: Any, trial: Course, differences: Differences)
         if place in recorded:
             differences.duplicated += [f"{what} {place}"] * (len(values) - 1)
             if not any(_equal(value, recorded[place]) for value in values):
-                differences.lost.append(f"{what} {place}: {values} and not {recorded[place]}")
+                differences.lost.append(f"{what} {place}: {values}, not {recorded[place]}")

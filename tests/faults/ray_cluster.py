@@ -1,6 +1,6 @@
-"""A Ray cluster of two nodes on this machine: addresses of the loopback interface, ports and folders of its own.
+"""A Ray cluster of two nodes on this machine, with separate loopback addresses, ports and folders.
 
-The processes are `ray start --block`, so each node ends with a process that we started.
+The processes are `ray start --block`, so each node ends with the process that started it.
 """
 
 import contextlib
@@ -23,29 +23,29 @@ from tests.tune_jobs.servers import free_port
 RAY = str(Path(CONVNN).parent / "ray")
 START_S = 120.0
 COMMAND_S = 120.0
-_numbers = count(10 + 50 * int(os.environ.get("PYTEST_XDIST_WORKER", "gw0")[2:]))  # test processes side by side
+_numbers = count(10 + 50 * int(os.environ.get("PYTEST_XDIST_WORKER", "gw0")[2:]))  # concurrent test processes
 
 
 @dataclass(frozen=True)
 class Node:
-    """A node, under the process that started it."""
+    """A node, and the process that started it."""
 
     process: "subprocess.Popen[bytes]"
     log: Path
 
     @property
     def raylet(self) -> int:
-        """The process that makes it a node."""
+        """The process id of its raylet."""
         return next(pid for pid in children(self.process.pid) if "raylet/raylet " in command_line(pid))
 
     @property
     def node_id(self) -> str:
-        """Ray's name for it."""
+        """Ray's id of the node."""
         words = command_line(self.raylet).split()
         return next(word.partition("=")[2] for word in words if word.startswith("--node_id="))
 
     def kill(self) -> None:
-        """Kill its raylet, which its workers do not survive; then whatever else there is."""
+        """Kill its raylet, which also ends its workers; then kill its other processes."""
         raylet = self.raylet
         others = [*children(raylet), *children(self.process.pid), self.process.pid]
         os.kill(raylet, signal.SIGKILL)
@@ -59,14 +59,16 @@ class Node:
 
 
 class Cluster:
-    """The head, with one CPU; nodes with one CPU each are added."""
+    """The head, with one CPU by default; nodes with one CPU each can be added."""
 
     def __init__(self, folder: Path, environment: Mapping[str, str], *, cpus: int = 1, jobs: bool = False) -> None:
-        """Start the head in `folder`, with Ray's job server if asked."""
+        """Start the head in `folder`, with Ray's job server if `jobs`."""
         self.token = {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": secrets.token_hex(32)}
-        # Ray's dashboard process asks a cloud for machine data (docs/adr/0003); it is refused, as it should be.
+        # Ray's dashboard process asks a cloud for machine data (docs/adr/0003); the network refuses that, as it should.
         quiet = {"CONVNN_TEST_EXPECTS_OFFLINE": "1", "RAY_USAGE_STATS_ENABLED": "0"}
-        path = os.pathsep.join([str(Path(RAY).parent), environment.get("PATH", os.defpath)])  # as if activated
+        path = os.pathsep.join(
+            [str(Path(RAY).parent), environment.get("PATH", os.defpath)]
+        )  # as in an activated environment
         self.environment = {**environment, **self.token, **quiet, "PATH": path}
         self.mark = Path(environment[MARK])
         self._folder = folder
@@ -78,7 +80,9 @@ class Cluster:
         self.dashboard = f"http://{host}:{(board := free_port())}"
         options = ["--head", f"--node-ip-address={host}", f"--port={port}", f"--temp-dir={self._temporary}"]
         options += [f"--include-dashboard={str(jobs).lower()}"]
-        options += ['--system-config={"prestart_worker_first_driver":false}']  # workers that no job of ours would take
+        options += [
+            '--system-config={"prestart_worker_first_driver":false}'
+        ]  # our jobs would not use prestarted workers
         options += [f"--dashboard-host={host}", f"--dashboard-port={board}"]
         try:
             self._start(options, cpus)
@@ -87,26 +91,26 @@ class Cluster:
             raise
 
     def add_node(self, *before: str, **environment: str) -> Node:
-        """Another machine, as it were; `before` is a command that starts it, `environment` what is different there."""
+        """Add a node that acts as another machine; `before` is a command prefix, `environment` its other variables."""
         host = f"127.0.{self._subnet}.{len(self._nodes) + 1}"
         return self._start([f"--address={self.address}", f"--node-ip-address={host}"], 1, before, environment)
 
     def apart(self, *places: Path) -> tuple[str, ...]:
-        """A command that starts a node with `places` of its own, and with a folder for what is shipped with jobs.
+        """Return a command prefix that gives a node separate `places`, and a separate folder for uploaded packages.
 
-        Nodes of one machine share the folder of Ray's session, where each replaces what another has unpacked.
+        Nodes of one machine share the folder of Ray's session, where each replaces the packages unpacked by another.
         """
         own = (self._temporary / "session_latest" / "runtime_resources", *places)
         mounts = " && ".join(f"mount -t tmpfs none {shlex.quote(str(place))}" for place in own)
         return ("unshare", "--mount", "sh", "-c", f'{mounts} && exec "$@"', "sh")
 
     def drain(self, node: Node) -> None:
-        """Say that a node will be taken away, as a cloud does before it does so."""
+        """Announce that a node will be preempted, as a cloud does."""
         reason = ["--reason", "DRAIN_NODE_REASON_PREEMPTION", "--reason-message", "a test takes it away"]
         self.ray("drain-node", "--address", self.address, "--node-id", node.node_id, *reason)
 
     def ray(self, *arguments: str, **more: str) -> str:
-        """A command of Ray's, to its end."""
+        """Run a Ray command to its end."""
         try:
             done = subprocess.run(
                 [RAY, *arguments],
@@ -167,7 +171,7 @@ class Cluster:
 
 @contextlib.contextmanager
 def cluster(folder: Path, environment: Mapping[str, str], *, cpus: int = 1, jobs: bool = False) -> Iterator[Cluster]:
-    """A cluster that is stopped at the end."""
+    """Start a cluster; it is stopped at the end."""
     made = Cluster(folder, environment, cpus=cpus, jobs=jobs)
     try:
         yield made

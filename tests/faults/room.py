@@ -21,7 +21,7 @@ WRITERS, FEW_WRITERS = 30, 4
 
 
 def _full(case: Case) -> None:
-    """The disk fills up at a random moment; the sweep pauses, and goes on when there is room."""
+    """The disk fills up at a random moment; the sweep pauses, and resumes when space is free."""
     sweep = GRID.but(resources={"checkpoint_every_s": 0.2})
     while case.injected < FILLED:
         place = case.bench.scratch / f"disk-full-{case.bench.repeat}.{case.injected}.{time.monotonic_ns()}"
@@ -33,7 +33,7 @@ def _full(case: Case) -> None:
                 said = pauses(driver)
                 if said is not None:
                     expect_no_room_said(said)
-                    if case.rng.random() < 0.5:  # an impatient person
+                    if case.rng.random() < 0.5:  # an impatient user
                         again = pauses(round_.go_on())
                         expect(again is not None, "the sweep was resumed on a full disk")
                         expect_no_room_said(again or "")
@@ -45,18 +45,18 @@ def _full(case: Case) -> None:
 
 
 def pauses(driver: Driver) -> str | None:
-    """What it says when it pauses; `None` if it needed no more room and ended."""
+    """Return its output when it pauses; `None` if it ended without needing more space."""
     said = driver.end(0, 1)
     return said if driver.code == 1 else None
 
 
 def expect_no_room_said(said: str) -> None:
     told = [line for line in said.splitlines() if re.search("free space|No space left", line)]
-    expect(len(told) == 1, f"{len(told)} lines, and not one, say that there is no room:\n{said[-3000:]}")
+    expect(len(told) == 1, f"{len(told)} lines instead of one report the full disk:\n{said[-3000:]}")
 
 
 def _guarded(case: Case) -> None:
-    """Room falls below resources.min_free_gb at a random moment."""
+    """Free space falls below resources.min_free_gb at a random moment."""
     sweep = GRID.but(resources={"min_free_gb": 0.1})
     while not case.injected:
         place = case.bench.scratch / f"guarded-{case.bench.repeat}.{case.injected}.{time.monotonic_ns()}"
@@ -69,7 +69,7 @@ def _guarded(case: Case) -> None:
                 said = pauses(driver)
                 ballast.unlink()
                 if said is None:
-                    expect(_ended_before(round_, moment), "the guard was passed over")
+                    expect(_ended_before(round_, moment), "the limit was ignored")
                 else:
                     expect_guard_said(round_, said)
                     driver = round_.go_on()
@@ -79,24 +79,24 @@ def _guarded(case: Case) -> None:
 
 
 def fill_but_for(disk: Disk, ballast: Path, free: int) -> None:
-    """Write a file that leaves `free` bytes."""
+    """Write a file that leaves `free` bytes of space."""
     found = os.statvfs(disk.path)
     ballast.write_bytes(bytes(found.f_bavail * found.f_frsize - free))
 
 
 def expect_guard_said(round_: Round, said: str) -> None:
-    """Why it pauses, and how it goes on."""
-    expect("resources.min_free_gb is 0.1" in said, f"the guard does not say so:\n{said[-2000:]}")
-    expect(f"convnn resume {round_.sweep.name}" in said, f"the way out is not said:\n{said[-2000:]}")
+    """Check that the output says why the sweep pauses, and how to resume it."""
+    expect("resources.min_free_gb is 0.1" in said, f"the limit is missing in the output:\n{said[-2000:]}")
+    expect(f"convnn resume {round_.sweep.name}" in said, f"the way out is missing:\n{said[-2000:]}")
 
 
 def _ended_before(round_: Round, moment: float) -> bool:
-    """Whether the last epoch came within two looks at the disk."""
+    """Whether the last epoch came within two checks of the disk."""
     return round_.record().recorded[-1][0] < moment + 5
 
 
 def _read_only(case: Case) -> None:
-    """A storage that became read-only between two runs: read, but not run; and it goes on when that is mended."""
+    """The storage became read-only between two runs: commands can read it, but not run; after the fix, it resumes."""
     sweep = GRID
     while not case.injected:
         place = case.bench.scratch / f"read-only-{case.bench.repeat}.{case.injected}.{time.monotonic_ns()}"
@@ -115,18 +115,18 @@ def _read_only(case: Case) -> None:
 
 
 def expect_read_only_said(round_: Round) -> None:
-    """Nothing is run, and all is read."""
+    """Check that nothing runs, and that everything can be read."""
     for refused in (round_.go_on(), round_.start("run", round_.file, "--set", "name=another")):
         said = refused.end(1, 2)
         told = [line for line in said.splitlines() if re.search("cannot be written|[Rr]ead-only", line)]
-        expect(len(told) == 1, f"{len(told)} lines, and not one, say what is wrong:\n{said}")
+        expect(len(told) == 1, f"{len(told)} lines instead of one report the problem:\n{said}")
     round_.start("list").end(0)
     if (round_.folder / "sweep.yaml").exists():
         round_.start("show", round_.sweep.name).end(0)
 
 
 def _killed_writers(case: Case) -> None:
-    """Nothing that a killed writer had acknowledged is missing, and the file is whole."""
+    """Nothing that a killed writer had acknowledged is missing, and the file is intact."""
     with case.round(SHORT_GRID, reference=False) as round_:
         path = round_.place / "ledger.db"
         acknowledged: set[tuple[int, int]] = set()

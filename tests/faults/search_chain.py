@@ -1,4 +1,4 @@
-"""A search in which every proposal depends on every earlier number: killed, interrupted, held back, extended."""
+"""A search in which every proposal depends on every earlier value: killed, interrupted, paused, extended."""
 
 import contextlib
 import re
@@ -29,11 +29,11 @@ MORE = 2
 EXTENSIONS = {"extension killed", "extended after its end"}
 
 STARTING_S = 12.0
-"""A driver that is killed within this is mostly still starting."""
+"""A driver killed within this time is usually still starting."""
 
 
 class SearchChain(Chain):
-    """TPE and ASHA, a trial at a time."""
+    """TPE and ASHA, one trial at a time."""
 
     name = "search"
     sweep = SEARCH
@@ -43,11 +43,11 @@ class SearchChain(Chain):
         self._trials = TRIALS
 
     def reference(self) -> Record:
-        """The sweep that was asked for all its trials at once."""
+        """Return the sweep that requested all its trials from the start."""
         return self.bench.reference(self.sweep.but(search={"trials": self._trials})).record
 
     def killed_at_any_moment(self) -> None:
-        """Mostly before anything is trained."""
+        """Usually before anything is trained."""
         driver = self.start()
         driver.ends_within(self.case.rng.uniform(0, STARTING_S))
         drivers.kill_group(self.round, driver)
@@ -57,19 +57,19 @@ class SearchChain(Chain):
         """A budget of one trial."""
         driver = self.start("--set", "budget.trials=1")
         expect_used_up(self.round, driver, "trials", 1)
-        expect(len(self.round.record().trials) == 1, "not one trial was started, but others")
+        expect(len(self.round.record().trials) == 1, "more or less than one trial was started")
         expect_stays_used_up(self.round, "trials")
         self._give_more("trials")
 
     def challenged(self) -> None:
-        """While the first one still starts."""
+        """A second driver starts while the first one is still starting."""
         options = self.options
         driver = self.running()
         driver.ends_within(self.case.rng.uniform(0, 2))
         self.driver = challenge(self.round, driver, *options)
 
     def killed(self) -> None:
-        """The driver alone; its time counts."""
+        """Only the driver is killed; its time counts."""
         threading.Thread(target=self._look_ahead, daemon=True).start()
         driver, before = self._in_training()
         drivers.kill(self.round, driver)
@@ -77,7 +77,7 @@ class SearchChain(Chain):
         self._give_more("wall_hours")
 
     def killed_with_its_group(self) -> None:
-        """The driver and all that it has started; its time counts."""
+        """The driver and everything it has started is killed; its time counts."""
         driver, before = self._in_training()
         drivers.kill_group(self.round, driver)
         self.round.expect_nothing_left()
@@ -85,9 +85,9 @@ class SearchChain(Chain):
         self._give_more("cpu_hours")
 
     def _look_ahead(self) -> None:
-        """Have what the end is compared with made beside, while this chain mostly waits."""
+        """Compute the reference in parallel, while this chain is mostly waiting."""
         if EXTENSIONS & set(self.wanted):
-            with contextlib.suppress(Exception):  # the end says so
+            with contextlib.suppress(Exception):  # the comparison at the end reports it
                 self.bench.reference(self.sweep.but(search={"trials": TRIALS + MORE}))
 
     def _in_training(self) -> tuple[Driver, Usage]:
@@ -97,7 +97,7 @@ class SearchChain(Chain):
         return driver, before
 
     def interrupted(self) -> None:
-        """As by Ctrl-C; only that makes it keep states."""
+        """As by Ctrl-C; only this makes trials save states."""
         driver = self.start("--set", "resources.checkpoint_every_s=3600")
         self.in_training(driver)
         drivers.interrupt(self.round, driver)
@@ -112,18 +112,18 @@ class SearchChain(Chain):
         drivers.stop(self.round, driver)
 
     def interrupted_twice(self) -> None:
-        """As by an impatient person."""
+        """As by an impatient user."""
         driver = self.start()
         self.in_training(driver)
         drivers.interrupt_twice(self.round, driver)
 
     def cpu_hours_used_up(self) -> None:
-        """In the middle, and then nothing is started."""
+        """The budget is used up in the middle; then nothing is started."""
         self._hours_used_up("cpu_hours")
         expect_stays_used_up(self.round, "cpu_hours")
 
     def wall_hours_used_up(self) -> None:
-        """In the middle."""
+        """The budget is used up in the middle."""
         self._hours_used_up("wall_hours")
 
     def _hours_used_up(self, field: str) -> None:
@@ -141,7 +141,7 @@ class SearchChain(Chain):
         self.options = (*self.options, "--set", f"budget.{field}={PLENTY[field]}")
 
     def extension_killed(self) -> None:
-        """It had begun."""
+        """The extension had started when it was killed."""
         driver = self._extend()
         self.in_training(driver)
         self.round.hit("kill -9 of the extension")
@@ -149,14 +149,14 @@ class SearchChain(Chain):
         driver.ends_within(drivers.STOPS_AT_ONCE_S)
 
     def extended(self) -> None:
-        """So many trials and some more are those of a sweep that was asked for all of them."""
+        """Some trials, and then some more, equal a sweep that requested all of them."""
         driver = self.start() if self._trials > TRIALS else self._extend()
         self.round.hit(f"extended to {self._trials} trials")
         driver.end(0)
-        expect(len(self.round.record().trials) == self._trials, f"there are not {self._trials} trials")
+        expect(len(self.round.record().trials) == self._trials, f"the sweep does not have {self._trials} trials")
 
     def _extend(self) -> Driver:
-        """Extend it, after its end."""
+        """Extend the sweep after its end."""
         self.running().end(0)
         self._trials = TRIALS + MORE
         return self.command("extend", self.sweep.name, "--trials", f"+{MORE}")

@@ -1,4 +1,4 @@
-"""The sweeps that faults are done to: small enough to be repeated often, long enough to be hit in the middle."""
+"""Sweeps for injecting faults: small enough to repeat often, long enough for a fault in the middle."""
 
 import copy
 from dataclasses import dataclass
@@ -18,11 +18,11 @@ class Sweep:
 
     @property
     def name(self) -> str:
-        """What `convnn` calls it."""
+        """The sweep's name."""
         return str(self.content["name"])
 
     def but(self, **changes: Any) -> "Sweep":
-        """The same with other values: `space__training__epochs=3`; fields of a mapping are added to those there."""
+        """Return the sweep with other values: `space__training__epochs=3`; fields are added to existing mappings."""
         content = copy.deepcopy(self.content)
         for path, value in changes.items():
             *parents, last = path.split("__")
@@ -33,24 +33,24 @@ class Sweep:
         return Sweep(content)
 
     def left_alone(self) -> "Sweep":
-        """The same without limits: what it comes to when nothing happens to it."""
+        """Return the sweep without limits, as it is without faults."""
         content = {name: value for name, value in self.content.items() if name not in ("budget", "tracking")}
         at_once = self.content.get("resources", {}).get("max_concurrent")
         return Sweep({**content, "resources": {"max_concurrent": at_once, "min_free_gb": 0}})
 
     def identity(self) -> str:
-        """Equal for sweeps that must come to the same."""
+        """Equal for sweeps that must have the same result."""
         kept = {name: value for name, value in self.content.items() if name not in _MAY_CHANGE}
         return yaml.safe_dump(kept, sort_keys=True)
 
     def write(self, path: Path) -> Path:
-        """The file for `convnn run`."""
+        """Write the file for `convnn run`."""
         path.write_text(yaml.safe_dump(self.content))
         return path
 
 
 def _merged(there: Any, value: Any) -> Any:
-    """`value`, with the fields that are `there` and not in it; neither a domain nor alternatives have fields."""
+    """Return `value` with the missing fields of `there`; domains and alternatives are replaced as a whole."""
     if all(isinstance(side, dict) and not side.keys() & {"any_of", "choice", "log_uniform"} for side in (there, value)):
         return {**there, **value}
     return value
@@ -80,7 +80,7 @@ GRID = Sweep(
 """Four trials, two at a time; some seconds of training."""
 
 EPOCHS: int = GRID.content["space"]["training"]["epochs"]
-"""Of each of its trials."""
+"""Epochs of each of its trials."""
 
 SHORT_GRID = GRID.but(name="short", space__training__lr=0.001)
 """Two trials."""
@@ -100,7 +100,7 @@ ADAPTIVE = RANDOM.but(
     stopping={"kind": "asha", "grace_epochs": 1, "reduction_factor": 3},
     resources={"max_concurrent": 1},
 )
-"""TPE and ASHA, a trial at a time, so that what is proposed and stopped depends on every earlier number."""
+"""TPE and ASHA, one trial at a time, so that proposals and stops depend on every earlier value."""
 
 SEARCH = ADAPTIVE.but(
     name="search",
@@ -110,7 +110,7 @@ SEARCH = ADAPTIVE.but(
     stopping={"grace_epochs": 2},
     objective={"metric": "val/loss"},
 )
-"""The same of one model, so that epochs are alike, by a number that no two trials share."""
+"""The same with one model, so that epochs take equally long, by a value that differs between trials."""
 
 LONGER_GRID = GRID.but(name="longer", space__training__epochs=26)
-"""Long enough to be hit several times."""
+"""Long enough for several faults."""

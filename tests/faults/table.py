@@ -1,4 +1,4 @@
-"""What the suite prints: a line per fault, or one JSON object."""
+"""The output of the suite: one line per fault, or one JSON object."""
 
 import json
 from collections.abc import Iterable, Sequence
@@ -26,13 +26,13 @@ class Line:
 
     @property
     def passed(self) -> bool:
-        """Whether everything injected was survived, and nothing lost or done twice."""
+        """Whether every injected fault was survived, and nothing was lost or duplicated."""
         whole = not (self.lost or self.duplicated or self.failures)
         return whole and self.injected == self.survived and self.injected > 0
 
 
 def lines(cases: Iterable[Case]) -> list[Line]:
-    """The cases of each fault together, in order."""
+    """Group the cases by fault, in order."""
     found: dict[str, Line] = {}
     for case in cases:
         line = found.setdefault(case.name, Line(case.name))
@@ -48,7 +48,7 @@ def lines(cases: Iterable[Case]) -> list[Line]:
 
 
 def table(rows: Sequence[Line]) -> str:
-    """Text with a line per fault."""
+    """Return text with one line per fault."""
     cells = [_HEAD, *(_cells(row) for row in rows)]
     widths = [max(len(row[column]) for row in cells) for column in range(len(_HEAD))]
     return "\n".join(
@@ -77,7 +77,7 @@ def _median(ordered: Sequence[float]) -> float | None:
 
 
 def as_json(rows: Sequence[Line]) -> str:
-    """One object with stable keys."""
+    """Return one JSON object with stable keys."""
     faults: list[dict[str, Any]] = [
         {
             "fault": row.name,

@@ -11,9 +11,7 @@ LATE, WRONG = TookTooLong("it still runs"), AssertionError("it ended with 1")
 
 
 @pytest.mark.parametrize(("errors", "times"), [([LATE], 2), ([LATE, LATE], 2), ([WRONG], 1), ([LATE, WRONG], 1)])
-def test_a_fault_is_done_again_only_where_all_that_went_wrong_is_that_it_was_late(
-    tmp_path: Path, errors: list[Exception], times: int
-) -> None:
+def test_a_fault_is_repeated_only_if_it_was_just_late(tmp_path: Path, errors: list[Exception], times: int) -> None:
     done: list[Case] = []
 
     def fail(case: Case) -> None:
@@ -26,7 +24,7 @@ def test_a_fault_is_done_again_only_where_all_that_went_wrong_is_that_it_was_lat
     assert not line.passed
 
 
-def test_the_faults_of_a_chain_are_those_of_the_table_once_each() -> None:
+def test_chains_contain_each_fault_of_the_table_once() -> None:
     chained = [name for chain in CHAINS for name in chain.steps]
     assert len(chained) == len(set(chained))
     assert set(chained) <= {fault.name for fault in FAULTS}

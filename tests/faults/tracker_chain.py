@@ -1,4 +1,4 @@
-"""A sweep whose tracker fails in every way, one after another; how fast it trains meanwhile is measured over all."""
+"""A sweep whose tracker fails in every way, one after another; its training speed is measured meanwhile."""
 
 import contextlib
 import time
@@ -21,17 +21,17 @@ TRACKED = GRID.but(
     space__training__epochs=110,
     resources={"max_concurrent": 1},
 )
-"""Two trials of one model, one at a time, which are also trials of `LONGER_GRID`, but longer."""
+"""Two trials of one model, one at a time; they are also trials of `LONGER_GRID`, but longer."""
 
 HELD_S = 1.5
-"""An outage lasts so much longer than to the first request that meets it."""
+"""How long an outage lasts after the first request that meets it."""
 
 HANGS_S = 30.0
-"""So long a request waits for an answer."""
+"""How long a request waits for an answer."""
 
 
 class TrackerChain(Chain):
-    """A real server, behind a proxy."""
+    """A real server behind a proxy."""
 
     name = "tracker"
     sweep = TRACKED
@@ -44,39 +44,39 @@ class TrackerChain(Chain):
 
     @contextlib.contextmanager
     def opened(self, first: Case, place: Path, storage: Path | None = None) -> Iterator[None]:
-        """With a tracker."""
+        """Open it with a tracker."""
         with tracker_of(first, 0) as self.tracker, super().opened(first, place, storage):
             tracked(self.round, self.tracker)
             yield
 
     def killed(self) -> None:
-        """And started again."""
+        """The server is killed and restarted."""
         self._outage(Tracker.kill, Tracker.start)
 
     def slow(self) -> None:
-        """Every call."""
+        """Every call is slow."""
         self._outage(lambda tracker: tracker.proxy.slow(5))
 
     def fails(self) -> None:
-        """It answers 500."""
+        """The server answers 500."""
         self._outage(lambda tracker: tracker.proxy.answer(500))
 
     def refuses(self) -> None:
-        """It answers 403."""
+        """The server answers 403."""
         self._outage(lambda tracker: tracker.proxy.answer(403))
 
     def drops_answers(self) -> None:
-        """What is asked is done, and not answered."""
+        """Requests are processed, but their answers are lost."""
         self._outage(lambda tracker: tracker.proxy.drop_answers())
 
     def is_silent(self) -> None:
-        """A request that has met it hangs for half a minute, whatever becomes of the tracker."""
+        """A request that meets it hangs for half a minute, even if the tracker recovers."""
         self._outage(lambda tracker: tracker.proxy.black_hole())
         begun, _ = self._failing.pop()
         self._failing.append((begun, time.time() + HANGS_S))
 
     def _outage(self, fail: Callable[[Tracker], None], mend: Callable[[Tracker], None] = Tracker.mend) -> None:
-        """It fails until a request has met that, and a while longer; training goes on meanwhile."""
+        """Fail until a request has met the outage, and a while longer; training continues meanwhile."""
         driver = self.running()
         self.in_training(driver, epochs=1)
         self._expect_shipped(driver)
@@ -92,31 +92,34 @@ class TrackerChain(Chain):
         expect_in_time(met, f"no epoch was trained in {ended - begun:.1f} s")
 
     def _expect_shipped(self, driver: Driver) -> None:
-        """It has taken all that there was to ship; before that, the next try would be ever later."""
+        """Check that everything was synced; otherwise, the next try would be delayed more and more."""
         began = self._shipped()
-        self.wait_for(lambda: self._shipped() != began or driver.ends_within(0), "something is shipped")
-        self.wait_for(lambda: self.tracker.rests() or driver.ends_within(0), "all is shipped")
-        expect_in_time(not driver.ends_within(0), f"it ended before the tracker failed:\n{driver.output}")
+        self.wait_for(lambda: self._shipped() != began or driver.ends_within(0), "something is synced")
+        self.wait_for(lambda: self.tracker.rests() or driver.ends_within(0), "everything is synced")
+        expect_in_time(not driver.ends_within(0), f"the sweep ended before the tracker failed:\n{driver.output}")
 
     def _shipped(self) -> object:
         with contextlib.closing(Ledger(self.round.ledger)) as ledger:
             return ledger.tracked()
 
     def _expect_asked(self, driver: Driver) -> None:
-        expect_in_time(self.tracker.asked(driver), f"it ended before the tracker failed:\n{driver.output}")
+        expect_in_time(self.tracker.asked(driver), f"the sweep ended before the tracker failed:\n{driver.output}")
 
     def gone(self) -> None:
-        """It stays away; the sweep ends, says so, and `convnn sync` ships all of it later."""
+        """The tracker stays down; the sweep ends and says so, and `convnn sync` sends everything later."""
         driver, name = self.running(), self.sweep.name
         self.in_training(driver, epochs=1)
-        self.round.hit("the tracker is gone for good")
+        self.round.hit("the tracker stays down")
         self.tracker.kill()
         said = driver.end(0)
-        expect(f"MLflow at {self.tracker.proxy.uri} does not have everything" in said, f"it is not said:\n{said}")
-        expect(f"convnn sync {name}" in said, f"the way out is not said:\n{said}")
+        expect(
+            f"MLflow at {self.tracker.proxy.uri} is missing results" in said,
+            f"the output does not say so:\n{said}",
+        )
+        expect(f"convnn sync {name}" in said, f"the way out is missing:\n{said}")
         self.round.check(reference=self.reference(), tracker=False)
         refused = self.round.start("sync", name).end(4)
-        expect(self.tracker.proxy.uri in refused, f"the tracker that is away is not named:\n{refused}")
+        expect(self.tracker.proxy.uri in refused, f"the unreachable tracker is not named:\n{refused}")
         self.tracker.start()
         self.round.start("sync", name).end(0)
         before = self.round.record()
@@ -125,7 +128,7 @@ class TrackerChain(Chain):
         self._gone = True
 
     def end(self) -> None:
-        """Ship what came too late; compare speeds."""
+        """Sync the rest; compare speeds."""
         if not self._gone and f"convnn sync {self.sweep.name}" in self.running().end(0):
             self.round.start("sync", self.sweep.name).end(0)
         found = list(gaps(self.round.record(), self._failing))
@@ -133,13 +136,13 @@ class TrackerChain(Chain):
             compare_speed(self.case, *([gap for gap, inside in found if inside is which] for which in (True, False)))
 
     def reference(self) -> Record:
-        """Itself, as no tracker has a say in what is trained; its first epochs are those of trials of `GRID`."""
+        """Return its own record: a tracker does not affect training. Each trial starts like one of `LONGER_GRID`."""
         record = self.round.record()
         alike = self.bench.reference(LONGER_GRID).record.trials.values()
         for trial in record.trials.values():
             expect(
                 any(oracle.begins_as(trial, other) for other in alike),
-                f"trial {trial.number} does not begin as any of {LONGER_GRID.name}",
+                f"trial {trial.number} does not start like any of {LONGER_GRID.name}",
             )
         return record
 

@@ -1,8 +1,8 @@
-"""Trackers that fail while a sweep runs: training goes on at its speed, and at the end each number is there once.
+"""Trackers that fail during a sweep: training keeps its speed, and at the end each value is there once.
 
-Between the sweep and a real MLflow server stands `tests.tune_jobs.servers.FaultyProxy`. It fails and works in turn, for
-random times, so that the speed with and without the fault is measured in one run. Only what the sweep met is counted:
-the tracker fails, and works, until a request was made.
+Between the sweep and a real MLflow server is `tests.tune_jobs.servers.FaultyProxy`. It fails and works in turn, for
+random times, so that the speed with and without the fault is measured in one run. Only outages that the sweep met are
+counted: the tracker fails, and works, until a request was made.
 """
 
 import contextlib
@@ -27,28 +27,28 @@ TRACKED = GRID.but(
     space__training={"epochs": 60, "batch_size": 24},
     resources={"max_concurrent": 1},
 )
-"""Two trials of one model, as epochs are compared; one at a time, so that a processor is left for the tracker."""
+"""Two trials of one model, so that epochs are comparable; one at a time, so that the tracker has a CPU."""
 
 ONE = SHORT_GRID.but(name="one", space__model__layer={"lambda": 0.5}, space__training__epochs=4)
-"""One trial: what is done to its store is done before any is trained."""
+"""One trial: its store is changed before training starts."""
 
 SLOWEST = 1.5
-"""Times that the median epoch may take while the tracker fails. Others use the machine too."""
+"""Maximum slowdown of the median epoch while the tracker fails, on a shared machine."""
 
 FEWEST = 8
-"""Epochs with and without the fault that the speed is measured from."""
+"""Minimum number of epochs with and without the fault for measuring speed."""
 
 MOMENT_S = 0.3
-"""Between the requests of one look at the sweep there is less."""
+"""Longer than the pause between the requests of one sync."""
 
 AT_LEAST, AT_MOST = 3, 8
-"""Outages that the sweep meets: in all, and per run."""
+"""Outages that the sweep meets: in total, and per run."""
 
 Interval = tuple[float, float]
 
 
 class Tracker:
-    """A server that can be killed and started again, behind a proxy."""
+    """A server behind a proxy; it can be killed and restarted."""
 
     def __init__(self, folder: Path, proxy: FaultyProxy, port: int) -> None:
         self.proxy = proxy
@@ -57,7 +57,7 @@ class Tracker:
         self.start()
 
     def start(self) -> None:
-        """Start the server, on the store that it had."""
+        """Start the server on its existing store."""
         try:
             self._server.start()
         except AssertionError as error:
@@ -65,21 +65,21 @@ class Tracker:
             raise TookTooLong(f"MLflow's server did not start: {error}") from error
 
     def kill(self) -> None:
-        """Kill it."""
+        """Kill the server."""
         self._server.kill()
 
     def mend(self) -> None:
-        """Whatever was wrong is not any more."""
+        """End any fault of the proxy."""
         self.proxy.ok()
 
     def asked(self, driver: Driver) -> bool:
-        """Wait for the next request; false if the driver ends without one."""
+        """Wait for the next request; return false if the driver ends without one."""
         before = len(self.proxy.calls)
         wait_for(lambda: len(self.proxy.calls) > before or driver.ends_within(0), "a request to the tracker")
         return len(self.proxy.calls) > before
 
     def rests(self) -> bool:
-        """Whether nothing was asked for a moment."""
+        """Whether no request was made for a moment."""
         before = len(self.proxy.calls)
         time.sleep(MOMENT_S)
         return len(self.proxy.calls) == before
@@ -91,7 +91,7 @@ class Tracker:
 
 @contextlib.contextmanager
 def tracker_of(case: Case, number: int) -> Iterator[Tracker]:
-    """A tracker for the sweep of this number."""
+    """Start a tracker for the sweep of this number."""
     folder = case.bench.scratch / f"tracker-{re.sub('[^a-z0-9]+', '-', case.name)}-{case.bench.repeat}.{number}"
     folder.mkdir()
     port = free_port()
@@ -104,7 +104,7 @@ def tracker_of(case: Case, number: int) -> Iterator[Tracker]:
 
 
 def tracked(round_: Round, tracker: Tracker) -> None:
-    """Let the sweep ship to it."""
+    """Let the sweep use this tracker."""
     round_.environment["MLFLOW_TRACKING_URI"] = tracker.proxy.uri
     round_.tracker = tracker.direct
 
@@ -117,15 +117,15 @@ def _outages(
     hangs: bool = False,
     measured: bool = False,
 ) -> None:
-    """Fail and mend in turn, from the start of a sweep to its end.
+    """Fail and recover in turn, from the start of a sweep to its end.
 
     Args:
-        case: What comes of it.
-        fail: Does the fault.
-        mend: Undoes it.
-        hangs: Whether a request that met the fault hangs on when it is undone: for half a minute, most of the sweep.
-            The fault then lasts to the next request, and begins at any moment.
-        measured: Whether the speed of training is compared, for which nothing else may run.
+        case: Receives the result.
+        fail: Injects the fault.
+        mend: Ends the fault.
+        hangs: Whether a request that met the fault hangs on after its end, for half a minute, most of the sweep.
+            Then the fault lasts until the next request, and starts at any moment.
+        measured: Whether the training speed is compared; then nothing else may run.
     """
     with_fault: list[float] = []
     without: list[float] = []
@@ -140,7 +140,7 @@ def _outages(
                 begun, ended = _outage(round_, driver, tracker, fail, mend)
                 tracker.asked(driver)
                 failing.append((begun, time.time() if hangs else ended))
-            if f"convnn sync {TRACKED.name}" in driver.end(0):  # it came back too late
+            if f"convnn sync {TRACKED.name}" in driver.end(0):  # it recovered too late
                 round_.start("sync", TRACKED.name).end(0)
             for gap, inside in gaps(round_.check(), failing):
                 (with_fault if inside else without).append(gap)
@@ -155,7 +155,7 @@ def _pause(round_: Round, *, hangs: bool) -> float:
 def _outage(
     round_: Round, driver: Driver, tracker: Tracker, fail: Callable[[Tracker], None], mend: Callable[[Tracker], None]
 ) -> Interval:
-    """Fail until the sweep has met it, and a while longer; the time of it."""
+    """Fail until the sweep has met the outage, and a while longer; return its time."""
     begun = time.time()
     fail(tracker)
     if tracker.asked(driver):
@@ -167,7 +167,7 @@ def _outage(
 
 
 def gaps(record: Record, failing: list[Interval]) -> Iterator[tuple[float, bool]]:
-    """Seconds from epoch to epoch of one attempt, and whether the tracker failed all the time between."""
+    """Yield the seconds between epochs of one attempt, and whether the tracker failed all that time."""
     before: dict[tuple[str, int], float] = {}
     for at, key, attempt, _ in record.recorded:
         last = before.get((key, attempt))
@@ -180,7 +180,7 @@ def gaps(record: Record, failing: list[Interval]) -> Iterator[tuple[float, bool]
 
 
 def compare_speed(case: Case, with_fault: list[float], without: list[float]) -> None:
-    """Training never waits for the tracker."""
+    """Check that training does not wait for the tracker."""
     enough = len(with_fault) >= FEWEST <= len(without)
     expect_in_time(enough, f"only {len(with_fault)} epochs with the fault and {len(without)} without it")
     ratio = statistics.median(with_fault) / statistics.median(without)
@@ -189,7 +189,7 @@ def compare_speed(case: Case, with_fault: list[float], without: list[float]) -> 
 
 
 def _gone(case: Case) -> None:
-    """It goes away and stays away; the sweep ends in its time, says so, and `convnn sync` ships it all later."""
+    """The tracker stays down; the sweep ends in time and says so, and `convnn sync` sends everything later."""
     sweep = SHORT_GRID
     for number in count():
         if case.injected:
@@ -199,14 +199,14 @@ def _gone(case: Case) -> None:
             driver = round_.run()
             if driver.ends_within(round_.moment(0.8)):
                 continue
-            begun = round_.hit("the tracker is gone for good")
+            begun = round_.hit("the tracker stays down")
             tracker.kill()
             round_.recovers(begun, driver)
             said = driver.end(0)
-            expect(f"convnn sync {sweep.name}" in said, f"the way out is not said:\n{said}")
+            expect(f"convnn sync {sweep.name}" in said, f"the way out is missing:\n{said}")
             round_.check(tracker=False)
             refused = round_.start("sync", sweep.name).end(4)
-            expect(tracker.proxy.uri in refused, f"the tracker that is away is not named:\n{refused}")
+            expect(tracker.proxy.uri in refused, f"the unreachable tracker is not named:\n{refused}")
             tracker.start()
             round_.start("sync", sweep.name).end(0)
             before = round_.check()
@@ -215,14 +215,14 @@ def _gone(case: Case) -> None:
 
 
 def _one_store(case: Case) -> None:
-    """Two drivers open the store of their storage folder at once, where there is none; one is killed as it is made."""
+    """Two drivers open their missing store at the same time; one is killed while creating it."""
     other = ONE.but(name=f"{ONE.name}-2")
     while not case.injected:
         with case.round(ONE) as one, case.round(other, one.storage) as two:
             (one.storage / "mlflow.db").unlink()
             drivers, begun = [one.run(), two.run()], partial(_store_begun, one.storage)
-            wait_for(begun, "a store is made")
-            one.hit("two drivers open a store at once")
+            wait_for(begun, "a store is being created")
+            one.hit("two drivers open a store at the same time")
             killed = two.hit("kill -9 of the second")
             drivers[1].signal(signal.SIGKILL)
             drivers[1].ends_within(AT_MOST)
@@ -230,7 +230,7 @@ def _one_store(case: Case) -> None:
             two.recovers(killed, again)
             for driver in (drivers[0], again):
                 said = driver.end(0)
-                expect("does not have everything" not in said, f"MLflow lacks something:\n{said}")
+                expect("is missing results" not in said, f"MLflow lacks something:\n{said}")
             for round_ in (one, two):
                 round_.check()
 

@@ -1,4 +1,4 @@
-"""Workers killed, and workers that hang."""
+"""Workers that are killed, and workers that hang."""
 
 import os
 import signal
@@ -9,20 +9,20 @@ from tests.faults.oracle import Record
 from tests.faults.sweeps import GRID
 
 LIMIT_S = 20.0
-"""The time limit of a trial; one that nothing happens to takes a fifth of it."""
+"""Time limit of a trial; an undisturbed trial takes a fifth of it."""
 
 AT_ONCE = 2
-"""Trials that run at a time."""
+"""Concurrent trials."""
 
 HANG = 3
-"""Of the four trials of a sweep so many hang."""
+"""Number of the sweep's four trials that hang."""
 
 TIMES, PER_SWEEP = 5, 2
-"""Workers that are killed: in all, and per sweep."""
+"""Number of killed workers: in total, and per sweep."""
 
 
 def _kills(case: Case) -> None:
-    """At least one of the workers that are killed trains."""
+    """At least one of the killed workers is training."""
     lost = 0
     while case.injected < TIMES or not lost:
         with case.round(GRID) as round_:
@@ -36,7 +36,7 @@ def _kills(case: Case) -> None:
 
 
 def _kill_one(round_: Round, driver: Driver) -> set[tuple[str, int]]:
-    """Kill any worker at a random moment after the first is there; the attempt that it was training, if it was."""
+    """Kill any worker at a random moment after the first has started; return the attempt that it was training."""
     wait_for(lambda: workers(round_.storage) or driver.ends_within(0), "a worker")
     if driver.ends_within(round_.moment(0.5)):
         return set()
@@ -55,19 +55,19 @@ _NOBODY = Worker(0, 0, None, None)
 
 
 def _count_lost(round_: Round, record: Record, trained: set[tuple[str, int]]) -> int:
-    """How many attempts were lost: those whose worker was killed as it trained, and no more than were killed."""
+    """Count the lost attempts: those killed during training, and no more than the number of kills."""
     early = [attempt for attempt in record.attempts if attempt.state != "complete"]
     lost = [attempt for attempt in early if attempt.failure == "lost_worker"]
     unstarted = [a for a in early if a.failure is None and a.reason == "the worker process did not start"]
-    expect(len(early) == len(lost) + len(unstarted), f"attempts ended otherwise than by a lost worker: {early}")
-    expect(len(early) <= round_.injected, f"{round_.injected} kills, {len(early)} attempts that ended early")
+    expect(len(early) == len(lost) + len(unstarted), f"attempts ended for other reasons than a lost worker: {early}")
+    expect(len(early) <= round_.injected, f"{round_.injected} kills, but {len(early)} attempts ended early")
     known = {(a.run_key, a.attempt) for a in record.attempts if a in lost or a.state == "complete"}
-    expect(trained <= known, f"killed as they trained, and not recorded as lost: {trained - known}")
+    expect(trained <= known, f"killed during training, but not recorded as lost: {trained - known}")
     return len(lost)
 
 
 def _hangs(case: Case) -> None:
-    """All that train at a time hang, then one that follows; they are given up at their limit, and run again by hand."""
+    """All running trials hang, then one that follows; they are ended at their time limit, and retried by the user."""
     sweep = GRID.but(name="hangs", resources={"max_concurrent": AT_ONCE, "max_trial_hours": LIMIT_S / 3600})
     while case.injected < TIMES:
         with case.round(sweep) as round_:
@@ -83,19 +83,19 @@ def _hangs(case: Case) -> None:
                 driver = round_.start("retry", sweep.name, "--class", "time_limit")
                 driver.end(0)
             record = round_.check()
-            expect(len(record.attempts) == len(record.trials) + len(hung), "other trials were run again")
+            expect(len(record.attempts) == len(record.trials) + len(hung), "other trials were repeated")
             round_.expect_nothing_left()
 
 
 def stop_one(round_: Round, driver: Driver, hung: dict[str, float]) -> None:
-    """Stop a worker that trains, at a random moment; note when by its trial."""
+    """Pause a training worker at a random moment; record when, by its trial."""
 
     def there() -> list[Worker]:
         found = [worker for worker in training(round_.storage) if worker.run_key not in hung]
-        running = round_.record().running if found else ()  # not what an earlier driver has left
+        running = round_.record().running if found else ()  # not attempts left by an earlier driver
         return [worker for worker in found if (worker.run_key, worker.attempt) in running]
 
-    wait_for(lambda: there() or driver.ends_within(0), "a worker that trains")
+    wait_for(lambda: there() or driver.ends_within(0), "a training worker")
     driver.ends_within(round_.case.rng.uniform(0, 1))
     for worker in sorted(there(), key=lambda _: round_.case.rng.random())[:1]:
         assert worker.run_key is not None
@@ -104,12 +104,12 @@ def stop_one(round_: Round, driver: Driver, hung: dict[str, float]) -> None:
 
 
 def expect_given_up(round_: Round, driver: Driver, hung: dict[str, float], within_s: float) -> None:
-    """Those and no others are given up in time, and the way out is said."""
-    expect(f"convnn retry {round_.sweep.name} --failed" in driver.output, f"the way out is not said:\n{driver.output}")
+    """Check that only these trials are ended in time, and that the output says how to retry."""
+    expect(f"convnn retry {round_.sweep.name} --failed" in driver.output, f"the way out is missing:\n{driver.output}")
     late = [attempt for attempt in round_.record().attempts if attempt.failure == "time_limit"]
     given_up = sorted(attempt.run_key for attempt in late)
     expect_in_time(not set(given_up) - hung.keys(), f"others took too long, too: {given_up}")
-    expect(given_up == sorted(hung), f"not those were given up: {given_up}")
+    expect(given_up == sorted(hung), f"others were given up: {given_up}")
     for failed in late:
         took = (failed.ended or 0.0) - hung[failed.run_key]
         expect_in_time(0 < took < within_s, f"it was given up after {took:.1f} s")

@@ -1,4 +1,4 @@
-"""A process that writes epochs to a ledger as fast as it can, and acknowledges each on its standard output."""
+"""Writes epochs to a ledger as fast as possible, and acknowledges each on standard output."""
 
 import os
 import sys

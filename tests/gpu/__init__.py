@@ -1,1 +1,1 @@
-"""What only a machine with an NVIDIA GPU can show; `make gpu-test` runs it, `make test` does not."""
+"""Tests that need an NVIDIA GPU; `make gpu-test` runs them, `make test` does not."""

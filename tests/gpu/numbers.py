@@ -2,7 +2,7 @@
 
     pytest tests/gpu/numbers.py
 
-Needs no Ray and no MLflow.
+It needs neither Ray nor MLflow.
 """
 
 import copy
@@ -42,7 +42,7 @@ PRECISIONS = {"fp32": 3e-6, "tf32": 3e-3, "bf16": 3e-2}
 """The largest error of a layer, in the norm, against float64 with the same neighbors."""
 
 
-pytestmark = pytest.mark.filterwarnings("default:Attempting to run cuBLAS")  # autograd's thread is the first to
+pytestmark = pytest.mark.filterwarnings("default:Attempting to run cuBLAS")  # autograd's thread is the first to use it
 
 
 def small(share: float = 0.5) -> nn.Module:
@@ -75,14 +75,14 @@ def test_outputs_and_gradients_equal_the_authors_recorded_layer(name: str, imple
 
 
 def drawn(preset: str, count: int) -> list[TrialConfig]:
-    """Trials of a preset's space that can run."""
+    """Return feasible trials of a preset's space."""
     space, rng = load_sweep(preset).space, random.Random(0)
     found = (space.resolve(Decided(space.draw(rng))) for _ in range(10 * count))
     return list(islice((trial for trial in found if not any(infeasibilities(trial))), count))
 
 
 def trials() -> list[TrialConfig]:
-    """One trial for each layer or attention drawn from the presets, in a small model."""
+    """Return one trial for each layer or attention drawn from the presets, in a small model."""
     found: dict[str, TrialConfig] = {}
     for name in presets.names():
         for trial in drawn(name, 6):
@@ -90,7 +90,7 @@ def trials() -> list[TrialConfig]:
             less: dict[str, object] = {"width": 0.25, "classifier_width": 64}
             if model.name == "vit_tiny":
                 less = {"depth": 2}
-            elif getattr(model.mixing_layer, "position", "none") == "both":  # its ring's tokens tie
+            elif getattr(model.mixing_layer, "position", "none") == "both":  # tokens of the padding tie
                 less["layer"] = model.mixing_layer.model_copy(update={"position": "similarity"})
             found.setdefault(
                 repr(model.mixing_layer), trial.model_copy(update={"model": model.model_copy(update=less)})
@@ -98,7 +98,7 @@ def trials() -> list[TrialConfig]:
     return list(found.values())
 
 
-def test_every_model_of_the_presets_computes_on_the_gpu_what_it_computes_on_the_cpu(
+def test_every_model_of_the_presets_agrees_between_gpu_and_cpu(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     def drawn_on_the_cpu(tokens: int, r: int, device: torch.device | None = None, *, fixed: bool = False) -> Tensor:
@@ -130,8 +130,8 @@ def test_every_model_of_the_presets_computes_on_the_gpu_what_it_computes_on_the_
 @pytest.mark.parametrize(
     ("kind", "precision"), [("attention", "fp32"), *(("image", precision) for precision in PRECISIONS)]
 )
-def test_a_layer_has_the_accuracy_of_its_precision(kind: str, precision: str) -> None:
-    """In bf16 and TF32 attention's projections already choose other neighbors, so it is compared in fp32 alone."""
+def test_the_error_of_a_layer_matches_its_precision(kind: str, precision: str) -> None:
+    """In bf16 and TF32, attention's projections select other neighbors, so attention is compared only in fp32."""
     torch.manual_seed(0)
     layer: nn.Module
     if kind == "image":
@@ -147,12 +147,12 @@ def test_a_layer_has_the_accuracy_of_its_precision(kind: str, precision: str) ->
     share = (found.double() - exact).norm(dim=-1) / exact.norm(dim=-1)  # of each token
     print(f"{kind} {precision}: median {share.median():.1e}, largest {share.max():.1e}")
     assert share.median() < PRECISIONS[precision]
-    assert (share < 10 * PRECISIONS[precision]).double().mean() > 0.99  # all but neighbors that nearly tie
+    assert (share < 10 * PRECISIONS[precision]).double().mean() > 0.99  # all except near ties between neighbors
 
 
 @pytest.mark.parametrize("kind", SIMILARITIES)
 @pytest.mark.parametrize("precision", ["tf32", "bf16"])
-def test_neighbors_are_chosen_in_float32_whatever_the_training_precision(precision: str, kind: Similarity) -> None:
+def test_neighbors_are_selected_in_float32_at_any_training_precision(precision: str, kind: Similarity) -> None:
     torch.manual_seed(0)
     x = torch.randn(8, 1024, 64, device="cuda")
     exact = select_neighbors(x, x, 9, similarity=kind)
@@ -174,12 +174,12 @@ def test_a_small_model_learns(precision: str) -> None:
     plain = run(replace(RECIPE, precision=precision))  # type: ignore[arg-type]
     print(f"{precision}: val/accuracy {plain[-1].val_accuracy:.3f}, with augmentation {results[-1].val_accuracy:.3f}")
     assert plain[-1].val_accuracy is not None
-    assert plain[-1].val_accuracy > 0.3  # 0.40 to 0.77 have been seen: no two runs are alike
+    assert plain[-1].val_accuracy > 0.3  # runs vary from 0.40 to 0.77
     assert results[-1].train_loss < results[0].train_loss
     assert plain[-1].gpu_mem_gb
 
 
-@pytest.mark.filterwarnings("default")  # torch's compiler uses what torch deprecates
+@pytest.mark.filterwarnings("default")  # torch's compiler uses deprecated functions of torch
 def test_a_compiled_model_learns_the_same() -> None:
     plain, compiled = (run(replace(RECIPE, epochs=3, compile=how)) for how in (False, True))
     print([(p.train_loss, c.train_loss, p.epoch_s, c.epoch_s) for p, c in zip(plain, compiled, strict=True)])
@@ -187,8 +187,8 @@ def test_a_compiled_model_learns_the_same() -> None:
     assert compiled[0].train_loss == pytest.approx(plain[0].train_loss, rel=0.05)
 
 
-def test_the_first_epoch_is_that_of_the_cpu() -> None:
-    """Of a model that draws nothing on the device; later epochs part, as rounding differs."""
+def test_the_first_epoch_agrees_with_the_cpu() -> None:
+    """The model draws nothing on the device. Later epochs differ, because rounding does."""
     data = load_dataset("digits")
     recipe = replace(RECIPE, epochs=1, lr=1e-4)
     make = functools.partial(vgg11, 10, 0.5, width=1 / 8, classifier_width=32, dropout=0.0, k=9)
@@ -201,8 +201,8 @@ def test_the_first_epoch_is_that_of_the_cpu() -> None:
 
 
 @pytest.mark.parametrize("share", [0.0, 0.5, 1.0])
-def test_training_goes_on_where_it_stopped(share: float, tmp_path: Path) -> None:
-    """As nearly as two runs from the start agree, which sum in another order each time."""
+def test_training_resumes_where_it_stopped(share: float, tmp_path: Path) -> None:
+    """As closely as two full runs agree, which sum in a different order each time."""
     make = functools.partial(small, share)
     first, second = (_losses(run(RECIPE, make)) for _ in range(2))
     state = TrainState.create(make, RECIPE, "cuda")
@@ -221,7 +221,7 @@ def _losses(results: list[EpochResult]) -> list[float]:
     return [result.train_loss for result in results]
 
 
-def test_a_loss_that_is_not_finite_is_placed_in_its_step_though_it_is_looked_at_later() -> None:
+def test_a_nonfinite_loss_is_attributed_to_its_step_though_it_is_checked_later() -> None:
     class Explodes(nn.Module):
         def __init__(self) -> None:
             super().__init__()
@@ -237,8 +237,8 @@ def test_a_loss_that_is_not_finite_is_placed_in_its_step_though_it_is_looked_at_
         run(RECIPE, Explodes)
 
 
-def test_what_is_said_not_to_fit_does_not_fit() -> None:
-    """The peak of two training steps is never below the least that is known without trying."""
+def test_the_memory_estimate_is_a_lower_bound() -> None:
+    """The peak of two training steps is never below the estimated minimum."""
     data = load_dataset("digits")
     recipe = Recipe(epochs=1, batch_size=256)
     train = Batches(data.train, stratified_split(data.train.labels, 0.2, seed=0)[0][:512], data.facts, "cuda")

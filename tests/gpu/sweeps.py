@@ -42,11 +42,11 @@ SWEEP = Sweep(
         "resources": {"gpus_per_trial": 0.25, "cpus_per_trial": 2, "checkpoint_every_s": 1},
     }
 )
-"""Four trials, at once on one GPU."""
+"""Four concurrent trials on one GPU."""
 
 
 def record_of(storage: Path, sweep: Sweep) -> Record:
-    """What the ledger has, with nothing in it or in MLflow missing or there twice."""
+    """Return the ledger's record, after checking that nothing in it or in MLflow is missing or duplicated."""
     record = oracle.read(storage / sweep.name / "ledger.db")
     differences = oracle.compare_tracker(record, f"sqlite:///{storage / 'mlflow.db'}", sweep.name)
     assert not differences, str(differences)
@@ -72,7 +72,7 @@ def head(tmp_path: Path) -> Iterator[Cluster]:
         yield made
 
 
-def test_a_cluster_with_a_gpu_is_found_fit_and_runs_a_sweep(head: Cluster, tmp_path: Path) -> None:
+def test_a_cluster_with_a_gpu_passes_the_checks_and_runs_a_sweep(head: Cluster, tmp_path: Path) -> None:
     laptop: Laptop = laptop_of(head, tmp_path / "laptop")
     file = SWEEP.but(name="submitted").write(laptop.home / "sweep.yaml")
     checked = laptop("doctor", file)
@@ -99,7 +99,7 @@ def test_four_trials_share_a_gpu_and_their_hours_are_counted(tmp_path: Path) -> 
     assert max(trial.epochs[8]["val/accuracy"] for trial in record.trials.values()) > 0.4
 
 
-def test_a_killed_sweep_goes_on_from_its_checkpoints(tmp_path: Path) -> None:
+def test_a_killed_sweep_resumes_from_its_checkpoints(tmp_path: Path) -> None:
     sweep = SWEEP.but(name="killed", space__training__epochs=16)
     driver = start("run", sweep.write(tmp_path / "sweep.yaml"), storage=tmp_path)
     ledger = tmp_path / sweep.name / "ledger.db"
@@ -115,7 +115,7 @@ def test_a_killed_sweep_goes_on_from_its_checkpoints(tmp_path: Path) -> None:
     assert any(attempt.from_epoch for attempt in again)
 
 
-def test_what_does_not_fit_is_tried_once_more_alone_on_a_whole_gpu_and_harms_nobody(tmp_path: Path) -> None:
+def test_a_trial_that_does_not_fit_is_retried_alone_on_a_whole_gpu(tmp_path: Path) -> None:
     ours = {"name": "vgg11", **SWEEP.content["space"]["model"]}
     sweep = SWEEP.but(name="huge", space__model={"any_of": [HUGE, ours]})
     said = convnn("run", sweep.write(tmp_path / "sweep.yaml"), storage=tmp_path, expect=3)
@@ -128,7 +128,7 @@ def test_what_does_not_fit_is_tried_once_more_alone_on_a_whole_gpu_and_harms_nob
     assert (again.ended or 0.0) - again.seconds > max(others) - 1
 
 
-def test_a_budget_of_gpu_hours_ends_the_sweep_and_more_goes_on(tmp_path: Path) -> None:
+def test_a_budget_of_gpu_hours_ends_the_sweep_and_a_higher_one_resumes_it(tmp_path: Path) -> None:
     sweep = SWEEP.but(name="frugal", budget={"gpu_hours": 0.001})  # 3.6 s, or 14 s of a quarter
     said = convnn("run", sweep.write(tmp_path / "sweep.yaml"), storage=tmp_path, expect=5)
     assert "budget.gpu_hours" in said

@@ -1,4 +1,4 @@
-"""Every Python process of the test run, Ray's workers too, refuses connections beyond this machine and notes the try.
+"""In every Python process of the test run, including Ray's workers, refuse and log connections beyond this machine.
 
 It is on PYTHONPATH (see conftest.py), so Python imports it at start.
 """
@@ -16,7 +16,7 @@ def _guard(event: str, args: tuple[object, ...]) -> None:
     if event == "socket.connect":
         connection, address = args
         if not isinstance(address, tuple) or getattr(connection, "type", None) == socket.SOCK_DGRAM:
-            return  # a Unix socket; or a datagram socket, whose connect() only asks the routing table and sends nothing
+            return  # a Unix socket, or a datagram socket, whose connect() only queries the routing table
         host = str(address[0])
     elif event == "socket.getaddrinfo":
         host = "" if args[0] is None else str(args[0])
@@ -27,10 +27,12 @@ def _guard(event: str, args: tuple[object, ...]) -> None:
     if not host.startswith(LOOPBACK):
         log = os.environ.get("CONVNN_TEST_CONNECTIONS")
         if log and not os.environ.get("CONVNN_TEST_EXPECTS_OFFLINE"):
-            with open(log, "a") as file:  # noqa: PTH123 - no import beyond the bare minimum at start
+            with open(log, "a") as file:  # noqa: PTH123 - as few imports as possible at start
                 file.write(f"{sys.argv} {event} {host}\n{''.join(traceback.format_stack(limit=8))}\n")
-        raise ConnectionRefusedError(f"the tests open no connection beyond loopback, this was to {host}")
+        raise ConnectionRefusedError(f"tests may only connect to loopback, this was to {host}")
 
 
 sys.addaudithook(_guard)
-gc.set_threshold(50_000, 20, 20)  # else a fifth of the time of imports, which is most of what these processes do
+gc.set_threshold(
+    50_000, 20, 20
+)  # garbage collection takes a fifth of the import time, and these processes mostly import

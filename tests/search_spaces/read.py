@@ -1,4 +1,4 @@
-"""Texts, read as a space or refused as a sweep."""
+"""Read texts as a space, or as a sweep with mistakes."""
 
 import pytest
 
@@ -8,7 +8,7 @@ from search_spaces.reading.reader import Reader
 
 
 def space_of(text: str) -> Space:
-    """The space that stands in a text."""
+    """Return the space in a text."""
     reader = Reader()
     root = reader.read(TrialConfig, compose(text, "space.yaml"), "space", varying="")
     assert root is not None, reader.problems
@@ -16,7 +16,7 @@ def space_of(text: str) -> Space:
 
 
 def complaint(text: str) -> str:
-    """What is said of a sweep's text that is wrong."""
+    """Return the messages about an invalid sweep."""
     with pytest.raises(SpecError) as caught:
         parse_sweep(text)
     return str(caught.value)

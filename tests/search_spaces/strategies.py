@@ -1,11 +1,24 @@
 """Random configurations and random spaces, as the plain data of a YAML file, for hypothesis."""
 
+from itertools import pairwise
 from typing import Any
 
 from hypothesis import settings
 from hypothesis import strategies as st
 
+from convnn.geometry import VGG11_STAGES, range_name
+
 Data = st.SearchStrategy[Any]
+
+
+def _ranges(cuts: set[int]) -> list[str]:
+    """Return the ranges of layers between the cuts."""
+    ends = [0, *sorted(cuts), len(VGG11_STAGES)]
+    return [range_name(VGG11_STAGES[low:high]) for low, high in pairwise(ends)]
+
+
+RANGES = st.sets(st.integers(1, len(VGG11_STAGES) - 1), max_size=2).map(_ranges)
+"""Ranges that together name each layer of VGG-11 once."""
 
 fixed = settings(deadline=None, derandomize=True)
 """The same examples in every run."""
@@ -31,18 +44,23 @@ def domains(values: Data, *ranges: str) -> Data:
 
 
 def one(options: Data) -> Data:
-    """A branch that is fixed."""
+    """A fixed branch."""
     return options
 
 
 def branches(options: Data) -> Data:
-    """A branch that may be an any_of, also of any_ofs."""
+    """A branch that may be an any_of, possibly nested."""
     several = st.lists(options, min_size=1, max_size=3).map(lambda listed: {"any_of": listed})
     return st.one_of(options, several, st.lists(several, min_size=1, max_size=2).map(lambda listed: {"any_of": listed}))
 
 
-def models(leaf: Any = plain, branch: Any = one, reals: tuple[str, ...] = ("uniform", "log_uniform")) -> Data:
-    """The model of a trial; every part of it that the geometry looks at, and a few others."""
+def models(
+    leaf: Any = plain, branch: Any = one, reals: tuple[str, ...] = ("uniform", "log_uniform"), only: str = ""
+) -> Data:
+    """The model of a trial: every part that affects the geometry, and a few others.
+
+    `only` restricts it to VGG-11 with this field: `layer`, or `layers` by depth.
+    """
     lenient = {"when_too_few": leaf(st.sampled_from(["error", "all"]))}
     tokens = leaf(st.integers(1, 300) | st.integers(1, 24), "int")
     drawn, even = (
@@ -103,12 +121,16 @@ def models(leaf: Any = plain, branch: Any = one, reals: tuple[str, ...] = ("unif
             {"kind": st.just("hybrid"), "lambda": leaf(LAMBDAS, *reals)}, optional={**neighbors, **kernel}
         ),
     )
-    vgg = st.fixed_dictionaries(
-        {"name": st.just("vgg11"), "classifier_width": st.just(4), "layer": branch(layer)}
-        | {"width": leaf(WIDTHS, *reals)},
-        optional={"dropout": leaf(st.sampled_from([0, 0.1, 0.5]), "uniform")},
+    by_depth = RANGES.flatmap(lambda names: st.fixed_dictionaries({name: branch(layer) for name in names}))
+    vgg, vgg_by_depth = (
+        st.fixed_dictionaries(
+            {"name": st.just("vgg11"), "classifier_width": st.just(4), **layers} | {"width": leaf(WIDTHS, *reals)},
+            optional={"dropout": leaf(st.sampled_from([0, 0.1, 0.5]), "uniform")},
+        )
+        for layers in ({"layer": branch(layer)}, {"layers": branch(by_depth)})
     )
-    return st.one_of(vgg, vgg, vit)
+    found: dict[str, Data] = {"layer": vgg, "layers": vgg_by_depth, "": st.one_of(vgg, vgg, vgg_by_depth, vit)}
+    return found[only]
 
 
 def trials(leaf: Any = plain, branch: Any = one) -> Data:

@@ -18,11 +18,11 @@ from search_spaces.domains import Choice, FloatRange, every, largest_up_to
         (Infeasible("constraints.0", "k < 4 does not hold: k = 9"), "k < 4 does not hold: k = 9"),
     ],
 )
-def test_an_infeasibility_says_rule_value_and_way_out_in_a_sentence(reason: Infeasible, message: str) -> None:
+def test_an_infeasibility_states_rule_value_and_way_out(reason: Infeasible, message: str) -> None:
     assert reason.message == message
 
 
-def test_a_field_that_decides_is_represented_by_the_values_it_names_and_another_by_one() -> None:
+def test_a_deciding_field_is_represented_by_its_decisive_values_and_others_by_one_value() -> None:
     domain = Choice((3, 9, 5))
     assert representative_values([Rule("odd"), Decides(every)], domain) == (3, 9, 5)
     assert representative_values([Decides(partial(largest_up_to, {5}))], domain) == (5, 9)
@@ -30,7 +30,7 @@ def test_a_field_that_decides_is_represented_by_the_values_it_names_and_another_
     assert representative_values([], FloatRange(0.1, 0.2)) == (0.1,)
 
 
-def test_a_tree_is_flat_by_path_in_its_order() -> None:
+def test_a_tree_is_flattened_by_path_in_order() -> None:
     tree = {"model": {"layer": {"k": 3, "r": None}, "width": 1}, "empty": {}, "seeds": [1, 2]}
     assert list(by_path(tree)) == [
         ("model.layer.k", 3),

@@ -1,4 +1,4 @@
-"""Sweep files with the mistakes that people make, each beside the exact message that it gets."""
+"""Sweep files with common mistakes, each with its exact expected message."""
 
 from pathlib import Path
 
@@ -10,7 +10,7 @@ BROKEN = Path(__file__).parent / "broken"
 
 
 @pytest.mark.parametrize("name", sorted(path.stem for path in BROKEN.glob("*.yaml")))
-def test_a_mistake_is_explained_in_these_words(name: str) -> None:
+def test_a_mistake_gets_the_expected_message(name: str) -> None:
     with pytest.raises(SpecError) as caught:
         parse_sweep((BROKEN / f"{name}.yaml").read_text(encoding="utf-8"), f"{name}.yaml")
     assert f"{caught.value}\n" == (BROKEN / f"{name}.txt").read_text(encoding="utf-8")

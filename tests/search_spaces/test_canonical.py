@@ -20,7 +20,7 @@ from search_spaces.registry import Registry
 from tests.search_spaces.strategies import fixed, trials
 
 KEYS = Path(__file__).parent / "keys_0_1_0.json"
-"""Configurations of every kind and option, of every preset, and drawn; as version 0.1.0 wrote their keys."""
+"""Configurations of every kind and option, of every preset, and random ones, with their keys from version 0.1.0."""
 
 NAMES = ("canonical", "config_key", "run_key")
 
@@ -37,7 +37,7 @@ def random_r(r: int, **options: Any) -> dict[str, Any]:
     return {"kind": "random", "r": r, **options}
 
 
-def test_lambda_0_is_the_convolution_whatever_its_k_and_candidates() -> None:
+def test_lambda_0_is_the_convolution_for_any_k_and_candidates() -> None:
     odd = hybrid(0, kernel_size=5, k=7, padding=2, candidates=random_r(64))
     assert canonical(trial(odd)) == trial({"kind": "conv2d", "kernel_size": 5})
 
@@ -46,7 +46,7 @@ def test_lambda_too_small_for_a_single_channel_is_the_convolution() -> None:
     assert isinstance(canonical(trial(hybrid(0.001))).model.mixing_layer, Conv2dLayer)
 
 
-def test_lambda_1_is_convnn_whatever_its_kernel() -> None:
+def test_lambda_1_is_convnn_for_any_kernel_size() -> None:
     options = {"k": 5, "similarity": "euclidean", "candidates": random_r(12)}
     assert canonical(trial(hybrid(1, kernel_size=7, **options))) == trial({"kind": "convnn", **options})
 
@@ -69,14 +69,14 @@ def test_random_candidates_that_always_cover_every_token_are_all() -> None:
     assert isinstance(fewer.candidates, RandomCandidates)
 
 
-def test_only_maps_with_convnn_channels_count_for_covering() -> None:
-    layer = hybrid(0.125, candidates=random_r(36, when_too_few="all"))  # from conv5 on: 4 x 4 tokens and a ring
+def test_only_maps_with_convnn_channels_count_for_coverage() -> None:
+    layer = hybrid(0.125, candidates=random_r(36, when_too_few="all"))  # conv5 and later: 4 x 4 tokens and a ring
     found = canonical(trial(layer, width=1 / 64)).model.mixing_layer
     assert isinstance(found, HybridLayer)
     assert found.candidates == AllCandidates()
 
 
-def test_when_too_few_says_nothing_where_no_map_has_too_few() -> None:
+def test_when_too_few_has_no_effect_if_no_map_has_too_few_tokens() -> None:
     error, everything = (
         trial({"kind": "convnn", "candidates": random_r(16, when_too_few=word)}) for word in ("error", "all")
     )
@@ -90,14 +90,14 @@ def test_random_candidates_on_large_maps_only_stay_random() -> None:
     assert layer.candidates == RandomCandidates(kind="random", r=64, when_too_few="all")
 
 
-def test_1_and_1_0_and_minus_zero_are_one_number_each() -> None:
+def test_equal_numbers_share_a_key_in_any_spelling() -> None:
     whole, real = (
         trial(hybrid(0.5), training={"lr": one, "weight_decay": zero}) for one, zero in ((1, 0), (1.0, -0.0))
     )
     assert config_key(whole) == config_key(real)
 
 
-def test_where_the_images_lie_does_not_matter_and_which_they_are_does() -> None:
+def test_the_image_folder_does_not_matter_but_the_data_set_does() -> None:
     keys = [
         config_key(trial(hybrid(0.5), data=data))
         for data in ({}, {"root": "/a"}, {"name": "digits", "root": "b"}, {"name": "cifar10"}, {"limit": 100})
@@ -106,7 +106,7 @@ def test_where_the_images_lie_does_not_matter_and_which_they_are_does() -> None:
     assert len(set(keys)) == 3
 
 
-def test_the_seed_is_in_the_run_key_alone() -> None:
+def test_the_seed_is_only_in_the_run_key() -> None:
     first, second = (trial(hybrid(0.5), training={"seed": seed}) for seed in (0, 7))
     assert config_key(first) == config_key(second)
     assert run_key(first) == f"{config_key(first)}-s0"
@@ -132,7 +132,7 @@ def test_what_changes_the_model_changes_the_key(other: dict[str, Any]) -> None:
 
 @settings(fixed, max_examples=150)
 @given(trials())
-def test_the_canonical_form_is_its_own_and_has_the_same_keys(tree: Any) -> None:
+def test_the_canonical_form_is_idempotent_and_has_the_same_keys(tree: Any) -> None:
     given_, form = (config := TrialConfig.model_validate(tree)), canonical(config)
     assert canonical(form) == form
     assert config_key(form) == config_key(given_)
@@ -166,9 +166,9 @@ def rows() -> list[dict[str, Any]]:
 
 
 def test_keys_never_change() -> None:
-    """Old ledgers know their trials by these; if one must change, raise KEY_VERSION.
+    """Old ledgers identify their trials by these keys. If one must change, raise KEY_VERSION.
 
-    Where a simpler form is known today, the row has it with its keys, which are those of 0.1.0, too.
+    If a simpler form is known today, the row also has that form with its keys from 0.1.0.
     """
     for row in rows():
         config = TrialConfig.model_validate(row["config"])
@@ -177,7 +177,7 @@ def test_keys_never_change() -> None:
         assert (form, config_key(config), run_key(config)) == tuple(kept[name] for name in NAMES), row
 
 
-def test_what_is_merged_today_had_another_key() -> None:
+def test_configurations_merged_since_0_1_0_had_different_keys() -> None:
     merged = [row for row in rows() if "today" in row]
     assert len(merged) > 15
     assert all(row["today"]["config_key"] != row["config_key"] for row in merged)
@@ -193,7 +193,7 @@ def test_keys_are_the_same_in_another_process_with_another_hash_seed() -> None:
     assert json.loads(done.stdout) == [row.get("today", row)["config_key"] for row in rows()]
 
 
-def test_the_table_of_keys_has_every_kind_and_hardly_a_key_twice() -> None:
+def test_the_table_of_keys_covers_every_kind_with_few_duplicates() -> None:
     models = [row["config"]["model"] for row in rows()]
     parts = [model.get("layer") or model["attention"] for model in models]
     assert {model["name"] for model in models} == set(names(MODELS))
@@ -217,7 +217,7 @@ def attention(**options: Any) -> TrialConfig:
     ("one", "other"),
     [
         ({"k": 1}, {"k": 1, "similarity": "euclidean", "rho": "softmax", "padding": 2, "candidates": random_r(4)}),
-        ({}, {"position_scaling": "std"}),  # nothing is scaled: no coordinates are compared
+        ({}, {"position_scaling": "std"}),  # scaling has no effect without coordinates
         ({"padding": 0, "k": 4}, {"padding": 0, "k": 4, "candidates": {"kind": "strided", "stride": 1}}),
         (
             {"padding": 0, "k": 4},
@@ -229,7 +229,7 @@ def attention(**options: Any) -> TrialConfig:
         ),
     ],
 )
-def test_ways_to_say_the_same_share_a_key(one: dict[str, Any], other: dict[str, Any]) -> None:
+def test_equivalent_configurations_share_a_key(one: dict[str, Any], other: dict[str, Any]) -> None:
     keys = {config_key(trial({"kind": "convnn", **options})) for options in (one, other)}
     assert len(keys) == 1
 
@@ -239,24 +239,24 @@ def test_ways_to_say_the_same_share_a_key(one: dict[str, Any], other: dict[str, 
     [
         ({"k": 1, "self_first": False}, {"k": 1, "self_first": False, "similarity": "euclidean"}),
         ({"k": 1, "position": "both"}, {"k": 1, "position": "both", "padding": 2}),  # coordinates span the padded map
-        ({}, {"candidates": {"kind": "strided", "stride": 1}}),  # the ring is no candidate of a grid
+        ({}, {"candidates": {"kind": "strided", "stride": 1}}),  # a grid does not include the ring
         ({"patch": 2}, {}),
         ({"position": "similarity"}, {"position": "both"}),
         ({"self_first": True, "rho": "softmax"}, {"self_first": True, "rho": "softmax", "self_score": 1.0}),
     ],
 )
-def test_what_differs_has_keys_that_differ(one: dict[str, Any], other: dict[str, Any]) -> None:
+def test_different_configurations_have_different_keys(one: dict[str, Any], other: dict[str, Any]) -> None:
     keys = {config_key(trial({"kind": "convnn", **options})) for options in (one, other)}
     assert len(keys) == 2
 
 
-def test_a_vit_s_random_candidates_that_are_all_tokens_are_all() -> None:
+def test_random_candidates_of_all_vit_tokens_are_all() -> None:
     everything = attention(kind="convnn", k=4)
     assert config_key(attention(kind="convnn", k=4, candidates=random_r(17))) == config_key(everything)
     assert config_key(attention(kind="convnn", k=4, candidates=random_r(16))) != config_key(everything)
 
 
-def test_a_hybrid_vit_without_convnn_channels_keeps_its_joining_convolution() -> None:
+def test_a_hybrid_vit_without_convnn_channels_keeps_its_fusing_convolution() -> None:
     empty = attention(kind="hybrid", **{"lambda": 0.1}, k=4)  # int(0.1 x 8) = 0 channels
     assert config_key(empty) == config_key(attention(kind="hybrid", **{"lambda": 0}, k=9, similarity="dot"))
     assert config_key(empty) != config_key(attention(kind="attention"))

@@ -23,7 +23,7 @@ def within(value: object, domain: object) -> bool:
 
 @settings(fixed, max_examples=100)
 @given(st.integers(1, 10**6), st.integers(1, 10**6), st.booleans(), st.integers(0, 99))
-def test_a_whole_range_is_drawn_and_exemplified_within_its_ends(low: int, width: int, log: bool, seed: int) -> None:
+def test_draws_and_examples_of_an_integer_range_lie_within_its_ends(low: int, width: int, log: bool, seed: int) -> None:
     domain = IntRange(low, low + width, log=log)
     assert within(domain.draw(random.Random(seed)), domain)
     examples = domain.examples()
@@ -31,7 +31,7 @@ def test_a_whole_range_is_drawn_and_exemplified_within_its_ends(low: int, width:
     assert all(within(value, domain) for value in examples)
 
 
-def test_a_logarithmic_range_draws_each_decade_alike() -> None:
+def test_a_logarithmic_range_draws_each_decade_equally_often() -> None:
     rng = random.Random(0)
     decades = [math.floor(math.log10(FloatRange(1e-4, 1e-1, log=True).draw(rng))) for _ in range(3000)]
     assert all(900 < decades.count(decade) < 1100 for decade in (-4, -3, -2))
@@ -52,7 +52,7 @@ def test_a_logarithmic_range_draws_each_decade_alike() -> None:
         (partial(largest_up_to, {4}), IntRange(5, 9), (9,)),
     ],
 )
-def test_a_domain_is_represented_by_the_values_that_decide(
+def test_a_domain_is_represented_by_its_decisive_values(
     values: Callable[[Domain], Sequence[Scalar]], domain: Domain, expected: tuple[Scalar, ...]
 ) -> None:
     assert tuple(values(domain)) == expected

@@ -1,4 +1,4 @@
-"""What is trained once: configurations that compute the same, step by step and to the last bit."""
+"""Configurations with the same computation are trained once: they agree at every step, bit for bit."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -32,6 +32,12 @@ def strided(stride: int, **options: Any) -> dict[str, Any]:
     return {"kind": "strided", "stride": stride, **options}
 
 
+def by_depth(**layers: Any) -> dict[str, Any]:
+    return {"model": {**THIN, "layers": {name.replace("_", "-"): options for name, options in layers.items()}}}
+
+
+CONV, HALF = {"kind": "conv2d"}, {"kind": "hybrid", "lambda": 0.5, "k": 3}
+DRAWN = {**HALF, "candidates": {"kind": "random", "r": 16}}
 LATTICE = {"kind": "lattice", "side": 2}
 EVERYTHING = {"when_too_few": "all"}
 
@@ -62,27 +68,32 @@ SAME = [
         convnn(k=3, self_first=False, rho="softmax", candidates={"kind": "even", "r": 4}),
         convnn(k=3, self_first=False, rho="softmax", candidates={"kind": "even", "r": 4}, padding=5),
     ),
+    (by_depth(conv1_conv2=DRAWN, conv3_conv8=DRAWN), layer(**DRAWN)),
+    (by_depth(conv1_conv2=DRAWN, conv3=DRAWN, conv4_conv8=CONV), by_depth(conv1_conv3=DRAWN, conv4_conv8=CONV)),
+    (by_depth(conv1_conv4=DRAWN, conv5_conv8={**DRAWN, "lambda": 0}), by_depth(conv1_conv4=DRAWN, conv5_conv8=CONV)),
+    (by_depth(conv1_conv6=DRAWN, conv7_conv8=HALF), layer(**DRAWN)),  # conv7 and conv8 have 16 tokens
 ]
 DIFFERENT = [
+    (by_depth(conv1_conv4=CONV, conv5_conv8=HALF), by_depth(conv1_conv5=CONV, conv6_conv8=HALF)),
     (attention(kind="local", head_dim=6), attention(kind="local")),
     (attention(kind="local", window=TOKENS - 2), attention(kind="local")),
     (attention(kind="sparse", context=2 * TOKENS - 3), attention(kind="sparse")),
     (attention(kind="convnn", k=2), attention(kind="convnn", k=2, rho="constant")),
-    (convnn(k=2, candidates=strided(16, **EVERYTHING)), convnn(k=2)),  # the first map has four
+    (convnn(k=2, candidates=strided(16, **EVERYTHING)), convnn(k=2)),  # the first map has four candidates
     (
         convnn(k=1, self_first=False, candidates=strided(31)),
         convnn(k=1, self_first=False, candidates=strided(32)),
     ),
     (convnn(k=4, candidates=LATTICE, position="both"), convnn(k=4, candidates=LATTICE, position="both", padding=0)),
     (
-        convnn(k=4, candidates={"kind": "lattice", "side": 8, **EVERYTHING}),  # the last maps take all, and the ring
+        convnn(k=4, candidates={"kind": "lattice", "side": 8, **EVERYTHING}),  # the last maps take everything
         convnn(k=4, candidates={"kind": "lattice", "side": 8, **EVERYTHING}, padding=0),
     ),
     (trained(data={"limit": 1441}), trained()),
     (trained(data={"limit": 100}, training={"batch_size": 99}), trained(data={"limit": 100})),
     (trained(training={"batch_size": 1441}), trained(training={"batch_size": 1442})),
     (
-        trained(data={"name": "cifar10", "limit": 20_000}),  # of the test images it is all, of the others it is not
+        trained(data={"name": "cifar10", "limit": 20_000}),  # this is all test images, but not all training images
         trained(data={"name": "cifar10"}),
     ),
 ]
@@ -100,7 +111,7 @@ def both(pair: tuple[Mapping[str, Any], Mapping[str, Any]]) -> tuple[TrialConfig
 
 
 @pytest.mark.parametrize("pair", SAME + TAKE_THE_SAME, ids=str)
-def test_configurations_that_compute_the_same_are_one(pair: tuple[Any, Any]) -> None:
+def test_configurations_with_the_same_computation_are_merged(pair: tuple[Any, Any]) -> None:
     first, second = both(pair)
     assert first != second
     assert canonical(first) == canonical(second)
@@ -108,13 +119,13 @@ def test_configurations_that_compute_the_same_are_one(pair: tuple[Any, Any]) -> 
 
 
 @pytest.mark.parametrize("pair", DIFFERENT, ids=str)
-def test_configurations_that_do_not_are_two(pair: tuple[Any, Any]) -> None:
+def test_configurations_with_different_computations_are_not_merged(pair: tuple[Any, Any]) -> None:
     first, second = both(pair)
     assert config_key(first) != config_key(second)
 
 
 def weights(trial: TrialConfig) -> list[Any]:
-    """After a few steps."""
+    """Return the weights after a few steps."""
     import torch
 
     from tune_jobs.worker.build import build_model
@@ -131,7 +142,7 @@ def weights(trial: TrialConfig) -> list[Any]:
 
 
 @pytest.mark.parametrize("pair", SAME, ids=str)
-def test_what_is_one_trains_the_same_to_the_last_bit(pair: tuple[Any, Any]) -> None:
+def test_merged_configurations_train_identically_bit_for_bit(pair: tuple[Any, Any]) -> None:
     import torch
 
     first, second = both(pair)
@@ -140,8 +151,8 @@ def test_what_is_one_trains_the_same_to_the_last_bit(pair: tuple[Any, Any]) -> N
         assert torch.equal(one, form)
 
 
-@pytest.mark.parametrize("pair", DIFFERENT[:7], ids=str)
-def test_what_is_two_does_not(pair: tuple[Any, Any]) -> None:
+@pytest.mark.parametrize("pair", DIFFERENT[:8], ids=str)
+def test_different_configurations_train_differently(pair: tuple[Any, Any]) -> None:
     import torch
 
     first, second = map(weights, both(pair))
@@ -151,7 +162,7 @@ def test_what_is_two_does_not(pair: tuple[Any, Any]) -> None:
 
 
 @pytest.mark.parametrize("evaluation", ["holdout", "paper"])
-def test_a_batch_that_takes_all_images_is_the_same_whatever_it_asks_for(evaluation: str) -> None:
+def test_all_batch_sizes_that_take_all_images_are_the_same(evaluation: str) -> None:
     from search_spaces.settings import Holdout, Paper
     from tune_jobs.worker.attempt import train
 

@@ -1,4 +1,4 @@
-"""What `infeasibilities` says of a configuration is what the model does."""
+"""`infeasibilities` agrees with the behavior of the model."""
 
 import os
 from typing import Any
@@ -19,7 +19,7 @@ def convnn(**options: Any) -> dict[str, Any]:
 
 
 EXAMPLES = int(os.environ.get("CONVNN_EXAMPLES", "70"))
-"""`make properties` asks for thousands."""
+"""Number of examples; `make properties` runs thousands."""
 
 
 @settings(fixed, max_examples=EXAMPLES)
@@ -32,7 +32,7 @@ EXAMPLES = int(os.environ.get("CONVNN_EXAMPLES", "70"))
 @example(convnn(k=16, candidates={"kind": "random", "r": 17, "when_too_few": "all"}))
 @example(convnn(k=6, candidates={"kind": "random", "r": 5, "when_too_few": "all"}))
 @given(models())
-def test_what_is_called_feasible_runs_and_what_is_not_raises(model: Any) -> None:
+def test_feasible_configurations_run_and_infeasible_ones_raise(model: Any) -> None:
     import torch
 
     from tune_jobs.worker.build import build_model
@@ -49,12 +49,12 @@ def test_what_is_called_feasible_runs_and_what_is_not_raises(model: Any) -> None
     found = list(infeasibilities(trial))
     event("infeasible" if found else "feasible")
     if found:
-        with pytest.raises(ValueError, match=r"must|goes with|fewer than"):
+        with pytest.raises(ValueError, match=r"must|needs|fewer than"):
             forward(trial)
     else:
         logits = forward(trial)
         assert logits.isfinite().all()
-        assert torch.equal(forward(canonical(trial)), logits)  # the same weights, draws and numbers
+        assert torch.equal(forward(canonical(trial)), logits)  # the same weights, draws and results
         learner = build_model(trial.model, 10)
         torch.nn.functional.cross_entropy(learner(torch.randn(2, 3, 32, 32)), torch.tensor([3, 7])).backward()
         torch.optim.AdamW(learner.parameters()).step()
@@ -69,7 +69,7 @@ FULL: dict[str, dict[str, float]] = {
 
 @settings(fixed, max_examples=20)
 @given(models().filter(lambda model: not any(infeasibilities(trial_of({**model, **FULL[model["name"]]})))))
-def test_what_is_called_feasible_builds_at_full_width(model: Any) -> None:
+def test_feasible_configurations_build_at_full_width(model: Any) -> None:
     import torch
 
     from tune_jobs.worker.build import build_model
@@ -81,17 +81,17 @@ def test_what_is_called_feasible_builds_at_full_width(model: Any) -> None:
 
 @settings(fixed, max_examples=150)
 @given(models())
-def test_what_can_run_can_run_in_its_canonical_form_too(model: Any) -> None:
+def test_canonical_forms_of_feasible_configurations_are_feasible(model: Any) -> None:
     trial = trial_of(model)
     assert any(infeasibilities(trial)) == any(infeasibilities(canonical(trial)))
 
 
-def test_an_infeasibility_names_the_strictest_layer_so_that_one_change_is_enough() -> None:
+def test_an_infeasibility_names_the_strictest_layer() -> None:
     trial = trial_of(convnn(k=4, candidates={"kind": "random", "r": 500}))
     (reason,) = infeasibilities(trial)
     assert reason.path == "model.layer.candidates.r"
     assert reason.message == (
-        "must be at most 16 for conv7 (2 x 2 tokens, ring 1: 16 candidates), got 500; take a smaller r, or "
+        "must be at most 16 for conv7 (2 x 2 tokens, ring 1: 16 candidates), got 500; use a smaller r, or "
         "when_too_few: all."
     )
     assert not any(infeasibilities(trial_of(convnn(k=4, candidates={"kind": "random", "r": 16}))))

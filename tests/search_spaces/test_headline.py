@@ -34,7 +34,5 @@ RANDOM = {"kind": "random", "r": 16}
         ),
     ],
 )
-def test_the_headline_is_the_papers_parameters_as_far_as_a_model_has_them(
-    model: dict[str, Any], found: dict[str, Any]
-) -> None:
+def test_the_headline_has_the_papers_parameters_of_a_model(model: dict[str, Any], found: dict[str, Any]) -> None:
     assert headline(trial(**model)) == {**NOTHING, **found}

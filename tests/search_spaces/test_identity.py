@@ -1,4 +1,4 @@
-"""What makes two files one sweep: not how they say it, but everything that they say of its results."""
+"""Two files describe the same sweep if everything that affects its results agrees, in any spelling."""
 
 import random
 import re
@@ -35,7 +35,7 @@ LR = "space.training.lr: {log_uniform: [0.0001, 0.01]}"
 
 
 def changed(old: str, new: str, text: str = TEXT) -> list[str]:
-    """What differs once `old` is `new`."""
+    """Return the differences after replacing `old` by `new`."""
     assert text.count(old) == 1
     return differences(parse_sweep(text), parse_sweep(text.replace(old, new)))
 
@@ -58,7 +58,7 @@ def changed(old: str, new: str, text: str = TEXT) -> list[str]:
         ("search: ", "objective: {goal: maximize, metric: null}\nsearch: "),
     ],
 )
-def test_how_a_file_says_it_does_not_matter(old: str, new: str) -> None:
+def test_the_spelling_of_a_file_does_not_matter(old: str, new: str) -> None:
     assert changed(old, new) == []
 
 
@@ -76,7 +76,7 @@ def test_how_a_file_says_it_does_not_matter(old: str, new: str) -> None:
         ("search: ", "resources: {cpus_per_trial: 2, max_concurrent: 1, keep_best: 0, min_free_gb: 0}\nsearch: "),
     ],
 )
-def test_what_a_sweep_costs_and_where_things_are_may_change(old: str, new: str) -> None:
+def test_costs_and_places_of_a_sweep_may_change(old: str, new: str) -> None:
     assert changed(old, new) == []
 
 
@@ -119,11 +119,11 @@ def test_folders_of_images_may_change_in_every_branch() -> None:
         ),
     ],
 )
-def test_what_differs_is_said_in_a_line_for_each_path(old: str, new: str, lines: list[str]) -> None:
+def test_differences_are_reported_in_one_line_per_path(old: str, new: str, lines: list[str]) -> None:
     assert changed(old, new) == lines
 
 
-def test_options_are_told_apart_by_their_labels() -> None:
+def test_options_are_distinguished_by_their_labels() -> None:
     text = TEXT.replace(
         "{kind: hybrid, lambda: {choice: [0.25, 0.5]}, k: {choice: [4, 9]}}",
         "{any_of: [{kind: conv2d}, {kind: convnn, candidates: {any_of: [{kind: all}, {kind: random, r: 9}]}}]}",
@@ -135,7 +135,7 @@ def test_options_are_told_apart_by_their_labels() -> None:
     ]
 
 
-def test_the_order_of_what_varies_matters_to_a_grid_which_goes_on_by_number() -> None:
+def test_the_order_of_varying_fields_matters_to_a_grid() -> None:
     fields = "lambda: {choice: [0.25, 0.5]}, k: {choice: [4, 9]}"
     turned = "k: {choice: [4, 9]}, lambda: {choice: [0.25, 0.5]}"
     assert changed(fields, turned) == []
@@ -150,7 +150,7 @@ def literals(model: Model, key: str) -> tuple[str, ...]:
 
 
 def nested(model: Model, seen: set[Model]) -> set[Model]:
-    """The model and all below it."""
+    """Return the model and all models below it."""
     if model not in seen:
         seen.add(model)
         for info in model.model_fields.values():
@@ -159,8 +159,8 @@ def nested(model: Model, seen: set[Model]) -> set[Model]:
     return seen
 
 
-def test_a_mapping_left_out_is_the_mapping_of_its_fields_left_out() -> None:
-    """Only then may a default be left out of the identity wherever it stands."""
+def test_a_missing_mapping_equals_a_mapping_of_defaults() -> None:
+    """Otherwise defaults could not be left out of the identity."""
     for model in nested(SweepFile, set()):
         for info in model.model_fields.values():
             if isinstance(info.default, BaseModel):
@@ -174,7 +174,7 @@ def any_required(model: Model) -> bool:
 
 
 class Scribe:
-    """Writes a tree in other words: shuffled keys, defaults written out."""
+    """Rewrites a tree with shuffled keys and explicit defaults."""
 
     def __init__(self, rng: random.Random) -> None:
         self._rng = rng
@@ -188,10 +188,12 @@ class Scribe:
             name, below = info.alias or attribute, models_of(info)[0]
             if name in tree:
                 found[name] = self.again(tree[name], below) if below else tree[name]
-            elif is_option and name in ("kind", "name"):  # it would be another label
+            elif is_option and name in ("kind", "name"):  # would change the label
                 continue
             elif self._rng.random() < 0.5:
                 default = info.default
+                if below and default is None:  # an unused alternative: layer or layers
+                    continue
                 found[name] = default.model_dump(by_alias=True) if isinstance(default, BaseModel) else default
         return {name: found[name] for name in self._rng.sample(sorted(found), len(found))}
 
@@ -205,7 +207,7 @@ class Scribe:
 
 
 def in_digits(text: str) -> str:
-    """The text with every real number written out to the last digit."""
+    """Return the text with every real number written with all digits."""
     return re.sub(r"(?<![\w.])[0-9]+\.[0-9]+(?:e[-+][0-9]+)?", lambda number: f"{float(number[0]):.17e}", text)
 
 
@@ -221,7 +223,7 @@ SEARCHES = st.sampled_from([{"sampler": "tpe", "trials": 3}, {"sampler": "random
 
 @settings(fixed, max_examples=60)
 @given(spaces(), SEARCHES, st.randoms(use_true_random=False))
-def test_defaults_written_out_shuffled_keys_and_spelled_numbers_are_the_same_sweep(
+def test_explicit_defaults_key_order_and_number_spelling_keep_the_sweep_the_same(
     space: Any, search: Any, rng: random.Random
 ) -> None:
     spec = read(space, search)
@@ -237,12 +239,13 @@ LATTICE, EVEN = {"kind": "lattice", "side": 2}, {"kind": "even", "r": 9}
 
 
 def unhindered(candidates: dict[str, Any]) -> dict[str, Any]:
-    """A layer whose every field may change alone, as nothing of ConvNN is built."""
+    """Return a layer in which every field may change alone, because ConvNN has no channels."""
     return {"kind": "hybrid", "lambda": 0, "k": 2, "candidates": candidates}
 
 
 MODELS = [
     *({"name": "vgg11", "layer": layer} for layer in [{"kind": "conv2d"}, *map(unhindered, [*CANDIDATES, LATTICE])]),
+    {"name": "vgg11", "layers": {"conv1-conv3": unhindered({"kind": "all"}), "conv4-conv8": {"kind": "conv2d"}}},
     *({"name": "vit_tiny", "attention": {"kind": kind}} for kind in ("attention", "kvt", "local", "sparse")),
     *({"name": "vit_tiny", "attention": attention} for attention in map(unhindered, [*CANDIDATES, EVEN])),
 ]
@@ -253,12 +256,14 @@ def leaves(config: BaseModel, path: tuple[str, ...] = ()) -> Iterator[tuple[tupl
         value, here = getattr(config, attribute), (*path, info.alias or attribute)
         if isinstance(value, BaseModel):
             yield from leaves(value, here)
+        elif value is None and models_of(info)[0]:
+            continue  # an unused alternative (layer or layers), or a range that the file does not name
         else:
             yield here, info, value
 
 
 def others(info: FieldInfo, value: Any) -> Iterator[Any]:
-    """Values that the field may have instead."""
+    """Yield other valid values of the field."""
     words: tuple[Any, ...] = tuple(literals_of(info))
     if isinstance(value, bool):
         words = (not value,)
@@ -267,7 +272,7 @@ def others(info: FieldInfo, value: Any) -> Iterator[Any]:
 
 
 @pytest.mark.parametrize("model", MODELS, ids=str)
-def test_another_value_of_any_field_is_another_sweep_and_said(model: dict[str, Any]) -> None:
+def test_another_value_of_any_field_is_another_sweep_and_is_reported(model: dict[str, Any]) -> None:
     config = TrialConfig.model_validate({"model": model})
     tree = config.model_dump(by_alias=True)
     before = read(tree, {})

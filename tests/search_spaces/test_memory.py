@@ -12,7 +12,7 @@ from tests.search_spaces.strategies import fixed, models
 
 @settings(fixed, max_examples=150)
 @given(models())
-def test_sizes_in_closed_form_are_the_built_models_and_no_step_keeps_less_than_is_said(model: Any) -> None:
+def test_closed_form_sizes_match_built_models_and_bound_a_steps_memory_from_below(model: Any) -> None:
     from convnn.cost import measure_cost
     from tune_jobs.worker.build import build_model
 
@@ -25,8 +25,8 @@ def test_sizes_in_closed_form_are_the_built_models_and_no_step_keeps_less_than_i
     assert 0 < least <= cost.activation_bytes
 
 
-def test_sizes_in_closed_form_are_those_of_every_model_of_the_presets() -> None:
-    """The ends and the middle of each preset's, by FLOPs: of a twin for CIFAR-100 only the classes differ."""
+def test_closed_form_sizes_match_the_models_of_the_presets() -> None:
+    """Test the smallest, middle and largest model of each preset by FLOPs; CIFAR-100 only changes the classes."""
     from convnn.cost import operations, parameters, unwritten
     from tune_jobs.planning.survey import survey_of
     from tune_jobs.worker.build import build_model
@@ -66,7 +66,7 @@ def test_what_a_step_keeps_is_about_what_is_said(model: Any) -> None:
 
 
 @pytest.mark.parametrize("optimizer", ["adamw", "sgd"])
-def test_what_training_holds_is_what_its_optimizer_has(optimizer: str) -> None:
+def test_the_parameters_held_in_training_are_those_of_the_optimizer(optimizer: str) -> None:
     from convnn.training import TrainState
     from tune_jobs.worker.build import build_model, build_recipe
 
@@ -86,14 +86,14 @@ resources: {{gpus_per_trial: {share}, gpu_mem_gb: {limit}}}
 """
 
 
-def test_what_surely_does_not_fit_is_no_trial() -> None:
+def test_configurations_that_certainly_do_not_fit_are_not_trials() -> None:
     assert parse_sweep(SPEC.format(share=1, limit=80)).planned() == 3
-    half = parse_sweep(SPEC.format(share=0.5, limit=2))  # 1 GB a trial; VGG-11 needs 0.78, four times as wide 4.3
+    half = parse_sweep(SPEC.format(share=0.5, limit=2))  # 1 GB per trial; VGG-11 needs 0.78, at width 4 4.3
     assert half.planned() == 2
     assert parse_sweep(SPEC.format(share=0.25, limit=2)).planned() == 1
 
 
-def test_another_share_of_the_gpu_is_another_sweep_where_it_decides_what_can_run() -> None:
+def test_another_share_of_the_gpu_is_another_sweep_if_it_affects_feasibility() -> None:
     before = parse_sweep(SPEC.format(share=0.25, limit=20))
     (said,) = differences(before, parse_sweep(SPEC.format(share=1, limit=20)))
     assert said == "a trial's share of resources.gpu_mem_gb: 5.0 -> 20.0"

@@ -20,7 +20,7 @@ training: {lr: {choice: [1e-3, 1e-2]}}
 """
 
 
-def test_a_finite_space_is_walked_in_file_order_the_last_domain_fastest() -> None:
+def test_a_finite_space_is_enumerated_in_file_order_with_the_last_domain_fastest() -> None:
     points = list(space_of(FINITE).points())
     layer, lam = "space.model.layer", "space.model.layer[hybrid].lambda"
     candidates = "space.model.layer[hybrid].candidates"
@@ -39,7 +39,7 @@ def test_a_finite_space_is_walked_in_file_order_the_last_domain_fastest() -> Non
     assert points[0] == {layer: "conv2d", "space.model.layer[conv2d].kernel_size": 1, "space.training.lr": 1e-3}
 
 
-def test_the_first_points_of_a_huge_space_come_at_once() -> None:
+def test_the_first_points_of_a_huge_space_come_immediately() -> None:
     values = ", ".join(str(n / 100) for n in range(1, 100))
     fields = ["lr", "weight_decay", "label_smoothing", "clip_norm"]
     training = "\n".join(f"  {field}: {{choice: [{values}]}}" for field in fields)
@@ -48,7 +48,7 @@ def test_the_first_points_of_a_huge_space_come_at_once() -> None:
     assert next(space.points())["space.training.clip_norm"] == 0.01
 
 
-def test_options_of_one_kind_are_told_apart_by_number() -> None:
+def test_options_of_one_kind_are_distinguished_by_number() -> None:
     text = "model: {layer: {any_of: [{kind: convnn, k: 4}, {kind: conv2d}, {kind: convnn, k: {choice: [1, 2]}}]}}"
     paths = {leaf.path: leaf.domain for leaf in space_of(text).domains()}
     assert paths == {
@@ -57,7 +57,7 @@ def test_options_of_one_kind_are_told_apart_by_number() -> None:
     }
 
 
-def test_an_any_of_may_hold_an_any_of_and_stand_at_the_root() -> None:
+def test_an_any_of_may_be_nested_and_at_the_root() -> None:
     text = "any_of: [{model: {layer: {any_of: [{any_of: [{kind: conv2d}, {kind: convnn}]}]}}}]"
     trials = [space_of(text).resolve(Decided(point)) for point in space_of(text).points()]
     assert [trial.model.mixing_layer.model_dump()["kind"] for trial in trials] == ["conv2d", "convnn"]
@@ -65,7 +65,7 @@ def test_an_any_of_may_hold_an_any_of_and_stand_at_the_root() -> None:
 
 @settings(fixed, max_examples=50)
 @given(spaces())
-def test_a_finite_space_has_as_many_points_as_its_size_and_no_point_twice(tree: Any) -> None:
+def test_a_finite_space_has_as_many_distinct_points_as_its_size(tree: Any) -> None:
     space = space_of(dumped(tree))
     size = space.size()
     if size is None or size > 3000:

@@ -1,11 +1,11 @@
-"""The presets of the paper are what its authors ran: each row and each point of a series against their arguments.
+"""The presets of the paper match the authors' runs: each row and each point of a series against their arguments.
 
-`published/runs.json` has the arguments that the authors' logs record. They mean this in our terms, by the published
-code: VGG is always `layer=Branching`, `branch_ratio` is lambda (`lambda_param` is not read), `similarity_type=Loc_Col`
-compares coordinates too, and `aggregation_type=Loc_Col` also convolves them; `shuffle_scale` is the patch. Figure 5's
-`num_samples` is r for random selection and the side of the grid for spatial selection; a map with fewer tokens falls
-back to all. ViT's ConvNN compares by a scaled dot product (`matmul`), and is its own first neighbor, with score 1.0,
-where candidates are drawn (`random`) or spread over the raster (`spatial`). Local attention has one head of 64.
+`published/runs.json` has the arguments recorded in the authors' logs. By the published code, they translate as follows:
+VGG is always `layer=Branching`. `branch_ratio` is lambda (`lambda_param` is not read). `similarity_type=Loc_Col` also
+compares coordinates, and `aggregation_type=Loc_Col` also convolves them. `shuffle_scale` is the patch. Figure 5's
+`num_samples` is r for random selection and the side of the grid for spatial selection; a map with fewer tokens uses all
+of them. ViT's ConvNN uses a scaled dot product (`matmul`). With random candidates (`random`) or candidates spread over
+the raster (`spatial`), each token is its own first neighbor with score 1.0. Local attention has one head of 64.
 """
 
 import functools
@@ -39,20 +39,20 @@ ONLY_WITH_THEIR_BUG = {
     "figure 8: random": "-0.1 instead of leaving it out",
     "figure 8: spatial": "-0.1 instead of leaving it out",
 }
-"""Rows and series whose published numbers hold a bug of the code, in the words of the preset's file.
+"""Rows and series whose published numbers contain a bug of the code, quoted from the preset's file.
 
-The preset has their configuration, meant as the authors meant it; with equal settings the numbers still differ.
+The preset has the configuration that the authors intended, so the numbers differ in spite of equal settings.
 """
 
 
 def run_of(name: str) -> dict[str, Any]:
-    """The recorded arguments of a run."""
+    """Return the recorded arguments of a run."""
     own = PUBLISHED["runs"][name]
     return {**PUBLISHED["arguments_of_most"][own["model"]], **own}
 
 
 def trial_of(run: dict[str, Any]) -> TrialConfig:
-    """Our configuration of a published run."""
+    """Return our configuration of a published run."""
     usual = {"optimizer": "adamw", "scheduler": "none", "criterion": "CrossEntropy", "augment": False, "use_amp": False}
     assert usual.items() <= run.items()
     training = {
@@ -134,7 +134,7 @@ def vit_of(run: dict[str, Any]) -> dict[str, Any]:
 
 
 def has_a_bug(run: dict[str, Any]) -> bool:
-    """Whether what the run computed cannot be had without a bug of the published code."""
+    """Return whether the run's result depends on a bug of the published code."""
     if run["model"] == "vgg11":
         return bool(run["sampling_type"] == "spatial")
     drawn = run["layer"] == "ConvNNAttention" and run["sampling_type"] != "all"
@@ -142,7 +142,7 @@ def has_a_bug(run: dict[str, Any]) -> bool:
 
 
 def title(entry: dict[str, Any]) -> str:
-    """A row's or series' name, without the data set."""
+    """Return the name of a row or series, without the data set."""
     return (
         f"table {entry['table']}: {entry['row']}" if "row" in entry else f"figure {entry['figure']}: {entry['series']}"
     )
@@ -154,7 +154,7 @@ def preset_of(entry: dict[str, Any]) -> str:
 
 
 def runs_of(entry: dict[str, Any]) -> list[str]:
-    """The runs behind a row, or a series, by name."""
+    """Return the names of the runs of a row or series."""
     return [entry["run"]] if "row" in entry else [point["run"] for point in entry["points"]]
 
 
@@ -167,7 +167,7 @@ def label(entry: dict[str, Any]) -> str:
 
 @functools.cache
 def trials(preset: str) -> dict[str, TrialConfig]:
-    """The trials of a preset's grid, by key."""
+    """Return the trials of a preset's grid, by key."""
     space = load_sweep(preset).space
     found = [space.resolve(Decided(point)) for point in space.points()]
     assert not any(next(infeasibilities(trial), None) for trial in found)
@@ -175,13 +175,13 @@ def trials(preset: str) -> dict[str, TrialConfig]:
 
 
 def header(preset: str) -> str:
-    """The comment that a preset opens with, on one line."""
+    """Return a preset's header comment on one line."""
     lines = presets.path(preset).read_text(encoding="utf-8").splitlines()
     return " ".join(line.removeprefix("#").strip() for line in lines if line.startswith("#"))
 
 
 @pytest.mark.parametrize("entry", ENTRIES, ids=label)
-def test_what_is_behind_a_row_or_a_series_is_a_trial_of_its_preset(entry: dict[str, Any]) -> None:
+def test_every_run_of_a_row_or_series_is_a_trial_of_its_preset(entry: dict[str, Any]) -> None:
     for name in runs_of(entry):
         expected = trial_of(run_of(name))
         found = trials(preset_of(entry))[run_key(expected)]
@@ -189,7 +189,7 @@ def test_what_is_behind_a_row_or_a_series_is_a_trial_of_its_preset(entry: dict[s
 
 
 @pytest.mark.parametrize("preset", PAPER)
-def test_every_trial_of_a_preset_is_behind_a_row_or_a_series(preset: str) -> None:
+def test_every_trial_of_a_preset_belongs_to_a_row_or_series(preset: str) -> None:
     behind = {
         run_key(trial_of(run_of(name))) for entry in ENTRIES if preset_of(entry) == preset for name in runs_of(entry)
     }
@@ -197,14 +197,14 @@ def test_every_trial_of_a_preset_is_behind_a_row_or_a_series(preset: str) -> Non
 
 
 @pytest.mark.parametrize("preset", PAPER)
-def test_a_preset_of_the_paper_judges_as_the_paper_does_and_leaves_nothing_out(preset: str) -> None:
+def test_a_preset_of_the_paper_uses_the_papers_protocol_without_stopping(preset: str) -> None:
     spec = load_sweep(preset)
     assert (spec.evaluation.protocol, spec.search.sampler, spec.stopping.kind) == ("paper", "grid", "none")
     assert spec.space.size() == spec.planned() == len(trials(preset))
 
 
 def coverage() -> dict[str, tuple[str, ...]]:
-    """By table and figure: rows or series that presets have, and their printed cells (counted once a row) or points."""
+    """Count, by table and figure, the rows or series that presets cover, and their printed cells or points."""
     found = {}
     for part in dict.fromkeys(title(entry).split(":")[0] for entry in ROWS + SERIES):
         paper = [entry for entry in ROWS + SERIES if title(entry).startswith(f"{part}:")]
@@ -236,7 +236,7 @@ def test_how_much_of_the_paper_is_covered() -> None:
 
 @functools.cache
 def model_of(config: str) -> Any:
-    """The model of a configuration, given as JSON, without memory for its weights."""
+    """Build the model of a configuration, given as JSON, without memory for its weights."""
     import torch
 
     from tune_jobs.worker.build import build_model
@@ -247,7 +247,7 @@ def model_of(config: str) -> Any:
 
 @pytest.mark.parametrize("entry", [entry for entry in ENTRIES if entry["dataset"] == "cifar10"], ids=label)
 def test_the_model_has_the_parameters_and_the_gflops_that_the_authors_logged(entry: dict[str, Any]) -> None:
-    """Of each run the parameters; of each series' last run also the GFLOPs, which take longer."""
+    """Compare the parameters of each run, and the GFLOPs of each series' last run, because they take longer."""
     from convnn.cost import operations, parameters
 
     runs = [run_of(name) for name in runs_of(entry)]
@@ -257,19 +257,19 @@ def test_the_model_has_the_parameters_and_the_gflops_that_the_authors_logged(ent
 
 
 @pytest.mark.parametrize("name", ONLY_WITH_THEIR_BUG)
-def test_a_preset_says_what_of_the_published_numbers_it_cannot_give(name: str) -> None:
+def test_a_preset_names_the_published_numbers_that_it_cannot_reproduce(name: str) -> None:
     words = ONLY_WITH_THEIR_BUG[name]
     behind = {preset_of(entry) for entry in ROWS + SERIES if title(entry) == name}
     assert len(behind) == len(DATA_SETS)
     assert all(words in header(preset) for preset in behind)
 
 
-def test_the_bugs_are_named_all() -> None:
+def test_all_bugs_are_named() -> None:
     assert {title(entry) for entry in ENTRIES if has_a_bug(run_of(runs_of(entry)[0]))} == set(ONLY_WITH_THEIR_BUG)
 
 
 @pytest.mark.parametrize("preset", PAPER)
-def test_a_preset_says_what_it_costs(preset: str) -> None:
+def test_a_preset_states_its_cost(preset: str) -> None:
     behind = {name for entry in ENTRIES if preset_of(entry) == preset for name in runs_of(entry)}
     hours = math.fsum(run_of(name)["hours"] for name in behind)  # the same in any order
     (epochs,) = {trial.training.epochs for trial in trials(preset).values()}
@@ -277,12 +277,15 @@ def test_a_preset_says_what_it_costs(preset: str) -> None:
     assert f"logged {hours:.1f} hours of training" in header(preset)
 
 
-@pytest.mark.parametrize(("preset", "in_vain"), [("vgg-hybrid", 0.07), ("vit-convnn", 0.0), ("everything", 0.22)])
-def test_nearly_every_draw_of_a_search_can_run(preset: str, in_vain: float) -> None:
+@pytest.mark.parametrize(
+    ("preset", "infeasible_share"),
+    [("vgg-hybrid", 0.07), ("vit-convnn", 0.0), ("everything", 0.22), ("vgg-by-depth", 0.0)],
+)
+def test_nearly_every_draw_of_a_search_can_run(preset: str, infeasible_share: float) -> None:
     space, rng = load_sweep(preset).space, random.Random(0)
     drawn = [space.resolve(Decided(space.draw(rng))) for _ in range(400)]
     infeasible = sum(next(infeasibilities(trial), None) is not None for trial in drawn) / len(drawn)
-    assert infeasible == pytest.approx(in_vain, abs=0.05)
+    assert infeasible == pytest.approx(infeasible_share, abs=0.05)
 
 
 def test_everything_varies_at_once() -> None:
@@ -290,8 +293,17 @@ def test_everything_varies_at_once() -> None:
     assert {"lambda", "k", "r", "patch", "aggregation", "lr", "candidates"} <= varied
 
 
+def test_by_depth_covers_every_combination_of_three_lambdas_in_three_groups_of_layers() -> None:
+    spec = load_sweep("vgg-by-depth")
+    assert (spec.planned(), spec.space.size(), spec.evaluation.protocol) == (27, 27, "holdout")
+    assert {leaf.path.rpartition(".")[2] for leaf in spec.space.domains()} == {"lambda"}
+    forms = [canonical(spec.space.resolve(Decided(point))).model.mixing_layer for point in spec.space.points()]
+    assert sum(form.is_baseline for form in forms) == 1
+    assert "27 trials of 60 epochs" in header("vgg-by-depth")
+
+
 @pytest.mark.parametrize("name", presets.names())
-def test_a_preset_is_valid_named_as_its_file_and_says_what_it_is_for(name: str) -> None:
+def test_a_preset_is_valid_named_like_its_file_and_states_its_purpose(name: str) -> None:
     spec = load_sweep(name)
     assert spec.name == name
     assert presets.summary(name)

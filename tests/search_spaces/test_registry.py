@@ -1,4 +1,4 @@
-"""Whoever is outside registers a model, a layer, a data set, a sampler or a stopping rule, and files may name it."""
+"""Other packages can register models, layers, data sets, samplers and stopping rules for use in files."""
 
 import json
 import os
@@ -29,10 +29,10 @@ ROOT = Path(__file__).parents[2]
 
 
 class Linear(ModelConfig):
-    """Pixels to logits, and nothing between."""
+    """A linear map from pixels to logits."""
 
     name: Literal["linear"]
-    hidden: Annotated[int, Field(ge=1, description="Units between."), Decides(smallest)] = 8
+    hidden: Annotated[int, Field(ge=1, description="Hidden units."), Decides(smallest)] = 8
 
     @property
     def mixing_layer(self) -> MixingLayer:
@@ -47,7 +47,7 @@ class Linear(ModelConfig):
 
 
 class Pointwise(VGGLayer):
-    """A convolution of one pixel."""
+    """A 1x1 convolution."""
 
     kind: Literal["pointwise"]
     bias: bool = True
@@ -57,7 +57,7 @@ class Pointwise(VGGLayer):
 
 
 class Windowed(ViTAttention):
-    """An attention that is ours, called by another name."""
+    """One of our attentions under another name."""
 
     kind: Literal["windowed"]
     reach: Annotated[int, Field(ge=1)] = 3
@@ -67,7 +67,7 @@ class Windowed(ViTAttention):
 
 
 class Sobol(SamplerSettings):
-    """Points of a sequence."""
+    """Points of a Sobol sequence."""
 
     sampler: Literal["sobol"]
     trials: Annotated[int, Field(ge=1, description="Configurations to train.")]
@@ -75,7 +75,7 @@ class Sobol(SamplerSettings):
 
 
 class Threshold(Stopping):
-    """Below a value, a trial ends."""
+    """Stop a trial below a value."""
 
     kind: Literal["threshold"]
     warmup_epochs: Annotated[int, Field(ge=0)] = 2
@@ -85,7 +85,7 @@ SPACE = "name: mine\nspace: {model: %s}\n"
 LAYER = "{name: vgg11, width: 0.0625, layer: {kind: pointwise, bias: {choice: [true, false]}}}"
 
 
-def test_a_model_from_outside_is_a_model_like_any_other() -> None:
+def test_a_custom_model_works_like_a_built_in_one() -> None:
     text = SPACE % "{name: linear, hidden: {choice: [4, 8, 99]}}" + "constraints: [hidden <= 8]"
     with MODELS.registered(Linear):
         never = "lists 99, which can never run: it must be at most 64, got 99; take fewer."
@@ -109,7 +109,7 @@ def test_a_model_from_outside_is_a_model_like_any_other() -> None:
     assert "Linear" not in json_schema()["$defs"]
 
 
-def test_a_layer_from_outside_is_built_and_learns() -> None:
+def test_a_custom_layer_is_built_and_learns() -> None:
     import torch
 
     from tune_jobs.worker.build import build_model
@@ -135,7 +135,7 @@ def test_the_example_of_the_documentation_works() -> None:
         r"```python\n(.*?)```", (ROOT / "docs" / "how-to" / "extending.md").read_text(), flags=re.DOTALL
     )
     example: dict[str, Any] = {"__name__": "example"}
-    exec(code, example)  # noqa: S102 - our own page
+    exec(code, example)  # noqa: S102 - code of our documentation
     try:
         layer = "{kind: dilated, dilation: {choice: [1, 2, 4]}}"
         spec = parse_sweep(SPACE % f"{{name: vgg11, width: 0.0625, classifier_width: 4, layer: {layer}}}")
@@ -146,7 +146,7 @@ def test_the_example_of_the_documentation_works() -> None:
         LAYERS.unregister(example["Dilated"])
 
 
-def test_an_attention_from_outside_is_built_with_channels_and_heads() -> None:
+def test_a_custom_attention_is_built_with_channels_and_heads() -> None:
     import torch
 
     from convnn.attention import LocalAttention
@@ -161,7 +161,7 @@ def test_an_attention_from_outside_is_built_with_channels_and_heads() -> None:
         assert model(torch.randn(2, 3, 32, 32)).shape == (2, 10)
 
 
-def test_a_data_set_from_outside_can_be_named() -> None:
+def test_a_custom_data_set_can_be_used() -> None:
     text = SPACE % "{layer: {kind: conv2d}}, data: {name: tiny}"
     assert "must be one of digits, cifar10, cifar100; got 'tiny'" in complaint(text)
     facts = DatasetFacts(2, 8, 4, (0.5, 0.5, 0.5), (0.5, 0.5, 0.5))
@@ -170,14 +170,14 @@ def test_a_data_set_from_outside_can_be_named() -> None:
         (data,) = parse_sweep(text).space.data_sets()
         assert data.name == "tiny"
         assert json_schema()["$defs"]["Data"]["properties"]["name"]["anyOf"][0]["enum"][-1] == "tiny"
-        with pytest.raises(ValueError, match="there is a data set 'tiny' already; choose another name"):
+        with pytest.raises(ValueError, match="the name 'tiny' is already used by another data set; choose"):
             register_dataset("tiny", facts, lambda _: 1)
     finally:
         unregister_dataset("tiny")
     assert "got 'tiny'" in complaint(text)
 
 
-def test_a_sampler_and_a_stopping_rule_from_outside_are_checked_like_ours() -> None:
+def test_custom_samplers_and_stopping_rules_are_validated_like_built_in_ones() -> None:
     text = SPACE % "{layer: {kind: conv2d}}" + "search: {sampler: sobol, trials: 3}\nstopping: {kind: threshold}\n"
     with SAMPLERS.registered(Sobol), RULES.registered(Threshold):
         spec = parse_sweep(text)
@@ -202,7 +202,7 @@ def test_a_sampler_and_a_stopping_rule_from_outside_are_checked_like_ours() -> N
     )
 
 
-def test_what_cannot_be_registered_is_refused() -> None:
+def test_invalid_classes_cannot_be_registered() -> None:
     class Nameless(SamplerSettings):
         pass
 
@@ -213,7 +213,7 @@ def test_what_cannot_be_registered_is_refused() -> None:
         SAMPLERS.register(Config)  # type: ignore[arg-type]
     with pytest.raises(TypeError, match=r"Nameless\.sampler must be a Literal of its name"):
         SAMPLERS.register(Nameless)
-    with pytest.raises(ValueError, match="sampler 'tpe' is that of Tpe; choose another name"):
+    with pytest.raises(ValueError, match="sampler 'tpe' is already used by Tpe; choose another name"):
         SAMPLERS.register(Again)
 
 
@@ -238,7 +238,7 @@ def register():
 
 @pytest.fixture
 def plugged(tmp_path: Path) -> dict[str, str]:
-    """The environment of a machine on which a package with three entry points is installed; one is broken."""
+    """Return an environment with a package that has three entry points, one of them broken."""
     (tmp_path / "their_models.py").write_text(PLUGIN)
     info = tmp_path / "their_models-1.0.dist-info"
     info.mkdir()
@@ -256,12 +256,14 @@ def convnn(environment: dict[str, str], *arguments: object) -> subprocess.Comple
 
 
 BROKEN = (
-    "the entry point broken = no_such_module:x of their-models (convnn_sweeps.models) cannot be loaded, and is left "
-    "out: ModuleNotFoundError: No module named 'no_such_module'; mend or uninstall that package.\n"
+    "the entry point broken = no_such_module:x of their-models (convnn_sweeps.models) failed to load and is "
+    "skipped: ModuleNotFoundError: No module named 'no_such_module'; fix or uninstall that package.\n"
 )
 
 
-def test_an_entry_point_registers_and_a_broken_one_is_a_line(plugged: dict[str, str], tmp_path: Path) -> None:
+def test_an_entry_point_registers_and_a_broken_one_is_logged_on_one_line(
+    plugged: dict[str, str], tmp_path: Path
+) -> None:
     file = tmp_path / "mine.yaml"
     file.write_text(SPACE % "{any_of: [{name: plugged}, {name: vgg11, layer: {kind: plugged_layer}}]}")
     done = convnn(plugged, "validate", file)
@@ -272,7 +274,7 @@ def test_an_entry_point_registers_and_a_broken_one_is_a_line(plugged: dict[str, 
     assert schema.stderr == BROKEN
 
 
-def test_entry_points_are_not_even_looked_for_where_no_name_is_unknown(plugged: dict[str, str]) -> None:
+def test_entry_points_are_not_loaded_if_all_names_are_known(plugged: dict[str, str]) -> None:
     code = (
         "from search_spaces import TrialConfig; "
         "TrialConfig.model_validate({'model': {'name': 'vgg11', 'layer': {'kind': 'conv2d'}}}); "

@@ -29,6 +29,9 @@ BEYOND_A_SCHEMA = {
         "grace_not_below_epochs",
         "grid_with_a_range",
         "k_above_all_candidates",
+        "layers_infeasible",
+        "layers_named_twice",
+        "layers_not_all_named",
         "log_range_from_zero",
         "metric_of_another_protocol",
         "patch_that_does_not_divide",
@@ -38,7 +41,7 @@ BEYOND_A_SCHEMA = {
         "tf32_without_gpu",
         "value_that_never_runs",
     },
-    "no YAML, or none that a JSON document can be": {
+    "not YAML, or not representable in JSON": {
         "alias_to_itself",
         "colon_in_a_value",
         "duplicate_key",
@@ -53,7 +56,7 @@ BEYOND_A_SCHEMA = {
         "unclosed_bracket",
         "unknown_alias",
     },
-    "infinite and not-a-number are no JSON": {"not_finite"},
+    "infinity and NaN are not JSON": {"not_finite"},
 }
 SEEN = sorted({path.stem for path in BROKEN.glob("*.yaml")} - set().union(*BEYOND_A_SCHEMA.values()))
 CHECK = jsonschema.Draft202012Validator(json_schema())
@@ -63,12 +66,12 @@ def read(file: Path) -> Any:
     return value_of(compose(file.read_text(encoding="utf-8"), file.name))
 
 
-def test_the_schema_beside_the_presets_is_this_one() -> None:
+def test_the_schema_beside_the_presets_is_current() -> None:
     there = json.loads((presets.FOLDER / FILE).read_text(encoding="utf-8"))
-    assert there == json_schema(), f"make it anew: convnn schema > search_spaces/presets/{FILE}"
+    assert there == json_schema(), f"regenerate it: convnn schema > search_spaces/presets/{FILE}"
 
 
-def test_the_schema_is_one_of_draft_2020_12() -> None:
+def test_the_schema_is_valid_draft_2020_12() -> None:
     assert json_schema()["$schema"] == "https://json-schema.org/draft/2020-12/schema"
     jsonschema.Draft202012Validator.check_schema(json_schema())
 
@@ -79,7 +82,7 @@ def test_the_schema_accepts_every_preset(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", SEEN)
-def test_the_schema_refuses_the_mistakes_that_a_schema_can_see(name: str) -> None:
+def test_the_schema_rejects_the_mistakes_that_a_schema_can_detect(name: str) -> None:
     assert not CHECK.is_valid(read(BROKEN / f"{name}.yaml"))
 
 
@@ -100,7 +103,7 @@ def test_every_field_is_described_or_named_for_an_editor(field: str) -> None:
 @pytest.mark.parametrize(
     "section", ["Budget", "Resources", "NoStopping", "Asha", "Hyperband", "Median", "Patience", "Auto"]
 )
-def test_what_a_sweep_may_cost_is_explained_to_an_editor(section: str) -> None:
+def test_budget_and_resources_are_described_for_an_editor(section: str) -> None:
     fields = json_schema()["$defs"][section]["properties"]
     plain = {"gpus_per_trial", "kind", "reduction_factor"}  # their names say it
     assert {name for name, field in fields.items() if "description" not in field} <= plain

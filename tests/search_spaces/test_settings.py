@@ -15,14 +15,14 @@ space:
 """
 
 
-def test_what_is_left_out_has_a_default() -> None:
+def test_missing_settings_have_defaults() -> None:
     spec = parse_sweep(TEXT)
     assert (spec.search, spec.stopping) == (Grid(), NoStopping())
     assert (spec.metric, spec.goal) == ("val/accuracy", "maximize")
     assert spec.text == TEXT
 
 
-def test_what_a_sweep_may_cost_has_no_limit_unless_one_is_given() -> None:
+def test_a_budget_has_no_limit_unless_one_is_given() -> None:
     assert parse_sweep(TEXT).budget == Budget(gpu_hours=None, cpu_hours=None, wall_hours=None, trials=None)
     spec = parse_sweep(TEXT + "budget: {cpu_hours: 24, wall_hours: 0.5, trials: 9}")
     assert spec.budget == Budget(cpu_hours=24, wall_hours=0.5, trials=9)
@@ -48,5 +48,5 @@ def test_every_stopping_rule_ends_a_sweep_that_mostly_fails(stopping: str) -> No
     assert (never.stopping.kind, never.stopping.max_failed_fraction) == (spec.stopping.kind, 1.0)
 
 
-def test_whatever_a_budget_limits_has_a_unit_and_is_counted() -> None:
+def test_every_budget_has_a_unit_and_is_counted() -> None:
     assert list(Budget.model_fields) == [*HOURS, "trials"] == [field.name for field in fields(Usage)]

@@ -1,4 +1,4 @@
-"""A sweep made small runs each of its kinds."""
+"""A small version of a sweep runs each of its kinds."""
 
 import random
 
@@ -53,7 +53,7 @@ def test_a_small_grid_keeps_every_row() -> None:
     assert found.left_out == []
 
 
-def test_what_no_trial_shows_is_named() -> None:
+def test_kinds_without_a_trial_are_named() -> None:
     options = ", ".join(f"{{kind: conv2d, kernel_size: {size}}}" for size in range(1, 31))
     space = f"{{model: {{name: vgg11, layer: {{any_of: [{options}]}}}}}}"
     text = f"name: many\nspace: {space}\nsearch: {{sampler: random, trials: 9}}\n"
@@ -63,7 +63,7 @@ def test_what_no_trial_shows_is_named() -> None:
     assert all(each.startswith("model.layer ") for each in found.left_out)
 
 
-def test_what_is_the_same_when_small_is_run_once() -> None:
+def test_trials_that_are_equal_when_small_run_once() -> None:
     text = (
         "name: sizes\nspace:\n  model: {name: vgg11, width: {choice: [0.5, 1]}, layer: {kind: conv2d}}\n"
         "  training: {epochs: {choice: [5, 50]}}\nsearch: {sampler: grid}\n"
@@ -71,7 +71,7 @@ def test_what_is_the_same_when_small_is_run_once() -> None:
     assert len(configs(smoke(parse_sweep(text), gpu=False).spec.space)) == 1
 
 
-def test_what_a_small_trial_does_not_run_is_named() -> None:
+def test_kinds_that_a_small_trial_does_not_run_are_named() -> None:
     text = (
         "name: digits-of-training\nspace:\n  model: {name: vgg11, layer: {kind: conv2d}}\n"
         "  training: {compile: {choice: [false, true]}}\nsearch: {sampler: grid}\n"

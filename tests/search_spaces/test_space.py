@@ -61,7 +61,7 @@ def test_a_range_of_whole_numbers_is_as_finite_as_a_list(text: str, values: list
     assert ranged.size() == ranged.distinct() == 2 * len(values)
 
 
-def test_a_finite_space_of_billions_is_not_gone_through() -> None:
+def test_a_finite_space_of_billions_is_not_enumerated() -> None:
     space = space_of("model: {layer: {kind: conv2d}}\ntraining: {seed: {int: [0, 2000000000]}}")
     assert (space.size(), space.is_small(), space.distinct()) == (2_000_000_001, False, None)
     assert next(space.points()) == {"space.training.seed": 0}
@@ -79,12 +79,12 @@ def test_a_finite_space_of_billions_is_not_gone_through() -> None:
         ("weight_decay: {uniform: [-0.0, 1e-2]}", FloatRange(0.0, 0.01)),
     ],
 )
-def test_a_domain_is_what_the_file_says(text: str, domain: object) -> None:
+def test_a_domain_is_read_from_the_file(text: str, domain: object) -> None:
     (leaf,) = space_of(f"model: {{layer: {{kind: conv2d}}}}\ntraining: {{{text}}}").domains()
     assert leaf.domain == domain
 
 
-def test_values_are_asked_by_path_across_branches_defaults_included() -> None:
+def test_values_are_found_by_path_across_branches_including_defaults() -> None:
     text = "{}\nmodel: {{layer: {{kind: conv2d}}}}"
     assert space_of(text.format("training: {epochs: {choice: [3, 5]}}")).values("training.epochs", 150) == [3, 5]
     assert space_of(text.format("data: {}")).values("training.epochs", 150) == [150]

@@ -11,7 +11,7 @@ space:
 """
 
 
-def test_a_sweep_is_summarised() -> None:
+def test_a_sweep_is_summarized() -> None:
     assert parse_sweep(TEXT + "search: {sampler: random, trials: 3}").describe() == {
         "name": "small",
         "sampler": "random",
@@ -41,7 +41,7 @@ def test_a_domain_is_described_in_a_few_words(domain: str, words: str) -> None:
     assert list(parse_sweep(text).describe()["domains"].values())[-1] == words
 
 
-def test_the_trials_that_a_search_comes_to_are_known_where_they_can_be() -> None:
+def test_the_planned_number_of_trials_is_known_if_possible() -> None:
     layer = "{kind: hybrid, lambda: {choice: [0, 0.5, 1]}, k: {choice: [4, 9]}}"
     text = f"name: a\nspace: {{model: {{layer: {layer}}}}}\n"
     assert parse_sweep(text).planned() == 1 + 2 + 2  # lambda 0 has no k

@@ -1,4 +1,4 @@
-"""What a trial and `convnn` both know stands twice, as `convnn` has to stand alone: here the two are compared."""
+"""Compare facts that both trials and `convnn` define, because `convnn` must not depend on trials."""
 
 from dataclasses import fields
 from typing import get_type_hints
@@ -22,11 +22,11 @@ def test_training_has_the_fields_the_words_and_the_defaults_of_the_recipe() -> N
     assert training == recipe
 
 
-def test_memory_is_known_of_every_optimizer() -> None:
+def test_memory_is_known_for_every_optimizer() -> None:
     assert set(literals_of(Training.model_fields["optimizer"])) == set(OPTIMIZER_BYTES)
 
 
-def test_every_data_set_that_is_known_can_be_named_and_no_other() -> None:
+def test_only_known_data_sets_can_be_used() -> None:
     info = Data.model_fields["name"]
     assert literals_of(info) == list(DATASETS)
     with pytest.raises(ValidationError, match="Input should be 'digits', 'cifar10' or 'cifar100'"):
@@ -34,7 +34,7 @@ def test_every_data_set_that_is_known_can_be_named_and_no_other() -> None:
     assert DEFAULT_ROOT in (Data.model_fields["root"].description or "")
 
 
-def test_no_text_is_a_number_and_no_field_is_unknown() -> None:
+def test_text_is_not_a_number_and_unknown_fields_are_rejected() -> None:
     layer = {"kind": "conv2d"}
     for wrong in ({"lr": "1"}, {"lrr": 1}, {"epochs": 1.5}, {"compile": 1}):
         with pytest.raises(ValidationError):

@@ -11,7 +11,7 @@ from tests.search_spaces.strategies import domains, fixed, models, spaces
 
 
 def every_int(tree: Any) -> Any:
-    """The same space with its int ranges written out."""
+    """Return the space with its int ranges written as lists."""
     if isinstance(tree, list):
         return [every_int(item) for item in tree]
     if not isinstance(tree, dict):
@@ -28,7 +28,7 @@ small = models(
 
 @settings(fixed, max_examples=100)
 @given(small)
-def test_a_space_is_refused_if_and_only_if_no_point_can_run(model: Any) -> None:
+def test_a_space_is_rejected_if_and_only_if_no_point_can_run(model: Any) -> None:
     whole = space_of(dumped({"model": every_int(model)}))
     size = whole.size()
     if size is None or size > 2000:
@@ -46,27 +46,27 @@ def test_a_space_is_refused_if_and_only_if_no_point_can_run(model: Any) -> None:
             for value in leaf.domain.values
             if (leaf.path, value) not in runs and any((leaf.path, value) in point.items() for point, _ in points)
         ]
-        for path, value in dead:  # said of the value, or of the branch above it
+        for path, value in dead:  # reported for the value, or for the branch above it
             assert any(f"{path}[{value}]".startswith(at) or path == at for at in blamed)
         assert bool(dead) == bool(blamed)
     else:
         assert len(problems) == 1
 
 
-def test_a_range_of_r_is_not_refused_for_want_of_a_lucky_draw() -> None:
-    candidates = "{kind: random, r: {int: [5, 500]}}"  # of these only 14, 15 and 16 can run
+def test_a_range_of_r_is_not_rejected_because_few_values_can_run() -> None:
+    candidates = "{kind: random, r: {int: [5, 500]}}"  # only 14, 15 and 16 can run
     text = f"name: a\nspace: {{model: {{layer: {{kind: convnn, k: 14, candidates: {candidates}}}}}}}"
     assert parse_sweep(f"{text}\nsearch: {{sampler: tpe, trials: 3}}").name == "a"
 
 
-def test_the_geometry_is_seen_below_an_any_of_of_whole_models() -> None:
+def test_the_geometry_is_checked_below_an_any_of_of_whole_models() -> None:
     text = "model: {any_of: [{layer: {kind: convnn, k: {choice: [9, 100]}}}]}"
     (problem,) = space_of(text).check()
     assert problem.path == "space.model[option].layer.k"
     assert problem.message.startswith("lists 100, which can never run: it must be at most 16 for conv7")
 
 
-def test_a_space_of_many_listed_values_is_judged_at_once() -> None:
+def test_a_space_of_many_listed_values_is_checked_quickly() -> None:
     listed = ", ".join(map(str, range(1, 2001)))
     text = f"model: {{layer: {{kind: convnn, k: {{choice: [{listed}]}}, candidates: {{any_of: [{{kind: all}}]}}}}}}"
     assert len(space_of(text).check()) == 2000 - 16
@@ -74,7 +74,7 @@ def test_a_space_of_many_listed_values_is_judged_at_once() -> None:
 
 @settings(fixed, max_examples=40)
 @given(spaces())
-def test_pairs_of_values_that_never_run_together_are_those_that_every_point_shows(tree: Any) -> None:
+def test_pairs_that_never_run_together_match_an_exhaustive_search(tree: Any) -> None:
     space = space_of(dumped(tree))
     lists = all(isinstance(leaf.domain, Choice) for leaf in space.domains())
     if not lists or (space.size() or 0) > 3000:

@@ -1,4 +1,4 @@
-"""A real browser, Debian's chromium without a window, that waits for what a person would see."""
+"""A real browser, Debian's chromium in headless mode, that waits for what a user would see."""
 
 import contextlib
 import json
@@ -22,15 +22,15 @@ WIDTH, HEIGHT = 1600, 1000
 WAIT_S = 60.0
 FAILED = "Something went wrong"
 RELOADS = 2
-"""MLflow's page fails now and then as it loads on a busy machine; a person loads it again."""
+"""MLflow's page sometimes fails to load on a busy machine; a user would reload it."""
 
 KEPT = "cookies,indexeddb,local_storage,service_workers"
-"""What a page may remember a visitor by. What is kept for one tab is gone with `about:blank` in it."""
+"""Storage in which a page may remember a visitor. Storage of a single tab is cleared by loading `about:blank`."""
 
 LOOPBACK = ("127.0.0.1", "localhost", "")
 ARGUMENTS = (
     "--headless=new",
-    "--no-sandbox",  # which root cannot have
+    "--no-sandbox",  # root cannot use a sandbox
     "--disable-dev-shm-usage",
     "--disable-gpu",
     "--disable-background-networking",
@@ -55,13 +55,13 @@ for (const cell of document.querySelectorAll("[role=row][row-index] [role=gridce
 }
 return Object.entries(rows).sort((one, other) => one[0] - other[0]).map((entry) => entry[1]);
 """
-"""A row of the table lies in two parts of the page; its number and the columns' names join them."""
+"""A table row is split over two parts of the page; its index and the column names join them."""
 
 Answer = TypeVar("Answer")
 
 
 class Browser:
-    """One window. Every wait ends after `WAIT_S` with a picture of what was there instead."""
+    """One window. A wait that exceeds `WAIT_S` fails with a picture of the page."""
 
     def __init__(self, driver: webdriver.Chrome, pictures: Path) -> None:
         self.driver = driver
@@ -70,20 +70,20 @@ class Browser:
         self._pictures.mkdir(parents=True, exist_ok=True)
 
     def open(self, address: str) -> None:
-        """Go there."""
+        """Open the address."""
         place = urlsplit(address)
         self._origins.add(f"{place.scheme}://{place.netloc}")
-        self.driver.get("about:blank")  # an address that differs behind its # only would keep the page
+        self.driver.get("about:blank")  # a change only after # would not reload the page
         self.driver.get(address)
 
     def picture(self, name: str) -> Path:
-        """Keep what is seen now."""
+        """Save a picture of the page."""
         path = self._pictures / f"{name}.png"
         self.driver.save_screenshot(str(path))
         return path
 
     def wait(self, what: str, condition: Callable[[], Answer | None]) -> Answer:
-        """Ask until there is an answer; what is on the page may change between two looks."""
+        """Poll until the condition returns a value; the page may change between two calls."""
 
         def ask() -> Answer | None:
             with contextlib.suppress(WebDriverException):
@@ -100,27 +100,27 @@ class Browser:
         return found
 
     def text(self) -> str:
-        """What the page says."""
+        """Return the text of the page."""
         return str(self.driver.find_element(By.TAG_NAME, "body").text)
 
     def sees(self, *texts: str) -> None:
-        """Wait until all of it is on the page."""
+        """Wait until all these texts are on the page."""
         self.wait(" and ".join(texts), lambda: all(text in self.text() for text in texts))
 
     def sees_one_of(self, *texts: str) -> str:
-        """Wait until one of these is on the page; which."""
+        """Wait until one of these texts is on the page; return it."""
         return self.wait(" or ".join(texts), lambda: next((text for text in texts if text in self.text()), None))
 
     def find(self, xpath: str) -> WebElement:
-        """The first element of these that is shown, once there is one."""
+        """Return the first visible element, waiting until there is one."""
         return self.wait(xpath, lambda: next(iter(self.all(xpath)), None))
 
     def all(self, xpath: str) -> list[WebElement]:
-        """The elements of these that are shown now."""
+        """Return the visible elements."""
         return [element for element in self.driver.find_elements(By.XPATH, xpath) if element.is_displayed()]
 
     def click(self, xpath: str) -> None:
-        """Click on the first of these, once that is possible."""
+        """Click the first of these elements, once that is possible."""
 
         def done() -> bool:
             found = self.all(xpath)
@@ -132,18 +132,18 @@ class Browser:
 
     @contextlib.contextmanager
     def frame(self) -> Iterator[None]:
-        """Look at the page inside this page."""
+        """Switch to the page inside this page."""
         self.driver.switch_to.frame(self.find("//iframe"))
         yield
         self.driver.switch_to.default_content()
 
     def to_newest_tab(self) -> None:
-        """Look at the tab that a click has opened."""
+        """Switch to the tab that a click has opened."""
         self.wait("a second tab", lambda: len(self.driver.window_handles) > 1)
         self.driver.switch_to.window(self.driver.window_handles[-1])
 
     def forget(self) -> None:
-        """Close all but the first tab, and forget what pages have kept; their files stay."""
+        """Close all tabs except the first, and clear what pages have stored; their cached files stay."""
         first, *others = self.driver.window_handles
         for other in others:
             self.driver.switch_to.window(other)
@@ -155,7 +155,7 @@ class Browser:
         self._origins.clear()
 
     def requests_beyond_loopback(self) -> list[str]:
-        """The addresses elsewhere that pages have asked for since the last call."""
+        """Return the non-local addresses that pages have requested since the last call."""
         asked = []
         for entry in self._log("performance"):
             message = json.loads(entry["message"])["message"]
@@ -172,14 +172,14 @@ class Browser:
 
 @contextlib.contextmanager
 def browser(pictures: Path) -> Iterator[Browser]:
-    """A new browser, which knows nothing of earlier ones.
+    """Start a new browser without a history.
 
     Raises:
-        FileNotFoundError: If there is no browser; none is downloaded.
+        FileNotFoundError: If no browser is installed; none is downloaded.
     """
     for program in (CHROMIUM, CHROMEDRIVER):
         if not program.exists():
-            raise FileNotFoundError(f"there is no {program}: apt-get install chromium chromium-driver")
+            raise FileNotFoundError(f"{program} is not installed: apt-get install chromium chromium-driver")
     os.environ.update(SE_OFFLINE="true", SE_AVOID_STATS="true")
     options = webdriver.ChromeOptions()
     options.binary_location = str(CHROMIUM)
@@ -203,16 +203,16 @@ class MlflowPages:
         self._tidy = False
 
     def experiment(self, experiment_id: str, view: str | None = None) -> None:
-        """An experiment's runs, in a view of its menu."""
+        """Open an experiment's runs, in a view of its menu."""
         shared = f"&viewStateShareKey={view}" if view else ""
         self._open(f"/experiments/{experiment_id}/runs?workflowType=machine_learning{shared}")
 
     def run(self, experiment_id: str, run_id: str, tab: str = "") -> None:
-        """A run's page."""
+        """Open a run's page."""
         self._open(f"/experiments/{experiment_id}/runs/{run_id}{tab}?workflowType=machine_learning")
 
     def comparison(self, experiment_id: str, runs: list[str]) -> None:
-        """Runs beside each other."""
+        """Open the comparison of runs."""
         asked = f"runs={quote(json.dumps(runs))}&experiments={quote(json.dumps([experiment_id]))}"
         self._open(f"/compare-runs?{asked}&workflowType=machine_learning")
 
@@ -220,23 +220,23 @@ class MlflowPages:
         self.follow(f"{self._uri}/#{place}")
 
     def follow(self, address: str) -> None:
-        """A page by its whole address."""
+        """Open a page by its full address."""
         self.window.open(address)
         for _ in range(RELOADS):
             if self.window.sees_one_of("Settings", FAILED) != FAILED:
                 break
             self.window.driver.refresh()
-        if not self._tidy:  # it stays closed
+        if not self._tidy:  # it stays closed afterwards
             self.window.sees("MLflow Assistant")
             self.window.click("//button[@aria-label='Close']")
             self._tidy = True
 
     def rows(self) -> list[dict[str, str]]:
-        """The table of runs as it is read: what stands in each row below each head."""
+        """Return the table of runs: the text of each row by column header."""
         found: list[dict[str, str]] = self.window.driver.execute_script(READ_TABLE)
         return found
 
 
 def axes(window: Browser) -> set[str]:
-    """The names above the axes of a plot in parallel coordinates."""
+    """Return the axis titles of a parallel coordinates plot."""
     return {text.text for text in window.all("//*[contains(@class, 'axis-title')]")}

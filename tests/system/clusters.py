@@ -1,4 +1,4 @@
-"""A laptop before a Ray cluster with token authentication: a clean home, no checkout, nothing but an address."""
+"""A laptop that uses a Ray cluster with token authentication: a clean home, no checkout, only an address."""
 
 import contextlib
 import json
@@ -23,7 +23,7 @@ _FOREIGN = ("RAY_ADDRESS", "CONVNN_ADDRESS", "CONVNN_STORAGE", "MLFLOW_TRACKING_
 
 @dataclass
 class Laptop:
-    """A user's end."""
+    """The user's machine."""
 
     home: Path
     environment: dict[str, str] = field(default_factory=dict)
@@ -34,7 +34,7 @@ class Laptop:
         self.environment = {**kept, "HOME": str(self.home), "PYTHONPATH": str(OFFLINE), **self.environment}
 
     def start(self, *arguments: object, **environment: str) -> "subprocess.Popen[str]":
-        """A command in the background."""
+        """Start a command in the background."""
         return subprocess.Popen(
             [CONVNN, *map(str, arguments)],
             stdout=subprocess.PIPE,
@@ -46,7 +46,7 @@ class Laptop:
         )
 
     def __call__(self, *arguments: object, code: int = 0, **environment: str) -> str:
-        """A command to its end: what it prints, and with an exit code that says so what it complains about."""
+        """Run a command to its end; return its standard output, or standard error if an error is expected."""
         process = self.start(*arguments, **environment)
         out, errors = process.communicate(timeout=SECONDS)
         assert process.returncode == code, f"exit code {process.returncode}\n{out}\n{errors}"
@@ -54,17 +54,17 @@ class Laptop:
         return out if code in (0, 3) else out + errors
 
     def together(self, *commands: tuple[object, ...], code: int = 0) -> list[str]:
-        """What commands print that are given at the same time, each to its end with this exit code."""
+        """Run commands at the same time, each to its end with this exit code; return their output."""
         with ThreadPoolExecutor() as pool:
             return list(pool.map(lambda command: self(*command, code=code), commands))
 
     def json(self, *arguments: object, code: int = 0) -> Any:
-        """What a command says with --json."""
+        """Return the output of a command with --json."""
         return json.loads(self(*arguments, "--json", code=code))
 
 
 def laptop_of(cluster: Cluster, home: Path, **environment: str) -> Laptop:
-    """A laptop that has the cluster's address and a file with its token."""
+    """Return a laptop that has the cluster's address and a file with its token."""
     home.mkdir(parents=True, exist_ok=True)
     token = home / "token"
     token.write_text(cluster.token["RAY_AUTH_TOKEN"])
@@ -72,7 +72,7 @@ def laptop_of(cluster: Cluster, home: Path, **environment: str) -> Laptop:
 
 
 def wait_for_epochs(folder: Path, epochs: int) -> None:
-    """Wait until the trials of the sweep in a folder have run so many epochs in all."""
+    """Wait until the trials of the sweep in a folder have run this many epochs in total."""
     deadline = time.monotonic() + SECONDS
     while not (folder / "ledger.db").exists() or _epochs(folder) < epochs:
         assert time.monotonic() < deadline, f"no {epochs} epochs in {folder}"
@@ -80,6 +80,6 @@ def wait_for_epochs(folder: Path, epochs: int) -> None:
 
 
 def _epochs(folder: Path) -> int:
-    with contextlib.suppress(LedgerError):  # it is being made
+    with contextlib.suppress(LedgerError):  # it is being created
         return sum(trial.epoch for trial in read_summary(SweepFolder(folder)).rows)
     return 0

@@ -1,6 +1,6 @@
-"""What the system tests share: servers, a cluster, a sweep, a window. What is missing fails a test; nothing is skipped.
+"""Fixtures of the system tests: servers, a cluster, a sweep, a browser. A missing program fails; nothing is skipped.
 
-Files of one group are run in one process, which has one of each of these.
+Files of one group run in one process, which has one of each.
 """
 
 import os
@@ -21,10 +21,10 @@ from tests.system.postgres import Postgres, postgres
 from tests.tune_jobs.servers import MlflowServer, free_port, mlflow_server
 
 GROUPS = {
-    "cluster": ("test_cluster_submission.py", "test_doctor.py"),  # which leaves a dead machine behind
+    "cluster": ("test_cluster_submission.py", "test_doctor.py"),  # test_doctor.py leaves a dead machine behind
     "tracker": ("test_mlflow_pages.py", "test_pictures.py", "test_postgres.py", "test_ui.py"),
 }
-"""What files share that others do not."""
+"""Groups of files that share fixtures which other files do not use."""
 
 SWEEP = GRID.but(
     name="digits-hybrid",
@@ -35,16 +35,16 @@ SWEEP = GRID.but(
 
 
 FIRST = ("test_cluster.py", *GROUPS["tracker"], "test_docs.py")
-"""The files that take longest are begun first, so that at the end no process waits for them alone."""
+"""The slowest files start first, so that no process waits for them alone at the end."""
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Order them so, and leave the others as they are."""
+    """Order the slowest files first, and keep the order of the others."""
     items.sort(key=lambda item: FIRST.index(item.path.name) if item.path.name in FIRST else len(FIRST))
 
 
 class ByGroup(LoadScopeScheduling):  # type: ignore[misc]
-    """A group of files, or a file, to a process."""
+    """Gives each process a group of files, or one file."""
 
     def _split_scope(self, nodeid: str) -> str:
         file = nodeid.partition("::")[0].rpartition("/")[2]
@@ -52,20 +52,20 @@ class ByGroup(LoadScopeScheduling):  # type: ignore[misc]
 
 
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> ByGroup:
-    """In place of the one that `--dist` names."""
+    """Replace the scheduler that `--dist` names."""
     return ByGroup(config, log)
 
 
 @pytest.fixture(scope="session")
 def database_server() -> Iterator[Postgres]:
-    """PostgreSQL; make a database of your own in it."""
+    """PostgreSQL; each test creates a separate database in it."""
     with postgres() as started:
         yield started
 
 
 @pytest.fixture(scope="session")
 def tracker(database_server: Postgres, tmp_path_factory: pytest.TempPathFactory) -> Iterator[MlflowServer]:
-    """MLflow on PostgreSQL, which also serves its artifacts."""
+    """MLflow on PostgreSQL; it also serves its artifacts."""
     store = database_server.database("tracker")
     with mlflow_server(tmp_path_factory.mktemp("tracker"), free_port(), store, workers=2) as started:
         yield started
@@ -73,7 +73,7 @@ def tracker(database_server: Postgres, tmp_path_factory: pytest.TempPathFactory)
 
 @pytest.fixture(scope="session")
 def sweep(tracker: MlflowServer, tmp_path_factory: pytest.TempPathFactory) -> Shipped:
-    """A sweep that was shipped to the tracker as it ran."""
+    """A sweep that was synced to the tracker while it ran."""
     storage = tmp_path_factory.mktemp("sweeps")
     end(begin(storage, SWEEP, tracker.uri))
     return Shipped(storage, SWEEP.name, tracker.uri)
@@ -81,7 +81,7 @@ def sweep(tracker: MlflowServer, tmp_path_factory: pytest.TempPathFactory) -> Sh
 
 @pytest.fixture(scope="session")
 def cluster_tracker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[MlflowServer]:
-    """MLflow that the cluster's machines ship to."""
+    """MLflow for the cluster's machines."""
     with mlflow_server(tmp_path_factory.mktemp("cluster-tracker"), free_port()) as started:
         yield started
 
@@ -99,13 +99,13 @@ def made(tmp_path_factory: pytest.TempPathFactory, cluster_tracker: MlflowServer
 
 @pytest.fixture(scope="session")
 def laptop(made: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Laptop:
-    """A laptop before that cluster."""
+    """A laptop that uses that cluster."""
     return laptop_of(made, tmp_path_factory.mktemp("laptop") / "my home")
 
 
 @pytest.fixture(scope="session")
 def pictures(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Where pictures of the pages are kept: CONVNN_PICTURES, else a folder of the tests."""
+    """The folder for pictures of pages: CONVNN_PICTURES, else a temporary folder."""
     given = os.environ.get("CONVNN_PICTURES")
     return Path(given) if given else tmp_path_factory.mktemp("pictures")
 
@@ -119,7 +119,7 @@ def opened(pictures: Path) -> Iterator[Browser]:
 
 @pytest.fixture
 def window(opened: Browser) -> Iterator[Browser]:
-    """Its only window, which knows nothing of earlier pages, and asks for nothing beyond this machine."""
+    """The browser's only window, without earlier state; the test fails if it requests anything beyond this machine."""
     yield opened
     assert opened.requests_beyond_loopback() == []
     opened.forget()

@@ -1,12 +1,12 @@
-"""The documents' code blocks, and how each command in them is exercised.
+"""The code blocks of the documents, and how each command in them is tested.
 
-A command that nothing here names fails `test_docs.py`, and so does an entry that no document has any more. To add one,
-copy it as it stands in the document (without its comment, a continued line joined by one space) into COMMANDS, with
+A command that is missing here fails `test_docs.py`; so does an entry that no document has any more. To add a command,
+copy it from the document (without its comment, with continued lines joined by one space) into COMMANDS, with one of
 
-`AS_IS`                      it is run as it stands
-`Instead("...")`             this is run in its place: the same, smaller, or with a look at what it did
-`Elsewhere("...", "file", "text")`  this target or test does it; `file` must contain `text`
-`NotRun("...")`              nothing here runs it, for this reason
+`AS_IS`                      run the command unchanged
+`Instead("...")`             run this instead: the same command, smaller, or with a check of its result
+`Elsewhere("...", "file", "text")`  this target or test runs it; `file` must contain `text`
+`NotRun("...")`              nothing runs it, for this reason
 """
 
 import re
@@ -21,14 +21,14 @@ CLUSTERS = "tests/faults/ray_cluster.py"
 
 @dataclass(frozen=True)
 class Instead:
-    """Run this in its place."""
+    """Run this instead."""
 
     command: str
 
 
 @dataclass(frozen=True)
 class Elsewhere:
-    """Not run here: `by` does, with what `file` contains."""
+    """Not run here: `by` runs it, with what `file` contains."""
 
     by: str
     file: str
@@ -37,7 +37,7 @@ class Elsewhere:
 
 @dataclass(frozen=True)
 class NotRun:
-    """No test runs it: a mistake in it would not be found."""
+    """No test runs it, so a mistake in it would not be found."""
 
     why: str
 
@@ -73,8 +73,8 @@ def _slurm(text: str) -> Elsewhere:
 FEW = "--set search.trials=1 --set space.training.epochs=2 --set space.data.limit=300"
 SMALLER = f"{FEW} --set stopping.grace_epochs=1"
 
-_REGISTRY = NotRun("it needs a registry of images")
-_KUBERNETES = NotRun("it needs Kubernetes with KubeRay; of the manifest, tests/docker/test_rayjob.py reads the fields")
+_REGISTRY = NotRun("it needs an image registry")
+_KUBERNETES = NotRun("it needs Kubernetes with KubeRay; tests/docker/test_rayjob.py checks the manifest's fields")
 
 ENOUGH = "convnn simulate --where model.name=vit_tiny --where data.name=cifar10 --epochs 100 --budgets 86"
 
@@ -189,7 +189,7 @@ COMMANDS: dict[str, How] = {
     "convnn submit quickstart --address http://127.0.0.1:8265": _compose('"submit"'),
     "convnn status hybrid-cifar10 --address http://127.0.0.1:8265": _KUBERNETES,
 }
-"""By a command as a document has it."""
+"""By command, as it is in a document."""
 
 PREFIXES: dict[str, How] = {
     "make image DOCKER_BUILD_FLAGS=": _compose("DOCKER_BUILD_FLAGS"),
@@ -204,17 +204,17 @@ PREFIXES: dict[str, How] = {
     "kubectl ": _KUBERNETES,
     "cluster=$(kubectl ": _KUBERNETES,
 }
-"""By how a command begins, where all that begin so are alike."""
+"""By the beginning of a command, if all such commands are alike."""
 
 PROGRAMS: dict[str, Elsewhere] = {
     "docs/how-to/python.md": Elsewhere("make test", "tests/tune_jobs/test_python_page.py", '"how-to" / "python.md"'),
 }
-"""By the document whose Python blocks are run, all of them, by another test."""
+"""By document, if another test runs all its Python blocks."""
 
 
 @dataclass(frozen=True)
 class Block:
-    """One fenced block: the document, the line it starts at, its language and its text."""
+    """One fenced block: the document, its first line, its language and its text."""
 
     document: str
     line: int
@@ -226,13 +226,13 @@ class Block:
 
 
 def documents() -> list[str]:
-    """README.md and the pages in docs/; decisions have no commands."""
+    """Return README.md and the pages in docs/; decision records have no commands."""
     pages = [page.relative_to(ROOT) for page in (ROOT / "docs").rglob("*.md") if page.parent.name != "adr"]
     return ["README.md", *sorted(map(str, pages))]
 
 
 def blocks(document: str, *languages: str) -> list[Block]:
-    """A document's blocks in these languages; all where none is given."""
+    """Return a document's blocks in these languages; all blocks if none is given."""
     found = re.finditer(r"^```(.*?)\n(.*?)^```$", (ROOT / document).read_text(), re.MULTILINE | re.DOTALL)
     text = (ROOT / document).read_text()
     made = [Block(document, text[: m.start()].count("\n") + 1, m[1].strip(), m[2]) for m in found]
@@ -240,7 +240,7 @@ def blocks(document: str, *languages: str) -> list[Block]:
 
 
 def commands(block: Block) -> Iterator[str]:
-    """The commands of a block: continued lines joined, comments and prompts gone."""
+    """Yield the commands of a block: continued lines joined, comments and prompts removed."""
     for line in re.sub(r"\s*\\\n\s*", " ", block.text).splitlines():
         command = re.sub(r"(^|\s+)#\s.*$", "", line.removeprefix("$ ")).strip()
         if command:
@@ -248,14 +248,14 @@ def commands(block: Block) -> Iterator[str]:
 
 
 def how(command: str) -> How | None:
-    """How a command is exercised, if that is known."""
+    """Return how a command is tested, if it is listed."""
     if command in COMMANDS:
         return COMMANDS[command]
     return next((way for start, way in PREFIXES.items() if command.startswith(start)), None)
 
 
 def script(block: Block) -> str:
-    """What is run for a block, in one shell; nothing where all of it is done elsewhere."""
+    """Return the shell script for a block; empty if all its commands are run elsewhere."""
     lines = []
     for command in commands(block):
         way = how(command)

@@ -1,4 +1,4 @@
-"""What the system tests stand on: a sweep of a few seconds, and MLflow read back number by number."""
+"""The base of the system tests: a sweep of a few seconds, and reading all values back from MLflow."""
 
 import contextlib
 import math
@@ -19,11 +19,11 @@ from tune_jobs.record.folder import SweepFolder
 from tune_jobs.record.ledger import Ledger
 
 Numbers = list[tuple[int, str, int]]
-"""Of one metric: epoch, value, time in milliseconds. Values are text, so that nan equals nan."""
+"""Per metric: epoch, value, time in milliseconds. Values are text, so that nan equals nan."""
 
 
 def begin(storage: Path, sweep: Sweep, tracker: str) -> "subprocess.Popen[str]":
-    """Run a sweep with made-up numbers in a process of its own, and ship it meanwhile."""
+    """Start a sweep with synthetic values in a separate process, and sync it meanwhile."""
     command = [sys.executable, "-m", "tests.system.made_up", str(sweep.write(storage / "sweep.yaml")), str(storage)]
     return subprocess.Popen(
         command,
@@ -36,7 +36,7 @@ def begin(storage: Path, sweep: Sweep, tracker: str) -> "subprocess.Popen[str]":
 
 
 def end(driver: "subprocess.Popen[str]") -> str:
-    """Wait for its end; what it has said."""
+    """Wait for its end; return its output."""
     said, _ = driver.communicate(timeout=END_S)
     assert driver.returncode == 0, said
     return said
@@ -47,7 +47,7 @@ def _numbers(found: Iterator[tuple[int, float, int]]) -> Numbers:
 
 
 def recorded(folder: SweepFolder) -> dict[str, dict[str, Numbers]]:
-    """Every metric of every trial's effective course, as the ledger has it."""
+    """Return every metric of every trial's effective curve, from the ledger."""
     with contextlib.closing(Ledger(folder.ledger)) as ledger:
         found: dict[str, dict[str, Numbers]] = {}
         for trial in ledger.trials():
@@ -61,7 +61,7 @@ def recorded(folder: SweepFolder) -> dict[str, dict[str, Numbers]]:
 
 
 def shipped(uri: str, experiment: str, sweep: str) -> dict[str, dict[str, Numbers]]:
-    """The same as MLflow has it, of the runs that count; a trial of which two count fails."""
+    """Return the same from MLflow's runs that count; fail if two runs of a trial count."""
     client = MlflowClient(uri)
     found: dict[str, dict[str, Numbers]] = {}
     for run in counting(uri, experiment, sweep):
@@ -78,7 +78,7 @@ def shipped(uri: str, experiment: str, sweep: str) -> dict[str, dict[str, Number
 
 
 def counting(uri: str, experiment: str, sweep: str) -> list[Any]:
-    """The sweep's runs in MLflow that are not superseded, the parent's too."""
+    """Return the sweep's runs in MLflow that are not superseded, including the parent."""
     client = MlflowClient(uri)
     place = client.get_experiment_by_name(experiment)
     runs = client.search_runs([place.experiment_id], f"tags.sweep = '{sweep}'", max_results=1000)
@@ -87,7 +87,7 @@ def counting(uri: str, experiment: str, sweep: str) -> list[Any]:
 
 @dataclass(frozen=True)
 class Shipped:
-    """A sweep in a storage, and in the experiment of its name on the server at `uri`."""
+    """A sweep in a storage folder, and in the experiment of its name on the server at `uri`."""
 
     storage: Path
     name: str
@@ -95,12 +95,12 @@ class Shipped:
 
     @property
     def folder(self) -> SweepFolder:
-        """Where it is."""
+        """The sweep's folder."""
         return SweepFolder(self.storage / self.name)
 
     @property
     def experiment_id(self) -> str:
-        """MLflow's number of its experiment."""
+        """MLflow's id of its experiment."""
         return str(MlflowClient(self.uri).get_experiment_by_name(self.name).experiment_id)
 
     @property
@@ -115,5 +115,5 @@ class Shipped:
         return sorted(runs, key=lambda run: (-run.data.metrics["val/accuracy"], run.info.start_time))
 
     def numbers(self) -> dict[str, dict[str, Numbers]]:
-        """Every number of every trial, as MLflow has it."""
+        """Every value of every trial in MLflow."""
         return shipped(self.uri, self.name, self.name)

@@ -1,4 +1,4 @@
-"""A sweep whose numbers are made up, at the pace of training, for what is about MLflow: `made_up FILE STORAGE`."""
+"""A sweep with synthetic values at the pace of training, for tests of MLflow: `made_up FILE STORAGE`."""
 
 import sys
 import time
@@ -12,7 +12,7 @@ EPOCH_S = 0.15
 
 
 def learn(task: Task) -> Iterator[Report]:
-    """Each trial comes near an accuracy, and has a size, of its own."""
+    """Let each trial approach its own accuracy, and give it its own size."""
     best, size = (int(task.run_key[at : at + 8], 16) / 16**8 for at in (0, 8))
     yield ResumedFrom(0, None, "cpu")
     for epoch in range(1, task.config.training.epochs + 1):

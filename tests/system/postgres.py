@@ -1,4 +1,4 @@
-"""A PostgreSQL server of its own: Debian's programs, a new folder, a free port, a user without rights."""
+"""A separate PostgreSQL server: Debian's programs, a new folder, a free port, an unprivileged user."""
 
 import contextlib
 import os
@@ -21,25 +21,25 @@ START_S = 60
 
 
 def programs() -> Path:
-    """The folder of the newest server's programs.
+    """Return the folder of the newest server's programs.
 
     Raises:
-        FileNotFoundError: If there is none.
+        FileNotFoundError: If no server is installed.
     """
     found = sorted(Path("/usr/lib/postgresql").glob("*/bin/postgres"), key=lambda p: int(p.parents[1].name))
     if not found:
-        raise FileNotFoundError("there is no PostgreSQL server here: apt-get install postgresql")
+        raise FileNotFoundError("PostgreSQL's server is not installed: apt-get install postgresql")
     return found[-1].parent
 
 
 class Postgres:
-    """A server in `folder`, which its user may enter; it may be killed, and started again."""
+    """A server in `folder`, which its user must be able to enter; it can be killed and restarted."""
 
     def __init__(self, folder: Path) -> None:
         self.port = free_port()
         self._folder = folder
         self._password = secrets.token_hex()
-        self._user = "postgres" if os.geteuid() == 0 else None  # it refuses to be root
+        self._user = "postgres" if os.geteuid() == 0 else None  # PostgreSQL refuses to run as root
         self._process: subprocess.Popen[bytes] | None = None
         secret = folder / "password"
         secret.write_text(self._password)
@@ -64,29 +64,29 @@ class Postgres:
             time.sleep(0.1)
 
     def kill(self, number: int = signal.SIGKILL) -> None:
-        """End it with a signal; its children follow it."""
+        """End it with a signal; its child processes end, too."""
         if self._process is not None:
             self._process.send_signal(number)
             self._process.wait(30)
             self._process = None
 
     def database(self, name: str) -> str:
-        """Make an empty database; its address.
+        """Create an empty database; return its address.
 
-        It names the driver that is installed: for SQLAlchemy 2.1 `postgresql:` alone means psycopg 3.
+        The address names the installed driver: for SQLAlchemy 2.1, plain `postgresql:` means psycopg 3.
         """
         with self._connection() as connection:
             connection.execute(sqlalchemy.text(f'CREATE DATABASE "{name}"'))
         return self._address(name)
 
     def version(self) -> str:
-        """What it calls itself."""
+        """Return the server's version."""
         with self._connection() as connection:
             return str(connection.execute(sqlalchemy.text("SHOW server_version")).scalar_one())
 
     @property
     def log(self) -> str:
-        """What it has said."""
+        """Return the server's log."""
         return (self._folder / "log").read_text(errors="replace")
 
     @property
@@ -121,8 +121,8 @@ class Postgres:
 
 @contextlib.contextmanager
 def postgres() -> Iterator[Postgres]:
-    """A server that answers."""
-    folder = Path(tempfile.mkdtemp(prefix="convnn-postgres-"))  # pytest's folders are root's alone
+    """Start a server that answers."""
+    folder = Path(tempfile.mkdtemp(prefix="convnn-postgres-"))  # only root can enter pytest's folders
     server = Postgres(folder)
     try:
         server.start()

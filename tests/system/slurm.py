@@ -1,4 +1,4 @@
-"""A Slurm cluster of one node on this machine: Debian's programs, folders and ports of its own."""
+"""A Slurm cluster of one node on this machine: Debian's programs, separate folders and ports."""
 
 import contextlib
 import os
@@ -42,7 +42,7 @@ PartitionName=all Nodes=ALL Default=YES MaxTime=INFINITE OverTimeLimit=0 State=U
 
 
 class Slurm:
-    """The controller, the one node's daemon, and the service by which they know each other; run by root."""
+    """The controller, the node's daemon, and the authentication service; all run as root."""
 
     def __init__(self, folder: Path) -> None:
         self.environment = {"SLURM_CONF": str(folder / "slurm.conf")}
@@ -69,7 +69,7 @@ class Slurm:
         self._wait("the node is idle", lambda: "idle" in self("sinfo", "--noheader", "--format=%t", check=False))
 
     def __call__(self, *command: str, check: bool = True, **environment: str) -> str:
-        """What a command of Slurm's prints."""
+        """Return the output of a Slurm command."""
         done = subprocess.run(
             command,
             stdout=subprocess.PIPE,
@@ -83,11 +83,11 @@ class Slurm:
         return done.stdout
 
     def submit(self, script: Path, *options: str, **environment: str) -> str:
-        """Submit a batch script; its job's number."""
+        """Submit a batch script; return its job id."""
         return self("sbatch", "--parsable", *options, str(script), check=True, **environment).strip()
 
     def field(self, job: str, name: str) -> str:
-        """A field of what Slurm knows of a job, such as JobState, ExitCode, Restarts."""
+        """Return a field of a job, such as JobState, ExitCode or Restarts."""
         words = self("scontrol", "--oneliner", "show", "job", job).split()
         return next(word.partition("=")[2] for word in words if word.startswith(f"{name}="))
 
@@ -115,7 +115,7 @@ class Slurm:
             time.sleep(0.2)
 
     def close(self) -> None:
-        """Stop them, the last one first."""
+        """Stop them in reverse order."""
         for process in reversed(self._processes):
             process.terminate()
             try:
@@ -127,8 +127,10 @@ class Slurm:
 
 @contextlib.contextmanager
 def slurm() -> Iterator[Slurm]:
-    """A cluster that is stopped at the end."""
-    folder = Path(tempfile.mkdtemp(prefix="convnn-slurm-", dir="/tmp"))  # munge refuses a folder that others write to
+    """Start a cluster; it is stopped at the end."""
+    folder = Path(
+        tempfile.mkdtemp(prefix="convnn-slurm-", dir="/tmp")
+    )  # munge refuses a folder that others can write to
     folder.chmod(0o755)
     cluster = Slurm(folder)
     try:

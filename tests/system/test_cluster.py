@@ -1,4 +1,4 @@
-"""A sweep on a Ray cluster of two nodes with token authentication, from a second machine's point of view."""
+"""A sweep on a Ray cluster of two nodes with token authentication, as seen from a second machine."""
 
 import contextlib
 import hashlib
@@ -29,12 +29,12 @@ from tests.tune_jobs.servers import MlflowServer
 TRIALS, EPOCHS, MANY = 2, 4, 36
 FIRST = SHORT_GRID.but(name="first", space__training__epochs=EPOCHS)
 LONG = SHORT_GRID.but(name="disturbed", space__data={"limit": 200}, space__training__epochs=MANY)
-"""Trials that are still running when somebody looks."""
+"""Trials that are still running when they are inspected."""
 
 
 @pytest.fixture(scope="module")
 def first(laptop: Laptop, made: Cluster) -> str:
-    """What is said of a sweep that is submitted, while its log stream breaks every few seconds."""
+    """The output of submitting a sweep while its log stream breaks every few seconds."""
     file = FIRST.write(laptop.home / "my sweep.yaml")
     with breaking(made.dashboard, every_s=3) as address:
         return laptop("submit", file, "--address", address)
@@ -46,7 +46,7 @@ def test_a_log_stream_that_breaks_is_not_the_end_of_the_job(first: str) -> None:
 
 
 @pytest.mark.usefixtures("first")
-def test_a_sweep_submitted_is_watched_and_compared(laptop: Laptop) -> None:
+def test_a_submitted_sweep_is_watched_and_compared(laptop: Laptop) -> None:
     watched, status, listed, best, shown, file = laptop.together(
         ("status", "first", "--watch"),
         ("status", "first", "--json"),
@@ -68,10 +68,10 @@ def test_a_sweep_submitted_is_watched_and_compared(laptop: Laptop) -> None:
 
 
 @pytest.mark.usefixtures("first")
-def test_a_sweep_is_fetched_whole_also_by_a_copy_that_stalls_on_its_way(
+def test_a_sweep_is_fetched_completely_even_if_the_copy_stalls(
     laptop: Laptop, cluster_tracker: MlflowServer, made: Cluster
 ) -> None:
-    """The job that sends it has long ended by then."""
+    """The job that sends it has ended long before."""
     with stalling(made.dashboard, after_bytes=300_000, seconds=8) as (address, asked):
         laptop("fetch", "first", "--checkpoints", "--address", address)
     assert len([line for line in asked if line.endswith("/logs/tail")]) == 1
@@ -88,7 +88,7 @@ def test_a_sweep_is_fetched_whole_also_by_a_copy_that_stalls_on_its_way(
 
 
 @pytest.mark.usefixtures("first")
-def test_the_link_that_a_submitted_sweep_ends_with_shows_its_trials_to_compare(
+def test_the_final_link_of_a_submitted_sweep_compares_its_trials(
     laptop: Laptop, cluster_tracker: MlflowServer, window: Browser
 ) -> None:
     (address,) = re.findall(rf"{cluster_tracker.uri}/#\S+", laptop("logs", "first"))
@@ -104,22 +104,22 @@ def test_the_link_that_a_submitted_sweep_ends_with_shows_its_trials_to_compare(
 
 
 @pytest.mark.usefixtures("first")
-def test_the_report_of_a_sweep_there_is_written_here(laptop: Laptop) -> None:
+def test_the_report_of_a_sweep_on_the_cluster_is_written_locally(laptop: Laptop) -> None:
     page = laptop.home / "page.html"
     laptop("report", "first", "--output", page)
     assert "first" in page.read_text(encoding="utf-8")
 
 
-def test_a_missing_and_a_wrong_token_are_told_apart(laptop: Laptop) -> None:
+def test_a_missing_and_a_wrong_token_have_different_messages(laptop: Laptop) -> None:
     missing = laptop("status", "first", code=4, RAY_AUTH_TOKEN_PATH="", RAY_AUTH_MODE="disabled")
-    assert "asks for a token, and none is set" in missing
+    assert "requires a token, and none is set" in missing
     wrong = laptop("status", "first", code=4, RAY_AUTH_TOKEN="no-such-token")
     assert "refuses the token from RAY_AUTH_TOKEN" in wrong
     unreadable = laptop("status", "first", code=2, RAY_AUTH_TOKEN_PATH="/nowhere/token")
     assert "/nowhere/token, which cannot be read" in unreadable
 
 
-def test_a_sweep_whose_laptop_dies_and_that_is_stopped_and_paused_comes_to_the_same_numbers(
+def test_a_sweep_that_is_left_stopped_and_paused_gives_the_same_numbers(
     laptop: Laptop, made: Cluster, tmp_path: Path
 ) -> None:
     file = LONG.write(laptop.home / "d.yaml")
@@ -150,19 +150,21 @@ def test_a_fetched_sweep_is_replaced_only_by_its_own_later_copy(laptop: Laptop) 
     checkpoints = list((home / "first" / "trials").rglob("*.pt"))
     (home / "first" / "notes.md").write_text("mine")
     before = digest(home / "first" / "sweep.yaml")
-    laptop("extend", "first", "--address", "", "--trials", "+1", code=2)  # a grid cannot be; nothing has changed
+    laptop(
+        "extend", "first", "--address", "", "--trials", "+1", code=2
+    )  # a grid cannot be extended; nothing has changed
     laptop("fetch", "first")
     assert digest(home / "first" / "sweep.yaml") == before
     assert checkpoints
     assert all(path.exists() for path in checkpoints)
     assert (home / "first" / "notes.md").read_text() == "mine"
-    shutil.copytree(home / "first", home / "disturbed")  # another sweep, whatever it is called
+    shutil.copytree(home / "first", home / "disturbed")  # another sweep under the same name
     refused = laptop("fetch", "disturbed", code=2)
     assert "nothing was copied" in refused
 
 
 def epochs_of(made: Cluster, sweep: str) -> int:
-    """How many epochs its trials have run in all, as its folder on the cluster has them."""
+    """Return the total number of epochs of its trials, from its folder on the cluster."""
     return len(oracle.read(made.mark / sweep / "ledger.db").recorded)
 
 
@@ -172,7 +174,7 @@ def digest(path: Path) -> str:
 
 @contextlib.contextmanager
 def breaking(target: str, every_s: float) -> Iterator[str]:
-    """A way to the server at `target` that cuts every connection that is older than `every_s`."""
+    """Forward to the server at `target`, and cut every connection after `every_s`."""
 
     def connect(client: socket.socket, server: socket.socket) -> None:
         pump(client, server)
@@ -185,7 +187,7 @@ def breaking(target: str, every_s: float) -> Iterator[str]:
 
 @contextlib.contextmanager
 def stalling(target: str, after_bytes: int, seconds: float) -> Iterator[tuple[str, list[str]]]:
-    """A way to the server at `target` that stands still once on each connection; and the paths that were asked for."""
+    """Forward to the server at `target`, and stall once on each connection; also yield the requested paths."""
     asked: list[str] = []
 
     def note(content: bytes, _: int) -> None:
@@ -205,7 +207,7 @@ def stalling(target: str, after_bytes: int, seconds: float) -> Iterator[tuple[st
 
 @contextlib.contextmanager
 def between(target: str, connect: Callable[[socket.socket, socket.socket], None]) -> Iterator[str]:
-    """An address before the server at `target`; `connect` joins each client to the server."""
+    """Yield an address in front of the server at `target`; `connect` joins each client to the server."""
     host, port = target.removeprefix("http://").split(":")
     with socket.create_server(("127.0.0.1", 0)) as listening:
 
@@ -222,7 +224,7 @@ def between(target: str, connect: Callable[[socket.socket, socket.socket], None]
 def pump(
     source: socket.socket, target: socket.socket, tell: Callable[[bytes, int], None] = lambda *_: None
 ) -> threading.Thread:
-    """A thread that forwards what comes; `tell` is told each piece first, and how many bytes have come with it."""
+    """Return a thread that forwards data; `tell` is called first with each piece and the number of bytes so far."""
 
     def forward() -> None:
         passed = 0
@@ -253,11 +255,11 @@ def cut(*ends: socket.socket) -> None:
 
 
 @pytest.mark.usefixtures("first")
-def test_a_trial_there_is_left_out_and_taken_in_again(laptop: Laptop) -> None:
+def test_a_trial_on_the_cluster_is_excluded_and_included_again(laptop: Laptop) -> None:
     before = laptop.json("show", "first")
     assert "trial 2 of first is excluded (wrong images)" in laptop("exclude", "first", 2, "--why", "wrong images")
     left_out = {row["trial"]: row["excluded"] for row in laptop.json("show", "first")["trials"]}
     assert [trial for trial, why in left_out.items() if why == "wrong images"] == [2]
     assert "it is complete" in laptop("stop", "first", 1, code=2)
-    assert "counts again" in laptop("exclude", "first", 2, "--undo")
+    assert "is included again" in laptop("exclude", "first", 2, "--undo")
     assert laptop.json("show", "first") == before

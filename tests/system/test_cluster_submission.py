@@ -1,4 +1,4 @@
-"""What a submission takes along, and what keeps it from starting, on a Ray cluster with token authentication."""
+"""What a submission uploads, and what prevents its start, on a Ray cluster with token authentication."""
 
 import socket
 from pathlib import Path
@@ -8,10 +8,10 @@ from tests.faults.sweeps import GRID
 from tests.system.clusters import Laptop
 
 
-def test_paths_and_values_travel_as_arguments_and_such_a_sweep_goes_on_to_more_trials(
+def test_paths_and_values_are_passed_literally_and_the_sweep_is_extended(
     laptop: Laptop, made: Cluster, tmp_path: Path
 ) -> None:
-    """None of what a shell would do with these is done."""
+    """A shell would expand these values; here it must not."""
     storage = tmp_path / "a b; touch pwned; $(touch pwned) 'c'"
     sweep = GRID.but(name="more", space__training__epochs=1, search={"sampler": "random", "trials": 2, "seed": 3})
     file = sweep.write(laptop.home / "it's a $(touch pwned) file.yaml")
@@ -30,7 +30,7 @@ def test_paths_and_values_travel_as_arguments_and_such_a_sweep_goes_on_to_more_t
     assert not list(made.mark.rglob("pwned"))
 
 
-def test_what_the_cluster_lacks_is_said_before_anything_starts(laptop: Laptop, made: Cluster) -> None:
+def test_everything_the_cluster_lacks_is_reported_before_a_start(laptop: Laptop, made: Cluster) -> None:
     file = GRID.but(name="greedy", resources={"cpus_per_trial": 64}).write(laptop.home / "greedy.yaml")
     missing = ("--set", "space.data.root=/nowhere", "--set", "space.data.name=cifar10", "--set", "name=blind")
     said, relative, misspelt = laptop.together(
@@ -39,7 +39,7 @@ def test_what_the_cluster_lacks_is_said_before_anything_starts(laptop: Laptop, m
         ("submit", file, "--set", "space.training.epochz=3"),
         code=2,
     )
-    assert "a trial asks for 64 CPU, the largest machine has 1 CPU" in said
+    assert "a trial requests 64 CPU, but the largest machine has 1 CPU" in said
     assert "cifar10 in /nowhere" in said
     assert "it must be an absolute path" in relative
     assert "spelling" not in misspelt

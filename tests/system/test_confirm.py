@@ -1,4 +1,4 @@
-"""A confirmation on real Ray workers, killed once in the middle: what it comes to is as if it had not been."""
+"""A confirmation on real Ray workers, killed once in the middle: its result is as if it had not been."""
 
 import os
 import signal
@@ -19,15 +19,21 @@ resources: {max_concurrent: 2}
 """
 
 
-def test_a_confirmation_that_is_killed_goes_on_and_is_over_once(tmp_path: Path) -> None:
+def test_a_killed_confirmation_resumes_and_ends_once(tmp_path: Path) -> None:
     file = tmp_path / "searched.yaml"
     file.write_text(FILE)
-    searched = [sys.executable, "-m", "tests.faults.alone", str(file), str(tmp_path)]  # as by `convnn run`, without Ray
+    searched = [
+        sys.executable,
+        "-m",
+        "tests.faults.alone",
+        str(file),
+        str(tmp_path),
+    ]  # like `convnn run`, but without Ray
     subprocess.run(searched, check=True, capture_output=True, cwd=ROOT)
     before = convnn_json("show", "searched", storage=tmp_path)
     with start(
         "confirm", "searched", "--margin", 100, storage=tmp_path
-    ) as process:  # so wide that few seeds are enough
+    ) as process:  # with such a wide margin, few seeds are enough
         assert process.stdout is not None
         for line in process.stdout:
             if " complete: test/accuracy" in line:

@@ -1,4 +1,4 @@
-"""Every command, sweep file and program in the documents does what it is there for. How is in `documents.py`."""
+"""Every command, sweep file and program in the documents works. `documents.py` says how each is tested."""
 
 import os
 import shutil
@@ -33,7 +33,7 @@ OWN = ("CONVNN_STORAGE", "CONVNN_CACHE", "VIRTUAL_ENV", "OMP_NUM_THREADS", "MAKE
 
 @pytest.fixture(scope="module")
 def checkout(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A copy of the project with this environment, beside a home in which nothing has happened."""
+    """A copy of the project with this environment, next to an empty home."""
     place = tmp_path_factory.mktemp("reader")
     (place / "home").mkdir()
     copy = place / "convnn-sweeps"
@@ -43,7 +43,7 @@ def checkout(tmp_path_factory: pytest.TempPathFactory) -> Path:
             (copy / name).parent.mkdir(parents=True, exist_ok=True)
             shutil.copy2(ROOT / name, copy / name)
     for name in ("requirements.lock", "pyproject.toml"):
-        os.utime(copy / name, (0, 0))  # or `make` would install this environment anew
+        os.utime(copy / name, (0, 0))  # otherwise `make` would install this environment again
     (copy / ".venv").symlink_to(VENV)
     return copy
 
@@ -74,48 +74,48 @@ TYPED = [block for block in WRITTEN if block.language in SHELL]
 PACKAGED = [block for block in WRITTEN if block.language == "toml"]
 
 
-def test_a_block_is_of_commands_a_sweep_file_or_a_program() -> None:
+def test_a_block_has_commands_a_sweep_file_or_a_program() -> None:
     assert [str(b) for b in WRITTEN if b.language not in (*SHELL, "yaml", "python", "toml", "slurm")] == []
 
 
-def test_it_is_known_how_each_command_is_exercised() -> None:
+def test_each_command_is_listed_with_its_test() -> None:
     unknown = [f"{block}: {command}" for block in TYPED for command in commands(block) if how(command) is None]
     assert not unknown, "add these to COMMANDS in tests/system/documents.py:\n" + "\n".join(unknown)
 
 
-def test_nothing_is_exercised_that_no_document_says() -> None:
+def test_no_listed_command_is_missing_in_the_documents() -> None:
     said = [command for block in TYPED for command in commands(block)]
     assert [command for command in COMMANDS if command not in said] == []
     assert [start for start in PREFIXES if not any(command.startswith(start) for command in said)] == []
     assert [document for document in PROGRAMS if not blocks(document, "python")] == []
 
 
-def test_what_is_exercised_elsewhere_is_there() -> None:
+def test_commands_tested_elsewhere_are_found_there() -> None:
     ways = [way for way in (*COMMANDS.values(), *PREFIXES.values(), *PROGRAMS.values()) if isinstance(way, Elsewhere)]
     missing = [f"{way.by}: {way.text!r} in {way.file}" for way in ways if way.text not in (ROOT / way.file).read_text()]
     assert missing == []
 
 
 @pytest.mark.parametrize("document", documents())
-def test_the_commands_of_a_document_work_one_after_the_other(checkout: Path, document: str) -> None:
+def test_the_commands_of_a_document_work_in_order(checkout: Path, document: str) -> None:
     terminal = "\n".join(script(block) for block in blocks(document, *SHELL))
     run(["bash", "-eux", "-o", "pipefail"], checkout, terminal)
 
 
 @pytest.mark.parametrize("document", [name for name in documents() if blocks(name, "python") and name not in PROGRAMS])
-def test_the_programs_of_a_document_run_one_after_the_other(checkout: Path, document: str) -> None:
+def test_the_programs_of_a_document_run_in_order(checkout: Path, document: str) -> None:
     program = "\n".join(block.text for block in blocks(document, "python"))
     run([str(VENV / "bin" / "python"), "-"], checkout, program)
 
 
 @pytest.mark.parametrize("block", PACKAGED, ids=ids(PACKAGED))
-def test_a_part_of_a_package_file_is_valid(block: Block) -> None:
+def test_an_excerpt_of_a_package_file_is_valid(block: Block) -> None:
     assert tomllib.loads(block.text)
 
 
 @pytest.mark.parametrize("document", [name for name in documents() if blocks(name, "yaml")])
 def test_sweep_files_are_valid(document: str, tmp_path: Path) -> None:
-    """A part of a file is read with what the file before it says of the rest."""
+    """An excerpt of a sweep file is completed with the file before it."""
     whole: dict[str, object] = {}
     for block in blocks(document, "yaml"):
         whole |= yaml.safe_load(block.text)

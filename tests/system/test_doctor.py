@@ -1,4 +1,4 @@
-"""`convnn doctor` against set-ups that are really broken: each is said in one line, with what mends it."""
+"""`convnn doctor` on setups that are really broken: each problem is one line, with its fix."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,7 +13,7 @@ from tests.tune_jobs.servers import MlflowServer, free_port, mlflow_server
 
 @pytest.fixture(scope="module")
 def broken(made: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """A storage: a third machine of the cluster has another folder under its path, and another Optuna."""
+    """Return a storage; a third machine of the cluster has a different folder at its path, and a different Optuna."""
     folder = tmp_path_factory.mktemp("broken")
     storage = folder / "sweeps"
     storage.mkdir()
@@ -27,29 +27,29 @@ def broken(made: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Iterator[
 
 
 def failing(said: str) -> dict[str, str]:
-    """The lines of the checks that fail, by check."""
+    """Return the lines of failing checks, by check."""
     found = {line.split()[1]: line for line in said.splitlines() if line.startswith("FAIL")}
     for line in found.values():
         print(line)
     return found
 
 
-def test_what_is_wrong_on_one_machine_of_a_cluster_is_said_in_a_line_each(laptop: Laptop, broken: Path) -> None:
+def test_each_problem_of_one_machine_is_reported_in_one_line(laptop: Laptop, broken: Path) -> None:
     file = GRID.but(resources={"cpus_per_trial": 16}).write(laptop.home / "grid.yaml")
     data = ("--set", "space.data.name=cifar10", "--set", "space.data.root=/nowhere")
     dead = ("--set", f"tracking.uri=http://127.0.0.1:{free_port()}")
     lines = failing(laptop("doctor", file, "--storage", broken, *data, *dead, code=1))
     assert list(lines) == ["versions", "storage", "data", "resources", "tracker"]
-    assert "optuna is 4.1.0, needed is <6,>=5" in lines["versions"]
+    assert "optuna is 4.1.0, but <6,>=5 is required" in lines["versions"]
     assert "127.0." in lines["versions"]
-    assert "of the head is not the one of" in lines["storage"]
+    assert "on the head is another folder than on" in lines["storage"]
     assert "--storage" in lines["storage"]
     assert "cifar10 in /nowhere" in lines["data"]
-    assert "a trial asks for 16 CPU, the largest machine has 1 CPU" in lines["resources"]
+    assert "a trial requests 16 CPU, but the largest machine has 1 CPU" in lines["resources"]
     assert "Connection refused" in lines["tracker"]
 
 
-def test_a_tracker_that_refuses_the_name_it_is_called_by_is_told_from_one_that_is_down(
+def test_a_tracker_that_refuses_its_host_name_is_distinguished_from_one_that_is_down(
     laptop: Laptop, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("MLFLOW_SERVER_ALLOWED_HOSTS", "mlflow.example:5000")
@@ -60,15 +60,15 @@ def test_a_tracker_that_refuses_the_name_it_is_called_by_is_told_from_one_that_i
             assert f"--allowed-hosts {tracker.uri.removeprefix('http://')}" in lines["tracker"]
 
 
-def test_a_tracker_of_this_machine_alone_is_said(laptop: Laptop) -> None:
+def test_a_local_tracker_is_reported(laptop: Laptop) -> None:
     assert "FAIL" not in laptop("doctor", "--address", "", MLFLOW_TRACKING_URI="sqlite:///mine.db")
     said = laptop("doctor", code=1, MLFLOW_TRACKING_URI="sqlite:///mine.db")
-    assert "'sqlite:///mine.db' is a path from the current folder" in said
+    assert "'sqlite:///mine.db' is a relative path" in said
 
 
-def test_a_token_that_is_missing_wrong_or_unreadable_is_said(laptop: Laptop) -> None:
+def test_a_missing_wrong_or_unreadable_token_is_reported(laptop: Laptop) -> None:
     missing = laptop("doctor", code=1, RAY_AUTH_TOKEN_PATH="", RAY_AUTH_MODE="disabled")
-    assert "asks for a token, and none is set" in failing(missing)["cluster"]
+    assert "requires a token, and none is set" in failing(missing)["cluster"]
     assert "refuses the token" in failing(laptop("doctor", code=1, RAY_AUTH_TOKEN="another"))["cluster"]
     torn = failing(laptop("doctor", code=1, RAY_AUTH_TOKEN="s3cr3t\ns3cr3t"))["cluster"]
     assert "RAY_AUTH_TOKEN contains whitespace" in torn
@@ -77,17 +77,15 @@ def test_a_token_that_is_missing_wrong_or_unreadable_is_said(laptop: Laptop) -> 
     assert "cannot be read: Is a directory" in failing(unreadable)["cluster"]
 
 
-def test_an_address_where_nothing_or_something_else_answers_is_said(
-    laptop: Laptop, cluster_tracker: MlflowServer
-) -> None:
+def test_an_address_without_a_ray_dashboard_is_reported(laptop: Laptop, cluster_tracker: MlflowServer) -> None:
     nothing = laptop("doctor", "--address", f"http://127.0.0.1:{free_port()}", code=1)
     assert "no Ray cluster answers" in failing(nothing)["cluster"]
     other = cluster_tracker.uri
-    assert "is that its address?" in failing(laptop("doctor", "--address", other, code=1))["cluster"]
+    assert "check that the address is right" in failing(laptop("doctor", "--address", other, code=1))["cluster"]
 
 
-def test_a_storage_that_is_read_only_is_said(laptop: Laptop) -> None:
+def test_a_read_only_storage_is_reported(laptop: Laptop) -> None:
     here = failing(laptop("doctor", "--address", "", "--storage", "/proc/sweeps", code=1))
-    assert "/proc cannot be written" in here["storage"]
+    assert "/proc is not writable" in here["storage"]
     there = failing(laptop("doctor", "--storage", "/proc/sweeps", code=1))
     assert "/proc/sweeps cannot be used on the head" in there["storage"]

@@ -1,4 +1,4 @@
-"""What a person sees of a sweep in MLflow, in a real browser."""
+"""What a user sees of a sweep in MLflow, in a real browser."""
 
 from pathlib import Path
 
@@ -20,7 +20,7 @@ def pages(window: Browser, sweep: Shipped) -> MlflowPages:
 
 
 def rows(pages: MlflowPages, number: int) -> list[dict[str, str]]:
-    """The table, once it has so many rows."""
+    """Return the table once it has this many rows."""
 
     def whole() -> list[dict[str, str]] | None:
         found = pages.rows()
@@ -40,7 +40,7 @@ def test_an_experiment_shows_its_sweep_which_opens_to_its_trials(pages: MlflowPa
     assert sorted(names) == sorted([sweep.name, *(run.info.run_name for run in sweep.trials())])
 
 
-def test_the_view_of_the_trials_has_what_they_are_compared_by_best_first(pages: MlflowPages, sweep: Shipped) -> None:
+def test_the_view_of_the_trials_has_the_columns_to_compare_best_first(pages: MlflowPages, sweep: Shipped) -> None:
     pages.experiment(sweep.experiment_id)
     pages.window.click("//button[normalize-space()='Views']")
     pages.window.click(
@@ -62,7 +62,7 @@ def test_the_view_of_the_trials_opens_by_its_address(pages: MlflowPages, sweep: 
     assert rows(pages, 10)[0]["Run Name"] == sweep.trials()[0].info.run_name
 
 
-def test_chosen_trials_are_compared_in_parallel_coordinates(pages: MlflowPages, sweep: Shipped) -> None:
+def test_selected_trials_are_compared_in_parallel_coordinates(pages: MlflowPages, sweep: Shipped) -> None:
     window = pages.window
     pages.experiment(sweep.experiment_id, COMPLETE)
     rows(pages, 10)
@@ -78,7 +78,7 @@ def test_trials_are_compared_by_the_objective_before_any_other_metric(
     window: Browser, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
     folder = tmp_path_factory.mktemp("sqlite")
-    with mlflow_server(folder, free_port()) as server:  # PostgreSQL gives a run's metrics in any order
+    with mlflow_server(folder, free_port()) as server:  # PostgreSQL returns a run's metrics in any order
         sync(write_sweep(folder, trials=5, epochs=3), server.uri, LARGE, {})
         shipped, pages = Shipped(folder, LARGE, server.uri), MlflowPages(window, server.uri)
         pages.comparison(shipped.experiment_id, [run.info.run_id for run in shipped.trials()])
@@ -87,7 +87,7 @@ def test_trials_are_compared_by_the_objective_before_any_other_metric(
         assert shown & shipped.trials()[0].data.metrics.keys() == {"val/accuracy"}
 
 
-def test_the_charts_of_a_view_begin_with_the_objective(pages: MlflowPages, sweep: Shipped) -> None:
+def test_the_charts_of_a_view_start_with_the_objective(pages: MlflowPages, sweep: Shipped) -> None:
     window = pages.window
     pages.experiment(sweep.experiment_id, COMPLETE)
     rows(pages, 10)
@@ -97,7 +97,7 @@ def test_the_charts_of_a_view_begin_with_the_objective(pages: MlflowPages, sweep
     lines = window.text().splitlines()
     first = lines[lines.index("Objective: val/accuracy") : lines.index("Model metrics")]
     assert {"lambda", "lr", "val/accuracy", "Parallel Coordinates", "Step"} <= set(first)
-    assert "k" not in first  # some trials have none, and MLflow would leave those out
+    assert "k" not in first  # MLflow would leave out trials without it
     assert lines.index("Model metrics") < lines.index("epoch_s")
 
 
@@ -110,7 +110,7 @@ def test_another_metric_of_the_trials_can_be_an_axis(pages: MlflowPages, sweep: 
     window.picture("mlflow-6-size")
 
 
-def test_a_sweeps_own_run_says_how_it_stands_and_leads_to_its_best_trials(pages: MlflowPages, sweep: Shipped) -> None:
+def test_a_sweeps_own_run_shows_its_status_and_links_to_its_best_trials(pages: MlflowPages, sweep: Shipped) -> None:
     window, best = pages.window, sweep.trials()[0]
     pages.run(sweep.experiment_id, sweep.parent.info.run_id)
     window.sees("10 of 10 trials have ended without a failure")
@@ -121,7 +121,7 @@ def test_a_sweeps_own_run_says_how_it_stands_and_leads_to_its_best_trials(pages:
     window.picture("mlflow-8-trial")
 
 
-def test_a_sweeps_files_are_read_in_place(pages: MlflowPages, sweep: Shipped) -> None:
+def test_a_sweeps_files_are_shown_in_mlflow(pages: MlflowPages, sweep: Shipped) -> None:
     window = pages.window
     pages.run(sweep.experiment_id, sweep.parent.info.run_id, "/artifacts")
     for name, content in (
@@ -134,7 +134,7 @@ def test_a_sweeps_files_are_read_in_place(pages: MlflowPages, sweep: Shipped) ->
         window.picture(f"mlflow-9-{name.partition('.')[0]}")
 
 
-def test_a_sweeps_report_is_shown_in_place_with_its_plots(pages: MlflowPages, sweep: Shipped) -> None:
+def test_a_sweeps_report_is_shown_in_mlflow_with_its_plots(pages: MlflowPages, sweep: Shipped) -> None:
     window, best = pages.window, sweep.trials()[0]
     pages.run(sweep.experiment_id, sweep.parent.info.run_id, "/artifacts")
     window.click("//*[normalize-space()='report.html']")

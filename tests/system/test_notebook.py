@@ -1,6 +1,6 @@
-"""examples/which_lambda.ipynb: runs in a fresh kernel, and is committed with the outputs of such a run.
+"""examples/which_lambda.ipynb runs in a new kernel, and is committed with the outputs of such a run.
 
-To renew them, in examples/ and with an empty folder as CONVNN_STORAGE:
+To update the outputs, run in examples/ with an empty folder as CONVNN_STORAGE:
 
     python -m jupyter execute --inplace which_lambda.ipynb
 """
@@ -25,7 +25,7 @@ Notebook = dict[str, Any]
 
 
 def outputs(notebook: Notebook) -> list[list[tuple[str, ...]]]:
-    """Of each code cell: what kinds of output it has, without their content."""
+    """Return the kinds of output of each code cell, without their content."""
     cells = [cell for cell in notebook["cells"] if cell["cell_type"] == "code"]
     return [
         [(each["output_type"], each.get("name", ""), *sorted(each.get("data", {}))) for each in cell["outputs"]]
@@ -34,14 +34,14 @@ def outputs(notebook: Notebook) -> list[list[tuple[str, ...]]]:
 
 
 def text(notebook: Notebook, cell: int) -> str:
-    """What a code cell printed or showed, as text."""
+    """Return the output of a code cell as text."""
     (shown,) = [cell for cell in notebook["cells"] if cell["cell_type"] == "code"][cell]["outputs"]
     return "".join(shown["text"] if "text" in shown else shown["data"]["text/plain"])
 
 
 @pytest.fixture(scope="module")
 def committed() -> Notebook:
-    """As it stands in the repository."""
+    """The notebook in the repository."""
     found: Notebook = json.loads((EXAMPLES / NAME).read_text())
     return found
 
@@ -53,7 +53,7 @@ def storage(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def executed(tmp_path_factory: pytest.TempPathFactory, storage: Path) -> Notebook:
-    """As a fresh kernel leaves it, in a copy of the folder."""
+    """The notebook after a run in a new kernel, in a copy of the folder."""
     place = tmp_path_factory.mktemp("reader") / "examples"
     shutil.copytree(EXAMPLES, place)
     done = subprocess.run(
@@ -71,12 +71,12 @@ def executed(tmp_path_factory: pytest.TempPathFactory, storage: Path) -> Noteboo
     return found
 
 
-def test_it_shows_what_the_committed_outputs_show_and_no_warning(executed: Notebook, committed: Notebook) -> None:
+def test_its_outputs_are_like_the_committed_ones_without_warnings(executed: Notebook, committed: Notebook) -> None:
     assert outputs(executed) == outputs(committed)
     assert not [kind for cell in outputs(executed) for kind in cell if "stderr" in kind]
 
 
-def test_its_answer_is_that_of_the_record(executed: Notebook, storage: Path) -> None:
+def test_its_answer_agrees_with_the_record(executed: Notebook, storage: Path) -> None:
     record = tune_jobs.open_confirmation("which-lambda", storage)
     assert record is not None
     assert record.standing.over
@@ -95,7 +95,7 @@ def test_its_table_has_every_trial_of_the_sweep(executed: Notebook, storage: Pat
     assert numbers == [row.number for row in tune_jobs.open_sweep("which-lambda", storage).trials]
 
 
-def test_the_committed_outputs_are_of_one_run_from_top_to_bottom_and_tell_nothing_of_the_machine(
+def test_the_committed_outputs_are_of_one_run_and_reveal_nothing_about_the_machine(
     committed: Notebook,
 ) -> None:
     cells = [cell for cell in committed["cells"] if cell["cell_type"] == "code"]

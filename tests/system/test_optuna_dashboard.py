@@ -1,4 +1,4 @@
-"""A real Optuna Dashboard, which shows a sweep from the journal that `convnn export` writes."""
+"""A real Optuna Dashboard shows a sweep from the journal that `convnn export` writes."""
 
 import contextlib
 import subprocess
@@ -19,7 +19,7 @@ START = "import sys; from optuna_dashboard._cli import main; sys.exit(main())"
 
 @contextlib.contextmanager
 def dashboard(journal: Path) -> Iterator[str]:
-    """A dashboard of a journal; its address."""
+    """Start a dashboard of a journal, and yield its address."""
     port = free_port()
     options = [str(journal), "--host", "127.0.0.1", "--port", str(port), "--server", "wsgiref"]
     with journal.with_suffix(".out").open("wb") as out:
@@ -43,7 +43,7 @@ def address(tmp_path: Path) -> Iterator[str]:
         yield started
 
 
-def test_the_dashboard_shows_the_study_and_its_trials_and_runs_no_text_of_theirs(window: Browser, address: str) -> None:
+def test_the_dashboard_shows_the_study_and_runs_none_of_its_text(window: Browser, address: str) -> None:
     window.open(address)
     window.sees("drawn")
     window.open(f"{address}/studies/0/trials")

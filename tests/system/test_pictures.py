@@ -12,7 +12,7 @@ from tests.tune_jobs.program import convnn_json
 from tune_jobs.report import theme
 
 FEWEST = 200
-"""Pixels of a color that are more than the edge of something else."""
+"""Minimum number of pixels of a color; fewer may be the edge of something else."""
 
 DATA = {
     "learning-curves": [theme.COLORS[0], theme.BEST],
@@ -27,23 +27,23 @@ DATA = {
 
 @pytest.fixture(scope="module")
 def drawn(sweep: Shipped) -> dict[str, Path]:
-    """The pictures, by the key of their plot."""
+    """Return the pictures, by the key of their plot."""
     report = convnn_json("report", sweep.folder.name, "--png", storage=sweep.folder.path.parent)
     stem = Path(report["report"]).stem
     return {Path(path).stem.removeprefix(f"{stem}-"): Path(path) for path in report["png"]}
 
 
 def pixels(picture: Image.Image, color: str) -> int:
-    """How many have a color, thinned or not; the text, whose hue may be the same, is too dark or too grey."""
+    """Count the pixels of a color, opaque or transparent; text of the same hue is too dark or too grey to count."""
     hue, saturation, value = np.moveaxis(np.asarray(picture.convert("RGB").convert("HSV"), int), 2, 0)
     wanted = 255 * rgb_to_hsv(*(part / 255 for part in ImageColor.getrgb(color)))[0]
     return int(((abs(hue - wanted) <= 4) & (saturation >= 40) & (value >= 150)).sum())
 
 
-def test_there_is_a_picture_of_each_plot_that_has_data(drawn: dict[str, Path]) -> None:
+def test_each_plot_with_data_has_a_picture(drawn: dict[str, Path]) -> None:
     assert drawn.keys() >= DATA.keys()
     others = drawn.keys() - DATA.keys()
-    assert "importance" in others  # of ten trials; its bars may all be grey
+    assert "importance" in others  # ten trials; all bars may be grey
     assert all(key.startswith("slice-") for key in others - {"importance"})
 
 

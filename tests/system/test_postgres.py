@@ -1,4 +1,4 @@
-"""Sweeps shipped to a real MLflow server on a real PostgreSQL, with artifacts through the server."""
+"""Sweeps synced to a real MLflow server on a real PostgreSQL, with artifacts through the server."""
 
 import contextlib
 import json
@@ -29,12 +29,12 @@ def wait_for(condition: Callable[[], object]) -> None:
         time.sleep(0.1)
 
 
-def test_a_sweep_reads_back_as_its_ledger_has_it(sweep: Shipped) -> None:
+def test_a_sweep_in_mlflow_equals_its_ledger(sweep: Shipped) -> None:
     assert sweep.numbers() == recorded(sweep.folder)
     assert [len(metrics["val/accuracy"]) for metrics in sweep.numbers().values()] == [5] * 10
 
 
-def test_files_of_a_sweep_come_back_through_the_server(sweep: Shipped) -> None:
+def test_files_of_a_sweep_are_read_back_through_the_server(sweep: Shipped) -> None:
     run = sweep.parent
     assert run.info.artifact_uri.startswith("mlflow-artifacts:/")
 
@@ -46,7 +46,7 @@ def test_files_of_a_sweep_come_back_through_the_server(sweep: Shipped) -> None:
     assert [row["state"] for row in json.loads(read("leaderboard.json"))] == ["complete"] * 10
 
 
-def test_after_kills_of_the_database_and_of_mlflow_in_the_middle_sync_brings_every_number_once(
+def test_after_kills_of_database_and_mlflow_sync_sends_every_number_once(
     tmp_path: Path, tracker: MlflowServer, database_server: Postgres
 ) -> None:
     sweep = GRID.but(name="killed")
@@ -54,9 +54,9 @@ def test_after_kills_of_the_database_and_of_mlflow_in_the_middle_sync_brings_eve
     hit = Shipped(tmp_path, sweep.name, tracker.uri)
     wait_for(lambda: hit.folder.ledger.exists() and len(tracked(hit)) > 1)
     database_server.kill()
-    time.sleep(OUTAGE_S)  # it is asked meanwhile
+    time.sleep(OUTAGE_S)  # requests are made meanwhile
     tracker.kill()
-    assert end(driver).splitlines()[-1], "nothing is said of what the tracker lacks"
+    assert end(driver).splitlines()[-1], "the output does not say what the tracker lacks"
     database_server.start()
     tracker.start()
     convnn("sync", sweep.name, storage=tmp_path, MLFLOW_TRACKING_URI=tracker.uri)
@@ -70,7 +70,9 @@ def tracked(sweep: Shipped) -> dict[tuple[str, int], tuple[str, int, str]]:
         return ledger.tracked()
 
 
-def test_two_sweeps_at_once_make_one_experiment_and_both_are_whole(tmp_path: Path, tracker: MlflowServer) -> None:
+def test_two_concurrent_sweeps_share_one_experiment_and_both_are_complete(
+    tmp_path: Path, tracker: MlflowServer
+) -> None:
     sweeps = [
         GRID.but(name=name, tracking={"experiment": "shared"}, space__training__epochs=6, resources__max_concurrent=1)
         for name in ("one", "two")
@@ -85,7 +87,7 @@ def test_two_sweeps_at_once_make_one_experiment_and_both_are_whole(tmp_path: Pat
         assert shipped(tracker.uri, "shared", sweep.name) == recorded(SweepFolder(storage / sweep.name))
 
 
-def test_what_is_no_number_and_what_was_done_again_is_there_too(tmp_path: Path, tracker: MlflowServer) -> None:
+def test_nan_and_repeated_epochs_are_synced_too(tmp_path: Path, tracker: MlflowServer) -> None:
     with written(tmp_path) as sweep:
         sweep.attempt([1, 2, 3], "interrupted", "the driver ended")
         sweep.attempt([2, 3, 4], "diverged", "the loss is nan", "diverged")

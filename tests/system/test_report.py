@@ -1,4 +1,4 @@
-"""A report in a real browser: text of a sweep runs nothing there, and hides no plot; what a reader can choose."""
+"""A report in a real browser: text of a sweep runs nothing and hides no plot; and the choices of a reader."""
 
 from pathlib import Path
 
@@ -24,7 +24,7 @@ const script = document.createElement("script");
 script.textContent = "document.title = 'ran'";
 document.body.append(script);
 """
-"""What a text could do that had become HTML."""
+"""Everything that a text could do if it became HTML."""
 
 
 @pytest.fixture
@@ -52,7 +52,7 @@ def test_hostile_text_is_read_and_the_plots_are_drawn(page: Browser) -> None:
     assert any(HOSTILE[:20] in str(title.get_property("textContent")) for title in titles)
 
 
-def test_a_text_that_became_html_would_run_nothing(page: Browser) -> None:
+def test_a_text_that_became_html_could_not_run_code(page: Browser) -> None:
     page.driver.execute_script(WRITE, "".join(PROGRAMS))
     page.wait("refusals", lambda: len(page.driver.execute_script("return refused")) > len(PROGRAMS))
     refused = page.driver.execute_script("return refused")
@@ -60,7 +60,7 @@ def test_a_text_that_became_html_would_run_nothing(page: Browser) -> None:
     assert page.driver.title == "drawn"
 
 
-def test_the_reader_chooses_the_cost_and_a_narrow_screen_says_what_goes_on(window: Browser, tmp_path: Path) -> None:
+def test_the_reader_selects_the_cost_and_a_narrow_screen_hints_at_scrolling(window: Browser, tmp_path: Path) -> None:
     with made(tmp_path) as sweep:
         for value in (0.5, 0.6, 0.7):
             sweep.trial([value] * 9, "complete", epoch_s=2.0, params=7.0, gflops=value)
@@ -80,7 +80,7 @@ def test_the_reader_chooses_the_cost_and_a_narrow_screen_says_what_goes_on(windo
         window.wait("a hint", lambda: run(hints) == 1)
     finally:
         window.driver.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})
-    assert run(axis) == "GFLOPs of one image's forward pass"  # drawn again, and still as chosen
+    assert run(axis) == "GFLOPs of one image's forward pass"  # drawn again, with the same selection
 
 
 COLOR_BY = """
@@ -95,7 +95,7 @@ return lines.map((line) => place.data[line].line.color);
 """
 
 
-def test_curves_are_colored_by_the_field_that_is_chosen(page: Browser) -> None:
+def test_curves_are_colored_by_the_selected_field(page: Browser) -> None:
     by_trial = page.driver.execute_script(LINES)
     page.driver.execute_script(COLOR_BY, "lr")
     page.wait("a scale", lambda: page.driver.find_elements("css selector", "[data-plot=learning-curves] .colorbar"))

@@ -35,7 +35,7 @@ def wait_for(what: str, condition: Callable[[], object]) -> None:
 
 
 class Job:
-    """The batch script of the page, in a folder with the sweep's file."""
+    """The batch script of the documentation, in a folder with the sweep's file."""
 
     def __init__(self, cluster: Slurm, place: Path, sweep: Sweep) -> None:
         place.mkdir()
@@ -56,31 +56,33 @@ class Job:
         self.number = self._cluster.submit(self._script, *where, **environment(self.storage, place))
 
     def trains(self) -> None:
-        """Wait until it has trained an epoch, after what was done before."""
+        """Wait until it has trained a new epoch."""
         begun = time.time()
         wait_for("an epoch", lambda: self.ledger.exists() and oracle.read(self.ledger).epochs_after(begun))
 
     def ended_in_order(self) -> None:
-        """Nothing of it is left, and nothing is recorded as running."""
-        wait_for("its processes are gone", lambda: not left_over(self.storage))
+        """Check that none of its processes is left, and that nothing is recorded as running."""
+        wait_for("its processes have ended", lambda: not left_over(self.storage))
         assert [a for a in oracle.read(self.ledger).attempts if a.state == "running"] == []
         assert oracle.open_runs(self.tracker, "hybrid") == []
         said = self.output.read_text()
         assert "convnn resume hybrid" in said
-        assert "worker.py" not in said  # Ray's own lines; one says that it was started once more, after its end
+        assert "worker.py" not in said  # Ray's own log lines; one would say that Ray was started again after its end
 
 
-def test_a_sweep_goes_on_after_its_time_limit_and_ends_in_order_where_it_is_cancelled(
-    cluster: Slurm, tmp_path: Path
-) -> None:
+def test_a_sweep_resumes_after_its_time_limit_and_ends_cleanly_when_cancelled(cluster: Slurm, tmp_path: Path) -> None:
     job = Job(cluster, tmp_path / "endless", ENDLESS)
     job.submit()
     job.trains()
-    cluster("scontrol", "update", f"job={job.number}", "TimeLimit=3")  # less is left than the script asks to be told
+    cluster(
+        "scontrol", "update", f"job={job.number}", "TimeLimit=3"
+    )  # less time is left than the script's warning time
     wait_for("it is requeued", lambda: cluster.field(job.number, "Restarts") == "1")
     job.ended_in_order()
 
-    cluster("scontrol", "update", f"job={job.number}", "StartTime=now", "TimeLimit=60")  # else in two minutes
+    cluster(
+        "scontrol", "update", f"job={job.number}", "StartTime=now", "TimeLimit=60"
+    )  # otherwise it starts in two minutes
     job.trains()
     cluster("scancel", job.number)
     cluster.wait(job.number, "CANCELLED")

@@ -1,4 +1,4 @@
-"""A real TensorBoard, which compares a sweep's trials from its event files."""
+"""A real TensorBoard compares a sweep's trials from its event files."""
 
 import contextlib
 import subprocess
@@ -15,7 +15,7 @@ from tune_jobs.tracking.tensorboard.files import FOLDER, EventFiles
 
 @contextlib.contextmanager
 def board(folder: Path, log: Path) -> Iterator[str]:
-    """A TensorBoard of these event files; its address."""
+    """Start TensorBoard with these event files, and yield its address."""
     port = free_port()
     options = ["--logdir", str(folder), "--host", "127.0.0.1", "--port", str(port), "--load_fast", "false"]
     with log.open("wb") as out:

@@ -1,4 +1,4 @@
-"""`convnn ui`: two sweeps that ran at once in one store, as a person compares them in a browser."""
+"""`convnn ui`: two sweeps that ran concurrently with one store, as a user compares them in a browser."""
 
 import signal
 import subprocess
@@ -20,7 +20,7 @@ SWEEPS = [SHORT, SHORT.but(name="other", space__training__seed=7)]
 
 @pytest.fixture(scope="module")
 def storage(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Two sweeps that began at once in a new folder."""
+    """Two sweeps that started at the same time in a new folder."""
     folder = tmp_path_factory.mktemp("storage") / "my sweeps"
     folder.mkdir()
     known = environment(folder, folder.parent)
@@ -33,7 +33,7 @@ def storage(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @dataclass
 class Shown:
-    """A `convnn ui` that runs."""
+    """A running `convnn ui`."""
 
     driver: Driver
     page: str
@@ -41,12 +41,12 @@ class Shown:
 
 @pytest.fixture
 def shown(storage: Path, request: pytest.FixtureRequest) -> Iterator[Shown]:
-    """What the sweeps that a test names are shown on."""
+    """The page for the sweeps that a test names."""
     known, port = environment(storage, storage.parent), free_port()
     words = ("ui", *request.param, "--no-browser", "--port", port)
     driver = Driver(words, storage.parent / f"ui-{port}.txt", known)
     try:
-        wait_for(lambda: "Ctrl-C ends it." in driver.output, "MLflow is served")
+        wait_for(lambda: "Press Ctrl-C to stop." in driver.output, "MLflow is served")
         page = next(line for line in driver.output.splitlines() if line.startswith("http"))
         assert page.startswith(f"http://127.0.0.1:{port}/#/")
         yield Shown(driver, page)
@@ -57,7 +57,7 @@ def shown(storage: Path, request: pytest.FixtureRequest) -> Iterator[Shown]:
 
 
 def names(window: Browser, pages: MlflowPages, number: int) -> list[str]:
-    """Of the runs in the table, once it has so many."""
+    """Return the names of the runs in the table, once it has this many."""
 
     def whole() -> list[str] | None:
         found = [row["Run Name"] for row in pages.rows()]

@@ -1,4 +1,4 @@
-"""The wheel in an environment of its own, which sees the locked packages and not the checkout."""
+"""The wheel in a separate environment, which sees the locked packages and not the checkout."""
 
 import json
 import os
@@ -26,7 +26,7 @@ KEPT = ("PATH", "LANG", "TMPDIR", "OMP_NUM_THREADS", "CONVNN_TEST_CONNECTIONS")
 
 
 class Installed:
-    """An environment that has the wheel, and a home in which nothing of ours is."""
+    """An environment with the wheel, and a clean home."""
 
     def __init__(self, place: Path) -> None:
         self.place = place / "environment"
@@ -38,12 +38,12 @@ class Installed:
         wheel = build_wheel(place / "dist")
         options = ["--python", str(self.python), "install", "--quiet", "--no-deps", "--no-index"]
         subprocess.run([sys.executable, "-m", "pip", *options, str(wheel)], check=True, cwd=place)
-        # A line of a .pth names a folder; the .pth files in that one, of an editable install too, are not read.
+        # A line of a .pth names a folder; .pth files in that folder, such as those of editable installs, are not read.
         code = "import sysconfig; print(sysconfig.get_path('purelib'))"
         Path(self(self.python, "-c", code).strip(), "locked.pth").write_text(sysconfig.get_path("purelib"))
 
     def __call__(self, program: Path, *arguments: str) -> str:
-        """What a program of the environment prints, from another folder than the checkout."""
+        """Return the output of a program of the environment, run outside the checkout."""
         done = subprocess.run(
             [program, *arguments],
             capture_output=True,
@@ -61,7 +61,7 @@ class Installed:
         return done.stdout
 
     def convnn(self, *arguments: str) -> str:
-        """What the environment's `convnn` prints."""
+        """Return the output of the environment's `convnn`."""
         return self(self.place / "bin" / "convnn", *arguments)
 
 

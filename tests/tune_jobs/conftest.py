@@ -1,4 +1,4 @@
-"""A sweep that only its ledger knows, and a store of MLflow to ship it to."""
+"""A sweep that exists only in its ledger, and an MLflow store to ship it to."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -17,5 +17,5 @@ def sweep(tmp_path: Path) -> Iterator[Recorded]:
 
 @pytest.fixture(scope="session")
 def uri(tmp_path_factory: pytest.TempPathFactory) -> str:
-    """For every sweep, each in an experiment of its own."""
+    """An MLflow store for all sweeps; each has its own experiment."""
     return new_store(tmp_path_factory.mktemp("store") / "mlflow.db")

@@ -1,4 +1,4 @@
-"""A checkpoint that a sweep has kept."""
+"""Create a checkpoint that a sweep has kept."""
 
 import torch
 
@@ -17,12 +17,12 @@ SMALL = TrialConfig.model_validate(
 
 
 def checkpointed(sweep: Recorded) -> TrainState:
-    """The state after its third epoch of the sweep's trial `a`, which is `SMALL`, kept in its folder."""
+    """Keep a checkpoint of the sweep's trial `a`, which is `SMALL`, after epoch 3, and return its state."""
     return checkpointed_of(sweep, "a", SMALL)
 
 
 def checkpointed_of(sweep: Recorded, key: str, config: TrialConfig) -> TrainState:
-    """The same of any small trial."""
+    """Do the same for any small trial."""
     number = sweep.attempt([1, 2, 3], "complete", trial=key)
     state = TrainState.create(lambda: build_model(config.model, 10), build_recipe(config.training), identity=key)
     with torch.no_grad():

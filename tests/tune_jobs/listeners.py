@@ -1,4 +1,4 @@
-"""What the processes of a sweep listen on, as Linux tells it."""
+"""Find the sockets that the processes of a sweep listen on, from Linux's /proc."""
 
 import contextlib
 import ipaddress
@@ -10,7 +10,7 @@ LISTENS = "0A"
 
 
 def listeners(variable: str, value: str) -> set[tuple[str, str]]:
-    """Address and program of every TCP socket that a process with this in its environment listens on."""
+    """Return address and program of every listening TCP socket of processes with this environment variable."""
     owners = _sockets(f"{variable}={value}\0".encode())
     found = set()
     for table in ("tcp", "tcp6"):
@@ -22,12 +22,12 @@ def listeners(variable: str, value: str) -> set[tuple[str, str]]:
 
 
 def programs(variable: str, value: str) -> set[str]:
-    """Every process that has this in its environment, by its command line."""
+    """Return the command lines of all processes with this environment variable."""
     return set(_processes(f"{variable}={value}\0".encode()).values())
 
 
 def is_of_this_machine(address: str) -> bool:
-    """Whether only processes of this machine reach it."""
+    """Whether only processes on this machine can reach the address."""
     found = ipaddress.ip_address(address)
     return (getattr(found, "ipv4_mapped", None) or found).is_loopback
 

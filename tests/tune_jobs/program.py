@@ -12,7 +12,7 @@ SECONDS = 240
 
 
 def convnn(*arguments: object, storage: Path, expect: int = 0, python: str = sys.executable, **environment: str) -> str:
-    """Run a command to its end; its standard output, once its exit code is the expected one."""
+    """Run a command to its end, check its exit code, and return its standard output."""
     done = subprocess.run(
         [python, CONVNN, *map(str, arguments)],
         capture_output=True,
@@ -26,14 +26,14 @@ def convnn(*arguments: object, storage: Path, expect: int = 0, python: str = sys
 
 
 def convnn_json(*arguments: object, storage: Path) -> Any:
-    """What a command says with --json."""
+    """Return what a command prints with --json."""
     return json.loads(convnn(*arguments, "--json", storage=storage))
 
 
 def start(
     *arguments: object, storage: Path, python: str = sys.executable, **environment: str
 ) -> "subprocess.Popen[str]":
-    """A command in the background, in a process group of its own as a terminal would give it."""
+    """Start a command in the background, in its own process group, as a terminal would."""
     return subprocess.Popen(
         [python, CONVNN, *map(str, arguments)],
         stdout=subprocess.PIPE,

@@ -1,4 +1,4 @@
-"""A real MLflow server on a free port of this machine, and a proxy before it that can be told to fail."""
+"""A real MLflow server on a free port of this machine, and a proxy in front of it that can inject faults."""
 
 import contextlib
 import http.client
@@ -26,11 +26,11 @@ _OF_THIS_CONNECTION = ("connection", "content-length", "date", "host", "keep-ali
 
 
 UNGIVEN = range(20_000, 32_000)
-"""Ports that Linux gives to nobody who does not name them, and Ray neither."""
+"""Ports that neither Linux nor Ray assigns automatically."""
 
 
 def free_port() -> int:
-    """A port that nobody listens on, nor is likely to until the caller does."""
+    """Return a port that no process listens on, and that stays free with high probability until the caller uses it."""
     while True:
         port = random.choice(UNGIVEN)
         with contextlib.suppress(OSError), socket.create_server(("127.0.0.1", port)):
@@ -49,7 +49,7 @@ def wait_until_served(address: str, process: "subprocess.Popen[bytes]") -> None:
 
 
 class MlflowServer:
-    """A server on `port`, on `store` or an SQLite store in `folder`; it may be killed, and started again."""
+    """A server on `port`, with `store` or an SQLite store in `folder`; it can be killed and started again."""
 
     def __init__(self, folder: Path, port: int, store: str | None = None, workers: int = 1) -> None:
         self.port = port
@@ -60,7 +60,7 @@ class MlflowServer:
         self._process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> None:
-        """Start it, and wait until it answers."""
+        """Start the server, and wait until it answers."""
         options = ["--workers", str(self._workers), "--host", "127.0.0.1", "--port", str(self.port)]
         options += ["--backend-store-uri", self._store]
         options += ["--artifacts-destination", str(self._folder / "server-artifacts")]
@@ -76,7 +76,7 @@ class MlflowServer:
         wait_until_served(f"{self.uri}/health", self._process)
 
     def kill(self, number: int = signal.SIGKILL) -> None:
-        """End it, and every process of it, with a signal."""
+        """Send a signal to the server and all its processes, and wait until it has ended."""
         if self._process is not None:
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(self._process.pid, number)
@@ -86,7 +86,7 @@ class MlflowServer:
 
 @contextlib.contextmanager
 def mlflow_server(folder: Path, port: int, store: str | None = None, workers: int = 1) -> Iterator[MlflowServer]:
-    """A server that answers."""
+    """Yield a running server."""
     server = MlflowServer(folder, port, store, workers)
     try:
         server.start()
@@ -97,7 +97,7 @@ def mlflow_server(folder: Path, port: int, store: str | None = None, workers: in
 
 @dataclass(frozen=True)
 class _Fault:
-    """What happens to the requests whose path contains `only`."""
+    """A fault of the requests whose path contains `only`."""
 
     only: str = ""
     delay_s: float = 0.0
@@ -107,14 +107,14 @@ class _Fault:
 
 
 class FaultyProxy:
-    """An HTTP proxy before a server; what it does can be changed while it runs.
+    """An HTTP proxy in front of a server; its faults can be changed while it runs.
 
     `only` limits a fault to requests whose path contains it, `runs/create` for instance.
     """
 
     def __init__(self, target_port: int) -> None:
         self.calls: list[str] = []
-        """Every request so far, as `POST /path`, whatever became of it."""
+        """Every request so far, as `POST /path`, failed ones included."""
 
         self._fault = _Fault()
         self.closed = threading.Event()
@@ -127,15 +127,15 @@ class FaultyProxy:
         self._fault = _Fault()
 
     def slow(self, seconds: float, only: str = "") -> None:
-        """Forward a request only after some time."""
+        """Forward each request after a delay."""
         self._fault = _Fault(only, delay_s=seconds)
 
     def answer(self, status: int, only: str = "") -> None:
-        """Forward nothing, and answer with this status."""
+        """Forward no request; answer with this status."""
         self._fault = _Fault(only, status=status)
 
     def black_hole(self, only: str = "") -> None:
-        """Accept every request and never answer it, also not when the mode changes."""
+        """Accept every request and never answer it, even after the mode changes."""
         self._fault = _Fault(only, silent=True)
 
     def drop_answers(self, only: str = "") -> None:
@@ -143,20 +143,20 @@ class FaultyProxy:
         self._fault = _Fault(only, drops_answer=True)
 
     def close(self) -> None:
-        """Stop listening, and close what hangs in a black hole."""
+        """Stop listening, and close the requests in a black hole."""
         self.closed.set()
         self._server.shutdown()
         self._server.server_close()
 
     def fault_of(self, path: str) -> _Fault:
-        """What happens to a request for `path` now."""
+        """Return the fault of a request for `path` now."""
         fault = self._fault
         return fault if fault.only in path else _Fault()
 
 
 @contextlib.contextmanager
 def faulty_proxy(target_port: int) -> Iterator[FaultyProxy]:
-    """A proxy before the server on `target_port`, which need not run yet."""
+    """Yield a proxy in front of the server on `target_port`, which may start later."""
     proxy = FaultyProxy(target_port)
     try:
         yield proxy
@@ -166,14 +166,14 @@ def faulty_proxy(target_port: int) -> Iterator[FaultyProxy]:
 
 class _Server(ThreadingHTTPServer):
     daemon_threads = True
-    block_on_close = False  # requests in a black hole do not end
+    block_on_close = False  # requests in a black hole never end
 
     def handle_error(self, *_: object) -> None:
-        """Nothing: a client that gave up."""
+        """Ignore clients that gave up."""
 
 
 class _Handler(BaseHTTPRequestHandler):
-    protocol_version = "HTTP/1.1"  # connections are kept, as a real server's are
+    protocol_version = "HTTP/1.1"  # keeps connections alive, as a real server does
 
     def __init__(self, proxy: FaultyProxy, target_port: int, *arguments: Any) -> None:
         self._proxy = proxy
@@ -204,7 +204,7 @@ class _Handler(BaseHTTPRequestHandler):
     do_GET = do_POST = do_PUT = do_PATCH = do_DELETE = _handle  # noqa: N815 - the standard library's names
 
     def _forward(self, body: bytes) -> tuple[int, list[tuple[str, str]], bytes]:
-        """The server's answer; 502 where there is none."""
+        """Return the server's answer, or 502 if it does not answer."""
         headers = {n: v for n, v in self.headers.items() if n.lower() not in _OF_THIS_CONNECTION}
         server = http.client.HTTPConnection("127.0.0.1", self._target_port, timeout=FORWARD_S)
         try:
@@ -218,4 +218,4 @@ class _Handler(BaseHTTPRequestHandler):
             server.close()
 
     def log_message(self, *_: object) -> None:
-        """Nothing: `calls` has it."""
+        """Log nothing; `calls` has every request."""

@@ -1,4 +1,4 @@
-"""Sweeps as their ledgers have them, written without training; and what MLflow then has of them."""
+"""Recorded sweeps, written to ledgers without training, and their content in MLflow."""
 
 import contextlib
 import functools
@@ -24,7 +24,7 @@ MODEL = {"name": "vgg11", "layer": {"kind": "hybrid", "lambda": 0.25, "k": 4}}
 
 @dataclass(frozen=True)
 class Recorded:
-    """A sweep that only its ledger knows."""
+    """A sweep that exists only in its ledger."""
 
     folder: SweepFolder
     ledger: Ledger
@@ -32,7 +32,7 @@ class Recorded:
 
     @property
     def experiment(self) -> str:
-        """One for each sweep."""
+        """The name of the experiment; each sweep has its own."""
         return f"of {self.ledger.meta.sweep_id}"
 
     def attempt(
@@ -44,7 +44,7 @@ class Recorded:
         *,
         trial: str = "a",
     ) -> int:
-        """A new attempt at a trial, which ran these epochs; it still runs if there is no `state`. Its number."""
+        """Add an attempt that ran these epochs, still running without a `state`, and return its number."""
         if trial not in [known.run_key for known in self.ledger.trials(role=None)]:
             config = TrialConfig.model_validate({"model": MODEL, "training": {"epochs": 5}})
             self.ledger.add_trial({}, config, trial)
@@ -55,37 +55,37 @@ class Recorded:
         return number
 
     def epochs(self, attempt: int, epochs: Iterable[int], *, trial: str = "a") -> None:
-        """More epochs of an attempt; its number is in their values."""
+        """Add epochs to an attempt; their values depend on its number."""
         for epoch in epochs:
             self.ledger.add_epoch(trial, attempt, epoch, {"val/accuracy": value(attempt, epoch), "train/loss": 1.0})
 
     def destination(self, uri: str, experiment: str | None = None) -> Destination:
-        """Where the sweep is tracked."""
+        """Return where the sweep is tracked."""
         draw = functools.partial(draw_at_end, self.folder, 0)
         tags = {"git_dirty": "false"}
         return Destination(self.folder, uri, experiment or self.experiment, tags, draw, self.columns)
 
     def tracker(self, uri: str) -> MLflowTracker:
-        """One that looks often."""
+        """Return a tracker that polls often."""
         return MLflowTracker(self.destination(uri), every_s=0.05)
 
     def ship(self, uri: str) -> None:
-        """Ship it all, from a new driver."""
+        """Ship everything, as a new driver does."""
         tracker = self.tracker(uri)
         tracker.start()
         assert tracker.close(60) is None
 
     def runs(self, uri: str) -> list[Any]:
-        """The sweep's runs of trials in MLflow, the deleted ones too, by trial and attempt."""
+        """Return the MLflow runs of the sweep's trials, deleted ones included, ordered by trial and attempt."""
         return [run for run in self._all(uri) if "mlflow.parentRunId" in run.data.tags]
 
     def run(self, uri: str) -> Any:
-        """The only run of a trial that is not superseded."""
+        """Return the only trial run that is not superseded."""
         (run,) = [run for run in self.runs(uri) if "superseded" not in run.data.tags]
         return run
 
     def parent(self, uri: str) -> Any:
-        """The only run of the sweep itself that is not superseded."""
+        """Return the only run of the sweep itself that is not superseded."""
         parents = [run for run in self._all(uri) if run.data.tags["run_key"] == "sweep"]
         (parent,) = [run for run in parents if "superseded" not in run.data.tags]
         return parent
@@ -97,7 +97,7 @@ class Recorded:
         return sorted(runs, key=lambda run: (run.data.tags["run_key"], int(run.data.tags["attempt"])))
 
     def expect_whole(self, uri: str) -> None:
-        """Each trial has one run that counts, with every epoch that counts, once and at the ledger's times."""
+        """Check that each trial has one current run, with every current epoch once and at the ledger's times."""
         counting = {r.data.tags["run_key"]: r for r in self.runs(uri) if "superseded" not in r.data.tags}
         assert len(counting) == sum("superseded" not in run.data.tags for run in self.runs(uri))
         for trial in self.ledger.trials():
@@ -108,19 +108,19 @@ class Recorded:
 
 
 def value(attempt: int, epoch: int) -> float:
-    """What an attempt reaches in an epoch."""
+    """Return the value of an attempt at an epoch."""
     return attempt / 10 + epoch / 100
 
 
 def history(uri: str, run: Any, name: str = "val/accuracy") -> list[tuple[int, float, int]]:
-    """Every number of a metric in MLflow: epoch, value, time."""
+    """Return the history of a metric in MLflow: epoch, value, time."""
     found = MlflowClient(uri).get_metric_history(run.info.run_id, name)
     return sorted((metric.step, metric.value, metric.timestamp) for metric in found)
 
 
 @contextlib.contextmanager
 def recorded(place: Path, name: str = "tracked") -> Iterator[Recorded]:
-    """An empty sweep in a folder with a space in its name."""
+    """Yield an empty sweep in a folder with a space in its name."""
     folder = SweepFolder(place / "my sweeps" / name)
     folder.path.mkdir(parents=True)
     folder.spec.write_text(f"name: {name}")

@@ -1,4 +1,4 @@
-"""New MLflow stores: copies of one, as MLflow makes one by a chain of migrations, which takes seconds."""
+"""New MLflow stores, copied from one: MLflow creates a store by a chain of migrations, which takes seconds."""
 
 import contextlib
 import os
@@ -10,11 +10,11 @@ from filelock import FileLock
 from tune_jobs.tracking.mlflow.store import prepare_store
 
 SCRATCH = "CONVNN_TEST_SCRATCH"
-"""Names the folder that all processes of a test run share."""
+"""Environment variable with the folder that all processes of a test run share."""
 
 
 def new_store(path: Path) -> str:
-    """The address of a new SQLite store at `path`."""
+    """Create an SQLite store at `path` and return its URI."""
     path.parent.mkdir(parents=True, exist_ok=True)
     with (
         contextlib.closing(sqlite3.connect(_pattern())) as pattern,

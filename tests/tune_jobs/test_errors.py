@@ -1,4 +1,4 @@
-"""The exit codes of `convnn` are said once and are those that the program ends with."""
+"""The help states each exit code of `convnn` once, and the program uses them."""
 
 import signal
 

@@ -1,4 +1,4 @@
-"""A sampler, a stopping rule and an executor that are registered from outside of the packages."""
+"""A sampler, a stopping rule and an executor that are registered from outside the packages."""
 
 import contextlib
 from collections.abc import Iterator
@@ -33,14 +33,14 @@ stopping: {kind: threshold, below: 0.5}
 
 
 class Downwards(SamplerSettings):
-    """From the largest k down."""
+    """Tries k from the largest down."""
 
     sampler: Literal["downwards"]
     step: int = 1
 
 
 class Threshold(Stopping):
-    """Stops what is below a value."""
+    """Stops trials below a value."""
 
     kind: Literal["threshold"]
     below: float
@@ -96,7 +96,7 @@ def extended() -> Iterator[SweepSpec]:
         RULES.unregister(Threshold)
 
 
-def test_a_sweep_runs_with_a_sampler_a_rule_and_an_executor_of_ones_own(tmp_path: Path) -> None:
+def test_a_sweep_runs_with_a_custom_sampler_rule_and_executor(tmp_path: Path) -> None:
     with extended() as spec, contextlib.closing(new_ledger(tmp_path / "ledger.db")) as ledger:
         sweep = Sweep(spec, SweepFolder(tmp_path), ledger, Unseen(), Signals())
         exhausted, halt = run_trials(sweep, executor_named("in-a-test"))

@@ -16,14 +16,14 @@ IMAGES = np.random.default_rng(0).integers(0, 256, (7, 32, 32, 3), dtype=np.uint
 
 @pytest.fixture
 def sweep(sweep: Recorded) -> Recorded:
-    """One with a small trial."""
+    """A sweep with a small trial."""
     sweep.ledger.add_trial({}, SMALL, "a")
     return sweep
 
 
 @pytest.fixture
 def trained(sweep: Recorded) -> TrainState:
-    """What its trial has trained."""
+    """The trained state of its trial."""
     return checkpointed(sweep)
 
 
@@ -42,7 +42,7 @@ def test_the_best_trial_is_loaded_as_the_published_model(sweep: Recorded, traine
 
 
 @pytest.mark.usefixtures("trained")
-def test_images_are_classified_as_arrays_tensors_or_pictures(sweep: Recorded) -> None:
+def test_images_can_be_arrays_tensors_or_pil_images(sweep: Recorded) -> None:
     loaded = load_model(sweep.folder.path, "a")
     mean, std = (torch.tensor(numbers).view(3, 1, 1) for numbers in (loaded.mean, loaded.std))
     with torch.inference_mode():
@@ -61,7 +61,7 @@ def test_images_of_another_size_or_type_are_refused(sweep: Recorded) -> None:
         loaded.predict(IMAGES / 255)
 
 
-def test_where_there_is_no_checkpoint_the_field_that_keeps_them_is_named(sweep: Recorded) -> None:
+def test_the_error_for_a_missing_checkpoint_names_the_field_that_keeps_them(sweep: Recorded) -> None:
     with pytest.raises(UsageError, match="no trial of tracked has a result yet"):
         load_model(sweep.folder.path)
     sweep.attempt([1], "complete")

@@ -1,4 +1,4 @@
-"""docs/how-to/python.md, run in a running event loop, as a notebook runs it; without one, every `convnn run` is."""
+"""Run docs/how-to/python.md inside a running event loop, as a notebook does; `convnn run` has no event loop."""
 
 import os
 import re
@@ -27,13 +27,13 @@ import numpy as np
 from convnn.data import stratified_split
 from search_spaces.reading.load import with_trials
 
-# What was recorded is what the loaded model finds.
+# The loaded model reproduces the recorded accuracy.
 train = load_dataset("digits", splits=["train"]).train
 _, held_out = stratified_split(train.labels, spec.evaluation.fraction, spec.evaluation.seed)
 right = loaded.predict(train.pixels[held_out]).numpy() == train.labels[held_out]
 assert right.mean() == best.value > 0.2, (right.mean(), best.value)
 
-# In a thread, without a word.
+# In a thread, without any output.
 said = io.StringIO()
 with contextlib.redirect_stderr(said):
     again = asyncio.run(asyncio.to_thread(tune_jobs.run, replace(with_trials(spec, 1), name="in-thread"), False))
@@ -51,7 +51,7 @@ else:
 """
 
 
-def test_the_python_page_runs_from_top_to_bottom(tmp_path: Path) -> None:
+def test_the_python_page_runs_from_start_to_end(tmp_path: Path) -> None:
     page = (ROOT / "docs" / "how-to" / "python.md").read_text()
     blocks = re.findall(r"^```python\n(.*?)^```$", page, re.MULTILINE | re.DOTALL)
     (tmp_path / "page.py").write_text("\n".join(blocks))

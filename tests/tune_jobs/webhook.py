@@ -1,4 +1,4 @@
-"""A web address that notes what is posted to it."""
+"""A web server that records the messages posted to it."""
 
 import contextlib
 import json
@@ -8,23 +8,23 @@ from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
-SECRET = "s3cret-of-the-webhook"  # noqa: S105 - nobody's
+SECRET = "s3cret-of-the-webhook"  # noqa: S105 - not a real one
 
 
 @dataclass
 class Webhook:
-    """What it got, and how it answers."""
+    """The received messages, and the answer."""
 
     address: str = ""
     posted: list[dict[str, Any]] = field(default_factory=list)
     status: int = 204
     hangs: threading.Event | None = None
-    """Once this is set it answers."""
+    """The server answers after this is set."""
 
 
 @contextlib.contextmanager
 def webhook() -> Iterator[Webhook]:
-    """One on a free port; its path is a secret."""
+    """Yield a webhook on a free port; its path is secret."""
     found = Webhook()
 
     class Handler(BaseHTTPRequestHandler):

@@ -1,6 +1,6 @@
-"""The command line, `convnn`: one file per command, which parses, calls one function and prints.
+"""The command line `convnn`: one file per command, which parses, calls one function and prints.
 
-Heavy packages are imported inside the commands that need them, so that the others answer at once.
+Heavy packages are imported inside the commands that need them, so that the other commands start fast.
 """
 
 from tune_jobs.cli.app import app, main

@@ -1,4 +1,4 @@
-"""The `convnn` program: its commands, and how mistakes are shown."""
+"""The `convnn` program: its commands, and how errors are shown."""
 
 import contextlib
 import os
@@ -52,9 +52,9 @@ from tune_jobs.system.visible import visible_streams
 
 
 class _Commands(TyperGroup):
-    """Turns the mistakes that people can mend into a message and an exit code; never a traceback.
+    """Turns mistakes that users can fix into a message and an exit code, without a traceback.
 
-    What it prints is visible, wherever it comes from.
+    Control characters are made visible in all output.
     """
 
     def main(self, *arguments: Any, **options: Any) -> Any:  # noqa: ANN401 - typer's own signature
@@ -70,7 +70,7 @@ class _Commands(TyperGroup):
             _fail(f"convnn: {error}", error.exit_code)
         except FileNotFoundError as error:
             _fail(f"convnn: {_plainly(error)}", ExitCode.USAGE)
-        except BrokenPipeError:  # the reader, as in `convnn show SWEEP | head`, has seen enough
+        except BrokenPipeError:  # the reader is gone, as in `convnn show SWEEP | head`
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
             raise typer.Exit(128 + signal.SIGPIPE) from None
         except DataError as error:
@@ -85,15 +85,15 @@ class _Commands(TyperGroup):
 
 
 def _plainly(error: OSError) -> str:
-    """What the system says of a file, without its number, and the way out; a message of ours as it is."""
+    """Return the system's message about a file, without its error number, and the way out; our own as it is."""
     if error.filename is None or error.strerror is None:
         return str(error)
-    way_out = "free space there" if is_full(error) else "check the path, and what the folder allows"
+    way_out = "free space there" if is_full(error) else "check the path and the folder's permissions"
     return f"{error.filename} cannot be used: {error.strerror}; {way_out}."
 
 
 def _with_value(error: typer.BadParameter) -> str:
-    """What typer says of an option's value, with the value, which it leaves out."""
+    """Return typer's message about an option's value, with the value, which typer leaves out."""
     cause = error.__cause__
     if not isinstance(cause, ValidationError):
         return error.message
@@ -162,14 +162,14 @@ def _version(asked: bool) -> None:
 def _root(
     _: Annotated[bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")] = False,
 ) -> None:
-    """What every command has."""
+    """Options of the program itself."""
 
 
 def main() -> None:
     """Run the program.
 
-    Its end is the process's: taking Ray, MLflow and torch apart again takes Python more than a second, and Ray waits
-    for a minute for what has died.
+    The process exits without Python's cleanup: unloading Ray, MLflow and torch takes more than a second, and Ray waits
+    a minute for processes that have died.
     """
     collect_rarely()
     code = 1
@@ -187,4 +187,4 @@ def main() -> None:
         sys.stdout.flush()
         sys.stderr.flush()
         os._exit(code)
-    sys.exit(code)  # Python says what cannot be written
+    sys.exit(code)  # Python reports the failed write

@@ -22,12 +22,12 @@ def best(
     storage: Storage = None,
     *,
     address: At = None,
-    top: Annotated[int, typer.Option(min=1, help="How many trials.")] = 1,
+    top: Annotated[int, typer.Option(min=1, help="Number of trials to show.")] = 1,
     columns: Columns = None,
     as_yaml: AsYaml = False,
     as_json: AsJson = False,
 ) -> None:
-    """Show the best trials, and the best one's configuration in full. Example: convnn best quickstart --top 3."""
+    """Show the best trials, and the full configuration of the best one. Example: convnn best quickstart --top 3."""
     with sweep_at(sweep, storage, address) as folder:
         _show_best(folder, top, columns, as_yaml=as_yaml, as_json=as_json)
 

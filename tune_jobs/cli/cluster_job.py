@@ -1,12 +1,12 @@
-"""What a job of ours runs, on the cluster: `python -m tune_jobs.cli.cluster_job`, in the folder of its package.
+"""The program of our jobs on a cluster: `python -m tune_jobs.cli.cluster_job`, in the folder of its package.
 
-Its arguments come from `task.json`: nothing that a person typed passes through the shell that starts a job. A task has
-a kind:
+Its arguments come from `task.json`, so nothing that a user typed passes through the shell that starts a job. The kinds
+of task:
 
-command   a `convnn` command, whose output is the job's log: run, resume, retry, extend
-ask       a `convnn` command, whose answer is sent back through the log
+command   a `convnn` command whose output is the job's log, such as run, resume, retry, extend
+ask       a `convnn` command whose answer is sent back through the log
 copy      files of a sweep's folder, sent back through the log
-probe     what the cluster has
+probe     versions, resources and storage of the cluster, sent back through the log
 """
 
 import atexit
@@ -30,14 +30,14 @@ _OF_THE_LAPTOP = ("CONVNN_ADDRESS", "RAY_API_SERVER_ADDRESS")
 
 
 def main() -> int:
-    """Do the task in the current folder; the exit code."""
+    """Run the task in the current folder, and return the exit code."""
     copy = os.environ.pop(_COPY, None) or _restart_in_a_copy()
     atexit.register(shutil.rmtree, copy, ignore_errors=True)
     place = Path(copy) / TASK
     task: dict[str, Any] = json.loads(place.read_text(encoding="utf-8"))
     os.environ.update(task.get("environment", {}))
     os.environ[SUBMISSION] = str(place)
-    for name in _OF_THE_LAPTOP:  # where it is set on the head too, this job would ask itself
+    for name in _OF_THE_LAPTOP:  # if the head has them too, this job would contact itself
         os.environ.pop(name, None)
     try:
         _require_absolute(os.environ.get("CONVNN_STORAGE"))
@@ -53,7 +53,7 @@ def main() -> int:
 
 
 def _restart_in_a_copy() -> NoReturn:
-    """Start anew in a copy of the current folder, which Ray may replace while the job runs."""
+    """Restart in a copy of the current folder, which Ray may replace while the job runs."""
     place = scratch_folder("job", kept_by_exec=True)
     shutil.copytree(Path.cwd(), place, dirs_exist_ok=True)
     shipped = Path.cwd().resolve()
@@ -67,7 +67,7 @@ def _restart_in_a_copy() -> NoReturn:
 
 def _require_absolute(storage: str | None) -> None:
     if storage and not Path(os.path.expandvars(storage)).expanduser().is_absolute():
-        raise UsageError(f"CONVNN_STORAGE of the cluster must be an absolute path, got {storage!r}; set it so there.")
+        raise UsageError(f"CONVNN_STORAGE on the cluster must be an absolute path, got {storage!r}; correct it there.")
 
 
 def _answer(task: dict[str, Any]) -> None:

@@ -19,11 +19,14 @@ if TYPE_CHECKING:
 Sweeps = Annotated[
     list[str],
     typer.Argument(
-        metavar="SWEEP...", help="One sweep to compare with the published runs; or several, with the first."
+        metavar="SWEEP...", help="One sweep to compare with the published runs; or several to compare with the first."
     ),
 ]
 MetricOf = Annotated[
-    str | None, typer.Option("--metric", show_default="the first sweep's objective", help="As in --metric test/loss.")
+    str | None,
+    typer.Option(
+        "--metric", show_default="the first sweep's objective", help="The metric to compare, as in test/loss."
+    ),
 ]
 Margin = Annotated[
     float | None,
@@ -31,12 +34,12 @@ Margin = Annotated[
         min=0,
         metavar="POINTS",
         show_default="the difference that the paper shows, at least 1 point or a loss of 0.1",
-        help="A difference that has to be resolved: percentage points of accuracies, losses as they are.",
+        help="The difference that must be resolvable: percentage points for an accuracy, the value itself for a loss.",
     ),
 ]
 
 _SHOWN = 10
-"""Lines of a list; --json has it all."""
+"""Lines of a list that are printed; --json has all of them."""
 
 
 def compare(
@@ -46,19 +49,18 @@ def compare(
     metric: MetricOf = None,
     margin: Margin = None,
     html: Annotated[
-        Path | None, typer.Option(help="Draw the paper's figures with yours on top into this page.")
+        Path | None, typer.Option(help="Write an HTML page with the paper's figures and your results on top.")
     ] = None,
-    csv: Annotated[Path | None, typer.Option(help="Write the table, every number in full.")] = None,
+    csv: Annotated[Path | None, typer.Option(help="Write the table as CSV, with all digits.")] = None,
     log: Annotated[
-        bool, typer.Option("--log", help="Keep page and table in the sweep's folder, and in its MLflow run.")
+        bool, typer.Option("--log", help="Save the page and the table in the sweep's folder and in its MLflow run.")
     ] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Set a sweep beside the published numbers, or sweeps beside each other. Example: convnn compare table1-cifar10.
+    """Compare a sweep with the published runs, or sweeps with each other. Example: convnn compare table1-cifar10.
 
-    One sweep needs the protocol `paper`. Each configuration is compared with the recorded runs of it at the same epoch,
-    so a sweep that was stopped can be compared, too. Several sweeps are compared where they have the same
-    configurations.
+    A single sweep needs the protocol `paper`. Each configuration is compared with its published runs at the same epoch,
+    so you can also compare a sweep that was stopped. Several sweeps are compared on the configurations that they share.
     """
     if len(set(sweeps)) < len(sweeps):
         raise UsageError(f"the sweeps to compare must differ, got {', '.join(sweeps)}; leave out the repeated one.")
@@ -111,13 +113,13 @@ def _against_paper(
         from tune_jobs.driver.sync import sync_recorded
 
         place = sync_recorded(folder, lambda text: print(text, file=sys.stderr, flush=True), stays=True)
-        print(f"MLflow at {place.uri} has the comparison, among the artifacts of the sweep's run.", file=sys.stderr)
+        print(f"The comparison is in MLflow at {place.uri}, among the artifacts of the sweep's run.", file=sys.stderr)
 
 
 def _show(found: "PaperComparison") -> None:
     from tune_jobs.evidence import paper_words as told
 
-    print(visible(f"{found.sweep} beside the published runs (arXiv:2511.14137)"))
+    print(visible(f"{found.sweep} compared with the published runs (arXiv:2511.14137)"))
     if found.rows:
         print(told.headline(found))
         several = len(told.epochs(found)) > 1
@@ -182,7 +184,7 @@ def _beside(folders: list[SweepFolder], metric: str | None, csv: Path | None, *,
 
 def _show_pairs(found: "SweepComparison") -> None:
     for pair in found.pairs:
-        print(visible(f"{pair.second} beside {pair.first}: {found.metric}"))
+        print(visible(f"{pair.second} compared with {pair.first}: {found.metric}"))
         _show_pair(pair, found.metric)
 
 
@@ -207,7 +209,7 @@ def _show_pair(pair: "Pair", metric: str) -> None:
     if paired is not None:
         mean = told.change(paired.mean, paired.low, paired.high, metric)
         print(
-            f"difference on average: {mean}{told.unit(metric)}, ± half of its 95% interval ({paired.method}, "
+            f"mean difference: {mean}{told.unit(metric)}, ± half of its 95% interval ({paired.method}, "
             f"n = {paired.n} configurations, means over their seeds; p = {paired.p:.2g})"
         )
     told_only = [

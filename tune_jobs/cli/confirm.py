@@ -29,36 +29,38 @@ def confirm(
     storage: Storage = None,
     *,
     top: Annotated[
-        int | None, typer.Option(min=1, max=50, help="How many of the best configurations.", show_default="5")
+        int | None, typer.Option(min=1, max=50, help="Number of best configurations to confirm.", show_default="5")
     ] = None,
     baseline: Annotated[
         str | None,
         typer.Option(
             metavar="TRIAL|FILE",
-            help="What they are compared with: a trial of the sweep, or a file of one configuration; else its best "
-            "plain convolution or plain attention, else its second best.",
+            help="The configuration to compare with: a trial of the sweep, or a file with one configuration. Default: "
+            "the best plain convolution or plain attention of the sweep, else its second best configuration.",
         ),
     ] = None,
     margin: Annotated[
         float | None,
         typer.Option(
-            min=0, help="Differences below this do not matter: points of accuracy, or loss.", show_default="0.5; 0.02"
+            min=0,
+            help="Differences below this do not matter, in points of accuracy or in loss.",
+            show_default="0.5; 0.02",
         ),
     ] = None,
     again: Annotated[
-        bool, typer.Option("--again", help="Open the test set another time, which is recorded and said.")
+        bool, typer.Option("--again", help="Open the test set again; this is recorded and reported.")
     ] = False,
-    retry: Annotated[bool, typer.Option("--retry", help="Run those that failed again.")] = False,
+    retry: Annotated[bool, typer.Option("--retry", help="Run failed runs again.")] = False,
     address: AnyAddress = None,
     detach: Detach = False,
     notify: Notify = None,
     as_json: AsJson = False,
 ) -> None:
-    """Run the best configurations again with new seeds, to know whether they are really better.
+    """Run the best configurations again with new seeds, to find out whether they are really better.
 
-    Example: convnn confirm quickstart --top 3. They are trained on all training images and tested beside a baseline,
-    with 2, 4, 8 and 16 seeds, as long as that is in question. The same command goes on with it; resources, budget and
-    tracking may be changed with --set.
+    Example: convnn confirm quickstart --top 3. They are trained on all training images and tested against a baseline,
+    with 2, 4, 8 and 16 seeds, until the result is clear. Rerun the same command to resume. You can change resources,
+    budget and tracking with --set.
     """
     options = _typed(overrides, top, baseline, margin, again=again, retry=retry)
     if on_cluster("confirm", sweep, address, storage, options, detach=detach, as_json=as_json, notify=notify):
@@ -77,14 +79,14 @@ def confirm(
         again,
         retry,
     )
-    told = Notifier(notify, folder, f"convnn confirm {folder.name}", CONFIRM)
+    notifier = Notifier(notify, folder, f"convnn confirm {folder.name}", CONFIRM)
     found = watched(
         lambda progress: confirm_sweep(folder, wanted, progress, overrides=overrides or (), ray_address=address),
-        told,
+        notifier,
         as_json=as_json,
     )
-    told.ended(found.halt, said=found.verdict)
-    with closing(told):
+    notifier.ended(found.halt, result=found.verdict)
+    with closing(notifier):
         if as_json:
             print_json(found.as_dict())
         else:
@@ -93,10 +95,10 @@ def confirm(
 
 
 def _end(found: "Confirmed") -> int:
-    """Say why it has ended early, if it has; the exit code."""
+    """Print why the confirmation ended early, if it did, and return the exit code."""
     if found.halt is None:
         return ExitCode.SOME_FAILED if found.failed else ExitCode.DONE
-    again = f"Interrupted; nothing is lost. Go on with:\n  convnn confirm {found.sweep}"
+    again = f"Interrupted; nothing is lost. Resume with:\n  convnn confirm {found.sweep}"
     print(f"\n{again if found.halt.signal is not None else found.halt.message}", file=sys.stderr)
     return found.halt.exit_code
 
@@ -110,7 +112,7 @@ def _typed(
     again: bool,
     retry: bool,
 ) -> list[str]:
-    """The options as they are given to the same command elsewhere."""
+    """Return the options as words, for the same command on a cluster."""
     words = [word for each in overrides or () for word in ("--set", each)]
     for name, value in (("--top", top), ("--baseline", baseline), ("--margin", margin)):
         words += [] if value is None else [name, str(value)]
@@ -118,7 +120,7 @@ def _typed(
 
 
 def _config_of(baseline: str) -> "TrialConfig | None":
-    """The configuration, where a file is given; `None` where it is a trial."""
+    """Return the configuration of a file; `None` if the baseline is a trial."""
     if not Path(baseline).suffix and not Path(baseline).is_file():
         return None
     from search_spaces import load_sweep
@@ -127,13 +129,13 @@ def _config_of(baseline: str) -> "TrialConfig | None":
         return only_point(load_sweep(baseline, ()), baseline)
     except FileNotFoundError:
         raise UsageError(
-            f"--baseline must be a trial's number or the file of one configuration, got {baseline}, and there is no "
-            f"such file."
+            f"--baseline must be a trial's number or a file with one configuration, got {baseline}, and that file does "
+            f"not exist."
         ) from None
 
 
 def _report(found: "Confirmed") -> None:
-    """What was compared and how, one line a configuration, and what that says."""
+    """Print what was compared and how, one line per configuration, and the conclusion."""
     from tune_jobs.evidence.outcome import METHOD, points
     from tune_jobs.results.words import shown
 
@@ -141,15 +143,16 @@ def _report(found: "Confirmed") -> None:
     print(f"\nconfirmation of {found.sweep}: {plan.metric}, trained on all training images, new seeds")
     print(visible(f"baseline: {_name(found.standing.baseline)}, {plan.why_baseline}"))
     if found.open_all_along:
-        print("The search itself was judged on the test set: it was open all along, so expect too much of the best.")
+        print("The search itself used the test set, so the results of its best configurations are too optimistic.")
     print(_openings(found))
     print()
     console().print(_table(found))
     print(
-        f"\nDifference to the baseline, with its {1 - plan.error:.0%} interval. {METHOD}. "
-        f"Differences below {points(plan.margin, plan.metric)} do not matter (--margin)."
+        f"\nDifference from the baseline, with its {1 - plan.error:.0%} interval. {METHOD}. "
+        f"Differences below {points(plan.margin, plan.metric)} do not matter (--margin). A difference is that of the "
+        "configuration's last look, from the same number of runs of the baseline."
     )
-    print("Promised: the value that the search had found, on its own images.")
+    print("Promised: the value that the search found, on the images that it used.")
     print(f"\n{found.verdict}")
     best = found.standing.best
     if best is not None and best.values:
@@ -157,7 +160,7 @@ def _report(found: "Confirmed") -> None:
         print(f"  {plan.metric} {shown(mean, plan.metric)} over {len(best.values)} seeds")
     if found.trials:
         first, last = min(found.trials), max(found.trials)
-        print(f"\nIts runs are trials {first} to {last}; one of them: convnn show {found.sweep} {first}")
+        print(f"\nIts runs are trials {first} to {last}. To show one: convnn show {found.sweep} {first}")
     _report_champion(found)
     if found.failed:
         noun = "1 run" if found.failed == 1 else f"{found.failed} runs"
@@ -165,14 +168,14 @@ def _report(found: "Confirmed") -> None:
 
 
 def _openings(found: "Confirmed") -> str:
-    """How often the test set was opened: once, with all looks and resumes."""
+    """Return how often the test set was opened; a confirmation counts once, with all its looks and resumes."""
     if found.openings == 1:
         return f"The test set was opened once, on {found.opened}."
-    return f"The test set has been opened {found.openings} times for this sweep; this is the latest, of {found.opened}."
+    return f"The test set has been opened {found.openings} times for this sweep; this is the latest, on {found.opened}."
 
 
 def _report_champion(found: "Confirmed") -> None:
-    """What it supports, and where the weights of that are."""
+    """Print the champion, and where its weights are."""
     if found.champion is None:
         return
     from tune_jobs.evidence.champion import champion_shown

@@ -21,7 +21,9 @@ if TYPE_CHECKING:
 def doctor(
     file: Annotated[
         str | None,
-        typer.Argument(metavar="[FILE]", help="A sweep's file or a preset: its images, tracker and resources, too."),
+        typer.Argument(
+            metavar="[FILE]", help="A sweep file or a preset, to check its images, tracker and resources too."
+        ),
     ] = None,
     overrides: Set = None,
     storage: Storage = None,
@@ -29,9 +31,9 @@ def doctor(
     address: At = None,
     as_json: AsJson = False,
 ) -> None:
-    """Look for what would keep sweeps from running, here or on a cluster. Example: convnn doctor mine.yaml.
+    """Find problems that would prevent a sweep from running, here or on a cluster. Example: convnn doctor mine.yaml.
 
-    One line per check, with what mends it; exit code 1 if one fails.
+    Prints one line per check, with the fix if it fails. Exit code 1 if a check fails.
     """
     spec = load_sweep(file, overrides or ()) if file else None
     findings = []
@@ -84,7 +86,7 @@ def _on_cluster(spec: "SweepSpec | None", storage: Path | None, address: str) ->
     try:
         with tempfile.TemporaryDirectory(prefix="convnn-doctor-") as scratch:
             size = write_package(Path(scratch) / "package.zip", {}, sweep=spec.text if spec else None)
-        yield Finding("upload", ok=True, says=f"{size_text(size)}, if the cluster has not got our code")
+        yield Finding("upload", ok=True, says=f"{size_text(size)}, if the cluster does not have our code")
     except SweepError as error:
         yield Finding("upload", ok=False, says=str(error))
     try:

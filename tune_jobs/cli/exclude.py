@@ -18,16 +18,16 @@ def exclude(
     storage: Storage = None,
     *,
     why: Annotated[
-        str | None, typer.Option("--why", metavar="REASON", help="The reason, which tables and report show.")
+        str | None, typer.Option("--why", metavar="REASON", help="The reason; tables and the report show it.")
     ] = None,
-    undo: Annotated[bool, typer.Option("--undo", help="Take it in again.")] = False,
+    undo: Annotated[bool, typer.Option("--undo", help="Include the trial again.")] = False,
     address: At = None,
     as_json: AsJson = False,
 ) -> None:
-    """Leave one trial out of a sweep's results. Example: convnn exclude quickstart 3 --why "wrong images".
+    """Exclude one trial from a sweep's results. Example: convnn exclude quickstart 3 --why "wrong images".
 
-    The sampler, tables, report and best trial no longer take it into account; it stays in the record, with the reason.
-    Its cost still counts. The sweep must not be running.
+    The sampler, the tables, the report and the best trial ignore it. It stays in the record, with the reason, and its
+    cost still counts. The sweep must not be running.
     """
     if (why is None) != undo:
         raise UsageError(
@@ -47,9 +47,9 @@ def exclude(
     if as_json:
         print_json({"sweep": folder.name, **row.as_dict()})
     elif why is None:
-        print(f"trial {row.number} of {folder.name} counts again.")
+        print(f"trial {row.number} of {folder.name} is included again.")
     else:
         print(
-            f"trial {row.number} of {folder.name} is excluded ({row.excluded}); take it in again with:\n"
+            f"trial {row.number} of {folder.name} is excluded ({row.excluded}). To include it again:\n"
             f"  convnn exclude {folder.name} {row.number} --undo"
         )

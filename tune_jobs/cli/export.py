@@ -14,28 +14,28 @@ from tune_jobs.exports.files import require_new
 from tune_jobs.record.folder import SweepFolder, epoch_of, find_sweep
 from tune_jobs.results.history import history
 
-_CSV = typer.Option("--csv", metavar="FILE", help="The whole sweep as a table: a row per trial.")
-_PARQUET = typer.Option("--parquet", metavar="FILE", help="The same as Parquet.")
-_OPTUNA = typer.Option("--optuna", metavar="FILE", help="The whole sweep as Optuna studies, in a journal file.")
+_CSV = typer.Option("--csv", metavar="FILE", help="Write the whole sweep as a CSV table: one row per trial.")
+_PARQUET = typer.Option("--parquet", metavar="FILE", help="Write the same table as Parquet.")
+_OPTUNA = typer.Option("--optuna", metavar="FILE", help="Write the whole sweep as Optuna studies, in a journal file.")
 
 
 def export(
     sweep: Sweep,
     trial: Annotated[str | None, typer.Argument(metavar="[TRIAL", help=TRIAL_HELP)] = None,
     file: Annotated[
-        Path | None, typer.Argument(metavar="FILE]", help="Where to write the trial's weights; not a file that exists.")
+        Path | None, typer.Argument(metavar="FILE]", help="The file for the trial's weights; it must not exist.")
     ] = None,
     storage: Storage = None,
     *,
     csv: Annotated[Path | None, _CSV] = None,
     parquet: Annotated[Path | None, _PARQUET] = None,
     optuna: Annotated[Path | None, _OPTUNA] = None,
-    epochs: Annotated[bool, typer.Option("--epochs", help="With --csv or --parquet: a row per epoch.")] = False,
+    epochs: Annotated[bool, typer.Option("--epochs", help="With --csv or --parquet: one row per epoch.")] = False,
 ) -> None:
     """Write a trial's weights for PyTorch, or a whole sweep for other programs. Example: convnn export mine 3 model.pt.
 
-    Weights are those of the published model, by name. A sweep keeps its best trials' (resources.keep_best). A whole
-    sweep is written with one of the options: convnn export mine --csv trials.csv. No file is overwritten.
+    The weights have the names of the published model. A sweep keeps those of its best trials (resources.keep_best). One
+    of the options writes a whole sweep: convnn export mine --csv trials.csv. Existing files are never overwritten.
     """
     whole = {"csv": csv, "parquet": parquet, "optuna": optuna}
     given = [(kind, path) for kind, path in whole.items() if path is not None]
@@ -45,7 +45,7 @@ def export(
             f"--csv, --parquet and --optuna for the whole sweep (convnn export {sweep} --csv trials.csv)."
         )
     if epochs and csv is None and parquet is None:
-        raise UsageError("--epochs is for --csv and --parquet; a journal for Optuna has every epoch without it.")
+        raise UsageError("--epochs requires --csv or --parquet; a journal for Optuna always contains every epoch.")
     folder = find_sweep(sweep, storage_of(storage))
     if trial is not None and file is not None:
         _export_weights(folder, trial, file)
@@ -57,16 +57,16 @@ def export(
         table = csv or parquet
         assert table is not None
         rows = write_table(folder, table, "csv" if csv else "parquet", epochs=epochs)
-        print(f"{table} has {plural(rows, 'epoch' if epochs else 'trial')} of {folder.name}.")
+        print(f"{table} contains {plural(rows, 'epoch' if epochs else 'trial')} of {folder.name}.")
 
 
 def _export_studies(folder: SweepFolder, file: Path) -> None:
     from tune_jobs.exports.journal import write_journal
 
     for study in write_journal(folder, file):
-        print(f"{file} has the study {study.name!r} with {plural(study.trials, 'trial')}.")
+        print(f"{file} contains the study {study.name!r} with {plural(study.trials, 'trial')}.")
     print(
-        "In Python:\n\n"
+        "Load it in Python:\n\n"
         "  import optuna\n"
         "  from optuna.storages.journal import JournalFileBackend\n"
         f"  storage = optuna.storages.JournalStorage(JournalFileBackend({str(file)!r}))\n"
@@ -84,13 +84,13 @@ def _export_weights(folder: SweepFolder, trial: str, file: Path) -> None:
     save_checkpoint(trained_weights(kept, config), file)
     imports: dict[str, None] = {"import torch": None}
     model = _written(config.model.factory(DATASETS[config.data.name].classes), imports)
-    print(f"{file} has the weights of trial {row.number} after epoch {epoch_of(kept)}; in Python:\n")
+    print(f"{file} contains the weights of trial {row.number} after epoch {epoch_of(kept)}. In Python:\n")
     for line in (*imports, f"model = {model}", f"model.load_state_dict(torch.load({str(file)!r}))"):
         print(f"  {line}")
 
 
 def _written(made: Factory, imports: dict[str, None], *, inside: bool = False) -> str:
-    """As Python has it, with what it imports; an argument that makes something is not called."""
+    """Return the call as Python code and collect its imports; a factory as an argument becomes a `partial`."""
     module, _, name = made.target.partition(":")
     arguments = [
         f"{key}={_written(value, imports, inside=True) if isinstance(value, Factory) else repr(value)}"

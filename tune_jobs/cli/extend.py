@@ -15,16 +15,16 @@ def extend(
     storage: Storage = None,
     *,
     trials: Annotated[
-        str, typer.Option(metavar="+N", help="+20 for 20 trials more than it is to have now, or 84 for 84 in all.")
+        str, typer.Option(metavar="+N", help="+20 for 20 more trials than planned now, or 84 for 84 trials in total.")
     ],
     address: AnyAddress = None,
     detach: Detach = False,
     notify: Notify = None,
     as_json: AsJson = False,
 ) -> None:
-    """Let a sweep try more configurations, also after it has finished. Example: convnn extend quickstart --trials +6.
+    """Add trials to a sweep, even after it has finished. Example: convnn extend quickstart --trials +6.
 
-    The same study goes on, in the same folder and under the same MLflow parent run.
+    The same study continues, in the same folder and under the same MLflow parent run.
     """
     if on_cluster(
         "extend", sweep, address, storage, ["--trials", trials], detach=detach, as_json=as_json, notify=notify

@@ -16,21 +16,25 @@ def fetch(
     *,
     address: Annotated[
         str,
-        typer.Option(metavar="URL", envvar="CONVNN_ADDRESS", help="The dashboard of the cluster: http://head:8265."),
+        typer.Option(
+            metavar="URL", envvar="CONVNN_ADDRESS", help="The dashboard of the cluster, as in http://head:8265."
+        ),
     ],
     there: Annotated[
         str | None,
         typer.Option(
-            "--from", metavar="FOLDER", help="The folder of sweeps on the cluster; else its job's, or its own."
+            "--from",
+            metavar="FOLDER",
+            help="The folder of sweeps on the cluster. Default: that of the sweep's job, else the cluster's default.",
         ),
     ] = None,
-    checkpoints: Annotated[bool, typer.Option("--checkpoints", help="Copy the checkpoints too.")] = False,
+    checkpoints: Annotated[bool, typer.Option("--checkpoints", help="Also copy the checkpoints.")] = False,
     as_json: AsJson = False,
 ) -> None:
     """Copy a sweep's folder from a cluster to this machine. Example: convnn fetch mine --address http://head:8265.
 
-    Every command reads it as if it had run here, and `convnn resume` goes on with it here. Fetched again, the copy is
-    replaced, unless it has gone on here.
+    Every command can then read it as if it had run here, and `convnn resume` continues it here. Fetching it again
+    replaces the copy, unless it was continued here.
     """
     from tune_jobs.cluster.catalog import Cluster
 
@@ -42,6 +46,6 @@ def fetch(
     if as_json:
         print_json({"sweep": found.name, "folder": str(folder.path), **origin})
         return
-    print(f"{place_of(origin)} is now in {folder.path}")
+    print(f"{place_of(origin)} was copied to {folder.path}")
     if origin["left_out_bytes"]:
         print(f"Left out: {origin['left_out_bytes'] / 1e9:.2g} GB of checkpoints (--checkpoints copies them too).")

@@ -25,7 +25,7 @@ class Model(StrEnum):
 
 
 class Images(StrEnum):
-    """Data sets."""
+    """The data sets."""
 
     digits = "digits"
     cifar10 = "cifar10"
@@ -33,7 +33,7 @@ class Images(StrEnum):
 
 
 class Vary(StrEnum):
-    """What a sweep is about."""
+    """What a sweep varies."""
 
     mix = "mix"
     neighbors = "neighbors"
@@ -41,15 +41,15 @@ class Vary(StrEnum):
 
 
 _VARIES = {
-    Vary.mix: "how much of ConvNN is mixed in (lambda), and k",
+    Vary.mix: "the share of ConvNN (lambda), and k",
     Vary.neighbors: "k, similarity and aggregation",
-    Vary.candidates: "among which tokens neighbors are looked for",
+    Vary.candidates: "which tokens are candidates for neighbors",
 }
 _MODELS = {Model.vgg: "VGG-11, a convolutional network", Model.vit: "ViT-Tiny, a transformer"}
 _IMAGES = {
-    Images.digits: "1,797 handwritten digits that are installed already",
-    Images.cifar10: "60,000 photographs of 10 classes",
-    Images.cifar100: "60,000 photographs of 100 classes",
+    Images.digits: "1,797 handwritten digits, already installed",
+    Images.cifar10: "60,000 photos in 10 classes",
+    Images.cifar100: "60,000 photos in 100 classes",
 }
 
 _LAYER = {
@@ -58,7 +58,7 @@ _LAYER = {
       kind: hybrid                          # a convolution and ConvNN, mixed
       lambda: {uniform: [0.1, 0.9]}         # the share of ConvNN
       k: {int: [3, 12]}                     # neighbors
-      candidates: {kind: random, r: 64, when_too_few: all}   # looked for among 64 random tokens
+      candidates: {kind: random, r: 64, when_too_few: all}   # 64 random tokens
 """,
     (Model.vgg, Vary.neighbors): """\
     layer:
@@ -66,7 +66,7 @@ _LAYER = {
       k: {int: [3, 12]}                     # neighbors
       similarity: {choice: [cosine, euclidean]}
       aggregation: {choice: [standard, depthwise_separable]}
-      candidates: {kind: random, r: 64, when_too_few: all}   # looked for among 64 random tokens
+      candidates: {kind: random, r: 64, when_too_few: all}   # 64 random tokens
 """,
     (Model.vgg, Vary.candidates): """\
     layer:
@@ -74,7 +74,7 @@ _LAYER = {
       lambda: 0.5                           # the share of ConvNN
       k: 9                                  # neighbors
       candidates:
-        any_of:                             # each with fields of its own
+        any_of:                             # each kind has its own fields
           - {kind: all}
           - {kind: random, r: {int: [16, 256], log: true}, when_too_few: all}
           - {kind: strided, stride: {choice: [2, 4]}, when_too_few: all}
@@ -99,7 +99,7 @@ _LAYER = {
       k: 9                                  # neighbors
       aggregation: depthwise
       candidates:
-        any_of:                             # each with fields of its own
+        any_of:                             # each kind has its own fields
           - {kind: all}
           - {kind: random, r: {int: [32, 160], log: true}}
           - {kind: strided, stride: {choice: [2, 3, 4]}}
@@ -109,22 +109,22 @@ _LAYER = {
 
 def init(
     file: Annotated[Path, typer.Argument(metavar="FILE", help="The file to write, as in mine.yaml.")],
-    model: Annotated[Model | None, typer.Option(help="Which network.")] = None,
-    data: Annotated[Images | None, typer.Option(help="Which images.")] = None,
-    vary: Annotated[Vary | None, typer.Option(help="What to search.")] = None,
+    model: Annotated[Model | None, typer.Option(help="The network.")] = None,
+    data: Annotated[Images | None, typer.Option(help="The images.")] = None,
+    vary: Annotated[Vary | None, typer.Option(help="What to vary.")] = None,
     *,
     gpu: Annotated[
         float | None, typer.Option(min=0, max=1, help="A trial's share of a GPU; 0 trains on the CPU.")
     ] = None,
 ) -> None:
-    """Write a first sweep file, commented, after four questions. Example: convnn init mine.yaml."""
+    """Write a first sweep file with comments, after four questions. Example: convnn init mine.yaml."""
     if file.exists():
-        raise UsageError(f"{file} exists already and is not overwritten; give another file.")
+        raise UsageError(f"{file} already exists and is not overwritten; give another file.")
     if not sys.stdin.isatty() and None in (model, data, vary, gpu):
         choices = (
             f"--{name} ({', '.join(kind)})" for name, kind in (("model", Model), ("data", Images), ("vary", Vary))
         )
-        raise UsageError(f"there is no terminal to ask on; add {', '.join(choices)} and --gpu (0 to 1).")
+        raise UsageError(f"no terminal is available for questions; add {', '.join(choices)} and --gpu (0 to 1).")
     model = model or _asked("Which network?", Model, _MODELS)
     data = data or _asked("Which images?", Images, _IMAGES)
     vary = vary or _asked("What should vary?", Vary, _VARIES)
@@ -134,11 +134,11 @@ def init(
         with file.open("x", encoding="utf-8") as new:
             new.write(text)
     except FileExistsError:
-        raise UsageError(f"{file} exists already and is not overwritten; give another file.") from None
+        raise UsageError(f"{file} already exists and is not overwritten; give another file.") from None
     schema = file.with_name(FILE)
     with contextlib.suppress(FileExistsError), schema.open("x", encoding="utf-8") as new:
         new.write(f"{json_text(json_schema())}\n")
-    print(f"{file} is written; {schema} beside it lets editors complete and check it. Next:")
+    print(f"Wrote {file}. Editors use {schema} to complete and check it. Next:")
     print(f"  convnn validate {file}\n  convnn plan {file}\n  convnn run {file} --smoke")
 
 
@@ -152,7 +152,7 @@ def _asked(question: str, kind: type[Kind], meanings: dict[Kind, str]) -> Kind:
         for number, word in enumerate(words, 1):
             if answer in (str(number), word.value):
                 return word
-        print(f"That is none of 1 to {len(words)}.")
+        print(f"Enter a number from 1 to {len(words)}.")
 
 
 def _asked_gpu() -> float:
@@ -168,20 +168,22 @@ def _text(file: Path, model: Model, data: Images, vary: Vary, gpu: float) -> str
     small, epochs = data is Images.digits, 20 if data is Images.digits else 60
     narrow = ""
     if small and model is Model.vgg:
-        narrow = "    width: 0.125                            # of the published channels\n    classifier_width: 128\n"
+        narrow = (
+            "    width: 0.125                            # share of the published channels\n    classifier_width: 128\n"
+        )
     if small and model is Model.vit:
-        narrow = "    depth: 2                                # of 12 blocks\n    mlp_width: 192\n"
-    where = "" if small else "   # in CONVNN_DATA_ROOT or ~/data; downloaded if it is not there"
+        narrow = "    depth: 2                                # instead of 12 blocks\n    mlp_width: 192\n"
+    where = "" if small else "   # in CONVNN_DATA_ROOT or ~/data; downloaded if missing"
     return f"""\
 # {_VARIES[vary][0].upper()}{_VARIES[vary][1:]}, in {_MODELS[model]}.
 #
-#   convnn validate {file}         every mistake at once
-#   convnn plan {file}             what it will do and cost
-#   convnn run {file} --smoke      try it in minutes
-#   convnn run {file}              run it, or go on with it
+#   convnn validate {file}         report all mistakes
+#   convnn plan {file}             show what it will do and cost
+#   convnn run {file} --smoke      test it in minutes
+#   convnn run {file}              run it, or resume it
 #
 # Any value below `space` may be fixed, or {{choice: [...]}}, {{int: [low, high]}}, {{uniform: [low, high]}} or
-# {{log_uniform: [low, high]}}. What is not said has the published runs' value; `convnn schema` describes every field.
+# {{log_uniform: [low, high]}}. Other fields have the values of the published runs; `convnn schema` describes them all.
 {EDITOR_LINE}
 name: {name}
 space:
@@ -193,10 +195,10 @@ space:
     epochs: {epochs}
     batch_size: {32 if small else 256}
     schedule: cosine
-    seed: 0                                 # {{choice: [0, 1, 2]}} says how far chance goes
-evaluation: {{protocol: holdout, fraction: 0.1}}   # a tenth of the training images; the test images stay unseen
+    seed: 0                                 # {{choice: [0, 1, 2]}} shows the effect of chance
+evaluation: {{protocol: holdout, fraction: 0.1}}   # a tenth of the training images; the test images are not used
 search: {{sampler: tpe, trials: 24, seed: 0}}
-stopping: {{kind: none}}                      # or auto, which ends trials early where that is safe
+stopping: {{kind: none}}                      # or auto, which stops trials early where that is safe
 resources: {{gpus_per_trial: {gpu:g}, cpus_per_trial: {1 if gpu == 0 else 2}}}
 # budget: {{wall_hours: 8}}                   # also gpu_hours, cpu_hours, trials
 """

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 def list_sweeps(storage: Storage = None, *, address: At = None, as_json: AsJson = False) -> None:
-    """List the sweeps, and how they stand. Example: convnn list --json."""
+    """List the sweeps and their status. Example: convnn list --json."""
     if address:
         _list_cluster(storage, address, as_json)
         return
@@ -27,11 +27,11 @@ def list_sweeps(storage: Storage = None, *, address: At = None, as_json: AsJson 
     elif sweeps:
         console().print(_table(sweeps))
     else:
-        print(f"There is no sweep in {place} yet; `convnn run quickstart` makes one.")
+        print(f"No sweep in {place} yet; `convnn run quickstart` creates one.")
 
 
 def _list_cluster(storage: Path | None, address: str, as_json: bool) -> None:
-    """The sweeps in every folder that the cluster's jobs use, or in the one given; and their jobs."""
+    """Print the sweeps in the given folder, or in every folder that the cluster's jobs use, and the jobs."""
     from tune_jobs.cluster.catalog import Cluster
 
     cluster = Cluster(address)
@@ -54,7 +54,7 @@ def _list_cluster(storage: Path | None, address: str, as_json: bool) -> None:
     if sweeps:
         console().print(_table(sweeps))
     else:
-        print(f"There is no sweep at {cluster.address} yet; `convnn submit quickstart` makes one.")
+        print(f"No sweep at {cluster.address} yet; `convnn submit quickstart` creates one.")
     if jobs:
         print()
         console().print(_jobs_table(jobs))

@@ -23,9 +23,9 @@ def logs(
     storage: Storage = None,
     *,
     address: At = None,
-    follow: Annotated[bool, typer.Option("--follow", "-f", help="Go on until it has ended.")] = False,
+    follow: Annotated[bool, typer.Option("--follow", "-f", help="Keep printing until it has ended.")] = False,
 ) -> None:
-    """Print what a sweep's job says, or one trial's log. Example: convnn logs -f mine --address http://head:8265."""
+    """Print the log of a sweep's job, or of one trial. Example: convnn logs -f mine --address http://head:8265."""
     if address:
         _of_cluster(sweep, trial, storage, address, follow)
         return
@@ -46,7 +46,7 @@ def _of_cluster(sweep: str, trial: str | None, storage: Path | None, address: st
     if trial is not None:
         if follow:
             raise UsageError(
-                "-f follows the job of a whole sweep, and a trial's log is copied once; leave out -f or the trial."
+                "-f follows the job of a whole sweep, but the log of a trial is copied once; leave out -f or the trial."
             )
         print(cluster.ask("logs", found.name, trial, *in_storage(found.storage)), end="")
     elif found.job is None:
@@ -63,10 +63,10 @@ def _of_cluster(sweep: str, trial: str | None, storage: Path | None, address: st
 def _of_trial(folder: SweepFolder, key: str, follow: bool) -> None:
     path = folder.log_of(key)
     if not path.exists():
-        raise UsageError(f"the trial has no log: {path} is not there. A trial has one once it has started.")
+        raise UsageError(f"the trial has no log: {path} does not exist. A trial has one after it has started.")
     with path.open(encoding="utf-8", errors="replace") as log:
         while True:
-            running = follow and live_driver(folder.path) is not None  # before the reading, so that nothing is missed
+            running = follow and live_driver(folder.path) is not None  # before reading, so that no line is missed
             sys.stdout.write(log.read())
             sys.stdout.flush()
             if not running or folder.log_of(key) != path:

@@ -12,7 +12,7 @@ from search_spaces.plurals import plural
 from search_spaces.settings import HOURS
 from tune_jobs.cli.shared.loading import Small, sweep_of
 from tune_jobs.cli.shared.options import AsJson, File, Set, console, print_json
-from tune_jobs.display.tables import cell
+from tune_jobs.display.tables import cell, width_of
 from tune_jobs.errors import UsageError
 from tune_jobs.planning.devices import Estimate
 from tune_jobs.planning.plan import Plan
@@ -28,27 +28,30 @@ def plan(
     overrides: Set = None,
     *,
     gpus: Annotated[
-        int | None, typer.Option(min=1, help="GPUs that the trials may share, of another machine; else one.")
+        int | None, typer.Option(min=1, help="GPUs that the trials may share, on the machine to plan for. Default: 1.")
     ] = None,
     cpus: Annotated[
-        int | None, typer.Option(min=1, help="CPUs of another machine; else those that this process may use.")
+        int | None,
+        typer.Option(min=1, help="CPUs of the machine to plan for. Default: those that this process may use."),
     ] = None,
     throughput: Annotated[
-        float | None, typer.Option(min=0.001, help="Images that the median trial trains on per second, to tell hours.")
+        float | None, typer.Option(min=0.001, help="Training images per second of the median trial, to estimate hours.")
     ] = None,
     small: Small = False,
-    measure: Annotated[bool, typer.Option(help="Train three trials for a few seconds here, to tell hours.")] = False,
+    measure: Annotated[
+        bool, typer.Option(help="Train three trials here for a few seconds, to estimate hours.")
+    ] = False,
     resolve: Annotated[
         float | None,
         typer.Option(
             metavar="POINTS",
-            help="How many seeds and hours it takes to tell the best from a baseline where they differ by so much: "
-            "points of accuracy, or loss.",
+            help="Estimate how many seeds and hours it takes to detect this difference between the best configuration "
+            "and a baseline, in points of accuracy or in loss.",
         ),
     ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Say what a sweep will do and cost, before it starts. Example: convnn plan quickstart --measure."""
+    """Show what a sweep will do and cost, before it starts. Example: convnn plan quickstart --measure."""
     if throughput is not None and measure:
         raise UsageError("--throughput and --measure both give the speed; leave one out.")
     spec = sweep_of(file, overrides, small=small)
@@ -61,7 +64,7 @@ def plan(
             measure=measure,
             say=lambda text: print(text, file=sys.stderr, flush=True),
         )
-    except (RuntimeError, AssertionError) as error:  # torch's words for a GPU that is not there
+    except (RuntimeError, AssertionError) as error:  # torch raises these if there is no GPU
         if measure:
             raise UsageError(f"the trials cannot be measured here: {error}; give --throughput instead.") from error
         raise
@@ -76,11 +79,11 @@ def plan(
 
 
 def _show(found: Plan) -> None:
-    points = "a continuous space" if found.points is None else plural(found.points, "point")
+    points = "a continuous space" if found.points is None else plural(found.points, "configuration")
     seen = "" if found.points == found.looked_at else f" ({found.looked_at:,} drawn)"
     print(f"{found.name}: {points}{seen}")
     cannot = sum(found.infeasible.values())
-    print(f"  {cannot:,} cannot run, {found.equivalent:,} say what another says, {found.distinct:,} are different")
+    print(f"  {cannot:,} infeasible, {found.equivalent:,} duplicates, {found.distinct:,} distinct")
     for reason, count in list(found.infeasible.items())[:_SHOWN]:
         print(f"    {count:,}: {reason}")
     if len(found.infeasible) > _SHOWN:
@@ -92,14 +95,14 @@ def _show(found: Plan) -> None:
     _show_costs(found.trial_costs)
     if found.trial_costs:
         print(f"  (sizes by {found.sized_by})")
-    print(f"\nat a time: {plural(found.slots, 'trial')}")
+    print(f"\n{plural(found.slots, 'trial')} at a time")
     if found.wall_hours is None:
-        print("time: unknown; give --throughput, or --measure it here")
+        print("time: unknown; add --throughput, or --measure to measure it here")
         _show_estimates(found.estimates)
     else:
         gpu = f"{_hours(found.gpu_hours)} of GPU, " if found.gpu_hours is not None else ""
         print(f"time: {gpu}{_hours(found.cpu_hours)} of CPU, {_hours(found.wall_hours)} from start to end")
-        print(f"  (speed {found.speed_from}; loading of images and start of workers not counted)")
+        print(f"  (speed {found.speed_from}; without loading images and starting workers)")
     if found.budget:
         print(f"budget: {', '.join(_of_the_budget(found))}")
     print(f"disk: about {found.disk_gb:.2g} GB, MLflow: {plural(found.mlflow_rows, 'row')}")
@@ -110,7 +113,7 @@ def _show(found: Plan) -> None:
 
 
 def _show_resolution(found: Resolution) -> None:
-    """What it takes to tell a difference, and what that rests on."""
+    """Print the number of seeds that detects a difference, and the assumptions."""
     accuracy = found.metric.endswith("accuracy")
 
     def said(value: float) -> str:
@@ -118,11 +121,11 @@ def _show_resolution(found: Resolution) -> None:
 
     took = f", about {_hours(found.wall_hours)}" if found.wall_hours is not None else ""
     print(
-        f"to tell {said(found.difference)} of {found.metric} apart: {found.seeds:,} seeds of each of "
+        f"to detect {said(found.difference)} of {found.metric}: {found.seeds:,} seeds of each of "
         f"{found.configurations} configurations, {plural(found.trials, 'trial')}{took}"
     )
     if found.seeds > found.most_seeds:
-        print(f"  convnn confirm gives at most {found.most_seeds}, which tell {said(found.resolved_by_most)}")
+        print(f"  convnn confirm runs at most {found.most_seeds} seeds, which detect {said(found.resolved_by_most)}")
     print(
         f"  (standard deviation {said(found.sd)}: {found.sd_of}; {found.method}; power {found.power:.0%}, error "
         f"{found.error:.0%} for all together)"
@@ -135,24 +138,28 @@ def _show_trials(found: Plan) -> None:
     if found.repeats > 1:
         about = at_most or "about " * bool(found.ladder)
         said = f"configurations: {found.trials:,}, {found.repeats} seeds each: {about}{found.runs:,} trials"
-        print(f"{said}, {at_most}{epochs} in all, {images} in each")
-        print("  the other seeds of a configuration are trained where its first one runs to the end")
+        print(f"{said}, {at_most}{epochs} in total, {images} per epoch")
+        print("  the other seeds of a configuration are trained only if its first seed runs to the end")
     else:
-        print(f"trials: {found.trials:,}, {at_most}{epochs} in all, {images} in each")
+        print(f"trials: {found.trials:,}, {at_most}{epochs} in total, {images} per epoch")
     if found.at_most:
-        print("  how many the stopping rule saves is not known before trials run; what follows is for all of them")
+        print("  the savings of the stopping rule are unknown before trials run; the numbers below are for all epochs")
     if found.earliest_end is not None:
-        print(f"  stopping.enough can end it after {plural(found.earliest_end, 'trial')} at the earliest")
+        print(f"  stopping.enough can end the sweep after {plural(found.earliest_end, 'trial')} at the earliest")
     for rung in found.ladder:
-        print(f"  after epoch {rung.epoch} about {rung.survivors:,} go on")
+        print(f"  after epoch {rung.epoch} about {rung.survivors:,} continue")
 
 
 def _show_estimates(estimates: list[Estimate]) -> None:
     for each in estimates:
-        where = f"on an {each.device}{', as here' if each.here else ''}" if _on_gpu(each) else f"on {each.device}"
+        where = (
+            f"on an {each.device}{', as on this machine' if each.here else ''}"
+            if _on_gpu(each)
+            else f"on {each.device}"
+        )
         print(f"  {where} (recorded {each.recorded}, version {each.version}): {_range(each)}")
     if estimates:
-        print("  (decoding of images, first compilation and start of Ray not counted)")
+        print("  (without decoding images, the first compilation and starting Ray)")
 
 
 def _on_gpu(estimate: Estimate) -> bool:
@@ -160,7 +167,7 @@ def _on_gpu(estimate: Estimate) -> bool:
 
 
 def _range(estimate: Estimate) -> str:
-    """`1.2 to 3.4 GPU-hours`; less than one in minutes."""
+    """Return `1.2 to 3.4 GPU-hours`; below one hour in minutes."""
     in_minutes = estimate.high < 1
     low, high = (_two_digits(hours * (60 if in_minutes else 1)) for hours in (estimate.low, estimate.high))
     return f"{low} to {high} {estimate.unit.replace('hours', 'minutes') if in_minutes else estimate.unit}"
@@ -171,7 +178,7 @@ def _two_digits(number: float) -> str:
 
 
 def _of_the_budget(found: Plan) -> Iterator[str]:
-    """Each limit, and what is planned of it where that is known."""
+    """Yield each limit, with the planned use of it if known."""
     for field, limit in found.budget.items():
         planned = found.runs if field == "trials" else getattr(found, field)
         known = "" if planned is None else f"{planned:,} of " if field == "trials" else f"about {planned:.3g} of "
@@ -180,16 +187,25 @@ def _of_the_budget(found: Plan) -> Iterator[str]:
 
 
 def _show_costs(costs: dict[str, TrialCost]) -> None:
+    said = list(dict.fromkeys(key for cost in costs.values() for key in cost.params if key != "lr"))
+    by_depth = [key for key in said if " " in key]  # such as `conv5-conv8 lambda`; it replaces the common column
+    said = [key for key in said if key not in {key.rpartition(" ")[2] for key in by_depth}]
+    while width_of(table := _costs(costs, said)) > console().width and by_depth:
+        said.remove(by_depth.pop())
+    console().print(table)
+
+
+def _costs(costs: dict[str, TrialCost], said: list[str]) -> Table:
     table = Table(box=None, pad_edge=False, header_style="bold")
     table.add_column("trial")
-    for name in ("lambda", "k", "r", "p", "aggregation", "parameters", "GFLOPs", "memory GB", "images/s"):
+    for name in (*said, "parameters", "GFLOPs", "memory GB", "images/s"):
         table.add_column(name, justify="right")
     for name, cost in costs.items():
-        params = [cost.params[key] for key in ("lambda", "k", "r", "p", "aggregation")]
+        params = [cost.params.get(key) for key in said]
         rate = f"{cost.images_per_s:,.0f}" if cost.images_per_s else "-"
         numbers = (f"{cost.parameters:,}", f"{cost.gflops:.4g}", f"{cost.memory_gb:.3g}", rate)
         table.add_row(name, *map(cell, params), *numbers)
-    console().print(table)
+    return table
 
 
 def _hours(hours: float | None) -> str:

@@ -28,7 +28,7 @@ def list_presets(ctx: typer.Context, *, as_json: AsJson = False) -> None:
 
 @app.command()
 def show(name: Annotated[str, typer.Argument(metavar="NAME", help="A name that `convnn presets` lists.")]) -> None:
-    """Print a preset's file, to start your own from. Example: convnn presets show quickstart > mine.yaml."""
+    """Print a preset's file, as a start for your own. Example: convnn presets show quickstart > mine.yaml."""
     if name not in presets.names():
         raise UsageError(f"there is no preset {name!r}; {presets.hint(name)}")
     print(presets.path(name).read_text(encoding="utf-8"), end="")

@@ -23,27 +23,27 @@ def replay(
     storage: Storage = None,
     *,
     epochs: Annotated[
-        int | None, typer.Option(min=1, show_default="all that are recorded", help="Only the first so many.")
+        int | None, typer.Option(min=1, show_default="all that are recorded", help="Replay only the first epochs.")
     ] = None,
     from_checkpoint: Annotated[
-        bool, typer.Option("--from-checkpoint", help="Train nothing: evaluate the newest checkpoint that is kept.")
+        bool, typer.Option("--from-checkpoint", help="Do not train; evaluate the newest kept checkpoint.")
     ] = False,
     tolerance: Annotated[
-        float, typer.Option(min=0, help="How far a loss may be off as a share of itself, and an accuracy as it is.")
+        float, typer.Option(min=0, help="Allowed difference: relative for a loss, absolute for an accuracy.")
     ] = TOLERANCE,
     data_root: Annotated[
-        str | None, typer.Option(metavar="FOLDER", help="Where the images are now; else where they were.")
+        str | None, typer.Option(metavar="FOLDER", help="Where the images are now. Default: where they were.")
     ] = None,
     as_json: AsJson = False,
 ) -> None:
     """Train a recorded trial again, with the installed code, and compare it epoch by epoch.
 
     Example: convnn replay quickstart 3. Writes nothing. Exit code 0: the numbers are equal bit for bit, or within the
-    tolerance where something differs (torch, CPU, threads, code; a GPU); 6: they are not.
+    tolerance if the setup differs (torch, CPU, threads, code) or uses a GPU. Exit code 6: they are different.
     """
     if from_checkpoint and epochs is not None:
         raise UsageError(
-            "--epochs and --from-checkpoint cannot be combined: a checkpoint is of one epoch; leave one out."
+            "--epochs and --from-checkpoint cannot be combined: a checkpoint holds a single epoch; leave one out."
         )
     from tune_jobs.record.folder import find_sweep
 
@@ -63,7 +63,7 @@ def replay(
 
 
 class _Lines:
-    """A line per epoch: the recorded objective, the replayed one, and how far all metrics agree."""
+    """Prints one line per epoch: the recorded objective, the replayed one, and the agreement of all metrics."""
 
     def __init__(self, recorded: "Recorded", out: TextIO) -> None:
         self._recorded = recorded
@@ -71,7 +71,7 @@ class _Lines:
         self._out = out
 
     def introduce(self) -> None:
-        """What is replayed, of what."""
+        """Print which trial is replayed, and how many of its epochs."""
         recorded, row = self._recorded, self._recorded.history.row
         what = f"trial {row.number} of {recorded.folder.name} ({row.state})"
         if recorded.checkpoint is not None:
@@ -82,18 +82,18 @@ class _Lines:
         self._say(f"{what}: {count}, {plural(recorded.threads, 'thread')}")
 
     def begin(self, expected: "Expectation") -> None:
-        """What is to be expected."""
+        """Print the agreement to expect."""
         for difference in expected.differences:
             self._say(f"differs: {difference}")
         if expected.assumed:
-            self._say(f"not recorded, and assumed: {', '.join(expected.assumed)}")
+            self._say(f"not recorded, assumed: {', '.join(expected.assumed)}")
         for note in expected.notes:
             self._say(note)
         if expected.bit_equal:
-            self._say("Nothing that was recorded differs: the numbers should be equal bit for bit.")
+            self._say("The setup is the same as recorded: the numbers should be equal bit for bit.")
 
     def take(self, epoch: Compared) -> None:
-        """One epoch."""
+        """Print one epoch."""
         shown = next((pair for pair in epoch.pairs if pair.metric == self._metric), None) or epoch.pairs[0]
         unlike = first([epoch], epoch.verdict) if epoch.verdict != "equal" else None
         why = "" if unlike is None or unlike is shown else f" ({unlike.metric}: {_values(unlike)})"
@@ -105,7 +105,7 @@ class _Lines:
 
 
 def _values(pair: Pair) -> str:
-    """Both, with as many digits as tell them apart."""
+    """Return both values, with enough digits to tell them apart."""
     if pair.replayed is None:
         return f"recorded {_number(pair, pair.recorded)}, now none"
     texts = [_number(pair, value) for value in (pair.recorded, pair.replayed)]
@@ -121,7 +121,7 @@ def _number(pair: Pair, value: float) -> str:
 
 
 def _conclude(found: "Replay") -> None:
-    """The verdict, where it first went apart, and what may be why."""
+    """Print the verdict, the first difference, and possible causes."""
     print()
     if found.ended is not None:
         print(f"The replay ended: {found.ended}")
@@ -138,19 +138,19 @@ def _conclude(found: "Replay") -> None:
     if unequal != different:
         print(f"Not equal bit for bit from {_at(unequal)}.")
     if found.expected.bit_equal:
-        print(f"Nothing that was recorded differs, so that they should be equal: {_advice(found)}")
+        print(f"The setup is the same as recorded, so the numbers should be equal: {_advice(found)}")
     elif found.expected.differences:
-        print("What differs: " + "; ".join(map(str, found.expected.differences)))
+        print("Differences in the setup: " + "; ".join(map(str, found.expected.differences)))
     elif found.expected.assumed:
-        print(f"It was not recorded, and may be why: {', '.join(found.expected.assumed)}")
+        print(f"Possible cause, because it was not recorded: {', '.join(found.expected.assumed)}")
 
 
 def _advice(found: "Replay") -> str:
     if found.recorded.checkpoint is not None:
-        return "the checkpoint, or the record, is not as it was written."
+        return "the checkpoint or the record has changed since it was written."
     return (
-        "replay it again. If its numbers change from time to time, suspect this machine; if they stay, the record, or "
-        "what is not recorded (packages of your own, environment variables)."
+        "replay it again. If the numbers change between replays, suspect this machine. If they stay the same, suspect "
+        "the record, or something that is not recorded (your own packages, environment variables)."
     )
 
 

@@ -23,11 +23,11 @@ def report(
             help="The HTML file to write.",
         ),
     ] = None,
-    png: Annotated[bool, typer.Option("--png", help="Write each plot as PNG, too; needs Chrome or Chromium.")] = False,
-    csv: Annotated[bool, typer.Option("--csv", help="Write leaderboard.csv and epochs.csv, too.")] = False,
+    png: Annotated[bool, typer.Option("--png", help="Also write each plot as PNG; needs Chrome or Chromium.")] = False,
+    csv: Annotated[bool, typer.Option("--csv", help="Also write leaderboard.csv and epochs.csv.")] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Draw a sweep as one HTML page that needs no network. Example: convnn report quickstart."""
+    """Write a report on a sweep: one HTML page that works offline. Example: convnn report quickstart."""
     from tune_jobs.report import write_report
 
     with sweep_at(sweep, storage, address) as folder:

@@ -16,7 +16,7 @@ def resume(
     notify: Notify = None,
     as_json: AsJson = False,
 ) -> None:
-    """Resume a sweep that was stopped, killed or is over its budget. Example: convnn resume quickstart.
+    """Resume a sweep that was stopped or killed, or has used up its budget. Example: convnn resume quickstart.
 
     --set may change its budget, search.trials, search.repeats, stopping.max_failed_fraction,
     stopping.enough, resources and tracking.

@@ -18,15 +18,15 @@ def retry(
     overrides: Set = None,
     storage: Storage = None,
     *,
-    failed: Annotated[bool, typer.Option("--failed", help="Every trial that failed.")] = False,
+    failed: Annotated[bool, typer.Option("--failed", help="Retry all failed trials.")] = False,
     classes: Annotated[
         list[str] | None,
         typer.Option(
-            "--class", metavar="CLASS", help=f"Only failures of this class: {', '.join(CLASSES)}. Repeatable."
+            "--class", metavar="CLASS", help=f"Retry only failures of this class: {', '.join(CLASSES)}. Repeatable."
         ),
     ] = None,
     stopped: Annotated[
-        bool, typer.Option("--stopped", help="Every trial that was stopped by hand (convnn stop SWEEP TRIAL).")
+        bool, typer.Option("--stopped", help="Retry all trials that you stopped (convnn stop SWEEP TRIAL).")
     ] = False,
     address: AnyAddress = None,
     detach: Detach = False,
@@ -35,16 +35,16 @@ def retry(
 ) -> None:
     """Run failed trials again, as new attempts of the same trials. Example: convnn retry quickstart --failed.
 
-    Each goes on from its last checkpoint, if it has one. No other trial is started. Diverged trials are run again only
-    with --class diverged, those that were stopped by hand only with --stopped, and excluded ones not at all.
+    Each resumes from its last checkpoint, if it has one. No other trial is started. Diverged trials are retried only
+    with --class diverged, and trials that you stopped only with --stopped. Excluded trials are never retried.
     """
     for name in classes or ():
         if name not in CLASSES:
-            raise UsageError(f"--class must be a class of failure, got {name!r}; {nearest(name, list(CLASSES))}")
+            raise UsageError(f"--class must be a failure class, got {name!r}; {nearest(name, list(CLASSES))}")
     if not failed and not classes and not stopped:
         raise UsageError(
-            "no trials are chosen; add --failed for all that failed, --class CLASS for those of one class, or "
-            "--stopped for those that were stopped by hand."
+            "no trials are selected; add --failed for all failed trials, --class CLASS for those of one class, or "
+            "--stopped for those that you stopped."
         )
     options = [word for each in classes or () for word in ("--class", each)]
     options += [*(["--failed"] if failed else []), *(["--stopped"] if stopped else [])]

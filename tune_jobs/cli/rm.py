@@ -24,19 +24,18 @@ def rm(
     storage: Storage = None,
     *,
     checkpoints: Annotated[
-        bool, typer.Option("--checkpoints", help="Free the checkpoints alone, and keep the results.")
+        bool, typer.Option("--checkpoints", help="Remove only the checkpoints, and keep the results.")
     ] = False,
     address: Annotated[
         str | None,
-        typer.Option("--address", metavar="URL", help="None: this command removes what is on this machine's disk."),
+        typer.Option("--address", metavar="URL", help="Not supported: rm removes sweeps on this machine only."),
     ] = None,
     yes: Yes = False,
 ) -> None:
-    """Remove a sweep, or its checkpoints alone, from this machine's disk. Example: convnn rm mine --checkpoints.
+    """Remove a sweep, or only its checkpoints, from this machine's disk. Example: convnn rm mine --checkpoints.
 
-    A sweep that is being run is refused. In the MLflow store of the storage folder its own experiment and its
-    champion's registered model are deleted, and what others have there stays; what a tracker of your choice has stays,
-    too.
+    A running sweep is refused. In the MLflow store of the storage folder, the sweep's experiment and its champion's
+    registered model are deleted, and everything else there stays. Runs on another tracker also stay.
     """
     if address:
         raise UsageError(
@@ -53,16 +52,16 @@ def rm(
     disk = disk_of(folder)
     if checkpoints:
         freed = size_text(disk.checkpoints)
-        _ask(f"Remove the checkpoints of {sweep}, {freed}? What is unfinished starts over.", yes=yes)
+        _ask(f"Remove the checkpoints of {sweep}, {freed}? Unfinished trials will start over.", yes=yes)
         remove_checkpoints(folder)
-        print(f"{freed} freed; the results of {sweep} are all there.")
+        print(f"{freed} freed; all results of {sweep} are kept.")
         return
     tracked = _in_mlflow(folder)
     model = f", and its registered model: {tracked.model}" if tracked.model else ""
-    shared = f" Its runs in {tracked.store} are deleted, too{model}." if tracked.store else ""
+    shared = f" Its runs in {tracked.store} are also deleted{model}." if tracked.store else ""
     _ask(f"Remove {folder.path} and everything in it, {size_text(disk.all)}?{shared}{_all(tracked.stays)}", yes=yes)
     told = remove(folder)
-    print(f"{size_text(disk.all)} freed; another sweep can be called {sweep}.{_all(told)}")
+    print(f"{size_text(disk.all)} freed; the name {sweep} is free again.{_all(told)}")
 
 
 def _ask(question: str, *, yes: bool) -> None:

@@ -22,16 +22,18 @@ def run(
     *,
     address: Address = None,
     small: Small = False,
-    fresh: Annotated[bool, typer.Option("--fresh", help="Start over; what is there is moved aside, and kept.")] = False,
+    fresh: Annotated[
+        bool, typer.Option("--fresh", help="Start over; the existing sweep is moved aside and kept.")
+    ] = False,
     yes: Yes = False,
     notify: Notify = None,
     as_json: AsJson = False,
 ) -> None:
-    """Run a sweep to its end, or go on with it where it stopped. Example: convnn run quickstart.
+    """Run a sweep to its end, or resume it where it stopped. Example: convnn run quickstart.
 
-    Ctrl-C stops it in good order, a second one at once; the same command, or convnn resume, goes on. On a terminal a
-    live table shows the trials, elsewhere each event is a line. Where the file asks for fewer trials than have run, no
-    new one is started. `--smoke` tries a file or preset in about two minutes.
+    Ctrl-C stops it cleanly; a second Ctrl-C stops it immediately. To continue, rerun the same command or use convnn
+    resume. A terminal shows a live table of the trials; elsewhere each event is one line. If the file asks for fewer
+    trials than have run, no new trial is started. `--smoke` tests a file or preset in about two minutes.
     """
     refuse_cluster(address, "run")
     place = storage_of(storage)
@@ -39,7 +41,9 @@ def run(
         spec = sweep_of(file, overrides, small=small)
     except FileNotFoundError:
         if any(found.name == file for found in sweep_folders(place)):
-            raise UsageError(f"{file} is a sweep, and run takes its file. To resume it: convnn resume {file}") from None
+            raise UsageError(
+                f"{file} is a sweep, but run needs a sweep file. To resume the sweep: convnn resume {file}"
+            ) from None
         raise
     folder = SweepFolder(place / spec.name)
     notifier = Notifier(notify, folder, f"convnn resume {spec.name}")

@@ -11,7 +11,7 @@ from tune_jobs.cli.shared.options import print_json
 def schema(
     output: Annotated[
         str | None,
-        typer.Option(metavar="COMMAND", help="The JSON Schema of what this command prints with --json instead."),
+        typer.Option(metavar="COMMAND", help="Print the JSON Schema of this command's --json output instead."),
     ] = None,
 ) -> None:
     """Print the JSON Schema of sweep files, for completion in editors. Example: convnn schema > sweep.schema.json."""

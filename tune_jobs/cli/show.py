@@ -59,7 +59,7 @@ def _show_sweep(folder: SweepFolder, place: str, columns: str | None, *, running
         print(f"{summary.halted.sentence}\n")
     print_leaderboard(out, summary, columns=picked)
     if (table := over_seeds(summary)) is not None:
-        print("\nOver seeds, of complete trials:")
+        print("\nConfigurations with several seeds (complete trials):")
         out.print(table)
 
 
@@ -95,7 +95,7 @@ def _show_trial(found: TrialHistory, place: str, *, as_yaml: bool, as_json: bool
 
 
 def _print_which(found: TrialHistory, run: "ConfirmedRun | None") -> None:
-    """Which trial it is, how it stands, and beside which others."""
+    """Print which trial it is, its state, and the other seeds of its configuration."""
     reason = f" ({found.row.reason})" if found.row.reason else ""
     print(f"trial {found.row.number}, {found.row.run_key}: {found.row.state}{reason}")
     if run is not None:

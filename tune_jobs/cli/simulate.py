@@ -23,36 +23,38 @@ _SHOWN = 5
 
 Played = Annotated[
     str | None,
-    typer.Argument(metavar="FILE", help="A sweep's YAML file, or a preset's name; else the table is the space."),
+    typer.Argument(
+        metavar="FILE", help="A sweep's YAML file, or a preset's name. Default: all recorded runs are the space."
+    ),
 ]
 From = Annotated[
     list[str] | None,
-    typer.Option("--from", metavar="SWEEP", help="Play the trials of a finished sweep of yours. Repeatable."),
+    typer.Option("--from", metavar="SWEEP", help="Use the trials of this finished sweep. Repeatable."),
 ]
 Files = Annotated[
     tuple[Path, Path] | None,
-    typer.Option("--table", metavar="RUNS CURVES", help="Play two Parquet files; see docs/how-to/simulate.md."),
+    typer.Option("--table", metavar="RUNS CURVES", help="Use two Parquet files; see docs/how-to/simulate.md."),
 ]
 Where = Annotated[
-    list[str] | None, typer.Option(metavar="PARAMETER=VALUE", help="Only runs with this parameter. Repeatable.")
+    list[str] | None, typer.Option(metavar="PARAMETER=VALUE", help="Use only runs with this value. Repeatable.")
 ]
 Rules = Annotated[
     str | None,
     typer.Option(
         metavar="RULES",
-        show_default="the file's, none, asha and best",
-        help="Stopping rules, as in none,asha:10/3,best:10/4: a kind with its settings, `file` for the file's own, "
-        "best:I/K to train all for I epochs and finish the best K.",
+        show_default="that of FILE, none, asha and best",
+        help="Stopping rules, as in none,asha:10/3,best:10/4: a kind with its settings, `file` for the rule in FILE, "
+        "best:I/K to train all trials for I epochs and finish the best K.",
     ),
 ]
 Workers = Annotated[
     int | None, typer.Option(min=1, show_default="resources.max_concurrent, else 4", help="Trials at a time.")
 ]
 Epochs = Annotated[
-    int | None, typer.Option(min=1, show_default="what most runs have", help="Of a trial; without FILE.")
+    int | None, typer.Option(min=1, show_default="the most common number", help="Epochs of a trial; only without FILE.")
 ]
 Objective = Annotated[
-    str | None, typer.Option(show_default="val/accuracy, as far as it is there", help="Objective; without FILE.")
+    str | None, typer.Option(show_default="val/accuracy, if recorded", help="The objective; only without FILE.")
 ]
 
 
@@ -64,21 +66,21 @@ def simulate(
     files: Files = None,
     where: Where = None,
     rules: Rules = None,
-    budgets: Annotated[str, typer.Option(help="What a search may spend, in full trials' worth.")] = "8,16,32",
-    repeats: Annotated[int, typer.Option(min=1, help="Searches for each rule; each has another order or seed.")] = 20,
+    budgets: Annotated[str, typer.Option(help="Budgets of a search, in full trials.")] = "8,16,32",
+    repeats: Annotated[int, typer.Option(min=1, help="Searches per rule, each with another order or seed.")] = 20,
     workers: Workers = None,
     cost: Annotated[
-        Literal["epochs", "seconds"], typer.Option(help="What is spent: an epoch costs one, or its recorded seconds.")
+        Literal["epochs", "seconds"], typer.Option(help="The cost of an epoch: 1, or its recorded seconds.")
     ] = "epochs",
     epochs: Epochs = None,
     metric: Objective = None,
-    output: Annotated[Path | None, typer.Option(help="Draw regret by budget into this HTML file.")] = None,
+    output: Annotated[Path | None, typer.Option(help="Write a plot of regret over budget to this HTML file.")] = None,
     storage: Storage = None,
     as_json: AsJson = False,
 ) -> None:
-    """Play sweeps on recorded curves: what a stopping rule is worth at equal cost, in seconds and without a GPU.
+    """Simulate sweeps on recorded curves to compare stopping rules at equal cost, in seconds and without a GPU.
 
-    Example: convnn simulate figure5-cifar10 --rules none,asha:10/3. Plays the published runs, if nothing else is given.
+    Example: convnn simulate figure5-cifar10 --rules none,asha:10/3. Uses the published runs if you give no others.
     """
     if file is None and overrides:
         raise UsageError("--set changes a sweep file, and none is given; add FILE.")
@@ -131,7 +133,7 @@ def _show(found: "Simulation") -> None:
     for reason, count in table.dropped.items():
         print(visible(f"  left out, {reason}: {count:,}"))
     if (space := found.coverage) is not None:
-        print(f"space: {space.with_run:,} of {plural(space.looked_at, 'point')} have a recorded run")
+        print(f"space: {space.with_run:,} of {plural(space.looked_at, 'configuration')} have a recorded run")
         for reason, count in list(space.without.items())[:_SHOWN]:
             print(visible(f"  {count:,} have none: {reason}"))
         if len(space.without) > _SHOWN:
@@ -140,12 +142,15 @@ def _show(found: "Simulation") -> None:
         print(visible(f"note: {note}"))
     at_a_time = plural(found.workers, "trial")
     print(
-        f"{plural(found.epochs, 'epoch')} a trial, {at_a_time} at a time, {plural(found.repeats, 'repeat')}; "
-        f"a budget is in full trials' worth of {found.cost}"
+        f"{plural(found.epochs, 'epoch')} per trial, {at_a_time} at a time, {plural(found.repeats, 'repeat')}; "
+        f"unit of budgets: the {found.cost} of a full trial"
     )
     print(visible(f"best {found.metric}: {shown(found.best, found.metric)}"))
     console().print(_results(found))
-    print(f"regret in {found.unit}: how much better the best run is than what was found; in brackets 95% of the mean")
+    print(
+        f"regret in {found.unit}: how much better the best run is than the run found; in brackets: the 95% interval of "
+        f"the mean"
+    )
 
 
 def _results(found: "Simulation") -> Table:

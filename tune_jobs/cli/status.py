@@ -35,10 +35,10 @@ def status(
     storage: Storage = None,
     *,
     address: At = None,
-    watch: Annotated[bool, typer.Option("--watch", "-w", help="Show it again and again until it has ended.")] = False,
+    watch: Annotated[bool, typer.Option("--watch", "-w", help="Refresh until the sweep has ended.")] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Say whether a sweep is running, who runs it, and how it stands. Example: convnn status mine --watch."""
+    """Show whether and where a sweep is running, and its progress. Example: convnn status mine --watch."""
     if watch and as_json:
         raise UsageError("--watch and --json cannot be combined; leave one out.")
     look = _on_cluster(sweep, storage, address) if address else _here(sweep, storage)
@@ -64,7 +64,7 @@ def status(
 
 
 class _Look:
-    """How a sweep stands, at one moment."""
+    """The status of a sweep at one moment."""
 
     def __init__(
         self,
@@ -120,7 +120,7 @@ class _Look:
         if self._risk is not None:
             print(self._risk)
         if self._disk is not None:
-            print(f"{size_text(self._disk.all)} on disk, {size_text(self._disk.checkpoints)} of it checkpoints")
+            print(f"{size_text(self._disk.all)} on disk, of which {size_text(self._disk.checkpoints)} are checkpoints")
         if self._summary.halted and not self.running:
             print(self._summary.halted.sentence)
         print()
@@ -129,14 +129,14 @@ class _Look:
 
 def _here(sweep: str, storage: Path | None) -> Callable[[], _Look]:
     folder = find_sweep(sweep, storage_of(storage))
-    disk = disk_of(folder)  # once: it looks at every file
+    disk = disk_of(folder)  # only once, because it reads the size of every file
     return lambda: _Look(
         read_summary(folder), live_driver(folder.path), None, str(folder.path), disk=disk, risk=_risk(folder)
     )
 
 
 def _risk(folder: SweepFolder) -> Risk | None:
-    """What the stopping rule may have cost; `None`, too, where the file as run cannot be read."""
+    """Return what the stopping rule may have cost; `None` also if the recorded file cannot be read."""
     with contextlib.suppress(SpecError, SweepError), contextlib.closing(Ledger(folder.ledger)) as ledger:
         return risk_of(recorded_spec(folder), ledger.trials(), ledger.epochs, excluded(ledger.requests()))
     return None
@@ -155,6 +155,7 @@ def _on_cluster(sweep: str, storage: Path | None, address: str) -> Callable[[], 
         except UsageError:
             if found.job is None:
                 raise
-            return _Look(None, None, found.job, found.storage or "")  # the job has not come that far, or failed before
+            # the job has no record yet, or failed before it had one
+            return _Look(None, None, found.job, found.storage or "")
 
     return look

@@ -20,7 +20,7 @@ _PAUSE_S = 24 * 3600.0
 def stop(
     sweep: Sweep,
     trial: Annotated[
-        str | None, typer.Argument(metavar="[TRIAL]", help="Only this running trial, by its number or run key.")
+        str | None, typer.Argument(metavar="[TRIAL]", help="Stop only this running trial, by its number or run key.")
     ] = None,
     storage: Storage = None,
     *,
@@ -28,19 +28,21 @@ def stop(
     pause: Annotated[
         bool,
         typer.Option(
-            "--pause", help="Wait for the epoch of every running trial, however long, so that no work is lost."
+            "--pause", help="Wait for the epoch of every running trial, however long it takes, so that no work is lost."
         ),
     ] = False,
 ) -> None:
-    """Stop a sweep in good order; `convnn resume` goes on with it. Example: convnn stop mine --pause.
+    """Stop a sweep cleanly; `convnn resume` continues it. Example: convnn stop mine --pause.
 
-    Nothing new is started, and running trials keep their state after their epoch if it ends within a minute.
+    No new trial is started. A running trial saves its state after its epoch, if the epoch ends within a minute.
 
-    With a trial, as in convnn stop mine 3, only that one ends, after its epoch, and the sweep goes on. The sampler
-    takes it as one that the stopping rule stopped; `convnn retry mine --stopped` runs it again.
+    With a trial, as in convnn stop mine 3, only that trial stops, after its epoch, and the sweep continues. The sampler
+    treats it as stopped by the stopping rule; `convnn retry mine --stopped` runs it again.
     """
     if trial is not None and pause:
-        raise UsageError("--pause is for a whole sweep; one trial always ends after its epoch. Leave out --pause.")
+        raise UsageError(
+            "--pause is for a whole sweep; a single trial always stops after its epoch. Leave out --pause."
+        )
     if address:
         if trial is not None:
             _trial_on_cluster(sweep, trial, storage, address)
@@ -54,13 +56,13 @@ def stop(
     if pause or not stop_here(folder, STOP_S):
         if not pause:
             print(
-                "its process cannot be signalled from here; it is asked through the sweep's folder, and ends "
-                "its epochs first ...",
+                "its process cannot be signalled from here; requesting the stop through the sweep's folder, after the "
+                "current epochs ...",
                 file=sys.stderr,
                 flush=True,
             )
         ask_to_pause(folder, _PAUSE_S)
-    print(f"{sweep} has stopped; nothing is lost. Go on with:\n  convnn resume {sweep}")
+    print(f"{sweep} has stopped; nothing is lost. Resume with:\n  convnn resume {sweep}")
 
 
 def _stop_trial(folder: SweepFolder, trial: str) -> None:
@@ -68,12 +70,12 @@ def _stop_trial(folder: SweepFolder, trial: str) -> None:
     row = stop_trial(folder, trial, _PAUSE_S, lambda text: print(text, file=sys.stderr, flush=True))
     if row.state == "stopped" and row.reason == BY_HAND:
         print(
-            f"trial {row.number} of {name} has stopped after epoch {row.epoch}; the sweep goes on. To run it again, "
-            f"once the sweep has ended:\n  convnn retry {name} --stopped"
+            f"trial {row.number} of {name} has stopped after epoch {row.epoch}; the sweep continues. To run the trial "
+            f"again after the sweep has ended:\n  convnn retry {name} --stopped"
         )
     else:
         why = f", {row.reason}" if row.reason else ""
-        print(f"trial {row.number} of {name} ended by itself in the meantime: {row.state}{why}.")
+        print(f"trial {row.number} of {name} ended before the stop took effect: {row.state}{why}.")
 
 
 def _trial_on_cluster(sweep: str, trial: str, storage: Path | None, address: str) -> None:
@@ -100,9 +102,9 @@ def _on_cluster(sweep: str, storage: Path | None, address: str, pause: bool) -> 
         found, ended = submission.stop(cluster, sweep, STOP_S)
         if not ended:
             raise ClusterError(
-                f"{sweep} was asked to stop and has not within {STOP_S:g} s; look again with convnn status."
+                f"{sweep} was asked to stop and has not stopped within {STOP_S:g} s; check again with convnn status."
             )
     print(
-        f"{found.name} has stopped; nothing is lost. Go on with:\n  convnn resume {found.name} "
+        f"{found.name} has stopped; nothing is lost. Resume with:\n  convnn resume {found.name} "
         f"--address {cluster.address}"
     )

@@ -28,32 +28,36 @@ def submit(
     ] = None,
     storage: Annotated[
         Path | None,
-        typer.Option(help="The folder of sweeps on the cluster, the same on every machine; else CONVNN_STORAGE there."),
+        typer.Option(
+            help="The folder of sweeps on the cluster, shared by all its machines. Default: CONVNN_STORAGE there."
+        ),
     ] = None,
     code: Annotated[
         Literal["auto", "ship", "installed"],
-        typer.Option(help="Our code: what the cluster has if it is equal, else shipped; or always one of both."),
+        typer.Option(help="Ship our code, or use the cluster's installed code; auto ships it only if it differs."),
     ] = "auto",
     small: Small = False,
-    fresh: Annotated[bool, typer.Option("--fresh", help="Start over; what is there is moved aside, and kept.")] = False,
+    fresh: Annotated[
+        bool, typer.Option("--fresh", help="Start over; the existing sweep is moved aside and kept.")
+    ] = False,
     detach: Annotated[bool, typer.Option("--detach", "-d", help="Do not follow the job.")] = False,
     notify: Notify = None,
     as_json: AsJson = False,
 ) -> None:
     """Run a sweep on a Ray cluster, as a job. Example: convnn submit quickstart --address http://head:8265.
 
-    Everything is checked first: the file, the cluster's versions and resources, its storage, images and tracker. What
-    follows goes on without this machine: Ctrl-C leaves the job alone. An ended sweep goes on when submitted again.
-    `--smoke` tries a file or preset there, in minutes.
+    The file and the cluster's versions, resources, storage, images and tracker are checked first. The job then runs
+    without this machine, and Ctrl-C does not stop it. Submit an ended sweep again to resume it. `--smoke` tests a file
+    or preset there in minutes.
     """
     if not address:
-        raise UsageError("a cluster is needed: --address with the URL of its dashboard, as in http://head:8265.")
-    spec = sweep_of(file, overrides, small=small, gpu=lambda: True)  # whether the cluster has one is checked there
+        raise UsageError("submit needs a cluster; add --address with the URL of its dashboard, as in http://head:8265.")
+    spec = sweep_of(file, overrides, small=small, gpu=lambda: True)  # the cluster is checked for a GPU later
     from tune_jobs.cluster import submission
     from tune_jobs.cluster.catalog import Cluster
 
     cluster = Cluster(address, given(storage))
-    trials = [] if small else [each for each in overrides or () if sets_trials([each])]  # a small one is a grid
+    trials = [] if small else [each for each in overrides or () if sets_trials([each])]  # a smoke test is a grid
     exact = [word for each in trials for word in ("--set", each)]
     found = submission.submit(
         spec,

@@ -9,10 +9,10 @@ from tune_jobs.system.visible import visible
 
 
 def sync(sweep: Sweep, storage: Storage = None, *, as_json: AsJson = False) -> None:
-    """Bring MLflow up to a sweep's record, where the tracker was away. Example: convnn sync quickstart.
+    """Bring MLflow up to date with a sweep's record, after the tracker was down. Example: convnn sync quickstart.
 
-    The tracker is that of the sweep's file, else MLFLOW_TRACKING_URI, else the one that was chosen before, else the
-    store that all sweeps of the storage folder share. `convnn ui` does the same for all of them, and shows them.
+    The tracker is that of the sweep's file, else MLFLOW_TRACKING_URI, else the one used before, else the store that all
+    sweeps of the storage folder share. `convnn ui` does the same for all sweeps, and shows them.
     """
     folder = find_sweep(sweep, storage_of(storage))
     from tune_jobs.driver.sync import sync_recorded
@@ -21,7 +21,7 @@ def sync(sweep: Sweep, storage: Storage = None, *, as_json: AsJson = False) -> N
     if as_json:
         print_json({"sweep": sweep, "tracker": asdict(place)})
     else:
-        print(f"MLflow at {place.uri} has everything of {sweep}, in the experiment {place.experiment!r}.")
+        print(f"MLflow at {place.uri} is up to date with {sweep}, in the experiment {place.experiment!r}.")
         if place.model:
             print(visible(f"Its champion is registered: {place.model}"))
         if place.uri.startswith("sqlite:"):

@@ -20,20 +20,21 @@ def train(
     overrides: Set = None,
     *,
     device: Annotated[
-        str | None, typer.Option(help="cpu or cuda; if not given, cuda where resources.gpus_per_trial is above 0.")
+        str | None, typer.Option(help="cpu or cuda. Default: cuda if resources.gpus_per_trial is above 0.")
     ] = None,
-    threads: Annotated[int | None, typer.Option(min=1, help="CPU threads; else resources.cpus_per_trial.")] = None,
+    threads: Annotated[int | None, typer.Option(min=1, help="CPU threads. Default: resources.cpus_per_trial.")] = None,
     checkpoint: Annotated[
         Path | None,
         typer.Option(
-            help="Written every resources.checkpoint_every_s and at the end; if it exists, training goes on from it."
+            help="A file, written every resources.checkpoint_every_s seconds and at the end. If it exists, training "
+            "resumes from it."
         ),
     ] = None,
     as_json: AsJson = False,
 ) -> None:
     """Train one configuration here, without Ray or MLflow. Example: convnn best quickstart --yaml > best.yaml.
 
-    Then: convnn train best.yaml. What varies in FILE must be given a value with --set.
+    Then: convnn train best.yaml. Every field that varies in FILE needs a value from --set.
     """
     spec = load_sweep(file, overrides or ())
     written = only_point(spec, file)
@@ -61,13 +62,17 @@ def train(
     except (CheckpointError, Diverged) as error:
         raise SweepError(str(error)) from error
     except KeyboardInterrupt:
-        way = f"the same command goes on from {checkpoint}" if checkpoint else "with --checkpoint FILE it could go on"
+        way = (
+            f"rerun the same command to resume from {checkpoint}"
+            if checkpoint
+            else "to be able to resume, add --checkpoint FILE"
+        )
         print(f"interrupted; {way}.", file=sys.stderr)
         raise typer.Exit(ExitCode.INTERRUPT) from None
     if as_json:
         print_json({"config_key": config_key(config), "config": _plain(config), "epochs": results})
     elif not results:
-        print(f"{checkpoint} is trained to its last epoch, {config.training.epochs}, already.")
+        print(f"{checkpoint} is already trained to its last epoch, {config.training.epochs}.")
 
 
 def _line(epoch: dict[str, float], epochs: int) -> str:

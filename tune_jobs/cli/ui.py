@@ -18,29 +18,30 @@ if TYPE_CHECKING:
     from tune_jobs.tracking.base import Tracked
 
 SSH_CONNECTION = 4
-"""Words of that variable: a client's address and port, the server's address and port."""
+"""Number of words in that variable: the client's address and port, the server's address and port."""
 
 
 def ui(
     sweeps: Annotated[
-        list[str] | None, typer.Argument(metavar="[SWEEP...]", help="What to open; without, every sweep there is.")
+        list[str] | None, typer.Argument(metavar="[SWEEP...]", help="The sweeps to open. Default: all.")
     ] = None,
     storage: Storage = None,
     *,
     address: Annotated[
         str | None,
-        typer.Option("--address", metavar="URL", help="None: a cluster's sweep is fetched first (convnn fetch)."),
+        typer.Option("--address", metavar="URL", help="Not supported: fetch a cluster's sweep first (convnn fetch)."),
     ] = None,
     port: Annotated[
-        int | None, typer.Option(min=1, max=65535, show_default="5000, or another that is free", help="Where to serve.")
+        int | None,
+        typer.Option(min=1, max=65535, show_default="5000, or another free port", help="The port to serve on."),
     ] = None,
-    no_browser: Annotated[bool, typer.Option("--no-browser", help="Print the address, and open nothing.")] = False,
+    no_browser: Annotated[bool, typer.Option("--no-browser", help="Print the address; do not open a browser.")] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Compare sweeps in MLflow's pages, on this machine alone, until Ctrl-C. Example: convnn ui quickstart.
+    """Compare sweeps in MLflow's web pages, on this machine only, until Ctrl-C. Example: convnn ui quickstart.
 
-    What MLflow lacks of a sweep is brought in from its folder first; nothing is deleted. Several sweeps are shown in
-    one table.
+    Results that MLflow is missing are first imported from the sweep's folder; nothing is deleted. Several sweeps are
+    shown in one table.
     """
     if address:
         names = " ".join(sweeps or ["SWEEP"])
@@ -51,11 +52,11 @@ def ui(
     place = storage_of(storage)
     folders = [find_sweep(name, place) for name in dict.fromkeys(sweeps or [])] or sweep_folders(place)
     if not folders:
-        raise UsageError(f"there is no sweep in {place} yet. To make one: convnn run quickstart")
+        raise UsageError(f"there is no sweep in {place} yet. To create one: convnn run quickstart")
     from tune_jobs.driver.sync import bring_in
     from tune_jobs.tracking.mlflow.store import use_store
 
-    _say(f"bringing in what MLflow lacks of {plural(len(folders), 'sweep')} ...")
+    _say(f"importing missing results of {plural(len(folders), 'sweep')} into MLflow ...")
     places = bring_in(folders, _say)
     uri = _one_of(places, folders, named=bool(sweeps))
     shown = [folder for folder in folders if folder.name in places and places[folder.name].uri == uri]
@@ -73,15 +74,15 @@ def ui(
             _open(_page(server.url, shown, overview=overview), shown, opens=opens, as_json=as_json)
             if (tunnel := _tunnel(server.url, os.environ)) is not None:
                 _say(tunnel)
-            _say("Ctrl-C ends it.")
+            _say("Press Ctrl-C to stop.")
             server.wait()
 
 
 def _one_of(places: "Mapping[str, Tracked]", folders: Sequence[SweepFolder], *, named: bool) -> str:
-    """The tracker that is opened, of those that the sweeps are in.
+    """Return the tracker to open, out of those that the sweeps use.
 
     Raises:
-        UsageError: If it is not clear which.
+        UsageError: If the choice is not clear.
     """
     from tune_jobs.tracking.address import default_store, sqlite_file
 
@@ -90,7 +91,7 @@ def _one_of(places: "Mapping[str, Tracked]", folders: Sequence[SweepFolder], *, 
         return uris[0]
     there = "".join(f"\n  {name}: {place.uri}" for name, place in places.items())
     if not uris:
-        raise UsageError("MLflow has nothing of that yet; run the sweep, or: convnn sync SWEEP")
+        raise UsageError("MLflow has no results of these sweeps yet; run one of them, or: convnn sync SWEEP")
     usual = [uri for uri in uris if sqlite_file(uri) == default_store(folders[0])]
     if named or not usual:
         raise UsageError(f"MLflow shows one tracker at a time; name sweeps of one of them:{there}")
@@ -99,7 +100,7 @@ def _one_of(places: "Mapping[str, Tracked]", folders: Sequence[SweepFolder], *, 
 
 
 def _page(server: str, shown: Sequence[SweepFolder], *, overview: bool) -> str:
-    """Where a browser has the trials of one sweep, or of several; or the list of all experiments."""
+    """Return the address of the page with the trials of one or more sweeps, or with the list of all experiments."""
     from tune_jobs.driver.sync import experiment_of, recorded_place
     from tune_jobs.tracking.mlflow.views import LOCAL_SERVER, comparison_page, overview_page
 
@@ -119,20 +120,20 @@ def _open(page: str, shown: Sequence[SweepFolder], *, opens: bool, as_json: bool
     else:
         print(page, flush=True)
     if opens and not (_has_screen() and webbrowser.open(page)):
-        _say("No browser was found; open that address in one.")
+        _say("No browser was found; open this address in one.")
 
 
 def _has_screen() -> bool:
-    """Whether a browser would have a window; one in the terminal is nobody's wish."""
+    """Whether a browser can open a window; a browser inside the terminal is not wanted."""
     return sys.platform == "darwin" or any(os.environ.get(name) for name in ("DISPLAY", "WAYLAND_DISPLAY", "BROWSER"))
 
 
 def _tunnel(url: str, environment: Mapping[str, str]) -> str | None:
-    """The command that brings the pages to the machine that a person has come from, over SSH."""
+    """Return the SSH command that forwards the pages to the user's own machine; `None` without an SSH connection."""
     port, come = url.rpartition(":")[2], environment.get("SSH_CONNECTION", "").split()
     if len(come) != SSH_CONNECTION:
         return None
-    return f"From your own machine, first: ssh -L {port}:127.0.0.1:{port} {come[2]}"
+    return f"On your own machine, first run: ssh -L {port}:127.0.0.1:{port} {come[2]}"
 
 
 def _say(text: str) -> None:

@@ -14,16 +14,16 @@ from tune_jobs.planning.survey import Survey, survey_of
 from tune_jobs.system.redaction import holds_secret
 
 _NOTE = (
-    "tracking.uri holds a password or a token, which the sweep's folder then has, too; leave the uri out and set "
-    "MLFLOW_TRACKING_URI, or MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD, or MLFLOW_TRACKING_TOKEN, in the "
-    "environment."
+    "tracking.uri contains a password or a token, which is then also stored in the sweep's folder; leave the URI out "
+    "and set MLFLOW_TRACKING_URI, or MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD, or MLFLOW_TRACKING_TOKEN, "
+    "in the environment."
 )
 
 
 _SHOWN = 100
 
 _LOOKED_AT, _MUCH = 200, 0.1
-"""Configurations looked at, and the share of them that is worth a line where it cannot run."""
+"""Number of configurations that are checked, and the infeasible share from which on it is reported."""
 
 
 def validate(file: File, overrides: Set = None, *, as_json: AsJson = False) -> None:
@@ -46,18 +46,19 @@ def validate(file: File, overrides: Set = None, *, as_json: AsJson = False) -> N
     if as_json:
         print_json({"valid": True, **summary})
         return
-    points = "a continuous space" if summary["points"] is None else plural(summary["points"], "point")
+    points = "a continuous space" if summary["points"] is None else plural(summary["points"], "configuration")
     noun, repeats = (
         ("trial", "") if spec.search.repeats == 1 else ("configuration", f", {spec.search.repeats} seeds each,")
     )
-    trials = "every point" if spec.search.sampler == "grid" else plural(summary["trials"], noun)
-    print(f"{spec.name}: valid. {trials}{repeats} of {points} by {spec.search.sampler}, stopping: {spec.stopping.kind}")
+    grid = spec.search.sampler == "grid"
+    trials = f"All {points}{repeats}" if grid else f"{plural(summary['trials'], noun)}{repeats} of {points}"
+    print(f"{spec.name}: valid. {trials} by {spec.search.sampler}, stopping: {spec.stopping.kind}")
     print(f"  {spec.goal} {spec.metric} (protocol {spec.evaluation.protocol})")
     domains = list(summary["domains"].items())
     for path, domain in domains[:_SHOWN]:
         print(f"  {path.removeprefix('space.')}: {domain}")
     if len(domains) > _SHOWN:
-        more = plural(len(domains) - _SHOWN, "more field that varies", "more fields that vary")
+        more = plural(len(domains) - _SHOWN, "more varying field")
         print(f"  and {more} (--json lists them all)")
     for pair in summary["never"]:
         print(f"  {pair}; it is never started")
@@ -71,7 +72,7 @@ def validate(file: File, overrides: Set = None, *, as_json: AsJson = False) -> N
 
 
 def _infeasible(survey: Survey, lost: int) -> str:
-    """How much of a space cannot run, and what most of that is for."""
+    """Return how much of a space is infeasible, and the most frequent reason."""
     sample = plural(survey.looked_at, "configuration" if survey.whole else "sampled configuration")
     ((reason, times),) = survey.infeasible.most_common(1)
     share = "is" if lost == 1 else "are"

@@ -1,16 +1,16 @@
-"""Sweeps on a Ray cluster, from outside: submit, look, follow, stop, copy. All through the Ray Jobs API.
+"""Sweeps on a Ray cluster, from outside: submit, show, follow, stop and copy them through the Ray Jobs API.
 
-jobs         the API at an address; every call has a deadline, and its errors are ours
-gate         where every reply and name of a cluster is checked
-archive      the same for files
-auth         who asks: a user in the address, or a token
-follow       what a job says, over connections that break
-package      what is shipped with a job: the sweep's file, and our code unless the cluster has it
-job_result   what a small job finds out, sent back through its log
-transfer     a sweep's folder, or its record alone, copied from the cluster
+jobs         the API at an address; every call has a deadline and clear errors
+gate         checks every reply and name from a cluster
+archive      checks every file from a cluster
+auth         authentication: a user in the address, or a token
+follow       a job's log, over connections that break
+package      the upload of a job: the sweep's file, and this package's code unless the cluster has it
+job_result   the result of a small job, sent back through its log
+transfer     a copy of a sweep's folder, or only its record
 probe        what the cluster has: versions, resources, storage, images, tracker
-catalog      a sweep on the cluster by its name or job: its jobs, copies of its record, its end
-submission   submit and the commands that restart a sweep
+catalog      a sweep by its name or job: its jobs, copies of its record, its end
+submission   submit, and the commands that restart a sweep
 
-What a job of ours runs is `tune_jobs.cli.cluster_job`; what a probe's findings mean, `tune_jobs.doctor.cluster`.
+Jobs run `tune_jobs.cli.cluster_job`; `tune_jobs.doctor.cluster` interprets the findings of a probe.
 """

@@ -1,4 +1,4 @@
-"""Who asks a cluster: the user in its address, or a token from where Ray would take it."""
+"""Authentication to a cluster: the user in its address, or a token from the same places as Ray's."""
 
 import base64
 import os
@@ -16,15 +16,15 @@ _HOST = re.compile(r"(?:ray://)?([A-Za-z0-9][\w.-]*)(?::[0-9]+)?")
 
 
 def is_cluster(address: str | None) -> bool:
-    """Whether an address is that of a Ray Jobs API, as in http://head:8265, and not of a Ray to connect to."""
+    """Whether an address is that of a Ray Jobs API, as in http://head:8265, not of a Ray to connect to."""
     return address is not None and address.startswith(("http://", "https://"))
 
 
 def split_user(address: str) -> tuple[str, str]:
-    """The address of a dashboard without the user and the password that may stand in it; and these.
+    """Split a dashboard's address into the address without user and password, and these two.
 
     Raises:
-        UsageError: If it is no such address.
+        UsageError: If it is not such an address.
     """
     try:
         parts = urlsplit(address)
@@ -44,7 +44,7 @@ def split_user(address: str) -> tuple[str, str]:
 
 
 def authorization(user: str) -> dict[str, str]:
-    """The header that says who asks: the user in the address, with the password, else a token."""
+    """Return the HTTP header for authentication: the user and password of the address, else a token."""
     if user:
         return {"Authorization": f"Basic {base64.b64encode(unquote(user).encode()).decode()}"}
     token = _token()
@@ -52,25 +52,25 @@ def authorization(user: str) -> dict[str, str]:
 
 
 def refusal(address: str, code: int) -> str:
-    """What the cluster at `address` means by a status of HTTP, and the way out."""
+    """Explain an HTTP status from the cluster at `address`, and how to fix it."""
     if code == UNAUTHORIZED:
         return (
-            f"the cluster at {address} asks for a token, and none is set; set RAY_AUTH_TOKEN_PATH to a file "
-            f"that holds it (the cluster's own: `ray get-auth-token` there), or RAY_AUTH_TOKEN."
+            f"the cluster at {address} requires a token, and none is set; set RAY_AUTH_TOKEN_PATH to a file that holds "
+            f"it (run `ray get-auth-token` on the cluster to get it), or set RAY_AUTH_TOKEN."
         )
     if code == FORBIDDEN:
         return (
-            f"the cluster at {address} refuses the token from {_token_source()}; take the cluster's own "
-            f"(`ray get-auth-token` there)."
+            f"the cluster at {address} refuses the token from {_token_source()}; use the cluster's own token (run "
+            f"`ray get-auth-token` there)."
         )
-    return f"{address} answers with HTTP {code} where Ray's dashboard would not; is that its address?"
+    return f"{address} answers with HTTP {code}, unlike Ray's dashboard; check that the address is right."
 
 
 def _token() -> str | None:
-    """The token to send, from where Ray would take it; `None` without one.
+    """Return the token to send, from the same places as Ray's; `None` without one.
 
     Raises:
-        UsageError: If its file cannot be read, or a token is asked for and none is there, or none that can be sent.
+        UsageError: If its file cannot be read, a required token is missing, or the token cannot be sent.
     """
     if os.environ.get("RAY_AUTH_MODE", "token") != "token":
         return None
@@ -83,23 +83,23 @@ def _token() -> str | None:
     except OSError as error:
         if named:
             raise UsageError(
-                f"RAY_AUTH_TOKEN_PATH names {path}, which cannot be read: {error.strerror}; correct it."
+                f"RAY_AUTH_TOKEN_PATH names {path}, which cannot be read: {error.strerror}; correct the path."
             ) from error
         token = ""
     if not token and (named or "RAY_AUTH_MODE" in os.environ):
         raise UsageError(
-            f"RAY_AUTH_MODE=token needs a token, and there is none in RAY_AUTH_TOKEN or {path}; set it to the "
-            f"cluster's own (`ray get-auth-token` there)."
+            f"RAY_AUTH_MODE=token requires a token, but RAY_AUTH_TOKEN and {path} have none; set it to the cluster's "
+            f"own token (run `ray get-auth-token` there)."
         )
-    # Without RAY_AUTH_MODE the token at home may be another cluster's; Ray's client would not send it, nor do we.
+    # Without RAY_AUTH_MODE, the token in the home folder may be another cluster's. Like Ray's client, do not send it.
     return _sendable(token, str(path)) if named or "RAY_AUTH_MODE" in os.environ else None
 
 
 def _sendable(token: str, source: str) -> str:
     if not can_be_sent(token):
         raise UsageError(
-            f"{source} contains whitespace or non-ASCII characters, which no token has; set it to the cluster's own "
-            f"(`ray get-auth-token` there)."
+            f"{source} contains whitespace or non-ASCII characters, which are not allowed in a token; set it to the "
+            f"cluster's own token (run `ray get-auth-token` there)."
         )
     return token
 

@@ -1,4 +1,4 @@
-"""Sweeps on a cluster, by name or job: their jobs, copies of their records, what they say, and their end."""
+"""Sweeps on a cluster, by name or job: their jobs, copies of their records, their output, and their end."""
 
 import contextlib
 import getpass
@@ -39,10 +39,10 @@ from tune_jobs.system.redaction import without_password
 
 ENTRYPOINT = "python -m tune_jobs.cli.cluster_job"
 STOP_WAIT_S = 60
-"""Between the SIGTERM of `ray job stop` and the kill: time for running trials to keep their state."""
+"""Time between the SIGTERM of `ray job stop` and the kill, in which running trials save their state."""
 
 SILENCE_S = 150.0
-"""How long a small job may take to begin, and between two words of its answer."""
+"""How long a small job may take to start, and to be silent between two lines of its answer."""
 
 ENDS_S = 20.0
 
@@ -62,14 +62,14 @@ class Located:
 
     name: str
     storage: str | None
-    """The folder in which it lives there; `None`: the cluster's default."""
+    """The sweep's storage folder on the cluster; `None` for the cluster's default."""
 
     job: Job | None
     """Its latest job, if the cluster still knows one."""
 
 
 def in_storage(folder: str | None) -> list[str]:
-    """The option that gives a command on the cluster its folder of sweeps; without one, its own default holds."""
+    """Return the option that names the storage folder to a command on the cluster; empty for its default."""
     return ["--storage", folder] if folder else []
 
 
@@ -77,8 +77,8 @@ class Cluster:
     """The sweeps of the cluster at an address.
 
     Raises:
-        ClusterError: From here and from every method, if it does not answer in time.
-        UsageError: See `Jobs`; and from methods, if there is no such sweep.
+        ClusterError: If the cluster does not answer in time; also from every method.
+        UsageError: See `Jobs`; also from methods, if the sweep does not exist.
     """
 
     def __init__(self, address: str, storage: str | None = None) -> None:
@@ -87,23 +87,23 @@ class Cluster:
         self._storage = storage
 
     def sweep_jobs(self) -> list[Job]:
-        """The jobs that run or ran sweeps, the newest first; their metadata is that of `gate.Command`."""
+        """Return the jobs that run or ran sweeps, the newest first; their metadata is a `gate.Command`."""
         return [job for job in self._commands() if isinstance(self._runs(job), Command)]
 
     def _commands(self) -> list[Job]:
         return [job for job in self.jobs.jobs() if job.metadata.get(_KIND) == "command"]
 
     def _runs(self, job: Job) -> Command | ClusterError:
-        """What a job runs; or why that cannot be: anybody can give a job any name."""
+        """Return what a job runs, or why its metadata is invalid: anybody can give a job any name."""
         try:
             return command_of(job.id, job.metadata, self.address)
         except ClusterError as error:
             return error
 
     def locate(self, name: str) -> Located:
-        """The sweep that is called `name`, or that the job `name` runs; known to the cluster's jobs or not.
+        """Return the sweep called `name`, or the sweep of the job `name`; it may have no job on the cluster.
 
-        Of several jobs of one name, one that runs comes before one that has ended, and a newer one before an older one.
+        Of several jobs of one sweep, a running one is preferred to an ended one, and a newer one to an older one.
         """
         found: list[tuple[Job, Command]] = []
         for job in self._commands():
@@ -116,19 +116,21 @@ class Cluster:
         for job, runs in sorted(found, key=lambda pair: pair[0].ended):
             return Located(runs.sweep, runs.storage or self._storage, job)
         if not is_name(name):
-            raise UsageError(f"a sweep's name is {NAME_RULE}, got {shown(name)}; `convnn list` shows the sweeps there.")
+            raise UsageError(f"a sweep's name is {NAME_RULE}, got {shown(name)}; `convnn list` shows the sweeps.")
         return Located(name, self._storage, None)
 
     def start(self, command: str, sweep: str, task: dict[str, Any], *, text: str | None, code: bool) -> tuple[str, int]:
-        """Start a job that runs a sweep; its id, and the bytes that were shipped for it."""
+        """Start a job that runs a sweep; return its id and the size of the upload in bytes."""
         metadata = {_KIND: "command", "sweep": sweep, "command": command, "storage": task.get("storage") or ""}
         return self._submit({"kind": "command", **task, **_origin()}, metadata, text=text, code=code)
 
     def ask(self, *arguments: str, silence_s: float | None = SILENCE_S) -> str:
-        """What the `convnn` command of these arguments prints on the cluster, within `silence_s` if there is such.
+        """Return the output of the `convnn` command with these arguments on the cluster.
+
+        Gives up if the job is silent for `silence_s`, unless that is `None`.
 
         Raises:
-            SweepError: If it fails there, with its words.
+            SweepError: If the command fails there, with its message.
         """
         with tempfile.TemporaryFile() as answer:
             self._receive({"kind": "ask", "arguments": list(arguments)}, answer, silence_s)
@@ -138,33 +140,33 @@ class Cluster:
         return result.out
 
     def sweeps(self, folder: str | None) -> SweepList:
-        """The sweeps in a folder of the cluster; its default if `None`."""
+        """Return the sweeps in a folder of the cluster; in its default folder if `None`."""
         return read_reply(SweepList, self.ask("list", "--json", *in_storage(folder)), self.address)
 
     def probe(self, request: dict[str, Any]) -> dict[str, Any]:
-        """What the cluster has; see `tune_jobs.cluster.probe`."""
+        """Return what the cluster has; see `tune_jobs.cluster.probe`."""
         with tempfile.TemporaryFile() as answer:
             self._receive({"kind": "probe", **request}, answer, DATA_S + SILENCE_S)
             found = read_reply(Probed, answer.read(), self.address).model_dump()
         for node in found["nodes"]:
             if node["error"] is None and len(node["data"]) != len(request["data"]):
-                raise malformed(self.address, "a machine that says nothing of some images")
+                raise malformed(self.address, "a machine without an answer for some images")
             if node["error"] is None:
                 node["versions"] = dict.fromkeys(request["packages"]) | node["versions"]
         return found
 
     @contextlib.contextmanager
     def record(self, sweep: Located) -> Iterator[tuple[SweepFolder, dict[str, Any]]]:
-        """A passing copy of a sweep's record, and where the sweep is."""
+        """Yield a temporary copy of a sweep's record, and where the sweep is."""
         with tempfile.TemporaryDirectory(prefix="convnn-record-") as scratch:
             folder = SweepFolder(Path(scratch) / sweep.name)
             yield folder, self._copy(sweep, "record", folder.path)
 
     def fetch(self, sweep: Located, folder: SweepFolder, *, checkpoints: bool) -> dict[str, Any]:
-        """Copy a sweep's folder to `folder`; where it was, and what was left out.
+        """Copy a sweep's folder to `folder`; return where it was, and what was left out.
 
         Raises:
-            UsageError: If another sweep is there.
+            UsageError: If another sweep is in `folder`.
             OSError: If it cannot be written.
         """
         folder.path.parent.mkdir(parents=True, exist_ok=True)
@@ -189,7 +191,7 @@ class Cluster:
         *,
         most: int = LARGEST_REPLY,
     ) -> None:
-        """Run a small job and write its result, of `most` bytes at most, to `into`, which is left at its beginning."""
+        """Run a small job, and write its result of at most `most` bytes to `into`, which is then at its start."""
         job_id, _ = self._submit(task, {_KIND: task["kind"]}, text=None, code=True)
         receiver = Receiver(into, self.address, most)
         try:
@@ -203,7 +205,7 @@ class Cluster:
             raise
         if not receiver.whole:
             raise ClusterError(self._no_result(job_id, receiver.other))
-        with contextlib.suppress(ClusterError):  # the answer is there, whatever becomes of the job
+        with contextlib.suppress(ClusterError):  # the answer is complete, even if the job now fails
             self.jobs.wait(job_id, ENDS_S)
             self.jobs.forget(job_id)
         into.seek(0)
@@ -219,7 +221,7 @@ class Cluster:
         if missing:
             return (
                 f"the `python` of the cluster at {self.address} lacks a package ({missing.partition(': ')[2]}); start "
-                f"Ray there with the environment activated that has requirements.lock."
+                f"Ray there with an activated environment that has the packages of requirements.lock."
             )
         job = self.jobs.job(job_id)
         words = " | ".join(line[:_LONGEST_SAID] for line in lines[-_SAID:]) or job.message
@@ -235,7 +237,7 @@ class Cluster:
 
 
 def _same_folder(given: str | None, there: str | None) -> bool:
-    """Whether a folder as a person gives it may be one of the cluster's, whose home is not known here."""
+    """Whether a folder as the user gives it may be this folder of the cluster, whose home folder is unknown here."""
     if not given or not there:
         return True
     given, there = given.rstrip("/"), there.rstrip("/")
@@ -243,7 +245,7 @@ def _same_folder(given: str | None, there: str | None) -> bool:
 
 
 def _origin() -> dict[str, Any]:
-    """Who submits what, for the manifest."""
+    """Return who submits what, for the manifest."""
     try:
         user = getpass.getuser()
     except (KeyError, OSError):  # a container's user without a name

@@ -1,4 +1,4 @@
-"""What a job says, to its end, over connections that fall silent and break."""
+"""Follows a job's log to its end, over connections that fall silent or break."""
 
 import asyncio
 import contextlib
@@ -12,22 +12,22 @@ from tune_jobs.cluster.jobs import CALL_S, PATIENCE_S, POLL_S, Jobs, UnknownJobE
 from tune_jobs.errors import ClusterError
 
 REOPEN_S = 120.0
-"""A log stream that is silent for so long is opened anew; once the job has ended, after `CALL_S`."""
+"""A log stream that is silent for this long is opened again; after the job's end, `CALL_S` applies."""
 
 VAIN_STREAMS = 5
-"""So many streams one after the other that bring nothing new are the last of an ended job: its machine may be gone."""
+"""After the job's end, give up after this many streams in a row with nothing new: its machine may be gone."""
 
 
 def follow(jobs: Jobs, job_id: str, silence_s: float | None = None) -> Iterator[str]:
-    """What a job says, until the job has ended: the end of a stream is not taken for that.
+    """Yield a job's log until the job has ended; the end of a stream is not taken for the end of the job.
 
-    A stream that says nothing for a while is opened anew, as its connection may be dead; and so is one that breaks,
-    after the job's end too: what it has said may take long to arrive.
+    A stream that is silent for a while is opened again, since its connection may be dead. So is one that breaks, even
+    after the job's end: the last lines may take long to arrive.
 
     Args:
         jobs: The cluster's jobs.
         job_id: The job.
-        silence_s: Give up if it says nothing for so long; never if `None`.
+        silence_s: Give up if the log is silent for this long; never if `None`.
 
     Raises:
         ClusterError: If the cluster does not answer for `PATIENCE_S`, no longer knows the job, or at `silence_s`.
@@ -43,26 +43,26 @@ def follow(jobs: Jobs, job_id: str, silence_s: float | None = None) -> Iterator[
                 return
         if silence_s is not None and time.monotonic() - follower.spoke > silence_s:
             raise ClusterError(
-                f"job {job_id} at {jobs.address} has said nothing for {silence_s:.0f} s; is the cluster busy, or "
-                f"its storage away? Ray's dashboard shows both; then ask again."
+                f"job {job_id} at {jobs.address} has said nothing for {silence_s:.0f} s; check in Ray's dashboard "
+                f"whether the cluster is busy or its storage unreachable, then try again."
             )
         time.sleep(POLL_S)
 
 
 class _Follower:
-    """How far a job's log was followed, over one stream after the other."""
+    """How far a job's log was followed, over several streams."""
 
     def __init__(self, jobs: Jobs, job_id: str) -> None:
         self.seen = 0
-        """Characters of its log."""
+        """Characters of the log that were read."""
 
         self.spoke = time.monotonic()
-        self._answered = time.monotonic()  # when the cluster last did
+        self._answered = time.monotonic()  # when the cluster last answered
         self._jobs = jobs
         self._job_id = job_id
 
     def pieces(self, stream: "_Stream", quiet_s: float) -> Iterator[str]:
-        """What a stream says that was not said before, until it ends, is quiet for long, or the cluster is."""
+        """Yield the new text of a stream until it ends, or it or the cluster is silent for too long."""
         passed, heard = 0, time.monotonic()
         while (chunk := stream.next()) is not None:
             if not chunk:
@@ -78,7 +78,7 @@ class _Follower:
                 self.seen, self.spoke = passed, time.monotonic()
 
     def has_ended(self) -> bool | None:
-        """Whether the job has; `None` if the cluster does not answer, which it may for `PATIENCE_S`."""
+        """Whether the job has ended; `None` if the cluster does not answer, which is tolerated for `PATIENCE_S`."""
         try:
             ended = self._jobs.job(self._job_id).ended
         except UnknownJobError:
@@ -92,11 +92,11 @@ class _Follower:
 
 
 class _Stream:
-    """A job's log as it grows, read in a thread; closed at the end of the `with`."""
+    """A job's growing log, read in a thread; closed at the end of the `with`."""
 
     def __init__(self, jobs: Jobs, job_id: str) -> None:
         self.whole = False
-        """Whether it has ended by itself, after the job."""
+        """Whether the stream ended by itself, after the job."""
 
         self._jobs = jobs
         self._job_id = job_id
@@ -110,11 +110,11 @@ class _Stream:
         return self
 
     def __exit__(self, *_: object) -> None:
-        with contextlib.suppress(RuntimeError):  # the loop may be closed by now
+        with contextlib.suppress(RuntimeError):  # the loop may already be closed
             self._loop.call_soon_threadsafe(self._cancel)
 
     def next(self) -> str | None:
-        """The next piece; empty if there is none for a while, `None` at the stream's end."""
+        """Return the next piece; empty if none arrives for a while, `None` at the stream's end."""
         try:
             return self._chunks.get(timeout=POLL_S)
         except queue.Empty:
@@ -122,7 +122,7 @@ class _Stream:
 
     @property
     def idle(self) -> bool:
-        """Whether no piece waits to be taken."""
+        """Whether the queue of pieces is empty."""
         return self._chunks.empty()
 
     def _cancel(self) -> None:
@@ -131,7 +131,7 @@ class _Stream:
 
     def _run(self) -> None:
         assert self._task is not None
-        with contextlib.suppress(Exception, asyncio.CancelledError):  # the follower asks how the job stands
+        with contextlib.suppress(Exception, asyncio.CancelledError):  # the follower asks for the job's status
             self._loop.run_until_complete(self._task)
             self.whole = True
         self._loop.close()

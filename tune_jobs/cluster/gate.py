@@ -1,7 +1,7 @@
-"""The gate for what comes from a cluster: its replies and names are a remote party's text, and are checked here.
+"""Checks everything that comes from a cluster: replies and names are text of a remote party.
 
-What has passed may be used as it is. What has not is one line with the cluster's address and what is wrong, and nothing
-of it is written. Whoever else runs jobs on a cluster can name them as he likes, and answer in place of it.
+Checked values are safe to use. A value that fails becomes a one-line error with the cluster's address and the problem,
+and nothing of it is written. Other users of a cluster can give their jobs any name, and can answer in its place.
 """
 
 import re
@@ -14,7 +14,7 @@ from search_spaces.settings import NAME_RULE, is_name
 from tune_jobs.errors import ClusterError
 
 LARGEST_REPLY = 64 * 2**20
-"""Bytes of a reply that is held in memory; the largest are logs."""
+"""Maximum size of a reply held in memory, in bytes; the largest replies are logs."""
 
 _JOB_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,199}")
 _OBEYED = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
@@ -23,18 +23,18 @@ _LONGEST_LINE = 1000
 
 
 def shown(text: object) -> str:
-    """A remote party's text in a message: short, in one line, and nothing that a terminal obeys."""
+    """Format a remote party's text for a message: short, in one line, without control characters."""
     plain = repr(str(text))
     return plain if len(plain) <= _SHOWN else f"{plain[:_SHOWN]}..."
 
 
 def plain_line(text: str) -> str:
-    """The text in one line, without what a terminal obeys, and not for ever."""
+    """Return the text as one line of limited length, without control characters."""
     return _safe(text).replace("\n", " ").replace("\t", " ")[:_LONGEST_LINE]
 
 
 def _safe(text: str) -> str:
-    """The text without what a terminal obeys; lines and tabs stay."""
+    """Return the text without control characters; line breaks and tabs stay."""
     return _OBEYED.sub("", text)
 
 
@@ -48,7 +48,7 @@ def _version(text: str | None) -> str | None:
     try:
         return text if text is None or Version(text) else None
     except InvalidVersion as error:
-        raise ValueError(f"{shown(text)} is no version") from error
+        raise ValueError(f"{shown(text)} is not a version") from error
 
 
 Line = Annotated[str, Field(max_length=10_000), AfterValidator(plain_line)]
@@ -58,13 +58,13 @@ AVersion = Annotated[str | None, AfterValidator(_version)]
 
 
 class Reply(BaseModel):
-    """What a cluster says; more than is known of it is left out."""
+    """A reply of a cluster; unknown fields are ignored."""
 
     model_config = ConfigDict(frozen=True, strict=True, allow_inf_nan=False)
 
 
 class VersionReply(Reply):
-    """Of the dashboard."""
+    """The dashboard's version of Ray."""
 
     ray_version: Line
 
@@ -88,7 +88,7 @@ class LogReply(Reply):
 
 
 class Command(Reply):
-    """What a job of ours says of itself: the sweep that it runs, and how."""
+    """The metadata of a job of this package: the sweep that it runs, and the command."""
 
     sweep: SweepName
     command: Annotated[str, Field(pattern="^[a-z]{1,20}$")]
@@ -96,7 +96,7 @@ class Command(Reply):
 
 
 class Answer(Reply):
-    """What a command printed there."""
+    """The output of a command on the cluster."""
 
     code: int
     out: Words
@@ -104,7 +104,7 @@ class Answer(Reply):
 
 
 class Refusal(Reply):
-    """An error that a small job came to."""
+    """An error of a small job."""
 
     kind: Line
     message: Words
@@ -120,7 +120,7 @@ class Driver(Reply):
 
 
 class Origin(Reply):
-    """Where a copy comes from, and what it lacks."""
+    """Where a copy comes from, and what was left out."""
 
     host: Line
     path: Line
@@ -138,7 +138,7 @@ class ListedSeeds(Reply):
 
 
 class ListedSweep(Reply):
-    """One sweep of a list; `error` says why nothing else is known of it."""
+    """One sweep of a list. If there is an `error`, nothing else is known about the sweep."""
 
     name: Line
     error: Line | None
@@ -199,7 +199,7 @@ class _Resources(Reply):
 
 
 class _Silent(Reply):
-    """A machine that could not be asked."""
+    """A machine that could not be examined."""
 
     node_id: Line
     host: Line
@@ -228,11 +228,11 @@ class _Check(Reply):
     check: Line
     ok: bool
     says: Line
-    mend: Line | None = None
+    fix: Line | None = None
 
 
 class Probed(Reply):
-    """What a cluster has."""
+    """What a cluster has, as found by a probe."""
 
     ray: Line
     storage: _Storage
@@ -244,13 +244,13 @@ Content = TypeVar("Content")
 
 
 def read_reply(kind: type[Content], content: bytes | str, source: str) -> Content:
-    """A reply of the cluster at the address `source`, as what it must be.
+    """Validate a reply of the cluster at the address `source`.
 
     Raises:
-        ClusterError: If it is too large, no JSON, or of another shape: where, and what is wrong there.
+        ClusterError: If it is too large, not JSON, or does not match `kind`; it names the field and the problem.
     """
     if len(content) > LARGEST_REPLY:
-        raise malformed(source, f"it has more than {LARGEST_REPLY // 2**20} MiB")
+        raise malformed(source, f"the reply has more than {LARGEST_REPLY // 2**20} MiB")
     try:
         return TypeAdapter(kind).validate_json(content)
     except (ValidationError, UnicodeError) as error:
@@ -259,7 +259,7 @@ def read_reply(kind: type[Content], content: bytes | str, source: str) -> Conten
 
 def _first(error: ValidationError | UnicodeError) -> str:
     if isinstance(error, UnicodeError):
-        return "it is no text"
+        return "the reply is not text"
     first = error.errors(include_url=False, include_input=False, include_context=False)[0]
     place = ".".join(str(part) for part in first["loc"])
     return (
@@ -268,23 +268,23 @@ def _first(error: ValidationError | UnicodeError) -> str:
 
 
 def malformed(source: str, wrong: str) -> ClusterError:
-    """What is said of a reply or an archive that cannot be used."""
+    """Return the error for a reply or an archive that cannot be used."""
     return ClusterError(
-        f"the cluster at {source} sent what cannot be used: {wrong}; is that the address of a Ray dashboard, and the "
-        f"same version of this program there?"
+        f"the cluster at {source} sent data that cannot be used: {wrong}; check that this is the address of a Ray "
+        f"dashboard, and that the same version of convnn is installed there."
     )
 
 
 def is_job_id(text: str) -> bool:
-    """Whether a text can be a job's id, and so a part of an address."""
+    """Whether a text is a valid job id, which can be part of an address."""
     return _JOB_ID.fullmatch(text) is not None
 
 
 def command_of(job_id: str, metadata: dict[str, str], source: str) -> Command:
-    """What a job of ours runs.
+    """Return what a job of this package runs.
 
     Raises:
-        ClusterError: If that is no sweep and command of ours, naming the job.
+        ClusterError: If the metadata is not a valid sweep and command; the message names the job.
     """
     try:
         return Command.model_validate(metadata)

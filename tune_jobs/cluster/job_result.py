@@ -1,7 +1,7 @@
-"""What a small job finds out, sent back through its log, which is text and holds other lines too.
+"""The result of a small job, sent back through its log, which is text and has other lines, too.
 
-A result is lines of `MARK kind content`: parts in base64, then the digest of them all, or an error instead. A log that
-is cut short is noticed.
+A result is a series of lines `MARK kind content`: parts in base64, then a digest of all parts; or an error instead. The
+digest reveals a truncated log.
 """
 
 import base64
@@ -21,12 +21,12 @@ from tune_jobs.errors import ClusterError, SweepError
 
 MARK = "@convnn-reply"
 PART_BYTES = 12_000
-"""In base64 a line of 16,000 characters, which Ray's log stream sends whole."""
+"""Size of a part: in base64 a line of 16,000 characters, which Ray's log stream sends as a whole."""
 
 KEPT_S = 300.0
-"""A result that nobody reads is kept for so long: more than a follower bears until it opens a broken stream anew.
+"""Keep an unread result for this long: longer than a follower waits before it reopens a broken stream.
 
-One that is being read is kept, however long that takes.
+A result that is being read is kept for as long as that takes.
 """
 
 _LOG = "job-driver-"
@@ -36,14 +36,14 @@ _LONGEST_LINE = 100_000
 
 
 class Sender:
-    """A file that is sent, as it is written; `end` when it is whole."""
+    """A file-like object that sends what is written to it; call `end` when it is complete."""
 
     def __init__(self, out: IO[str] | None = None) -> None:
         self._out = out or sys.stdout
         self._digest = hashlib.sha256()
 
     def write(self, content: bytes) -> int:
-        """Send `content`; its length."""
+        """Send `content`; return its length."""
         for start in range(0, len(content), PART_BYTES):
             part = bytes(content[start : start + PART_BYTES])
             self._digest.update(part)
@@ -51,12 +51,12 @@ class Sender:
         return len(content)
 
     def end(self) -> None:
-        """Say that this was all."""
+        """Mark the end of the result."""
         self._line("end", self._digest.digest())
         self._out.flush()
 
     def fail(self, error: SweepError) -> None:
-        """Say that nothing comes, and why."""
+        """Send an error instead of a result."""
         self._line("error", json.dumps({"kind": type(error).__name__, "message": str(error)}).encode())
         self._out.flush()
 
@@ -77,9 +77,9 @@ def send_error(error: SweepError) -> None:
 
 
 def clear_results(older_s: float = KEPT_S) -> None:
-    """Remove the logs of earlier jobs that hold a result and are not read, which Ray would keep as long as it runs.
+    """Remove the logs of earlier jobs that hold a result and are not being read. Ray would keep them until it ends.
 
-    They lie beside this job's own log, which is its standard output.
+    They are in the same folder as this job's own log, which is its standard output.
     """
     try:
         own = Path("/proc/self/fd/1").readlink()
@@ -104,7 +104,7 @@ def _holds_result(log: Path, older_s: float) -> bool:
 
 
 def _open_files() -> set[Path]:
-    """The files that processes here have open, as far as we may look: Ray's agent, the log that somebody downloads."""
+    """Return the files that local processes have open, as far as permitted; Ray's agent opens a log to download it."""
     found = set()
     for process in Path("/proc").iterdir():
         with contextlib.suppress(OSError):
@@ -115,20 +115,20 @@ def _open_files() -> set[Path]:
 
 
 class Receiver:
-    """Takes a log, piece by piece, and writes the result in it to a file.
+    """Takes a log piece by piece, and writes the result in it to a file.
 
     Args:
         into: The file.
-        source: The address of the cluster whose log it is.
-        most: Bytes that the result may have.
+        source: The address of the cluster.
+        most: Maximum size of the result in bytes.
     """
 
     def __init__(self, into: IO[bytes], source: str, most: int = LARGEST_REPLY) -> None:
         self.whole = False
-        """Whether the result has arrived to its end."""
+        """Whether the complete result has arrived."""
 
         self.other: deque[str] = deque(maxlen=_KEPT_LINES)
-        """The log's other lines, the last of them."""
+        """The last of the log's other lines."""
 
         self._into = into
         self._source = source
@@ -140,10 +140,10 @@ class Receiver:
         """Take the next piece of the log.
 
         Raises:
-            SweepError: If the result is an error: that one. If it is damaged, or too large: a ClusterError.
+            SweepError: The error in the result, if it is one; a ClusterError if the result is damaged or too large.
         """
         *lines, rest = (self._line + text).split("\n")
-        self._line = rest[:_LONGEST_LINE]  # no line of a result is so long
+        self._line = rest[:_LONGEST_LINE]  # no line of a result is longer
         for line in lines:
             self._take_line(line)
 
@@ -159,7 +159,7 @@ class Receiver:
         if kind == "part":
             self._left -= len(content)
             if self._left < 0:
-                raise malformed(self._source, "an answer that is larger than it may be, or than has room")
+                raise malformed(self._source, "an answer larger than the limit, or than the free disk space")
             self._digest.update(content)
             self._into.write(content)
         elif kind == "end":
@@ -174,4 +174,4 @@ class Receiver:
             raise self._damaged()
 
     def _damaged(self) -> ClusterError:
-        return ClusterError(f"the answer of the cluster at {self._source} arrived damaged; ask again.")
+        return ClusterError(f"the answer of the cluster at {self._source} arrived damaged; try again.")

@@ -1,6 +1,6 @@
-"""The Ray Jobs API at an address. Every call ends within a deadline, and says what a person can do.
+"""The Ray Jobs API at an address. Every call has a deadline, and its errors say what the user can do.
 
-Ray's own client has no time limits, lets RAY_ADDRESS override the address it is given, and sends a token only where
+Ray's own client has no time limits, lets RAY_ADDRESS override the given address, and sends a token only if
 RAY_AUTH_MODE says so.
 """
 
@@ -34,16 +34,16 @@ from tune_jobs.cluster.gate import (
 from tune_jobs.errors import ClusterError
 
 CALL_S = 30.0
-"""How long one call may take, an upload aside."""
+"""Time limit of a call, except an upload."""
 
 SLOWEST_UPLOAD = 50_000
-"""Bytes per second below which an upload is given up."""
+"""An upload is given up if it is slower than this, in bytes per second."""
 
 POLL_S = 2.0
 PATIENCE_S = 60.0
-"""How long a cluster that does not answer, or takes no jobs yet, is waited for."""
+"""How long to wait for a cluster that does not answer, or does not accept jobs yet."""
 
-_STARTING = "No available agent"  # of a head that has just started
+_STARTING = "No available agent"  # the reply of a head that has just started
 ENDED = frozenset({"SUCCEEDED", "FAILED", "STOPPED"})
 _OVERRIDES = ("RAY_API_SERVER_ADDRESS", "RAY_ADDRESS")
 _NOT_FOUND = 404
@@ -67,32 +67,32 @@ class Job:
 
     @property
     def ended(self) -> bool:
-        """Whether nothing more comes of it."""
+        """Whether the job has ended."""
         return self.status in ENDED
 
 
 class UnknownJobError(ClusterError):
-    """The cluster knows no such job."""
+    """The cluster does not know the job."""
 
 
 class Jobs:
     """The Ray Jobs API of one cluster.
 
     Raises:
-        UsageError: If `address` is none, or a token is asked for and none is there, or none that can be sent.
-        ClusterError: From here and from every method, if the cluster does not answer in time, or refuses.
+        UsageError: If `address` is invalid, a required token is missing, or the token cannot be sent.
+        ClusterError: If the cluster does not answer in time, or refuses; also from every method.
     """
 
     def __init__(self, address: str) -> None:
         self.address, user = split_user(address)
-        """Without a user and a password."""
+        """The address, without user and password."""
 
         self._headers = authorization(user)
         self.ray_version = self._version()
         self._client = self._within(CALL_S, self._connect)
 
     def submit(self, entrypoint: str, package: Path, metadata: dict[str, str], environment: dict[str, str]) -> str:
-        """Upload `package`, a .zip, and start `entrypoint` in it; the job's id."""
+        """Upload `package`, a .zip file, and start `entrypoint` in it; return the job's id."""
         runtime_env = {"working_dir": str(package), "env_vars": environment}
         seconds = CALL_S + package.stat().st_size / SLOWEST_UPLOAD
         make = partial(self._client.submit_job, entrypoint=entrypoint, runtime_env=runtime_env, metadata=metadata)
@@ -105,22 +105,22 @@ class Jobs:
                     raise
                 if time.monotonic() > given_up:
                     raise ClusterError(
-                        f"the cluster at {self.address} answers, but takes no jobs: its head has no dashboard agent; "
-                        f"where its port 52365 is taken, start Ray with --dashboard-agent-listen-port."
+                        f"the cluster at {self.address} answers, but accepts no jobs: its head has no dashboard agent; "
+                        f"if its port 52365 is taken, start Ray with --dashboard-agent-listen-port."
                     ) from error
                 time.sleep(POLL_S)
                 continue
             if not isinstance(made, str) or not is_job_id(made):
-                raise malformed(self.address, f"a job that is called {shown(made)}")
+                raise malformed(self.address, f"a job with the id {shown(made)}")
             return made
 
     def job(self, job_id: str) -> Job:
-        """How a job stands."""
+        """Return a job's status."""
         found = read_reply(JobReply, self._get(CALL_S, f"/api/jobs/{job_id}"), self.address)
         return _job(job_id, found)
 
     def jobs(self) -> list[Job]:
-        """All that were submitted, the newest first."""
+        """Return all submitted jobs, the newest first."""
         found = read_reply(list[JobReply], self._get(CALL_S, "/api/jobs/"), self.address)
         made = [
             _job(each.submission_id, each) for each in found if each.submission_id and is_job_id(each.submission_id)
@@ -128,40 +128,40 @@ class Jobs:
         return sorted(made, key=lambda job: job.started_ms, reverse=True)
 
     def log(self, job_id: str) -> str:
-        """What a job has said so far, in full."""
+        """Return a job's complete log so far."""
         return read_reply(LogReply, self._get(2 * CALL_S, f"/api/jobs/{job_id}/logs"), self.address).logs
 
     def tail(self, job_id: str) -> AsyncIterator[str]:
-        """What a job says, from its log's beginning, as it comes; an async stream without time limits."""
+        """Return a job's log from its beginning, as it grows; an async stream without time limits."""
         stream: AsyncIterator[str] = self._client.tail_job_logs(job_id)
         return stream
 
     def stop(self, job_id: str) -> None:
-        """Ask a job to stop; it does so in its own time."""
+        """Ask a job to stop; it may take some time."""
         self._within(CALL_S, self._client.stop_job, job_id)
 
     def forget(self, job_id: str) -> None:
-        """Take an ended job off the cluster's list, if it can be."""
+        """Remove an ended job from the cluster's list, if possible."""
         with contextlib.suppress(ClusterError):
             self._within(CALL_S, self._client.delete_job, job_id)
 
     def wait(self, job_id: str, seconds: float, *, every_s: float = 0.25) -> Job:
-        """The job when it has ended.
+        """Wait for the job to end, and return it.
 
         Raises:
-            ClusterError: If it has not within `seconds`.
+            ClusterError: If the job has not ended within `seconds`.
         """
         deadline = time.monotonic() + seconds
         while not (job := self.job(job_id)).ended:
             if time.monotonic() > deadline:
                 raise ClusterError(
-                    f"job {job_id} at {self.address} has not ended within {seconds:g} s; it goes on there."
+                    f"job {job_id} at {self.address} has not ended within {seconds:g} s; it keeps running there."
                 )
             time.sleep(every_s)
         return job
 
     def _version(self) -> str:
-        """The cluster's version of Ray; a first call, by which a wrong address, and a wrong token, are found out."""
+        """Return the cluster's version of Ray. This first call reveals a wrong address or token."""
         request = urllib.request.Request(f"{self.address}/api/version", headers=self._headers)  # noqa: S310 - http(s)
         try:
             with urllib.request.urlopen(request, timeout=CALL_S) as answer:  # noqa: S310
@@ -171,12 +171,13 @@ class Jobs:
         except (OSError, ValueError, http.client.HTTPException) as error:
             raise ClusterError(
                 f"no Ray cluster answers at {self.address}: {_why(error)}; check that it is running, and that this is "
-                f"the address of its dashboard (port 8265; on another machine Ray needs --dashboard-host=0.0.0.0)."
+                f"the address of its dashboard (port 8265; for access from other machines Ray needs "
+                f"--dashboard-host=0.0.0.0)."
             ) from error
         return read_reply(VersionReply, content, self.address).ray_version
 
     def _get(self, seconds: float, path: str) -> bytes:
-        """What the API answers, of which no more is read than is used; Ray's own client would take anything."""
+        """Return the API's answer, up to the size limit, which Ray's own client lacks."""
         request = urllib.request.Request(f"{self.address}{path}", headers=self._headers)  # noqa: S310 - http(s)
 
         def get() -> bytes:
@@ -204,7 +205,7 @@ class Jobs:
             os.environ.update(held)
 
     def _within(self, seconds: float, call: Callable[..., Answer], *args: Any, **named: Any) -> Answer:  # noqa: ANN401
-        """The answer of a call, made in a thread that is left behind if it hangs."""
+        """Return the result of a call in a thread, which is abandoned if it hangs."""
         answers: queue.Queue[tuple[Any, BaseException | None]] = queue.Queue()
 
         def make() -> None:
@@ -218,15 +219,15 @@ class Jobs:
             answer, error = answers.get(timeout=seconds)
         except queue.Empty:
             raise ClusterError(
-                f"the cluster at {self.address} did not answer within {seconds:.0f} s; is its head overloaded or half "
-                f"dead?"
+                f"the cluster at {self.address} did not answer within {seconds:.0f} s; check whether its head is "
+                f"overloaded or failing."
             ) from None
         if error is None:
             return answer  # type: ignore[no-any-return]
         if f"status code {_NOT_FOUND}" in str(error):
             raise UnknownJobError(
-                f"the cluster at {self.address} knows no such job: it forgets them when it restarts, and they end with "
-                f"it. Submitted again, a sweep goes on."
+                f"the cluster at {self.address} does not know this job: a cluster that restarts ends its jobs and "
+                f"forgets them. To resume the sweep, submit it again."
             ) from error
         if isinstance(error, ClusterError):
             raise error
@@ -241,7 +242,7 @@ class Jobs:
                 return refusal(self.address, code)
         lines = [line for line in text.splitlines() if line.strip()] or [type(error).__name__]
         said = lines[-1].strip() if "Traceback" in text else lines[0]
-        return f"the cluster at {self.address} fails: {plain_line(said)}"
+        return f"the cluster at {self.address} failed: {plain_line(said)}"
 
 
 def _job(job_id: str, found: JobReply) -> Job:
@@ -257,6 +258,6 @@ def _job(job_id: str, found: JobReply) -> Job:
 
 
 def _why(error: Exception) -> str:
-    """Why there was no answer. An error about a value is not told, as that may be a token."""
+    """Return why there was no answer. An error about a value is not shown, since the value may be a token."""
     reason = getattr(error, "reason", error)
-    return str(reason) if isinstance(reason, OSError) else "what answers there is something else"
+    return str(reason) if isinstance(reason, OSError) else "another program answers there"

@@ -1,6 +1,6 @@
-"""What is shipped with a job: a .zip with its task, the sweep's file, and our code unless the cluster has it.
+"""The upload for a job: a .zip with its task, the sweep's file, and this package's code unless the cluster has it.
 
-Equal content is an equal file, so that a cluster that has it already gets nothing.
+Equal content gives an equal file, so Ray does not upload it twice.
 """
 
 import hashlib
@@ -16,7 +16,7 @@ from tune_jobs.system.files import size_text
 from tune_jobs.system.packages import DISTRIBUTION
 
 UPLOAD_BYTES = 100 * 2**20
-"""What Ray's dashboard takes in one request."""
+"""The maximum size of a request to Ray's dashboard."""
 
 TASK = "task.json"
 SWEEP = "sweep.yaml"
@@ -27,7 +27,7 @@ _BEGINNING_OF_ZIP = (1980, 1, 1, 0, 0, 0)
 
 
 def code_files(place: Path | None = None) -> dict[str, Path]:
-    """The files of our packages, by their path from the folder that holds these; `place` is that folder."""
+    """Return the files of our packages, by their path relative to `place`, the folder that contains the packages."""
     home = place or Path(__file__).resolve().parents[2]
     return {
         str(path.relative_to(home)): path
@@ -38,7 +38,7 @@ def code_files(place: Path | None = None) -> dict[str, Path]:
 
 
 def code_digest(place: Path | None = None) -> str:
-    """A text that is equal for equal code."""
+    """Return a digest of the code; equal code gives an equal digest."""
     digest = hashlib.sha256()
     for name, path in code_files(place).items():
         digest.update(f"{name}\n{hashlib.sha256(path.read_bytes()).hexdigest()}\n".encode())
@@ -46,16 +46,16 @@ def code_digest(place: Path | None = None) -> str:
 
 
 def write_package(path: Path, task: Mapping[str, Any], *, sweep: str | None = None, code: bool = True) -> int:
-    """Write the .zip to `path`; its size in bytes.
+    """Write the .zip to `path`; return its size in bytes.
 
     Args:
         path: The file to write.
         task: What `tune_jobs.cli.cluster_job` reads.
         sweep: The sweep's file, for tasks that have one.
-        code: Whether our code goes with it.
+        code: Whether to include our code.
 
     Raises:
-        UsageError: If it is larger than the cluster takes, naming the biggest files.
+        UsageError: If it is larger than the cluster accepts; the message names the biggest files.
     """
     contents: dict[str, bytes] = {TASK: json.dumps(task, indent=2).encode()}
     if sweep is not None:
@@ -70,8 +70,8 @@ def write_package(path: Path, task: Mapping[str, Any], *, sweep: str | None = No
     if size > UPLOAD_BYTES:
         named = ", ".join(f"{info.filename} ({size_text(info.compress_size)})" for info in largest)
         raise UsageError(
-            f"the cluster takes uploads of at most {size_text(UPLOAD_BYTES)}, and this one has {size_text(size)}; the "
-            f"biggest files are {named}. Move what is not code out of these folders."
+            f"the cluster accepts uploads of at most {size_text(UPLOAD_BYTES)}, but this one has {size_text(size)}; "
+            f"the biggest files are {named}. Move files that are not code out of these folders."
         )
     return size
 
@@ -79,7 +79,7 @@ def write_package(path: Path, task: Mapping[str, Any], *, sweep: str | None = No
 def _code() -> Iterator[tuple[str, bytes]]:
     for name, path in code_files().items():
         yield name, path.read_bytes()
-    try:  # `importlib.metadata` finds it beside the code
+    try:  # `importlib.metadata` finds it next to the code
         metadata = distribution(DISTRIBUTION).read_text("METADATA") or ""
     except PackageNotFoundError:
         return

@@ -1,6 +1,6 @@
-"""What a cluster has, found out on it: a task on every machine, and the tracker asked from where the driver will be.
+"""Finds out on a cluster what it has: runs a task on every machine, and checks the tracker from the driver's machine.
 
-Needs nothing of the cluster but Python and Ray, so that what is missing can be said.
+It needs only Python and Ray there, so that it can report anything else that is missing.
 """
 
 import contextlib
@@ -21,10 +21,10 @@ from convnn.data import Split
 from tune_jobs.cluster.package import code_digest
 
 NODE_S = 120.0
-"""How long a machine may take to say what it has."""
+"""Time limit for a machine to report what it has."""
 
 DATA_S = 900.0
-"""The same, with images to be decoded, or downloaded, first."""
+"""The same limit, if images have to be decoded or downloaded first."""
 
 CUDA_S = 120.0
 _CUDA = (
@@ -33,10 +33,10 @@ _CUDA = (
 
 
 def probe(task: Mapping[str, Any]) -> dict[str, Any]:
-    """What the cluster has, for `tune_jobs.doctor.cluster`.
+    """Return what the cluster has, for `tune_jobs.doctor.cluster`.
 
-    `task` has `packages` (names to tell the versions of), `storage` (a folder, or null), `data` (pairs of name and
-    root), and `tracker` (a uri, null for none of its own, or absent where it is not asked for).
+    `task` has `packages` (whose versions to report), `storage` (a folder or null), `data` (pairs of name and root), and
+    `tracker`: a uri, or null for the cluster's own; if it is missing, the tracker is not checked.
     """
     import ray
 
@@ -71,7 +71,7 @@ def probe(task: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def look(request: Mapping[str, Any]) -> dict[str, Any]:
-    """What the machine has on which this runs."""
+    """Return what the machine has on which this function runs."""
     home = _installed_at()
     mark = request["mark"]
     return {
@@ -113,7 +113,7 @@ def _answer(answer: Any) -> dict[str, Any]:  # noqa: ANN401 - Ray's reference
 
 
 class _Mark:
-    """A file in the storage, by which the other machines know whether it is the same one."""
+    """A file in the storage folder, by which other machines check that they have the same folder."""
 
     def __init__(self, storage: str | None) -> None:
         from tune_jobs.record.folder import default_storage
@@ -152,12 +152,12 @@ def _version(name: str) -> str | None:
 
 
 def _installed_at() -> Path | None:
-    """The folder that holds our packages as installed on this machine, whatever was shipped with this job."""
+    """Return the folder of our packages as installed on this machine, not as uploaded with this job."""
     script = (
         "import importlib.util as u, os; s = u.find_spec('tune_jobs'); "
         "print(os.path.dirname(os.path.dirname(s.origin)) if s else '')"
     )
-    done = subprocess.run(  # noqa: S603 - a fixed program; -I leaves out the current folder and PYTHONPATH
+    done = subprocess.run(  # noqa: S603 - a fixed program; -I ignores the current folder and PYTHONPATH
         [sys.executable, "-I", "-c", script], capture_output=True, text=True, check=False, timeout=NODE_S, cwd="/"
     )
     place = done.stdout.strip()
@@ -165,7 +165,7 @@ def _installed_at() -> Path | None:
 
 
 def _gpus() -> dict[str, Any]:
-    """The GPUs that the machine has by its driver, and those that torch can use."""
+    """Return the number of GPUs according to the driver, and the names of those that torch can use."""
     smi = shutil.which("nvidia-smi")
     there = 0
     if smi:
@@ -181,12 +181,12 @@ def _gpus() -> dict[str, Any]:
 
 
 def _data(name: str, root: str | None, splits: Sequence[Split]) -> dict[str, Any]:
-    """The digests of a data set, which is decoded for the sweep at that, or why there are none."""
+    """Return the digests of a data set, or why there are none. Decodes it as the sweep would."""
     found: dict[str, Any] = {"name": name, "root": root, "digests": None, "error": None}
     try:
         from convnn.data import load_dataset
 
         found["digests"] = load_dataset(name, root, splits=splits).digests
-    except Exception as error:  # noqa: BLE001 - whatever it is, it is told
+    except Exception as error:  # noqa: BLE001 - any error is reported
         found["error"] = (str(error).splitlines() or [type(error).__name__])[0]
     return found

@@ -1,4 +1,4 @@
-"""Starts sweeps on a cluster: everything is checked first, and nothing of this machine is needed afterwards."""
+"""Starts sweeps on a cluster. Everything is checked first, and afterwards this machine is no longer needed."""
 
 import os
 from collections.abc import Callable, Sequence
@@ -32,7 +32,7 @@ class Submission:
     findings: list[Finding]
 
     def as_dict(self) -> dict[str, Any]:
-        """For programs: stable keys."""
+        """Return the submission for programs, with stable keys."""
         return {
             "job": self.job_id,
             "sweep": self.sweep,
@@ -45,15 +45,15 @@ class Submission:
 def check_cluster(
     cluster: Cluster, spec: SweepSpec | None, storage: str | None
 ) -> tuple[dict[str, Any], list[Finding]]:
-    """What the cluster has, and what that means for a sweep; without one, for any.
+    """Return what the cluster has, and what that means for a sweep; for any sweep if `spec` is `None`.
 
     Args:
         cluster: The cluster.
-        spec: The sweep that is to run there.
-        storage: The folder of sweeps there; its default if `None`.
+        spec: The sweep to run there.
+        storage: The storage folder there; the cluster's default if `None`.
 
     Raises:
-        UsageError: If the tracker is named by a path that means nothing there.
+        UsageError: If the tracker is a relative path, which is not valid there.
         ClusterError: If the cluster does not answer.
     """
     request: dict[str, Any] = {"packages": packages(), "storage": storage, "data": [], "environment": _secrets()}
@@ -78,20 +78,20 @@ def submit(
     Args:
         spec: The sweep.
         cluster: Where to run it.
-        storage: The folder of sweeps there; its default if `None`.
-        code: Our code: what is installed there if it is equal to what is here, else shipped; or one of both.
+        storage: The storage folder there; the cluster's default if `None`.
+        code: `installed` uses our code on the cluster, `ship` uploads it, `auto` uploads it only if it differs.
         options: More arguments of `convnn run` there.
-        notify: Whom the job tells of its end; see `tune_jobs.system.notify`.
-        say: Is told how it goes, and every finding.
+        notify: The address or command that the job notifies when it ends; see `tune_jobs.system.notify`.
+        say: Called with the progress and every finding.
 
     Raises:
-        UsageError: If something is wrong for this sweep there; if the sweep is running there; if the upload is too
-            large; or the tracker is named by a path that means nothing there.
+        UsageError: If a check fails for this sweep; if the sweep is already running there; if the upload is too
+            large; or if the tracker is a relative path, which is not valid there.
         ClusterError: If the cluster does not answer.
     """
-    _require_told(notify)
+    _require_notify(notify)
     _require_idle(cluster, spec.name)
-    say(f"asking the cluster at {cluster.address} what it has ...")
+    say(f"checking the cluster at {cluster.address} ...")
     report, findings = check_cluster(cluster, spec, storage)
     for finding in findings:
         say(str(finding))
@@ -110,8 +110,8 @@ def submit(
     }
     _require_idle(cluster, spec.name)  # the checks may have taken minutes
     job_id, size = cluster.start("run", spec.name, task, text=spec.text, code=ship)
-    what = "the sweep's file and our code" if ship else "the sweep's file; our code is there already"
-    say(f"shipped {size_text(size)}: {what}")
+    what = "the sweep's file and the code" if ship else "the sweep's file; the code is already there"
+    say(f"uploaded {size_text(size)}: {what}")
     return Submission(job_id, spec.name, place, size, findings)
 
 
@@ -121,11 +121,11 @@ def restart(
     """Start `resume`, `retry` or `extend` of a sweep as a job of the cluster.
 
     Raises:
-        UsageError: If there is no such sweep there, or it is running; or the tracker is named by a path that means
-            nothing there.
+        UsageError: If the sweep does not exist there, or is running; or if the tracker is a relative path, which is
+            not valid there.
         ClusterError: If the cluster does not answer.
     """
-    _require_told(notify)
+    _require_notify(notify)
     found = cluster.locate(name)
     _require_idle(cluster, found.name)
     task = {
@@ -138,7 +138,7 @@ def restart(
 
 
 def stop(cluster: Cluster, name: str, seconds: float) -> tuple[Located, bool]:
-    """Ask a sweep's job to stop; the sweep, and whether it has ended within `seconds`.
+    """Ask a sweep's job to stop; return the sweep, and whether it has ended within `seconds`.
 
     Raises:
         UsageError: If no job of the cluster runs it.
@@ -156,7 +156,7 @@ def stop(cluster: Cluster, name: str, seconds: float) -> tuple[Located, bool]:
 
 
 def plan_lines(spec: SweepSpec, cpus: int, gpus: int) -> list[str]:
-    """What the sweep will do on a cluster of this size, in short."""
+    """Return a short plan of the sweep for a cluster of this size."""
     from tune_jobs.planning.plan import plan
 
     found = plan(spec, gpus=max(1, gpus), cpus=max(1, cpus))
@@ -170,51 +170,54 @@ def _require_idle(cluster: Cluster, name: str) -> None:
     found = cluster.locate(name)
     if found.job is not None and not found.job.ended:
         raise UsageError(
-            f"job {found.job.id} runs the sweep {name} at {cluster.address} now; look at it: convnn status {name} "
-            f"--address {cluster.address}; stop it: convnn stop {name} --address {cluster.address}; or run it under "
-            f"another name with --set name=..."
+            f"job {found.job.id} runs the sweep {name} at {cluster.address} now. To see its status: convnn status "
+            f"{name} --address {cluster.address}. To stop it: convnn stop {name} --address {cluster.address}. To run "
+            f"it under another name: --set name=..."
         )
 
 
-def _require_told(notify: str | None) -> None:
+def _require_notify(notify: str | None) -> None:
     if notify is not None:
-        require_target(notify, here=False)  # its program is the cluster's
+        require_target(notify, here=False)  # a command runs on the cluster
 
 
 def _ships(code: Code, report: dict[str, Any]) -> bool:
     there = has_our_code(report, code_digest())
     if code == "installed" and not there:
         raise UsageError(
-            "--code installed asks for our code on every machine of the cluster, and what is there is not equal to "
-            "what is here; use the image of this version, or --code ship."
+            "--code installed requires this version's code on every machine of the cluster, but the code there differs "
+            "from the code here; use the image of this version, or --code ship."
         )
     return code == "ship" or not there
 
 
 def _secrets(notify: str | None = None) -> dict[str, str]:
-    """What MLflow calls need, and whom to tell; in the package, not in the job's environment, which Ray shows."""
+    """Return MLflow's credentials and the notification target.
+
+    They belong in the package, not in the job's environment, which Ray's dashboard shows.
+    """
     tidy_tracking_token()
-    told = {} if notify is None else {NOTIFY: notify}
-    return {name: os.environ[name] for name in _TRACKER if name in os.environ} | told
+    target = {} if notify is None else {NOTIFY: notify}
+    return {name: os.environ[name] for name in _TRACKER if name in os.environ} | target
 
 
 def _tracker(spec: SweepSpec | None) -> dict[str, str]:
-    """What a job is told of the tracker, where the sweep's file does not name it."""
+    """Return the tracker's address for the job's environment, unless the sweep's file names it."""
     uri = _tracker_uri(spec)
     return {"MLFLOW_TRACKING_URI": uri} if uri and (spec is None or spec.tracking.uri is None) else {}
 
 
 def _tracker_uri(spec: SweepSpec | None) -> str | None:
-    """The tracker that is named here for a job.
+    """Return the tracker that is chosen here for a job.
 
     Raises:
-        UsageError: If it is a path from the current folder.
+        UsageError: If it is a relative path.
     """
     uri = (spec.tracking.uri if spec else None) or os.environ.get("MLFLOW_TRACKING_URI")
     if uri and is_relative(uri):
         raise UsageError(
-            f"the tracker {without_password(uri)!r} is a path from the current folder, and a job on the cluster has "
-            f"another; set tracking.uri or MLFLOW_TRACKING_URI to http://host:5000, or to sqlite:////path/to/mlflow.db "
-            f"in a folder that the cluster keeps."
+            f"the tracker {without_password(uri)!r} is a relative path, but a job on the cluster runs in another "
+            f"folder; set tracking.uri or MLFLOW_TRACKING_URI to http://host:5000, or to sqlite:////path/to/mlflow.db "
+            f"in a folder on persistent storage of the cluster."
         )
     return uri

@@ -1,6 +1,6 @@
-"""A sweep's folder, or its record alone, copied from the cluster: sent as a compressed tar through a job's log.
+"""Copies a sweep's folder, or only its record, from the cluster, as a compressed tar in a job's log.
 
-A running sweep can be copied: its databases are sent as SQLite's own consistent backups.
+A running sweep can be copied: its databases are sent as consistent backups made by SQLite.
 """
 
 import contextlib
@@ -26,7 +26,7 @@ from tune_jobs.record.ledger import Ledger
 from tune_jobs.record.names import LEDGER, MANIFEST, SPEC, STORE, belongs_to_driver
 
 ORIGIN = "origin.json"
-"""In a copy: where it was, and what was left out."""
+"""File in a copy that says where the sweep was, and what was left out."""
 
 RECORD = (SPEC, MANIFEST)
 DATABASES = (LEDGER, STORE)
@@ -34,10 +34,10 @@ _BUSY_S = 30.0
 
 
 def send_copy(task: Mapping[str, Any]) -> None:
-    """Send what `task` asks for: `sweep`, `storage` and `what`, which is record, folder or checkpoints.
+    """Send the copy that `task` requests: `sweep`, `storage`, and `what`, which is record, folder or checkpoints.
 
     Raises:
-        UsageError: If there is no such sweep.
+        UsageError: If the sweep does not exist.
     """
     place = Path(task["storage"]).expanduser() if task["storage"] else default_storage()
     folder = find_sweep(task["sweep"], place)
@@ -50,7 +50,7 @@ def send_copy(task: Mapping[str, Any]) -> None:
         "driver": live_driver(folder.path),
     }
     sender = Sender()
-    out: Any = sender  # of a file, tarfile uses `write` alone
+    out: Any = sender  # tarfile uses only `write`
     with (
         tempfile.TemporaryDirectory(prefix="convnn-copy-") as scratch,
         tarfile.open(fileobj=out, mode="w|gz") as archive,
@@ -61,7 +61,7 @@ def send_copy(task: Mapping[str, Any]) -> None:
         archive.addfile(entry, io.BytesIO(content))
         for name, path in chosen.items():
             source = _backup(path, Path(scratch)) if name in DATABASES else path
-            with contextlib.suppress(FileNotFoundError):  # a running sweep removes what it has replaced
+            with contextlib.suppress(FileNotFoundError):  # a running sweep removes replaced files
                 archive.add(source, name, recursive=False)
             if source != path:
                 source.unlink()
@@ -69,7 +69,7 @@ def send_copy(task: Mapping[str, Any]) -> None:
 
 
 def unpack(archive: Path, into: Path, source: str) -> dict[str, Any]:
-    """Unpack a copy into the folder `into`; where it was. `source` is the cluster's address.
+    """Unpack a copy into the folder `into`; return where it was. `source` is the cluster's address.
 
     Raises:
         ClusterError: If the archive is refused: see `archive.unpack`.
@@ -84,15 +84,15 @@ def unpack(archive: Path, into: Path, source: str) -> dict[str, Any]:
 
 
 def put_in_place(copy: Path, folder: SweepFolder) -> None:
-    """Make a copy the sweep's folder here. Of an earlier copy of the same sweep, what the new one lacks is kept.
+    """Move a copy to the sweep's folder here. Files of an earlier copy that the new one lacks are kept.
 
     Raises:
-        UsageError: If another sweep of its name is there, or one that has gone on here.
+        UsageError: If another sweep of this name is there, or this sweep was resumed here.
     """
     if folder.path.exists():
         _require_older(SweepFolder(copy), folder)
         before = folder.path.with_name(f".{folder.name}.replaced")
-        if before.exists():  # an earlier fetch was killed between the two names
+        if before.exists():  # an earlier fetch was killed between the two renames
             _keep_what_is_missing(before, folder.path)
             shutil.rmtree(before, ignore_errors=True)
         folder.path.rename(before)
@@ -105,7 +105,7 @@ def put_in_place(copy: Path, folder: SweepFolder) -> None:
 
 
 def _keep_what_is_missing(before: Path, now: Path) -> None:
-    """Checkpoints that were fetched once, notes, tables: files that nobody but their owner may remove."""
+    """Keep earlier fetched checkpoints, notes and tables: only their owner may remove them."""
     for path in sorted(before.rglob("*")):
         target = now / path.relative_to(before)
         passing = path.name.startswith(DATABASES) or path.suffix == ".lock"
@@ -115,9 +115,9 @@ def _keep_what_is_missing(before: Path, now: Path) -> None:
 
 
 def _require_older(copy: SweepFolder, there: SweepFolder) -> None:
-    other = f"{there.path} is there already, and it is {{}}; nothing was copied. Give another folder with --storage."
+    other = f"{there.path} already exists, and it is {{}}; nothing was copied. Choose another folder with --storage."
     if not there.ledger.exists():
-        raise UsageError(other.format("no sweep"))
+        raise UsageError(other.format("not a sweep"))
     if live_driver(there.path):
         raise UsageError(other.format("a sweep that is running"))
     with contextlib.closing(Ledger(copy.ledger)) as new, contextlib.closing(Ledger(there.ledger)) as old:
@@ -125,7 +125,7 @@ def _require_older(copy: SweepFolder, there: SweepFolder) -> None:
             raise UsageError(other.format("another sweep of this name"))
         known = {(attempt.run_key, attempt.attempt, attempt.started) for attempt in new.attempts()}
         if any((attempt.run_key, attempt.attempt, attempt.started) not in known for attempt in old.attempts()):
-            raise UsageError(other.format("this sweep, gone on here"))
+            raise UsageError(other.format("this sweep, resumed here"))
 
 
 def _record(folder: SweepFolder) -> Iterator[tuple[str, Path]]:

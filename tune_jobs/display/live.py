@@ -1,4 +1,4 @@
-"""What people see while a sweep runs: a live table on a terminal, a line per event elsewhere."""
+"""Progress output while a sweep runs: a live table on a terminal, one line per event elsewhere."""
 
 import contextlib
 import os
@@ -26,21 +26,21 @@ if TYPE_CHECKING:
     from types import TracebackType
 
 HEARTBEAT_S = 60.0
-"""A trial that runs is heard of at least so often."""
+"""Longest time without a line about a running trial."""
 
 LOOK_S = 0.25
-"""How often it is looked whether something is to be said."""
+"""Interval of the checks whether a line is due."""
 
 _FOLLOWS = {
     "final": "",
-    "again": "; retried in another attempt",
-    "alone": "; retried once more alone",
+    "again": "; will be retried",
+    "alone": "; will be retried once, alone",
     "pause": "; the sweep pauses",
 }
 
 
 class Progress(Protocol):
-    """Is told what happens; used as a context manager around the run."""
+    """Shows what happens; used as a context manager around the run."""
 
     def __enter__(self) -> Self: ...
 
@@ -49,23 +49,23 @@ class Progress(Protocol):
     ) -> None: ...
 
     def say(self, text: str) -> None:
-        """A sentence about the sweep."""
+        """Show a sentence about the sweep."""
 
     def take(self, event: Event) -> None:
-        """What happens to a trial."""
+        """Show an event of a trial."""
 
     def show(self, summary: Callable[[], Summary]) -> None:
-        """How the sweep stands now; it is asked for only where it is shown."""
+        """Show the sweep's current status; `summary` is called only if it is shown."""
 
     def expect(self, metric: str, columns: Sequence[Column]) -> None:
-        """What is about to run: its objective, and what its trials differ in."""
+        """Set the objective, and the columns for the fields that vary."""
 
     def acknowledge(self, text: str) -> None:
-        """Say at once, inside a signal's handler, that it was received."""
+        """Confirm immediately, inside the signal handler, that a signal was received."""
 
 
 class Steady:
-    """Another's progress, which goes quiet where it cannot be shown any more: no sweep ends with its terminal."""
+    """Wraps another progress, and goes quiet once output fails: a sweep does not end because its terminal is closed."""
 
     def __init__(self, progress: Progress) -> None:
         self._progress = progress
@@ -106,14 +106,14 @@ class Steady:
             return
         try:
             show()
-        except (OSError, SystemExit):  # the latter is how rich takes a pipe whose other end is gone
+        except (OSError, SystemExit):  # rich raises SystemExit when the reader of a pipe is gone
             self._quiet = True
 
 
 class LogLines:
-    """A line per event, flushed; of a trial about whom nothing was said for a minute, where it is.
+    """Prints one line per event, flushed, and the progress of a trial that had no line for a minute.
 
-    Until the first one trains, it is said every other second what is being done.
+    Until the first trial trains, a line about every two seconds names the current step of the start.
     """
 
     def __init__(self, console: TextConsole) -> None:
@@ -135,7 +135,7 @@ class LogLines:
         self._console.print(text, soft_wrap=True)
 
     def take(self, event: Event) -> None:
-        """Print the event, unless it is an epoch shortly after another line about the trial."""
+        """Print the event, except an epoch shortly after another line about the trial."""
         job = event.job
         trial = self._running.take(event)
         start = self._startup.take(event)
@@ -157,21 +157,21 @@ class LogLines:
             if event.epoch:
                 self._say(f"{head} resumed after epoch {event.epoch}")
         elif isinstance(event, StopAsked):
-            self._say(f"{head} ends after its epoch, as asked by hand")
+            self._say(f"{head} stops after this epoch, as requested by the user")
         elif isinstance(event, EpochEnded) and trial is not None:
             self._where(trial)
         if start is not None:
             self._say(start)
 
     def show(self, summary: Callable[[], Summary]) -> None:
-        """Nothing between events."""
+        """Print nothing between events."""
 
     def expect(self, metric: str, columns: Sequence[Column]) -> None:
-        """Name these columns in what is said of trials."""
+        """Name these columns in the lines about trials."""
         self._running.metric, self._running.columns = metric, columns
 
     def acknowledge(self, text: str) -> None:
-        """Write it past whatever the signal has interrupted."""
+        """Write it directly to the file descriptor: the signal may have interrupted a print."""
         if not self._console.quiet:
             with contextlib.suppress(OSError, ValueError, AttributeError):  # a stream may have no descriptor
                 os.write(self._console.file.fileno(), f"{text}\n".encode(errors="replace"))
@@ -183,17 +183,17 @@ class LogLines:
         return f"{self._running.metric} {shown(value, self._running.metric)}"
 
     def _where(self, trial: RunningTrial) -> None:
-        """Where a trial is, if nothing was said of it for long."""
+        """Print the progress of a trial that had no line for long."""
         now = self._running.now()
         if now - trial.spoke < HEARTBEAT_S:
             return
         trial.spoke = now
         value = "" if trial.value is None else f", {self._value(trial.value)}"
-        silent = "" if now - trial.since < 1 else f", {duration(now - trial.since)} into the next one"
+        silent = "" if now - trial.since < 1 else f", {duration(now - trial.since)} into the next epoch"
         self._say(f"trial {trial.job.number} {trial.where()}{value}{silent}")
 
     def _beat(self) -> None:
-        with contextlib.suppress(OSError, SystemExit):  # nobody reads it any more
+        with contextlib.suppress(OSError, SystemExit):  # the reader is gone
             while not self._ended.wait(LOOK_S):
                 if (line := self._startup.overdue()) is not None:
                     self.say(line)
@@ -216,7 +216,7 @@ class LiveTable:
         self._live = Live(get_renderable=self._drawn, console=console, refresh_per_second=4, transient=True)
 
     def __enter__(self) -> Self:
-        self._live.__enter__()  # which puts streams of its own in place until its end, and these obey
+        self._live.__enter__()  # until it ends, it replaces the standard streams by ones that print control characters
         sys.stdout, sys.stderr = made_visible(sys.stdout), made_visible(sys.stderr)
         return self
 
@@ -232,7 +232,7 @@ class LiveTable:
         self._live.refresh()
 
     def take(self, event: Event) -> None:
-        """The tables show it; a failure or a damaged checkpoint is said under them."""
+        """Update the tables; show a failure or a damaged checkpoint under them."""
         number = event.job.number
         self._running.take(event)
         self._startup.take(event)
@@ -241,12 +241,12 @@ class LiveTable:
         elif isinstance(event, Ended) and event.failure:
             self._note = f"trial {number}: {event.failure}, {event.reason}{_follows(event)}"
         elif isinstance(event, StopAsked):
-            self._note = f"trial {number} ends after its epoch, as asked by hand"
+            self._note = f"trial {number} stops after this epoch, as requested by the user"
         elif isinstance(event, Resumed) and event.note:
             self._note = f"trial {number} skipped a damaged checkpoint: {event.note}"
 
     def show(self, summary: Callable[[], Summary]) -> None:
-        """Redraw with these numbers; what takes long is worked out here, once."""
+        """Use these numbers from the next redraw on; slow parts are computed here, once."""
         found = summary()
         rows = [row for row in found.shown if row.number not in self._running.trials]
         ended = replace(found, rows=rows, beside=[*found.beside, *(row.config for row in found.shown)])
@@ -258,7 +258,7 @@ class LiveTable:
         self._running.metric, self._running.columns = metric, columns
 
     def acknowledge(self, text: str) -> None:
-        """Shown when the tables are next redrawn."""
+        """Show `text` at the next redraw of the tables."""
         self._stopping = text
 
     def _drawn(self) -> Group:

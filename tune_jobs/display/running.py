@@ -1,4 +1,4 @@
-"""The trials that run at this moment, as the events tell it: where each is, and how fast."""
+"""The running trials, from events: the progress and the speed of each."""
 
 import time
 from collections.abc import Callable, Sequence
@@ -15,44 +15,44 @@ from tune_jobs.results.words import duration, shown
 
 @dataclass
 class RunningTrial:
-    """One of them."""
+    """A running trial."""
 
     job: Job
     since: float
-    """When its attempt started, or its last epoch ended."""
+    """Start of its attempt, or end of its last epoch."""
 
     epoch: int = 0
     value: float | None = None
     epoch_s: float | None = None
     spoke: float = 0.0
-    """When something was last said of it."""
+    """Time of the last line about it."""
 
     @property
     def epochs(self) -> int:
-        """That it is to run."""
+        """Number of epochs that it should run."""
         return self.job.config.training.epochs
 
     def where(self) -> str:
-        """`epoch 3/9`."""
+        """Return its progress as `epoch 3/9`."""
         return f"epoch {self.epoch}/{self.epochs}"
 
 
 @dataclass
 class Running:
-    """What the events of a run have told. Times are those of `now`, in seconds."""
+    """The running trials of a run, updated by events. Times are seconds of the clock `now`."""
 
     metric: str = ""
     columns: Sequence[Column] = ()
     now: Callable[[], float] = time.monotonic
     trials: dict[int, RunningTrial] = field(default_factory=dict)
-    """By number."""
+    """Running trials by number."""
 
     _first: float | None = None
     _epochs: int = 0
     _of_ended: list[int] = field(default_factory=list)
 
     def take(self, event: Event) -> RunningTrial | None:
-        """Note an event; the trial it is about, as it was last."""
+        """Update from an event; return its trial in its latest state."""
         number, now = event.job.number, self.now()
         if isinstance(event, Started):
             self.trials[number] = RunningTrial(event.job, now, spoke=now)
@@ -73,7 +73,7 @@ class Running:
         return found
 
     def left_s(self, summary: Summary) -> float | None:
-        """About how long the sweep still takes at the speed so far, with trials as long as those that have ended."""
+        """Estimate the seconds until the sweep ends, from the speed so far and the mean length of ended trials."""
         running = list(self.trials.values())
         if not self._epochs or self._first is None or summary.planned is None:
             return None
@@ -85,7 +85,7 @@ class Running:
         return epochs * (self.now() - self._first) / self._epochs
 
     def table(self) -> Table | None:
-        """A row for each."""
+        """Return a table with one row per running trial; `None` if no trial is running."""
         running = sorted(self.trials.values(), key=lambda trial: trial.job.number)
         if not running:
             return None

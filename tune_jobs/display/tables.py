@@ -1,4 +1,4 @@
-"""A sweep in words and tables: how many trials are where, what they cost, which are best."""
+"""A sweep as text and tables: trials by state, their cost, and the best ones."""
 
 from collections.abc import Iterable, Sequence
 
@@ -20,14 +20,14 @@ from tune_jobs.system.visible import visible
 _STYLES = {"complete": "green", "running": "cyan", "stopped": "dim", "diverged": "red", "failed": "red"}
 
 SEEDS_SHOWN = 5
-"""Configurations of a table over seeds."""
+"""Configurations that the table over seeds shows."""
 
 NUMBERS = 5
-"""Trials of a configuration that are named."""
+"""Trial numbers that are shown for a configuration."""
 
 
 def tally(summary: Summary) -> str:
-    """How many trials are where."""
+    """Return the number of trials in each state, as one line."""
     parts = [f"{summary.count(state)} {state}" for state in ("running", "complete", "stopped", "diverged", "failed")]
     parts.append(f"{len(summary.excluded)} excluded")
     states = ", ".join(part for part in parts if not part.startswith("0 "))
@@ -41,13 +41,13 @@ def tally(summary: Summary) -> str:
 
 
 def standing(summary: Summary, state: str = "") -> str:
-    """How many trials are where, what the sweep has used, and which trials are excluded: a line each."""
+    """Return the trials by state, the used budget and the excluded trials, one line each."""
     first = f"{tally(summary)}{f'   {state}' if state else ''}"
     return "\n".join(filter(None, (first, cost(summary), summary.exclusions)))
 
 
 def cost(summary: Summary) -> str:
-    """What the sweep has used, against its budget."""
+    """Return what the sweep has used of its budget, as one line."""
     used, budget = summary.used, summary.budget
     parts = []
     for field, name in USED.items():
@@ -61,7 +61,7 @@ def cost(summary: Summary) -> str:
 
 
 def best_so_far(summary: Summary) -> str | None:
-    """The best trial, its value and what differs in it, in a line."""
+    """Return the best trial, its value and its varying fields, as one line."""
     best = summary.best
     if best is None:
         return None
@@ -73,7 +73,7 @@ def best_so_far(summary: Summary) -> str | None:
 def print_leaderboard(
     out: Console, summary: Summary, most: int | None = None, columns: Sequence[Column] | None = None
 ) -> None:
-    """What all trials have in common, the trials as a table, the best first, and what did not fit."""
+    """Print the fields that all trials share, the table of trials (best first), and the columns that did not fit."""
     for part in leaderboard(summary, out.width, most, columns):
         out.print(part)
 
@@ -81,9 +81,9 @@ def print_leaderboard(
 def leaderboard(
     summary: Summary, width: int, most: int | None = None, columns: Sequence[Column] | None = None
 ) -> list[Table | Text]:
-    """The same as parts, one below the other, at most `width` wide; excluded trials are left out.
+    """Return the same as parts from top to bottom, at most `width` wide. Excluded trials are left out.
 
-    Where the columns do not fit, the last ones are left out and named.
+    If the columns do not fit, the last ones are left out and named in a line.
     """
     chosen = list(summary.columns if columns is None else columns)
     if summary.by_configuration:
@@ -95,24 +95,24 @@ def leaderboard(
         parts.append(Text(visible(summary.ranking), "dim"))
     left_out: list[Column] = []
     table = _table(summary, most, chosen)
-    while chosen and _width(table) > width:
+    while chosen and width_of(table) > width:
         left_out.insert(0, chosen.pop())
         table = _table(summary, most, chosen)
     parts.append(table)
     if left_out:
         names = ", ".join(column.name for column in left_out)
-        parts.append(Text(visible(f"not shown, for want of room: {names} (--columns chooses)"), "dim"))
+        parts.append(Text(visible(f"columns that do not fit: {names} (choose with --columns)"), "dim"))
     return parts
 
 
 def in_common(constants: dict[str, Scalar]) -> str:
-    """What all trials have in common, in a line."""
+    """Return the fields that all trials share, as one line."""
     said = ", ".join(f"{name} {label(value)}" for name, value in constants.items())
     return f"all trials: {said}" if said else ""
 
 
 def over_seeds(summary: Summary) -> Table | None:
-    """The configurations that ran with several seeds, the best mean first; nothing where the leaderboard has them."""
+    """Return a table of configurations with several seeds, best mean first; `None` if the leaderboard shows them."""
     found = summary.seeds[:SEEDS_SHOWN]
     if not found or summary.repeats > 1:
         return None
@@ -129,7 +129,7 @@ def over_seeds(summary: Summary) -> Table | None:
 
 
 def cell(value: Scalar) -> str:
-    """A parameter, short."""
+    """Return a short text for a parameter."""
     if value is None:
         return "-"
     return f"{value:.3g}" if isinstance(value, float) else label(value)
@@ -157,7 +157,7 @@ def _table(summary: Summary, most: int | None, columns: Sequence[Column]) -> Tab
 
 
 def _configurations(summary: Summary, most: int | None, columns: Sequence[Column]) -> Table:
-    """A line for each configuration, with the mean over its complete seeds."""
+    """Return a table with one row per configuration, with the mean over its complete seeds."""
     found, metric = configurations(summary.shown, summary.repeats), summary.metric
     table = Table(box=None, pad_edge=False, header_style="bold")
     for name in ("trials", *(column.name for column in columns), "epoch", f"mean {metric}", "sd", "seeds"):
@@ -182,7 +182,7 @@ def _configurations(summary: Summary, most: int | None, columns: Sequence[Column
 
 
 def numbers(rows: Iterable[Row]) -> str:
-    """The numbers of trials: `3, 7, 8`, and how many more there are."""
+    """Return trial numbers as `3, 7, 8`, and the number of those left out."""
     found = sorted(row.number for row in rows)
     more = f" +{len(found) - NUMBERS}" if len(found) > NUMBERS else ""
     return ", ".join(map(str, found[:NUMBERS])) + more
@@ -192,6 +192,7 @@ def _cells(row: Row, columns: Sequence[Column]) -> list[str]:
     return [cell(row.fields.get(column.key)) for column in columns]
 
 
-def _width(table: Table) -> int:
+def width_of(table: Table) -> int:
+    """Return the width of the table without any wrapping."""
     console = TextConsole(width=10_000)
     return Measurement.get(console, console.options, table).maximum

@@ -1,1 +1,1 @@
-"""What would keep sweeps from running, and what helps."""
+"""Find problems that would prevent a sweep from running, and name the fix."""

@@ -1,4 +1,4 @@
-"""What a probe's report means for a sweep, a finding per check."""
+"""Turn a probe's report on a cluster into findings, one per check."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
@@ -13,7 +13,7 @@ Report = Mapping[str, Any]
 
 
 def judge(report: Report, resources: Resources | None = None) -> list[Finding]:
-    """The findings; without `resources`, what a sweep would ask for is left out."""
+    """Return the findings; without `resources`, the resources of a trial are not checked."""
     nodes = report["nodes"]
     able = [node for node in nodes if node["error"] is None]
     findings = [_machines(nodes)]
@@ -29,12 +29,12 @@ def judge(report: Report, resources: Resources | None = None) -> list[Finding]:
 
 
 def has_our_code(report: Report, digest: str) -> bool:
-    """Whether every machine has the code that is here."""
+    """Whether every machine has the same code as this one."""
     return all(node.get("code") == digest for node in report["nodes"])
 
 
 def totals(report: Report) -> tuple[int, int]:
-    """CPUs and GPUs of the cluster."""
+    """Return the number of CPUs and GPUs in the cluster."""
     return tuple(int(sum(node["resources"][kind] for node in report["nodes"])) for kind in ("CPU", "GPU"))  # type: ignore[return-value]
 
 
@@ -45,8 +45,8 @@ def _machines(nodes: Sequence[Report]) -> Finding:
         f"{len(nodes)} machines, {cpus} CPUs, {gpus} GPUs" if len(nodes) > 1 else f"1 machine, {cpus} CPUs, {gpus} GPUs"
     )
     if silent:
-        mend = "look at Ray's logs there (/tmp/ray/session_latest/logs), or take the machine out: ray stop"
-        return Finding("cluster", ok=False, says=f"{says}; {'; '.join(silent)}", mend=mend)
+        fix = "read Ray's logs there (/tmp/ray/session_latest/logs), or remove the machine: ray stop"
+        return Finding("cluster", ok=False, says=f"{says}; {'; '.join(silent)}", fix=fix)
     return Finding("cluster", ok=True, says=says)
 
 
@@ -57,16 +57,14 @@ def _versions(nodes: Sequence[Report]) -> Finding:
             wrong.setdefault(problem, []).append(_name(node))
     if wrong:
         says = "; ".join(f"{problem} ({', '.join(hosts)})" for problem, hosts in wrong.items())
-        mend = "install requirements.lock on every machine, or use the image (docs/how-to/containers.md)"
-        return Finding("versions", ok=False, says=says, mend=mend)
+        fix = "install requirements.lock on every machine, or use the image (docs/how-to/containers.md)"
+        return Finding("versions", ok=False, says=says, fix=fix)
     for name in _COMPARED:
         different = {node["versions"][name]: _name(node) for node in nodes}
         if len(different) > 1:
             says = f"{name} differs: {', '.join(f'{there} on {host}' for there, host in different.items())}"
-            mend = "install the same requirements.lock on every machine"
-            return Finding(
-                "versions", ok=False, says=f"{says}; a trial's numbers would depend on its machine", mend=mend
-            )
+            fix = "install the same requirements.lock on every machine"
+            return Finding("versions", ok=False, says=f"{says}; a trial's results would depend on its machine", fix=fix)
     there, here = nodes[0]["versions"], versions_here()
     others = [f"{name} {here[name]}" for name in _COMPARED if here.get(name) and here[name] != there[name]]
     note = f" (here: {', '.join(others)})" if others else ""
@@ -76,20 +74,22 @@ def _versions(nodes: Sequence[Report]) -> Finding:
 def _storage(storage: Report, nodes: Sequence[Report], resources: Resources | None) -> Finding:
     path = storage["path"]
     if storage["error"]:
-        mend = "choose another with --storage, one that every machine of the cluster has"
-        return Finding("storage", ok=False, says=f"{path} cannot be used on the head: {storage['error']}", mend=mend)
+        fix = "choose another with --storage that every machine of the cluster has"
+        return Finding("storage", ok=False, says=f"{path} cannot be used on the head: {storage['error']}", fix=fix)
     blind = [_name(node) for node in nodes if not node["sees_storage"]]
     if blind:
-        mend = "mount one shared folder under the same path on every machine, and give it with --storage"
-        return Finding("storage", ok=False, says=f"{path} of the head is not the one of {', '.join(blind)}", mend=mend)
+        fix = "mount one shared folder at the same path on every machine, and pass it with --storage"
+        return Finding(
+            "storage", ok=False, says=f"{path} on the head is another folder than on {', '.join(blind)}", fix=fix
+        )
     locked = [_name(node) for node in nodes if not node["writes_storage"]]
     if locked:
-        mend = f"give the user of Ray the right to write {path} there"
-        return Finding("storage", ok=False, says=f"{path} cannot be written on {', '.join(locked)}", mend=mend)
+        fix = f"give Ray's user write permission for {path} there"
+        return Finding("storage", ok=False, says=f"{path} is not writable on {', '.join(locked)}", fix=fix)
     least = resources.min_free_gb if resources else 0.0
     if storage["free_gb"] < least:
         says = f"{path} has {storage['free_gb']:.2f} GB free, resources.min_free_gb is {least:g}"
-        return Finding("storage", ok=False, says=says, mend="free space there, or choose another with --storage")
+        return Finding("storage", ok=False, says=says, fix="free space there, or choose another with --storage")
     shared = ", the same on every machine" if len(nodes) > 1 else ""
     return Finding("storage", ok=True, says=f"{path}{shared}, {storage['free_gb']:.0f} GB free")
 
@@ -108,7 +108,7 @@ def _data(nodes: Sequence[Report]) -> Iterator[Finding]:
             yield Finding("data", ok=False, says=f"{what}: {'; '.join(missing)}")
         elif any(one != images[0] for one in images):
             says = f"{what}: the machines have different images"
-            yield Finding("data", ok=False, says=says, mend="copy the same files to every machine")
+            yield Finding("data", ok=False, says=says, fix="copy the same files to every machine")
         else:
             yield Finding("data", ok=True, says=f"{what}, {digests_shown(images[0])}")
 
@@ -117,9 +117,9 @@ def _gpus(nodes: Sequence[Report], *, needed: bool) -> Iterator[Finding]:
     for node in nodes:
         promised, usable, there = node["resources"]["GPU"], node["gpus"]["torch"], node["gpus"]["there"]
         if needed and promised > len(usable):
-            says = f"{_name(node)}: Ray counts {promised:g} GPUs, the driver {there}, torch can use {len(usable)}"
-            mend = "install a CUDA build of torch and NVIDIA's driver there, or start Ray with --num-gpus=0"
-            yield Finding("gpu", ok=False, says=says, mend=mend)
+            says = f"{_name(node)}: Ray counts {promised:g} GPUs, NVIDIA's driver {there}, torch can use {len(usable)}"
+            fix = "install a CUDA build of torch and NVIDIA's driver there, or start Ray with --num-gpus=0"
+            yield Finding("gpu", ok=False, says=says, fix=fix)
         elif usable:
             yield Finding("gpu", ok=True, says=f"{_name(node)}: {len(usable)}, {', '.join(sorted(set(usable)))}")
 
@@ -128,10 +128,12 @@ def _room(nodes: Sequence[Report], resources: Resources) -> Finding:
     asked, there = per_trial(resources), [node["resources"] for node in nodes]
     text = ", ".join(f"{least:g} {kind}" for kind, least in asked.items() if least)
     if fit := fitting(asked, there):
-        return Finding("resources", ok=True, says=f"a trial asks for {text}; {fit} run at a time")
+        return Finding("resources", ok=True, says=f"a trial requests {text}; {fit} run at a time")
     largest = ", ".join(f"{max(machine[kind] for machine in there):g} {kind}" for kind in asked)
-    mend = "lower resources.cpus_per_trial or resources.gpus_per_trial (--set resources.gpus_per_trial=0)"
-    return Finding("resources", ok=False, says=f"a trial asks for {text}, the largest machine has {largest}", mend=mend)
+    fix = "lower resources.cpus_per_trial or resources.gpus_per_trial (--set resources.gpus_per_trial=0)"
+    return Finding(
+        "resources", ok=False, says=f"a trial requests {text}, but the largest machine has {largest}", fix=fix
+    )
 
 
 def _name(node: Report) -> str:
@@ -139,5 +141,5 @@ def _name(node: Report) -> str:
 
 
 def packages() -> list[str]:
-    """What a probe tells the versions of."""
+    """Return the packages whose versions a probe reports."""
     return sorted(required().keys() - {PYTHON})

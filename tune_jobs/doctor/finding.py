@@ -1,4 +1,4 @@
-"""What a check finds: a line, with what mends it. For `convnn doctor` and `submit`."""
+"""The result of a check, with its fix, for `convnn doctor` and `submit`."""
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
@@ -9,25 +9,23 @@ from convnn.data import Split
 
 @dataclass(frozen=True)
 class Finding:
-    """One thing that was looked at."""
+    """The result of one check."""
 
     check: str
     ok: bool
     says: str
-    mend: str | None = None
-    """The command, or the change, that mends it."""
+    fix: str | None = None
+    """The command or the change that fixes it."""
 
     def as_dict(self) -> dict[str, Any]:
-        """For programs: stable keys."""
+        """Return a dict with stable keys."""
         return asdict(self)
 
     def __str__(self) -> str:
-        """One line."""
-        return (
-            f"{'ok  ' if self.ok else 'FAIL'} {self.check:9} {self.says}{f'; mend: {self.mend}' if self.mend else ''}"
-        )
+        """Return one line."""
+        return f"{'ok  ' if self.ok else 'FAIL'} {self.check:9} {self.says}{f'; fix: {self.fix}' if self.fix else ''}"
 
 
 def digests_shown(digests: Mapping[Split, str]) -> str:
-    """The digests of a data set's splits, in short."""
+    """Return the shortened digests of a data set's splits."""
     return ", ".join(f"digest of {split} {digest[:12]}" for split, digest in digests.items())

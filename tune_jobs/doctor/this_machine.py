@@ -1,4 +1,4 @@
-"""What a sweep needs on this machine: versions, a folder, images, a GPU, a tracker."""
+"""Check what a sweep needs on this machine: versions, a folder, images, a GPU, a tracker."""
 
 import shutil
 import tempfile
@@ -26,15 +26,15 @@ def check_here(
     memory_gb: float = 0.0,
     at_once: int = 1,
 ) -> list[Finding]:
-    """What a sweep needs on this machine.
+    """Check what a sweep needs on this machine.
 
     Args:
-        storage: Where sweeps live.
-        tracker: MLflow's uri; `None` for the store beside the sweeps.
-        data: Data sets as name, root, and the splits that are opened.
-        cpus: How many a trial asks for.
-        gpu: Whether trials ask for one.
-        memory_gb: What the trial with the most memory needs, of this machine's; 0 where that is not known.
+        storage: The folder of sweeps.
+        tracker: MLflow's tracking URI; `None` for the store beside the sweeps.
+        data: Data sets as name, root, and the splits that the sweep reads.
+        cpus: CPUs that a trial requests.
+        gpu: Whether trials request a GPU.
+        memory_gb: Memory of this machine that the largest trial needs; 0 if unknown.
         at_once: Trials that run at a time.
     """
     return [
@@ -45,7 +45,7 @@ def check_here(
         *([_check_memory(memory_gb, at_once)] if memory_gb else []),
         _check_sockets(),
         _check_gpu(needed=gpu),
-        check_tracker(tracker) if tracker else Finding("tracker", ok=True, says="a store beside the sweeps"),
+        check_tracker(tracker) if tracker else Finding("tracker", ok=True, says="an MLflow store beside the sweeps"),
     ]
 
 
@@ -53,24 +53,24 @@ def _check_versions() -> Finding:
     here = versions_here()
     wrong = list(wrong_versions(here))
     if wrong:
-        return Finding("versions", ok=False, says="; ".join(wrong), mend="make install, or: pip install convnn-sweeps")
+        return Finding("versions", ok=False, says="; ".join(wrong), fix="make install, or: pip install convnn-sweeps")
     return Finding("versions", ok=True, says=shown(here))
 
 
 def check_folder(storage: Path) -> Finding:
-    """Whether sweeps can be kept in a folder of this machine, and there is room."""
+    """Check that a folder of this machine can hold sweeps, and that there is space."""
     place = next(parent for parent in (storage, *storage.parents) if parent.exists())
     if not place.is_dir():
-        return Finding("storage", ok=False, says=f"{place} is a file", mend="choose another with --storage")
+        return Finding("storage", ok=False, says=f"{place} is a file", fix="choose another with --storage")
     try:
         tempfile.TemporaryFile(dir=place).close()
     except OSError as error:
-        mend = f"chmod u+w {place}, or choose another with --storage"
-        return Finding("storage", ok=False, says=f"{place} cannot be written: {error.strerror}", mend=mend)
+        fix = f"chmod u+w {place}, or choose another with --storage"
+        return Finding("storage", ok=False, says=f"{place} is not writable: {error.strerror}", fix=fix)
     free = shutil.disk_usage(place).free / 1e9
     if free < LEAST_FREE_GB:
-        return Finding("storage", ok=False, says=f"{storage} has {free:.2f} GB free", mend="free space there")
-    return Finding("storage", ok=True, says=f"{storage} can be written, {free:.0f} GB free")
+        return Finding("storage", ok=False, says=f"{storage} has {free:.2f} GB free", fix="free space there")
+    return Finding("storage", ok=True, says=f"{storage} is writable, {free:.0f} GB free")
 
 
 def _check_data(name: str, root: str | None, splits: Sequence[Split]) -> Finding:
@@ -87,27 +87,27 @@ def _check_cpus(asked: int) -> Finding:
     usable = usable_cpus()
     if asked <= usable.count:
         return Finding("cpus", ok=True, says=f"{usable} can be used")
-    says = f"a trial asks for {asked}, and {usable} can be used"
-    return Finding("cpus", ok=False, says=says, mend="lower resources.cpus_per_trial")
+    says = f"a trial requests {asked}, but only {usable} can be used"
+    return Finding("cpus", ok=False, says=says, fix="lower resources.cpus_per_trial")
 
 
 def _check_memory(needed_gb: float, at_once: int) -> Finding:
     usable = usable_memory_gb()
     if said := lacking(needed_gb, at_once, usable):
-        return Finding("memory", ok=False, says=said, mend="lower training.batch_size, or resources.max_concurrent")
+        return Finding("memory", ok=False, says=said, fix="lower training.batch_size, or resources.max_concurrent")
     there = "" if usable is None else f", of {usable:.3g} GB"
     return Finding("memory", ok=True, says=f"at most {needed_gb:.3g} GB for each of {at_once} trials at a time{there}")
 
 
 def _check_sockets() -> Finding:
-    """Whether Ray's sockets have a place, whatever TMPDIR is."""
+    """Check that Ray can create its sockets, whatever TMPDIR is."""
     place = place_of_sockets()
     try:
         tempfile.TemporaryFile(dir=place).close()
     except OSError as error:
-        mend = f"set RAY_TMPDIR to a folder whose path has at most {LONGEST_FOR_SOCKETS} characters"
-        return Finding("sockets", ok=False, says=f"Ray's cannot be in {place}: {error.strerror}", mend=mend)
-    return Finding("sockets", ok=True, says=f"Ray's are in {place}")
+        fix = f"set RAY_TMPDIR to a folder whose path has at most {LONGEST_FOR_SOCKETS} characters"
+        return Finding("sockets", ok=False, says=f"Ray cannot create its sockets in {place}: {error.strerror}", fix=fix)
+    return Finding("sockets", ok=True, says=f"Ray creates its sockets in {place}")
 
 
 def _check_gpu(*, needed: bool) -> Finding:
@@ -116,8 +116,8 @@ def _check_gpu(*, needed: bool) -> Finding:
     names = [torch.cuda.get_device_name(number) for number in range(torch.cuda.device_count())]
     if names:
         return Finding("gpu", ok=True, says=f"{len(names)}: {', '.join(sorted(set(names)))}")
-    driver = "nvidia-smi finds a GPU, torch does not" if shutil.which("nvidia-smi") else "there is none"
+    driver = "nvidia-smi finds a GPU, but torch does not" if shutil.which("nvidia-smi") else "no GPU was found"
     if not needed:
         return Finding("gpu", ok=True, says=f"{driver}; trials run on the CPU")
-    mend = "set resources.gpus_per_trial: 0, or install NVIDIA's driver and a CUDA build of torch"
-    return Finding("gpu", ok=False, says=f"resources.gpus_per_trial asks for one, and {driver}", mend=mend)
+    fix = "set resources.gpus_per_trial: 0, or install NVIDIA's driver and a CUDA build of torch"
+    return Finding("gpu", ok=False, says=f"resources.gpus_per_trial requests a GPU; {driver}", fix=fix)

@@ -1,4 +1,4 @@
-"""Whether a tracker takes requests, and what mends it if not."""
+"""Check that a tracker accepts requests, and name the fix if it does not."""
 
 import base64
 import os
@@ -20,9 +20,9 @@ _FORBIDDEN, _UNAUTHORIZED, _NOT_FOUND, _SERVER = 403, 401, 404, 500
 
 
 def check_tracker(uri: str) -> Finding:
-    """Whether MLflow at `uri` takes requests: a real one is made, since `/health` answers where the API refuses.
+    """Check that MLflow at `uri` accepts requests, with a real one: `/health` answers even where the API refuses.
 
-    It is made as MLflow makes its own: by the same library, with the same user, token and trust in certificates.
+    The request is sent as MLflow sends it: by the same library, with the same user, token and trusted certificates.
     """
     if not uri.startswith(("http://", "https://")):
         return _check_store(uri)
@@ -31,7 +31,7 @@ def check_tracker(uri: str) -> Finding:
     address = f"{uri.rstrip('/')}/api/2.0/mlflow/experiments/search"
     try:
         tidy_tracking_token()
-        with warnings.catch_warnings(action="ignore"):  # where certificates are not to be verified
+        with warnings.catch_warnings(action="ignore"):  # if certificates are not verified
             answer = requests.post(
                 address, json={"max_results": 1}, headers=_credentials(), timeout=TRACKER_S, **_certificates()
             )
@@ -51,66 +51,69 @@ def check_tracker(uri: str) -> Finding:
 def _check_store(uri: str) -> Finding:
     if re.match(r"(postgresql|mysql|mssql)[+:]", uri):
         return Finding(
-            "tracker", ok=True, says=f"{without_password(uri)} is a database, which MLflow opens itself (not looked at)"
+            "tracker", ok=True, says=f"{without_password(uri)} is a database that MLflow opens itself (not checked)"
         )
     path = store_of(absolute(uri)) if uri.startswith(("sqlite:///", "file:", "/", "./", "../", "~")) else None
     if path is None:
-        mend = misspelt(uri) or "write http://host:5000, or sqlite:////path/to/mlflow.db"
-        return Finding("tracker", ok=False, says=f"{without_password(uri)} is not a valid tracking URI", mend=mend)
+        fix = misspelt(uri) or "write http://host:5000, or sqlite:////path/to/mlflow.db"
+        return Finding("tracker", ok=False, says=f"{without_password(uri)} is not a valid tracking URI", fix=fix)
     place = next(parent for parent in (path, *path.parents) if parent.exists())
     if not os.access(place, os.W_OK):
-        return Finding("tracker", ok=False, says=f"{path}: {place} cannot be written", mend=f"chmod u+w {place}")
-    return Finding("tracker", ok=True, says=f"{path} can be written")
+        return Finding("tracker", ok=False, says=f"{path}: {place} is not writable", fix=f"chmod u+w {place}")
+    return Finding("tracker", ok=True, says=f"{path} is writable")
 
 
 def _refused(uri: str, code: int, text: str) -> Finding:
     user, _, host = urlsplit(uri).netloc.rpartition("@")
     uri = without_password(uri)
     if code == _FORBIDDEN and "host" in text.lower():
-        says = f"{uri} answers, but refuses requests for the host {host} (its /health would not)"
-        mend = f"start it with: mlflow server --allowed-hosts {host} ..."
+        says = f"{uri} answers, but refuses requests for the host {host} (its /health does not)"
+        fix = f"start it with: mlflow server --allowed-hosts {host} ..."
     elif code == _UNAUTHORIZED and (_credentials() or user):
-        says, mend = f"{uri} refuses the user or the password", "set MLFLOW_TRACKING_USERNAME and _PASSWORD anew"
+        says, fix = f"{uri} refuses the user or the password", "set MLFLOW_TRACKING_USERNAME and _PASSWORD again"
     elif code == _UNAUTHORIZED:
-        says = f"{uri} asks for a user and a password, and none is set"
-        mend = "export MLFLOW_TRACKING_USERNAME=... MLFLOW_TRACKING_PASSWORD=..."
+        says = f"{uri} requires a user and a password, and none is set"
+        fix = "export MLFLOW_TRACKING_USERNAME=... MLFLOW_TRACKING_PASSWORD=..."
     elif code == _FORBIDDEN:
-        says, mend = f"{uri} forbids it to this user", "ask its owner for the right to read and make experiments"
+        says, fix = f"{uri} denies access to this user", "ask its owner for permission to read and create experiments"
     elif code == _NOT_FOUND:
-        says, mend = f"{uri} answers, but is no MLflow server", "set tracking.uri or MLFLOW_TRACKING_URI to its address"
+        says, fix = (
+            f"{uri} answers, but is not an MLflow server",
+            "set tracking.uri or MLFLOW_TRACKING_URI to its address",
+        )
     elif code >= _SERVER:
-        says, mend = f"{uri} fails with HTTP {code}", "look at the server's own log; is its database up?"
+        says, fix = f"{uri} fails with HTTP {code}", "read the server's log; is its database running?"
     else:
-        says, mend = f"{uri} answers with HTTP {code}", "set tracking.uri or MLFLOW_TRACKING_URI to MLflow's address"
-    return Finding("tracker", ok=False, says=says, mend=mend)
+        says, fix = f"{uri} answers with HTTP {code}", "set tracking.uri or MLFLOW_TRACKING_URI to MLflow's address"
+    return Finding("tracker", ok=False, says=says, fix=fix)
 
 
 def _unreachable(uri: str, error: Exception) -> Finding:
     import requests
 
     found, port = list(_causes(error)), _port(uri)
-    mend = "correct tracking.uri or MLFLOW_TRACKING_URI"
+    fix = "correct tracking.uri or MLFLOW_TRACKING_URI"
     if isinstance(error, requests.Timeout):
-        says, mend = f"no answer within {TRACKER_S:g} s", f"mlflow server --port {port}, or {mend}"
+        says, fix = f"no answer within {TRACKER_S:g} s", f"mlflow server --port {port}, or {fix}"
     elif any(isinstance(cause, socket.gaierror) for cause in found):
-        says = "there is no host of that name"
+        says = "no host has that name"
     elif refusal := next((cause for cause in found if isinstance(cause, ssl.SSLError)), None):
         says = refusal.strerror or type(refusal).__name__
-        mend = "name its CA's file in MLFLOW_TRACKING_SERVER_CERT_PATH, or use http:// if the server has no certificate"
-    elif isinstance(error, ValueError) or port is None:  # it has the address in it, and with that a password
-        says = "that is no address, or not one to ask"
-    elif not isinstance(error, requests.RequestException):  # of a file of certificates
-        says, mend = str(error), "correct MLFLOW_TRACKING_SERVER_CERT_PATH, _CLIENT_CERT_PATH or REQUESTS_CA_BUNDLE"
+        fix = "set MLFLOW_TRACKING_SERVER_CERT_PATH to its CA's file, or use http:// if the server has no certificate"
+    elif isinstance(error, ValueError) or port is None:  # its text contains the address, and so a password
+        says = "this is not a valid address"
+    elif not isinstance(error, requests.RequestException):  # about a certificate file
+        says, fix = str(error), "correct MLFLOW_TRACKING_SERVER_CERT_PATH, _CLIENT_CERT_PATH or REQUESTS_CA_BUNDLE"
     else:
         says = next(
             (cause.strerror for cause in found if isinstance(cause, OSError) and cause.strerror), str(found[-1])
         )
-        mend = f"mlflow server --port {port}, or {mend}"
-    return Finding("tracker", ok=False, says=f"{without_password(uri)}: {says}", mend=mend)
+        fix = f"mlflow server --port {port}, or {fix}"
+    return Finding("tracker", ok=False, says=f"{without_password(uri)}: {says}", fix=fix)
 
 
 def _causes(error: BaseException | None) -> Iterator[BaseException]:
-    """An error and what it comes from, one after the other: libraries wrap each other's."""
+    """Yield an error and its causes, the outermost first: libraries wrap each other's errors."""
     while error is not None:
         yield error
         inside = next((part for part in error.args if isinstance(part, BaseException)), None)
@@ -125,7 +128,7 @@ def _port(uri: str) -> int | None:
 
 
 def _credentials() -> dict[str, str]:
-    """What MLflow sends: a user and password come before a token."""
+    """Return the credentials that MLflow sends; a user and password take precedence over a token."""
     user, password = (os.environ.get(f"MLFLOW_TRACKING_{name}") for name in ("USERNAME", "PASSWORD"))
     if user and password:
         return {"Authorization": f"Basic {base64.b64encode(f'{user}:{password}'.encode()).decode()}"}
@@ -134,7 +137,7 @@ def _credentials() -> dict[str, str]:
 
 
 def _certificates() -> dict[str, Any]:
-    """By what MLflow trusts a server, beside REQUESTS_CA_BUNDLE, and shows itself to it."""
+    """Return the server certificates that MLflow trusts besides REQUESTS_CA_BUNDLE, and its client certificate."""
     insecure = os.environ.get("MLFLOW_TRACKING_INSECURE_TLS", "").lower() in ("true", "1")
     trusted = os.environ.get("MLFLOW_TRACKING_SERVER_CERT_PATH")
     return {"verify": trusted or not insecure, "cert": os.environ.get("MLFLOW_TRACKING_CLIENT_CERT_PATH")}

@@ -1,1 +1,1 @@
-"""The process that runs a sweep."""
+"""The driver: the process that runs a sweep."""

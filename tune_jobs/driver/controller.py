@@ -1,4 +1,4 @@
-"""Between search, executor and record: which jobs are under way, what is recorded of them, and when a run is over."""
+"""Connects search, executor and record: tracks running jobs, records their results, decides when a run is over."""
 
 import contextlib
 import math
@@ -33,23 +33,23 @@ from tune_jobs.worker.reports import AttemptFailed, Begun, EpochDone, Report, Re
 from tune_jobs.worker.task import Task
 
 NOT_STARTED_AT_MOST = 3
-"""Workers in a row that may fail to start for one trial, while none starts for any, before the sweep gives up."""
+"""If this many workers in a row fail to start for one trial, and no other trial runs, the sweep gives up."""
 
 TICK_S = 2.0
-"""Limits are looked at, and what attempts have held is recorded, this often."""
+"""Seconds between two checks of the limits. The time that attempts held resources is recorded as often."""
 
 STOPPING_TICK_S = 0.2
-"""While a sweep stops, it is looked at this often whether anything is still to be waited for."""
+"""While a sweep stops, seconds between two checks whether any trial is still worth waiting for."""
 
 GRACE_S = 60.0
-"""How long a sweep that stops waits for running trials to end their epoch and keep their state."""
+"""How long a stopping sweep waits for running trials to finish their epoch and save a checkpoint."""
 
 NO_ROOM_S = 60.0
-"""How long all trials may wait for a machine before it is asked whether there is one."""
+"""How long all trials may wait for a machine before the driver asks Ray whether a suitable one exists."""
 
 
 class Controller:
-    """One run of a sweep. Everything is recorded in the ledger first, then told to search and observers."""
+    """One run of a sweep. Every event is written to the ledger first, then passed to the search and the observers."""
 
     def __init__(
         self,
@@ -64,18 +64,18 @@ class Controller:
         begin_stop: Callable[[], None] = lambda: None,
         asked_to_stop: Callable[[], Collection[str]] = tuple,
     ) -> None:
-        """Start nothing yet.
+        """Create the controller; it starts no trial yet.
 
         Args:
             spec: The sweep.
             search: What to try.
             ledger: The record.
             executor: Where trials run.
-            task_of: What a worker is told of a job.
-            observers: Are told every event, in this order.
-            check: The limit that is reached, if one is.
-            begin_stop: Lets the workers know that the sweep is stopping.
-            asked_to_stop: The run keys of trials that people ask to be stopped; each is told once.
+            task_of: Returns the task that a worker receives for a job.
+            observers: Receive every event, in this order.
+            check: Returns the limit that has been reached, or `None`.
+            begin_stop: Tells the workers that the sweep is stopping.
+            asked_to_stop: Returns the run keys of trials that users asked to stop, each once.
         """
         self.halt: Halt | None = None
         self._spec = spec
@@ -99,27 +99,27 @@ class Controller:
 
     @property
     def stopping(self) -> bool:
-        """Whether nothing new is to be started."""
+        """Whether the sweep is stopping, so that no new trial starts."""
         return self.halt is not None
 
     @property
     def patience_s(self) -> float:
-        """How long may pass before `tick` has something to do."""
+        """Seconds until `tick` should be called again."""
         return STOPPING_TICK_S if self.stopping else TICK_S
 
     def stop(self, halt: Halt) -> None:
-        """Start nothing new; running trials keep their state after their epoch, if that is soon.
+        """Start no new trials. Running trials save a checkpoint after their epoch if it ends soon enough.
 
-        The first halt counts, but a patient one gives way to one that is not.
+        The first stop reason counts, but one that is not patient replaces a patient one.
         """
         if self.halt is None or (self.halt.patient and not halt.patient):
             self.halt = halt
             self._deadline = math.inf if halt.patient else self._executor.now() + GRACE_S
-            with contextlib.suppress(OSError):  # the disk may be full; the workers are then killed in time
+            with contextlib.suppress(OSError):  # the disk may be full; the workers are then killed at the deadline
                 self._begin_stop()
 
     def start_more(self) -> None:
-        """Start what is to be started and has room."""
+        """Start pending trials while there is room."""
         while not self.stopping and self._may_start():
             self.tick(at_once=True)
             if self.stopping:
@@ -138,7 +138,7 @@ class Controller:
         return self._placement.have_room_beside(running)
 
     def _waits(self) -> bool:
-        """Whether a trial is, or is to be, the only one of the sweep; with a GPU the executor sees to that."""
+        """Whether to wait because a trial runs, or must run, alone. With GPUs the executor ensures this."""
         if self._spec.resources.gpus_per_trial or not self._running:
             return False
         return self._search.only_alone_left or any(run.job.alone for run in self._running.values())
@@ -154,7 +154,7 @@ class Controller:
         self._executor.start(task, self._placement.avoided(job.run_key))
 
     def take(self, update: Update) -> None:
-        """Take what the executor tells of a task."""
+        """Handle an update of the executor about a task."""
         run = self._running.get(update.task)
         if isinstance(update, Gone):
             if run is not None:
@@ -167,7 +167,7 @@ class Controller:
             self._reported(update.task, run, update.report)
 
     def _gone(self, task: str, run: Running, loss: Loss | None) -> None:
-        """A worker is gone: whatever is not recorded of its job by now is."""
+        """Handle the end of a worker: record how its job ended, unless that is already recorded."""
         if run.overdue:
             self._fail(task, "time_limit", "resources.max_trial_hours is used up")
         elif run.blind is not None:
@@ -181,15 +181,15 @@ class Controller:
             self._fail(task, lost.failure, lost.reason)
 
     def _no_start(self, task: str, job: Job) -> None:
-        """Not the trial's fault, so it is due again, but not for ever."""
+        """Handle a worker that did not start. It is not the trial's fault, so the trial runs again, a few times."""
         self._end(task, "interrupted", "the worker process did not start")
         self._not_started[job.run_key] = self._not_started.get(job.run_key, 0) + 1
         if self._not_started[job.run_key] < NOT_STARTED_AT_MOST:
             return
-        if not any(run.begun for run in self._running.values()):  # else the others go on meanwhile
+        if not any(run.begun for run in self._running.values()):  # otherwise the other trials continue
             raise RayError(
-                f"{NOT_STARTED_AT_MOST} worker processes in a row did not start; Ray's logs say why (on a machine of a "
-                f"cluster in /tmp/ray/session_latest/logs). Rerun the same command to resume."
+                f"{NOT_STARTED_AT_MOST} worker processes in a row did not start; Ray's logs give the reason (on a "
+                f"cluster machine in /tmp/ray/session_latest/logs). Rerun the same command to resume."
             )
 
     def _reported(self, task: str, run: Running, report: Report) -> None:
@@ -214,7 +214,7 @@ class Controller:
             self._fail(task, report.failure, report.reason)
 
     def _look(self, task: str, run: Running, begun: Begun) -> None:
-        """One machine that does not see the sweep's folder is done without; where none does, the folder is wrong."""
+        """Exclude a machine that cannot see the sweep folder. If no machine can, the folder is wrong."""
         if not self._placement.saw_folder(run.node, shared=begun.shared):
             raise ClusterError(
                 f"a worker on {begun.host} cannot see the sweep folder, where it writes its log and checkpoints; "
@@ -241,7 +241,7 @@ class Controller:
             self._executor.stop(task)
 
     def _end(self, task: str, state: State, reason: str | None = None) -> None:
-        """Record that a job ended as it should, or with the sweep."""
+        """Record that a job ended normally, or because the sweep stopped."""
         run = self._take_off(task, state)
         self._ledger.end_attempt(*run.job.place, state, reason)
         ended = Ended(run.job, state, reason)
@@ -249,7 +249,7 @@ class Controller:
         self._tell(ended)
 
     def _fail(self, task: str, failure: Failure, reason: str) -> None:
-        """Record that a job failed, and do what follows."""
+        """Record that a job failed, and do what the failure policy says."""
         run = self._running[task]
         if failure == "data":
             self._placement.lacked_data(run.node, run.job.run_key)
@@ -260,8 +260,8 @@ class Controller:
         self._ledger.end_attempt(*run.job.place, state, reason, failure)
         self._tell(Ended(run.job, state, reason, failure, follow.follows))
         if follow.follows == "pause":
-            way_out = f"free space in the sweep's folder, then: convnn resume {self._spec.name}"
-            self.stop(Halt("disk", f"trial {run.job.number} found no room: {reason}; {way_out}"))
+            way_out = f"free space in the sweep folder, then: convnn resume {self._spec.name}"
+            self.stop(Halt("disk", f"trial {run.job.number} had no disk space: {reason}; {way_out}"))
 
     def _take_off(self, task: str, state: State) -> Running:
         run, now = self._running.pop(task), self._executor.now()
@@ -274,12 +274,12 @@ class Controller:
             observer.take(event)
 
     def _passed(self, now: float) -> float:
-        """Seconds since the wall time was last recorded."""
+        """Return the seconds since the wall time was last recorded, and reset the count."""
         passed, self._charged, self._missed_s = now - self._charged + self._missed_s, now, 0.0
         return passed
 
     def tick(self, *, at_once: bool = False) -> None:
-        """Record what is held, kill what is overdue, and stop at a limit."""
+        """Record resource use, kill overdue and hung workers, and stop if a limit is reached."""
         now = self._executor.now()
         if now < self._next_tick and not at_once:
             return
@@ -305,7 +305,7 @@ class Controller:
             self.stop(halt)
 
     def _ask_to_stop(self, run_key: str) -> None:
-        """Take up that a running trial is to end after its epoch; one that does not run now has nothing to end."""
+        """Let a running trial end after its epoch, as a user asked; ignore trials that are not running."""
         run = next((run for run in self._running.values() if run.job.run_key == run_key), None)
         if run is not None and not run.to_stop:
             run.to_stop = True
@@ -319,18 +319,18 @@ class Controller:
         return None if hours is None else hours * 3600 - self._ledger.seconds_before(*job.place)
 
     def _look_for_room(self, now: float) -> None:
-        """Nothing runs and all wait: whether there is still a machine that could take a trial."""
+        """If all trials have waited long for a machine, check that one exists that a trial fits on."""
         if now - min(run.asked for run in self._running.values()) < NO_ROOM_S:
             return
         if not self._placement.any_left():
             asked = per_trial(self._spec.resources)
             raise ClusterError(
-                f"no machine of Ray is left that has {asked['CPU']:g} CPU and {asked['GPU']:g} GPU for a trial; "
-                f"nothing is lost. When there is one again, resume: convnn resume {self._spec.name}"
+                f"no machine in the Ray cluster has {asked['CPU']:g} CPU and {asked['GPU']:g} GPU for a trial any "
+                f"more; nothing is lost. Once one is available, resume: convnn resume {self._spec.name}"
             )
 
     def over(self) -> bool:
-        """Whether nothing more is to be waited for."""
+        """Whether the run is over: no trial is left to start or to wait for."""
         if self.halt is None:
             return not self._running and not self._draining and self._search.idle
         now = self._executor.now()
@@ -342,7 +342,7 @@ class Controller:
         return run.begun if patient else run.ends_epoch_by(now, self._deadline)
 
     def finish(self) -> None:
-        """Record that what still ran was stopped with the sweep; the executor is closed."""
+        """Record that the remaining trials were stopped with the sweep; call it once the executor is closed."""
         for task in list(self._running):
             self._end(task, "interrupted", "the sweep was stopped")
         for ended in self._draining.values():

@@ -1,4 +1,4 @@
-"""Leaves single trials of a sweep out of its results, by hand, or takes them in again."""
+"""Excludes single trials from a sweep's results at the user's request, or includes them again."""
 
 from contextlib import closing
 
@@ -10,32 +10,32 @@ from tune_jobs.results.row import Row
 from tune_jobs.results.summary import summary
 
 LONGEST_REASON = 500
-"""Characters; trackers take no tag of any length."""
+"""In characters; trackers limit the length of a tag."""
 
 
 def exclude(folder: SweepFolder, trial: str, why: str) -> Row:
-    """Leave a trial out of tables, report and sampler, for a reason that is shown there; how it stands then.
+    """Exclude a trial from tables, report and sampler, and return it as it is then. The reason is shown there.
 
-    What it cost still counts, it keeps its files, and it is not started again. The same trial is not proposed again.
+    Its cost still counts, and its files are kept. It is not started again, and the sampler does not propose it again.
 
     Raises:
-        UsageError: If there is no such trial, no reason or one that is too long, or the sweep is being run.
-        LedgerError: If its record cannot be written.
+        UsageError: If the trial does not exist, the reason is empty or too long, or the sweep is running.
+        LedgerError: If the ledger cannot be written.
     """
     reason = " ".join(why.split())
     if not reason:
         raise UsageError('--why must give a reason, got an empty one; write it as in --why "wrong images".')
     if len(reason) > LONGEST_REASON:
-        raise UsageError(f"--why must have at most {LONGEST_REASON} characters, got {len(reason)}; say it shorter.")
+        raise UsageError(f"--why must have at most {LONGEST_REASON} characters, got {len(reason)}; shorten it.")
     return _record(folder, trial, reason)
 
 
 def include(folder: SweepFolder, trial: str) -> Row:
-    """Take an excluded trial in again, as if it had never been left out; how it stands then.
+    """Include an excluded trial again, as if it had never been excluded, and return it as it is then.
 
     Raises:
-        UsageError: If there is no such trial, it is not excluded, or the sweep is being run.
-        LedgerError: If its record cannot be written.
+        UsageError: If the trial does not exist or is not excluded, or the sweep is running.
+        LedgerError: If the ledger cannot be written.
     """
     return _record(folder, trial, None)
 

@@ -1,7 +1,7 @@
-"""What a run leaves beside the ledger: its start in the manifest, its numbers in the tracker, its report.
+"""The output of a run besides the ledger: its start in the manifest, its metrics in the tracker, and its report.
 
-A run that has trained nothing, of a sweep that is as an earlier run left it, leaves all of it alone: MLflow alone takes
-two seconds to load.
+A run that trained nothing, on a sweep that has not changed since the last run, skips all of this: loading MLflow alone
+takes two seconds.
 """
 
 import hashlib
@@ -30,25 +30,25 @@ from tune_jobs.tracking.place import place_of, tracked_as
 from tune_jobs.tracking.registry import open_tracker
 
 FOLLOW_AFTER_S = 2.0
-"""How long the first trial trains before the tracker is loaded."""
+"""How long the first trial trains before the driver loads the tracker."""
 
 SHIP_LAST_S = 40.0
-"""How long the end of a sweep waits for a tracker that does not answer."""
+"""How long the driver waits at the end of a sweep for a tracker that does not answer."""
 
 SHIP_LAST_INTERRUPTED_S = 10.0
-"""The same, where a person has stopped it."""
+"""The same, if the user has stopped the sweep."""
 
 
 class Handover(Beside):
-    """That of one run of a sweep, whose ledger is open."""
+    """Writes the manifest, tracker and report of one run of a sweep, whose ledger is open."""
 
     def __init__(self, sweep: Sweep, digests: dict[str, str], configs: list[TrialConfig]) -> None:
-        """Hand over nothing yet.
+        """Find the tracker's address; nothing is written yet.
 
         Args:
-            sweep: What is run.
-            digests: Of the images, for the manifest.
-            configs: What trials may be, for the columns of the tracker.
+            sweep: The sweep that is run.
+            digests: Digests of the images, for the manifest.
+            configs: The possible configurations of trials, for the tracker's columns.
         """
         self._sweep = sweep
         self._digests = digests
@@ -57,29 +57,29 @@ class Handover(Beside):
         self._start: threading.Timer | None = None
         self._follows = False
         self._place = place_of(sweep.spec.tracking, sweep.folder, sweep.ledger)
-        if holds_secret(self._place.uri):  # the ledger has it, so that the sweep stays where it is
+        if holds_secret(self._place.uri):  # the ledger stores the address, so that the sweep keeps its tracker
             make_private(sweep.folder.ledger)
 
     def begin(self) -> None:
-        """There is something to train: record this start."""
+        """Record this start, as there is something to train."""
         self._tracker = self._open(write_manifest(self._sweep.folder, self._digests))
 
     def take(self, event: Event) -> None:
-        """Let the tracker follow once a trial has trained a little: loading MLflow would hold up its first steps."""
+        """Start the tracker after a trial has trained a little: loading MLflow would delay its first steps."""
         if self._start is None and not isinstance(event, Started | Loading):
             self._start = threading.Timer(FOLLOW_AFTER_S, self._follow)
             self._start.daemon = True
             self._start.start()
 
     def abandon(self, error: BaseException) -> None:
-        """An error ends the run; nothing writes to the ledger once the lease is given up."""
+        """Close the tracker after an error: nothing may write to the ledger once the lease is released."""
         self._settle()
         if self._tracker is not None and self._follows:
             at_once = self._sweep.signals.twice or isinstance(error, LedgerError)
             self._tracker.close(0 if at_once else SHIP_LAST_INTERRUPTED_S)
 
     def end(self, halt: Halt | None) -> Tracked:
-        """Draw the report and give the tracker the rest, unless both are as they should be; where the sweep is then."""
+        """Draw the report and sync the tracker, unless both are up to date. Return where the sweep is tracked."""
         starts = recorded_starts(self._sweep.folder)
         begun, ledger = self._tracker is not None, self._sweep.ledger
         self._settle()
@@ -101,7 +101,7 @@ class Handover(Beside):
         self._tracker.start()
 
     def _settle(self) -> None:
-        """Let the tracker follow by now, or not any more."""
+        """Wait until the tracker has started, or make sure that it will not start."""
         if self._start is not None:
             self._start.cancel()
             self._start.join()
@@ -117,7 +117,7 @@ class Handover(Beside):
         )
 
     def _draw(self, tracker: Tracker, halt: Halt | None) -> None:
-        """Leave a report in the sweep's folder."""
+        """Write the report to the sweep folder."""
         hurry = halt is not None and halt.signal is not None
         sweep = self._sweep
         try:
@@ -128,9 +128,13 @@ class Handover(Beside):
                 raise
 
     def _ship(self, tracker: Tracker, halt: Halt | None) -> str | None:
-        """Wait for the tracker, unless a person is in a hurry; the reason if it does not have everything."""
+        """Wait for the tracker, for less time if the user has stopped the sweep.
+
+        Returns:
+            The reason if the tracker does not have all data.
+        """
         say = self._sweep.progress.say
-        say(f"handing the last numbers to {tracker.name} ...")
+        say(f"syncing remaining metrics to {tracker.name} ...")
         patience_s = SHIP_LAST_S if halt is None or halt.signal is None else SHIP_LAST_INTERRUPTED_S
         try:
             return tracker.close(patience_s, say)
@@ -140,10 +144,10 @@ class Handover(Beside):
             return "the wait was interrupted"
 
     def _state(self, after: int = 0) -> str:
-        """Changes with all that report and tracker show, and with the report itself.
+        """Return a digest that changes with everything that report and tracker show, and with the report file.
 
         Args:
-            after: Writes to the ledger that are still to come, that of this note.
+            after: Number of ledger writes still to come, such as the write of this digest itself.
         """
         folder = self._sweep.folder
         files = [path.read_bytes() if path.exists() else b"" for path in (folder.spec, folder.manifest)]
@@ -151,14 +155,14 @@ class Handover(Beside):
         return hashlib.sha256(repr(parts).encode()).hexdigest()
 
     def _tracked(self) -> list[str] | None:
-        """What the tracker has of the sweep, where that is a file of which one can tell; it changes with that."""
+        """Return a value that changes with the sweep's runs in the tracker; `None` if its store is not a local file."""
         store = sqlite_file(self._place.uri)
         state = store and state_of_runs(store, tracked_as(self._sweep.ledger))
         return [self._place.uri, state] if state else None
 
 
 def _stamp(path: Path) -> list[int] | None:
-    """Size and time of a file that is not empty."""
+    """Return size and modification time of a file; `None` if it is empty or missing."""
     try:
         found = path.stat()
     except OSError:

@@ -1,4 +1,4 @@
-"""The images of a sweep: those that it begins with, or begins again with."""
+"""Opens the images of a sweep, and checks that they are the ones that the sweep started with."""
 
 from collections.abc import Callable, Iterator
 
@@ -10,14 +10,14 @@ from tune_jobs.record.ledger import Ledger
 
 
 def open_images(spec: SweepSpec, ledger: Ledger, say: Callable[[str], None]) -> dict[str, str]:
-    """Open what trials will open of every data set, so that missing images are known before any trial.
+    """Open every data set that trials will open, so that missing images are found before the first trial.
 
     Returns:
         The digest of each split: `cifar10.train` and so on.
 
     Raises:
         DataError: If the images cannot be read.
-        UsageError: If these are other images than the sweep began with.
+        UsageError: If the images differ from those that the sweep started with.
     """
     found: dict[str, str] = {}
     begun = bool(ledger.trials())
@@ -36,8 +36,8 @@ def _require_same(sweep: str, data: Data, opened: Dataset, ledger: Ledger, say: 
     for name, now, before in compared_images(data, opened, ledger, say):
         if now != before:
             raise UsageError(
-                f"the images of {name} in {data.root or 'the default folder'} are not those that the sweep {sweep} "
-                f"began with (digest {now[:12]}, was {before[:12]}); its results would mix. Give the first images "
+                f"the images of {name} in {data.root or 'the default folder'} differ from those that the sweep {sweep} "
+                f"started with (digest {now[:12]}, was {before[:12]}); results would mix. Use the original images "
                 f"with --set space.data.root=..., or run its file under another name: convnn run FILE --set name=..."
             )
 
@@ -45,7 +45,7 @@ def _require_same(sweep: str, data: Data, opened: Dataset, ledger: Ledger, say: 
 def compared_images(
     data: Data, opened: Dataset, ledger: Ledger, say: Callable[[str], None]
 ) -> Iterator[tuple[str, str, str]]:
-    """What should be the same, its digest now, and the one that the sweep began with."""
+    """Yield for each split its name, its digest now, and the digest that the sweep started with."""
     recorded = {split: ledger.meta.digest(f"{data.name}.{split}") for split in opened.splits}
     for split, digest in opened.digests.items():
         if before := recorded[split]:
@@ -53,12 +53,12 @@ def compared_images(
     joint = ledger.meta.digest(data.name)
     if joint is None or all(recorded.values()):
         return
-    try:  # version 0.1.0 recorded one digest of both splits
+    try:  # version 0.1.0 recorded one digest for both splits together
         now = load_dataset(data.name, data.root).joint_digest()
     except DataError as error:
         say(
-            f"the images of {data.name} cannot be compared with those that the sweep began with, as its record has "
-            f"one digest of both splits, and not both are there ({error})"
+            f"the images of {data.name} cannot be compared with those that the sweep started with: its record has one "
+            f"digest for both splits together, and not both can be read now ({error})"
         )
     else:
         yield data.name, now, joint

@@ -1,7 +1,7 @@
-"""What ends a run before all its trials: a signal, its budget, a full disk, too many failures, or that it is enough.
+"""Reasons to stop a run before all its trials: a signal, the budget, a full disk, too many failures, `enough`.
 
-At a halt nothing new is started, running trials write a checkpoint after their epoch where there is time, and the same
-sweep can be resumed.
+At a stop no new trial starts, running trials save a checkpoint after their epoch if time allows, and the sweep can be
+resumed.
 """
 
 import shutil
@@ -24,24 +24,24 @@ from tune_jobs.search.samplers.leftover import DRAWS
 
 RESUME = "resume"
 FEWEST_ENDED = 5
-"""`stopping.max_failed_fraction` is looked at from this many ended trials on."""
+"""`stopping.max_failed_fraction` is checked only once this many trials have ended."""
 
 Cause = Literal["signal", "budget", "disk", "failures", "space", "enough"]
 
 
 @dataclass(frozen=True)
 class Halt:
-    """Why a run ended early, and what to do about it."""
+    """Why a run stopped early, and how to continue."""
 
     cause: Cause
     message: str
     signal: int | None = None
     patient: bool = False
-    """Whether the epochs under way are waited for, however long they take."""
+    """Whether the driver waits for running epochs however long they take."""
 
     @property
     def exit_code(self) -> int:
-        """That of the command; for a signal 128 and its number."""
+        """The exit code of the command; 128 plus the number of a signal."""
         if self.signal is not None:
             return 128 + self.signal
         return {ENOUGH: ExitCode.DONE, "budget": ExitCode.BUDGET}.get(self.cause, ExitCode.FAILED)
@@ -50,48 +50,49 @@ class Halt:
 def halt_for_limits(
     spec: SweepSpec, folder: SweepFolder, ledger: Ledger, *, failures: bool = True, verb: str = RESUME
 ) -> Halt | None:
-    """The limit of the sweep that is reached, or a wish that it pause; `failures`: the limit of failed trials too.
+    """Return the limit that the sweep has reached, or a request to pause it.
 
-    `budget.trials` is the search's to keep. `verb` is the command that goes on.
+    `failures` also checks the limit of failed trials. `budget.trials` is not checked here, but by the search. `verb` is
+    the command that resumes.
     """
     limit = halt_for_budget(spec, ledger.usage(), verb) or _disk(spec, folder.path, verb)
-    return limit or (_failures(spec, ledger) if failures else None) or _wish(folder)
+    return limit or (_failures(spec, ledger) if failures else None) or _pause_request(folder)
 
 
 def budget_of_trials(spec: SweepSpec, verb: str = RESUME) -> Halt:
-    """The halt of a search that `budget.trials` holds back."""
+    """Return the stop reason of a search that has used up `budget.trials`."""
     most = spec.budget.trials or 0
     return Halt("budget", f"the budget of {most} trials is used up; {_more(spec, 'trials', 2 * most, verb)}")
 
 
 def none_found(spec: SweepSpec) -> Halt:
-    """The halt of a search that looks for valid configurations in vain."""
+    """Return the stop reason of a search that finds no valid new configuration."""
     return Halt(
         "space",
-        f"of {DRAWS:,} configurations drawn from the space none is valid and new; loosen its constraints under another "
-        f"name, or look on: convnn resume {spec.name}",
+        f"none of {DRAWS:,} configurations drawn from the space is valid and new; loosen its constraints and run it "
+        f"under another name, or keep searching: convnn resume {spec.name}",
     )
 
 
 def found_enough(spec: SweepSpec, found: Judgement) -> Halt:
-    """The halt of a search that `stopping.enough` ends."""
+    """Return the stop reason of a search that `stopping.enough` ends."""
     margin, metric = gain(found.within, spec.metric), spec.metric
     return Halt(
         "enough",
-        f"Enough: of the {found.left} trials that are left one would be better than the best by more than {margin} of "
-        f"{metric} with a chance of at most {found.chance:.1%}, and stopping.enough allows "
-        f"{100 * (1 - found.confidence):.3g}%. Of {found.tried} trials so far {found.complete} are complete, "
-        f"{found.near} of them within {margin} of the best. To go on: "
+        f"Enough: the chance that one of the {found.left} remaining trials beats the best by more than {margin} of "
+        f"{metric} is at most {found.chance:.1%}, and stopping.enough allows {100 * (1 - found.confidence):.3g}%. "
+        f"{found.complete} of {found.tried} trials so far are complete, {found.near} of them within {margin} of the "
+        f"best. To continue anyway: "
         f"convnn resume {spec.name} --set stopping.enough=null",
     )
 
 
 def _more(spec: SweepSpec, field: str, value: float, verb: str) -> str:
-    return f"to go on with more: convnn {verb} {spec.name} --set budget.{field}={value:g}"
+    return f"to continue with a larger budget: convnn {verb} {spec.name} --set budget.{field}={value:g}"
 
 
 def halt_for_budget(spec: SweepSpec, used: Usage, verb: str = RESUME) -> Halt | None:
-    """The limit in hours that is reached."""
+    """Return the limit in hours that has been reached, if any."""
     for field, unit in HOURS.items():
         limit, spent = getattr(spec.budget, field), getattr(used, field)
         if limit is not None and spent >= limit:
@@ -105,18 +106,18 @@ def _disk(spec: SweepSpec, folder: Path, verb: str) -> Halt | None:
     least = spec.resources.min_free_gb
     try:
         free = shutil.disk_usage(folder).free / 1e9
-    except OSError:  # network storage that does not answer now
+    except OSError:  # network storage that does not answer at the moment
         return None
     if free >= least:
         return None
     return Halt(
         "disk",
         f"only {free:.2f} GB are free in {folder}, and resources.min_free_gb is {least:g}; free space there, or lower "
-        f"it, then: convnn {verb} {spec.name}",
+        f"that setting, then: convnn {verb} {spec.name}",
     )
 
 
-def _wish(folder: SweepFolder) -> Halt | None:
+def _pause_request(folder: SweepFolder) -> Halt | None:
     try:
         if not folder.pause_file.exists():
             return None
@@ -138,7 +139,7 @@ def _failures(spec: SweepSpec, ledger: Ledger) -> Halt | None:
 
 
 def by_class(ledger: Ledger) -> str:
-    """How many trials failed, by class, but for excluded ones: `3 oom, 1 data`."""
+    """Return how many trials failed, by class, without excluded trials: `3 oom, 1 data`."""
     left_out = excluded(ledger.requests())
     failures = (failure for key, failure in ledger.failures().items() if key not in left_out)
     return ", ".join(f"{count} {name}" for name, count in counted(failures).items())

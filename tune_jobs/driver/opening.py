@@ -1,4 +1,4 @@
-"""The start of a run: a folder that can be written, the ledger of this very sweep, the images that it began with."""
+"""Opens a sweep at the start of a run: checks that its folder is writable and that its ledger is of the same sweep."""
 
 import tempfile
 import time
@@ -15,11 +15,11 @@ from tune_jobs.system.files import is_full, write_whole
 from tune_jobs.system.redaction import holds_secret
 
 PROBE_BYTES = 100_000
-"""Room that a sweep's folder must have for its first files."""
+"""Disk space that a sweep folder needs for its first files."""
 
 
 def prepare_folder(folder: SweepFolder) -> None:
-    """Make the folder of a sweep, or find that it can be written.
+    """Create the sweep folder, or check that it can be written.
 
     Raises:
         LedgerError: If it cannot.
@@ -35,10 +35,10 @@ def prepare_folder(folder: SweepFolder) -> None:
 
 
 def as_far_as_begun(folder: SweepFolder, spec: SweepSpec, *, exact: bool = False) -> tuple[SweepSpec, str | None]:
-    """The sweep with at least as many configurations as have begun, and what is said where the file asks for fewer.
+    """Return the sweep with at least the number of configurations that have started, and a note if its file has fewer.
 
     Raises:
-        UsageError: With `exact`, if it asks for fewer.
+        UsageError: With `exact`, if the file asks for fewer.
     """
     asked = getattr(spec.search, "trials", None)
     there, states = begun(folder)
@@ -47,21 +47,21 @@ def as_far_as_begun(folder: SweepFolder, spec: SweepSpec, *, exact: bool = False
     name, many = spec.name, "trials" if len(states) == there else "configurations"
     if exact:
         raise UsageError(
-            f"search.trials must be at least the {there} {many} of {name} that have run, got {asked}; leave it out, or "
-            f"add trials: convnn extend {name} --trials +20"
+            f"search.trials must be at least {there}, as {there} {many} of {name} have run, got {asked}; leave it out, "
+            f"or add trials: convnn extend {name} --trials +20"
         )
     started = "nothing" if all(state in ENDED for state in states) else "no new trial"
     if spec.search.repeats > 1:
         started = "no new configuration"
     note = (
-        f"{there} {many} have run and search.trials is {asked}; {started} is started (for more: convnn extend {name} "
-        f"--trials +20)"
+        f"{there} {many} have run and search.trials is {asked}, so {started} is started (for more: convnn extend "
+        f"{name} --trials +20)"
     )
     return with_trials(spec, there), note
 
 
 def begun(folder: SweepFolder) -> tuple[int, list[State]]:
-    """How many configurations have begun, and the states of their trials; none where there is no record yet."""
+    """Return how many configurations have started, and the states of their trials; zero and none without a ledger."""
     if not folder.ledger.exists():
         return 0, []
     with closing(Ledger(folder.ledger)) as ledger:
@@ -70,9 +70,9 @@ def begun(folder: SweepFolder) -> tuple[int, list[State]]:
 
 
 def open_ledger(folder: SweepFolder, spec: SweepSpec) -> Ledger:
-    """The sweep's ledger, made if it is new; refused if the file now says something else.
+    """Open the sweep's ledger, or create it. Refuse a sweep whose settings differ from the recorded ones.
 
-    A run that came to no trial has left nothing that could mix, so that its name is free.
+    An earlier run that started no trial has no results that could mix, so its name can be used again.
     """
     if folder.spec.exists() and folder.ledger.exists():
         before = recorded_spec(folder)
@@ -83,7 +83,7 @@ def open_ledger(folder: SweepFolder, spec: SweepSpec) -> Ledger:
             raise UsageError(
                 f"{folder.path} already holds a sweep {spec.name!r} with other settings; results would mix:\n"
                 + "".join(f"  {line}\n" for line in differing)
-                + "What may change: budget, search.trials, search.repeats, stopping.max_failed_fraction, "
+                + "You may change: budget, search.trials, search.repeats, stopping.max_failed_fraction, "
                 f"stopping.enough, tracking and resources (but not CPU to GPU, nor a trial's share of gpu_mem_gb). Use "
                 f"another name (convnn run FILE --set name={spec.name}-2), or start over (convnn run FILE --fresh)."
             )

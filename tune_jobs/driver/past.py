@@ -1,4 +1,4 @@
-"""Between a sweep's record and its search: what the search is rebuilt from, and what it asked."""
+"""Connects a sweep's ledger and its search: reads the search's past, and records its proposals."""
 
 from collections.abc import Sequence
 
@@ -12,7 +12,7 @@ STOPPED: dict[StoppedBy, str] = {"rule": BY_THE_RULE, "hand": BY_HAND}
 
 
 def past_of(ledger: Ledger, role: Role = SEARCH) -> Past:
-    """All that the record holds for the search, or for the trials of another role."""
+    """Return everything in the ledger about the search, or about the trials of another role."""
     requests, everything = ledger.requests(), ledger.trials(role=None)
     trials = [trial for trial in everything if trial.role == role]
     keys = {trial.run_key for trial in trials}
@@ -30,7 +30,7 @@ def past_of(ledger: Ledger, role: Role = SEARCH) -> Past:
 
 
 def record_proposal(ledger: Record, search: SearchMethod, proposal: Proposal) -> None:
-    """Record what was asked on the way to a proposal, the trial that it adds, and whether the space is used up."""
+    """Record a proposal: the sampler's decisions, the new trial, and whether the space is exhausted."""
     for ask in proposal.asked:
         if ask.config is not None and ask.run_key is not None:
             ledger.add_trial(ask.decisions, ask.config, ask.run_key)
@@ -44,7 +44,7 @@ def record_proposal(ledger: Record, search: SearchMethod, proposal: Proposal) ->
 
 
 def settle(ledger: Ledger, settled: Sequence[Settled]) -> None:
-    """Record the ends that a dead driver had no time for."""
+    """Record trials as ended that ended just before an earlier driver died."""
     for end in settled:
         if end.stopped_by is not None:
             ledger.end_attempt(end.run_key, end.attempt, "stopped", STOPPED[end.stopped_by])

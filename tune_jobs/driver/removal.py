@@ -1,4 +1,4 @@
-"""Takes a sweep away, or out of the way, together with what the store that it shares has of it."""
+"""Removes a sweep or moves it aside, together with its runs in a shared tracking store."""
 
 from contextlib import closing
 
@@ -11,10 +11,12 @@ from tune_jobs.tracking.mlflow.removal import in_store, move_runs, remove_runs
 
 
 def remove(folder: SweepFolder) -> tuple[str, ...]:
-    """Remove a sweep, its runs in the shared store first: its folder alone would bring them back; what became of them.
+    """Remove a sweep, and return notes on its runs in the tracker.
+
+    Its runs in a shared store are removed first: otherwise the folder would bring them back.
 
     Raises:
-        LedgerError: If it is being run, or its folder cannot be written.
+        LedgerError: If the sweep is running, or its folder cannot be written.
     """
     told: tuple[str, ...] = ()
     try:
@@ -25,17 +27,20 @@ def remove(folder: SweepFolder) -> tuple[str, ...]:
                 told = (remove_runs(folder, ledger), *told)
     except TrackerError as error:
         told = (f"Its runs in MLflow stay: {error}", *told)
-    except LedgerError:  # a damaged record is removed as well; one in use is refused below
+    except LedgerError:  # a damaged ledger is removed as well; one in use is refused below
         pass
     remove_sweep(folder)
     return told
 
 
 def start_over(folder: SweepFolder) -> tuple[SweepFolder, tuple[str, ...]]:
-    """Move a sweep's folder aside, and its experiment in the shared store with it; where it is, and what became of it.
+    """Move a sweep folder aside, and its experiment in a shared store with it.
+
+    Returns:
+        The folder's new place, and notes on its runs in the tracker.
 
     Raises:
-        LedgerError: If it is being run.
+        LedgerError: If the sweep is running.
     """
     aside = set_aside(folder)
     told: tuple[str, ...] = ()

@@ -1,4 +1,4 @@
-"""Goes on with a sweep that its folder records: resume, retry, extend."""
+"""Continues a recorded sweep: resume, retry, extend."""
 
 import re
 from collections.abc import Sequence
@@ -21,19 +21,19 @@ from tune_jobs.record.rows import BY_HAND, Attempt, Trial
 
 @dataclass(frozen=True)
 class Selection:
-    """Which ended trials to run again, but for excluded ones."""
+    """Which ended trials to run again. Excluded trials never are."""
 
     failures: frozenset[Failure] | None = None
-    """Those whose failure is of these classes; `None`: of every class but `diverged`."""
+    """Trials that failed with one of these classes; `None` for every class except `diverged`."""
 
     stopped: bool = False
-    """Those that were stopped by hand, too."""
+    """Whether to include trials that a user stopped."""
 
     def reopen(self, ledger: Ledger) -> frozenset[str]:
-        """Make them due; their run keys.
+        """Mark these trials as pending, and return their run keys.
 
         Raises:
-            UsageError: If there are none.
+            UsageError: If no trial matches.
         """
         left_out = excluded(ledger.requests())
         trials = [trial for trial in ledger.trials() if trial.run_key not in left_out]
@@ -45,7 +45,7 @@ class Selection:
 
         ended = [trial for trial in trials if trial.ended_seq is not None]
         chosen = frozenset(trial.run_key for trial in ended if wanted(trial, last.get(trial.run_key, 0)))
-        # those that an earlier retry for the same has made due, and that have not ended since
+        # trials that an earlier retry of the same kind made pending, and that have not ended since
         due = [trial for trial in trials if trial.ended_seq is None]
         under_way = frozenset(trial.run_key for trial in due if wanted(trial, trial.retried_after))
         if not chosen | under_way:
@@ -61,18 +61,18 @@ class Selection:
 
     def _none_of(self, ledger: Ledger) -> str:
         if self.failures is not None and not self.failures:
-            return f"no trial was stopped by hand, so there is none to retry.{_due(ledger)}"
+            return f"no trial was stopped manually, so there is nothing to retry.{_pending(ledger)}"
         there = by_class(ledger)
         kind = f" with {' or '.join(sorted(self.failures))}" if self.failures else ""
-        other = f" The failures are: {there}. To retry one class: --class CLASS" if there else _due(ledger)
-        by_hand = ", or was stopped by hand" if self.stopped else ""
-        return f"no trial has failed{kind}{by_hand}, so there is none to retry.{other}"
+        other = f" The failures are: {there}. To retry one class: --class CLASS" if there else _pending(ledger)
+        by_hand = ", or was stopped manually" if self.stopped else ""
+        return f"no trial has failed{kind}{by_hand}, so there is nothing to retry.{other}"
 
 
-def _due(ledger: Ledger) -> str:
-    """The way out where nothing has failed, and trials have not ended."""
+def _pending(ledger: Ledger) -> str:
+    """Return how to resume if trials have not ended."""
     left = sum(trial.ended_seq is None for trial in ledger.trials())
-    return f" {plural(left, 'trial')} can go on: convnn resume {ledger.path.parent.name}" if left else ""
+    return f" {plural(left, 'trial')} can continue: convnn resume {ledger.path.parent.name}" if left else ""
 
 
 ALL_FAILED = Selection()
@@ -86,17 +86,17 @@ def resume(
     ray_address: str | None = None,
     overrides: Sequence[str] = (),
 ) -> Outcome:
-    """Go on with the sweep called `name`, as its folder records it.
+    """Resume the sweep called `name`, as its folder records it.
 
     Args:
         name: The sweep.
         progress: See `run`.
-        storage: Where sweeps live; `default_storage()` if `None`.
+        storage: The folder of all sweeps; `default_storage()` if `None`.
         ray_address: See `run`.
         overrides: `path=value` changes of its budget, trials, repeats, resources or tracking.
 
     Raises:
-        UsageError: If there is no such sweep, or an override makes another sweep of it.
+        UsageError: If the sweep does not exist, or an override would make it a different sweep.
         SweepError: As `run`.
     """
     spec = recorded_spec(find_sweep(name, storage_folder(storage)), overrides)
@@ -113,9 +113,9 @@ def retry(
     ray_address: str | None = None,
     overrides: Sequence[str] = (),
 ) -> Outcome:
-    """Run ended trials of a sweep again, exactly those, as new attempts of the same trials; see `resume`.
+    """Run selected ended trials of a sweep again, and no others, as new attempts of the same trials; see `resume`.
 
-    Each goes on from its last checkpoint if it has one, and its earlier failures are forgiven.
+    Each continues from its last checkpoint if it has one, and its earlier failures no longer count.
     """
     spec = recorded_spec(find_sweep(name, storage_folder(storage)), overrides)
     exact = sets_trials(overrides)
@@ -130,28 +130,28 @@ def extend(
     storage: str | Path | None = None,
     ray_address: str | None = None,
 ) -> Outcome:
-    """Let a sweep go on to more trials, on the same study, ledger and MLflow parent.
+    """Run more trials of a sweep, in the same study, ledger and MLflow parent run.
 
     Args:
         name: The sweep.
-        trials: `+20` for so many more, or the new number in all.
+        trials: `+20` for 20 more, or the new total.
         progress: See `run`.
-        storage: Where sweeps live; `default_storage()` if `None`.
+        storage: The folder of all sweeps; `default_storage()` if `None`.
         ray_address: See `run`.
 
     Raises:
-        UsageError: If `trials` is no such number, or fewer than there are; or the sweep is a grid.
+        UsageError: If `trials` is not such a number, or not more than the present total, or the sweep is a grid.
         SweepError: As `run`.
     """
     folder = find_sweep(name, storage_folder(storage))
     spec = recorded_spec(folder)
     before = max(getattr(spec.search, "trials", 0), begun(folder)[0])
     if not re.fullmatch(r"\+?[0-9]+", trials):
-        raise UsageError(f"--trials must be a number, as in +20 (more) or {before + 20} (in all), got {trials!r}.")
+        raise UsageError(f"--trials must be a number, as in +20 (more) or {before + 20} (total), got {trials!r}.")
     wanted = int(trials) + (before if trials.startswith("+") else 0)
     if before and wanted <= before:
         raise UsageError(
-            f"--trials must be more than the {before} that {name} has, got {trials}; write +20 for 20 more."
+            f"--trials must be more than the {before} trials of {name}, got {trials}; write +20 for 20 more."
         )
     try:
         extended = with_trials(spec, wanted)

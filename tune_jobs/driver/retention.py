@@ -1,7 +1,7 @@
-"""Which checkpoints stay once a trial has ended: those of the best complete trials, and of failed ones for a retry.
+"""Which checkpoints to keep after a trial has ended: those of the best complete trials, and of failed trials to retry.
 
-With several seeds, of each of the best configurations its best trial; and of each that waits for further seeds, which
-may become one of the best.
+With several seeds, the best trial of each of the best configurations keeps its checkpoint. So does the best trial of
+each configuration that still waits for seeds, as it may become one of the best.
 """
 
 import contextlib
@@ -20,20 +20,20 @@ from tune_jobs.system.files import PARTIAL
 
 
 class Retention:
-    """Drops the checkpoints that nobody will need again."""
+    """Removes the checkpoints that are no longer needed."""
 
     def __init__(self, folder: SweepFolder, ledger: Ledger, spec: SweepSpec) -> None:
         self._folder = folder
         self._ledger = ledger
         self._spec = spec
-        self._seed = spec.space.values("training.seed", Training().seed)[0]  # with several repeats there is no other
+        self._seed = spec.space.values("training.seed", Training().seed)[0]  # with several repeats the only value
         self._sign = -1.0 if spec.goal == "maximize" else 1.0
-        self._configurations: dict[str, _Seeds] = {}  # by run_key of the first trial: those that may be the best
-        self._kept: set[str] = set()  # run_keys of complete trials whose checkpoint is there
+        self._configurations: dict[str, _Seeds] = {}  # by run_key of the first trial: those that may be among the best
+        self._kept: set[str] = set()  # run_keys of complete trials whose checkpoint is kept
         self._last: dict[str, float] = {}  # by run_key: the objective at its last epoch
 
     def tidy(self) -> None:
-        """Look at every trial; for the start of a run, when nothing is being written."""
+        """Remove unneeded checkpoints of all trials; call it at the start of a run, when no worker writes."""
         for attempt in self._folder.attempts():
             for partial in attempt.glob(f".*{PARTIAL}"):
                 partial.unlink(missing_ok=True)
@@ -43,12 +43,12 @@ class Retention:
                 value = row.value if row.state == "complete" and row.excluded is None else None
                 self._enter(row.repeat_of or row.run_key, row.repeat, value, row.number, row.run_key)
         kept = self._weed()
-        for row in found.shown:  # excluded ones keep theirs: they may be taken in again
+        for row in found.shown:  # excluded trials keep theirs: they may be included again
             if row.state in ("complete", "stopped", "diverged") and row.run_key not in kept:
                 self._drop(row.run_key)
 
     def take(self, event: Event) -> None:
-        """Take an event. What cannot be dropped now stays: storage that is away for long ends no sweep."""
+        """Handle an event. A file that cannot be removed stays: unreachable storage must not end the sweep."""
         with contextlib.suppress(OSError):
             self._take(event)
 
@@ -73,7 +73,7 @@ class Retention:
                 self._drop(key)
 
     def _enter(self, first: str, place: int, value: float | None, number: int, run_key: str) -> None:
-        """Note that a trial has ended, with its objective if it is complete."""
+        """Note that a trial has ended, with the objective of a complete trial."""
         if place >= self._spec.search.repeats:
             return
         seeds = self._configurations.setdefault(first, _Seeds(number))
@@ -82,9 +82,9 @@ class Retention:
             seeds.complete.append((self._sign * value if math.isfinite(value) else math.inf, number, run_key))
 
     def _weed(self) -> set[str]:
-        """Forget the configurations that cannot be among the best any more; the run keys of the best trials of others.
+        """Forget configurations that can no longer be among the best; return the run keys of the others' best trials.
 
-        Those that wait for further seeds still can.
+        Configurations that wait for further seeds are kept.
         """
         most, closed = self._spec.resources.keep_best, 0
         for first, seeds in sorted(self._configurations.items(), key=lambda item: item[1].rank()):
@@ -102,15 +102,15 @@ class Retention:
 
 @dataclass
 class _Seeds:
-    """How the trials of a configuration ended."""
+    """The ended trials of a configuration."""
 
     number: int
     complete: list[tuple[float, int, str]] = field(default_factory=list)
-    """Signed objective, number, run_key."""
+    """Signed objective (lower is better), number, run_key."""
 
     ended: int = 0
 
     def rank(self) -> tuple[int, float, int]:
-        """The best first: those with more complete seeds, then by their mean."""
+        """Sort key, best first: by the number of complete seeds, then by their mean."""
         values = [value for value, _, _ in self.complete]
         return -len(values), fmean(values) if values else math.inf, self.number

@@ -1,4 +1,4 @@
-"""Runs a sweep: what the ledger says is left, handed to an executor, and shipped to a tracker."""
+"""Runs a sweep: takes the remaining trials from the ledger, runs them on an executor, sends results to a tracker."""
 
 import os
 import sys
@@ -33,20 +33,20 @@ from tune_jobs.tracking.base import Tracked
 
 @dataclass(frozen=True, repr=False)
 class Outcome(SweepResults):
-    """How a run of a sweep ended, and what it found."""
+    """How a run of a sweep ended, and its results."""
 
     exhausted: bool
     """Whether every configuration of the space has been tried."""
 
     halt: Halt | None
-    """What ended it early, if something did."""
+    """Why it stopped early, if it did."""
 
     tracked: Tracked
     note: str | None = None
-    """Why no new trial was started, where the file asks for fewer than have run."""
+    """Why no new trial was started, if the file asks for fewer trials than have run."""
 
     def as_dict(self) -> dict[str, Any]:
-        """For programs: stable keys."""
+        """Return the outcome for programs, with stable keys."""
         found, halt = self.summary, self.halt
         return {
             **found.as_dict(),
@@ -68,21 +68,22 @@ def run(
     executor: str = RAY_TUNE,
     exact_trials: bool = False,
 ) -> Outcome:
-    """Run a sweep to its end, or go on with it where an earlier run stopped.
+    """Run a sweep to its end, or resume it where an earlier run stopped.
 
     Args:
-        spec: What to run.
-        progress: Is told what happens; `True` prints a line per event to standard error, `False` nothing.
-        storage: Where sweeps live; `default_storage()` if `None`.
-        ray_address: A Ray cluster; `RAY_ADDRESS` if `None`, and a local Ray if that is not set.
-        reopen: Makes ended trials due again; only those that it names are run.
-        executor: What runs the trials; see `tune_jobs.executors.registry`.
-        exact_trials: Refuse `search.trials` below what has run; else nothing more is started then.
+        spec: The sweep.
+        progress: Receives the events; `True` prints a line per event to standard error, `False` prints nothing.
+        storage: The folder of all sweeps; `default_storage()` if `None`.
+        ray_address: The Ray cluster; `RAY_ADDRESS` if `None`, and a local Ray cluster if that is not set.
+        reopen: Marks ended trials as pending again; only the trials that it returns are run.
+        executor: Name of the executor; see `tune_jobs.executors.registry`.
+        exact_trials: Refuse `search.trials` below the number of trials that have run. Otherwise no new trial is started
+            in that case.
 
     Raises:
-        LedgerError: If the folder cannot be used, is in use, or holds another sweep of this name.
-        UsageError: If the sweep in the folder is another one, `reopen` finds nothing, `exact_trials` are too few, or
-            the tracker's address is misspelt.
+        LedgerError: If the folder cannot be used or is in use.
+        UsageError: If the folder holds a sweep with other settings, `reopen` finds nothing, `exact_trials` is set and
+            there are too few, or the tracker's address is not valid.
         DataError: If the images cannot be read.
         ClusterError: If Ray cannot be started or reached.
         Interrupted: If a signal arrives before the first trial, or a second one at any time.
@@ -105,13 +106,13 @@ def run_work(
     ray_address: str | None = None,
     executor: str = RAY_TUNE,
 ) -> Outcome:
-    """Run something else than a sweep's search in its folder, or go on with that; see `run`.
+    """Run or resume work other than the search in a sweep's folder, such as a confirmation; see `run`.
 
     Args:
-        folder: The sweep's.
-        spec: The sweep as it is recorded.
-        judged: The same, as these runs are evaluated and judged.
-        work_of: What to do, once the record is this process's own.
+        folder: The sweep's folder.
+        spec: The sweep as recorded.
+        judged: The same sweep, with the evaluation and metric of this work.
+        work_of: Returns the work; it is called once this process holds the ledger.
         progress: See `run`.
         ray_address: See `run`.
         executor: See `run`.
@@ -127,11 +128,11 @@ def run_work(
 def opened(
     folder: SweepFolder, spec: SweepSpec, progress: Progress, *, exact_trials: bool = False
 ) -> Iterator[tuple[Sweep, str | None]]:
-    """A sweep whose folder and ledger are this process's own, and what is to be said of its trials."""
-    require_address(spec.tracking.uri)  # before anything is made or recorded
+    """Hold a sweep's folder and ledger for this process; yield the sweep, and a note on its trials if needed."""
+    require_address(spec.tracking.uri)  # before any file is created or written
     prepare_folder(folder)
     with lease(folder.path), handled_signals() as signals:
-        forget_requests(folder)  # of an earlier run
+        forget_requests(folder)  # those of an earlier run
         spec, note = as_far_as_begun(folder, spec, exact=exact_trials)
         ledger = open_ledger(folder, spec)
         try:
@@ -141,14 +142,14 @@ def opened(
 
 
 def _observer(progress: Progress | bool) -> AbstractContextManager[Progress]:
-    """Who is told: whoever is given, else lines on standard error or nowhere."""
+    """Return the given observer, or one that prints lines to standard error or nothing."""
     if not isinstance(progress, bool):
         return nullcontext(progress)
     return Steady(LogLines(TextConsole(file=sys.stderr, quiet=not progress, force_jupyter=False)))
 
 
 def _run(sweep: Sweep, trials: Callable[..., tuple[bool, Halt | None]], *, is_search: bool = True) -> Outcome:
-    """Run what is left of a sweep whose ledger is open and this process's own, and give the tracker what it holds."""
+    """Run the remaining trials of a sweep that this process holds, and send the results to the tracker."""
     spec, folder, ledger, progress = sweep.spec, sweep.folder, sweep.ledger, sweep.progress
     progress.say(f"sweep {spec.name} in {folder.path}")
     ledger.interrupt_running()

@@ -1,4 +1,4 @@
-"""A job under way, as the driver sees it, and what its silence means. All times are the executor's."""
+"""A running job, as the driver sees it, and when its silence means that it hangs. All times are the executor's."""
 
 import math
 from dataclasses import dataclass
@@ -8,13 +8,13 @@ from tune_jobs.executors.base import Loss
 from tune_jobs.record.rows import State
 
 SILENT_S, SILENT_EPOCHS = 600.0, 20
-"""A worker that ends no epoch for so long, and for so many times its last one, hangs."""
+"""A worker hangs if it finishes no epoch for this many seconds and for this many times its last epoch."""
 
 FIRST_S = 3600.0
-"""The same before an attempt's first epoch, and for so many times the longest of any trial."""
+"""The same for an attempt's first epoch, compared with the longest epoch of any trial."""
 
 SAVE_S = 10.0
-"""How long a state may take to be kept."""
+"""How long writing a checkpoint may take."""
 
 
 @dataclass
@@ -23,13 +23,13 @@ class Running:
 
     job: Job
     asked: float
-    """When it was handed to the executor."""
+    """When the executor received it."""
 
     started: float | None = None
-    """When its worker was there."""
+    """When its worker started."""
 
     begun: bool = False
-    """Whether the worker has said a word."""
+    """Whether the worker has reported anything."""
 
     node: str | None = None
     reported: float = -math.inf
@@ -37,31 +37,32 @@ class Running:
 
     epoch_s: float | None = None
     missed_s: float = 0.0
-    """How long it trained while the driver was held."""
+    """How long it trained while the driver was paused."""
 
     paused_s: float = 0.0
-    """How long the driver had been held by the last epoch."""
+    """How long the driver had been paused in total at the last epoch."""
 
     overdue: bool = False
-    """Whether it was killed for its time limit."""
+    """Whether it was killed because of its time limit."""
 
     blind: str | None = None
-    """Why it was killed, if its machine does not see the sweep's folder."""
+    """Why it was killed, if its machine cannot see the sweep folder."""
 
     to_stop: bool = False
-    """Whether a person asked that it end after its epoch."""
+    """Whether a user asked to stop it after its epoch."""
 
     lost: Loss | None = None
     """Why it was killed, if it hung."""
 
     def held_s(self, now: float) -> float:
-        """For how long it has held its resources."""
+        """Return for how long it has held its resources."""
         return 0.0 if self.started is None else now - self.started + self.missed_s
 
     def ends_epoch(self, now: float, paused_s: float, trained_s: float, longest_epoch_s: float) -> float:
-        """Note that an epoch has ended, which by its worker took `trained_s`; how much of that the driver missed.
+        """Note the end of an epoch that took `trained_s` by the worker's clock; return how much the driver missed.
 
-        A worker that was held with its driver has counted the pause; an epoch is no longer than the longest before.
+        A worker that was paused with its driver has counted the pause as training. So the missed time is at most the
+        longest epoch so far.
         """
         seconds = now - max(self.reported, self.asked)
         missed = max(0.0, min(paused_s - self.paused_s, trained_s - seconds, longest_epoch_s))
@@ -70,7 +71,7 @@ class Running:
         return missed
 
     def hangs(self, now: float, longest_epoch_s: float) -> bool:
-        """Whether it has been silent for too long; never where no trial has ended an epoch."""
+        """Whether it has been silent for too long; never before any trial has finished an epoch."""
         if self.started is None:
             return False
         if self.epoch_s is not None:
@@ -80,7 +81,7 @@ class Running:
         return now - max(self.started, self.reported) > limit
 
     def ends_epoch_by(self, now: float, deadline: float) -> bool:
-        """Whether the epoch under way is likely to end in time; in its first one, a trial has no speed yet."""
+        """Whether the current epoch will probably end in time; false in the first epoch, as the speed is not known."""
         if self.epoch_s is None:
             return False
         return now < self.reported + 1.5 * self.epoch_s + SAVE_S <= deadline
@@ -88,7 +89,7 @@ class Running:
 
 @dataclass(frozen=True)
 class Draining:
-    """A job that has ended, while its worker is still there."""
+    """A job that has ended, but whose worker is still there."""
 
     job: Job
     state: State

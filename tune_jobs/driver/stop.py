@@ -23,14 +23,14 @@ _LOOK_S, _LOOK_AT_TRIAL_S = 0.2, 0.5
 
 
 def stop_here(folder: SweepFolder, seconds: float) -> bool:
-    """Stop the driver of a sweep by a signal, and wait until it has ended.
+    """Stop the driver of a sweep with a signal, and wait until it has ended.
 
-    `False` if it cannot be signalled from here, as its process is one of another machine or container, or as what is
-    noted of it fits no process: then nothing was done.
+    Return `False`, and do nothing, if the driver cannot be signalled from here: it runs on another machine or in
+    another container, or its recorded process does not match a running one.
 
     Raises:
-        UsageError: If nothing runs the sweep.
-        LedgerError: If it has not ended within `seconds`.
+        UsageError: If the sweep is not running.
+        LedgerError: If the driver has not ended within `seconds`.
     """
     driver = _driver(folder)
     if not is_here(driver.get("process")):
@@ -42,11 +42,11 @@ def stop_here(folder: SweepFolder, seconds: float) -> bool:
 
 
 def ask_to_pause(folder: SweepFolder, seconds: float) -> None:
-    """Ask the driver of a sweep, on whatever machine, to stop after the epoch of every running trial, and wait for it.
+    """Ask the driver of a sweep, on any machine, to stop after the epoch of every running trial, and wait for it.
 
     Raises:
-        UsageError: If nothing runs the sweep.
-        LedgerError: If it has not ended within `seconds`, or the folder cannot be written.
+        UsageError: If the sweep is not running.
+        LedgerError: If the driver has not ended within `seconds`, or the folder cannot be written.
     """
     _driver(folder)
     try:
@@ -56,17 +56,18 @@ def ask_to_pause(folder: SweepFolder, seconds: float) -> None:
 
 
 def stop_trial(folder: SweepFolder, trial: str, seconds: float, say: Callable[[str], None] = lambda _: None) -> Row:
-    """Ask the driver of a sweep, on whatever machine, to end one running trial after its epoch, and wait for it.
+    """Ask the driver of a sweep, on any machine, to end one running trial after its epoch, and wait for it.
 
-    The driver records the request when it takes it up, and from then on it holds: an attempt that is lost ends with the
-    first new epoch of the next one. A trial that ends by itself in the same moment stays as it ended.
+    Once the driver has recorded the request, it stays in force: if the attempt is lost, the trial ends with the first
+    new epoch of its next attempt. A trial that ends by itself at the same moment keeps its own end state.
 
     Returns:
-        The trial as it has ended.
+        The ended trial.
 
     Raises:
-        UsageError: If there is no such trial, it is not running, or nothing runs the sweep.
-        LedgerError: If it has not ended within `seconds`, the driver ended before, or the folder cannot be written.
+        UsageError: If the trial does not exist or is not running, or the sweep is not running.
+        LedgerError: If the trial has not ended within `seconds`, the driver ended first, or the folder cannot be
+            written.
     """
     row = read_summary(folder).trial(trial)
     _require_running(folder, row)
@@ -93,7 +94,7 @@ def _state(ledger: Ledger, run_key: str) -> State:
 
 
 def asked_to_stop(folder: SweepFolder) -> list[str]:
-    """The run keys of trials that people ask to be stopped; each request is told once."""
+    """Return the run keys of trials that users asked to stop; each request is returned once."""
     try:
         asked = sorted(folder.stop_trials.iterdir())
     except OSError:
@@ -105,7 +106,7 @@ def asked_to_stop(folder: SweepFolder) -> list[str]:
 
 
 def forget_requests(folder: SweepFolder) -> None:
-    """Remove what people asked through the folder and no driver has taken up."""
+    """Remove the requests in the folder that no driver has read."""
     folder.pause_file.unlink(missing_ok=True)
     asked_to_stop(folder)
     with contextlib.suppress(OSError):
@@ -117,22 +118,22 @@ def _require_running(folder: SweepFolder, row: Row) -> None:
     driven = live_driver(folder.path) is not None
     if driven and row.state == "running":
         return
-    state = "due again" if not driven and row.state == "running" else row.state
-    way_out = f"it is {state}."
+    state = "pending" if not driven and row.state == "running" else row.state
+    what = f"trial {number} of {name} is not running; it" if driven else f"{name} is not running; its trial {number}"
+    way_out = ""
     if row.state not in ENDED:
         first = f"convnn stop {name}, then " if driven else ""
-        way_out = f"it is {state}; to leave it out: {first}convnn exclude {name} {number} --why ..."
-    what = f"trial {number} of {name} is not running" if driven else f"{name} is not running, nor is its trial {number}"
-    raise UsageError(f"{what}; {way_out}")
+        way_out = f"; to exclude it: {first}convnn exclude {name} {number} --why ..."
+    raise UsageError(f"{what} is {state}{way_out or '.'}")
 
 
 def _not_ended(folder: SweepFolder, row: Row, *, driven: bool, taken_up: bool) -> str:
     name = folder.name
     if driven:
         look = f"convnn show {name} {row.number}"
-        return f"trial {row.number} of {name} was asked to stop, and has not yet; look again with: {look}"
-    then = "ends it after its next epoch" if taken_up else "goes on with it"
-    return f"the driver of {name} ended before trial {row.number} did; this {then}: convnn resume {name}"
+        return f"trial {row.number} of {name} was asked to stop, but has not stopped yet; check again with: {look}"
+    then = "end it after its next epoch" if taken_up else "continue it"
+    return f"the driver of {name} ended before trial {row.number}; to {then}: convnn resume {name}"
 
 
 def _ask(folder: SweepFolder, file: Path) -> None:
@@ -140,11 +141,11 @@ def _ask(folder: SweepFolder, file: Path) -> None:
         if file.parent != folder.path:
             file.parent.mkdir(exist_ok=True)
         file.touch()
-    except FileNotFoundError:  # a driver that has just started forgets what was asked before; it is asked again
+    except FileNotFoundError:  # a driver that has just started removes earlier requests; the caller asks again
         pass
     except OSError as error:
         raise LedgerError(
-            f"{folder.path} cannot be written: {error.strerror}, so its driver cannot be asked."
+            f"{folder.path} cannot be written: {error.strerror}, so the request cannot reach its driver."
         ) from error
 
 
@@ -156,13 +157,13 @@ def _driver(folder: SweepFolder) -> dict[str, Any]:
 
 
 def _wait(folder: SweepFolder, seconds: float, ask: Callable[[], None] = lambda: None) -> None:
-    """Ask, again and again: a driver that has just started forgets what an earlier one was asked."""
+    """Wait until the driver ends, and ask repeatedly: a driver that has just started removes earlier requests."""
     deadline = time.monotonic() + seconds
     while live_driver(folder.path) is not None:
         ask()
         if time.monotonic() > deadline:
             raise LedgerError(
-                f"{folder.name} was asked to stop, and has not within {seconds:g} s; look again with: convnn status "
-                f"{folder.name}"
+                f"{folder.name} was asked to stop, but has not stopped within {seconds:g} s; check again with: convnn "
+                f"status {folder.name}"
             )
         time.sleep(_LOOK_S)

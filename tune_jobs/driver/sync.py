@@ -1,4 +1,4 @@
-"""Brings a tracker up to the record of a sweep that nobody runs."""
+"""Updates a tracker from the ledger of a sweep that is not running."""
 
 import contextlib
 import time
@@ -21,16 +21,16 @@ from tune_jobs.tracking.registry import open_tracker
 SAY_EVERY_S = 2.0
 
 SYNC_PATIENCE_S = 40.0
-"""`sync` gives up after so long without success; a single call may take 30 s."""
+"""`sync` gives up after this many seconds without success; a single call may take 30 s."""
 
 
 def sync_recorded(folder: SweepFolder, say: Say = lambda _: None, *, stays: bool = False) -> Tracked:
-    """Ship everything that a sweep's tracker lacks, as its folder records it; where the sweep is then.
+    """Send everything that a recorded sweep's tracker lacks, and return where the sweep is tracked.
 
-    With `stays`, MLFLOW_TRACKING_URI does not move it to another tracker, and only what is odd is said.
+    With `stays`, MLFLOW_TRACKING_URI does not move the sweep to another tracker, and only problems are reported.
 
     Raises:
-        LedgerError: If it is being run: then its driver ships it.
+        LedgerError: If the sweep is running: then its driver sends the data.
         TrackerError: As `sync`.
     """
     spec = recorded_spec(folder)
@@ -41,15 +41,15 @@ def sync_recorded(folder: SweepFolder, say: Say = lambda _: None, *, stays: bool
         starts = recorded_starts(folder)
         tags = manifest_tags(starts[-1]) if starts else {}
         if not stays:
-            say(f"shipping {folder.name} to {without_password(place.uri)} ...")
+            say(f"syncing {folder.name} to {without_password(place.uri)} ...")
         return sync(folder, place.uri, place.experiment, tags, say, tensorboard=spec.tracking.tensorboard)
 
 
 def recorded_place(folder: SweepFolder) -> Tracked | None:
-    """Where a sweep's record says that it is tracked; `None` where it never was.
+    """Return where a sweep is tracked according to its ledger; `None` if it never was.
 
     Raises:
-        LedgerError: If that cannot be read.
+        LedgerError: If the ledger cannot be read.
     """
     with closing(Ledger(folder.ledger)) as ledger:
         uri, experiment = ledger.meta.tracker, ledger.meta.tracker_experiment
@@ -59,16 +59,17 @@ def recorded_place(folder: SweepFolder) -> Tracked | None:
 
 
 def experiment_of(folder: SweepFolder) -> tuple[str, str, str] | None:
-    """The tracker's number of a sweep's experiment, the sweep's metric, and whether that is maximized or minimized."""
+    """Return the id of a sweep's experiment in the tracker, the sweep's metric, and its goal (maximize or minimize)."""
     with closing(Ledger(folder.ledger)) as ledger:
         number = ledger.meta.tracker_experiment_id
         return None if number is None else (number, ledger.meta.metric, ledger.meta.goal)
 
 
 def bring_in(folders: Sequence[SweepFolder], say: Say) -> dict[str, Tracked]:
-    """Ship what the trackers of sweeps lack; by name where each of them is, as far as it is anywhere.
+    """Send what the trackers of sweeps lack, and return where each tracked sweep is, by name.
 
-    One that is being run is shipped by its driver. What hinders one hinders no other, and is said.
+    The driver of a running sweep sends its data itself. A problem with one sweep is reported, and does not affect the
+    others.
     """
     places: dict[str, Tracked | None] = {}
     said = time.monotonic()
@@ -96,19 +97,19 @@ def sync(
     patience_s: float = SYNC_PATIENCE_S,
     tensorboard: bool = False,
 ) -> Tracked:
-    """Ship everything that the tracker at `uri` lacks; where the sweep is then.
+    """Send everything that the tracker at `uri` lacks, and return where the sweep is tracked.
 
     Args:
-        folder: The sweep; the caller holds its lease, and no attempt in it is running.
+        folder: The sweep; the caller holds its lease, and none of its attempts is running.
         uri: The tracker, from `place_of`.
         experiment: The experiment there.
-        tags: What new runs are tagged with.
-        say: Is told how it goes.
-        patience_s: Give up after so long without success.
-        tensorboard: Write event files for TensorBoard, too.
+        tags: The tags of new runs.
+        say: Receives progress messages.
+        patience_s: Give up after this many seconds without success.
+        tensorboard: Also write event files for TensorBoard.
 
     Raises:
-        TrackerError: If it cannot be reached, or refuses something; everything else is shipped then.
+        TrackerError: If the tracker cannot be reached, or refuses some of the data; everything else is sent.
     """
     draw = partial(draw_at_end, folder, 0)
     tracker = open_tracker(
@@ -117,8 +118,8 @@ def sync(
     error = tracker.close(patience_s, say)
     if error is not None:
         raise TrackerError(
-            f"{tracker.name} at {without_password(uri)} does not have everything of {folder.name}: {error}; after "
-            f"fixing that: convnn sync {folder.name}"
+            f"{tracker.name} at {without_password(uri)} is missing results of {folder.name}: {error}; fix that, "
+            f"then: convnn sync {folder.name}"
         )
     with closing(Ledger(folder.ledger, upgrade=True)) as ledger:
         return tracker.tracked(ledger)

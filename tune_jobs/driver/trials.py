@@ -1,4 +1,4 @@
-"""The trials of one run of a sweep: what its record says is left, handed to an executor until nothing is left."""
+"""Runs the remaining trials of a sweep on an executor."""
 
 import signal
 import time
@@ -26,13 +26,13 @@ from tune_jobs.search.base import SearchMethod
 from tune_jobs.system.signals import Signals
 from tune_jobs.worker.task import Task
 
-STOPPING = "stopping: every trial ends after its epoch and keeps its state; Ctrl-C again stops now"
+STOPPING = "stopping: every trial finishes its epoch and saves a checkpoint; Ctrl-C again stops immediately"
 
 SHOW_EVERY_S = 0.2
 """The live table is redrawn no more often than this."""
 
 Reopen = Callable[[Ledger], frozenset[str]]
-"""Makes ended trials due again; the run keys of those that are to be run."""
+"""Marks ended trials as pending again, and returns the run keys of the trials to run."""
 
 
 @dataclass(frozen=True)
@@ -47,41 +47,41 @@ class Sweep:
 
 
 class Keeps(Observer, Protocol):
-    """Which checkpoints stay."""
+    """Decides which checkpoints to keep."""
 
     def tidy(self) -> None:
-        """Look at every trial; for the start of a run, when nothing is being written."""
+        """Remove unneeded checkpoints of all trials; call it at the start of a run, when no worker writes."""
 
 
 @dataclass(frozen=True)
 class Work:
-    """What is to be done in a sweep's folder other than its search."""
+    """Work in a sweep's folder other than its search."""
 
     search_of: Callable[[Ledger], SearchMethod]
-    """What to run, from the record."""
+    """Returns the trials to run, from the ledger."""
 
     retention: Keeps
     summary: Callable[[], Summary]
-    """How it stands, for who watches."""
+    """Returns the status, for the live display."""
 
     verb: str
-    """The command that goes on with it."""
+    """The command that resumes it."""
 
     configs: Sequence[TrialConfig]
-    """Some of what it may run: what differs among these tells its trials apart."""
+    """Some of its possible configurations; the fields that differ among them identify its trials in tables."""
 
     conclude: Callable[[], None] = lambda: None
-    """Records what it has come to, once it runs no more for now."""
+    """Records its result, after the last trial of this run."""
 
 
 class Beside:
-    """Is told that there is something to train, and what then happens. This one does nothing."""
+    """Is told when training starts, and receives all events. This base class does nothing."""
 
     def begin(self) -> None:
-        """There is something to train."""
+        """Prepare for training: there is something to train."""
 
     def take(self, event: Event) -> None:
-        """Note an event."""
+        """Handle an event."""
 
 
 def run_trials(
@@ -93,25 +93,25 @@ def run_trials(
     beside: Beside | None = None,
     work: Work | None = None,
 ) -> tuple[bool, Halt | None]:
-    """Run what is left of a sweep.
+    """Run the remaining trials of a sweep.
 
     Args:
-        sweep: What to run.
-        open_executor: Opens what runs trials, if there is something to train.
-        address: A Ray cluster; a local Ray if `None`.
+        sweep: The sweep.
+        open_executor: Opens the executor, if there is something to train.
+        address: The Ray cluster; a local Ray cluster if `None`.
         reopen: See `tune_jobs.driver.run.run`.
-        beside: Is told before that, and then of every event.
-        work: What to run, if that is not the sweep's search.
+        beside: Is told before the executor opens, and then receives every event.
+        work: The work to run instead of the sweep's search, if any.
 
     Returns:
-        Whether the space was used up, and what ended the run early.
+        Whether the space is exhausted, and why the run stopped early, if it did.
     """
     from tune_jobs.search.queue import Search
 
     spec, folder, ledger = sweep.spec, sweep.folder, sweep.ledger
     verb = RESUME if work is None else work.verb
     check = partial(halt_for_limits, spec, folder, ledger, failures=reopen is None and work is None, verb=verb)
-    if reopen is not None and (halt := check()) is not None:  # before the trials are due: the command can be repeated
+    if reopen is not None and (halt := check()) is not None:  # checked first, so that the command can be repeated
         return ledger.meta.exhausted, halt
     only = reopen(ledger) if reopen else None
     search = Search(spec, past_of(ledger), only) if work is None else work.search_of(ledger)
@@ -125,7 +125,7 @@ def run_trials(
             halt = budget_of_trials(spec, verb)
         if halt is None:
             if work is None:
-                ledger.meta.halted = None  # what is said of the search holds as long as the search rests
+                ledger.meta.halted = None  # the old reason is valid only until the search runs again
             beside = beside or Beside()
             beside.begin()
             order = Order(spec.name, spec.resources, address, sweep.signals, sweep.progress.say)
@@ -175,7 +175,7 @@ def _drive(
             _until_over(controller, executor)
         except ClusterError:
             if controller.halt is None or controller.halt.signal is None:
-                raise  # else the signal went to Ray's processes, too
+                raise  # otherwise the signal reached Ray's processes as well
         finally:
             signals.on_first = None
             if not signals.twice:
@@ -188,7 +188,7 @@ def _drive(
 
 
 def _until_over(controller: Controller, executor: Executor) -> None:
-    """Run a search's trials until nothing more is to be waited for."""
+    """Run a search's trials until the run is over."""
     while True:
         controller.start_more()
         if controller.over():
@@ -199,7 +199,7 @@ def _until_over(controller: Controller, executor: Executor) -> None:
 
 
 def task_of(spec: SweepSpec, folder: SweepFolder, job: Job) -> Task:
-    """What a worker is told of a job."""
+    """Return the task that a worker receives for a job."""
     resources = spec.resources
     return Task(
         run_key=job.run_key,
@@ -219,7 +219,7 @@ def task_of(spec: SweepSpec, folder: SweepFolder, job: Job) -> Task:
 
 
 class _Watch:
-    """Passes events on to who watches, with the summary from time to time."""
+    """Passes events to the live display, and a new summary from time to time."""
 
     def __init__(self, sweep: Sweep, work: Work | None) -> None:
         self._sweep = sweep

@@ -1,1 +1,1 @@
-"""What a sweep has shown, and how sure that is: confirmed with new seeds, and trained again."""
+"""Evidence for a sweep's results: confirmation with new seeds, comparison and replay."""

@@ -1,4 +1,4 @@
-"""Which configurations of a search a confirmation runs again, and beside what."""
+"""Chooses the configurations of a search that a confirmation runs again, and the baseline."""
 
 from statistics import fmean
 from typing import TYPE_CHECKING
@@ -15,7 +15,7 @@ MOST_SEED = 2**31 - 1
 
 
 def ranked(found: Summary) -> list[Arm]:
-    """The configurations with a complete trial, the best first; with several seeds their mean is what was promised."""
+    """Return the configurations with a complete trial, the best first; the promised value is the mean over seeds."""
     groups: dict[str, list[Row]] = {}
     for row in found.rows:
         if row.counts and row.state == "complete":
@@ -24,13 +24,13 @@ def ranked(found: Summary) -> list[Arm]:
 
 
 def chosen(found: Summary, top: int, baseline: Arm | None) -> tuple[tuple[Arm, ...], Arm, str]:
-    """The candidates, the baseline, and how that was chosen.
+    """Return the candidates, the baseline, and how the baseline was chosen.
 
     Args:
-        found: The search.
-        top: How many candidates.
-        baseline: A person's choice. Without it, the best plain convolution or plain attention of the search; where it
-            has none, the second best configuration.
+        found: The summary of the search.
+        top: Number of candidates.
+        baseline: The user's choice. If `None`, the search's best plain convolution or plain attention, or without one
+            the second best configuration.
 
     Raises:
         UsageError: If too few trials are complete.
@@ -41,15 +41,15 @@ def chosen(found: Summary, top: int, baseline: Arm | None) -> tuple[tuple[Arm, .
             f"no trial of {found.name} is complete, so there is nothing to confirm; finish the sweep (convnn resume "
             f"{found.name}), or retry its failed trials (convnn retry {found.name} --failed)."
         )
-    why = "chosen by hand"
+    why = "chosen by the user"
     if baseline is None:
         baseline, why = _baseline(found, arms)
     same = config_key(baseline.config)
     candidates = tuple(arm for arm in arms if config_key(arm.config) != same)[:top]
     if not candidates:
         raise UsageError(
-            f"{found.name} has no complete trial beside the baseline, so there is nothing to compare; finish the sweep "
-            f"(convnn resume {found.name}), or give another --baseline."
+            f"{found.name} has no complete trial besides the baseline, so there is nothing to compare; finish the "
+            f"sweep (convnn resume {found.name}), or give another --baseline."
         )
     return candidates, baseline, why
 
@@ -60,19 +60,19 @@ def _baseline(found: Summary, arms: list[Arm]) -> tuple[Arm, str]:
         return plain, "the best with neither ConvNN nor another mixing layer than the paper's baseline"
     if len(arms) == 1:
         raise UsageError(
-            f"{found.name} has one configuration with a complete trial, and nothing to compare it with; give a "
-            f"--baseline, or finish the sweep: convnn resume {found.name}"
+            f"{found.name} has only one configuration with a complete trial, so there is nothing to compare it with; "
+            f"give a --baseline, or finish the sweep: convnn resume {found.name}"
         )
     return arms[1], "the second best, as no plain convolution or plain attention is complete"
 
 
 def is_plain(config: TrialConfig) -> bool:
-    """Whether it has nothing but a plain convolution or plain attention."""
-    return canonical(config).model.mixing_layer.is_baseline
+    """Return whether all its mixing layers are plain convolutions or plain attention."""
+    return all(part.is_baseline for part in canonical(config).model.mixing_layer.parts())
 
 
 def first_unused(seeds: set[int], count: int) -> int:
-    """The first of `count` seeds in a row that nobody has used."""
+    """Return the first of `count` consecutive unused seeds."""
     after = max(seeds, default=-1) + 1
     if after + count - 1 <= MOST_SEED:
         return after

@@ -1,8 +1,9 @@
-"""Which configuration a finished confirmation supports: its champion, by a rule that was there before the first run.
+"""Chooses the champion of a finished confirmation, by a rule that was fixed before the first run.
 
-Of those that are shown to be better than the baseline, the one with the greatest difference. If none is, the baseline
-stays; where that is only the search's second best, for want of a plain convolution or plain attention, the search's
-best, unless it is shown to be worse. Its weights are those of its run with the first seed, which no result chose.
+The champion is the configuration with the greatest difference among those shown to be better than the baseline. If
+there is none, it is the baseline. If the baseline is only the search's second best, because no plain convolution or
+plain attention is complete, it is the search's best, unless that is shown to be worse. The champion's weights are those
+of its run with the first seed, so that no result influences the choice.
 """
 
 import math
@@ -13,13 +14,13 @@ from tune_jobs.results.words import champion_said
 
 
 def champion_of(plan: Plan, found: Standing, opened: str, *, runner_up: bool) -> Champion | None:
-    """The champion; `None` while the confirmation is not finished, or where it could judge nothing.
+    """Return the champion; `None` while the confirmation is not finished, or if it could judge nothing.
 
     Args:
         plan: The confirmation.
-        found: How it stands.
+        found: Its status.
         opened: When the test set was opened for it.
-        runner_up: Whether the baseline is nothing but the search's second best.
+        runner_up: Whether the baseline is only the search's second best.
     """
     judged = found.baseline.state != "lost" and any(each.difference for each in found.candidates)
     if not (found.over and judged):
@@ -31,13 +32,13 @@ def champion_of(plan: Plan, found: Standing, opened: str, *, runner_up: bool) ->
 
 
 def said(arm: Arm, *, start: bool = False) -> str:
-    """A configuration, in a sentence."""
+    """Return the name of a configuration for use in a sentence."""
     text = "the configuration of the file" if arm.trial is None else f"trial {arm.trial}"
     return text[0].upper() + text[1:] if start else text
 
 
 def difference_said(result: ArmResult, metric: str) -> str:
-    """The difference to the baseline with its interval; `-` before the first look."""
+    """Format the difference to the baseline with its interval; `-` before the first look."""
     found = result.difference
     scale, form = (100, "+.2f") if metric.endswith("accuracy") else (1, "+.4f")
     if found is None:
@@ -83,9 +84,9 @@ def _numbers(result: ArmResult) -> dict[str, float]:
 
 
 def champion_shown(champion: Champion, name: str) -> list[str]:
-    """The champion, for people: which and why, and how its weights are had."""
+    """Return lines that describe the champion: which one, why, and how to get its weights."""
     return [
         f"champion: {champion_said(champion)}",
         f"  {champion.why}",
-        f"  its weights, of its run with the first seed: convnn export {name} champion FILE",
+        f"  to export its weights (from its run with the first seed): convnn export {name} champion FILE",
     ]

@@ -1,4 +1,4 @@
-"""Recorded numbers beside those of a replay: equal bit for bit, within a tolerance, or different. Pure."""
+"""Compares recorded metrics with those of a replay: equal bit for bit, within a tolerance, or different."""
 
 import math
 from collections.abc import Iterable, Mapping
@@ -9,37 +9,37 @@ Verdict = Literal["equal", "within_tolerance", "different"]
 _FROM_BEST: tuple[Verdict, ...] = ("equal", "within_tolerance", "different")
 
 TOLERANCE = 0.01
-"""How far a loss may be off as a share of itself, and an accuracy as it is: one percentage point."""
+"""Allowed difference: relative for a loss, absolute for an accuracy (one percentage point)."""
 
 
 @dataclass(frozen=True)
 class Pair:
-    """One metric of one epoch, and what became of it."""
+    """One metric of one epoch, recorded and replayed."""
 
     epoch: int
     metric: str
     recorded: float
     replayed: float | None
-    """`None` where the replay has none."""
+    """`None` if the replay has no value."""
 
     verdict: Verdict
 
 
 @dataclass(frozen=True)
 class Compared:
-    """One epoch: its metrics in the order in which they were recorded."""
+    """One epoch, with its metrics in the recorded order."""
 
     epoch: int
     pairs: list[Pair]
 
     @property
     def verdict(self) -> Verdict:
-        """That of its worst metric."""
+        """The verdict of its worst metric."""
         return worst(pair.verdict for pair in self.pairs)
 
 
 def compared(epoch: int, recorded: Mapping[str, float], replayed: Mapping[str, float], tolerance: float) -> Compared:
-    """Set the results of an epoch beside each other."""
+    """Compare the results of an epoch."""
     return Compared(
         epoch,
         [
@@ -51,17 +51,17 @@ def compared(epoch: int, recorded: Mapping[str, float], replayed: Mapping[str, f
 
 
 def is_result(metric: str) -> bool:
-    """Whether it is a loss or an accuracy: times, memory and sizes are no results of training."""
+    """Whether a metric is a loss or an accuracy. Times, memory and sizes are not results of training."""
     return "/" in metric
 
 
 def worst(verdicts: Iterable[Verdict]) -> Verdict:
-    """Equal where there are none."""
+    """Return the worst verdict; "equal" if there are none."""
     return max(verdicts, key=_FROM_BEST.index, default="equal")
 
 
 def first(epochs: Iterable[Compared], *verdicts: Verdict) -> Pair | None:
-    """The first metric of the first epoch with one of these verdicts."""
+    """Return the first metric of the first epoch with one of these verdicts."""
     return next((pair for epoch in epochs for pair in epoch.pairs if pair.verdict in verdicts), None)
 
 

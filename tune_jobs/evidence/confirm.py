@@ -1,4 +1,4 @@
-"""Runs a confirmation in the folder of its sweep, or goes on with it."""
+"""Runs or resumes a confirmation in the folder of its sweep."""
 
 import math
 import time
@@ -33,26 +33,26 @@ from tune_jobs.search.rounds import Rounds
 
 TOP = 5
 MARGINS: dict[str, float] = {"accuracy": 0.005, "loss": 0.02}
-"""Differences below this do not matter, unless somebody says otherwise: half a point of accuracy."""
+"""Default margins, below which differences do not matter: half a point of accuracy."""
 
 
 @dataclass(frozen=True)
 class Wanted:
-    """What a person asks for."""
+    """The confirmation that a user asks for."""
 
     top: int | None = None
     baseline: str | None = None
-    """As it was typed."""
+    """The user's text."""
 
     baseline_config: TrialConfig | None = None
-    """Where it is from a file."""
+    """The configuration, if the baseline is from a file."""
 
     margin: float | None = None
     again: bool = False
     retry: bool = False
 
     def as_dict(self) -> dict[str, Any]:
-        """What tells one confirmation from another."""
+        """Return the settings that distinguish one confirmation from another."""
         config = self.baseline_config
         return {
             "top": self.top,
@@ -63,22 +63,22 @@ class Wanted:
 
 @dataclass(frozen=True)
 class Opening:
-    """One time that the test set was opened: a confirmation with all its looks, resumes and retries."""
+    """One opening of the test set: a confirmation with all its looks, resumes and retries."""
 
     opened: str
     asked: dict[str, Any]
     plan: Plan
 
     def as_dict(self) -> dict[str, Any]:
-        """For the record."""
+        """Return it for the ledger."""
         return {"opened": self.opened, "asked": self.asked, "plan": self.plan.as_dict()}
 
 
 def openings(ledger: Ledger) -> list[Opening]:
-    """All of a sweep, the latest last.
+    """Return all openings of a sweep, the latest last.
 
     Raises:
-        LedgerError: If the record holds something else.
+        LedgerError: If the ledger's entry is not valid.
     """
     try:
         return [
@@ -98,19 +98,19 @@ def confirm(
     ray_address: str | None = None,
     executor: str = RAY_TUNE,
 ) -> Confirmed:
-    """Run the best configurations of a sweep again with new seeds, or go on with that.
+    """Run the best configurations of a sweep again with new seeds, or resume that.
 
     Args:
-        folder: The sweep's.
-        wanted: Which configurations, beside what.
+        folder: The sweep's folder.
+        wanted: The requested configurations and baseline.
         progress: See `tune_jobs.driver.run.run`.
         overrides: `path=value` changes of its budget, resources or tracking.
         ray_address: See `tune_jobs.driver.run.run`.
         executor: See `tune_jobs.driver.run.run`.
 
     Raises:
-        UsageError: If there is nothing to confirm, or another confirmation was made before and `again` is not said.
-        SweepError: As a run of the sweep.
+        UsageError: If there is nothing to confirm, or another confirmation exists and `again` is not set.
+        SweepError: As for a run of the sweep.
     """
     spec = recorded_spec(folder, overrides)
     with closing(Ledger(folder.ledger)) as ledger:
@@ -135,13 +135,13 @@ def confirm(
 
 
 def read_confirmed(folder: SweepFolder) -> Confirmed | None:
-    """How the latest confirmation of a sweep stands; `None` where there is none."""
+    """Return the status of a sweep's latest confirmation; `None` without one."""
     with closing(Ledger(folder.ledger)) as ledger:
         return _found(folder.name, recorded_spec(folder), ledger) if openings(ledger) else None
 
 
 def run_of(folder: SweepFolder, run_key: str) -> ConfirmedRun | None:
-    """What a run of a confirmation is for; `None` for another trial."""
+    """Describe a run of a confirmation; `None` for any other trial."""
     with closing(Ledger(folder.ledger)) as ledger:
         there = openings(ledger)
     for opening in reversed(there):
@@ -158,7 +158,7 @@ def run_of(folder: SweepFolder, run_key: str) -> ConfirmedRun | None:
 
 
 def as_confirmed(spec: SweepSpec) -> SweepSpec:
-    """The sweep as its confirmation is judged: trained on all training images, tested, without a stopping rule."""
+    """Return the sweep with a confirmation's settings: all training images, the test set, no stopping rule."""
     search, stopping = Grid(sampler="grid"), NoStopping(kind="none", max_failed_fraction=1)
     return replace(
         spec, evaluation=Paper(protocol="paper"), metric=confirmed_metric(spec.metric), search=search, stopping=stopping
@@ -166,7 +166,7 @@ def as_confirmed(spec: SweepSpec) -> SweepSpec:
 
 
 def _opening(name: str, spec: SweepSpec, ledger: Ledger, wanted: Wanted) -> Opening:
-    """The confirmation that is gone on with, or a new one."""
+    """Return the confirmation to resume, or a new one."""
     there = openings(ledger)
     if there and not wanted.again:
         asked, before = wanted.as_dict(), there[-1].asked
@@ -175,9 +175,9 @@ def _opening(name: str, spec: SweepSpec, ledger: Ledger, wanted: Wanted) -> Open
             return there[-1]
         differs = ", ".join(f"{key} {asked[key]}, was {before.get(key) or 'not given'}" for key in other)
         raise UsageError(
-            f"the test set of {name} was opened on {there[-1].opened} for another confirmation ({differs}). What is "
-            f"chosen now is chosen after having seen it. To go on with that one: convnn confirm {name}; to open the "
-            f"test set another time, which is recorded and said: --again"
+            f"the test set of {name} was opened on {there[-1].opened} for another confirmation ({differs}). A new "
+            f"choice would be made after seeing its results. To resume that confirmation: convnn confirm {name}; to "
+            f"open the test set once more, which is recorded and reported: --again"
         )
     return _new(name, spec, ledger, wanted)
 
@@ -206,7 +206,7 @@ def _new(name: str, spec: SweepSpec, ledger: Ledger, wanted: Wanted) -> Opening:
 
 
 def work_of(sweep: Sweep, *, spec: SweepSpec, wanted: Wanted) -> Work:
-    """What is to be run. A new plan is recorded first: from then on it holds."""
+    """Return the work of a confirmation. A new plan is recorded first, and is fixed from then on."""
     ledger, name = sweep.ledger, sweep.folder.name
     opening = _opening(name, spec, ledger, wanted)
     there = openings(ledger)
@@ -215,7 +215,7 @@ def work_of(sweep: Sweep, *, spec: SweepSpec, wanted: Wanted) -> Work:
         if not (found := summary(name, ledger)).whole:
             of = f" of {found.planned}" if found.planned else ""
             sweep.progress.say(
-                f"the search is unfinished ({found.ended}{of} trials have ended): its best so far are run"
+                f"the search is unfinished ({found.ended}{of} trials have ended): its best trials so far are run again"
             )
     plan = opening.plan
     sweep.progress.say(_begun(plan, sum(trial.state in ENDED for trial in _trials(ledger, plan))))
@@ -238,27 +238,27 @@ def work_of(sweep: Sweep, *, spec: SweepSpec, wanted: Wanted) -> Work:
 
 
 def _begun(plan: Plan, ended: int) -> str:
-    """What is about to be run."""
+    """Return a message about the runs to come."""
     numbers = ", ".join("a file" if arm.trial is None else f"trial {arm.trial}" for arm in plan.candidates)
     *before, last = plan.looks
     so_far = f"; {ended} runs have ended" if ended else ""
     return (
-        f"confirming {numbers} beside the baseline, {said(plan.baseline)}: {', '.join(map(str, before))} or {last} "
+        f"confirming {numbers} against the baseline, {said(plan.baseline)}: {', '.join(map(str, before))} or {last} "
         f"seeds of each, at most {last * len(plan.arms)} runs{so_far}"
     )
 
 
 class _KeepFirst:
-    """Keeps the weights of one run of each configuration: that with the first seed, which no result chose."""
+    """Keeps the weights of one run per configuration: the run with the first seed, so that no result is selected."""
 
     def __init__(self, folder: SweepFolder, firsts: set[str]) -> None:
         self._folder, self._firsts = folder, firsts
 
     def tidy(self) -> None:
-        """Nothing is left behind that a later event would not drop."""
+        """Do nothing: later events remove all unneeded checkpoints."""
 
     def take(self, event: Event) -> None:
-        """Drop checkpoints that nobody will need."""
+        """Remove checkpoints that are no longer needed."""
         gone = isinstance(event, Ended) and event.state in ("stopped", "diverged")
         if not gone and not (isinstance(event, Released) and event.state == "complete"):
             return

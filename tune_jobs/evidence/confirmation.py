@@ -1,7 +1,7 @@
-"""A confirmation: the best configurations of a search, run again with new seeds beside a baseline, look by look.
+"""A confirmation: the best configurations of a search run again with new seeds, against a baseline, look by look.
 
-Pure: from what was planned and what has ended it follows which runs are due, and what is shown. So it goes on from its
-record alone wherever it was interrupted.
+Pure: the pending runs and the results depend only on the plan and the ended runs. So an interrupted confirmation
+resumes from its ledger alone.
 """
 
 from collections.abc import Collection, Iterator, Mapping
@@ -21,15 +21,15 @@ class Arm:
 
     config: TrialConfig
     trial: int | None
-    """Its number in the search; `None` where it is from a file."""
+    """Its number in the search; `None` if it is from a file."""
 
     promised: float | None = None
-    """What the search had found for it: the value that it was chosen by."""
+    """The value in the search by which it was chosen."""
 
 
 @cache
 def _run(arm: Arm, seed: int) -> tuple[str, TrialConfig]:
-    """The run of an arm with a seed, and its key."""
+    """Return the run of an arm with a seed: its run key and configuration."""
     training = arm.config.training.model_copy(update={"seed": seed})
     config = canonical(arm.config.model_copy(update={"training": training}))
     return run_key(config), config
@@ -37,16 +37,16 @@ def _run(arm: Arm, seed: int) -> tuple[str, TrialConfig]:
 
 @dataclass(frozen=True)
 class Plan:
-    """What is decided before the first run, and recorded: nothing of it may follow from a result."""
+    """The plan of a confirmation. It is fixed and recorded before the first run, so that no result can influence it."""
 
     candidates: tuple[Arm, ...]
     baseline: Arm
     why_baseline: str
     first_seed: int
-    """Above every seed that the search used; all arms have the same ones."""
+    """Above every seed of the search; all arms have the same seeds."""
 
     margin: float
-    """Differences below this do not matter, in the objective's own unit."""
+    """Differences below this do not matter, in the objective's unit."""
 
     metric: str
     goal: Literal["maximize", "minimize"]
@@ -55,7 +55,7 @@ class Plan:
 
     @property
     def design(self) -> Design:
-        """The statistics of it."""
+        """The statistical design."""
         return Design(len(self.candidates), self.margin, self.error, self.looks)
 
     @property
@@ -64,11 +64,11 @@ class Plan:
         return (self.baseline, *self.candidates)
 
     def runs(self, arm: Arm, count: int) -> Iterator[tuple[str, TrialConfig]]:
-        """The first runs of an arm, by run key."""
+        """Yield the first runs of an arm, with their run keys."""
         yield from (_run(arm, seed) for seed in range(self.first_seed, self.first_seed + count))
 
     def as_dict(self) -> dict[str, Any]:
-        """For the record; `plan_from` reads it."""
+        """Return it for the ledger; `plan_from` reads it."""
         return {
             "candidates": [_arm_dict(arm) for arm in self.candidates],
             "baseline": _arm_dict(self.baseline),
@@ -83,10 +83,10 @@ class Plan:
 
 
 def plan_from(recorded: Mapping[str, Any]) -> Plan:
-    """A plan as it was recorded.
+    """Return a plan from its record.
 
     Raises:
-        ValueError: If it is none.
+        ValueError: If the record is not a plan.
     """
     try:
         return Plan(
@@ -101,7 +101,7 @@ def plan_from(recorded: Mapping[str, Any]) -> Plan:
             error=float(recorded["error"]),
         )
     except (KeyError, TypeError) as error:
-        raise ValueError(f"this is no recorded confirmation: {error}") from error
+        raise ValueError(f"this is not a recorded confirmation: {error}") from error
 
 
 ArmState = Literal["running", "decided", "lost"]
@@ -109,46 +109,46 @@ ArmState = Literal["running", "decided", "lost"]
 
 @dataclass(frozen=True)
 class ArmResult:
-    """How an arm stands."""
+    """The status of an arm."""
 
     arm: Arm
     state: ArmState
-    """`lost`: one of its runs diverged or failed, so that it cannot be judged."""
+    """`lost` means that one of its runs diverged or failed, so it cannot be judged."""
 
     values: tuple[float, ...]
-    """The objective at the end of its runs, in the order of seeds."""
+    """The final objective of its runs, in the order of seeds."""
 
     difference: Difference | None
-    """To the baseline, at its last look; `None` before the first, and for the baseline."""
+    """Difference to the baseline at its last look; `None` before the first look, and for the baseline."""
 
 
 @dataclass(frozen=True)
 class Standing:
-    """How a confirmation stands."""
+    """The status of a confirmation."""
 
     baseline: ArmResult
     candidates: tuple[ArmResult, ...]
     due: tuple[tuple[str, TrialConfig], ...]
-    """The runs of the look that is under way, by run key, but for those that have ended."""
+    """The runs of the current look that have not ended, by run key."""
 
     @property
     def over(self) -> bool:
-        """Whether nothing more is to be run."""
+        """Whether no runs are left."""
         return not self.due
 
     @property
     def best(self) -> ArmResult | None:
-        """The best mean of those that are really better than the baseline."""
+        """The best of the candidates that are significantly better than the baseline."""
         better = [each for each in self.candidates if is_better(each)]
         return max(better, key=lambda each: abs(each.difference.mean if each.difference else 0.0), default=None)
 
 
 def standing(plan: Plan, finals: Mapping[str, float], lost: Collection[str] = ()) -> Standing:
-    """What is due, and what is shown so far.
+    """Return the pending runs and the results so far.
 
     Args:
         plan: The confirmation.
-        finals: By run key, the objective at the end of a run.
+        finals: The final objective of each complete run, by run key.
         lost: The run keys of runs that diverged or failed, and are not tried again.
     """
     sign = 1.0 if plan.goal == "maximize" else -1.0
@@ -185,7 +185,7 @@ def standing(plan: Plan, finals: Mapping[str, float], lost: Collection[str] = ()
 
 
 def is_better(result: ArmResult) -> bool:
-    """Whether it is really better than the baseline."""
+    """Whether a candidate is significantly better than the baseline."""
     found = result.difference
     return found is not None and found.verdict == "real" and found.mean > 0
 

@@ -1,7 +1,7 @@
-"""How much our runs of a configuration differ from recorded ones, and what so few runs can tell.
+"""The difference between our runs of a configuration and recorded ones, and what so few runs can show.
 
-Recorded runs are often single, so their noise is that of all repeats that were recorded of similar configurations,
-pooled (`pooled_noise`), and ours have the same unless they say otherwise.
+Recorded runs are often single. So their noise is pooled over all recorded repeats of similar configurations
+(`pooled_noise`). Our runs are assumed to have the same noise, unless they show otherwise.
 """
 
 import math
@@ -20,29 +20,29 @@ from tune_jobs.results.recorded.table import Array
 Verdict = Literal["within noise", "different", "not resolvable"]
 
 LEVEL = 0.05
-"""Of a row's interval; and the share of false ones among the rows that are called different."""
+"""The level of a row's interval, and the false discovery rate among the rows called different."""
 
 POWER = 0.9
-"""The chance with which a difference that can be resolved is found."""
+"""The chance of finding a resolvable difference."""
 
 NOISIER = 0.01
-"""Our runs scatter more than the recorded ones if an F test says so at this level."""
+"""Level of the F test that decides whether our runs scatter more than the recorded ones."""
 
 LEAST_DF = 3
-"""A pooled standard deviation of fewer degrees of freedom is not used where a wider pool has more."""
+"""A pooled standard deviation with fewer degrees of freedom is not used if a wider pool has more."""
 
 LAST_IMAGES, IMAGES, BATCHES = 16, 10_000, 40
-"""The last test batch of the published runs, and what a mean of batch means takes it for: one of so many."""
+"""Size of the last test batch of the published runs, number of test images, and number of batches in the mean."""
 
 
 @dataclass(frozen=True)
 class Noise:
-    """What repeats of one configuration differ by."""
+    """The noise between repeats of one configuration."""
 
     sd: float
     df: int
     of: str
-    """Of which runs, in words."""
+    """The runs from which it was estimated, in words."""
 
 
 @dataclass(frozen=True)
@@ -52,12 +52,12 @@ class Sample:
     n: int
     mean: float
     sd: float | None
-    """`None` of a single one."""
+    """`None` for a single run."""
 
 
 @dataclass(frozen=True)
 class Difference:
-    """Ours less theirs."""
+    """Our mean minus theirs."""
 
     mean: float
     low: float
@@ -66,29 +66,29 @@ class Difference:
 
     p: float
     sd: float
-    """Of one run, as it was used."""
+    """The standard deviation of one run that was used."""
 
     df: float
     batch_mean_sd: float
-    """What their mean of batch means can be wrong by; 0 for losses, of which it is not known."""
+    """Error of their mean of batch means, as a standard deviation; 0 for losses, for which it is not known."""
 
     resolves: float
-    """The smallest difference that so many runs would show, with a chance of 90%."""
+    """The smallest difference that this number of runs shows with a chance of 90%."""
 
     method: Literal["pooled t", "Welch t"]
 
 
 def sample(values: Sequence[float] | Array) -> Sample:
-    """Their number, mean and standard deviation."""
+    """Return number, mean and standard deviation of values."""
     found = np.asarray(values, float)
     return Sample(len(found), float(found.mean()), float(found.std(ddof=1)) if len(found) > 1 else None)
 
 
 def pooled_noise(runs: Runs, config: TrialConfig, curve: Array, epoch: int) -> Noise | None:
-    """The pooled standard deviation of recorded repeats: of the same model, data set and learning rate.
+    """Return the pooled standard deviation of recorded repeats with the same model, data set and learning rate.
 
-    Where those have too few repeats, of the same model and data set. Repeats count at this epoch, or at the last one
-    that two of them have. `None` if there are no repeats.
+    If there are too few of them, all learning rates are pooled. Repeats are taken at this epoch, or at the last one
+    that two of them have. Return `None` if there are no repeats.
     """
     name, data, lr = config.model.name, config.data.name, config.training.lr
     about = f"{name}, {data}"
@@ -120,19 +120,19 @@ def _pooled(
 
 
 def batch_mean_sd(accuracy: float) -> float:
-    """What the authors' accuracy, a mean of batch means, can be wrong by: its last 16 images weigh 1/40.
+    """Return the error of the authors' accuracy, a mean of batch means in which the last 16 images weigh 1/40.
 
-    They are the same in every run, so more runs do not make it smaller.
+    These images are the same in every run, so more runs do not reduce the error.
     """
     p = min(max(accuracy, 0.0), 1.0)
     return (1 / BATCHES - LAST_IMAGES / IMAGES) * math.sqrt(p * (1 - p) / LAST_IMAGES)
 
 
 def difference(ours: Sample, theirs: Sample, noise: Noise, batch_sd: float) -> Difference:
-    """The difference of the means, with the interval of the t distribution.
+    """Return the difference of the means, with an interval from the t distribution.
 
-    The standard deviation of one run is that of the recorded repeats pooled with ours. Only where ours scatter
-    significantly more, it is Welch's interval, with each side's own.
+    The standard deviation of one run is pooled over the recorded repeats and ours. Only if ours scatter significantly
+    more, Welch's interval is used, with a separate standard deviation for each side.
     """
     own = (ours.sd or 0.0) ** 2
     shares = np.array([1 / ours.n, 1 / theirs.n])
@@ -163,17 +163,17 @@ def difference(ours: Sample, theirs: Sample, noise: Noise, batch_sd: float) -> D
 
 @lru_cache(maxsize=4096)
 def _found_with_power(df: float) -> float:
-    """In standard errors: the difference whose t is significant with a chance of `POWER` (noncentral t)."""
+    """Return the difference, in standard errors, that is significant with a chance of `POWER` (noncentral t)."""
     needed = float(stats.t.isf(LEVEL / 2, df))
     return float(optimize.brentq(lambda shift: stats.nct.sf(needed, df, shift) - POWER, 0, 36, xtol=1e-6))
 
 
 def verdicts(found: Sequence[Difference], margins: Sequence[float]) -> list[tuple[float, Verdict]]:
-    """For each row its p-value adjusted for all rows, and what is shown.
+    """Return for each row the p-value adjusted for all rows, and the verdict.
 
-    `different`: the adjusted p-value (Benjamini and Hochberg) is at most 5%, so that of all rows that are called
-    different about 5% are so by chance; and where none differs, the chance that any is called so is 5%.
-    `not resolvable`: so few runs would have missed even a difference of the row's margin too often.
+    `different`: the adjusted p-value (Benjamini and Hochberg) is at most 5%. So about 5% of all rows called different
+    are so by chance; and if no row really differs, the chance that any is called different is 5%.
+    `not resolvable`: this number of runs would have missed even a difference of the row's margin too often.
     """
     adjusted = stats.false_discovery_control([each.p for each in found]) if found else []
 

@@ -1,4 +1,4 @@
-"""What a trial was trained in and what it is replayed in: what differs, and what nobody has recorded."""
+"""Compares the environment of a trial's training with that of its replay: what differs, and what was not recorded."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -17,33 +17,31 @@ NAMES = {
     "threads": "threads",
     "cpu": "CPU model",
     "instructions": "vector instructions",
-    "code": "code that trains",
-    "numbers": "version of the numbers",
+    "code": "training code",
+    "numbers": "version of the numerics",
 }
-"""What people call a fact; a package by its own name."""
+"""The names of facts for people; a package has its own name."""
 
 _NONE = "none"
-"""Instead of a version, where a package is not installed."""
+"""Replaces the version of a package that is not installed."""
 
 _CHANGED = (
-    "Numbers changed once, between 0.1.0 and 0.2.0: what 0.1.0 trained has other last digits now, and evaluation no "
-    "longer takes random candidates from the draws of training."
+    "Numbers changed once, between 0.1.0 and 0.2.0: results of 0.1.0 now differ in their last digits, and evaluation "
+    "no longer shares the random draws of candidates with training."
 )
-_GPU = (
-    "It was trained on a GPU ({device}), which sums in another order each time: not expected to be equal bit for bit."
-)
-_NO_GPU = "It was trained on a GPU ({device}), and is replayed on the CPU: not expected to be equal bit for bit."
+_GPU = "It was trained on a GPU ({device}), which sums in a different order each time, so equal bits are not expected."
+_NO_GPU = "It was trained on a GPU ({device}), and is replayed on the CPU, so equal bits are not expected."
 
 
 @dataclass(frozen=True)
 class Difference:
-    """A fact that is not as it was recorded."""
+    """A fact that differs from the record."""
 
     what: str
     recorded: str
     here: str
     attempts: list[int]
-    """Those that recorded it so."""
+    """The attempts with this recorded value."""
 
     def __str__(self) -> str:
         return f"{self.what}: {self.recorded} {_of(self.attempts)}, {self.here} here"
@@ -51,11 +49,11 @@ class Difference:
 
 @dataclass(frozen=True)
 class Expectation:
-    """What is known beforehand of how near a replay should come."""
+    """What is known beforehand about how close a replay should come."""
 
     differences: list[Difference]
     assumed: list[str]
-    """Facts that some attempt has not recorded, and that are taken to be as they are here."""
+    """Facts that some attempt has not recorded, and that are assumed to be as they are here."""
 
     notes: list[str]
     on_cpu: bool
@@ -67,27 +65,26 @@ class Expectation:
 
 
 def threads_of(attempts: Sequence[Attempt], otherwise: int) -> int:
-    """The CPU threads of the first of these attempts: recorded, else those that it asked for."""
+    """Return the CPU threads of the first of these attempts: the recorded number, or the number it asked for."""
     first = attempts[0]
     return first.environment.threads if first.environment else int(first.cpus) or otherwise
 
 
 def trained_on(attempt: Attempt) -> str:
-    """`cpu`, or the GPU's name, as far as it was recorded."""
+    """Return `cpu` or the GPU's name, as far as it was recorded."""
     return attempt.device or ("a GPU" if attempt.gpus else CPU)
 
 
 def expectation(
     attempts: Sequence[Attempt], starts: Sequence[Mapping[str, Any]], here: Environment, device: str
 ) -> Expectation:
-    """What is to be expected of a replay.
+    """Return what to expect of a replay.
 
     Args:
-        attempts: Those whose epochs are compared.
-        starts: The sweep's starts, as its manifest has them: what is known of attempts before environments were
-            recorded.
-        here: In what the replay trains.
-        device: On what.
+        attempts: The attempts whose epochs are compared.
+        starts: The sweep's starts in its manifest, for attempts from before environments were recorded.
+        here: The environment of the replay.
+        device: The device of the replay.
     """
     now = {**facts(here), "device": device}
     seen: dict[tuple[str, str], list[int]] = {}
@@ -111,12 +108,12 @@ def expectation(
 
 
 def _names_of(value: object) -> set[str]:
-    """A value; a package's version also without its build, which manifests leave out."""
+    """Return the texts that match a value: itself, and a package's version without its build, as in manifests."""
     return {str(value), str(value).partition("+")[0]}
 
 
 def _known(attempt: Attempt, starts: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-    """What was recorded of an attempt, by fact."""
+    """Return the recorded facts about an attempt, by name."""
     device = {"device": trained_on(attempt)}
     if attempt.environment is not None:
         return {**facts(attempt.environment), **device}
@@ -129,7 +126,7 @@ def _known(attempt: Attempt, starts: Sequence[Mapping[str, Any]]) -> dict[str, A
 
 
 def _start_of(attempt: Attempt, starts: Sequence[Mapping[str, Any]]) -> Mapping[str, Any]:
-    """The start of the sweep in which an attempt ran: the last one before it."""
+    """Return the start of the sweep in which an attempt ran: the last start before it."""
     begun = iso_time(attempt.started) or ""
     return next((start for start in reversed(starts) if str(start.get("at", "")) <= begun), {})
 
@@ -140,5 +137,5 @@ def _of(attempts: Sequence[int]) -> str:
 
 
 def summed_up(found: Environment) -> str:
-    """The environment in a line."""
+    """Return the environment as one line."""
     return f"{plural(found.threads, 'thread')}, {found.cpu}, torch {found.packages.get('torch')}"

@@ -1,4 +1,4 @@
-"""A comparison as files: one HTML page that needs no network, and CSV with every number in full."""
+"""Writes a comparison to files: one HTML page that needs no network, and CSV with all numbers in full precision."""
 
 from pathlib import Path
 from typing import Any
@@ -38,7 +38,7 @@ def write_csv(found: PaperComparison | SweepComparison, path: Path) -> None:
 
 
 def write_beside(found: PaperComparison, runs: Runs, folder: SweepFolder) -> None:
-    """Write both into the sweep's folder, whence they are shipped to its tracker.
+    """Write both to the sweep folder, from where they are sent to its tracker.
 
     Raises:
         LedgerError: If they cannot be written.
@@ -54,7 +54,7 @@ def _file(path: Path, option: str, name: str) -> Path:
 
 
 def page(found: PaperComparison, runs: Runs) -> str:
-    """The page as HTML."""
+    """Return the page as HTML."""
     several = len(told.epochs(found)) > 1
     rows = [
         {**told.cells(row, found.metric, epoch=several), **told.paper_says(row, found.metric)} for row in found.rows
@@ -71,7 +71,7 @@ def page(found: PaperComparison, runs: Runs) -> str:
 
 
 def paper_csv(found: PaperComparison) -> str:
-    """A line for each row; accuracies are fractions, what the paper prints is as printed."""
+    """Return one line per row; accuracies are fractions, but numbers printed in the paper are as printed."""
     return csv_text([_line(row) for row in found.rows], ["configuration", "config_key", "verdict"])
 
 
@@ -111,7 +111,7 @@ def _line(row: Row) -> dict[str, Any]:
 
 
 def sweeps_csv(found: SweepComparison) -> str:
-    """A line for each configuration that two sweeps have."""
+    """Return one line per configuration that two sweeps share."""
     lines = [
         {
             "configuration": row.label,

@@ -1,4 +1,4 @@
-"""What a confirmation has shown, for people and programs."""
+"""The result of a confirmation, for people and programs."""
 
 from dataclasses import asdict, dataclass
 from statistics import fmean, stdev
@@ -23,7 +23,7 @@ METHOD = (
 
 @dataclass(frozen=True, repr=False)
 class Confirmed:
-    """How a confirmation stands."""
+    """The status and results of a confirmation."""
 
     sweep: str
     plan: Plan
@@ -32,37 +32,37 @@ class Confirmed:
     """When the test set was first opened for it, in UTC."""
 
     openings: int
-    """How many confirmations of this sweep there are, this one included."""
+    """Number of confirmations of this sweep, including this one."""
 
     open_all_along: bool
-    """Whether the search itself was judged on the test set."""
+    """Whether the search itself was evaluated on the test set."""
 
     failed: int
-    """Runs that failed, and can be tried again."""
+    """Number of runs that failed and can be retried."""
 
     trials: tuple[int, ...] = ()
-    """The numbers of its runs, by which `convnn show` and `convnn logs` know them."""
+    """The numbers of its runs, for `convnn show` and `convnn logs`."""
 
     champion: Champion | None = None
-    """What it supports, once it is finished."""
+    """The champion, once the confirmation is finished."""
 
     halt: Halt | None = None
     tracked: Tracked | None = None
 
     @property
     def verdict(self) -> str:
-        """The whole in a sentence."""
+        """The result in one sentence."""
         found, name = self.standing, self.sweep
         if found.baseline.state == "lost":
-            return "The baseline has a run that diverged or failed, so that nothing can be compared with it."
+            return "A run of the baseline diverged or failed, so nothing can be compared with it."
         if not found.over:
-            return f"Not decided yet: {len(found.due)} more runs to the next look; convnn confirm {name}"
+            return f"Not decided yet: {len(found.due)} more runs to the next look; to run them: convnn confirm {name}"
         if found.best is None:
             return "No configuration is better than the baseline beyond noise."
         return f"{said(found.best.arm, start=True)} is better than the baseline beyond noise."
 
     def as_dict(self) -> dict[str, Any]:
-        """For programs, as `tune_jobs.evidence.printed` says; accuracies are fractions."""
+        """Return it for programs, as described in `tune_jobs.evidence.printed`; accuracies are fractions."""
         plan, found = self.plan, self.standing
         return {
             "sweep": self.sweep,
@@ -89,11 +89,11 @@ class Confirmed:
         }
 
     def to_frame(self) -> "DataFrame":
-        """A table with one row per configuration, the baseline first; accuracies are fractions.
+        """Return a table with one row per configuration, the baseline first; accuracies are fractions.
 
-        Columns: `trial`, what differs between the configurations (`lambda`), `runs`, `mean`, `sd`, `promised` (what the
-        search had found), `too_good_by`, the `difference` to the baseline (above 0 is better) with its interval (`low`,
-        `high`), `verdict`.
+        Columns: `trial`, the fields that vary between the configurations (`lambda`), `runs`, `mean`, `sd`, `promised`
+        (the value in the search), `too_good_by`, the `difference` to the baseline (above 0 is better) with its interval
+        (`low`, `high`), `verdict`.
         """
         from pandas import DataFrame
 
@@ -125,17 +125,17 @@ class Confirmed:
 
 
 def mean_of(result: ArmResult) -> float | None:
-    """Over its runs."""
+    """Return the mean over its runs."""
     return fmean(result.values) if result.values else None  # noqa: PD011 - an arm's, not a table's
 
 
 def sd_of(result: ArmResult) -> float | None:
-    """Over its runs, of a sample."""
+    """Return the sample standard deviation over its runs."""
     return stdev(result.values) if len(result.values) > 1 else None
 
 
 def optimism(result: ArmResult, goal: str) -> float | None:
-    """How much better the search had made it look than it is; above 0 is too good."""
+    """Return how much better it looked in the search than it is; above 0 is too good."""
     mean, promised = mean_of(result), result.arm.promised
     if mean is None or promised is None:
         return None
@@ -143,7 +143,7 @@ def optimism(result: ArmResult, goal: str) -> float | None:
 
 
 def verdict_on(result: ArmResult, plan: Plan) -> str:
-    """What is said of a configuration beside the baseline."""
+    """Return the verdict on a configuration against the baseline, as text."""
     found = result.difference
     if result.state == "lost":
         return "a run of it diverged or failed"
@@ -157,7 +157,7 @@ def verdict_on(result: ArmResult, plan: Plan) -> str:
 
 
 def points(value: float, metric: str) -> str:
-    """A difference of the objective: of accuracies in percentage points."""
+    """Format a difference of the objective; differences of accuracies are in percentage points."""
     return f"{100 * value:.2f} points" if metric.endswith("accuracy") else f"{value:.4f}"
 
 

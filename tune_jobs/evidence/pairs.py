@@ -1,4 +1,4 @@
-"""Sweeps beside each other: the configurations that both have, and how the second differs over them."""
+"""Compares sweeps: the configurations that two sweeps share, and how the results of the second differ."""
 
 import warnings
 from collections.abc import Callable, Iterable, Sequence
@@ -21,7 +21,7 @@ from tune_jobs.results.recorded.matching import HARDWARE, configuration, same_tr
 
 @dataclass(frozen=True)
 class PairedRow:
-    """One configuration that both sweeps have."""
+    """One configuration that both sweeps share."""
 
     config_key: str
     label: str
@@ -30,12 +30,12 @@ class PairedRow:
     first: Sample
     second: Sample
     difference: float
-    """The second's mean less the first's."""
+    """The second sweep's mean minus the first's."""
 
 
 @dataclass(frozen=True)
 class Only:
-    """A configuration that one sweep has alone."""
+    """A configuration that only one sweep has."""
 
     label: str
     trials: list[int]
@@ -43,10 +43,10 @@ class Only:
 
 @dataclass(frozen=True)
 class Paired:
-    """The mean of the differences, over configurations."""
+    """The mean of the differences over configurations."""
 
     n: int
-    """Configurations."""
+    """Number of configurations."""
 
     mean: float
     low: float
@@ -59,33 +59,33 @@ class Paired:
 
 @dataclass(frozen=True)
 class Pair:
-    """Two sweeps."""
+    """The comparison of two sweeps."""
 
     first: str
     second: str
     rows: list[PairedRow]
     paired: Paired | None
-    """`None` of fewer than two configurations, or where they all differ by the same."""
+    """`None` for fewer than two configurations, or if all differences are equal."""
 
     only_first: list[Only]
     only_second: list[Only]
     differs: dict[str, tuple[list[Scalar], list[Scalar]]]
-    """By path, the values of a field that not both sweeps have: the first's, the second's."""
+    """Fields whose values differ between the sweeps, by path: the first's values, the second's values."""
 
     notes: list[str]
     left_out: dict[str, list[LeftOut]]
-    """By sweep."""
+    """Trials that are not compared, by sweep."""
 
 
 @dataclass(frozen=True)
 class SweepComparison:
-    """A sweep, and others beside it."""
+    """The comparison of a sweep with others."""
 
     metric: str
     pairs: list[Pair]
 
     def as_dict(self) -> dict[str, Any]:
-        """For programs: stable keys."""
+        """Return the comparison for programs, with stable keys."""
         return asdict(self)
 
 
@@ -139,7 +139,7 @@ def _pair(first: OurSweep, second: OurSweep, metric: str) -> Pair:
 
 
 def _key(sweeps: Sequence[Iterable[Group]]) -> Callable[[TrialConfig], str]:
-    """How configurations are told apart: not by how they are computed, unless a sweep varies that itself."""
+    """Return the key that identifies configurations; it ignores how they are computed, unless a sweep varies that."""
     for groups in sweeps:
         keys = [same_training(group.config) for group in groups]
         if len(set(keys)) < len(keys):
@@ -181,7 +181,7 @@ def _notes(first: OurSweep, second: OurSweep, metric: str) -> list[str]:
     if first.evaluation != second.evaluation:
         notes.append(f"evaluated differently: {first.evaluation} and {second.evaluation}")
     notes += [
-        f"{sweep.name} was searched by {sweep.metric}, compared is {metric}"
+        f"{sweep.name} was searched by {sweep.metric}, but {metric} is compared"
         for sweep in (first, second)
         if sweep.metric != metric
     ]

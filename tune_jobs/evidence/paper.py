@@ -1,4 +1,4 @@
-"""A sweep beside the published runs: each configuration with the recorded runs of it, at the same epoch."""
+"""Compares a sweep with the published runs: each configuration with its recorded runs, at the same epoch."""
 
 import dataclasses
 from collections.abc import Sequence
@@ -24,44 +24,44 @@ from tune_jobs.evidence.differences import (
 from tune_jobs.evidence.labels import columns_of, labels
 from tune_jobs.evidence.trials import Group, LeftOut, OurSweep, grouped
 from tune_jobs.results.columns import Column, fields
-from tune_jobs.results.recorded.matching import HARDWARE, Runs, configuration, same_training
+from tune_jobs.results.recorded.matching import BY_DEPTH, HARDWARE, Runs, configuration, same_training
 from tune_jobs.results.recorded.published import Printed, deviation, printed
 from tune_jobs.results.recorded.table import Array
 
 METRICS = ("test/accuracy", "test/loss")
 MARGINS = {"test/accuracy": 0.01, "test/loss": 0.1}
-"""Smaller differences matter only where the paper shows one."""
+"""Smallest margins; the margin is larger if the paper shows a larger difference."""
 
 
 @dataclass(frozen=True)
 class BestEpoch:
-    """The best of the epochs up to the one that is compared, as Figures 4, 5, 7 and 8 show; chosen on test images."""
+    """The best epoch up to the compared one, as in Figures 4, 5, 7 and 8; it was chosen on test images."""
 
     ours: float
     """The mean over trials."""
 
     theirs: float
-    """Of the run that is drawn."""
+    """The value of the run in the figure."""
 
     drawn: float
-    """Of all its epochs: where the figure has its point."""
+    """The best of all its epochs, which the figure shows."""
 
     items: list[str]
 
 
 @dataclass(frozen=True)
 class Row:
-    """One configuration: our trials and the recorded runs of it, each at the same epoch."""
+    """One configuration: our trials and the recorded runs, at the same epoch."""
 
     config_key: str
     trials: list[int]
     label: str
-    """What tells it from the other rows, in words."""
+    """The values that distinguish it from other rows, as text."""
 
     varying: dict[str, Scalar]
     epoch: int
     last_epoch: int
-    """Of the recorded runs."""
+    """The last epoch of the recorded runs."""
 
     ours: Sample
     theirs: Sample
@@ -73,7 +73,7 @@ class Row:
     p_adjusted: float
     margin: float
     margin_of: str
-    """What the margin is: the paper's difference to its baseline, or a fixed one."""
+    """The source of the margin: the paper's difference to its baseline, or a fixed value."""
 
     verdict: Verdict
     notes: list[str]
@@ -89,7 +89,7 @@ class NotComparable:
 
 @dataclass(frozen=True)
 class Match:
-    """Our trials of one configuration, and the numbers of the recorded runs of it."""
+    """Our trials of one configuration, and the numbers of its recorded runs."""
 
     group: Group
     runs: list[int]
@@ -98,12 +98,12 @@ class Match:
 
 @dataclass(frozen=True)
 class ComparedWithPaper:
-    """A sweep beside the published runs, for programs."""
+    """The comparison of a sweep with the published runs, for programs."""
 
     sweep: str
     metric: str
     columns: list[str]
-    """What rows differ in, as in every table."""
+    """The fields in which rows differ, as in every table."""
 
     rows: list[Row]
     not_comparable: list[NotComparable]
@@ -112,17 +112,17 @@ class ComparedWithPaper:
 
 @dataclass(frozen=True)
 class PaperComparison(ComparedWithPaper):
-    """A sweep beside the published runs."""
+    """The comparison of a sweep with the published runs."""
 
     matches: list[Match]
     """In the order of the rows."""
 
     def count(self, verdict: Verdict) -> int:
-        """Rows with this verdict."""
+        """Return the number of rows with this verdict."""
         return sum(row.verdict == verdict for row in self.rows)
 
     def as_dict(self) -> dict[str, Any]:
-        """For programs: stable keys."""
+        """Return the comparison for programs, with stable keys."""
         kept = {each.name: getattr(self, each.name) for each in dataclasses.fields(ComparedWithPaper)}
         return asdict(ComparedWithPaper(**kept))
 
@@ -133,14 +133,14 @@ def against_paper(
     """Compare a sweep with the published runs.
 
     Args:
-        sweep: Of protocol `paper`.
+        sweep: The sweep, with protocol `paper`.
         runs: The published runs.
-        metric: `test/accuracy` or `test/loss`; the sweep's own if `None`.
-        margin: What has to be resolved, in the metric's unit; if `None`, the difference that the paper shows between
-            the configuration and its baseline, and at least `MARGINS`.
+        metric: `test/accuracy` or `test/loss`; the sweep's metric if `None`.
+        margin: The difference that must be resolved, in the metric's unit. If `None`, the difference that the paper
+            shows between the configuration and its baseline, but at least `MARGINS`.
 
     Raises:
-        UsageError: If the sweep's protocol is another, or the metric is not one that the published runs have.
+        UsageError: If the sweep has another protocol, or the published runs do not have the metric.
     """
     asked = metric or sweep.metric
     _require_comparable(sweep, asked)
@@ -170,8 +170,8 @@ def _require_comparable(sweep: OurSweep, metric: str) -> None:
     if sweep.protocol != "paper":
         raise UsageError(
             f"evaluation.protocol must be paper to compare with the published runs, and {sweep.name} has "
-            f"{sweep.protocol}: it trained on fewer images and tested on others. Run its file again under another "
-            f"name: convnn run FILE --set 'evaluation={{protocol: paper}}' --set name={sweep.name[:94]}-paper"
+            f"{sweep.protocol}: it was trained on fewer images and evaluated on others. Run its file again under "
+            f"another name: convnn run FILE --set 'evaluation={{protocol: paper}}' --set name={sweep.name[:94]}-paper"
         )
     if metric not in METRICS:
         raise UsageError(f"--metric must be {' or '.join(METRICS)}, which the published runs have, got {metric}.")
@@ -179,7 +179,7 @@ def _require_comparable(sweep: OurSweep, metric: str) -> None:
 
 @dataclass(frozen=True)
 class _Measured:
-    """What a row is judged by."""
+    """The values from which a row is judged."""
 
     ours: Sample
     theirs: Sample
@@ -238,7 +238,7 @@ def _hardware(config: TrialConfig) -> list[str]:
 
 
 def _best_epochs(match: Match, runs: Runs) -> list[BestEpoch]:
-    """One for each run that a figure draws."""
+    """Return the best epochs for each run in a figure."""
     curve = runs.table.curves[METRICS[0]]
     ours = [max(trial.curves[METRICS[0]][e] for e in range(1, match.epoch + 1)) for trial in match.group.trials]
     found = []
@@ -252,7 +252,7 @@ def _best_epochs(match: Match, runs: Runs) -> list[BestEpoch]:
 
 
 def _margin(runs: Runs, match: Match, curve: Array, metric: str, margin: float | None) -> tuple[float, str]:
-    """What has to be resolved, and what it is."""
+    """Return the margin and its source."""
     if margin is not None:
         return margin, "--margin"
     fixed = MARGINS[metric]
@@ -267,10 +267,11 @@ def _margin(runs: Runs, match: Match, curve: Array, metric: str, margin: float |
 
 
 def baseline(config: TrialConfig) -> TrialConfig:
-    """The configuration with the paper's baseline in the place of its mixing layer."""
+    """Return the configuration with the paper's baseline instead of its mixing layer."""
     tree = config.model_dump(mode="json", by_alias=True)
     layer = config.model.mixing_layer
     if config.model.name == "vgg11":
+        tree["model"].pop("layers", None)
         tree["model"]["layer"] = {"kind": "conv2d", "kernel_size": getattr(layer, "kernel_size", 3)}
     else:
         tree["model"]["attention"] = {"kind": "attention"}
@@ -278,16 +279,16 @@ def baseline(config: TrialConfig) -> TrialConfig:
 
 
 def _why_none(runs: Runs, config: TrialConfig) -> str:
-    """Why a configuration has no counterpart: its fields that no published run has, with what those have."""
+    """Return why a configuration has no counterpart: the values that no published run has, and the published ones."""
     found: list[str] = []
     sizes: list[str] = []
     for path, value in runs.unrecorded(config):
-        known = sorted({str(each) for each in runs.values[path]} - {"None"})
+        known = sorted({str(each) for each in runs.values.get(path, ())} - {"None"})
         theirs = f" (theirs {', '.join(known)})" if 0 < len(known) <= _FEW else ""
-        is_size = path.startswith("data.") or (path.startswith("model.") and path.count(".") == 1)
+        is_size = path.startswith("data.") or (path.startswith("model.") and path.count(".") == 1 and path != BY_DEPTH)
         (sizes if is_size else found).append(f"{path} {value}{theirs}")
     if sizes:
-        return f"another size of model or data is never judged against the paper: {', '.join(sizes)}"
+        return f"other sizes of model or data are never compared with the paper: {', '.join(sizes)}"
     return ", ".join(found) or "no published run has this combination of values"
 
 

@@ -1,4 +1,4 @@
-"""A comparison in words: the cells of its table, what is not compared, and how it was judged."""
+"""The texts of a comparison: the cells of its table, what is not compared, and how it was judged."""
 
 from collections.abc import Iterable
 
@@ -12,29 +12,29 @@ _FEW = 3
 
 
 def number(value: float, metric: str) -> str:
-    """An accuracy in percent, a loss as it is."""
+    """Format an accuracy in percent, a loss unchanged."""
     return f"{100 * value:.2f}" if metric.endswith("accuracy") else f"{value:.3f}"
 
 
 def unit(metric: str) -> str:
-    """What follows a difference."""
+    """Return the unit after a difference."""
     return " points" if metric.endswith("accuracy") else ""
 
 
 def runs_of(found: Sample, metric: str) -> str:
-    """`81.24 ± 0.62 (3)`: mean, standard deviation of one run, and how many there are."""
+    """Format a sample as `81.24 ± 0.62 (3)`: mean, standard deviation of one run, and number of runs."""
     spread = "" if found.sd is None else f" ± {number(found.sd, metric)}"
     return f"{number(found.mean, metric)}{spread} ({found.n})"
 
 
 def change(mean: float, low: float, high: float, metric: str) -> str:
-    """`+0.41 ± 1.36`: a difference, and half of its interval."""
+    """Format a difference and half of its interval: `+0.41 ± 1.36`."""
     sign = "-" if mean < 0 else "+"
     return f"{sign}{number(abs(mean), metric)} ± {number((high - low) / 2, metric)}"
 
 
 def cells(row: Row, metric: str, *, epoch: bool) -> dict[str, str]:
-    """What is compared, by the column's name."""
+    """Return the cells of a row, by column name."""
     found = row.difference
     at = {"epoch": str(row.epoch)} if epoch else {}
     return {
@@ -48,22 +48,22 @@ def cells(row: Row, metric: str, *, epoch: bool) -> dict[str, str]:
 
 
 def epochs(found: PaperComparison) -> list[int]:
-    """At which its rows are compared."""
+    """Return the epochs at which rows are compared."""
     return sorted({row.epoch for row in found.rows})
 
 
 def headline(found: PaperComparison) -> str:
-    """What is compared, in a sentence."""
+    """Describe the comparison in one sentence."""
     at = epochs(found)
-    where = "" if not at else f" at epoch {at[0]}" if len(at) == 1 else " at the epochs given"
+    where = "" if not at else f" at epoch {at[0]}" if len(at) == 1 else " at the epochs in the table"
     early = any(row.epoch < row.last_epoch for row in found.rows)
-    why = "; the published runs went on, and are read off there" if early else ""
+    why = "; the published runs were longer, and are compared at that epoch" if early else ""
     how = ", in percent" if found.metric.endswith("accuracy") else ""
-    return f"{found.metric}{where}{how}{why}. A mean has the standard deviation of one run, and the number of runs."
+    return f"{found.metric}{where}{how}{why}. Means have the standard deviation of one run and the number of runs."
 
 
 def paper_says(row: Row, metric: str) -> dict[str, str]:
-    """What the paper prints for a row, and what its figures draw, by the column's name; empty where it is not there."""
+    """Return what the paper's tables and figures show for a row, by column name; empty if they do not show it."""
     by_value: dict[str, list[str]] = {}
     for place in row.printed:
         if place.kind == "row":
@@ -79,7 +79,7 @@ def paper_says(row: Row, metric: str) -> dict[str, str]:
 
 
 def _items(items: Iterable[str]) -> str:
-    """`Table 1, 4` of `Table 1, without PE` and `Table 4`."""
+    """Shorten `Table 1, without PE` and `Table 4` to `Table 1, 4`."""
     names = list(dict.fromkeys(item.partition(",")[0] for item in items))
     return ", ".join([*names[:1], *(name.split()[1] for name in names[1:])])
 
@@ -93,12 +93,12 @@ def _printed(place: Printed, metric: str) -> str:
 
 
 def notes(found: PaperComparison) -> list[str]:
-    """What makes rows differ by construction, each once with its rows."""
+    """Return the known reasons why rows differ, each once with its rows."""
     return _together((note, row.label) for row in found.rows for note in row.notes)
 
 
 def without(not_comparable: Iterable[NotComparable], left_out: Iterable[LeftOut]) -> list[str]:
-    """The trials that are not compared, by reason."""
+    """Return the trials that are not compared, by reason."""
     pairs = [(each.why, trial) for each in not_comparable for trial in each.trials]
     pairs += [(each.why, each.trial) for each in left_out]
     by_reason: dict[str, list[int]] = {}
@@ -108,7 +108,7 @@ def without(not_comparable: Iterable[NotComparable], left_out: Iterable[LeftOut]
 
 
 def trials(numbers: list[int]) -> str:
-    """`trial 3`, `trials 3, 4`."""
+    """Format trial numbers: `trial 3`, `trials 3, 4`."""
     return f"{'trial' if len(numbers) == 1 else 'trials'} {', '.join(map(str, sorted(numbers)))}"
 
 
@@ -125,7 +125,7 @@ def _first(rows: list[str]) -> str:
 
 
 def method(found: PaperComparison) -> list[str]:
-    """How it was judged, with the numbers that were used."""
+    """Describe how the comparison was judged, with the numbers that were used."""
     if not found.rows:
         return []
     said = [
@@ -137,15 +137,16 @@ def method(found: PaperComparison) -> list[str]:
         f"{number(row.noise.sd, found.metric)} ({row.noise.of}, epoch {row.epoch}; {row.noise.df} degrees of freedom)"
         for row in found.rows
     )
-    said.append(f"One run varies by the pooled sd of the published repeats: {noises}. Ours is pooled with it.")
+    said.append(f"The sd of one run is pooled over the published repeats: {noises}. Our sd is pooled with it.")
     errors = [row.difference.batch_mean_sd for row in found.rows if row.difference.batch_mean_sd]
     if errors:
         low, high = number(min(errors), found.metric), number(max(errors), found.metric)
         between = low if low == high else f"{low} to {high}"
-        said.append(f"Their accuracy is a mean of batch means: that adds an error of sd {between} points.")
+        said.append(f"Their accuracy is a mean of batch means, which adds an error with sd {between} points.")
     said.append(
         "different: significant at a false discovery rate of 5% over all rows (Benjamini and Hochberg). "
-        "not resolvable: not different, but so few runs find a difference of the row's margin with a chance below 90%. "
+        "not resolvable: not different, but this number of runs finds a difference of the row's margin with a chance "
+        "below 90%. "
         f"The margin is {_margin(found)}."
     )
     return said
@@ -154,13 +155,13 @@ def method(found: PaperComparison) -> list[str]:
 def _margin(found: PaperComparison) -> str:
     given = found.rows[0]
     if given.margin_of == "--margin":
-        return f"that of --margin, {number(given.margin, found.metric)}{unit(found.metric)}"
+        return f"the value of --margin, {number(given.margin, found.metric)}{unit(found.metric)}"
     least = "1 point" if found.metric.endswith("accuracy") else "0.1"
     return f"the difference that the published runs show to their baseline, and at least {least}"
 
 
 def resolution(found: PaperComparison) -> list[str]:
-    """Of the rows that cannot be resolved, what they could."""
+    """Describe what the rows that are not resolvable could resolve."""
     rows = [row for row in found.rows if row.verdict == "not resolvable"]
     if not rows:
         return []
@@ -170,8 +171,9 @@ def resolution(found: PaperComparison) -> list[str]:
     ]
     return [
         (
-            f"not resolvable, {plural(len(rows), 'row')}: so few runs find a difference from {ranges[0]} on, and the "
-            f"margin is {ranges[1]}{unit(found.metric)}. More seeds help until the number of theirs is the limit."
+            f"not resolvable, {plural(len(rows), 'row')}: this number of runs finds differences from {ranges[0]} on, "
+            f"and the margin is {ranges[1]}{unit(found.metric)}. More seeds help, until the number of their runs is "
+            f"the limit."
         )
     ]
 

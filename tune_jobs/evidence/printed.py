@@ -1,8 +1,8 @@
-"""What `convnn confirm --json` prints, and `convnn show --json` of a run of it, as types."""
+"""The types of the output of `convnn confirm --json`, and of `convnn show --json` for one of its runs."""
 
 from typing import Literal
 
-from typing_extensions import TypedDict  # typing's own is not enough for pydantic before Python 3.12
+from typing_extensions import TypedDict  # pydantic does not accept typing.TypedDict before Python 3.12
 
 from search_spaces.domains import Scalar
 from tune_jobs.record.rows import Champion
@@ -10,7 +10,7 @@ from tune_jobs.tracking.base import Tracked
 
 
 class DifferencePrinted(TypedDict):
-    """A configuration less the baseline, at its last look; above 0 is better."""
+    """A configuration minus the baseline, at its last look; above 0 is better."""
 
     runs: int
     mean: float
@@ -43,24 +43,24 @@ class BaselinePrinted(ArmPrinted):
 
 
 class ConfirmedRun(TypedDict):
-    """What a run of a confirmation is for."""
+    """The place of a run in its confirmation."""
 
     opened: str
     """When the test set was opened for the confirmation."""
 
     of: int | None
-    """The trial of the search that it runs again; null where its configuration is from a file."""
+    """The trial of the search that it runs again; null if its configuration is from a file."""
 
     baseline: bool
     seed: int
     run: int
-    """Which of its configuration's runs it is, from 1."""
+    """Its number among the runs of its configuration, from 1."""
 
     look: int
-    """The look that first counts it, from 1."""
+    """The first look that includes it, from 1."""
 
     runs: int
-    """Runs of each configuration at that look."""
+    """Number of runs of each configuration at that look."""
 
 
 class ConfirmedPrinted(TypedDict):

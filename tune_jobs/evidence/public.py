@@ -1,4 +1,4 @@
-"""Confirmations from Python: run one, read one."""
+"""The Python interface of confirmations: run one, read one."""
 
 import math
 from collections.abc import Sequence
@@ -27,20 +27,20 @@ def confirm(
     ray_address: str | None = None,
     overrides: Sequence[str] = (),
 ) -> Confirmed:
-    """Run the best configurations of a sweep again with new seeds, to know whether they are really better.
+    """Run the best configurations of a sweep again with new seeds, to find out whether they are really better.
 
-    Does what `convnn confirm` does. The same call resumes an interrupted confirmation, and returns the result of one
-    that is over at once.
+    This does the same as `convnn confirm`. The same call resumes an interrupted confirmation, and immediately returns
+    the result of a finished one.
 
     Args:
         sweep: The outcome of a run, an opened sweep, or what `open_sweep` takes.
         progress: See `run`.
-        top: How many of the best configurations; 5 if `None`.
-        baseline: What they are compared with: a trial's number or run key, or a configuration. If `None`, the search's
-            best plain convolution or plain attention, else its second best configuration.
+        top: Number of best configurations; 5 if `None`.
+        baseline: The baseline: a trial's number or run key, or a configuration. If `None`, the search's best plain
+            convolution or plain attention, or without one its second best configuration.
         margin: Differences below this do not matter: a fraction of accuracy, or loss. If `None`, 0.005 or 0.02.
-        again: Open the test set another time, which is recorded.
-        retry: Run those that failed again.
+        again: Open the test set once more, which is recorded.
+        retry: Run failed runs again.
         storage: See `open_sweep`.
         ray_address: See `run`.
         overrides: `path=value` changes of the sweep's budget, resources or tracking.
@@ -67,15 +67,15 @@ def confirm(
 
 
 def open_confirmation(sweep: SweepResults | str | Path, storage: str | Path | None = None) -> Confirmed | None:
-    """Read how the latest confirmation of a sweep stands; `None` if there is none.
+    """Read the latest confirmation of a sweep; `None` if there is none.
 
     Args:
         sweep: The outcome of a run, an opened sweep, or what `open_sweep` takes.
         storage: See `open_sweep`.
 
     Raises:
-        UsageError: If there is no such sweep.
-        LedgerError: If its record cannot be read.
+        UsageError: If the sweep does not exist.
+        LedgerError: If its ledger cannot be read.
     """
     return read_confirmed(_folder(sweep, storage))
 

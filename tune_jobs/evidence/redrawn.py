@@ -1,7 +1,7 @@
-"""The paper's figures and tables as plots, with a sweep on top.
+"""Plots the paper's figures and tables, with a sweep on top.
 
-All is drawn at one epoch for each plot, the last one that all of the sweep's configurations in it have; where that is
-not the last of the published runs, it says so.
+Each plot shows one epoch: the last one that all of the sweep's configurations in it have. If that is not the last epoch
+of the published runs, a note says so.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -19,7 +19,7 @@ from tune_jobs.results.recorded.published import Printed, printed, training_loss
 from tune_jobs.results.recorded.table import Array
 
 WINDOW = 10
-"""Epochs of the moving average in which the paper draws losses."""
+"""Number of epochs in the paper's moving average of losses."""
 
 VERDICTS = {"within noise": theme.COLORS[0], "different": theme.COLORS[3], "not resolvable": theme.STOPPED}
 
@@ -28,7 +28,7 @@ _LARGE = 11
 
 @dataclass(frozen=True)
 class _Point:
-    """A run where the paper shows it, and our trials of its configuration."""
+    """A run in the paper, and our trials of its configuration."""
 
     place: Printed
     run: int
@@ -37,7 +37,7 @@ class _Point:
 
 @dataclass(frozen=True)
 class _Item:
-    """A table's part or a figure, of one data set."""
+    """A table part or a figure, for one data set."""
 
     title: str
     points: list[_Point]
@@ -46,17 +46,20 @@ class _Item:
 
     @property
     def key(self) -> str:
-        """For files and the page."""
+        """The key for files and the page."""
         return "".join(letter if letter.isalnum() else "-" for letter in self.title.lower())
 
     @property
     def until(self) -> str:
-        """What is said where the sweep has not come to the end."""
+        """A note if the sweep has not reached the last epoch."""
         return "" if self.epoch == self.last else f" All at epoch {self.epoch}; the paper shows epoch {self.last}."
 
 
 def plots_of(found: PaperComparison, runs: Runs) -> list[Plot]:
-    """Every row's difference, and each table and figure of which the sweep has half, or that has half of the sweep."""
+    """Return a plot of all differences, and plots of the tables and figures that overlap with the sweep.
+
+    A table or figure is included if the sweep has half of its configurations, or it has half of the sweep's.
+    """
     plots = [differences(found)]
     for item in _items(found, runs):
         kinds = {point.place.kind for point in item.points}
@@ -70,8 +73,8 @@ def plots_of(found: PaperComparison, runs: Runs) -> list[Plot]:
 
 
 def differences(found: PaperComparison) -> Plot:
-    """Ours less theirs, with its interval, a line for each row."""
-    key, title = "differences", "Ours less theirs"
+    """Return a plot of our means minus theirs, with intervals, one line per row."""
+    key, title = "differences", "Ours minus theirs"
     if not found.rows:
         return Plot(key, title, "No trial of the sweep can be compared with a published run.")
     percent = found.metric.endswith("accuracy")
@@ -94,7 +97,7 @@ def differences(found: PaperComparison) -> Plot:
     figure.add_vline(x=0, line={"color": theme.STOPPED, "width": 1})
     labels = [row.label for row in found.rows]
     figure.update_layout(
-        xaxis={"title": {"text": f"{found.metric}, {'percentage points' if percent else 'ours less theirs'}"}},
+        xaxis={"title": {"text": f"{found.metric}, {'percentage points' if percent else 'ours minus theirs'}"}},
         yaxis={"type": "category", "categoryorder": "array", "categoryarray": labels[::-1], "automargin": True},
         **LEGEND_ABOVE,
     )
@@ -147,7 +150,7 @@ def _ours_best(match: Match, epoch: int) -> float:
 
 
 def _lines(item: _Item, runs: Runs) -> Plot:
-    """Best epochs against k or r."""
+    """Plot best epochs against k or r."""
     metric, curve = "test/accuracy", runs.table.curves["test/accuracy"]
     figure = new_figure(metric, height=470)
     xs = sorted({point.place.x for point in item.points if point.place.x is not None})
@@ -174,12 +177,12 @@ def _lines(item: _Item, runs: Runs) -> Plot:
             )
     axis = "k" if any(word in item.title for word in ("Figure 4", "Figure 7")) else "r"
     figure.update_layout(xaxis={"title": {"text": axis}}, showlegend=True, meta={"legend": "wide"})
-    note = "Best epoch of each run, as the paper draws it: chosen on the test images." + item.until
+    note = "Best epoch of each run, as in the paper: it was chosen on the test images." + item.until
     return Plot(item.key, item.title, note, figure)
 
 
 def _table(item: _Item, runs: Runs, metric: str) -> Plot:
-    """Last epochs, row by row."""
+    """Plot last epochs, row by row."""
     figure = new_figure(metric, height=380)
     curve = runs.table.curves[metric]
     rows = [point.place.row for point in item.points]
@@ -203,12 +206,12 @@ def _table(item: _Item, runs: Runs, metric: str) -> Plot:
         hovertemplate=f"%{{x}}: %{{y:{hover(metric)}}}<extra>ours</extra>",
     )
     figure.update_layout(xaxis={"type": "category", "automargin": True}, **LEGEND_ABOVE)
-    note = f"{metric} of the run that the paper prints, and ours with its standard deviation over seeds."
+    note = f"{metric} of the run in the paper, and ours with its standard deviation over seeds."
     return Plot(item.key, item.title, note + item.until, figure)
 
 
 def _curves(item: _Item, runs: Runs) -> list[Plot]:
-    """Losses by epoch, of test and training images."""
+    """Plot test and training losses at each epoch."""
     made = []
     for metric, what in (("test/loss", "test loss"), ("train/loss", "training loss")):
         figure = new_figure(metric, height=470)
@@ -221,7 +224,7 @@ def _curves(item: _Item, runs: Runs) -> list[Plot]:
             if len(ours):
                 _add_curve(figure, ours, f"ours: {name}", {"color": color, "width": 3, "dash": "dot"})
         figure.update_layout(xaxis={"title": {"text": "epoch"}}, showlegend=True, meta={"legend": "wide"})
-        note = f"Moving averages of {WINDOW} epochs, as the paper draws them."
+        note = f"Moving averages over {WINDOW} epochs, as in the paper."
         made.append(Plot(f"{item.key}-{metric.partition('/')[0]}", f"{item.title}: {what}", note, figure))
     return made
 

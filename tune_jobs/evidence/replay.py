@@ -1,4 +1,4 @@
-"""A trial that was recorded, trained again as a worker does, and compared; nothing is written."""
+"""Trains a recorded trial again, as a worker does, and compares the results; nothing is written."""
 
 import contextlib
 import math
@@ -30,86 +30,86 @@ from tune_jobs.worker.reports import AttemptFailed, EpochDone, Report, ResumedFr
 from tune_jobs.worker.task import Task
 
 _NOWHERE = Path(os.devnull)
-"""Has nothing below it, and nothing can be written there."""
+"""A path under which nothing can be written."""
 
 
 class Watcher(Protocol):
-    """Is told how a replay gets on."""
+    """Receives the progress of a replay."""
 
     def begin(self, expected: Expectation) -> None:
-        """Training, or the evaluation, is about to begin."""
+        """Note that training or evaluation is about to start."""
 
     def take(self, epoch: Compared) -> None:
-        """An epoch was compared."""
+        """Note that an epoch was compared."""
 
 
 @dataclass(frozen=True)
 class Recorded:
-    """What a sweep has recorded of a trial, as far as it is compared."""
+    """The recorded data of a trial that is compared."""
 
     history: TrialHistory
     spec: SweepSpec
     starts: list[Mapping[str, Any]]
     epochs: list[Epoch]
     checkpoint: Path | None = None
-    """The kept one that is evaluated in place of training."""
+    """The checkpoint that is evaluated instead of training."""
 
     @cached_property
     def attempts(self) -> list[Attempt]:
-        """Those that recorded these epochs."""
+        """The attempts that recorded these epochs."""
         numbers = {epoch.attempt for epoch in self.epochs}
         return [attempt for attempt in self.history.attempts if attempt.attempt in numbers]
 
     @property
     def folder(self) -> SweepFolder:
-        """The sweep's."""
+        """The sweep's folder."""
         return self.history.folder
 
     @property
     def config(self) -> TrialConfig:
-        """The trial's."""
+        """The trial's configuration."""
         return self.history.row.config
 
     @property
     def threads(self) -> int:
-        """Those to train with."""
+        """Number of CPU threads to train with."""
         return threads_of(self.attempts, self.spec.resources.cpus_per_trial)
 
 
 @dataclass(frozen=True)
 class Replay:
-    """How a trial's numbers compare with those of a replay."""
+    """The comparison of a trial's metrics with those of a replay."""
 
     recorded: Recorded
     expected: Expectation
     epochs: list[Compared]
     tolerance: float
     ended: str | None
-    """Why the replay ended before the record, if it did."""
+    """Why the replay ended before the last recorded epoch, if it did."""
 
     @property
     def verdict(self) -> Verdict:
-        """That of the worst epoch."""
+        """The verdict of the worst epoch."""
         return worst(epoch.verdict for epoch in self.epochs)
 
     @property
     def first_unequal(self) -> Pair | None:
-        """The first number that is not equal bit for bit."""
+        """The first value that is not equal bit for bit."""
         return first(self.epochs, "within_tolerance", "different")
 
     @property
     def first_different(self) -> Pair | None:
-        """The first number beyond the tolerance."""
+        """The first value beyond the tolerance."""
         return first(self.epochs, "different")
 
     @property
     def exit_code(self) -> int:
-        """0 where the numbers are as they should be."""
+        """0 if the values are as expected."""
         fine = self.verdict == "equal" or (self.verdict == "within_tolerance" and not self.expected.bit_equal)
         return ExitCode.DONE if fine else ExitCode.DIFFERENT
 
     def as_dict(self) -> dict[str, Any]:
-        """For programs: see `tune_jobs.evidence.replayed`."""
+        """Return it for programs; see `tune_jobs.evidence.replayed`."""
         recorded, row = self.recorded, self.recorded.history.row
         return {
             "sweep": recorded.folder.name,
@@ -147,17 +147,17 @@ def recorded_trial(
     from_checkpoint: bool = False,
     data_root: str | None = None,
 ) -> Recorded:
-    """What is to be replayed of a trial.
+    """Return the recorded data of a trial to replay.
 
     Args:
-        folder: The sweep's.
+        folder: The sweep's folder.
         trial: See `tune_jobs.results.history.history`.
-        epochs: The first so many; all that are recorded if `None`.
-        from_checkpoint: The epoch of the newest kept checkpoint alone.
-        data_root: Where its images are now; where they were if `None`.
+        epochs: Number of first epochs to replay; all recorded epochs if `None`.
+        from_checkpoint: Only check the epoch of the newest kept checkpoint.
+        data_root: The present folder of its images; the recorded folder if `None`.
 
     Raises:
-        UsageError: If there is no such trial, no epoch of it, or no checkpoint.
+        UsageError: If the trial does not exist, or has no recorded epoch or no checkpoint.
         SpecError: If the sweep's file cannot be read.
     """
     found = history(folder, trial)
@@ -179,7 +179,7 @@ def recorded_trial(
 
 
 def _starts(folder: SweepFolder) -> list[Mapping[str, Any]]:
-    """The starts in the manifest; none where it is damaged."""
+    """Return the starts in the manifest; none if it is damaged."""
     try:
         return [start for start in recorded_starts(folder) if isinstance(start, dict)]
     except (OSError, ValueError, KeyError, TypeError):
@@ -190,19 +190,19 @@ def _newest_checkpoint(found: TrialHistory) -> Path:
     kept, row, name = found.folder.checkpoints(found.row.run_key), found.row, found.folder.name
     if not kept:
         raise UsageError(
-            f"trial {row.number} has no checkpoint: a sweep keeps those of its resources.keep_best best trials, and of "
-            f"unfinished ones. To train it again instead: convnn replay {name} {row.number}"
+            f"trial {row.number} has no checkpoint: a sweep keeps checkpoints of its resources.keep_best best trials "
+            f"and of unfinished ones. To train it again instead: convnn replay {name} {row.number}"
         )
     return kept[0]
 
 
 def _epoch_of(found: TrialHistory, checkpoint: Path) -> Epoch:
-    """The record of a checkpoint's epoch, by its name: of its own attempt, which may have been overtaken since."""
+    """Return the recorded epoch of a checkpoint, from its attempt if possible, as a later attempt may repeat it."""
     epoch = epoch_of(checkpoint)
     with contextlib.closing(Ledger(found.folder.ledger)) as ledger:
         there = [each for each in ledger.epochs(found.row.run_key) if each.epoch == epoch]
     if not there:
-        raise UsageError(f"{checkpoint} is of epoch {epoch}, and the sweep's record has no such epoch of the trial.")
+        raise UsageError(f"{checkpoint} is of epoch {epoch}, and the sweep's ledger has no such epoch of the trial.")
     return next((each for each in there if str(each.attempt) == checkpoint.parent.name), there[-1])
 
 
@@ -211,13 +211,13 @@ def replay(recorded: Recorded, watcher: Watcher, *, tolerance: float = TOLERANCE
 
     Args:
         recorded: See `recorded_trial`.
-        watcher: Is told how it gets on.
-        tolerance: How far a loss may be off as a share of itself, and an accuracy as it is.
+        watcher: Receives the progress.
+        tolerance: Allowed difference: relative for a loss, absolute for an accuracy.
 
     Raises:
-        UsageError: If the images are others than the sweep's.
-        DataError: If the images are not there.
-        SweepError: If it cannot be trained here, or the checkpoint cannot be used.
+        UsageError: If the images differ from the sweep's.
+        DataError: If the images are missing.
+        SweepError: If the trial cannot be trained here, or the checkpoint cannot be used.
     """
     notes = _require_images(recorded)
     task = _task(recorded, notes)
@@ -242,57 +242,57 @@ def replay(recorded: Recorded, watcher: Watcher, *, tolerance: float = TOLERANCE
         if not due:
             break
     assert expected is not None
-    for epoch in due.values():  # which the replay did not come to
+    for epoch in due.values():  # epochs that the replay did not reach
         epochs.append(compared(epoch.epoch, epoch.metrics, {}, tolerance))
         watcher.take(epochs[-1])
     return Replay(recorded, expected, epochs, tolerance, ended)
 
 
 def _ended(recorded: Recorded, report: AttemptFailed) -> str:
-    """What a replay that diverges says.
+    """Return the reason of a replay that diverged.
 
     Raises:
-        SweepError: If it could not be trained.
+        SweepError: If it failed in another way.
     """
     if report.failure == "diverged":
         return report.reason
     if recorded.checkpoint is not None:
         row, name = recorded.history.row, recorded.folder.name
         raise SweepError(
-            f"the checkpoint cannot be checked: {report.reason} Without --from-checkpoint the trial is trained again "
-            f"and needs none: convnn replay {name} {row.number}"
+            f"the checkpoint cannot be checked: {report.reason} To train the trial again instead, leave out "
+            f"--from-checkpoint: convnn replay {name} {row.number}"
         )
     raise SweepError(f"the replay failed ({report.failure}): {report.reason}")
 
 
 def _require_images(recorded: Recorded) -> list[str]:
-    """Refuse other images than the sweep's; what is to be said where they cannot be compared."""
+    """Refuse images that differ from the sweep's; return notes if they cannot be compared."""
     data, name = recorded.config.data, recorded.folder.name
     place = data.root or "the default folder"
     if not_here(data.name, data.root) is not None:
-        raise DataError(f"{data.name}, on which {name} was trained, is not in {place}; name its folder: --data-root.")
+        raise DataError(f"{data.name}, on which {name} was trained, is not in {place}; give its folder: --data-root.")
     try:
         opened = load_dataset(data.name, data.root, splits=recorded.spec.evaluation.opens)
     except DataError as error:
-        raise DataError(f"{error} If the images are elsewhere now, name their folder: --data-root.") from error
+        raise DataError(f"{error} If the images have moved, give their folder: --data-root.") from error
     notes: list[str] = []
     with contextlib.closing(Ledger(recorded.folder.ledger)) as ledger:
         found = list(compared_images(data, opened, ledger, notes.append))
     for what, now, before in found:
         if now != before:
             raise UsageError(
-                f"the images of {what} in {place} are not those that {name} was trained on (digest {now[:12]}, was "
-                f"{before[:12]}); name the folder of those: --data-root."
+                f"the images of {what} in {place} differ from those that {name} was trained on (digest {now[:12]}, was "
+                f"{before[:12]}); give the folder of the original images: --data-root."
             )
     return notes if found or notes else [f"The sweep recorded no digest of {data.name}; its images are assumed."]
 
 
 def _task(recorded: Recorded, notes: list[str]) -> Task:
-    """What a worker would be told, but that it keeps nothing and goes on from nothing else."""
+    """Return the task for a worker, changed so that it writes nothing and resumes only from the given checkpoint."""
     row, config = recorded.history.row, recorded.config
     device = _device(recorded)
     if device == CPU and config.training.precision == "tf32":
-        notes.append("tf32 exists on GPUs only; it is replayed in fp32.")
+        notes.append("tf32 exists only on GPUs; the trial is replayed in fp32.")
         training = config.training.model_copy(update={"precision": "fp32"})
         config = config.model_copy(update={"training": training})
     return replace(
@@ -315,7 +315,7 @@ def _device(recorded: Recorded) -> str:
 
 
 def _reports(task: Task, objective: Objective) -> Iterator[Report]:
-    """The reports, each made in a thread as in a worker of Ray Tune: Ctrl-C is answered while one is being made."""
+    """Yield the reports; a thread makes each one, as in a Ray Tune worker, so that Ctrl-C works in the meantime."""
     pool = ThreadPoolExecutor(1, "replay")
     reports = reports_of(task, objective)
     try:

@@ -1,6 +1,6 @@
-"""What `convnn replay` prints with --json, as types."""
+"""The types of the output of `convnn replay --json`."""
 
-from typing_extensions import TypedDict  # typing's own is not enough for pydantic before Python 3.12
+from typing_extensions import TypedDict  # pydantic does not accept typing.TypedDict before Python 3.12
 
 from tune_jobs.evidence.compared import Pair, Verdict
 from tune_jobs.evidence.expected import Difference
@@ -9,7 +9,7 @@ Numbers = dict[str, float | None]
 
 
 class ReplayedEpoch(TypedDict):
-    """An epoch as it was recorded, and as it was replayed; null where the replay has no such number."""
+    """An epoch as recorded and as replayed; null if the replay has no such value."""
 
     epoch: int
     verdict: Verdict
@@ -18,7 +18,7 @@ class ReplayedEpoch(TypedDict):
 
 
 class Replayed(TypedDict):
-    """A recorded trial beside its replay."""
+    """The comparison of a recorded trial with its replay."""
 
     sweep: str
     trial: int

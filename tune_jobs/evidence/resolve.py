@@ -1,4 +1,4 @@
-"""How many seeds and hours it takes to tell a difference, before a sweep is run."""
+"""Estimates the seeds and hours needed to detect a difference, before a sweep is run."""
 
 from search_spaces import SweepSpec
 from search_spaces.settings import Holdout
@@ -16,21 +16,21 @@ from tune_jobs.results.recorded.published import published
 CANDIDATES = 5
 POWER = 0.8
 PUBLISHED_LR = 1e-4
-"""That of most published runs: at other rates repeats differ by more."""
+"""The learning rate of most published runs; at other rates, repeats differ more."""
 
 METHOD = "t-test at the last look of convnn confirm, noncentral t (scipy)"
 
 
 def resolution(spec: SweepSpec, plan: Plan, difference: float) -> Resolution:
-    """What it takes to find a difference between the best five configurations and a baseline.
+    """Return what it takes to detect a difference between the best five configurations and a baseline.
 
     Args:
         spec: The sweep.
-        plan: What it costs.
-        difference: In percentage points for accuracies, else in the metric's unit.
+        plan: The sweep's plan, with its cost.
+        difference: The difference: in percentage points for accuracies, otherwise in the metric's unit.
 
     Raises:
-        UsageError: If the difference is not above 0, or no repeats were recorded of such a model and data set.
+        UsageError: If the difference is not above 0, or no repeats of such a model and data set were recorded.
     """
     if difference <= 0:
         raise UsageError(f"--resolve must be above 0, got {difference:g}.")
@@ -71,13 +71,13 @@ def _noise(spec: SweepSpec, epochs: int) -> Noise:
         if (noise := pooled_noise(runs, config, table.curves[metric], epochs)) is not None:
             return noise
     raise UsageError(
-        "--resolve needs to know how much repeats of one configuration differ, and none were published of this model "
+        "--resolve needs repeats of one configuration to estimate the noise, and none were published of this model "
         "and data set; train a few seeds first (search.repeats), then: convnn confirm SWEEP"
     )
 
 
 def _resolved_by(seeds: int, sd: float, level: float) -> float:
-    """The smallest difference, to a hundredth of the standard deviation, that so many seeds find."""
+    """Return the smallest difference that this number of seeds detects, in steps of 1% of the standard deviation."""
     few, many = 0, 2000
     while few < many:
         middle = (few + many) // 2

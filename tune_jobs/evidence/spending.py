@@ -1,8 +1,8 @@
-"""Error spending: how large a difference has to be at each of several looks, so that all looks together err rarely.
+"""Error spending: the significance level of each of several looks that limits the error of all looks together.
 
-Between looks the statistic is a Brownian motion observed at information fractions (Lan and DeMets, Discrete sequential
-boundaries for clinical trials, Biometrika 1983). Its density inside the boundaries is followed from look to look by
-numerical integration (Armitage, McPherson and Rowe, 1969). scipy and statsmodels have nothing for this.
+The statistic is a Brownian motion observed at information fractions (Lan and DeMets, Discrete sequential boundaries for
+clinical trials, Biometrika 1983). Its density inside the boundaries is computed from look to look by numerical
+integration (Armitage, McPherson and Rowe, 1969). scipy and statsmodels do not offer this.
 """
 
 import math
@@ -13,21 +13,21 @@ import numpy as np
 from scipy import optimize, stats
 
 SpendingFunction = Callable[[float, float], float]
-"""Error spent by an information fraction, of the error of all looks."""
+"""Returns the error spent up to an information fraction, for a total error."""
 
 _POINTS = 2001
 _BEYOND = 8.0
-"""Standard deviations beyond which there is nothing to integrate."""
+"""Number of standard deviations beyond which the density is negligible."""
 
 
 def obrien_fleming(fraction: float, error: float) -> float:
-    """Hardly anything early (Lan and DeMets 1983); each side of a two-sided test spends its half."""
+    """Spend very little error early (Lan and DeMets 1983); each side of a two-sided test spends half."""
     one_side = stats.norm.isf(error / 4) / math.sqrt(fraction)
     return 4 * float(stats.norm.sf(one_side))
 
 
 def pocock(fraction: float, error: float) -> float:
-    """About the same boundary at every look (Lan and DeMets 1983)."""
+    """Spend the error for about the same boundary at every look (Lan and DeMets 1983)."""
     return error * math.log(1 + (math.e - 1) * fraction)
 
 
@@ -38,17 +38,17 @@ def kim_demets(power: float) -> SpendingFunction:
 
 @cache
 def nominal_levels(fractions: tuple[float, ...], error: float, spending: SpendingFunction) -> tuple[float, ...]:
-    """The two-sided significance level of each look.
+    """Return the two-sided significance level of each look.
 
     Args:
-        fractions: Share of all information that is there at a look, ascending, the last one 1.
-        error: Of all looks together, two-sided.
-        spending: How it is spread.
+        fractions: Share of all information at each look, ascending, the last one 1.
+        error: Two-sided error of all looks together.
+        spending: How the error is spread over the looks.
 
     Returns:
-        A p-value below the level of its look is significant; one minus a level is the confidence of an interval at its
-        look, such that all intervals together hold the truth with `1 - error` (a repeated confidence interval,
-        Jennison and Turnbull 1989).
+        The levels. A p-value below the level of its look is significant. An interval at a look with confidence one
+        minus its level is a repeated confidence interval (Jennison and Turnbull 1989): all intervals together contain
+        the true value with probability `1 - error`.
 
     Raises:
         ValueError: If the fractions do not ascend to 1, or the error is not between 0 and 1.
@@ -80,6 +80,6 @@ def nominal_levels(fractions: tuple[float, ...], error: float, spending: Spendin
 def _require(fractions: Sequence[float], error: float) -> None:
     ascends = all(a < b for a, b in zip((0.0, *fractions), fractions, strict=False))
     if not fractions or not ascends or fractions[-1] != 1:
-        raise ValueError(f"information fractions ascend from above 0 to 1; got {list(fractions)}.")
+        raise ValueError(f"information fractions must ascend from above 0 to 1, got {list(fractions)}.")
     if not 0 < error < 1:
-        raise ValueError(f"the error is between 0 and 1; got {error}.")
+        raise ValueError(f"the error must be between 0 and 1, got {error}.")

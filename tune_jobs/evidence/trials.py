@@ -1,4 +1,4 @@
-"""The trials of sweeps as they are compared: those of one configuration together, all at the same epoch."""
+"""Reads the trials of sweeps for comparison: grouped by configuration, all at the same epoch."""
 
 import contextlib
 import math
@@ -13,7 +13,7 @@ from tune_jobs.record.requests import excluded
 from tune_jobs.results.history import curves
 
 JUDGED = ("complete", "stopped")
-"""States in which a trial has ended for good. That of stopped ones may depend on their values, so none is left out."""
+"""Final states of compared trials. Stopped trials are included, as leaving them out would select by value."""
 
 
 @dataclass(frozen=True)
@@ -23,15 +23,15 @@ class OurTrial:
     number: int
     config: TrialConfig
     state: str
-    """As the ledger has it, or `excluded`."""
+    """The state in the ledger, or `excluded`."""
 
     curves: Mapping[str, Mapping[int, float]]
-    """By metric, its value by epoch."""
+    """The value at each epoch, by metric."""
 
 
 @dataclass(frozen=True)
 class OurSweep:
-    """A sweep as it is compared."""
+    """A sweep, as read for comparison."""
 
     name: str
     protocol: str
@@ -57,18 +57,18 @@ class Group:
     config: TrialConfig
     trials: tuple[OurTrial, ...]
     epoch: int
-    """The last one that all of them have."""
+    """The last epoch that all of them have."""
 
     def values(self, metric: str, epoch: int) -> tuple[float, ...]:
-        """One for each trial."""
+        """Return one value for each trial."""
         return tuple(trial.curves[metric][epoch] for trial in self.trials)
 
 
 def read_sweep(folder: SweepFolder) -> OurSweep:
-    """The sweep of a folder.
+    """Read the sweep of a folder.
 
     Raises:
-        LedgerError: If the record cannot be read.
+        LedgerError: If the ledger cannot be read.
         SpecError, UsageError: If the sweep's file cannot be read.
     """
     spec = recorded_spec(folder)
@@ -92,11 +92,11 @@ def read_sweep(folder: SweepFolder) -> OurSweep:
 def grouped(
     trials: Iterable[OurTrial], metric: str, key: Callable[[TrialConfig], str]
 ) -> tuple[dict[str, Group], list[LeftOut]]:
-    """The trials of each configuration, and those that are left out.
+    """Group trials by configuration; return the groups and the trials that are left out.
 
-    Trials that ended, by themselves or by a stopping rule, are compared at the last epoch that all of them have: to
-    leave out what a rule stopped would leave the lucky ones. Unfinished ones count where none of their configuration
-    has ended; of several with one seed, which are one run, the longest.
+    Ended trials, including stopped ones, are compared at the last epoch that all of them have. Leaving out trials that
+    a rule stopped would keep only the lucky ones. Unfinished trials count only if no trial of their configuration has
+    ended. Several trials with the same seed are one run, and the longest counts.
 
     Raises:
         UsageError: If the metric was not recorded.
@@ -114,7 +114,7 @@ def grouped(
             found.setdefault(key(trial.config), []).append(trial)
     if names and metric not in names:
         raise UsageError(
-            f"--metric must be one of {', '.join(sorted(names))}, which the sweep has recorded; got {metric}."
+            f"--metric must be one that the sweep has recorded ({', '.join(sorted(names))}), got {metric}."
         )
     groups = {}
     for name, members in found.items():
@@ -134,7 +134,7 @@ _UNFINISHED = "unfinished, and others of its configuration have ended"
 
 
 def _reached(trial: OurTrial, metric: str) -> int:
-    """The last epoch up to which every value of the metric is a number."""
+    """Return the last epoch up to which every value of the metric is finite."""
     curve, epoch = trial.curves.get(metric, {}), 0
     while math.isfinite(curve.get(epoch + 1, math.nan)):
         epoch += 1

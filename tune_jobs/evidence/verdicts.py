@@ -1,9 +1,10 @@
-"""Whether configurations differ from a baseline, judged at several looks while seeds are added.
+"""Decides whether configurations differ from a baseline, at several looks while seeds are added.
 
-Every configuration has as many runs as the baseline at each look. Their difference is judged with Welch's t (scipy), as
-the noise of configurations differs. The error of all looks is spent by Kim and DeMets' function (`spending`), and
-shared among the configurations (Bonferroni). A configuration that is unlikely to become significant gets no further
-seeds (predictive power, Spiegelhalter, Freedman and Blackburn 1986): that costs power and adds no error.
+At each look, every configuration has the same number of runs as the baseline. Their difference is tested with Welch's t
+(scipy), as the noise of configurations differs. The error of all looks is spent by Kim and DeMets' function
+(`spending`), and shared among the configurations (Bonferroni). A configuration that is unlikely to become significant
+gets no further seeds (predictive power, Spiegelhalter, Freedman and Blackburn 1986). That costs power but adds no
+error.
 """
 
 import math
@@ -21,16 +22,16 @@ Floats = npt.NDArray[np.float64]
 Verdict = Literal["real", "equal", "not resolved", "open"]
 
 LOOKS = (2, 4, 8, 16)
-"""Runs of a configuration at each look."""
+"""Number of runs of a configuration at each look."""
 
 ERROR = 0.05
-"""Chance that anything of a set of equals is called different."""
+"""Chance that any of several equal configurations is called different."""
 
 FUTILITY = 0.15
-"""Below this chance of ever becoming significant a configuration gets no further seeds."""
+"""A configuration with a lower chance of ever becoming significant gets no further seeds."""
 
 FEWEST = 4
-"""Below so many runs nothing is called real: of two runs that happen to be alike a t-test makes too much."""
+"""Minimum number of runs for a difference to be called real: two runs that happen to be similar mislead a t-test."""
 
 SPENDING = kim_demets(2)
 _MOST_SEEDS = 10_000
@@ -38,11 +39,11 @@ _MOST_SEEDS = 10_000
 
 @dataclass(frozen=True)
 class Design:
-    """What is decided before the first run, and stays."""
+    """The design of a confirmation, fixed before the first run."""
 
     candidates: int
     margin: float
-    """Differences below this do not matter, in the objective's own unit."""
+    """Differences below this do not matter, in the objective's unit."""
 
     error: float = ERROR
     looks: tuple[int, ...] = LOOKS
@@ -57,32 +58,32 @@ class Design:
 
 @dataclass(frozen=True)
 class Difference:
-    """One configuration and the baseline, each with the same number of runs."""
+    """The difference between a configuration and the baseline, with the same number of runs."""
 
     runs: int
     mean: float
-    """Ours less the baseline's; above 0 is better."""
+    """The configuration's mean minus the baseline's; above 0 is better."""
 
     low: float
     high: float
-    """The repeated confidence interval: all of them, over looks and candidates, hold the truth with 1 - error."""
+    """Upper end of the repeated confidence interval: all intervals together contain the true values with 1 - error."""
 
     p: float
     verdict: Verdict
     seeds_more: int | None = None
-    """About so many more runs of each would tell this difference from none, where it is not resolved."""
+    """If not resolved: about the number of further runs of each that would make this difference significant."""
 
 
 def judge(design: Design, ours: Floats, baseline: Floats) -> Difference:
-    """The verdict at the look that these runs make.
+    """Return the verdict at the look with these runs.
 
     Args:
-        design: Of the whole confirmation.
-        ours: The objective, one number a run.
-        baseline: As many.
+        design: The design of the whole confirmation.
+        ours: The objective of each run of the configuration.
+        baseline: The objective of the same number of runs of the baseline.
 
     Raises:
-        ValueError: If the numbers of runs differ, or no look has so many.
+        ValueError: If the numbers of runs differ, or no look has this number.
     """
     look = _look(design, ours, baseline)
     level = design.levels[look]
@@ -98,13 +99,13 @@ def judge(design: Design, ours: Floats, baseline: Floats) -> Difference:
 
 
 def decided(design: Design, look: int, ours: Floats, baseline: Floats) -> tuple[Any, Any]:
-    """Of many at once, the last axis being runs: which are real, and which get no further seeds."""
+    """Judge many at the same time, with runs on the last axis: which are real, and which get no further seeds."""
     (_, low, high, _), real, gives_up = _looked_at(design, look, ours, baseline)
     return real, real | gives_up | ((-design.margin < low) & (high < design.margin))
 
 
 def seeds_to_resolve(difference: float, sd: float, level: float, power: float = 0.8) -> int:
-    """Runs of each of two configurations with which a difference is significant with a given power (noncentral t)."""
+    """Return the runs of each of two configurations for a significant difference with this power (noncentral t)."""
     if difference <= 0 or not math.isfinite(difference):
         return _MOST_SEEDS
     few, many = 2, _MOST_SEEDS
@@ -119,7 +120,8 @@ def seeds_to_resolve(difference: float, sd: float, level: float, power: float = 
 def _look(design: Design, ours: Floats, baseline: Floats) -> int:
     if len(ours) != len(baseline) or len(ours) not in design.looks:
         raise ValueError(
-            f"a look has as many runs of both, one of {list(design.looks)}; got {len(ours)} and {len(baseline)}."
+            f"a look must have the same number of runs of both, one of {list(design.looks)}; got {len(ours)} and "
+            f"{len(baseline)}."
         )
     return design.looks.index(len(ours))
 
@@ -129,9 +131,9 @@ def _sd(ours: Floats, baseline: Floats) -> float:
 
 
 def _looked_at(design: Design, look: int, ours: Floats, baseline: Floats) -> tuple[tuple[Any, ...], Any, Any]:
-    """Mean, interval and p; whether that is significant; whether it is unlikely to be so at the last look."""
+    """Return mean, interval and p; whether it is significant; whether it is unlikely to become so by the last look."""
     level = design.levels[look]
-    with warnings.catch_warnings(action="ignore", category=RuntimeWarning):  # runs that are all alike
+    with warnings.catch_warnings(action="ignore", category=RuntimeWarning):  # if all runs are equal
         test = stats.ttest_ind(ours, baseline, axis=-1, equal_var=False)
         interval = test.confidence_interval(1 - level)
     real = test.pvalue < level

@@ -1,4 +1,4 @@
-"""The executor port: it starts tasks, tells what becomes of them, kills them, and says what there is room for."""
+"""The executor interface: it starts tasks, reports their progress, kills them, and says how many fit at a time."""
 
 from collections.abc import Callable, Collection, Sequence
 from contextlib import AbstractContextManager
@@ -22,14 +22,14 @@ class Loss:
 
 @dataclass(frozen=True)
 class WorkerUp:
-    """The worker of a task is there."""
+    """The worker of a task has started."""
 
     task: str
 
 
 @dataclass(frozen=True)
 class Reported:
-    """A worker has told something of its attempt; it trains on once the next poll begins."""
+    """A worker has sent a report; it continues training when the next poll starts."""
 
     task: str
     report: Report
@@ -37,7 +37,7 @@ class Reported:
 
 @dataclass(frozen=True)
 class Gone:
-    """The worker of a task writes no more; `loss` says how it died, `None` that it ended in good order."""
+    """The worker of a task has ended and writes no more. `loss` says how it died; `None` if it ended cleanly."""
 
     task: str
     loss: Loss | None
@@ -50,47 +50,47 @@ class Executor(Protocol):
     """Runs tasks, each known by its `id`."""
 
     def now(self) -> float:
-        """Seconds by a clock that does not jump; differences count."""
+        """Return seconds of a clock that never jumps; only differences are meaningful."""
 
     def paused_s(self) -> float:
-        """Seconds that this clock has left out because the driver was held: a stopped process, a frozen container."""
+        """Return the seconds that this clock skipped while the driver was paused, by Ctrl-Z or a frozen container."""
 
     def room(self, without: Collection[str] = ()) -> int:
-        """Tasks that fit at a time, on all machines but these."""
+        """Return how many tasks fit at a time on all machines except these."""
 
     def start(self, task: Task, avoid: Collection[str] = ()) -> None:
-        """Start a task as soon as there is room, on any machine but these."""
+        """Start a task as soon as a machine except these has room."""
 
     def poll(self, timeout_s: float) -> Sequence[Update]:
-        """What has happened, in order; nothing if nothing does within so long.
+        """Return the updates since the last poll, in order; empty if none arrives within `timeout_s`.
 
         Raises:
-            ClusterError: If nothing can be run any more.
+            ClusterError: If no task can run any more.
         """
 
     def stop(self, task: str) -> None:
-        """End a task that has just reported, in good order; its worker may be used again."""
+        """End a task that has just reported, cleanly; its worker may be reused."""
 
     def kill(self, task: str) -> None:
-        """End a task at once, also one that hangs."""
+        """End a task immediately, even if it hangs."""
 
     def close(self) -> None:
-        """Kill what still runs, and wait until it is gone; nothing is polled afterwards."""
+        """Kill the running tasks, and wait until they have ended. The executor is not polled afterwards."""
 
 
 @dataclass(frozen=True)
 class Order:
-    """What an executor is opened for."""
+    """The arguments for opening an executor."""
 
     sweep: str
     resources: Resources
     address: str | None
-    """Of a cluster; `None` for this machine alone."""
+    """Address of a cluster; `None` for this machine only."""
 
     signals: Signals
     say: Callable[[str], None] = lambda _: None
-    """Is told what takes seconds until the executor is open."""
+    """Called with a message before each step that takes seconds."""
 
 
 OpenExecutor = Callable[[Order], AbstractContextManager[Executor]]
-"""Opens an executor, and takes down what it stands on when its context ends; the executor was closed before."""
+"""Opens an executor. Close the executor before the context ends, which shuts down its platform."""

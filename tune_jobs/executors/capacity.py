@@ -1,4 +1,4 @@
-"""How many trials fit on machines."""
+"""How many trials fit on the machines at a time."""
 
 from collections.abc import Iterable, Mapping
 
@@ -6,12 +6,12 @@ from search_spaces.settings import Resources
 
 
 def per_trial(resources: Resources) -> dict[str, float]:
-    """What is set aside for one trial."""
+    """Return the resources reserved for one trial."""
     return {"CPU": float(resources.cpus_per_trial), "GPU": resources.gpus_per_trial}
 
 
 def fitting(asked: Mapping[str, float], there: Iterable[Mapping[str, float]]) -> int:
-    """The trials that fit at a time on machines that have this, each trial on one of them."""
+    """Count the trials that fit at a time on machines with these resources; each trial needs a single machine."""
     return sum(
         int(min(machine.get(kind, 0.0) / least + 1e-9 for kind, least in asked.items() if least)) for machine in there
     )

@@ -1,23 +1,23 @@
-"""A clock that stands while its process does."""
+"""A clock that stops while its process is paused."""
 
 import time
 from collections.abc import Callable
 
 PAUSE_S = 20.0
-"""A driver asks for the time many times in this; if it has not, it was held: by Ctrl-Z, a frozen container, a sleep."""
+"""A driver reads the clock many times in this interval. A longer gap is a pause: Ctrl-Z, a frozen container, sleep."""
 
 
 class AwakeClock:
-    """Seconds in which this process ran, as far as it can tell: a pause is nobody's silence, and costs nothing."""
+    """Counts only the seconds in which this process ran; a pause is neither a silent worker nor budget spent."""
 
     def __init__(self, read: Callable[[], float] = time.monotonic) -> None:
         self._read = read
         self._last = read()
         self.paused_s = 0.0
-        """The gaps that were left out."""
+        """Total length of the pauses that were left out."""
 
     def now(self) -> float:
-        """The time; a gap since the last call that is no driver's own is left out of it."""
+        """Return the time without the pauses; a long gap since the last call counts as a pause."""
         at = self._read()
         gap, self._last = at - self._last, at
         if gap > PAUSE_S:

@@ -1,7 +1,7 @@
-"""Tasks in this process, under a clock of their own: a sweep of hundreds of epochs takes a moment.
+"""Runs tasks in this process under a simulated clock: a sweep of hundreds of epochs takes a moment.
 
-Nothing happens by itself: each poll trains on what is due first, and sets the clock to when that is done. So the same
-tasks, objective and durations give the same updates in the same order.
+Work happens only in a poll: it trains the task whose report is next, and sets the clock to the time of that report. So
+the same tasks, objective and durations give the same updates in the same order.
 """
 
 import heapq
@@ -15,11 +15,11 @@ from tune_jobs.worker.reports import Begun, EpochDone, Report
 from tune_jobs.worker.task import Task
 
 Duration = Callable[[Task, Report], float]
-"""Seconds between a report and the one before it."""
+"""Seconds between a report and the previous one."""
 
 
 class WorkerDied(BaseException):
-    """Raised by an objective in place of the death of its process."""
+    """Raised by an objective to simulate the death of its process."""
 
     def __init__(self, failure: Failure, reason: str, after_s: float = 0.0) -> None:
         super().__init__(failure, reason)
@@ -28,7 +28,7 @@ class WorkerDied(BaseException):
 
 
 def epoch_seconds(task: Task, report: Report) -> float:
-    """What the metrics of an epoch say that it took; a second where they do not say."""
+    """Return `epoch_s` from the metrics of an epoch; one second if missing."""
     del task
     return report.metrics.get("epoch_s", 1.0) if isinstance(report, EpochDone) else 0.0
 
@@ -37,7 +37,7 @@ class InlineExecutor:
     """Runs an objective; see `tune_jobs.executors.base.Executor`."""
 
     def __init__(self, objective: Objective, *, slots: int = 1, seconds: Duration = epoch_seconds) -> None:
-        """Run so many tasks at a time, by the reports of `objective`."""
+        """Run up to `slots` tasks at a time, with the reports of `objective`."""
         self._objective = objective
         self._slots = slots
         self._seconds = seconds
@@ -46,29 +46,29 @@ class InlineExecutor:
         self._tasks: dict[str, tuple[Task, Iterator[Report]]] = {}
         self._waiting: list[Task] = []
         self._due: list[tuple[float, int, Update]] = []
-        self._trains: str | None = None  # the task whose next report is to be made
+        self._trains: str | None = None  # the task that makes the next report
 
     def now(self) -> float:
-        """Seconds that have passed by its own clock."""
+        """Return the seconds on the simulated clock."""
         return self._now
 
     def paused_s(self) -> float:
-        """None are left out: what trains is held with the driver."""
+        """Return 0: tasks pause with the driver."""
         return 0.0
 
     def room(self, without: Collection[str] = ()) -> int:
-        """Its number of slots; there is one machine."""
+        """Return the number of slots; the only machine is this one."""
         del without
         return self._slots
 
     def start(self, task: Task, avoid: Collection[str] = ()) -> None:
-        """Start a task once a slot is free."""
+        """Start a task when a slot is free."""
         del avoid
         self._waiting.append(task)
         self._fill()
 
     def poll(self, timeout_s: float) -> Sequence[Update]:
-        """The next update; none if the clock does not come to it within so many seconds."""
+        """Return the next update; none if the clock does not reach it within `timeout_s`."""
         if self._trains is not None:
             task_id, self._trains = self._trains, None
             self._train(task_id)
@@ -84,7 +84,7 @@ class InlineExecutor:
         return [update]
 
     def stop(self, task: str) -> None:
-        """End a task; its slot is free at once."""
+        """End a task; its slot is free immediately."""
         self._end(task, None)
 
     def kill(self, task: str) -> None:
@@ -92,7 +92,7 @@ class InlineExecutor:
         self._end(task, Loss("lost_worker", "the worker process died"))
 
     def close(self) -> None:
-        """Forget every task."""
+        """Drop every task."""
         self._tasks.clear()
         self._waiting.clear()
         self._due.clear()

@@ -9,16 +9,16 @@ _EXECUTORS: dict[str, OpenExecutor] = {RAY_TUNE: open_ray_tune}
 
 
 def add_executor(name: str, open_it: OpenExecutor) -> None:
-    """Let `tune_jobs.run` use another executor."""
+    """Register another executor for `tune_jobs.run`."""
     _EXECUTORS[name] = open_it
 
 
 def executor_named(name: str) -> OpenExecutor:
-    """How the executor of this name is opened.
+    """Return the function that opens the executor of this name.
 
     Raises:
-        UsageError: If there is none.
+        UsageError: If no executor has this name.
     """
     if name not in _EXECUTORS:
-        raise UsageError(f"there is no executor {name!r}; there are: {', '.join(_EXECUTORS)}.")
+        raise UsageError(f"unknown executor {name!r}; available: {', '.join(_EXECUTORS)}.")
     return _EXECUTORS[name]

@@ -1,1 +1,1 @@
-"""A whole sweep for other programs: as a table, or as Optuna studies."""
+"""Exports of a whole sweep: as a table, or as Optuna studies."""

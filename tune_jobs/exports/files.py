@@ -1,4 +1,4 @@
-"""New files, whole or not there: what exists is never overwritten."""
+"""New files, written completely or not at all; an existing file is never overwritten."""
 
 import contextlib
 from collections.abc import Iterator
@@ -12,15 +12,15 @@ def require_new(file: Path) -> None:
     """Refuse a file that exists.
 
     Raises:
-        UsageError: If it does.
+        UsageError: If the file exists.
     """
     if file.exists():
-        raise UsageError(f"{file} exists already and is not overwritten; give another file.")
+        raise UsageError(f"{file} already exists and is not overwritten; give another file.")
 
 
 @contextlib.contextmanager
 def new_file(file: Path) -> Iterator[Path]:
-    """Where to write the content of a new file, which is there once it is whole.
+    """Yield a temporary path for a new file, which appears only when it is complete.
 
     Raises:
         UsageError: If the file exists.
@@ -31,5 +31,5 @@ def new_file(file: Path) -> Iterator[Path]:
         with replaced_whole(file) as part:
             yield part
     except OSError as error:
-        way_out = "free space there" if is_full(error) else "give a file in a folder that exists and can be written"
+        way_out = "free space there" if is_full(error) else "give a file in an existing, writable folder"
         raise LedgerError(f"{file} cannot be written: {error.strerror or error}; {way_out}.") from error

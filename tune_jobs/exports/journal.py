@@ -1,7 +1,7 @@
 """A sweep as Optuna studies in a journal file, for Optuna itself and its dashboard.
 
-The search is one study, under the sweep's name. The runs of confirmations, which have another metric, are another one.
-Each has every trial once, excluded trials as failed ones; the sampler's draws that were never trained are left out.
+The search is one study, with the sweep's name. The runs of confirmations have another metric and are a second study.
+Each contains every trial once, and excluded trials as failed. Proposals that were never trained are left out.
 """
 
 import math
@@ -33,19 +33,19 @@ from tune_jobs.search.study import Suggest
 
 @dataclass(frozen=True)
 class Exported:
-    """A study of a journal."""
+    """A study in a journal."""
 
     name: str
     trials: int
 
 
 def study_name(sweep: str, role: Role) -> str:
-    """Of a sweep's search, or of its confirmations."""
+    """Return the name of the study of a sweep's search, or of its confirmations."""
     return f"{sweep} (confirmation)" if role == CONFIRM else sweep
 
 
 def write_journal(folder: SweepFolder, file: Path) -> list[Exported]:
-    """Write a sweep to a new journal file; the studies that it has.
+    """Write a sweep to a new journal file, and return its studies.
 
     Raises:
         UsageError: If the file exists.
@@ -75,10 +75,10 @@ def _add_study(storage: JournalStorage, role: Role, found: Summary, trials: Iter
 
 
 Points = Mapping[str, FixedTrial]
-"""By configuration: what the sampler decided, with Optuna's distributions."""
+"""The sampler's decisions with Optuna's distributions, by configuration."""
 
 Times = Mapping[str, tuple[float, float | None]]
-"""By run key: when its first attempt began, and when its last one ended."""
+"""The start of a trial's first attempt and the end of its last one, by run key."""
 
 
 def _points(spec: SweepSpec, folder: SweepFolder, ledger: Ledger) -> Points:
@@ -86,13 +86,13 @@ def _points(spec: SweepSpec, folder: SweepFolder, ledger: Ledger) -> Points:
     points: dict[str, FixedTrial] = {}
     for trial in ledger.trials():
         if trial.run_key not in asks:
-            continue  # another seed of a configuration, which nothing was asked for
+            continue  # another seed of a configuration, which the sampler did not propose
         point = points[config_key(trial.config)] = FixedTrial(asks[trial.run_key])
         try:
             spec.space.resolve(Suggest(point))
         except ValueError as error:
             raise LedgerError(
-                f"the record of trial {trial.number} does not fit {folder.spec}: {error}; is it the file of this sweep?"
+                f"the record of trial {trial.number} does not fit {folder.spec}: {error}; is it the sweep's file?"
             ) from error
     return points
 
@@ -109,7 +109,7 @@ def _trials(points: Points, times: Times, ledger: Ledger, role: Role, found: Sum
         curve = effective(ledger.epochs(row.run_key))
         seen = ((each.epoch, each.metrics.get(found.metric)) for each in curve)
         values = {epoch: float(value) for epoch, value in seen if isinstance(value, int | float)}
-        point, state = points.get(row.config_key), _state(row, begun=row.run_key in times, valued=bool(values))
+        point, state = points.get(row.config_key), _state(row, started=row.run_key in times, valued=bool(values))
         trial = optuna.trial.create_trial(
             state=state,
             value=_value(state, row, values),
@@ -126,16 +126,16 @@ def _trials(points: Points, times: Times, ledger: Ledger, role: Role, found: Sum
         yield trial
 
 
-def _state(row: Row, *, begun: bool, valued: bool) -> TrialState:
+def _state(row: Row, *, started: bool, valued: bool) -> TrialState:
     if row.excluded is None and row.state not in ENDED:
-        return TrialState.RUNNING if begun else TrialState.WAITING
+        return TrialState.RUNNING if started else TrialState.WAITING
     if row.excluded is None and row.state == "stopped" and valued:
         return TrialState.PRUNED
     return TrialState.COMPLETE if row.state == "complete" and row.counts else TrialState.FAIL
 
 
 def _value(state: TrialState, row: Row, values: Mapping[int, float]) -> float | None:
-    """That of a complete trial; of a pruned one the last, as Optuna itself has it."""
+    """Return the value of a complete trial, or the last one of a pruned trial, as Optuna defines it."""
     if state == TrialState.PRUNED:
         last = values[max(values)]
         return None if math.isnan(last) else last
@@ -143,7 +143,7 @@ def _value(state: TrialState, row: Row, values: Mapping[int, float]) -> float | 
 
 
 def _attributes(row: Row, role: Role) -> dict[str, Any]:
-    """What a trial has beside its parameters and values."""
+    """Return the rest of a trial's record, besides its parameters and values."""
     own = row.as_dict()
     metrics, params = own.pop("metrics"), own.pop("params")
     del own["value"]
@@ -152,5 +152,5 @@ def _attributes(row: Row, role: Role) -> dict[str, Any]:
 
 
 def _plain(value: Any) -> Any:  # noqa: ANN401 - any scalar
-    """A number that JSON lacks is a text: browsers read no other JSON."""
+    """Return a number that JSON does not have as text, since browsers reject it otherwise."""
     return str(value) if isinstance(value, float) and not math.isfinite(value) else value

@@ -1,7 +1,7 @@
-"""A whole sweep as one table: a row per trial, or a row per recorded epoch; as CSV or as Parquet.
+"""A whole sweep as one table: one row per trial or per recorded epoch, as CSV or Parquet.
 
-The columns are those of the report's tables, after `role`: `search`, or `confirm` for the runs of a confirmation, whose
-value is another metric.
+The first column is `role`: `search`, or `confirm` for the runs of a confirmation, whose value is another metric. The
+other columns are those of the report's tables.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -27,11 +27,11 @@ if TYPE_CHECKING:
 Format = Literal["csv", "parquet"]
 
 ROWS = 50_000
-"""Rows of a table that are held at once."""
+"""Rows of a table in memory at the same time."""
 
 
 def write_table(folder: SweepFolder, file: Path, kind: Format, *, epochs: bool = False) -> int:
-    """Write all trials of a sweep, or all epochs, to a file; how many rows it has.
+    """Write all trials of a sweep, or all epochs, to a file, and return the number of rows.
 
     Raises:
         UsageError: If the file exists.
@@ -56,7 +56,7 @@ def write_table(folder: SweepFolder, file: Path, kind: Format, *, epochs: bool =
 
 
 def _trials(found: Mapping[Role, Summary], ledger: Ledger) -> list[Line]:
-    """The lines of all trials, which have the same columns whatever their role."""
+    """Return the lines of all trials; all roles have the same columns."""
     rows = [row for each in found.values() for row in each.rows]
     recorded = read_epochs(ledger, [row.run_key for row in rows], ledger.meta.metric).sizes
     sizes = sizes_of(rows, recorded, 0, lambda _: None)
@@ -81,7 +81,7 @@ def _epochs(found: Mapping[Role, Summary], ledger: Ledger) -> Iterator[Line]:
 
 
 Lines = Callable[[], Iterable[Line]]
-"""Gives them anew each time."""
+"""Returns the same lines at each call."""
 
 
 def _write_csv(content: BinaryIO, lines: Lines, columns: Sequence[str]) -> None:
@@ -108,7 +108,7 @@ def _write_parquet(content: BinaryIO, lines: Lines, columns: Sequence[str]) -> N
 
 
 def _kind(found: set[type]) -> "pa.DataType":
-    """What a column holds; text where its values have no other kind in common."""
+    """Return the type of a column; text if its values have no other common type."""
     import pyarrow as pa
 
     kinds = found - {type(None)}

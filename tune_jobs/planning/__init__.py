@@ -1,1 +1,1 @@
-"""What a sweep will do and cost, before it starts."""
+"""Predicts what a sweep will do and cost, before it starts."""

@@ -1,17 +1,17 @@
-"""How long a sweep takes on devices that were measured, from the recorded speeds: always a range.
+"""Estimates how long a sweep takes on measured devices, from recorded speeds; the result is always a range.
 
-The speeds are those in benchmarks/results: whole training steps (forward, backward, optimizer) on made-up images of
-CIFAR's size that lie on the device. Each case gives a step's time and, with the FLOPs of its model in closed form, what
-the device achieved in FLOP/s. A trial is compared with the cases of its model and precision; among them with those of
-its optimizer, with or without ConvNN as it is, and of its size, where there are any. Its range is from the fastest to
-the slowest of them, widened by the device's `faster` and `slower`. A model or precision that was not measured on a
-device has no estimate there.
+The speeds are those in benchmarks/results: whole training steps (forward, backward, optimizer) on synthetic images of
+CIFAR's size that are already on the device. Each case gives the time of a step and, with the closed-form FLOPs of its
+model, the achieved FLOP/s. A trial is compared with the cases of its model and precision. Among these, cases with the
+same optimizer, the same use of ConvNN and a similar size are preferred. The trial's range is from the fastest to the
+slowest of them, widened by the device's `faster` and `slower`. A model or precision that was not measured on a device
+has no estimate there.
 
-GPUs were measured with the code of 0.1.0. A step starts fewer operations since, and how much that gains on a GPU is not
-known; so `faster` is 2 there. `slower` is 1.5: two machines with an H100 were up to 1.44 times apart in one case. The
-CPU was measured with the code of 0.2.0; its file says that its speed varies from hour to hour.
+GPUs were measured with the code of 0.1.0. Since then a step starts fewer operations, and the gain on a GPU is not
+known, so `faster` is 2 there. `slower` is 1.5: in one case, two machines with an H100 differed by a factor of 1.44. The
+CPU was measured with the code of 0.2.0; according to its file, its speed varies from hour to hour.
 
-Not counted: reading and decoding of images, the first compilation, the start of Ray and of its workers, checkpoints.
+Not included: reading and decoding images, the first compilation, the start of Ray and its workers, checkpoints.
 """
 
 import math
@@ -25,26 +25,26 @@ from search_spaces import TrialConfig
 from search_spaces.models.base import lam
 
 PASSES = 3
-"""A training step's FLOPs, in forward passes: the backward pass is two."""
+"""FLOPs of a training step, in forward passes: the backward pass counts as two."""
 
 ALIKE = 4.0
 """Models whose FLOPs differ by no more than this factor count as one size."""
 
 GPU_STEP_S = 0.002
-"""No step on a GPU is assumed to take less: it starts hundreds of kernels, whatever their size.
+"""Minimum time of a step on a GPU: a step starts hundreds of kernels, whatever their size.
 
-About half of what the eight convolutions of VGG-11 alone took there, forward and backward (0.4 to 0.5 ms each)."""
+About half of the time of the eight convolutions of VGG-11 alone, forward and backward (0.4 to 0.5 ms each)."""
 
 KINDS = {"conv2d", "convnn", "hybrid", "attention", "kvt", "local", "sparse"}
-"""Of layers and attention that are like those that were measured; local and sparse attention are attention, masked."""
+"""Kinds of layers and attention with measured speeds; local and sparse attention count as masked attention."""
 
 CPU_THREADS = 2
-"""With which the CPU was measured."""
+"""Number of threads with which the CPU was measured."""
 
 
 @dataclass(frozen=True)
 class Speed:
-    """What was recorded of one case; `model` and `training` are the fields of a sweep file that make it."""
+    """The recorded speed of one case; `model` and `training` are its fields in a sweep file."""
 
     case: str
     model: dict[str, Any]
@@ -53,24 +53,24 @@ class Speed:
 
     @cached_property
     def config(self) -> TrialConfig:
-        """The trial that was measured."""
+        """The measured trial."""
         return TrialConfig.model_validate({"data": {"name": "cifar10"}, "model": self.model, "training": self.training})
 
     @cached_property
     def gflops(self) -> float:
-        """Of an image's forward pass, in 10^9."""
+        """FLOPs of the forward pass of one image, in 10^9."""
         flops = self.config.model.flops(DATASETS["cifar10"].classes)
-        assert flops is not None  # these are our own models
+        assert flops is not None  # built-in models have closed forms
         return flops / 1e9
 
     @property
     def step_s(self) -> float:
-        """Seconds of a training step."""
+        """Seconds per training step."""
         return self.config.training.batch_size / self.images_per_s
 
     @cached_property
     def gflops_per_s(self) -> float:
-        """What training achieved, in 10^9 FLOP/s."""
+        """Achieved speed of training, in 10^9 FLOP/s."""
         return PASSES * self.gflops * self.images_per_s
 
 
@@ -79,30 +79,30 @@ class Device:
     """A device, and the speeds recorded on it."""
 
     name: str
-    """As the driver calls it, if it is a GPU."""
+    """For a GPU, its name in the GPU driver."""
 
     unit: Literal["GPU-hours", "CPU-hours"]
     recorded: str
-    """The day."""
+    """The day of the measurement."""
 
     version: str
-    """Of our code."""
+    """The version of this package."""
 
     source: str
-    """The file they come from."""
+    """The file with the measurements."""
 
     slower: float
-    """A trial's step may take so many times as long as recorded."""
+    """Factor by which a trial's step may be slower than recorded."""
 
     faster: float
-    """Or the recorded time over this."""
+    """Factor by which a trial's step may be faster than recorded."""
 
     speeds: tuple[Speed, ...]
 
 
 @dataclass(frozen=True)
 class Work:
-    """An epoch of one trial: GFLOPs of an image's forward pass, and images, those of the evaluation at their share."""
+    """The work of one epoch: GFLOPs per image in a forward pass, and the images, with evaluated ones at their share."""
 
     config: TrialConfig
     gflops: float
@@ -110,23 +110,23 @@ class Work:
 
     @property
     def steps(self) -> float:
-        """Training steps."""
+        """Number of training steps."""
         return self.images / self.config.training.batch_size
 
 
 @dataclass(frozen=True)
 class Estimate:
-    """What all trials of a sweep need of one device, from `low` to `high`, in its `unit`."""
+    """The time that all trials of a sweep need on one device, from `low` to `high`, in its `unit`."""
 
     device: str
     unit: Literal["GPU-hours", "CPU-hours"]
     low: float
     high: float
     recorded: str
-    """The day on which its speeds were measured."""
+    """The day on which the speeds were measured."""
 
     version: str
-    """Of our code that was measured."""
+    """The version of this package that was measured."""
 
     source: str
     here: bool
@@ -136,16 +136,16 @@ class Estimate:
 def estimates(
     works: Sequence[Work], trial_epochs: int, *, cpus: int, gpus: float, here: Collection[str] = ()
 ) -> list[Estimate]:
-    """What the sweep needs of each known device: first those that are `here`, then those its trials ask for.
+    """Return the time that a sweep needs on each known device: first those `here`, then those its trials ask for.
 
-    Trials count alike, as if the search drew evenly.
+    All trials count equally, as if the search drew uniformly.
 
     Args:
-        works: An epoch of each different trial.
-        trial_epochs: Epochs of all trials together, where each trains for the longest that the space has.
-        cpus: That a trial takes.
-        gpus: That a trial takes, at most one. Trials that share a GPU together take as long as one after the other,
-            or less where their steps are small.
+        works: The work of an epoch of each different trial.
+        trial_epochs: Epochs of all trials together, if each trains for the largest number of epochs in the space.
+        cpus: CPUs per trial.
+        gpus: GPUs per trial, at most one. Trials that share a GPU take together as long as one after another, or less
+            if their steps are small.
         here: The names of this machine's GPUs.
     """
     wanted = "GPU-hours" if gpus else "CPU-hours"
@@ -159,7 +159,7 @@ def estimates(
 
 
 def _mean_epoch_s(device: Device, works: Sequence[Work], cpus: int, gpus: float) -> tuple[float, float] | None:
-    """Seconds of the GPU, or of a core, that an epoch of the mean trial takes; `None` if a trial is like no case."""
+    """Return the GPU or core seconds per epoch of the mean trial; `None` if a trial matches no measured case."""
     longest = max((work.config.training.epochs for work in works), default=0)
     kin: dict[tuple[str, str, str, bool], list[Speed]] = {}
     low = high = 0.0
@@ -168,7 +168,8 @@ def _mean_epoch_s(device: Device, works: Sequence[Work], cpus: int, gpus: float)
         if kind not in kin:
             kin[kind] = _kin(kind, device.speeds)
         cases = _of_the_size(work.gflops, kin[kind])
-        if not cases or getattr(work.config.model.mixing_layer, "kind", None) not in KINDS:
+        parts = work.config.model.mixing_layer.parts()
+        if not cases or any(getattr(part, "kind", None) not in KINDS for part in parts):
             return None
         fast, slow = _epoch_s(device, work, cases, share=gpus or 1.0)
         low += fast * work.config.training.epochs / longest
@@ -178,9 +179,10 @@ def _mean_epoch_s(device: Device, works: Sequence[Work], cpus: int, gpus: float)
 
 
 def _held(device: Device, cpus: int) -> tuple[int, int]:
-    """Seconds of a GPU, or of a core, in place of each second of the device, at least and at most.
+    """Return GPU or core seconds per second on the device, at least and at most.
 
-    A trial on one core takes as long as on the recorded two, or twice as long; one on four as long, or half as long.
+    A trial on one core takes as long as on the measured two, or twice as long. On four cores it takes as long, or half
+    as long.
     """
     if device.unit == "GPU-hours":
         return 1, 1
@@ -188,7 +190,7 @@ def _held(device: Device, cpus: int) -> tuple[int, int]:
 
 
 def _epoch_s(device: Device, work: Work, cases: list[Speed], *, share: float) -> tuple[float, float]:
-    """Seconds of an epoch of a trial that is alone on the device: at least, and at most."""
+    """Return the seconds of an epoch of a trial that runs alone on the device, at least and at most."""
     gflops = PASSES * work.gflops * work.images
     fast = gflops / max(case.gflops_per_s for case in cases) / device.faster
     if device.unit == "GPU-hours":
@@ -199,7 +201,7 @@ def _epoch_s(device: Device, work: Work, cases: list[Speed], *, share: float) ->
 
 
 def _longest_step_s(cases: list[Speed], batch: int) -> float:
-    """The longest that a step with such a batch took; a model with less work starts as many operations."""
+    """Return the longest measured step with such a batch; a smaller model starts the same number of operations."""
     sizes = {case.config.training.batch_size for case in cases}
     nearest = min((size for size in sizes if size >= batch), default=max(sizes))
     longest = max(case.step_s for case in cases if case.config.training.batch_size == nearest)
@@ -207,12 +209,13 @@ def _longest_step_s(cases: list[Speed], batch: int) -> float:
 
 
 def _kind(trial: TrialConfig) -> tuple[str, str, str, bool]:
-    """By which trials are compared, but for their size; the last is whether it has ConvNN."""
-    return trial.model.name, trial.training.precision, trial.training.optimizer, lam(trial.model.mixing_layer) > 0
+    """Return the properties, besides size, by which trials are compared; the last is whether it has ConvNN."""
+    has_convnn = any(lam(part) > 0 for part in trial.model.mixing_layer.parts())
+    return trial.model.name, trial.training.precision, trial.training.optimizer, has_convnn
 
 
 def _kin(kind: tuple[str, str, str, bool], speeds: Iterable[Speed]) -> list[Speed]:
-    """The cases that such a trial is compared with; none where model or precision are others."""
+    """Return the cases to compare such a trial with; none if its model or precision was not measured."""
     kinds = [(case, _kind(case.config)) for case in speeds]
     found = [(case, other) for case, other in kinds if other[:2] == kind[:2]]
     found = [(case, other) for case, other in found if other[2] == kind[2]] or found
@@ -220,7 +223,7 @@ def _kin(kind: tuple[str, str, str, bool], speeds: Iterable[Speed]) -> list[Spee
 
 
 def _of_the_size(gflops: float, cases: list[Speed]) -> list[Speed]:
-    """The cases as large; where there is none, the next smaller and the next larger ones."""
+    """Return the cases of similar size; if there are none, the next smaller and the next larger ones."""
     alike = [case for case in cases if gflops / ALIKE <= case.gflops <= gflops * ALIKE]
     if alike or not cases:
         return alike
@@ -262,7 +265,7 @@ _MODELS = {
 
 
 def _gpu(case: str, **images_per_s: Sequence[float]) -> list[Speed]:
-    """Cases in batches of 256, by precision."""
+    """Return cases with batches of 256, for each precision."""
     return [
         Speed(case, _MODELS[case], {"precision": precision, "batch_size": 256}, rate)
         for precision, rates in images_per_s.items()
@@ -283,7 +286,7 @@ DEVICES = (
         source="benchmarks/results/gpu_h200_2026-11-26.md",
         slower=1.5,
         faster=2.0,
-        speeds=(  # VGG-11 convolved planes here, which it does in fp32 alone since
+        speeds=(  # VGG-11 used channels-first here; since then only in fp32
             *_gpu("VGG-11, lambda 0", fp32=[10_288], tf32=[23_211], bf16=[6_638]),
             *_gpu("VGG-11, lambda 0.5", fp32=[6_627], tf32=[9_647, 8_869], bf16=[4_789, 4_647]),
             *_gpu("VGG-11, lambda 1", fp32=[7_631], tf32=[10_954], bf16=[11_334]),
@@ -302,7 +305,7 @@ DEVICES = (
         source="benchmarks/results/gpu_h100_2026-11-26.md",
         slower=1.5,
         faster=2.0,
-        speeds=(  # fp32 in the order of planes, the others in that of pixels, as training does
+        speeds=(  # fp32 in channels-first order, the others channels-last, as in training
             *_gpu("VGG-11, lambda 0", fp32=[9_531], tf32=[20_401, 20_242], bf16=[16_685, 21_757]),
             *_gpu("VGG-11, lambda 0.5", fp32=[6_202], tf32=[6_796, 9_084], bf16=[6_134, 8_832, 8_056]),
             *_gpu("VGG-11, lambda 1", fp32=[6_821], tf32=[8_820, 9_799], bf16=[9_659, 9_365]),

@@ -1,4 +1,4 @@
-"""How long trials train: the rungs at which halving stops some, and the epochs of all together."""
+"""How long trials train: the rungs at which successive halving stops some, and the epochs of all together."""
 
 import math
 from collections.abc import Iterator
@@ -13,30 +13,30 @@ from tune_jobs.search.samplers.learning import learns
 
 @dataclass(frozen=True)
 class Rung:
-    """Epochs after which the stopping rule looks, and about how many trials go on from there."""
+    """An epoch after which the stopping rule judges, and about how many trials continue from there."""
 
     epoch: int
     survivors: int
 
 
 def epochs_of(spec: SweepSpec) -> int:
-    """The longest training of the space."""
+    """Return the largest number of epochs in the space."""
     return int(max(spec.space.values("training.epochs", Training().epochs)))
 
 
 def is_predictable(spec: SweepSpec) -> bool:
-    """Whether it is known about how many trials the stopping rule lets through; else all may run to the end."""
+    """Whether it is known about how many trials the stopping rule lets continue; otherwise all may run to the end."""
     return isinstance(spec.stopping, NoStopping | Asha | Hyperband)
 
 
 def earliest_end_of(spec: SweepSpec, trials: int) -> int | None:
-    """After how many trials `stopping.enough` can end the sweep at the earliest; `None` if it cannot."""
+    """Return the number of trials after which `stopping.enough` can end the sweep at the earliest, or `None`."""
     enough = spec.stopping.enough
     return None if enough is None else earliest_end(trials, enough.confidence, learns=learns(spec))
 
 
 def ladder_of(spec: SweepSpec, trials: int, epochs: int) -> list[Rung]:
-    """The rungs of successive halving; none where nothing stops trials early, or nobody knows how many stop where."""
+    """Return the rungs of successive halving; none for rules that stop no trial, or an unpredictable number."""
     if not isinstance(spec.stopping, Asha | Hyperband):
         return []
     eta, grace = spec.stopping.reduction_factor, spec.stopping.grace_epochs
@@ -58,9 +58,9 @@ def _rungs(grace: int, eta: int, epochs: int) -> Iterator[int]:
 
 
 def _brackets(grace: int, eta: int, epochs: int) -> list[float]:
-    """The share of trials of each bracket; bracket b looks first at rung b.
+    """Return the share of trials in each bracket; bracket b judges first at rung b.
 
-    Source: optuna 5.0.0, `HyperbandPruner`, which deals trials to brackets in proportion to its budgets.
+    Source: optuna 5.0.0, `HyperbandPruner`, which assigns trials to brackets in proportion to their budgets.
     """
     many = math.floor(math.log(epochs / grace, eta)) + 1
     budgets = [math.ceil(many * eta**s / (s + 1)) for s in reversed(range(many))]
@@ -68,10 +68,10 @@ def _brackets(grace: int, eta: int, epochs: int) -> list[float]:
 
 
 def trial_epochs_of(ladder: list[Rung], trials: int, epochs: int, repeats: int = 1) -> int:
-    """Epochs of all trials together, where as many go on at each rung as it lets through.
+    """Return the epochs of all trials together, if each rung lets the expected number of trials continue.
 
-    Of configurations with several seeds, `trials` is how many there are: those whose first trial runs to its last epoch
-    train the others in full.
+    With several seeds, `trials` is the number of configurations. The further seeds of those whose first trial runs to
+    its last epoch train in full.
     """
     total, running, done = 0, trials, 0
     for rung in ladder:
@@ -81,6 +81,6 @@ def trial_epochs_of(ladder: list[Rung], trials: int, epochs: int, repeats: int =
 
 
 def further_of(ladder: list[Rung], trials: int, repeats: int) -> int:
-    """Trials of further seeds, where the first of so many configurations go on at each rung as it lets through."""
+    """Return the number of trials with further seeds, if each rung lets the expected number of trials continue."""
     whole = ladder[-1].survivors if ladder else trials
     return whole * (repeats - 1)

@@ -1,4 +1,4 @@
-"""What a sweep will do and cost, before anything starts: no Ray, no images, no training."""
+"""Works out what a sweep will do and cost, before anything starts: no Ray, no images, no training."""
 
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
@@ -30,20 +30,21 @@ from tune_jobs.planning.warnings import (
     memory_warnings,
     time_limit_warnings,
 )
-from tune_jobs.results.columns import params
+from tune_jobs.results.by_depth import is_staged
+from tune_jobs.results.columns import fields, params, possible, varying
 from tune_jobs.system.cpus import usable_cpus
 from tune_jobs.system.gpus import gpu_names
 from tune_jobs.worker.checkpoints import KEPT
 from tune_jobs.worker.sizing import MEASURE_S, TrialCost, cost_of, measured
 
 EVALUATION = 1 / 3
-"""What an image costs in evaluation, as a share of its cost in training: the forward pass of three."""
+"""Cost of an image in evaluation, as a share of its cost in training: one of three passes."""
 
 BY_FLOPS = "FLOPs of an image's forward pass"
-"""What is meant by the smallest and the largest trial."""
+"""How trials are ordered by size."""
 
 MOST_BUILT = 9
-"""Trials that are sized where a model has to be built for it."""
+"""Most trials that are sized if their models must be built for that."""
 
 _METRICS_PER_EPOCH = 6
 _BYTES = {"ledger": 350, "log": 220, "mlflow_metric": 160, "mlflow_param": 110}
@@ -51,7 +52,7 @@ _BYTES = {"ledger": 350, "log": 220, "mlflow_metric": 160, "mlflow_param": 110}
 
 @dataclass(frozen=True)
 class Plan:
-    """All that can be said of a sweep before it runs; times are `None` where no speed is known."""
+    """Everything that is known about a sweep before it runs; times are `None` if no speed is known."""
 
     name: str
     points: int | None
@@ -61,27 +62,27 @@ class Plan:
     equivalent: int
     distinct: int
     trials: int
-    """Configurations that are trained."""
+    """Number of configurations that are trained."""
 
     repeats: int
-    """Seeds of each, where the first runs to its last epoch."""
+    """Number of seeds of each configuration whose first seed runs to its last epoch."""
 
     runs: int
-    """Trials of all seeds together."""
+    """Number of trials of all seeds together."""
 
     ladder: list[Rung]
     trial_epochs: int
     at_most: bool
-    """Whether epochs, hours, disk and rows are the most that there can be: the stopping rule looks at results."""
+    """Whether epochs, hours, disk and rows are upper limits, because the stopping rule depends on results."""
 
     earliest_end: int | None
-    """Trials after which `stopping.enough` can end the sweep at the earliest; `None` if it cannot."""
+    """Number of trials after which `stopping.enough` can end the sweep at the earliest; `None` if it cannot."""
 
     images_per_epoch: int
     sized_by: str
     trial_costs: dict[str, TrialCost]
     memory_gb: float
-    """Of the trial that needs the most."""
+    """Memory of the trial that needs the most."""
 
     slots: int
     gpu_hours: float | None
@@ -89,17 +90,17 @@ class Plan:
     wall_hours: float | None
     speed_from: str
     estimates: list[Estimate]
-    """Hours on the devices whose speeds are recorded, whatever `speed_from` says."""
+    """Hours on the devices with recorded speeds, independent of `speed_from`."""
 
     budget: dict[str, float]
     disk_gb: float
     mlflow_rows: int
     warnings: list[str]
     resolve: Resolution | None = None
-    """What it takes to tell a difference, where that was asked."""
+    """What it takes to detect a difference, if requested."""
 
     def as_dict(self) -> dict[str, Any]:
-        """For programs: stable keys."""
+        """Return the plan for programs, with stable keys."""
         return asdict(self)
 
 
@@ -116,12 +117,12 @@ def plan(
 
     Args:
         spec: The sweep.
-        gpus: GPUs that trials may share, where a trial takes any; one if `None`.
-        cpus: CPU cores; this machine's if `None`. Where either is given, the plan is for another machine: nothing is
-            said of this one's memory, GPU and images.
-        throughput: Images that the median trial trains on per second.
-        measure: Train the smallest, the median and the largest trial for a few seconds here, to know their speed.
-        say: Told what is going on.
+        gpus: GPUs that trials may share, if a trial uses any; one if `None`.
+        cpus: CPU cores; this machine's if `None`. If either is given, the plan is for another machine, and does not
+            cover this machine's memory, GPU and images.
+        throughput: Images per second in training of the median trial.
+        measure: Train the smallest, the median and the largest trial for a few seconds here to measure their speed.
+        say: Receives progress messages.
     """
     survey = survey_of(spec)
     trials, epochs = _trials(spec, survey), epochs_of(spec)
@@ -151,7 +152,7 @@ def plan(
         at_most=not is_predictable(spec) or spec.stopping.enough is not None,
         earliest_end=earliest_end_of(spec, trials),
         images_per_epoch=train,
-        sized_by=BY_FLOPS + (f"; of {len(sized)} that were looked at" if len(sized) < len(survey.configs) else ""),
+        sized_by=BY_FLOPS + (f"; {len(sized)} trials were sized" if len(sized) < len(survey.configs) else ""),
         trial_costs=costs,
         memory_gb=most_gb,
         slots=slots,
@@ -185,7 +186,7 @@ def _trials(spec: SweepSpec, survey: Survey) -> int:
 
 
 def _images(config: TrialConfig, spec: SweepSpec) -> tuple[int, int]:
-    """Images trained on, and evaluated, in an epoch."""
+    """Return the number of images in training and in evaluation per epoch."""
     facts = DATASETS[config.data.name]
     limit = config.data.limit or facts.train_images
     pool = min(limit, facts.train_images)
@@ -196,7 +197,7 @@ def _images(config: TrialConfig, spec: SweepSpec) -> tuple[int, int]:
 
 
 def _needs(spec: SweepSpec, hours: float | None, slots: int) -> dict[str, float | None]:
-    """What all trials take that train so many hours together, `slots` of them at a time."""
+    """Return the resources for this many hours of training in total, with `slots` trials at a time."""
     if hours is None:
         return dict.fromkeys(("gpu_hours", "cpu_hours", "wall_hours"))
     gpus, cpus = spec.resources.gpus_per_trial, spec.resources.cpus_per_trial
@@ -220,7 +221,7 @@ def _slots(spec: SweepSpec, gpus: int, cpus: int) -> int:
 
 
 def _sized(configs: list[TrialConfig], *, gpu: bool) -> list[tuple[TrialCost, TrialConfig]]:
-    """The smallest first; some of them where models have to be built for it."""
+    """Return costs and configurations, the smallest first; only some of them if models must be built for that."""
     if any(None in (config.model.flops(1), config.model.kept(1)) for config in configs):
         configs = configs[:: -(-len(configs) // MOST_BUILT)]
     return sorted(((cost_of(config, gpu=gpu), config) for config in configs), key=lambda sized: sized[0].gflops)
@@ -229,17 +230,20 @@ def _sized(configs: list[TrialConfig], *, gpu: bool) -> list[tuple[TrialCost, Tr
 def _costs(
     sized: list[tuple[TrialCost, TrialConfig]], spec: SweepSpec, *, measure: bool, say: Callable[[str], None]
 ) -> dict[str, TrialCost]:
-    """The smallest, the median and the largest trial."""
+    """Return the cost of the smallest, the median and the largest trial."""
     places = {"smallest": 0, "median": len(sized) // 2, "largest": -1} if sized else {}
     chosen = {name: sized[place] for name, place in places.items()}
     found: dict[str, TrialCost] = {}
+    columns = [column for column in varying(possible(spec)) if is_staged(column.key)]
     for name, (cost, config) in chosen.items():
         twin = next((other for other in found if _same_work(chosen[other][1], config)), None)
         rate = found[twin].images_per_s if twin is not None else None
         if measure and twin is None:
             say(f"measuring the {name} trial for {MEASURE_S:g} s ...")
             rate = measured(config, "cuda" if spec.resources.gpus_per_trial else "cpu", spec.resources.cpus_per_trial)
-        found[name] = replace(cost, images_per_s=rate)
+        values = fields(config) if columns else {}
+        by_depth = {column.name: values.get(column.key) for column in columns}
+        found[name] = replace(cost, images_per_s=rate, params={**by_depth, **cost.params})
     return found
 
 
@@ -248,7 +252,7 @@ def _same_work(one: TrialConfig, other: TrialConfig) -> bool:
 
 
 def _mean_rate(costs: dict[str, TrialCost]) -> float | None:
-    """Images per second over a sweep whose trials lie between the three: the median counts twice."""
+    """Return the mean images per second of a sweep whose trials lie between the three: the median counts twice."""
     rates = [
         (costs[name].images_per_s, weight) for name, weight in (("smallest", 1), ("median", 2), ("largest", 1)) if costs
     ]
@@ -267,6 +271,6 @@ def _disk(trials: int, trial_epochs: int) -> int:
 
 
 def _checkpoints_gb(spec: SweepSpec, costs: list[TrialCost], slots: int, trials: int) -> float:
-    """Those of the trials that run, and of the best that have ended, as if each were the largest."""
+    """Return the disk space for checkpoints of running trials and of the best ended ones, if each were the largest."""
     largest = max((cost.checkpoint_gb for cost in costs), default=0.0)
     return largest * (KEPT * slots + min(spec.resources.keep_best, trials))

@@ -1,38 +1,38 @@
-"""What it takes to tell two configurations apart, as a plan has it."""
+"""The part of a plan about detecting a difference between two configurations."""
 
 from dataclasses import dataclass
 
 
 @dataclass(frozen=True)
 class Resolution:
-    """Seeds, trials and hours with which `convnn confirm` would find a difference; see `tune_jobs.evidence.resolve`."""
+    """Seeds, trials and hours that `convnn confirm` needs to detect a difference; see `tune_jobs.evidence.resolve`."""
 
     difference: float
-    """Of accuracies as a fraction, else in the metric's own unit."""
+    """The difference: a fraction for accuracies, otherwise in the metric's unit."""
 
     metric: str
     sd: float
-    """Of repeats of one configuration."""
+    """Standard deviation of repeats of one configuration."""
 
     sd_of: str
-    """Of which runs that is."""
+    """The runs from which `sd` was estimated."""
 
     seeds: int
-    """Of each configuration."""
+    """Number of seeds of each configuration."""
 
     most_seeds: int
-    """That `convnn confirm` gives."""
+    """The largest number of seeds in `convnn confirm`."""
 
     resolved_by_most: float
-    """The difference that these find."""
+    """The difference that this number of seeds detects."""
 
     configurations: int
-    """The baseline among them."""
+    """Number of configurations, including the baseline."""
 
     trials: int
     trial_epochs: int
     wall_hours: float | None
-    """From start to end; `None` where no speed is known."""
+    """From start to end; `None` if no speed is known."""
 
     power: float
     error: float

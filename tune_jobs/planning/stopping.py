@@ -1,7 +1,8 @@
-"""Whether a sweep's stopping rule costs more than it saves: what it came to on recorded runs of the same model.
+"""Warns if a sweep's stopping rule costs more than it saves, based on recorded runs of the same model.
 
-`stopping.json` has what `convnn simulate` found for many rules on the published runs, made once by
-`python -m benchmarks.warnings`, so that an answer takes no time. Models and data sets without recorded runs have none.
+`stopping.json` has the results of `convnn simulate` for many rules on the published runs. It was made once by
+`python -m benchmarks.warnings`, so that the check takes no time. Models and data sets without recorded runs get no
+warning.
 """
 
 import json
@@ -19,10 +20,10 @@ from tune_jobs.planning.ladder import epochs_of, ladder_of, trial_epochs_of
 
 FILE = "stopping.json"
 FAR, CHEAP = 2.0, 4.0
-"""A setting is compared up to so many times the simulated one, and a sweep down to so many times less than a budget."""
+"""A setting may differ from the simulated one by the factor `FAR`; a sweep may cost less than a budget by `CHEAP`."""
 LONGER = 1.12
-"""Trials of up to so many times the simulated epochs are compared, or of so many times fewer. Lengths matter: on the
-ViT runs on CIFAR-10 halving is better than no stopping over 75 epochs, and worse over 90."""
+"""Factor by which the number of epochs may differ from the simulated one. It matters: on the ViT runs on CIFAR-10,
+halving is better than no stopping over 75 epochs, and worse over 90."""
 
 _PUBLISHED: Mapping[str, Any] = {
     "data.limit": None,
@@ -33,12 +34,12 @@ _PUBLISHED: Mapping[str, Any] = {
     "model.patch_size": 16,
     "training.optimizer": "adamw",
 }
-"""What tells a sweep's models, images and optimizer from those of the recorded runs."""
+"""Settings in which a sweep must match the recorded runs, besides model and data set."""
 
 
 @dataclass(frozen=True)
 class Mean:
-    """Over repeats, in percentage points, with its 95% interval."""
+    """A mean over repeats, in percentage points, with its 95% interval."""
 
     mean: float
     low: float
@@ -50,24 +51,24 @@ class Mean:
 
 @dataclass(frozen=True)
 class Simulated:
-    """What a rule came to within a budget, on the runs of one model and data set."""
+    """The result of a rule within a budget, on the runs of one model and data set."""
 
     stopping: Mapping[str, Any]
-    """Its settings, as in a sweep file; those that count epochs are of `Recorded.epochs`."""
+    """Its settings, as in a sweep file; settings in epochs are for trials of `Recorded.epochs`."""
 
     budget: int
-    """In full trials' worth of epochs."""
+    """The budget in full trials."""
 
     regret: Mean
-    """How far the best trial found is below the best run."""
+    """How far the best trial that was found is below the best run."""
 
     over_never: Mean
-    """By how much that is more than without stopping, in the same orders."""
+    """The additional regret compared with no stopping, in the same orders."""
 
 
 @dataclass(frozen=True)
 class Recorded:
-    """Rules on the recorded runs of one model and data set."""
+    """Results of rules on the recorded runs of one model and data set."""
 
     model: str
     data: str
@@ -76,9 +77,9 @@ class Recorded:
     results: tuple[Simulated, ...]
 
     def near(self, stopping: Mapping[str, Any], epochs: int, cost: float) -> Simulated | None:
-        """The rule most like one of a sweep whose trials have so many epochs, at the budget nearest to its cost.
+        """Return the simulated rule most similar to a sweep's, at the budget nearest to the sweep's cost.
 
-        Epochs are compared as fractions of a trial's.
+        Settings in epochs are compared as fractions of a trial's epochs.
         """
         budgets = {result.budget for result in self.results}
         budget = min(budgets, key=lambda each: _times(each, min(cost, max(budgets))))
@@ -88,23 +89,23 @@ class Recorded:
         return found[1] if found[0] <= math.log(FAR) and cost * CHEAP >= budget else None
 
     def never(self, budget: int) -> Simulated:
-        """Without stopping."""
+        """Return the result without stopping."""
         return next(each for each in self.results if each.budget == budget and each.stopping == {"kind": "none"})
 
     def best(self, budget: int) -> Simulated:
-        """The rule with the least regret."""
+        """Return the rule with the least regret."""
         return min((each for each in self.results if each.budget == budget), key=lambda each: each.regret.mean)
 
 
 def compared(stopping: Stopping) -> dict[str, Any]:
-    """What of a rule's settings is compared: recorded runs were played without the prior that is made from them."""
+    """Return the settings of a rule to compare; recorded runs were simulated without the prior made from them."""
     return stopping.model_dump(mode="json", exclude={"max_failed_fraction", "enough", "prior"})
 
 
 def stopping_warnings(spec: SweepSpec) -> Iterator[str]:
-    """That no rule did better than a sweep's at the same cost, on recorded runs of its model, and which did best.
+    """Warn if the sweep's rule did worse than no stopping on recorded runs of its model, and name the best rule.
 
-    Nothing where the difference is within its error, or there are no such runs.
+    There is no warning if the difference is within its error, or without such runs.
     """
     own = compared(spec.stopping)
     recorded, epochs = recorded_for(spec), epochs_of(spec)
@@ -117,16 +118,15 @@ def stopping_warnings(spec: SweepSpec) -> Iterator[str]:
     yield (
         f"stopping: {as_yaml(own)} costs more than it saves on recorded runs of this model. On {recorded.runs} "
         f"published runs of {recorded.model} on {recorded.data}, at the cost of {found.budget} full trials "
-        f"(yours: {cost:,.0f}), it ended "
-        f"{found.regret} points below the best run, and no stopping {recorded.never(found.budget).regret}: {more} more "
-        f"(95%: {more.low:.2f} to {more.high:.2f}). Better there: stopping: {as_yaml(better)} ({best.regret}). "
-        f"Simulated with {as_yaml(found.stopping)} over {recorded.epochs} epochs, for yours over {epochs}; the runs "
-        f"have a constant learning rate, and come in random order."
+        f"(yours: {cost:,.0f}), it ended {found.regret} points below the best run, and no stopping ended "
+        f"{recorded.never(found.budget).regret} below: {more} more (95%: {more.low:.2f} to {more.high:.2f}). Better "
+        f"there: stopping: {as_yaml(better)} ({best.regret}). This was simulated with {as_yaml(found.stopping)} over "
+        f"{recorded.epochs} epochs (yours: {epochs}), on runs with a constant learning rate in random order."
     )
 
 
 def recorded_for(spec: SweepSpec) -> Recorded | None:
-    """The rules on runs of the sweep's model and data set, if all of its trials have the same and there are such."""
+    """Return the results for the sweep's model and data set, if all its trials share them and results exist."""
     space = spec.space
     lengths = {*space.values("training.epochs", Training().epochs)}
     same = all({*space.values(path, value)} <= {value} for path, value in _PUBLISHED.items())
@@ -140,7 +140,7 @@ def recorded_for(spec: SweepSpec) -> Recorded | None:
 
 
 def full_trials(spec: SweepSpec) -> float:
-    """What a sweep costs, at most, in full trials' worth of epochs; without limit if it has none."""
+    """Return the most that a sweep costs, in full trials; infinite if it has no limit."""
     asked: int | None = getattr(spec.search, "trials", None)
     limits = [limit for limit in (asked, spec.space.size(), spec.budget.trials) if limit is not None]
     if not limits:
@@ -150,13 +150,13 @@ def full_trials(spec: SweepSpec) -> float:
 
 
 def scaled(stopping: Mapping[str, Any], by: float, *, whole: bool = False) -> dict[str, Any]:
-    """A rule for trials of `by` times as many epochs."""
+    """Return the rule for trials with `by` times the number of epochs."""
     of_epochs = {name: value * by for name, value in stopping.items() if name.endswith("_epochs")}
     return {**stopping, **({name: max(1, round(value)) for name, value in of_epochs.items()} if whole else of_epochs)}
 
 
 def as_yaml(stopping: Mapping[str, Any]) -> str:
-    """`{kind: asha, grace_epochs: 10, reduction_factor: 3}`."""
+    """Format a rule: `{kind: asha, grace_epochs: 10, reduction_factor: 3}`."""
     return "{" + ", ".join(f"{name}: {value}" for name, value in stopping.items()) + "}"
 
 
@@ -165,7 +165,7 @@ def _times(one: float, other: float) -> float:
 
 
 def _unlike(own: Mapping[str, Any], other: Mapping[str, Any]) -> float:
-    """The largest ratio of a setting of two rules, in logarithms; infinite if they are not of a kind."""
+    """Return the logarithm of the largest ratio of a setting between two rules; infinite for rules of other kinds."""
     apart = 0.0
     for name in own.keys() | other.keys():
         one, two = own.get(name), other.get(name)
@@ -179,7 +179,7 @@ def _unlike(own: Mapping[str, Any], other: Mapping[str, Any]) -> float:
 
 @cache
 def simulated() -> tuple[Recorded, ...]:
-    """All that `stopping.json` has."""
+    """Return everything in `stopping.json`."""
     content = json.loads((files(__package__) / FILE).read_text("utf-8"))
     return tuple(
         Recorded(

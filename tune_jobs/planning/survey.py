@@ -1,4 +1,4 @@
-"""What a space holds: how many of its points can run, which are the same, and why the others cannot."""
+"""Surveys a space: how many configurations are feasible, which are equivalent, and why the others are infeasible."""
 
 from collections import Counter
 from dataclasses import dataclass
@@ -7,26 +7,26 @@ from search_spaces import SweepSpec, TrialConfig
 from search_spaces.canonical import form_and_key
 
 DRAWS = 2000
-"""Uniform draws that stand for a space which is not finite, or too large to be looked at whole."""
+"""Number of uniform draws that represent a space that is infinite or too large to enumerate."""
 
 
 @dataclass(frozen=True)
 class Survey:
-    """What was found of a space."""
+    """The result of a survey."""
 
     looked_at: int
     whole: bool
-    """Whether these were all of its points."""
+    """Whether every configuration of the space was looked at."""
 
     infeasible: Counter[str]
-    """Points that cannot run, by what keeps them from it."""
+    """Number of infeasible configurations, by reason."""
 
     configs: list[TrialConfig]
-    """The different ones that can."""
+    """The distinct feasible configurations."""
 
 
 def survey_of(spec: SweepSpec, at_most: int | None = None) -> Survey:
-    """Look at every point of a small finite space, else at uniform draws; at no more than `at_most`, if given."""
+    """Look at every configuration of a small finite space, otherwise at uniform draws; at most `at_most`, if given."""
     size = spec.space.size()
     whole = spec.space.is_small() and size is not None and (at_most is None or size <= at_most)
     draws = DRAWS if at_most is None else min(DRAWS, at_most)

@@ -1,4 +1,4 @@
-"""What of a sweep is probably a mistake, in a sentence each."""
+"""Warnings about probable mistakes in a sweep, one sentence each."""
 
 from collections.abc import Iterable, Iterator, Mapping
 
@@ -23,14 +23,14 @@ _MOST_OF_THE_MODEL = 0.99
 
 
 def likely_mistakes(spec: SweepSpec, survey: Survey, trials: int, epochs: int, train: int) -> Iterator[str]:
-    """What of the search, the stopping rule and the training is probably a mistake."""
+    """Yield warnings about the search, the stopping rule and the training."""
     yield from _search_warnings(spec, survey, trials)
     if isinstance(spec.stopping, Asha | Hyperband | Median) and epochs < 2 * spec.stopping.grace_epochs:
         yield f"stopping.grace_epochs {spec.stopping.grace_epochs} of {plural(epochs, 'epoch')} leaves little to save."
     if isinstance(spec.stopping, NoStopping) and epochs >= _LONG_EPOCHS and trials >= _MANY_LONG_TRIALS:
         yield (
-            f"all {trials:,} trials train for all {epochs} epochs; stopping: {{kind: auto}} stops those that by the "
-            f"sweep's own complete trials have little chance."
+            f"all {trials:,} trials train for all {epochs} epochs; stopping: {{kind: auto}} stops trials that have "
+            f"little chance, judging from the sweep's own complete trials."
         )
     if spec.stopping.enough is not None and earliest_end_of(spec, trials) is None:
         way = f"lower its confidence ({spec.stopping.enough.confidence:g}){', search at random' * learns(spec)}"
@@ -40,33 +40,34 @@ def likely_mistakes(spec: SweepSpec, survey: Survey, trials: int, epochs: int, t
 
 
 def memory_warnings(spec: SweepSpec, needed_gb: float, at_once: int, *, here: bool) -> Iterator[str]:
-    """Trials that need more than their share of the GPU, or than this machine has, if they are to run `here`."""
+    """Warn about trials that need more memory than their share of the GPU, or than this machine has if run `here`."""
     limit = spec.space.memory_gb
     if limit is not None and needed_gb > limit:
-        yield f"the trial with the most memory needs about {needed_gb:.3g} GB, its share of the GPU is {limit:.3g} GB."
+        most = f"the trial that needs the most memory needs about {needed_gb:.3g} GB"
+        yield f"{most}, and its share of the GPU is {limit:.3g} GB."
     if here and not spec.resources.gpus_per_trial and (said := lacking(needed_gb, at_once, usable_memory_gb())):
         yield f"{said}; lower training.batch_size, or resources.max_concurrent."
 
 
 def cpu_warnings(spec: SweepSpec, given: int | None) -> Iterator[str]:
-    """Trials that ask for more CPUs than those `given`, or than this machine has if that is `None`."""
+    """Warn about trials that ask for more CPUs than `given`, or than this machine has if that is `None`."""
     asked, usable = spec.resources.cpus_per_trial, usable_cpus()
     if given is not None and asked > given:
-        yield f"resources.cpus_per_trial is {asked}, and the CPUs to plan for are {given}."
+        yield f"resources.cpus_per_trial is {asked}, but the plan is for {plural(given, 'CPU')}."
     elif given is None and asked > usable.count and not spec.resources.gpus_per_trial:
         yield (
-            f"resources.cpus_per_trial is {asked}, the CPUs to be used here are {usable}; lower it, or run it on a "
-            f"larger machine."
+            f"resources.cpus_per_trial is {asked}, but the CPUs that can be used here are {usable}; lower it, or run "
+            f"the sweep on a larger machine."
         )
 
 
 def machine_warnings(spec: SweepSpec) -> Iterator[str]:
-    """What trials would look for in vain on this machine."""
+    """Warn about resources and images that this machine lacks."""
     if spec.resources.gpus_per_trial and not has_gpu():
         asked = spec.resources.gpus_per_trial
         yield (
-            f"resources.gpus_per_trial is {asked:g}, and this machine has no GPU; run it where there is one, or set "
-            f"resources.gpus_per_trial: 0."
+            f"resources.gpus_per_trial is {asked:g}, and this machine has no GPU; run the sweep on a machine with one, "
+            f"or set resources.gpus_per_trial: 0."
         )
     for data in spec.space.data_sets():
         if said := not_here(data.name, data.root):
@@ -74,7 +75,7 @@ def machine_warnings(spec: SweepSpec) -> Iterator[str]:
 
 
 def classifier_warnings(configs: Iterable[TrialConfig]) -> Iterator[str]:
-    """A classifier next to which the layers hardly count."""
+    """Warn about a classifier that holds almost all parameters."""
     for config in configs:
         classes = DATASETS[config.data.name].classes
         share = config.model.classifier_parameters(classes) / max(1, config.model.parameters(classes))
@@ -84,7 +85,7 @@ def classifier_warnings(configs: Iterable[TrialConfig]) -> Iterator[str]:
 
 
 def budget_warnings(spec: SweepSpec, trials: int, needs: Mapping[str, float | None]) -> Iterator[str]:
-    """A budget that ends before the sweep does."""
+    """Warn about a budget that is too small for the sweep."""
     for field, limit in spec.budget.model_dump(exclude_none=True).items():
         if field == "trials" and limit < trials:
             yield f"budget.trials {limit} is enough for {limit} of {plural(trials, 'trial')}."
@@ -94,7 +95,7 @@ def budget_warnings(spec: SweepSpec, trials: int, needs: Mapping[str, float | No
 
 
 def time_limit_warnings(spec: SweepSpec, epochs: int, hours_per_epoch: float | None) -> Iterator[str]:
-    """A limit of hours that ends a trial before its last epoch."""
+    """Warn about a limit in hours that ends a trial before its last epoch."""
     limit = spec.resources.max_trial_hours
     if limit is not None and hours_per_epoch is not None and epochs * hours_per_epoch > limit:
         long = f"{plural(epochs, 'epoch')}, which takes about {epochs * hours_per_epoch:.3g} h"
@@ -104,13 +105,14 @@ def time_limit_warnings(spec: SweepSpec, epochs: int, hours_per_epoch: float | N
 def _search_warnings(spec: SweepSpec, survey: Survey, trials: int) -> Iterator[str]:
     asked, lost = getattr(spec.search, "trials", None), sum(survey.infeasible.values())
     if not survey.configs:
-        yield f"none of {plural(survey.looked_at, 'point')} looked at can run."
+        yield f"none of {plural(survey.looked_at, 'configuration')} looked at can run."
     if isinstance(spec.search, Grid) and trials > _LARGE_GRID:
-        yield f"a grid of {trials:,} trials; sampler: tpe with trials: 100 or so finds good ones far sooner."
+        yield f"a grid of {trials:,} trials; sampler: tpe with trials: 100, for example, finds good ones far sooner."
     if asked is not None and survey.whole and asked > trials:
         yield f"search.trials is {asked} and the space has {plural(trials, 'different trial')}; the sweep ends there."
     if lost > survey.looked_at / 2:
-        yield f"{lost:,} of {plural(survey.looked_at, 'point')} cannot run; narrow the space, or set when_too_few: all."
+        infeasible = f"{lost:,} of {plural(survey.looked_at, 'configuration')} cannot run"
+        yield f"{infeasible}; narrow the space, or set when_too_few: all."
 
 
 def _missed_ends(spec: SweepSpec) -> Iterator[str]:
@@ -128,4 +130,5 @@ def _training_warnings(spec: SweepSpec, train: int) -> Iterator[str]:
         yield f"training.lr goes up to {max(rates):g}; above 1 trials diverge."
     batch = max(spec.space.values("training.batch_size", Training().batch_size))
     if train and batch > train:
-        yield f"training.batch_size {batch} is more than the {plural(train, 'image')} of an epoch: one step each."
+        images = plural(train, "image")
+        yield f"training.batch_size {batch} is more than the {images} of an epoch, so each epoch is one step."

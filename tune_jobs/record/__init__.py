@@ -1,1 +1,1 @@
-"""A sweep's record: its ledger, which is the only state, and the folder around it."""
+"""A sweep's record: its ledger, which holds the only state, and the folder around it."""

@@ -1,4 +1,4 @@
-"""What a sweep takes on disk, and what can be freed of it."""
+"""A sweep's disk usage, and how to free disk space."""
 
 import shutil
 import time
@@ -11,14 +11,14 @@ from tune_jobs.record.lease import locked
 
 @dataclass(frozen=True)
 class Disk:
-    """Bytes."""
+    """Disk usage in bytes."""
 
     all: int
     checkpoints: int
 
 
 def disk_of(folder: SweepFolder) -> Disk:
-    """What there is now. Links are not followed; what goes meanwhile counts for nothing."""
+    """Return the current disk usage. Links are not followed; files that disappear meanwhile are not counted."""
     total = checkpoints = 0
     for path in folder.path.rglob("*"):
         try:
@@ -34,7 +34,7 @@ def remove_checkpoints(folder: SweepFolder) -> None:
     """Remove every checkpoint, and keep all results.
 
     Raises:
-        LedgerError: If the sweep is being run, or its folder cannot be written.
+        LedgerError: If the sweep is running, or its folder cannot be written.
     """
     with locked(folder.path):
         for path in (folder.path / names.TRIALS).rglob("*.pt"):
@@ -42,11 +42,11 @@ def remove_checkpoints(folder: SweepFolder) -> None:
 
 
 def remove_sweep(folder: SweepFolder) -> None:
-    """Remove a sweep's folder, with all that is in it. Its name is free first, so that no half of a sweep is left.
+    """Remove a sweep folder with all its content. It is renamed first, so that no half-removed sweep remains.
 
     Raises:
-        LedgerError: If the sweep is being run, or its folder cannot be written.
-        OSError: If something in it cannot be removed.
+        LedgerError: If the sweep is running, or its folder cannot be written.
+        OSError: If a file in it cannot be removed.
     """
     going = folder.path.with_name(f".{folder.name[:80]}-removed-{time.time_ns()}")
     with locked(folder.path):

@@ -1,4 +1,4 @@
-"""Epochs as the ledger's file has them: one by one, or the numbers of a whole sweep in columns."""
+"""Reads epochs from the ledger's file: one at a time, or those of a whole sweep in columns."""
 
 import json
 import math
@@ -19,29 +19,29 @@ if TYPE_CHECKING:
 COLUMNS = "seq, run_key, attempt, epoch, at, metrics"
 
 CHUNK = 4096
-"""Rows that are decoded at once."""
+"""Number of rows decoded at a time."""
 
 
 @dataclass(frozen=True)
 class EpochTable:
-    """The epochs of some trials in columns, in order of recording: a million take the room of 10,000 `Epoch`s."""
+    """Epochs of some trials in columns, in order of recording. A million need as much memory as 10,000 `Epoch`s."""
 
     keys: Sequence[str]
     """The trials' run keys."""
 
     trial: "NDArray[np.int64]"
-    """The trial of each epoch, by its place in `keys`."""
+    """The trial of each epoch, as an index into `keys`."""
 
     attempt: "NDArray[np.int64]"
     epoch: "NDArray[np.int64]"
     metrics: "dict[str, NDArray[np.float64]]"
-    """By name; nan where an epoch has none."""
+    """By name; nan if an epoch lacks the metric."""
 
     def __len__(self) -> int:
         return len(self.trial)
 
     def counting(self) -> "NDArray[np.int64]":
-        """The places of the epochs that count, by trial and epoch: each from the last attempt that ran it."""
+        """Return the indices of the epochs that count, by trial and epoch: each from the last attempt that ran it."""
         import numpy as np
 
         order = np.lexsort((self.attempt, self.epoch, self.trial))
@@ -52,16 +52,16 @@ class EpochTable:
 
 
 def epoch_of(row: Sequence[Any]) -> Epoch:
-    """An epoch, from its row of `COLUMNS`."""
+    """Return an epoch from its row of `COLUMNS`."""
     seq, run_key, attempt, epoch, at, metrics, *_ = row
     return Epoch(seq, run_key, attempt, epoch, at, metrics_of(metrics))
 
 
 def metrics_of(text: str) -> dict[str, float]:
-    """The numbers of an epoch.
+    """Return the metrics of an epoch from their JSON text.
 
     Raises:
-        ValueError: If they are no JSON.
+        ValueError: If the text is not valid.
     """
     (found,) = _decoded([text])
     return found
@@ -69,16 +69,16 @@ def metrics_of(text: str) -> dict[str, float]:
 
 def _decoded(texts: list[str]) -> list[dict[str, float]]:
     try:
-        found = list(map(from_json, texts))  # four times as fast as Python's
+        found = list(map(from_json, texts))  # four times as fast as Python's parser
     except ValueError:
-        found = list(map(json.loads, texts))  # which takes half of a surrogate, too
+        found = list(map(json.loads, texts))  # Python's parser also accepts a lone surrogate
     if not all(type(each) is dict for each in found):
         raise ValueError("an epoch has no numbers by name")
     return found
 
 
 def read_table(db: sqlite3.Connection, keys: Sequence[str], names: Iterable[str]) -> EpochTable:
-    """The epochs of these trials, with the metrics of these names."""
+    """Read the epochs of these trials, with the metrics of these names."""
     import numpy as np
 
     place = {key: number for number, key in enumerate(keys)}

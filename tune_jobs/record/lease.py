@@ -1,4 +1,4 @@
-"""Who may write a sweep's ledger: one process at a time, whichever machine it is on."""
+"""The lease of a sweep's ledger: only one process at a time may write it, on any machine."""
 
 import fcntl
 import json
@@ -18,16 +18,16 @@ from tune_jobs.record.schema import check_layout
 from tune_jobs.system.processes import counts_here, identity_of, is_here, lives
 
 LOCK_S = 1.0
-"""How long a new driver waits for the lock, which `live_driver` may hold for a moment."""
+"""Seconds that a new driver waits for the lock, as `live_driver` may hold it for a moment."""
 
 
 @contextmanager
 def lease(folder: Path) -> Iterator[None]:
-    """Hold the right to write a sweep's ledger. The operating system frees it when the process ends, however it ends.
+    """Hold the right to write a sweep's ledger. The operating system releases it when the process ends in any way.
 
     Raises:
-        LedgerError: If a newer program wrote the ledger, and then no file is touched; if another process holds the
-            right, naming host and process; or the folder cannot be written.
+        LedgerError: If a newer version wrote the ledger (no file is changed then), another process holds the lease (the
+            message names host and process), or the folder cannot be written.
     """
     check_layout(folder / LEDGER, lambda: live_driver(folder) is not None)
     with locked(folder):
@@ -36,7 +36,7 @@ def lease(folder: Path) -> Iterator[None]:
 
 @contextmanager
 def locked(folder: Path) -> Iterator[None]:
-    """Keep drivers off a sweep's folder, whatever is in it.
+    """Lock a sweep folder against drivers, whatever it contains.
 
     Raises:
         LedgerError: As `lease`.
@@ -63,17 +63,18 @@ def locked(folder: Path) -> Iterator[None]:
 
 
 def live_driver(folder: Path) -> dict[str, Any] | None:
-    """Who runs the sweep now: `host`, `pid`, `since`; `None` if nobody does, whatever a dead driver's note says.
+    """Return the sweep's live driver (`host`, `pid`, `since`); `None` without one, even if a dead driver left a note.
 
-    The lock decides, as for `lease`, also about a driver on another machine or in another container. Where it cannot be
-    asked (no such file, or a file system without locks), a note is believed unless it names a process that is not here.
+    The lock decides, as for `lease`, also for a driver on another machine or in another container. If the lock cannot
+    be checked (the file is missing, or the file system has no locks), the note counts unless its process is known to be
+    dead.
     """
     held = _owner(folder)
     if held is None:
         return None
     try:
         with (folder / LOCK).open() as lock:
-            fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)  # shared: readers do not take each other for drivers
+            fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)  # shared, so that readers do not block each other
     except BlockingIOError:
         return held
     except OSError:
@@ -82,7 +83,7 @@ def live_driver(folder: Path) -> dict[str, Any] | None:
 
 
 def _note() -> dict[str, Any]:
-    """Who this process is, for people and for `convnn stop`."""
+    """Describe this process, for messages and for `convnn stop`."""
     identity = identity_of(os.getpid())
     noted = {"host": socket.gethostname(), "pid": os.getpid(), "since": time.time()}
     return noted | ({"process": identity.as_dict()} if identity else {})
@@ -90,7 +91,7 @@ def _note() -> dict[str, Any]:
 
 def _is_dead(held: dict[str, Any]) -> bool:
     noted = held.get("process")
-    if noted is None:  # an earlier version's
+    if noted is None:  # written by an earlier version
         return bool(held["host"] == socket.gethostname() and not lives(held["pid"]))
     return counts_here(noted) and not is_here(noted)
 

@@ -1,7 +1,7 @@
-"""The sweep's own record, in SQLite: the only state. Everything else is rebuilt from it.
+"""The ledger of a sweep, in SQLite. It holds the only state; everything else is rebuilt from it.
 
-It has one writer, the driver, which holds the lease; anyone may read at any time. `seq` orders everything that
-the search has to see again in the same order: asks, epochs, ends, and what people asked of trials by hand.
+It has one writer, the driver, which holds the lease. Anyone may read at any time. `seq` orders everything that the
+search has to replay in the same order: asks, epochs, ends, and the requests of users about trials.
 """
 
 import json
@@ -27,7 +27,7 @@ from tune_jobs.record.rows import ENDED, SEARCH, Ask, AskOutcome, Attempt, Epoch
 
 
 class Ledger:
-    """Reads and, for the driver, writes a sweep's record."""
+    """Reads and, for the driver, writes a sweep's ledger."""
 
     def __init__(
         self, path: Path, *, create: bool = False, upgrade: bool = False, now: Callable[[], float] = time.time
@@ -36,21 +36,21 @@ class Ledger:
 
         Args:
             path: The file.
-            create: Make it if it is missing, and bring it up to date; for the driver.
-            upgrade: Bring it up to date; for whoever holds the lease. Without either an earlier layout is only read,
-                as others may be writing it.
+            create: Create it if it is missing, and upgrade its layout; for the driver.
+            upgrade: Upgrade its layout; for a holder of the lease. Without `create` or `upgrade`, a ledger with an
+                earlier layout is only read, as another process may be writing it.
             now: The wall clock by which attempts and epochs are recorded.
 
         Raises:
-            LedgerError: If it is missing, damaged, of another layout, or cannot be written where that is needed. The
-                file of a newer program is left as it was.
+            LedgerError: If it is missing or damaged, has an unknown layout, or must be written and cannot. A file of a
+                newer version is not changed.
         """
         self.path = path
         self.now = now
         self._lock = threading.RLock()
         self.meta = Meta(path, self._get_meta, self._set_meta)
         if not create and not path.exists():
-            raise LedgerError(f"{path} is missing: this folder holds no sweep. To list the sweeps: convnn list")
+            raise LedgerError(f"{path} is missing, so this folder is not a sweep. To list the sweeps: convnn list")
         schema.check_layout(path, lambda: not create and live_driver(path.parent) is not None)
         try:
             new = create and not path.exists()
@@ -71,10 +71,10 @@ class Ledger:
 
     @contextmanager
     def _write(self) -> Iterator[int]:
-        """One transaction, and the next `seq`.
+        """Open one transaction, and yield the next `seq`.
 
         Raises:
-            LedgerError: If there is no room, or the file cannot be written; it is then as it was before.
+            LedgerError: If the disk is full, or the file cannot be written. The ledger is then unchanged.
         """
         try:
             with self._transaction() as seq:
@@ -119,7 +119,7 @@ class Ledger:
                 self._db.execute("INSERT OR REPLACE INTO meta VALUES(?, ?)", (key, value))
 
     def add_ask(self, decisions: Mapping[str, Any], outcome: AskOutcome, run_key: str | None) -> None:
-        """Record what the sampler decided; a `new` one must be followed by `add_trial`."""
+        """Record a decision of the sampler without a new trial; see `add_trial` for a `new` one."""
         with self._write() as seq:
             self._db.execute(schema.NEW_ASK, (seq, json.dumps(decisions), outcome, run_key))
 
@@ -131,12 +131,12 @@ class Ledger:
             self._db.execute(schema.NEW_TRIAL, (run_key, text, None, SEARCH))
 
     def add_unasked(self, config: TrialConfig, run_key: str, *, repeat_of: str | None, role: Role = SEARCH) -> None:
-        """Record a trial that nothing was asked for: another seed of a trial's configuration, or of another role."""
+        """Record a trial without an ask: another seed of a trial's configuration, or a trial of another role."""
         with self._write():
             self._db.execute(schema.NEW_TRIAL, (run_key, config.model_dump_json(by_alias=True), repeat_of, role))
 
     def start_attempt(self, run_key: str, *, gpus: float = 0, cpus: float = 0) -> int:
-        """Record a new attempt at a trial, with what it holds, and return its number, from 1."""
+        """Record a new attempt at a trial, with the resources it holds, and return its number, from 1."""
         with self._write():
             ((number,),) = self._db.execute("SELECT COUNT(*) + 1 FROM attempts WHERE run_key=?", (run_key,)).fetchall()
             self._db.execute(
@@ -147,7 +147,7 @@ class Ledger:
         return int(number)
 
     def add_epoch(self, run_key: str, attempt: int, epoch: int, metrics: Mapping[str, float]) -> None:
-        """Record an epoch; one that is known already stays as it is."""
+        """Record an epoch; an epoch that is already recorded stays unchanged."""
         with self._write() as seq:
             row = seq, run_key, attempt, epoch, self.now(), json.dumps(metrics)
             self._db.execute("INSERT OR IGNORE INTO epochs VALUES(?, ?, ?, ?, ?, ?)", row)
@@ -167,7 +167,7 @@ class Ledger:
         *,
         here: Environment | None = None,
     ) -> None:
-        """Record where an attempt goes on, what was wrong with a checkpoint, and on and in what it trains."""
+        """Record where an attempt resumes, a problem with a checkpoint, and the attempt's device and environment."""
         with self._write():
             self._db.execute(
                 "UPDATE attempts SET from_epoch=?, note=?, device=?, environment=? WHERE run_key=? AND attempt=?",
@@ -175,7 +175,7 @@ class Ledger:
             )
 
     def charge(self, seconds: Mapping[tuple[str, int], float], wall_s: float = 0.0) -> None:
-        """Record for how long attempts, by (run_key, attempt), have held their resources; and add to the wall time."""
+        """Record how long attempts, by (run_key, attempt), have held their resources, and add to the wall time."""
         with self._write():
             self._db.executemany(
                 "UPDATE attempts SET seconds=? WHERE run_key=? AND attempt=?",
@@ -186,7 +186,7 @@ class Ledger:
 
     @said_in_a_line
     def usage(self) -> Usage:
-        """What the sweep has cost so far."""
+        """Return what the sweep has cost so far."""
         ((gpu_s, cpu_s, trials),) = self._read(
             "SELECT COALESCE(SUM(gpus * seconds), 0), COALESCE(SUM(cpus * seconds), 0), COUNT(DISTINCT run_key) "
             "FROM attempts"
@@ -203,7 +203,7 @@ class Ledger:
         *,
         at: float | None = None,
     ) -> None:
-        """Record how an attempt, and with it the trial, ended; now, if it is not said when."""
+        """Record how an attempt, and with it the trial, ended; `at` is the time, now if `None`."""
         with self._write() as seq:
             self._db.execute(
                 "UPDATE attempts SET state=?, ended=?, reason=?, failure=? WHERE run_key=? AND attempt=?",
@@ -215,7 +215,7 @@ class Ledger:
             )
 
     def interrupt_running(self) -> None:
-        """Mark what a dead driver left running as interrupted, at the last sign of life."""
+        """Mark attempts that a dead driver left running as interrupted, at their last sign of life."""
         for attempt in self.attempts():
             if attempt.state == "running":
                 place = attempt.run_key, attempt.attempt
@@ -224,7 +224,7 @@ class Ledger:
                 self.end_attempt(*place, "interrupted", "the driver ended", at=at)
 
     def reopen(self, run_keys: Iterable[str]) -> None:
-        """Make ended trials due for another attempt, with their past forgiven."""
+        """Mark ended trials as pending for another attempt; their earlier failures no longer count."""
         keys = [(key,) for key in run_keys]
         with self._write() as seq:
             self._db.executemany(
@@ -236,25 +236,25 @@ class Ledger:
             self._db.executemany("INSERT INTO requests VALUES(?, ?, 'retry', ?, NULL)", retried)
 
     def add_request(self, run_key: str, asked: Asked, why: str | None = None) -> None:
-        """Record what a person asked of a trial."""
+        """Record a user's request about a trial."""
         with self._write() as seq:
             self._db.execute("INSERT INTO requests VALUES(?, ?, ?, ?, ?)", (seq, run_key, asked, self.now(), why))
 
     @said_in_a_line
     def requests(self) -> list[Request]:
-        """All that people asked of single trials, in order."""
+        """Return all requests of users about single trials, in order."""
         rows = self._read("SELECT seq, run_key, asked, at, why FROM requests ORDER BY seq, run_key")
         return [Request(seq, known(key), *rest) for seq, key, *rest in rows]
 
     @said_in_a_line
     def asks(self) -> list[Ask]:
-        """All asks, in order."""
+        """Return all asks, in order."""
         rows = self._read("SELECT number, seq, decisions, outcome, run_key FROM asks ORDER BY number")
         return [Ask(number, seq, json.loads(decisions), outcome, key) for number, seq, decisions, outcome, key in rows]
 
     @said_in_a_line
     def trials(self, role: Role | None = SEARCH) -> list[Trial]:
-        """The trials of a role, or all, by number."""
+        """Return the trials of a role, or all trials, sorted by number."""
         rows = self._read(
             "SELECT run_key, number, config, state, ended_seq, reason, retried_after, repeat_of, "
             "CASE role WHEN 'confirm' THEN role ELSE 'search' END AS its_role FROM trials "
@@ -268,7 +268,7 @@ class Ledger:
 
     @said_in_a_line
     def seconds_before(self, run_key: str, attempt: int) -> float:
-        """Seconds that the attempts before this one held their resources, since the trial was last retried."""
+        """Return how many seconds earlier attempts held their resources, since the trial was last retried."""
         rows = self._read(
             "SELECT COALESCE(SUM(seconds), 0) FROM attempts a JOIN trials t USING(run_key) "
             "WHERE run_key=? AND attempt < ? AND attempt > retried_after",
@@ -278,12 +278,12 @@ class Ledger:
 
     @said_in_a_line
     def states(self) -> list[State]:
-        """The states of the search's trials, by number."""
+        """Return the states of the search's trials, sorted by number."""
         return [state for (state,) in self._read("SELECT state FROM trials WHERE role <> 'confirm' ORDER BY number")]
 
     @said_in_a_line
     def ended_and_failed(self) -> tuple[int, int]:
-        """How many trials have ended, those that are being retried among them, and failed; none that are excluded."""
+        """Return how many trials have ended (or are being retried), and how many failed; without excluded trials."""
         ((ended, failed),) = self._read(
             "SELECT COALESCE(SUM(ended_seq IS NOT NULL OR retried_after > 0), 0), COALESCE(SUM(state='failed'), 0) "
             "FROM trials t WHERE role<>'confirm' AND COALESCE((SELECT asked FROM requests r WHERE r.run_key=t.run_key "
@@ -293,7 +293,7 @@ class Ledger:
 
     @said_in_a_line
     def failures(self) -> dict[str, Failure]:
-        """By run_key: why a trial failed or diverged."""
+        """Return the failure class of each failed or diverged trial, by run_key."""
         return dict(
             self._read(
                 "SELECT run_key, a.failure FROM trials t JOIN attempts a USING(run_key) "
@@ -304,7 +304,7 @@ class Ledger:
 
     @said_in_a_line
     def attempts(self) -> list[Attempt]:
-        """All attempts, by trial and number."""
+        """Return all attempts, sorted by trial and number."""
         rows = self._read(
             "SELECT run_key, attempt, a.state, started, ended, a.reason, failure, from_epoch, note, seconds, gpus, "
             "cpus, host, device, environment FROM attempts a JOIN trials t USING(run_key) ORDER BY t.number, attempt"
@@ -313,38 +313,38 @@ class Ledger:
 
     @said_in_a_line
     def epochs(self, run_key: str | None = None, *, after: int = 0) -> list[Epoch]:
-        """Epochs beyond `seq` = `after`, of one trial or all, in order of recording."""
-        # The plus keeps SQLite from going through all trials in the order of seq.
+        """Return the epochs after `seq` = `after`, of one trial or all, in order of recording."""
+        # The plus stops SQLite from scanning all trials in the order of seq.
         one = "" if run_key is None else "run_key = ? AND +"
-        query = f"SELECT {COLUMNS} FROM epochs WHERE {one} seq > ? ORDER BY seq"  # noqa: S608 - words of ours
+        query = f"SELECT {COLUMNS} FROM epochs WHERE {one} seq > ? ORDER BY seq"  # noqa: S608 - no user input
         return list(map(epoch_of, self._read(query, (after,) if run_key is None else (run_key, after))))
 
     @said_in_a_line
     def epoch_table(self, run_keys: Sequence[str], metrics: Iterable[str]) -> EpochTable:
-        """All epochs of these trials in columns, with these metrics."""
+        """Return all epochs of these trials in columns, with these metrics."""
         with self._lock:
             return read_table(self._db, run_keys, metrics)
 
     @said_in_a_line
     def latest_epochs(self) -> dict[str, Epoch]:
-        """By run_key: the furthest epoch of a trial, from the last attempt that came so far."""
+        """Return the last epoch of each trial, by run_key, from the latest attempt that reached it."""
         furthest = f"SELECT {COLUMNS}, MAX(epoch * 1000000 + attempt) FROM epochs GROUP BY run_key"  # noqa: S608
         return {found.run_key: found for found in map(epoch_of, self._read(furthest))}
 
     @said_in_a_line
     def tracked(self) -> dict[tuple[str, int], tuple[str, int, str]]:
-        """By (run_key, attempt): the MLflow run, the last `seq` shipped, and the state shipped."""
+        """Return the MLflow run, the last synced `seq` and the synced state, by (run_key, attempt)."""
         rows = self._read("SELECT run_key, attempt, mlflow_run, shipped_seq, shipped_state FROM tracked")
         return {(key, attempt): (run, seq, state) for key, attempt, run, seq, state in rows}
 
     def set_tracked(self, run_key: str, attempt: int, mlflow_run: str, seq: int, state: str) -> None:
-        """Record what MLflow has of an attempt."""
+        """Record which data of an attempt MLflow has."""
         with self._write():
             self._db.execute(
                 "INSERT OR REPLACE INTO tracked VALUES(?, ?, ?, ?, ?)", (run_key, attempt, mlflow_run, seq, state)
             )
 
     def forget_tracked(self) -> None:
-        """Forget every MLflow run: the tracker is another one now."""
+        """Forget every MLflow run, as the sweep has a new tracker."""
         with self._write():
             self._db.execute("DELETE FROM tracked")

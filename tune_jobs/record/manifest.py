@@ -1,4 +1,4 @@
-"""With what a sweep was run, start by start: code, packages, data, image, command."""
+"""The manifest: code, packages, data, container image and command of each start of a sweep."""
 
 import json
 import os
@@ -18,18 +18,18 @@ from tune_jobs.system.packages import DISTRIBUTION
 from tune_jobs.system.redaction import without_password
 
 SUBMISSION = "CONVNN_SUBMISSION"
-"""Names the file that says how this process was submitted, if it was."""
+"""The environment variable with the path of a file that says how this process was submitted, if it was."""
 
 _DIFF_BYTES = 1_000_000
 _GIT_S = 30.0
 _DIFF = ("diff", "HEAD", "--binary", "--no-color", "--no-ext-diff", "--no-textconv")
-"""Whatever is set up for people to read, `git apply` takes it."""
+"""The output can be applied with `git apply`, whatever the user's git configuration."""
 
 _PACKAGES = (DISTRIBUTION, "torch", "torchvision", "numpy", "ray", "optuna", "mlflow", "pydantic")
 
 
 def write_manifest(folder: SweepFolder, digests: dict[str, str]) -> dict[str, Any]:
-    """Add to manifest.json what this start of the sweep runs with; earlier starts stay in it."""
+    """Add this start of the sweep to manifest.json; earlier starts stay in it."""
     submission = _submission()
     start = {
         "at": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
@@ -49,13 +49,13 @@ def write_manifest(folder: SweepFolder, digests: dict[str, str]) -> dict[str, An
 
 
 def _submission() -> dict[str, Any] | None:
-    """Where this runs as a submitted job: who submitted it, and from which commit; see `tune_jobs.cli.cluster_job`."""
+    """Return who submitted this job and from which commit, if anyone did; see `tune_jobs.cli.cluster_job`."""
     task = os.environ.get(SUBMISSION)
     return json.loads(Path(task).read_text(encoding="utf-8")) if task else None
 
 
 def manifest_tags(start: Mapping[str, Any]) -> dict[str, str]:
-    """What MLflow's runs are tagged with, from a start of the sweep in its manifest."""
+    """Return the tags of MLflow's runs, from a start of the sweep in its manifest."""
     tags = {f"data_digest.{name}": digest for name, digest in start["data_digests"].items()}
     tags |= {name: start[name] for name in ("image", "image_digest") if start.get(name)}
     if start["git"]:
@@ -65,7 +65,7 @@ def manifest_tags(start: Mapping[str, Any]) -> dict[str, str]:
 
 
 def recorded_starts(folder: SweepFolder) -> list[dict[str, Any]]:
-    """Every start of the sweep in its manifest, the first first."""
+    """Return every start of the sweep in its manifest, the earliest first."""
     try:
         starts: list[dict[str, Any]] = json.loads(folder.manifest.read_text())["starts"]
     except FileNotFoundError:
@@ -74,13 +74,13 @@ def recorded_starts(folder: SweepFolder) -> list[dict[str, Any]]:
 
 
 _TRUST_NOTHING = ("--no-optional-locks", "-c", "core.fsmonitor=false", "-c", "core.hooksPath=/dev/null")
-"""A repository's configuration may name programs, which git would run as it looks at files."""
+"""A repository's configuration may name programs that git would run when it looks at files."""
 
 
 def git_state(place: Path) -> dict[str, Any] | None:
-    """Commit and uncommitted changes of the repository around `place`; `None` outside of one.
+    """Return commit and uncommitted changes of the repository around `place`; `None` outside of a repository.
 
-    What git does not say within `_GIT_S` is `None`, and a long difference is cut, which `diff_truncated` says.
+    A value that git does not return within `_GIT_S` is `None`. A long diff is cut, and `diff_truncated` is then true.
     """
     if shutil.which("git") is None:
         return None
@@ -99,7 +99,7 @@ def git_state(place: Path) -> dict[str, Any] | None:
 
 
 def _no_filters(place: Path) -> list[str]:
-    """Options by which git runs none of the filters that the repository itself names; a user's own stay."""
+    """Return options that turn off the filters of the repository's configuration; the user's own filters stay."""
     listed = _git(place, "config", "--local", "--name-only", "--get-regexp", r"^filter\.") or b""
     names = {line.rpartition(".")[0] for line in listed.decode("utf-8", "replace").splitlines()}
     changes = [f"{name}.{key}" for name in sorted(names) for key in ("clean=", "smudge=", "process=", "required=false")]
@@ -107,7 +107,7 @@ def _no_filters(place: Path) -> list[str]:
 
 
 def _git(place: Path, *arguments: str) -> bytes | None:
-    """What git says; `None` if it fails, or takes too long."""
+    """Return git's output; `None` if it fails or takes too long."""
     try:
         done = subprocess.run(  # noqa: S603 - a fixed program
             ["git", *_TRUST_NOTHING, "-C", str(place), *arguments],  # noqa: S607

@@ -1,4 +1,4 @@
-"""The ledger's twin in memory, for sweeps that are played and not kept: a hundred times as fast."""
+"""An in-memory ledger for simulated sweeps, which are not kept. It is a hundred times as fast."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -17,7 +17,7 @@ class _Meta:
 
 
 class MemoryRecord:
-    """See `tune_jobs.record.port.Record`. Its wall clock stands at 0."""
+    """An in-memory `tune_jobs.record.port.Record`. Its wall clock is always 0."""
 
     def __init__(self) -> None:
         self.meta = _Meta()
@@ -34,7 +34,7 @@ class MemoryRecord:
         return self._seq
 
     def add_ask(self, decisions: Mapping[str, Any], outcome: AskOutcome, run_key: str | None) -> None:
-        """Note what the sampler decided."""
+        """Note a decision of the sampler."""
         self._asks.append(Ask(len(self._asks), self._next(), dict(decisions), outcome, run_key))
 
     def add_trial(self, decisions: Mapping[str, Any], config: TrialConfig, run_key: str) -> None:
@@ -43,7 +43,7 @@ class MemoryRecord:
         self._trials[run_key] = Trial(run_key, len(self._trials) + 1, config, "interrupted", None, None, 0)
 
     def add_unasked(self, config: TrialConfig, run_key: str, *, repeat_of: str | None, role: Role = SEARCH) -> None:
-        """Note a trial that nothing was asked for."""
+        """Note a trial without an ask."""
         self._next()
         number = len(self._trials) + 1
         self._trials[run_key] = Trial(run_key, number, config, "interrupted", None, None, 0, repeat_of, role)
@@ -74,7 +74,7 @@ class MemoryRecord:
         *,
         here: Environment | None = None,
     ) -> None:
-        """Note where an attempt goes on."""
+        """Note where an attempt resumes."""
         self._change(run_key, attempt, from_epoch=from_epoch, note=note, device=device, environment=here)
 
     def _change(self, run_key: str, attempt: int, **fields: Any) -> int:  # noqa: ANN401 - an attempt's fields
@@ -82,21 +82,21 @@ class MemoryRecord:
         return self._next()
 
     def add_epoch(self, run_key: str, attempt: int, epoch: int, metrics: Mapping[str, float]) -> None:
-        """Note an epoch; one that is known already stays as it is."""
+        """Note an epoch; an epoch that is already noted stays unchanged."""
         self._epochs.setdefault((run_key, attempt, epoch), (self._next(), metrics))
 
     def charge(self, seconds: Mapping[tuple[str, int], float], wall_s: float = 0.0) -> None:
-        """Note for how long attempts have held their resources; and add to the wall time."""
+        """Note how long attempts have held their resources, and add to the wall time."""
         self._held_s.update(seconds)
         self.wall_s += wall_s
         self._next()
 
     def seconds_before(self, run_key: str, attempt: int) -> float:
-        """Seconds that the attempts before this one held their resources."""
+        """Return how many seconds earlier attempts held their resources."""
         return sum(self._held_s.get((run_key, number), 0.0) for number in range(1, attempt))
 
     def add_request(self, run_key: str, asked: Asked, why: str | None = None) -> None:
-        """Nobody asks anything of a sweep that is played."""
+        """Only count the event: a simulated sweep has no users."""
         del run_key, asked, why
         self._next()
 
@@ -109,27 +109,27 @@ class MemoryRecord:
         self._trials[run_key] = replace(self._trials[run_key], state=state, ended_seq=ended, reason=reason)
 
     def usage(self) -> Usage:
-        """What the sweep has cost so far."""
+        """Return what the sweep has cost so far."""
         held = [(self._held_s.get(place, 0.0), attempt) for place, attempt in self._attempts.items()]
         gpu_s, cpu_s = (sum(getattr(attempt, field) * s for s, attempt in held) for field in ("gpus", "cpus"))
         return Usage(gpu_s / 3600, cpu_s / 3600, self.wall_s / 3600, len({key for key, _ in self._attempts}))
 
     def asks(self) -> list[Ask]:
-        """All asks, in order."""
+        """Return all asks, in order."""
         return list(self._asks)
 
     def trials(self) -> list[Trial]:
-        """All trials, by number."""
+        """Return all trials, sorted by number."""
         return list(self._trials.values())
 
     def attempts(self) -> list[Attempt]:
-        """All attempts, by trial and number."""
+        """Return all attempts, sorted by trial and number."""
         number = {key: trial.number for key, trial in self._trials.items()}
         places = sorted(self._attempts, key=lambda place: (number[place[0]], place[1]))
         return [replace(self._attempts[place], seconds=self._held_s.get(place, 0.0)) for place in places]
 
     def epochs(self) -> list[Epoch]:
-        """All epochs, in order."""
+        """Return all epochs, in order."""
         return [
             Epoch(seq, key, attempt, epoch, 0.0, dict(metrics))
             for (key, attempt, epoch), (seq, metrics) in self._epochs.items()

@@ -1,6 +1,6 @@
-"""What a ledger says of its sweep as a whole: one typed entry per key of the table `meta`, read and written as a field.
+"""A ledger's entries about the sweep as a whole: one typed field per key of the table `meta`.
 
-This is the only place that knows a key and how its value is written.
+Keys and the format of their values are known only here.
 """
 
 import functools
@@ -29,17 +29,17 @@ Goal = Literal["maximize", "minimize"]
 
 
 UNREADABLE = (sqlite3.Error, ValueError, TypeError, KeyError)
-"""What a file that is damaged, or is no ledger, makes of a reading; JSON's and Pydantic's errors are among these."""
+"""Errors from reading a file that is damaged or not a ledger; JSON's and Pydantic's errors are subclasses of these."""
 
 
 def unreadable(path: Path, error: Exception) -> LedgerError:
-    """That in one line."""
+    """Return such an error as a message of one line."""
     reason = (str(error).splitlines() or [type(error).__name__])[0]
     return LedgerError(f"{path} cannot be read: {reason}; check that it is the complete record of a sweep.")
 
 
 def said_in_a_line(method: Callable[Concatenate[Reader, Given], Value]) -> Callable[Concatenate[Reader, Given], Value]:
-    """What a damaged or foreign file makes of a reading is said in one line."""
+    """Turn the errors of a method that reads a damaged file into a `LedgerError` of one line."""
 
     def read(reader: Reader, /, *arguments: Given.args, **named: Given.kwargs) -> Value:
         try:
@@ -52,7 +52,7 @@ def said_in_a_line(method: Callable[Concatenate[Reader, Given], Value]) -> Calla
 
 
 class _Entry(Generic[Value]):
-    """A key of the table, which has the name of the field."""
+    """A key of the table; it has the name of the field."""
 
     def __init__(self, decode: Callable[[str | None], Value], encode: Callable[[Value], str | None]) -> None:
         self._decode = decode
@@ -84,7 +84,7 @@ class _Fixed(_Entry[Value]):
         super().__init__(decode, str)
 
     def __set__(self, meta: "Meta", value: Value) -> None:
-        raise AttributeError(f"{self._key} is the ledger's own to write.")
+        raise AttributeError(f"only the ledger itself writes {self._key}.")
 
 
 def _text() -> _Entry[str | None]:
@@ -105,7 +105,7 @@ class Meta:
     """The entries of one ledger."""
 
     sweep_id = _Fixed(lambda text: text or "")
-    """Made with the ledger; tells sweeps of one name apart."""
+    """Created with the ledger; distinguishes sweeps of the same name."""
 
     wall_s = _Fixed(lambda text: float(text or 0))
     """Seconds that drivers have run the sweep."""
@@ -114,25 +114,25 @@ class Meta:
     """Grows with each write to the ledger."""
 
     started = _text()
-    """When the sweep began, in UTC."""
+    """When the sweep started, in UTC."""
 
     metric = _Entry[str](lambda text: text or "val/accuracy", str)
     goal = _Entry[Goal](_goal, str)
     budget = _Entry[dict[str, int | float]](
         lambda text: _LIMITS.validate_json(text or "{}", strict=True), lambda limits: _LIMITS.dump_json(limits).decode()
     )
-    """The limits that are set: `gpu_hours` and so on."""
+    """The limits that are set, such as `gpu_hours`."""
 
     planned = _Entry[int | None](
         lambda text: int(text) if text else None, lambda trials: None if trials is None else str(trials)
     )
-    """Configurations that the search is to reach; `None` where only exhaustion tells."""
+    """Number of configurations that the search will try; `None` if it ends only when the space is exhausted."""
 
     repeats = _Entry[int](lambda text: int(text or 1), lambda value: str(value) if value > 1 else None)
-    """Seeds of each configuration."""
+    """Number of seeds of each configuration."""
 
     exhausted = _Entry[bool](lambda text: text is not None, lambda value: "true" if value else None)
-    """Whether every configuration of the space was tried."""
+    """Whether every configuration of the space has been tried."""
 
     halted = _Entry[Halted | None](
         lambda text: _HALTED.validate_json(text or "null"), lambda value: json.dumps(value and asdict(value))
@@ -140,31 +140,31 @@ class Meta:
     """Why the last run ended early, if it did."""
 
     tracker = _text()
-    """The address of the tracker that the sweep was sent to last."""
+    """The address of the tracker to which the sweep was last sent."""
 
     tracker_experiment = _text()
     tracker_experiment_id = _text()
     tracker_is_default = _Entry[bool](lambda text: text is not None, lambda value: "true" if value else None)
-    """Whether that tracker was nobody's choice."""
+    """Whether that tracker was the default, not chosen by a user."""
 
     tracked_as = _text()
-    """What runs there are found by; `None` for the sweep's id. A copy of a sweep has runs of its own."""
+    """The value that identifies the sweep's runs there; `None` for the sweep's id. A copy of a sweep has other runs."""
 
     home = _Entry[Home | None](
         lambda text: _HOME.validate_json(text or "null"), lambda value: json.dumps(value and asdict(value))
     )
-    """Where the ledger was when the sweep was tracked last."""
+    """Where the ledger was when the sweep was last tracked."""
 
     confirmations = _Entry[list[dict[str, Any]]](lambda text: json.loads(text or "[]"), json.dumps)
-    """What was planned each time the test set was opened; see `tune_jobs.evidence.confirmation`."""
+    """The plan of each confirmation, recorded when the test set was opened; see `tune_jobs.evidence.confirmation`."""
 
     champion = _Entry[Champion | None](
         lambda text: _CHAMPION.validate_json(text or "null"), lambda value: json.dumps(value and asdict(value))
     )
-    """What the latest confirmation that is finished came to."""
+    """The result of the latest finished confirmation."""
 
     left = _Entry[dict[str, Any] | None](lambda text: json.loads(text or "null"), json.dumps)
-    """How the last run left the sweep and its tracker; see `tune_jobs.driver.handover`."""
+    """The state in which the last run left the sweep and its tracker; see `tune_jobs.driver.handover`."""
 
     def __init__(self, path: Path, read: Callable[[str], str | None], write: Callable[[str, str | None], None]) -> None:
         self.path = path
@@ -172,7 +172,7 @@ class Meta:
         self.write = write
 
     def digest(self, data: str) -> str | None:
-        """The digest of the images of a data set, with which the sweep began."""
+        """Return the digest of the images of a data set with which the sweep started."""
         return self.read(f"digest.{data}")
 
     def set_digest(self, data: str, digest: str) -> None:

@@ -1,4 +1,4 @@
-"""What a driver writes while it runs a sweep, as a port: the ledger keeps it on disk, `memory` in this process."""
+"""The interface through which a driver records a sweep. `ledger` keeps the record on disk, `memory` in this process."""
 
 from collections.abc import Mapping
 from typing import Any, Protocol
@@ -11,13 +11,13 @@ from tune_jobs.record.rows import SEARCH, AskOutcome, Role, State
 
 
 class Whole(Protocol):
-    """What a record says of its sweep as a whole."""
+    """The entries of a record about the sweep as a whole."""
 
     exhausted: bool
 
 
 class Record(Protocol):
-    """Takes what happens to the trials of a sweep; see `tune_jobs.record.ledger.Ledger` for each method."""
+    """Records the events of a sweep's trials; see `tune_jobs.record.ledger.Ledger` for each method."""
 
     @property
     def meta(self) -> Whole: ...

@@ -1,4 +1,4 @@
-"""What people asked of single trials by hand, as the record keeps it: a row for each request, none is ever removed."""
+"""Requests of users about single trials. The ledger has a row for each request, and never removes one."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -9,7 +9,7 @@ Asked = Literal["stop", "retry", "exclude", "include"]
 
 @dataclass(frozen=True)
 class Request:
-    """One request; `seq` is its place among all events."""
+    """One request; `seq` is its position among all events."""
 
     seq: int
     run_key: str
@@ -19,7 +19,7 @@ class Request:
 
 
 def excluded(requests: Iterable[Request]) -> dict[str, Request]:
-    """By run key: the request that a trial be excluded, where none has undone it since."""
+    """Return the excluded trials, by run key, with the request to exclude each one."""
     found: dict[str, Request] = {}
     for request in requests:
         if request.asked == "exclude":
@@ -30,7 +30,7 @@ def excluded(requests: Iterable[Request]) -> dict[str, Request]:
 
 
 def to_stop(requests: Iterable[Request]) -> dict[str, int]:
-    """By run key: the `seq` of the request that a trial be stopped, where it was not run again by hand since."""
+    """Return the `seq` of the request to stop a trial, by run key, unless the trial was retried since."""
     found: dict[str, int] = {}
     for request in requests:
         if request.asked == "stop":

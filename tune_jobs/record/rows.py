@@ -1,6 +1,6 @@
-"""What a record holds, as values: asks, trials, attempts, epochs. Pure: neither files nor clocks."""
+"""The rows of a ledger as values: asks, trials, attempts, epochs. No files, no clocks."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from search_spaces import TrialConfig
@@ -10,51 +10,52 @@ from tune_jobs.record.environment import Environment
 
 ENDED = ("complete", "stopped", "diverged", "failed")
 ENOUGH = "enough"
-"""The cause of an end with `stopping.enough`: all is well, and trials are left."""
+"""The cause of a stop by `stopping.enough`: nothing is wrong, and trials remain."""
 
 State = Literal["running", "complete", "stopped", "diverged", "failed", "interrupted"]
-"""Of a trial: `running`, then `complete`, `stopped` (by the stopping rule, or by hand), `diverged` or `failed`.
+"""The state of a trial: `running`, then `complete`, `stopped` (by the stopping rule or the user), `diverged`, `failed`.
 
-`interrupted` is due for another attempt. What made an attempt end early is its failure class (`tune_jobs.failures`).
+An `interrupted` trial waits for another attempt. Why an attempt ended early is its failure class
+(`tune_jobs.failures`).
 """
 
 Role = Literal["search", "confirm"]
 SEARCH: Role = "search"
-"""The role of trials that the search begins."""
+"""The role of trials that the search starts."""
 
 CONFIRM: Role = "confirm"
-"""That of trials that try the best ones again with new seeds."""
+"""The role of trials that run the best configurations again with new seeds."""
 
 CHAMPION = "champion"
-"""In place of a trial's number: the run of the confirmation's champion. Its alias in a model registry, too."""
+"""Used instead of a trial's number: the run of the confirmation's champion. Also its alias in a model registry."""
 
 
 def confirmed_metric(metric: str) -> Metric:
-    """The objective of a confirmation's trials, which are tested, by that of the search."""
+    """Return the objective of a confirmation's trials, on the test set, for the objective of the search."""
     return "test/accuracy" if metric.endswith("accuracy") else "test/loss"
 
 
 BY_THE_RULE, BY_HAND = "by the stopping rule", "by hand"
-"""The reasons of stopped trials."""
+"""The recorded reasons of stopped trials."""
 
 AskOutcome = Literal["new", "duplicate", "infeasible"]
 
 
 @dataclass(frozen=True)
 class Home:
-    """Where a ledger was when its sweep was last tracked: a copy of it finds itself elsewhere."""
+    """Where a ledger was when its sweep was last tracked. A copy of it is somewhere else, and so can be recognized."""
 
     path: str
     """The sweep's folder."""
 
     device: int
     inode: int
-    """Of the ledger's file, which a move within a disk keeps."""
+    """The inode of the ledger's file; a move within a disk keeps it."""
 
 
 @dataclass(frozen=True)
 class Ask:
-    """One decision of the sampler, and what became of it."""
+    """One decision of the sampler, and its outcome."""
 
     number: int
     seq: int
@@ -77,11 +78,11 @@ class Epoch:
 
 @dataclass(frozen=True)
 class Attempt:
-    """One try at a trial: when, why it ended, and what it held for how long.
+    """One attempt at a trial: when it ran, why it ended, and which resources it held for how long.
 
-    `from_epoch` is the epoch after which it went on, `None` while that is not known; `note` says what was wrong with
-    a checkpoint. `seconds` are counted while the worker lives, by a clock that does not jump. `host` is the machine and
-    `device` `cpu` or the GPU's name, as far as they are known.
+    `from_epoch` is the epoch after which it resumed, `None` until that is known. `note` says what was wrong with a
+    checkpoint. `seconds` is counted while the worker lives, by a monotonic clock. `host` is the machine, and `device`
+    is `cpu` or the GPU's name; both are `None` until they are known.
     """
 
     run_key: str
@@ -99,7 +100,7 @@ class Attempt:
     host: str | None
     device: str | None
     environment: Environment | None = None
-    """In what it trained; earlier programs recorded none."""
+    """The environment in which it trained; earlier versions did not record it."""
 
 
 @dataclass(frozen=True)
@@ -113,24 +114,24 @@ class Trial:
     ended_seq: int | None
     reason: str | None
     retried_after: int
-    """Its attempts at the time it was last asked for again by hand."""
+    """Number of its attempts when a user last retried it."""
 
     repeat_of: str | None = None
-    """The run key of the first trial of its configuration, where it is another seed of that."""
+    """The run key of the first trial of its configuration, if this is another seed of it."""
 
     role: Role = SEARCH
-    """What it is for."""
+    """Whether it belongs to the search or to a confirmation."""
 
 
 @dataclass(frozen=True)
 class Usage:
-    """What a sweep has cost so far, over all its runs; failed attempts included."""
+    """What a sweep has cost so far, over all its runs, including failed attempts."""
 
     gpu_hours: float
     cpu_hours: float
     wall_hours: float
     trials: int
-    """Trials that were started."""
+    """Number of trials that were started."""
 
 
 @dataclass(frozen=True)
@@ -142,7 +143,7 @@ class Halted:
 
     @property
     def sentence(self) -> str:
-        """That, for people."""
+        """The reason as a sentence, for people."""
         return self.message if self.cause == ENOUGH else f"It has stopped: {self.message}"
 
 
@@ -151,10 +152,10 @@ class Champion:
     """The configuration that a finished confirmation supports."""
 
     run_key: str
-    """The run whose weights stand for it: that with the first seed, which no result chose."""
+    """The run whose weights represent it: the run with the first seed, so that no result influences the choice."""
 
     trial: int | None
-    """The configuration's number in the search; `None` where it is from a file."""
+    """The configuration's number in the search; `None` if it is from a file."""
 
     opened: str
     """When the test set was opened for the confirmation."""
@@ -163,8 +164,8 @@ class Champion:
     better: bool
     """Whether it was shown to be better than the baseline."""
 
-    why: str
-    """In sentences."""
+    why: str = field(compare=False)
+    """The reason for the choice, in sentences, whose wording may differ between versions."""
 
     numbers: dict[str, float]
-    """What the confirmation found of it, by name."""
+    """The confirmation's results for it, by name."""

@@ -1,4 +1,4 @@
-"""The ledger's tables: made, brought up from an earlier layout, opened; those of a newer program are left alone."""
+"""The ledger's tables: creates, upgrades and opens them. Ledgers of newer versions are not changed."""
 
 import os
 import shutil
@@ -88,15 +88,15 @@ UPDATE meta SET value = '5' WHERE key = 'layout';
 COMMIT;
 """,
 }
-"""From a layout to the next."""
+"""The SQL that upgrades each layout to the next one."""
 
 
 def check_layout(path: Path, busy: Callable[[], bool]) -> None:
-    """Refuse the ledger of a newer program, without a change to any file. What cannot be looked up so is let through.
+    """Refuse the ledger of a newer version, without changing any file. A ledger that cannot be checked passes.
 
     Args:
-        path: The ledger, which need not exist.
-        busy: Whether another process may be writing it now. Its journal then stays where it is.
+        path: The ledger, which may be missing.
+        busy: Whether another process may be writing it now. Its journal is not copied then.
 
     Raises:
         LedgerError: If it has a layout that this version does not know.
@@ -106,22 +106,22 @@ def check_layout(path: Path, busy: Callable[[], bool]) -> None:
         layout = layout_of(db)
     journal = _journal(path)
     if layout in (None, str(LAYOUT), *_UPGRADES) and _has_text(journal) and not busy():
-        with suppress(sqlite3.Error, OSError), _copied(path, journal) as db:  # a killed driver's last words are there
+        with suppress(sqlite3.Error, OSError), _copied(path, journal) as db:  # with a killed driver's last writes
             layout = layout_of(db)
     if layout not in (None, *_UPGRADES):
         require_layout(path, layout)
 
 
 def require_layout(path: Path, layout: str | None) -> None:
-    """Refuse every layout but this version's.
+    """Refuse every layout except this version's.
 
     Raises:
-        LedgerError: With the way out.
+        LedgerError: If it is another layout; the message says what to do.
     """
     if layout != str(LAYOUT):
         old = layout in _UPGRADES
         age, way_out = (
-            ("an older version", "copy the folder to where it can be written, and open the copy")
+            ("an older version", "copy the folder to a place where it can be written, and open the copy")
             if old
             else ("a newer version", "use that version, or a newer one")
         )
@@ -129,17 +129,17 @@ def require_layout(path: Path, layout: str | None) -> None:
 
 
 def layout_of(db: sqlite3.Connection) -> str | None:
-    """The layout of a ledger."""
+    """Return the layout of a ledger."""
     rows = db.execute("SELECT value FROM meta WHERE key='layout'").fetchall()
     return rows[0][0] if rows else None
 
 
 def make_whole(path: Path) -> None:
-    """Make a ledger where there is none. It appears with all its tables: others may look at any moment."""
+    """Create a ledger if it is missing. It appears with all its tables, as others may read it at any moment."""
     if path.exists():
         return
     part = path.with_name(f".{path.name}{PARTIAL}")
-    for left in path.parent.glob(f"{part.name}*"):  # and its journal, of a process that was killed
+    for left in path.parent.glob(f"{part.name}*"):  # files of a killed process, including its journal
         left.unlink()
     with closing(connect(part)) as db:
         make_tables(db, path)
@@ -147,20 +147,20 @@ def make_whole(path: Path) -> None:
 
 
 def remove_ledger(path: Path) -> None:
-    """Remove a ledger, and what SQLite keeps beside it; for whoever holds the lease."""
+    """Remove a ledger and SQLite's files beside it; for a holder of the lease."""
     for suffix in ("-wal", "-shm", "-journal", ""):
         path.with_name(path.name + suffix).unlink(missing_ok=True)
 
 
 def make_tables(db: sqlite3.Connection, path: Path) -> None:
-    """Make what tables are missing, and the journal of the kind that the folder allows."""
-    # A write-ahead log is memory that processes of one machine share; others would read rubbish.
+    """Create missing tables, and choose a journal mode that the folder supports."""
+    # A write-ahead log uses memory shared by processes of one machine; other machines would read garbage.
     db.execute(f"PRAGMA journal_mode={'DELETE' if on_network(path.parent) else 'WAL'}")
     db.executescript(_TABLES)
 
 
 def upgraded(db: sqlite3.Connection, path: Path, *, in_place: bool) -> sqlite3.Connection:
-    """The ledger in this version's layout: the file itself if that may be changed, else a copy of it in memory."""
+    """Return the ledger in this version's layout: the file itself if it may be changed, otherwise a copy in memory."""
     layout = layout_of(db)
     if layout in _UPGRADES and not (in_place and os.access(path, os.W_OK) and os.access(path.parent, os.W_OK)):
         copy = sqlite3.connect(":memory:", isolation_level=None, check_same_thread=False)
@@ -177,13 +177,13 @@ def connect(path: Path) -> sqlite3.Connection:
     """Open a ledger, also on storage that is read-only."""
     if os.access(path.parent, os.W_OK):
         return sqlite3.connect(path, timeout=30, isolation_level=None, check_same_thread=False)
-    # On read-only storage nobody writes it, and SQLite may make no files of its own beside it.
+    # On read-only storage nobody writes the ledger, and SQLite cannot create files beside it.
     journal = _journal(path)
     return _in_memory(path, journal) if _has_text(journal) else _frozen(path)
 
 
 def _frozen(path: Path) -> sqlite3.Connection:
-    """The file alone, as it is at rest."""
+    """Open the file alone, read-only, without its journal."""
     frozen = f"file:{quote(str(path.absolute()))}?mode=ro&immutable=1"
     return sqlite3.connect(frozen, uri=True, isolation_level=None, check_same_thread=False)
 

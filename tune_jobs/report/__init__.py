@@ -1,15 +1,16 @@
-"""One page that shows a sweep: HTML that needs no network, its plots as PNG, its numbers as CSV.
+"""Writes one page about a sweep: HTML that needs no network, with plots as PNG and numbers as CSV on request.
 
-data       what is said, read from the sweep's folder once
+data       everything the report uses, read once from the sweep's folder
 sizes      GFLOPs and parameters, recorded or measured
-axes       what differs between trials, and where its values lie on an axis
-effects    what each value of a field came to; surrogate fits the model, findings are the sentences
+axes       the fields that differ between trials, and the position of their values on an axis
+effects    the results of each value of a field; surrogate fits the model, findings writes the sentences
 importance how much each field explains, by the same model
-epochs     curves, seconds and sizes of all trials, read in columns
-lines      learning curves by configuration; colors by a field of theirs
-points     what plots compare: configurations, by the mean over their seeds
-metrics    how values are written
-figures    all plots: curves (by epoch), comparisons (between trials) and costs
+epochs     curves, seconds and sizes of all trials, read as columns
+lines      learning curves by configuration
+colors     line colors by a field
+points     the configurations that plots compare, each by the mean over its seeds
+metrics    number formats
+figures    all plots: curves (over epochs), comparisons (between trials) and costs
 tables     failures by class, and CSV
 page       the HTML, from templates
 pictures   the plots as PNG

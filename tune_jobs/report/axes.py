@@ -1,4 +1,4 @@
-"""What differs between a sweep's trials, with its values, and where these lie on an axis."""
+"""The fields that differ between a sweep's trials, and the position of their values on an axis."""
 
 import math
 from collections import Counter
@@ -13,36 +13,36 @@ from tune_jobs.results.columns import NONE, SEED, Column, key_of, label
 from tune_jobs.results.row import Row
 
 FEW = 8
-"""So many different numbers, where trials share them, are places of their own on an axis."""
+"""Up to this many different numbers that recur are separate categories on an axis."""
 
 WIDE = 20
-"""A range of positive numbers is logarithmic where its end is so many times its beginning."""
+"""A range of positive numbers is logarithmic if its end is at least this many times its start."""
 
 NEAR = 0.09
-"""Of an axis: a round number so near to an end gives way to it."""
+"""A tick closer to an end of the axis than this fraction of it is left out."""
 
-ABSENT = "not there"
-"""Where `none` is a value, too."""
+ABSENT = "absent"
+"""Label of a missing field if `none` is also a value."""
 
 
 @dataclass(frozen=True)
 class Parameter:
-    """What a parameter is in each trial, by run key; `None` where a trial has none."""
+    """A field's value in each trial, by run key; `None` if a trial does not have the field."""
 
     name: str
     values: dict[str, Scalar]
     declared: Domain | None = None
-    """What the space says that it may be, where that is known."""
+    """The field's domain in the space, if known."""
 
     @cached_property
     def scale(self) -> "Scale":
-        """Its axis."""
+        """The field's axis."""
         return scale_of(self.values.values(), self.declared)
 
 
 @dataclass(frozen=True)
 class Scale:
-    """An axis: where each value lies, and what is written where."""
+    """An axis: the positions of the values, and the ticks with their labels."""
 
     places: dict[Scalar, float]
     ticks: list[float]
@@ -52,7 +52,7 @@ class Scale:
 
     @property
     def ends(self) -> list[float]:
-        """The first place and the last, both of which have a label."""
+        """The first and the last position; both have a label."""
         return [min(self.ticks), max(self.ticks)]
 
     @property
@@ -64,7 +64,7 @@ class Scale:
 
 
 def parameters(rows: list[Row], columns: list[Column], declared: Mapping[str, Domain]) -> list[Parameter]:
-    """The fields in which those trials differ that have them, the seed apart, with their values."""
+    """Return the fields whose values differ between the trials that have them, except the seed."""
     found = (
         Parameter(column.name, {row.run_key: row.fields.get(column.key) for row in rows}, declared.get(column.key))
         for column in columns
@@ -74,7 +74,7 @@ def parameters(rows: list[Row], columns: list[Column], declared: Mapping[str, Do
 
 
 def declared(root: SpaceNode) -> dict[str, Domain]:
-    """What a space says of each field, by the key of its column: all its branches together."""
+    """Return the domain of each field in a space, by the key of its column, over all branches."""
     found: dict[str, list[Domain]] = {}
     for path, domain in _declared(root, ""):
         found.setdefault(key_of(path), []).append(domain)
@@ -109,10 +109,11 @@ def _together(domains: list[Domain]) -> Domain:
 
 
 def scale_of(values: Iterable[Scalar], declared: Domain | None = None) -> Scale:
-    """An axis for the values of all trials: places of their own for words and few numbers that recur, else a range.
+    """Return an axis for the values of all trials.
 
-    Words are in the order in which they are declared. A range ends where the declared one does, and is logarithmic if
-    that is; of one that is not declared the values say so.
+    Words, and few numbers that recur, become categories; other numbers become a range. Words are in the order of their
+    declaration. A range has the ends and the scale (linear or logarithmic) of the declared one; without a declaration,
+    these follow from the values.
     """
     counts = Counter(values)
     distinct = set(counts)
@@ -148,7 +149,7 @@ def _is_number(value: Scalar) -> bool:
 
 
 def labelled(low: float, high: float, *, log: bool = False) -> tuple[list[float], list[float]]:
-    """Where an axis has ticks, and the numbers there: both ends, and round numbers between."""
+    """Return the positions of an axis's ticks, and their numbers: both ends, and round numbers between."""
     place = math.log10 if log else float
     first, last = place(low), place(high)
     between = [(place(tick), tick) for tick in (log_ticks if log else even_ticks)(low, high)]
@@ -159,14 +160,14 @@ def labelled(low: float, high: float, *, log: bool = False) -> tuple[list[float]
 
 
 def log_ticks(low: float, high: float) -> list[float]:
-    """Round numbers between two positive ones."""
+    """Return round numbers between two positive numbers."""
     decades = range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)
-    steps = (1, 2, 5) if len(decades) <= 4 else (1,)  # noqa: PLR2004 - decades whose ticks still fit
+    steps = (1, 2, 5) if len(decades) <= 4 else (1,)  # noqa: PLR2004 - ticks of more decades do not fit
     return [tick for decade in decades for step in steps if low <= (tick := step * 10.0**decade) <= high]
 
 
 def even_ticks(low: float, high: float) -> list[float]:
-    """Round numbers, evenly spaced, between two that differ."""
+    """Return evenly spaced round numbers between two different numbers."""
     rough = (high - low) / 5
     unit = 10.0 ** math.floor(math.log10(rough))
     step = next(unit * factor for factor in (1, 2, 5, 10) if unit * factor >= rough)

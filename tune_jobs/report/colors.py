@@ -1,4 +1,4 @@
-"""Colors of lines by a field of their configurations: a scale for numbers, the palette for words."""
+"""Line colors by a field of the configurations: a color scale for numbers, the palette for words."""
 
 import math
 from collections.abc import Sequence
@@ -16,29 +16,29 @@ from tune_jobs.results.row import Row
 
 @dataclass(frozen=True)
 class Coloring:
-    """What each line looks like, and what the legend or the color bar says."""
+    """The color of each line, and the legend or color bar."""
 
     name: str
     colors: list[str]
-    """Of each line."""
+    """Color of each line."""
 
     names: list[str]
-    """Of each line in the legend; empty where the color bar says it."""
+    """Name of each line in the legend; empty if the color bar shows it."""
 
     order: list[str]
-    """The names, as they stand in the legend."""
+    """The names in the order of the legend."""
 
     bar: dict[str, Any] | None
-    """Plotly's color axis of a range of numbers."""
+    """Plotly's color axis for a range of numbers."""
 
 
 def coloring(column: Column, rows: Sequence[Row], declared: Domain | None = None) -> Coloring | None:
-    """Colors by a field; `None` where all lines have the same value.
+    """Return colors by a field; `None` if all lines have the same value.
 
     Args:
         column: The field.
         rows: One trial of each line.
-        declared: What the space says of the field, where that is known.
+        declared: The field's domain in the space, if known.
     """
     values = [row.fields.get(column.key) for row in rows]
     if len(set(values)) < 2:  # noqa: PLR2004 - nothing to tell apart
@@ -50,7 +50,7 @@ def coloring(column: Column, rows: Sequence[Row], declared: Domain | None = None
 
 
 def _by_value(column: Column, values: list[Scalar], scale: Scale) -> Coloring:
-    """Few numbers in the colors of the scale, in order; words in those of the palette."""
+    """Color a few numbers along the color scale, in order; words by the palette."""
     there = [value for value in scale.places if value is not None]
     if all(isinstance(value, int | float) and not isinstance(value, bool) for value in there):
         palette = [scale_color(place) for place in np.linspace(0, 1, max(len(there), 2))]
@@ -86,7 +86,7 @@ def _by_number(column: Column, values: list[Scalar], *, log: bool) -> Coloring:
 
 
 def scale_color(place: float) -> str:
-    """The color at a place of the scale, from 0 to 1."""
+    """Return the color at a position of the scale, from 0 to 1."""
     channels = [[int(color[at : at + 2], 16) for at in (1, 3, 5)] for color in theme.ORDERED]
     found = [round(float(np.interp(place, _steps(), channel))) for channel in zip(*channels, strict=True)]
     return "#" + "".join(f"{channel:02x}" for channel in found)

@@ -1,4 +1,4 @@
-"""Plots of which configurations were good: by parameters, one at a time or all at once."""
+"""Plots that compare configurations by their parameters, one at a time or all together."""
 
 from typing import TYPE_CHECKING, Any
 
@@ -20,29 +20,30 @@ SLICES = 16
 AXES = 14
 
 CHOSEN, CHOSEN_SHARE = 10, 0.1
-"""The best tenth is chosen on the axis of the objective, and no fewer than ten; the others are faint lines."""
+"""The best tenth, but at least ten, is selected on the axis of the objective; the other lines are faint."""
 
-LONGEST = 13
-"""Characters of a label beside an axis of parallel coordinates."""
+LONGEST, LONGEST_NAME = 13, 18
+"""Maximum number of characters of a label beside an axis of parallel coordinates, and above it."""
 
 CHARACTER_PX, GAP_PX = 6, 24
 
 TICKS = 5
-"""Below a slice of a range, about."""
+"""Approximate number of ticks in a slice of a range."""
 
 
 def parallel_coordinates(data: "ReportData", parameters: list[Parameter]) -> Plot:
-    """Every configuration a line through its parameters to its value."""
+    """Draw every configuration as a line through its parameters to its value."""
     key, title, metric = "parallel-coordinates", "Parallel coordinates", data.summary.metric
     points, shown = data.points, parameters[:AXES]
     lines = [*points.complete, *points.early][::-1]
     if len(lines) < 2 or not shown:  # noqa: PLR2004
-        return Plot(key, title, "This needs two trials with a value, and a parameter in which they differ.")
+        return Plot(key, title, "This needs two trials with a value, and a parameter that differs between them.")
     values = [point.value for point in lines]
     best = points.complete[: max(CHOSEN, round(CHOSEN_SHARE * len(points.complete)))]
     choose = len(points.complete) > len(best)
     dimensions = [_dimension(parameter, lines) for parameter in shown]
-    note = f"Each line is one of {len(lines)} {'configurations' if points.seeds > 1 else 'trials'}; warm is better."
+    noun = "configurations" if points.seeds > 1 else "trials"
+    note = f"Each line is one of {len(lines)} {noun}; warmer colors are better."
     warm = [value if data.summary.goal == "maximize" else -value for value in values]
     if points.early:
         epochs = [float(point.rows[0].epoch) for point in lines]
@@ -51,29 +52,29 @@ def parallel_coordinates(data: "ReportData", parameters: list[Parameter]) -> Plo
             dimensions[-1] |= _chosen([float(point.rows[0].epoch) for point in points.complete])
         warm = [float(place) for place in range(len(lines))]
         note += (
-            f" {len(points.early)} did not run to the end, and have the value of their last epoch: warmer is higher on "
-            f"the leaderboard, where they come last. The axis of epochs chooses those that may be compared."
+            f" {len(points.early)} did not run to the end, and show the value of their last epoch: a warmer color is a "
+            f"higher rank on the leaderboard, where they come last. The epoch axis selects the comparable ones."
         )
     dimensions.append({"label": metric, "values": values, **value_axis(values, metric)})
     if choose:
         dimensions[-1] |= _chosen([point.value for point in best])
-        note += f" The best {len(best)} are chosen on the last axis, and the others are faint."
+        note += f" The best {len(best)} are selected on the last axis; the others are faint."
     if points.fewer:
-        note += f" {len(points.fewer)} with another number of seeds are left out."
-    note += " Drag along an axis to choose a range, click on it to choose all."
+        note += f" {len(points.fewer)} with a different number of seeds are left out."
+    note += " Drag along an axis to select a range; click on the axis to select all."
     if len(parameters) > AXES:
         note += f" {len(parameters) - AXES} more parameters vary."
     figure = new_figure(metric, height=430)
     figure.add_parcoords(
         dimensions=dimensions,
         line={"color": warm, "colorscale": theme.RISING},
-        unselected={"line": {"color": theme.STOPPED}},  # the more lines, the fainter: Plotly's own choice
+        unselected={"line": {"color": theme.STOPPED}},  # Plotly makes them fainter if there are more
         labelangle=0,
         labelfont={"size": 12},
         rangefont={"size": 11},
         tickfont={"size": 11},
     )
-    figure.update_layout(margin={"l": 60, "r": 60, "t": 64, "b": 24})
+    figure.update_layout(margin={"l": 68, "r": 68, "t": 64, "b": 24})
     longest = max(
         len(text) for dimension in dimensions for text in (*dimension.get("ticktext", ()), dimension["label"])
     )
@@ -83,7 +84,7 @@ def parallel_coordinates(data: "ReportData", parameters: list[Parameter]) -> Plo
 def _dimension(parameter: Parameter, lines: list[Point]) -> dict[str, Any]:
     scale = parameter.scale
     return {
-        "label": _short(parameter.name),
+        "label": _short(parameter.name, LONGEST_NAME),
         "values": [scale.places[parameter.values[point.rows[0].run_key]] for point in lines],
         "range": scale.ends,
         "tickvals": scale.ticks,
@@ -91,19 +92,19 @@ def _dimension(parameter: Parameter, lines: list[Point]) -> dict[str, Any]:
     }
 
 
-def _short(text: str) -> str:
-    return text if len(text) <= LONGEST else f"…{text[1 - LONGEST :]}"
+def _short(text: str, longest: int = LONGEST) -> str:
+    return text if len(text) <= longest else f"…{text[1 - longest :]}"
 
 
 def _chosen(values: list[float]) -> dict[str, Any]:
-    """The part of an axis with these values, which is chosen until a reader chooses another."""
+    """Select the range of these values on an axis, until the reader selects another."""
     low, high = min(values), max(values)
     edge = 1e-6 * (abs(low) + abs(high))
     return {"constraintrange": [low - edge, high + edge]}
 
 
 def importance(data: "ReportData") -> Plot:
-    """How much each parameter explains."""
+    """Plot how much each parameter explains."""
     found = importance_of(data.summary)
     if not found.shares:
         return Plot("importance", "Importance of parameters", found.note)
@@ -131,17 +132,17 @@ def importance(data: "ReportData") -> Plot:
 
 
 def slices(data: "ReportData", parameters: list[Parameter]) -> list[Plot]:
-    """The value against each parameter."""
+    """Plot the objective against each parameter."""
     if not parameters:
         return [Plot("slices", "Slices", "No parameter differs between trials that have a value.")]
     return [_slice(data, parameter) for parameter in parameters[:SLICES]]
 
 
 def note_of_slices(data: "ReportData") -> str:
-    """What the circles of the slices are."""
+    """Explain the circles of the slices."""
     points = data.points
     hidden = points.complete and points.early
-    return f"{points.note}{' A click on their name shows them.' if hidden else ''}"
+    return f"{points.note}{' Click on their name in the legend to show them.' if hidden else ''}"
 
 
 def _slice(data: "ReportData", parameter: Parameter) -> Plot:
@@ -173,6 +174,6 @@ def _slice(data: "ReportData", parameter: Parameter) -> Plot:
 
 
 def _few(ticks: int) -> list[int]:
-    """The places of about as many ticks as a small plot has room for, the first and the last among them."""
+    """Return the indices of about as many ticks as fit into a small plot, including the first and the last."""
     step = -(-(ticks - 1) // TICKS) or 1
     return [*range(0, ticks - step, step), ticks - 1]

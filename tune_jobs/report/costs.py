@@ -1,4 +1,4 @@
-"""The objective against what it costs: seconds, memory and GFLOPs, each with its Pareto front."""
+"""Plots of the objective against its cost: seconds, memory and GFLOPs, each with its Pareto front."""
 
 import math
 from collections.abc import Mapping
@@ -22,14 +22,14 @@ if TYPE_CHECKING:
     from tune_jobs.report.data import ReportData
 
 MEASURED = "gpu_mem_gb"
-"""The metric that has an epoch's peak of memory on a GPU."""
+"""The metric with the peak GPU memory of an epoch."""
 
 MINUTE_S = 60.0
 
 
 @dataclass(frozen=True)
 class Cost:
-    """One kind of cost: what its axis is called, and what each trial cost, by run key, as far as known."""
+    """One kind of cost: its axis title, and the cost of each trial by run key, if known."""
 
     name: str
     axis: str
@@ -37,13 +37,13 @@ class Cost:
     note: str = ""
 
     def __call__(self, point: Point) -> float | None:
-        """Of a configuration: the mean over its seeds."""
+        """Return the cost of a configuration: the mean over its seeds; `None` if unknown."""
         found = [self.of[row.run_key] for row in point.rows if row.run_key in self.of]
         return fmean(found) if found else None
 
 
 def costs_of(data: "ReportData") -> list[Cost]:
-    """The costs of which something is known."""
+    """Return the costs that are known for some trial."""
     rows, epoch_s = data.comparable, data.epochs.epoch_s
     gpu = data.spec is not None and data.spec.resources.gpus_per_trial > 0
     whole = {row.run_key: row.epoch * epoch_s[row.run_key] for row in rows if row.run_key in epoch_s}
@@ -51,7 +51,7 @@ def costs_of(data: "ReportData") -> list[Cost]:
     unit, seconds = next(
         ((name, unit) for name, unit in (("hours", HOUR_S), ("minutes", MINUTE_S)) if most >= unit), ("seconds", 1.0)
     )
-    machines = "Seconds are as long as the machine took: what else ran on it is in them."
+    machines = "Seconds are measured, so other programs on the machine affect them."
     gflops = {key: size.gflops for key, size in data.sizes.items()}
     all_costs = [
         Cost("seconds per epoch", "seconds per epoch (median)", epoch_s, machines),
@@ -68,7 +68,7 @@ def costs_of(data: "ReportData") -> list[Cost]:
 
 
 def _memory(rows: list[Row], *, gpu: bool) -> Cost:
-    """As measured on GPUs where that is known of all trials, else as `convnn plan` says."""
+    """Return the measured GPU memory if it is known for all trials, else the estimate of `convnn plan`."""
     measured = {row.run_key: row.metrics[MEASURED] for row in rows if MEASURED in row.metrics}
     if measured and len(measured) == len(rows):
         return Cost("peak memory", "peak memory on the GPU in GB", measured)
@@ -79,12 +79,12 @@ def _memory(rows: list[Row], *, gpu: bool) -> Cost:
         "peak memory",
         f"peak memory {where} in GB, estimated",
         {key: found for key, found in needed.items() if found is not None},
-        "Memory was not measured: it is what convnn plan estimates.",
+        "Memory was not measured: these are the estimates of convnn plan.",
     )
 
 
 def _needed_gb(config: TrialConfig, parts: dict[str, tuple[int, list[Kept] | None]], *, gpu: bool) -> float | None:
-    """`None` of a model without closed forms, which would have to be built; `parts` are known of models seen before."""
+    """Return `None` for a model without closed forms, which would have to be built; `parts` caches known models."""
     model, classes = config.model, DATASETS[config.data.name].classes
     key = f"{classes} {model.model_dump_json()}"
     if key not in parts:
@@ -94,14 +94,15 @@ def _needed_gb(config: TrialConfig, parts: dict[str, tuple[int, list[Kept] | Non
 
 
 def pareto(data: "ReportData") -> Plot:
-    """The objective against a cost that a reader chooses, and the configurations that none beats in both."""
+    """Plot the objective against a cost that the reader selects, with the Pareto front."""
     metric, points = data.summary.metric, data.points
     key, title = "pareto", f"{metric} against cost"
     costs = costs_of(data) if points.everything else []
     if not points.everything:
         return Plot(key, title, "No trial has a value yet.")
     if not costs:
-        return Plot(key, title, "No cost is recorded, and none could be measured in the time there was: convnn report.")
+        none = "No cost is recorded, and the time was too short to measure one. To measure: convnn report."
+        return Plot(key, title, none)
     figure = new_figure(metric, height=440)
     drawn = list(groups_of(points))
     for name, of, marker in drawn:
@@ -129,7 +130,7 @@ def pareto(data: "ReportData") -> Plot:
 
 
 def _choice(data: "ReportData", cost: Cost, drawn: list[list[Point]], complete: list[Point]) -> dict[str, Any]:
-    """What a figure with this cost on its axis has, trace by trace; the page puts it in."""
+    """Return the data of each trace for this cost; the page inserts it into the figure."""
     front = front_of(complete, cost, maximize=data.summary.goal == "maximize")
     on_front = {
         "x": [_rounded(cost(point)) for point in front],
@@ -147,7 +148,7 @@ def _choice(data: "ReportData", cost: Cost, drawn: list[list[Point]], complete: 
 
 
 def front_of(points: list[Point], cost: Cost, *, maximize: bool) -> list[Point]:
-    """Those than which none is both at least as cheap and better, the cheapest first."""
+    """Return the Pareto front, the cheapest first: no point is better without being more expensive."""
     sign = 1 if maximize else -1
     known = [(found, point) for point in points if (found := cost(point)) is not None]
     front: list[Point] = []
@@ -164,11 +165,11 @@ def _rounded(value: float | None) -> float | None:
 def _note(points: Points, costs: list[Cost]) -> str:
     parts = ["No complete configuration is both better and cheaper than one on the Pareto front."]
     if points.seeds == 1:
-        parts.append("Each has one seed, so that small differences along it may be chance.")
+        parts.append("Each has one seed, so small differences along the front may be chance.")
     parts.append(points.note)
     parts += dict.fromkeys(cost.note for cost in costs)
     for cost in costs:
         unknown = sum(cost(point) is None for point in points.everything)
         if unknown:
-            parts.append(f"{unknown} without known {cost.name} are left out there.")
+            parts.append(f"{unknown} without known {cost.name} are left out of that plot.")
     return " ".join(filter(None, parts))

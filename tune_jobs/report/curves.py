@@ -1,4 +1,4 @@
-"""Plots of how trials went on: learning curves, and where the stopping rule ended them."""
+"""Plots of trials over their epochs: learning curves, and where the stopping rule ended them."""
 
 from textwrap import wrap
 from typing import TYPE_CHECKING, Any
@@ -17,29 +17,29 @@ if TYPE_CHECKING:
     from tune_jobs.report.data import ReportData
 
 COLORED = 20
-"""Learning curves that are told apart; the rest is the background."""
+"""Number of learning curves in individual colors; the rest is background."""
 
 LINES = 60
-"""As many others are drawn as lines; more as a band, and as many of them where a field gives the color."""
+"""Up to this many other curves are drawn as lines; more become a band, and this many get a color by field."""
 
 FEW_EPOCHS = 12
-"""So many are written under the axis one by one."""
+"""Up to this many epochs each have a tick."""
 
 POINTS = 300
-"""A curve has no more points than this."""
+"""Maximum number of points of a curve."""
 
 HOVER = 44
-"""Characters of a line of what is said of a curve."""
+"""Maximum line length in the description of a curve, in characters."""
 
 SHORT = 3
-"""A line of so few points is hardly seen without them."""
+"""A curve with up to this many points is drawn with markers, so that it is visible."""
 
 FILL = "2b"
-"""How much of its color a band over seeds has, of 255 in hexadecimal."""
+"""Opacity of a band over seeds, as a hexadecimal number up to ff."""
 
 
 def learning_curves(data: "ReportData") -> Plot:
-    """The objective by epoch, colored by trial or by a field."""
+    """Plot the objective at each epoch, colored by trial or by a field."""
     metric, key, title = data.summary.metric, "learning-curves", "Learning curves"
     lines = lines_of(data.summary.shown, data.epochs.curves)
     if not lines:
@@ -73,22 +73,22 @@ def learning_curves(data: "ReportData") -> Plot:
 
 
 def rungs(data: "ReportData") -> Plot:
-    """How many trials the stopping rule ended where."""
+    """Plot how many trials the stopping rule ended at each epoch."""
     key, title = "stopping", "Stopped early"
     judged = [row for row in data.summary.shown if row.repeat_of is None]
     stopped = [row.epoch for row in judged if row.state == "stopped"]
     at = sorted({rung.epoch for rung in data.ladder} | set(stopped))
     if not at:
         none = "The sweep has no stopping rule: every trial runs to its last epoch."
-        return Plot(key, title, "The stopping rule has stopped no trial." if data.at_most else none)
+        return Plot(key, title, "The stopping rule has not stopped any trial." if data.at_most else none)
     if not stopped and all(row.epoch <= at[0] for row in judged):
-        return Plot(key, title, f"No trial has come beyond epoch {at[0]}, where the stopping rule looks first.")
+        return Plot(key, title, f"No trial has run beyond epoch {at[0]}, where the stopping rule first decides.")
     reached = [row.epoch for row in judged if row.epoch]
     ended = [stopped.count(epoch) for epoch in at]
     went_on = [sum(epoch > rung for epoch in reached) for rung in at]
     figure = new_figure("trials", height=320)
     names = [f"epoch {epoch}" for epoch in at]
-    for name, counts, color in (("went on", went_on, theme.COLORS[0]), ("stopped there", ended, theme.STOPPED)):
+    for name, counts, color in (("continued", went_on, theme.COLORS[0]), ("stopped", ended, theme.STOPPED)):
         figure.add_bar(
             x=names,
             y=counts,
@@ -112,20 +112,22 @@ def _note(data: "ReportData", best: list[Line], rest: list[Line], *, colored: bo
     note = f"{data.summary.metric} after each epoch."
     if rest:
         note += (
-            f" {'By trial, the' if colored else 'The'} best {len(best)} {noun} are in color, the other {len(rest)} grey"
+            f" {'By trial, the' if colored else 'The'} best {len(best)} {noun} are in color, the other {len(rest)} in "
+            f"grey"
         )
-        note += ": their median, and 8 in 10 of them, at each epoch of those that came so far." if many else "."
-        note += f" By a field, these {len(best)} and {LINES} of the others from all ranks." if many and colored else ""
+        note += ", as the median and the middle 80% of those that reached each epoch." if many else "."
+        if many and colored:
+            note += f" Colors by a field show these {len(best)} and {LINES} of the others, from all ranks."
     if seeds:
         n = f"{seeds[0]}" if seeds[0] == seeds[-1] else f"{seeds[0]} to {seeds[-1]}"
-        note += f" Of configurations with {n} seeds the mean is drawn"
-        note += f", of the best {len(best)} with a band" if rest else ", with a band"
-        note += " from the lowest to the highest; seeds that ended before the others are left out."
+        note += f" Configurations with {n} seeds are drawn as their mean"
+        note += f"; the best {len(best)} have a band" if rest else ", with a band"
+        note += " from the lowest to the highest; seeds that ended earlier than the others are left out."
     return note
 
 
 def _epoch_axis(lines: list[Line]) -> dict[str, Any]:
-    """From the first epoch that has a number to the last."""
+    """Return an axis from the first epoch that has a number to the last one."""
     first, last = (int(side(line.curve.epochs[at] for line in lines)) for side, at in ((min, 0), (max, -1)))
     few = {"dtick": 1, "tick0": first} if last - first < FEW_EPOCHS else {}
     return {"title": "epoch", "range": [first - 0.3, last + max(0.3, 0.01 * (last - first))], **few}
@@ -158,7 +160,7 @@ def _trace(data: "ReportData", line: Line, place: int, *, hidden: bool) -> dict[
 
 
 def _band(figure: go.Figure, line: Line, color: str) -> int:
-    """Draw the range of several seeds; its place among the traces."""
+    """Draw the range over several seeds; return its index among the traces."""
     x, low, high = line.curve.epochs.tolist(), line.low.tolist(), line.high.tolist()
     figure.add_scatter(
         x=[*x, *reversed(x)],
@@ -174,7 +176,7 @@ def _band(figure: go.Figure, line: Line, color: str) -> int:
 
 
 def _colorings(data: "ReportData", drawn: list[Line]) -> list[Coloring]:
-    """One for each field in which the lines differ."""
+    """Return a coloring for each field that differs between the lines."""
     if len(drawn) == 1:
         return []
     rows = [line.rows[0] for line in drawn]
@@ -184,7 +186,7 @@ def _colorings(data: "ReportData", drawn: list[Line]) -> list[Coloring]:
 
 
 def _background(figure: go.Figure, lines: list[Line]) -> list[int]:
-    """Draw the others as a band; the places of its traces."""
+    """Draw the other lines as a band; return the indices of its traces."""
     epochs, (low, middle, high) = spread_of(lines, POINTS, (0.1, 0.5, 0.9))
     x = epochs.tolist()
     figure.add_scatter(
@@ -195,7 +197,7 @@ def _background(figure: go.Figure, lines: list[Line]) -> list[int]:
         line={"width": 0},
         mode="lines",
         hoverinfo="skip",
-        name="8 in 10 others",
+        name="middle 80% of the others",
     )
     figure.add_scatter(
         x=x,

@@ -1,4 +1,4 @@
-"""What a report says, read from a sweep's folder once."""
+"""Everything a report uses, read once from a sweep's folder."""
 
 import os
 import socket
@@ -33,7 +33,7 @@ from tune_jobs.search.risk import Risk, risk_of
 
 @dataclass(frozen=True)
 class ReportData:
-    """Everything a report draws on."""
+    """Everything a report uses."""
 
     folder: SweepFolder
     summary: Summary
@@ -43,36 +43,36 @@ class ReportData:
     epochs: Epochs
 
     sizes: dict[str, Size]
-    """By run key, as far as known."""
+    """By run key, if known."""
 
     spec: SweepSpec | None
-    """`None` where the file as run cannot be read."""
+    """`None` if the recorded file cannot be read."""
 
     ladder: list[Rung]
-    """Where the stopping rule looks, and about how many trials were planned to go on."""
+    """The epochs at which the stopping rule decides, and how many trials were planned to continue there."""
 
     planned_epochs: int | None
     at_most: bool
-    """Whether no more is known of the planned epochs than that there are no more."""
+    """Whether the number of planned epochs is only an upper bound."""
 
     risk: Risk | None
-    """What the stopping rule may have cost; `None` where it has stopped nothing."""
+    """The estimated loss due to the stopping rule; `None` if it has not stopped any trial."""
 
     starts: list[dict[str, Any]]
     """Every start of the sweep, from its manifest."""
 
     more: MoreTrials
-    """What more trials would bring."""
+    """The expected gain from more trials."""
 
     champion: Champion | None = None
-    """What its confirmation supports."""
+    """The champion that a confirmation supports."""
 
     openings: int = 0
-    """How often the test set was opened to confirm."""
+    """How often the test set was opened for a confirmation."""
 
     @property
     def confirmed(self) -> str | None:
-        """What a confirmation came to, in sentences."""
+        """The result of a confirmation, in sentences."""
         if self.champion is None:
             return None
         times = "once" if self.openings == 1 else f"{self.openings} times"
@@ -81,22 +81,22 @@ class ReportData:
 
     @property
     def comparable(self) -> list[Row]:
-        """The trials whose values may be compared, the best first."""
+        """The trials with comparable values, the best first."""
         return [row for row in self.summary.rows if row.counts]
 
     @cached_property
     def declared(self) -> dict[str, Domain]:
-        """What the space says of each field; nothing where the file cannot be read."""
+        """The domain of each field in the space; empty if the file cannot be read."""
         return declared(self.spec.space.root) if self.spec is not None else {}
 
     @cached_property
     def points(self) -> Points:
-        """What plots compare."""
+        """The configurations that plots compare."""
         return points_of(self.summary)
 
     @cached_property
     def effects(self) -> Effects:
-        """What each value of the fields that vary came to."""
+        """The results of each value of the fields that vary."""
         return effects_of(self.summary, self.epochs.epoch_s)
 
     @property
@@ -106,14 +106,14 @@ class ReportData:
 
     @cached_property
     def configurations(self) -> dict[str, Configuration]:
-        """By run key of each trial, where configurations with several seeds are compared."""
+        """Each trial's configuration by run key; empty unless configurations with several seeds are compared."""
         if not self.summary.by_configuration:
             return {}
         return {row.run_key: each for each in self.summary.configurations for row in each.rows}
 
 
 def read_data(folder: SweepFolder, measure_s: float, say: Callable[[str], None]) -> ReportData:
-    """Read a sweep; models whose size is not recorded are measured for at most about `measure_s` seconds.
+    """Read a sweep; measure models of unrecorded size for about `measure_s` seconds at most.
 
     Raises:
         LedgerError: If the record cannot be read.
@@ -121,7 +121,7 @@ def read_data(folder: SweepFolder, measure_s: float, say: Callable[[str], None])
     spec = _spec(folder)
     with closing(Ledger(folder.ledger)) as ledger:
         found = summary(folder.name, ledger)
-        known = [row.run_key for row in found.rows]  # a sweep that runs may record more in the meantime
+        known = [row.run_key for row in found.rows]  # a running sweep may record more in the meantime
         epochs = read_epochs(ledger, known, found.metric)
         attempts = ledger.attempts()
         left_out, by_hand = excluded(ledger.requests()), to_stop(ledger.requests())

@@ -1,6 +1,6 @@
-"""What a sweep showed: for every field that varies, what each of its values came to, and which can be told apart.
+"""The effects of a sweep's fields: the results of each value, and which values differ significantly.
 
-Tells of complete trials alone. A configuration with several seeds counts once, by their mean.
+Uses complete trials only. A configuration with several seeds counts once, by their mean.
 """
 
 import math
@@ -23,10 +23,10 @@ from tune_jobs.results.row import Row
 from tune_jobs.results.summary import Summary
 
 BINS = 3
-"""Parts of a range of numbers, each with about as many configurations."""
+"""Number of bins of a range of numbers; each has about the same number of configurations."""
 
 SELECTED = 0.1
-"""A rule that stopped the values of a field unequally at this level (chi-squared) has selected."""
+"""If stopping depends on a field's value at this significance level (chi-squared), complete trials are a selection."""
 
 _SEED = "training.seed"
 
@@ -37,7 +37,7 @@ State = Literal["complete", "stopped", "lost", "other"]
 
 @dataclass(frozen=True)
 class Interval:
-    """A number with where it lies with 95%."""
+    """A number with its 95% interval."""
 
     value: float
     low: float
@@ -46,13 +46,13 @@ class Interval:
 
 @dataclass(frozen=True)
 class Value:
-    """What the configurations with one value of a field came to."""
+    """The results of the configurations with one value of a field."""
 
     label: str
     tried: int
     complete: int
     stopped: int
-    """By the rule."""
+    """Stopped by the rule."""
 
     lost: int
     """Diverged or failed."""
@@ -60,41 +60,41 @@ class Value:
     best: float | None
     mean: float | None
     interval: tuple[float, float] | None
-    """Where the mean lies with 95%, of this one alone."""
+    """The 95% interval of the mean, for this value alone."""
 
     effect: Interval | None
-    """The difference from the field's `reference`, the others held equal; the intervals hold all at once."""
+    """The difference from the field's `reference`, other fields held equal; the intervals hold simultaneously."""
 
     epoch_s: float | None
-    """The median of seconds per epoch."""
+    """The median seconds per epoch."""
 
 
 @dataclass(frozen=True)
 class Field:
-    """A field that varies. `reference` is the place of the value that the others are compared with."""
+    """A field that varies. `reference` is the index of the value with which the others are compared."""
 
     name: str
     values: list[Value]
     reference: int | None
     worse: list[int]
-    """Places of the values that are surely worse than the reference."""
+    """Indices of the values that are significantly worse than the reference."""
 
     most: float | None
-    """What no two values that can be compared differ by more than."""
+    """An upper bound on the difference between any two values that can be compared."""
 
     carried: list[str]
-    """Fields that have one value with each value of this, so that their effects are in its differences."""
+    """Fields with a single value for each value of this field; their effects are part of its differences."""
 
     why_none: Why
-    """Why no values are compared, where none are."""
+    """Why no values are compared; empty if some are."""
 
     needed: int = 0
-    """Complete configurations that a comparison takes."""
+    """The number of complete configurations that a comparison needs."""
 
 
 @dataclass(frozen=True)
 class Effects:
-    """What all fields came to. `several` is whether some configurations have several seeds."""
+    """The effects of all fields. `several` tells whether some configurations have several seeds."""
 
     metric: str
     goal: Literal["maximize", "minimize"]
@@ -105,18 +105,18 @@ class Effects:
 
     several: bool
     family: int
-    """Comparisons that hold all at once."""
+    """The number of comparisons that hold simultaneously."""
 
 
 @dataclass(frozen=True)
 class Tried:
-    """One configuration, with all of its seeds."""
+    """One configuration, with all its seeds."""
 
     rows: list[Row]
 
     @cached_property
     def finals(self) -> list[float]:
-        """By seed; one that is recorded under two keys counts once."""
+        """The final value of each seed; a seed that is recorded under two keys counts once."""
         found = {r.config.training.seed: r.value for r in reversed(self.rows) if r.counts and r.state == "complete"}
         return [value for value in found.values() if value is not None]
 
@@ -130,7 +130,7 @@ class Tried:
 
     @property
     def ended_early(self) -> bool:
-        """Whether it was stopped, by hand or by the rule, diverged or failed with every seed that ended."""
+        """Whether all its ended seeds were stopped (by the rule or by the user), diverged or failed."""
         return not self.finals and any(row.state in ("stopped", "diverged", "failed") for row in self.rows)
 
 
@@ -139,7 +139,7 @@ def effects_of(found: Summary, epoch_s: Mapping[str, float]) -> Effects:
 
     Args:
         found: The sweep.
-        epoch_s: Seconds per epoch by run key, as far as known.
+        epoch_s: Seconds per epoch by run key, if known.
     """
     columns, tried, split = compared(found)
     whole = np.array([bool(each.finals) for each in tried], dtype=bool)
@@ -168,19 +168,19 @@ def effects_of(found: Summary, epoch_s: Mapping[str, float]) -> Effects:
 
 
 def compared(found: Summary) -> tuple[list[Column], list[Tried], list[tuple[list[str], Factor]]]:
-    """The fields that vary, all configurations, and by field its values' labels and what each configuration has."""
+    """Return the fields that vary, all configurations, and for each field its labels and the configurations' values."""
     columns = [column for column in found.columns if column.key != _SEED and _is_choice(found, column)]
     tried = _configurations(found.shown, columns)
     return columns, tried, [_split([each.rows[0].fields.get(column.key) for each in tried]) for column in columns]
 
 
 def _is_choice(found: Summary, column: Column) -> bool:
-    """Whether trials that have the field differ in it; whether it is there at all, another field says."""
+    """Whether the trials that have the field differ in it; whether it is present belongs to another field."""
     return len({row.fields.get(column.key) for row in found.shown} - {None}) > 1
 
 
 def _configurations(rows: Sequence[Row], columns: Sequence[Column]) -> list[Tried]:
-    """Trials that differ in their seeds alone are one configuration."""
+    """Group trials that differ only in their seeds into configurations."""
     groups: dict[tuple[Scalar, ...], list[Row]] = {}
     for row in rows:
         groups.setdefault(tuple(row.fields.get(column.key) for column in columns), []).append(row)
@@ -188,9 +188,9 @@ def _configurations(rows: Sequence[Row], columns: Sequence[Column]) -> list[Trie
 
 
 def _split(values: list[Scalar]) -> tuple[list[str], Factor]:
-    """A field's values in groups, by their labels: each value of a choice, else parts of the range.
+    """Group a field's values: each value of a choice, else the bins of a range; return the labels and the groups.
 
-    The last label is that of -1, if there is such a group.
+    The last label is that of group -1, if there is such a group.
     """
     scale = scale_of(values)
     if scale.categorical:
@@ -211,7 +211,7 @@ def _split(values: list[Scalar]) -> tuple[list[str], Factor]:
 
 
 def _selected(tried: Sequence[Tried], groups: Groups) -> bool:
-    """Whether trials with some values were rather ended early than others, so that complete ones are a selection."""
+    """Whether trials with some values ended early more often, so that complete trials are a selection."""
     done = Counter(int(group) for each, group in zip(tried, groups, strict=True) if each.finals)
     early = Counter(int(group) for each, group in zip(tried, groups, strict=True) if each.ended_early)
     both = sorted({*done, *early})
@@ -222,7 +222,7 @@ def _selected(tried: Sequence[Tried], groups: Groups) -> bool:
 
 @dataclass(frozen=True)
 class _Compared:
-    """One field, with what its model says."""
+    """One field, with the results of its model."""
 
     found: Summary
     tried: list[Tried]
@@ -250,7 +250,7 @@ class _Compared:
         )
 
     def _differences(self) -> dict[tuple[int, int], Interval]:
-        """By places of two values, either way round."""
+        """Return the differences by the indices of two values, in both directions."""
         found: dict[tuple[int, int], Interval] = {}
         for pair in self.fit.pairs:
             a, b = (group % len(self.labels) for group in pair.groups)
@@ -260,11 +260,11 @@ class _Compared:
         return found
 
     def _worse(self, effect: Interval) -> bool:
-        """Whether the first is surely worse."""
+        """Whether the first value is significantly worse."""
         return effect.high < -_ROUNDING if self.found.goal == "maximize" else effect.low > _ROUNDING
 
     def _reference(self, differences: Mapping[tuple[int, int], Interval]) -> int | None:
-        """The value that is surely better than most others; of several the best by the model."""
+        """Return the value that is significantly better than most others; ties go to the best by the model."""
         sign = 1 if self.found.goal == "maximize" else -1
         merits: dict[int, tuple[int, float]] = {}
         for (_, b), effect in differences.items():  # the other less b
@@ -292,8 +292,8 @@ class _Compared:
 
 
 def _interval(values: list[float]) -> tuple[float, float] | None:
-    """Of their mean, by Student's t."""
-    if len(values) < 2:  # noqa: PLR2004 - one does not say how much they scatter
+    """Return the 95% interval of the mean, by Student's t."""
+    if len(values) < 2:  # noqa: PLR2004 - one value has no spread
         return None
     mean, half = fmean(values), stdev(values) / math.sqrt(len(values))
     half *= float(stats.t.ppf(1 - LEVEL / 2, len(values) - 1))

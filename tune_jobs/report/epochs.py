@@ -1,4 +1,4 @@
-"""What the trials of a sweep recorded epoch by epoch, as far as a report shows it; read in columns."""
+"""The recorded epochs of a sweep's trials, as far as a report needs them; read as columns."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -18,7 +18,7 @@ _SIZES = ("params", "gflops")
 
 @dataclass(frozen=True)
 class Curve:
-    """The epochs of one trial that count, in order, with the objective of each; nan where it has none."""
+    """The epochs of one trial that count, in order, with the objective of each; NaN if it is missing."""
 
     epochs: Whole
     values: Array
@@ -29,23 +29,23 @@ class Curve:
 
 @dataclass(frozen=True)
 class Epochs:
-    """Of all trials."""
+    """The epochs of all trials."""
 
     ran: int
-    """All that were recorded, those that were run again among them."""
+    """Number of recorded epochs, including repeated ones."""
 
     curves: dict[str, Curve]
-    """By run key; none where no epoch is recorded."""
+    """By run key; only trials with a recorded epoch."""
 
     epoch_s: dict[str, float]
-    """By run key: the median of seconds per epoch, as far as recorded."""
+    """By run key, if recorded: the median seconds per epoch."""
 
     sizes: dict[str, Size]
-    """By run key, as far as recorded."""
+    """By run key, if recorded."""
 
     @property
     def counting(self) -> int:
-        """Those that count, each from the last attempt that ran it."""
+        """Number of epochs that count: each from the last attempt that ran it."""
         return sum(map(len, self.curves.values()))
 
 
@@ -68,14 +68,14 @@ def read_epochs(ledger: Ledger, run_keys: Sequence[str], metric: str) -> Epochs:
 
 
 def _by_trial(table: EpochTable) -> Iterator[Whole]:
-    """The places of the epochs that count, of each trial that has some."""
+    """Yield for each trial the indices of the epochs that count."""
     counting = table.counting()
     begins = np.flatnonzero(np.diff(table.trial[counting])) + 1
     return (of for of in np.split(counting, begins) if of.size)
 
 
 def _there(*columns: Array) -> Array:
-    """What is recorded of the columns, all of them in the same epoch."""
+    """Return the columns without the epochs in which a value is missing."""
     found: Array = np.array(columns)
     there: Array = found[:, ~np.isnan(found).any(axis=0)]
     return there

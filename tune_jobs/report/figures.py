@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 def plots_of(data: "ReportData") -> list[Plot]:
-    """All plots, in the order of the page."""
+    """Return all plots, in the order of the page."""
     parameters = parameters_of(data.comparable, data.summary.columns, data.declared)
     return [
         learning_curves(data),

@@ -1,4 +1,4 @@
-"""What the effects of a sweep come to, in sentences: never more than its complete trials carry."""
+"""The effects of a sweep's fields in sentences, without claiming more than its complete trials support."""
 
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -10,14 +10,14 @@ from tune_jobs.results.words import gain, gains
 
 @dataclass(frozen=True, kw_only=True)
 class FieldFound(Field):
-    """A field, with what was found in a sentence."""
+    """A field, with its finding in a sentence."""
 
     finding: str
 
 
 @dataclass(frozen=True, kw_only=True)
 class EffectsFound(Effects):
-    """What all fields came to, as programs get it."""
+    """The effects of all fields, for programs."""
 
     fields: list[FieldFound]  # type: ignore[assignment]
     method: list[str]
@@ -27,7 +27,7 @@ _AMONG = "Among trials that ran to the end, "
 
 
 def finding(effects: Effects, field: Field) -> str:
-    """Which of a field's values can be told apart, and by how much, or why none can."""
+    """Say which values of a field can be told apart and by how much, or why none can."""
     if field.reference is None:
         return _why_none(effects, field)
     best = field.values[field.reference].label
@@ -47,10 +47,10 @@ def finding(effects: Effects, field: Field) -> str:
         parts.append(_worse(effects, field, best, named=bool(parts)))
     few = [value.label for value in field.values if value.complete < LEAST_RUNS]
     if few:
-        parts.append(f"too few complete {_noun(effects)} have {_and(few)}")
+        parts.append(f"there are too few complete {_noun(effects)} with {_and(few)}")
     said = "; ".join(parts)
     if field.carried and field.worse:
-        said += f" (each value of {field.name} has one of {_and(field.carried)}, whose effect is in this)"
+        said += f" (each value of {field.name} has only one value of {_and(field.carried)}, whose effect is included)"
     return f"{_AMONG if effects.some_ended_early else ''}{said}."
 
 
@@ -77,10 +77,10 @@ def _by(effect: Interval | None, metric: str) -> str:
 
 def _why_none(effects: Effects, field: Field) -> str:
     noun = _noun(effects)
-    start = f"{field.name}: nothing can be said"
+    start = f"{field.name}: no conclusion"
     match field.why_none:
         case "few":
-            return f"{start}; too few complete {noun} to tell: {effects.complete}, and this takes {field.needed}."
+            return f"{start}; too few complete {noun}: {effects.complete}, but {field.needed} are needed."
         case "few values":
             return f"{start}; fewer than two of its values have {LEAST_RUNS} complete {noun}."
         case "selected":
@@ -88,15 +88,15 @@ def _why_none(effects: Effects, field: Field) -> str:
                 f"{value.complete} of {value.tried} at {value.label}" for value in field.values if value.tried
             )
             return (
-                f"{start} from final values: not all of its values ran to the end alike ({counts}), and those that a "
-                f"rule or a failure left over are a selection."
+                f"{start} from final values: the share of complete {noun} depends on the value ({counts}), so the "
+                f"complete ones are a selection."
             )
         case _:
-            return f"{start}; its values come with those of other fields, so that none can be held equal."
+            return f"{start}; its values occur only together with values of other fields, which cannot be held equal."
 
 
 def _listed(labels: list[str], field: Field) -> str:
-    """In the order of the field."""
+    """List labels in the order of the field."""
     order = [value.label for value in field.values]
     return _and(sorted(labels, key=order.index))
 
@@ -106,32 +106,34 @@ def _and(words: list[str]) -> str:
 
 
 def points(value: float, metric: str, sign: str = "") -> str:
-    """A difference as tables have it, accuracies in points; with a `sign` of + always with its sign."""
+    """Format a difference as in tables, accuracies in percentage points; with `sign` "+" always with its sign."""
     return f"{100 * value:{sign}.2f}" if "accuracy" in metric else f"{value:{sign}.4f}"
 
 
 def method(effects: Effects) -> list[str]:
-    """How the numbers were found, and of what they tell."""
+    """Explain how the numbers were computed, and from which trials."""
     noun = _noun(effects)
     seeds = " A configuration with several seeds counts once, by their mean." if effects.several else ""
-    of = f"Best, mean and differences are of {effects.complete} complete {noun}.{seeds}"
-    lines = [f"{of} They tell of what was tried: a sampler that learns tries more of what it found good."]
+    of = f"Best, mean and differences are computed from {effects.complete} complete {noun}.{seeds}"
+    learned = "a sampler that learns tries values more often if it found them good"
+    lines = [f"{of} They depend on what was tried: {learned}."]
     if effects.some_ended_early:
         lines.append(
-            "What was stopped, diverged or failed is counted, and is in no mean. Where a rule stops what looks bad, "
-            "those that are left look better than all would have."
+            "Trials that were stopped, diverged or failed are counted, but are not part of any mean. If a rule stops "
+            "trials that look bad, the remaining ones look better than all would have."
         )
     if effects.family:
         lines.append(
-            f"Differences hold the other fields equal, by ordinary least squares: choices by value, numbers by a line "
-            f"and a parabola; t intervals with the larger of the usual and HC3's standard error, at least {LEAST_DF} "
-            f"residual degrees of freedom. All {effects.family} comparisons hold at once with {1 - LEVEL:.0%} "
-            f"(Bonferroni); a mean's interval holds with {1 - LEVEL:.0%} by itself."
+            f"Differences hold the other fields equal, by ordinary least squares: choices by value, numbers by a "
+            f"linear and a quadratic term. Their t intervals use the larger of the usual and HC3's standard error, "
+            f"with at least {LEAST_DF} residual degrees of freedom. All {effects.family} comparisons hold "
+            f"simultaneously with {1 - LEVEL:.0%} confidence (Bonferroni); the interval of a mean has "
+            f"{1 - LEVEL:.0%} confidence by itself."
         )
     return lines
 
 
 def as_dict(effects: Effects) -> dict[str, Any]:
-    """For programs: stable keys; every number as the objective has it."""
+    """Return the effects for programs, with stable keys; numbers have the unit of the objective."""
     fields = [asdict(field) | {"finding": finding(effects, field)} for field in effects.fields]
     return asdict(effects) | {"fields": fields, "method": method(effects)}

@@ -1,4 +1,4 @@
-"""Learning curves by configuration: a trial's own, or the mean over several seeds with their range."""
+"""Learning curves by configuration: the curve of one trial, or the mean over several seeds with their range."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -18,21 +18,21 @@ class Line:
     """The curve of a configuration."""
 
     rows: list[Row]
-    """Its trials, the best first; of several the curve is the mean."""
+    """Its trials, the best first; if there are several, the curve is their mean."""
 
     curve: Curve
     low: Array
-    """The lowest of the trials at each epoch, and the highest."""
+    """The lowest value of the trials at each epoch; `high` is the highest."""
 
     high: Array
 
     @property
     def several(self) -> bool:
-        """Whether it is a mean."""
+        """Whether the curve is a mean over seeds."""
         return len(self.rows) > 1
 
     def thinned(self, most: int) -> "Line":
-        """With no more than so many points, first and last among them."""
+        """Return the line with at most `most` points, including the first and the last."""
         if len(self.curve) <= most:
             return self
         kept = places(len(self.curve), most)
@@ -41,10 +41,10 @@ class Line:
 
 
 def lines_of(rows: Iterable[Row], curves: Mapping[str, Curve]) -> list[Line]:
-    """A line for each configuration with a number, in the order of `rows`.
+    """Return a line for each configuration that has a value, in the order of `rows`.
 
-    Trials that differ in their seeds alone are one configuration. Those that ended before the longest of them are left
-    out: a mean over fewer trials from some epoch on would jump there.
+    Trials that differ only in their seeds are one configuration. Seeds that ended earlier than the longest one are left
+    out, because the mean would jump where they end.
     """
     groups: dict[str, dict[int, tuple[Row, Curve]]] = {}
     for row in rows:
@@ -55,7 +55,7 @@ def lines_of(rows: Iterable[Row], curves: Mapping[str, Curve]) -> list[Line]:
 
 
 def spread_of(lines: Sequence[Line], most: int, quantiles: Sequence[float]) -> tuple[Whole, Array]:
-    """Quantiles over the lines at each epoch, of those that came so far, at no more than so many epochs."""
+    """Return quantiles over the lines that reached each epoch, for at most `most` epochs."""
     epochs = np.concatenate([line.curve.epochs for line in lines])
     values = np.concatenate([line.curve.values for line in lines])
     order = np.argsort(epochs, kind="stable")
@@ -66,12 +66,12 @@ def spread_of(lines: Sequence[Line], most: int, quantiles: Sequence[float]) -> t
 
 
 def places(count: int, most: int) -> Whole:
-    """So many places of a sequence, from the first to the last at equal distances; all if there are no more."""
+    """Return up to `most` evenly spaced indices of a sequence, including the first and the last."""
     return np.linspace(0, count - 1, min(most, count)).round().astype(int)
 
 
 def evenly(items: Sequence[Item], most: int) -> list[Item]:
-    """As many of them, from the first to the last at equal distances; all if there are no more."""
+    """Return up to `most` evenly spaced items, including the first and the last."""
     return [items[place] for place in places(len(items), most)]
 
 

@@ -1,4 +1,4 @@
-"""What more trials would bring, said at any time."""
+"""The expected gain from more trials, at any time."""
 
 from collections.abc import Collection
 from dataclasses import dataclass
@@ -17,35 +17,37 @@ MORE = 10
 
 @dataclass(frozen=True)
 class MoreTrials:
-    """What more trials would bring, in words and, where it can be said, in numbers; gains of accuracy as fractions."""
+    """The expected gain from more trials, in words, and as numbers if possible; gains in accuracy are fractions."""
 
     text: str
     forecast: Forecast | None
 
 
 def more_trials(found: Summary, spec: SweepSpec | None, by_hand: Collection[str]) -> MoreTrials:
-    """What `MORE` trials would bring to a sweep.
+    """Estimate the gain from `MORE` more trials.
 
     Args:
-        found: How it stands.
-        spec: What it searches, if that is known.
-        by_hand: The run keys of trials that people asked to be stopped.
+        found: The sweep's summary.
+        spec: The sweep's file, if known.
+        by_hand: The run keys of trials that the user asked to stop.
     """
-    asked = f"What {MORE} more trials would bring"
+    asked = f"The gain from {MORE} more trials"
     if found.exhausted:
-        return MoreTrials("More trials would bring nothing: every configuration has been tried.", None)
+        return MoreTrials("More trials would gain nothing: every configuration has been tried.", None)
     if spec is None:
-        return MoreTrials(f"{asked} is not known: the sweep's file cannot be read.", None)
+        return MoreTrials(f"{asked} is unknown: the sweep's file cannot be read.", None)
     if isinstance(spec.search, Grid):
-        why = "a grid goes through its points in order, so those so far do not stand for the others"
-        return MoreTrials(f"{asked} cannot be said: {why}.", None)
+        why = "a grid runs its configurations in order, so those so far are not representative of the others"
+        return MoreTrials(f"{asked} cannot be estimated: {why}.", None)
     configs = [each for each in found.configurations if each.first.excluded is None and not _by_hand(each, by_hand)]
     ended = ((each.state, each.complete.mean if each.complete.rows else each.first.value) for each in configs)
     trials = tried(ended, maximize=found.goal == "maximize", learns=learns(spec))
     likely = forecast(trials, MORE)
     if likely is None:
         missing = FEWEST - len(trials.finals)
-        return MoreTrials(f"{asked} can be said once {missing} more {'is' if missing == 1 else 'are'} complete.", None)
+        return MoreTrials(
+            f"{asked} can be estimated once {missing} more {'is' if missing == 1 else 'are'} complete.", None
+        )
     return MoreTrials(_text(likely, found.metric), likely)
 
 
@@ -54,8 +56,8 @@ def _by_hand(found: Configuration, by_hand: Collection[str]) -> bool:
 
 
 def _text(likely: Forecast, metric: str) -> str:
-    better = f"one is better than the best with a chance of {likely.better:.0%}"
-    probably = f"{gain(likely.median, metric)} more" if likely.median else "nothing"
-    surely = f"with a probability of {likely.confidence:.0%} at most {gain(likely.most, metric)} more"
-    how = f"the best {likely.tail} of {plural(likely.tried, 'trial')}, taken to fall off exponentially"
-    return f"{likely.trials} more trials would probably bring {probably} ({better}), {surely}. By {how}."
+    better = f"the chance that one beats the best is {likely.better:.0%}"
+    probably = f"improve the best by {gain(likely.median, metric)}" if likely.median else "not improve the best"
+    surely = f"with a probability of {likely.confidence:.0%}, the gain is at most {gain(likely.most, metric)}"
+    how = f"the best {likely.tail} of {plural(likely.tried, 'trial')}, assumed to have an exponential tail"
+    return f"{likely.trials} more trials would probably {probably} ({better}); {surely}. Estimated from {how}."

@@ -3,7 +3,7 @@ const found = JSON.parse(document.getElementById("data").textContent);
 const dark = matchMedia("(prefers-color-scheme: dark)");
 const narrow = matchMedia("(max-width: 640px)");
 
-function color(figure, by) { // lines by a field, not by trial
+function color(figure, by) { // color lines by a field instead of by trial
   const { lines, bands, behind, colorings } = figure.layout.meta;
   const { name, colors, names, order, bar } = colorings[by];
   const seen = new Set([""]);
@@ -31,7 +31,7 @@ function draw(place) {
   const by = Number(document.querySelector(`select[data-of="${place.dataset.plot}"]`)?.value ?? 0);
   if (by > 0 && figure.layout.meta?.colorings) color(figure, by - 1);
   const layout = { ...figure.layout, template: dark.matches ? found.dark : found.light };
-  if (narrow.matches) { // no pointer that hovers, so no bar of tools above the plot
+  if (narrow.matches) { // touch screens cannot hover, so leave out the toolbar above the plot
     if (layout.meta?.legend === "wide") layout.showlegend = false;
     if (!layout.margin) layout.margin = { ...layout.template.layout.margin, t: 12 };
   }

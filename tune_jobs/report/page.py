@@ -1,6 +1,6 @@
-"""The report as one HTML file, which loads nothing: style, program, Plotly and data are inside.
+"""The report as one HTML file that loads nothing: style, scripts, Plotly and data are inside.
 
-Its HTML is in `templates/`, which escape every value; what is not escaped is wrapped in `_own`, and is ours.
+The HTML is in `templates/`, where every value is escaped. Only text of this package, marked by `_own`, is not.
 """
 
 import base64
@@ -35,18 +35,18 @@ if TYPE_CHECKING:
     from tune_jobs.report.plots import Plot
 
 SHOWN = 20
-"""Rows of the leaderboard before the rest is asked for."""
+"""Rows of the leaderboard before the button for the rest."""
 
 REASONS = 100
-"""Failed trials whose reasons are shown."""
+"""Maximum number of failed trials shown with their reason."""
 
 _WORDS = ("model", "kind", "candidates", "aggregation", "state")
-"""Columns of words, which stand on the left."""
+"""Columns of words, which are left-aligned."""
 
 
 @dataclass(frozen=True)
 class _Section:
-    """A part of the page: a plot, or the template of its key."""
+    """A section of the page: a plot, or the template named after its key."""
 
     key: str
     title: str
@@ -61,11 +61,11 @@ class _Reproduce:
     notes: list[str]
     pairs: list[tuple[str, str]]
     files: list[tuple[str, str]]
-    """By title."""
+    """Title and content."""
 
 
 def page(data: "ReportData", plots: "list[Plot]") -> str:
-    """The HTML of a report."""
+    """Return the HTML of a report."""
     by_key = {plot.key: _Section(plot.key, plot.title, plot) for plot in plots}
     sections = [
         _Section("leaderboard", "Leaderboard"),
@@ -98,7 +98,7 @@ def page(data: "ReportData", plots: "list[Plot]") -> str:
 
 
 def rendered(template: str, plots: "list[Plot]", **values: Any) -> str:  # noqa: ANN401 - what the template shows
-    """A page of a template, with what every page has inside: style, program, Plotly and the plots."""
+    """Render a template with the parts that every page has: style, scripts, Plotly and the plots."""
     figures = {plot.key: for_plotly(plot.figure) for plot in plots if plot.figure is not None}
     scripts = [get_plotlyjs(), _text("page.js")]
     return (
@@ -117,10 +117,10 @@ def rendered(template: str, plots: "list[Plot]", **values: Any) -> str:  # noqa:
 
 
 def _policy(scripts: list[str]) -> str:
-    """What browsers let the page do: run these scripts, to the letter, and load nothing.
+    """Return the content security policy: run exactly these scripts, and load nothing.
 
-    Plotly's parallel coordinates are compiled in the page, which needs the eval; only a script that runs can call it.
-    Plotly also sets styles as attributes, which no hash can name; a style alone loads nothing here, and runs nothing.
+    Plotly compiles its parallel coordinates in the page, which needs unsafe-eval; only the allowed scripts can call it.
+    Plotly also sets style attributes, which cannot be allowed by hash; here, a style cannot load or run anything.
     """
     hashes = (base64.b64encode(hashlib.sha256(script.encode()).digest()).decode() for script in scripts)
     allowed = " ".join(f"'sha256-{each}'" for each in hashes)
@@ -151,12 +151,12 @@ def _text(name: str) -> str:
 
 
 def _own(text: str) -> Markup:
-    """Text of this program, never a sweep's, which may be HTML."""
+    """Mark text of this package as HTML; never use it for a sweep's text."""
     return Markup(text)  # noqa: S704
 
 
 def _of_its_seeds(data: "ReportData") -> str:
-    """The best trial is the luckiest, too: what its configuration comes to with other seeds."""
+    """Return the mean of the best trial's configuration over its seeds, since the best trial is also a lucky one."""
     metric, best = data.summary.metric, data.summary.best
     for group in data.repeats:
         if best in group.rows:
@@ -168,7 +168,7 @@ def _of_its_seeds(data: "ReportData") -> str:
 def _tiles(data: "ReportData") -> Iterator[tuple[str, str, str]]:
     found = data.summary
     used, budget, done, ran = found.used, found.budget, data.epochs.counting, data.epochs.ran
-    planned = f"of {found.planned:,} planned" if found.planned else "of as many as the space has"
+    planned = f"of {found.planned:,} planned" if found.planned else "of all configurations of the space"
     if found.by_configuration:
         of_each = f"{planned}; {found.repeats} seeds each: {found.ended:,} trials ended"
         yield "configurations ended", f"{found.configurations_ended:,}", of_each
@@ -179,14 +179,14 @@ def _tiles(data: "ReportData") -> Iterator[tuple[str, str, str]]:
     yield "complete", f"{found.count('complete'):,}", ", ".join(f"{n:,} {state}" for state, n in states if n)
     about = "at most" if data.at_most else "about"
     share = f"of {about} {data.planned_epochs:,} planned" if data.planned_epochs else ""
-    again = f"{ran - done:,} more were run again" if ran > done else ""
+    again = f"{ran - done:,} more were repeated" if ran > done else ""
     yield "epochs", f"{done:,}", "; ".join(filter(None, (share, again)))
     for field, name in USED.items():
         spent, limit = getattr(used, field), budget.get(field)
         if not spent and limit is None:
             continue
         whole = spent / ran * data.planned_epochs if spent and ran and data.planned_epochs else None
-        plan = f"the planned epochs at this speed: {about} {duration(whole * HOUR_S)}" if whole is not None else ""
+        plan = f"all planned epochs at this speed: {about} {duration(whole * HOUR_S)}" if whole is not None else ""
         yield (
             name,
             duration(spent * HOUR_S),
@@ -197,13 +197,14 @@ def _tiles(data: "ReportData") -> Iterator[tuple[str, str, str]]:
 def _reproduce(data: "ReportData") -> _Reproduce:
     best, name = data.summary.best, data.summary.name
     again = shlex.quote(f"name={name[:90]}-again")
-    commands = [f"convnn run {shlex.quote(name)}.yaml --set {again}  # the file below, as a sweep of its own"]
+    commands = [f"convnn run {shlex.quote(name)}.yaml --set {again}  # the file below, as a new sweep"]
     if best is not None:
         commands.append(f"convnn train {shlex.quote(name)}-best.yaml  # the best trial's file, below")
-    notes = [] if data.starts else ["The folder has no manifest.json, so what it ran with is not known."]
+    unknown = "The folder has no manifest.json, so the code and packages of the sweep are unknown."
+    notes = [] if data.starts else [unknown]
     rows = _over(list(map(_ran_with, data.starts)))
     if len(data.starts) > 1 and any(len(values) > 1 for values in rows.values()):
-        notes.append(f"It was started {len(data.starts)} times, and not always with the same; all is here, in order.")
+        notes.append(f"It was started {len(data.starts)} times, with different versions; all are listed, in order.")
     pairs = [
         ("first started", data.started or "not recorded"),
         *(("command", _command(start)) for start in data.starts[:1]),
@@ -223,9 +224,9 @@ def _command(start: dict[str, Any]) -> str:
 
 
 def _ran_with(start: dict[str, Any]) -> dict[str, str]:
-    """What numbers may depend on, of one start of the sweep."""
+    """Return everything that results may depend on, for one start of the sweep."""
     git = start.get("git")
-    changed = ", with uncommitted changes, which manifest.json has" if git and git["dirty"] else ""
+    changed = ", with uncommitted changes (see manifest.json)" if git and git["dirty"] else ""
     return {
         "git commit": f"{git['sha']}{changed}" if git else "not run in a repository",
         **{f"data {name}": str(digest) for name, digest in start.get("data_digests", {}).items()},
@@ -236,6 +237,6 @@ def _ran_with(start: dict[str, Any]) -> dict[str, str]:
 
 
 def _over(starts: list[dict[str, str]]) -> dict[str, list[str]]:
-    """By name, the different values that several starts have, in order; `none` where one lacks what others have."""
+    """Return by name the different values of all starts, in order; `none` if a start lacks a value."""
     names = dict.fromkeys(name for start in starts for name in start)
     return {name: list(dict.fromkeys(start.get(name, "none") for start in starts)) for name in names}

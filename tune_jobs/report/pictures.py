@@ -1,4 +1,4 @@
-"""The plots as PNG, drawn by the Chrome or Chromium of this machine."""
+"""The plots as PNG, drawn by a local Chrome or Chromium."""
 
 import os
 import tempfile
@@ -15,28 +15,28 @@ if TYPE_CHECKING:
 WIDTH = 1000
 SCALE = 2
 _WAY_OUT = (
-    "--png needs Chrome or Chromium, and {}; install one (Debian: apt-get install chromium), or name it in "
-    "BROWSER_PATH; the page itself needs none."
+    "--png needs Chrome or Chromium, but {}; install one (Debian: apt-get install chromium), or set BROWSER_PATH to "
+    "it; the HTML page does not need one."
 )
 
 
 def need_browser() -> None:
-    """Refuse where there is no browser to draw with.
+    """Raise if no browser is available.
 
     Raises:
-        UsageError: Naming the way out.
+        UsageError: If no browser is found; the message says how to fix it.
     """
     from choreographer.browsers.chromium import Chromium
 
     named = os.environ.get("BROWSER_PATH")
     if named is not None and not Path(named).is_file():
-        raise UsageError(_WAY_OUT.format(f"BROWSER_PATH names {named}, which is not there"))
+        raise UsageError(_WAY_OUT.format(f"BROWSER_PATH names {named}, which does not exist"))
     if named is None and Chromium.find_browser(skip_local=False) is None:
-        raise UsageError(_WAY_OUT.format("there is none"))
+        raise UsageError(_WAY_OUT.format("none was found"))
 
 
 def pictures(plots: "list[Plot]") -> dict[str, bytes]:
-    """By the key of a plot, its PNG.
+    """Return the PNG of each plot, by its key.
 
     Raises:
         UsageError: If the browser does not start.
@@ -59,5 +59,5 @@ def pictures(plots: "list[Plot]") -> dict[str, bytes]:
             )
         except Exception as error:
             reason = (str(error).splitlines() or [type(error).__name__])[0]
-            raise UsageError(_WAY_OUT.format(f"the one here does not draw ({reason})")) from error
+            raise UsageError(_WAY_OUT.format(f"the browser here cannot draw ({reason})")) from error
         return {key: path.read_bytes() for key, path in zip(keys, paths, strict=True)}

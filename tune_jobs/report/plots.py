@@ -1,4 +1,4 @@
-"""What all plots have in common: Plotly figures without the colors of page and text, which `theme` adds."""
+"""The base of all plots: Plotly figures without the colors of page and text, which `theme` adds."""
 
 import html
 from collections.abc import Sequence
@@ -13,24 +13,24 @@ from tune_jobs.system.visible import visible
 
 @dataclass(frozen=True)
 class Plot:
-    """A figure and what is said above it; or, where there is nothing to draw, what is said instead."""
+    """A figure with a note above it; without a figure, the note says why."""
 
     key: str
     title: str
     note: str
     figure: go.Figure | None = None
     width: int = 0
-    """It is scrolled where the screen is narrower, in pixels."""
+    """Minimum width in pixels; a narrower screen scrolls."""
 
     chooses: str = ""
-    """What the menu above it chooses."""
+    """Label of the menu above the plot."""
 
     choices: Sequence[str] = ()
-    """Of the menu; what each does is in the layout's `meta`."""
+    """Choices of the menu; their effects are in the layout's `meta`."""
 
 
 DIGITS = 7
-"""Of a plotted number; more are not seen, and make pages large."""
+"""Significant digits of a plotted number; more are not visible, and make pages large."""
 
 LEGEND_ABOVE: dict[str, Any] = {
     "showlegend": True,
@@ -46,9 +46,9 @@ def new_figure(metric: str, height: int) -> go.Figure:
 
 
 def for_plotly(figure: go.Figure) -> dict[str, Any]:
-    """A figure as JSON, without a template, its numbers as exact as can be seen.
+    """Return a figure as JSON, without a template, and with numbers rounded to `DIGITS`.
 
-    Plotly reads texts as HTML, so what came into it as text is escaped.
+    Plotly reads text as HTML, so text from data is escaped.
     """
     found = figure.to_plotly_json()
     found["layout"].pop("template", None)
@@ -66,6 +66,7 @@ def _escaped(value: object) -> object:
         return list(map(_escaped, value))
     if not isinstance(value, dict):
         return value
-    # Templates are HTML of ours around such texts; ticks of parallel coordinates, whose axes have a label, are no HTML.
+    # Hover templates are our HTML around escaped text. Tick texts of parallel coordinates (axes with a label) are not
+    # HTML.
     as_they_are = {"hovertemplate", "ticktext"} if "label" in value else {"hovertemplate"}
     return {name: item if name in as_they_are else _escaped(item) for name, item in value.items()}

@@ -1,4 +1,4 @@
-"""What plots compare: configurations, each by the mean over its seeds."""
+"""The configurations that plots compare, each by the mean over its seeds."""
 
 from collections import Counter
 from collections.abc import Iterable, Iterator
@@ -13,7 +13,7 @@ from tune_jobs.results.row import Row
 from tune_jobs.results.summary import Summary
 
 DRAWN = 1000
-"""Points of a plot; of more the best half of so many, and others evenly down the leaderboard."""
+"""Maximum number of points in a plot; beyond it, the best half of this number and evenly chosen others are drawn."""
 
 _SEED = "training.seed"
 
@@ -22,56 +22,56 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class Point:
-    """A configuration: its complete trials, or one that did not run to the end."""
+    """A configuration: its complete trials, or one trial that ended early."""
 
     rows: list[Row]
     value: float
-    """Their mean; of a trial that did not run to the end the last value."""
+    """The mean of complete trials, or the last value of a trial that ended early."""
 
     kind: Literal["complete", "fewer", "early"]
-    """`fewer`: complete with another number of seeds than most, so that its mean is not to be compared with theirs."""
+    """`fewer`: complete, but with a different number of seeds than most, so that the means are not comparable."""
 
     @property
     def trials(self) -> str:
-        """By their numbers: `trial 3`, or `trials 3, 4, 5`."""
+        """The trials' numbers: `trial 3`, or `trials 3, 4, 5`."""
         numbers = ", ".join(map(str, sorted(row.number for row in self.rows)))
         return f"{'trial' if len(self.rows) == 1 else 'trials'} {numbers}"
 
     def about(self, columns: Iterable[Column]) -> str:
-        """Its trials, and what differs between configurations."""
+        """Describe the trials and the fields that differ between configurations."""
         shown = [column for column in columns if column.key != _SEED or len(self.rows) == 1]
         return f"{self.trials}: {', '.join(named(self.rows[0].fields, shown))}"
 
 
 @dataclass(frozen=True)
 class Points:
-    """All of a sweep, by kind, the best first."""
+    """All points of a sweep, by kind, the best first."""
 
     complete: list[Point]
     fewer: list[Point]
     early: list[Point]
     seeds: int
-    """Of each complete one."""
+    """Number of seeds of each complete point."""
 
     @property
     def everything(self) -> list[Point]:
-        """Of every kind, those that may be compared first."""
+        """Points of every kind, comparable ones first."""
         return [*self.complete, *self.fewer, *self.early]
 
     @property
     def note(self) -> str:
-        """What the circles are."""
+        """Explains the circles."""
         parts = []
         if self.seeds > 1:
-            parts.append(f"Full circles are means over {self.seeds} seeds.")
+            parts.append(f"Filled circles are means over {self.seeds} seeds.")
         if self.fewer:
-            parts.append(f"{len(self.fewer)} with another number of seeds are grey, and not compared with them.")
+            parts.append(f"{len(self.fewer)} with a different number of seeds are grey and not comparable.")
         if self.early:
             parts.append(
-                f"{len(self.early)} hollow ones did not run to the end, and have the value of their last epoch."
+                f"Hollow circles ({len(self.early)}) are the last epochs of trials that did not run to the end."
             )
         parts += [
-            f"Of {len(of):,} {name} the best {DRAWN // 2} and as many others are drawn."
+            f"Of {len(of):,} {name} circles, the best {DRAWN // 2} and the same number of others are drawn."
             for name, of in (("complete", self.complete), ("hollow", self.early))
             if len(of) > DRAWN
         ]
@@ -79,7 +79,7 @@ class Points:
 
 
 def points_of(found: Summary) -> Points:
-    """The configurations whose values may be shown."""
+    """Return the configurations whose values may be shown."""
     groups: dict[str, list[Row]] = {}
     for row in found.rows:
         if row.counts:
@@ -103,21 +103,21 @@ def points_of(found: Summary) -> Points:
 
 
 def groups_of(points: Points) -> Iterator[tuple[str, list[Point], dict[str, Any]]]:
-    """What a plot draws under one name with one kind of circle; those that may be compared last, on top."""
+    """Yield the name, points and marker of each kind; comparable points last, so that they are on top."""
     groups = (
         ("not run to the end", thinned(points.early), theme.EARLY),
-        ("another number of seeds", thinned(points.fewer), theme.FEWER),
+        ("different number of seeds", thinned(points.fewer), theme.FEWER),
         ("complete", thinned(points.complete), theme.COMPLETE),
     )
     return (group for group in groups if group[1])
 
 
 def thinned(of: list[T]) -> list[T]:
-    """No more than `DRAWN`: the best half of so many, and others evenly down the list."""
+    """Return at most `DRAWN` items: the best half of that number, and others evenly chosen."""
     return of[: DRAWN // 2] + evenly(of[DRAWN // 2 :], DRAWN // 2)
 
 
 def _most_common(counts: list[int]) -> int:
-    """The number that most have; of several the largest."""
+    """Return the most common number; ties go to the largest."""
     found = Counter(counts)
     return max(found, key=lambda number: (found[number], number), default=1)

@@ -1,4 +1,4 @@
-"""How large the models of a sweep's trials are: as recorded, else measured as the workers do."""
+"""The size of each trial's model: as recorded, else measured as the workers do."""
 
 import time
 from collections.abc import Callable, Mapping
@@ -9,12 +9,12 @@ from tune_jobs.results.row import Row
 from tune_jobs.worker.sizing import size_of
 
 LEAST_S = 1.0
-"""In less time torch is not even loaded."""
+"""Loading torch alone takes longer than this."""
 
 
 @dataclass(frozen=True)
 class Size:
-    """Of one model; `gflops` of one image's forward pass."""
+    """The size of a model; `gflops` is for the forward pass of one image."""
 
     parameters: int
     gflops: float
@@ -23,7 +23,7 @@ class Size:
 def sizes_of(
     rows: list[Row], recorded: Mapping[str, Size], measure_s: float, say: Callable[[str], None]
 ) -> dict[str, Size]:
-    """Sizes by run key; of trials with a value those not recorded are measured, the best first, for `measure_s` s."""
+    """Return sizes by run key. Unrecorded models are measured for about `measure_s` seconds, the best trials first."""
     found = dict(recorded)
     models: dict[tuple[str, str], list[Row]] = {}
     for row in rows:
@@ -43,6 +43,6 @@ def sizes_of(
 def _measured(config: TrialConfig) -> Size | None:
     try:
         found = size_of(config)
-    except Exception:  # noqa: BLE001 - a model that cannot be measured has no size, and the report goes on
+    except Exception:  # noqa: BLE001 - such a model has no size in the report
         return None
     return Size(int(found["params"]), found["gflops"])

@@ -1,4 +1,4 @@
-"""What one field does with the others held equal, by a linear model (ordinary least squares)."""
+"""The effect of one field with the other fields held equal, by a linear model (ordinary least squares)."""
 
 import math
 from collections.abc import Sequence
@@ -14,16 +14,16 @@ Array = NDArray[np.float64]
 Groups = NDArray[np.int64]
 
 LEVEL = 0.05
-"""The chance that any claim of a page is false where no field has an effect."""
+"""The chance that any claim of a page is false if no field has an effect."""
 
 LEAST_DF = 10
-"""Residual degrees of freedom without which nothing is said."""
+"""Minimum residual degrees of freedom for a conclusion."""
 
 LEAST_DF_ALONE = 5
-"""The same for a field by itself, where there are too few for all."""
+"""The same for a field by itself, if there are too few for all fields."""
 
 LEAST_RUNS = 5
-"""Configurations of a group without which it is compared with none."""
+"""Minimum number of configurations in a group that is compared."""
 
 _TINY = 1e-9
 _TOLERANCE = 1e-6
@@ -34,22 +34,22 @@ Why = Literal["", "few", "few values", "confounded", "selected"]
 
 @dataclass(frozen=True)
 class Factor:
-    """A field of every configuration: its group, and the number itself where it has one."""
+    """A field of every configuration: its group, and the number itself if it is numeric."""
 
     groups: Groups
-    """-1 where a configuration does not have the field."""
+    """-1 if a configuration does not have the field."""
 
     numbers: Array | None
-    """On the field's own scale, NaN where there is none; `None` if its values are no range of numbers."""
+    """On the field's scale, NaN if missing; `None` if the values are not a range of numbers."""
 
     def of(self, mask: NDArray[np.bool_]) -> "Factor":
-        """Of some configurations."""
+        """Return the factor for a subset of configurations."""
         return Factor(self.groups[mask], None if self.numbers is None else self.numbers[mask])
 
 
 @dataclass(frozen=True)
 class Pair:
-    """The first group less the second, the others held equal."""
+    """The first group minus the second, with the other fields held equal."""
 
     groups: tuple[int, int]
     difference: float
@@ -59,24 +59,24 @@ class Pair:
 
 @dataclass(frozen=True)
 class Fit:
-    """What the model of one field says: every pair of groups that can be compared, or why there is none."""
+    """The results of one field's model: every comparable pair of groups, or why there is none."""
 
     pairs: list[Pair]
     rank: int
     why_none: Why = ""
     carried: tuple[int, ...] = ()
-    """Places of other fields that have one value with each group, so that their effects are in these."""
+    """Indices of other fields with a single value for each group; their effects are part of these differences."""
 
 
 def fit(values: Array, target: Factor, others: Sequence[Factor]) -> Fit:
-    """Fit the groups of `target` beside the other fields.
+    """Fit the groups of `target` together with the other fields.
 
-    These stand in the model as they are: choices by value, numbers by their line and parabola. A field that only some
-    configurations have counts as its average where it is not there, and so does one that only refines the target: the
-    lambdas of hybrid layers, where the target is the kind of layer.
+    In the model, choices enter by value, and numbers by a linear and a quadratic term. A field that only some
+    configurations have counts as its average where it is missing. So does a field that only refines the target, such as
+    the lambda of hybrid layers if the target is the kind of layer.
 
-    The error is the larger of two: from the common residual variance, and HC3, which holds where groups scatter
-    differently (MacKinnon and White, 1985).
+    The error is the larger of two: from the common residual variance, and HC3, which is valid if groups have different
+    variances (MacKinnon and White, 1985).
     """
     present, counts = np.unique(target.groups, return_counts=True)
     design = _joined(np.ones((len(values), 1)), [(target.groups == group) * 1.0 for group in present[1:]])
@@ -109,24 +109,24 @@ def fit(values: Array, target: Factor, others: Sequence[Factor]) -> Fit:
 
 @dataclass(frozen=True)
 class Share:
-    """Which part of the variation of some values a field explains, and between which ends that lies."""
+    """The part of the variation that a field explains, with its interval."""
 
     value: float
     low: float
     high: float
     alone: bool
-    """Whether the other fields are not held equal."""
+    """Whether the other fields are left out of the model."""
 
 
 def share(values: Array, target: Factor, others: Sequence[Factor], level: float) -> Share | None:
-    """What `target` explains beyond the other fields, which stand in the model as in `fit`, as it does itself.
+    """Return the part that `target` explains beyond the other fields; all enter the model as in `fit`.
 
-    Where that leaves too few degrees of freedom, the others are left out. The value is adjusted for degrees of freedom
-    (epsilon squared), so that it is about 0 where a field explains nothing. The interval is the noncentral F
-    distribution's (Steiger, 2004): its low end is above 0 just where the F test finds something at `level` / 2.
+    If that leaves too few degrees of freedom, the other fields are left out. The value is adjusted for degrees of
+    freedom (epsilon squared), so it is about 0 if a field explains nothing. The interval is that of the noncentral F
+    distribution (Steiger, 2004). Its low end is above 0 exactly if the F test is significant at `level` / 2.
 
     Returns:
-        `None` where there are too few values to tell.
+        `None` if there are too few values.
     """
     free = [other for other in others if not _decides(target, other)]
     return _share(values, target, free, level) or _share(values, target, (), level)
@@ -148,7 +148,7 @@ def _share(values: Array, target: Factor, others: Sequence[Factor], level: float
     def end(probability: float, f: float) -> float:
         def above(noncentrality: float) -> float:
             found = special.ncfdtr(own_df, df, noncentrality, f)
-            return float(np.nan_to_num(found)) - probability  # far out, where it is 0, it is computed as nan
+            return float(np.nan_to_num(found)) - probability  # far out, scipy returns nan instead of 0
 
         if f <= 0 or above(0.0) <= 0:
             return 0.0
@@ -156,37 +156,37 @@ def _share(values: Array, target: Factor, others: Sequence[Factor], level: float
         return float(found / (found + len(values)) * more / total)
 
     value = max(0.0, more - rest - own_df * unexplained) / total
-    high = end(level / 2, max(f, 1.0))  # as for what is expected of no effect, below which the interval would be empty
+    high = end(level / 2, max(f, 1.0))  # 1 is expected without an effect; below it, the interval would be empty
     return Share(value, min(value, end(1 - level / 2, f)), max(value, high), alone=not others)
 
 
 def _residual(design: Array, values: Array) -> tuple[float, int]:
-    """The sum of squares that a design leaves, and its rank."""
+    """Return the residual sum of squares of a design, and its rank."""
     weights, rank = _solved(design, values)
     rest = values - design @ weights
     return float(rest @ rest), rank
 
 
 def _solved(design: Array, values: Array) -> tuple[Array, int]:
-    """Least squares by the normal equations, which of thousands of rows are much faster; and the rank."""
+    """Solve least squares by the normal equations, faster for thousands of rows; return the weights and the rank."""
     weights, _, rank, _ = np.linalg.lstsq(design.T @ design, design.T @ values, rcond=_TINY)
     return np.asarray(weights, np.float64), int(rank)
 
 
 def margin(pair: Pair, family: int) -> float:
-    """Half the interval of a pair, so wide that those of the whole family hold at once (Bonferroni)."""
+    """Return half the width of a pair's interval, such that all of a family hold simultaneously (Bonferroni)."""
     return float(stats.t.ppf(1 - LEVEL / (2 * family), pair.df)) * pair.error
 
 
 def parts_of(numbers: Array, most: int) -> Groups:
-    """The part of each number, of up to so many with about as many numbers each; equal numbers are in one."""
+    """Return the bin of each number, of up to `most` bins of about equal size; equal numbers share a bin."""
     ends = np.quantile(numbers, np.arange(1, most) / most)
     found: Groups = np.unique(np.searchsorted(ends, numbers, side="left"), return_inverse=True)[1]
     return found
 
 
 def _contrast(a: int, b: int, width: int) -> Array:
-    """The first group less the second; the group at 0 is the one that the others' columns are differences from."""
+    """Return the contrast of the first group minus the second; group 0 is the baseline of the other columns."""
     found = np.zeros(width)
     for place, sign in ((a, 1.0), (b, -1.0)):
         if place:
@@ -195,15 +195,15 @@ def _contrast(a: int, b: int, width: int) -> Array:
 
 
 def _decides(one: Factor, other: Factor) -> bool:
-    """Whether each group of the one has a single value of the other."""
+    """Whether each group of `one` has a single value of `other`."""
     if one.numbers is not None or other.numbers is not None:
-        return False  # a part of a range has many
+        return False  # a bin of a range has many values
     pairs = set(zip(one.groups.tolist(), other.groups.tolist(), strict=True))
     return len(pairs) == len(np.unique(one.groups))
 
 
 def _beside(design: Array, target: Factor, others: Sequence[Factor]) -> Array:
-    """The design with the other fields, those that all configurations have first."""
+    """Add the other fields to the design, first those that all configurations have."""
     for other in sorted(others, key=lambda each: int((each.groups < 0).sum())):
         design = _within(design, target, other) if _decides(other, target) else _with(design, other)
     return design
@@ -218,7 +218,7 @@ def _within(design: Array, target: Factor, other: Factor) -> Array:
 
 
 def _effects(groups: Groups, present: Groups) -> list[Array]:
-    """Columns whose weights are differences from the groups' average."""
+    """Return columns whose weights are differences from the average of the groups."""
     return [(groups == group) * 1.0 - (groups == present[-1]) for group in present[:-1]]
 
 
@@ -228,7 +228,7 @@ def _with(design: Array, other: Factor) -> Array:
     if not there.all():
         absent: Array = np.where(there, 0.0, 1.0)
         fitted = design @ _solved(design, absent)[0]
-        if np.abs(fitted - absent).max() > _TOLERANCE:  # else another field's value says so
+        if np.abs(fitted - absent).max() > _TOLERANCE:  # else another field already determines it
             columns.append(absent)
     if not there.any():
         return _joined(design, columns)

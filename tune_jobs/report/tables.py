@@ -1,4 +1,4 @@
-"""The numbers of a sweep: failures by class for the page, everything as CSV."""
+"""The numbers of a sweep: failures by class for the page, and everything as CSV."""
 
 import csv
 import io
@@ -23,31 +23,31 @@ if TYPE_CHECKING:
     from tune_jobs.report.data import ReportData
 
 CHUNK = 100_000
-"""Characters that are written at once."""
+"""Characters written per chunk."""
 
 Line = dict[str, Any]
-"""By column: numbers and texts."""
+"""The numbers and texts of a row, by column."""
 
 TRIAL = ("trial", "run_key", "state")
 EPOCH = ("trial", "run_key", "attempt", "epoch", "counts", "at")
-"""The first columns of the two tables."""
+"""First columns of the two tables."""
 
-_FORMULA = ("=", "+", "-", "@", "\t", "\n", "＝", "＋", "－", "＠")  # noqa: RUF001 - which some take for the others
-"""With this a formula begins; a carriage return would, too, and is visible before."""
+_FORMULA = ("=", "+", "-", "@", "\t", "\n", "＝", "＋", "－", "＠")  # noqa: RUF001 - which some programs treat as the others
+"""Characters that start a formula. A carriage return would, too, but `visible` escapes it first."""
 
 
 def failures(data: "ReportData") -> list[tuple[str, int, int]]:
-    """By class of failure: how many trials it ended, and how many attempts."""
+    """Return for each failure class how many trials and attempts ended with it."""
     trials = data.summary.failures()
     attempts = Counter(attempt.failure for attempt in data.attempts if attempt.failure)
-    names = dict.fromkeys((*CLASSES, *attempts))  # a newer program may know more classes
+    names = dict.fromkeys((*CLASSES, *attempts))  # a newer version may have more classes
     return [(name, trials.get(name, 0), attempts[name]) for name in names if attempts[name] or trials.get(name)]
 
 
 def leaderboard_csv(data: "ReportData") -> str:
-    """A line per trial, the best first, every number in full; a parameter that a trial does not have is empty.
+    """Return one line per trial, the best first, with full precision; a missing parameter is empty.
 
-    Excluded trials come last, with the reason under `excluded`.
+    Excluded trials come last, with the reason in the column `excluded`.
     """
     return csv_text(trial_lines(data.summary.rows, data.sizes, data.configurations), TRIAL)
 
@@ -55,12 +55,12 @@ def leaderboard_csv(data: "ReportData") -> str:
 def trial_lines(
     rows: Sequence[Row], sizes: Mapping[str, Size], configurations: Mapping[str, Configuration]
 ) -> list[Line]:
-    """A line per trial, by column.
+    """Return one line per trial, by column.
 
     Args:
         rows: The trials.
-        sizes: By run key, as far as they are known.
-        configurations: By run key, where configurations with several seeds are compared.
+        sizes: Known sizes, by run key.
+        configurations: By run key, if configurations with several seeds are compared.
     """
     columns = differing([row.fields for row in rows])
     metrics = list(dict.fromkeys(name for row in rows for name in row.metrics if name not in SIZES))
@@ -91,16 +91,16 @@ def trial_lines(
 
 
 def epochs_csv(data: "ReportData") -> Iterator[str]:
-    """A line per recorded epoch; `counts` is 0 where a later attempt ran that epoch again, or the trial is excluded.
+    """Yield one line per recorded epoch; `counts` is 0 if a later attempt repeated it, or the trial is excluded.
 
-    Read trial by trial: all at once would take a gigabyte. The first time only the names of metrics are noted.
+    Trials are read one by one, since all together would take a gigabyte, and twice: first for the names of the metrics.
     """
     with closing(Ledger(data.folder.ledger)) as ledger:
         yield from csv_parts(lambda: epoch_lines(data.summary.rows, ledger), EPOCH)
 
 
 def epoch_lines(rows: Iterable[Row], ledger: Ledger) -> Iterator[Line]:
-    """A line per recorded epoch, by column; by trial, then by attempt."""
+    """Yield one line per recorded epoch, by column; ordered by trial, then by attempt."""
     for row in sorted(rows, key=lambda row: row.number):
         epochs = sorted(ledger.epochs(row.run_key), key=lambda epoch: (epoch.attempt, epoch.epoch))
         counting = set() if row.excluded is not None else {epoch.seq for epoch in effective(epochs)}
@@ -117,12 +117,12 @@ def epoch_lines(rows: Iterable[Row], ledger: Ledger) -> Iterator[Line]:
 
 
 def csv_text(lines: list[Line], columns: Sequence[str]) -> str:
-    """A line each, `columns` first; no text of it is a formula to a spreadsheet."""
+    """Return lines as CSV, `columns` first; no cell is a formula to a spreadsheet."""
     return "".join(csv_parts(lambda: lines, columns))
 
 
 def csv_parts(lines: Callable[[], Iterable[Line]], columns: Sequence[str]) -> Iterator[str]:
-    """The same in parts; `lines` are asked for twice, the first time for their columns."""
+    """Yield lines as CSV, in parts; `lines` is called twice, first for the columns."""
     names = dict.fromkeys(columns)
     for line in lines():
         names.update(dict.fromkeys(line))
@@ -139,7 +139,7 @@ def csv_parts(lines: Callable[[], Iterable[Line]], columns: Sequence[str]) -> It
 
 
 def _cell(value: object) -> object:
-    """A number as it is; a text that spreadsheets would calculate has an apostrophe before it, their mark of a text."""
+    """Return a number unchanged; prefix text that spreadsheets would evaluate with an apostrophe."""
     if not isinstance(value, str):
         return value
     text = visible(value)

@@ -1,4 +1,4 @@
-"""How plots look, by day and by night. Colors of data are of middle brightness: they serve both."""
+"""Colors of plots in light and dark mode. Data colors have medium brightness, so they suit both."""
 
 from typing import Any
 
@@ -21,16 +21,16 @@ RISING = [[0.0, "#93a9bf"], [0.6, "#3b82c4"], [0.85, "#8a6cc9"], [1.0, "#e8622c"
 COMPLETE = {"color": COLORS[0], "size": 7, "opacity": 0.8}
 FEWER = {"color": STOPPED, "size": 6, "opacity": 0.7}
 EARLY = {"color": STOPPED, "size": 6, "symbol": "circle-open", "opacity": 0.6}
-"""Circles: of what may be compared, of what has another number of seeds, and of what did not run to the end."""
+"""Circles: comparable points, points with a different number of seeds, and trials that ended early."""
 ORDERED = ("#2fa3a8", "#3b82c4", "#8a6cc9", "#c9506b", "#e07b39")
-"""From the least number to the largest."""
+"""From the smallest number to the largest."""
 
 CONFIG = {"responsive": True, "displaylogo": False, "modeBarButtonsToRemove": ["select2d", "lasso2d", "autoScale2d"]}
 _FONT = "system-ui, -apple-system, 'Segoe UI', Roboto, 'Helvetica Neue', Arial, sans-serif"
 
 
 def template(text: str, line: str, paper: str, raised: str) -> dict[str, Any]:
-    """A Plotly template of these colors."""
+    """Return a Plotly template with these colors."""
     axis = {
         "gridcolor": line,
         "zeroline": False,

@@ -1,4 +1,4 @@
-"""Writes a report's files, each whole or not at all."""
+"""Writes a report's files atomically."""
 
 from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass
@@ -12,31 +12,31 @@ from tune_jobs.report.more import MoreTrials
 from tune_jobs.system.files import is_full, write_whole
 
 MEASURE_S = 20.0
-"""How long models whose GFLOPs are not recorded are measured."""
+"""Time limit for measuring models whose GFLOPs are not recorded."""
 
 LAST_MEASURE_S = 4.0
-"""The same at the end of a run."""
+"""The same limit at the end of a run."""
 
 LAST_LEDGER_MB = 100
-"""A ledger of more, some 350,000 epochs, takes longer to draw than the end of a run should."""
+"""A larger ledger, of more than about 350,000 epochs, takes too long to draw at the end of a run."""
 
 
 @dataclass(frozen=True)
 class Written:
-    """Where the files of a report are."""
+    """The files of a report."""
 
     sweep: str
     report: Path
     png: list[Path]
     csv: list[Path]
     more: MoreTrials
-    """What more trials would bring."""
+    """The expected gain from more trials."""
 
     effects: dict[str, Any]
-    """What each value of the fields that vary came to, with the sentences of the page."""
+    """The results of each value of the fields that vary, with the sentences of the page."""
 
     def as_dict(self) -> dict[str, Any]:
-        """For programs: stable keys."""
+        """Return the report for programs, with stable keys."""
         return {
             "sweep": self.sweep,
             "report": str(self.report),
@@ -56,23 +56,23 @@ def write_report(
     measure_s: float = MEASURE_S,
     say: Callable[[str], None] = lambda _: None,
 ) -> Written:
-    """Draw a sweep, whatever state it is in.
+    """Write a sweep's report, in any state of the sweep.
 
     Args:
-        folder: The sweep.
-        output: The page; `report.html` in the sweep's folder if `None`. The other files are put beside it.
-        png: Each plot as a picture, too.
-        csv: All trials and all epochs as tables, too.
-        measure_s: About how long models whose size is not recorded may be measured.
-        say: Is told what takes long.
+        folder: The sweep's folder.
+        output: The page; `report.html` in the sweep's folder if `None`. The other files are written next to it.
+        png: Also write each plot as a picture.
+        csv: Also write all trials and all epochs as tables.
+        measure_s: About how long to measure models whose size is not recorded.
+        say: Called with a message before each slow step.
 
     Raises:
         LedgerError: If the record cannot be read, or a file cannot be written.
-        UsageError: If `output` is a folder, or there is no browser for the pictures.
+        UsageError: If `output` is a folder, or no browser is found for the pictures.
     """
     report = folder.report if output is None else output.expanduser().absolute()
     if report.is_dir():
-        raise UsageError(f"--output must be a file, and {report} is a folder; try --output {report / REPORT}.")
+        raise UsageError(f"--output must be a file, but {report} is a folder; try --output {report / REPORT}.")
     from tune_jobs.report.data import read_data
     from tune_jobs.report.figures import plots_of
     from tune_jobs.report.findings import as_dict
@@ -99,7 +99,7 @@ def write_report(
 
 
 def write_file(path: Path, content: str | bytes | Iterable[str]) -> None:
-    """Write one of these files, whole or not at all.
+    """Write one of these files atomically.
 
     Raises:
         LedgerError: If it cannot be written.
@@ -113,22 +113,25 @@ def write_file(path: Path, content: str | bytes | Iterable[str]) -> None:
 
 
 def draw_at_end(folder: SweepFolder, wall_hours: float, say: Callable[[str], None]) -> Path | None:
-    """Draw the report of a sweep that has ended, in little time; whatever goes wrong is said, and harms nothing.
+    """Write the report of a sweep that has ended, in little time. An error becomes a message and has no other effect.
 
     Args:
         folder: The sweep.
-        wall_hours: How long it has run, a fiftieth of which may be spent on measuring models.
-        say: Is told in a line why there is no report.
+        wall_hours: How long it ran; a fiftieth of it may be spent on measuring models.
+        say: Called with one line if there is no report.
 
     Returns:
-        The report, if there is one.
+        The report, or `None`.
     """
     try:
         if folder.ledger.stat().st_size > LAST_LEDGER_MB * 1e6:
-            say(f"the sweep is large, so its report is drawn when you ask for it: convnn report {folder.name}")
+            say(
+                f"the report of this large sweep is not written automatically; write it with: convnn report "
+                f"{folder.name}"
+            )
             return None
         return write_report(folder, measure_s=min(LAST_MEASURE_S, wall_hours * 3600 / 50)).report
-    except Exception as error:  # noqa: BLE001 - a sweep is as good without its picture
+    except Exception as error:  # noqa: BLE001 - a missing report must not fail the sweep
         reason = (str(error).splitlines() or [type(error).__name__])[0]
-        say(f"there is no report yet: {reason}; once that is fixed: convnn report {folder.name}")
+        say(f"the report could not be written: {reason}; once that is fixed, run: convnn report {folder.name}")
         return None

@@ -1,1 +1,1 @@
-"""What a sweep has found so far, from its record alone."""
+"""The results of a sweep so far, read from its ledger alone."""

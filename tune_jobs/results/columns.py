@@ -1,4 +1,4 @@
-"""What differs between configurations, and what they have in common: the columns of every table of trials."""
+"""The fields that vary between configurations, and those they have in common: the columns of every table of trials."""
 
 import random
 import re
@@ -12,34 +12,50 @@ from search_spaces.domains import Scalar
 from search_spaces.headline import HEADLINE, headline
 from tune_jobs.errors import SweepError, UsageError
 from tune_jobs.record.folder import SweepFolder, recorded_spec
+from tune_jobs.results.by_depth import (
+    Fields,
+    base_of,
+    comparable,
+    each_stage,
+    is_staged,
+    joined,
+    one_for_all,
+    ranged,
+    staged,
+)
 
 SEED = "seed"
-"""Nobody's choice: it tells how far chance goes, and is never better or worse."""
+"""Not a hyperparameter: the seed shows how large chance effects are, and no seed is better than another."""
 
 NONE = "none"
 
 DRAWS = 64
-"""Draws that stand for a space."""
+"""Number of draws that represent a space."""
 
 _SAID = {"lambda", "k", "r", "patch", "aggregation"}
-"""Fields of a model that `headline` has already."""
+"""Fields of a model that `headline` already has."""
 
 _SAID_OF_ALL = ("model", "kind", "candidates")
-"""What `fields` says under a short name, besides the headline."""
+"""Short names in `fields`, besides those of the headline."""
 
 
 @dataclass(frozen=True)
 class Column:
-    """A field of configurations: `key` finds it among `fields`, `name` is what people read."""
+    """A field of configurations. `key` is its key in `fields`, `name` is its name for people."""
 
     key: str
     name: str
     axis: str | None = field(default=None, compare=False)
-    """The name among `params` under which every configuration has a number, or every one a word; see `axes`."""
+    """A name in `params` under which all configurations have a number, or all have a word; see `axes`."""
 
 
 def fields(config: TrialConfig) -> dict[str, Scalar]:
-    """Every field of a configuration; those that people compare first, under short names, all others by their path."""
+    """Return every field of a configuration: first those that people compare, by short name, then others by path.
+
+    For layers by depth they include the fields of each stage; see `by_depth`.
+    """
+    if by_range := one_for_all(config):
+        return joined({name: fields(each) for name, each in by_range.items()})
     layer = config.model.mixing_layer
     paper = headline(config)
     first: dict[str, Scalar] = {
@@ -49,82 +65,102 @@ def fields(config: TrialConfig) -> dict[str, Scalar]:
         "candidates": getattr(getattr(layer, "candidates", None), "kind", None),
         **paper,
     }
-    return first | dict(_others(config))
+    found = first | dict(_others(config))
+    if not hasattr(config.model, "layers"):
+        return found
+    return Fields(found, lambda: joined({name: fields(each) for name, each in each_stage(config).items()}))
 
 
-def params(config: TrialConfig) -> dict[str, str]:
-    """The paper's parameters, then every other field by its path, as text; `none` where a configuration has none."""
-    found = headline(config) | {path: value for path, value in _by_path(config) if not _is_headline(path)}
+def params(config: TrialConfig, columns: Iterable[Column] = ()) -> dict[str, str]:
+    """Return the paper's parameters, then every other field by path, as text; `none` if a field is missing.
+
+    Fields in `columns` that belong to some of the layers have the column's name, the same name in every trial.
+    """
+    own = [column for column in columns if is_staged(column.key)]
+    known, values = {column.key for column in own}, fields(config) if own else {}
+    found = headline(config) | {column.name: values.get(column.key) for column in own}
+    others = ((path, value) for path, value in _by_path(config) if not _is_headline(path))
+    found |= {path: value for path, value in others if key_of(path) not in known}
     return {key: NONE if value is None else str(value) for key, value in found.items()}
 
 
 def names_of_params(column: Column) -> tuple[str, ...]:
-    """Under which of these names `params` has it."""
+    """Return the names of a column in `params`."""
+    if is_staged(column.key):
+        return (column.name,)
     return _PATHS.get(column.key, (column.key,))
 
 
 def varying(configs: Iterable[TrialConfig], beside: Iterable[TrialConfig] = ()) -> list[Column]:
-    """The fields in which configurations differ, among themselves or from those `beside` them, as they are compared.
+    """Return the fields in which configurations differ, among themselves or from those in `beside`, as columns.
 
-    A field beyond the well-known ones that a configuration either has or has not, always with the same value, says no
-    more than the field by which they differ in that.
+    A less common field that some configurations have, always with the same value, is left out: it says no more than the
+    field that makes these configurations differ.
     """
     return differing([fields(config) for config in (*configs, *beside)])
 
 
 def differing(found: Sequence[Mapping[str, Scalar]]) -> list[Column]:
-    """The same of configurations' `fields`."""
-    return [column for column in _columns(found) if len(_seen(column, found)) > 1]
+    """Return the same for configurations given as `fields`."""
+    found = comparable(found)
+    every = _columns(found)
+    by_depth = any(is_staged(column.key) for column in every)
+    return [column for column in every if len(_seen(column, found, by_depth=by_depth)) > 1]
 
 
 def axes(configs: Iterable[TrialConfig], columns: Iterable[Column]) -> list[Column]:
-    """The columns, each with its axis in a plot that can show neither a missing value nor numbers beside words.
+    """Return the columns, each with an axis for plots that cannot show missing values or mix numbers with words.
 
-    MLflow's parallel coordinates leave out every trial that has no value, or the rarer sort, on one of the axes.
+    MLflow's parallel coordinates omit every trial that has no value on one of the axes, or a value of the rarer type.
     """
-    found = [params(canonical(config)) for config in configs]
+    columns = list(columns)
+    found = [params(canonical(config), columns) for config in configs]
     return [replace(column, axis=_axis(column, found)) for column in columns]
 
 
 def constants(found: Sequence[Mapping[str, Scalar]], columns: Iterable[Column]) -> dict[str, Scalar]:
-    """What all `fields` have in common of those that people compare first; without columns and `None`."""
+    """Return the values that all `fields` have in common, of the fields that people compare; no columns, no `None`."""
     shown = {column.key for column in columns}
     same: dict[str, Scalar] = {}
+    found = comparable(found)
+    every = _columns(found)
     for key in (*_SAID_OF_ALL[:2], *HEADLINE, *_SAID_OF_ALL[2:], "training.epochs"):
-        values = {values.get(key) for values in found}
-        if key not in shown and len(values) == 1 and values != {None}:
-            same[_short(key)] = values.pop()
+        ranges = [column for column in every if is_staged(column.key) and base_of(column.key) == key]
+        for column in ranges or [Column(key, _short(key))]:
+            values = {values.get(column.key) for values in found}
+            if column.key not in shown and len(values) == 1 and values != {None}:
+                same[column.name] = values.pop()
     return same
 
 
 def chosen(text: str, configs: Sequence[TrialConfig]) -> list[Column]:
-    """The columns that a person names, comma by comma, in that order; `all` stands for those that vary.
+    """Return the columns that a user lists, separated by commas, in that order; `all` stands for those that vary.
 
     Raises:
-        UsageError: If no configuration has such a field.
+        UsageError: If no configuration has a listed field.
     """
-    every = _columns([fields(config) for config in configs])
+    every = _columns(comparable([fields(config) for config in configs]))
     by_name = {name: column for column in every for name in (column.key, column.name)}
     found: dict[str, Column] = {}
     for asked in filter(None, map(str.strip, text.split(","))):
         name = asked if asked in by_name else key_of(asked)
         if name not in by_name and name != "all":
             known = ", ".join(column.name for column in varying(configs)) or "nothing"
-            raise UsageError(f"--columns: no trial has a field {asked!r}; what varies is: {known}.")
+            raise UsageError(f"--columns: no trial has a field {asked!r}; the varying fields are: {known}.")
         picked = varying(configs) if name == "all" else [by_name[name]]
         found |= {column.key: column for column in picked}
     return list(found.values())
 
 
 def possible(spec: SweepSpec) -> list[TrialConfig]:
-    """Some of the configurations that a sweep may try: what differs among these, it varies."""
+    """Return some of the configurations that a sweep may try. Fields that differ among them are varied by the sweep."""
     rng = random.Random(0)
     space = spec.space
     return [space.resolve(Decided(space.draw(rng))) for _ in range(space.affordable(DRAWS))]
 
 
 def recorded_columns(folder: SweepFolder) -> list[Column]:
-    """What varies in the sweep of a folder, by its file; nothing where that cannot be read."""
+    """Return the varying fields of a recorded sweep, from its file; none if the file cannot be read."""
     try:
         configs = possible(recorded_spec(folder))
         return axes(configs, varying(configs))
@@ -133,13 +169,13 @@ def recorded_columns(folder: SweepFolder) -> list[Column]:
 
 
 def unlike(names: Mapping[str, str]) -> dict[str, str]:
-    """A name by path; the path itself where several have the same name."""
+    """Return a name for each path; the path itself if several paths have the same name."""
     counts = Counter(names.values())
     return {path: name if counts[name] == 1 else path for path, name in names.items()}
 
 
 def label(value: Scalar) -> str:
-    """A value, short."""
+    """Return a value as short text."""
     if value is None:
         return NONE
     if isinstance(value, bool):
@@ -148,24 +184,28 @@ def label(value: Scalar) -> str:
 
 
 def in_a_line(config: TrialConfig, columns: Iterable[Column]) -> str:
-    """A configuration's values, those that it has: `lambda 0.25, k 4`."""
+    """Return a configuration's values in one line, without missing ones: `lambda 0.25, k 4`."""
     return ", ".join(named(fields(config), columns))
 
 
 def named(values: Mapping[str, Scalar], columns: Iterable[Column]) -> list[str]:
-    """The same of its `fields`, one by one."""
+    """Return the same for a configuration's `fields`, as a list."""
     return [f"{column.name} {label(values[column.key])}" for column in columns if values.get(column.key) is not None]
 
 
-def _columns(found: Iterable[Mapping[str, Scalar]]) -> list[Column]:
+def _columns(found: Sequence[Mapping[str, Scalar]]) -> list[Column]:
     keys = dict.fromkeys(key for values in found for key in values)
-    names = unlike({key: _short(key) for key in keys})
-    return [Column(key, names[key]) for key in keys]
+    shown = dict(ranged(keys, found))
+    names = unlike(
+        {key: f"{layers} {_short(base_of(key))}" if layers else _short(key) for key, layers in shown.items()}
+    )
+    return [Column(key, names[key]) for key in shown]
 
 
-def _seen(column: Column, found: Iterable[Mapping[str, Scalar]]) -> set[Scalar]:
+def _seen(column: Column, found: Iterable[Mapping[str, Scalar]], *, by_depth: bool) -> set[Scalar]:
     values = {values.get(column.key) for values in found}
-    return values - {None} if "." in column.key or column.key in _SAID_OF_ALL else values
+    refines = "." in column.key or column.key in _SAID_OF_ALL or by_depth
+    return values - {None} if refines else values
 
 
 def _axis(column: Column, found: Sequence[Mapping[str, str]]) -> str | None:
@@ -195,8 +235,10 @@ def _by_path(config: TrialConfig) -> Iterator[tuple[str, Scalar]]:
 
 
 def key_of(path: str) -> str:
-    """The key of a configuration's field by its path, of a space's leaf, too: its short name, where it has one."""
+    """Return the key of a field for its path in a configuration or space: its short name, if it has one."""
     path = re.sub(r"\[.*?\]", "", path).removeprefix("space.")
+    if (key := staged(path, _KEYS_OF_LAYER)) is not None:
+        return key
     last = path.rpartition(".")[2]
     if _is_headline(path):
         return "p" if last == "patch" else last
@@ -204,7 +246,8 @@ def key_of(path: str) -> str:
 
 
 def _is_headline(path: str) -> bool:
-    return path == "training.lr" or (path.startswith("model.") and path.rpartition(".")[2] in _SAID)
+    of_model = path.startswith("model.") and not is_staged(path)
+    return path == "training.lr" or (of_model and path.rpartition(".")[2] in _SAID)
 
 
 _PATHS = {
@@ -212,6 +255,14 @@ _PATHS = {
     "kind": ("model.layer.kind", "model.attention.kind"),
     "candidates": ("model.layer.candidates.kind", "model.attention.candidates.kind"),
 }
+
+_KEYS_OF_LAYER = {
+    **{f"model.layer.{name}": name for name in ("kind", "lambda", "k", "aggregation", "p", "r", "candidates")},
+    "model.layer.patch": "p",
+    "model.layer.candidates.r": "r",
+    "model.layer.candidates.kind": "candidates",
+}
+"""Keys of layer fields that differ from their paths, by path and by name in tables."""
 
 
 def _short(path: str) -> str:

@@ -1,4 +1,4 @@
-"""How single trials went: their attempts, and the epochs that count."""
+"""The history of single trials: their attempts, and the epochs that count."""
 
 import contextlib
 from collections.abc import Iterable
@@ -22,7 +22,7 @@ from tune_jobs.system.visible import visible
 
 @dataclass(frozen=True)
 class TrialHistory:
-    """One trial: where it stands, its attempts, and its epochs in order, each from the last attempt that ran it."""
+    """One trial: its state, its attempts, and its epochs in order, each from the last attempt that ran it."""
 
     folder: SweepFolder
     row: Row
@@ -30,13 +30,13 @@ class TrialHistory:
     epochs: list[Epoch]
     metric: str = ""
     seeds: Configuration | None = None
-    """All trials of its configuration, where they are compared by configuration."""
+    """All trials of its configuration, if the sweep compares configurations."""
 
     role: Role = SEARCH
-    """What it was run for."""
+    """Whether it belongs to the search or to a confirmation."""
 
     def as_dict(self) -> dict[str, Any]:
-        """For programs: stable keys."""
+        """Return the history for programs, with stable keys."""
         return {
             **self.row.as_dict(),
             "role": self.role,
@@ -47,14 +47,14 @@ class TrialHistory:
         }
 
     def spec(self) -> SweepSpec:
-        """The sweep as it is recorded, evaluated as this trial was."""
+        """Return the recorded sweep, with the evaluation of this trial."""
         spec = recorded_spec(self.folder)
         if self.role == SEARCH:
             return spec
         return replace(spec, evaluation=Paper(protocol="paper"), metric=confirmed_metric(spec.metric))
 
     def sweep_file(self) -> str:
-        """The configuration as a sweep file of this one point, evaluated as this trial was."""
+        """Return a sweep file of this one configuration, with the evaluation of this trial."""
         spec = self.spec()
         content = {
             "name": f"{self.folder.name}-trial-{self.row.number}"[-100:],
@@ -64,13 +64,13 @@ class TrialHistory:
             "resources": spec.resources.model_dump(mode="json"),
         }
         text = yaml.safe_dump(content, sort_keys=False, allow_unicode=True)
-        if visible(text) != text:  # what cannot be printed as it is, YAML has escapes for
+        if visible(text) != text:  # use YAML's escapes for characters that cannot be printed safely
             text = yaml.safe_dump(content, sort_keys=False)
         return text
 
 
 def curves(epochs: Iterable[Epoch]) -> dict[str, list[Epoch]]:
-    """By run key, a trial's epochs in order, each from the last attempt that ran it."""
+    """Return each trial's epochs in order, by run key, each from the last attempt that ran it."""
     by_key: dict[str, list[Epoch]] = {}
     for epoch in epochs:
         by_key.setdefault(epoch.run_key, []).append(epoch)
@@ -78,16 +78,16 @@ def curves(epochs: Iterable[Epoch]) -> dict[str, list[Epoch]]:
 
 
 def effective(epochs: Iterable[Epoch]) -> list[Epoch]:
-    """The same of one trial's epochs."""
+    """Return the same for the epochs of one trial."""
     latest = {epoch.epoch: epoch for epoch in sorted(epochs, key=lambda e: e.attempt)}
     return [latest[number] for number in sorted(latest)]
 
 
 def history(folder: SweepFolder, trial: str) -> TrialHistory:
-    """The history of a trial, by its number or run key, or `champion`; a confirmation's run is found as well.
+    """Return the history of a trial, by its number or run key, or `champion`; runs of a confirmation are included.
 
     Raises:
-        UsageError: If there is no such trial, or no champion.
+        UsageError: If the trial or the champion does not exist.
     """
     with contextlib.closing(Ledger(folder.ledger)) as ledger:
         found, row, role = _found(folder.name, ledger, _key_of(folder.name, ledger, trial))
@@ -99,31 +99,31 @@ def history(folder: SweepFolder, trial: str) -> TrialHistory:
 
 
 def _key_of(name: str, ledger: Ledger, trial: str) -> str:
-    """A trial's name as it is, unless that is `champion`: then the run key of that.
+    """Return the name of a trial unchanged, or for `champion` the champion's run key.
 
     Raises:
-        UsageError: If there is none.
+        UsageError: If there is no champion yet.
     """
     if trial != CHAMPION:
         return trial
     champion = ledger.meta.champion
     if champion is None:
         raise UsageError(
-            f"{name} has no champion: only a finished confirmation says which configuration it is. Run or finish it: "
+            f"{name} has no champion: only a finished confirmation chooses one. To run or finish it: "
             f"convnn confirm {name}"
         )
     return champion.run_key
 
 
 def _found(name: str, ledger: Ledger, trial: str) -> tuple[Summary, Row, Role]:
-    """The trials among which a trial is, that trial, and what these were run for."""
+    """Return the summary that contains a trial, the trial's row, and the role of these trials."""
     role = CONFIRM if any(trial in (str(each.number), each.run_key) for each in ledger.trials(CONFIRM)) else SEARCH
     found = _summary_of(role, name, ledger)
     return found, found.trial(trial), role
 
 
 def by_role(name: str, ledger: Ledger) -> dict[Role, Summary]:
-    """The trials of a sweep's search, and apart from them the runs of its confirmations, where there are some."""
+    """Return the summary of a sweep's search and, if it has confirmations, a separate summary of their runs."""
     roles = (SEARCH, CONFIRM) if ledger.trials(CONFIRM) else (SEARCH,)
     return {role: _summary_of(role, name, ledger) for role in roles}
 

@@ -1,4 +1,4 @@
-"""What a sweep has found, for programs: its trials as objects and as a table."""
+"""The results of a sweep for programs: its trials as objects and as a table."""
 
 import contextlib
 import os
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, repr=False)
 class SweepResults:
-    """A sweep as it stood when it was opened."""
+    """The results of a sweep at the time it was opened."""
 
     folder: SweepFolder
     summary: Summary
@@ -31,22 +31,22 @@ class SweepResults:
 
     @property
     def best(self) -> Row | None:
-        """The best complete trial, else the best of those that got furthest; `None` before the first result.
+        """The best complete trial, or without one the best of those that got furthest; `None` before the first result.
 
-        With `search.repeats` a trial of the configuration with the best mean.
+        With `search.repeats`, a trial of the configuration with the best mean.
         """
         return self.summary.best
 
     def to_frame(self) -> "DataFrame":
-        """A table with one row per trial, the best first; excluded trials are left out.
+        """Return a table with one row per trial, the best first, without excluded trials.
 
         Columns: `trial`, `run_key`, `state`, `epoch`, `epochs`, the value under the metric's name (`val/accuracy`,
-        a fraction), then what differs between trials (`lr`), as in every table.
+        a fraction), then the fields that vary between trials (`lr`), as in every table.
         """
         from pandas import DataFrame
 
         found = self.summary
-        varying = [column for column in found.columns if column.key != "training.epochs"]  # it has a column of its own
+        varying = [column for column in found.columns if column.key != "training.epochs"]  # it has its own column
         names = ["trial", "run_key", "state", "epoch", "epochs", found.metric, *(column.name for column in varying)]
         table = [
             (
@@ -58,10 +58,10 @@ class SweepResults:
         return DataFrame(table, columns=names)
 
     def curves(self) -> "DataFrame":
-        """The learning curves: one row per trial and epoch, the best trial first; excluded trials are left out.
+        """Return the learning curves: one row per trial and epoch, the best trial first, without excluded trials.
 
-        Columns: `trial`, `epoch`, every recorded metric (`train/loss`, `val/accuracy`), then what differs between
-        trials.
+        Columns: `trial`, `epoch`, every recorded metric (`train/loss`, `val/accuracy`), then the fields that vary
+        between trials.
         """
         from pandas import DataFrame
 
@@ -97,17 +97,17 @@ def open_sweep(sweep: str | Path, storage: str | Path | None = None) -> SweepRes
     """Open a sweep that has run, or is running.
 
     Args:
-        sweep: Its name; or the path of its folder, as a `Path` or with a slash.
-        storage: Where sweeps live; `default_storage()` if `None`.
+        sweep: Its name, or the path of its folder as a `Path` or with a slash.
+        storage: The folder of all sweeps; `default_storage()` if `None`.
 
     Raises:
-        UsageError: If there is no such sweep.
-        LedgerError: If its record cannot be read.
+        UsageError: If the sweep does not exist.
+        LedgerError: If its ledger cannot be read.
     """
     if isinstance(sweep, str) and os.sep not in sweep:
         folder = find_sweep(sweep, storage_folder(storage))
     else:
         folder = SweepFolder(Path(sweep).expanduser().absolute())
         if not folder.ledger.exists():
-            raise UsageError(f"{folder.path} holds no sweep; `convnn list` shows the sweeps.")
+            raise UsageError(f"{folder.path} is not a sweep folder; to list the sweeps: convnn list")
     return SweepResults(folder, read_summary(folder))

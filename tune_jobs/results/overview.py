@@ -1,4 +1,4 @@
-"""Sweeps in a few numbers each, for `convnn list`; and how a configuration did over its seeds."""
+"""A short overview of each sweep for `convnn list`, and the results of a configuration over its seeds."""
 
 import contextlib
 from typing import Any
@@ -12,12 +12,12 @@ from tune_jobs.results.summary import Summary, state_of, summary
 
 
 def best_repeats(found: Summary) -> Repeats | None:
-    """The best trial's configuration over its seeds, if it ran with several: its trial is the luckiest of them."""
+    """Return the best trial's configuration over its seeds, if it has several; the trial alone may just be lucky."""
     return next((group for group in found.seeds if found.best in group.rows), None)
 
 
 def seeds_json(group: Repeats) -> dict[str, Any]:
-    """For programs: stable keys."""
+    """Return it for programs, with stable keys."""
     return {
         "mean": group.mean,
         "sd": group.spread,
@@ -27,7 +27,7 @@ def seeds_json(group: Repeats) -> dict[str, Any]:
 
 
 def overview(folder: SweepFolder) -> dict[str, Any]:
-    """One sweep in a few numbers, for `convnn list`; `error` says why where its record cannot be read."""
+    """Return an overview of one sweep for `convnn list`; `error` is the reason if its ledger cannot be read."""
     try:
         with contextlib.closing(Ledger(folder.ledger)) as ledger:
             found = summary(folder.name, ledger)

@@ -1,4 +1,4 @@
-"""One trial, as every table has it."""
+"""One trial as a row of every table."""
 
 import math
 from dataclasses import dataclass
@@ -14,7 +14,7 @@ from tune_jobs.results.columns import fields
 
 @dataclass(frozen=True)
 class Row:
-    """One trial: its configuration, how far it came, and its numbers at that epoch."""
+    """One trial: its configuration, its last epoch, and its metrics at that epoch."""
 
     number: int
     run_key: str
@@ -26,11 +26,11 @@ class Row:
     metrics: dict[str, float]
     config: TrialConfig
     excluded: str | None = None
-    """Why a person has left it out, if one has."""
+    """The reason why a user has excluded it, if any."""
 
     excluded_at: float | None = None
     repeat_of: str | None = None
-    """The run key of the first trial of its configuration, where it is another seed of that."""
+    """The run key of the first trial of its configuration, if this is another seed of it."""
 
     repeat: int = 0
     """Which seed of its configuration it is: 0 for the first."""
@@ -42,7 +42,7 @@ class Row:
 
     @cached_property
     def config_key(self) -> str:
-        """The key of its configuration, whatever the seed."""
+        """The key of its configuration, without the seed."""
         return config_key(self.config)
 
     @property
@@ -52,7 +52,7 @@ class Row:
         return whole and self.excluded is None
 
     def as_dict(self) -> dict[str, Any]:
-        """For programs: stable keys."""
+        """Return the row for programs, with stable keys."""
         return {
             "trial": self.number,
             "run_key": self.run_key,

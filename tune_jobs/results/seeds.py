@@ -1,4 +1,4 @@
-"""Configurations that ran with several seeds: the mean says how good one is, the spread how far chance goes."""
+"""Configurations that ran with several seeds: the mean shows their quality, the spread the size of chance effects."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -13,7 +13,7 @@ from tune_jobs.results.words import shown
 
 @dataclass(frozen=True)
 class Repeats:
-    """The complete trials of one configuration, which differ in their seeds alone; the best first."""
+    """The complete trials of one configuration, which differ only in their seeds; the best first."""
 
     rows: list[Row]
 
@@ -24,42 +24,42 @@ class Repeats:
 
     @property
     def mean(self) -> float:
-        """Their mean."""
+        """The mean of these values."""
         return fmean(self.values)
 
     @property
     def spread(self) -> float:
-        """Their standard deviation, of a sample."""
+        """The sample standard deviation of these values."""
         return stdev(self.values)
 
 
 @dataclass(frozen=True)
 class Configuration:
-    """The trials of one configuration as `search.repeats` asks for them, the best first; some may not have begun."""
+    """The trials of one configuration as `search.repeats` asks for them, the best first; some may not have started."""
 
     rows: list[Row]
     seeds: int
-    """That it is to have."""
+    """Number of seeds that it should have."""
 
     @cached_property
     def complete(self) -> Repeats:
-        """Its complete trials, of as many seeds as it is to have."""
+        """Its complete trials, among the seeds that it should have."""
         rows = [row for row in self.rows if row.repeat < self.seeds]
         return Repeats([row for row in rows if row.counts and row.state == "complete"])
 
     @property
     def first(self) -> Row:
-        """The trial that was begun first."""
+        """The trial that was started first."""
         return min(self.rows, key=lambda row: row.number)
 
     @property
     def whole(self) -> bool:
-        """Whether it is complete with every seed, so that its mean may be compared with that of others."""
+        """Whether it is complete with every seed, so that its mean may be compared with other means."""
         return len(self.complete.rows) == self.seeds
 
     @property
     def to_begin(self) -> int:
-        """Its seeds that are still to be begun."""
+        """Number of its seeds that are not yet started."""
         first = self.first
         if first.repeat or first.state != "complete" or not first.counts:
             return 0
@@ -67,12 +67,12 @@ class Configuration:
 
     @property
     def ended(self) -> bool:
-        """Whether none of its trials runs or is to run."""
+        """Whether no trial of it is running or pending."""
         return not self.to_begin and all(row.state in ENDED or row.excluded is not None for row in self.rows)
 
     @property
     def state(self) -> str:
-        """In the word that fits a trial: `complete` if it is so with every seed, else what is the matter."""
+        """Its state, as for a trial: `complete` if every seed is, otherwise the state of a seed that is not."""
         states = [row.state for row in self.rows if row.excluded is None]
         if self.whole:
             return "complete"
@@ -84,12 +84,12 @@ class Configuration:
         return next(found, "complete")
 
     def of_seeds(self) -> str:
-        """How many seeds are complete: `3`, or `2 of 3`."""
+        """Return how many seeds are complete: `3`, or `2 of 3`."""
         there = len(self.complete.rows)
         return str(there) if self.whole else f"{there} of {self.seeds}"
 
     def said(self, metric: str) -> str:
-        """Its value in words: `mean 80.91%, sd 0.40%, 3 seeds`."""
+        """Return its value as text: `mean 80.91%, sd 0.40%, 3 seeds`."""
         complete = self.complete
         if not complete.rows:
             return shown(self.rows[0].value, metric)
@@ -100,7 +100,7 @@ class Configuration:
 
 
 def configurations(rows: Iterable[Row], seeds: int) -> list[Configuration]:
-    """The configurations that these trials are of, in the order of their first rows."""
+    """Group trials by configuration, in the order of their first rows."""
     groups: dict[str, list[Row]] = {}
     for row in rows:
         groups.setdefault(row.repeat_of or row.run_key, []).append(row)
@@ -108,7 +108,7 @@ def configurations(rows: Iterable[Row], seeds: int) -> list[Configuration]:
 
 
 def repeats(rows: Iterable[Row], goal: Literal["maximize", "minimize"]) -> list[Repeats]:
-    """Every configuration of which trials with several seeds are complete, the best mean first."""
+    """Return every configuration with complete trials of several seeds, the best mean first."""
     groups: dict[str, dict[int, Row]] = {}
     for row in rows:
         if row.counts and row.state == "complete":

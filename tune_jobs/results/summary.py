@@ -1,4 +1,4 @@
-"""What a sweep has found so far, read from its ledger: the leaderboard, and the best trial."""
+"""The results of a sweep so far, read from its ledger: the leaderboard and the best trial."""
 
 import contextlib
 from collections.abc import Callable, Iterable, Sequence
@@ -21,7 +21,7 @@ from tune_jobs.results.seeds import Configuration, Repeats, configurations, repe
 
 @dataclass(frozen=True)
 class Summary:
-    """A sweep's state: what was planned, and every trial, the best first."""
+    """A sweep's status: its plan, and every trial, the best first."""
 
     name: str
     metric: str
@@ -29,10 +29,10 @@ class Summary:
     planned: int | None
     used: Usage
     budget: dict[str, float]
-    """The limits that are set: `gpu_hours` and so on."""
+    """The limits that are set, such as `gpu_hours`."""
 
     halted: Halted | None
-    """Why its last run ended early."""
+    """Why its last run stopped early."""
 
     rows: list[Row]
 
@@ -40,32 +40,32 @@ class Summary:
     """Whether every configuration of the space has been tried."""
 
     repeats: int = 1
-    """Seeds that each configuration is to have."""
+    """Number of seeds that each configuration should have."""
 
     beside: Sequence[TrialConfig] = ()
-    """Configurations that it may try, too: what differs among these varies."""
+    """Configurations that it may also try: fields that differ among them count as varying."""
 
     compared_at: int | None = None
-    """Where no trial is complete: the epoch at which trials are ranked."""
+    """If no trial is complete: the epoch at which trials are ranked."""
 
     @cached_property
     def columns(self) -> list[Column]:
-        """What differs between trials."""
+        """The fields that vary between trials."""
         return differing([*(row.fields for row in self.shown), *map(fields, self.beside)])
 
     @cached_property
     def constants(self) -> dict[str, Scalar]:
-        """What all trials have in common, by name, of what people compare."""
+        """The values that all trials have in common, by name, of the fields that people compare."""
         return constants([row.fields for row in self.shown], self.columns)
 
     @cached_property
     def configurations(self) -> list[Configuration]:
-        """The configurations that its trials are of, the best first."""
+        """The configurations of its trials, the best first."""
         return configurations(self.rows, self.repeats)
 
     @cached_property
     def by_configuration(self) -> bool:
-        """Whether configurations are compared, each having several trials, and not trials."""
+        """Whether configurations with several trials each are compared, instead of single trials."""
         return self.repeats > 1 or any(row.repeat_of for row in self.rows)
 
     @cached_property
@@ -77,7 +77,7 @@ class Summary:
 
     @property
     def ranking(self) -> str | None:
-        """How trials are ranked, where that has to be said."""
+        """A sentence on how trials are ranked, if that is not obvious."""
         if self.compared_at is not None:
             return f"No trial is complete yet; ranked by {self.metric} at epoch {self.compared_at}."
         if self.repeats == 1 or self.best is None:
@@ -87,7 +87,7 @@ class Summary:
         return f"Ranked by the mean over {self.repeats} seeds; configurations with fewer seeds come after them."
 
     def as_dict(self, columns: Sequence[Column] | None = None) -> dict[str, Any]:
-        """For programs: stable keys; `columns` are those that vary, or others."""
+        """Return the summary for programs, with stable keys; `columns` are those that vary, unless others are given."""
         chosen = self.columns if columns is None else columns
         trials = [
             {**row.as_dict(), "varying": {column.name: row.fields.get(column.key) for column in chosen}}
@@ -112,27 +112,27 @@ class Summary:
 
     @property
     def shown(self) -> list[Row]:
-        """The trials but for excluded ones."""
+        """The trials without excluded ones."""
         return [row for row in self.rows if row.excluded is None]
 
     @property
     def excluded(self) -> list[Row]:
-        """The excluded ones, by number."""
+        """The excluded trials, sorted by number."""
         return sorted((row for row in self.rows if row.excluded is not None), key=lambda row: row.number)
 
     @property
     def exclusions(self) -> str | None:
-        """Which trials are excluded, in a line: `1 trial is excluded: trial 3 (why)`."""
+        """The excluded trials in one line: `1 trial is excluded: trial 3 (why)`."""
         if not self.excluded:
             return None
         count = "1 trial is" if len(self.excluded) == 1 else f"{len(self.excluded)} trials are"
         return f"{count} excluded: {', '.join(f'trial {row.number} ({row.excluded})' for row in self.excluded)}"
 
     def trial(self, name: str) -> Row:
-        """A trial by its number or run key.
+        """Return a trial by its number or run key.
 
         Raises:
-            UsageError: If there is no such trial.
+            UsageError: If the trial does not exist.
         """
         row = next((row for row in self.rows if name in (str(row.number), row.run_key)), None)
         if row is None:
@@ -143,27 +143,27 @@ class Summary:
 
     @property
     def _numbers(self) -> str:
-        """A confirmation's runs are numbered with the search's, and are not among these."""
+        """The range of trial numbers as text. Runs of a confirmation share the numbering, but are not included here."""
         numbers = [row.number for row in self.rows]
         if not numbers:
             return "no trial of it has started"
         return "its only trial is 1" if numbers == [1] else f"its trials are {min(numbers)} to {max(numbers)}"
 
     def failures(self) -> dict[str, int]:
-        """How many trials failed or diverged, by class."""
+        """Return how many trials failed or diverged, by class."""
         return counted(row.failure for row in self.shown)
 
     @property
     def best(self) -> Row | None:
-        """The best complete trial; where none is complete, the best at the epoch at which they can be compared.
+        """The best complete trial; if none is complete, the best at the epoch at which trials are compared.
 
-        With several seeds a trial of the best configuration, which is not the best of all trials.
+        With several seeds, a trial of the best configuration, which need not be the best of all trials.
         """
         return self.rows[0] if self.rows and self.rows[0].counts else None
 
     @property
     def best_value(self) -> float | None:
-        """The best trial's objective; with several seeds the mean of its configuration's complete ones."""
+        """The best trial's objective; with several seeds, the mean over the complete trials of its configuration."""
         if self.best is None:
             return None
         complete = self.configurations[0].complete
@@ -171,24 +171,25 @@ class Summary:
 
     @property
     def best_said(self) -> str:
-        """The same in words, with the spread and the number of seeds where there are several."""
+        """The same as text, with the spread and the number of seeds if there are several."""
         return "-" if self.best is None else self.configurations[0].said(self.metric)
 
     @property
     def whole(self) -> bool:
-        """Whether it is done: every configuration that was planned has ended, or all that the space has."""
+        """Whether it is done: every planned configuration has ended, or every configuration of the space."""
         ended = self.configurations_ended
         return ended == len(self.configurations) and (self.exhausted or ended == self.planned)
 
     @property
     def configurations_ended(self) -> int:
-        """Configurations of which no trial runs or is to run."""
+        """Number of configurations without a running or pending trial."""
         return sum(each.ended for each in self.configurations)
 
     def to_start(self, running: int) -> float:
-        """About how many trials are still to be started, beside those that run.
+        """Estimate how many trials are still to start, besides the running ones.
 
-        As many configurations go on to further seeds as of those whose first trial has ended; all until one has.
+        The share of configurations that continue with further seeds is estimated from those whose first trial has
+        ended; it is 1 until a first trial has ended.
         """
         firsts = [row for row in self.rows if not row.repeat_of]
         ended = [row for row in firsts if row.state in ENDED or row.excluded is not None]
@@ -200,11 +201,11 @@ class Summary:
 
     @property
     def ended(self) -> int:
-        """Trials that run no more: they have ended, or are excluded."""
+        """Number of trials that have ended or are excluded."""
         return self.count(*ENDED) + len(self.excluded)
 
     def count(self, *states: str) -> int:
-        """Trials in any of these states, but for excluded ones."""
+        """Return the number of trials in any of these states, without excluded ones."""
         return sum(row.state in states for row in self.shown)
 
 
@@ -216,11 +217,11 @@ def summary(
     role: Role = SEARCH,
     metric: str | None = None,
 ) -> Summary:
-    """Read how a sweep stands. Complete trials come first, by the objective at their end.
+    """Read the status of a sweep. Complete trials come first, sorted by their final objective.
 
-    The others follow by how far they came. Where none is complete, trials are ranked at the last epoch that more than
-    one of them has reached. With several seeds configurations are ranked by the mean over those that are complete, and
-    only among those with as many: more seeds come first.
+    The others follow, sorted by their last epoch. If none is complete, trials are ranked at the last epoch that more
+    than one of them has reached. With several seeds, configurations are ranked by the mean over their complete seeds.
+    Configurations with more complete seeds come first, so that only means over the same number are compared.
     """
     metric, goal = metric or ledger.meta.metric, ledger.meta.goal
     latest = ledger.latest_epochs()
@@ -264,7 +265,7 @@ Rank = tuple[bool, bool, int, float, int]
 
 
 def _ranked(found: Iterable[Configuration], rank: Callable[[Row], Rank], sign: int) -> list[Row]:
-    """The trials that count, by configuration, the best first; then the others."""
+    """Return the trials that count, by configuration, the best first; then the others."""
 
     def place(group: Configuration) -> Rank:
         complete = group.complete
@@ -280,25 +281,25 @@ def _ranked(found: Iterable[Configuration], rank: Callable[[Row], Rank], sign: i
 
 
 def read_summary(folder: SweepFolder) -> Summary:
-    """How the sweep in `folder` stands."""
+    """Return the status of the sweep in `folder`."""
     with contextlib.closing(Ledger(folder.ledger)) as ledger:
         found = summary(folder.name, ledger)
     if found.whole:
-        return found  # what its trials do not differ in did not vary
+        return found  # all trials have ended, so only their own differences count
     with contextlib.suppress(SpecError, SweepError):
         return replace(found, beside=possible(recorded_spec(folder)))
     return found
 
 
 def state_of(found: Summary, *, running: bool) -> str:
-    """A sweep's state, in the one word that every command uses: `running`, `done`, `enough` or `unfinished`."""
+    """Return a sweep's state, as every command shows it: `running`, `done`, `enough` or `unfinished`."""
     if running or found.whole:
         return "running" if running else "done"
     return ENOUGH if found.halted is not None and found.halted.cause == ENOUGH else "unfinished"
 
 
 def _compared_at(rows: list[Row]) -> int | None:
-    """The last epoch that two trials have reached, or one of one; `None` where one is complete or none has a value."""
+    """Return the last epoch that two trials have reached, or a single trial; `None` if a trial is complete."""
     epochs = sorted((row.epoch for row in rows if row.counts), reverse=True)
     if not epochs or any(row.counts and row.state == "complete" for row in rows):
         return None

@@ -1,4 +1,4 @@
-"""How numbers are written for people: values of an objective, and durations."""
+"""Formats numbers for people: values of an objective, and durations."""
 
 import math
 import time
@@ -8,11 +8,11 @@ from tune_jobs.record.rows import Champion
 HOUR_S = 3600.0
 
 USED = {"gpu_hours": "GPU time", "cpu_hours": "CPU time", "wall_hours": "running time"}
-"""What a sweep uses of a machine, by the field of its budget."""
+"""Resources that a sweep uses, by the field of its budget."""
 
 
 def shown(value: float | None, metric: str) -> str:
-    """A value of an objective: an accuracy in percent, a loss as it is."""
+    """Format a value of an objective: an accuracy in percent, a loss unchanged."""
     if value is None:
         return "-"
     if not math.isfinite(value):
@@ -21,14 +21,14 @@ def shown(value: float | None, metric: str) -> str:
 
 
 def champion_said(champion: Champion) -> str:
-    """Which configuration it is, and what it came to: `trial 3, test/accuracy 74.10% over 4 seeds`."""
+    """Describe a champion and its result: `trial 3, test/accuracy 74.10% over 4 seeds`."""
     which = "the configuration of a file" if champion.trial is None else f"trial {champion.trial}"
     mean, runs = champion.numbers.get("mean"), champion.numbers.get("runs", 0)
     return f"{which}, {champion.metric} {shown(mean, champion.metric)} over {runs:.0f} seeds"
 
 
 def gain(value: float, metric: str) -> str:
-    """A difference of an objective: of accuracies in percentage points, of losses as it is."""
+    """Format a difference of an objective: of accuracies in percentage points, of losses unchanged."""
     if "accuracy" in metric:
         points = float(f"{100 * value:.2g}")
         return f"{points:g} {'point' if points == 1 else 'points'}"
@@ -36,7 +36,7 @@ def gain(value: float, metric: str) -> str:
 
 
 def gains(low: float, high: float, metric: str) -> str:
-    """The ends of where a difference lies: `1.2 to 3.4 points`."""
+    """Format an interval of a difference: `1.2 to 3.4 points`."""
     if "accuracy" in metric:
         places = min(4, max(1, math.ceil(-math.log10(100 * low)))) if low > 0 else 1
         return f"{100 * low:.{places}f} to {100 * high:.{places}f} points"
@@ -44,12 +44,12 @@ def gains(low: float, high: float, metric: str) -> str:
 
 
 def iso_time(at: float | None) -> str | None:
-    """A moment for programs, in UTC: `2026-11-29T12:00:00Z`."""
+    """Format a time for programs, in UTC: `2026-11-29T12:00:00Z`."""
     return None if at is None else time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(at))
 
 
 def duration(seconds: float) -> str:
-    """Seconds as a person says them: `3.2 s`, `42 s`, `3 min 5 s`, `1 h 12 min`, `31 h`."""
+    """Format a duration: `3.2 s`, `42 s`, `3 min 5 s`, `1 h 12 min`, `31 h`."""
     if not math.isfinite(seconds):
         return "-"
     if seconds < 10:  # noqa: PLR2004 - below, tenths matter

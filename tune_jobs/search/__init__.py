@@ -1,1 +1,1 @@
-"""What to try next, and what to stop."""
+"""The search: which configuration to try next, and which trial to stop."""

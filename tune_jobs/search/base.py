@@ -1,7 +1,7 @@
-"""The search port: events in, operations out.
+"""The interface of a search method: events in, operations out.
 
-A search method decides what to try and what to stop. It is pure: no Ray, no clock, no files and no ledger; the driver
-writes the record, and hands in what it holds when a sweep goes on.
+A search method decides which configurations to try and which trials to stop. It is pure: no Ray, no clock, no files and
+no ledger. The driver writes the ledger, and passes in its content when a sweep resumes.
 """
 
 from collections.abc import Collection, Mapping, Sequence
@@ -16,29 +16,29 @@ from tune_jobs.record.rows import SEARCH, Ask, AskOutcome, Attempt, Epoch, Role,
 
 @dataclass(frozen=True)
 class Past:
-    """All that a sweep's record holds for its search."""
+    """Everything in a sweep's ledger that concerns its search."""
 
     asks: Sequence[Ask] = ()
     trials: Sequence[Trial] = ()
     attempts: Sequence[Attempt] = ()
     epochs: Sequence[Epoch] = ()
     out_of_memory: Collection[str] = ()
-    """The run keys of trials that no GPU has the memory for."""
+    """The run keys of trials that need more memory than any GPU has."""
 
     to_stop: Mapping[str, int] = field(default_factory=dict)
-    """By run key: the `seq` of the request that a trial be stopped by hand."""
+    """The `seq` of a user's request to stop a trial, by run key."""
 
     excluded: Collection[str] = ()
-    """The run keys of trials that are excluded by hand: their values are not to be seen."""
+    """The run keys of trials that a user has excluded: the search must ignore their values."""
 
     exhausted: bool = False
     elsewhere: int = 0
-    """Trials of the record that are another search's: they have numbers, and cost of `budget.trials`."""
+    """Number of trials in the ledger that belong to another role: they use trial numbers and `budget.trials`."""
 
 
 @dataclass(frozen=True)
 class Asked:
-    """One decision of the sampler, and what became of it; `config` where it is a new trial."""
+    """One decision of the sampler, and its outcome; `config` is set for a new trial."""
 
     decisions: dict[str, Any]
     outcome: AskOutcome
@@ -55,17 +55,17 @@ class Start:
     config: TrialConfig
     alone: bool
     repeat_of: str | None = None
-    """The run key of the first trial of its configuration, where it is another seed of that."""
+    """The run key of the first trial of its configuration, if this is another seed of it."""
 
     unasked: bool = False
-    """Whether it is a new trial that nothing was asked for: it is to be recorded."""
+    """Whether it is a new trial without an ask, which the driver must record."""
 
     role: Role = SEARCH
 
 
 @dataclass(frozen=True)
 class Proposal:
-    """What was asked on the way, and what to start; nothing where nothing is to be started now."""
+    """The asks that were made, and the trial to start; `None` if nothing can start now."""
 
     asked: list[Asked] = field(default_factory=list)
     start: Start | None = None
@@ -76,7 +76,7 @@ StoppedBy = Literal["rule", "hand"]
 
 @dataclass(frozen=True)
 class Stop:
-    """Operation: stop a trial, which the stopping rule gives up, or a person does."""
+    """Operation: stop a trial, as the stopping rule or a user decided."""
 
     run_key: str
     by: StoppedBy
@@ -84,7 +84,7 @@ class Stop:
 
 @dataclass(frozen=True)
 class Follow:
-    """Operation: what follows a failed attempt (`tune_jobs.failures`)."""
+    """Operation: what to do after a failed attempt (`tune_jobs.failures`)."""
 
     run_key: str
     follows: Next
@@ -96,76 +96,76 @@ Operation = Stop | Follow
 
 @dataclass(frozen=True)
 class Settled:
-    """An attempt whose end a dead driver had no time to record."""
+    """An attempt that ended just before the driver died, so that its end is not recorded."""
 
     run_key: str
     attempt: int
     stopped_by: StoppedBy | None
-    """Who had given it up; `None`: it had done its last epoch."""
+    """What stopped it; `None` if it had finished its last epoch."""
 
 
 @dataclass(frozen=True)
 class Judgement:
-    """That the trials that are left are unlikely to bring more than a margin."""
+    """The finding that the remaining trials are unlikely to gain more than a margin."""
 
     left: int
-    """Trials that have not ended, of those that were planned."""
+    """Number of planned trials that have not ended."""
 
     within: float
-    """The margin, in the unit of the objective; a fraction for accuracies."""
+    """The margin in the unit of the objective; a fraction for accuracies."""
 
     chance: float
-    """At most so likely they gain more."""
+    """Upper limit of the chance that they gain more."""
 
     confidence: float
     near: int
-    """Complete trials that are so close to the best, itself among them."""
+    """Number of complete trials within the margin of the best, including the best."""
 
     complete: int
     tried: int
-    """Trials that have ended as the search goes."""
+    """Number of trials that have ended normally."""
 
 
 class SearchMethod(Protocol):
-    """What to try next, and what to stop."""
+    """Decides which configuration to try next, and which trial to stop."""
 
     @property
     def settled(self) -> Sequence[Settled]:
-        """Ends that are known from the past, and are to be recorded before anything else."""
+        """Ends of attempts that follow from the past; the driver must record them before anything else."""
 
     @property
     def exhausted(self) -> bool:
-        """Whether every configuration of the space was tried."""
+        """Whether every configuration of the space has been tried."""
 
     @property
     def gave_up(self) -> bool:
-        """Whether no valid configuration was found any more, in a space that has no end."""
+        """Whether no valid new configuration was found in a space too large to be exhausted."""
 
     @property
     def enough(self) -> Judgement | None:
-        """Why nothing new is started although more trials are planned, if `stopping.enough` is reached.
+        """Why no new trial starts although more are planned, if `stopping.enough` is reached.
 
-        It follows from the trials that have ended alone; a running one that ends can change it.
+        It depends only on the trials that have ended, so the end of a running trial can change it.
         """
 
     @property
     def done(self) -> bool:
-        """Whether every trial has ended: the planned ones, or all that the space has."""
+        """Whether every trial has ended: all planned ones, or all of the space."""
 
     @property
     def idle(self) -> bool:
-        """Whether there is nothing to start now; a running trial that is lost changes that."""
+        """Whether nothing can start now; the loss of a running trial changes that."""
 
     @property
     def held_back(self) -> bool:
-        """Whether only `budget.trials` keeps another trial from being started."""
+        """Whether only `budget.trials` prevents another trial from starting."""
 
     @property
     def only_alone_left(self) -> bool:
-        """Whether what can be started now is to run alone."""
+        """Whether all trials that can start now must run alone."""
 
     def propose(self, *, alone_too: bool = True) -> Proposal:
-        """What to start next; trials that are to run alone only with `alone_too`."""
+        """Return what to start next; trials that must run alone only with `alone_too`."""
 
     def tell(self, event: Event) -> list[Operation]:
-        """Take what happened; what is to be done about it."""
+        """Handle an event, and return what to do about it."""

@@ -1,4 +1,4 @@
-"""When a search has found enough (`stopping.enough`): judged from the trials that have ended, and nothing else."""
+"""Decides when a search has found enough (`stopping.enough`), from the ended trials alone."""
 
 from collections.abc import Collection
 
@@ -10,11 +10,11 @@ from tune_jobs.search.samplers.learning import learns
 from tune_jobs.search.study import Study
 
 POINT = 0.01
-"""Of accuracy."""
+"""One percentage point of accuracy."""
 
 
 class EndOfSearch:
-    """Judges a search anew whenever a trial has ended."""
+    """Judges a search again whenever a trial has ended."""
 
     def __init__(self, spec: SweepSpec) -> None:
         self._spec = spec
@@ -23,11 +23,11 @@ class EndOfSearch:
         self._found: Judgement | None = None
 
     def judge(self, study: Study, by_hand: Collection[str]) -> Judgement | None:
-        """Why the trials that have ended are enough; `None` if they are not.
+        """Return why the ended trials are enough; `None` if they are not.
 
         Args:
             study: All trials.
-            by_hand: The run keys of those that people asked to be stopped, which say nothing of those to come.
+            by_hand: The run keys of trials that users asked to stop. They are not representative of later trials.
         """
         if self._planned is not None and self._seen != study.ends:
             self._seen, self._found = study.ends, self._judge(study, by_hand, self._planned)

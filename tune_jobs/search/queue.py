@@ -1,6 +1,6 @@
-"""What to try next, and what to stop: retries first, then further seeds, then what the study proposes.
+"""The search of a sweep: retries first, then further seeds, then proposals of the study.
 
-The search holds no state of its own: it is rebuilt from the past of its sweep.
+The search has no separate state: it is rebuilt from the past of its sweep.
 """
 
 import bisect
@@ -30,7 +30,7 @@ from tune_jobs.search.samplers.leftover import draw_unused
 from tune_jobs.search.study import Answer, Study
 
 MISSES_IN_A_ROW = 200
-"""Infeasible or known configurations before the sampler gives way to a uniform draw from what is left."""
+"""Number of infeasible or known configurations in a row after which the search draws uniformly from the unused ones."""
 
 
 class Search:
@@ -39,9 +39,9 @@ class Search:
     misses_in_a_row: ClassVar[int] = MISSES_IN_A_ROW
 
     def __init__(self, spec: SweepSpec, past: Past | None = None, only: Collection[str] | None = None) -> None:
-        """Rebuild the search from the past; unfinished trials are due again.
+        """Rebuild the search from the past; unfinished trials are pending again.
 
-        With `only`, no trial is started but those with these run keys.
+        With `only`, only trials with these run keys are started.
         """
         past = past or Past()
         self.spec = spec
@@ -52,15 +52,15 @@ class Search:
         self.study = Study(spec)
         self._misses = 0  # asks in a row that were infeasible or known
         self._failures: dict[str, list[tuple[Failure | None, bool]]] = {}  # by run_key: see `what_follows`
-        self._gained: set[tuple[str, int]] = set()  # attempts that brought their trial an epoch further
+        self._gained: set[tuple[str, int]] = set()  # attempts that advanced their trial by an epoch
         self._excluded = frozenset(past.excluded)
         self._infeasible: set[str] = set(past.out_of_memory) - self._excluded
-        self._to_stop: set[str] = set()  # by hand, after their next new epoch
+        self._to_stop: set[str] = set()  # on a user's request, after their next new epoch
         self._only = only
         self._repeats = Repeats(spec.search.repeats, past.trials)
         self._end = EndOfSearch(spec)
         self._trials: dict[str, tuple[int, TrialConfig]] = {t.run_key: (t.number, t.config) for t in past.trials}
-        self._recorded: dict[str, str] = {}  # by the key that a trial has today: the first that did not fail
+        self._recorded: dict[str, str] = {}  # by the key that a trial has today: the first trial that did not fail
         firsts = [trial for trial in past.trials if trial.run_key not in self._repeats.first_of]
         for trial in sorted(firsts, key=lambda trial: trial.state == "failed" or trial.run_key in self._excluded):
             self._recorded.setdefault(run_key(trial.config), trial.run_key)
@@ -70,10 +70,10 @@ class Search:
         self._take_up(past, cut_off)
 
     def _replay(self, past: Past) -> dict[str, tuple[int, StoppedBy]]:
-        """Let the study see everything again, in the order in which it happened, but for the values of excluded trials.
+        """Replay all events to the study in their original order, without the values of excluded trials.
 
         Returns:
-            By run key, the attempt that was to stop when the driver died, and who had given it up.
+            The attempt that was about to stop when the driver died, and what stopped it, by run key.
         """
         events: list[tuple[int, Ask | Epoch | Trial | str]] = [(ask.seq, ask) for ask in past.asks]
         events += [(epoch.seq, epoch) for epoch in past.epochs if epoch.run_key not in self._excluded]
@@ -84,7 +84,7 @@ class Search:
             if isinstance(event, Ask):
                 self._ask_again(event)
             elif isinstance(event, Epoch):
-                cut_off.pop(event.run_key, None)  # it went on: the rule, which decides anew, had more to compare with
+                cut_off.pop(event.run_key, None)  # it continued: the rule decided again with more trials to compare
                 by = self._observe(event.run_key, event.attempt, event.epoch, event.metrics)
                 if by is not None:
                     cut_off[event.run_key] = event.attempt, by
@@ -104,7 +104,7 @@ class Search:
             self.study.join(ask.run_key, answer, self._infeasible)
 
     def _take_up(self, past: Past, cut_off: dict[str, tuple[int, StoppedBy]]) -> None:
-        """Count what attempts ended by, settle what a dead driver had no time to record, and make the rest due."""
+        """Count how attempts ended, settle ends that a dead driver did not record, and mark the rest as pending."""
         trials = {trial.run_key: trial for trial in past.trials}
         last: dict[str, int] = {}
         for attempt in past.attempts:
@@ -127,32 +127,32 @@ class Search:
 
     @property
     def planned(self) -> int | None:
-        """Configurations that the search is to reach; `None` where only exhaustion tells."""
+        """Number of configurations to try; `None` if the search ends only when the space is exhausted."""
         return getattr(self.spec.search, "trials", None)
 
     @property
     def enough(self) -> Judgement | None:
-        """Why nothing new is started although more trials are planned, if that is so: `stopping.enough` is reached."""
+        """Why no new trial starts although more are planned, if `stopping.enough` is reached."""
         return None if self._used_up else self._end.judge(self.study, self._to_stop)
 
     @property
     def done(self) -> bool:
-        """Whether every trial has ended: the planned ones, or all that the space has."""
+        """Whether every trial has ended: all planned ones, or all of the space."""
         return not self._due and not self._due_alone and self._all_begun
 
     @property
     def idle(self) -> bool:
-        """Whether there is nothing to start now; a running trial that is lost changes that."""
+        """Whether nothing can start now; the loss of a running trial changes that."""
         return not self._due and not self._due_alone and (self._all_begun or self.held_back)
 
     @property
     def only_alone_left(self) -> bool:
-        """Whether what can be started now is to run alone."""
+        """Whether all trials that can start now must run alone."""
         return bool(self._due_alone) and not self._due and (self._all_begun or self.held_back)
 
     @property
     def held_back(self) -> bool:
-        """Whether only `budget.trials` keeps another trial from being started."""
+        """Whether only `budget.trials` prevents another trial from starting."""
         most = self.spec.budget.trials
         return not self._all_begun and most is not None and self._elsewhere + len(self._trials) >= most
 
@@ -174,10 +174,10 @@ class Search:
         return self._used_up or self.enough is not None
 
     def propose(self, *, alone_too: bool = True) -> Proposal:
-        """What to start next, if anything is to be started now.
+        """Return what to start next, if anything can start now.
 
-        Trials that are due again come first, then further seeds of configurations whose first one is complete, then
-        new configurations; trials that are to run alone come last, so that no other trial waits for them, and only with
+        Pending trials come first, then further seeds of configurations whose first seed is complete, then new
+        configurations. Trials that must run alone come last, so that no other trial waits for them, and only with
         `alone_too`.
         """
         asked: list[Asked] = []
@@ -193,7 +193,7 @@ class Search:
         return Proposal(asked, Start(key, number, config, alone, first, unasked=repeat is not None))
 
     def tell(self, event: Event) -> list[Operation]:
-        """Take what happened; what is to be done about it."""
+        """Handle an event, and return what to do about it."""
         key, attempt = event.job.place
         if isinstance(event, EpochEnded):
             by = self._observe(key, attempt, event.epoch, event.metrics)
@@ -223,7 +223,7 @@ class Search:
         return Follow(key, follows)
 
     def _finish(self, key: str, state: State) -> None:
-        """Tell the study of a trial's end what there is to tell: of a configuration with several seeds, once."""
+        """Report a trial's end to the study; a configuration with several seeds is reported once."""
         first = self._repeats.first_of.get(key, key)
         told = self._repeats.end(key, self._trials[key][1], state, self.study.last(key))
         if told is not None:
@@ -239,22 +239,22 @@ class Search:
         return alone(failure for failure, _ in self._failures.get(key, ()))
 
     def _put_due(self, key: str) -> None:
-        """In the order of the trials' numbers, as after a restart."""
+        """Add a pending trial, in the order of trial numbers, as after a restart."""
         due = self._due_alone if self._runs_alone(key) else self._due
         bisect.insort(due, key, key=lambda other: self._trials[other][0])
 
     def _observe(self, key: str, attempt: int, epoch: int, metrics: Mapping[str, float]) -> StoppedBy | None:
-        """Note an epoch; who stops the trial there. What an earlier attempt came to counts once, and stops nothing."""
+        """Note an epoch, and return what stops the trial there. A repeated epoch counts once, and stops nothing."""
         if self.study.knows(key, epoch):
             return None
         self._gained.add((key, attempt))
-        by_rule = self.study.observe(key, epoch, metrics)  # of further seeds the rule sees nothing
+        by_rule = self.study.observe(key, epoch, metrics)  # the rule ignores further seeds
         if epoch >= self._trials[key][1].training.epochs:
             return None
         return "rule" if by_rule else "hand" if key in self._to_stop else None
 
     def _repeat(self) -> str | None:
-        """The key of a configuration's next seed, if one may be started and there is one."""
+        """Return the run key of the next seed of a configuration, if one may be started."""
         if self._only is not None or not self._repeats.missing or self.held_back:
             return None
         key, _, config = self._repeats.next()
@@ -262,9 +262,9 @@ class Search:
         return key
 
     def _new(self, asked: list[Asked]) -> str | None:
-        """The key of a new configuration's first trial, if one may be started and there is one.
+        """Return the run key of a new configuration's first trial, if one may be started.
 
-        `asked` gets every ask on the way.
+        Every ask is appended to `asked`.
         """
         if self._only is not None or self._all_asked or self.held_back:
             return None
@@ -291,7 +291,7 @@ class Search:
         return None
 
     def _ask(self) -> Answer | None:
-        """Ask the sampler; after many misses in a row, draw from what is left."""
+        """Ask the sampler; after many misses in a row, draw from the remaining configurations."""
         if self._misses < self.misses_in_a_row or self.study.goes_through_all:
             return self.study.ask()
         point = draw_unused(self.spec.space, self.study.seed, self._is_unused)
@@ -301,6 +301,6 @@ class Search:
         return next(self.spec.infeasibilities(config), None) is None and self._key(config) not in self.study.states
 
     def _key(self, config: TrialConfig) -> str:
-        """The run key under which a configuration is recorded, or will be."""
+        """Return the run key under which a configuration is or will be recorded."""
         key = run_key(config)
         return self._recorded.get(key, key)

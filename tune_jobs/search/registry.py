@@ -1,4 +1,4 @@
-"""Samplers and stopping rules by what a sweep file says of them, below `search` and `stopping`."""
+"""Samplers and stopping rules, by their settings below `search` and `stopping` in a sweep file."""
 
 from collections.abc import Callable
 from typing import Any
@@ -46,10 +46,10 @@ _RULES: dict[type[Stopping], MakeRule] = {
 
 
 def add_sampler(settings: type[SamplerSettings], make: MakeSampler) -> None:
-    """Let sweep files name another sampler.
+    """Make another sampler available in sweep files.
 
     Args:
-        settings: What a file says of it below `search`; its field `sampler` is a Literal of its name.
+        settings: Its settings below `search` in a sweep file; the field `sampler` is a Literal with its name.
         make: Makes the sampler from these settings and the space.
     """
     register_sampler(settings)
@@ -57,10 +57,10 @@ def add_sampler(settings: type[SamplerSettings], make: MakeSampler) -> None:
 
 
 def add_rule(settings: type[Stopping], make: MakeRule) -> None:
-    """Let sweep files name another stopping rule.
+    """Make another stopping rule available in sweep files.
 
     Args:
-        settings: What a file says of it below `stopping`; its field `kind` is a Literal of its name.
+        settings: Its settings below `stopping` in a sweep file; the field `kind` is a Literal with its name.
         make: Makes the rule from these settings and the space.
     """
     register_rule(settings)
@@ -68,10 +68,10 @@ def add_rule(settings: type[Stopping], make: MakeRule) -> None:
 
 
 def sampler_of(settings: SamplerSettings, space: Space) -> Sampler:
-    """The sampler that a sweep file asks for."""
+    """Return the sampler for these settings."""
     return _SAMPLERS[type(settings)](settings, space)
 
 
 def rule_of(settings: Stopping, space: Space) -> StoppingRule:
-    """The stopping rule that a sweep file asks for."""
+    """Return the stopping rule for these settings."""
     return _RULES[type(settings)](settings, space)

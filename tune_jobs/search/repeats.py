@@ -1,4 +1,4 @@
-"""The further seeds of configurations: which are to be begun, and when the mean over all of them is known."""
+"""The further seeds of configurations: which ones to start, and when the mean over all seeds is known."""
 
 import bisect
 import math
@@ -12,7 +12,7 @@ from tune_jobs.record.rows import State, Trial
 
 @dataclass(frozen=True)
 class Told:
-    """What the sampler hears of a configuration once every seed has ended."""
+    """The result of a configuration for the sampler, once every seed has ended."""
 
     state: State
     mean: float | None = None
@@ -20,10 +20,10 @@ class Told:
 
 @dataclass
 class _Seeds:
-    """How the seeds of a configuration ended, by how far they are from the first."""
+    """How the seeds of a configuration ended, by their offset from the first seed."""
 
     number: int
-    """Of its first trial."""
+    """The number of its first trial."""
 
     config: TrialConfig
     ended: dict[int, tuple[State, float]] = field(default_factory=dict)
@@ -32,21 +32,21 @@ class _Seeds:
 
 
 class Repeats:
-    """Of every configuration, `seeds` trials: the first, and once that is complete, one after another the others.
+    """Runs `seeds` trials of every configuration: the first one, and once it is complete, the others in order.
 
-    The mean is that of the complete trials, and known once all have ended. A configuration of which a seed has diverged
-    has diverged; one that failed, or was stopped or excluded by hand, is left out of the mean. Trials of more seeds, of
-    an earlier number of them, count for nothing here.
+    The mean is over the complete trials, and is known once all trials have ended. If one seed diverges, the
+    configuration has diverged. Seeds that failed, or that a user stopped or excluded, are left out of the mean. Trials
+    with seeds beyond `seeds`, from an earlier and larger setting, are ignored.
     """
 
     def __init__(self, seeds: int, trials: Iterable[Trial] = ()) -> None:
         self.seeds = seeds
         self.first_of: dict[str, str] = {}
-        """By run key of each other seed: that of the first."""
+        """The run key of the first trial, by the run key of each further seed."""
 
         self._by_first: dict[str, _Seeds] = {}
-        self._missing: list[tuple[int, int, str]] = []  # number of the first trial, which seed, key of the first
-        for trial in trials:  # by number: a first one comes before the others
+        self._missing: list[tuple[int, int, str]] = []  # number of the first trial, seed offset, key of the first trial
+        for trial in trials:  # sorted by number, so a first trial comes before its further seeds
             if trial.repeat_of is None or trial.repeat_of not in self._by_first:
                 self.begin(trial.run_key, trial.number, trial.config)
             else:
@@ -55,12 +55,12 @@ class Repeats:
 
     @property
     def configurations(self) -> int:
-        """That have begun."""
+        """Number of configurations that have started."""
         return len(self._by_first)
 
     @property
     def missing(self) -> bool:
-        """Whether another seed is to be begun."""
+        """Whether another seed should start."""
         return bool(self._missing)
 
     def begin(self, key: str, number: int, config: TrialConfig) -> None:
@@ -68,7 +68,7 @@ class Repeats:
         self._by_first[key] = _Seeds(number, config)
 
     def next(self) -> tuple[str, str, TrialConfig]:
-        """Begin what is missing first: its run key, that of the first trial of its configuration, and itself."""
+        """Start the next missing seed: return its run key, the run key of its first trial, and its configuration."""
         _, place, first = self._missing.pop(0)
         found = self._by_first[first]
         found.begun.add(place)
@@ -79,7 +79,7 @@ class Repeats:
         return key, first, found.config.model_copy(update={"training": training})
 
     def end(self, key: str, config: TrialConfig, state: State, value: float) -> Told | None:
-        """Note how a trial ended, with its last value; what the sampler hears of its configuration now, if anything."""
+        """Note how a trial ended, with its last value; return its configuration's result once it is known."""
         first = self.first_of.get(key, key)
         place, found = self._place(first, config), self._by_first[first]
         if place >= self.seeds or found.told:

@@ -1,8 +1,8 @@
-"""What a stopping rule may have cost: the chance that a trial which it stopped would have been among the best.
+"""The risk of a stopping rule: the chance that a stopped trial would have been among the best.
 
-Controls tell: trials that run to their end whatever they look like, chosen by number alone. Those that the rule would
-have stopped are a sample of all that it would stop, and how they ended is known. What the rule would have said of them
-is replayed from what the sweep has recorded, so it is the same during a sweep, after a restart, and at its end.
+It is estimated from controls: trials that always run to their end, chosen by number alone. The controls that the rule
+would have stopped are a sample of all trials that it stops, and their final values are known. The rule's decisions for
+them are replayed from the ledger, so they are the same during a sweep, after a restart, and at its end.
 """
 
 import math
@@ -22,47 +22,47 @@ WHAT = f"chance that a stopped trial would have been among the best {BEST}"
 
 @dataclass(frozen=True)
 class Risk:
-    """Of the trials that a rule has stopped, the share that would have ended among the best.
+    """The share of the stopped trials that would have ended among the best.
 
-    docs/explanation/stopping.md says how it is known.
+    See docs/explanation/stopping.md for the method.
     """
 
     rule: str
     stopped: int
-    """Trials that the rule has stopped."""
+    """Number of trials that the rule has stopped."""
 
     has_controls: bool
-    """Whether the rule runs any; without, nothing is known."""
+    """Whether the rule runs controls; without them, the risk is not known."""
 
     in_file_order: bool
-    """Whether trials come in the order of a grid, so that every 24th may be like the one before."""
+    """Whether trials run in the order of a grid, so that every 24th trial may resemble the one before."""
 
     controls: int = 0
-    """Of those, the ones that it would have stopped and whose end is known."""
+    """Number of controls that the rule would have stopped and that have ended."""
 
     running: int = 0
-    """Those that it would have stopped, and that have not ended."""
+    """Number of controls that the rule would have stopped and that have not ended."""
 
     among_best: int = 0
-    """Of `controls`."""
+    """Number of `controls` that ended among the best."""
 
     low: float | None = None
     high: float | None = None
-    """The interval; `None` where no such control has ended."""
+    """The upper end of the interval, as `low` is the lower one; both `None` if no such control has ended."""
 
     best: int = BEST
     confidence: float = CONFIDENCE
     method: str = METHOD
 
     def __str__(self) -> str:
-        """In a line."""
+        """Return the risk as one line of text."""
         if not self.has_controls:
-            return f"{WHAT}: not known, as {self.rule} runs no trial to its end that it would stop (auto does)"
+            return f"{WHAT}: not known, as {self.rule} runs no controls to their end (auto does)"
         if self.low is None or self.high is None:
-            waits = f"; {plural(self.running, 'such control')} still to end" if self.running else ""
+            waits = f"; {plural(self.running, 'such control')} not ended yet" if self.running else ""
             return f"{WHAT}: not known yet; no control that the rule would have stopped has ended{waits}"
         of = f"{self.among_best} of {plural(self.controls, 'control')} that the rule would have stopped"
-        order = "; a grid goes in file order, so these may be unlike the others" if self.in_file_order else ""
+        order = "; a grid runs in file order, so these may differ from the others" if self.in_file_order else ""
         return f"{WHAT}: {self.low:.0%} to {self.high:.0%} ({CONFIDENCE:.0%} interval, {METHOD}: {of}{order})"
 
 
@@ -72,13 +72,13 @@ def risk_of(
     epochs: Callable[[], Sequence[Epoch]],
     excluded: Collection[str] = (),
 ) -> Risk | None:
-    """The risk of a sweep so far; `None` where its rule has stopped nothing.
+    """Return the risk of a sweep so far; `None` if its rule has stopped no trial.
 
     Args:
         spec: The sweep.
-        trials: All; the rule judges the first seed of a configuration alone.
-        epochs: Says all that were recorded, in order; asked only where there are controls.
-        excluded: Run keys of trials that are left out.
+        trials: All trials; the rule only judges the first seed of a configuration.
+        epochs: Returns all recorded epochs, in order; called only if the rule runs controls.
+        excluded: Run keys of excluded trials.
     """
     counted = [trial for trial in trials if trial.run_key not in excluded and trial.repeat_of is None]
     stopped = sum(trial.state == "stopped" and trial.reason != BY_HAND for trial in counted)
@@ -102,7 +102,7 @@ def risk_of(
 
 
 def interval(found: int, of: int) -> tuple[float, float] | tuple[None, None]:
-    """For a share (Clopper and Pearson, 1934): whatever it is, it is missed on either side in at most 5% of samples."""
+    """Return the interval of a share (Clopper and Pearson, 1934): it misses on each side in at most 5% of samples."""
     if not of:
         return None, None
     from scipy.special import betaincinv
@@ -114,7 +114,7 @@ def interval(found: int, of: int) -> tuple[float, float] | tuple[None, None]:
 
 @dataclass(frozen=True)
 class Decision:
-    """That `auto` stops a trial after an epoch, or would if the trial were no control."""
+    """A decision of `auto` to stop a trial after an epoch; a control would only have been stopped."""
 
     run_key: str
     epoch: int
@@ -122,10 +122,10 @@ class Decision:
 
 
 def replayed(spec: SweepSpec, trials: Sequence[Trial], epochs: Iterable[Epoch]) -> Iterator[Decision]:
-    """What `auto` decided in a sweep; a control comes up at every epoch after which it would be stopped.
+    """Yield the decisions of `auto` in a sweep; a control is yielded at every epoch after which it would be stopped.
 
-    The rule sees what a search sees that is rebuilt from the record: every epoch of these trials once, in the order of
-    recording.
+    The rule sees the same events as a search rebuilt from the ledger: every epoch of these trials once, in the order
+    of recording.
     """
     last = {trial.run_key: 0 for trial in trials}
     events: list[tuple[int, Epoch | Trial]] = [(epoch.seq, epoch) for epoch in epochs if epoch.run_key in last]
@@ -146,7 +146,7 @@ def replayed(spec: SweepSpec, trials: Sequence[Trial], epochs: Iterable[Epoch]) 
 
 
 def _last_values(metric: str, epochs: Iterable[Epoch]) -> dict[str, float]:
-    """By run key, the value at the furthest epoch, from the last attempt that came so far."""
+    """Return the value at the last epoch, by run key, from the latest attempt that reached it."""
     found: dict[str, tuple[int, int, float]] = {}
     for epoch in epochs:
         place = epoch.epoch, epoch.attempt

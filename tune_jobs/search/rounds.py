@@ -1,4 +1,4 @@
-"""Runs that follow from how earlier ones ended, and not from a sampler: a confirmation, look by look."""
+"""A search whose runs depend on the results of earlier ones instead of a sampler: a confirmation, look by look."""
 
 import math
 from collections.abc import Callable, Collection, Mapping, Sequence
@@ -10,23 +10,23 @@ from tune_jobs.search.base import Asked, Past, Proposal
 from tune_jobs.search.queue import Search
 
 Due = Callable[[Mapping[str, float], Collection[str]], Sequence[tuple[str, TrialConfig]]]
-"""What is to be run, from the objective at the end of complete runs and the keys of those that are lost."""
+"""Returns the runs to do, from the final objective of complete runs and the run keys of lost ones."""
 
 
 class Rounds(Search):
-    """Starts what is due; retries, stops by hand and what a dead driver left are as in any search.
+    """Starts pending runs. Retries, manual stops and the recovery after a dead driver work as in any search.
 
-    No rule stops a run.
+    No stopping rule applies.
     """
 
     def __init__(self, spec: SweepSpec, past: Past, due: Due, *, role: Role) -> None:
-        """Rebuild it from the past.
+        """Rebuild the search from the past.
 
         Args:
-            spec: How runs are judged.
-            past: Of this role alone.
-            due: What is to be run.
-            role: That of the runs.
+            spec: The sweep, with the evaluation and metric of these runs.
+            past: The past of this role alone.
+            due: Returns the runs to do.
+            role: The role of the runs.
         """
         self._due_of, self._role = due, role
         self._round: tuple[int, Sequence[tuple[str, TrialConfig]]] = (-1, ())
@@ -34,7 +34,7 @@ class Rounds(Search):
 
     @property
     def planned(self) -> int | None:
-        """Not known before the last look."""
+        """`None`, as the number of runs is not known before the last look."""
         return None
 
     @property
@@ -42,7 +42,7 @@ class Rounds(Search):
         return all(key in self._trials for key, _ in self._now_due())
 
     def propose(self, *, alone_too: bool = True) -> Proposal:
-        """What to start next; a new run is recorded with its role."""
+        """Return what to start next; a new run is recorded with its role."""
         known = set(self._trials)
         proposal = super().propose(alone_too=alone_too)
         if proposal.start is None:
@@ -52,7 +52,7 @@ class Rounds(Search):
         )
 
     def _new(self, asked: list[Asked]) -> str | None:
-        del asked  # nothing is asked
+        del asked  # there are no asks
         if self.held_back:
             return None
         for key, config in self._now_due():

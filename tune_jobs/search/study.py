@@ -1,7 +1,7 @@
-"""An Optuna study in memory: what was asked, what became of it, and whether a trial is to be stopped.
+"""An in-memory Optuna study: the asks, their outcomes, and the decisions to stop trials.
 
-Every ask draws from the search's seed and the ask's number alone, so a search that was interrupted goes on exactly as
-it would have.
+Every ask draws only from the search's seed and the ask's number, so a resumed search continues exactly as it would
+have.
 """
 
 import copy
@@ -23,7 +23,7 @@ from tune_jobs.search.samplers.base import Point
 
 @dataclass(frozen=True)
 class Answer:
-    """What one ask decided."""
+    """The result of one ask."""
 
     trial: optuna.Trial
     config: TrialConfig
@@ -31,26 +31,26 @@ class Answer:
 
 
 class Study:
-    """The asks of one search, and the trials that they describe, by run key; several asks may describe one."""
+    """The asks of one search, and the trials that they describe, by run key. Several asks may describe one trial."""
 
     def __init__(self, spec: SweepSpec) -> None:
         optuna.logging.set_verbosity(optuna.logging.WARNING)
         self.asks = 0
         self.ends = 0
-        """How often a trial's end was told."""
+        """Number of reported trial ends."""
 
         self.states: dict[str, State] = {}
         self._spec = spec
         self._sampler = sampler_of(spec.search, spec.space)
         storage, random = optuna.storages.InMemoryStorage(), optuna.samplers.RandomSampler(seed=0)
-        name = f"seed {self._search_seed}"  # Optuna's own are random, and Hyperband's brackets follow from the name
+        name = f"seed {self._search_seed}"  # Optuna's names are random, and Hyperband's brackets depend on the name
         self._study = optuna.create_study(study_name=name, storage=storage, direction=spec.goal, sampler=random)
         self._judged = _Judged(name, storage, random)
         self._rule = rule_of(spec.stopping, spec.space)
         self._study.pruner = _ByRule(self._rule, self._judged)
         self._live: dict[str, list[optuna.Trial]] = {}  # the asks that wait for a trial's end; the first is judged
-        self._history: dict[str, dict[int, float]] = {}  # objective by epoch
-        self._values: dict[str, float] = {}  # what was told of complete ones
+        self._history: dict[str, dict[int, float]] = {}  # objective at each epoch
+        self._values: dict[str, float] = {}  # reported values of complete trials
 
     @property
     def _search_seed(self) -> int:
@@ -58,7 +58,7 @@ class Study:
 
     @property
     def seed(self) -> int:
-        """What the next ask draws from."""
+        """The seed of the next ask."""
         text = f"{self._search_seed}:{self.asks}"
         return int.from_bytes(hashlib.sha256(text.encode()).digest()[:4], "big")
 
@@ -69,11 +69,11 @@ class Study:
 
     @property
     def trials(self) -> list[optuna.trial.FrozenTrial]:
-        """Optuna's own record."""
+        """Optuna's trials."""
         return self._study.trials
 
     def ask(self, point: Point | None = None) -> Answer | None:
-        """Decide on a configuration: at a given point, or as the sampler does; `None` where that has none left."""
+        """Choose a configuration: the given one, or the sampler's choice; `None` if the sampler has none left."""
         decider = self._sampler.decide(self.asks, self.seed) if point is None else point
         if decider is None:
             return None
@@ -87,16 +87,16 @@ class Study:
         return Answer(trial, config, dict(trial.params))
 
     def refuse(self, answer: Answer) -> None:
-        """Note that a configuration cannot run: the sampler keeps away from its like, most where many rules are broken.
+        """Note that a configuration is infeasible: the sampler avoids similar ones, more so if it breaks many rules.
 
-        What an earlier version refused counts as infeasible, also where it could run now.
+        A configuration that an earlier version refused stays infeasible, even if it could run now.
         """
         broken = sum(1 for _ in self._spec.infeasibilities(answer.config))
         answer.trial.set_constraint("infeasible", max(1, broken))
         self._study.tell(answer.trial, state=TrialState.PRUNED)
 
     def join(self, key: str, answer: Answer, infeasible: Collection[str] = ()) -> None:
-        """Let an ask share the fate of the trial that it describes."""
+        """Link an ask to the trial that it describes, so that it gets the same values and end."""
         if key not in self.states:
             self._judged.numbers.add(answer.trial.number)
         self.states.setdefault(key, "running")
@@ -107,23 +107,23 @@ class Study:
             self.finish(key, self.states[key], infeasible=key in infeasible)
 
     def knows(self, key: str, epoch: int) -> bool:
-        """Whether a trial has come to this epoch, in any attempt."""
+        """Whether a trial has reached this epoch, in any attempt."""
         return epoch in self._history.get(key, {})
 
     def last(self, key: str) -> float:
-        """The objective of a trial at its last epoch."""
+        """Return the objective of a trial at its last epoch."""
         history = self._history.get(key, {})
         return history[max(history)] if history else math.nan
 
     def last_value(self, key: str) -> float | None:
-        """The objective of a trial's configuration: the mean over its seeds where that is known, else its last."""
+        """Return the objective of a trial's configuration: the mean over its seeds if known, else the last value."""
         value = self._values.get(key, self.last(key))
         return None if math.isnan(value) else value
 
     def observe(self, key: str, epoch: int, metrics: Mapping[str, float]) -> bool:
-        """Note what a trial reported after an epoch that is new; whether the rule stops it there.
+        """Note a new epoch of a trial, and return whether the rule stops it there.
 
-        Of a trial that nothing was asked for, being a further seed of a configuration, only the objective is noted.
+        For a trial without an ask (a further seed of a configuration), only the objective is noted.
         """
         value = metrics[self._spec.metric]
         self._history.setdefault(key, {})[epoch] = value
@@ -136,9 +136,9 @@ class Study:
         return first.should_prune()
 
     def await_others(self, key: str) -> None:
-        """Let the rule see that a trial is complete, while the sampler waits for the other seeds of its configuration.
+        """Show the rule that a trial is complete, while the sampler waits for the other seeds of its configuration.
 
-        The rule goes on seeing its own value, whatever the sampler is told then.
+        The rule keeps seeing the trial's own value, even after the sampler receives the mean.
         """
         if key not in self._live:
             return
@@ -147,13 +147,13 @@ class Study:
         self._judged.complete[seen.number] = seen
 
     def finish(self, key: str, state: State, *, infeasible: bool, value: float | None = None) -> None:
-        """Tell a trial's end.
+        """Report a trial's end.
 
         Args:
             key: The trial.
             state: How it ended.
-            infeasible: The sampler keeps away from its like.
-            value: Of its configuration, where it is complete; that of its last epoch if `None`.
+            infeasible: Whether the sampler should avoid similar configurations.
+            value: The value of its complete configuration; the value at its last epoch if `None`.
         """
         self.states[key] = state
         self.ends += 1
@@ -174,13 +174,13 @@ class Study:
 
 
 class _Judged(optuna.Study):
-    """What a stopping rule sees: every trial once, however many asks describe it, and no draw that cannot run."""
+    """The study as a stopping rule sees it: every trial once, even with several asks, and no infeasible draws."""
 
     def __init__(self, name: str, storage: optuna.storages.BaseStorage, sampler: optuna.samplers.BaseSampler) -> None:
         super().__init__(name, storage, sampler, optuna.pruners.NopPruner())
         self.numbers: set[int] = set()
         self.complete: dict[int, optuna.trial.FrozenTrial] = {}
-        """By number: trials that are complete, while or although the study has something else of them."""
+        """Complete trials, by number, whose state or value differs in the study."""
 
     def get_trials(
         self, deepcopy: bool = True, states: Container[TrialState] | None = None
@@ -203,7 +203,7 @@ class _ByRule(optuna.pruners.BasePruner):
 
 
 class Suggest:
-    """Lets an Optuna trial decide."""
+    """Lets an Optuna trial choose the values."""
 
     def __init__(self, trial: optuna.trial.BaseTrial) -> None:
         self._trial = trial

@@ -1,1 +1,1 @@
-"""Sweeps played on recorded curves: what stopping rules are worth at equal cost, in seconds and without a GPU."""
+"""Simulates sweeps on recorded curves, to compare stopping rules at equal cost, in seconds and without a GPU."""

@@ -1,4 +1,4 @@
-"""Regret by budget, a line for each rule, as one HTML page that needs no network."""
+"""Plots regret by budget, with a line for each rule, as one HTML page that needs no network."""
 
 from pathlib import Path
 
@@ -12,7 +12,7 @@ from tune_jobs.system.files import write_whole
 
 
 def figure_of(found: Simulation) -> go.Figure:
-    """The mean regret of each rule with its interval, by budget; both axes are logarithmic."""
+    """Return a plot of the mean regret of each rule with its interval, by budget, on a logarithmic x axis."""
     figure = go.Figure(layout={"template": "none"})
     for number, rule in enumerate(dict.fromkeys(result.rule for result in found.results)):
         results = [result for result in found.results if result.rule == rule]
@@ -34,7 +34,7 @@ def figure_of(found: Simulation) -> go.Figure:
         )
     figure.update_layout(
         title={"text": f"{found.table.name}: regret of {found.metric}, {found.repeats} repeats, 95% of the mean"},
-        xaxis={"title": {"text": "budget in full trials' worth"}, "type": "log"},
+        xaxis={"title": {"text": "budget in full trials"}, "type": "log"},
         yaxis={"title": {"text": f"regret ({found.unit})"}, "rangemode": "tozero"},
     )
     return figure
@@ -53,4 +53,4 @@ def write_figure(found: Simulation, output: Path) -> None:
     try:
         write_whole(output, drawn.to_html(include_plotlyjs=True).encode())
     except OSError as error:
-        raise LedgerError(f"{output} cannot be written: {error.strerror}; choose another place.") from error
+        raise LedgerError(f"{output} cannot be written: {error.strerror}; choose another --output.") from error

@@ -1,4 +1,4 @@
-"""One sweep, played: the driver's own controller and the search as it is, on recorded curves under a virtual clock."""
+"""Simulates one sweep: the driver's controller and the real search, on recorded curves with a virtual clock."""
 
 import math
 from collections.abc import Iterator
@@ -20,32 +20,33 @@ from tune_jobs.worker.reports import Report
 from tune_jobs.worker.task import Task
 
 _NOWHERE = Path("played")
-"""No file is read or written."""
+"""A path that is never used: no file is read or written."""
 
 
 @dataclass
 class Course:
-    """What a sweep has found, by what it had cost until then."""
+    """The results of a sweep, by its cost so far."""
 
     spent: float = 0.0
     started: list[float] = field(default_factory=list)
     complete: list[tuple[float, float]] = field(default_factory=list)
-    """Cost and objective of each trial that ran to its end."""
+    """Cost of the sweep and objective at the end of each complete trial."""
 
     stopped: list[tuple[int, float, float]] = field(default_factory=list)
-    """Run, cost of this trial and last objective of each trial that was stopped, in order."""
+    """Run, cost and last objective of each stopped trial, in order."""
 
     def best(self, budget: float, goal: str) -> float | None:
-        """The best objective of the trials that were complete within a budget."""
+        """Return the best objective of the trials that were complete within a budget."""
         values = [value for cost, value in self.complete if cost <= budget]
         return (max if goal == "maximize" else min)(values, default=None)
 
 
 class PlayedSearch(Search):
-    """Searches as the sweep says, but looks sooner for what is left.
+    """The sweep's search, but it switches sooner to unused configurations.
 
-    In a real sweep 200 proposals are nothing beside a trial. Here they are all that takes time, and most are points
-    that nobody recorded or that were played: vgg-hybrid with 12 recorded points took 3 s with 20, over 2 min with 200.
+    In a real sweep, 200 proposals take no time compared with a trial. Here proposals take all the time, and most are
+    configurations without a run or already used: vgg-hybrid with 12 recorded configurations took 3 s with 20, and over
+    2 min with 200.
     """
 
     misses_in_a_row = 20
@@ -56,7 +57,7 @@ class PlayedSearch(Search):
         self._cut = cut
 
     def tell(self, event: SearchEvent) -> list[Operation]:
-        """What the search does about it, and that a trial stops."""
+        """Handle an event, and stop a trial at the cut."""
         operations = super().tell(event)
         if isinstance(event, EpochEnded) and event.epoch == self._cut:
             return [Stop(event.job.run_key, "rule")]
@@ -64,7 +65,7 @@ class PlayedSearch(Search):
 
 
 class _Watch:
-    """Counts what the epochs cost."""
+    """Counts the cost of the epochs."""
 
     def __init__(self, playback: Playback) -> None:
         self.course = Course()
@@ -98,16 +99,16 @@ def play(
     record: MemoryRecord | None = None,
     executor: Executor | None = None,
 ) -> Course:
-    """Play a sweep to its end, or until it has cost `most`.
+    """Simulate a sweep to its end, or until it has cost `most`.
 
     Args:
-        spec: Its search, stopping rule and budget count.
-        playback: What its trials report.
-        workers: Trials at a time.
-        most: What all epochs together may cost.
+        spec: The sweep; its search, stopping rule and budget are used.
+        playback: Provides the reports of its trials.
+        workers: Number of trials at a time.
+        most: Maximum cost of all epochs together.
         cut: Stop every trial at this epoch.
-        record: Is written as a driver writes the ledger.
-        executor: Runs the trials; one under a virtual clock if `None`.
+        record: Receives what a driver would write to the ledger.
+        executor: Runs the trials; one with a virtual clock if `None`.
     """
     record = record or MemoryRecord()
     search = PlayedSearch(spec, cut)
@@ -164,7 +165,7 @@ def _task(spec: SweepSpec, job: Job) -> Task:
 
 @dataclass(frozen=True)
 class Finished:
-    """What came of the trials that were trained further."""
+    """The result of training some trials further."""
 
     value: float | None
     spent: float
@@ -175,16 +176,16 @@ class Finished:
 def finish_best(
     course: Course, playback: Playback, budget: float, goal: str, *, cut: int, keep: int, epochs: int
 ) -> Finished:
-    """Train all for `cut` epochs, then finish the best `keep`; as many are started as the budget allows.
+    """Train trials for `cut` epochs, then finish the best `keep` of them; start as many as the budget allows.
 
     Args:
         course: A sweep whose trials were all stopped at `cut`, in this order.
         playback: Its runs.
-        budget: In the unit of its cost.
+        budget: The budget, in the unit of the cost.
         goal: `maximize` or `minimize`.
         cut: See above.
         keep: See above.
-        epochs: Of a trial.
+        epochs: Number of epochs of a trial.
     """
     sign = -1 if goal == "maximize" else 1
     found, spent = Finished(None, 0.0, 0, 0), 0.0

@@ -1,9 +1,9 @@
-"""What came of playing sweeps, for people and programs."""
+"""The results of simulated sweeps, for people and programs."""
 
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
-from typing_extensions import TypedDict  # typing's own is not enough for pydantic before Python 3.12
+from typing_extensions import TypedDict  # pydantic does not accept typing.TypedDict before Python 3.12
 
 from tune_jobs.results.recorded.table import Described, RecordedTable
 from tune_jobs.simulate.playback import CostUnit
@@ -13,29 +13,29 @@ from tune_jobs.simulate.spaces import Coverage
 
 @dataclass(frozen=True)
 class Result:
-    """What a rule comes to within a budget, over the repeats."""
+    """The result of a rule within a budget, over the repeats."""
 
     rule: str
     budget: float
-    """In full trials' worth."""
+    """The budget in full trials."""
 
     regret: Mean
-    """How much better the best run of the table is: in percentage points for accuracies, else in the metric's unit."""
+    """How much better the table's best run is, in percentage points for accuracies, else in the metric's unit."""
 
     cost: Mean
-    """What was spent, in full trials' worth."""
+    """The cost in full trials."""
 
     started: float
-    """Trials, on average."""
+    """Mean number of trials."""
 
     complete: float
 
     regrets: tuple[float, ...]
-    """Of each repeat. All rules have the same order or seed in a repeat, so differences between them are paired."""
+    """The regret of each repeat. In a repeat, all rules have the same order or seed, so differences are paired."""
 
 
 class Simulated(TypedDict):
-    """Sweeps played on recorded curves."""
+    """The results of sweeps simulated on recorded curves, as a dictionary."""
 
     table: Described
     space: Coverage | None
@@ -55,20 +55,20 @@ class Simulated(TypedDict):
 
 @dataclass(frozen=True)
 class Simulation:
-    """What was played, and what came of it."""
+    """A simulation and its results."""
 
     table: RecordedTable
     metric: str
     played: str
-    """The recorded metric that stands for it."""
+    """The recorded metric that is used for `metric`."""
 
     goal: str
     epochs: int
     best: float
-    """Of the runs that can be played, at their last epoch."""
+    """The best objective of the runs that can be used, at their last epoch."""
 
     coverage: Coverage | None
-    """Of a sweep file's space."""
+    """How much of a sweep file's space was recorded."""
 
     notes: list[str]
     workers: int
@@ -78,11 +78,11 @@ class Simulation:
 
     @property
     def unit(self) -> str:
-        """Of the regret."""
+        """The unit of the regret."""
         return "points" if self.metric.endswith("accuracy") else self.metric
 
     def as_dict(self) -> dict[str, Any]:
-        """For programs: stable keys."""
+        """Return the simulation for programs, with stable keys."""
         return {
             "table": asdict(self.table.described()),
             "space": None if self.coverage is None else asdict(self.coverage),

@@ -1,4 +1,4 @@
-"""An objective that trains nothing: each task's epochs are those of a recorded run."""
+"""An objective that trains nothing: it reports the epochs of a recorded run for each task."""
 
 import hashlib
 import math
@@ -15,20 +15,20 @@ from tune_jobs.worker.task import Task
 
 CostUnit = Literal["epochs", "seconds"]
 RunOf = Callable[[TrialConfig], int]
-"""The number of the run that a configuration is played by."""
+"""Returns the number of the run that is used for a configuration."""
 
 
 class Playback:
-    """Reports the recorded objective and loss after each epoch, and what the epoch costs as its seconds."""
+    """Reports the recorded objective and loss after each epoch, with the epoch's cost as its seconds."""
 
     def __init__(self, table: RecordedTable, metric: str, run_of: RunOf, cost: CostUnit = "epochs") -> None:
-        """Play a table.
+        """Report the runs of a table.
 
         Args:
             table: The recorded runs.
-            metric: What the search asks for; see `RecordedTable.metric`.
-            run_of: Which run a configuration is played by.
-            cost: What an epoch costs: one unit, or its recorded seconds.
+            metric: The objective of the search; see `RecordedTable.metric`.
+            run_of: Returns the run that is used for a configuration.
+            cost: The cost of an epoch: one unit, or its recorded seconds.
         """
         self.metric = metric
         self.run_of = run_of
@@ -41,7 +41,7 @@ class Playback:
         self._costs = np.nan_to_num(costs)
 
     def __call__(self, task: Task) -> Iterator[Report]:
-        """What a worker would report; a run that has diverged ends with a value that is not a number."""
+        """Yield the reports of a worker; a diverged run ends with NaN."""
         number = self.run_of(task.config)
         reported: dict[str, list[float]] = {name: curves[number].tolist() for name, curves in self._reported.items()}
         costs: list[float] = self._costs[number].tolist()
@@ -54,22 +54,22 @@ class Playback:
             yield EpochDone(epoch, metrics | {"epoch_s": costs[epoch - 1]})
 
     def value(self, number: int, epoch: int) -> float:
-        """The objective of a run after an epoch; not a number where it had diverged."""
+        """Return the objective of a run after an epoch; NaN after it diverged."""
         epochs = self._values.shape[1]
         return float(self._values[number, epoch - 1]) if epoch <= epochs else math.nan
 
     def cost(self, number: int, after: int, until: int) -> float:
-        """What the epochs of a run after `after` up to `until` cost."""
+        """Return the cost of a run's epochs after `after` up to `until`."""
         return float(sum(self._costs[number, after:until].tolist()))
 
 
 def by_number(config: TrialConfig) -> int:
-    """The run that a point of a table stands for."""
+    """Return the run that a configuration of a table represents."""
     return config.training.seed
 
 
 def one_of(runs: Runs, repeat: int) -> RunOf:
-    """One of the runs that fit, the same one for every rule of a repeat."""
+    """Choose one of the matching runs, the same one for every rule in a repeat."""
 
     def run_of(config: TrialConfig) -> int:
         found = runs.of(config)

@@ -1,4 +1,4 @@
-"""The same work on many items, by this process and others beside it: what comes out does not depend on how many."""
+"""Does the same work on many items with several processes; the results do not depend on their number."""
 
 import contextlib
 import multiprocessing
@@ -17,13 +17,13 @@ Item = TypeVar("Item")
 Result = TypeVar("Result")
 
 MOST = 8
-"""Processes, so that memory stays moderate: each holds the table and what it imports, about 200 MB."""
+"""Maximum number of processes, to limit memory: each needs about 200 MB for the table and its imports."""
 
 PAYS_S = 4.0
-"""Work that is left, in seconds, below which no process is started: that takes a second or two."""
+"""Other processes start only if the remaining work takes more seconds than this; a start takes a second or two."""
 
 _AHEAD = 2
-"""Items that a process has at a time, so that it never waits for this one."""
+"""Number of items that a process holds, so that it never waits for this process."""
 
 
 def spread(
@@ -33,13 +33,13 @@ def spread(
     told: Callable[[int], None] = lambda _: None,
     pays_s: float = PAYS_S,
 ) -> list[Result]:
-    """The result of `work` for each item, in order.
+    """Return the result of `work` for each item, in order.
 
     Args:
-        work: Is pickled where other processes are started.
-        items: One after another, as long as the others are not worth their start.
-        processes: At most so many, this one included.
-        told: Is given the number of results, after each.
+        work: The function; it is pickled if other processes start.
+        items: The items. This process works on them alone until starting others is worthwhile.
+        processes: Maximum number of processes, including this one.
+        told: Called with the number of results, after each one.
         pays_s: See `PAYS_S`.
     """
     results: dict[int, Result] = {}
@@ -69,11 +69,11 @@ def spread(
 
 
 _Given = dict[Connection, dict[int, Any]]
-"""By process, the items that it has, by number."""
+"""The items that each process holds, by number."""
 
 
 def _received(given: _Given, left: deque[tuple[int, Any]], *, wait_for_one: bool) -> Iterator[tuple[int, Any]]:
-    """The results that are there; who has sent one is given the next item, and what a dead process had is left."""
+    """Yield available results, and give each sender its next item; the items of a dead process go back to the queue."""
     for helper in wait(list(given), timeout=None if wait_for_one else 0):
         assert isinstance(helper, Connection)
         try:
@@ -91,21 +91,21 @@ def _received(given: _Given, left: deque[tuple[int, Any]], *, wait_for_one: bool
 
 def _give(helper: Connection, left: deque[tuple[int, Item]]) -> tuple[int, Item]:
     task = left.popleft()
-    with contextlib.suppress(OSError):  # it was killed, which is seen when it is waited for
+    with contextlib.suppress(OSError):  # it was killed; `_received` notices that
         helper.send(task)
     return task
 
 
 @contextlib.contextmanager
 def _started(work: Callable[[Any], Any], count: int) -> Iterator[list[Connection]]:
-    """So many processes that wait for items; they are killed in the end."""
+    """Start this number of processes, which wait for items; kill them at the end."""
     if count < 1:
         yield []
         return
-    context = multiprocessing.get_context("spawn")  # threads of the libraries may hold locks, which a fork would keep
+    context = multiprocessing.get_context("spawn")  # library threads may hold locks, which a fork would copy
     processes, helpers = [], []
     with tempfile.TemporaryDirectory(prefix="convnn-simulate-") as folder:
-        file = Path(folder) / "work"  # a pipe would have to wait until they have started
+        file = Path(folder) / "work"  # writing to a pipe would block until they have started
         file.write_bytes(pickle.dumps(work))
         try:
             with _uninterrupted():
@@ -125,7 +125,7 @@ def _started(work: Callable[[Any], Any], count: int) -> Iterator[list[Connection
 
 @contextlib.contextmanager
 def _uninterrupted() -> Iterator[None]:
-    """What is started here is not ended by Ctrl-C, which goes to every process of a terminal: this one ends it."""
+    """Make processes started here ignore Ctrl-C, which a terminal sends to all of them: this process ends them."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return
@@ -137,12 +137,12 @@ def _uninterrupted() -> Iterator[None]:
 
 
 def _help(asked: Connection, file: str) -> None:
-    with contextlib.suppress(EOFError, OSError):  # who asks is gone
-        work = pickle.loads(Path(file).read_bytes())  # noqa: S301 - our own
+    with contextlib.suppress(EOFError, OSError):  # the parent process is gone
+        work = pickle.loads(Path(file).read_bytes())  # noqa: S301 - written by the parent process
         while True:
             number, item = asked.recv()
             try:
                 result = work(item)
-            except Exception as error:  # noqa: BLE001 - it is told
+            except Exception as error:  # noqa: BLE001 - it is sent to the parent
                 result = error
             asked.send((number, result))

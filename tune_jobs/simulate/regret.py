@@ -1,4 +1,4 @@
-"""Means over repeats, and how sure they are."""
+"""Means over repeats, with their confidence intervals."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -11,7 +11,7 @@ INTERVAL = f"95% percentile bootstrap interval of the mean over repeats, {RESAMP
 
 @dataclass(frozen=True)
 class Mean:
-    """A mean and its 95% interval; `None` for the interval of a single value."""
+    """A mean and its 95% interval; the interval of a single value is `None`."""
 
     mean: float
     low: float | None
@@ -19,9 +19,9 @@ class Mean:
 
 
 def mean_of(values: Sequence[float]) -> Mean:
-    """The mean with its interval (Efron 1979, percentile method); the same values always give the same interval."""
+    """Return the mean with its interval (Efron 1979, percentile method); equal values always give the same interval."""
     found = np.asarray(values, float)
-    if len(found) < 2:  # noqa: PLR2004 - one value says nothing of its spread
+    if len(found) < 2:  # noqa: PLR2004 - one value has no spread
         return Mean(float(found.mean()), None, None)
     rng = np.random.default_rng(0)
     means = found[rng.integers(len(found), size=(RESAMPLES, len(found)))].mean(axis=1)

@@ -1,4 +1,4 @@
-"""Stopping rules as the command line names them: `none`, `asha:10/3`, `best:10/4`, `file`, `none+enough:0.3/0.9`."""
+"""Stopping rules in the command line's notation: `none`, `asha:10/3`, `best:10/4`, `file`, `none+enough:0.3/0.9`."""
 
 from dataclasses import dataclass, replace
 from typing import TypeVar
@@ -19,16 +19,16 @@ Made = TypeVar("Made", bound=Config)
 
 @dataclass(frozen=True)
 class NamedRule:
-    """A rule, and what people call it."""
+    """A rule and its name on the command line."""
 
     name: str
     stopping: Stopping
     best: tuple[int, int] | None = None
-    """Of the baseline: all trials are trained for so many epochs, and so many of the best are finished."""
+    """For the baseline `best`: the epochs for which all trials train, and the number of best trials that finish."""
 
 
 def default_rules(epochs: int, own: Stopping | None) -> str:
-    """No stopping, successive halving, and the baseline of two steps; a file's own rule first, if it stops trials."""
+    """Return no stopping, successive halving and the two-step baseline; the file's rule comes first, if it has one."""
     first = max(1, epochs // 10)
     of_file = f"{FILE}," if own is not None and own.kind != "none" else ""
     return f"{of_file}none,asha:{first}/3,{BEST}:{first}/4"
@@ -37,19 +37,19 @@ def default_rules(epochs: int, own: Stopping | None) -> str:
 def rules_of(
     text: str, epochs: int, own: Stopping | None = None, search: SamplerSettings | None = None
 ) -> list[NamedRule]:
-    """The rules that a person names, comma by comma.
+    """Return the rules that a user lists, separated by commas.
 
-    A rule is its kind, as below `stopping` in a sweep file, with its own settings in their order after a colon, parted
-    by slashes; those that are left out have their defaults. `+enough:WITHIN/CONFIDENCE` after it is `stopping.enough`.
+    A rule is its kind, as below `stopping` in a sweep file, then a colon and its settings in order, separated by
+    slashes. Omitted settings have their defaults. `+enough:WITHIN/CONFIDENCE` after it sets `stopping.enough`.
 
     Args:
-        text: What was typed.
-        epochs: Of a trial.
-        own: What the sweep file says, which `file` stands for.
-        search: How the sweep file searches.
+        text: The user's text.
+        epochs: Number of epochs of a trial.
+        own: The rule in the sweep file, which `file` stands for.
+        search: The search in the sweep file.
 
     Raises:
-        UsageError: If a rule is unknown, or a setting is not as it must be.
+        UsageError: If a rule is unknown, or a setting is not valid.
     """
     names = [name.strip() for name in text.split(",") if name.strip()]
     if not names:
@@ -58,7 +58,7 @@ def rules_of(
 
 
 def without_prior(rule: NamedRule) -> NamedRule:
-    """The rule as it would be without recorded sweeps, for runs that these sweeps are."""
+    """Return the rule without recorded sweeps, for simulations on these very runs."""
     if not isinstance(rule.stopping, Auto):
         return rule
     return replace(rule, stopping=rule.stopping.model_copy(update={"prior": "none"}))
@@ -73,8 +73,8 @@ def _whole_rule(name: str, epochs: int, own: Stopping | None, search: SamplerSet
         raise UsageError(f"--rules {name}: {BEST} has no {ENOUGH.strip('+:')}; write none{ENOUGH}{given}.")
     if isinstance(search, Grid):
         raise UsageError(
-            f"--rules {name}: stopping.enough needs trials in random order, and FILE searches a grid in its own; add "
-            f"--set 'search={{sampler: random, trials: N}}'."
+            f"--rules {name}: stopping.enough needs trials in random order, and FILE searches a grid in file order; "
+            f"add --set 'search={{sampler: random, trials: N}}'."
         )
     fields, said = list(Enough.model_fields), given.split("/")
     if len(said) > len(fields):
@@ -89,9 +89,7 @@ def _rule(name: str, epochs: int, own: Stopping | None) -> NamedRule:
     values = [yaml.safe_load(value) for value in given.split("/")] if given else []
     if kind == FILE:
         if own is None or values:
-            raise UsageError(
-                f"--rules {name}: `{FILE}` is the rule of a sweep file, which has its settings; give FILE."
-            )
+            raise UsageError(f"--rules {name}: `{FILE}` is the rule in the sweep file, with its settings; give FILE.")
         return NamedRule(name, own)
     if kind == BEST:
         return _best(name, values, epochs)
@@ -110,7 +108,7 @@ def _rule(name: str, epochs: int, own: Stopping | None) -> NamedRule:
     if grace >= epochs > 1:
         raise UsageError(
             f"--rules {name}: grace_epochs must be below the {epochs} epochs of a trial, got {grace}; "
-            f"nothing would ever be stopped."
+            f"no trial would ever be stopped."
         )
     return NamedRule(name, made)
 

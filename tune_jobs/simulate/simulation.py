@@ -1,4 +1,4 @@
-"""What stopping rules are worth on recorded curves: regret and cost at equal budgets."""
+"""Compares stopping rules on recorded curves: regret and cost at equal budgets."""
 
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -24,43 +24,43 @@ from tune_jobs.simulate.rules import NamedRule, default_rules, rules_of, without
 from tune_jobs.simulate.spaces import Coverage, looked_up, playable, stand_ins, table_space
 
 METRICS = ("val/accuracy", "test/accuracy", "val/loss", "test/loss")
-"""The objective of a table without a sweep file: the first that it has."""
+"""The objective without a sweep file: the first of these that the table has."""
 
 WORKERS = 4
 
 TELL_S = 5.0
-"""Between two words of how far it is."""
+"""Seconds between two progress messages."""
 
 
 @dataclass(frozen=True)
 class Setting:
-    """How sweeps are played."""
+    """How sweeps are simulated."""
 
     repeats: int = 20
     budgets: tuple[float, ...] = (8.0, 16.0, 32.0)
-    """In full trials' worth."""
+    """The budgets in full trials."""
 
     rules: str | None = None
     """See `tune_jobs.simulate.rules`; the baselines if `None`."""
 
     workers: int | None = None
-    """Trials at a time; `resources.max_concurrent` of the file, else `WORKERS`, if `None`."""
+    """Trials at a time; if `None`, `resources.max_concurrent` of the file or `WORKERS`."""
 
     cost: CostUnit = "epochs"
     metric: str | None = None
-    """Without a sweep file: the objective."""
+    """The objective, without a sweep file."""
 
     epochs: int | None = None
-    """Without a sweep file: of a trial; what most runs have if `None`."""
+    """Epochs of a trial, without a sweep file; the most common length of the runs if `None`."""
 
 
 Sweeps = Callable[[int], tuple[SweepSpec, Playback]]
-"""What is played, by number of the repeat."""
+"""Returns the sweep and the playback for the number of a repeat."""
 
 
 @dataclass(frozen=True)
 class _OfTable:
-    """The table is the space: each run once, in an order that is the same for every rule."""
+    """The table as the space: each run once, in the same order for every rule."""
 
     spec: SweepSpec
     playback: Playback
@@ -73,7 +73,7 @@ class _OfTable:
 
 @dataclass(frozen=True)
 class _OfFile:
-    """The file as it is, with another seed in each repeat."""
+    """The sweep file, with another seed in each repeat."""
 
     spec: SweepSpec
     table: RecordedTable
@@ -89,17 +89,17 @@ class _OfFile:
 
 @dataclass(frozen=True)
 class _Game:
-    """What is the same for every rule."""
+    """Everything that is the same for all rules."""
 
     table: RecordedTable
     metric: str
     goal: str
     epochs: int
     finals: np.ndarray
-    """Of the runs that can be played, their last value."""
+    """The final values of the runs that can be used."""
 
     unit: float
-    """What a full trial costs."""
+    """The cost of a full trial."""
 
     workers: int
     cost: CostUnit
@@ -115,21 +115,21 @@ def simulate(
     say: Callable[[str], None] = lambda _: None,
     processes: int = 1,
 ) -> Simulation:
-    """Play a sweep, or draws from the table itself without replacement, under each rule.
+    """Simulate a sweep, or draws from the table without replacement, with each rule.
 
     Args:
         table: The recorded runs.
-        spec: What to play: its space, sampler and limits; without one the table is the space.
-        setting: How.
-        say: Is told how far it is.
-        processes: At most so many play; the results are the same with any number.
+        spec: The sweep, of which space, sampler and limits are used; if `None`, the table is the space.
+        setting: How to simulate.
+        say: Receives progress messages.
+        processes: Maximum number of processes; it does not affect the results.
 
     Raises:
-        UsageError: If the table lacks what is asked for.
+        UsageError: If the table lacks the requested data.
     """
     if setting.cost == "seconds" and table.seconds is None:
         raise UsageError(
-            f"--cost seconds needs the seconds of every epoch, and {table.name} has none; take --cost epochs."
+            f"--cost seconds needs the seconds of every epoch, and {table.name} has none; use --cost epochs."
         )
     game = _of_table(table, setting) if spec is None else _of_file(table, spec, setting)
     own, search = (None, None) if spec is None else (spec.stopping, spec.search)
@@ -137,7 +137,7 @@ def simulate(
     notes = game.notes
     if table.name == PUBLISHED_NAME and any(isinstance(rule.stopping, Auto) for rule in rules):
         rules = [without_prior(rule) for rule in rules]
-        notes = [*notes, "auto is played without its prior, which is made from these very runs"]
+        notes = [*notes, "auto is simulated without its prior, which was made from these runs"]
     results = _results(game, rules, setting, say, processes)
     best = (max if game.goal == "maximize" else min)(game.finals)
     return Simulation(
@@ -157,7 +157,7 @@ def simulate(
 
 
 def _of_table(table: RecordedTable, setting: Setting) -> _Game:
-    """The table is the space: each run once, in an order that is the same for every rule."""
+    """Prepare a simulation with the table as the space: each run once, in the same order for every rule."""
     metric = setting.metric or next((name for name in METRICS if name in table.curves), METRICS[0])
     _require_one_data_set(table)
     curve = table.metric(metric)
@@ -192,7 +192,7 @@ def _of_table(table: RecordedTable, setting: Setting) -> _Game:
 
 
 def _require_one_data_set(table: RecordedTable) -> None:
-    """Values of several data sets are not to be compared."""
+    """Refuse a table with several data sets, as their values cannot be compared."""
     name = "data.name" if any("data.name" in run.params for run in table.runs) else "dataset"
     found = sorted({str(run.params.get(name)) for run in table.runs})
     if len(found) > 1:
@@ -205,8 +205,8 @@ def _require_one_data_set(table: RecordedTable) -> None:
 def _of_file(table: RecordedTable, spec: SweepSpec, setting: Setting) -> _Game:
     if spec.search.repeats > 1:
         raise UsageError(
-            f"search.repeats must be 1 to be simulated, got {spec.search.repeats}: a table has not every seed of its "
-            f"configurations, and the stopping rule judges the first alone; add --set search.repeats=1."
+            f"search.repeats must be 1 to be simulated, got {spec.search.repeats}: a table does not have every seed of "
+            f"its configurations, and the stopping rule only judges the first; add --set search.repeats=1."
         )
     table = table.of_metric(spec.metric)
     runs = Runs(table)
@@ -221,7 +221,7 @@ def _of_file(table: RecordedTable, spec: SweepSpec, setting: Setting) -> _Game:
     _, playback = sweep(0)
     whole = [number for number in epochs_of if not table.runs[number].diverged]
     if not whole:
-        raise UsageError(f"every run that the space of {spec.name} has in {table.name} diverged; there is no best one.")
+        raise UsageError(f"every run of {table.name} in the space of {spec.name} diverged, so there is no best run.")
     finals = np.array([playback.value(number, epochs_of[number]) for number in whole])
     unit = float(np.mean([playback.cost(number, 0, epochs_of[number]) for number in whole]))
     epochs = max(epochs_of.values())
@@ -229,22 +229,22 @@ def _of_file(table: RecordedTable, spec: SweepSpec, setting: Setting) -> _Game:
 
 
 def _about(table: RecordedTable, asked: str) -> list[str]:
-    """What to know of a table where a metric is asked for."""
+    """Return notes on a table and a metric."""
     diverged = sum(run.diverged for run in table.runs)
-    ended = [f"{plural(diverged, 'run')} diverged: no value of it counts, what it cost does"] if diverged else []
+    ended = [f"{plural(diverged, 'run')} diverged: its values do not count, but its cost does"] if diverged else []
     return [*table.notes, *ended, *_stand_in(asked, table.metric(asked))]
 
 
 def _stand_in(asked: str, played: str) -> list[str]:
-    return [] if asked == played else [f"the recorded {played} stands for {asked}"]
+    return [] if asked == played else [f"the recorded {played} is used for {asked}"]
 
 
 def _notes(spec: SweepSpec, found: Coverage, setting: Setting) -> list[str]:
     notes = []
     if isinstance(spec.search, Grid):
-        notes.append("a grid has the same order in every repeat; only which of several equal runs is played differs")
+        notes.append("a grid has the same order in every repeat; only the choice among several equal runs differs")
     for path, values in found.nearest.items():
-        notes.append(f"{path}: the nearest recorded value, of {', '.join(f'{value:g}' for value in values)}")
+        notes.append(f"{path}: the nearest recorded value is used, of {', '.join(f'{value:g}' for value in values)}")
     hours = [unit for unit in ("gpu_hours", "cpu_hours", "wall_hours") if getattr(spec.budget, unit) is not None]
     if hours and setting.cost != "seconds":
         named = ", ".join(f"budget.{unit}" for unit in hours)
@@ -255,8 +255,8 @@ def _notes(spec: SweepSpec, found: Coverage, setting: Setting) -> list[str]:
 def _results(
     game: _Game, rules: Sequence[NamedRule], setting: Setting, say: Callable[[str], None], processes: int
 ) -> list[Result]:
-    """By rule and budget."""
-    say(f"playing {', '.join(rule.name for rule in rules)}: {plural(setting.repeats, 'time')} each ...")
+    """Simulate all rules, and return the results by rule and budget."""
+    say(f"simulating {', '.join(rule.name for rule in rules)}: {plural(setting.repeats, 'time')} each ...")
     items = [(rule, repeat) for rule in rules for repeat in range(setting.repeats)]
     told = time.monotonic()
 
@@ -264,7 +264,7 @@ def _results(
         nonlocal told
         if done < len(items) and time.monotonic() - told > TELL_S:
             told = time.monotonic()
-            say(f"played {done} of {plural(len(items), 'sweep')} ...")
+            say(f"simulated {done} of {plural(len(items), 'sweep')} ...")
 
     rows = spread(partial(_row, game, setting.budgets), items, processes if setting.repeats > 1 else 1, tell)
     found = []
@@ -278,7 +278,7 @@ def _results(
 
 
 def _row(game: _Game, budgets: Sequence[float], item: tuple[NamedRule, int]) -> list[tuple[float, float, int, int]]:
-    """Of one repeat of a rule, by budget: regret, cost in full trials' worth, trials started and complete."""
+    """Simulate one repeat of a rule; return regret, cost in full trials, started and complete trials by budget."""
     rule, repeat = item
     spec, playback = game.sweep(repeat)
     spec = replace(spec, stopping=rule.stopping)
@@ -302,7 +302,7 @@ def _row(game: _Game, budgets: Sequence[float], item: tuple[NamedRule, int]) -> 
 
 
 def _regret(game: _Game, value: float | None) -> float:
-    """A search without a complete trial has found no more than the worst run."""
+    """Return the regret of a search; without a complete trial it counts as having found the worst run."""
     sign = 1 if game.goal == "maximize" else -1
     finals = sign * game.finals
     lost = float(finals.max() - (finals.min() if value is None else sign * value))
@@ -310,10 +310,10 @@ def _regret(game: _Game, value: float | None) -> float:
 
 
 def budgets_of(text: str) -> tuple[float, ...]:
-    """The budgets that a person types, comma by comma, in rising order.
+    """Return the budgets that a user lists, separated by commas, in ascending order.
 
     Raises:
-        UsageError: If one is no number above 0.
+        UsageError: If one is not a number above 0.
     """
     found: Mapping[str, float] = {part: _number(part) for part in text.split(",") if part.strip()}
     if not found or any(not value > 0 for value in found.values()):

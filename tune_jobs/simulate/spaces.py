@@ -1,4 +1,4 @@
-"""What a search chooses from when it is played: the points of a space that have a recorded run, or a table itself."""
+"""The spaces of simulated searches: the configurations of a space that have a recorded run, or a table itself."""
 
 import re
 from collections import Counter
@@ -15,22 +15,22 @@ from tune_jobs.errors import UsageError
 from tune_jobs.results.recorded.matching import Runs
 
 DRAWS = 2_000
-"""Points of a large space that are looked up, to say how much of it has a run."""
+"""Number of configurations of a large space that are looked up, to estimate how much of it has a run."""
 
 
 @dataclass(frozen=True)
 class TableSpace(Space):
-    """A table as a space: each run is a point, in the order given. Its configuration says the run as its seed."""
+    """A table as a space: each run is a configuration, in the given order, and its seed is the number of the run."""
 
     configs: tuple[TrialConfig, ...] = ()
 
     def values(self, path: str, default: Scalar) -> list[Any]:
-        """What its runs have at a path; rules ask how many epochs a trial has."""
+        """Return the values of its runs at a path; rules use it to get the number of epochs."""
         found = dict(by_path(self.configs[0].model_dump(mode="json", by_alias=True)))
         return [found.get(path, default)]
 
     def resolve(self, chooser: Chooser) -> TrialConfig:
-        """The configuration that stands for a run."""
+        """Return the configuration that represents a run."""
         assert isinstance(self.root, Leaf)
         place = chooser.choose(self.root.path, self.root.domain)
         assert isinstance(place, int)
@@ -38,7 +38,7 @@ class TableSpace(Space):
 
 
 def stand_ins(runs: int, epochs: int) -> list[TrialConfig]:
-    """Configurations that differ in their seed alone, which is the number of the run that each stands for."""
+    """Return configurations that differ only in their seed, which is the number of the run that each represents."""
     any_model = {"name": "vgg11", "layer": {"kind": "conv2d"}}
     config = TrialConfig.model_validate({"model": any_model, "training": {"epochs": epochs}})
     training = [config.training.model_copy(update={"seed": number}) for number in range(runs)]
@@ -46,28 +46,28 @@ def stand_ins(runs: int, epochs: int) -> list[TrialConfig]:
 
 
 def table_space(order: Sequence[int], configs: Sequence[TrialConfig]) -> TableSpace:
-    """A space of runs, by number in their table; a grid goes through it in this order."""
+    """Return a space of runs, by number in their table; a grid visits them in this order."""
     places = IntRange(0, len(order) - 1)
     return TableSpace(Leaf("place", places), configs=tuple(configs[number] for number in order))
 
 
 @dataclass(frozen=True)
 class PlayableSpace(Space):
-    """A space whose points without a run cannot run; a number from a range is the nearest that was recorded."""
+    """A space in which configurations without a run are infeasible; numbers from ranges become the nearest recorded."""
 
     runs: Runs | None = None
     recorded: Mapping[str, tuple[float, ...]] = field(default_factory=dict)
-    """By path of a range: the recorded values in it."""
+    """The recorded values in each range, by path."""
 
     known: tuple[dict[str, Scalar], ...] | None = None
-    """The points that have a run, as far as they were looked up."""
+    """The configurations that have a run, if they were looked up."""
 
     def resolve(self, chooser: Chooser) -> TrialConfig:
-        """The configuration that `chooser` makes, at recorded values."""
+        """Return the configuration that `chooser` makes, with recorded values."""
         return super().resolve(_Nearest(chooser, self.recorded))
 
     def infeasibilities(self, trial: TrialConfig) -> Iterator[Infeasible]:
-        """Everything that keeps `trial` from running, that it was not recorded last."""
+        """Yield every reason why `trial` is infeasible; the last one is that it has no recorded run."""
         runs = True
         for reason in super().infeasibilities(trial):
             runs = False
@@ -77,11 +77,11 @@ class PlayableSpace(Space):
             yield Infeasible("", "has no recorded run")
 
     def points(self) -> Iterator[dict[str, Scalar]]:
-        """The points that have a run, once they were looked up."""
+        """Yield the configurations that have a run, once they were looked up."""
         return super().points() if self.known is None else iter(self.known)
 
     def is_small(self) -> bool:
-        """Whether every point of it can be looked at."""
+        """Whether the space is small enough to enumerate."""
         return self.known is not None or super().is_small()
 
 
@@ -104,7 +104,7 @@ def _distance(one: float, other: float, *, log: bool) -> float:
 
 
 def playable(space: Space, runs: Runs) -> PlayableSpace:
-    """The part of a space that was recorded.
+    """Return the recorded part of a space.
 
     Raises:
         UsageError: If a range has no recorded value.
@@ -117,7 +117,7 @@ def playable(space: Space, runs: Runs) -> PlayableSpace:
             recorded[leaf.path] = tuple(float(value) for value in numbers if domain.low <= value <= domain.high)
             if not recorded[leaf.path]:
                 raise UsageError(
-                    f"{leaf.path} is {domain.low:g} to {domain.high:g}, where no run is recorded; recorded are: "
+                    f"{leaf.path} is {domain.low:g} to {domain.high:g}, and no run has a value there; recorded are: "
                     f"{', '.join(f'{value:g}' for value in numbers) or 'none'}."
                 )
     return PlayableSpace(space.root, space.constraints, space.memory_gb, runs, recorded)
@@ -128,34 +128,34 @@ class Coverage:
     """How much of a space was recorded."""
 
     points: int | None
-    """Of the whole space; `None` where it is not finite."""
+    """Number of configurations of the whole space; `None` if it is infinite."""
 
     looked_at: int
-    """Points that can run: all of a small space, else of draws."""
+    """Number of feasible configurations that were looked up: all of a small space, otherwise those among draws."""
 
     with_run: int
     without: Mapping[str, int]
-    """Points that have no run, by reason."""
+    """Number of configurations without a run, by reason."""
 
     nearest: Mapping[str, tuple[float, ...]]
-    """By path of a range: the values that stand for it."""
+    """The recorded values that are used for each range, by path."""
 
 
 @dataclass(frozen=True)
 class Played:
-    """A space cut down to what was recorded."""
+    """A space reduced to its recorded configurations."""
 
     space: PlayableSpace
     coverage: Coverage
     epochs: dict[int, int]
-    """By number of each run that a point is played by: the epochs that are played of it."""
+    """The number of epochs that are used of each run, by number of the run."""
 
 
 def looked_up(space: PlayableSpace, runs: Runs) -> Played:
-    """How much of a space was recorded, and its recorded points as a space of its own.
+    """Return how much of a space was recorded, and its recorded configurations as a separate space.
 
     Raises:
-        UsageError: If nothing of it was.
+        UsageError: If no configuration has a run.
     """
     looked_at, with_run, without = 0, 0, Counter[str]()
     epochs: dict[int, int] = {}
@@ -176,7 +176,7 @@ def looked_up(space: PlayableSpace, runs: Runs) -> Played:
             reason if len(without) == 1 else f"{reason} ({count:,})" for reason, count in without.most_common(_SHOWN)
         )
         raise UsageError(
-            f"no configuration of the space has a recorded run ({looked_at:,} looked up). What no run has: "
+            f"no configuration of the space has a recorded run ({looked_at:,} looked up). Not recorded: "
             f"{reasons or 'nothing can run'}. Change these fields with --set, or give another table."
         )
     seen = Coverage(space.size(), looked_at, with_run, dict(without.most_common()), space.recorded)

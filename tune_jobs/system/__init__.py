@@ -1,1 +1,1 @@
-"""What the operating system gives: files, processes, mounts, signals; and what of its text may be shown."""
+"""The operating system: files, processes, mounts, signals; and which text is safe to show."""

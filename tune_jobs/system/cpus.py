@@ -1,4 +1,4 @@
-"""The CPUs that this process may use, which on shared machines are fewer than the machine has; and their model."""
+"""The CPUs that this process may use, often fewer than the machine has; and the CPU model."""
 
 import math
 import os
@@ -16,7 +16,7 @@ _V1 = ("cpu.cfs_quota_us", "cpu.cfs_period_us")
 
 @dataclass(frozen=True)
 class Cpus:
-    """How many, and what limits them; nothing where all of the machine's may be used."""
+    """A number of CPUs, and what limits it; `limit` is `None` if all CPUs of the machine may be used."""
 
     count: int
     machine: int
@@ -28,9 +28,9 @@ class Cpus:
 
 
 def usable_cpus(root: Path = Path("/")) -> Cpus:
-    """Those of the process's affinity, within the quotas of its control groups and what Slurm gave its job.
+    """Count the CPUs allowed by the process's affinity, the quotas of its control groups, and Slurm.
 
-    At least one; of a part of a CPU nothing. `root` is where /proc and /sys are.
+    The count is rounded down, but is at least one. `root` is the folder that holds /proc and /sys.
     """
     machine = os.cpu_count() or 1
     limits = [(float(machine), None), *_affinity(), *_quotas(root), *_slurm()]
@@ -39,7 +39,7 @@ def usable_cpus(root: Path = Path("/")) -> Cpus:
 
 
 def cpu_model(root: Path = Path("/")) -> str:
-    """The CPU by name, with the numbers that tell apart what a virtual machine calls alike: `AMD EPYC (25, 17, 1)`."""
+    """Return the CPU's name, with the numbers that tell apart CPUs of the same name: `AMD EPYC (25, 17, 1)`."""
     lines = [line.partition(":") for line in read_text(root / "proc/cpuinfo").splitlines()]
     told = {name.strip(): value.strip() for name, _, value in reversed(lines)}  # of the first CPU
     numbers = ", ".join(told[name] for name in _NUMBERS if name in told)
@@ -48,7 +48,7 @@ def cpu_model(root: Path = Path("/")) -> str:
 
 
 _NUMBERS = ("cpu family", "model", "stepping", "CPU implementer", "CPU part", "CPU variant", "CPU revision")
-"""In Linux's /proc/cpuinfo, on x86-64 and on arm64."""
+"""Fields of Linux's /proc/cpuinfo, on x86-64 and on arm64."""
 
 
 def _asked_of_macos() -> str:
@@ -68,7 +68,7 @@ def _slurm() -> Iterator[tuple[float, str]]:
 
 
 def _quotas(root: Path) -> Iterator[tuple[float, str]]:
-    """Of every control group that this process is in."""
+    """Yield the CPU quota of every control group of this process."""
     for group in groups_of(root, "cpu"):
         for words in (read_text(group / "cpu.max").split(), [read_text(group / name).strip() for name in _V1]):
             if len(words) == 2 and all(word.isdigit() and int(word) > 0 for word in words):  # noqa: PLR2004

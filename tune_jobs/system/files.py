@@ -1,4 +1,4 @@
-"""Files that are whole or not there: written beside, then renamed."""
+"""Atomic writes: a file is either complete or absent. Content goes to a temporary file, which is then renamed."""
 
 import contextlib
 import errno
@@ -7,18 +7,16 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 PARTIAL = ".partial"
-"""How the name of a file ends that is being written."""
+"""Suffix of a file that is still being written."""
 
 
 def write_whole(path: Path, content: str | bytes | Iterable[str], *, private: bool = False) -> None:
-    """Replace a file so that it is whole afterwards, or as it was, also where the power fails.
+    """Replace a file atomically: even after a power failure, it has either its old or its new content.
 
-    Content that is large may come in parts.
-
-    A `private` one can be read by this user alone.
+    Large content may be given as an iterable of parts. Only this user can read a `private` file.
 
     Raises:
-        OSError: If there is no room or no access.
+        OSError: If the disk is full, or access is denied.
     """
     with replaced_whole(path) as part:
         part.touch(mode=0o600 if private else 0o666)
@@ -29,7 +27,7 @@ def write_whole(path: Path, content: str | bytes | Iterable[str], *, private: bo
 
 @contextlib.contextmanager
 def replaced_whole(path: Path) -> Iterator[Path]:
-    """Where to write a file that takes the place of `path` at the end; nothing is left of it after an error."""
+    """Yield a temporary path whose file replaces `path` at the end; it is removed after an error."""
     part = part_of(path)
     try:
         yield part
@@ -41,7 +39,7 @@ def replaced_whole(path: Path) -> Iterator[Path]:
 
 
 def size_text(size: int) -> str:
-    """A size in bytes as people say it."""
+    """Format a size in bytes for people."""
     for unit, power in (("GiB", 30), ("MiB", 20)):
         if size >= 2**power:
             return f"{size / 2**power:.1f} {unit}"
@@ -49,16 +47,16 @@ def size_text(size: int) -> str:
 
 
 def make_private(path: Path) -> None:
-    """Let this user alone read a file, if it is there and his."""
+    """Make a file readable by this user only, if it exists and belongs to this user."""
     with contextlib.suppress(OSError):
         path.chmod(0o600)
 
 
 def part_of(path: Path) -> Path:
-    """Where this process writes a file before it gets its name."""
+    """Return the temporary path to which this process writes a file before renaming it."""
     return path.with_name(f".{path.name}.{os.getpid()}{PARTIAL}")
 
 
 def is_full(error: BaseException) -> bool:
-    """Whether the system said that a disk, or a share of one, has no room."""
+    """Whether the error says that a disk is full, or that a disk quota is used up."""
     return isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT)

@@ -1,15 +1,15 @@
-"""How often Python looks for garbage."""
+"""How often Python's garbage collector runs."""
 
 import gc
 
 THRESHOLDS = 50_000, 20, 20
-"""Objects, and collections of the younger ones, between two collections; 700, 10 and 10 in Python 3.11."""
+"""Collection thresholds of the three generations; Python 3.11 has 700, 10 and 10."""
 
 
 def collect_rarely() -> None:
-    """Look for garbage less often in this process.
+    """Run the garbage collector less often in this process.
 
-    Importing Ray, MLflow and torch makes objects that live as long as the process. Looking through them again and again
+    Importing Ray, MLflow and torch creates objects that live as long as the process. Scanning them again and again
     takes a sixth of the time of these imports.
     """
     gc.set_threshold(*THRESHOLDS)

@@ -1,11 +1,11 @@
-"""The control groups that this process is in, by which Linux limits CPUs and memory."""
+"""The control groups of this process, with which Linux limits CPUs and memory."""
 
 from collections.abc import Iterator
 from pathlib import Path
 
 
 def groups_of(root: Path, controller: str) -> Iterator[Path]:
-    """The folders of the groups with this controller; a container sees only its own, as the topmost."""
+    """Yield the folders of the groups with this controller; in a container, only those of the container are visible."""
     mounts = root / "sys/fs/cgroup"
     for line in read_text(root / "proc/self/cgroup").splitlines():
         _, controllers, path = (*line.split(":", 2), "", "")[:3]
@@ -17,7 +17,7 @@ def groups_of(root: Path, controller: str) -> Iterator[Path]:
 
 
 def read_text(file: Path) -> str:
-    """What a file says; nothing where it cannot be read."""
+    """Return a file's text; empty if it cannot be read."""
     try:
         return file.read_text()
     except (OSError, UnicodeDecodeError):

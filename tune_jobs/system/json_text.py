@@ -1,11 +1,11 @@
-"""JSON as everyone can read it."""
+"""Standard JSON, without NaN and infinity."""
 
 import json
 from typing import Any
 
 
 def json_text(content: Any, *, indent: int | None = 2) -> str:  # noqa: ANN401 - any JSON
-    """The content as JSON; NaN and infinity, which JSON lacks, are null. Without `indent`, as short as it can be."""
+    """Return the content as JSON. NaN and infinity, which JSON lacks, become null. Compact if `indent` is `None`."""
     separators = (",", ":") if indent is None else None
     return json.dumps(_finite(content), indent=indent, separators=separators, ensure_ascii=False, allow_nan=False)
 

@@ -7,9 +7,9 @@ from tune_jobs.system.groups import groups_of, read_text
 
 
 def usable_memory_gb(root: Path = Path("/")) -> float | None:
-    """The machine's, within the limits of its control groups, in 10^9 bytes; `None` where that is not known.
+    """Return the machine's memory within the limits of its control groups, in 10^9 bytes; `None` if unknown.
 
-    `root` is where /proc and /sys are.
+    `root` is the folder that holds /proc and /sys.
     """
     return min(_limits(root), default=None)
 
@@ -26,8 +26,8 @@ def _limits(root: Path) -> Iterator[float]:
 
 
 def lacking(needed_gb: float, at_once: int, usable_gb: float | None) -> str | None:
-    """In a clause, that so many trials do not fit into memory, if so."""
+    """Return a clause saying that this many trials do not fit into memory; `None` if they fit."""
     if usable_gb is None or at_once * needed_gb <= usable_gb:
         return None
     some = f"{at_once} trials at a time" if at_once > 1 else "a trial"
-    return f"{some} may need {at_once * needed_gb:.3g} GB of memory, and this machine has {usable_gb:.3g} GB"
+    return f"{some} may need {at_once * needed_gb:.3g} GB of memory, but this machine has {usable_gb:.3g} GB"

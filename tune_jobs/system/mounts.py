@@ -1,4 +1,4 @@
-"""Whether a folder lies on another machine's disk."""
+"""Whether a folder is on a network file system."""
 
 import re
 from pathlib import Path
@@ -8,7 +8,7 @@ _NETWORK = re.compile(r"nfs|cifs|smb|fuse|9p|virtiofs|vboxsf|afs|ceph|gluster|lu
 
 
 def on_network(folder: Path, mounts: Path | None = None) -> bool:
-    """Whether other machines may have a folder, too, as far as its file system tells; not known but on Linux."""
+    """Whether a folder is on a network file system, so that other machines may share it; known on Linux only."""
     try:
         lines = (mounts or MOUNTS).read_text(encoding="utf-8").splitlines()
     except OSError:

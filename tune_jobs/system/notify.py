@@ -1,7 +1,7 @@
-"""Tells somebody elsewhere in a few words: a POST to a web address, or a command of theirs.
+"""Sends a notification: a POST to a web address, or the standard input of a user's command.
 
-Whatever goes wrong hurts nobody: it fails, and after NOTIFY_S it is given up. An address is a secret, as whoever knows
-it may write there: no message has it.
+An error has no effect on the caller, and a notification is given up after NOTIFY_S. The address is a secret, since
+anyone who knows it can post to it: no message contains it.
 """
 
 import contextlib
@@ -23,10 +23,14 @@ _WEB = ("http://", "https://")
 
 
 def require_target(target: str, *, here: bool = True) -> None:
-    """Refuse what is neither a web address nor a command; `here`: one of this machine.
+    """Refuse a target that is neither a web address nor a command.
+
+    Args:
+        target: The address or command.
+        here: Whether the command must exist on this machine.
 
     Raises:
-        UsageError: Without the target itself.
+        UsageError: If the target is invalid. The message does not contain it.
     """
     if target.lower().startswith(_WEB):
         return
@@ -34,24 +38,24 @@ def require_target(target: str, *, here: bool = True) -> None:
     try:
         words = _words(target)
     except ValueError:
-        raise UsageError(f"{rule}; a quotation mark is not closed in it.") from None
+        raise UsageError(f"{rule}; it contains an unclosed quotation mark.") from None
     if not words:
         raise UsageError(f"{rule}; it is empty.")
     if "://" in words[0]:
-        raise UsageError(f"{rule}, got an address that begins with {words[0].partition('://')[0]}://.")
+        raise UsageError(f"{rule}, got an address that starts with {words[0].partition('://')[0]}://.")
     if here and shutil.which(words[0]) is None:
-        raise UsageError(f"{rule}, and there is no program {words[0]!r}; give its path.")
+        raise UsageError(f"{rule}; the program {words[0]!r} was not found: give its path.")
 
 
 class Notification:
-    """One that is on its way."""
+    """A notification that is being sent."""
 
     def __init__(self, target: str, content: dict[str, Any]) -> None:
-        """Send it, in the background.
+        """Send the notification in the background.
 
         Args:
-            target: An address, which gets the content as JSON, or a command, which gets it as its standard input.
-            content: What JSON can hold.
+            target: An address, which receives the content as JSON, or a command, which receives it on standard input.
+            content: Values that JSON can represent.
         """
         self._deadline = time.monotonic() + NOTIFY_S
         self._failure: str | None = f"no answer within {NOTIFY_S:g} s"
@@ -60,14 +64,16 @@ class Notification:
         self._thread.start()
 
     def failure(self) -> str | None:
-        """Wait for it, as long as that may take; why it failed, if it did."""
-        self._thread.join(max(0.0, self._deadline - time.monotonic()) + 0.5)  # a command is killed meanwhile
+        """Wait until it is sent or the time limit is reached, and return the reason if it failed."""
+        self._thread.join(
+            max(0.0, self._deadline - time.monotonic()) + 0.5
+        )  # the thread kills a command that takes too long
         return self._failure
 
     def _send(self, target: str, content: bytes) -> None:
         try:
             self._failure = (_post if target.lower().startswith(_WEB) else _run)(target, content)
-        except Exception as error:  # noqa: BLE001 - a sweep is as good without; its text may have the address
+        except Exception as error:  # noqa: BLE001 - must not stop the sweep; the text may contain the address
             self._failure = (error.strerror if isinstance(error, OSError) else None) or type(error).__name__
 
 
@@ -75,13 +81,13 @@ def _post(address: str, content: bytes) -> str | None:
     import requests
 
     headers = {"Content-Type": "application/json"}
-    options: dict[str, Any] = {"allow_redirects": False, "stream": True}  # what it answers beyond a status is not read
+    options: dict[str, Any] = {"allow_redirects": False, "stream": True}  # only the status of the answer is read
     with requests.post(address, content, headers=headers, timeout=NOTIFY_S, **options) as answer:
         return None if answer.status_code < _REDIRECTS else f"the address answered with status {answer.status_code}"
 
 
 def _run(command: str, content: bytes) -> str | None:
-    process = subprocess.Popen(  # noqa: S603 - the user's own
+    process = subprocess.Popen(  # noqa: S603 - the user's command
         _words(command),
         stdin=subprocess.PIPE,
         stdout=subprocess.DEVNULL,
@@ -100,4 +106,4 @@ def _run(command: str, content: bytes) -> str | None:
 
 def _words(command: str) -> list[str]:
     first, *others = shlex.split(command) or [""]
-    return [os.path.expanduser(first), *others] if first else []  # noqa: PTH111 - a word, not a path of ours
+    return [os.path.expanduser(first), *others] if first else []  # noqa: PTH111 - a word, not one of our paths

@@ -1,18 +1,18 @@
-"""Which packages we need at run time, and which are here."""
+"""Which packages are required at run time, and which versions are installed."""
 
 import platform
 from collections.abc import Iterator, Mapping
 from importlib.metadata import PackageNotFoundError, distribution, version
 
 DISTRIBUTION = "convnn-sweeps"
-"""What packagers call ours."""
+"""The name of this project's distribution package."""
 
 PYTHON = "Python"
-"""Its name among the versions of packages."""
+"""Python's name among the package versions."""
 
 
 def required() -> dict[str, str]:
-    """What we need at run time, Python and packages, and which versions of it, as our own metadata says."""
+    """Return the Python version and the packages required at run time, from this package's metadata."""
     from packaging.requirements import Requirement
 
     try:
@@ -27,7 +27,7 @@ def required() -> dict[str, str]:
 
 
 def wrong_versions(versions: Mapping[str, str | None]) -> Iterator[str]:
-    """Of packages with these versions, those that are missing or of another version than we need."""
+    """Yield a message for each required package that is missing or has an unsuitable version."""
     from packaging.specifiers import SpecifierSet
 
     for name, specifier in required().items():
@@ -35,11 +35,11 @@ def wrong_versions(versions: Mapping[str, str | None]) -> Iterator[str]:
         if there is None:
             yield f"{name} is missing"
         elif not SpecifierSet(specifier).contains(there, prereleases=True):
-            yield f"{name} is {there}, needed is {specifier}"
+            yield f"{name} is {there}, but {specifier} is required"
 
 
 def versions_here() -> dict[str, str | None]:
-    """The versions of what we need, on this machine."""
+    """Return the installed versions of the required packages; `None` for a missing one."""
     found: dict[str, str | None] = {}
     for name in required():
         try:
@@ -50,5 +50,5 @@ def versions_here() -> dict[str, str | None]:
 
 
 def shown(versions: Mapping[str, str | None]) -> str:
-    """The versions that people ask for first."""
+    """Format the versions that matter most."""
     return ", ".join(f"{name} {versions.get(name)}" for name in (PYTHON, "torch", "ray", "optuna", "mlflow"))

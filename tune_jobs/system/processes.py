@@ -1,4 +1,4 @@
-"""Processes of this machine, and how to tell one from another that has its number."""
+"""Processes of this machine, and how to tell apart two processes that had the same process id."""
 
 import os
 import subprocess
@@ -9,7 +9,7 @@ from typing import Any
 
 
 def lives(pid: int) -> bool:
-    """Whether there is a process of this number; it may be another one than it was."""
+    """Whether a process with this id exists; it may be a different process than before."""
     try:
         os.kill(pid, 0)
     except ProcessLookupError:
@@ -21,25 +21,25 @@ def lives(pid: int) -> bool:
 
 @dataclass(frozen=True)
 class Identity:
-    """What no two processes of any machine or container share."""
+    """Identifies a process uniquely across machines and containers."""
 
     pid: int
     started: str
-    """When, by the machine's own count."""
+    """Start time, in the machine's own units."""
 
     boot: str
-    """The start of the machine, where it numbers these."""
+    """The boot id of the machine, if it has one."""
 
     namespace: str
-    """In which its number counts; containers have their own."""
+    """The namespace of the process id; each container has its own."""
 
     def as_dict(self) -> dict[str, Any]:
-        """For a file."""
+        """Return the identity as plain data, for a file."""
         return asdict(self)
 
 
 def identity_of(pid: int) -> Identity | None:
-    """That of a process of this machine, as this one sees it; `None` if there is none, or it cannot be known."""
+    """Return the identity of a process of this machine; `None` if it does not exist or cannot be identified."""
     if pid <= 0:
         return None
     if not sys.platform.startswith("linux"):
@@ -54,18 +54,18 @@ def identity_of(pid: int) -> Identity | None:
 
 
 _STARTED = 19
-"""proc(5): `starttime`, counted from the field after the program's name."""
+"""Index of `starttime` in proc(5), counted from the field after the program's name."""
 
 
 def is_here(noted: object) -> bool:
-    """Whether a process whose identity was noted is one of those that this process sees, and the same one."""
+    """Whether the process with this recorded identity still runs, and this process can see it."""
     pid = noted.get("pid") if isinstance(noted, dict) else None
     found = identity_of(pid) if isinstance(pid, int) and not isinstance(pid, bool) else None
     return found is not None and found.as_dict() == noted
 
 
 def counts_here(noted: object) -> bool:
-    """Whether the numbers of that process count where this one is."""
+    """Whether that process's id is valid here: on the same boot of the machine and in the same namespace."""
     here = identity_of(os.getpid())
     if here is None or not isinstance(noted, dict):
         return False

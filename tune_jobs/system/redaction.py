@@ -1,4 +1,4 @@
-"""What may be shown of an address, and what can be sent as a token: neither ever appears in a message."""
+"""Which parts of an address may be shown, and which tokens can be sent. No secret ever appears in a message."""
 
 import os
 import re
@@ -7,13 +7,13 @@ from tune_jobs.errors import UsageError
 
 TRACKING_TOKEN = "MLFLOW_TRACKING_TOKEN"  # noqa: S105 - its name
 NOTIFY = "CONVNN_NOTIFY"
-"""Names whom to tell of a sweep's end; a secret, as whoever knows an address may write there."""
+"""Contains the notification target. It is a secret: anyone who knows the address can post to it."""
 
 _PORT = r"(?!\d{1,5}(?:[\s/?#,;'\")\]>]|$))"
 _USER = re.compile(
     r"(?<=://)(?:"
-    rf"[^/?#:@\s]*:{_PORT}\S*@"  # a password may have any letter, / and @ too
-    rf"|[^/?#:@\s]*:{_PORT}[^@\n]*@"  # and blanks
+    rf"[^/?#:@\s]*:{_PORT}\S*@"  # a password may contain any character, also / and @
+    rf"|[^/?#:@\s]*:{_PORT}[^@\n]*@"  # and spaces
     r"|[^/?#:@\s]*@)"
 )
 _FIELD = re.compile(
@@ -22,25 +22,25 @@ _FIELD = re.compile(
 
 
 def without_password(text: str) -> str:
-    """A text without the users, passwords and tokens that may stand in its addresses."""
+    """Remove user names, passwords and tokens from the addresses in a text."""
     return _FIELD.sub(r"\1***", _USER.sub("", text))
 
 
 def holds_secret(text: str) -> bool:
-    """Whether there are any."""
+    """Whether the text contains such a secret."""
     return without_password(text) != text
 
 
 def can_be_sent(token: str) -> bool:
-    """Whether a token can stand in the header of a request: it is one word of ASCII."""
+    """Whether a token can be sent in a request header: it must be one word of printable ASCII."""
     return token.isascii() and token.isprintable() and " " not in token
 
 
 def tidy_tracking_token() -> None:
-    """Take the blanks from around MLflow's token: a file, or a secret of Kubernetes, may end with a line break.
+    """Strip whitespace from MLflow's token: a file or a Kubernetes secret may end with a line break.
 
     Raises:
-        UsageError: If it cannot be sent all the same; MLflow's own error would show it.
+        UsageError: If the token still cannot be sent; MLflow's own error would show the token.
     """
     token = os.environ.get(TRACKING_TOKEN)
     if token is None:

@@ -1,4 +1,4 @@
-"""SIGINT, SIGTERM and SIGHUP: the first one ends a sweep in good order, the second one at once."""
+"""SIGINT, SIGTERM and SIGHUP: the first signal stops a sweep cleanly, the second one immediately."""
 
 import contextlib
 import errno
@@ -12,11 +12,11 @@ from collections.abc import Callable, Iterator
 HANDLED = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 AGAIN_S = 0.01
-"""A signal that a callback has swallowed is sent again after this."""
+"""Delay after which a signal swallowed by a callback is sent again."""
 
 
 class Interrupted(KeyboardInterrupt):
-    """A signal that arrived where there was nothing to end in order, or a second one."""
+    """A second signal, or a signal that arrived when nothing was running that needs a clean stop."""
 
     def __init__(self, number: int, *, at_once: bool) -> None:
         super().__init__(number)
@@ -25,28 +25,28 @@ class Interrupted(KeyboardInterrupt):
 
 
 class Signals:
-    """The signals received so far; while `on_first` is set, the first one calls it instead of raising."""
+    """The signals received so far. If `on_first` is set, the first signal calls it instead of raising."""
 
     def __init__(self) -> None:
         self.received: list[int] = []
         self.on_first: Callable[[int], None] | None = None
         self._again = False
-        # `nohup` has it ignored, and that stays so.
+        # `nohup` makes the process ignore SIGHUP; keep it so.
         self._numbers = [n for n in HANDLED if n != signal.SIGHUP or signal.getsignal(n) != signal.SIG_IGN]
 
     def take(self) -> None:
-        """Make this the handler, in the main thread; elsewhere nothing changes."""
+        """Install this handler. Does nothing outside the main thread."""
         if threading.current_thread() is threading.main_thread():
             for number in self._numbers:
                 signal.signal(number, self.handle)
 
     @property
     def twice(self) -> bool:
-        """Whether everything is to end at once."""
+        """Whether to stop everything immediately."""
         return len(self.received) > 1
 
     def handle(self, number: int, _frame: object) -> None:
-        """Python's handler for each of them."""
+        """Python's signal handler."""
         if number == signal.SIGHUP:
             _leave_terminal()
         if not self._again:
@@ -58,10 +58,10 @@ class Signals:
             raise Interrupted(number, at_once=self.twice)
 
     def not_swallowed(self, error: BaseException | None) -> bool:
-        """Send a signal again whose exception was raised where Python drops all, as in the callbacks of an import.
+        """Send a signal again if its exception was raised where Python drops exceptions, as in import callbacks.
 
         Returns:
-            Whether it was one.
+            Whether the error came from a signal.
         """
         if isinstance(error, Interrupted):
             number, self._again = error.number, True
@@ -76,7 +76,7 @@ class Signals:
         left = threading.Event()
 
         def send_again() -> None:
-            left.wait()  # starting a thread may take a busy machine longer than AGAIN_S, and here all is dropped
+            left.wait()  # on a busy machine, starting a thread may take longer than AGAIN_S
             time.sleep(AGAIN_S)
             signal.pthread_kill(main, number)
 
@@ -86,7 +86,7 @@ class Signals:
 
 
 def _leave_terminal() -> None:
-    """What is written to a terminal that is closed would fail."""
+    """Redirect streams of a closed terminal to /dev/null; writing to them would fail."""
     nowhere = os.open(os.devnull, os.O_RDWR)
     for stream in range(3):
         if os.isatty(stream) or _is_hung_up(stream):
@@ -95,7 +95,7 @@ def _leave_terminal() -> None:
 
 
 def _is_hung_up(stream: int) -> bool:
-    """Whether it was a terminal that is no more."""
+    """Whether the stream was a terminal that is now closed."""
     try:
         os.tcgetpgrp(stream)
     except OSError as error:
@@ -105,7 +105,7 @@ def _is_hung_up(stream: int) -> bool:
 
 @contextlib.contextmanager
 def handled_signals() -> Iterator[Signals]:
-    """Inside, these signals are ours; in a thread other than the main one nothing changes."""
+    """Handle these signals inside the `with` block. Outside the main thread, no handler is installed."""
     signals = Signals()
     report = sys.unraisablehook
 
@@ -118,7 +118,7 @@ def handled_signals() -> Iterator[Signals]:
     sys.unraisablehook = unraisable
     try:
         yield signals
-    except KeyboardInterrupt as error:  # Ray's calls make a bare one of ours
+    except KeyboardInterrupt as error:  # Ray's calls replace our exception with a plain one
         if isinstance(error, Interrupted) or not signals.received:
             raise
         raise Interrupted(signals.received[-1], at_once=signals.twice) from None

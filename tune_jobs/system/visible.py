@@ -1,7 +1,7 @@
-"""Text as it can be printed: what would command a terminal is seen, and not obeyed.
+"""Safe printing: control characters in text are shown as escapes, so that they cannot control the terminal.
 
-Names, paths, logs and messages come from files, clusters and trackers, and may hold anything. So every program of ours
-prints through `visible_streams`, whoever prints; colors are `display.console`'s alone, which passes them by.
+Names, paths, logs and messages come from files, clusters and trackers, and may contain anything. So every program of
+this project prints through `visible_streams`. Only `display.console` bypasses it, to print colors.
 """
 
 import re
@@ -14,15 +14,15 @@ from typing import Any, TextIO, cast
 _COMMANDS = re.compile(
     "[\x00-\x08\x0b-\x1f"  # escape sequences, overwriting; not tab and line feed
     "\x7f-\x9f"  # delete, and the same sequences in one character
-    "\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069"  # direction of writing: what is read is not what is there
-    "\u2028\u2029"  # line breaks to some
-    "\ud800-\udfff]"  # bytes of a path that are no text
+    "\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069"  # text direction: the text shown would differ from the text itself
+    "\u2028\u2029"  # line breaks in some programs
+    "\ud800-\udfff]"  # bytes of a path that are not text
 )
 _ASCII_CONTROLS = 0x20
 
 
 def visible(text: str) -> str:
-    r"""The text with its commands as escapes: `\x1b`, and from DEL on `\u202e`, as JSON has them, which stays JSON."""
+    r"""Replace control characters with escapes: `\x1b`, and from DEL on `\u202e`, as in JSON, so JSON stays valid."""
     return _COMMANDS.sub(_escape, text)
 
 
@@ -32,7 +32,7 @@ def _escape(found: re.Match[str]) -> str:
 
 
 class _Visible:
-    """A stream that makes what is written to it visible."""
+    """A stream that escapes control characters in the text written to it."""
 
     def __init__(self, stream: TextIO) -> None:
         self.stream = stream
@@ -50,20 +50,20 @@ class _Visible:
 
 
 def made_visible(stream: TextIO) -> TextIO:
-    """A stream that shows what is written to it, and obeys nothing of it."""
+    """Wrap a stream so that control characters are escaped."""
     return stream if stream is None or isinstance(stream, _Visible) else cast("TextIO", _Visible(stream))
 
 
 def obeying(stream: TextIO) -> TextIO:
-    """The stream below, for whoever takes care of foreign text himself."""
+    """Return the stream without the escaping, for callers that escape foreign text themselves."""
     return stream.stream if isinstance(stream, _Visible) else stream
 
 
 @contextmanager
 def visible_streams() -> Iterator[None]:
-    """Standard output and standard error show what is written to them, inside the `with`.
+    """Escape control characters on standard output and standard error inside the `with` block.
 
-    What their encoding lacks is shown by its number, too.
+    Characters that the stream's encoding lacks are escaped, too.
     """
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, TextIOWrapper):

@@ -1,1 +1,1 @@
-"""Where a sweep is recorded for people to compare."""
+"""Trackers: services in which people compare sweeps."""

@@ -1,4 +1,4 @@
-"""Addresses of trackers: which one a sweep has, and where it lies."""
+"""Addresses of trackers: which tracker a sweep uses, and where its files are."""
 
 import os
 import re
@@ -14,27 +14,27 @@ from tune_jobs.system.redaction import without_password
 
 _SQLITE = "sqlite:///"
 _FILE = "file:"
-"""A database that begins so, SQLAlchemy hands to SQLite as a URI, in which anything may be escaped."""
+"""SQLAlchemy passes a database with this prefix to SQLite as a URI, in which any character may be escaped."""
 
 _HOST_AND_PORT = re.compile(r"[\w.-]+:[0-9]+(/.*)?")
 
 _ODD = {"?", "%"}
-"""What has a meaning of its own in an address."""
+"""Characters with a special meaning in an address."""
 
 
 def tracker_of(uri: str | None, folder: SweepFolder, ledger: Ledger, *, stays: bool = False) -> str:
-    """Where to ship: the file's uri, else MLFLOW_TRACKING_URI, else where somebody chose before, else `default_store`.
+    """Return the tracker: the file's uri, else MLFLOW_TRACKING_URI, else the one chosen before, else `default_store`.
 
-    So a sweep stays where it is when somebody goes on with it who has not set the variable.
+    So a sweep stays in its tracker when somebody resumes it without setting the variable.
 
     Args:
-        uri: The file's.
-        folder: The sweep's.
-        ledger: Its ledger.
-        stays: Whether the variable is for new sweeps alone.
+        uri: The uri of the sweep's file.
+        folder: The sweep's folder.
+        ledger: The sweep's ledger.
+        stays: Whether the variable applies to new sweeps only.
 
     Raises:
-        UsageError: If the file's or the variable's is misspelt.
+        UsageError: If the address in the file or the variable is invalid.
     """
     given = uri or (None if stays and ledger.meta.tracker else os.environ.get("MLFLOW_TRACKING_URI"))
     if given:
@@ -43,10 +43,10 @@ def tracker_of(uri: str | None, folder: SweepFolder, ledger: Ledger, *, stays: b
 
 
 def require_address(uri: str | None) -> None:
-    """Refuse a tracker, the file's or else that of MLFLOW_TRACKING_URI, whose address is misspelt.
+    """Raise if the tracking address, from the file or else from MLFLOW_TRACKING_URI, is invalid.
 
     Raises:
-        UsageError: With the address that was meant.
+        UsageError: With the address that was probably meant.
     """
     given = uri or os.environ.get("MLFLOW_TRACKING_URI")
     if given and (way_out := misspelt(given)):
@@ -55,7 +55,7 @@ def require_address(uri: str | None) -> None:
 
 
 def misspelt(uri: str) -> str | None:
-    """The way out for an address that MLflow would take for a path, or for none at all; `None` for any other."""
+    """Return a fix for an address that MLflow would misread as a path, or not understand; `None` for any other."""
     if _HOST_AND_PORT.fullmatch(uri):
         return f"write http://{uri}"
     if uri.startswith("sqlite:") and not uri.startswith(_SQLITE):
@@ -64,44 +64,44 @@ def misspelt(uri: str) -> str | None:
 
 
 def default_store(folder: SweepFolder) -> Path:
-    """MLflow's SQLite store where nobody names a tracker: one for all sweeps of a storage folder, side by side.
+    """Return the SQLite store used when no tracker is named: one store for all sweeps of a storage folder.
 
-    On another machine's disk, where SQLite's locks cannot be trusted, each sweep has one of its own.
+    On a network file system, where SQLite's locks are unreliable, each sweep has a separate store.
     """
     storage = folder.path.parent
     return folder.store if on_network(storage) else storage / STORE
 
 
 def is_default(uri: str, folder: SweepFolder) -> bool:
-    """Whether a tracker is a store that a sweep has where nobody names one."""
+    """Whether a tracker is the store that a sweep uses when none is named."""
     return sqlite_file(uri) in (folder.store, folder.path.parent / STORE)
 
 
 def artifacts_beside(uri: str, folder: SweepFolder) -> Path | None:
-    """Where the files of runs lie beside an SQLite store. In a storage folder no sweep can be called so."""
+    """Return the folder for artifacts next to an SQLite store. No sweep in a storage folder can have its name."""
     store = sqlite_file(uri)
     return store and store.with_name(".mlflow-artifacts" if store.parent == folder.path.parent else "artifacts")
 
 
 def artifacts_as_uri(uri: str, folder: SweepFolder) -> str | None:
-    """The same, as MLflow notes it of an experiment."""
+    """Return that folder as the URI that MLflow stores for an experiment."""
     files = artifacts_beside(uri, folder)
     return files.as_uri() if files else None
 
 
 def _chosen_before(ledger: Ledger) -> str | None:
-    """Where it was before, unless nobody chose that, or it is gone."""
+    """Return the previous tracker, unless it was a default or no longer exists."""
     uri = ledger.meta.tracker
     store = store_of(uri) if uri else None
     if store is None:
         return uri
-    # 0.1.0 noted no choice: its stores lay beside the ledger.
+    # 0.1.0 did not record whether the tracker was chosen: its stores lay beside the ledger.
     unchosen = ledger.meta.tracker_is_default or SweepFolder(store.parent).ledger.exists()
     return None if unchosen or not store.exists() else uri
 
 
 def absolute(uri: str) -> str:
-    """A tracker by an address that means the same in every folder: paths are made absolute."""
+    """Return a tracker's address with absolute paths, so that it is valid in every folder."""
     store = sqlite_file(uri)
     if store is not None:
         return uri if store.is_absolute() else sqlite_uri(store.absolute())
@@ -109,7 +109,7 @@ def absolute(uri: str) -> str:
 
 
 def is_relative(uri: str) -> bool:
-    """Whether a tracker is named by a path from the current folder."""
+    """Whether a tracker is given as a relative path."""
     store = sqlite_file(uri)
     if store is not None:
         return not store.is_absolute()
@@ -117,14 +117,14 @@ def is_relative(uri: str) -> bool:
 
 
 def store_of(uri: str) -> Path | None:
-    """Where a tracker lies that is a file or a folder; `None` for one that is served."""
+    """Return the path of a tracker that is a file or a folder; `None` for a server."""
     return Path(unquote(urlsplit(uri).path)) if uri.startswith("file:") else sqlite_file(uri)
 
 
 def sqlite_uri(path: Path) -> str:
-    """The address of an SQLite store; a plain path wherever that is unambiguous, as MLflow's own documents have it.
+    """Return the address of an SQLite store: a plain path if that is unambiguous, as in MLflow's documentation.
 
-    How much of an address is unescaped differs between versions of SQLAlchemy, which therefore writes it and reads it.
+    Versions of SQLAlchemy differ in how they unescape addresses, so SQLAlchemy both writes and reads them.
     """
     plain = str(path)
     if not _ODD & set(plain):
@@ -135,7 +135,7 @@ def sqlite_uri(path: Path) -> str:
 
 
 def sqlite_file(uri: str) -> Path | None:
-    """The file of a tracker that is an SQLite store."""
+    """Return the file of a tracker that is an SQLite store."""
     if not uri.startswith(_SQLITE):
         return None
     if not _ODD & set(uri):

@@ -1,16 +1,15 @@
-"""What a sweep needs of a tracker, which is a place where people compare sweeps.
+"""The interface of a tracker, a service in which people compare sweeps.
 
-A tracker follows the sweep's ledger on its own: the driver starts and closes it, and tells it nothing. So training
-never waits for it, and whatever it misses while it is away, it has when it is back. It must keep
+A tracker follows the sweep's ledger in the background. The driver only starts and closes it, so training never waits
+for it. After an outage, the tracker catches up from the ledger. It must keep
 
-- of the sweep its file, its manifest, its leaderboard and report, what it cost, and whether it has ended;
-- of each trial its configuration and every epoch that counts (each from the last attempt that ran it), once, by the
-  ledger's numbers and times, where it ran, and how it ended;
+- for the sweep: its file, manifest, leaderboard, report, cost, and whether it has ended;
+- for each trial: its configuration and every epoch that counts, once (each epoch from the last attempt that ran it),
+  with the ledger's numbers and times, the machine, and how the trial ended;
+- for the champion, after a confirmation has chosen its configuration, and if the tracker has a model registry: the
+  trained model, one version for the same weights, and the alias `champion` on the recorded version.
 
-- of its champion, once a confirmation has said which configuration that is, the trained model, where the tracker has a
-  place for models: one version for the same weights, and the name `champion` on the one that the record says;
-
-and must show no password, and write neither to its place nor to the ledger once `close` has returned.
+It must show no password. It must write neither to the service nor to the ledger after `close` has returned.
 """
 
 from collections.abc import Callable, Sequence
@@ -24,30 +23,30 @@ from tune_jobs.results.columns import Column
 
 Say = Callable[[str], None]
 Draw = Callable[[Say], Path | None]
-"""Draws the report into the sweep's folder, or says why there is none."""
+"""Writes the report to the sweep's folder, or says why it cannot."""
 
 
 @dataclass(frozen=True)
 class Tracked:
-    """Where a sweep is in its tracker."""
+    """Where to find a sweep in its tracker."""
 
     uri: str
     """Without a password."""
 
     experiment: str
     page: str | None
-    """Where a browser shows its trials; `None` where the tracker was never reached, or has no server."""
+    """The web page of its trials; `None` if the tracker was never reached or has no server."""
 
     error: str | None = None
-    """Why it does not have everything."""
+    """Why the tracker's copy is incomplete."""
 
     model: str | None = None
-    """The address of the champion's model there, once it is."""
+    """The address of the champion's model in the tracker, once it is registered."""
 
 
 @dataclass(frozen=True)
 class Destination:
-    """What is tracked, and where."""
+    """The sweep to track, and where to track it."""
 
     folder: SweepFolder
     uri: str
@@ -55,46 +54,46 @@ class Destination:
 
     experiment: str
     tags: dict[str, str]
-    """What everything new is tagged with."""
+    """Tags for every new run."""
 
     draw: Draw
 
     columns: Sequence[Column] = ()
-    """What varies in the sweep."""
+    """The fields that vary in the sweep."""
 
     tensorboard: bool = False
-    """Whether the sweep's folder gets event files for TensorBoard, too."""
+    """Whether to also write event files for TensorBoard to the sweep's folder."""
 
 
 class Tracker(Protocol):
-    """Brings its place up to one sweep's ledger."""
+    """Keeps a tracker up to date with one sweep's ledger."""
 
     name: str
-    """What people call the tracker."""
+    """The tracker's name, for people."""
 
     @property
     def left(self) -> int | None:
-        """Trials of which something is to be shipped; `None` before the first look."""
+        """The number of trials with unsynced data; `None` before the first sync."""
 
     def start(self) -> None:
-        """Begin to follow the ledger, in the background."""
+        """Start to follow the ledger, in the background."""
 
     def close(self, timeout_s: float, say: Say = ...) -> str | None:
-        """Ship what is left and end the sweep there, as long as the tracker takes something.
+        """Sync the remaining data and end the sweep in the tracker, as long as the tracker accepts data.
 
-        Afterwards nothing more is shipped, also where an exception ends the wait. It may be called without `start`.
+        Afterwards nothing more is sent, even if an exception ends the wait. `close` may be called without `start`.
 
         Args:
-            timeout_s: Give up after so long without success. Silence from before counts too, but the tracker gets one
-                more try. With 0, give up at once.
-            say: Is told every few seconds how many trials are left.
+            timeout_s: Give up after this many seconds without success. Earlier silence counts, but the tracker gets one
+                more try. With 0, give up immediately.
+            say: Called every few seconds with the number of trials left.
 
         Returns:
-            The reason if something is not shipped.
+            The reason if some data was not synced.
         """
 
     def tracked(self, ledger: Ledger, error: str | None = None) -> Tracked:
-        """Where the sweep is, now that it was shipped, or was to be; `error` says why not everything is there."""
+        """Return where the sweep is in the tracker, after a sync; `error` says why the sync is incomplete."""
 
 
 OpenTracker = Callable[[Destination], Tracker]

@@ -1,4 +1,4 @@
-"""Which runs of which experiment are a sweep's own, also where its folder was moved, renamed or copied."""
+"""Which runs and experiment belong to a sweep, even after its folder was moved, renamed or copied."""
 
 import contextlib
 import uuid
@@ -23,10 +23,10 @@ class Place:
 
 
 def place_of(tracking: Tracking, folder: SweepFolder, ledger: Ledger, *, stays: bool = False) -> Place:
-    """Where to track a sweep; notes in its ledger that it is here. The caller holds the sweep's lease.
+    """Return where to track a sweep, and record this folder in its ledger. The caller holds the sweep's lease.
 
-    A renamed sweep stays in its experiment. A copy gets runs of its own, in an experiment of its folder's name unless
-    the file names one: it never writes to the original's. With `stays` no variable moves it to another tracker.
+    A renamed sweep keeps its experiment. A copy gets separate runs, in an experiment named after its folder unless the
+    file names one, so it never writes to the original's. With `stays`, no variable moves the sweep to another tracker.
     """
     uri, meta = tracker_of(tracking.uri, folder, ledger, stays=stays), ledger.meta
     if _is_copy(folder, ledger, uri):
@@ -41,7 +41,7 @@ def place_of(tracking: Tracking, folder: SweepFolder, ledger: Ledger, *, stays: 
 
 
 def has_own_runs(folder: SweepFolder, ledger: Ledger) -> bool:
-    """Whether the runs that the ledger knows of are this folder's, not those of the one that it was copied from."""
+    """Whether the runs that the ledger records belong to this folder, not to the folder that it was copied from."""
     return ledger.meta.tracker is not None and not _is_copy(folder, ledger, ledger.meta.tracker)
 
 
@@ -51,10 +51,10 @@ def _here(folder: SweepFolder) -> Home:
 
 
 def _is_copy(folder: SweepFolder, ledger: Ledger, uri: str) -> bool:
-    """Whether the runs that the ledger knows of are those of another folder, which is still there.
+    """Whether the runs that the ledger records belong to another folder that still exists.
 
-    The original is where the ledger says that it was, or is the same file under another name. Where neither is known
-    for sure, two folders with the same record count as copies of each other: runs that are there twice harm nobody.
+    The original is at the path that the ledger records, or is the same file under another name. If neither is certain,
+    two folders with the same record count as copies of each other, since duplicate runs do no harm.
     """
     home, here = ledger.meta.home or _earlier_home(ledger), _here(folder)
     if home is None or home.path == here.path or (home.device, home.inode) == (here.device, here.inode):
@@ -66,7 +66,7 @@ def _is_copy(folder: SweepFolder, ledger: Ledger, uri: str) -> bool:
 
 
 def _earlier_home(ledger: Ledger) -> Home | None:
-    """0.1.0 noted no home, but its store lay there."""
+    """Return the home of a 0.1.0 sweep: that version recorded none, but its store was in the folder."""
     store = store_of(ledger.meta.tracker) if ledger.meta.tracker else None
     if store is None or not SweepFolder(store.parent).ledger.exists():
         return None
@@ -88,5 +88,5 @@ def _has_same_runs(other: SweepFolder, folder: SweepFolder, ledger: Ledger) -> b
 
 
 def tracked_as(ledger: Ledger) -> str:
-    """What a sweep's runs are found by in its tracker."""
+    """Return the id by which a sweep's runs are found in its tracker."""
     return ledger.meta.tracked_as or ledger.meta.sweep_id

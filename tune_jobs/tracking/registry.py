@@ -1,4 +1,4 @@
-"""Trackers by name: an address `NAME://...` is the tracker NAME's, any other is MLflow's."""
+"""Trackers by name: an address `NAME://...` selects the tracker NAME, any other address MLflow."""
 
 import time
 
@@ -12,19 +12,19 @@ _TRACKERS: dict[str, OpenTracker] = {MLFLOW: MLflowTracker}
 
 
 def add_tracker(name: str, open_it: OpenTracker) -> None:
-    """Let sweeps be tracked by another tracker, at addresses `NAME://...`."""
+    """Register another tracker for addresses `NAME://...`."""
     _TRACKERS[name] = open_it
 
 
 def open_tracker(destination: Destination) -> Tracker:
-    """The tracker for an address; with event files for TensorBoard beside it, if they are wanted."""
+    """Open the tracker for an address; `tensorboard` adds event files for TensorBoard."""
     name, _, _ = destination.uri.partition("://")
     tracker = _TRACKERS.get(name, _TRACKERS[MLFLOW])(destination)
     return _WithEventFiles(tracker, TensorBoardTracker(destination)) if destination.tensorboard else tracker
 
 
 class _WithEventFiles(Tracker):
-    """A tracker, and event files; what hinders one does not hinder the other."""
+    """A tracker and event files; an error in one does not affect the other."""
 
     def __init__(self, tracker: Tracker, files: Tracker) -> None:
         self.name = tracker.name
@@ -32,24 +32,24 @@ class _WithEventFiles(Tracker):
 
     @property
     def left(self) -> int | None:
-        """Of the tracker: the files are quick."""
+        """Return the number for the tracker; writing the files is quick."""
         return self._tracker.left
 
     def start(self) -> None:
-        """Begin with both."""
+        """Start both."""
         self._files.start()
         self._tracker.start()
 
     def close(self, timeout_s: float, say: Say = lambda _: None) -> str | None:
-        """Close both, the files first, which need no answer of anybody."""
-        begun = time.monotonic()
+        """Close both, the files first, since they need no server."""
+        started = time.monotonic()
         missing: str | None = "interrupted"
         try:
             missing = self._files.close(timeout_s, say)
         finally:
-            error = self._tracker.close(max(0.0, timeout_s - (time.monotonic() - begun)), say)
+            error = self._tracker.close(max(0.0, timeout_s - (time.monotonic() - started)), say)
         return error or (f"event files for TensorBoard: {missing}" if missing else None)
 
     def tracked(self, ledger: Ledger, error: str | None = None) -> Tracked:
-        """Where the sweep is in the tracker."""
+        """Return where the sweep is in the tracker."""
         return self._tracker.tracked(ledger, error)

@@ -1,1 +1,1 @@
-"""What runs inside a worker: one attempt at one configuration."""
+"""Code that runs inside a worker: one attempt at one configuration."""

@@ -1,6 +1,6 @@
 """One attempt at one configuration, without Ray.
 
-Used by the Ray worker and by `convnn train` alike.
+Both the Ray worker and `convnn train` use it.
 """
 
 import logging
@@ -26,7 +26,7 @@ _log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Prepared:
-    """An attempt that is about to train."""
+    """An attempt that is ready to train."""
 
     state: "TrainState"
     recipe: "Recipe"
@@ -43,9 +43,9 @@ def prepare(
     key: str | None = None,
     also: Collection[str] = (),
 ) -> Prepared:
-    """Load the images, and the state that training goes on from; see `train`.
+    """Load the images, and the state from which training starts or resumes; see `train`.
 
-    States are of one run, that of `key`, or of one in `also`.
+    Only states of the run `key`, or of a run in `also`, are accepted.
     """
     import torch
 
@@ -55,7 +55,7 @@ def prepare(
         torch.set_num_threads(threads)
     if device == "cuda" and not torch.cuda.is_available():
         raise ValueError(
-            "device is cuda (or resources.gpus_per_trial above 0), and torch finds no GPU here; install a CUDA build "
+            "device is cuda (or resources.gpus_per_trial above 0), but torch finds no GPU here; install a CUDA build "
             "of torch, or train on the CPU: resources.gpus_per_trial: 0."
         )
     data = load_dataset(config.data.name, config.data.root, splits=evaluation.opens)
@@ -84,24 +84,24 @@ def train(
 
     Args:
         config: What to train.
-        evaluation: Which images decide.
+        evaluation: Which images the objective is measured on.
         device: `cpu` or `cuda`.
         threads: CPU threads; torch's choice if `None`.
-        checkpoints: Where to go on from, and where states are kept; nowhere if `None`.
-        also: Keys of the same run by which earlier versions may have named its states.
+        checkpoints: Where to resume from and where to save states; nowhere if `None`.
+        also: Keys of the same run that earlier versions may have used in its states.
 
     Raises:
-        CheckpointError: If `checkpoints` does not pass over one that cannot be used.
+        CheckpointError: If a checkpoint cannot be used, and `checkpoints` does not skip it.
         DataError: If the images cannot be read.
         Diverged: If a loss is not finite.
-        ValueError: If the device is missing, or cannot train at the precision asked for.
+        ValueError: If the device is missing, or cannot train at the requested precision.
     """
     prepared = prepare(config, evaluation, device=device, threads=threads, checkpoints=checkpoints, also=also)
     yield from _epochs(prepared, checkpoints, lambda: False)
 
 
 def train_task(task: Task) -> Iterator[Report]:
-    """Train what a task asks for, epoch by epoch; see `tune_jobs.worker.entrypoint.Objective`."""
+    """Train a task, epoch by epoch; see `tune_jobs.worker.entrypoint.Objective`."""
     checkpoints = InSweep(task.folder, task.resume_from, task.checkpoint_every_s, keep_last=task.keep_last)
     prepared = _prepare_task(task, checkpoints)
     yield _origin(task, prepared, checkpoints.note)
@@ -111,10 +111,10 @@ def train_task(task: Task) -> Iterator[Report]:
 
 
 def evaluate_task(task: Task) -> Iterator[Report]:
-    """Evaluate the newest checkpoint that a task goes on from, as training did after its epoch; trains nothing.
+    """Evaluate a task's newest checkpoint as training did after that epoch. Does not train.
 
     Raises:
-        CheckpointError: If it cannot be used.
+        CheckpointError: If the checkpoint cannot be used.
     """
     import torch
 
@@ -138,7 +138,7 @@ def _prepare_task(task: Task, checkpoints: Checkpoints) -> Prepared:
         device=task.device,
         threads=task.threads,
         checkpoints=checkpoints,
-        key=task.run_key,  # as recorded: today the configuration may have the key of a simpler one
+        key=task.run_key,  # as recorded: this version may derive another key from the configuration
     )
 
 
@@ -149,12 +149,12 @@ def _origin(task: Task, prepared: Prepared, note: str | None) -> ResumedFrom:
 def _epochs(
     prepared: Prepared, checkpoints: Checkpoints | None, stopping: Callable[[], bool]
 ) -> "Iterator[EpochResult]":
-    """Train; if `stopping` after an epoch, the state is kept and training ends there."""
+    """Train. If `stopping` returns true after an epoch, save the state and end."""
     from convnn.training import fit
 
     state, recipe, parts = prepared.state, prepared.recipe, prepared.parts
     for result in fit(state, recipe, parts.train, val=parts.val, test=parts.test):
-        yield result  # first, so that a checkpoint is never ahead of what its reader has recorded
+        yield result  # first, so that a checkpoint is never ahead of the recorded epochs
         last, stop = result.epoch == recipe.epochs, stopping()
         if checkpoints is not None and (checkpoints.due(last=last) or (stop and not last)):
             checkpoints.save(state)
@@ -163,12 +163,12 @@ def _epochs(
 
 
 def _size(config: TrialConfig) -> dict[str, float]:
-    """Recorded with the first epoch: here torch is loaded, and a driver need not."""
+    """Measure the model's size. The worker does it, because torch is loaded here; the driver may not load torch."""
     from tune_jobs.worker.sizing import size_of
 
     try:
         return size_of(config)
-    except Exception:  # noqa: BLE001 - no trial fails because its size is not known
+    except Exception:  # noqa: BLE001 - a trial must not fail because its size is unknown
         traceback.print_exc()
         return {}
 
@@ -180,7 +180,7 @@ def _name_of(device: str) -> str:
 
 
 def _start(create: "Callable[[], TrainState]", checkpoints: Checkpoints | None, also: Collection[str]) -> "TrainState":
-    """The state of the first source that is whole, else a new one."""
+    """Return the state of the first usable source, else a new state."""
     from convnn.checkpoint import CheckpointError
 
     state = create()
@@ -192,7 +192,7 @@ def _start(create: "Callable[[], TrainState]", checkpoints: Checkpoints | None, 
             state.load(path)
         except FileNotFoundError:
             continue
-        except (CheckpointError, OSError) as error:  # a disk may fail in one file alone
+        except (CheckpointError, OSError) as error:  # a disk error may affect a single file
             checkpoints.damaged(path, error)
             state = create()  # the failed load may have changed it
             continue

@@ -1,4 +1,4 @@
-"""What an attempt is made of, from its configuration: the model, the recipe, the images."""
+"""Builds the parts of an attempt from its configuration: the model, the recipe, the images."""
 
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -25,7 +25,7 @@ class Parts:
 
 
 def build_model(model: ModelConfig, classes: int) -> "nn.Module":
-    """The model that the configuration describes."""
+    """Build the model that the configuration describes."""
     from convnn.saved import made
 
     module: nn.Module = made(model.factory(classes).as_plain())()
@@ -33,14 +33,14 @@ def build_model(model: ModelConfig, classes: int) -> "nn.Module":
 
 
 def build_recipe(training: Training) -> "Recipe":
-    """The recipe that the configuration describes."""
+    """Build the training recipe that the configuration describes."""
     from convnn.training import Recipe
 
     return Recipe(**training.model_dump())
 
 
 def build_parts(data: Dataset, limit: int | None, evaluation: Holdout | Paper, device: str) -> Parts:
-    """Choose the images: `holdout` needs no test split, `paper` holds nothing out."""
+    """Choose the images: `holdout` opens no test split, `paper` trains on the whole training split."""
     from convnn.data.batches import Batches
 
     pool = limited(data.train.labels, limit)

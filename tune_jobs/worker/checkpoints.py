@@ -1,4 +1,4 @@
-"""Where training states are kept, and which one training goes on from."""
+"""Where training states are saved, and which state training resumes from."""
 
 import logging
 import time
@@ -16,30 +16,30 @@ if TYPE_CHECKING:
 _log = logging.getLogger(__name__)
 
 KEPT = 2
-"""Checkpoints kept of a trial that runs: the last one, and the one before in case the last is damaged."""
+"""Checkpoints kept per running trial: the last one, and the one before in case the last is damaged."""
 
 
 class Checkpoints(Protocol):
-    """Is asked by training for a state to go on from, and after every epoch whether to keep one."""
+    """Training asks it for a state to resume from, and after every epoch whether to save one."""
 
     def sources(self) -> Sequence[Path]:
-        """Files to go on from, the best first; the first that is whole is taken."""
+        """Return the files to resume from, the best first. Training uses the first that is intact."""
 
     def damaged(self, path: Path, error: "CheckpointError | OSError") -> None:
-        """A source that cannot be used; raises if that must not be passed over."""
+        """Handle a source that cannot be used; raise if it must not be skipped."""
 
     def resumed(self, note: str | None) -> None:
-        """Training begins, or goes on; `note` says what differs from where the state was written, if anything does."""
+        """Training starts or resumes. `note` says what differs from where the state was saved, if anything does."""
 
     def due(self, *, last: bool) -> bool:
-        """Whether to keep the state now; `last` after the last epoch."""
+        """Whether to save the state now; `last` after the last epoch."""
 
     def save(self, state: "TrainState") -> None:
-        """Keep the state."""
+        """Save the state."""
 
 
 class OneFile:
-    """A file that is resumed from and written at most every `every_s` seconds, and after the last epoch."""
+    """One file to resume from. It is written at most every `every_s` seconds, and after the last epoch."""
 
     def __init__(self, path: Path, every_s: float) -> None:
         self._path = path
@@ -47,21 +47,21 @@ class OneFile:
         self._saved = time.monotonic()
 
     def sources(self) -> Sequence[Path]:
-        """The file."""
+        """Return the file."""
         return [self._path]
 
     def damaged(self, path: Path, error: "CheckpointError | OSError") -> None:
-        """It would be overwritten: a person decides."""
+        """Raise: the file would be overwritten, so the user must decide."""
         del path
         raise error
 
     def resumed(self, note: str | None) -> None:
-        """What differs is said."""
+        """Log what differs."""
         if note:
             _log.warning("%s", note)
 
     def due(self, *, last: bool) -> bool:
-        """After `every_s`, and at the end."""
+        """True after `every_s` seconds, and after the last epoch."""
         return last or time.monotonic() - self._saved >= self._every_s
 
     def save(self, state: "TrainState") -> None:
@@ -71,35 +71,35 @@ class OneFile:
 
 
 class Only:
-    """A file that is resumed from, and nothing is kept; raises if it cannot be used."""
+    """One file to resume from; nothing is saved. Raises if the file cannot be used."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
 
     def sources(self) -> Sequence[Path]:
-        """The file, which must be there."""
+        """Return the file, which must exist."""
         self._path.stat()
         return [self._path]
 
     def damaged(self, path: Path, error: "CheckpointError | OSError") -> None:
-        """There is no other one."""
+        """Raise, since no other file is available."""
         del path
         raise error
 
     def resumed(self, note: str | None) -> None:
-        """Whoever asked for it reads the note of the state."""
+        """Do nothing: the caller reads the note of the state."""
 
     def due(self, *, last: bool) -> bool:
-        """Never."""
+        """Never true."""
         del last
         return False
 
     def save(self, state: "TrainState") -> None:
-        """Nothing."""
+        """Do nothing."""
 
 
 class InSweep:
-    """One attempt's checkpoints, one file per epoch; the trial's KEPT newest stay, earlier attempts' among them."""
+    """One attempt's checkpoints, one file per epoch. Only the trial's KEPT newest stay, over all its attempts."""
 
     def __init__(
         self,
@@ -109,13 +109,13 @@ class InSweep:
         *,
         keep_last: bool,
     ) -> None:
-        """Keep them in `folder`, the attempt's.
+        """Save checkpoints in `folder`.
 
         Args:
-            folder: The attempt's own.
+            folder: The attempt's folder.
             earlier: Checkpoints of the trial's earlier attempts, the newest first.
-            every_s: Least seconds between two.
-            keep_last: Whether the state after the last epoch is kept too.
+            every_s: Minimum seconds between two checkpoints.
+            keep_last: Whether the state after the last epoch is saved, too.
         """
         self._folder = folder
         self._earlier = list(earlier)
@@ -126,30 +126,30 @@ class InSweep:
 
     @property
     def note(self) -> str | None:
-        """What was wrong with checkpoints that were not gone on from, and what differs from the one that was."""
+        """Problems with skipped checkpoints, and what differs from the environment of the one that was used."""
         return " ".join(self._notes) or None
 
     def sources(self) -> Sequence[Path]:
-        """The earlier attempts' checkpoints."""
+        """Return the checkpoints of earlier attempts."""
         return list(self._earlier)
 
     def damaged(self, path: Path, error: "CheckpointError | OSError") -> None:
-        """The one before is tried; this one is kept for a look, and does not count."""
+        """Skip to the checkpoint before. The damaged file stays for inspection, and no longer counts."""
         self._earlier.remove(path)
-        _log.warning("not resumed: %s", error)
-        self._notes.append(f"passed over a checkpoint: {error}")
+        _log.warning("skipped a damaged checkpoint: %s", error)
+        self._notes.append(f"skipped a damaged checkpoint: {error}")
 
     def resumed(self, note: str | None) -> None:
-        """The time to the next one counts from here."""
+        """Restart the interval to the next checkpoint."""
         self._notes += [note] if note else []
         self._saved = time.monotonic()
 
     def due(self, *, last: bool) -> bool:
-        """After `every_s`; after the last epoch as asked."""
+        """True after `every_s` seconds; after the last epoch, true if `keep_last`."""
         return self._keep_last if last else time.monotonic() - self._saved >= self._every_s
 
     def save(self, state: "TrainState") -> None:
-        """Write one more, then drop what is too many; only a full disk is an error."""
+        """Write a checkpoint, then delete surplus ones. Only a full disk is an error."""
         try:
             state.save(checkpoint_path(self._folder, state.epoch))
             self._earlier = [*checkpoints_in(self._folder), *(p for p in self._earlier if p.parent != self._folder)]
@@ -158,5 +158,5 @@ class InSweep:
         except OSError as error:
             if is_full(error):
                 raise
-            _log.warning("the checkpoint was not written, training goes on without: %s", error)
+            _log.warning("the checkpoint was not written; training continues without it: %s", error)
         self._saved = time.monotonic()

@@ -1,4 +1,4 @@
-"""The failure class of an exception that training raised."""
+"""Failure classes of exceptions raised by training."""
 
 import errno
 import sys
@@ -9,8 +9,8 @@ from tune_jobs.system.files import is_full
 
 
 def classify(error: BaseException) -> Failure:
-    """The class of an exception that training raised."""
-    training = sys.modules.get("convnn.training")  # what is not loaded has raised nothing
+    """Return the failure class of an exception raised by training."""
+    training = sys.modules.get("convnn.training")  # a module that is not loaded has raised nothing
     if training is not None and isinstance(error, training.Diverged):
         return "diverged"
     if isinstance(error, DataError):
@@ -25,7 +25,7 @@ def classify(error: BaseException) -> Failure:
 
 
 _AWAY = (errno.EIO, errno.ESTALE, errno.ETIMEDOUT, errno.ENOTCONN, errno.EHOSTDOWN, errno.EHOSTUNREACH)
-"""What network storage that fails for a while says; it is back when the trial goes on."""
+"""Error codes of network storage that fails temporarily; it is usually back when the trial resumes."""
 
 
 def _out_of_memory(error: BaseException) -> bool:
@@ -34,6 +34,6 @@ def _out_of_memory(error: BaseException) -> bool:
         return True
     if isinstance(error, OSError) and error.errno == errno.ENOMEM:
         return True
-    # On the CPU, and in some CUDA libraries, torch has a plain RuntimeError for it.
+    # On the CPU, and in some CUDA libraries, torch raises a plain RuntimeError for it.
     telling = ("can't allocate memory", "not enough memory", "out of memory", "CUBLAS_STATUS_ALLOC_FAILED")
     return isinstance(error, RuntimeError) and any(words in str(error) for words in telling)

@@ -1,4 +1,4 @@
-"""One attempt from its task to its last report, whatever trains and whoever listens."""
+"""One attempt, from its task to its last report, for any objective and any executor."""
 
 import math
 import socket
@@ -9,17 +9,17 @@ from tune_jobs.worker.reports import AttemptFailed, EpochDone, Report, StoppedWi
 from tune_jobs.worker.task import Task
 
 Objective = Callable[[Task], Iterator[Report]]
-"""Trains what a task asks for: yields where it goes on, then each epoch; ends early where the sweep stops."""
+"""Trains a task: yields the epoch it resumes from, then each epoch; ends early if the sweep stops."""
 
 
 def run_attempt(task: Task, report: Callable[[Report], None], objective: Objective) -> None:
-    """Run an attempt to its end, and report it."""
+    """Run an attempt to its end, and report its progress."""
     for told in reports_of(task, objective):
         report(told)
 
 
 def reports_of(task: Task, objective: Objective) -> Iterator[Report]:
-    """What an attempt reports, each as it comes to pass; whatever goes wrong is its last report."""
+    """Yield the reports of an attempt as they occur. An error becomes the last report."""
     last = 0
     try:
         for report in objective(task):
@@ -29,7 +29,7 @@ def reports_of(task: Task, objective: Objective) -> Iterator[Report]:
                     return
                 last = report.epoch
             yield report
-    except Exception as error:  # noqa: BLE001 - it is this trial's result, and not the sweep's end
+    except Exception as error:  # noqa: BLE001 - it is the result of this trial, and must not end the sweep
         yield failed(error)
     else:
         if last < task.config.training.epochs:
@@ -37,13 +37,13 @@ def reports_of(task: Task, objective: Objective) -> Iterator[Report]:
 
 
 def _diverged(report: EpochDone) -> AttemptFailed | None:
-    """What an epoch means of which a number is not finite, whatever trained."""
+    """Return a failure if a metric of the epoch is not finite."""
     bad = next((item for item in report.metrics.items() if not math.isfinite(item[1])), None)
     return AttemptFailed("diverged", f"{bad[0]} became {bad[1]} at epoch {report.epoch}") if bad else None
 
 
 def failed(error: Exception) -> AttemptFailed:
-    """What an exception of an attempt means."""
+    """Convert an exception of an attempt to a report."""
     failure = classify(error)
     reason = str(error) if failure in ("diverged", "data") else f"{type(error).__name__}: {error}".splitlines()[0]
     if failure == "data":

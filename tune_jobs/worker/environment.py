@@ -1,4 +1,4 @@
-"""In what this process trains."""
+"""The environment in which this process trains."""
 
 import functools
 import hashlib
@@ -13,14 +13,14 @@ from tune_jobs.system.cpus import cpu_model
 from tune_jobs.system.packages import DISTRIBUTION
 
 COMPUTE = (DISTRIBUTION, "torch", "numpy", "numba")
-"""Packages whose version may show in the digits."""
+"""Packages whose version may change the last digits of results."""
 
 _CODE = (Path(convnn.__file__).parent, Path(search_spaces.__file__).parent, Path(__file__).parent)
 _DIGITS = 16
 
 
 def environment_here() -> Environment:
-    """That of this thread: torch has a number of threads for each."""
+    """Return the environment of this thread; torch's number of threads is per thread."""
     import torch
 
     from convnn.training import STATE_VERSION
@@ -29,7 +29,7 @@ def environment_here() -> Environment:
         threads=torch.get_num_threads(),
         cpu=cpu_model(),
         instructions=torch.backends.cpu.get_cpu_capability(),
-        packages={**dict(_versions()), "torch": torch.__version__},  # which names its build, too
+        packages={**dict(_versions()), "torch": torch.__version__},  # includes the build
         code=code_digest(),
         numbers=STATE_VERSION,
     )
@@ -45,7 +45,7 @@ def _versions() -> list[tuple[str, str]]:
 
 @functools.cache
 def code_digest(folders: tuple[Path, ...] = _CODE) -> str:
-    """A text that is equal where the code that trains is."""
+    """Return a digest of the training code; equal code gives an equal digest."""
     sha = hashlib.sha256()
     for folder in folders:
         for file in sorted(folder.rglob("*.py")):

@@ -1,4 +1,4 @@
-"""What a worker tells the driver of its attempt, as typed values; on the way they are plain data."""
+"""Reports from a worker to the driver about its attempt: typed values, sent as plain data."""
 
 import json
 from dataclasses import dataclass
@@ -11,7 +11,7 @@ from tune_jobs.record.environment import Environment
 
 @dataclass(frozen=True)
 class Begun:
-    """Comes first: the id and the name of the worker's machine, and whether that sees the sweep's folder."""
+    """The first report: the id and name of the worker's machine, and whether it can access the sweep's folder."""
 
     node: str | None
     host: str
@@ -20,17 +20,17 @@ class Begun:
 
 @dataclass(frozen=True)
 class ResumedFrom:
-    """Training goes on after `epoch`, 0 from the start.
+    """Training resumes after `epoch`; 0 if it starts from the beginning.
 
-    `note` says what was wrong with a checkpoint, or what differs from where it was written; `device` is `cpu`, or the
-    GPU's name.
+    `note` says what was wrong with a checkpoint, or what differs from the environment where it was saved. `device` is
+    `cpu`, or the GPU's name.
     """
 
     epoch: int
     note: str | None
     device: str
     environment: Environment | None = None
-    """In what it trains; `None` where nothing does."""
+    """The environment in which it trains; `None` if nothing is trained."""
 
 
 @dataclass(frozen=True)
@@ -43,12 +43,12 @@ class EpochDone:
 
 @dataclass(frozen=True)
 class StoppedWithSweep:
-    """The sweep is stopping, and the state is kept."""
+    """The sweep is stopping, and the state was saved."""
 
 
 @dataclass(frozen=True)
 class AttemptFailed:
-    """What went wrong; see `tune_jobs.failures`."""
+    """Why the attempt failed; see `tune_jobs.failures`."""
 
     failure: Failure
     reason: str
@@ -65,7 +65,7 @@ _KINDS: dict[str, type[Report]] = {
 
 
 def encode(report: Report) -> dict[str, Any]:
-    """For the way to the driver: flat, with `kind`; the metrics and the environment are JSON."""
+    """Encode a report for the driver: a flat mapping with `kind`; the metrics and the environment are JSON."""
     kind = next(name for name, made in _KINDS.items() if isinstance(report, made))
     sent = {"kind": kind, **vars(report)}
     if isinstance(report, EpochDone):
@@ -76,7 +76,7 @@ def encode(report: Report) -> dict[str, Any]:
 
 
 def decode(sent: dict[str, Any]) -> Report:
-    """The report that was sent, whatever else has been put beside it."""
+    """Decode a report; other entries of the mapping are ignored."""
     made = _KINDS[sent["kind"]]
     fields = {name: sent[name] for name in made.__dataclass_fields__}
     if made is EpochDone:

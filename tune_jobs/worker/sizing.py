@@ -1,4 +1,4 @@
-"""How large a trial is, from closed forms or its model; and how fast, from a few seconds of training here."""
+"""The size of a trial, from closed forms or its model; and its speed, from a few seconds of training here."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -11,21 +11,21 @@ from search_spaces.models.base import Kept
 from tune_jobs.worker.build import build_model, build_recipe
 
 GRADIENT_BYTES = 4
-"""Per parameter: what memory holds and a checkpoint does not."""
+"""Bytes per parameter that memory holds and a checkpoint does not."""
 
 SIZES = ("params", "gflops", "gflops_published")
-"""What is recorded of a trial's model, once."""
+"""Numbers recorded once about a trial's model."""
 
 MEASURE_S = 3.0
-"""How long a trial is measured."""
+"""Duration of a speed measurement."""
 
 
 @dataclass(frozen=True)
 class TrialCost:
-    """One trial's size: the peak of its memory and a checkpoint in 10^9 bytes.
+    """The size of one trial: its peak memory and its checkpoint, in 10^9 bytes.
 
-    Memory is a GPU's where trials train on one: weights, gradients, optimizer and activations; else all that the
-    process takes. A checkpoint holds weights and optimizer.
+    On a GPU, memory is GPU memory: weights, gradients, optimizer and activations. On the CPU, it is all memory of the
+    process. A checkpoint holds weights and optimizer state.
     """
 
     params: dict[str, Any]
@@ -37,11 +37,11 @@ class TrialCost:
 
 
 def cost_of(config: TrialConfig, *, gpu: bool = False) -> TrialCost:
-    """The size of a trial: from closed forms, or from its model where that has none, which needs torch.
+    """Compute a trial's size from closed forms; a model without them is built, which needs torch.
 
     Args:
         config: The trial.
-        gpu: Whether it trains on one.
+        gpu: Whether it trains on a GPU.
     """
     classes, model = DATASETS[config.data.name].classes, config.model
     parameters, flops, kept = model.parameters(classes), model.flops(classes), model.kept(classes)
@@ -58,7 +58,7 @@ def cost_of(config: TrialConfig, *, gpu: bool = False) -> TrialCost:
 
 
 def _by_building(config: TrialConfig, classes: int) -> tuple[int, int, list[Kept]]:
-    """Parameters, FLOPs of a forward pass, and what a step keeps of an image."""
+    """Return the parameters, the FLOPs of a forward pass, and what a training step keeps in memory per image."""
     from convnn.cost import measure_cost
 
     batch = 16
@@ -67,7 +67,7 @@ def _by_building(config: TrialConfig, classes: int) -> tuple[int, int, list[Kept
 
 
 def size_of(config: TrialConfig) -> dict[str, float]:
-    """By the names of `SIZES`: parameters, and a forward pass in 10^9 operations, as we and as the paper count them."""
+    """Return by name of `SIZES`: parameters, and 10^9 operations of a forward pass by our and by the paper's count."""
     from convnn.cost import operations, parameters, unwritten
     from convnn.geometry import IMAGE_SIDE
 
@@ -77,7 +77,7 @@ def size_of(config: TrialConfig) -> dict[str, float]:
 
 
 def measured(config: TrialConfig, device: str, threads: int) -> float:
-    """Images per second of training, as a trial trains, on made-up images."""
+    """Measure the images per second of training, on synthetic images."""
     import numpy as np
     import torch
 
@@ -92,11 +92,11 @@ def measured(config: TrialConfig, device: str, threads: int) -> float:
     state = TrainState.create(lambda: build_model(config.model, facts.classes), recipe, device)
     for part in state.model.modules():
         if isinstance(part, ConvNN):
-            part.remembered = None  # a first epoch has seen none of its images
+            part.remembered = None  # in a first epoch, every image is new
     rng = np.random.default_rng(0)
     made = Images(rng.integers(0, 256, (batch, 32, 32, 3), dtype=np.uint8), rng.integers(0, facts.classes, batch))
     rate, steps = 0.0, 1
-    for _ in range(recipe.epochs):  # the first sets up memory, the second says how many fill the time
+    for _ in range(recipe.epochs):  # the first warms up, the second tells how many steps fill the time
         images = Batches(made, np.tile(np.arange(batch), steps), facts, device)
         rate = next(iter(fit(state, recipe, images))).images_per_s
         steps = max(1, round(MEASURE_S * rate / batch))

@@ -1,4 +1,4 @@
-"""What the driver tells a worker, as plain data for any machine of a cluster."""
+"""A task for a worker, sent by the driver as plain data that any machine of a cluster can read."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,7 +10,7 @@ from search_spaces.settings import Holdout, Paper
 
 @dataclass(frozen=True)
 class Task:
-    """One attempt to run; every path is one that all machines see."""
+    """One attempt to run. Every path must be valid on all machines."""
 
     run_key: str
     attempt: int
@@ -19,16 +19,16 @@ class Task:
     """Whether it gets a whole GPU."""
 
     folder: Path
-    """The attempt's own."""
+    """The attempt's folder."""
 
     resume_from: tuple[Path, ...]
     """Checkpoints of the trial's earlier attempts, the newest first."""
 
     stop_file: Path
-    """Is there once the sweep stops."""
+    """Exists once the sweep stops."""
 
     ledger: Path
-    """Is there where the machine sees the sweep's folder."""
+    """Exists if the machine can access the sweep's folder."""
 
     evaluation: Holdout | Paper
     device: str
@@ -37,15 +37,15 @@ class Task:
     threads: int
     checkpoint_every_s: float
     keep_last: bool
-    """Whether the state after the last epoch is kept too."""
+    """Whether the state after the last epoch is saved, too."""
 
     @property
     def id(self) -> str:
-        """Its name among the tasks of one sweep."""
+        """The task's unique name within its sweep."""
         return f"{self.run_key}-{self.attempt}"
 
     def encode(self) -> dict[str, Any]:
-        """For the way to a worker."""
+        """Encode the task for a worker."""
         return {
             **vars(self),
             "config": self.config.model_dump_json(by_alias=True),
@@ -58,7 +58,7 @@ class Task:
 
 
 def decode_task(sent: dict[str, Any]) -> Task:
-    """The task that was sent to a worker."""
+    """Decode a task that was sent to a worker."""
     evaluation = Holdout if sent["evaluation"]["protocol"] == "holdout" else Paper
     return Task(
         run_key=sent["run_key"],

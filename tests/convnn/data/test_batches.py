@@ -7,7 +7,7 @@ from convnn.data import load_dataset
 from convnn.data.batches import CROP_MARGIN, Batches, flip_and_shift
 
 
-def test_batches_are_normalised_with_the_data_sets_constants(folder: Path, tmp_path: Path) -> None:
+def test_batches_are_normalized_with_the_data_sets_constants(folder: Path, tmp_path: Path) -> None:
     data = load_dataset("cifar10", str(folder), tmp_path / "cache")
     batches = Batches(data.train, np.array([3, 30, 7]), data.facts)
     (images, labels), (last, _) = batches.iterate(torch.tensor([2, 0, 1]), 2)
@@ -28,7 +28,7 @@ def test_augmentation_mirrors_and_shifts_each_image_as_it_is_drawn() -> None:  #
         assert np.array_equal(found, padded[:, down : down + 32, right : right + 32])
 
 
-def test_augmentation_draws_anew_in_each_epoch_and_uses_the_whole_range(folder: Path, tmp_path: Path) -> None:
+def test_augmentation_draws_again_in_each_epoch_and_uses_the_whole_range(folder: Path, tmp_path: Path) -> None:
     data = load_dataset("cifar10", str(folder), tmp_path / "cache")
     batches = Batches(data.train, np.zeros(400, dtype=np.int64), data.facts)
     draws = torch.Generator().manual_seed(0)

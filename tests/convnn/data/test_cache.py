@@ -17,7 +17,7 @@ def load(folder: Path, cache: Path) -> Dataset:
     return load_dataset("cifar10", str(folder), cache)
 
 
-def test_a_second_load_decodes_nothing_and_a_changed_file_is_decoded_anew(folder: Path, tmp_path: Path) -> None:
+def test_a_second_load_decodes_nothing_and_a_changed_file_is_decoded_again(folder: Path, tmp_path: Path) -> None:
     cache = tmp_path / "cache"
     first = load(folder, cache)
     before = {path: path.stat().st_mtime_ns for path in cache.rglob("images")}
@@ -68,23 +68,23 @@ def test_one_changed_byte_is_noticed_and_decoded_again(
     os.utime(file, ns=(stat.st_atime_ns, stat.st_mtime_ns))
     caplog.clear()
     assert load(folder, cache).digests == before.digests
-    assert f"{file.parent} does not hold what was written there" in caplog.text
+    assert f"{file.parent} is damaged; decoding it again from its source" in caplog.text
     assert bytes(content) != file.read_bytes()
 
 
-def test_a_damaged_cache_whose_source_is_gone_is_not_trained_on(folder: Path, tmp_path: Path) -> None:
+def test_a_damaged_cache_without_its_source_is_not_used_for_training(folder: Path, tmp_path: Path) -> None:
     load(folder, tmp_path / "cache")
     (file,) = (tmp_path / "cache").glob("cifar10-train-*/images")
     file.write_bytes(zeroed(file.read_bytes()))
     shard, *_ = sorted(folder.glob("train-*"))
     stat = shard.stat()
     shard.write_bytes(bytes(stat.st_size))
-    os.utime(shard, ns=(stat.st_atime_ns, stat.st_mtime_ns))  # so that it has the name in the cache that it had
+    os.utime(shard, ns=(stat.st_atime_ns, stat.st_mtime_ns))  # so that its name in the cache stays the same
     with pytest.raises(DataError, match="cannot be read as Parquet"):
         load(folder, tmp_path / "cache")
 
 
-def test_without_the_test_split_its_files_need_not_be_there(folder: Path, tmp_path: Path) -> None:
+def test_without_the_test_split_its_files_may_be_missing(folder: Path, tmp_path: Path) -> None:
     whole = load(folder, tmp_path / "a")
     for file in folder.glob("test-*"):
         file.unlink()
@@ -105,7 +105,7 @@ import resource, signal, sys
 from pathlib import Path
 from convnn.data import DataError, load_dataset
 if len(sys.argv) > 3:
-    signal.signal(signal.SIGXFSZ, signal.SIG_IGN)  # then a write beyond the limit fails as on a full disk
+    signal.signal(signal.SIGXFSZ, signal.SIG_IGN)  # so that a write beyond the limit fails as on a full disk
     resource.setrlimit(resource.RLIMIT_FSIZE, (int(sys.argv[3]),) * 2)
 try:
     print(load_dataset("cifar10", sys.argv[1], Path(sys.argv[2])).digests)
@@ -118,7 +118,7 @@ def load_elsewhere(*arguments: object) -> subprocess.Popen[str]:
     return subprocess.Popen([sys.executable, "-c", LOAD, *map(str, arguments)], stdout=subprocess.PIPE, text=True)
 
 
-def test_processes_that_start_together_decode_once_and_see_the_same(folder: Path, tmp_path: Path) -> None:
+def test_processes_that_start_together_decode_once_and_read_the_same(folder: Path, tmp_path: Path) -> None:
     processes = [load_elsewhere(folder, tmp_path / "c") for _ in range(3)]
     digests = {process.communicate(timeout=60)[0] for process in processes}
     assert digests == {f"{load(folder, tmp_path / 'c').digests}\n"}

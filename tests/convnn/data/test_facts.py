@@ -11,7 +11,7 @@ FACTS = DatasetFacts(2, 8, 4, (0.5, 0.5, 0.5), (0.25, 0.25, 0.25))
 
 
 class Made:
-    """Images that are made up, as many as `root` says."""
+    """Synthetic images; `root` is their number."""
 
     def __init__(self, root: str | None) -> None:
         self.count = int(root or 8)
@@ -27,23 +27,25 @@ class Made:
 def test_a_registered_data_set_is_loaded_from_its_own_source(tmp_path: Path) -> None:
     register_dataset("made", FACTS, Made)
     try:
-        register_dataset("made", FACTS, Made)  # the same again
+        register_dataset("made", FACTS, Made)  # registering the same again is allowed
         data = load_dataset("made", "6", tmp_path)
         assert data.facts == FACTS
         assert np.array_equal(data.train.pixels, pixels(6, 6))
         assert data.test.labels.tolist() == [0, 1, 0, 1]
-        with pytest.raises(ValueError, match="there is a data set 'digits' already; choose another name"):
+        with pytest.raises(ValueError, match="the name 'digits' is already used by another data set; choose"):
             register_dataset("digits", FACTS, Made)
     finally:
         unregister_dataset("made")
-    unregister_dataset("digits")  # not from outside
+    unregister_dataset("digits")  # has no effect on a built-in data set
     assert list(DATASETS) == ["digits", "cifar10", "cifar100"]
 
 
 def test_a_folder_with_more_images_than_the_data_set_has_is_another_data_set(tmp_path: Path) -> None:
     register_dataset("made", FACTS, Made)
     try:
-        with pytest.raises(DataError, match=r"made has at most 8 train images, and 9 were found; is data\.name"):
+        with pytest.raises(
+            DataError, match=r"made has at most 8 train images, but 9 were found; check that data\.name"
+        ):
             load_dataset("made", "9", tmp_path)
         assert not list(tmp_path.glob("made-*"))
     finally:

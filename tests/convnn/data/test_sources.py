@@ -36,7 +36,8 @@ def test_cifar100_takes_the_fine_labels(tmp_path: Path) -> None:
 
 def test_a_missing_shard_is_named(folder: Path, tmp_path: Path) -> None:
     (folder / "train-00001-of-00002.parquet").unlink()
-    with pytest.raises(DataError, match=r"my data/train-00001-of-00002\.parquet is missing; copy it there"):
+    words = r"my data/train-00001-of-00002\.parquet is missing, so cifar10 is incomplete; copy it there"
+    with pytest.raises(DataError, match=words):
         load_dataset("cifar10", str(folder), tmp_path / "cache")
 
 
@@ -56,12 +57,12 @@ def test_a_corrupt_image_is_named_with_its_row(folder: Path, tmp_path: Path) -> 
 
 
 def test_the_other_cifar_in_the_folder_is_noticed(folder: Path, tmp_path: Path) -> None:
-    with pytest.raises(DataError, match=r"no column fine_label, and no label above 9: that is cifar10; set data.name"):
+    with pytest.raises(DataError, match=r"no column fine_label and no label above 9: it is cifar10; set data.name"):
         load_dataset("cifar100", str(folder), tmp_path / "cache")
 
 
 @pytest.mark.usefixtures("expect_offline")
-def test_without_a_network_the_way_out_is_told(tmp_path: Path) -> None:
+def test_without_a_network_the_message_names_the_way_out(tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"cannot be downloaded .* or use data.name: digits"):
         load_dataset("cifar10", str(tmp_path / "empty"), tmp_path / "cache")
 
@@ -90,12 +91,12 @@ def test_digits_are_scikit_learns_own_images() -> None:
     assert np.allclose(scaled.std((0, 1, 2)), DATASETS["digits"].std, atol=1e-3)
 
 
-if REAL.exists():  # beside a developer's checkout only
+if REAL.exists():  # available only beside a developer's checkout
 
     @pytest.mark.parametrize(("name", "label"), [("cifar10", "label"), ("cifar100", "fine_label")])
     def test_the_real_images_are_read_as_pillow_reads_them(name: str, label: str, tmp_path: Path) -> None:
         shard = REAL / name / "test-00000-of-00001.parquet"
-        for split in ("train", "test"):  # one real shard stands for both: decoding all of them takes a while
+        for split in ("train", "test"):  # one real shard for both splits, because decoding all takes a while
             shutil.copy(shard, tmp_path / f"{split}-00000-of-00001.parquet")
         data = load_dataset(name, str(tmp_path), tmp_path / "cache")
         rows = pq.read_table(shard).to_pylist()
@@ -106,7 +107,7 @@ if REAL.exists():  # beside a developer's checkout only
             assert data.test.labels[row] == rows[row][label]
 
 
-def test_without_a_root_images_are_where_the_environment_says(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_a_root_the_environment_variable_applies(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HOME", str(tmp_path / "home"))
     monkeypatch.setenv("CONVNN_DATA_ROOT", str(tmp_path / "my images"))
     assert find_source("cifar10", None) == Torchvision("cifar10", tmp_path / "my images")

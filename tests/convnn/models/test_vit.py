@@ -52,19 +52,19 @@ def test_positions_are_sines_and_cosines_with_the_class_token_first() -> None:
 
 
 @pytest.mark.parametrize("size", [224, 48, 20])
-def test_images_are_resized_within_one_grey_level_of_pillows_bilinear(size: int) -> None:
+def test_images_are_resized_within_one_gray_level_of_pillows_bilinear(size: int) -> None:
     raw = np.random.default_rng(0).integers(0, 256, (32, 32, 3), dtype=np.uint8)
     pillow = np.asarray(Image.fromarray(raw).resize((size, size), Image.Resampling.BILINEAR), dtype=np.float32)
     ours = resize(torch.from_numpy(raw).permute(2, 0, 1)[None].float(), size)[0].permute(1, 2, 0)
     assert np.abs(ours.numpy() - pillow).max() <= 1.001  # two roundings of half a level, and float32's own
 
 
-def test_resizing_normalised_images_is_normalising_resized_ones() -> None:
+def test_resizing_and_normalizing_commute() -> None:
     images = torch.rand(2, 3, 32, 32, dtype=torch.float64)
     torch.testing.assert_close(resize((images - 0.4) / 0.2, 224), (resize(images, 224) - 0.4) / 0.2)
 
 
-def test_images_of_any_size_are_taken() -> None:
+def test_images_of_any_size_are_accepted() -> None:
     assert vit_tiny(7, **TINY)(torch.randn(1, 3, 17, 17)).shape == (1, 7)
 
 
@@ -86,7 +86,7 @@ def test_vit_tiny_has_the_published_number_of_parameters(kind: Any, extra: dict[
     assert sum(p.numel() for p in model.parameters()) == parameters
 
 
-def test_one_seed_gives_the_same_weights_whatever_cannot_change_them() -> None:
+def test_a_seed_gives_the_same_weights_under_options_without_parameters() -> None:
     models: list[ViT] = []
     for extra in ({}, {"candidates": "random", "r": 5}, {"candidates": "even", "r": 5}):
         torch.manual_seed(4)
@@ -95,7 +95,7 @@ def test_one_seed_gives_the_same_weights_whatever_cannot_change_them() -> None:
     assert all(torch.equal(first[name], x) for model in models[1:] for name, x in model.state_dict().items())
 
 
-def test_r_of_all_tokens_equals_all_to_the_last_bit() -> None:
+def test_r_of_all_tokens_equals_all_bit_for_bit() -> None:
     everything, random = (
         vit_tiny(7, "convnn", k=3, **TINY),
         vit_tiny(7, "convnn", k=3, candidates="random", r=17, **TINY),
@@ -114,7 +114,7 @@ def test_r_of_all_tokens_equals_all_to_the_last_bit() -> None:
     [
         (lambda: vit_tiny(7, "mean"), ValueError, "attention must be one of attention, convnn, kvt"),  # type: ignore[arg-type]
         (lambda: vit_tiny(7, image_size=30, patch_size=16), ValueError, "patch_size must divide image_size, .* is 32"),
-        (lambda: vit_tiny(7, depth=0), ValueError, "depth must be a whole number of at least 1"),
+        (lambda: vit_tiny(7, depth=0), ValueError, "depth must be an integer, at least 1"),
         (lambda: vit_tiny(7, width=190, heads=3), ValueError, "heads must divide dim, got dim=190, heads=3"),
         (lambda: vit_tiny(7, "attention", k=9), TypeError, "unexpected keyword argument 'k'"),
         (lambda: vit_tiny(7, **TINY)(torch.randn(1, 1, 32, 32)), ValueError, r"the images must be \(B, 3, S, S\)"),

@@ -8,7 +8,7 @@ from search_spaces.models.base import lam
 
 
 class Bare(ModelConfig):
-    """A model that says nothing of itself."""
+    """A model without overrides."""
 
     name: str = "bare"
     depth: int = 3
@@ -18,7 +18,7 @@ class Bare(ModelConfig):
         return MixingLayer()
 
 
-def test_a_model_that_says_nothing_has_no_limits_and_its_fields_for_a_key() -> None:
+def test_a_minimal_model_has_no_limits_and_its_fields_as_its_key() -> None:
     model = Bare()
     assert not list(model.infeasibilities())
     assert model.canonical() == model

@@ -32,7 +32,7 @@ def reasons(chosen: ConvNNLayer, padding: int | None = 0) -> list[Infeasible]:
     return list(convnn_infeasibilities(chosen, "here", grids, padding))
 
 
-def test_every_kind_of_candidates_can_be_described_in_the_words_of_the_layers() -> None:
+def test_candidate_kinds_are_those_of_the_layers() -> None:
     assert [literal_of(kind, "kind") for kind in KINDS] == list(CANDIDATE_KINDS)
     for kind in KINDS[1:]:
         assert words(kind, "when_too_few")["when_too_few"] == list(get_args(WhenTooFew))
@@ -42,7 +42,7 @@ def test_every_kind_of_candidates_can_be_described_in_the_words_of_the_layers() 
     ("candidates", "padding", "expected"),
     [
         (RandomCandidates(kind="random", r=64), 0, (True, False)),
-        (RandomCandidates(kind="random", r=64), 1, (False, False)),  # the ring is drawn from, too
+        (RandomCandidates(kind="random", r=64), 1, (False, False)),  # draws include the ring
         (RandomCandidates(kind="random", r=16), 0, (False, True)),
         (StridedCandidates(kind="strided", stride=1), 0, (True, True)),
         (StridedCandidates(kind="strided", stride=1), 1, (False, True)),
@@ -57,14 +57,12 @@ def test_every_kind_of_candidates_can_be_described_in_the_words_of_the_layers() 
     ],
     ids=str,
 )
-def test_candidates_cover_every_map_or_are_enough_on_every_map(
-    candidates: Any, padding: int, expected: tuple[bool, bool]
-) -> None:
+def test_coverage_and_sufficiency_of_candidates(candidates: Any, padding: int, expected: tuple[bool, bool]) -> None:
     k = 4 if candidates.kind == "strided" and candidates.stride == 2 else 5
     assert candidates.coverage(k, [MAP, LARGE], padding) == expected
 
 
-def test_what_covers_every_map_is_all_and_what_is_enough_needs_no_leniency() -> None:
+def test_candidates_that_cover_every_map_become_all() -> None:
     everything = layer(LatticeCandidates(kind="lattice", side=9, when_too_few="all"))
     assert canonical_neighbors(everything, [MAP, LARGE], 1) == layer()
     enough = layer(RandomCandidates(kind="random", r=12, when_too_few="all"))
@@ -73,20 +71,20 @@ def test_what_covers_every_map_is_all_and_what_is_enough_needs_no_leniency() -> 
     assert canonical_neighbors(some, [MAP, LARGE], 0) == some
 
 
-def test_a_token_alone_with_itself_compares_nothing() -> None:
+def test_a_token_that_is_its_only_neighbor_compares_nothing() -> None:
     chosen = layer(RandomCandidates(kind="random", r=9), k=1, similarity="dot", rho="softmax", self_score=1.0)
     assert canonical_neighbors(chosen, [MAP], 0) == layer(k=1)
 
 
-def test_the_first_map_that_is_too_strict_is_named_once_for_each_field() -> None:
+def test_the_first_map_that_is_too_small_is_named_once_per_field() -> None:
     found = reasons(layer(RandomCandidates(kind="random", r=20), k=18), 0)
     assert [(reason.path, reason.got) for reason in found] == [("here.candidates.r", "20"), ("here.k", "18")]
     assert found[0].rule == "must be at most 16 for small (4 x 4 tokens, ring 0: 16 candidates)"
-    assert found[1].way_out == "take a smaller k, more candidates or a wider padding"
-    assert reasons(layer(k=17), None)[0].way_out == "take a smaller k, more candidates"
+    assert found[1].way_out == "use a smaller k, more candidates or a wider padding"
+    assert reasons(layer(k=17), None)[0].way_out == "use a smaller k, more candidates"
 
 
-def test_a_score_of_its_own_goes_with_softmax_and_the_token_first() -> None:
+def test_self_score_needs_softmax_and_self_first() -> None:
     (reason,) = reasons(layer(self_score=1.0, k=4))
     assert (reason.path, reason.got) == ("here.self_score", "1.0")
     assert not reasons(layer(self_score=1.0, k=4, rho="softmax"))

@@ -60,7 +60,7 @@ def test_an_attention_has_the_options_and_the_defaults_of_its_module(attention: 
         assert arguments_of(every) - {"attention"} == set(options)
         options = {name: options[name] for name in found}
     elif module is SelfAttention:
-        options.pop("head_dim")  # of local attention alone
+        options.pop("head_dim")  # only local attention has it
     assert found == options
 
 
@@ -69,7 +69,7 @@ def test_a_hybrid_has_the_options_of_convnn_attention_and_lambda() -> None:
     assert hybrid == {**ConvNNAttention(kind="convnn").arguments(), "attention": "hybrid", "lam": 0.5}
 
 
-def test_the_words_of_an_attention_are_those_of_a_layer() -> None:
+def test_the_values_of_attention_options_are_those_of_the_module() -> None:
     fields = ("similarity", "rho", "aggregation")
     assert words(ConvNNAttention, *fields) == words(ConvNNLayer, *fields)
 
@@ -96,23 +96,23 @@ def test_the_model_has_the_options_and_the_defaults_of_vit_tiny() -> None:
             {"kind": "kvt", "k": 198},
             {},
             "model.attention.k",
-            "must be at most 197 (tokens of every block), got 198; take a smaller k or smaller patches.",
+            "must be at most 197 (tokens of every block), got 198; use a smaller k or smaller patches.",
         ),
         (
             {"kind": "local", "head_dim": 3},
-            {"heads": 5},  # heads of their own size always fit
+            {"heads": 5},  # heads with an explicit size always fit
             "model.attention.head_dim",
-            "must be even for rotary positions, which pair channels; got 3; take an even one, or rotary: false.",
+            "must be even for rotary positions, which pair channels; got 3; use an even one, or rotary: false.",
         ),
         (
             {"kind": "convnn", "candidates": {"kind": "strided", "stride": 99}},
             {},
             "model.attention.candidates.stride",
-            f"must leave k = 9 candidates, got 99, {LEFT}; take a smaller stride, or when_too_few: all.",
+            f"must leave k = 9 candidates, got 99, {LEFT}; use a smaller stride, or when_too_few: all.",
         ),
     ],
 )
-def test_what_cannot_run_is_named_with_the_way_out(
+def test_infeasible_models_are_reported_with_the_way_out(
     attention: dict[str, Any], options: dict[str, Any], path: str, message: str
 ) -> None:
     (reason,) = model(attention, **options).infeasibilities()

@@ -48,7 +48,7 @@ def complaint(text: str, *assignments: str) -> str:
         ("größe", "größe"),
     ],
 )
-def test_a_value_is_what_yaml_1_2_says(text: str, value: object) -> None:
+def test_values_are_read_as_in_yaml_1_2(text: str, value: object) -> None:
     found = read(f"a: {text}")
     assert found == {"a": value}
     assert type(value_of(compose(f"a: {text}", "").value[0][1])) is type(value)
@@ -58,7 +58,7 @@ def test_minus_zero_is_zero() -> None:
     assert written(read("a: -0.0")) == "{a: 0.0}"
 
 
-def test_a_merge_key_brings_fields_and_own_fields_win() -> None:
+def test_a_merge_key_adds_fields_and_own_fields_win() -> None:
     text = "base: &base {lr: 1, epochs: 2}\na: {lr: 3, <<: *base}\nb: {<<: [{lr: 4}, *base]}"
     assert read(text) == {
         "base": {"lr": 1, "epochs": 2},
@@ -72,33 +72,34 @@ def test_every_node_knows_its_line_and_column() -> None:
     assert (value.start_mark.line + 1, value.start_mark.column + 1) == (2, 6)
 
 
-def test_a_byte_order_mark_and_windows_line_ends_do_not_matter() -> None:
+def test_byte_order_marks_and_windows_line_endings_do_not_matter() -> None:
     assert read("\ufeffa: 1\r\nb: 2\r\n") == {"a": 1, "b": 2}
 
 
-def test_a_control_character_is_placed() -> None:
+def test_a_control_character_is_reported_with_its_position() -> None:
     assert complaint("a: 1\nb: x\x07y") == (
-        "sweep.yaml:2:5: the file holds the character U+0007, which YAML does not allow; delete it."
+        "sweep.yaml:2:5: the file contains the character U+0007, which YAML does not allow; delete it."
     )
 
 
 @pytest.mark.parametrize("depth", [41, 10_000])
-def test_nesting_without_end_is_refused_with_its_place(depth: int) -> None:
+def test_unlimited_nesting_is_rejected_with_its_position(depth: int) -> None:
     assert complaint("a: " + "[" * depth + "]" * depth).endswith(
-        "mappings and lists stand more than 40 deep inside each other; write them flatter."
+        "mappings and lists are nested more than 40 levels deep; reduce the nesting."
     )
 
 
-def test_aliases_that_stand_for_billions_of_characters_are_refused() -> None:
+def test_aliases_that_expand_to_billions_of_characters_are_rejected() -> None:
     letters = "abcdefghij"
     lines = [f"{b}: &{b} [{', '.join([f'*{a}'] * 10)}]" for a, b in itertools.pairwise(letters)]
     message = complaint("\n".join(["a: &a [1]", *lines]))
     assert (
-        message == "sweep.yaml:1:1: its aliases stand for 3,456,790,133 characters; a sweep file has at most 1,048,576."
+        message
+        == "sweep.yaml:1:1: its aliases expand to 3,456,790,133 characters; a sweep file can have at most 1,048,576."
     )
 
 
-def test_a_whole_number_of_any_length_can_be_read() -> None:
+def test_integers_of_any_length_can_be_read() -> None:
     assert read(f"a: {'9' * 5000}") == {"a": float("inf")}
 
 
@@ -106,7 +107,7 @@ def test_set_changes_one_value() -> None:
     assert after("a: {b: 1, c: 2}", "a.b=3e-1") == {"a": {"b": 0.3, "c": 2}}
 
 
-def test_set_makes_the_mappings_it_needs() -> None:
+def test_set_creates_missing_mappings() -> None:
     assert after("a: 1", "b.c.d=x") == {"a": 1, "b": {"c": {"d": "x"}}}
 
 
@@ -118,12 +119,12 @@ def test_set_takes_any_yaml_value() -> None:
     assert after("a: 1", "a={choice: [1, 2]}", "b=") == {"a": {"choice": [1, 2]}, "b": None}
 
 
-def test_set_leaves_other_uses_of_an_anchor_alone() -> None:
+def test_set_does_not_change_other_uses_of_an_anchor() -> None:
     text = "a: &x {b: {c: 1}}\nd: *x\ne: {<<: *x}"
     assert after(text, "a.b.c=2") == {"a": {"b": {"c": 2}}, "d": {"b": {"c": 1}}, "e": {"b": {"c": 1}}}
 
 
-def test_the_last_of_two_sets_counts() -> None:
+def test_the_last_of_two_set_options_wins() -> None:
     assert after("a: 1", "a=2", "a=3") == {"a": 3}
 
 
@@ -136,24 +137,24 @@ FORM = "must be path=value without spaces around the =, as in --set space.traini
         ("a", f"--set a, column 1: {FORM}"),
         ("=3", f"--set =3, column 1: {FORM}"),
         ("a..b=3", f"--set a..b=3, column 1: {FORM}"),
-        ("a.b=3", "--set a.b=3, column 1: a.b cannot be set: a has one value and no keys."),
-        ("a.b.c=3", "--set a.b.c=3, column 1: a.b.c cannot be set: a has one value and no keys."),
-        ("l.5=3", "--set l.5=3, column 1: l.5 cannot be set: l has no item of that number."),
-        ("l.x=3", "--set l.x=3, column 1: l.x cannot be set: l has no item of that number."),
-        ("l.²=3", "--set l.²=3, column 1: l.² cannot be set: l has no item of that number."),
-        ("l.5.b=3", "--set l.5.b=3, column 1: l.5.b cannot be set: l has no item of that number."),
+        ("a.b=3", "--set a.b=3, column 1: a.b cannot be set: a is a single value and has no keys."),
+        ("a.b.c=3", "--set a.b.c=3, column 1: a.b.c cannot be set: a is a single value and has no keys."),
+        ("l.5=3", "--set l.5=3, column 1: l.5 cannot be set: l has no item with that number."),
+        ("l.x=3", "--set l.x=3, column 1: l.x cannot be set: l has no item with that number."),
+        ("l.²=3", "--set l.²=3, column 1: l.² cannot be set: l has no item with that number."),
+        ("l.5.b=3", "--set l.5.b=3, column 1: l.5.b cannot be set: l has no item with that number."),
     ],
 )
-def test_a_set_that_cannot_be_is_explained(assignment: str, message: str) -> None:
+def test_an_impossible_set_is_explained(assignment: str, message: str) -> None:
     assert complaint("a: 1\nl: [1, 2]", assignment) == message
 
 
-def test_a_mistake_in_a_set_is_placed_in_the_words_that_were_typed() -> None:
+def test_a_mistake_in_a_set_points_into_the_assignment() -> None:
     assert complaint("a: 1", "ab=[1").startswith("--set ab=[1, column 6: this is not YAML: ")
 
 
-def test_a_set_of_two_lines_is_refused() -> None:
-    assert "must get one value in one line" in complaint("a: 1", "a=1\nb: 2")
+def test_a_set_of_two_lines_is_rejected() -> None:
+    assert "must be set to one value on one line" in complaint("a: 1", "a=1\nb: 2")
 
 
 scalars = (
@@ -173,5 +174,5 @@ trees = st.recursive(
 
 @settings(fixed, max_examples=60)
 @given(st.dictionaries(st.text("abc", min_size=1, max_size=3), trees, min_size=1, max_size=3))
-def test_what_is_dumped_reads_back_as_the_same(tree: dict[str, object]) -> None:
+def test_dumped_trees_read_back_unchanged(tree: dict[str, object]) -> None:
     assert read(dumped(tree)) == tree

@@ -4,7 +4,8 @@ from typing import Any
 import pytest
 from pydantic import BaseModel
 
-from search_spaces.models.vgg import VGG11, ConvNNLayer, HybridLayer
+from search_spaces.models.vgg import ConvNNLayer, HybridLayer
+from search_spaces.models.vgg11 import VGG11
 from search_spaces.models.vit import LocalAttention, SparseAttention
 from search_spaces.reading.fields import (
     discriminator_of,
@@ -31,7 +32,11 @@ from search_spaces.trial import Data, Training, TrialConfig
         (Data, "name", "one of digits, cifar10, cifar100"),
         (Data, "root", "text, not empty or null"),
         (LocalAttention, "head_dim", "a whole number, at least 1, at most 65536 or null"),
-        (SparseAttention, "context", "an odd whole number, 1 to 999999 (the token itself, and as many to each side)"),
+        (
+            SparseAttention,
+            "context",
+            "an odd whole number, 1 to 999999 (the token itself, and the same number on each side)",
+        ),
         (Resources, "gpus_per_trial", "a number, 0 to 1 (0.25 lets four trials share a GPU)"),
         (ConvNNLayer, "kind", "convnn"),
         (VGG11, "layer", "a mapping with kind conv2d, convnn or hybrid"),
@@ -39,7 +44,7 @@ from search_spaces.trial import Data, Training, TrialConfig
         (TrialConfig, "data", "a mapping of name, root, limit"),
     ],
 )
-def test_a_field_is_said_in_words(model: type[BaseModel], field: str, rule: str) -> None:
+def test_a_field_is_described_in_words(model: type[BaseModel], field: str, rule: str) -> None:
     assert rule_of(model.model_fields[field]) == rule
 
 
@@ -56,11 +61,11 @@ def test_a_field_is_said_in_words(model: type[BaseModel], field: str, rule: str)
         ("optimizer", "adam", False),
     ],
 )
-def test_a_value_is_valid_as_the_model_says(field: str, value: Any, expected: bool) -> None:
+def test_a_value_is_valid_if_the_model_accepts_it(field: str, value: Any, expected: bool) -> None:
     assert is_valid(Training.model_fields[field], value) == expected
 
 
-def test_the_models_of_a_field_are_told_apart_by_their_kind() -> None:
+def test_the_models_of_a_field_are_distinguished_by_kind() -> None:
     layer, candidates = VGG11.model_fields["layer"], ConvNNLayer.model_fields["candidates"]
     for info, kinds in (
         (layer, ["conv2d", "convnn", "hybrid"]),
@@ -74,14 +79,14 @@ def test_the_models_of_a_field_are_told_apart_by_their_kind() -> None:
         assert list(models_by_kind(models, key)) == kinds == [literal_of(model, key) for model in models]
 
 
-def test_a_field_is_called_as_in_the_file() -> None:
+def test_a_field_has_its_name_in_the_file() -> None:
     assert names_of(HybridLayer)[-3:] == ["kind", "lambda", "kernel_size"]
 
 
 @pytest.mark.parametrize(
     ("field", "forms"), [("lr", ["uniform", "log_uniform"]), ("epochs", ["int"]), ("optimizer", []), ("compile", [])]
 )
-def test_the_domains_that_suit_a_field_are_listed(field: str, forms: list[str]) -> None:
+def test_the_domains_that_a_field_accepts_are_listed(field: str, forms: list[str]) -> None:
     assert forms_of(Training.model_fields[field]) == [
         "choice: [a, b, ...]",
         *(f"{form}: [low, high]" for form in forms),

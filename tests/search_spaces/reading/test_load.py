@@ -38,7 +38,7 @@ def test_overrides_become_part_of_the_text_as_run() -> None:
 
 
 @pytest.mark.parametrize("text", ["1e4", "on", "~", "007", ".5", "größe\u2028x", "a: b", "# c", "1\n2"])
-def test_text_that_looks_like_something_else_survives_an_override(text: str) -> None:
+def test_text_that_looks_like_another_type_survives_an_override(text: str) -> None:
     quoted = '"' + text.encode("unicode_escape").decode() + '"'
     spec = parse_sweep(TEXT, "f.yaml", [f"tracking.experiment={quoted}"])
     assert spec.tracking.experiment == text
@@ -55,13 +55,13 @@ def test_text_that_looks_like_something_else_survives_an_override(text: str) -> 
         ("trials=4", "trials is not a field; write --set search.trials=4, or --set budget.trials=4."),
     ],
 )
-def test_an_override_of_a_field_in_another_place_is_answered_with_the_whole_override(assignment: str, way: str) -> None:
+def test_an_override_with_a_wrong_path_is_answered_with_the_right_override(assignment: str, way: str) -> None:
     with pytest.raises(SpecError) as caught:
         parse_sweep(TEXT, "f.yaml", [assignment])
     assert str(caught.value) == f"--set {assignment}, column 1: {way}"
 
 
-def test_an_override_within_any_of_is_written_with_the_numbers_of_its_options() -> None:
+def test_an_override_within_any_of_uses_the_numbers_of_the_options() -> None:
     text = TEXT.replace("{layer: {kind", "{layer: {any_of: [{kind: convnn}, {kind").replace("[4, 9]}}}", "[4, 9]}}]}}")
     with pytest.raises(SpecError) as caught:
         parse_sweep(text, "f.yaml", ["k=3"])
@@ -79,7 +79,7 @@ def test_a_mistake_in_an_override_points_to_the_override() -> None:
     )
 
 
-def test_a_sweep_can_be_changed_again_and_again_as_it_was_run() -> None:
+def test_a_sweep_as_run_can_be_changed_repeatedly() -> None:
     spec = parse_sweep("# mine\n" + TEXT, overrides=["space.training.epochs=3", "budget.wall_hours=1"])
     for hours in (2, 48, 96):
         spec = parse_sweep(spec.text, overrides=[f"budget.wall_hours={hours}"])
@@ -89,7 +89,7 @@ def test_a_sweep_can_be_changed_again_and_again_as_it_was_run() -> None:
     assert (again.text, again.budget.wall_hours, again.space.values("training.epochs", 0)) == (spec.text, 96, [3])
 
 
-def test_a_search_can_get_another_number_of_trials() -> None:
+def test_the_number_of_trials_of_a_search_can_change() -> None:
     spec = parse_sweep(TEXT + "search: {sampler: random, trials: 3}", overrides=["space.training.epochs=2"])
     more = with_trials(with_trials(spec, 5), 7)
     assert more.search == RandomSearch(sampler="random", trials=7)
@@ -106,12 +106,12 @@ def test_a_sweep_that_was_moved_gets_more_trials_where_its_mlflow_runs_are() -> 
     assert (more.name, more.tracking.experiment) == ("elsewhere", "small")
 
 
-def test_a_grid_has_no_other_number_of_trials() -> None:
-    with pytest.raises(ValueError, match="small is a grid, which has every trial of its space; give its fields more"):
+def test_the_number_of_trials_of_a_grid_cannot_change() -> None:
+    with pytest.raises(ValueError, match="small is a grid and already runs every trial of its space; give its"):
         with_trials(parse_sweep(TEXT), 9)
 
 
-def test_a_file_is_read_from_disk_with_its_name_in_the_messages(tmp_path: Path) -> None:
+def test_messages_name_the_file_read_from_disk(tmp_path: Path) -> None:
     file = tmp_path / "my-sweep.yaml"
     file.write_bytes(TEXT.replace("\n", "\r\n").encode())
     assert load_sweep(file).name == "small"
@@ -120,7 +120,7 @@ def test_a_file_is_read_from_disk_with_its_name_in_the_messages(tmp_path: Path) 
         load_sweep(file)
 
 
-def test_a_file_that_is_not_utf_8_is_a_mistake_with_a_place(tmp_path: Path) -> None:
+def test_a_file_that_is_not_utf_8_is_reported_with_its_position(tmp_path: Path) -> None:
     file = tmp_path / "latin.yaml"
     file.write_bytes(b"name: a\n# gr\xf6\xdfe\n")
     with pytest.raises(
@@ -129,7 +129,7 @@ def test_a_file_that_is_not_utf_8_is_a_mistake_with_a_place(tmp_path: Path) -> N
         load_sweep(file)
 
 
-def test_a_preset_is_known_by_its_bare_name_even_beside_a_folder_of_that_name(
+def test_a_preset_is_found_by_name_even_beside_a_folder_of_that_name(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
@@ -137,7 +137,9 @@ def test_a_preset_is_known_by_its_bare_name_even_beside_a_folder_of_that_name(
     assert load_sweep("quickstart").name == "quickstart"
 
 
-def test_a_file_comes_before_a_preset_of_its_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_file_takes_precedence_over_a_preset_of_the_same_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.chdir(tmp_path)
     (tmp_path / "quickstart").write_text(TEXT, encoding="utf-8")
     assert load_sweep("quickstart").name == "small"
@@ -148,13 +150,11 @@ def test_a_file_comes_before_a_preset_of_its_name(tmp_path: Path, monkeypatch: p
     [
         ("quickstrat", "quickstrat is neither a file nor a preset; did you mean 'quickstart'?"),
         ("table1", "table1 is neither a file nor a preset; did you mean 'table1-cifar10' or 'table1-cifar100'?"),
-        ("no/such.yaml", "there is no file no/such.yaml; there is no folder no either; check the path."),
+        ("no/such.yaml", "no/such.yaml does not exist; its folder no does not exist either; check the path."),
         ("folder", "folder is a folder; give the sweep's YAML file."),
     ],
 )
-def test_a_file_that_is_not_there_is_explained(
-    file: str, message: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_missing_file_is_explained(file: str, message: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     (tmp_path / "folder").mkdir()
     with pytest.raises(FileNotFoundError) as caught:
@@ -173,7 +173,7 @@ def test_a_relative_folder_of_images_is_relative_to_the_file(tmp_path: Path, mon
     spec = load_sweep(file)
     roots = [data.root for data in spec.space.data_sets()]
     assert roots == [str(tmp_path / "my sweeps" / "images"), "~/data", "/data", "$H/x"]
-    assert [data.root for data in parse_sweep(spec.text).space.data_sets()] == roots  # as run, from anywhere
+    assert [data.root for data in parse_sweep(spec.text).space.data_sets()] == roots  # as run, from any folder
     changed = parse_sweep(spec.text, "elsewhere/sweep.yaml", ["budget.trials=9"])
     assert [data.root for data in changed.space.data_sets()] == roots
     (given,) = load_sweep(file, ["space.data={root: here}"]).space.data_sets()

@@ -1,4 +1,4 @@
-"""Whatever stands in a file, there is an answer in words, never a traceback."""
+"""Any content of a file is answered with a message, never with a traceback."""
 
 from typing import Any
 
@@ -86,7 +86,7 @@ def sweep(layer: str, training: str = "{}") -> str:
     )
 
 
-def test_a_mistake_behind_an_alias_is_reported_once_where_it_stands() -> None:
+def test_a_mistake_behind_an_alias_is_reported_once_at_its_position() -> None:
     text = sweep(
         "{any_of: [{kind: convnn, candidates: &c {kind: random, r: x}}, {kind: convnn, k: 4, candidates: *c}]}"
     )
@@ -95,12 +95,12 @@ def test_a_mistake_behind_an_alias_is_reported_once_where_it_stands() -> None:
     assert second.startswith("f.yaml:3:76: space.model.layer[convnn#2].candidates.r must be")
 
 
-def test_a_long_value_is_repeated_in_part() -> None:
+def test_a_long_value_is_shortened_in_messages() -> None:
     (message,) = complaints(sweep("{kind: conv2d}", f"{{optimizer: {'x' * 5000}}}"))
     assert len(message) < 300
 
 
-def test_a_merged_field_is_placed_where_it_is_written() -> None:
+def test_a_merged_field_has_the_position_where_it_is_written() -> None:
     text = "base: &base {epochs: 0}\n" + sweep("{kind: conv2d}", "{<<: *base, lr: 0.1}")
     assert complaints(text)[1:] == [
         "f.yaml:1:22: space.training.epochs must be a whole number, at least 1, at most 100000; got 0.",
@@ -115,7 +115,7 @@ def test_an_anchor_may_be_used_within_the_space() -> None:
     ]
 
 
-def test_a_range_over_odd_numbers_only_is_a_domain_of_a_field_that_is_odd() -> None:
+def test_a_range_of_odd_numbers_is_valid_for_an_odd_field() -> None:
     spec = parse_sweep(
         "name: a\nspace: {model: {name: vit_tiny, attention: {kind: sparse, context: {int: [1, 7], step: 2}}}}\n"
         "search: {sampler: random, trials: 1}"
@@ -123,11 +123,11 @@ def test_a_range_over_odd_numbers_only_is_a_domain_of_a_field_that_is_odd() -> N
     assert spec.describe()["domains"] == {"space.model.attention.context": "1 to 7, in steps of 2"}
 
 
-def test_a_whole_number_may_stand_for_a_real_one() -> None:
+def test_an_integer_is_accepted_for_a_real_number() -> None:
     assert parse_sweep(sweep("{kind: conv2d}", "{lr: 1}")).space.resolve(Decided({})).training.lr == 1.0
 
 
-def test_an_empty_mapping_is_the_kind_that_needs_no_name() -> None:
+def test_an_empty_mapping_is_the_default_kind() -> None:
     text = sweep("{kind: convnn, candidates: {}}").replace("{sampler: random, trials: 3}", "{}")
     spec = parse_sweep(text + "\nstopping: {}\nevaluation: {fraction: 0.3}\nobjective: {}")
     assert (spec.search.sampler, spec.stopping.kind, spec.evaluation.protocol) == ("grid", "none", "holdout")

@@ -22,7 +22,7 @@ WORDS = [*"()+-*/<>=!.,[]'\"&|%:#", "<=", "**", "k", "r", "lambda", "1e-4", "7",
 @example("k < 0x10")
 @example("k < 1_000")
 @example("k < \N{ARABIC-INDIC DIGIT ONE}")
-def test_any_text_is_explained_or_holds_or_not(text: str) -> None:
+def test_any_text_is_a_rule_or_is_explained(text: str) -> None:
     try:
         rule = parse_constraint(text)
     except ConstraintError as error:
@@ -33,28 +33,28 @@ def test_any_text_is_explained_or_holds_or_not(text: str) -> None:
     assert all(messages)
 
 
-def test_a_rule_has_at_most_500_characters_and_40_parentheses_inside_each_other() -> None:
+def test_a_rule_has_at_most_500_characters_and_40_nested_parentheses() -> None:
     assert holds("k" + " " * 495 + "> 4")
     assert holds("(" * 40 + "k" + ")" * 40 + " > 4")
     with pytest.raises(ConstraintError, match="at most 500 characters, got 501"):
         parse_constraint("k" + " " * 496 + "> 40")
     assert holds("+".join(["(-k)"] * 60) + " < 4")
-    with pytest.raises(ConstraintError, match="more than 40 deep"):
+    with pytest.raises(ConstraintError, match="more than 40 levels deep"):
         parse_constraint("(" * 41 + "k" + ")" * 41 + " > 4")
 
 
 @pytest.mark.parametrize(
     ("rule", "words"),
     [
-        ("k = r", "found '='; equal is ==, at most is <="),
+        ("k = r", "found '='; write == for equal, <= for at most"),
         ("k ≤ r", "write <="),
         ("k <= r and r < 9", "at character 8, found 'and'; write two rules"),
-        ("(k <= r)", "expected ')' at character 4, found '<='; a comparison does not go into parentheses"),
-        ("max(k, r) < 9", "at character 4, found '('; a rule has no functions"),
-        ("k ** 2 < r", "at character 4, found '*'; a rule has + - * / only"),
-        ("space.model.layer[convnn].k < 9", "at character 18, found '['; leave out what stands in brackets"),
+        ("(k <= r)", "expected ')' at character 4, found '<='; a comparison cannot be in parentheses"),
+        ("max(k, r) < 9", "at character 4, found '('; a rule cannot use functions"),
+        ("k ** 2 < r", "at character 4, found '*'; a rule can use only + - * /"),
+        ("space.model.layer[convnn].k < 9", "at character 18, found '['; leave out the brackets"),
         ("k <", "expected a number, a field or '(' after it"),
-        ("1e999 > k", "expected a number that is not so large at character 1"),
+        ("1e999 > k", "expected a smaller number at character 1"),
         ("2 > 1", "which is always true"),
         ("2 / 0 > 1", "which is always false"),
         ("learning_rate < 1", "names 'learning_rate', which is not a field; did you mean 'lr'?"),

@@ -16,12 +16,12 @@ from search_spaces.reading.words import LONGEST_SHOWN, cut, quoted, shown
         ("{kind: x, k: 3}", "{kind: ..., k: ...}"),
     ],
 )
-def test_what_stands_in_a_file_is_said_as_it_is_written(text: str, said: str) -> None:
+def test_file_content_is_shown_as_written(text: str, said: str) -> None:
     (_, node) = compose(f"a: {text}", "").value[0]
     assert shown(node) == said
 
 
-def test_long_text_is_cut() -> None:
+def test_long_text_is_shortened() -> None:
     assert cut("x" * LONGEST_SHOWN) == "x" * LONGEST_SHOWN
     assert cut("x" * (LONGEST_SHOWN + 1)) == "x" * LONGEST_SHOWN + "..."
     assert quoted("k\n") == r"'k\n'"

@@ -1,4 +1,4 @@
-"""A recorded sweep whose file can be read, too."""
+"""A recorded sweep with a readable file."""
 
 import pytest
 
@@ -7,6 +7,6 @@ from tests.tune_jobs.shipping import Recorded
 
 @pytest.fixture
 def sweep(sweep: Recorded) -> Recorded:
-    """The sweep of every test of `tune_jobs`, with a file that is whole."""
+    """The sweep fixture of all `tune_jobs` tests, with a complete file."""
     sweep.folder.spec.write_text("name: tracked\nspace: {model: {name: vgg11, layer: {kind: conv2d}}}\n")
     return sweep

@@ -1,4 +1,4 @@
-"""The `convnn` program in this process, for commands that train nothing."""
+"""Run `convnn` in this process, for commands that do not train."""
 
 import json
 from pathlib import Path
@@ -10,13 +10,13 @@ from tune_jobs.cli import app
 
 
 def invoke(*arguments: object, storage: Path, expect: int = 0, errors: bool = True) -> str:
-    """What a command prints, to its standard error too, once its exit code is the expected one."""
+    """Run a command, check its exit code, and return its output (with standard error if `errors`)."""
     words, environment = list(map(str, arguments)), {"CONVNN_STORAGE": str(storage)}
-    done = CliRunner().invoke(app, words, env=environment, catch_exceptions=False)  # where people see a traceback
+    done = CliRunner().invoke(app, words, env=environment, catch_exceptions=False)  # so that a traceback fails the test
     assert done.exit_code == expect, done.output
     return done.output if errors else done.stdout
 
 
 def invoke_json(*arguments: object, storage: Path) -> Any:
-    """What a command says with --json."""
+    """Return what a command prints with --json."""
     return json.loads(invoke(*arguments, "--json", storage=storage, errors=False))

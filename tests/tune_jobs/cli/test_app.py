@@ -12,7 +12,7 @@ from tests.tune_jobs.program import convnn
         (["best"], "Error: Missing argument 'SWEEP'.\n"),
     ],
 )
-def test_the_installed_program_answers_a_mistake_as_these_tests_see_it(
+def test_the_installed_program_gives_the_same_answer_as_in_process(
     tmp_path: Path, arguments: list[str], said: str
-) -> None:  # `test_mistakes.py` has the others, in this process
+) -> None:  # `test_mistakes.py` tests the other answers in this process
     assert convnn(*arguments, storage=tmp_path, expect=2).endswith(said)

@@ -2,7 +2,7 @@ from tests.tune_jobs.cli.invoking import invoke, invoke_json
 from tests.tune_jobs.shipping import Recorded, value
 
 
-def test_the_best_trials_come_with_the_best_ones_configuration(sweep: Recorded) -> None:
+def test_the_best_trials_are_shown_with_the_configuration_of_the_best_one(sweep: Recorded) -> None:
     storage = sweep.folder.path.parent
     for trial, last in (("a", 3), ("b", 5), ("c", 4)):
         sweep.attempt(range(1, last + 1), "complete", trial=trial)

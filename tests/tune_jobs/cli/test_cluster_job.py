@@ -12,7 +12,7 @@ from tune_jobs.errors import UsageError
 
 
 def run(task: dict[str, object], folder: Path) -> "subprocess.CompletedProcess[str]":
-    """What a job does in the folder of its package, on a cluster with a wrong setting."""
+    """Run a job in the folder of its package, on a cluster with a wrong setting."""
     (folder / "task.json").write_text(json.dumps(task))
     return subprocess.run(
         [sys.executable, "-m", "tune_jobs.cli.cluster_job"],
@@ -24,14 +24,14 @@ def run(task: dict[str, object], folder: Path) -> "subprocess.CompletedProcess[s
     )
 
 
-def test_a_command_that_fails_says_so_in_words(tmp_path: Path) -> None:
+def test_a_failing_command_prints_its_message(tmp_path: Path) -> None:
     done = run({"kind": "command", "arguments": ["resume", "mine"]}, tmp_path)
     assert done.returncode == 2
-    assert "convnn: CONVNN_STORAGE of the cluster must be an absolute path" in done.stderr
+    assert "convnn: CONVNN_STORAGE on the cluster must be an absolute path" in done.stderr
     assert MARK not in done.stdout
 
 
-def test_a_question_that_fails_is_answered_with_the_error(tmp_path: Path) -> None:
+def test_a_failing_question_returns_the_error(tmp_path: Path) -> None:
     done = run({"kind": "ask", "arguments": ["list"]}, tmp_path)
     with pytest.raises(UsageError, match="must be an absolute path"):
         Receiver(io.BytesIO(), "head").take(done.stdout)

@@ -1,4 +1,4 @@
-"""`convnn compare` on sweeps that only their ledgers know, made of the published runs."""
+"""`convnn compare` on sweeps that exist only in their ledgers, made from the published runs."""
 
 import csv
 import re
@@ -17,7 +17,7 @@ from tune_jobs.results.recorded.published import published
 
 @pytest.fixture(scope="module")
 def storage(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A whole sweep of Table 5, one of Table 2 that was stopped and is better, a small one, and one with a hold-out."""
+    """A complete sweep of Table 5, a stopped and better one of Table 2, a small one, and one with a hold-out."""
     place, runs = tmp_path_factory.mktemp("sweeps"), Runs(published())
     whole = [trial(runs, n, config, 150) for n, config in enumerate(configs("table5-cifar10"))]
     early = [trial(runs, n, c, 6, "interrupted", shift=0.2) for n, c in enumerate(configs("table2-cifar10"))]
@@ -31,12 +31,12 @@ def storage(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return place
 
 
-def test_people_see_ours_theirs_the_difference_and_a_verdict(storage: Path) -> None:
+def test_the_output_has_ours_theirs_the_difference_and_a_verdict(storage: Path) -> None:
     said = invoke("compare", "whole", storage=storage)
     lines = said.splitlines()
     assert lines[:2] == [
-        "whole beside the published runs (arXiv:2511.14137)",
-        "test/accuracy at epoch 150, in percent. A mean has the standard deviation of one run, and the number of runs.",
+        "whole compared with the published runs (arXiv:2511.14137)",
+        "test/accuracy at epoch 150, in percent. Means have the standard deviation of one run and the number of runs.",
     ]
     row = r"aggregation depthwise_separable +71\.93 \(1\) +71\.93 \(1\) +\+0\.00 ± \d\.\d\d  within noise"
     assert re.search(row, said)
@@ -57,15 +57,15 @@ def test_a_stopped_sweep_is_compared_at_its_epoch(storage: Path) -> None:
     assert {row["verdict"] for row in found["rows"]} == {"different"}
     assert {round(row["difference"]["mean"], 2) for row in found["rows"]} <= {0.19, 0.2, 0.21}  # some have repeats
     said = invoke("compare", "early", storage=storage)
-    assert "at epoch 6, in percent; the published runs went on, and are read off there" in said
+    assert "at epoch 6, in percent; the published runs were longer, and are compared at that epoch" in said
     assert "note: their dropout stayed on when testing: sparse" in said
 
 
-def test_a_smaller_model_is_told_that_it_is_not_judged(storage: Path) -> None:
+def test_a_smaller_model_is_not_compared_and_the_reason_is_given(storage: Path) -> None:
     said = invoke("compare", "small", storage=storage)
     assert "no trial can be compared\n" in said
     assert (
-        "not compared, trial 1: another size of model or data is never judged against the paper: model.depth 2 "
+        "not compared, trial 1: other sizes of model or data are never compared with the paper: model.depth 2 "
         "(theirs 12)" in said
     )
 
@@ -82,11 +82,11 @@ def test_a_smaller_model_is_told_that_it_is_not_judged(storage: Path) -> None:
         (["none"], "there is no sweep 'none'"),
     ],
 )
-def test_what_cannot_be_compared_is_one_message(storage: Path, words: list[str], message: str) -> None:
+def test_an_impossible_comparison_is_one_message(storage: Path, words: list[str], message: str) -> None:
     assert message in invoke("compare", *words, storage=storage, expect=2)
 
 
-def test_page_and_table_have_every_row_and_need_no_network(storage: Path, tmp_path: Path) -> None:
+def test_page_and_table_have_every_row_and_work_offline(storage: Path, tmp_path: Path) -> None:
     page, table = tmp_path / "page.html", tmp_path / "table.csv"
     said = invoke("compare", "whole", "--html", page, "--csv", table, storage=storage)
     assert said.splitlines()[-2:] == [str(page), str(table)]
@@ -98,10 +98,10 @@ def test_page_and_table_have_every_row_and_need_no_network(storage: Path, tmp_pa
     assert not re.findall(r'(?:src|href)="(?!#)', re.sub(r"<script.*?</script>", "", text, flags=re.DOTALL))
 
 
-def test_sweeps_are_compared_where_they_have_the_same_configurations(storage: Path) -> None:
+def test_sweeps_are_compared_on_the_configurations_that_they_share(storage: Path) -> None:
     said = invoke("compare", "whole", "seven", storage=storage)
     for part in (
-        "seven beside whole: test/accuracy",
+        "seven compared with whole: test/accuracy",
         "3 in common, 1 only in the first, 0 only in the second",
         "only in whole: attention",
     ):
@@ -117,7 +117,7 @@ def of_the_schema(storage: Path, *words: str) -> Any:
     return printed
 
 
-def test_what_is_printed_for_programs_is_as_the_schema_says(storage: Path) -> None:
+def test_the_json_output_matches_its_schema(storage: Path) -> None:
     found = of_the_schema(storage, "whole")
     table = {"item": "Table 2", "row": "Attention", "kind": "row", "x": None, "accuracy": 77.41, "loss": 1.558}
     assert table in found["rows"][0]["printed"]
@@ -125,7 +125,7 @@ def test_what_is_printed_for_programs_is_as_the_schema_says(storage: Path) -> No
     assert of_the_schema(storage, "small")["not_comparable"][0]["trials"] == [1]
 
 
-def test_texts_of_a_sweep_are_no_html(tmp_path: Path) -> None:
+def test_text_of_a_sweep_is_escaped_in_html(tmp_path: Path) -> None:
     runs = Runs(published())
     name = "a&b<script>"
     folder = recorded(tmp_path, "table5-cifar10", [trial(runs, 1, configs("table5-cifar10")[0], 2)], "plain")
@@ -136,7 +136,7 @@ def test_texts_of_a_sweep_are_no_html(tmp_path: Path) -> None:
     assert name not in page.read_text()
 
 
-def test_page_and_table_are_kept_in_the_run_of_the_sweep(tmp_path: Path, uri: str) -> None:
+def test_page_and_table_are_saved_in_the_mlflow_run_of_the_sweep(tmp_path: Path, uri: str) -> None:
     runs = Runs(published())
     trials = [trial(runs, n, config, 1) for n, config in enumerate(configs("table5-cifar10"))]
     tracking = f"evaluation: {{protocol: paper}}\ntracking: {{uri: '{uri}', experiment: compared}}"

@@ -14,7 +14,7 @@ from tune_jobs.report.data import read_data
 
 @pytest.fixture(scope="module")
 def storage(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """One with a sweep whose three best are confirmed."""
+    """A storage with a sweep whose three best configurations are confirmed."""
     place = tmp_path_factory.mktemp("storage")
     (place / "searched").mkdir()
     with contextlib.closing(searched(place / "searched")) as ledger:
@@ -22,7 +22,7 @@ def storage(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return place
 
 
-def test_a_confirmation_that_is_over_is_shown_again_and_runs_nothing(storage: Path) -> None:
+def test_a_finished_confirmation_is_shown_again_and_runs_nothing(storage: Path) -> None:
     said = invoke("confirm", "searched", storage=storage)
     assert "baseline: trial 1, the best with neither ConvNN" in said
     assert "The test set was opened once, on 20" in said
@@ -33,21 +33,21 @@ def test_a_confirmation_that_is_over_is_shown_again_and_runs_nothing(storage: Pa
     assert invoke("confirm", "searched", "--top", "3", storage=storage) == said
 
 
-def test_another_choice_is_refused_with_the_way_out(storage: Path) -> None:
+def test_other_options_are_refused_with_the_way_out(storage: Path) -> None:
     said = invoke("confirm", "searched", "--top", "1", storage=storage, expect=2)
     assert "was opened on" in said
     assert "(top 1, was 3)" in said
     assert "--again" in said
 
 
-def test_what_is_printed_is_as_its_schema_says(storage: Path) -> None:
+def test_the_json_output_matches_its_schema(storage: Path) -> None:
     printed = invoke_json("confirm", "searched", storage=storage)
     require_as_said("confirm", printed)
     assert printed["best"] == 3
     assert printed["candidates"][0]["difference"]["verdict"] == "real"
 
 
-def test_its_champion_and_where_that_is_are_said(storage: Path) -> None:
+def test_the_champion_and_its_place_are_printed(storage: Path) -> None:
     said = invoke("confirm", "searched", storage=storage)
     assert "champion: trial 3, test/accuracy" in said
     assert "Trial 3 is better than the baseline, trial 1, beyond noise: +" in said
@@ -57,7 +57,7 @@ def test_its_champion_and_where_that_is_are_said(storage: Path) -> None:
     assert (told["trial"], told["better"]) == (3, True)
 
 
-def test_the_report_says_what_was_confirmed(storage: Path) -> None:
+def test_the_report_names_the_confirmed_champion(storage: Path) -> None:
     data = read_data(SweepFolder(storage / "searched"), 0, print)
     assert data.confirmed is not None
     assert data.confirmed.startswith("Confirmed champion: trial 3, test/accuracy 7")
@@ -67,7 +67,7 @@ def test_the_report_says_what_was_confirmed(storage: Path) -> None:
 def test_its_runs_are_shown_by_number_with_role_seed_look_and_epochs(storage: Path) -> None:
     printed = invoke_json("confirm", "searched", storage=storage)
     number = max(printed["trials"])
-    assert f"Its runs are trials {min(printed['trials'])} to {number}; one of them: convnn show" in invoke(
+    assert f"Its runs are trials {min(printed['trials'])} to {number}. To show one: convnn show" in invoke(
         "confirm", "searched", storage=storage
     )
     told = invoke_json("show", "searched", number, storage=storage)
@@ -85,7 +85,7 @@ def test_its_runs_are_shown_by_number_with_role_seed_look_and_epochs(storage: Pa
     assert "its trials are 1 to 4" in invoke("show", "searched", number + 1, storage=storage, expect=2)
 
 
-def test_a_log_of_its_runs_is_printed(storage: Path) -> None:
+def test_the_log_of_a_run_is_printed(storage: Path) -> None:
     found = invoke_json("show", "searched", "champion", storage=storage)
     assert found["confirmation"]["run"] == 1
     log = SweepFolder(storage / "searched").log_of(found["run_key"])
@@ -101,14 +101,14 @@ def test_without_a_finished_confirmation_a_champion_is_refused_with_the_way_out(
         confirmed(ledger, budget=Budget(trials=6))
     for words in (["show", "searched", "champion"], ["export", "searched", "champion", tmp_path / "model.pt"]):
         said = invoke(*words, storage=tmp_path, expect=2)
-        assert "searched has no champion: only a finished confirmation says which configuration it is" in said
+        assert "searched has no champion: only a finished confirmation chooses one" in said
         assert "convnn confirm searched" in said
 
 
-def test_mistakes_are_answered(storage: Path, tmp_path: Path) -> None:
+def test_mistakes_get_a_message(storage: Path, tmp_path: Path) -> None:
     assert "no sweep" in invoke("confirm", "another", storage=storage, expect=2)
     said = invoke("confirm", "searched", "--again", "--baseline", "gone.yaml", storage=storage, expect=2)
-    assert "--baseline must be a trial's number or the file of one configuration, got gone.yaml" in said
+    assert "--baseline must be a trial's number or a file with one configuration, got gone.yaml" in said
     assert "has no trial '99'" in invoke(
         "confirm", "searched", "--again", "--baseline", "99", storage=storage, expect=2
     )

@@ -1,4 +1,4 @@
-"""`convnn doctor` on this machine, with a folder and servers that are really broken."""
+"""`convnn doctor` on this machine, with a folder and a server that are really broken."""
 
 from pathlib import Path
 
@@ -6,7 +6,7 @@ from tests.tune_jobs.program import convnn
 from tests.tune_jobs.servers import free_port
 
 
-def test_doctor_says_a_line_for_each_check_and_what_mends_it(tmp_path: Path) -> None:
+def test_doctor_prints_one_line_per_check_with_its_fix(tmp_path: Path) -> None:
     (tmp_path / "a file").write_text("")
     said = convnn(
         "doctor",
@@ -22,10 +22,10 @@ def test_doctor_says_a_line_for_each_check_and_what_mends_it(tmp_path: Path) -> 
     assert list(lines) == ["versions", "storage", "data", "cpus", "sockets", "gpu", "tracker"]
     assert lines["versions"].startswith("ok")
     assert lines["data"].startswith("ok")
-    for check, mend in (("storage", "--storage"), ("gpu", "resources.gpus_per_trial: 0"), ("tracker", "mlflow server")):
+    for check, fix in (("storage", "--storage"), ("gpu", "resources.gpus_per_trial: 0"), ("tracker", "mlflow server")):
         assert lines[check].startswith("FAIL")
-        assert mend in lines[check]
+        assert fix in lines[check]
 
 
-def test_doctor_finds_nothing_where_nothing_is_wrong(tmp_path: Path) -> None:
+def test_doctor_finds_no_problem_on_a_working_machine(tmp_path: Path) -> None:
     assert "FAIL" not in convnn("doctor", "quickstart", storage=tmp_path)

@@ -14,7 +14,7 @@ def storage(sweep: Recorded) -> Path:
     return sweep.folder.path.parent
 
 
-def test_an_excluded_trial_is_never_the_best_and_every_table_says_that_it_is_left_out(storage: Path) -> None:
+def test_an_excluded_trial_is_never_the_best_and_every_table_names_it(storage: Path) -> None:
     used = invoke_json("show", "tracked", storage=storage)["used"]
     said = invoke("exclude", "tracked", 2, "--why", "wrong images", storage=storage)
     assert "trial 2 of tracked is excluded (wrong images)" in said
@@ -34,7 +34,7 @@ def test_an_excluded_trial_is_never_the_best_and_every_table_says_that_it_is_lef
     assert (listed["state"], listed["best"]) == ("done", value(1, 4))
 
 
-def test_the_trial_itself_says_why_and_when_it_was_left_out(storage: Path) -> None:
+def test_the_trial_shows_why_and_when_it_was_excluded(storage: Path) -> None:
     invoke("exclude", "tracked", "b", "--why", "wrong images", storage=storage)
     said = invoke("show", "tracked", 2, storage=storage)
     assert said.startswith("trial 2, b: complete\nexcluded on 20")
@@ -44,11 +44,11 @@ def test_the_trial_itself_says_why_and_when_it_was_left_out(storage: Path) -> No
     assert told["excluded_at"] > 1e9
 
 
-def test_what_was_left_out_is_all_there_once_it_is_taken_in_again(storage: Path) -> None:
+def test_including_a_trial_again_restores_everything(storage: Path) -> None:
     before = invoke_json("show", "tracked", storage=storage)
     told = invoke_json("exclude", "tracked", 2, "--why", "wrong images", storage=storage)
     assert (told["sweep"], told["trial"], told["excluded"]) == ("tracked", 2, "wrong images")
-    assert "counts again" in invoke("exclude", "tracked", 2, "--undo", storage=storage)
+    assert "is included again" in invoke("exclude", "tracked", 2, "--undo", storage=storage)
     assert invoke_json("show", "tracked", storage=storage) == before
 
 

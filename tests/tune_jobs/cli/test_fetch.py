@@ -1,4 +1,4 @@
-"""What is wrong before anything is copied; copies themselves are tested on a real cluster, and in `test_transfer`."""
+"""Errors before anything is copied; copies themselves are tested on a real cluster, and in `test_transfer`."""
 
 from pathlib import Path
 

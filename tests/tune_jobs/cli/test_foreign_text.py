@@ -1,4 +1,4 @@
-"""Whatever a sweep's record, a cluster or a command line holds: no command prints what a terminal would obey."""
+"""No command prints control characters, whatever a sweep's record, a cluster or a command line contains."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -29,21 +29,23 @@ def sweep(tmp_path: Path) -> Iterator[Sweep]:
     "arguments", [["show", "drawn"], ["show", "drawn", 6], ["best", "drawn"], ["status", "drawn"], ["list"]]
 )
 @pytest.mark.parametrize("places", hostile.ROUNDS)
-def test_a_command_shows_what_a_record_holds(sweep: Sweep, places: list[str], arguments: list[object]) -> None:
+def test_a_command_shows_control_characters_of_a_record_as_text(
+    sweep: Sweep, places: list[str], arguments: list[object]
+) -> None:
     hostile.fill(sweep, [place for place in places if place not in hostile.FILES], FOREIGN)
     said = invoke(*arguments, storage=sweep.folder.path.parent)
     assert SEEN[:7] in said or (arguments, places) == (["list"], hostile.ALONE)  # a list names no trial
     assert not OBEYED & set(said)
 
 
-def test_a_reason_is_seen_in_full_and_programs_get_it_as_it_is(sweep: Sweep) -> None:
+def test_a_reason_is_shown_in_full_and_json_has_it_unchanged(sweep: Sweep) -> None:
     hostile.LEDGER["trials.reason"](sweep, FOREIGN)
     storage = sweep.folder.path.parent
     assert f"failed ({SEEN})" in invoke("show", "drawn", 6, storage=storage)
     assert invoke_json("show", "drawn", 6, storage=storage)["reason"] == FOREIGN
 
 
-def test_a_configuration_that_is_printed_reads_back_as_it_was(sweep: Sweep, tmp_path: Path) -> None:
+def test_a_printed_configuration_reads_back_unchanged(sweep: Sweep, tmp_path: Path) -> None:
     hostile.LEDGER["trials.config"](sweep, FOREIGN)
     said = invoke("best", "drawn", "--yaml", storage=tmp_path)
     assert not OBEYED & set(said)
@@ -51,7 +53,7 @@ def test_a_configuration_that_is_printed_reads_back_as_it_was(sweep: Sweep, tmp_
     assert yaml.safe_load(said)["space"]["data"]["root"] == FOREIGN
 
 
-def test_a_trials_log_is_seen(sweep: Sweep) -> None:
+def test_control_characters_in_a_trials_log_are_made_visible(sweep: Sweep) -> None:
     trial = sweep.ledger.trials()[0]
     folder = sweep.folder.attempt(trial.run_key, 1)
     folder.mkdir(parents=True)
@@ -61,7 +63,7 @@ def test_a_trials_log_is_seen(sweep: Sweep) -> None:
 
 
 @pytest.mark.filterwarnings("ignore:ssl=None is deprecated:DeprecationWarning")  # Ray's own call
-def test_a_jobs_log_is_seen_as_it_comes(tmp_path: Path) -> None:
+def test_control_characters_in_a_followed_log_are_made_visible(tmp_path: Path) -> None:
     head = Head([["one \x1b", "[2J", FOREIGN[10:], "\n"]], runs_until=1)
     head.jobs = [
         {
@@ -79,7 +81,7 @@ def test_a_jobs_log_is_seen_as_it_comes(tmp_path: Path) -> None:
     assert not OBEYED & set(followed)
 
 
-def test_a_name_and_a_path_are_seen_in_the_message_of_a_mistake(tmp_path: Path) -> None:
+def test_control_characters_in_a_message_are_made_visible(tmp_path: Path) -> None:
     said = convnn("show", FOREIGN, storage=tmp_path / FOREIGN.replace("/", ""), expect=2)
     assert not OBEYED & set(said)
     assert SEEN in convnn("run", f"{FOREIGN}.yaml", storage=tmp_path, expect=2)

@@ -1,4 +1,4 @@
-"""`convnn init`: a first file."""
+"""`convnn init` writes a first sweep file."""
 
 import itertools
 import json
@@ -16,7 +16,7 @@ from tune_jobs.cli.init import Images, Model, Vary
 
 
 @pytest.mark.parametrize(("model", "data", "vary"), list(itertools.product(Model, Images, Vary)))
-def test_every_answer_gives_a_file_that_is_right(tmp_path: Path, model: Model, data: Images, vary: Vary) -> None:
+def test_every_answer_gives_a_valid_file(tmp_path: Path, model: Model, data: Images, vary: Vary) -> None:
     file = tmp_path / "my sweep.yaml"
     words = ("--model", model.value, "--data", data.value, "--vary", vary.value, "--gpu", "0.25")
     said = invoke("init", file, *words, storage=tmp_path)
@@ -27,7 +27,7 @@ def test_every_answer_gives_a_file_that_is_right(tmp_path: Path, model: Model, d
     assert "#" in file.read_text()
 
 
-def test_the_schema_that_a_file_names_is_put_beside_it_once(tmp_path: Path) -> None:
+def test_the_schema_that_a_file_names_is_written_beside_it_once(tmp_path: Path) -> None:
     schema, words = tmp_path / "convnn.schema.json", ("--data", "digits", "--vary", "mix", "--gpu", "0")
     invoke("init", tmp_path / "mine.yaml", "--model", "vgg", *words, storage=tmp_path)
     assert f"# yaml-language-server: $schema={schema.name}\n" in (tmp_path / "mine.yaml").read_text()
@@ -37,17 +37,17 @@ def test_the_schema_that_a_file_names_is_put_beside_it_once(tmp_path: Path) -> N
     assert schema.read_text() == "{}"
 
 
-def test_no_file_is_written_over(tmp_path: Path) -> None:
+def test_no_file_is_overwritten(tmp_path: Path) -> None:
     file = tmp_path / "mine.yaml"
     file.write_text("kept")
     said = invoke(
         "init", file, "--model", "vgg", "--data", "digits", "--vary", "mix", "--gpu", "0", storage=tmp_path, expect=2
     )
-    assert "exists already" in said
+    assert "already exists" in said
     assert file.read_text() == "kept"
 
 
-def test_what_cannot_be_asked_is_named(tmp_path: Path) -> None:
+def test_without_a_terminal_the_missing_options_are_named(tmp_path: Path) -> None:
     said = invoke("init", tmp_path / "mine.yaml", "--model", "vgg", storage=tmp_path, expect=2)
     assert "--data (digits, cifar10, cifar100)" in said
     assert "--gpu (0 to 1)" in said

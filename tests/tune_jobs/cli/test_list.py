@@ -3,9 +3,9 @@ from pathlib import Path
 from tests.tune_jobs.program import convnn, convnn_json
 
 
-def test_an_empty_storage_says_how_to_begin(tmp_path: Path) -> None:
+def test_an_empty_storage_names_the_first_command(tmp_path: Path) -> None:
     said = convnn("list", storage=tmp_path / "nothing here")
-    assert "`convnn run quickstart` makes one" in said
+    assert "`convnn run quickstart` creates one" in said
     assert convnn_json("list", storage=tmp_path / "nothing here")["sweeps"] == []
 
 

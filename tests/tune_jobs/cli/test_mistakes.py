@@ -1,7 +1,7 @@
-"""The mistakes of a first week, each beside the exact answer that it gets: `mistakes/*.md`.
+"""Typical mistakes of a first week, each with its exact answer: `mistakes/*.md`.
 
-A block of a page is a command and all that it prints, as copied from a terminal. The answers are written and changed by
-hand, after reading. Mistakes in a sweep file's text have theirs in `tests/search_spaces/broken`.
+A block of a page is a command and everything that it prints, as copied from a terminal. The answers are written and
+changed manually, after reading. Mistakes inside a sweep file are in `tests/search_spaces/broken`.
 """
 
 import re
@@ -25,7 +25,7 @@ CASES = [(page.stem, *block) for page in sorted(PAGES.glob("*.md")) for block in
 
 @pytest.fixture(scope="module")
 def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Path, Path]]:
-    """A researcher's folder, and the sweeps."""
+    """A researcher's folder, and the folder of sweeps."""
     home, storage = tmp_path_factory.mktemp("home"), tmp_path_factory.mktemp("sweeps")
     with situation(home, storage):
         yield home, storage
@@ -41,13 +41,13 @@ def test_a_mistake_gets_this_answer(
     environment, words = _parted(command)
     before = _listed(home, storage)
     known = {"CONVNN_STORAGE": str(storage), "HOME": str(home), "COLUMNS": "200", **environment}
-    done = CliRunner().invoke(app, words, env=known, catch_exceptions=False)  # where people see a traceback
+    done = CliRunner().invoke(app, words, env=known, catch_exceptions=False)  # so that a traceback fails the test
     told = done.output.replace(str(storage), STORAGE).replace(str(home), HOME)
     assert (_PID.sub("process 4711 on host", told), done.exit_code) == (said, int(code))
     assert _listed(home, storage) == before  # a mistake leaves nothing behind
 
 
-def test_each_mistake_is_made_once_and_there_are_a_hundred() -> None:
+def test_at_least_100_different_mistakes_are_tested() -> None:
     commands = [command for _, command, _, _ in CASES]
     assert len(commands) == len(set(commands))
     assert len(commands) >= 100
@@ -59,7 +59,7 @@ def _listed(*folders: Path) -> list[str]:
 
 
 def _parted(command: str) -> tuple[dict[str, str], list[str]]:
-    """The variables that stand before a command, and its words without `convnn`."""
+    """Return the variables before a command, and its words without `convnn`."""
     words, environment = shlex.split(command), {}
     while words[0] != "convnn":
         name, _, environment[name] = words.pop(0).partition("=")

@@ -10,9 +10,9 @@ from tune_jobs.worker import sizing
 DAY = r"\d{4}-\d\d-\d\d"
 
 
-def test_the_command_says_it_all_to_people_and_to_programs(tmp_path: Path) -> None:
+def test_the_plan_is_complete_as_text_and_as_json(tmp_path: Path) -> None:
     said = invoke("plan", "quickstart", "--throughput", "1000", storage=tmp_path)
-    for part in ("trials: 9, ", "after epoch 3 about 3 go on", "smallest", "of CPU, ", "disk: about ", "MLflow: "):
+    for part in ("trials: 9, ", "after epoch 3 about 3 continue", "smallest", "of CPU, ", "disk: about ", "MLflow: "):
         assert part in said
     limits = [f"--set=budget.{limit}" for limit in ("cpu_hours=2", "wall_hours=1.5", "trials=20")]
     said = invoke("plan", "quickstart", "--throughput", "0.5", *limits, storage=tmp_path)
@@ -22,18 +22,18 @@ def test_the_command_says_it_all_to_people_and_to_programs(tmp_path: Path) -> No
     assert (told["trials"], told["wall_hours"], told["trial_costs"]["median"]["images_per_s"]) == (9, None, None)
 
 
-def test_where_results_decide_what_is_saved_the_plan_says_that_it_is_the_most(tmp_path: Path) -> None:
+def test_with_a_rule_that_depends_on_results_the_plan_is_an_upper_bound(tmp_path: Path) -> None:
     said = invoke("plan", "quickstart", "--set=stopping={kind: median}", storage=tmp_path)
-    assert re.search(r"\ntrials: 9, at most [\d,]+ epochs in all, ", said)
-    assert "how many the stopping rule saves is not known before trials run" in said
+    assert re.search(r"\ntrials: 9, at most [\d,]+ epochs in total, ", said)
+    assert "the savings of the stopping rule are unknown before trials run" in said
 
 
-def test_without_a_speed_the_hours_on_known_devices_are_said_as_ranges(
+def test_without_a_speed_the_plan_has_ranges_of_hours_on_known_devices(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(planning, "gpu_names", list)
     said = invoke("plan", "table1-cifar10", storage=tmp_path)
-    assert "time: unknown; give --throughput, or --measure it here\n" in said
+    assert "time: unknown; add --throughput, or --measure to measure it here\n" in said
     number = r"[\d.,]+"
     ranges = re.findall(rf"  on (.+) \(recorded {DAY}, version [\d.]+\): {number} to {number} (.PU-hours)\n", said)
     assert ranges == [
@@ -41,13 +41,13 @@ def test_without_a_speed_the_hours_on_known_devices_are_said_as_ranges(
         ("an NVIDIA H100 80GB HBM3", "GPU-hours"),
         ("2 cores of an AMD EPYC, Zen 4", "CPU-hours"),
     ]
-    assert "(decoding of images, first compilation and start of Ray not counted)" in said
+    assert "(without decoding images, the first compilation and starting Ray)" in said
     assert re.search(
         rf"on 2 cores .+: {number} to {number} CPU-minutes\n", invoke("plan", "quickstart", storage=tmp_path)
     )
     told = invoke_json("plan", "table1-cifar10", storage=tmp_path)["estimates"]
     monkeypatch.setattr(planning, "gpu_names", lambda: ["NVIDIA H100 80GB HBM3"])
-    assert "unknown; give --throughput, or --measure it here\n  on an NVIDIA H100 80GB HBM3, as here (" in invoke(
+    assert "--measure to measure it here\n  on an NVIDIA H100 80GB HBM3, as on this machine (" in invoke(
         "plan", "table1-cifar10", storage=tmp_path
     )
     assert all(0 < each["low"] < each["high"] for each in told)
@@ -56,7 +56,7 @@ def test_without_a_speed_the_hours_on_known_devices_are_said_as_ranges(
 
 
 def test_measuring_gives_a_speed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sizing, "MEASURE_S", 0.3)  # the README's test measures for as long as people do
+    monkeypatch.setattr(sizing, "MEASURE_S", 0.3)  # the README's test uses the real duration
     told = invoke_json("plan", "quickstart", "--measure", storage=tmp_path)
     assert all(cost["images_per_s"] > 1 for cost in told["trial_costs"].values())
     assert told["speed_from"] == "measured on this machine"
@@ -65,7 +65,7 @@ def test_measuring_gives_a_speed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     assert "--throughput and --measure both give the speed" in both
 
 
-def test_one_of_a_kind_is_not_many(tmp_path: Path) -> None:
+def test_one_is_not_printed_as_a_plural(tmp_path: Path) -> None:
     (tmp_path / "one.yaml").write_text(
         "name: one\nspace: {data: {limit: 10}, model: {layer: {kind: conv2d}}, training: {epochs: 1}}\n"
         "budget: {trials: 1, cpu_hours: 1}\n"
@@ -73,12 +73,12 @@ def test_one_of_a_kind_is_not_many(tmp_path: Path) -> None:
     said = invoke("plan", tmp_path / "one.yaml", storage=tmp_path) + invoke(
         "validate", tmp_path / "one.yaml", storage=tmp_path
     )
-    assert "one: 1 point\n" in said
-    assert "1 epoch in all" in said
+    assert "one: 1 configuration\n" in said
+    assert "1 epoch in total" in said
     assert "budget: 1 CPU-hour, 1 of 1 trial\n" in said
     assert not re.search(r"\b1 (?!GB)[A-Za-z-]+s\b", said), said
 
 
-def test_a_sweep_made_small_is_planned_under_its_own_name(tmp_path: Path) -> None:
+def test_a_smoke_test_is_planned_under_its_own_name(tmp_path: Path) -> None:
     found = invoke_json("plan", "table1-cifar10", "--smoke", storage=tmp_path)
     assert (found["name"], found["trials"], found["trial_epochs"]) == ("table1-cifar10-smoke", 17, 34)

@@ -4,7 +4,7 @@ from tests.tune_jobs.cli.invoking import invoke, invoke_json
 from tests.tune_jobs.shipping import Recorded
 
 
-def test_what_was_written_is_listed(sweep: Recorded, tmp_path: Path) -> None:
+def test_the_written_files_are_listed(sweep: Recorded, tmp_path: Path) -> None:
     storage = sweep.folder.path.parent
     sweep.attempt([1, 2], "complete")
     assert invoke("report", "tracked", storage=storage).splitlines()[-1] == str(sweep.folder.report)

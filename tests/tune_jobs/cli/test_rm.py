@@ -7,7 +7,7 @@ from tune_jobs.record.names import TRIALS
 
 
 def checkpoint(sweep: Recorded) -> Path:
-    """A file of a mebibyte in a trial's folder."""
+    """Write a file of 1 MiB to a trial's folder."""
     path = sweep.folder.attempt("a", 1) / "checkpoint-000002.pt"
     path.parent.mkdir(parents=True)
     path.write_bytes(bytes(2**20))
@@ -23,26 +23,26 @@ def test_a_sweep_is_removed_after_a_question_and_its_name_is_free(sweep: Recorde
     assert f"Remove {sweep.folder.path} and everything in it, 1." in asked
     assert "add --yes" in asked
     assert sweep.folder.ledger.exists()
-    assert f"another sweep can be called {name}." in invoke("rm", name, "--yes", storage=storage)
+    assert f"the name {name} is free again." in invoke("rm", name, "--yes", storage=storage)
     assert [path.name for path in storage.iterdir()] == ["mine.txt"]
     assert f"there is no sweep '{name}'" in invoke("show", name, storage=storage, expect=2)
 
 
-def test_checkpoints_alone_are_freed_and_every_result_stays(sweep: Recorded) -> None:
+def test_only_checkpoints_are_removed_and_every_result_stays(sweep: Recorded) -> None:
     sweep.attempt([1, 2], "complete")
     kept = checkpoint(sweep)
     storage, name = sweep.folder.path.parent, sweep.folder.name
-    assert "1.0 MiB of it checkpoints" in invoke("status", name, storage=storage)
+    assert "of which 1.0 MiB are checkpoints" in invoke("status", name, storage=storage)
     before = invoke_json("show", name, storage=storage)
     said = invoke("rm", name, "--checkpoints", "--yes", storage=storage)
-    assert said == f"1.0 MiB freed; the results of {name} are all there.\n"
+    assert said == f"1.0 MiB freed; all results of {name} are kept.\n"
     assert not kept.exists()
     assert (sweep.folder.path / TRIALS).is_dir()
     assert invoke_json("show", name, storage=storage) == before
     assert invoke_json("status", name, storage=storage)["disk_bytes"]["checkpoints"] == 0
 
 
-def test_a_sweep_that_is_being_run_is_refused(sweep: Recorded) -> None:
+def test_a_running_sweep_is_refused(sweep: Recorded) -> None:
     with lease(sweep.folder.path):
         for options in ([], ["--checkpoints"]):
             said = invoke("rm", sweep.folder.name, *options, "--yes", storage=sweep.folder.path.parent, expect=2)
@@ -50,7 +50,7 @@ def test_a_sweep_that_is_being_run_is_refused(sweep: Recorded) -> None:
     assert sweep.folder.ledger.exists()
 
 
-def test_runs_that_another_tracker_has_stay_there_and_that_is_said(sweep: Recorded) -> None:
+def test_runs_on_another_tracker_stay_and_the_output_says_so(sweep: Recorded) -> None:
     sweep.ledger.meta.tracker, sweep.ledger.meta.tracker_experiment = "http://me:secret@host:5000", "of mine"
     said = invoke("rm", sweep.folder.name, "--yes", storage=sweep.folder.path.parent)
     assert "Its runs stay in the experiment 'of mine' of http://host:5000" in said

@@ -18,7 +18,7 @@ def storage(sweep: Recorded) -> Path:
     return sweep.folder.path.parent
 
 
-def test_a_sweep_is_its_leaderboard(storage: Path) -> None:
+def test_a_sweep_is_shown_as_its_leaderboard(storage: Path) -> None:
     said = invoke("show", "tracked", storage=storage)
     assert said.startswith("tracked: 1 trial ended   1 running, 1 complete   unfinished\n")
     assert f"\n{storage / 'tracked'}\n" in said
@@ -27,7 +27,7 @@ def test_a_sweep_is_its_leaderboard(storage: Path) -> None:
     assert told["folder"] == str(storage / "tracked")
 
 
-def test_a_trial_is_its_attempts_and_its_epochs_each_from_the_last_attempt_that_ran_it(storage: Path) -> None:
+def test_a_trial_is_shown_with_its_attempts_and_each_epoch_of_the_last_attempt_that_ran_it(storage: Path) -> None:
     said = invoke("show", "tracked", 1, storage=storage)
     assert said.startswith("trial 1, a: complete\n  attempt 1: failed (lost_worker, the process died), 0 s\n")
     assert "  attempt 2 from epoch 2: complete, 0 s\n" in said
@@ -37,7 +37,7 @@ def test_a_trial_is_its_attempts_and_its_epochs_each_from_the_last_attempt_that_
     assert [attempt["state"] for attempt in told["attempts"]] == ["failed", "complete"]
 
 
-def test_a_trials_configuration_is_a_file_that_runs(storage: Path, tmp_path: Path) -> None:
+def test_a_trials_configuration_is_a_valid_file(storage: Path, tmp_path: Path) -> None:
     file = tmp_path / "one.yaml"
     file.write_text(invoke("show", "tracked", 1, "--yaml", storage=storage))
     assert invoke_json("validate", file, storage=storage)["points"] == 1
@@ -46,6 +46,6 @@ def test_a_trials_configuration_is_a_file_that_runs(storage: Path, tmp_path: Pat
     )
 
 
-def test_a_trial_that_is_not_there_is_said(storage: Path) -> None:
+def test_an_unknown_trial_is_refused_with_the_known_ones(storage: Path) -> None:
     said = invoke("show", "tracked", 3, storage=storage, expect=2)
     assert "tracked has no trial '3'; its trials are 1 to 2" in said

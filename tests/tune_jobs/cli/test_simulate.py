@@ -7,17 +7,17 @@ from tests.tune_jobs.cli.invoking import invoke, invoke_json
 QUICK = ("--repeats", "2", "--budgets", "2,4", "--rules", "none,best:10/2")
 
 
-def test_people_are_told_what_is_played_and_see_a_table_and_a_plot(tmp_path: Path) -> None:
+def test_the_output_names_the_runs_and_has_a_table_and_a_plot(tmp_path: Path) -> None:
     page = tmp_path / "regret.html"
     said = invoke("simulate", "figure8-cifar10", *QUICK, "--output", page, storage=tmp_path)
     for part in (
         "published: 1,286 runs (the published runs of arXiv:2511.14137, (c) Mingi Kang, MIT licence)",
-        "space: 24 of 24 points have a recorded run",
-        "150 epochs a trial, 4 trials at a time, 2 repeats; a budget is in full trials' worth of epochs",
+        "space: 24 of 24 configurations have a recorded run",
+        "150 epochs per trial, 4 trials at a time, 2 repeats; unit of budgets: the epochs of a full trial",
         "best test/accuracy: 79.70%",
         "regret at 2",
         "regret in points",
-        "playing none, best:10/2: 2 times each ...",
+        "simulating none, best:10/2: 2 times each ...",
     ):
         assert part in said
     assert [line.split()[0] for line in said.splitlines() if line.startswith(("none", "best:"))] == [
@@ -26,10 +26,10 @@ def test_people_are_told_what_is_played_and_see_a_table_and_a_plot(tmp_path: Pat
     ]
     drawn = page.read_text()
     assert "best:10" in drawn
-    assert "<script src" not in drawn  # it needs no network
+    assert "<script src" not in drawn  # it works offline
 
 
-def test_a_table_without_a_file_is_the_space(tmp_path: Path) -> None:
+def test_without_a_file_the_recorded_runs_are_the_space(tmp_path: Path) -> None:
     words = ("simulate", "--where", "model.name=vit_tiny", "--where", "data.name=cifar100", "--epochs", "100", *QUICK)
     found = invoke_json(*words, storage=tmp_path)
     assert (found["table"]["runs"], found["space"], found["epochs"]) == (86, None, 100)
@@ -54,5 +54,5 @@ def test_a_table_without_a_file_is_the_space(tmp_path: Path) -> None:
         ),
     ],
 )
-def test_what_cannot_be_played_is_one_message(tmp_path: Path, words: list[str], message: str) -> None:
+def test_an_impossible_simulation_is_one_message(tmp_path: Path, words: list[str], message: str) -> None:
     assert message in invoke("simulate", *words, storage=tmp_path, expect=2)

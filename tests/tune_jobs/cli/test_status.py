@@ -8,7 +8,7 @@ from tune_jobs.record.lease import lease
 from tune_jobs.record.rows import Halted
 
 
-def test_who_runs_a_sweep_and_how_it_stands_is_said(sweep: Recorded) -> None:
+def test_the_driver_and_the_progress_of_a_sweep_are_shown(sweep: Recorded) -> None:
     storage = sweep.folder.path.parent
     sweep.attempt([1, 2])
     with lease(sweep.folder.path):
@@ -20,17 +20,17 @@ def test_who_runs_a_sweep_and_how_it_stands_is_said(sweep: Recorded) -> None:
     assert not invoke_json("status", "tracked", storage=storage)["running"]
 
 
-def test_why_a_sweep_has_stopped_is_said(sweep: Recorded) -> None:
+def test_the_reason_of_a_stop_is_shown(sweep: Recorded) -> None:
     sweep.ledger.meta.halted = Halted("budget", "budget.trials 3 is used up")
     assert "It has stopped: budget.trials 3" in invoke("status", "tracked", storage=sweep.folder.path.parent)
 
 
-def test_programs_do_not_watch(sweep: Recorded) -> None:
+def test_watch_and_json_cannot_be_combined(sweep: Recorded) -> None:
     said = invoke("status", "tracked", "--watch", "--json", storage=sweep.folder.path.parent, expect=2)
     assert "--watch and --json cannot be combined" in said
 
 
-def test_what_the_stopping_rule_may_have_cost_is_said_to_people_and_programs(tmp_path: Path) -> None:
+def test_the_possible_cost_of_the_stopping_rule_is_shown_as_text_and_json(tmp_path: Path) -> None:
     auto_sweep(tmp_path)
     assert (
         "\nchance that a stopped trial would have been among the best 3: 0% to 78% "

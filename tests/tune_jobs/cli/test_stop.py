@@ -2,7 +2,7 @@ from tests.tune_jobs.cli.invoking import invoke
 from tests.tune_jobs.shipping import Recorded
 
 
-def test_only_a_sweep_that_runs_can_be_stopped(sweep: Recorded) -> None:
+def test_only_a_running_sweep_can_be_stopped(sweep: Recorded) -> None:
     for options in ([], ["--pause"]):
         said = invoke("stop", "tracked", *options, storage=sweep.folder.path.parent, expect=2)
         assert "tracked is not running. To see its state: convnn status tracked" in said

@@ -14,7 +14,7 @@ search: {sampler: random, trials: 1}
 def test_a_sweep_is_shipped_to_the_tracker_of_its_file(sweep: Recorded, uri: str) -> None:
     storage = sweep.folder.path.parent
     sweep.attempt([1, 2], "complete")
-    sweep.attempt([1], trial="b")  # nobody runs it any more
+    sweep.attempt([1], trial="b")  # its driver is gone
     sweep.folder.spec.write_text(
         f"{sweep.folder.spec.read_text()}tracking: {{uri: '{uri}', experiment: {sweep.experiment}}}\n"
     )
@@ -24,8 +24,8 @@ def test_a_sweep_is_shipped_to_the_tracker_of_its_file(sweep: Recorded, uri: str
     assert (told["sweep"], told["tracker"]["uri"], told["tracker"]["error"]) == ("tracked", uri, None)
     sweep.expect_whole(uri)
     said = invoke("sync", "tracked", storage=storage)
-    assert f"shipping tracked to {uri} ..." in said
-    assert f"has everything of tracked, in the experiment '{sweep.experiment}'" in said
+    assert f"syncing tracked to {uri} ..." in said
+    assert f"is up to date with tracked, in the experiment '{sweep.experiment}'" in said
 
 
 def test_event_files_are_written_for_a_sweep_whose_file_asks_for_them(sweep: Recorded, uri: str) -> None:
@@ -34,7 +34,7 @@ def test_event_files_are_written_for_a_sweep_whose_file_asks_for_them(sweep: Rec
     sweep.folder.spec.write_text(f"{FILE}tracking: {{uri: '{uri}', experiment: {sweep.experiment}}}\n")
     invoke("sync", "tracked", storage=storage)
     assert not files.exists()
-    invoke("resume", "tracked", "--set", "tracking.tensorboard=true", storage=storage)  # there is nothing to train
+    invoke("resume", "tracked", "--set", "tracking.tensorboard=true", storage=storage)  # nothing to train
     (file,) = files.glob("*/events.out.tfevents.*")
     whole = file.read_bytes()
     file.write_bytes(whole[:-9])

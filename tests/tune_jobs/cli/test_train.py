@@ -40,7 +40,7 @@ def epochs(trained: Any) -> list[dict[str, float]]:
     ]
 
 
-def test_training_stopped_and_gone_on_with_gives_the_same_numbers(one: Path, tmp_path: Path) -> None:
+def test_training_that_is_stopped_and_resumed_gives_the_same_numbers(one: Path, tmp_path: Path) -> None:
     whole = epochs(invoke_json("train", one, storage=tmp_path))
     assert [epoch["epoch"] for epoch in whole] == list(range(1, 21))
     assert "test/accuracy" in whole[0]  # protocol paper
@@ -59,17 +59,17 @@ def test_training_stopped_and_gone_on_with_gives_the_same_numbers(one: Path, tmp
     process.send_signal(2)
     _, said = process.communicate(timeout=60)
     assert process.returncode == 130
-    assert f"the same command goes on from {state}" in said
+    assert f"rerun the same command to resume from {state}" in said
     rest = epochs(invoke_json("train", one, "--checkpoint", state, storage=tmp_path))
     assert rest == whole[-len(rest) :]
     assert 0 < len(rest) < 20
 
 
-def test_a_checkpoint_that_cannot_be_used_is_refused_and_kept(one: Path, tmp_path: Path) -> None:
+def test_an_unusable_checkpoint_is_refused_and_kept(one: Path, tmp_path: Path) -> None:
     state = tmp_path / "state.pt"
     invoke("train", one, "--checkpoint", state, storage=tmp_path)
     whole = state.read_bytes()
-    for change, reason in ((whole[:1000], "is not a checkpoint, or is damaged"), (whole, "of another configuration")):
+    for change, reason in ((whole[:1000], "is damaged or not a checkpoint"), (whole, "of another configuration")):
         state.write_bytes(change)
         said = invoke(
             "train", one, "--checkpoint", state, "--set", "space.training.lr=2e-3", storage=tmp_path, expect=1
@@ -79,13 +79,34 @@ def test_a_checkpoint_that_cannot_be_used_is_refused_and_kept(one: Path, tmp_pat
         assert state.read_bytes() == change
 
 
-def test_a_checkpoint_with_the_key_that_an_earlier_version_gave_is_gone_on_from(tmp_path: Path) -> None:
+def test_layers_by_depth_train_and_equal_layers_give_the_numbers_of_one_layer(tmp_path: Path) -> None:
+    model = {name: value for name, value in ONE["space"]["model"].items() if name != "layer"}  # type: ignore[index]
+    layer, conv = ONE["space"]["model"]["layer"], {"kind": "conv2d"}  # type: ignore[index]
+    found = []
+    for number, layers in enumerate(
+        (
+            {"layer": layer},
+            {"layers": {"conv1-conv2": layer, "conv3-conv8": layer}},
+            {"layers": {"conv1-conv4": layer, "conv5-conv8": conv}},
+        )
+    ):
+        file = tmp_path / f"{number}.yaml"
+        space = {**ONE["space"], "model": {**model, **layers}, "training": {"epochs": 2, "batch_size": 32}}  # type: ignore[dict-item]
+        file.write_text(yaml.safe_dump({**ONE, "space": space}))
+        found.append(epochs(invoke_json("train", file, "--checkpoint", tmp_path / f"{number}.pt", storage=tmp_path)))
+    assert len(found[2]) == 2
+    assert found[0] == found[1] != found[2]
+    more = invoke_json("train", tmp_path / "2.yaml", "--checkpoint", tmp_path / "2.pt", storage=tmp_path)
+    assert more["epochs"] == []
+
+
+def test_training_resumes_from_a_checkpoint_with_the_key_of_an_earlier_version(tmp_path: Path) -> None:
     layer = {
         "kind": "convnn",
         "k": 3,
         "padding": 2,
         "candidates": {"kind": "lattice", "side": 2},
-    }  # a ring says nothing
+    }  # a ring changes nothing here
     model = {**ONE["space"]["model"], "layer": layer}  # type: ignore[index]
     space = {**ONE["space"], "model": model, "training": {"epochs": 1, "lr": 1e-3}}  # type: ignore[dict-item]
     file, state = tmp_path / "ring.yaml", tmp_path / "ring.pt"

@@ -20,15 +20,15 @@ FILE = "name: {name}\nspace: {{model: {{name: vgg11, layer: {{kind: conv2d}}}}}}
 
 
 def made(place: Path, name: str, more: str = "") -> SweepFolder:
-    """A sweep with a trial, of which MLflow has nothing yet."""
+    """Make a sweep with one trial that MLflow does not have yet."""
     with recorded(place, name) as sweep:
         sweep.folder.spec.write_text(FILE.format(name=name) + more)
         sweep.attempt([1, 2], "complete")
     return sweep.folder
 
 
-def test_where_there_is_no_sweep_the_first_one_is_named(tmp_path: Path) -> None:
-    assert "To make one: convnn run quickstart" in invoke("ui", storage=tmp_path, expect=2)
+def test_without_a_sweep_the_first_command_is_named(tmp_path: Path) -> None:
+    assert "To create one: convnn run quickstart" in invoke("ui", storage=tmp_path, expect=2)
     assert "there is no sweep 'mine'" in invoke("ui", "mine", storage=tmp_path, expect=2)
 
 
@@ -58,38 +58,40 @@ def _refuses_two_trackers(place: Path, server: MlflowServer) -> None:
     assert f"  mine: {server.uri}\n  other: {sqlite_uri(store)}" in said
 
 
-def test_a_port_that_is_taken_is_said_with_the_way_out(tmp_path: Path) -> None:
+def test_a_used_port_is_reported_with_the_way_out(tmp_path: Path) -> None:
     folder = made(tmp_path, "mine")
     new_store(folder.path.parent / "mlflow.db")
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
         said = invoke("ui", "mine", "--port", port, storage=folder.path.parent, expect=4)
-    assert f"port {port} of 127.0.0.1 cannot be had: Address already in use; name another: --port" in said
+    assert f"port {port} of 127.0.0.1 cannot be used: Address already in use; choose another with --port" in said
 
 
-def test_a_store_that_cannot_be_read_is_said_with_the_way_out(tmp_path: Path) -> None:
+def test_an_unreadable_store_is_reported_with_the_way_out(tmp_path: Path) -> None:
     folder = made(tmp_path, "mine")
     store = folder.path.parent / "mlflow.db"
     new_store(store)
     invoke("sync", "mine", storage=store.parent)
     with contextlib.closing(sqlite3.connect(store)) as db:
         db.execute("DROP TABLE experiments")
-    with lease(folder.path):  # as its driver has it: then nothing is shipped first, which is tried for long
+    with lease(folder.path):  # as its driver does: else shipping is tried first, for a long time
         said = invoke("ui", "mine", "--no-browser", storage=store.parent, expect=1)
     last = said.splitlines()[-1]
     assert last == (
-        f"convnn: {store} cannot be read: no such table: experiments; stop who writes it, or move it away: it is made "
-        "again"
+        f"convnn: {store} cannot be read: no such table: experiments; stop the process that writes it, or move the "
+        "file away: it is created again"
     )
 
 
-def test_who_has_come_over_ssh_is_told_how_to_see_it() -> None:
+def test_over_ssh_the_command_that_forwards_the_port_is_printed() -> None:
     come = {"SSH_CONNECTION": "10.0.0.7 51234 10.0.0.9 22"}
-    assert _tunnel("http://127.0.0.1:5001", come) == "From your own machine, first: ssh -L 5001:127.0.0.1:5001 10.0.0.9"
+    assert (
+        _tunnel("http://127.0.0.1:5001", come) == "On your own machine, first run: ssh -L 5001:127.0.0.1:5001 10.0.0.9"
+    )
     assert _tunnel("http://127.0.0.1:5001", {}) is None
 
 
-def test_what_hinders_one_sweep_hinders_no_other(tmp_path: Path, server: MlflowServer) -> None:
+def test_a_problem_of_one_sweep_does_not_affect_another(tmp_path: Path, server: MlflowServer) -> None:
     folder = made(tmp_path, "whole", f"tracking: {{uri: '{server.uri}'}}\n")
     broken = made(tmp_path, "broken")
     broken.spec.unlink()

@@ -1,4 +1,4 @@
-"""A head with one job: Ray's Jobs API as far as a follower sees it, with a log that stalls and breaks as it is told."""
+"""A head with one job: the part of the Jobs API that a follower uses, with a log that stalls and breaks on request."""
 
 import asyncio
 import contextlib
@@ -19,48 +19,48 @@ JOB = "raysubmit_1"
 
 @dataclass(frozen=True)
 class Pause:
-    """The log says nothing for so long."""
+    """The log is silent for this long."""
 
     seconds: float
 
 
 @dataclass(frozen=True)
 class Break:
-    """The log's connection is cut, and for so long the API answers with errors."""
+    """The log's connection is cut, and for this long the API answers with errors."""
 
     failing_s: float = 0.0
 
 
 Stream = Sequence[str | Pause | Break]
-"""What happens on one connection to the log, from the log's beginning; it ends in good order then."""
+"""Events on one connection to the log, from the log's beginning; afterwards the connection ends cleanly."""
 
 
 @dataclass
 class Head:
-    """What the head does; the last of its streams serves every later connection, too."""
+    """The behavior of the head; the last stream serves every later connection, too."""
 
     streams: Sequence[Stream] = ((),)
     runs_until: int = 0
-    """The job ends when its log is opened for the so-manieth time."""
+    """The job ends when its log is opened for the n-th time."""
 
     jobs: list[dict[str, Any]] = field(default_factory=list)
-    """What it says when it is asked for all of its jobs."""
+    """The answer to a request for all jobs."""
 
     address: str = ""
     opened: int = 0
-    """Connections to the log so far."""
+    """The number of connections to the log so far."""
 
     whole_logs: int = 0
-    """How often the whole log was asked for at once."""
+    """How often the complete log was requested."""
 
     authorizations: set[str | None] = field(default_factory=set)
-    """The header of every request."""
+    """The authorization header of every request."""
 
     _failing_until: float = 0.0
 
     @contextlib.contextmanager
     def serving(self) -> Iterator["Head"]:
-        """Serve it on a free port."""
+        """Serve the API on a free port."""
         loop = asyncio.new_event_loop()
         self._over = asyncio.Event()
         started = threading.Event()
@@ -132,6 +132,6 @@ class Head:
 
 
 def followed(head: Head, silence_s: float | None = None) -> str:
-    """All that the head's job says."""
+    """Return everything that a follower yields for the head's job."""
     with head.serving():
         return "".join(follow(Jobs(head.address), JOB, silence_s))

@@ -1,4 +1,4 @@
-"""Who asks is sent as it should be, and no secret is shown, whatever it looks like."""
+"""Credentials are sent correctly, and no secret is ever shown."""
 
 import base64
 from pathlib import Path
@@ -25,7 +25,7 @@ def test_a_token_that_cannot_be_sent_is_named_by_its_source(
     ):
         (tmp_path / "token").write_text(token, encoding="utf-8")
         monkeypatch.setenv(name, value)
-        with pytest.raises(UsageError, match="which no token has") as raised:
+        with pytest.raises(UsageError, match="which are not allowed in a token") as raised:
             Jobs(f"http://127.0.0.1:{free_port()}")
         assert source in str(raised.value)
         assert HIDDEN not in str(raised.value)
@@ -59,7 +59,7 @@ def test_the_user_in_an_address_is_sent_and_not_shown() -> None:
         (f"a/{HIDDEN}", "127.0.0.1"),
     ],
 )
-def test_the_password_in_an_address_that_does_not_work_is_not_shown(password: str, host: str) -> None:
+def test_the_password_in_an_unreachable_address_is_not_shown(password: str, host: str) -> None:
     with pytest.raises((UsageError, ClusterError)) as raised:
         Jobs(f"http://me:{password}@{host}")
     assert HIDDEN not in str(raised.value)

@@ -1,4 +1,4 @@
-"""A sweep is found by its name or its job, among the jobs that a cluster knows."""
+"""A sweep is found by its name or its job among the cluster's jobs."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -31,7 +31,7 @@ def found(head: Head, name: str, storage: str | None = None) -> tuple[str, str |
     return located.name, located.storage, located.job.id if located.job else None
 
 
-def test_the_newest_job_of_a_sweep_is_taken_and_one_that_runs_before_it(head: Head) -> None:
+def test_a_running_job_of_a_sweep_is_preferred_then_the_newest(head: Head) -> None:
     head.jobs = [job(1, "mine"), job(3, "mine"), job(2, "other")]
     assert found(head, "mine") == ("mine", "/sweeps", "job3")
     head.jobs[0]["status"] = "RUNNING"
@@ -43,13 +43,13 @@ def test_a_job_names_its_sweep(head: Head) -> None:
     assert found(head, "job1") == ("mine", "/sweeps", "job1")
 
 
-def test_a_sweep_in_another_folder_is_another_one(head: Head) -> None:
+def test_a_sweep_in_another_folder_is_a_different_sweep(head: Head) -> None:
     head.jobs = [job(1, "mine", storage="/home/me/a"), job(2, "mine", storage="/b")]
     assert found(head, "mine", "/b/") == ("mine", "/b", "job2")
     assert found(head, "mine", "~/a") == ("mine", "/home/me/a", "job1")
     assert found(head, "mine", "/c") == ("mine", "/c", None)
 
 
-def test_a_sweep_that_no_job_runs_may_be_there_all_the_same(head: Head) -> None:
+def test_a_sweep_without_a_job_may_exist(head: Head) -> None:
     head.jobs = [{**job(1, "mine"), "metadata": {"convnn": "probe"}}]
     assert found(head, "mine") == ("mine", None, None)

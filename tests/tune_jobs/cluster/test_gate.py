@@ -1,4 +1,4 @@
-"""Nothing that a cluster says gets past the gate unchecked: names, and replies of any shape."""
+"""Everything from a cluster is checked: names, and replies of any shape."""
 
 import contextlib
 import io
@@ -28,12 +28,12 @@ NAMES = {
     "empty": "",
     "a newline": "mine\n",
     "an option": "--storage",
-    "a terminal's": "a\x1b[2Jb",
+    "an escape sequence": "a\x1b[2Jb",
 }
 
 
 @pytest.mark.parametrize("name", NAMES.values(), ids=NAMES)
-def test_a_job_cannot_name_a_sweep_what_no_sweep_is_called(name: str) -> None:
+def test_a_job_cannot_have_an_invalid_sweep_name(name: str) -> None:
     with pytest.raises(ClusterError) as caught:
         command_of("raysubmit_1", {"convnn": "command", "sweep": name, "command": "run"}, HEAD)
     assert HEAD in str(caught.value)
@@ -42,14 +42,14 @@ def test_a_job_cannot_name_a_sweep_what_no_sweep_is_called(name: str) -> None:
     assert str(caught.value).isprintable()
 
 
-def test_a_job_that_names_a_sweep_passes() -> None:
+def test_a_job_with_a_valid_sweep_name_passes() -> None:
     found = command_of("raysubmit_1", {"convnn": "command", "sweep": "mine-2.0", "command": "run"}, HEAD)
     assert (found.sweep, found.command, found.storage) == ("mine-2.0", "run", "")
 
 
 MALFORMED: dict[str, bytes] = {
     "nothing": b"",
-    "no JSON": b"<html>login</html>",
+    "not JSON": b"<html>login</html>",
     "cut off": b'[{"submission_id": "a", "sta',
     "another type": b'{"jobs": []}',
     "a field's type": b'[{"submission_id": "a", "status": 7}]',
@@ -58,9 +58,9 @@ MALFORMED: dict[str, bytes] = {
     "deep": b"[" * 100_000,
     "not a number": b'[{"submission_id": "a", "status": "FAILED", "start_time": NaN}]',
     "lone surrogate": b'[{"submission_id": "a", "status": "FAILED", "message": "\\ud800"}]',
-    "no UTF-8": b'[{"submission_id": "\xff"}]',
-    "metadata that is none": b'[{"submission_id": "a", "status": "FAILED", "metadata": {"sweep": ["a"]}}]',
-    "a terminal's": b'[{"submission_id": "a", "status": "\\u001b[2J"}]',
+    "not UTF-8": b'[{"submission_id": "\xff"}]',
+    "invalid metadata": b'[{"submission_id": "a", "status": "FAILED", "metadata": {"sweep": ["a"]}}]',
+    "an escape sequence": b'[{"submission_id": "a", "status": "\\u001b[2J"}]',
 }
 
 
@@ -68,7 +68,7 @@ MALFORMED: dict[str, bytes] = {
 def test_a_malformed_reply_is_one_line_that_names_the_address(content: bytes) -> None:
     with pytest.raises(ClusterError) as caught:
         read_reply(list[JobReply], content, HEAD)
-    assert str(caught.value).startswith(f"the cluster at {HEAD} sent what cannot be used: ")
+    assert str(caught.value).startswith(f"the cluster at {HEAD} sent data that cannot be used: ")
     assert str(caught.value).isprintable()
     assert len(str(caught.value)) < 1000
 
@@ -81,7 +81,7 @@ def test_a_huge_reply_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @contextlib.contextmanager
 def saying(replies: dict[str, bytes]) -> Iterator[str]:
-    """The address of a server that answers as it is told, by path."""
+    """Serve these answers, by path; yield the server's address."""
 
     class Answers(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
@@ -92,7 +92,7 @@ def saying(replies: dict[str, bytes]) -> Iterator[str]:
             self.wfile.write(content)
 
         def log_message(self, *_: object) -> None:
-            """Nothing."""
+            """Log nothing."""
 
     server = ThreadingHTTPServer(("127.0.0.1", 0), Answers)
     threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True).start()
@@ -113,7 +113,7 @@ def one_line(said: str, address: str) -> None:
 
 
 @pytest.mark.parametrize("content", MALFORMED.values(), ids=MALFORMED)
-def test_every_command_says_a_malformed_list_of_jobs_in_one_line(tmp_path: Path, content: bytes) -> None:
+def test_every_command_reports_a_malformed_list_of_jobs_in_one_line(tmp_path: Path, content: bytes) -> None:
     with saying({"/api/version": VERSION, "/api/jobs/": content}) as address:
         for command in (["status", "mine"], ["fetch", "mine"], ["show", "mine"], ["list"], ["stop", "mine"]):
             one_line(invoke(*command, "--address", address, storage=tmp_path / "s", expect=4), address)
@@ -121,13 +121,13 @@ def test_every_command_says_a_malformed_list_of_jobs_in_one_line(tmp_path: Path,
 
 
 @pytest.mark.parametrize("content", MALFORMED.values(), ids=MALFORMED)
-def test_what_is_no_ray_is_said_in_one_line(tmp_path: Path, content: bytes) -> None:
+def test_a_server_that_is_not_ray_is_reported_in_one_line(tmp_path: Path, content: bytes) -> None:
     with saying({"/api/version": content}) as address:
         one_line(invoke("status", "mine", "--address", address, storage=tmp_path, expect=4), address)
 
 
 @pytest.mark.parametrize("name", NAMES.values(), ids=NAMES)
-def test_a_hostile_job_is_refused_where_it_is_asked_for_and_hides_no_other(tmp_path: Path, name: str) -> None:
+def test_a_hostile_job_is_refused_on_request_and_hides_no_other_job(tmp_path: Path, name: str) -> None:
     def job(job_id: str, sweep: str) -> dict[str, Any]:
         metadata = {"convnn": "command", "sweep": sweep, "command": "run", "storage": ""}
         return {"submission_id": job_id, "status": "FAILED", "metadata": metadata}
@@ -147,7 +147,7 @@ def test_a_hostile_job_is_refused_where_it_is_asked_for_and_hides_no_other(tmp_p
 
 
 @pytest.mark.parametrize("name", ["/etc/outside", "../outside", "a" * 101])
-def test_a_name_that_is_typed_passes_the_same_gate(tmp_path: Path, name: str) -> None:
+def test_a_name_on_the_command_line_is_checked_the_same_way(tmp_path: Path, name: str) -> None:
     with saying({"/api/version": VERSION, "/api/jobs/": b"[]"}) as address:
         said = invoke("fetch", name, "--address", address, storage=tmp_path / "s", expect=2)
     assert "a sweep's name is a name of at most 100 letters" in said
@@ -172,7 +172,7 @@ NODE: dict[str, Any] = {
 REPORT = {"ray": "2.40.0", "storage": {"path": "/s", "error": None, "free_gb": 3.0}, "nodes": [NODE]}
 
 
-def test_what_a_probe_finds_passes() -> None:
+def test_a_valid_probe_passes() -> None:
     silent = {name: NODE[name] for name in ("node_id", "host", "address", "resources")} | {
         "error": "it does not answer"
     }
@@ -192,10 +192,10 @@ def test_what_a_probe_finds_passes() -> None:
         lambda report: report.update(tracker={"check": "tracker"}),
     ],
 )
-def test_a_probe_that_leaves_something_out_is_refused(change: Callable[[Any], object]) -> None:
+def test_an_incomplete_probe_is_refused(change: Callable[[Any], object]) -> None:
     report = json.loads(json.dumps(REPORT))
     change(report)
-    with pytest.raises(ClusterError, match=f"the cluster at {HEAD} sent what cannot be used"):
+    with pytest.raises(ClusterError, match=f"the cluster at {HEAD} sent data that cannot be used"):
         read_reply(Probed, json.dumps(report), HEAD)
 
 
@@ -209,7 +209,7 @@ def test_a_probe_that_leaves_something_out_is_refused(change: Callable[[Any], ob
         "error eyJraW5kIjogNywgIm1lc3NhZ2UiOiAiYSJ9",  # {"kind": 7, "message": "a"}
     ],
 )
-def test_a_line_of_a_result_that_is_none_is_said(line: str) -> None:
+def test_an_invalid_line_of_a_result_is_an_error(line: str) -> None:
     with pytest.raises(ClusterError, match=HEAD):
         Receiver(io.BytesIO(), HEAD).take(f"{MARK} {line}\n")
 
@@ -220,10 +220,10 @@ def test_an_error_of_an_unknown_kind_is_an_error() -> None:
         Receiver(io.BytesIO(), HEAD).take(f"{MARK} error {content}\n")
 
 
-def test_a_result_is_taken_up_to_its_limit() -> None:
+def test_a_result_is_accepted_up_to_its_limit() -> None:
     into = io.BytesIO()
     receiver = Receiver(into, HEAD, most=5)
     receiver.take(f"{MARK} part QUFB\n")
-    with pytest.raises(ClusterError, match="larger than it may be"):
+    with pytest.raises(ClusterError, match="larger than the"):
         receiver.take(f"{MARK} part QUFB\n")
     assert into.getvalue() == b"AAA"

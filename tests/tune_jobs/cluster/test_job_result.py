@@ -16,7 +16,7 @@ LINES = st.lists(st.text(alphabet=st.characters(codec="utf-8", exclude_character
 
 
 def log_of(content: bytes, before: list[str], between: list[str]) -> str:
-    """A job's log with a result in it, among other lines."""
+    """Return a job's log with a result among other lines."""
     out = io.StringIO()
     out.writelines(f"{line}\n" for line in before)
     sender = Sender(out)
@@ -43,33 +43,33 @@ def test_a_result_survives_a_log_with_other_lines_in_pieces_of_any_size(
     ]
 
 
-def test_a_result_cut_short_is_not_whole() -> None:
+def test_a_truncated_result_is_incomplete() -> None:
     log = log_of(bytes(5000), [], [])
     receiver = Receiver(io.BytesIO(), "head")
     receiver.take(log[: -len(log) // 3])
     assert not receiver.whole
 
 
-def test_a_result_that_lacks_a_part_is_damaged() -> None:
+def test_a_result_with_a_missing_part_is_damaged() -> None:
     _, *rest = log_of(bytes(range(250)) * 20, [], []).splitlines(keepends=True)
     with pytest.raises(ClusterError, match="damaged"):
         Receiver(io.BytesIO(), "head").take("".join(rest))
 
 
-def test_an_error_there_is_the_same_error_here() -> None:
+def test_an_error_of_the_job_is_raised_here() -> None:
     out = io.StringIO()
     Sender(out).fail(UsageError("there is no sweep 'x'"))
     with pytest.raises(UsageError, match="there is no sweep 'x'"):
         Receiver(io.BytesIO(), "head").take(out.getvalue())
 
 
-def test_a_line_of_a_result_is_sent_whole_by_rays_log_stream() -> None:
+def test_rays_log_stream_sends_a_line_of_a_result_as_a_whole() -> None:
     out = io.StringIO()
     Sender(out).write(bytes(3 * PART_BYTES))
     assert max(map(len, out.getvalue().splitlines())) < 20_000
 
 
-def test_old_results_are_removed_unless_somebody_reads_them(tmp_path: Path) -> None:
+def test_old_results_are_removed_unless_they_are_being_read(tmp_path: Path) -> None:
     result, times = log_of(b"an answer", ["Running entrypoint"], []), (0, 0)
     logs = {name: tmp_path / f"job-driver-{name}.log" for name in ("old", "read", "new", "of a sweep", "own")}
     for log in logs.values():
@@ -85,5 +85,5 @@ def test_old_results_are_removed_unless_somebody_reads_them(tmp_path: Path) -> N
     assert {name for name, log in logs.items() if not log.exists()} == {"old"}
 
 
-def test_a_result_is_kept_for_longer_than_a_follower_bears_silence() -> None:
+def test_a_result_is_kept_for_longer_than_a_follower_waits() -> None:
     assert KEPT_S > SILENCE_S

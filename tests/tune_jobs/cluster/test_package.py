@@ -10,13 +10,13 @@ from tune_jobs.cluster.package import code_digest, code_files, write_package
 from tune_jobs.errors import UsageError
 
 
-def test_equal_content_is_an_equal_file(tmp_path: Path) -> None:
+def test_equal_content_gives_an_equal_file(tmp_path: Path) -> None:
     for name in ("one.zip", "two.zip"):
         write_package(tmp_path / name, {"kind": "command"}, sweep="name: x")
     assert (tmp_path / "one.zip").read_bytes() == (tmp_path / "two.zip").read_bytes()
 
 
-def test_the_code_that_is_shipped_runs_without_what_is_here(tmp_path: Path) -> None:
+def test_the_uploaded_code_runs_without_the_local_code(tmp_path: Path) -> None:
     write_package(tmp_path / "package.zip", {})
     with zipfile.ZipFile(tmp_path / "package.zip") as archive:
         archive.extractall(tmp_path / "there")
@@ -36,7 +36,7 @@ def test_the_code_that_is_shipped_runs_without_what_is_here(tmp_path: Path) -> N
     assert code_digest(tmp_path / "there") == code_digest()
 
 
-def test_only_the_sweeps_file_is_shipped_where_the_code_is_there(tmp_path: Path) -> None:
+def test_only_the_sweeps_file_is_uploaded_if_the_code_is_installed(tmp_path: Path) -> None:
     size = write_package(tmp_path / "package.zip", {"kind": "command"}, sweep="name: x", code=False)
     with zipfile.ZipFile(tmp_path / "package.zip") as archive:
         assert archive.namelist() == ["sweep.yaml", "task.json"]

@@ -1,4 +1,4 @@
-"""What a machine has, as far as it can be looked at without a cluster."""
+"""The probe of a single machine, which needs no cluster."""
 
 import sys
 from importlib.metadata import version
@@ -7,7 +7,7 @@ from pathlib import Path
 from tune_jobs.cluster.probe import look
 
 
-def test_a_machine_says_what_it_has(tmp_path: Path) -> None:
+def test_a_machine_reports_what_it_has(tmp_path: Path) -> None:
     mark = tmp_path / ".probe"
     mark.touch()
     found = look({"mark": str(mark), "packages": ["torch", "nonsense"], "data": [["nonsense", None, ["train"]]]})
@@ -19,7 +19,7 @@ def test_a_machine_says_what_it_has(tmp_path: Path) -> None:
     assert "nonsense" in missing["error"]
 
 
-def test_a_folder_that_is_another_one_here_is_not_seen(tmp_path: Path) -> None:
+def test_a_storage_folder_without_the_mark_is_not_the_same(tmp_path: Path) -> None:
     found = look({"mark": str(tmp_path / "not here"), "packages": [], "data": []})
     assert not found["sees_storage"]
     assert not look({"mark": None, "packages": [], "data": []})["sees_storage"]

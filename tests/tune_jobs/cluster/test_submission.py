@@ -19,8 +19,8 @@ def cluster() -> Iterator[Cluster]:
 def test_a_tracker_in_the_current_folder_is_refused_before_anything_is_sent(
     cluster: Cluster, monkeypatch: pytest.MonkeyPatch, uri: str
 ) -> None:
-    with pytest.raises(UsageError, match=r"path from the current folder.*sqlite:////path"):
+    with pytest.raises(UsageError, match=r"is a relative path.*sqlite:////path"):
         submit(load_sweep("quickstart", [f"tracking.uri={uri}"]), cluster)
     monkeypatch.setenv("MLFLOW_TRACKING_URI", uri)
-    with pytest.raises(UsageError, match="path from the current folder"):
+    with pytest.raises(UsageError, match="is a relative path"):
         restart(cluster, "resume", "mine", [])

@@ -1,4 +1,4 @@
-"""A sweep's folder is copied through a job's log and put in place, without a cluster."""
+"""A sweep's folder is copied through a job's log and moved into place, without a cluster."""
 
 import contextlib
 import io
@@ -17,7 +17,7 @@ from tune_jobs.record.folder import SweepFolder
 
 @pytest.fixture
 def ended(sweep: Recorded) -> Recorded:
-    """A sweep with a checkpoint, and with files that are of no use elsewhere."""
+    """Return a sweep with a checkpoint, and with files that are useless elsewhere."""
     sweep.attempt([1, 2], "complete")
     place = sweep.folder.attempt("a", 1)
     place.mkdir(parents=True)
@@ -29,7 +29,7 @@ def ended(sweep: Recorded) -> Recorded:
 
 
 def copied(sweep: Recorded, what: str, into: Path) -> dict[str, Any]:
-    """Send a copy as a job would, take it from the log, and unpack it; where it was."""
+    """Send a copy as a job would, receive it from the log, and unpack it; return where it was."""
     out = io.StringIO()
     storage = sweep.folder.path.parent
     with contextlib.redirect_stdout(out):
@@ -46,7 +46,7 @@ def files(folder: Path) -> set[str]:
     return {str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file()}
 
 
-def test_a_record_is_the_ledger_and_what_was_run(ended: Recorded, tmp_path: Path) -> None:
+def test_a_record_has_the_ledger_the_file_and_the_manifest(ended: Recorded, tmp_path: Path) -> None:
     origin = copied(ended, "record", tmp_path / "copy")
     assert files(tmp_path / "copy") == {"ledger.db", "sweep.yaml", "manifest.json"}
     assert (origin["path"], origin["driver"], origin["left_out_bytes"]) == (str(ended.folder.path), None, 0)
@@ -54,7 +54,7 @@ def test_a_record_is_the_ledger_and_what_was_run(ended: Recorded, tmp_path: Path
         assert copy.execute("SELECT count(*) FROM epochs").fetchone() == (2,)
 
 
-def test_a_folder_leaves_out_checkpoints_and_what_belongs_to_its_driver(ended: Recorded, tmp_path: Path) -> None:
+def test_a_folder_is_copied_without_checkpoints_and_driver_files(ended: Recorded, tmp_path: Path) -> None:
     origin = copied(ended, "folder", tmp_path / "copy")
     assert origin["left_out_bytes"] == 5000
     whole = {"ledger.db", "sweep.yaml", "manifest.json", "trials/a/1/log.txt"}
@@ -63,7 +63,7 @@ def test_a_folder_leaves_out_checkpoints_and_what_belongs_to_its_driver(ended: R
     assert files(tmp_path / "all") == {*whole, "trials/a/1/checkpoint-00002.pt"}
 
 
-def test_a_later_copy_replaces_an_earlier_one_and_keeps_what_it_lacks(ended: Recorded, tmp_path: Path) -> None:
+def test_a_later_copy_replaces_an_earlier_one_and_keeps_missing_files(ended: Recorded, tmp_path: Path) -> None:
     here = SweepFolder(tmp_path / "here" / "tracked")
     copied(ended, "checkpoints", tmp_path / "first")
     put_in_place(tmp_path / "first", here)
@@ -77,11 +77,11 @@ def test_a_later_copy_replaces_an_earlier_one_and_keeps_what_it_lacks(ended: Rec
     assert [path.name for path in here.path.parent.iterdir()] == ["tracked"]
 
 
-@pytest.mark.parametrize("there", ["no sweep", "another sweep of this name", "this sweep, gone on here"])
-def test_what_is_not_an_earlier_copy_is_never_replaced(ended: Recorded, tmp_path: Path, there: str) -> None:
+@pytest.mark.parametrize("there", ["not a sweep", "another sweep of this name", "this sweep, resumed here"])
+def test_only_an_earlier_copy_is_replaced(ended: Recorded, tmp_path: Path, there: str) -> None:
     copied(ended, "record", tmp_path / "copy")
     here = SweepFolder(tmp_path / "here" / "tracked")
-    if there == "no sweep":
+    if there == "not a sweep":
         here.path.mkdir(parents=True)
         (here.path / "notes.txt").write_text("mine")
     elif there == "another sweep of this name":
@@ -93,11 +93,11 @@ def test_what_is_not_an_earlier_copy_is_never_replaced(ended: Recorded, tmp_path
         copied(ended, "record", tmp_path / "later")
         put_in_place(tmp_path / "later", here)
     before = {name: (here.path / name).read_bytes() for name in files(here.path)}
-    with pytest.raises(UsageError, match=f"is there already, and it is {there}; nothing was copied"):
+    with pytest.raises(UsageError, match=f"already exists, and it is {there}; nothing was copied"):
         put_in_place(tmp_path / "copy", here)
     assert {name: (here.path / name).read_bytes() for name in files(here.path)} == before
 
 
-def test_a_sweep_that_is_not_there_is_said(tmp_path: Path) -> None:
+def test_a_missing_sweep_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="there is no sweep 'mine'"):
         send_copy({"sweep": "mine", "storage": str(tmp_path), "what": "record"})

@@ -8,10 +8,10 @@ from tune_jobs.display.console import TextConsole
 from tune_jobs.system.visible import visible
 
 OWN = re.compile(r"\x1b\[[0-9;]*m")
-"""The colors of ours."""
+"""Our own color sequences."""
 
 
-def test_texts_are_nothing_but_text() -> None:
+def test_text_is_printed_literally() -> None:
     out = io.StringIO()
     console = TextConsole(file=out, force_terminal=True, width=60)
     console.print(
@@ -24,7 +24,7 @@ def test_texts_are_nothing_but_text() -> None:
     )
 
 
-def test_a_table_of_foreign_texts_keeps_its_columns_and_its_colors() -> None:
+def test_a_table_of_untrusted_text_keeps_its_columns_and_colors() -> None:
     out = io.StringIO()
     table = Table(box=None, pad_edge=False)
     table.add_column("\x1b[5mname")
@@ -42,7 +42,7 @@ def test_a_table_of_foreign_texts_keeps_its_columns_and_its_colors() -> None:
     assert {line.index(second) for line, second in zip(lines, ("state", "complete", "[b]"), strict=True)} == {15}
 
 
-def test_a_text_that_was_not_made_visible_is_all_the_same() -> None:
+def test_control_characters_are_made_visible_in_any_text() -> None:
     out = io.StringIO()
     TextConsole(file=out, force_terminal=True, width=60).print(Text("cleared \x1b[2J\x9b2J"))
     assert out.getvalue() == "cleared \\x1b[2J\\u009b2J\n"

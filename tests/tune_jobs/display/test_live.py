@@ -1,4 +1,4 @@
-"""What people see while a sweep runs; and nothing ends where it cannot be shown."""
+"""Progress output while a sweep runs; failing output does not end a sweep."""
 
 import io
 import re
@@ -31,7 +31,7 @@ print("done", file=sys.stderr)
 """
 
 
-def test_a_file_that_takes_no_lines_ends_nothing(tmp_path: Path) -> None:
+def test_an_unwritable_file_ends_nothing(tmp_path: Path) -> None:
     (tmp_path / "log").touch()
     with (tmp_path / "log").open() as unwritable:
         with pytest.raises(OSError, match="not writable"):
@@ -41,7 +41,7 @@ def test_a_file_that_takes_no_lines_ends_nothing(tmp_path: Path) -> None:
             progress.say("and this")
 
 
-def test_a_reader_that_has_gone_away_ends_nothing() -> None:
+def test_a_closed_pipe_ends_nothing() -> None:
     command = [sys.executable, "-c", PROGRAM]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as writer:
         assert writer.stdout is not None
@@ -62,7 +62,7 @@ COLUMNS = [Column("lambda", "lambda"), Column("k", "k"), Column("r", "r")]
 
 
 def told(events: list[Event]) -> list[str]:
-    """The lines of events, without their times."""
+    """Return the lines of events, without their times."""
     out = io.StringIO()
     lines: Progress = LogLines(TextConsole(file=out, width=40))
     with lines:
@@ -76,7 +76,7 @@ def epoch(number: int, accuracy: float) -> EpochEnded:
     return EpochEnded(JOB, number, {"val/accuracy": accuracy, "epoch_s": 3.0})
 
 
-def test_an_event_is_a_line_and_an_end_has_its_value() -> None:
+def test_each_event_is_a_line_and_an_ended_trial_has_its_value() -> None:
     events: list[Event] = [
         Started(JOB),
         Started(AGAIN),
@@ -94,17 +94,17 @@ def test_an_event_is_a_line_and_an_end_has_its_value() -> None:
     assert told([Resumed(JOB, 0, None)]) == []
 
 
-def test_until_the_first_trial_trains_it_is_said_what_its_worker_does() -> None:
+def test_a_line_says_what_the_worker_loads_until_the_first_trial_trains() -> None:
     other = Job("other", 1, 8, CONFIG)
     later: list[Event] = [Loading(other), Resumed(other, 0, None)]
     assert told([Started(JOB), Loading(JOB), Resumed(JOB, 0, None), *later]) == [
         "trial 7 started: lambda 0.25, k 4",
-        "trial 7: its worker loads torch, the images and the model ...",
-        "trial 7 trains",
+        "trial 7: loading torch, the images and the model ...",
+        "trial 7 is training",
     ]
 
 
-def test_what_takes_long_before_that_is_said_again_with_its_time() -> None:
+def test_a_slow_step_of_the_start_is_repeated_with_its_time() -> None:
     now = [100.0]
     starting = Startup(lambda: now[0])
     starting.said("sweep mine in /sweeps/mine")
@@ -122,12 +122,12 @@ def test_what_takes_long_before_that_is_said_again_with_its_time() -> None:
     now[0] += 3
     assert starting.overdue() == "starting the workers ... 3 s"
     starting.take(epoch(1, 0.5))
-    starting.said("handing the last numbers to MLflow ...")
+    starting.said("syncing remaining metrics to MLflow ...")
     now[0] += 3
     assert starting.overdue() is None
 
 
-def test_lines_and_live_view_say_it_by_themselves(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_log_lines_and_live_table_repeat_a_slow_step_without_an_event(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(startup, "SILENT_S", 0.0)
     monkeypatch.setattr(live, "LOOK_S", 0.05)
     for terminal, shown in ((False, LogLines), (True, LiveTable)):
@@ -140,7 +140,7 @@ def test_lines_and_live_view_say_it_by_themselves(monkeypatch: pytest.MonkeyPatc
         assert "starting Ray ... 0 s" in out.getvalue()
 
 
-def test_an_end_says_why_and_what_follows() -> None:
+def test_an_ended_trial_has_its_reason_and_what_follows() -> None:
     ends: list[Event] = [
         Ended(JOB, "failed", "the process died", "lost_worker", "again"),
         Ended(JOB, "failed", "the process died", "lost_worker", "final"),
@@ -148,20 +148,20 @@ def test_an_end_says_why_and_what_follows() -> None:
         Ended(JOB, "interrupted", "no room", "disk_full", "pause"),
     ]
     assert told(ends) == [
-        "trial 7 failed (lost_worker, the process died); retried in another attempt",
+        "trial 7 failed (lost_worker, the process died); will be retried",
         "trial 7 failed (lost_worker, the process died)",
         "trial 7 diverged (the loss is nan)",
         "trial 7 interrupted (disk_full, no room); the sweep pauses",
     ]
 
 
-def test_an_epoch_is_a_line_only_where_nothing_was_said_of_its_trial_for_long(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_epoch_is_a_line_only_if_its_trial_had_none_for_long(monkeypatch: pytest.MonkeyPatch) -> None:
     assert told([Started(JOB), epoch(2, 0.51234)])[1:] == []
     monkeypatch.setattr(live, "HEARTBEAT_S", 0.0)
     assert told([Started(JOB), epoch(2, 0.51234)])[1:] == ["trial 7 epoch 2/5, val/accuracy 51.23%"]
 
 
-def test_a_trial_whose_epochs_are_long_is_heard_of_all_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_trial_with_long_epochs_still_reports_its_progress(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(live, "HEARTBEAT_S", 0.2)
     monkeypatch.setattr(live, "LOOK_S", 0.05)
     out = io.StringIO()
@@ -173,7 +173,7 @@ def test_a_trial_whose_epochs_are_long_is_heard_of_all_the_same(monkeypatch: pyt
     assert "trial 7 epoch 0/5" in out.getvalue()
 
 
-def test_the_live_table_is_redrawn_by_itself_with_the_running_trials_and_what_is_left() -> None:
+def test_the_live_table_has_the_running_trials_and_the_time_left() -> None:
     now = [100.0]
     running = Running("val/accuracy", COLUMNS, lambda: now[0])
     running.take(Started(JOB))
@@ -194,7 +194,7 @@ def test_the_live_table_is_redrawn_by_itself_with_the_running_trials_and_what_is
     assert running.table() is None
 
 
-def test_a_signal_is_acknowledged_at_once(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+def test_a_signal_is_acknowledged_immediately(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     with LogLines(TextConsole(file=sys.__stderr__, quiet=True)) as lines:
         lines.acknowledge("stopping")
     with LogLines(TextConsole(file=io.StringIO())) as lines:
@@ -209,7 +209,7 @@ def test_a_signal_is_acknowledged_at_once(tmp_path: Path, capfd: pytest.CaptureF
     assert "stopping" in out.getvalue()
 
 
-def test_a_terminal_has_a_table_and_a_failure_under_it() -> None:
+def test_a_terminal_has_a_table_with_a_failure_under_it() -> None:
     out = io.StringIO()
     table: Progress = LiveTable(TextConsole(file=out, force_terminal=True, width=160, height=30))
     summary = Summary("mine", "val/accuracy", "maximize", 9, Usage(0, 0, 0, 0), {}, None, [])
@@ -219,14 +219,14 @@ def test_a_terminal_has_a_table_and_a_failure_under_it() -> None:
     said = out.getvalue()
     assert "mine: 0 of 9 trials ended" in said
     assert "Ctrl-C stops; nothing is lost" in said
-    assert "trial 7: lost_worker, the process died; retried in another attempt" in said
+    assert "trial 7: lost_worker, the process died; will be retried" in said
 
 
 FOREIGN = "\x1b[2J\x9b1m\rgone \u202eback [red]no color[/red] :smile:"
 SEEN = "\\x1b[2J\\u009b1m\\x0dgone \\u202eback [red]no color[/red] :smile:"
 
 
-def test_a_reason_from_elsewhere_commands_no_terminal(capsys: pytest.CaptureFixture[str]) -> None:
+def test_control_characters_in_a_reason_never_reach_the_terminal(capsys: pytest.CaptureFixture[str]) -> None:
     end = Ended(JOB, "failed", FOREIGN, "lost_worker", "final")
     assert told([end]) == [f"trial 7 failed (lost_worker, {SEEN})"]
     out = io.StringIO()

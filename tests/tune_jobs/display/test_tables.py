@@ -44,14 +44,14 @@ def varied(number: int, **training: Any) -> Row:
     return replace(row(number), config=TrialConfig.model_validate(changed))
 
 
-def test_trials_are_counted_by_where_they_are_and_failures_by_their_class() -> None:
+def test_trials_are_counted_by_state_and_failures_by_class() -> None:
     rows = [row(1), row(2, "running"), row(3, "failed", None, "oom"), row(4, "diverged", None, "diverged")]
     said = "mine: 3 of 9 trials ended   1 running, 1 complete, 1 diverged, 1 failed (1 oom)"
     assert tally(sweep(*rows)) == said
     assert tally(sweep(row(1), planned=None)) == "mine: 1 trial ended   1 complete"
 
 
-def test_what_is_used_stands_beside_the_limits_that_are_set() -> None:
+def test_used_resources_are_shown_with_their_limits() -> None:
     assert cost(sweep()) == "used: nothing yet"
     used = sweep(used=Usage(0.0, 1.5, 0.25, 4), budget={"gpu_hours": 8.0, "trials": 20})
     assert cost(used) == "used: 0 s of 8 h GPU time, 1 h 30 min CPU time, 15 min running time, 4 of 20 trials started"
@@ -63,7 +63,7 @@ COMMON = (
 )
 
 
-def test_the_leaderboard_has_a_column_for_what_differs_and_says_once_what_does_not() -> None:
+def test_the_leaderboard_has_a_column_per_varying_field_and_names_the_others_once() -> None:
     alike = lines(sweep(row(1), row(2, "running", None)))
     assert alike[0] == COMMON
     assert [line.split() for line in alike[1:]] == [
@@ -78,17 +78,17 @@ def test_the_leaderboard_has_a_column_for_what_differs_and_says_once_what_does_n
 
 
 @pytest.mark.parametrize("field", ["weight_decay", "seed"])
-def test_any_field_that_differs_has_a_column(field: str) -> None:
+def test_any_varying_field_has_a_column(field: str) -> None:
     found = lines(sweep(varied(1, **{field: 0}), varied(2, **{field: 1})))
     assert found[1].split()[1] == field
     assert [line.split()[1] for line in found[2:]] == ["0", "1"]
 
 
-def test_what_a_sweep_may_still_try_has_a_column_before_it_has() -> None:
+def test_a_field_that_other_trials_vary_has_a_column_from_the_start() -> None:
     assert "k" in lines(sweep(row(1), beside=[config(k=9)]))[1].split()
 
 
-def test_a_narrow_terminal_keeps_the_value_and_names_what_it_has_no_room_for() -> None:
+def test_a_narrow_terminal_keeps_the_value_and_names_the_columns_that_do_not_fit() -> None:
     rows = [varied(1), varied(2, lr=0.5, weight_decay=0.25, clip_norm=2.0, label_smoothing=0.125, batch_size=64)]
     wide, narrow = lines(sweep(*rows)), lines(sweep(*rows), width=60)
     assert len(wide[1].split()) == 9
@@ -102,24 +102,24 @@ def test_a_narrow_terminal_keeps_the_value_and_names_what_it_has_no_room_for() -
     assert "--columns" in left_out
 
 
-def test_a_person_chooses_the_columns() -> None:
+def test_the_user_can_choose_the_columns() -> None:
     rows = sweep(varied(1), varied(2, lr=0.5))
     assert lines(rows, columns="k,training.epochs,lr")[1].split()[:4] == ["trial", "k", "epochs", "lr"]
     by_path = "training.lr,model.layer.k,model.layer.patch,model.name,model.layer.candidates.kind"
     assert lines(rows, columns=by_path)[1].split()[1:6] == ["lr", "k", "p", "model", "candidates"]
     assert lines(rows, columns="p,all")[1].split()[:3] == ["trial", "p", "lr"]
-    with pytest.raises(UsageError, match=r"no trial has a field 'kk'; what varies is: lr"):
+    with pytest.raises(UsageError, match=r"no trial has a field 'kk'; the varying fields are: lr"):
         lines(rows, columns="kk")
 
 
-def test_where_no_trial_is_complete_it_says_at_which_epoch_trials_are_ranked() -> None:
+def test_without_a_complete_trial_the_epoch_of_the_ranking_is_named() -> None:
     found = sweep(row(1, "running"), compared_at=3)
     assert lines(found)[1] == "No trial is complete yet; ranked by val/accuracy at epoch 3."
     assert best_so_far(found) == "best so far: trial 1, 50.00% (ranked at epoch 3)"
     assert best_so_far(sweep()) is None
 
 
-def test_configurations_that_ran_with_several_seeds_have_a_mean_and_a_spread() -> None:
+def test_configurations_with_several_seeds_have_mean_and_standard_deviation() -> None:
     rows = [replace(varied(number, seed=number), value=value) for number, value in ((1, 0.5), (2, 0.7))]
     console = Console(width=160)
     with console.capture() as said:
@@ -130,11 +130,11 @@ def test_configurations_that_ran_with_several_seeds_have_a_mean_and_a_spread() -
     ]
 
 
-def test_a_loss_is_no_percentage() -> None:
+def test_a_loss_is_not_a_percentage() -> None:
     assert lines(sweep(row(1), metric="val/loss"))[2].split()[-2] == "0.5000"
 
 
-def test_a_leaderboard_that_is_cut_says_so() -> None:
+def test_a_truncated_leaderboard_ends_with_dots() -> None:
     rows = [row(number) for number in range(1, 5)]
     assert [line.split()[0] for line in lines(sweep(*rows), 2)[1:]] == ["trial", "1", "2", "..."]
     assert len(lines(sweep(*rows), 4)) == 6
@@ -145,7 +145,7 @@ def test_a_parameter_is_short(value: Scalar, said: str) -> None:
     assert cell(value) == said
 
 
-def test_the_name_of_a_metric_is_nothing_but_text() -> None:
+def test_the_name_of_a_metric_is_printed_literally() -> None:
     found = sweep(row(1), metric="[/x] :smile:")
     said = io.StringIO()
     print_leaderboard(TextConsole(file=said, width=160), found)

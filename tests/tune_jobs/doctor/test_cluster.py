@@ -41,20 +41,20 @@ def failures(found: list[Finding]) -> list[str]:
 def test_a_cluster_that_has_everything_passes() -> None:
     found = judge(report(node(1), node(2)), RESOURCES)
     assert not failures(found)
-    assert "a trial asks for 2 CPU, 0.5 GPU; 4 run at a time" in " ".join(map(str, found))
+    assert "a trial requests 2 CPU, 0.5 GPU; 4 run at a time" in " ".join(map(str, found))
 
 
 @pytest.mark.parametrize(
     ("changes", "said"),
     [
         ({"error": "it does not answer"}, "host2 (10.0.0.2): it does not answer"),
-        ({"python": "3.10.1"}, "Python is 3.10.1, needed is >=3.11 (host2 (10.0.0.2))"),
+        ({"python": "3.10.1"}, "Python is 3.10.1, but >=3.11 is required (host2 (10.0.0.2))"),
         ({"versions": {**HERE, "optuna": None}}, "optuna is missing (host2 (10.0.0.2))"),
-        ({"versions": {**HERE, "optuna": "4.9.0"}}, "optuna is 4.9.0, needed is <6,>=5"),
+        ({"versions": {**HERE, "optuna": "4.9.0"}}, "optuna is 4.9.0, but <6,>=5 is required"),
         ({"versions": {**HERE, "torch": "2.14.0"}}, "torch differs"),
-        ({"sees_storage": False}, "/sweeps of the head is not the one of host2"),
-        ({"writes_storage": False}, "/sweeps cannot be written on host2"),
-        ({"gpus": {"there": 1, "torch": []}}, "Ray counts 1 GPUs, the driver 1, torch can use 0"),
+        ({"sees_storage": False}, "/sweeps on the head is another folder than on host2"),
+        ({"writes_storage": False}, "/sweeps is not writable on host2"),
+        ({"gpus": {"there": 1, "torch": []}}, "Ray counts 1 GPUs, NVIDIA's driver 1, torch can use 0"),
         (
             {"data": [{"name": "cifar10", "root": "/data", "digests": {"train": "e" * 64}, "error": None}]},
             "different images",
@@ -62,7 +62,7 @@ def test_a_cluster_that_has_everything_passes() -> None:
         ({"data": [{"name": "cifar10", "root": "/data", "digests": None, "error": "no"}]}, "host2 (10.0.0.2): no"),
     ],
 )
-def test_what_one_machine_lacks_is_said_with_its_name(changes: dict[str, Any], said: str) -> None:
+def test_a_problem_on_one_machine_names_the_machine(changes: dict[str, Any], said: str) -> None:
     [line] = failures(judge(report(node(1), node(2, **changes)), RESOURCES))
     assert said in line
 
@@ -70,14 +70,14 @@ def test_what_one_machine_lacks_is_said_with_its_name(changes: dict[str, Any], s
 def test_a_trial_that_fits_no_machine_is_refused() -> None:
     small = {"CPU": 1.0, "GPU": 1.0, "memory": 1e9}
     [line] = failures(judge(report(node(1, resources=small)), RESOURCES))
-    assert "a trial asks for 2 CPU, 0.5 GPU, the largest machine has 1 CPU, 1 GPU" in line
+    assert "a trial requests 2 CPU, 0.5 GPU, but the largest machine has 1 CPU, 1 GPU" in line
 
 
-def test_a_storage_without_room_is_refused() -> None:
+def test_a_storage_without_space_is_refused() -> None:
     [line] = failures(judge(report(node(1), storage={"path": "/s", "error": None, "free_gb": 0.5}), RESOURCES))
     assert "/s has 0.50 GB free, resources.min_free_gb is 1" in line
 
 
-def test_our_code_is_there_only_if_every_machine_has_it() -> None:
+def test_the_cluster_has_our_code_only_if_every_machine_has_it() -> None:
     assert has_our_code(report(node(1), node(2)), "abc")
     assert not has_our_code(report(node(1), node(2, code=None)), "abc")

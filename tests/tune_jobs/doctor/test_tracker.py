@@ -1,4 +1,4 @@
-"""A tracker is asked as MLflow asks it, against servers and folders that are really broken."""
+"""A tracker is checked with the requests that MLflow sends, on servers and folders that are really broken."""
 
 import base64
 import http.server
@@ -26,7 +26,7 @@ HIDDEN = "s3cr3t"
 
 @contextmanager
 def answering(status: int, text: str, heard: list[str | None] | None = None, pem: Path | None = None) -> Iterator[str]:
-    """A server that answers every request alike, with a certificate if there is one; `heard` is who asked."""
+    """Serve the same answer to every request, with a certificate if given; `heard` collects who asked."""
 
     class Handler(http.server.BaseHTTPRequestHandler):
         def do_POST(self) -> None:
@@ -51,7 +51,7 @@ def answering(status: int, text: str, heard: list[str | None] | None = None, pem
 
 @pytest.fixture(scope="module")
 def pem(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A certificate of 127.0.0.1 that no public authority has signed, and its key."""
+    """A certificate for 127.0.0.1 that no public authority has signed, and its key."""
     key, now = ec.generate_private_key(ec.SECP256R1()), datetime.now(UTC)
     name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "a company")])
     made = x509.CertificateBuilder(name, name, key.public_key(), x509.random_serial_number())
@@ -65,24 +65,24 @@ def pem(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.mark.parametrize(
-    ("status", "text", "said", "mend"),
+    ("status", "text", "said", "fix"),
     [
-        (200, "<html>hello</html>", "is no MLflow server", "MLFLOW_TRACKING_URI"),
-        (404, "<html>not here</html>", "is no MLflow server", "MLFLOW_TRACKING_URI"),
+        (200, "<html>hello</html>", "is not an MLflow server", "MLFLOW_TRACKING_URI"),
+        (404, "<html>not here</html>", "is not an MLflow server", "MLFLOW_TRACKING_URI"),
         (500, "", "fails with HTTP 500", "its database"),
-        (401, "", "asks for a user and a password", "MLFLOW_TRACKING_USERNAME"),
-        (403, "Permission denied", "forbids it to this user", "ask its owner"),
+        (401, "", "requires a user and a password", "MLFLOW_TRACKING_USERNAME"),
+        (403, "Permission denied", "denies access to this user", "ask its owner"),
     ],
 )
-def test_what_a_tracker_answers_is_told_apart(status: int, text: str, said: str, mend: str) -> None:
+def test_each_answer_of_a_tracker_has_its_own_message(status: int, text: str, said: str, fix: str) -> None:
     with answering(status, text) as uri:
         found = check_tracker(uri)
     assert not found.ok
     assert said in found.says
-    assert mend in (found.mend or "")
+    assert fix in (found.fix or "")
 
 
-def test_a_wrong_password_is_not_a_missing_one(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_wrong_password_is_not_reported_as_missing(monkeypatch: pytest.MonkeyPatch) -> None:
     with answering(401, "") as uri:
         assert "refuses the user or the password" in check_tracker(uri.replace("://", f"://me:{HIDDEN}@")).says
         monkeypatch.setenv("MLFLOW_TRACKING_USERNAME", "me")
@@ -98,23 +98,23 @@ def test_a_wrong_password_is_not_a_missing_one(monkeypatch: pytest.MonkeyPatch) 
         ("MLFLOW_TRACKING_INSECURE_TLS", "true"),
     ],
 )
-def test_a_certificate_is_trusted_where_mlflow_trusts_it(
+def test_a_certificate_is_trusted_if_mlflow_trusts_it(
     pem: Path, monkeypatch: pytest.MonkeyPatch, name: str, value: str | None
 ) -> None:
     with answering(200, "{}", pem=pem) as uri:
         refused = check_tracker(uri)
         assert "certificate verify failed" in refused.says
-        assert "MLFLOW_TRACKING_SERVER_CERT_PATH" in (refused.mend or "")
+        assert "MLFLOW_TRACKING_SERVER_CERT_PATH" in (refused.fix or "")
         monkeypatch.setenv(name, value or str(pem))
         assert check_tracker(uri).ok
 
 
-def test_a_file_of_certificates_that_is_not_there_is_named(pem: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_missing_certificate_file_is_named(pem: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MLFLOW_TRACKING_SERVER_CERT_PATH", "/nowhere/ca.pem")
     with answering(200, "{}", pem=pem) as uri:
         found = check_tracker(uri)
     assert "/nowhere/ca.pem" in found.says
-    assert "MLFLOW_TRACKING_SERVER_CERT_PATH" in (found.mend or "")
+    assert "MLFLOW_TRACKING_SERVER_CERT_PATH" in (found.fix or "")
 
 
 def test_the_user_in_an_address_is_sent_and_not_shown() -> None:
@@ -161,17 +161,17 @@ def test_a_token_that_cannot_be_sent_is_named_and_not_shown(monkeypatch: pytest.
 
 
 @pytest.mark.parametrize(("uri", "name"), [("sqlite:///mine.db", "mine.db"), ("./runs", "runs")])
-def test_a_store_is_looked_for_where_a_sweep_would_make_it(
+def test_a_relative_store_is_checked_where_a_sweep_would_create_it(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, uri: str, name: str
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    assert check_tracker(uri).says == f"{tmp_path / name} can be written"
+    assert check_tracker(uri).says == f"{tmp_path / name} is writable"
 
 
-def test_a_tracker_that_is_down_or_silent_or_nowhere_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_tracker_that_is_down_or_silent_or_has_no_valid_address_is_reported(monkeypatch: pytest.MonkeyPatch) -> None:
     down = check_tracker(f"http://127.0.0.1:{free_port()}")
     assert "Connection refused" in down.says
-    assert "mlflow server --port" in (down.mend or "")
+    assert "mlflow server --port" in (down.fix or "")
     monkeypatch.setattr(tracker, "TRACKER_S", 0.5)
     with socket.create_server(("127.0.0.1", 0)) as silent:
         assert "no answer within 0.5 s" in check_tracker(f"http://127.0.0.1:{silent.getsockname()[1]}").says

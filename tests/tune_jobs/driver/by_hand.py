@@ -1,4 +1,4 @@
-"""An executor whose every update is made by hand, and a controller on it."""
+"""A scripted executor whose updates the test creates itself, and a controller that uses it."""
 
 import sys
 from collections.abc import Callable, Collection, Sequence
@@ -34,7 +34,7 @@ DEAD = Loss("lost_worker", "the worker process died")
 
 
 class ByHand:
-    """Starts nothing; its clock stands until it is set."""
+    """Starts no processes; its clock moves only when the test sets it."""
 
     def __init__(self, room: Callable[[Collection[str]], int] = lambda _: sys.maxsize) -> None:
         self.clock = 1_000_000.0
@@ -70,7 +70,7 @@ class ByHand:
 
 
 class Hand:
-    """A controller, and what it told; trials are named by their number."""
+    """A controller and the events it sent; trials are identified by their number."""
 
     def __init__(
         self,
@@ -101,7 +101,7 @@ class Hand:
 
     @property
     def started(self) -> list[tuple[int, int]]:
-        """Number and attempt of every task so far, in order."""
+        """Trial number and attempt of every task so far, in order."""
         numbers = {trial.run_key: trial.number for trial in self.ledger.trials()}
         return [(numbers[task.run_key], task.attempt) for task, _ in self.executor.started]
 
@@ -121,7 +121,7 @@ class Hand:
         self.controller.take(Gone(self.task(number), loss))
 
     def complete(self, number: int) -> None:
-        """Let a trial do its epochs, and its worker end."""
+        """Let a trial finish its epochs, and its worker end."""
         self.report(number, BEGUN, ResumedFrom(0, None, "cpu"), *map(epoch, (1, 2, 3)))
         self.gone(number)
 

@@ -1,6 +1,6 @@
-"""A small sweep in which everything happens, run in this process under a clock of its own: no Ray, no torch, no images.
+"""A small sweep with every kind of failure, run in this process with a separate clock: no Ray, torch or images.
 
-Each trial's fate follows from its run key, so that it meets the same one however often its driver dies.
+Each trial's fate follows from its run key, so it is the same however often the driver dies.
 """
 
 import contextlib
@@ -45,7 +45,7 @@ resources: {{max_concurrent: 1, max_trial_hours: 0.003, min_free_gb: 0}}
 """
 
 ASKED_IN = 2
-"""The epoch in which trials are asked to stop, if they are."""
+"""The epoch in which some trials are asked to stop."""
 
 ALWAYS, ONCE, UNLESS_ALONE = "always", "once", "unless alone"
 FATES: list[tuple[Failure, str, int] | None] = [
@@ -64,26 +64,26 @@ FATES: list[tuple[Failure, str, int] | None] = [
     ("disk_full", ONCE, 2),
     ("time_limit", ALWAYS, 1),
 ]
-"""What happens to a trial: which failure, how often, and in which epoch."""
+"""What happens to a trial: the failure, how often it happens, and in which epoch."""
 
 
 def fate_of(run_key: str) -> tuple[Failure, str, int] | None:
-    """By the digits of the key, and another one with each seed."""
+    """Return the fate of a run from the digits of its key; it differs between seeds."""
     return FATES[(int(run_key[:6], 16) + int(run_key.rpartition("-s")[2])) % len(FATES)]
 
 
 def accuracy(task: Task, epoch: int) -> float:
-    """Grows with the epochs, to a height that depends on the configuration."""
+    """Return an accuracy that grows with the epoch, up to a height that depends on the configuration."""
     k: int = getattr(task.config.model.mixing_layer, "k", 1)
     height: float = 0.9 - abs(k - 5) / 50 - abs(task.config.training.lr - 0.001) * 10
     return height * (1 - 0.5**epoch)
 
 
 class Script:
-    """The objective: what the ledger says of a trial so far decides what happens next."""
+    """The objective: the ledger's content for a trial decides what happens next."""
 
     def __init__(self, ledger: Ledger, *, by_hand: bool = False) -> None:
-        """With `by_hand`, somebody asks in an epoch of some trials that they be stopped."""
+        """With `by_hand`, a user asks to stop some of the trials during an epoch."""
         self._ledger = ledger
         self._by_hand = by_hand
 
@@ -124,7 +124,7 @@ class Script:
 
 
 class Unseen:
-    """Nobody watches."""
+    """A live display that shows nothing."""
 
     def __enter__(self) -> Self:
         return self
@@ -133,19 +133,19 @@ class Unseen:
         return None
 
     def say(self, text: str) -> None:
-        """Said to nobody."""
+        """Ignore the text."""
 
     def take(self, event: Event) -> None:
-        """Told to nobody."""
+        """Ignore the event."""
 
     def show(self, summary: Callable[[], Summary]) -> None:
-        """Shown to nobody."""
+        """Show nothing."""
 
     def expect(self, metric: str, columns: Sequence[Column]) -> None:
-        """Expected by nobody."""
+        """Ignore the columns."""
 
     def acknowledge(self, text: str) -> None:
-        """Said to nobody."""
+        """Ignore the text."""
 
 
 class WatchedLedger(Ledger):
@@ -165,7 +165,7 @@ class WatchedLedger(Ledger):
 def run_once(
     spec: SweepSpec, folder: SweepFolder, ledger: Ledger, reopen: Reopen | None = None, *, by_hand: bool = False
 ) -> str | None:
-    """One command for a sweep; what ended it early."""
+    """Run one command of a sweep, and return why it stopped early."""
 
     @contextlib.contextmanager
     def opened(order: Order) -> Iterator[Executor]:
@@ -184,7 +184,7 @@ def nothing(ledger: Ledger) -> None:
 
 @dataclass(frozen=True)
 class Command:
-    """A command that a person gives, and what its sweep file says then."""
+    """A command that a user runs, with the sweep file at that time."""
 
     spec: SweepSpec
     reopen: Reopen | None = None
@@ -192,7 +192,7 @@ class Command:
     """See `Script`."""
 
     before: Callable[[Ledger], None] = nothing
-    """What is done first, while nothing runs."""
+    """Called first, while no driver runs."""
 
 
 FIRST = parse_sweep(SPEC)
@@ -205,7 +205,7 @@ COMMANDS = [
 
 
 def exclude_one(ledger: Ledger) -> None:
-    """Leave the second trial out."""
+    """Exclude the second trial."""
     ledger.add_request(ledger.trials()[1].run_key, "exclude", "scripted")
 
 
@@ -215,13 +215,13 @@ BY_HAND = [
     Command(FEWER, Selection(frozenset(), stopped=True).reopen),
     Command(with_trials(FIRST, 8), before=exclude_one),
 ]
-"""Run, while somebody stops trials; retry --stopped; exclude and extend."""
+"""Run, while a user stops trials; retry --stopped; exclude and extend."""
 
 
 _FEW = ["search.trials=5", "search.seed=5", "stopping={kind: none, max_failed_fraction: 1}"]
 TWO_SEEDS, THREE_SEEDS = (parse_sweep(SPEC, overrides=[*_FEW, f"search.repeats={n}"]) for n in (2, 3))
 SEEDS = [Command(TWO_SEEDS), Command(TWO_SEEDS, Selection().reopen), Command(THREE_SEEDS, before=exclude_one)]
-"""Run with two seeds of each configuration; retry --failed; exclude, and go on with three seeds."""
+"""Run with two seeds of each configuration; retry --failed; exclude, and continue with three seeds."""
 
 
 def to_the_end(
@@ -232,9 +232,9 @@ def to_the_end(
     begun: bool = False,
     commands: Sequence[Command] = COMMANDS,
 ) -> None:
-    """Give the commands from `first` on, and resume after each as long as the disk is full.
+    """Run the commands from `first` on, and resume each one until the disk is no longer full.
 
-    With `begun`, the first of them was given before its driver died, so that it is resumed.
+    With `begun`, the first command had started before its driver died, so it is resumed.
     """
     for number, command in enumerate(commands[first:]):
         reopen = None if begun and number == 0 else command.reopen
@@ -245,5 +245,5 @@ def to_the_end(
 
 
 def new_ledger(path: Path) -> WatchedLedger:
-    """A ledger whose times all are 0."""
+    """Create a ledger in which all times are 0."""
     return WatchedLedger(path, create=True, now=lambda: 0.0)

@@ -13,11 +13,11 @@ from tune_jobs.record.folder import SweepFolder
 from tune_jobs.worker.reports import AttemptFailed, StoppedWithSweep
 
 
-def test_workers_that_never_start_cost_no_trial_and_end_the_sweep_soon(tmp_path: Path) -> None:
+def test_workers_that_never_start_fail_no_trial_and_end_the_sweep_soon(tmp_path: Path) -> None:
     hand = Hand(tmp_path, ONE_AT_A_TIME)
     for attempt in (1, 2):
         hand.controller.start_more()
-        assert hand.started[-1] == (1, attempt)  # the same one, tried again each time
+        assert hand.started[-1] == (1, attempt)  # the same trial each time
         hand.gone(1, DEAD)
     hand.controller.start_more()
     with pytest.raises(ClusterError, match="3 worker processes in a row did not start"):
@@ -25,7 +25,7 @@ def test_workers_that_never_start_cost_no_trial_and_end_the_sweep_soon(tmp_path:
     assert [trial.state for trial in hand.ledger.trials()] == ["interrupted"]
 
 
-def test_a_lost_worker_costs_its_trial_nothing(tmp_path: Path) -> None:
+def test_a_lost_worker_does_not_fail_its_trial(tmp_path: Path) -> None:
     hand = Hand(tmp_path, ONE_AT_A_TIME)
     hand.controller.start_more()
     hand.report(1, BEGUN)
@@ -41,7 +41,7 @@ def test_a_lost_worker_costs_its_trial_nothing(tmp_path: Path) -> None:
     ]
 
 
-def test_workers_that_fail_to_start_together_as_their_machine_died_end_nothing(tmp_path: Path) -> None:
+def test_workers_that_fail_to_start_together_do_not_end_the_sweep(tmp_path: Path) -> None:
     hand = Hand(tmp_path, replace(SPEC, resources=Resources(max_concurrent=3)))
     hand.controller.start_more()
     for number in (1, 2, 3):
@@ -50,7 +50,7 @@ def test_workers_that_fail_to_start_together_as_their_machine_died_end_nothing(t
     assert hand.started == [(1, 1), (2, 1), (3, 1), (1, 2), (2, 2), (3, 2)]
 
 
-def test_a_trial_that_ran_out_of_memory_on_the_cpu_runs_again_with_none_beside_it(tmp_path: Path) -> None:
+def test_a_trial_that_ran_out_of_memory_on_the_cpu_runs_again_alone(tmp_path: Path) -> None:
     hand = Hand(tmp_path)
     hand.controller.start_more()
     assert len(hand.started) == 4
@@ -65,7 +65,7 @@ def test_a_trial_that_ran_out_of_memory_on_the_cpu_runs_again_with_none_beside_i
     assert not hand.controller.over()
 
 
-def test_a_worker_that_ends_no_epoch_for_long_is_killed_as_lost(tmp_path: Path) -> None:
+def test_a_worker_that_finishes_no_epoch_for_long_is_killed_as_lost(tmp_path: Path) -> None:
     hand = Hand(tmp_path, ONE_AT_A_TIME)
     hand.controller.start_more()
     hand.up(1)
@@ -93,7 +93,7 @@ def test_a_time_limit_counts_from_the_start_of_the_worker(tmp_path: Path) -> Non
     assert list(hand.ledger.failures().values()) == ["time_limit"]
 
 
-def test_a_time_limit_is_over_all_attempts_of_a_trial(tmp_path: Path) -> None:
+def test_a_time_limit_covers_all_attempts_of_a_trial(tmp_path: Path) -> None:
     hand = Hand(tmp_path, replace(SPEC, resources=Resources(max_concurrent=1, max_trial_hours=0.01)))
     for attempt in (1, 2):
         hand.controller.start_more()
@@ -108,14 +108,12 @@ def test_a_time_limit_is_over_all_attempts_of_a_trial(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("trained_s", "charged_s"),
     [
-        (9.0, 10 + 9),  # its worker went on for an epoch, of which the driver saw 4 s
-        (3600.0, 10 + 4 + 10),  # it was held with its driver: no epoch has taken longer than 10 s
-        (2.0, 10 + 4),  # it waited
+        (9.0, 10 + 9),  # the worker kept training during the pause; the driver saw 4 s of the epoch
+        (3600.0, 10 + 4 + 10),  # the worker was paused too: no epoch has taken longer than 10 s
+        (2.0, 10 + 4),  # the worker waited
     ],
 )
-def test_of_a_pause_of_the_driver_an_epoch_counts_that_was_trained_meanwhile(
-    tmp_path: Path, trained_s: float, charged_s: float
-) -> None:
+def test_training_during_a_pause_of_the_driver_is_charged(tmp_path: Path, trained_s: float, charged_s: float) -> None:
     hand = Hand(tmp_path, replace(SPEC, resources=Resources(max_concurrent=1, max_trial_hours=1)))
     hand.controller.start_more()
     hand.up(1)
@@ -131,7 +129,7 @@ def test_of_a_pause_of_the_driver_an_epoch_counts_that_was_trained_meanwhile(
     assert not hand.executor.killed
 
 
-def test_a_machine_on_which_nothing_starts_ends_nothing_while_others_work(tmp_path: Path) -> None:
+def test_a_machine_where_no_worker_starts_does_not_end_the_sweep_while_others_work(tmp_path: Path) -> None:
     hand = Hand(tmp_path, room=lambda _: 2)
     hand.controller.start_more()
     hand.report(1, BEGUN)
@@ -141,14 +139,14 @@ def test_a_machine_on_which_nothing_starts_ends_nothing_while_others_work(tmp_pa
         assert hand.started[-1] == (2, attempt + 1)
 
 
-def test_a_sweeps_folder_that_a_worker_does_not_see_is_said_at_once(tmp_path: Path) -> None:
+def test_a_sweep_folder_that_a_worker_cannot_see_ends_the_run_immediately(tmp_path: Path) -> None:
     hand = Hand(tmp_path)
     hand.controller.start_more()
     with pytest.raises(ClusterError, match="a worker on n cannot see the sweep folder"):
         hand.report(1, replace(BEGUN, shared=False))
 
 
-def test_while_trials_run_the_search_is_not_over_as_one_may_be_lost(tmp_path: Path) -> None:
+def test_a_run_is_not_over_while_trials_run_as_one_may_be_lost(tmp_path: Path) -> None:
     hand = Hand(tmp_path)
     hand.controller.start_more()
     assert len(hand.started) == 4
@@ -181,7 +179,7 @@ def test_a_run_is_not_over_before_the_last_worker_has_written_its_last_checkpoin
     assert hand.told[-1] == ("Released", 4, "complete")
 
 
-def test_at_a_halt_only_trials_that_will_soon_have_ended_their_epoch_are_waited_for(tmp_path: Path) -> None:
+def test_a_stopping_sweep_waits_only_for_trials_whose_epoch_ends_soon(tmp_path: Path) -> None:
     hand = Hand(tmp_path, room=lambda _: 2)
     hand.controller.start_more()
     for number in (1, 2):
@@ -195,7 +193,7 @@ def test_at_a_halt_only_trials_that_will_soon_have_ended_their_epoch_are_waited_
     assert len(hand.started) == 2
     assert not hand.controller.over()
     hand.report(1, StoppedWithSweep())
-    assert hand.controller.over()  # the other one has no speed to judge by
+    assert hand.controller.over()  # the speed of the other trial is not known
     hand.controller.finish()
     assert hand.ledger.states() == ["interrupted", "interrupted"]
 
@@ -210,7 +208,7 @@ def test_a_trial_whose_epochs_take_minutes_is_not_waited_for(tmp_path: Path) -> 
     assert hand.controller.over()
 
 
-def test_a_limit_that_is_reached_halts_the_sweep_before_the_next_trial(tmp_path: Path) -> None:
+def test_a_limit_that_is_reached_stops_the_sweep_before_the_next_trial(tmp_path: Path) -> None:
     reached: list[Halt] = []
     hand = Hand(tmp_path, room=lambda _: 1, check=lambda: reached[0] if reached else None)
     hand.controller.start_more()
@@ -222,7 +220,7 @@ def test_a_limit_that_is_reached_halts_the_sweep_before_the_next_trial(tmp_path:
     assert hand.controller.over()
 
 
-def test_no_room_in_a_worker_halts_the_sweep_and_keeps_the_trial_due(tmp_path: Path) -> None:
+def test_a_full_disk_in_a_worker_stops_the_sweep_and_keeps_the_trial_pending(tmp_path: Path) -> None:
     hand = Hand(tmp_path, ONE_AT_A_TIME)
     hand.controller.start_more()
     hand.report(1, BEGUN, AttemptFailed("disk_full", "No space left on device"))
@@ -231,7 +229,7 @@ def test_no_room_in_a_worker_halts_the_sweep_and_keeps_the_trial_due(tmp_path: P
     assert hand.ledger.states() == ["interrupted"]
 
 
-def test_a_record_that_cannot_be_written_ends_the_run(tmp_path: Path) -> None:
+def test_a_ledger_that_cannot_be_written_ends_the_run(tmp_path: Path) -> None:
     hand = Hand(tmp_path)
     hand.controller.start_more()
     hand.ledger.close()
@@ -239,13 +237,13 @@ def test_a_record_that_cannot_be_written_ends_the_run(tmp_path: Path) -> None:
         hand.report(1, BEGUN)
 
 
-def test_a_machine_that_does_not_see_the_folder_is_done_without_once_others_do(tmp_path: Path) -> None:
+def test_a_machine_that_cannot_see_the_folder_is_excluded_once_others_can(tmp_path: Path) -> None:
     hand = Hand(tmp_path, room=lambda _: 2)
     hand.controller.start_more()
     hand.report(1, BEGUN)
     hand.report(2, replace(BEGUN, node="n2", shared=False))
     assert hand.executor.killed == [hand.task(2)]
-    hand.report(2, epoch(1))  # on its way when the worker was killed
+    hand.report(2, epoch(1))  # sent before the worker was killed
     hand.gone(2, DEAD)
     assert not hand.ledger.failures()
     assert not hand.ledger.epochs()
@@ -257,7 +255,7 @@ def test_a_machine_that_does_not_see_the_folder_is_done_without_once_others_do(t
     assert hand.executor.started[-1][1] == ("n2",)
 
 
-def test_a_trial_whose_images_cannot_be_read_goes_to_another_machine_if_there_is_one(tmp_path: Path) -> None:
+def test_a_trial_whose_images_cannot_be_read_moves_to_another_machine_if_possible(tmp_path: Path) -> None:
     with_room = ["n1", "n2"]
     hand = Hand(tmp_path, room=lambda without: len(set(with_room) - set(without)))
     hand.controller.start_more()
@@ -269,7 +267,7 @@ def test_a_trial_whose_images_cannot_be_read_goes_to_another_machine_if_there_is
     assert hand.started[2:] == [(1, 2), (2, 2)]
 
 
-def test_where_no_other_machine_is_left_a_trial_is_tried_again_on_the_same(tmp_path: Path) -> None:
+def test_a_trial_is_tried_again_on_the_same_machine_if_no_other_is_left(tmp_path: Path) -> None:
     hand = Hand(tmp_path, room=lambda without: len({"n1"} - set(without)))
     hand.controller.start_more()
     hand.report(1, replace(BEGUN, node="n1"), AttemptFailed("data", "no images"))
@@ -278,7 +276,7 @@ def test_where_no_other_machine_is_left_a_trial_is_tried_again_on_the_same(tmp_p
     assert hand.executor.started[-1][1] == ()
 
 
-def test_as_many_trials_run_as_there_is_room_for_now(tmp_path: Path) -> None:
+def test_the_number_of_running_trials_follows_the_room_on_the_machines(tmp_path: Path) -> None:
     most = [0]
     hand = Hand(tmp_path, room=lambda _: most[0])
     hand.controller.start_more()
@@ -291,7 +289,7 @@ def test_as_many_trials_run_as_there_is_room_for_now(tmp_path: Path) -> None:
     assert hand.started == [(1, 1), (2, 1), (3, 1)]
 
 
-def test_a_worker_that_never_ends_its_first_epoch_is_killed_as_lost(tmp_path: Path) -> None:
+def test_a_worker_that_never_finishes_its_first_epoch_is_killed_as_lost(tmp_path: Path) -> None:
     hand = Hand(tmp_path, room=lambda _: 2)
     hand.controller.start_more()
     for number in (1, 2):
@@ -315,7 +313,7 @@ def test_a_worker_that_never_ends_its_first_epoch_is_killed_as_lost(tmp_path: Pa
     assert hand.ledger.attempts()[-1].reason == "the worker hung"
 
 
-def test_at_the_end_of_a_budget_every_epoch_under_way_is_waited_for(tmp_path: Path) -> None:
+def test_a_used_up_budget_waits_for_every_running_epoch(tmp_path: Path) -> None:
     spec = replace(SPEC, budget=Budget(wall_hours=1), resources=Resources(max_concurrent=1, min_free_gb=0))
     hand = Hand(tmp_path, spec)
     hand.ledger.charge({}, 3601)
@@ -331,7 +329,7 @@ def test_at_the_end_of_a_budget_every_epoch_under_way_is_waited_for(tmp_path: Pa
     assert not hand.controller.over()
 
 
-def test_what_attempts_hold_and_the_time_of_the_run_are_charged(tmp_path: Path) -> None:
+def test_resources_that_attempts_hold_and_the_time_of_the_run_are_charged(tmp_path: Path) -> None:
     hand = Hand(tmp_path, room=lambda _: 2)
     hand.controller.start_more()
     hand.passes(1800)  # both wait
@@ -342,9 +340,9 @@ def test_what_attempts_hold_and_the_time_of_the_run_are_charged(tmp_path: Path) 
     assert (used.cpu_hours, used.wall_hours, used.trials) == (1.0, 1.0, 2)
 
 
-def test_no_machine_that_a_trial_fits_on_ends_the_run_after_a_while(tmp_path: Path) -> None:
+def test_a_run_ends_after_a_while_if_a_trial_fits_on_no_machine(tmp_path: Path) -> None:
     hand = Hand(tmp_path, room=lambda _: 0)
     hand.controller.start_more()
     hand.passes(50)
-    with pytest.raises(ClusterError, match="no machine of Ray is left that has 1 CPU and 0 GPU"):
+    with pytest.raises(ClusterError, match="no machine in the Ray cluster has 1 CPU and 0 GPU for a trial"):
         hand.passes(20)

@@ -1,7 +1,7 @@
-"""A driver killed after any of its commits: the sweep ends as if nothing had happened.
+"""A driver is killed after any of its commits, and the resumed sweep ends as if nothing had happened.
 
-`make properties` kills it after each of them, an ordinary run of the tests after the first of each kind and every
-eighth of all.
+`make properties` kills the driver after each commit. A normal test run kills it after the first commit of each kind and
+after every eighth commit.
 """
 
 import contextlib
@@ -33,13 +33,13 @@ UNION ALL SELECT 'attempts', state, failure, COUNT(*) FROM attempts GROUP BY 2, 
 UNION ALL SELECT 'epochs', NULL, NULL, COUNT(*) FROM epochs
 UNION ALL SELECT 'requests', asked, NULL, COUNT(*) FROM requests GROUP BY 2
 """
-"""How many rows there are of each sort; of which sorts a commit makes more is its kind."""
+"""Counts the rows of each sort. The kind of a commit is the set of sorts to which it adds rows."""
 
 
 @pytest.fixture
 def memory(tmp_path: Path) -> Iterator[Path]:
-    """A folder in memory where there is one: what is tried are bytes, not a disk."""
-    shared = Path("/dev/shm")  # noqa: S108 - a folder of its own in it
+    """Return a folder in memory if possible: the test is about bytes, not about the disk."""
+    shared = Path("/dev/shm")  # noqa: S108 - in a separate folder there
     place = Path(tempfile.mkdtemp(prefix="convnn-test-", dir=shared)) if shared.is_dir() else tmp_path
     yield place
     shutil.rmtree(place, ignore_errors=True)
@@ -47,15 +47,15 @@ def memory(tmp_path: Path) -> Iterator[Path]:
 
 @dataclass(frozen=True)
 class Alone:
-    """The sweep that nothing happened to."""
+    """The undisturbed sweep."""
 
     record: oracle.Record
     failures: dict[str, Failure]
-    """Of each failed trial, by run key."""
+    """The failure of each failed trial, by run key."""
 
 
 class Killed:
-    """After some commits, resumes the sweep from its ledger's bytes and compares it with itself left alone."""
+    """After some commits, resumes the sweep from a copy of its ledger, and compares it with the undisturbed sweep."""
 
     def __init__(
         self,
@@ -102,7 +102,7 @@ class Killed:
         return frozenset(sort for sort, count in self._rows.items() if count > before.get(sort, 0))
 
     def run(self) -> None:
-        """Give all commands."""
+        """Run all commands."""
         for number, command in enumerate(self._commands):
             self.command = number
             command.before(self.ledger)
@@ -119,7 +119,7 @@ def left_alone(folder: SweepFolder, commands: Sequence[Command] = COMMANDS) -> A
         return Alone(oracle.read(folder.ledger), ledger.failures())
 
 
-def test_a_sweep_killed_after_any_commit_ends_as_if_left_alone(memory: Path) -> None:
+def test_a_sweep_killed_after_any_commit_ends_like_an_undisturbed_one(memory: Path) -> None:
     alone = left_alone(SweepFolder(memory / "alone" / "scripted"))
     outcomes = {outcome for _, outcome, _ in alone.record.asks}
     assert outcomes >= {"new", "duplicate"}
@@ -136,10 +136,10 @@ def test_a_sweep_killed_after_any_commit_ends_as_if_left_alone(memory: Path) -> 
     print(f"{killed.commits} commits of {len(killed.kinds)} kinds, {killed.kills} kills")
 
 
-def test_what_people_asked_of_trials_holds_after_a_kill_at_any_commit(
+def test_user_requests_for_trials_hold_after_a_kill_at_any_commit(
     memory: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(controller, "TICK_S", 0.5)  # what is asked is seen within the epoch
+    monkeypatch.setattr(controller, "TICK_S", 0.5)  # requests are seen within the epoch
     alone = left_alone(SweepFolder(memory / "alone" / "scripted"), BY_HAND)
     with contextlib.closing(Ledger(memory / "alone" / "scripted" / "ledger.db")) as ledger:
         reasons = {(attempt.state, attempt.reason) for attempt in ledger.attempts()}
@@ -156,7 +156,7 @@ def test_what_people_asked_of_trials_holds_after_a_kill_at_any_commit(
     print(f"{killed.commits} commits of {len(killed.kinds)} kinds, {killed.kills} kills")
 
 
-def test_a_sweep_with_several_seeds_killed_after_any_commit_ends_as_if_left_alone(memory: Path) -> None:
+def test_a_sweep_with_several_seeds_killed_after_any_commit_ends_like_an_undisturbed_one(memory: Path) -> None:
     alone = left_alone(SweepFolder(memory / "alone" / "scripted"), SEEDS)
     with contextlib.closing(Ledger(memory / "alone" / "scripted" / "ledger.db")) as ledger:
         others = [trial for trial in ledger.trials() if trial.repeat_of is not None]
@@ -172,7 +172,7 @@ def test_a_sweep_with_several_seeds_killed_after_any_commit_ends_as_if_left_alon
     print(f"{killed.commits} commits of {len(killed.kinds)} kinds, {killed.kills} kills")
 
 
-def test_such_a_sweep_needs_neither_ray_nor_torch() -> None:
+def test_a_scripted_sweep_loads_neither_ray_nor_torch() -> None:
     code = """
 import sys, tempfile
 from pathlib import Path

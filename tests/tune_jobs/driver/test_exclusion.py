@@ -10,7 +10,7 @@ from tune_jobs.record.ledger import Ledger
 from tune_jobs.record.requests import excluded
 
 
-def test_a_trial_is_left_out_for_a_reason_of_one_line_and_taken_in_again(sweep: Recorded) -> None:
+def test_a_trial_is_excluded_with_a_one_line_reason_and_included_again(sweep: Recorded) -> None:
     sweep.attempt([1, 2], "complete")
     row = exclude(sweep.folder, "1", " wrong\n images ")
     assert (row.run_key, row.excluded, row.counts) == ("a", "wrong images", False)
@@ -21,7 +21,7 @@ def test_a_trial_is_left_out_for_a_reason_of_one_line_and_taken_in_again(sweep: 
     ]
 
 
-def test_the_same_reason_again_records_nothing_and_another_one_takes_its_place(sweep: Recorded) -> None:
+def test_the_same_reason_again_records_nothing_and_a_new_one_replaces_it(sweep: Recorded) -> None:
     sweep.attempt([1], "complete")
     for why in ("wrong images", "wrong images", "wrong labels"):
         exclude(sweep.folder, "1", why)
@@ -37,7 +37,7 @@ def test_a_reason_must_be_one_that_can_be_shown(sweep: Recorded, why: str, said:
     assert sweep.ledger.requests() == []
 
 
-def test_what_is_not_there_or_not_excluded_is_said(sweep: Recorded) -> None:
+def test_a_missing_or_not_excluded_trial_is_an_error(sweep: Recorded) -> None:
     sweep.attempt([1], "complete")
     with pytest.raises(UsageError, match="tracked has no trial '2'; its only trial is 1"):
         exclude(sweep.folder, "2", "wrong images")
@@ -45,14 +45,14 @@ def test_what_is_not_there_or_not_excluded_is_said(sweep: Recorded) -> None:
         include(sweep.folder, "1")
 
 
-def test_while_a_sweep_is_run_nothing_of_it_is_excluded(sweep: Recorded) -> None:
+def test_no_trial_of_a_running_sweep_can_be_excluded(sweep: Recorded) -> None:
     sweep.attempt([1])
     with lease(sweep.folder.path), pytest.raises(UsageError, match=r"is running in process .*convnn stop tracked"):
         exclude(sweep.folder, "1", "wrong images")
     assert sweep.ledger.states() == ["running"]
 
 
-def test_a_trial_that_a_dead_driver_left_running_can_be_excluded_and_the_sweep_is_whole_then(sweep: Recorded) -> None:
+def test_a_trial_that_a_dead_driver_left_running_can_be_excluded(sweep: Recorded) -> None:
     sweep.ledger.meta.planned = 2
     sweep.attempt([1])
     sweep.attempt([1, 2], "complete", trial="b")

@@ -1,4 +1,4 @@
-"""What a run that has nothing to train leaves as it is, and what it still sees to. The trials are scripted."""
+"""What a run with nothing to train leaves unchanged, and what it still updates. The trials are scripted."""
 
 import contextlib
 import subprocess
@@ -46,7 +46,7 @@ def opened(_: Order) -> Iterator[Executor]:
 add_executor("handover", opened)
 
 
-def go_on(storage: Path, spec: SweepSpec = SPEC) -> Outcome:
+def resumed(storage: Path, spec: SweepSpec = SPEC) -> Outcome:
     outcome = run(spec, progress=False, storage=storage, executor="handover")
     assert outcome.tracked.error is None
     return outcome
@@ -57,7 +57,7 @@ def folder(tmp_path: Path) -> SweepFolder:
     """A sweep that has ended."""
     found = SweepFolder(tmp_path / "scripted")
     new_store(default_store(found))
-    go_on(tmp_path)
+    resumed(tmp_path)
     return found
 
 
@@ -67,22 +67,22 @@ def runs(folder: SweepFolder) -> list[Any]:
 
 
 def files(folder: SweepFolder) -> dict[str, bytes]:
-    """All but the ledger, which is SQLite's to arrange."""
+    """Return all files except the ledger, as SQLite may rewrite that."""
     found = (path for path in folder.path.rglob("*") if path.is_file() and not path.name.startswith("ledger"))
     return {str(path): path.read_bytes() for path in found}
 
 
-def test_with_nothing_to_train_every_file_stays_as_it_is(folder: SweepFolder) -> None:
+def test_with_nothing_to_train_every_file_stays_unchanged(folder: SweepFolder) -> None:
     before, times = files(folder), folder.report.stat().st_mtime_ns
     for _ in range(2):
-        outcome = go_on(folder.path.parent)
+        outcome = resumed(folder.path.parent)
         assert outcome.tracked.page is not None
         assert outcome.summary.best is not None
     assert files(folder) == before
     assert folder.report.stat().st_mtime_ns == times
 
 
-def test_with_nothing_to_train_nothing_is_loaded_that_takes_seconds(folder: SweepFolder) -> None:
+def test_with_nothing_to_train_no_slow_package_is_loaded(folder: SweepFolder) -> None:
     heavy = {"mlflow", "ray", "torch", "plotly"}
     program = (
         "import sys; from tune_jobs import resume; "
@@ -92,7 +92,7 @@ def test_with_nothing_to_train_nothing_is_loaded_that_takes_seconds(folder: Swee
     assert done.stdout.split() == []
 
 
-def test_what_other_sweeps_write_to_the_same_store_is_no_reason_to_look(
+def test_writes_of_other_sweeps_to_the_same_store_do_not_trigger_a_sync(
     folder: SweepFolder, capsys: pytest.CaptureFixture[str]
 ) -> None:
     client = MlflowClient(f"sqlite:///{default_store(folder)}")
@@ -105,11 +105,11 @@ def test_what_other_sweeps_write_to_the_same_store_is_no_reason_to_look(
 
 def test_a_store_that_was_removed_is_filled_again(folder: SweepFolder) -> None:
     default_store(folder).unlink()
-    go_on(folder.path.parent)
+    resumed(folder.path.parent)
     assert len(runs(folder)) == 3
 
 
-def test_a_store_in_which_somebody_deleted_a_run_is_looked_at(folder: SweepFolder) -> None:
+def test_a_run_deleted_in_the_store_is_noticed(folder: SweepFolder) -> None:
     (parent,) = [found for found in runs(folder) if found.data.tags["run_key"] == "sweep"]
     MlflowClient(f"sqlite:///{default_store(folder)}").delete_run(parent.info.run_id)
     outcome = run(SPEC, progress=False, storage=folder.path.parent, executor="handover")
@@ -118,27 +118,27 @@ def test_a_store_in_which_somebody_deleted_a_run_is_looked_at(folder: SweepFolde
 
 def test_a_report_that_was_removed_is_drawn_again(folder: SweepFolder) -> None:
     folder.report.unlink()
-    go_on(folder.path.parent)
+    resumed(folder.path.parent)
     assert folder.report.exists()
 
 
-def test_what_a_person_asked_meanwhile_reaches_report_and_tracker(folder: SweepFolder) -> None:
+def test_user_requests_made_in_the_meantime_reach_report_and_tracker(folder: SweepFolder) -> None:
     exclude(folder, "1", "wrong images")
-    go_on(folder.path.parent)
+    resumed(folder.path.parent)
     assert [found.data.tags["excluded"] for found in runs(folder) if "excluded" in found.data.tags] == ["wrong images"]
     assert "wrong images" in folder.report.read_text()
 
 
 def test_another_tracker_gets_everything(folder: SweepFolder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MLFLOW_TRACKING_URI", new_store(tmp_path / "other" / "mlflow.db"))
-    go_on(folder.path.parent)
+    resumed(folder.path.parent)
     client = MlflowClient(f"sqlite:///{tmp_path / 'other' / 'mlflow.db'}")
     assert len(client.search_runs([client.get_experiment_by_name("scripted").experiment_id])) == 3
 
 
-def test_a_changed_budget_is_in_what_the_tracker_keeps(folder: SweepFolder) -> None:
+def test_a_changed_budget_reaches_the_tracker(folder: SweepFolder) -> None:
     text = SPEC.text + "budget: {trials: 9}\n"
-    go_on(folder.path.parent, replace(parse_sweep(text), text=text))
+    resumed(folder.path.parent, replace(parse_sweep(text), text=text))
     client = MlflowClient(f"sqlite:///{default_store(folder)}")
     (parent,) = [found for found in runs(folder) if found.data.tags["run_key"] == "sweep"]
     path = client.download_artifacts(parent.info.run_id, "sweep.yaml", str(folder.path))

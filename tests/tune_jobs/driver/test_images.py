@@ -1,4 +1,4 @@
-"""A sweep goes on with the images that it began with, or says why it cannot tell."""
+"""A sweep resumes with the images that it started with, or says why it cannot check them."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -18,7 +18,7 @@ PAPER = "evaluation: {protocol: paper}\n"
 
 @pytest.fixture
 def ledger(tmp_path: Path) -> Iterator[Ledger]:
-    """Of a sweep without trials."""
+    """The ledger of a sweep without trials."""
     made = Ledger(tmp_path / "ledger.db", create=True)
     yield made
     made.close()
@@ -26,7 +26,7 @@ def ledger(tmp_path: Path) -> Iterator[Ledger]:
 
 @pytest.fixture
 def images(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """CIFAR-10 of thirty images."""
+    """CIFAR-10 with thirty images."""
     monkeypatch.setenv("CONVNN_CACHE", str(tmp_path / "cache"))
     place = tmp_path / "images"
     place.mkdir()
@@ -64,7 +64,7 @@ def test_a_sweep_that_holds_out_needs_no_test_images(images: Path, ledger: Ledge
     assert opened(sweep(images), ledger) == (found, [])
 
 
-def test_other_images_than_the_sweep_began_with_are_refused(images: Path, ledger: Ledger) -> None:
+def test_images_other_than_those_the_sweep_started_with_are_refused(images: Path, ledger: Ledger) -> None:
     spec = sweep(images)
     found, _ = opened(spec, ledger)
     begin(spec, ledger)
@@ -74,7 +74,7 @@ def test_other_images_than_the_sweep_began_with_are_refused(images: Path, ledger
     assert ledger.meta.digest("cifar10.train") == found["cifar10.train"]
 
 
-def test_the_one_digest_of_version_0_1_0_is_compared_where_both_splits_are_there(images: Path, ledger: Ledger) -> None:
+def test_the_joint_digest_of_version_0_1_0_is_compared_if_both_splits_exist(images: Path, ledger: Ledger) -> None:
     spec, joint = sweep(images), load_dataset("cifar10", str(images)).joint_digest()
     begin(spec, ledger)
     ledger.meta.set_digest("cifar10", joint)
@@ -83,7 +83,7 @@ def test_the_one_digest_of_version_0_1_0_is_compared_where_both_splits_are_there
     assert ledger.meta.digest("cifar10") == joint
 
 
-def test_images_that_it_is_not_the_digest_of_are_refused(images: Path, ledger: Ledger) -> None:
+def test_images_that_do_not_match_the_joint_digest_are_refused(images: Path, ledger: Ledger) -> None:
     begin(sweep(images), ledger)
     ledger.meta.set_digest("cifar10", "0" * 64)
     with pytest.raises(UsageError, match="was 000000000000"):
@@ -91,19 +91,19 @@ def test_images_that_it_is_not_the_digest_of_are_refused(images: Path, ledger: L
     assert ledger.meta.digest("cifar10.train") is None
 
 
-def test_where_only_one_split_is_there_the_sweep_goes_on_with_a_note(images: Path, ledger: Ledger) -> None:
+def test_the_sweep_resumes_with_a_note_if_only_one_split_exists(images: Path, ledger: Ledger) -> None:
     begin(sweep(images), ledger)
     ledger.meta.set_digest("cifar10", load_dataset("cifar10", str(images)).joint_digest())
     (images / "test.parquet").unlink()
     found, said = opened(sweep(images), ledger)
     assert list(found) == ["cifar10.train"]
     assert len(said) == 1
-    assert "cannot be compared with those that the sweep began with" in said[0]
+    assert "cannot be compared with those that the sweep started with" in said[0]
     assert "test-00000-of-00001.parquet is missing" in said[0]
-    assert opened(sweep(images), ledger) == (found, [])  # from now on its own digest is recorded
+    assert opened(sweep(images), ledger) == (found, [])  # from now on the digest of the split is recorded
 
 
-def test_images_of_a_run_that_came_to_no_trial_bind_nobody(ledger: Ledger) -> None:
+def test_images_of_a_run_that_started_no_trial_are_not_binding(ledger: Ledger) -> None:
     ledger.meta.set_digest("digits.train", "of other images")
     found, _ = opened(SPEC, ledger)
     assert found["digits.train"] == ledger.meta.digest("digits.train") != "of other images"

@@ -23,7 +23,7 @@ def ledger(tmp_path: Path) -> Iterator[Ledger]:
 
 
 def end(ledger: Ledger, key: str, failure: Failure | None = None) -> None:
-    """A trial that has ended so."""
+    """Add a trial that has ended with this failure, or is complete."""
     ledger.add_trial({}, SPEC.space.resolve(Decided(next(SPEC.space.points()))), key)
     attempt = ledger.start_attempt(key)
     ledger.end_attempt(key, attempt, "failed" if failure else "complete", None, failure)
@@ -34,12 +34,12 @@ def halted(spec: SweepSpec, ledger: Ledger, *, failures: bool = True) -> tuple[s
     return (halt.cause, halt.exit_code, halt.patient) if halt else None
 
 
-def test_nothing_halts_a_sweep_within_its_limits(ledger: Ledger) -> None:
+def test_nothing_stops_a_sweep_within_its_limits(ledger: Ledger) -> None:
     assert halted(ROOMY, ledger) is None
 
 
 @pytest.mark.parametrize("field", ["gpu_hours", "cpu_hours", "wall_hours"])
-def test_a_budget_of_hours_that_is_used_up_halts_with_patience(ledger: Ledger, field: str) -> None:
+def test_a_used_up_budget_of_hours_stops_the_sweep_after_its_running_epochs(ledger: Ledger, field: str) -> None:
     end(ledger, "a")
     attempt = ledger.start_attempt("a", gpus=0.5, cpus=2)
     spec = replace(ROOMY, budget=Budget(**{field: 1}))
@@ -52,11 +52,11 @@ def test_a_budget_of_hours_that_is_used_up_halts_with_patience(ledger: Ledger, f
     assert f"convnn resume by-hand --set budget.{field}=2" in halt.message
 
 
-def test_too_little_room_pauses_a_sweep(ledger: Ledger) -> None:
+def test_too_little_disk_space_pauses_a_sweep(ledger: Ledger) -> None:
     assert halted(replace(SPEC, resources=Resources(min_free_gb=1e9)), ledger) == ("disk", 1, False)
 
 
-def test_too_many_failed_trials_halt_a_sweep_from_five_ended_ones_on(ledger: Ledger) -> None:
+def test_too_many_failed_trials_stop_a_sweep_once_five_have_ended(ledger: Ledger) -> None:
     for key in "abc":
         end(ledger, key, "oom")
     end(ledger, "d")
@@ -70,12 +70,12 @@ def test_too_many_failed_trials_halt_a_sweep_from_five_ended_ones_on(ledger: Led
     assert halted(ROOMY, ledger) is None
 
 
-def test_a_wish_to_pause_is_a_patient_halt_by_sigterm(ledger: Ledger) -> None:
+def test_a_request_to_pause_is_a_patient_stop_by_sigterm(ledger: Ledger) -> None:
     SweepFolder(ledger.path.parent).pause_file.touch()
     assert halted(ROOMY, ledger) == ("signal", 143, True)
 
 
-def test_a_budget_of_trials_and_a_search_in_vain_say_how_to_go_on() -> None:
+def test_a_used_up_budget_of_trials_and_a_failed_search_say_how_to_continue() -> None:
     halt = budget_of_trials(replace(SPEC, budget=Budget(trials=4)))
     assert (halt.cause, halt.exit_code) == ("budget", 5)
     assert "--set budget.trials=8" in halt.message

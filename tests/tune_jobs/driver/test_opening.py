@@ -21,7 +21,7 @@ def begin(ledger: Ledger) -> None:
     ledger.add_trial({}, SPEC.space.resolve(Decided(next(SPEC.space.points()))), "a")
 
 
-def test_a_folder_is_made_and_one_that_cannot_be_is_said(tmp_path: Path) -> None:
+def test_a_folder_is_created_or_the_error_says_why_not(tmp_path: Path) -> None:
     prepare_folder(SweepFolder(tmp_path / "new" / "sweep"))
     assert list((tmp_path / "new" / "sweep").iterdir()) == []
     (tmp_path / "file").write_text("in the way")
@@ -29,7 +29,7 @@ def test_a_folder_is_made_and_one_that_cannot_be_is_said(tmp_path: Path) -> None
         prepare_folder(SweepFolder(tmp_path / "file" / "sweep"))
 
 
-def test_a_new_ledger_says_what_the_sweep_is_and_the_file_is_beside_it(tmp_path: Path) -> None:
+def test_a_new_ledger_describes_the_sweep_and_has_its_file_beside_it(tmp_path: Path) -> None:
     place = folder(tmp_path)
     with contextlib.closing(open_ledger(place, SPEC)) as ledger:
         meta = ledger.meta
@@ -40,7 +40,7 @@ def test_a_new_ledger_says_what_the_sweep_is_and_the_file_is_beside_it(tmp_path:
         assert ledger.meta.started == began
 
 
-def test_another_sweep_of_the_name_is_refused_with_what_differs(tmp_path: Path) -> None:
+def test_another_sweep_of_the_same_name_is_refused_with_the_differences(tmp_path: Path) -> None:
     place = folder(tmp_path)
     with contextlib.closing(open_ledger(place, SPEC)) as ledger:
         begin(ledger)
@@ -50,7 +50,7 @@ def test_another_sweep_of_the_name_is_refused_with_what_differs(tmp_path: Path) 
     assert place.spec.read_text() == SPEC.text
 
 
-def test_a_run_that_came_to_no_trial_leaves_its_name_to_another_sweep(tmp_path: Path) -> None:
+def test_a_run_that_started_no_trial_leaves_its_name_free(tmp_path: Path) -> None:
     place = folder(tmp_path)
     open_ledger(place, SPEC).close()
     other = parse_sweep(SPEC.text, overrides=["space.training.epochs=5"])
@@ -72,7 +72,7 @@ TWO = parse_sweep(SPEC.text, overrides=["search={sampler: random, trials: 2}"])
 
 
 def begun(tmp_path: Path, *ends: str | None) -> SweepFolder:
-    """The folder of a sweep with a trial for each of these ends, which still runs where there is none."""
+    """Return the folder of a sweep with a trial for each of these end states; `None` is a trial that still runs."""
     place = folder(tmp_path)
     with contextlib.closing(open_ledger(place, TWO)) as ledger:
         for key, end in zip("abc", ends, strict=False):
@@ -91,12 +91,12 @@ def begun(tmp_path: Path, *ends: str | None) -> SweepFolder:
         (("complete", "failed", None), 3, "no new trial"),
     ],
 )
-def test_a_file_that_asks_for_fewer_trials_than_have_begun_asks_for_these(
+def test_a_file_with_fewer_trials_than_have_started_keeps_those(
     tmp_path: Path, ends: tuple[str | None, ...], trials: int, started: str | None
 ) -> None:
     place = begun(tmp_path, *ends)
     spec, note = as_far_as_begun(place, TWO)
-    said = f"3 trials have run and search.trials is 2; {started} is started (for more: convnn extend by-hand --trials"
+    said = f"3 trials have run and search.trials is 2, so {started} is started (for more: convnn extend by-hand"
     assert (note or "").startswith(said if started else "")
     assert (note is None) == (started is None)
     open_ledger(place, spec).close()
@@ -105,11 +105,11 @@ def test_a_file_that_asks_for_fewer_trials_than_have_begun_asks_for_these(
         assert ledger.meta.planned == trials
 
 
-def test_to_ask_for_fewer_trials_by_hand_is_refused_with_both_numbers(tmp_path: Path) -> None:
+def test_an_explicit_request_for_fewer_trials_is_refused_with_both_numbers(tmp_path: Path) -> None:
     place = begun(tmp_path, "complete", "complete", None)
-    with pytest.raises(UsageError, match=r"search.trials must be at least the 3 trials of by-hand .* got 2; leave it"):
+    with pytest.raises(UsageError, match=r"search.trials must be at least 3, as 3 trials of by-hand .* got 2; leave"):
         as_far_as_begun(place, TWO, exact=True)
 
 
-def test_a_grid_has_no_number_of_trials_to_fall_short_of(tmp_path: Path) -> None:
+def test_a_grid_has_no_number_of_trials_to_check(tmp_path: Path) -> None:
     assert as_far_as_begun(begun(tmp_path, "complete"), SPEC, exact=True) == (SPEC, None)

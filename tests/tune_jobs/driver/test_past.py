@@ -11,7 +11,7 @@ from tune_jobs.search.base import Asked, Proposal, Settled
 from tune_jobs.search.queue import Search
 
 
-def test_the_past_is_all_that_a_record_holds_for_a_search(tmp_path: Path) -> None:
+def test_the_past_is_everything_in_the_ledger_about_the_search(tmp_path: Path) -> None:
     with contextlib.closing(Ledger(tmp_path / "ledger.db", create=True)) as ledger:
         assert past_of(ledger).trials == []
         search = Recorded(SPEC, ledger)
@@ -34,7 +34,7 @@ def test_the_past_is_all_that_a_record_holds_for_a_search(tmp_path: Path) -> Non
         assert past.exhausted
 
 
-def test_what_was_asked_is_recorded_in_order_and_with_it_the_end_of_the_space(tmp_path: Path) -> None:
+def test_asks_are_recorded_in_order_and_so_is_the_end_of_the_space(tmp_path: Path) -> None:
     config = SPEC.space.resolve(Decided(next(SPEC.space.points())))
     asked = [
         Asked({"x": 1}, "infeasible", None),
@@ -56,7 +56,7 @@ def test_what_was_asked_is_recorded_in_order_and_with_it_the_end_of_the_space(tm
         assert ledger.meta.exhausted
 
 
-def test_ends_that_a_dead_driver_had_no_time_for_are_recorded(tmp_path: Path) -> None:
+def test_ends_that_a_dead_driver_did_not_record_are_recorded(tmp_path: Path) -> None:
     config = SPEC.space.resolve(Decided(next(SPEC.space.points())))
     with contextlib.closing(Ledger(tmp_path / "ledger.db", create=True)) as ledger:
         for key in "abc":
@@ -71,7 +71,7 @@ def test_ends_that_a_dead_driver_had_no_time_for_are_recorded(tmp_path: Path) ->
         assert ledger.states() == ["stopped", "complete", "stopped"]
 
 
-def test_of_what_people_asked_the_search_is_told_what_holds(tmp_path: Path) -> None:
+def test_the_search_receives_the_user_requests_that_still_hold(tmp_path: Path) -> None:
     config = SPEC.space.resolve(Decided(next(SPEC.space.points())))
     with contextlib.closing(Ledger(tmp_path / "ledger.db", create=True)) as ledger:
         for key in "abc":

@@ -4,7 +4,7 @@ from tests.tune_jobs.driver.by_hand import ByHand
 from tune_jobs.driver.placement import ROOM_S, Placement
 
 
-def test_what_there_is_room_for_is_asked_again_only_from_time_to_time() -> None:
+def test_the_room_on_the_machines_is_asked_for_only_from_time_to_time() -> None:
     asked: list[set[str]] = []
 
     def room(without: Collection[str]) -> int:
@@ -27,7 +27,7 @@ def test_the_first_trial_may_wait_for_a_machine() -> None:
     assert not placement.any_left()
 
 
-def test_an_executor_that_does_not_answer_now_leaves_what_was_known() -> None:
+def test_an_executor_that_does_not_answer_leaves_the_last_known_room() -> None:
     answers = [3]
 
     def room(_: Collection[str]) -> int:
@@ -41,15 +41,15 @@ def test_an_executor_that_does_not_answer_now_leaves_what_was_known() -> None:
     assert not placement.have_room_beside(3)
 
 
-def test_a_machine_that_does_not_see_the_folder_is_avoided_once_another_does() -> None:
+def test_a_machine_that_cannot_see_the_folder_is_avoided_once_another_can() -> None:
     placement = Placement(ByHand(lambda without: 2 - len(set(without))))
-    assert not placement.saw_folder("n1", shared=False)  # none ever has: the folder is wrong
+    assert not placement.saw_folder("n1", shared=False)  # no machine ever has: the folder is wrong
     assert placement.saw_folder("n2", shared=True)
     assert placement.saw_folder("n1", shared=False)
     assert placement.avoided("any") == {"n1"}
 
 
-def test_a_trial_avoids_where_its_images_are_missing_while_another_machine_has_room() -> None:
+def test_a_trial_avoids_a_machine_without_its_images_while_another_has_room() -> None:
     left = {"n1", "n2"}
     placement = Placement(ByHand(lambda without: len(left - set(without))))
     placement.lacked_data("n1", "a")

@@ -1,4 +1,4 @@
-"""What becomes of a sweep's runs in the store that it shares, where the sweep is removed or moved out of the way."""
+"""What happens to a sweep's runs in a shared store when the sweep is removed or moved aside."""
 
 import contextlib
 import shutil
@@ -23,13 +23,13 @@ FILE = "name: {name}\nspace: {{model: {{name: vgg11, layer: {{kind: conv2d}}}}}}
 
 @pytest.fixture
 def storage(tmp_path: Path) -> Path:
-    """With a store of MLflow and no sweep."""
+    """A storage folder with an MLflow store and no sweep."""
     new_store(tmp_path / "my sweeps" / "mlflow.db")
     return tmp_path / "my sweeps"
 
 
 def made(storage: Path, name: str, more: str = "") -> SweepFolder:
-    """A sweep with a trial, which MLflow has."""
+    """Create a sweep with one trial, and sync it to MLflow."""
     with recorded(storage.parent, name) as sweep:
         sweep.folder.spec.write_text(FILE.format(name=name) + more)
         sweep.attempt([1, 2], "complete")
@@ -38,7 +38,7 @@ def made(storage: Path, name: str, more: str = "") -> SweepFolder:
 
 
 def sweeps_in(storage: Path, store: str = "mlflow.db") -> dict[str, list[str]]:
-    """Whose runs every experiment has that is not deleted; a run of a sweep, and of each trial."""
+    """Return the sweep of each run, by experiment that is not deleted; a sweep has its own run and one per trial."""
     client = MlflowClient(sqlite_uri(storage / store))
     return {
         found.name: sorted(run.data.tags.get("sweep", "nobody") for run in client.search_runs([found.experiment_id]))
@@ -47,7 +47,7 @@ def sweeps_in(storage: Path, store: str = "mlflow.db") -> dict[str, list[str]]:
     }
 
 
-def test_a_removed_sweep_leaves_what_others_have_and_frees_its_name(storage: Path) -> None:
+def test_a_removed_sweep_leaves_other_sweeps_alone_and_frees_its_name(storage: Path) -> None:
     mine, other = made(storage, "mine"), made(storage, "other")
     files = {path.name for path in (storage / ".mlflow-artifacts").iterdir()}
     said = invoke("rm", "mine", "--yes", storage=storage)
@@ -63,52 +63,52 @@ def test_a_removed_sweep_leaves_what_others_have_and_frees_its_name(storage: Pat
     assert other.path.exists()
 
 
-def test_before_it_is_removed_it_is_said_that_its_runs_go_too(storage: Path) -> None:
+def test_rm_says_beforehand_that_the_runs_are_deleted_too(storage: Path) -> None:
     made(storage, "mine")
     asked = invoke("rm", "mine", storage=storage, expect=2)
-    assert f"Its runs in {storage / 'mlflow.db'} are deleted, too. There is no terminal to ask on" in asked
+    assert f"Its runs in {storage / 'mlflow.db'} are also deleted. No terminal is available to ask" in asked
     assert sweeps_in(storage) == {"mine": ["mine", "mine"]}
 
 
-def test_in_an_experiment_of_several_only_the_sweeps_own_runs_go(storage: Path) -> None:
+def test_in_a_shared_experiment_only_the_sweeps_own_runs_are_deleted(storage: Path) -> None:
     shared = "tracking: {experiment: both}\n"
     mine, _ = made(storage, "mine", shared), made(storage, "other", shared)
     client = MlflowClient(sqlite_uri(storage / "mlflow.db"))
     own = client.create_run(client.get_experiment_by_name("both").experiment_id, run_name="by hand")
     client.set_tag(own.info.run_id, "mlflow.note.content", "a note")
     assert remove(mine) == (
-        "Its 2 runs in MLflow's experiment 'both' are deleted; 3 of others stay there (by hand, other).",
+        "Its 2 runs in MLflow's experiment 'both' are deleted; 3 runs of others stay (by hand, other).",
     )
     assert sweeps_in(storage) == {"both": ["nobody", "other", "other"]}
     assert client.get_run(own.info.run_id).data.tags["mlflow.note.content"] == "a note"
 
 
-def test_a_sweep_that_starts_over_has_an_empty_experiment_and_the_earlier_ones_notes_stay(storage: Path) -> None:
+def test_a_sweep_that_starts_over_has_an_empty_experiment_and_earlier_notes_stay(storage: Path) -> None:
     mine, client = made(storage, "mine"), MlflowClient(sqlite_uri(storage / "mlflow.db"))
     (run, _) = client.search_runs([client.get_experiment_by_name("mine").experiment_id])
     client.set_tag(run.info.run_id, "mine", "a note")
     aside, told = start_over(mine)
-    assert told == (f"Its runs in MLflow are in the experiment {aside.name!r} now.",)
+    assert told == (f"Its runs in MLflow are now in the experiment {aside.name!r}.",)
     assert sweeps_in(storage) == {aside.name: ["mine", "mine"]}
     made(storage, "mine")
     assert sweeps_in(storage) == {aside.name: ["mine", "mine"], "mine": ["mine", "mine"]}
     assert client.get_run(run.info.run_id).data.tags["mine"] == "a note"
-    sync_recorded(aside)  # nothing to do: its runs are its own
+    sync_recorded(aside)  # nothing to do: the runs moved with it
     assert sweeps_in(storage)[aside.name] == ["mine", "mine"]
     assert len(client.search_runs([client.get_experiment_by_name("mine").experiment_id])) == 2
 
 
-def test_in_an_experiment_of_several_the_one_that_starts_over_takes_its_runs_along(storage: Path) -> None:
+def test_in_a_shared_experiment_a_sweep_that_starts_over_takes_its_runs_along(storage: Path) -> None:
     mine, _ = made(storage, "mine"), made(storage, "other", "tracking: {experiment: mine}\n")
     aside, (told,) = start_over(mine)
-    assert "2 of others stay there (other)" in told
+    assert "2 runs of others stay (other)" in told
     assert sweeps_in(storage) == {"mine": ["other", "other"]}
     sync_recorded(aside)
     assert sweeps_in(storage) == {"mine": ["other", "other"], aside.name: [aside.name, aside.name]}
 
 
 @pytest.mark.parametrize("away", [remove, start_over])
-def test_a_copy_that_has_no_runs_yet_takes_none_of_the_originals(
+def test_a_copy_without_runs_does_not_touch_the_original_runs(
     storage: Path, away: Callable[[SweepFolder], object]
 ) -> None:
     mine = made(storage, "mine")
@@ -116,7 +116,7 @@ def test_a_copy_that_has_no_runs_yet_takes_none_of_the_originals(
     assert sweeps_in(storage) == {"mine": ["mine", "mine"]}
 
 
-def test_runs_in_a_store_that_was_set_aside_stay_and_are_named(storage: Path) -> None:
+def test_runs_in_a_store_that_was_set_aside_stay_and_are_reported(storage: Path) -> None:
     mine = made(storage, "mine")
     with contextlib.closing(sqlite3.connect(storage / "mlflow.db")) as db, db:
         db.execute("UPDATE alembic_version SET version_num='0a8213491aaa'")
@@ -128,7 +128,7 @@ def test_runs_in_a_store_that_was_set_aside_stay_and_are_named(storage: Path) ->
     assert aside.read_bytes() == before
 
 
-def test_a_sweep_is_removed_also_where_mlflow_cannot_be_written(storage: Path) -> None:
+def test_a_sweep_is_removed_even_if_mlflow_cannot_be_written(storage: Path) -> None:
     mine, store = made(storage, "mine"), storage / "mlflow.db"
     with contextlib.closing(sqlite3.connect(store)) as db:
         db.execute("DROP TABLE experiments")
@@ -137,7 +137,7 @@ def test_a_sweep_is_removed_also_where_mlflow_cannot_be_written(storage: Path) -
     assert not mine.path.exists()
 
 
-def test_a_clusters_sweep_is_said_to_be_fetched_first(storage: Path) -> None:
+def test_a_sweep_on_a_cluster_must_be_fetched_first(storage: Path) -> None:
     for command in ("rm", "ui"):
         said = invoke(command, "mine", "--address", "http://head:8265", storage=storage, expect=2)
         assert "convnn fetch mine --address http://head:8265" in said

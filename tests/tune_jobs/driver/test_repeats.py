@@ -1,4 +1,4 @@
-"""A sweep with several seeds from its file to every table and the tracker. The trials are scripted."""
+"""A sweep with several seeds, from its file to every table and the tracker. The trials are scripted."""
 
 import contextlib
 from collections.abc import Iterator
@@ -59,7 +59,7 @@ def go(storage: Path, *overrides: str) -> Outcome:
 
 @pytest.fixture(scope="module")
 def storage(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """That of a sweep that has ended, after it was held back in the middle of a configuration."""
+    """The storage folder of an ended sweep that had paused in the middle of a configuration."""
     place = tmp_path_factory.mktemp("storage")
     new_store(default_store(SweepFolder(place / "seeds")))
     first = go(place, "budget.trials=5")
@@ -104,7 +104,7 @@ def test_programs_get_fractions(storage: Path) -> None:
     assert [row["trial"] for row in best["trials"]] == [2, 4, 7]
 
 
-def test_mlflow_has_a_run_for_each_seed_and_says_whose(storage: Path) -> None:
+def test_mlflow_has_a_run_for_each_seed_with_its_configuration(storage: Path) -> None:
     client = MlflowClient(f"sqlite:///{default_store(SweepFolder(storage / 'seeds'))}")
     runs = client.search_runs([client.get_experiment_by_name("seeds").experiment_id])
     parent: Any = next(found for found in runs if found.data.tags["run_key"] == "sweep")
@@ -123,7 +123,7 @@ def test_mlflow_has_a_run_for_each_seed_and_says_whose(storage: Path) -> None:
         assert name.endswith(f" seed{row.config.training.seed}") == bool(row.repeat_of)
 
 
-def test_the_report_has_the_mean_of_each_trials_configuration(storage: Path) -> None:
+def test_the_report_shows_the_mean_of_each_configuration(storage: Path) -> None:
     page = (storage / "seeds" / "report.html").read_text()
     assert "configurations ended" in page
     assert "its configuration over 3 seeds: 60.00% ± 10.00%" in page

@@ -1,4 +1,4 @@
-"""What people ask of trials while a driver runs them."""
+"""Requests of users about trials while a driver runs them."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -7,7 +7,7 @@ from search_spaces.settings import Resources
 from tests.tune_jobs.driver.by_hand import BEGUN, FROM_THE_START, ONE_AT_A_TIME, SPEC, Hand, epoch
 
 
-def test_a_trial_that_a_person_stops_ends_after_its_epoch_and_makes_room_for_the_next(tmp_path: Path) -> None:
+def test_a_trial_that_a_user_stops_ends_after_its_epoch_and_makes_room_for_the_next(tmp_path: Path) -> None:
     asked: list[str] = []
     hand = Hand(tmp_path, replace(SPEC, resources=Resources(max_concurrent=2)), asked_to_stop=lambda: asked)
     hand.controller.start_more()
@@ -15,7 +15,7 @@ def test_a_trial_that_a_person_stops_ends_after_its_epoch_and_makes_room_for_the
         hand.report(number, BEGUN, FROM_THE_START, epoch(1))
     asked.append(hand.ledger.trials()[0].run_key)
     hand.passes(10)
-    hand.passes(10)  # told once, though it is asked again
+    hand.passes(10)  # reported once, although it is asked again
     assert [told for told in hand.told if told[0] == "StopAsked"] == [("StopAsked", 1, None)]
     hand.report(2, epoch(2))
     assert hand.ledger.states()[:2] == ["running", "running"]
@@ -35,7 +35,7 @@ def test_a_trial_that_a_person_stops_ends_after_its_epoch_and_makes_room_for_the
     assert hand.ledger.states() == ["stopped", "complete", "complete", "complete"]
 
 
-def test_a_request_for_a_trial_that_does_not_run_now_changes_nothing(tmp_path: Path) -> None:
+def test_a_request_for_a_trial_that_is_not_running_changes_nothing(tmp_path: Path) -> None:
     asked: list[str] = ["of no trial"]
     hand = Hand(tmp_path, ONE_AT_A_TIME, asked_to_stop=lambda: asked)
     hand.controller.start_more()

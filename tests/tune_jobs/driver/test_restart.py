@@ -28,7 +28,7 @@ def fail(ledger: Ledger, key: str, failure: Failure) -> None:
     ledger.end_attempt(key, ledger.start_attempt(key), state_after(failure, "final"), "why", failure)
 
 
-def test_failed_trials_are_made_due_again_and_not_those_that_diverged(ledger: Ledger) -> None:
+def test_failed_trials_become_pending_again_but_diverged_ones_do_not(ledger: Ledger) -> None:
     fail(ledger, "a", "oom")
     fail(ledger, "b", "diverged")
     fail(ledger, "c", "data")
@@ -36,13 +36,13 @@ def test_failed_trials_are_made_due_again_and_not_those_that_diverged(ledger: Le
     assert ledger.states() == ["interrupted", "diverged", "interrupted"]
 
 
-def test_only_failures_of_the_classes_asked_for_are_chosen(ledger: Ledger) -> None:
+def test_only_failures_of_the_requested_classes_are_chosen(ledger: Ledger) -> None:
     fail(ledger, "a", "oom")
     fail(ledger, "b", "diverged")
     assert Selection(frozenset({"diverged"})).reopen(ledger) == {"b"}
 
 
-def test_trials_that_an_earlier_retry_made_due_are_still_to_be_run(ledger: Ledger) -> None:
+def test_trials_that_an_earlier_retry_made_pending_are_still_run(ledger: Ledger) -> None:
     fail(ledger, "a", "oom")
     fail(ledger, "b", "data")
     both = Selection().reopen(ledger)
@@ -52,8 +52,8 @@ def test_trials_that_an_earlier_retry_made_due_are_still_to_be_run(ledger: Ledge
     assert Selection().reopen(ledger) == {"b"}
 
 
-def test_where_nothing_has_failed_that_is_said_with_what_has(ledger: Ledger) -> None:
-    with pytest.raises(UsageError, match="no trial has failed, so there is none to retry"):
+def test_a_retry_without_matching_trials_lists_the_failures(ledger: Ledger) -> None:
+    with pytest.raises(UsageError, match="no trial has failed, so there is nothing to retry"):
         Selection().reopen(ledger)
     fail(ledger, "a", "oom")
     with pytest.raises(
@@ -64,9 +64,13 @@ def test_where_nothing_has_failed_that_is_said_with_what_has(ledger: Ledger) -> 
 
 @pytest.mark.parametrize(
     ("trials", "said"),
-    [("ten", "must be a number"), ("-1", "must be a number"), ("+5", "is a grid, which has every trial of its space")],
+    [
+        ("ten", "must be a number"),
+        ("-1", "must be a number"),
+        ("+5", "is a grid and already runs every trial of its space"),
+    ],
 )
-def test_what_is_no_number_of_more_trials_is_refused(tmp_path: Path, trials: str, said: str) -> None:
+def test_an_invalid_number_of_trials_is_refused(tmp_path: Path, trials: str, said: str) -> None:
     folder = SweepFolder(tmp_path / SPEC.name)
     folder.path.mkdir()
     open_ledger(folder, SPEC).close()
@@ -74,7 +78,7 @@ def test_what_is_no_number_of_more_trials_is_refused(tmp_path: Path, trials: str
         extend(SPEC.name, trials, Unseen(), storage=tmp_path)
 
 
-def test_a_sweep_that_is_not_there_is_said(tmp_path: Path) -> None:
+def test_a_missing_sweep_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="there is no sweep 'none'"):
         resume("none", Unseen(), storage=tmp_path)
 
@@ -84,10 +88,10 @@ def stop(ledger: Ledger, key: str, reason: str) -> None:
     ledger.end_attempt(key, ledger.start_attempt(key), "stopped", reason)
 
 
-def test_trials_that_a_person_stopped_are_run_again_only_where_that_is_asked_for(ledger: Ledger) -> None:
+def test_trials_that_a_user_stopped_run_again_only_on_request(ledger: Ledger) -> None:
     by_hand = Selection(frozenset(), stopped=True)
     stop(ledger, "a", BY_THE_RULE)
-    with pytest.raises(UsageError, match="no trial was stopped by hand, so there is none to retry"):
+    with pytest.raises(UsageError, match="no trial was stopped manually, so there is nothing to retry"):
         by_hand.reopen(ledger)
     stop(ledger, "b", BY_HAND)
     stop(ledger, "c", BY_HAND)
@@ -95,7 +99,7 @@ def test_trials_that_a_person_stopped_are_run_again_only_where_that_is_asked_for
     assert Selection().reopen(ledger) == {"d"}
     assert by_hand.reopen(ledger) == {"b", "c"}
     ledger.end_attempt("b", ledger.start_attempt("b"), "complete")
-    assert by_hand.reopen(ledger) == {"c"}  # still to be run, as its driver died
+    assert by_hand.reopen(ledger) == {"c"}  # still pending, as its driver died
     assert Selection(None, stopped=True).reopen(ledger) == {"c", "d"}
 
 
@@ -105,7 +109,7 @@ def test_an_excluded_trial_is_not_run_again(ledger: Ledger) -> None:
     ledger.add_request("a", "exclude", "wrong images")
     assert Selection().reopen(ledger) == {"b"}
     ledger.end_attempt("b", ledger.start_attempt("b"), "complete")
-    with pytest.raises(UsageError, match=r"no trial has failed, so there is none to retry\.$"):
+    with pytest.raises(UsageError, match=r"no trial has failed, so there is nothing to retry\.$"):
         Selection().reopen(ledger)
     ledger.add_request("a", "include")
     assert Selection().reopen(ledger) == {"a"}

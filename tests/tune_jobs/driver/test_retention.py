@@ -19,7 +19,7 @@ CONFIG = SPEC.space.resolve(Decided(next(SPEC.space.points())))
 
 
 class Kept:
-    """A sweep's folder with checkpoints of three trials."""
+    """A sweep folder with checkpoints of three trials."""
 
     def __init__(self, folder: SweepFolder, ledger: Ledger) -> None:
         self.folder = folder
@@ -47,7 +47,7 @@ class Kept:
 
     @property
     def checkpoints(self) -> dict[str, int]:
-        """How many each trial has."""
+        """The number of checkpoints of each trial."""
         return {job.run_key: len(self.folder.checkpoints(job.run_key)) for job in self.jobs}
 
 
@@ -57,7 +57,7 @@ def kept(tmp_path: Path) -> Iterator[Kept]:
         yield Kept(SweepFolder(tmp_path), ledger)
 
 
-def test_the_last_checkpoint_of_the_best_complete_trial_stays(kept: Kept) -> None:
+def test_the_last_checkpoint_of_the_best_complete_trial_is_kept(kept: Kept) -> None:
     kept.ends(1, "complete", 0.5)
     assert kept.checkpoints == {"a": 1, "b": 2, "c": 2}
     kept.ends(2, "complete", 0.7)
@@ -66,14 +66,14 @@ def test_the_last_checkpoint_of_the_best_complete_trial_stays(kept: Kept) -> Non
     assert kept.checkpoints == {"a": 0, "b": 1, "c": 0}
 
 
-def test_a_failed_trial_keeps_its_checkpoints_for_a_retry_and_others_do_not(kept: Kept) -> None:
+def test_only_failed_trials_keep_their_checkpoints_for_a_retry(kept: Kept) -> None:
     kept.ends(1, "stopped")
     kept.ends(2, "diverged")
     kept.ends(3, "failed")
     assert kept.checkpoints == {"a": 0, "b": 0, "c": 2}
 
 
-def test_a_later_run_tidies_what_a_killed_one_left(kept: Kept) -> None:
+def test_a_later_run_removes_the_files_that_a_killed_run_left(kept: Kept) -> None:
     for number, value in ((1, 0.5), (2, 0.7)):
         job = kept.jobs[number - 1]
         kept.ledger.add_epoch(job.run_key, 1, 3, {"val/accuracy": value})
@@ -97,7 +97,7 @@ def test_an_excluded_trial_is_not_among_the_best_and_keeps_its_checkpoints(kept:
 
 
 class Seeds:
-    """A sweep with two seeds of each configuration, of which the best keeps a checkpoint."""
+    """A sweep with two seeds of each configuration, in which the best configuration keeps a checkpoint."""
 
     def __init__(self, folder: SweepFolder, ledger: Ledger) -> None:
         self.folder, self.ledger = folder, ledger
@@ -107,7 +107,7 @@ class Seeds:
         return Retention(self.folder, self.ledger, parse_sweep(SPEC.text, overrides=["search.repeats=2"]))
 
     def ends(self, key: str, value: float, state: State = "complete") -> None:
-        """The first seed of a configuration, or as `a2` its second."""
+        """End the first seed of a configuration, or with a key such as `a2` its second."""
         first = key[0] if len(key) > 1 else None
         training = CONFIG.training.model_copy(update={"seed": int(first is not None)})
         config = CONFIG.model_copy(update={"training": training})
@@ -126,7 +126,7 @@ class Seeds:
 
     @property
     def kept(self) -> set[str]:
-        """The trials that have a checkpoint; it is the same after a later run has tidied."""
+        """The trials that have a checkpoint; a later run must not change them."""
         found = {trial.run_key for trial in self.ledger.trials() if self.folder.checkpoints(trial.run_key)}
         self.ledger.meta.repeats = 2
         self.retention = self.new()
@@ -135,14 +135,14 @@ class Seeds:
         return found
 
 
-def test_of_several_seeds_the_best_trial_of_the_best_mean_stays_and_of_what_may_become_it(tmp_path: Path) -> None:
+def test_with_several_seeds_the_best_mean_and_unfinished_configurations_keep_a_checkpoint(tmp_path: Path) -> None:
     with contextlib.closing(Ledger(tmp_path / "ledger.db", create=True)) as ledger:
         seeds = Seeds(SweepFolder(tmp_path), ledger)
         seeds.ends("a", 0.5)
         seeds.ends("a2", 0.6)
         assert seeds.kept == {"a2"}
         seeds.ends("b", 0.9)
-        assert seeds.kept == {"a2", "b"}  # which may become the best
+        assert seeds.kept == {"a2", "b"}  # b may become the best
         seeds.ends("b2", 0.1)
         assert seeds.kept == {"a2"}
         seeds.ends("c", 0.7)

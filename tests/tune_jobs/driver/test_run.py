@@ -1,4 +1,4 @@
-"""Real sweeps on a real Ray, on a few real digits; each run is a process of its own, as users start it."""
+"""Real sweeps on a real Ray cluster with a few digits; each run is a separate process, as users start it."""
 
 import contextlib
 import re
@@ -42,7 +42,7 @@ SWEEP: dict[str, Any] = {
 TIMES = ("epoch_s", "images_per_s")
 LOOKS_S = 0.5
 LISTENED: set[tuple[str, str]] = set()
-"""On what the processes of the finished sweep have listened while it ran."""
+"""The addresses on which the processes of the finished sweep listened while it ran."""
 
 RAN: set[str] = set()
 """The command lines of these processes."""
@@ -51,7 +51,7 @@ SIZE = ("params", "gflops", "gflops_published")
 
 
 def write(path: Path, **changes: Any) -> Path:
-    """A sweep file: SWEEP with `training__lr=...` and the like."""
+    """Write a sweep file: SWEEP with changes such as `training__lr=...`."""
     content = yaml.safe_load(yaml.safe_dump(SWEEP))
     for name, value in changes.items():
         *parents, last = name.split("__")
@@ -64,7 +64,7 @@ def write(path: Path, **changes: Any) -> Path:
 
 
 def numbers(trial: dict[str, Any]) -> list[dict[str, float]]:
-    """What must repeat bit for bit."""
+    """Return the numbers that must repeat bit for bit."""
     return [
         {name: v for name, v in e.items() if name not in (*TIMES, *SIZE, "at", "time")} for e in trial["epoch_metrics"]
     ]
@@ -77,7 +77,7 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def earlier(place: Path, tmp_path_factory: pytest.TempPathFactory) -> list[dict[str, Any]]:
-    """The trials of another sweep of the name, which is there before."""
+    """Return the trials of another sweep of the same name, which existed before."""
     with recorded(tmp_path_factory.mktemp("earlier"), "tiny") as sweep:
         sweep.attempt([1, 2], "complete")
         write(sweep.folder.spec, model__layer__lambda=0.5, training__epochs=1)
@@ -88,9 +88,9 @@ def earlier(place: Path, tmp_path_factory: pytest.TempPathFactory) -> list[dict[
 
 @pytest.fixture(scope="module")
 def finished(place: Path, earlier: list[dict[str, Any]]) -> Path:
-    """The folder of a sweep of four trials, two of which diverge, run from a folder with a space in its name.
+    """Return the folder of a sweep of four trials, two of which diverge. Its path has a space in it.
 
-    A Ray that did not end well on this machine disturbs it no more than that. It starts over.
+    It starts over (`--fresh`), and traces of a crashed Ray cluster on this machine do not disturb it.
     """
     (place / "my python").symlink_to(sys.prefix)
     file = write(
@@ -122,7 +122,7 @@ def finished(place: Path, earlier: list[dict[str, Any]]) -> Path:
 
 
 @pytest.mark.usefixtures("finished")
-def test_no_other_machine_reaches_what_a_run_starts() -> None:
+def test_no_other_machine_can_reach_the_processes_of_a_run() -> None:
     assert {program for _, program in LISTENED if "raylet" in program or "gcs_server" in program}
     assert [found for found in LISTENED if not is_of_this_machine(found[0])] == []
 
@@ -187,7 +187,7 @@ def test_every_trial_with_an_epoch_is_replayed_bit_for_bit(finished: Path, place
     assert {(each["verdict"], each["expected_equal"]) for each in replayed} == {("equal", True)}
 
 
-def test_the_same_command_again_trains_nothing_and_says_the_same(finished: Path, place: Path) -> None:
+def test_the_same_command_again_trains_nothing_and_reports_the_same(finished: Path, place: Path) -> None:
     before = invoke_json("show", "tiny", storage=place)
     convnn("run", place / "tiny.yaml", storage=place)
     assert invoke_json("show", "tiny", storage=place) == before
@@ -203,7 +203,7 @@ def test_a_changed_file_under_the_same_name_is_refused(finished: Path, place: Pa
     assert "convnn run FILE --set name=tiny-2), or start over (convnn run FILE --fresh)" in said
 
 
-def test_a_sweep_whose_file_is_gone_is_not_mixed_with_another(finished: Path, tmp_path: Path) -> None:
+def test_a_sweep_whose_file_is_missing_is_not_mixed_with_another(finished: Path, tmp_path: Path) -> None:
     shutil.copytree(finished, tmp_path / "tiny")
     (tmp_path / "tiny" / "sweep.yaml").unlink()
     file = write(tmp_path / "tiny.yaml", training__epochs=1)  # another sweep of that name
@@ -212,7 +212,7 @@ def test_a_sweep_whose_file_is_gone_is_not_mixed_with_another(finished: Path, tm
     assert "--fresh" in said
 
 
-def test_what_a_sweep_may_cost_may_change(finished: Path, place: Path) -> None:
+def test_budget_and_resources_of_a_sweep_may_change(finished: Path, place: Path) -> None:
     for changes in (("budget.wall_hours=5", "resources.max_concurrent=1"), ("stopping={max_failed_fraction: 1}",)):
         invoke("run", place / "tiny.yaml", *(word for each in changes for word in ("--set", each)), storage=place)
     shown = invoke_json("show", finished.name, storage=place)
@@ -220,15 +220,13 @@ def test_what_a_sweep_may_cost_may_change(finished: Path, place: Path) -> None:
     assert {len(invoke_json("show", "tiny", t["trial"], storage=place)["attempts"]) for t in shown["trials"]} == {1}
 
 
-def test_starting_over_asks_and_keeps_what_was_there(
-    finished: Path, place: Path, earlier: list[dict[str, Any]]
-) -> None:
+def test_starting_over_asks_and_keeps_the_old_sweep(finished: Path, place: Path, earlier: list[dict[str, Any]]) -> None:
     (aside,) = place.glob("tiny-until-*")
     assert invoke_json("show", aside.name, storage=place)["trials"] == earlier
     trials = invoke_json("show", "tiny", storage=place)["trials"]
     assert not {trial["run_key"] for trial in earlier} & {trial["run_key"] for trial in trials}
     said = invoke("run", place / "tiny.yaml", "--fresh", storage=place, expect=2)
-    assert f"{finished} holds a sweep tiny; move it aside and start over? There is no terminal to ask" in said
+    assert f"{finished} holds a sweep tiny; move it aside and start over? No terminal is available to ask" in said
     assert invoke_json("show", "tiny", storage=place)["trials"] == trials
     assert list(place.glob("tiny-until-*")) == [aside]
 
@@ -251,27 +249,29 @@ def test_the_logs_and_the_manifest_are_in_the_folder(finished: Path, place: Path
     assert kept == [Path(trials[0]["run_key"], "1", "checkpoint-000003.pt")]  # the best trial's last
 
 
-def test_missing_images_are_said_before_anything_starts(tmp_path: Path) -> None:
+def test_missing_images_are_reported_before_anything_starts(tmp_path: Path) -> None:
     file = write(tmp_path / "c.yaml", data__name="cifar10", data__root=str(tmp_path))
     (tmp_path / "test-00000-of-00001.parquet").write_bytes(b"PAR1")
     said = invoke("run", file, storage=tmp_path, expect=1)
     assert "train-00000-of-00001.parquet is missing" in said
 
 
-def test_more_cpus_than_there_are_is_said_at_once(tmp_path: Path) -> None:
+def test_too_many_cpus_are_reported_immediately(tmp_path: Path) -> None:
     file = write(tmp_path / "d.yaml", resources={"cpus_per_trial": 1000})
     said = convnn("run", file, storage=tmp_path, expect=4)
-    assert re.search(r"asks for 1000 CPU, and the largest machine of Ray has \d+; lower resources.cpus_per_trial", said)
+    assert re.search(
+        r"a trial requests 1000 CPU, but the largest machine of Ray has \d+; lower resources.cpus_per_trial", said
+    )
 
 
-def test_a_cluster_that_is_not_there_is_said(tmp_path: Path) -> None:
+def test_an_unreachable_cluster_is_reported(tmp_path: Path) -> None:
     file = write(tmp_path / "e.yaml")
     said = convnn("run", file, "--address", f"127.0.0.1:{free_port()}", storage=tmp_path, expect=4)
     assert "the Ray cluster at 127.0.0.1" in said
     assert "RAY_ADDRESS) is right." in said
 
 
-def test_a_sweeps_folder_alone_restores_its_runs_elsewhere(finished: Path, tmp_path: Path) -> None:
+def test_a_sweep_folder_alone_restores_its_runs_elsewhere(finished: Path, tmp_path: Path) -> None:
     shutil.copytree(finished, tmp_path / "tiny-until-today")
     invoke("sync", "tiny-until-today", storage=tmp_path)
     client = MlflowClient(f"sqlite:///{tmp_path / 'mlflow.db'}")

@@ -22,16 +22,16 @@ def test_a_worker_hangs_when_it_is_silent_for_long_and_for_many_of_its_epochs(ep
     assert run.hangs(100.1 + limit, 0.0)
 
 
-def test_before_its_first_epoch_a_worker_is_judged_by_the_longest_of_any_trial() -> None:
+def test_before_its_first_epoch_a_worker_is_judged_by_the_longest_epoch_of_any_trial() -> None:
     run = Running(JOB, asked=0.0, started=50.0)
-    assert not run.hangs(1e9, 0.0)  # nobody knows how long an epoch takes
+    assert not run.hangs(1e9, 0.0)  # the length of an epoch is not known yet
     assert not run.hangs(50.0 + FIRST_S, 1.0)
     assert run.hangs(50.1 + FIRST_S, 1.0)
     assert not run.hangs(50.0 + 1000.0 * SILENT_EPOCHS, 1000.0)
     assert not Running(JOB, asked=0.0).hangs(1e9, 1.0)  # it waits for room
 
 
-def test_an_epoch_is_waited_for_where_it_is_likely_to_end_in_time() -> None:
+def test_the_driver_waits_for_an_epoch_that_will_probably_end_in_time() -> None:
     run = Running(JOB, asked=0.0, started=0.0, reported=100.0, epoch_s=10.0)
     due = 100.0 + 15.0 + SAVE_S
     assert run.ends_epoch_by(101.0, due)

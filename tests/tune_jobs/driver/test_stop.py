@@ -1,4 +1,4 @@
-"""`convnn stop`, on a sweep that another process has taken for itself. What a driver does then, the faults check."""
+"""`convnn stop` on a sweep that another process holds. tests/faults check what a real driver does then."""
 
 import contextlib
 import fcntl
@@ -28,7 +28,7 @@ with lease(folder.path):
     while not folder.pause_file.exists():
         time.sleep(0.05)
 """
-"""Stands where a driver would: SIGTERM ends it, and so does the wish that it pause."""
+"""A stand-in for a driver: SIGTERM or a request to pause ends it."""
 
 
 @pytest.fixture
@@ -43,7 +43,7 @@ def holder(sweep: Recorded) -> Iterator["subprocess.Popen[str]"]:
 
 
 @pytest.mark.parametrize(("option", "code"), [([], -signal.SIGTERM), (["--pause"], 0)])
-def test_a_sweep_that_is_stopped_has_ended_and_how_to_go_on_is_said(
+def test_a_stopped_sweep_has_ended_and_the_message_says_how_to_resume(
     holder: "subprocess.Popen[str]", sweep: Recorded, option: list[str], code: int
 ) -> None:
     storage, name = sweep.folder.path.parent, sweep.folder.name
@@ -55,7 +55,7 @@ def test_a_sweep_that_is_stopped_has_ended_and_how_to_go_on_is_said(
 
 
 @pytest.mark.parametrize("change", [{"namespace": "pid:[1]"}, {"boot": "earlier"}, {"started": "0"}, {"pid": -1}, None])
-def test_a_process_that_may_be_another_one_is_not_signalled_but_asked_through_the_folder(
+def test_a_process_that_may_be_a_different_one_is_asked_through_the_folder_instead_of_signalled(
     holder: "subprocess.Popen[str]", sweep: Recorded, change: dict[str, object] | None
 ) -> None:
     note = sweep.folder.path / OWNER
@@ -63,19 +63,19 @@ def test_a_process_that_may_be_another_one_is_not_signalled_but_asked_through_th
     noted["process"] = noted["process"] | change if change else None
     note.write_text(json.dumps(noted))
     said = invoke("stop", sweep.folder.name, storage=sweep.folder.path.parent)
-    assert "cannot be signalled from here; it is asked through the sweep's folder" in said
+    assert "cannot be signalled from here; requesting the stop through the sweep's folder" in said
     assert holder.wait(10) == 0
 
 
 @pytest.mark.parametrize("pid", [-1, 0, True, "7", None, 1.5, []])
-def test_what_is_no_process_id_is_never_signalled(sweep: Recorded, pid: object) -> None:
+def test_an_invalid_process_id_is_never_signalled(sweep: Recorded, pid: object) -> None:
     (sweep.folder.path / OWNER).write_text(json.dumps({"host": socket.gethostname(), "pid": pid}))
     with sweep.folder.path.joinpath(LOCK).open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         assert "is not running" in invoke("stop", sweep.folder.name, storage=sweep.folder.path.parent, expect=2)
 
 
-def test_a_sweep_that_nothing_runs_cannot_be_stopped(sweep: Recorded) -> None:
+def test_a_sweep_that_is_not_running_cannot_be_stopped(sweep: Recorded) -> None:
     storage, name = sweep.folder.path.parent, sweep.folder.name
     assert f"{name} is not running" in invoke("stop", name, storage=storage, expect=2)
     assert "not running" in invoke("status", name, storage=storage)
@@ -107,7 +107,7 @@ with lease(folder.path), closing(Ledger(folder.ledger, create=True)) as ledger:
         time.sleep(0.05)
     time.sleep(1)
 """
-"""Stands where a driver would: ends the trials that it is asked to stop, as it is told."""
+"""A stand-in for a driver: ends the trials that it is asked to stop, in the given way."""
 
 
 @contextlib.contextmanager
@@ -120,16 +120,16 @@ def driver(sweep: Recorded, ends: str = "by hand") -> Iterator[None]:
         process.kill()
 
 
-def test_one_running_trial_is_stopped_and_how_to_run_it_again_is_said(sweep: Recorded) -> None:
+def test_one_running_trial_is_stopped_and_the_message_says_how_to_run_it_again(sweep: Recorded) -> None:
     sweep.attempt([1, 2])
     with driver(sweep):
         said = invoke("stop", "tracked", 1, storage=sweep.folder.path.parent)
-    assert "trial 1 of tracked has stopped after epoch 3; the sweep goes on" in said
+    assert "trial 1 of tracked has stopped after epoch 3; the sweep continues" in said
     assert "convnn retry tracked --stopped" in said
     assert not list(sweep.folder.stop_trials.iterdir())
 
 
-def test_several_trials_are_stopped_at_a_time(sweep: Recorded) -> None:
+def test_several_trials_are_stopped_at_the_same_time(sweep: Recorded) -> None:
     for trial in "abc":
         sweep.attempt([1], trial=trial)
     with driver(sweep), ThreadPoolExecutor() as pool:
@@ -137,21 +137,21 @@ def test_several_trials_are_stopped_at_a_time(sweep: Recorded) -> None:
     assert [(row.run_key, row.state, row.reason) for row in rows] == [(key, "stopped", "by hand") for key in "abc"]
 
 
-def test_a_trial_that_ends_in_the_same_moment_stays_as_it_ended(sweep: Recorded) -> None:
+def test_a_trial_that_ends_at_the_same_moment_keeps_its_end_state(sweep: Recorded) -> None:
     sweep.attempt([1, 2])
     with driver(sweep, "complete"):
         said = invoke("stop", "tracked", 1, storage=sweep.folder.path.parent)
-    assert "trial 1 of tracked ended by itself in the meantime: complete." in said
+    assert "trial 1 of tracked ended before the stop took effect: complete." in said
 
 
-def test_a_driver_that_dies_before_the_trial_has_ended_is_said_with_what_follows(sweep: Recorded) -> None:
+def test_a_driver_that_dies_before_the_trial_ends_is_reported_with_the_consequence(sweep: Recorded) -> None:
     sweep.attempt([1, 2])
     with driver(sweep, "dies"):
         said = invoke("stop", "tracked", 1, storage=sweep.folder.path.parent, expect=1)
-    assert "the driver of tracked ended before trial 1 did; this ends it after its next epoch: convnn resume" in said
+    assert "the driver of tracked ended before trial 1; to end it after its next epoch: convnn resume" in said
 
 
-def test_a_trial_that_does_not_run_cannot_be_stopped_and_its_state_is_said(sweep: Recorded) -> None:
+def test_a_trial_that_is_not_running_cannot_be_stopped_and_the_message_has_its_state(sweep: Recorded) -> None:
     sweep.attempt([1, 2], "complete")
     sweep.attempt([1], trial="b")
     sweep.attempt([1], "interrupted", trial="c")
@@ -160,18 +160,16 @@ def test_a_trial_that_does_not_run_cannot_be_stopped_and_its_state_is_said(sweep
         assert "trial 1 of tracked is not running; it is complete." in invoke(
             "stop", "tracked", 1, storage=storage, expect=2
         )
-        assert "it is interrupted; to leave it out: convnn stop tracked, then convnn exclude tracked 3" in invoke(
+        assert "it is interrupted; to exclude it: convnn stop tracked, then convnn exclude tracked 3" in invoke(
             "stop", "tracked", 3, storage=storage, expect=2
         )
         assert "tracked has no trial '4'" in invoke("stop", "tracked", 4, storage=storage, expect=2)
     said = invoke("stop", "tracked", 2, storage=storage, expect=2)
-    assert (
-        "tracked is not running, nor is its trial 2; it is due again; to leave it out: convnn exclude tracked 2" in said
-    )
+    assert "tracked is not running; its trial 2 is pending; to exclude it: convnn exclude tracked 2" in said
     assert "Leave out --pause" in invoke("stop", "tracked", 2, "--pause", storage=storage, expect=2)
 
 
-def test_what_was_asked_is_told_once_and_what_is_left_over_is_forgotten(sweep: Recorded) -> None:
+def test_each_request_is_returned_once_and_leftover_requests_are_removed(sweep: Recorded) -> None:
     folder = sweep.folder
     assert asked_to_stop(folder) == []
     for _ in range(2):

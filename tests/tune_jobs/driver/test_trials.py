@@ -1,4 +1,4 @@
-"""What a run comes to, by what its record says is left; the trials are scripted."""
+"""Runs of the remaining trials of a ledger; the trials are scripted."""
 
 import contextlib
 from collections.abc import Iterator
@@ -55,13 +55,13 @@ def sweep(ledger: Ledger, spec: SweepSpec = ROOMY) -> Sweep:
     return Sweep(spec, SweepFolder(ledger.path.parent), ledger, Unseen(), Signals())
 
 
-def test_a_run_takes_every_trial_to_its_end_and_the_next_one_opens_nothing(ledger: Ledger) -> None:
+def test_a_run_completes_every_trial_and_the_next_run_opens_no_executor(ledger: Ledger) -> None:
     assert run_trials(sweep(ledger), opened) == (True, None)
     assert ledger.states() == ["complete"] * 4
     assert run_trials(sweep(ledger), unopened) == (True, None)
 
 
-def test_a_limit_that_is_reached_before_opens_nothing(ledger: Ledger) -> None:
+def test_a_limit_reached_beforehand_opens_no_executor(ledger: Ledger) -> None:
     ledger.charge({}, 3600)
     exhausted, halt = run_trials(sweep(ledger, replace(ROOMY, budget=Budget(wall_hours=1))), unopened)
     assert not exhausted
@@ -69,7 +69,7 @@ def test_a_limit_that_is_reached_before_opens_nothing(ledger: Ledger) -> None:
     assert halt.cause == "budget"
 
 
-def test_a_budget_of_trials_ends_a_run_with_trials_left_over(ledger: Ledger) -> None:
+def test_a_budget_of_trials_ends_a_run_with_trials_remaining(ledger: Ledger) -> None:
     limited = sweep(ledger, replace(ROOMY, budget=Budget(trials=3)))
     for opener in (opened, unopened):
         exhausted, halt = run_trials(limited, opener)
@@ -91,7 +91,7 @@ def test_only_trials_that_are_reopened_are_run(ledger: Ledger) -> None:
     assert len(ledger.attempts()) == 5
 
 
-def test_files_that_stop_or_pause_a_run_do_not_outlive_it(ledger: Ledger) -> None:
+def test_files_that_stop_or_pause_a_run_are_removed_with_it(ledger: Ledger) -> None:
     folder = SweepFolder(ledger.path.parent)
     folder.stop_file.touch()  # of a run that was killed
     assert run_trials(sweep(ledger), opened) == (True, None)
@@ -99,7 +99,7 @@ def test_files_that_stop_or_pause_a_run_do_not_outlive_it(ledger: Ledger) -> Non
     assert not folder.pause_file.exists()
 
 
-def test_a_worker_is_told_all_that_it_needs(tmp_path: Path) -> None:
+def test_a_task_has_everything_that_a_worker_needs(tmp_path: Path) -> None:
     folder = SweepFolder(tmp_path)
     config = SPEC.space.resolve(Decided(next(SPEC.space.points())))
     for attempt, epoch in ((1, 2), (2, 3)):

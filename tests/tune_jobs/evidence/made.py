@@ -1,4 +1,4 @@
-"""Sweeps made of the published runs, as the comparison reads them and as ledgers have them."""
+"""Sweeps made from the published runs, as the comparison reads them and as ledgers store them."""
 
 import contextlib
 from collections.abc import Mapping, Sequence
@@ -14,20 +14,20 @@ METRICS = ("test/accuracy", "test/loss")
 
 
 def configs(preset: str, *overrides: str, seeds: Sequence[int] = (42,)) -> list[TrialConfig]:
-    """Every configuration of a preset, with each of these seeds."""
+    """Return every configuration of a preset, with each of these seeds."""
     found = [config for _, config in load_sweep(preset, list(overrides)).space.sample(None)]
     return [with_training(config, seed=seed) for config in found for seed in seeds]
 
 
 def with_training(config: TrialConfig, **changes: object) -> TrialConfig:
-    """The same, trained otherwise."""
+    """Return the configuration with other training settings."""
     return config.model_copy(update={"training": config.training.model_copy(update=changes)})
 
 
 def trial(
     runs: Runs, number: int, config: TrialConfig, epochs: int, state: str = "complete", *, shift: float = 0.0
 ) -> OurTrial:
-    """A trial that went as the first recorded run of its configuration, or as any other, with `shift` added."""
+    """Return a trial with the curves of the first recorded run of its configuration, or of any run, plus `shift`."""
     run = runs.by_key.get(same_training(config), [0])[0]
     curves: dict[str, Mapping[int, float]] = {
         name: {epoch + 1: float(runs.table.curves[name][run, epoch]) + shift for epoch in range(epochs)}
@@ -37,14 +37,14 @@ def trial(
 
 
 def sweep(trials: Sequence[OurTrial], protocol: str = "paper", name: str = "ours") -> OurSweep:
-    """A sweep of these trials."""
+    """Return a sweep of these trials."""
     return OurSweep(name, protocol, f"protocol {protocol}", "test/accuracy", trials)
 
 
 def recorded(
     place: Path, preset: str, trials: Sequence[OurTrial], name: str, *overrides: tuple[str, str]
 ) -> SweepFolder:
-    """The same as a folder with a ledger, whose file is the preset with these texts replaced."""
+    """Write a sweep folder with a ledger of these trials; its file is the preset with these texts replaced."""
     folder = SweepFolder(place / name)
     folder.path.mkdir(parents=True)
     text = presets.path(preset).read_text(encoding="utf-8")

@@ -1,8 +1,9 @@
-"""The champion of a real, small confirmation: named by the record, and in a real MLflow store."""
+"""The champion of a real, small confirmation, in the ledger and in a real MLflow store."""
 
 import contextlib
 import re
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import mlflow
@@ -71,13 +72,13 @@ add_executor("champion-test", _inline)
 
 
 class Unwatched:
-    """Listens to nothing of a replay."""
+    """A watcher that ignores the progress of a replay."""
 
     def begin(self, expected: Expectation) -> None:
-        """It begins."""
+        """Ignore the start."""
 
     def take(self, epoch: Compared) -> None:
-        """An epoch was compared."""
+        """Ignore the epoch."""
 
 
 def confirmed(folder: SweepFolder) -> Confirmed:
@@ -86,7 +87,7 @@ def confirmed(folder: SweepFolder) -> Confirmed:
 
 @pytest.fixture(scope="module")
 def searched(tmp_path_factory: pytest.TempPathFactory) -> SweepFolder:
-    """A sweep that is done and in the store of its storage folder."""
+    """A sweep that is done, with runs in the MLflow store of its storage folder."""
     storage = tmp_path_factory.mktemp("storage")
     new_store(storage / "mlflow.db")
     return run(parse_sweep(FILE), progress=False, storage=storage, executor="champion-test").folder
@@ -94,7 +95,7 @@ def searched(tmp_path_factory: pytest.TempPathFactory) -> SweepFolder:
 
 @pytest.fixture(scope="module")
 def found(searched: SweepFolder) -> Confirmed:
-    """Its confirmation, after the search has ended early."""
+    """The confirmation of the sweep, after its search stopped early."""
     with contextlib.closing(Ledger(searched.ledger)) as ledger:
         ledger.meta.halted = HALTED
     return confirmed(searched)
@@ -124,7 +125,9 @@ def test_the_alias_loads_the_model_that_has_the_recorded_test_accuracy(
     config, facts = recorded.row.config, DATASETS["digits"]
     model = load_classifier(files / "model").model
     loss, _ = evaluate(model, Batches(images, chosen, facts), build_recipe(config.training))
-    assert loss == pytest.approx(recorded.row.metrics["test/loss"], rel=1e-5)  # so small a network may be at chance
+    assert loss == pytest.approx(
+        recorded.row.metrics["test/loss"], rel=1e-5
+    )  # such a small network may be at chance level
     ours = load_model(searched.path, "champion")
     assert ours.predict(images.pixels[chosen]).tolist() == loaded.predict(images.pixels[chosen]).tolist()
     assert ours.config.training.seed == found.plan.first_seed
@@ -133,7 +136,7 @@ def test_the_alias_loads_the_model_that_has_the_recorded_test_accuracy(
     assert digest_of(weights) == digest_of(ours.model.state_dict())
 
 
-def test_a_confirmation_of_an_earlier_version_is_registered_by_the_same_command_and_runs_nothing(
+def test_the_same_command_registers_a_confirmation_of_an_earlier_version_without_running_anything(
     searched: SweepFolder, found: Confirmed
 ) -> None:
     with contextlib.closing(Ledger(searched.ledger)) as ledger:
@@ -149,7 +152,7 @@ def test_a_confirmation_of_an_earlier_version_is_registered_by_the_same_command_
 
 
 @pytest.mark.usefixtures("found")
-def test_why_the_search_has_ended_early_is_said_as_before(searched: SweepFolder) -> None:
+def test_the_reason_why_the_search_stopped_early_is_kept(searched: SweepFolder) -> None:
     assert read_summary(searched).halted == HALTED
 
 
@@ -169,7 +172,7 @@ VALUES = (0.7, 0.8, 0.7, 0.8)
 
 
 def standing(*differences: tuple[float, Verdict] | None, baseline: ArmState = "decided", due: int = 0) -> Standing:
-    """How a confirmation stands, by the differences of its candidates; those without one have lost a run."""
+    """Return a status with these differences of the candidates; candidates without one have lost a run."""
     ended = [
         ArmResult(arm, "lost", VALUES[:1], None)
         if found is None
@@ -211,7 +214,7 @@ WORSE: Found = (-0.02, "real")
         (standing(None, SAME, OPEN), True, 1, "baseline, trial 1, so that stays"),
     ],
 )
-def test_the_champion_is_what_was_shown_to_be_better_else_the_baseline(
+def test_the_champion_is_a_configuration_shown_to_be_better_or_the_baseline(
     found: Standing, expected: int, why: str, *, runner_up: bool
 ) -> None:
     champion = champion_of(PLAN, found, "2026-11-30T08:00:00Z", runner_up=runner_up)
@@ -220,6 +223,7 @@ def test_the_champion_is_what_was_shown_to_be_better_else_the_baseline(
     assert re.search(why, champion.why)
     assert champion.run_key == next(PLAN.runs(ARMS[expected - 1], 1))[0]
     assert champion.numbers["runs"] == 4
+    assert replace(champion, why="In other words.") == champion  # so a new wording does not run a confirmation again
 
 
 @pytest.mark.parametrize(
@@ -230,5 +234,5 @@ def test_the_champion_is_what_was_shown_to_be_better_else_the_baseline(
         standing(None, None, None),
     ],
 )
-def test_what_is_not_finished_or_could_judge_nothing_has_no_champion(found: Standing) -> None:
+def test_a_confirmation_that_is_unfinished_or_judged_nothing_has_no_champion(found: Standing) -> None:
     assert champion_of(PLAN, found, "2026-11-30T08:00:00Z", runner_up=True) is None

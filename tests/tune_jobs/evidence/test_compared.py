@@ -1,4 +1,4 @@
-"""Recorded numbers beside replayed ones. No training."""
+"""Comparison of recorded and replayed values. No training."""
 
 import math
 
@@ -11,7 +11,7 @@ NUMBERS = st.floats(0, 10)
 
 
 @given(NUMBERS, st.floats(0, 1))
-def test_only_the_same_bits_are_equal_whatever_the_tolerance(value: float, tolerance: float) -> None:
+def test_only_identical_bits_are_equal_for_any_tolerance(value: float, tolerance: float) -> None:
     for other, equal in ((value, True), (math.nextafter(value, 20), False)):
         (pair,) = compared(1, {"val/loss": value}, {"val/loss": other}, tolerance).pairs
         assert (pair.verdict == "equal") is equal
@@ -27,7 +27,7 @@ def test_a_larger_tolerance_allows_no_less(recorded: float, replayed: float, one
     assert order.index(wide) <= order.index(narrow)
 
 
-def test_a_loss_may_be_off_by_a_share_of_itself_and_an_accuracy_by_points() -> None:
+def test_the_tolerance_is_relative_for_losses_and_absolute_for_accuracies() -> None:
     def verdicts(name: str, replayed: float) -> str:
         return compared(1, {name: 0.2}, {name: replayed}, 0.01).verdict
 
@@ -37,14 +37,14 @@ def test_a_loss_may_be_off_by_a_share_of_itself_and_an_accuracy_by_points() -> N
     assert verdicts("val/accuracy", 0.211) == "different"
 
 
-def test_times_memory_and_sizes_are_not_compared_and_what_is_missing_is_different() -> None:
+def test_times_memory_and_sizes_are_not_compared_and_missing_values_are_different() -> None:
     recorded = {"epoch_s": 1.0, "images_per_s": 9.0, "gpu_mem_gb": 1.0, "params": 5.0, "val/loss": 0.5}
     assert compared(1, recorded, {"epoch_s": 2.0, "val/loss": 0.5, "test/loss": 1.0}, 0).verdict == "equal"
     (pair,) = compared(1, recorded, {}, 1.0).pairs
     assert (pair.metric, pair.replayed, pair.verdict) == ("val/loss", None, "different")
 
 
-def test_the_first_that_differs_is_by_epoch_and_then_as_recorded() -> None:
+def test_the_first_difference_is_by_epoch_and_then_in_recorded_order() -> None:
     def epoch(number: int, **replayed: float) -> Compared:
         recorded = {"train/loss": 1.0, "val/loss": 1.0}
         found = {name: replayed.get(name.replace("/", "_"), 1.0) for name in recorded}

@@ -43,11 +43,11 @@ Objective = Callable[[Task], Iterator[Report]]
 
 
 class DriverKilled(BaseException):
-    """Stands for the end of the driver's process."""
+    """Represents the death of the driver's process."""
 
 
 def value(config: TrialConfig) -> float:
-    """Of lambda 0.5 really better by 4 points; the search was lucky with 0.25, too."""
+    """Return an accuracy: lambda 0.5 is really better by 4 points, and the search was lucky with 0.25."""
     lam, seed = getattr(config.model.mixing_layer, "lam", 0.0), config.training.seed
     lucky = 0.03 if lam == 0.25 and seed == 7 else 0.0
     return 0.7 + (0.04 if lam == 0.5 else 0.0) + random.Random(f"{lam} {seed}").gauss(0, 0.003) + lucky
@@ -61,7 +61,7 @@ def trains(task: Task) -> Iterator[Report]:
 
 
 def until_killed(reports: int) -> Objective:
-    """Trains, until the driver dies at the report after so many."""
+    """Return an objective that trains until the driver dies after this number of reports."""
     left = iter(range(reports))
 
     def dies(task: Task) -> Iterator[Report]:
@@ -80,7 +80,7 @@ def ledger(tmp_path: Path) -> Iterator[Ledger]:
 
 
 def searched(place: Path) -> Ledger:
-    """A sweep whose search is done."""
+    """Create a sweep whose search is done."""
     made = new_ledger(place / "ledger.db")
     (place / "sweep.yaml").write_text(SPEC.text)
     assert run_trials(Sweep(SPEC, SweepFolder(place), made, Unseen(), Signals()), _opener(trains)) == (True, None)
@@ -98,7 +98,7 @@ def _opener(objective: Objective) -> Callable[[Order], contextlib.AbstractContex
 def confirmed(
     ledger: Ledger, wanted: Wanted = ANY, objective: Objective = trains, budget: Budget = NO_LIMIT
 ) -> tuple[Halt | None, Confirmed]:
-    """A run of the confirmation, and how it then stands."""
+    """Run the confirmation, and return why it stopped and its status."""
     folder = SweepFolder(ledger.path.parent)
     spec = replace(SPEC, budget=budget)
     sweep = Sweep(as_confirmed(spec), folder, ledger, Unseen(), Signals())
@@ -108,7 +108,7 @@ def confirmed(
     return halt, found
 
 
-def test_what_is_really_better_is_found_and_what_was_lucky_is_not(ledger: Ledger) -> None:
+def test_a_really_better_configuration_is_found_and_a_lucky_one_is_not(ledger: Ledger) -> None:
     halt, found = confirmed(ledger)
     assert halt is None
     assert found.standing.over
@@ -126,7 +126,7 @@ def test_what_is_really_better_is_found_and_what_was_lucky_is_not(ledger: Ledger
     assert told[0.25]["promised"] - told[0.25]["mean"] > 0.02
 
 
-def test_the_search_stays_as_it_was(ledger: Ledger) -> None:
+def test_the_search_is_not_changed(ledger: Ledger) -> None:
     before, asks = summary("searched", ledger), ledger.asks()
     confirmed(ledger)
     after = summary("searched", ledger)
@@ -162,7 +162,7 @@ def test_a_driver_that_is_killed_anywhere_changes_nothing(
     killed.close()
 
 
-def test_another_choice_after_the_test_set_was_opened_is_refused_and_recorded_where_it_is_wanted(
+def test_another_choice_after_the_test_set_was_opened_is_refused_or_with_again_recorded(
     ledger: Ledger,
 ) -> None:
     _, first = confirmed(ledger, Wanted(top=2))
@@ -177,7 +177,7 @@ def test_another_choice_after_the_test_set_was_opened_is_refused_and_recorded_wh
     assert [len(each.plan.candidates) for each in openings(ledger)] == [2, 1]
 
 
-def test_a_trial_or_a_file_is_the_baseline_where_it_is_said(ledger: Ledger) -> None:
+def test_the_baseline_can_be_a_trial_or_a_file(ledger: Ledger) -> None:
     best = ranked(summary("searched", ledger))[0]
     _, found = confirmed(ledger, Wanted(baseline=str(best.trial)))
     assert found.plan.baseline == replace(best, promised=found.plan.baseline.promised)
@@ -188,7 +188,7 @@ def test_a_trial_or_a_file_is_the_baseline_where_it_is_said(ledger: Ledger) -> N
     assert len(found.plan.candidates) == 4
 
 
-def test_a_budget_holds_it_back_and_more_of_it_lets_it_go_on(ledger: Ledger) -> None:
+def test_a_budget_stops_a_confirmation_and_a_larger_one_lets_it_continue(ledger: Ledger) -> None:
     halt, found = confirmed(ledger, budget=Budget(trials=6))
     assert halt is not None
     assert "convnn confirm searched --set budget.trials=12" in halt.message
@@ -199,7 +199,7 @@ def test_a_budget_holds_it_back_and_more_of_it_lets_it_go_on(ledger: Ledger) -> 
 
 
 @pytest.mark.parametrize("killed", [False, True])
-def test_why_the_search_has_ended_early_is_still_said_after_a_confirmation(ledger: Ledger, killed: bool) -> None:
+def test_the_reason_why_the_search_stopped_early_is_kept_after_a_confirmation(ledger: Ledger, killed: bool) -> None:
     halted = ledger.meta.halted = Halted("budget", "budget.gpu_hours is used up.")
     with pytest.raises(DriverKilled) if killed else contextlib.nullcontext():
         confirmed(ledger, objective=until_killed(3) if killed else trains)
@@ -207,7 +207,7 @@ def test_why_the_search_has_ended_early_is_still_said_after_a_confirmation(ledge
     assert (ledger.meta.champion is None) == killed
 
 
-def test_a_run_that_fails_is_said_and_retried_in_the_same_opening(ledger: Ledger) -> None:
+def test_a_failed_run_is_counted_and_retried_in_the_same_opening(ledger: Ledger) -> None:
     def fails(task: Task) -> Iterator[Report]:
         if getattr(task.config.model.mixing_layer, "lam", 0) == 0.75:
             return iter([AttemptFailed("user_error", "a mistake")])
@@ -236,7 +236,7 @@ def test_lost_workers_are_replaced(ledger: Ledger) -> None:
     assert found.failed == 0
 
 
-def test_a_search_on_the_test_set_is_told_so(ledger: Ledger) -> None:
+def test_a_confirmation_knows_whether_the_search_used_the_test_set(ledger: Ledger) -> None:
     _, found = confirmed(ledger)
     assert not found.open_all_along
     assert as_confirmed(SPEC).evaluation == Paper(protocol="paper")
@@ -246,7 +246,7 @@ def test_a_search_on_the_test_set_is_told_so(ledger: Ledger) -> None:
     )
 
 
-def test_nothing_complete_is_nothing_to_confirm(tmp_path: Path) -> None:
+def test_without_complete_trials_there_is_nothing_to_confirm(tmp_path: Path) -> None:
     with contextlib.closing(new_ledger(tmp_path / "ledger.db")) as empty:
         (tmp_path / "sweep.yaml").write_text(SPEC.text)
         with pytest.raises(UsageError, match=r"no trial of .* is complete, so there is nothing to confirm"):
@@ -259,10 +259,10 @@ def test_seeds_are_new() -> None:
     assert first_unused({2**31 - 1, 0, 20}, 16) == 1
 
 
-def test_a_search_that_goes_on_afterwards_counts_and_numbers_its_trials_with_the_records(ledger: Ledger) -> None:
+def test_a_search_continued_afterwards_counts_the_trials_of_the_confirmation(ledger: Ledger) -> None:
     confirmed(ledger, Wanted(top=1))
     there = len(ledger.trials(role=None))
-    past = replace(past_of(ledger), exhausted=False)  # the space has one point more now
+    past = replace(past_of(ledger), exhausted=False)  # the space has one more configuration now
     longer = parse_sweep(SPEC.text.replace("0.75]", "0.75, 1]"))
     assert not Search(replace(longer, budget=Budget(trials=there + 1)), past).held_back
     assert Search(replace(longer, budget=Budget(trials=there)), past).held_back

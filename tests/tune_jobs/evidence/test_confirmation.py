@@ -20,14 +20,14 @@ PLAN = Plan((arm(4), arm(5), arm(6)), arm(9), "the runner-up", 100, 0.005, "test
 
 
 def accuracy(config: TrialConfig) -> float:
-    """Of k 4 far better than of 9, of 5 and 6 the same; with noise that follows from seed and k."""
+    """Return an accuracy: k 4 is far better than 9, and 5 and 6 equal 9; the noise depends on seed and k."""
     k, seed = config.model.mixing_layer.k, config.training.seed  # type: ignore[attr-defined]
     noise: float = ((seed * 7919 + k * 104729) % 1000) / 1000 - 0.5
     return (0.9 if k == 4 else 0.8) + 0.01 * noise
 
 
 def carried_out(plan: Plan, train: Train, at_most: int = 10_000) -> tuple[Standing, list[str]]:
-    """A confirmation, one run after the other; and the order in which they ran."""
+    """Carry out a confirmation, one run after another; return its status and the order of its runs."""
     finals: dict[str, float] = {}
     while (now := standing(plan, finals)).due and len(finals) < at_most:
         key, config = now.due[0]
@@ -35,7 +35,7 @@ def carried_out(plan: Plan, train: Train, at_most: int = 10_000) -> tuple[Standi
     return now, list(finals)
 
 
-def test_runs_double_among_those_still_in_question_and_the_better_one_is_found() -> None:
+def test_undecided_configurations_get_twice_the_runs_and_the_better_one_is_found() -> None:
     end, ran = carried_out(PLAN, accuracy)
     verdicts = [each.difference.verdict for each in end.candidates if each.difference]
     assert verdicts[0] == "real"
@@ -48,7 +48,7 @@ def test_runs_double_among_those_still_in_question_and_the_better_one_is_found()
     assert end.best is end.candidates[0]
 
 
-def test_once_nothing_is_in_question_the_baseline_gets_no_further_runs() -> None:
+def test_once_everything_is_decided_the_baseline_gets_no_further_runs() -> None:
     wide = Plan(**{**vars(PLAN), "margin": 1.0})
     end, _ = carried_out(wide, accuracy)
     assert {len(each.values) for each in (end.baseline, *end.candidates)} == {4}
@@ -56,7 +56,7 @@ def test_once_nothing_is_in_question_the_baseline_gets_no_further_runs() -> None
     assert standing(wide, {}, lost).over
 
 
-def test_where_less_is_better_the_lower_one_is_best() -> None:
+def test_if_lower_is_better_the_lowest_one_is_best() -> None:
     lower = Plan(**{**vars(PLAN), "metric": "test/loss", "goal": "minimize"})
     end, _ = carried_out(lower, lambda config: 1 - accuracy(config))
     assert end.best is end.candidates[0]
@@ -64,7 +64,7 @@ def test_where_less_is_better_the_lower_one_is_best() -> None:
 
 @settings(max_examples=5, deadline=None)
 @given(st.integers(0, 40), st.randoms())
-def test_it_goes_on_from_its_record_alone_in_whatever_order_runs_end(begun: int, order: object) -> None:
+def test_a_confirmation_resumes_from_its_record_alone_in_any_order_of_runs(begun: int, order: object) -> None:
     whole, ran = carried_out(PLAN, accuracy)
     finals: dict[str, float] = {}
     while due := standing(PLAN, finals).due:
@@ -74,7 +74,7 @@ def test_it_goes_on_from_its_record_alone_in_whatever_order_runs_end(begun: int,
     assert standing(PLAN, finals) == whole
 
 
-def test_an_arm_that_diverges_leaves_and_the_others_are_judged() -> None:
+def test_an_arm_that_diverges_is_dropped_and_the_others_are_judged() -> None:
     (key, _), *_ = PLAN.runs(PLAN.candidates[1], 1)
     finals: dict[str, float] = {}
     while due := standing(PLAN, finals, {key}).due:
@@ -84,7 +84,7 @@ def test_an_arm_that_diverges_leaves_and_the_others_are_judged() -> None:
     assert end.best is end.candidates[0]
 
 
-def test_without_a_baseline_nothing_is_judged_and_nothing_more_is_run() -> None:
+def test_without_a_baseline_nothing_is_judged_and_no_more_runs_start() -> None:
     (key, _), *_ = PLAN.runs(PLAN.baseline, 1)
     end = standing(PLAN, {}, {key})
     assert end.over
@@ -94,5 +94,5 @@ def test_without_a_baseline_nothing_is_judged_and_nothing_more_is_run() -> None:
 
 def test_a_recorded_plan_is_read_back() -> None:
     assert plan_from(json.loads(json.dumps(PLAN.as_dict()))) == PLAN
-    with pytest.raises(ValueError, match="no recorded confirmation"):
+    with pytest.raises(ValueError, match="not a recorded confirmation"):
         plan_from({"candidates": []})

@@ -1,4 +1,4 @@
-"""Verdicts over the published repeats: equals are rarely called different, three points are found."""
+"""Verdicts on the published repeats: equal configurations are rarely called different, and three points are found."""
 
 import copy
 from collections.abc import Iterator
@@ -30,9 +30,11 @@ def runs() -> Runs:
 
 
 def repeated(runs: Runs, ours: int, epoch: int, shift: float = 0.0) -> Iterator[Difference]:
-    """Of every configuration with repeats: these many of them as ours, the rest as theirs, whose noise knows only them.
+    """For every configuration with repeats, take `ours` of them as ours and the rest as theirs.
 
-    Of several, each choice that begins at another repeat.
+    The noise is estimated from theirs alone.
+
+    Every repeat is once the first of those taken as ours.
     """
     curve, lengths = runs.table.curves[METRIC], runs.table.lengths
     for key, numbers in runs.by_key.items():
@@ -53,18 +55,18 @@ def repeated(runs: Runs, ours: int, epoch: int, shift: float = 0.0) -> Iterator[
 
 
 @pytest.mark.parametrize("epoch", [20, 150])
-def test_the_authors_own_repeats_are_called_different_in_at_most_one_of_twenty(runs: Runs, epoch: int) -> None:
+def test_the_authors_repeats_are_called_different_in_at_most_one_of_twenty_cases(runs: Runs, epoch: int) -> None:
     found = list(repeated(runs, 1, epoch))
     assert len(found) > 500
     assert {one.method for one in found} == {"pooled t"}
     judged = verdicts(found, [0.01] * len(found))
     assert np.mean([verdict == "different" for _, verdict in judged]) <= 0.05
-    alone = np.mean([one.p <= 0.05 for one in found])  # a sweep of one row has no others to be adjusted for
+    alone = np.mean([one.p <= 0.05 for one in found])  # a sweep with one row needs no adjustment for others
     assert 0.03 < alone <= 0.06
 
 
 @pytest.mark.parametrize("sign", [1, -1])
-def test_a_shift_of_three_points_is_found_by_three_runs_wherever_they_can_resolve_it(runs: Runs, sign: int) -> None:
+def test_three_runs_find_a_shift_of_three_points_if_they_can_resolve_it(runs: Runs, sign: int) -> None:
     found = [one for one in repeated(runs, 3, 150, sign * 0.03) if one.resolves <= 0.03]
     assert len(found) > 50
     judged = verdicts(found, [0.01] * len(found))
@@ -72,7 +74,7 @@ def test_a_shift_of_three_points_is_found_by_three_runs_wherever_they_can_resolv
 
 
 @pytest.mark.parametrize(("data", "sd"), [("cifar10", 0.0062), ("cifar100", 0.0058)])
-def test_the_noise_of_the_convolution_is_that_of_its_seven_repeats(runs: Runs, data: str, sd: float) -> None:
+def test_the_noise_of_the_convolution_comes_from_its_seven_repeats(runs: Runs, data: str, sd: float) -> None:
     config = load_sweep(f"table1-{data}", ["space.model.layer={kind: conv2d}"]).space.resolve(Decided({}))
     alone = copy.copy(runs)
     alone.by_key = {"": runs.by_key[same_training(config)]}
@@ -91,7 +93,7 @@ def test_the_error_of_a_mean_of_batch_means_is_the_spread_of_its_last_images() -
     assert batch_mean_sd(accuracy) == pytest.approx(0.0023, abs=1e-4)
 
 
-def test_where_only_theirs_say_the_noise_it_is_students_t() -> None:
+def test_with_noise_from_theirs_alone_the_test_is_students_t() -> None:
     ours, theirs = [0.81, 0.803, 0.806], [0.79, 0.801, 0.80, 0.797]
     spread = float(np.std(theirs, ddof=1))
     found = difference(sample(ours), sample(theirs), Noise(spread, len(theirs) - 1, ""), 0.0)
@@ -101,7 +103,7 @@ def test_where_only_theirs_say_the_noise_it_is_students_t() -> None:
     assert [found.p, found.low, found.high] == pytest.approx([expected.pvalue, interval.low, interval.high])
 
 
-def test_runs_of_ours_that_scatter_far_more_are_judged_by_their_own_spread() -> None:
+def test_our_runs_are_judged_by_their_own_spread_if_they_scatter_far_more() -> None:
     ours, theirs = [0.70, 0.85, 0.92, 0.64, 0.79], [0.79, 0.801, 0.80, 0.797, 0.795, 0.798]
     found = difference(sample(ours), sample(theirs), Noise(float(np.std(theirs, ddof=1)), 5, ""), 0.0)
     expected = stats.ttest_ind(ours, theirs, equal_var=False)
@@ -109,7 +111,7 @@ def test_runs_of_ours_that_scatter_far_more_are_judged_by_their_own_spread() -> 
     assert found.p == pytest.approx(expected.pvalue)
 
 
-def test_a_batch_mean_makes_the_interval_wider_and_adds_no_knowledge_of_the_noise() -> None:
+def test_a_batch_mean_makes_the_interval_wider_but_does_not_change_the_noise() -> None:
     one = difference(sample([0.8]), sample([0.79]), Noise(0.006, 10, ""), 0.0)
     other = difference(sample([0.8]), sample([0.79]), Noise(0.006, 10, ""), 0.0023)
     assert other.high - other.low > one.high - one.low
@@ -118,7 +120,7 @@ def test_a_batch_mean_makes_the_interval_wider_and_adds_no_knowledge_of_the_nois
 
 
 @pytest.mark.parametrize("df", [3.0, 160.0])
-def test_a_difference_that_can_be_resolved_is_found_nine_times_of_ten(df: float) -> None:
+def test_a_resolvable_difference_is_found_in_nine_of_ten_cases(df: float) -> None:
     rng, sd, draws = np.random.default_rng(1), 0.006, 600
     known = difference(sample([0.8]), sample([0.8]), Noise(sd, int(df), ""), 0.0)
     spreads = sd * np.sqrt(rng.chisquare(df, draws) / df)
@@ -136,14 +138,14 @@ def judged(ours: list[float], margin: float = 0.01) -> list[Verdict]:
     return [verdict for _, verdict in verdicts(rows, [margin] * len(rows))]
 
 
-def test_what_so_few_runs_cannot_show_is_not_called_noise() -> None:
+def test_a_difference_that_few_runs_cannot_show_is_not_called_noise() -> None:
     assert judged([0.801]) == ["not resolvable"]
     assert judged([0.801], margin=0.03) == ["within noise"]
     assert judged([0.84]) == ["different"]
     assert judged([]) == []
 
 
-def test_one_of_many_rows_has_to_be_further_off_to_be_called_different() -> None:
+def test_one_of_many_rows_needs_a_larger_difference_to_be_called_different() -> None:
     assert judged([0.816]) == ["different"]
     assert judged([0.816, *[0.8] * 19])[0] != "different"
     assert judged([0.84, *[0.8] * 19])[0] == "different"

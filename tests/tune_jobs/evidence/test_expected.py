@@ -1,4 +1,4 @@
-"""What a replay's environment has in common with what was recorded. No training."""
+"""Comparison of a replay's environment with the recorded one. No training."""
 
 from dataclasses import replace
 from typing import Any
@@ -27,7 +27,7 @@ def said(found: Expectation) -> list[str]:
     return [str(difference) for difference in found.differences]
 
 
-def test_equality_bit_for_bit_is_expected_where_nothing_differs() -> None:
+def test_equality_bit_for_bit_is_expected_if_nothing_differs() -> None:
     found = expected(attempt(HERE), attempt(HERE, 2))
     assert (found.bit_equal, said(found), found.assumed, found.notes) == (True, [], [], [])
 
@@ -50,7 +50,7 @@ def test_each_fact_that_differs_is_named_with_its_attempts() -> None:
     ]
 
 
-def test_an_attempt_without_environment_has_the_packages_of_its_start_and_the_rest_is_assumed() -> None:
+def test_an_attempt_without_environment_uses_the_packages_of_its_start_and_assumes_the_rest() -> None:
     found = expected(attempt(None), starts=[START])
     assert said(found) == []
     assert not found.bit_equal
@@ -62,23 +62,23 @@ def test_an_attempt_without_environment_has_the_packages_of_its_start_and_the_re
     assert expected(attempt(None)).assumed == expected(attempt(None), starts=[{"packages": 3}]).assumed
 
 
-def test_what_0_1_0_trained_is_said_to_have_other_numbers() -> None:
+def test_a_note_says_that_0_1_0_trained_with_other_numerics() -> None:
     found = expected(attempt(None), starts=[{**START, "packages": {"convnn-sweeps": "0.1.0"}}])
-    assert "version of the numbers: 1 in attempt 1, 2 here" in said(found)
+    assert "version of the numerics: 1 in attempt 1, 2 here" in said(found)
     assert any("Numbers changed once" in note for note in found.notes)
 
 
-def test_a_gpus_sums_are_not_expected_to_be_equal_here_or_there() -> None:
+def test_equal_bits_are_not_expected_for_trials_of_a_gpu() -> None:
     for known in (attempt(HERE, device="NVIDIA H200", gpus=0.5), attempt(None, device=None, gpus=0.5)):
         found = expected(known)
         assert not found.bit_equal
         assert "is replayed on the CPU" in found.notes[0]
     found = expected(attempt(HERE, device="NVIDIA H200"), device="NVIDIA H200")
     assert (found.bit_equal, said(found)) == (False, [])
-    assert "sums in another order each time" in found.notes[0]
+    assert "sums in a different order each time" in found.notes[0]
 
 
-def test_the_threads_are_the_recorded_ones_else_those_that_were_asked_for() -> None:
+def test_the_number_of_threads_is_the_recorded_or_the_requested_one() -> None:
     assert threads_of([attempt(HERE), attempt(replace(HERE, threads=7), 2)], 5) == 2
     assert threads_of([attempt(None)], 5) == 3
     assert threads_of([replace(attempt(None), cpus=0)], 5) == 5

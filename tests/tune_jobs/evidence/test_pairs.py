@@ -1,4 +1,4 @@
-"""Sweeps beside each other: what they share, what differs, and how much."""
+"""Comparison of sweeps: what they share, what differs, and by how much."""
 
 import pytest
 from scipy import stats
@@ -20,7 +20,7 @@ def runs() -> Runs:
 
 @pytest.fixture(scope="module")
 def pair(runs: Runs) -> list[OurSweep]:
-    """Four configurations of two seeds each; and three of them and another one, a bit better, with one seed."""
+    """A sweep of four configurations with two seeds each, and a slightly better one that shares three of them."""
     every = configs("table1-cifar10")
     first = [with_training(config, seed=seed) for config in every[:4] for seed in (1, 2)]
     second = [with_training(config, seed=9) for config in every[1:5]]
@@ -30,7 +30,7 @@ def pair(runs: Runs) -> list[OurSweep]:
     ]
 
 
-def test_what_both_have_is_paired_over_the_means_of_their_seeds(pair: list[OurSweep]) -> None:
+def test_shared_configurations_are_paired_over_the_means_of_their_seeds(pair: list[OurSweep]) -> None:
     (found,) = beside(pair).pairs
     expected = [shift - 0.005 for shift in SHIFTS[:3]]
     assert [row.difference for row in found.rows] == pytest.approx(expected)
@@ -54,11 +54,11 @@ def test_a_stopped_trial_is_compared_at_its_epoch(runs: Runs) -> None:
     assert beside(two).pairs[0].paired is None  # one configuration has no spread
 
 
-def test_each_is_compared_with_the_first(pair: list[OurSweep]) -> None:
+def test_each_sweep_is_compared_with_the_first(pair: list[OurSweep]) -> None:
     assert [(each.first, each.second) for each in beside([*pair, pair[1]]).pairs] == [("a", "b"), ("a", "b")]
 
 
-def test_other_arithmetic_is_no_other_configuration_and_is_said(runs: Runs) -> None:
+def test_another_precision_is_the_same_configuration_but_noted(runs: Runs) -> None:
     every = configs("table2-cifar10")
     plain = sweep([trial(runs, n, config, 150) for n, config in enumerate(every)], name="fp32")
     fast = [trial(runs, n, with_training(config, precision="bf16"), 150) for n, config in enumerate(every)]
@@ -66,20 +66,20 @@ def test_other_arithmetic_is_no_other_configuration_and_is_said(runs: Runs) -> N
     assert len(found.rows) == len(every)
     assert found.differs == {"training.precision": (["fp32"], ["bf16"])}
     assert found.notes == ["computed differently: training.precision"]
-    both = sweep([*plain.trials, *fast], name="both")  # where a sweep varies it, it tells configurations apart
+    both = sweep([*plain.trials, *fast], name="both")  # if a sweep varies it, it distinguishes configurations
     assert [row.second.n for row in beside([plain, both]).pairs[0].rows] == [1] * len(every)
 
 
-def test_other_protocols_are_refused_and_other_settings_are_told(pair: list[OurSweep]) -> None:
+def test_other_protocols_are_refused_and_other_settings_are_noted(pair: list[OurSweep]) -> None:
     first, second = pair
     with pytest.raises(UsageError, match="they tested on different images"):
         beside([first, OurSweep("h", "holdout", "protocol holdout", "val/accuracy", second.trials)])
     other = OurSweep("c", "paper", "protocol paper, seed 1", "test/loss", second.trials)
     assert beside([first, other]).pairs[0].notes == [
         "evaluated differently: protocol paper and protocol paper, seed 1",
-        "c was searched by test/loss, compared is test/accuracy",
+        "c was searched by test/loss, but test/accuracy is compared",
     ]
     with pytest.raises(
-        UsageError, match="must be one of test/accuracy, test/loss, which the sweep has recorded; got val/accuracy"
+        UsageError, match=r"must be one that the sweep has recorded \(test/accuracy, test/loss\), got val/accuracy"
     ):
         beside(pair, "val/accuracy")

@@ -1,4 +1,4 @@
-"""What of a sweep is compared with which published runs, at which epoch, and what is not judged."""
+"""Which trials of a sweep are compared with which published runs, at which epoch, and which are not."""
 
 import math
 from collections.abc import Callable, Sequence
@@ -8,7 +8,7 @@ import pytest
 from search_spaces import TrialConfig
 from tests.tune_jobs.evidence.made import configs, sweep, trial, with_training
 from tune_jobs.errors import UsageError
-from tune_jobs.evidence.paper import Row, against_paper
+from tune_jobs.evidence.paper import Row, against_paper, baseline
 from tune_jobs.evidence.trials import OurTrial
 from tune_jobs.results.recorded.matching import Runs
 from tune_jobs.results.recorded.published import published
@@ -26,7 +26,7 @@ def only(runs: Runs, trials: Sequence[OurTrial], **options: float) -> Row:
     return row
 
 
-def test_every_row_of_table_1_stands_beside_its_printed_number(runs: Runs) -> None:
+def test_every_row_of_table_1_has_its_printed_number(runs: Runs) -> None:
     trials = [trial(runs, n, config, 150) for n, config in enumerate(configs("table1-cifar10"), 1)]
     found = against_paper(sweep(trials, name="any name"), runs)
     assert (len(found.rows), found.not_comparable, found.left_out) == (17, [], [])
@@ -41,7 +41,7 @@ def test_every_row_of_table_1_stands_beside_its_printed_number(runs: Runs) -> No
     assert found.rows[-1].printed[0].accuracy == 57.15
 
 
-def test_seeds_are_one_row_and_their_number_narrows_its_interval(runs: Runs) -> None:
+def test_several_seeds_are_one_row_and_narrow_its_interval(runs: Runs) -> None:
     config = configs("table1-cifar10", CONV2D)[0]
     one = only(runs, [trial(runs, 1, config, 150)])
     several = [with_training(config, seed=seed) for seed in (1, 2, 3)]
@@ -58,10 +58,10 @@ def test_a_sweep_that_was_stopped_is_compared_at_its_epoch(runs: Runs) -> None:
     row = only(runs, [trial(runs, 1, config, 7, "interrupted")])
     assert (row.epoch, row.last_epoch) == (7, 150)
     assert row.theirs.mean == pytest.approx(runs.table.curves["test/accuracy"][match.runs, 6].mean())
-    assert row.theirs.n == 13  # those of 100 epochs, too
+    assert row.theirs.n == 13  # including the runs of 100 epochs
 
 
-def test_fewer_epochs_in_the_file_are_the_same_configuration_unless_the_learning_rate_falls(runs: Runs) -> None:
+def test_fewer_epochs_are_the_same_configuration_unless_the_learning_rate_decays(runs: Runs) -> None:
     config = configs("table1-cifar10", CONV2D)[0]
     assert only(runs, [trial(runs, 1, with_training(config, epochs=3), 3)]).epoch == 3
     found = against_paper(sweep([trial(runs, 1, with_training(config, epochs=3, schedule="cosine"), 3)]), runs)
@@ -71,7 +71,7 @@ def test_fewer_epochs_in_the_file_are_the_same_configuration_unless_the_learning
     ]
 
 
-def test_more_epochs_than_the_published_runs_have_are_read_off_at_their_last(runs: Runs) -> None:
+def test_longer_trials_are_compared_at_the_last_published_epoch(runs: Runs) -> None:
     config = configs("figure4-cifar10")[-1]
     long = trial(runs, 1, with_training(config, epochs=120), 100)
     more = {name: {**curve, **dict.fromkeys(range(101, 121), 0.5)} for name, curve in long.curves.items()}
@@ -96,7 +96,7 @@ def test_a_smaller_model_or_fewer_images_are_never_judged(
     assert found.rows == []
     (told,) = found.not_comparable
     assert told.trials == [4]
-    assert told.why.startswith("another size of model or data is never judged against the paper:")
+    assert told.why.startswith("other sizes of model or data are never compared with the paper:")
     assert field in told.why
 
 
@@ -107,13 +107,13 @@ def test_a_hold_out_sweep_is_refused_with_the_way_out(runs: Runs) -> None:
         against_paper(sweep([]), runs, "val/accuracy")
 
 
-def test_stopped_seeds_count_and_what_has_no_result_is_told(runs: Runs) -> None:
+def test_stopped_seeds_count_and_trials_without_a_result_are_listed(runs: Runs) -> None:
     config = configs("table1-cifar10", CONV2D)[0]
     ways = [(150, "complete"), (10, "stopped"), (3, "running"), (0, "waiting"), (5, "failed"), (150, "excluded")]
     trials = [trial(runs, n, with_training(config, seed=n), epochs, state) for n, (epochs, state) in enumerate(ways, 1)]
     found = against_paper(sweep(trials), runs)
     (row,) = found.rows
-    assert (row.trials, row.epoch) == ([1, 2], 10)  # to take the complete one alone would be to take the luckier one
+    assert (row.trials, row.epoch) == ([1, 2], 10)  # using only the complete one would select the luckier one
     assert [(each.trial, each.why) for each in found.left_out] == [
         (3, "unfinished, and others of its configuration have ended"),
         (4, "no epoch yet"),
@@ -122,7 +122,7 @@ def test_stopped_seeds_count_and_what_has_no_result_is_told(runs: Runs) -> None:
     ]
 
 
-def test_one_seed_is_one_run_however_often_it_was_tried(runs: Runs) -> None:
+def test_a_seed_that_was_tried_several_times_is_one_run(runs: Runs) -> None:
     config = configs("table1-cifar10", CONV2D)[0]
     trials = [trial(runs, n, with_training(config, epochs=epochs), epochs) for n, epochs in enumerate((3, 150), 1)]
     found = against_paper(sweep(trials), runs)
@@ -131,14 +131,14 @@ def test_one_seed_is_one_run_however_often_it_was_tried(runs: Runs) -> None:
     assert [(each.trial, each.why) for each in found.left_out] == [(1, "the same configuration and seed as trial 2")]
 
 
-def test_values_that_are_no_numbers_end_a_curve(runs: Runs) -> None:
+def test_nan_values_end_a_curve(runs: Runs) -> None:
     config = configs("table1-cifar10", CONV2D)[0]
     whole = trial(runs, 1, config, 20, "interrupted")
     broken = {name: {**curve, 12: math.nan} for name, curve in whole.curves.items()}
     assert only(runs, [OurTrial(1, config, "interrupted", broken)]).epoch == 11
 
 
-def test_known_faults_of_the_published_code_and_other_arithmetic_are_said(runs: Runs) -> None:
+def test_known_bugs_of_the_published_code_and_other_precisions_are_noted(runs: Runs) -> None:
     found = against_paper(
         sweep([trial(runs, n, config, 150) for n, config in enumerate(configs("table2-cifar10"))]), runs
     )
@@ -150,7 +150,7 @@ def test_known_faults_of_the_published_code_and_other_arithmetic_are_said(runs: 
     ]
 
 
-def test_the_margin_is_what_the_paper_shows_and_at_least_a_point(runs: Runs) -> None:
+def test_the_margin_is_the_papers_difference_but_at_least_one_point(runs: Runs) -> None:
     trials = [trial(runs, n, config, 150) for n, config in enumerate(configs("table1-cifar100"))]
     rows = {row.label: row for row in against_paper(sweep(trials), runs).rows}
     assert (rows["lambda 0"].margin, rows["lambda 0"].margin_of) == (0.01, "fixed")
@@ -160,7 +160,7 @@ def test_the_margin_is_what_the_paper_shows_and_at_least_a_point(runs: Runs) -> 
     assert {row.margin for row in against_paper(sweep(trials), runs, margin=0.02).rows} == {0.02}
 
 
-def test_a_figure_that_shows_best_epochs_keeps_its_numbers_beside_the_last(runs: Runs) -> None:
+def test_rows_of_a_figure_with_best_epochs_have_these_besides_the_last_epoch(runs: Runs) -> None:
     trials = [trial(runs, n, config, 20, "interrupted") for n, config in enumerate(configs("figure8-cifar10"))]
     found = against_paper(sweep(trials), runs)
     curve = runs.table.curves["test/accuracy"]
@@ -172,8 +172,20 @@ def test_a_figure_that_shows_best_epochs_keeps_its_numbers_beside_the_last(runs:
         assert "Figure 8" in {item for each in row.best_epochs for item in each.items}
 
 
-def test_losses_are_compared_as_they_are(runs: Runs) -> None:
+def test_losses_are_compared_unchanged(runs: Runs) -> None:
     trials = [trial(runs, 1, configs("table1-cifar10", CONV2D)[0], 150)]
     (row,) = against_paper(sweep(trials), runs, "test/loss").rows
     assert row.theirs.mean == pytest.approx(1.438, abs=2e-3)
     assert (row.difference.batch_mean_sd, row.margin, row.best_epochs) == (0.0, 0.1, [])
+
+
+def test_layers_by_depth_have_no_published_counterpart_and_the_reason_is_short(runs: Runs) -> None:
+    trials = [trial(runs, n, config, 150) for n, config in enumerate(configs("table1-cifar10")[:1], 1)]
+    layers = {"conv1-conv2": {"kind": "conv2d"}, "conv3-conv8": {"kind": "hybrid", "lambda": 0.5}}
+    model = {"name": "vgg11", "layers": layers}
+    config = trials[0].config.model_copy(update={"model": TrialConfig.model_validate({"model": model}).model})
+    assert runs.why_none(config) == "model.layers by depth"
+    assert (
+        baseline(config).model
+        == TrialConfig.model_validate({"model": {"name": "vgg11", "layer": {"kind": "conv2d"}}}).model
+    )

@@ -1,4 +1,4 @@
-"""Confirmations from Python: one that is over is read, run again and tabled without a worker."""
+"""Confirmations from Python: a finished one is read, called again and shown as a table without a worker."""
 
 import contextlib
 from pathlib import Path
@@ -13,7 +13,7 @@ from tune_jobs.evidence.confirm import Wanted
 
 @pytest.fixture(scope="module")
 def storage(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """One with a sweep whose two best are confirmed, and one with none."""
+    """A storage folder with a sweep whose two best trials are confirmed, and a sweep without a confirmation."""
     place = tmp_path_factory.mktemp("storage")
     for name in ("searched", "unconfirmed"):
         (place / name).mkdir()
@@ -23,7 +23,7 @@ def storage(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return place
 
 
-def test_a_confirmation_is_read_and_run_again_by_name_and_by_what_was_opened(storage: Path) -> None:
+def test_a_confirmation_is_read_and_called_again_by_name_or_opened_sweep(storage: Path) -> None:
     read = tune_jobs.open_confirmation("searched", storage)
     assert read is not None
     assert read == tune_jobs.confirm("searched", top=2, storage=storage)
@@ -32,7 +32,7 @@ def test_a_confirmation_is_read_and_run_again_by_name_and_by_what_was_opened(sto
     assert tune_jobs.open_confirmation(tune_jobs.open_sweep("unconfirmed", storage)) is None
 
 
-def test_the_table_has_the_numbers_that_programs_are_given_and_the_words_that_people_are(storage: Path) -> None:
+def test_the_table_has_the_same_numbers_as_the_dictionary_and_the_verdicts_as_text(storage: Path) -> None:
     read = tune_jobs.open_confirmation("searched", storage)
     assert read is not None
     frame, told = read.to_frame(), read.as_dict()
@@ -48,7 +48,7 @@ def test_the_table_has_the_numbers_that_programs_are_given_and_the_words_that_pe
     assert frame.set_index("lambda").loc[0.5, "verdict"] == "real: better"
 
 
-def test_another_choice_is_refused_whatever_it_is_given_as(storage: Path) -> None:
+def test_another_choice_is_refused_in_any_form(storage: Path) -> None:
     best = tune_jobs.open_sweep("searched", storage).best
     assert best is not None
     with pytest.raises(UsageError, match=rf"another confirmation \(baseline {best.number}, was not given\)"):

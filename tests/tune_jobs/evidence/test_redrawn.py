@@ -1,4 +1,4 @@
-"""The paper's figures with a sweep on top: what is drawn, and where it lies."""
+"""The paper's figures with a sweep on top: what they show, and where."""
 
 from typing import Any
 
@@ -42,15 +42,15 @@ def series(plot: Plot) -> dict[str, Any]:
         ("figure10-cifar10", "Figure 10, CIFAR-10: test loss"),
     ],
 )
-def test_the_sweep_of_a_preset_is_drawn_onto_its_figure(runs: Runs, preset: str, title: str) -> None:
+def test_the_sweep_of_a_preset_appears_in_its_figure(runs: Runs, preset: str, title: str) -> None:
     found = drawn(runs, preset, 100)
     assert title in found
     names = series(found[title])
     assert any(name.startswith("theirs") for name in names)
-    assert any(name.startswith("ours") for name in names) or "training" in title  # the made sweeps have none of it
+    assert any(name.startswith("ours") for name in names) or "training" in title  # these sweeps have no training loss
 
 
-def test_the_points_of_a_line_are_best_epochs_ours_above_theirs_by_the_shift(runs: Runs) -> None:
+def test_the_points_of_a_line_are_best_epochs_with_ours_above_theirs_by_the_shift(runs: Runs) -> None:
     found = series(drawn(runs, "figure8-cifar10", 150, shift=0.01)["Figure 8, CIFAR-10"])
     ours, theirs = found["ours: random"], found["theirs: random"]
     assert list(theirs.x) == [16, 48, 64, 80, 96, 112, 128, 144, 160, 176, 192] == list(ours.x)
@@ -59,13 +59,13 @@ def test_the_points_of_a_line_are_best_epochs_ours_above_theirs_by_the_shift(run
     assert found["theirs: Attention"].line.dash == "dash"
 
 
-def test_a_stopped_sweep_is_drawn_at_its_epoch_and_says_so(runs: Runs) -> None:
+def test_a_stopped_sweep_is_shown_at_its_epoch_with_a_note(runs: Runs) -> None:
     plot = drawn(runs, "figure8-cifar10", 12)["Figure 8, CIFAR-10"]
     assert plot.note.endswith("All at epoch 12; the paper shows epoch 150.")
     assert max(series(plot)["theirs: random"].y) < 0.7
 
 
-def test_a_few_trials_are_drawn_onto_the_figure_that_they_are_of_alone(runs: Runs) -> None:
+def test_a_few_trials_appear_only_in_the_figure_that_they_belong_to(runs: Runs) -> None:
     found = drawn(runs, "figure5-cifar10", 150, first=6)
     assert "Figure 5, CIFAR-10" in found
     assert not [title for title in found if title.startswith(("Figure 10", "Table 3"))]
@@ -73,13 +73,13 @@ def test_a_few_trials_are_drawn_onto_the_figure_that_they_are_of_alone(runs: Run
 
 
 def test_every_row_has_its_difference_and_interval(runs: Runs) -> None:
-    plot = drawn(runs, "table5-cifar10", 150, shift=0.05)["Ours less theirs"]
+    plot = drawn(runs, "table5-cifar10", 150, shift=0.05)["Ours minus theirs"]
     (points,) = series(plot).values()
     assert points.name == "different"
     assert min(points.x) > 3
     assert len(points.y) == 4
 
 
-def test_nothing_to_compare_is_said(runs: Runs) -> None:
+def test_a_note_says_if_nothing_can_be_compared(runs: Runs) -> None:
     (plot,) = plots_of(against_paper(sweep([]), runs), runs)
     assert (plot.figure, plot.note) == (None, "No trial of the sweep can be compared with a published run.")

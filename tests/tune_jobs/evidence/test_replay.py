@@ -1,4 +1,4 @@
-"""Trials that have really trained, replayed by the command."""
+"""Really trained trials, replayed by the command."""
 
 import contextlib
 import json
@@ -30,7 +30,7 @@ def original(tmp_path_factory: pytest.TempPathFactory) -> SweepFolder:
 
 @pytest.fixture
 def folder(original: SweepFolder, tmp_path: Path) -> SweepFolder:
-    """A copy, to be changed."""
+    """A copy that the test may change."""
     shutil.copytree(original.path, tmp_path / NAME)
     return SweepFolder(tmp_path / NAME)
 
@@ -45,7 +45,7 @@ def change(folder: SweepFolder, statement: str, *values: object) -> None:
 
 
 def scale(folder: SweepFolder, trial: int, epoch: int, metric: str, by: float) -> None:
-    """Change a recorded number."""
+    """Multiply a recorded value."""
     change(
         folder,
         "UPDATE epochs SET metrics = json_set(metrics, ?1, ?2 * json_extract(metrics, ?1)) "
@@ -63,7 +63,7 @@ def files(folder: SweepFolder) -> dict[str, tuple[bytes, int]]:
 
 
 @pytest.mark.parametrize("trial", [1, 2])
-def test_a_replay_is_equal_bit_for_bit_also_of_a_trial_that_was_killed_and_resumed(
+def test_a_replay_is_equal_bit_for_bit_even_if_the_trial_was_killed_and_resumed(
     original: SweepFolder, trial: int
 ) -> None:
     before = files(original)
@@ -74,12 +74,12 @@ def test_a_replay_is_equal_bit_for_bit_also_of_a_trial_that_was_killed_and_resum
     assert files(original) == before
 
 
-def test_a_changed_number_is_found_with_its_epoch_and_metric(folder: SweepFolder) -> None:
+def test_a_changed_value_is_found_with_its_epoch_and_metric(folder: SweepFolder) -> None:
     scale(folder, 1, 2, "val/loss", 1.5)
     scale(folder, 1, 3, "train/loss", 1.5)
     said = run(folder, 1, expect=ExitCode.DIFFERENT)
     assert "\nDifferent: epoch 2, val/loss: recorded 3." in said
-    assert "Nothing that was recorded differs" in said
+    assert "The setup is the same as recorded" in said
     assert run(folder, 1, "--epochs", 1).endswith("Equal bit for bit: 1 epoch, every loss and accuracy.\n")
     told = json.loads(
         invoke("replay", NAME, 1, "--json", storage=folder.path.parent, expect=ExitCode.DIFFERENT, errors=False)
@@ -89,23 +89,25 @@ def test_a_changed_number_is_found_with_its_epoch_and_metric(folder: SweepFolder
     assert (told["first_different"]["epoch"], told["first_different"]["metric"]) == (2, "val/loss")
 
 
-def test_a_last_digit_is_within_tolerance_only_where_something_differs_and_that_is_named(folder: SweepFolder) -> None:
+def test_a_different_last_digit_is_accepted_only_if_a_known_fact_differs(folder: SweepFolder) -> None:
     scale(folder, 1, 3, "val/loss", 1 + 1e-12)
     said = run(folder, 1, expect=ExitCode.DIFFERENT)
     assert "Within tolerance (0.01): 3 epochs." in said
     assert "Not equal bit for bit from epoch 3, val/loss: recorded 2." in said
-    assert "Nothing that was recorded differs, so that they should be equal" in said
+    assert "The setup is the same as recorded, so the numbers should be equal" in said
     change(folder, "UPDATE attempts SET environment = json_set(environment, '$.packages.torch', '2.14.1')")
     said = run(folder, 1)
     assert "Within tolerance (0.01): 3 epochs." in said
-    assert "\nWhat differs: torch: 2.14.1 in attempt 1, " in said
+    assert "\nDifferences in the setup: torch: 2.14.1 in attempt 1, " in said
     run(folder, 1, "--tolerance", 0, expect=ExitCode.DIFFERENT)
 
 
-def test_what_an_earlier_program_recorded_is_assumed_but_for_the_packages_in_the_manifest(folder: SweepFolder) -> None:
+def test_facts_that_an_earlier_version_did_not_record_are_assumed_except_packages_in_the_manifest(
+    folder: SweepFolder,
+) -> None:
     change(folder, "UPDATE attempts SET environment = NULL")
     said = run(folder, 2)
-    assert "not recorded, and assumed: threads (1), CPU model (" in said
+    assert "not recorded, assumed: threads (1), CPU model (" in said
     assert "Equal bit for bit" in said
     manifest = json.loads(folder.manifest.read_text())
     manifest["starts"][0]["packages"] |= {"convnn-sweeps": "0.1.0", "torch": "2.14.1"}
@@ -115,7 +117,7 @@ def test_what_an_earlier_program_recorded_is_assumed_but_for_the_packages_in_the
     assert "Numbers changed once" in said
 
 
-def test_attempts_in_other_environments_are_named_and_the_first_ones_threads_taken(folder: SweepFolder) -> None:
+def test_attempts_in_other_environments_are_listed_and_the_first_ones_threads_are_used(folder: SweepFolder) -> None:
     change(folder, "UPDATE attempts SET environment = json_set(environment, '$.threads', 2) WHERE attempt = 2")
     told = invoke_json("replay", NAME, 2, storage=folder.path.parent)
     assert told["threads"] == 1
@@ -123,7 +125,7 @@ def test_attempts_in_other_environments_are_named_and_the_first_ones_threads_tak
     assert (told["verdict"], told["expected_equal"]) == ("equal", False)
 
 
-def test_what_a_gpu_trained_is_replayed_on_the_cpu_within_tolerance(folder: SweepFolder) -> None:
+def test_a_trial_of_a_gpu_is_replayed_on_the_cpu_within_tolerance(folder: SweepFolder) -> None:
     change(folder, "UPDATE attempts SET device = 'NVIDIA H200'")
     scale(folder, 1, 2, "train/loss", 1.001)
     said = run(folder, 1)
@@ -132,7 +134,7 @@ def test_what_a_gpu_trained_is_replayed_on_the_cpu_within_tolerance(folder: Swee
 
 
 def checkpointed(folder: SweepFolder) -> tuple[int, Path]:
-    """The trial of which a checkpoint is kept, and that."""
+    """Return the trial with a kept checkpoint, and the checkpoint."""
     with contextlib.closing(Ledger(folder.ledger)) as ledger:
         kept = {trial.number: folder.checkpoints(trial.run_key) for trial in ledger.trials()}
     return next((number, found[0]) for number, found in kept.items() if found)
@@ -153,7 +155,7 @@ def test_a_kept_checkpoint_gives_the_recorded_evaluation(original: SweepFolder) 
     )
 
 
-def test_a_checkpoint_with_other_weights_gives_other_numbers_and_a_damaged_one_is_said(folder: SweepFolder) -> None:
+def test_a_checkpoint_with_other_weights_differs_and_a_damaged_one_is_an_error(folder: SweepFolder) -> None:
     trial, checkpoint = checkpointed(folder)
     content = load_checkpoint(checkpoint)
     for weight in filter(torch.is_floating_point, content["model"].values()):
@@ -163,12 +165,12 @@ def test_a_checkpoint_with_other_weights_gives_other_numbers_and_a_damaged_one_i
     assert "\nDifferent: epoch 3, val/" in said
     checkpoint.write_bytes(checkpoint.read_bytes()[:-1])
     said = run(folder, trial, "--from-checkpoint", expect=1)
-    assert f"{checkpoint} is not a checkpoint, or is damaged" in said
+    assert f"{checkpoint} is damaged or not a checkpoint" in said
     assert "convnn replay trained" in said
     assert checkpoint.exists()
 
 
-def test_what_cannot_be_replayed_is_refused_with_the_way_out(
+def test_a_trial_that_cannot_be_replayed_is_refused_with_the_way_out(
     folder: SweepFolder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     assert "has no trial '7'; its trials are 1 to 2" in run(folder, 7, expect=2)
@@ -177,8 +179,8 @@ def test_what_cannot_be_replayed_is_refused_with_the_way_out(
     assert "trial 1 of trained (complete) has no recorded epoch to compare" in run(folder, 1, expect=2)
     change(folder, "UPDATE meta SET value = 'abcdef' WHERE key = 'digest.digits.train'")
     said = run(folder, 2, expect=2)
-    assert "the images of digits (train) in the default folder are not those that trained was trained on" in said
-    assert "was abcdef); name the folder of those: --data-root" in said
+    assert "the images of digits (train) in the default folder differ from those that trained was trained on" in said
+    assert "was abcdef); give the folder of the original images: --data-root" in said
     monkeypatch.setenv("CONVNN_DATA_ROOT", str(tmp_path))
     change(folder, "UPDATE trials SET config = json_set(config, '$.data.name', 'cifar10')")
     said = run(folder, 2, expect=1)
@@ -186,10 +188,10 @@ def test_what_cannot_be_replayed_is_refused_with_the_way_out(
     assert "--data-root" in said
 
 
-def test_a_checkpoint_of_0_1_0_is_evaluated_and_said_to_be_of_other_numbers(tmp_path: Path) -> None:
+def test_a_checkpoint_of_0_1_0_is_evaluated_with_a_note_on_other_numerics(tmp_path: Path) -> None:
     with tarfile.open(HERE / "half.tar.xz") as archive:
         archive.extractall(tmp_path, filter="data")
-    words = ("replay", "begun-earlier", 5, "--from-checkpoint", "--tolerance", 0.1)  # of 20 images one may differ
+    words = ("replay", "begun-earlier", 5, "--from-checkpoint", "--tolerance", 0.1)  # one of 20 images may differ
     said = invoke(*words, storage=tmp_path)
     assert "epoch 3/3" in said
     assert "Numbers changed once" in said
@@ -204,14 +206,14 @@ def test_read_only_storage_is_enough(folder: SweepFolder, monkeypatch: pytest.Mo
     assert files(folder) == before
 
 
-def test_ctrl_c_ends_it_at_once(folder: SweepFolder) -> None:
-    """In the midst of a step that takes seconds."""
+def test_ctrl_c_ends_a_replay_immediately(folder: SweepFolder) -> None:
+    """The signal arrives during a step that takes seconds."""
     change(folder, "UPDATE trials SET config = json_set(config, '$.model.width', 2, '$.training.batch_size', 64)")
     change(folder, "UPDATE attempts SET environment = NULL")
     before = files(folder)
     process = start("replay", NAME, 1, storage=folder.path.parent)
     assert process.stdout is not None
-    assert "not recorded, and assumed" in "".join(process.stdout.readline() for _ in range(2))
+    assert "not recorded, assumed" in "".join(process.stdout.readline() for _ in range(2))
     process.send_signal(signal.SIGINT)
     out, _ = process.communicate(timeout=60)
     assert (process.returncode, out) == (130, "convnn: interrupted\n")

@@ -12,7 +12,7 @@ from tune_jobs.planning.plan import plan
 SPEC = load_sweep("table1-cifar10", ())
 
 
-def test_so_many_seeds_find_the_difference_with_the_power_that_is_said_and_one_less_do_not() -> None:
+def test_the_number_of_seeds_is_the_smallest_with_the_stated_power() -> None:
     found = resolution(SPEC, plan(SPEC, throughput=5000), 1.0)
     level = Design(CANDIDATES, 0.0).levels[-1]
 
@@ -34,7 +34,7 @@ def test_half_the_difference_takes_four_times_the_seeds_and_hours() -> None:
     assert fine.wall_hours == pytest.approx((coarse.wall_hours or 0) * fine.seeds / coarse.seeds)
 
 
-def test_what_nobody_has_measured_is_not_made_up() -> None:
+def test_noise_that_was_not_measured_is_not_invented() -> None:
     costs = plan(SPEC, throughput=5000)
     with pytest.raises(UsageError, match="none were published of this model and data set"):
         resolution(load_sweep("table1-cifar10", ["space.data.name=digits"]), costs, 1.0)
@@ -42,6 +42,6 @@ def test_what_nobody_has_measured_is_not_made_up() -> None:
         resolution(SPEC, costs, -1.0)
 
 
-def test_a_loss_is_told_in_its_own_unit() -> None:
+def test_a_difference_of_losses_is_in_the_losses_unit() -> None:
     found = resolution(replace(SPEC, metric="test/loss"), plan(SPEC, throughput=5000), 0.1)
     assert (found.difference, found.metric) == (0.1, "test/loss")

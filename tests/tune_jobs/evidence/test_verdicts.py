@@ -8,7 +8,7 @@ SD = 0.6
 
 
 def confirmed(effects: list[float], families: int, margin: float = 1e-9) -> tuple[np.ndarray, np.ndarray]:
-    """Of many confirmations of configurations with these true differences, in sd: which were real, and their runs."""
+    """Simulate many confirmations with these true differences, in sd; return which were real, and their runs."""
     draws = np.random.default_rng(3).standard_normal((families, len(effects) + 1, LOOKS[-1]))
     draws[:, 1:] += np.array(effects)[:, None]
     design = Design(len(effects), margin)
@@ -23,7 +23,7 @@ def confirmed(effects: list[float], families: int, margin: float = 1e-9) -> tupl
     return real, runs
 
 
-def test_a_family_of_equals_has_a_real_difference_in_at_most_one_of_twenty_and_needs_few_seeds() -> None:
+def test_equal_configurations_are_called_different_in_at_most_one_of_twenty_families_and_need_few_seeds() -> None:
     real, runs = confirmed([0.0] * 5, 3000)
     wrong = int(real.any(axis=1).sum())
     assert stats.binomtest(wrong, 3000, 0.05, alternative="greater").pvalue > 0.01
@@ -36,7 +36,7 @@ def test_looking_early_costs_at_most_ten_points_of_power() -> None:
         assert confirmed([effect] * 5, 1000)[0].mean() > fixed_power - 0.10
 
 
-def test_the_verdict_on_one_is_the_verdict_on_many() -> None:
+def test_judging_one_at_a_time_or_many_together_gives_the_same_verdicts() -> None:
     draws = np.random.default_rng(1).standard_normal((50, 2, 8)) * SD
     draws[:, 0] += np.linspace(0, 3, 50)[:, None]
     design = Design(3, 0.1)
@@ -47,7 +47,7 @@ def test_the_verdict_on_one_is_the_verdict_on_many() -> None:
     assert not all(verdicts)
 
 
-def test_real_means_that_the_interval_leaves_zero_out_and_equal_that_it_lies_within_the_margin() -> None:
+def test_real_means_an_interval_without_zero_and_equal_means_an_interval_within_the_margin() -> None:
     baseline = np.linspace(-1, 1, 16) * 0.1
     apart = judge(Design(1, 0.5), baseline + 2, baseline)
     assert apart.verdict == "real"
@@ -62,13 +62,13 @@ def test_real_means_that_the_interval_leaves_zero_out_and_equal_that_it_lies_wit
     assert unclear.seeds_more > 50
 
 
-def test_as_many_seeds_as_a_power_analysis_says() -> None:
+def test_the_number_of_seeds_matches_a_power_analysis() -> None:
     # Cohen (1988), table 2.4.1: two-sided 0.05, power 0.80: d 0.5 needs 64 a group, d 0.8 needs 26
     assert seeds_to_resolve(0.5, 1.0, 0.05) == 64
     assert seeds_to_resolve(0.8, 1.0, 0.05) == 26
     assert seeds_to_resolve(50.0, 1.0, 0.05) == 2
 
 
-def test_a_look_is_taken_only_where_it_was_planned() -> None:
+def test_only_planned_looks_are_allowed() -> None:
     with pytest.raises(ValueError, match="one of \\[2, 4, 8, 16\\]; got 3 and 3"):
         judge(Design(1, 0.5), np.zeros(3), np.zeros(3))

@@ -1,4 +1,4 @@
-"""A small sweep that has really trained, two trials at a time, one of which lost its worker; without Ray or MLflow."""
+"""A small, really trained sweep with two trials at a time, one of which lost its worker; without Ray or MLflow."""
 
 import contextlib
 import itertools
@@ -37,7 +37,7 @@ search: {{sampler: grid}}
 resources: {{checkpoint_every_s: 0, min_free_gb: 0}}
 """
 LOST = 2
-"""The epoch after which the worker of the second trial dies, before it keeps its state."""
+"""The epoch after which the worker of the second trial dies, before it writes a checkpoint."""
 
 
 def _train(task: Task) -> Iterator[Report]:
@@ -56,7 +56,7 @@ def _opened(order: Order) -> Iterator[Executor]:
 
 
 def trained(storage: Path) -> SweepFolder:
-    """Run it."""
+    """Run the sweep."""
     folder, spec = SweepFolder(storage / NAME), parse_sweep(FILE)
     folder.path.mkdir(parents=True)
     with contextlib.closing(open_ledger(folder, spec)) as ledger:

@@ -11,12 +11,12 @@ from tune_jobs.executors.capacity import fitting, per_trial
         (0, 3, [{"CPU": 8.0}, {"CPU": 2.0}], 2),
         (0.25, 2, [{"CPU": 8.0, "GPU": 1.0}], 4),
         (0.25, 2, [{"CPU": 4.0, "GPU": 1.0}], 2),
-        (0.1, 1, [{"CPU": 100.0, "GPU": 1.0}], 10),  # ten tenths are one, whatever floats say
+        (0.1, 1, [{"CPU": 100.0, "GPU": 1.0}], 10),  # ten tenths are one, despite rounding
         (1, 1, [{"CPU": 8.0}], 0),
         (0, 1, [], 0),
     ],
 )
-def test_as_many_trials_fit_as_each_finds_a_whole_share_on_one_machine(
+def test_each_trial_needs_all_its_resources_on_one_machine(
     gpus: float, cpus: int, machines: list[dict[str, float]], trials: int
 ) -> None:
     assert fitting(per_trial(Resources(gpus_per_trial=gpus, cpus_per_trial=cpus)), machines) == trials

@@ -18,7 +18,7 @@ def three_epochs(given: Task) -> Iterator[Report]:
 
 
 def polled(executor: InlineExecutor, until_s: float = 1e9) -> list[tuple[float, Update]]:
-    """Every update until nothing is left, or so late, with its time."""
+    """Return every update with its time, until none is left or the time is reached."""
     found: list[tuple[float, Update]] = []
     while executor.now() < until_s:
         updates = executor.poll(until_s - executor.now())
@@ -30,7 +30,7 @@ def tasks(tmp_path: Path, count: int) -> list[Task]:
     return [replace(task(tmp_path / "1"), attempt=number) for number in range(1, count + 1)]
 
 
-def test_a_task_is_up_reports_and_is_gone_when_its_epochs_take_so_long(tmp_path: Path) -> None:
+def test_a_task_starts_reports_and_ends_after_the_duration_of_its_epochs(tmp_path: Path) -> None:
     executor = InlineExecutor(three_epochs)
     (one,) = tasks(tmp_path, 1)
     executor.start(one)
@@ -45,7 +45,7 @@ def test_a_task_is_up_reports_and_is_gone_when_its_epochs_take_so_long(tmp_path:
     assert [time for time, _ in told] == [0, 0, 0, 10, 20, 30, 30]
 
 
-def test_tasks_beside_each_other_take_turns_by_the_clock_and_others_wait_for_a_slot(tmp_path: Path) -> None:
+def test_concurrent_tasks_take_turns_by_the_clock_and_others_wait_for_a_slot(tmp_path: Path) -> None:
     executor = InlineExecutor(three_epochs, slots=2)
     for one in tasks(tmp_path, 3):
         executor.start(one)
@@ -54,14 +54,14 @@ def test_tasks_beside_each_other_take_turns_by_the_clock_and_others_wait_for_a_s
     assert gone == [(30, "key-1"), (60, "key-2"), (120, "key-3")]
 
 
-def test_a_poll_waits_no_longer_than_it_may(tmp_path: Path) -> None:
+def test_a_poll_waits_at_most_its_timeout(tmp_path: Path) -> None:
     executor = InlineExecutor(three_epochs)
     executor.start(tasks(tmp_path, 1)[0])
     assert len(polled(executor, until_s=9.0)) == 3
     assert executor.now() == 9.0
 
 
-def test_a_task_that_is_stopped_or_killed_reports_no_more(tmp_path: Path) -> None:
+def test_a_stopped_or_killed_task_sends_no_more_reports(tmp_path: Path) -> None:
     executor = InlineExecutor(three_epochs, slots=2)
     stopped, killed = tasks(tmp_path, 2)
     executor.start(stopped)
@@ -77,7 +77,7 @@ def test_a_task_that_is_stopped_or_killed_reports_no_more(tmp_path: Path) -> Non
     ]
 
 
-def test_a_death_is_told_as_the_script_has_it_and_an_exception_as_a_report(tmp_path: Path) -> None:
+def test_a_death_is_reported_as_scripted_and_an_exception_as_a_report(tmp_path: Path) -> None:
     def dies(_: Task) -> Iterator[Report]:
         yield EpochDone(1, {})
         raise WorkerDied("preempted", "taken away", after_s=5.0)
@@ -98,7 +98,7 @@ def test_a_death_is_told_as_the_script_has_it_and_an_exception_as_a_report(tmp_p
     assert told[-2][1] == Reported(one.id, AttemptFailed("user_error", f"ValueError: {one.id}"))
 
 
-def test_a_task_ends_after_its_epoch_where_the_sweep_stops(tmp_path: Path) -> None:
+def test_a_task_ends_after_its_epoch_if_the_sweep_stops(tmp_path: Path) -> None:
     executor = InlineExecutor(three_epochs)
     (one,) = tasks(tmp_path, 1)
     one.stop_file.touch()

@@ -7,5 +7,5 @@ from tune_jobs.executors.registry import RAY_TUNE, executor_named
 
 def test_executors_are_known_by_name() -> None:
     assert executor_named(RAY_TUNE) is open_ray_tune
-    with pytest.raises(UsageError, match="no executor 'slurm'; there are: ray_tune"):
+    with pytest.raises(UsageError, match="unknown executor 'slurm'; available: ray_tune"):
         executor_named("slurm")

@@ -23,7 +23,7 @@ COMPLETE, PRUNED, FAIL = TrialState.COMPLETE, TrialState.PRUNED, TrialState.FAIL
 
 
 def studies(folder: SweepFolder, file: Path) -> dict[str, optuna.Study]:
-    """What Optuna finds in a sweep's journal."""
+    """Return the studies that Optuna finds in a sweep's journal."""
     write_journal(folder, file)
     storage = JournalStorage(JournalFileBackend(str(file)))
     names = optuna.get_all_study_names(storage)
@@ -34,7 +34,7 @@ def trials(sweep: Sweep) -> list[FrozenTrial]:
     return studies(sweep.folder, sweep.folder.path / "journal.log")[sweep.folder.name].trials
 
 
-def test_optuna_finds_every_trial_as_the_ledger_has_it(sweep: Sweep) -> None:
+def test_optuna_finds_every_trial_of_the_ledger(sweep: Sweep) -> None:
     sweep.trial([0.5, 0.75], "complete")
     sweep.trial([0.1], "stopped", "by the stopping rule")
     sweep.trial([0.1, math.nan], "diverged", "loss is nan", "diverged")
@@ -71,7 +71,7 @@ def test_distributions_are_those_of_the_sweep_file(sweep: Sweep) -> None:
     assert CategoricalDistribution([4, 9]) in by_kind[CategoricalDistribution]
 
 
-def test_optuna_computes_importances_of_it(sweep: Sweep) -> None:
+def test_optuna_computes_importances_of_the_study(sweep: Sweep) -> None:
     for _ in range(12):
         lr = sweep.next_lr()
         sweep.trial([-math.log(lr)], "complete")
@@ -80,7 +80,7 @@ def test_optuna_computes_importances_of_it(sweep: Sweep) -> None:
     assert max(found, key=lambda name: found[name]) == "space.training.lr"
 
 
-def test_an_excluded_trial_is_no_result(sweep: Sweep) -> None:
+def test_an_excluded_trial_is_a_failed_one(sweep: Sweep) -> None:
     sweep.trial([0.5], "complete")
     sweep.trial([0.9], "complete")
     sweep.ledger.add_request(sweep.ledger.trials()[1].run_key, "exclude", "wrong images")
@@ -97,7 +97,7 @@ def test_a_further_seed_has_the_parameters_of_its_configuration(sweep: Sweep) ->
     assert (first.user_attrs["config_key"], second.user_attrs["seed"]) == (second.user_attrs["config_key"], 1)
 
 
-def test_runs_of_a_confirmation_are_a_study_of_their_own(sweep: Sweep) -> None:
+def test_runs_of_a_confirmation_are_a_separate_study(sweep: Sweep) -> None:
     sweep.trial([0.5], "complete")
     _again(sweep, sweep.ledger.trials()[0].config, role=CONFIRM, seed=7)
     other = sweep.spec.space.resolve(Decided(sweep.spec.space.draw(sweep.rng)))
@@ -109,7 +109,7 @@ def test_runs_of_a_confirmation_are_a_study_of_their_own(sweep: Sweep) -> None:
     assert [each.params for each in confirmation.trials] == [search.trials[0].params, {}]
 
 
-def test_a_sweep_of_0_1_0_has_its_study(tmp_path: Path) -> None:
+def test_a_sweep_of_0_1_0_can_be_exported(tmp_path: Path) -> None:
     with tarfile.open(HERE / "half.tar.xz") as archive:
         archive.extractall(tmp_path, filter="data")
     found = studies(SweepFolder(tmp_path / NAME), tmp_path / "journal.log")[NAME].trials
@@ -124,7 +124,7 @@ def test_hostile_text_is_an_attribute(sweep: Sweep) -> None:
     assert reasons == {f"trials.reason {hostile.HOSTILE}"}
 
 
-def test_a_record_that_does_not_fit_its_file_is_refused_and_leaves_nothing(sweep: Sweep) -> None:
+def test_a_record_that_does_not_fit_its_file_is_refused_without_writing(sweep: Sweep) -> None:
     sweep.trial([0.5], "complete")
     hostile.decisions(sweep, hostile.HOSTILE)
     with pytest.raises(LedgerError, match="the record of trial 1 does not fit"):
@@ -133,7 +133,7 @@ def test_a_record_that_does_not_fit_its_file_is_refused_and_leaves_nothing(sweep
 
 
 def _again(sweep: Sweep, config: TrialConfig, *, role: Any, seed: int) -> None:
-    """Another run of a configuration, which the sampler was not asked for."""
+    """Add another run of a configuration, which the sampler did not propose."""
     again = config.model_copy(update={"training": config.training.model_copy(update={"seed": seed})})
     first = sweep.ledger.trials()[0].run_key if role != CONFIRM else None
     sweep.ledger.add_unasked(again, run_key(again), repeat_of=first, role=role)

@@ -13,7 +13,7 @@ from tune_jobs.report.tables import EPOCH, TRIAL
 
 @pytest.fixture
 def filled(sweep: Sweep) -> Sweep:
-    """Trials of every state, and one run of a confirmation."""
+    """Return a sweep with trials of every state and one run of a confirmation."""
     hostile.drawn(sweep)
     config = sweep.ledger.trials()[0].config
     sweep.ledger.add_unasked(config, "confirmed", repeat_of=None, role=CONFIRM)
@@ -23,7 +23,7 @@ def filled(sweep: Sweep) -> Sweep:
     return sweep
 
 
-def test_the_tables_have_the_rows_and_columns_of_the_report_and_runs_of_a_confirmation_apart(filled: Sweep) -> None:
+def test_the_tables_have_the_rows_and_columns_of_the_report_plus_confirmation_runs(filled: Sweep) -> None:
     place = filled.folder.path
     filled.page(csv=True)
     for name, epochs in (("leaderboard", False), ("epochs", True)):
@@ -39,7 +39,7 @@ def test_the_tables_have_the_rows_and_columns_of_the_report_and_runs_of_a_confir
 
 
 @pytest.mark.parametrize("epochs", [False, True])
-def test_parquet_holds_what_csv_holds(filled: Sweep, tmp_path: Path, epochs: bool) -> None:
+def test_parquet_and_csv_have_the_same_content(filled: Sweep, tmp_path: Path, epochs: bool) -> None:
     for kind in ("csv", "parquet"):
         write_table(filled.folder, tmp_path / f"table.{kind}", kind, epochs=epochs)
     text, table = pd.read_csv(tmp_path / "table.csv"), pd.read_parquet(tmp_path / "table.parquet")
@@ -61,7 +61,7 @@ def test_a_column_of_numbers_and_words_is_text(sweep: Sweep, tmp_path: Path) -> 
     assert set(parquet.read_table(tmp_path / "table.parquet")["x"].to_pylist()) == {"a word", "1"}
 
 
-def test_text_that_commands_a_terminal_or_is_no_text_is_visible(sweep: Sweep, tmp_path: Path) -> None:
+def test_terminal_escapes_and_invalid_text_are_visible(sweep: Sweep, tmp_path: Path) -> None:
     sweep.trial([0.5], "failed", "\x1b[2J =1+1", "oom")
     hostile.metrics(sweep, "=a metric \ud800")
     write_table(sweep.folder, tmp_path / "table.parquet", "parquet")
@@ -70,7 +70,7 @@ def test_text_that_commands_a_terminal_or_is_no_text_is_visible(sweep: Sweep, tm
     assert table["reason"].to_pylist() == ["\\x1b[2J =1+1"]
 
 
-def test_a_table_that_cannot_be_written_leaves_nothing(sweep: Sweep, tmp_path: Path) -> None:
+def test_a_failed_write_leaves_no_file(sweep: Sweep, tmp_path: Path) -> None:
     sweep.trial([0.5], "complete")
     for kind in ("csv", "parquet"):
         with pytest.raises(Exception, match="cannot be written: No such file"):

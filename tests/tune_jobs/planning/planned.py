@@ -1,4 +1,4 @@
-"""A small sweep to plan."""
+"""A small sweep for tests of plans."""
 
 from search_spaces import SweepSpec, parse_sweep
 

@@ -1,4 +1,4 @@
-"""What is said of known devices is what was recorded of them, and its range holds every recorded case."""
+"""Estimates for known devices match the recorded speeds, and each range contains every recorded case."""
 
 import re
 from pathlib import Path
@@ -24,7 +24,7 @@ def no_gpu_here(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def sweep_of(device: Device, speed: Speed, epochs: int = 1) -> SweepSpec:
-    """A sweep of one trial, which is the one that was measured."""
+    """Return a sweep of one trial, the measured one."""
     gpus = int(device.unit == "GPU-hours")
     space = {"data": {"name": "cifar10"}, "model": speed.model, "training": {**speed.training, "epochs": epochs}}
     resources = {"gpus_per_trial": gpus, "cpus_per_trial": CPU_THREADS}
@@ -40,17 +40,17 @@ def estimate(sweep: SweepSpec, device: Device) -> Estimate:
     CASES,
     ids=[f"{device.name}, {speed.case}, {speed.images_per_s:.0f}" for device, speed in CASES],
 )
-def test_every_recorded_case_lies_in_the_range_of_its_plan(device: Device, speed: Speed) -> None:
+def test_every_recorded_case_lies_in_its_estimated_range(device: Device, speed: Speed) -> None:
     found = estimate(sweep_of(device, speed), device)
     images = DATASETS["cifar10"].train_images * 0.9 + EVALUATION * DATASETS["cifar10"].train_images * 0.1
     hours = images / speed.images_per_s / 3600 * (CPU_THREADS if device is CPU else 1)
-    assert found.low * device.faster <= hours * 1.001  # not only by what the range is widened
+    assert found.low * device.faster <= hours * 1.001  # even without the widening of the range
     assert hours <= found.high / device.slower * 1.001
     assert found.high < 15 * found.low
 
 
 def rows(device: Device) -> list[str]:
-    """The images per second, or milliseconds of a step, in the tables of a device's file."""
+    """Return the images per second, or milliseconds per step, in the tables of a device's file."""
     text = (ROOT / device.source).read_text()
     if device is CPU:
         steps = text.partition("## Steps")[2].partition("## ")[0]
@@ -59,7 +59,7 @@ def rows(device: Device) -> list[str]:
 
 
 @pytest.mark.parametrize("device", DEVICES, ids=lambda device: device.name)
-def test_the_recorded_speeds_are_those_of_the_benchmarks_file(device: Device) -> None:
+def test_the_recorded_speeds_match_the_benchmarks_file(device: Device) -> None:
     text = (ROOT / device.source).read_text()
     said = [f"{1000 * each.step_s:.1f}" if device is CPU else f"{each.images_per_s:,.0f}" for each in device.speeds]
     assert all(re.search(rf"[ |]{number}\b", text) for number in said)
@@ -69,18 +69,18 @@ def test_the_recorded_speeds_are_those_of_the_benchmarks_file(device: Device) ->
     assert device.recorded in text.partition("\n")[0]
 
 
-def test_the_recorded_run_of_the_quickstart_lies_in_its_range() -> None:
+def test_the_recorded_time_of_the_quickstart_lies_in_its_range() -> None:
     found = estimate(load_sweep("quickstart"), CPU)
-    assert found.low < 2 * 62.9 / 3600  # two cores from start to end, start of Ray included
+    assert found.low < 2 * 62.9 / 3600  # two cores from start to end, including the start of Ray
     assert found.high > 2 * 68.2 / 3600
 
 
-def test_the_hours_are_of_all_trials() -> None:
+def test_the_hours_cover_all_trials() -> None:
     one, nine = (estimate(sweep_of(H200, H200.speeds[0], epochs), H200) for epochs in (1, 9))
     assert (nine.low, nine.high) == pytest.approx((9 * one.low, 9 * one.high))
 
 
-def test_a_sweep_of_several_sizes_takes_what_their_mean_takes() -> None:
+def test_a_sweep_of_several_sizes_takes_the_mean_time() -> None:
     layers = ["{kind: conv2d}", "{kind: convnn, k: 9}"]
     text = (
         "name: a\nspace: {{data: {{name: cifar10}}, model: {{layer: {{any_of: [{}]}}}}}}\nsearch: {{sampler: grid}}\n"
@@ -91,15 +91,23 @@ def test_a_sweep_of_several_sizes_takes_what_their_mean_takes() -> None:
     assert both.high == pytest.approx(sum(part.high for part in parts))
 
 
-def test_a_small_model_is_not_thought_as_fast_as_its_flops() -> None:
-    """A step starts as many operations, however small; on a GPU that is what it takes."""
+def test_layers_by_depth_have_an_estimate_between_those_of_their_layers() -> None:
+    text = "name: a\nspace: {{data: {{name: cifar10}}, model: {{{}}}}}\nsearch: {{sampler: grid}}\n"
+    conv, half = "{kind: conv2d}", "{kind: hybrid, lambda: 0.5}"
+    layers = f"layer: {conv}", f"layers: {{conv1-conv4: {conv}, conv5-conv8: {half}}}", f"layer: {half}"
+    low, mixed, high = (estimate(parse_sweep(text.format(each)), H200) for each in layers)
+    assert low.low < mixed.low < high.low
+
+
+def test_a_small_model_is_not_assumed_to_be_as_fast_as_its_flops() -> None:
+    """A step starts the same number of operations for any model size; on a GPU they take most of the time."""
     tiny = estimate(spec("resources: {gpus_per_trial: 1}", layer=" {kind: conv2d}"), H200)
     steps = 27 * (1298 + 144 / 3) / 256
     assert tiny.low >= steps * 0.002 / 3600
     assert tiny.high >= steps * H200.speeds[0].step_s / 3600
 
 
-def test_a_model_larger_than_those_measured_takes_longer_by_its_flops() -> None:
+def test_a_model_larger_than_the_measured_ones_takes_longer_in_proportion_to_its_flops() -> None:
     def of_width(width: int) -> tuple[float, Estimate]:
         model = {"name": "vgg11", "width": width, "layer": {"kind": "convnn", "k": 9}}
         sweep = sweep_of(H200, Speed("", model, {}, 1))
@@ -119,7 +127,7 @@ def test_trials_that_share_a_gpu_take_no_more_of_it_than_alone() -> None:
     assert shared.high == alone.high
 
 
-def test_more_cpus_for_a_trial_may_be_in_vain() -> None:
+def test_more_cpus_for_a_trial_may_not_help() -> None:
     one, two, eight = (
         estimate(spec(f"resources: {{cpus_per_trial: {cpus}}}", layer=" {kind: conv2d}"), CPU) for cpus in (1, 2, 8)
     )
@@ -127,7 +135,7 @@ def test_more_cpus_for_a_trial_may_be_in_vain() -> None:
     assert (eight.low, eight.high) == pytest.approx((two.low, 4 * two.high))
 
 
-def test_what_was_not_measured_on_a_device_has_no_estimate_there() -> None:
+def test_models_and_precisions_not_measured_on_a_device_have_no_estimate_there() -> None:
     def devices(sweep: SweepSpec) -> list[str]:
         return [each.device for each in plan(sweep).estimates]
 

@@ -17,7 +17,7 @@ from tune_jobs.planning.plan import BY_FLOPS, plan
 
 
 @pytest.mark.parametrize("search", ["{sampler: random, trials: 9}", "{sampler: random, trials: 99}", "{sampler: grid}"])
-def test_the_trials_that_are_planned_are_the_trials_that_a_search_hands_out(tmp_path: Path, search: str) -> None:
+def test_the_planned_trials_are_the_trials_that_a_search_starts(tmp_path: Path, search: str) -> None:
     sweep = spec(f"search: {search}")
     with opened(tmp_path / "ledger.db") as ledger:
         running = Recorded(sweep, ledger)
@@ -40,7 +40,7 @@ def test_hours_follow_from_the_throughput() -> None:
     assert plan(spec()).wall_hours is None
 
 
-def test_no_more_trials_run_at_a_time_than_there_are_or_than_the_file_allows() -> None:
+def test_concurrent_trials_are_limited_by_their_number_and_by_the_file() -> None:
     assert plan(spec(), cpus=64).slots == 13
     assert plan(spec("resources: {max_concurrent: 3}"), cpus=64).slots == 3
     assert plan(spec("resources: {max_concurrent: 3}"), cpus=2).slots == 2
@@ -48,7 +48,7 @@ def test_no_more_trials_run_at_a_time_than_there_are_or_than_the_file_allows() -
     assert one.wall_hours == pytest.approx(3 * (three.wall_hours or 0))
 
 
-def test_disk_is_for_two_checkpoints_of_each_running_trial_and_one_of_the_best() -> None:
+def test_disk_space_covers_two_checkpoints_of_each_running_trial_and_one_of_each_best() -> None:
     fewest = plan(spec("resources: {keep_best: 0, max_concurrent: 1}"))
     largest = fewest.trial_costs["largest"].checkpoint_gb
     assert fewest.disk_gb > 2 * largest
@@ -62,7 +62,7 @@ def test_disk_is_for_two_checkpoints_of_each_running_trial_and_one_of_the_best()
     assert checkpoints(max_concurrent=99, keep_best=99) == pytest.approx(13 * 2 + 13)
 
 
-def test_disk_is_for_the_checkpoint_with_the_most_parameters_of_all_trials() -> None:
+def test_disk_space_is_based_on_the_trial_with_the_most_parameters() -> None:
     models = ", ".join(
         f"{{name: vgg11, width: 0.125, classifier_width: {width}, layer: {{kind: conv2d, kernel_size: {size}}}}}"
         for width, size in ((16, 1), (1024, 1), (16, 5), (16, 7))  # the second is neither smallest, median nor largest
@@ -81,7 +81,7 @@ def test_the_smallest_median_and_largest_trial_are_sized_from_their_models() -> 
     assert costs["largest"].memory_gb > costs["largest"].parameters * 16 / 1e9
 
 
-def test_our_own_models_are_planned_without_torch() -> None:
+def test_built_in_models_are_planned_without_torch() -> None:
     code = (
         "import sys; from search_spaces import load_sweep; from tune_jobs.planning.plan import plan\n"
         "for name in ('quickstart', 'table1-cifar10', 'vit-convnn'): assert plan(load_sweep(name)).trial_costs\n"
@@ -106,7 +106,7 @@ def test_a_layer_without_closed_forms_is_sized_by_building_it() -> None:
     gflops = [cost.gflops for cost in found.trial_costs.values()]
     assert gflops == sorted(set(gflops))
     assert found.sized_by == BY_FLOPS
-    assert found.estimates == []  # nobody has measured such a layer
+    assert found.estimates == []  # such a layer was not measured
 
 
 @pytest.mark.parametrize("name", ["everything", "table2-cifar10", "cifar10-smoke"])
@@ -125,7 +125,7 @@ def test_further_seeds_are_planned_for_every_configuration_that_runs_to_its_end(
         while (job := running.next()) is not None:
             train(running, job, epochs=27)
         assert len(ledger.trials()) == found.runs
-    halving = "stopping: {kind: asha, grace_epochs: 3, reduction_factor: 3}"  # 13, 5 and 2 go on
+    halving = "stopping: {kind: asha, grace_epochs: 3, reduction_factor: 3}"  # 13, 5 and 2 continue
     fewer, first = (plan(spec(f"search: {{sampler: grid, repeats: {n}}}\n{halving}")) for n in (3, 1))
     assert (fewer.runs, first.runs) == (13 + 2 * fewer.ladder[-1].survivors, 13)
     assert fewer.trial_epochs == first.trial_epochs + 27 * 2 * fewer.ladder[-1].survivors

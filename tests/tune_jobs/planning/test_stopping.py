@@ -1,4 +1,4 @@
-"""What is said before a sweep of a rule that did worse than none on recorded runs, and of what nothing is said."""
+"""Warnings about stopping rules that did worse than no stopping on recorded runs, and when there is no warning."""
 
 import re
 
@@ -15,21 +15,21 @@ AS_IT_WAS = "{kind: asha, grace_epochs: 10, reduction_factor: 3}"
 
 
 def vit(**changes: str) -> SweepSpec:
-    """`vit-convnn` with the stopping rule that it had, but for changes."""
+    """Return `vit-convnn` with its former stopping rule and these changes."""
     asked = {"stopping": AS_IT_WAS} | changes
     return load_sweep("vit-convnn", [f"{path.replace('__', '.')}={value}" for path, value in asked.items()])
 
 
-def test_halving_on_vit_is_warned_of_with_numbers_and_a_better_setting() -> None:
+def test_the_warning_about_halving_on_vit_has_numbers_and_a_better_setting() -> None:
     (said,) = stopping_warnings(vit())
     found = re.fullmatch(
         r"stopping: (?P<own>{.*?}) costs more than it saves on recorded runs of this model\. "
         r"On 86 published runs of vit_tiny on cifar10, at the cost of 16 full trials \(yours: 13\), "
-        r"it ended (?P<own_regret>N) points below the best run, and no stopping (?P<never>N): "
+        r"it ended (?P<own_regret>N) points below the best run, and no stopping ended (?P<never>N) below: "
         r"(?P<more>N) more \(95%: (?P<low>N) to (?P<high>N)\)\. "
         r"Better there: stopping: (?P<better>{.*?}) \((?P<better_regret>N)\)\. "
-        r"Simulated with {kind: asha, grace_epochs: 10, reduction_factor: 3} over 90 epochs, for yours over 90; "
-        r"the runs have a constant learning rate, and come in random order\.".replace("N", r"\d+\.\d\d"),
+        r"This was simulated with {kind: asha, grace_epochs: 10, reduction_factor: 3} over 90 epochs \(yours: 90\), "
+        r"on runs with a constant learning rate in random order\.".replace("N", r"\d+\.\d\d"),
         said,
     )
     assert found is not None, said
@@ -43,7 +43,7 @@ def test_halving_on_vit_is_warned_of_with_numbers_and_a_better_setting() -> None
     assert not list(stopping_warnings(vit(stopping=found["better"])))
 
 
-def test_a_better_setting_is_one_that_sweep_files_have() -> None:
+def test_the_suggested_setting_is_valid_in_a_sweep_file() -> None:
     for stopping in ("{kind: asha, grace_epochs: 1}", "{kind: hyperband, grace_epochs: 10}", "{kind: median}"):
         for said in stopping_warnings(vit(stopping=stopping)):
             better = yaml.safe_load(said.partition("Better there: stopping: ")[2].partition(" (")[0])
@@ -52,7 +52,7 @@ def test_a_better_setting_is_one_that_sweep_files_have() -> None:
             assert isinstance(settings.model_validate(better), Stopping)
 
 
-def test_plan_warns_too() -> None:
+def test_plan_shows_the_warning() -> None:
     grid = """
 name: few
 space:
@@ -83,11 +83,11 @@ stopping: {kind: asha, grace_epochs: 10}
         {"search__trials": "1"},
     ],
 )
-def test_nothing_is_said_of_what_was_not_recorded(changes: dict[str, str]) -> None:
+def test_there_is_no_warning_without_matching_recorded_runs(changes: dict[str, str]) -> None:
     assert not list(stopping_warnings(vit(**changes)))
 
 
-def test_a_warning_is_given_where_the_difference_exceeds_its_error_and_nowhere_else() -> None:
+def test_there_is_a_warning_exactly_if_the_difference_exceeds_its_error() -> None:
     for recorded in simulated():
         for each in recorded.results:
             near = recorded.near(each.stopping, recorded.epochs, each.budget)
@@ -119,7 +119,7 @@ def test_a_sweep_that_costs_more_is_compared_at_the_largest_budget() -> None:
         ("vgg11", "cifar10", 150, "patience:10"),
     ],
 )
-def test_the_packaged_numbers_are_those_of_a_fresh_simulation(model: str, data: str, epochs: int, rule: str) -> None:
+def test_the_packaged_numbers_match_a_new_simulation(model: str, data: str, epochs: int, rule: str) -> None:
     regrets = made.played(made.runs(model, data), rule, epochs, made.FIRST)
     assert made.first_of(model, data, epochs, rule) == {
         budget: pytest.approx(found, abs=6e-4) for budget, found in regrets.items()

@@ -10,10 +10,10 @@ from tune_jobs.planning.plan import plan
 from tune_jobs.planning.survey import survey_of
 
 
-def test_points_are_counted_as_what_cannot_run_what_repeats_and_what_is_left() -> None:
+def test_configurations_are_counted_as_infeasible_equivalent_or_distinct() -> None:
     found = plan(spec())
     assert (found.points, found.looked_at) == (24, 24)
-    # lambda 0 is one trial; of the other 3 x 3 x 2, k 9 and 16 do not fit 2 x 2 tokens without a ring
+    # lambda 0 is one trial; of the other 3 x 3 x 2, k 9 and 16 do not fit 2 x 2 tokens without padding
     assert (found.distinct, sum(found.infeasible.values())) == (1 + 3 * 4, 3 * 2)
     assert found.equivalent == 24 - 6 - 13
     assert any("at most 4 for conv7" in reason for reason in found.infeasible)
@@ -26,7 +26,7 @@ def test_a_continuous_space_is_judged_by_draws() -> None:
     assert 0.15 < sum(found.infeasible.values()) / 2000 < 0.35  # 6 of 24
 
 
-def test_the_more_constraints_the_fewer_points_are_looked_at(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_with_more_constraints_fewer_configurations_are_looked_at(monkeypatch: pytest.MonkeyPatch) -> None:
     looked: list[str] = []
     whole = Constraint.broken
 

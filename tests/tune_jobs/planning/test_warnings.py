@@ -21,7 +21,7 @@ from tune_jobs.system.cpus import Cpus
         ("", "epochs: 150, seed: {choice: [0, 1]}", "all 26 trials train for all 150 epochs"),
     ],
 )
-def test_what_is_probably_a_mistake_is_said(rest: str, training: str, said: str) -> None:
+def test_probable_mistakes_give_warnings(rest: str, training: str, said: str) -> None:
     found = plan(spec(rest, training=training))
     assert any(said in warning for warning in found.warnings)
 
@@ -47,27 +47,27 @@ def test_what_is_probably_a_mistake_is_said(rest: str, training: str, said: str)
         ("resources: {max_trial_hours: 0.4}", []),
     ],
 )
-def test_a_budget_that_is_too_small_is_known_before(limits: str, said: list[str]) -> None:
-    images = 1298 + 144 / 3  # of an epoch
+def test_a_budget_that_is_too_small_gives_a_warning(limits: str, said: list[str]) -> None:
+    images = 1298 + 144 / 3  # per epoch
     found = plan(spec(limits), throughput=13 * 27 * images / 3600 / 4, cpus=2)
     assert found.cpu_hours == pytest.approx(4, rel=0.01)
     assert [line for line in found.warnings if "budget" in line or "hours" in line] == said
     if "trials" not in limits:
-        assert not any("budget" in line or "hours" in line for line in plan(spec(limits)).warnings)  # no speed
+        assert not any("budget" in line or "hours" in line for line in plan(spec(limits)).warnings)  # no known speed
 
 
-def test_trials_that_do_not_fit_into_this_machine_are_known_before(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_trials_that_do_not_fit_into_this_machine_give_a_warning(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(warnings, "usable_memory_gb", lambda: 1.5)
     monkeypatch.setattr(planning, "usable_cpus", lambda: Cpus(2, 2, None))
     one, two = (plan(spec(f"resources: {{max_concurrent: {n}}}")) for n in (1, 2))
     assert one.warnings == []
     (said,) = two.warnings
     assert said.startswith(
-        f"2 trials at a time may need {2 * two.memory_gb:.3g} GB of memory, and this machine has 1.5"
+        f"2 trials at a time may need {2 * two.memory_gb:.3g} GB of memory, but this machine has 1.5"
     )
 
 
-def test_of_another_machine_nothing_is_said_that_is_of_this_one(
+def test_a_plan_for_another_machine_has_no_warnings_about_this_one(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(warnings, "usable_memory_gb", lambda: 0.1)
@@ -80,14 +80,14 @@ def test_of_another_machine_nothing_is_said_that_is_of_this_one(
     assert plan(gpu, gpus=1).warnings == plan(gpu, cpus=64, gpus=8).warnings == []
 
 
-def test_trials_that_ask_for_more_cpus_than_the_other_machine_has_are_known_before() -> None:
+def test_trials_that_ask_for_more_cpus_than_the_other_machine_has_give_a_warning() -> None:
     wide = spec("resources: {cpus_per_trial: 512}")
     assert plan(wide, cpus=512).warnings == []
-    assert plan(wide, cpus=16).warnings == ["resources.cpus_per_trial is 512, and the CPUs to plan for are 16."]
-    assert any("512, the CPUs to be used here are" in line for line in plan(wide).warnings)
+    assert plan(wide, cpus=16).warnings == ["resources.cpus_per_trial is 512, but the plan is for 16 CPUs."]
+    assert any("512, but the CPUs that can be used here are" in line for line in plan(wide).warnings)
 
 
-def test_what_is_not_on_this_machine_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_missing_gpus_and_images_on_this_machine_give_warnings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(warnings, "has_gpu", lambda: False)
     sweep = spec("resources: {gpus_per_trial: 1}", data=f"{{name: cifar10, root: {tmp_path}}}")
     gpu, data = plan(sweep).warnings
@@ -97,7 +97,7 @@ def test_what_is_not_on_this_machine_is_said(tmp_path: Path, monkeypatch: pytest
     assert plan(sweep).warnings == [gpu]
 
 
-def test_a_classifier_that_is_nearly_the_whole_model_is_said() -> None:
+def test_a_classifier_that_is_nearly_the_whole_model_gives_a_warning() -> None:
     wide = spec(layer=" {kind: conv2d}", classifier=4096)
     (said,) = plan(wide).warnings
     assert said.startswith("the classifier holds 99.")

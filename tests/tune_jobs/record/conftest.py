@@ -15,7 +15,7 @@ ENVIRONMENT = Environment(2, "AMD EPYC", "AVX2", {"torch": "2.15.0"}, "c0de", 2)
 
 @pytest.fixture
 def ledger(tmp_path: Path) -> Iterator[Ledger]:
-    """One with a trial."""
+    """A ledger with one trial."""
     with contextlib.closing(Ledger(tmp_path / "ledger.db", create=True)) as opened:
         opened.add_trial({"space.model.layer.k": 4}, CONFIG, KEY)
         yield opened

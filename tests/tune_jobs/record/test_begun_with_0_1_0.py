@@ -1,8 +1,8 @@
-"""A sweep that 0.1.0 began, was interrupted in twice, and had half done: this version ends it as 0.1.0 itself did.
+"""A sweep that version 0.1.0 started and interrupted twice; this version finishes it as 0.1.0 would have.
 
-`half.tar.xz` is its folder, without its store of MLflow and its report. Trial 1 was interrupted and completed by a
-second attempt, 2 is complete, 3 and 4 were stopped by the rule, 5 was interrupted after epoch 3, with a checkpoint; 6
-to 9 are to come. `whole.json` has the trials of the same file as 0.1.0 ran it without interruption.
+`half.tar.xz` is its folder, without the MLflow store and the report. Trial 1 was interrupted and completed by a second
+attempt, 2 is complete, 3 and 4 were stopped by the rule, 5 was interrupted after epoch 3 with a checkpoint, and 6 to 9
+have not started. `whole.json` has the trials of the same file, run by 0.1.0 without interruption.
 """
 
 import contextlib
@@ -31,11 +31,11 @@ KEPT = ("sweep_id", "started", "metric", "goal", "budget", "planned", "digest.di
 
 
 def record(folder: SweepFolder) -> dict[str, list[tuple[Any, ...]]]:
-    """What never changes of a sweep once it is there, by table."""
+    """Return the rows of a ledger that never change once they are written, by table."""
     with contextlib.closing(sqlite3.connect(folder.ledger)) as db:
         return {
             "asks": db.execute("SELECT * FROM asks").fetchall(),
-            "trials": db.execute(f"SELECT {TRIAL} FROM trials WHERE state <> 'interrupted' ORDER BY number").fetchall(),  # noqa: S608 - names of ours
+            "trials": db.execute(f"SELECT {TRIAL} FROM trials WHERE state <> 'interrupted' ORDER BY number").fetchall(),  # noqa: S608 - no user input
             "attempts": db.execute(f"SELECT {ATTEMPT} FROM attempts").fetchall(),  # noqa: S608
             "epochs": db.execute("SELECT * FROM epochs").fetchall(),
             "meta": [row for row in db.execute("SELECT * FROM meta ORDER BY key") if row[0] in KEPT],
@@ -48,7 +48,7 @@ def files(folder: SweepFolder) -> dict[str, bytes]:
 
 
 def near(name: str, value: float, loose: float) -> object:
-    """A number as another machine may have it; of 20 images one or the other."""
+    """Allow for the differences between machines; an accuracy may differ by one of 20 images."""
     return pytest.approx(value, abs=0.06) if "accuracy" in name else pytest.approx(value, rel=loose)
 
 
@@ -60,7 +60,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> SweepFolder:
     return SweepFolder(place / NAME)
 
 
-def test_a_sweep_that_0_1_0_began_is_ended_as_0_1_0_would_have(folder: SweepFolder) -> None:
+def test_a_sweep_that_0_1_0_started_ends_as_it_would_have_with_0_1_0(folder: SweepFolder) -> None:
     recorded, kept = record(folder), files(folder)
     convnn("resume", NAME, storage=folder.path.parent)
 
@@ -87,12 +87,12 @@ def test_a_sweep_that_0_1_0_began_is_ended_as_0_1_0_would_have(folder: SweepFold
         assert [epoch.keys() - TIMES for epoch in numbers] == [epoch.keys() for epoch in whole["epochs"]]
         recorded_of = sum(1 for row in recorded["epochs"] if trial.run_key in row)
         for number, (epoch, there) in enumerate(zip(numbers, whole["epochs"], strict=True)):
-            # new steps have other last digits, and evaluation no longer takes candidates from the draws of training
+            # new steps differ in the last digits, and evaluation no longer shares random draws with training
             loose = 1e-3 if number < recorded_of else 0.05
             assert [epoch[name] for name in there] == [near(name, value, loose) for name, value in there.items()]
     assert [trial.run_key for trial in trials[:5]] == [trial["run_key"] for trial in expected[:5]]
 
     again = [attempt for attempt in attempts if attempt.run_key == trials[4].run_key]
     assert [(attempt.state, attempt.from_epoch) for attempt in again] == [("interrupted", 0), ("stopped", 3)]
-    assert "The first 3 epochs are of version 0.1.0" in (again[1].note or "")
+    assert "The first 3 epochs were trained with version 0.1.0" in (again[1].note or "")
     assert tracked == {(attempt.run_key, attempt.attempt) for attempt in attempts}

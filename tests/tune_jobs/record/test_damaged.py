@@ -1,4 +1,4 @@
-"""Files that stand where a sweep's record should be, and are damaged, of something else, or of another time."""
+"""Files in place of a sweep's ledger that are damaged, of another format, or of an earlier version."""
 
 import contextlib
 import shutil
@@ -16,7 +16,7 @@ FILE = "name: damaged\nspace: {data: {name: digits}, model: {layer: {kind: conv2
 
 
 def _sql(statement: str) -> Callable[[Path], None]:
-    """A change to a ledger."""
+    """Return a function that changes a ledger with this SQL."""
 
     def change(ledger: Path) -> None:
         with contextlib.closing(sqlite3.connect(ledger, isolation_level=None)) as db:
@@ -38,23 +38,21 @@ DAMAGES: dict[str, Callable[[Path], object]] = {
     "a folder": _folder,
     "another database": _sql("DROP TABLE meta; DROP TABLE trials; CREATE TABLE songs(title)"),
     "no layout": _sql("DELETE FROM meta WHERE key = 'layout'"),
-    "a configuration that is none": _sql("UPDATE trials SET config = '{\"model\": 7}'"),
-    "a configuration that is no JSON": _sql("UPDATE trials SET config = 'model'"),
-    "metrics that are none": _sql("UPDATE epochs SET metrics = 'high'"),
-    "a number that is none": _sql("INSERT INTO meta VALUES('planned', 'many')"),
-    "a budget that is no number": _sql("INSERT OR REPLACE INTO meta VALUES('budget', '{\"cpu_hours\": \"much\"}')"),
+    "an invalid configuration": _sql("UPDATE trials SET config = '{\"model\": 7}'"),
+    "a configuration that is not JSON": _sql("UPDATE trials SET config = 'model'"),
+    "invalid metrics": _sql("UPDATE epochs SET metrics = 'high'"),
+    "an invalid number": _sql("INSERT INTO meta VALUES('planned', 'many')"),
+    "a budget that is not a number": _sql("INSERT OR REPLACE INTO meta VALUES('budget', '{\"cpu_hours\": \"much\"}')"),
     "a budget that is a list": _sql("INSERT OR REPLACE INTO meta VALUES('budget', '[1]')"),
-    "an end that is none": _sql("INSERT OR REPLACE INTO meta VALUES('halted', '{\"cause\": [7]}')"),
-    "a run that is called a path": _sql(
-        "UPDATE attempts SET run_key = '../../a'; UPDATE trials SET run_key = '../../a'"
-    ),
+    "an invalid stop reason": _sql("INSERT OR REPLACE INTO meta VALUES('halted', '{\"cause\": [7]}')"),
+    "a run key that is a path": _sql("UPDATE attempts SET run_key = '../../a'; UPDATE trials SET run_key = '../../a'"),
     "a blob for a text": _sql("UPDATE trials SET config = x'ff00fe'"),
 }
 
 
 @pytest.fixture(params=DAMAGES)
 def damaged(request: pytest.FixtureRequest, sweep: Recorded) -> SweepFolder:
-    """The folder of such a sweep, beside a good one."""
+    """Return the folder of a sweep with a damaged ledger, beside an intact one."""
     sweep.attempt([1, 2], "complete")
     folder = SweepFolder(sweep.folder.path.with_name("damaged"))
     folder.path.mkdir()
@@ -65,7 +63,9 @@ def damaged(request: pytest.FixtureRequest, sweep: Recorded) -> SweepFolder:
     return folder
 
 
-def test_it_is_one_line_of_the_list_and_hides_no_other_sweep(damaged: SweepFolder, sweep: Recorded) -> None:
+def test_a_damaged_sweep_is_one_line_of_the_list_and_hides_no_other_sweep(
+    damaged: SweepFolder, sweep: Recorded
+) -> None:
     storage = damaged.path.parent
     told = {found["name"]: found for found in invoke_json("list", storage=storage)["sweeps"]}
     assert told[sweep.folder.name]["error"] is None
@@ -76,7 +76,7 @@ def test_it_is_one_line_of_the_list_and_hides_no_other_sweep(damaged: SweepFolde
     assert "unreadable" in said
 
 
-def test_every_command_says_in_a_line_which_file_it_is(damaged: SweepFolder) -> None:
+def test_every_command_names_the_damaged_file_in_one_line(damaged: SweepFolder) -> None:
     for command in (["show"], ["best"], ["status"], ["report"], ["show", "1"], ["logs", "1"]):
         name, *rest = command
         said = invoke(name, damaged.name, *rest, storage=damaged.path.parent, expect=1)
@@ -85,7 +85,7 @@ def test_every_command_says_in_a_line_which_file_it_is(damaged: SweepFolder) -> 
         assert len(lines) == 1
 
 
-def test_reading_a_ledger_of_an_earlier_layout_leaves_it_as_it_is(sweep: Recorded) -> None:
+def test_reading_a_ledger_of_an_earlier_layout_does_not_change_it(sweep: Recorded) -> None:
     sweep.attempt([1, 2], "complete")
     folder = SweepFolder(sweep.folder.path.with_name("earlier"))
     shutil.copytree(sweep.folder.path, folder.path)
@@ -107,9 +107,9 @@ def test_reading_a_ledger_of_an_earlier_layout_leaves_it_as_it_is(sweep: Recorde
 
 
 @pytest.mark.parametrize("number", ["'../../1'", "0", "-1", "1.5", "x'00'"])
-def test_an_attempt_without_a_number_becomes_no_path(sweep: Recorded, number: str) -> None:
+def test_an_attempt_without_a_valid_number_never_becomes_a_path(sweep: Recorded, number: str) -> None:
     sweep.attempt([1, 2], "complete")
-    _sql(f"UPDATE attempts SET attempt = {number}")(sweep.folder.ledger)  # noqa: S608 - this test's own
+    _sql(f"UPDATE attempts SET attempt = {number}")(sweep.folder.ledger)  # noqa: S608 - no user input
     said = invoke("show", sweep.folder.name, "1", storage=sweep.folder.path.parent, expect=1)
-    assert "which no run is called" in said
+    assert "which are not valid names" in said
     assert len(said.strip().splitlines()) == 1

@@ -31,14 +31,14 @@ def test_numbers_are_read_as_they_were_written(metrics: dict[str, float]) -> Non
 
 
 @given(st.lists(st.tuples(st.integers(0, 3), st.integers(1, 3), st.integers(0, 5)), unique=True))
-def test_of_a_table_the_same_epochs_count_as_one_by_one(rows: list[tuple[int, int, int]]) -> None:
+def test_the_same_epochs_count_in_a_table_as_one_by_one(rows: list[tuple[int, int, int]]) -> None:
     trial, attempt, epoch = np.array(rows, dtype=np.int64).reshape(-1, 3).T
     found = EpochTable("abcd", trial, attempt, epoch, {})
     one_by_one = curves(Epoch(seq, "abcd"[at], tried, then, 0.0, {}) for seq, (at, tried, then) in enumerate(rows))
     assert found.counting().tolist() == [each.seq for key in sorted(one_by_one) for each in one_by_one[key]]
 
 
-def test_a_table_has_the_numbers_of_its_trials_and_nan_where_there_is_none(sweep: Sweep) -> None:
+def test_a_table_has_the_metrics_of_its_trials_and_nan_for_missing_ones(sweep: Sweep) -> None:
     sweep.trial([0.1, math.inf], "complete", size={"gflops": 2.0})
     sweep.trial([0.3], "complete")
     first, second = sweep.ledger.trials()
@@ -50,7 +50,7 @@ def test_a_table_has_the_numbers_of_its_trials_and_nan_where_there_is_none(sweep
 
 
 @pytest.mark.parametrize("text", ["{", '{"val/accuracy": "high"}', "[1]"])
-def test_a_damaged_epoch_is_said_in_a_line(sweep: Sweep, text: str) -> None:
+def test_a_damaged_epoch_is_a_ledger_error(sweep: Sweep, text: str) -> None:
     sweep.trial([0.1], "complete")
     sweep.ledger._db.execute("UPDATE epochs SET metrics = ?", (text,))
     with pytest.raises(LedgerError, match="cannot be read"):

@@ -25,17 +25,17 @@ def made(storage: Path, name: str) -> SweepFolder:
     return folder
 
 
-def test_storage_is_where_the_environment_says_or_at_home(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_storage_is_set_by_the_environment_or_in_the_home_folder(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("CONVNN_STORAGE", "~/sweeps")
     assert default_storage() == Path.home() / "sweeps"
     monkeypatch.setenv("CONVNN_STORAGE", "")
     assert default_storage() == Path.home() / "convnn-sweeps"
 
 
-def test_sweeps_are_found_by_name_and_a_wrong_name_gets_the_nearest(tmp_path: Path) -> None:
+def test_sweeps_are_found_by_name_and_a_wrong_name_gets_a_suggestion(tmp_path: Path) -> None:
     with pytest.raises(
         UsageError,
-        match=r"there is no sweep 'a' in .*; the folder has no sweep yet. To make one: convnn run quickstart",
+        match=r"there is no sweep 'a' in .*; the folder has no sweeps yet. To create one: convnn run quickstart",
     ):
         find_sweep("a", tmp_path)
     folders = [made(tmp_path, name) for name in ("digits-tpe", "grid")]
@@ -49,7 +49,7 @@ def test_sweeps_are_found_by_name_and_a_wrong_name_gets_the_nearest(tmp_path: Pa
         find_sweep(".", tmp_path / "grid")
 
 
-def test_a_sweep_that_was_renamed_has_its_folders_name(tmp_path: Path) -> None:
+def test_a_renamed_sweep_has_the_name_of_its_folder(tmp_path: Path) -> None:
     folder = made(tmp_path, "second")
     with pytest.raises(UsageError, match=r"sweep\.yaml is missing, so the trials cannot be checked"):
         recorded_spec(folder)
@@ -72,7 +72,7 @@ def test_the_newest_attempt_has_the_log_and_comes_first_with_its_checkpoints(tmp
     assert found == [f"{attempt}/checkpoint-{epoch:06d}.pt" for attempt in (10, 2) for epoch in (10, 9)]
 
 
-def test_a_sweep_is_set_aside_unless_it_is_being_run(tmp_path: Path) -> None:
+def test_a_sweep_is_set_aside_unless_it_is_running(tmp_path: Path) -> None:
     folder = made(tmp_path, "first")
     with lease(folder.path), pytest.raises(LedgerError, match="is already running in process"):
         set_aside(folder)
@@ -83,19 +83,19 @@ def test_a_sweep_is_set_aside_unless_it_is_being_run(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("key", ["/etc/outside", "../outside", "..", "", "a/b", "a\0b", "a" * 65, "a\n", "-x"])
-def test_a_run_that_is_called_a_path_becomes_none(tmp_path: Path, key: str) -> None:
+def test_a_run_key_that_looks_like_a_path_is_refused(tmp_path: Path, key: str) -> None:
     folder = SweepFolder(tmp_path)
     for place in (lambda: folder.attempt(key, 1), lambda: folder.attempts(key), lambda: folder.log_of(key)):
-        with pytest.raises(LedgerError, match="which no run is called"):
+        with pytest.raises(LedgerError, match="which is not valid"):
             place()
 
 
-def test_every_key_of_a_run_can_be_a_folder(tmp_path: Path) -> None:
+def test_every_run_key_can_be_a_folder_name(tmp_path: Path) -> None:
     key = run_key(TrialConfig.model_validate({"model": {"name": "vgg11", "layer": {"kind": "conv2d"}}}))
     assert SweepFolder(tmp_path).attempt(key, 1) == tmp_path / "trials" / key / "1"
 
 
-def test_a_folder_among_attempts_that_is_none_is_passed_over(tmp_path: Path) -> None:
+def test_other_folders_among_attempts_are_skipped(tmp_path: Path) -> None:
     folder = SweepFolder(tmp_path)
     for name in ("1", "2x"):
         (tmp_path / "trials" / "key" / name).mkdir(parents=True)
@@ -103,7 +103,7 @@ def test_a_folder_among_attempts_that_is_none_is_passed_over(tmp_path: Path) -> 
 
 
 @pytest.mark.parametrize("name", ["../a", "..", "", ".", "a/../b", "x" * 300])
-def test_a_sweep_is_never_looked_for_outside_its_storage(tmp_path: Path, name: str) -> None:
+def test_a_sweep_is_never_searched_for_outside_its_storage(tmp_path: Path, name: str) -> None:
     made(tmp_path, "a")
     made(tmp_path / "storage", "b")
     with pytest.raises(UsageError, match="there is no sweep"):

@@ -24,7 +24,7 @@ with lease(Path(sys.argv[1])):
 
 
 def hold(folder: Path) -> "subprocess.Popen[str]":
-    """A process that holds the lease."""
+    """Start a process that holds the lease."""
     holder = subprocess.Popen([sys.executable, "-c", HOLD, str(folder)], stdout=subprocess.PIPE, text=True)
     assert holder.stdout is not None
     assert holder.stdout.readline() == "held\n"
@@ -50,7 +50,7 @@ def test_a_second_driver_is_refused_and_a_killed_one_leaves_the_sweep_free(tmp_p
 def test_a_driver_elsewhere_counts_until_its_process_ends(tmp_path: Path) -> None:
     holder = hold(tmp_path)
     there = {"host": "a container that is gone", "pid": 7, "since": 0.0}
-    (tmp_path / OWNER).write_text(json.dumps(there))  # another name for this machine, other numbers for its processes
+    (tmp_path / OWNER).write_text(json.dumps(there))  # the container has other host names and process ids
     assert live_driver(tmp_path) == there
     os.kill(holder.pid, signal.SIGKILL)
     holder.communicate()
@@ -58,19 +58,19 @@ def test_a_driver_elsewhere_counts_until_its_process_ends(tmp_path: Path) -> Non
     assert live_driver(tmp_path) is None
 
 
-def test_who_looks_for_a_driver_is_not_taken_for_one(tmp_path: Path) -> None:
+def test_a_reader_that_checks_for_a_driver_is_not_taken_for_one(tmp_path: Path) -> None:
     with lease(tmp_path):
         note = (tmp_path / OWNER).read_text()
-    (tmp_path / OWNER).write_text(note)  # as a killed driver leaves it; a process of this number lives
+    (tmp_path / OWNER).write_text(note)  # left by a killed driver; another process has this id now
     with (tmp_path / "driver.lock").open() as other:
-        fcntl.flock(other, fcntl.LOCK_SH)  # as another reader holds it for a moment
+        fcntl.flock(other, fcntl.LOCK_SH)  # held by another reader for a moment
         assert live_driver(tmp_path) is None
 
 
 @pytest.mark.parametrize(
     ("host", "counts"), [("another one", True), (socket.gethostname(), False)], ids=["there", "here"]
 )
-def test_where_no_lock_can_be_asked_a_note_counts_unless_its_process_is_not_here(
+def test_without_a_lock_a_note_counts_unless_its_process_is_known_to_be_dead(
     tmp_path: Path, host: str, counts: bool
 ) -> None:
     ended = subprocess.Popen([sys.executable, "-c", ""])

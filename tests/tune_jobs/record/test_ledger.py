@@ -10,7 +10,7 @@ from tune_jobs.record.ledger import Ledger
 from tune_jobs.record.rows import Usage
 
 
-def test_what_was_written_is_read_by_another_process_at_once(ledger: Ledger) -> None:
+def test_another_reader_sees_written_rows_immediately(ledger: Ledger) -> None:
     attempt = ledger.start_attempt(KEY)
     ledger.add_epoch(KEY, attempt, 1, {"val/loss": 0.5, "val/accuracy": 1 / 3})
     with contextlib.closing(Ledger(ledger.path)) as reader:
@@ -22,15 +22,15 @@ def test_what_was_written_is_read_by_another_process_at_once(ledger: Ledger) -> 
         assert [trial.state for trial in reader.trials()] == ["complete"]
 
 
-def test_what_a_dead_driver_left_running_is_due_again_under_the_next_attempt(ledger: Ledger) -> None:
+def test_a_trial_that_a_dead_driver_left_running_gets_a_new_attempt(ledger: Ledger) -> None:
     assert ledger.start_attempt(KEY) == 1
     ledger.interrupt_running()
     assert [(a.attempt, a.state, a.reason) for a in ledger.attempts()] == [(1, "interrupted", "the driver ended")]
-    assert [a.ended for a in ledger.attempts()] == [a.started for a in ledger.attempts()]  # it gave no sign of life
+    assert [a.ended for a in ledger.attempts()] == [a.started for a in ledger.attempts()]  # there was no sign of life
     assert ledger.start_attempt(KEY) == 2
 
 
-def test_an_epoch_recorded_twice_stays_as_it_was(ledger: Ledger) -> None:
+def test_an_epoch_recorded_twice_stays_unchanged(ledger: Ledger) -> None:
     attempt = ledger.start_attempt(KEY)
     ledger.add_epoch(KEY, attempt, 1, {"val/loss": 0.5})
     ledger.add_epoch(KEY, attempt, 1, {"val/loss": 0.7})
@@ -43,10 +43,10 @@ def test_a_failed_write_leaves_nothing_behind(ledger: Ledger) -> None:
     assert len(ledger.trials()) == len(ledger.asks()) == 1
 
 
-def test_a_full_disk_is_said_and_leaves_the_record_whole(ledger: Ledger) -> None:
+def test_a_full_disk_is_reported_and_leaves_the_ledger_intact(ledger: Ledger) -> None:
     attempt = ledger.start_attempt(KEY)
     (pages,) = ledger._db.execute("PRAGMA page_count").fetchone()
-    ledger._db.execute(f"PRAGMA max_page_count = {pages + 2}")  # SQLite's own way to have no room
+    ledger._db.execute(f"PRAGMA max_page_count = {pages + 2}")  # SQLite's way to simulate a full disk
     with pytest.raises(LedgerError, match=r"ledger\.db cannot be written: database or disk is full; free space"):  # noqa: PT012
         for epoch in range(1, 1000):
             ledger.add_epoch(KEY, attempt, epoch, {"val/loss": 0.5, "text": 1 / 3})
@@ -58,7 +58,7 @@ def test_a_full_disk_is_said_and_leaves_the_record_whole(ledger: Ledger) -> None
     assert len(ledger.epochs()) == len(recorded) + 1
 
 
-def test_the_furthest_epoch_of_the_last_attempt_counts(ledger: Ledger) -> None:
+def test_the_last_epoch_counts_from_the_latest_attempt_that_reached_it(ledger: Ledger) -> None:
     for attempt, last in ((1, 3), (2, 3), (3, 2)):
         assert ledger.start_attempt(KEY) == attempt
         for epoch in range(1, last + 1):
@@ -66,18 +66,18 @@ def test_the_furthest_epoch_of_the_last_attempt_counts(ledger: Ledger) -> None:
     assert ledger.latest_epochs()[KEY].metrics == {"val/loss": 2.3}
 
 
-def test_what_attempts_held_is_summed_over_failed_ones_too_and_over_drivers(ledger: Ledger) -> None:
+def test_usage_includes_failed_attempts_and_earlier_drivers(ledger: Ledger) -> None:
     for failure in ("lost_worker", None):
         attempt = ledger.start_attempt(KEY, gpus=0.25, cpus=2)
         ledger.charge({(KEY, attempt): 1800.0}, wall_s=2000)
-        ledger.charge({(KEY, attempt): 3600.0}, wall_s=1600)  # the time held so far, not since the last time
+        ledger.charge({(KEY, attempt): 3600.0}, wall_s=1600)  # the total so far, not the time since the last call
         ledger.end_attempt(KEY, attempt, "interrupted", "why", failure)
     with contextlib.closing(Ledger(ledger.path)) as reader:
         assert reader.usage() == Usage(gpu_hours=0.5, cpu_hours=4.0, wall_hours=2.0, trials=1)
         assert reader.seconds_before(KEY, 2) == 3600
 
 
-def test_a_reopened_trial_is_due_with_its_past_forgiven_and_its_cost_kept(ledger: Ledger) -> None:
+def test_a_reopened_trial_is_pending_without_its_failures_but_with_its_cost(ledger: Ledger) -> None:
     attempt = ledger.start_attempt(KEY, cpus=1)
     ledger.charge({(KEY, attempt): 3600.0})
     ledger.end_attempt(KEY, attempt, "failed", "no such thing", "user_error")
@@ -111,7 +111,7 @@ def test_the_order_of_events_is_kept_when_the_clock_jumps(tmp_path: Path) -> Non
         assert [(epoch.epoch, epoch.at) for epoch in ledger.epochs()] == [(1, 2000.0), (2, 1000.0), (3, 3000.0)]
 
 
-def test_another_seed_is_a_trial_without_an_ask_and_says_whose(ledger: Ledger) -> None:
+def test_another_seed_is_a_trial_without_an_ask_and_names_the_first_trial(ledger: Ledger) -> None:
     asks = ledger.asks()
     ledger.add_unasked(CONFIG, f"{KEY}-s1", repeat_of=KEY)
     assert [(trial.number, trial.state, trial.repeat_of) for trial in ledger.trials()] == [
@@ -120,5 +120,5 @@ def test_another_seed_is_a_trial_without_an_ask_and_says_whose(ledger: Ledger) -
     ]
     assert ledger.asks() == asks
     ledger._db.execute("UPDATE trials SET repeat_of = '../elsewhere' WHERE number = 2")
-    with pytest.raises(LedgerError, match=r"at a run '\.\./elsewhere', which no run is called"):
+    with pytest.raises(LedgerError, match=r"of a run '\.\./elsewhere', which are not valid names"):
         ledger.trials()

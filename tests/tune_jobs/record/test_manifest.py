@@ -23,10 +23,8 @@ def test_a_start_in_a_container_names_its_image(tmp_path: Path, monkeypatch: pyt
     assert {"image": IMAGE, "image_digest": DIGEST}.items() <= manifest_tags(start).items()
 
 
-@pytest.mark.parametrize("digest", [None, ""])  # compose passes an empty one where none is known
-def test_a_digest_that_is_not_known_is_no_tag(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, digest: str | None
-) -> None:
+@pytest.mark.parametrize("digest", [None, ""])  # Docker Compose passes an empty digest if none is known
+def test_an_unknown_digest_is_not_a_tag(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, digest: str | None) -> None:
     monkeypatch.delenv("CONVNN_IMAGE", raising=False)
     monkeypatch.delenv("CONVNN_IMAGE_DIGEST", raising=False)
     if digest is not None:
@@ -49,7 +47,7 @@ def git(place: Path, *arguments: str, text: bytes | None = None) -> None:
 
 @pytest.fixture
 def repository(tmp_path: Path) -> Path:
-    """One with a commit, and changes of text and bytes since; and with all that makes differences nice to read."""
+    """Create a repository with a commit, uncommitted text and binary changes, and settings that change git's output."""
     place = tmp_path / "repository"
     git(tmp_path, "init", "--quiet", str(place))
     settings = {"user.name": "me", "user.email": "me@here", "commit.gpgsign": "false", "core.autocrlf": "false"}
@@ -67,7 +65,7 @@ def repository(tmp_path: Path) -> Path:
     return place
 
 
-def test_the_uncommitted_changes_can_be_made_again(repository: Path, tmp_path: Path) -> None:
+def test_the_uncommitted_changes_can_be_applied_to_a_clone(repository: Path, tmp_path: Path) -> None:
     found = git_state(repository)
     assert found is not None
     assert (found["dirty"], found["diff_truncated"]) == (True, False)
@@ -79,7 +77,7 @@ def test_the_uncommitted_changes_can_be_made_again(repository: Path, tmp_path: P
         assert (copy / name).read_bytes() == (repository / name).read_bytes()
 
 
-def test_changes_that_are_cut_short_say_so(repository: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_truncated_diff_is_marked(repository: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(manifest, "_DIFF_BYTES", 100)
     found = git_state(repository)
     assert found is not None
@@ -92,7 +90,7 @@ def program(path: Path, text: str) -> Path:
     return path
 
 
-def test_what_git_does_not_say_in_time_is_unknown(
+def test_values_that_git_does_not_return_in_time_are_unknown(
     repository: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     real = shutil.which("git")
@@ -106,8 +104,8 @@ def test_what_git_does_not_say_in_time_is_unknown(
     assert len(found["sha"]) == 40
 
 
-def test_no_program_that_a_repository_names_is_run(repository: Path, tmp_path: Path) -> None:
-    """It may come from anywhere, and be the folder that a person happens to be in."""
+def test_no_program_from_a_repositorys_configuration_is_run(repository: Path, tmp_path: Path) -> None:
+    """The repository may come from anywhere, and just be the user's current folder."""
     mark = tmp_path / "it was run"
     mine = program(tmp_path / "mine", f"touch '{mark}'; cat")
     for hook in ("post-index-change", "fsmonitor-watchman", "pre-commit", "post-checkout"):
@@ -134,5 +132,5 @@ def test_no_program_that_a_repository_names_is_run(repository: Path, tmp_path: P
     assert not mark.exists()
 
 
-def test_outside_of_a_repository_there_is_nothing_to_say(tmp_path: Path) -> None:
+def test_outside_of_a_repository_the_state_is_none(tmp_path: Path) -> None:
     assert git_state(tmp_path) is None

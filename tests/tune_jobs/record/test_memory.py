@@ -1,4 +1,4 @@
-"""The record in memory is the ledger's twin."""
+"""The in-memory record behaves like the ledger."""
 
 from dataclasses import replace
 
@@ -9,7 +9,7 @@ from tune_jobs.record.port import Record
 
 
 def written(record: Record) -> None:
-    """All that a driver may write."""
+    """Write everything that a driver may write."""
     record.add_ask({"k": 3}, "infeasible", None)
     for attempt in (1, 2):
         assert record.start_attempt(KEY, gpus=0.5, cpus=2) == attempt
@@ -26,7 +26,7 @@ def written(record: Record) -> None:
     record.meta.exhausted = True
 
 
-def test_the_same_writes_are_read_alike(ledger: Ledger) -> None:
+def test_the_same_writes_give_the_same_reads(ledger: Ledger) -> None:
     ledger.now = lambda: 0.0
     memory = MemoryRecord()
     memory.add_trial({"space.model.layer.k": 4}, CONFIG, KEY)

@@ -24,7 +24,7 @@ def test_entries_are_stored_as_the_first_version_wrote_them(ledger: Ledger) -> N
     assert len(found.pop("sweep_id")) == 32
     assert found == {
         "layout": "5",
-        "seq": "11",  # an ask, and these
+        "seq": "11",  # one ask and these entries
         "started": "2026-11-28T09:00:00Z",
         "metric": "val/loss",
         "goal": "minimize",
@@ -53,7 +53,7 @@ def test_entries_are_read_as_they_were_written(ledger: Ledger) -> None:
         assert (read.goal, read.sweep_id) == ("minimize", meta.sweep_id)
 
 
-def test_what_was_never_recorded_has_a_meaning(tmp_path: Path) -> None:
+def test_entries_that_were_never_written_have_defaults(tmp_path: Path) -> None:
     with closing(Ledger(tmp_path / "ledger.db", create=True)) as ledger:
         meta = ledger.meta
         assert (meta.metric, meta.goal, meta.budget, meta.wall_s) == ("val/accuracy", "maximize", {}, 0)
@@ -61,6 +61,6 @@ def test_what_was_never_recorded_has_a_meaning(tmp_path: Path) -> None:
         assert not meta.exhausted
 
 
-def test_what_the_ledger_writes_itself_is_only_read(ledger: Ledger) -> None:
-    with pytest.raises(AttributeError, match=r"sweep_id is the ledger's own to write\."):
+def test_entries_that_the_ledger_writes_itself_are_read_only(ledger: Ledger) -> None:
+    with pytest.raises(AttributeError, match=r"only the ledger itself writes sweep_id\."):
         ledger.meta.sweep_id = "another"

@@ -21,7 +21,7 @@ def asked(*what: Asked) -> list[Request]:
         (asked("exclude", "stop", "retry", "exclude"), 4),
     ],
 )
-def test_a_trial_is_excluded_until_that_is_undone(what: list[Request], seq: int | None) -> None:
+def test_a_trial_is_excluded_until_it_is_included_again(what: list[Request], seq: int | None) -> None:
     found = excluded(what)
     assert (found["a"].seq if found else None) == seq
 
@@ -36,13 +36,13 @@ def test_a_trial_is_excluded_until_that_is_undone(what: list[Request], seq: int 
         (asked("retry", "exclude"), None),
     ],
 )
-def test_a_request_to_stop_holds_from_its_first_time_until_the_trial_is_run_again(
+def test_a_request_to_stop_holds_from_the_first_one_until_the_trial_is_retried(
     what: list[Request], seq: int | None
 ) -> None:
     assert to_stop(what).get("a") == seq
 
 
-def test_requests_are_recorded_in_the_order_of_all_events_and_a_retry_is_one(ledger: Ledger) -> None:
+def test_requests_including_retries_are_recorded_in_the_order_of_all_events(ledger: Ledger) -> None:
     attempt = ledger.start_attempt(KEY)
     ledger.add_request(KEY, "stop")
     ledger.add_epoch(KEY, attempt, 1, {"val/accuracy": 0.5})
@@ -60,7 +60,7 @@ def test_requests_are_recorded_in_the_order_of_all_events_and_a_retry_is_one(led
         assert found[0].seq < epoch.seq < found[1].seq < found[2].seq
 
 
-def test_trials_that_failed_and_are_excluded_count_for_no_limit(ledger: Ledger) -> None:
+def test_excluded_trials_do_not_count_towards_the_limit_of_failures(ledger: Ledger) -> None:
     ledger.end_attempt(KEY, ledger.start_attempt(KEY), "failed", "why", "oom")
     counts = [ledger.ended_and_failed()]
     for what in ("exclude", "include"):

@@ -21,7 +21,7 @@ NEWER = (
 )
 
 
-def test_a_ledger_of_an_earlier_layout_is_brought_up_where_it_can_be_written(tmp_path: Path) -> None:
+def test_a_ledger_of_an_earlier_layout_is_upgraded_if_it_can_be_written(tmp_path: Path) -> None:
     old = sqlite3.connect(tmp_path / "ledger.db")
     old.executescript("""
         CREATE TABLE meta(key TEXT PRIMARY KEY, value TEXT NOT NULL);
@@ -46,7 +46,7 @@ def test_a_ledger_of_an_earlier_layout_is_brought_up_where_it_can_be_written(tmp
         assert [(attempt.host, attempt.device) for attempt in ledger.attempts()] == [(None, None), ("node-7", None)]
 
 
-def test_a_ledger_of_layout_3_is_read_as_one_without_requests_and_brought_up_by_who_holds_the_lease(
+def test_a_ledger_of_layout_3_has_no_requests_and_is_upgraded_only_by_the_holder_of_the_lease(
     ledger: Ledger, tmp_path: Path
 ) -> None:
     old = tmp_path / "old"
@@ -75,7 +75,7 @@ def test_a_ledger_of_layout_3_is_read_as_one_without_requests_and_brought_up_by_
             assert [(trial.number, trial.repeat_of) for trial in reader.trials()] == [(1, None), (2, KEY)]
 
 
-def test_a_ledger_from_before_environments_is_read_as_one_without_and_brought_up_by_who_holds_the_lease(
+def test_a_ledger_of_layout_4_has_no_environments_and_is_upgraded_only_by_the_holder_of_the_lease(
     ledger: Ledger, tmp_path: Path
 ) -> None:
     ledger.start_attempt(KEY)
@@ -99,7 +99,7 @@ def test_a_ledger_from_before_environments_is_read_as_one_without_and_brought_up
 
 
 def test_a_missing_or_damaged_ledger_is_refused_with_its_path(tmp_path: Path) -> None:
-    with pytest.raises(LedgerError, match=r"ledger\.db is missing: this folder holds no sweep"):
+    with pytest.raises(LedgerError, match=r"ledger\.db is missing, so this folder is not a sweep"):
         Ledger(tmp_path / "ledger.db")
     (tmp_path / "damaged.db").write_bytes(b"this is no database" * 100)
     with pytest.raises(LedgerError, match=r"damaged\.db cannot be opened: file is not a database"):
@@ -110,15 +110,15 @@ def contents(folder: Path) -> dict[str, bytes]:
     return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
 
 
-@pytest.fixture(params=["at rest", "killed", "killed at once"])
+@pytest.fixture(params=["at rest", "killed", "killed immediately"])
 def newer(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
-    """The folder of a sweep that a newer program wrote, or brought up before it was killed."""
+    """Return the folder of a sweep that a newer version wrote, or upgraded before it was killed."""
     place, folder = tmp_path / "newer", tmp_path / "storage" / "sweep"
     place.mkdir()
     path = place / "ledger.db"
     Ledger(path, create=True).close()
     db = sqlite3.connect(path, isolation_level=None)
-    if request.param == "killed at once":
+    if request.param == "killed immediately":
         db.execute("PRAGMA journal_mode=WAL")
         db.execute("CREATE TABLE novelty(x)")
     db.execute("UPDATE meta SET value='99' WHERE key='layout'")
@@ -128,12 +128,12 @@ def newer(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
     if request.param == "at rest":
         db.close()
     (place / "sweep.yaml").write_text(FILE)
-    shutil.copytree(place, folder)  # what a kill leaves, and a running driver has: the -wal file, and -shm
+    shutil.copytree(place, folder)  # includes the -wal and -shm files, as after a kill or with a running driver
     db.close()
     return folder
 
 
-def test_a_ledger_of_a_newer_program_is_refused_and_nothing_in_its_folder_touched(newer: Path) -> None:
+def test_a_ledger_of_a_newer_version_is_refused_and_no_file_is_changed(newer: Path) -> None:
     before = contents(newer)
     for create in (False, True):
         with pytest.raises(LedgerError, match=NEWER):
@@ -144,7 +144,7 @@ def test_a_ledger_of_a_newer_program_is_refused_and_nothing_in_its_folder_touche
 
 
 @pytest.mark.parametrize("command", ["run", "resume", "list", "show", "status", "sync"])
-def test_no_command_touches_the_sweep_of_a_newer_program(newer: Path, command: str) -> None:
+def test_no_command_changes_the_sweep_of_a_newer_version(newer: Path, command: str) -> None:
     before = contents(newer)
     subject = [] if command == "list" else [str(newer / "sweep.yaml") if command == "run" else "sweep"]
     done = CliRunner().invoke(app, [command, *subject, "--storage", str(newer.parent)])
@@ -153,7 +153,7 @@ def test_no_command_touches_the_sweep_of_a_newer_program(newer: Path, command: s
     assert contents(newer) == before
 
 
-def test_a_sweep_of_a_newer_program_that_is_being_run_is_refused_too(tmp_path: Path) -> None:
+def test_a_running_sweep_of_a_newer_version_is_refused_too(tmp_path: Path) -> None:
     with lease(tmp_path), contextlib.closing(Ledger(tmp_path / "ledger.db", create=True)) as running:
         running._db.execute("UPDATE meta SET value='99' WHERE key='layout'")
         with pytest.raises(LedgerError, match=NEWER):
@@ -161,13 +161,13 @@ def test_a_sweep_of_a_newer_program_that_is_being_run_is_refused_too(tmp_path: P
         assert (tmp_path / OWNER).exists()
 
 
-def test_a_killed_drivers_ledger_on_read_only_storage_is_read_to_its_last_word(
+def test_a_killed_drivers_ledger_on_read_only_storage_is_read_completely(
     ledger: Ledger, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     ledger.add_epoch(KEY, ledger.start_attempt(KEY), 1, {"val/loss": 0.5})
     copy = tmp_path / "copy"
     copy.mkdir()
-    for file in tmp_path.glob("ledger.db*"):  # as a kill leaves them: nearly all is in the -wal file
+    for file in tmp_path.glob("ledger.db*"):  # as after a kill: almost all data is in the -wal file
         shutil.copy(file, copy)
     monkeypatch.setattr(os, "access", lambda path, mode: not (mode == os.W_OK and Path(path) == copy))
     before = sorted(copy.iterdir())
@@ -176,7 +176,7 @@ def test_a_killed_drivers_ledger_on_read_only_storage_is_read_to_its_last_word(
     assert sorted(copy.iterdir()) == before
 
 
-def test_a_ledger_that_is_being_made_is_not_there_or_whole(tmp_path: Path) -> None:
+def test_a_new_ledger_appears_only_when_it_is_complete(tmp_path: Path) -> None:
     path = tmp_path / "ledger.db"
     seen: list[str] = []
     (tmp_path / ".ledger.db.partial").write_bytes(b"of a process that was killed")

@@ -1,4 +1,4 @@
-"""Sweeps that only their ledgers know, and what is read off their reports."""
+"""Sweeps that exist only in their ledgers, and helpers that read their reports."""
 
 import contextlib
 import csv
@@ -41,7 +41,7 @@ budget: {gpu_hours: 24}
 
 @dataclass(frozen=True)
 class Sweep:
-    """A sweep that only its ledger knows."""
+    """A sweep that exists only in its ledger."""
 
     folder: SweepFolder
     ledger: Ledger
@@ -59,9 +59,9 @@ class Sweep:
         size: Mapping[str, float] | None = None,
         **metrics: float,
     ) -> float:
-        """A new trial with these accuracies, which still runs if there is no `state`; its learning rate.
+        """Add a trial with these accuracies, still running if `state` is missing; return its learning rate.
 
-        `size` is recorded with its first epoch alone, as workers do.
+        `size` is recorded only with the first epoch, as workers do.
         """
         point = point or self.spec.space.draw(self.rng)
         config = self.spec.space.resolve(Decided(point))
@@ -76,7 +76,7 @@ class Sweep:
         return config.training.lr
 
     def next_lr(self) -> float:
-        """The learning rate that the next trial will have."""
+        """Return the learning rate of the next trial."""
         state = self.rng.getstate()
         lr = self.spec.space.draw(self.rng)["space.training.lr"]
         self.rng.setstate(state)
@@ -84,11 +84,11 @@ class Sweep:
         return lr
 
     def page(self, **options: Any) -> str:
-        """The report; models are not measured."""
+        """Return the report, without measuring models."""
         return write_report(self.folder, measure_s=0, **options).report.read_text(encoding="utf-8")
 
     def figures(self) -> dict[str, Any]:
-        """What is plotted in the report."""
+        """Return the plots of the report."""
         found = re.search(r'id="data">(.*?)</script>', self.page(), re.DOTALL)
         assert found is not None
         figures: dict[str, Any] = json.loads(found[1])["figures"]
@@ -97,7 +97,7 @@ class Sweep:
 
 @contextlib.contextmanager
 def made(place: Path) -> Iterator[Sweep]:
-    """A sweep without a trial, in its folder in `place`."""
+    """Make a sweep without trials, with its folder in `place`."""
     folder = SweepFolder(place / "drawn")
     folder.path.mkdir()
     folder.spec.write_text(FILE)
@@ -112,5 +112,5 @@ def rows(path: Path) -> list[dict[str, str]]:
 
 
 def words(page: str) -> str:
-    """What a reader sees of a page, without its programs."""
+    """Return the text that a reader sees on a page."""
     return " ".join(re.sub(r"<(script|style).*?</\1>|<[^>]*>", " ", page, flags=re.DOTALL).split())

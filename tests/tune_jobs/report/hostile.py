@@ -1,4 +1,4 @@
-"""Text in a sweep that would be a program, or end an element, if a page took it for HTML."""
+"""Text in a sweep that would run code, or end an element, if a page used it as HTML."""
 
 import json
 from collections.abc import Callable, Iterable
@@ -21,7 +21,7 @@ Put = Callable[[Sweep, str], None]
 
 
 def drawn(sweep: Sweep) -> None:
-    """Trials of every state, several seeds, and every kind of text."""
+    """Add trials of every state, several seeds, and every kind of text."""
     size = {"params": 7.0, "gflops": 0.25}
     for value in (0.5, 0.6, 0.7):
         sweep.trial([value / 2, value], "complete", size=size)
@@ -38,7 +38,7 @@ def drawn(sweep: Sweep) -> None:
 
 
 def column(table: str, name: str) -> Put:
-    """Every row has the text there."""
+    """Put the text into every row of the column."""
 
     def put(sweep: Sweep, text: str) -> None:
         sweep.ledger._db.execute(f"UPDATE {table} SET {name} = ?", (text,))  # noqa: S608 - names of ours
@@ -47,23 +47,23 @@ def column(table: str, name: str) -> Put:
 
 
 def decisions(sweep: Sweep, text: str) -> None:
-    """The sampler chose it, for it."""
+    """Put the text into the sampler's decisions."""
     column("asks", "decisions")(sweep, json.dumps({text: text}))
 
 
 def metrics(sweep: Sweep, text: str) -> None:
-    """A metric beside the objective has its name."""
+    """Use the text as the name of another metric."""
     column("epochs", "metrics")(sweep, json.dumps({text: 0.5, "val/accuracy": 0.5}))
 
 
 def environment(sweep: Sweep, text: str) -> None:
-    """It trained in it."""
+    """Put the text into the training environment."""
     found = Environment(1, text, text, {text: text}, text, 2)
     column("attempts", "environment")(sweep, json.dumps(asdict(found)))
 
 
 def config(sweep: Sweep, text: str) -> None:
-    """The images are there."""
+    """Use the text as the folder of the images."""
     for trial in sweep.ledger.trials():
         content = json.loads(trial.config.model_dump_json(by_alias=True))
         content["data"]["root"] = text
@@ -71,13 +71,13 @@ def config(sweep: Sweep, text: str) -> None:
 
 
 def objective(sweep: Sweep, text: str) -> None:
-    """The objective has the name."""
+    """Use the text as the name of the objective."""
     sweep.ledger.meta.metric = text
     column("epochs", "metrics")(sweep, json.dumps({text: 0.5}))
 
 
 def meta(name: str) -> Put:
-    """An entry of the sweep as a whole."""
+    """Put the text into an entry of the sweep's metadata."""
 
     def put(sweep: Sweep, text: str) -> None:
         content = json.dumps({"cause": text, "message": text}) if name == "halted" else text
@@ -108,7 +108,7 @@ LEDGER: dict[str, Put] = {
     "meta.key": lambda sweep, text: meta(text)(sweep, text),
     "meta.value": objective,
 }
-"""By column of text: how it comes to hold one. Of a run key only the text of a name is read."""
+"""For each text column, how to fill it. Of a run key, only the text of a name is read."""
 
 META: dict[str, Put] = {
     name: meta(name)
@@ -117,12 +117,12 @@ META: dict[str, Put] = {
 
 
 def file(sweep: Sweep, text: str) -> None:
-    """A comment of the sweep's file."""
+    """Put the text into a comment of the sweep's file."""
     sweep.folder.spec.write_text(f"{sweep.folder.spec.read_text()}# {text}\n")
 
 
 def manifest(sweep: Sweep, text: str) -> None:
-    """All that a start says of itself."""
+    """Put the text into every field of a start in the manifest."""
     start = {
         "command": [text, text],
         "git": {"sha": text, "dirty": True, "diff": text},
@@ -134,7 +134,7 @@ def manifest(sweep: Sweep, text: str) -> None:
 
 
 def driver(sweep: Sweep, text: str) -> None:
-    """Who runs it."""
+    """Put the text into the record of the driver."""
     (sweep.folder.path / "driver.json").write_text(json.dumps({"host": text, "pid": 1, "since": 0}))
 
 
@@ -142,17 +142,17 @@ FILES: dict[str, Put] = {"sweep.yaml": file, "manifest.json": manifest, "driver.
 EVERYWHERE = LEDGER | META | FILES
 ALONE = ["trials.state", "requests.asked"]
 ROUNDS = [[place for place in EVERYWHERE if place not in ALONE], ALONE]
-"""What can hold such a text at once: a trial in a state of its own has no reason, and no unknown request has."""
+"""Places that can hold such a text together: some invalid states have no reason, and unknown requests have none."""
 
 
 def fill(sweep: Sweep, places: Iterable[str], text: str) -> None:
-    """Each of these holds the text, behind its own name."""
+    """Put the text into each of these places, prefixed with the place's name."""
     for place in places:
         EVERYWHERE[place](sweep, f"{place} {text}")
 
 
 def columns_of_text(ledger: Ledger) -> set[str]:
-    """All of them, as the ledger has them."""
+    """Return all text columns of the ledger."""
     with closing(ledger._db.execute("SELECT name FROM sqlite_master WHERE type='table'")) as tables:
         names = [name for (name,) in tables]
     return {
@@ -164,7 +164,7 @@ def columns_of_text(ledger: Ledger) -> set[str]:
 
 
 class Structure(HTMLParser):
-    """What a page is, without its texts: elements and their attributes' names. And its texts, and its programs."""
+    """The structure of a page: its elements and attribute names; and separately its texts and scripts."""
 
     def __init__(self, page: str) -> None:
         super().__init__()
@@ -198,5 +198,5 @@ class Structure(HTMLParser):
 
     @property
     def text(self) -> str:
-        """All that a reader sees."""
+        """Everything that a reader sees."""
         return "".join(self.texts)

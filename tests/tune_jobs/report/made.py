@@ -1,4 +1,4 @@
-"""Sweeps made up for what they show: configurations of one space, with values by a formula."""
+"""Synthetic sweeps: configurations of one space, with values by a formula."""
 
 import random
 from collections.abc import Callable, Iterable
@@ -44,7 +44,7 @@ Formula = Callable[[Row], float]
 
 
 def pool(trials: int, text: str = FILE) -> list[Row]:
-    """Different configurations, drawn at random."""
+    """Return different random configurations."""
     space, rng = parse_sweep(text).space, random.Random(0)
     configs = [space.resolve(Decided(space.draw(rng))) for _ in range(trials)]
     return [Row(n, f"key{n}", "complete", None, None, 1, 0.5, {}, config) for n, config in enumerate(configs, 1)]
@@ -54,13 +54,13 @@ def with_values(rows: Iterable[Row], value: Formula) -> list[Row]:
     found = []
     for row in rows:
         new = replace(row, value=value(row))
-        new.__dict__["fields"] = row.fields  # of the same configuration; reading it takes the most time here
+        new.__dict__["fields"] = row.fields  # the configuration is the same, and computing its fields is slow
         found.append(new)
     return found
 
 
 def summed(rows: list[Row], **changes: Any) -> Summary:
-    """The sweep of these trials, the best first."""
+    """Return the summary of these trials, the best first."""
     found = Summary("made", "val/accuracy", "maximize", len(rows), Usage(0, 0, 0, 0), {}, None, rows)
     return replace(found, **changes)
 
@@ -80,7 +80,7 @@ def lam(row: Row) -> float:
 
 
 def searched(spec: SweepSpec, value: Callable[[], float]) -> list[Row]:
-    """The trials of a sweep as its sampler proposes them, each of which tells a value."""
+    """Return a sweep's trials as its sampler proposes them, each with a value."""
     search, rows = Search(spec), []
     while (start := search.propose().start) is not None:
         job, told = Job(start.run_key, 1, start.number, start.config, start.alone, start.repeat_of), value()
@@ -91,7 +91,7 @@ def searched(spec: SweepSpec, value: Callable[[], float]) -> list[Row]:
 
 
 def claims(rows: list[Row]) -> bool:
-    """Whether the page says of any two values that one is worse."""
+    """Whether the page claims of any two values that one is worse."""
     return any(each.worse for each in effects(rows).fields)
 
 

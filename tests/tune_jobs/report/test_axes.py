@@ -8,7 +8,7 @@ from tune_jobs.results.columns import varying
 from tune_jobs.results.row import Row
 
 
-def test_parameters_of_different_models_that_are_called_alike_are_told_apart() -> None:
+def test_parameters_of_different_models_with_the_same_name_are_distinguished() -> None:
     models = {
         "vgg": {"name": "vgg11", "layer": {"kind": "conv2d"}},
         "vgg hybrid": {"name": "vgg11", "layer": {"kind": "hybrid", "lambda": 0.5, "k": 4}},
@@ -27,13 +27,13 @@ def test_parameters_of_different_models_that_are_called_alike_are_told_apart() -
     assert {"model.layer.padding", "model.attention.heads"} & {*found} == set()
 
 
-def test_numbers_that_no_two_trials_share_lie_where_they_are() -> None:
+def test_numbers_that_do_not_recur_are_placed_on_a_numeric_axis() -> None:
     assert scale_of([0.001, 0.002, 0.004]).places == {0.001: 0.001, 0.002: 0.002, 0.004: 0.004}
     assert scale_of([1e-5, 1e-3, 1e-4]).places == {1e-5: -5, 1e-4: -4, 1e-3: -3}
     assert scale_of([4, 9, 9, None]).places == {None: 0, 4: 1, 9: 2}
 
 
-def test_what_a_space_declares_is_found_by_column_across_its_branches() -> None:
+def test_declared_domains_are_found_by_column_across_branches() -> None:
     found = declared(parse_sweep(FILE).space.root)
     assert found["kind"] == Choice(("conv2d", "hybrid"))
     assert found["candidates"] == Choice(("all", "random"))
@@ -42,16 +42,16 @@ def test_what_a_space_declares_is_found_by_column_across_its_branches() -> None:
     assert found["lr"] == FloatRange(1e-5, 1e-2, log=True)
 
 
-def test_a_declared_range_is_the_axis_and_both_ends_are_written() -> None:
+def test_a_declared_range_is_the_axis_with_labels_at_both_ends() -> None:
     scale = scale_of([1e-4, 2e-4, None], FloatRange(1e-5, 1e-2, log=True))
     assert scale.places[1e-4] == -4
     assert (scale.labels[1], scale.labels[-1]) == ("1e-05", "0.01")
     assert scale.ends[1] == -2
     assert scale.places[None] < -5  # apart from all numbers
-    assert scale_of([1e-4, 1e-1], FloatRange(0.0, 0.5)).ends == [0.0, 0.5]  # wide, and not declared logarithmic
+    assert scale_of([1e-4, 1e-1], FloatRange(0.0, 0.5)).ends == [0.0, 0.5]  # wide, but not declared logarithmic
 
 
-def test_ends_that_were_seen_are_written_where_none_are_declared_and_no_tick_lies_upon_them() -> None:
+def test_without_a_declaration_the_observed_ends_have_labels_without_overlap() -> None:
     scale = scale_of([0.0123, 0.0997, 0.05])
     assert (scale.labels[0], scale.labels[-1]) == ("0.0123", "0.0997")
     gaps = [b - a for a, b in zip(scale.ticks, scale.ticks[1:], strict=False)]
@@ -59,6 +59,6 @@ def test_ends_that_were_seen_are_written_where_none_are_declared_and_no_tick_lie
     assert math.isclose(scale.range[0], 0.0123 - 0.04 * (0.0997 - 0.0123))
 
 
-def test_words_are_in_the_order_in_which_they_are_declared() -> None:
+def test_words_are_in_the_order_of_their_declaration() -> None:
     of = ["cosine", "euclidean", "older", None]
     assert scale_of(of, Choice(("euclidean", "cosine"))).labels == ["none", "euclidean", "cosine", "older"]

@@ -27,9 +27,7 @@ def colored(*values: Scalar, log: bool | None = False) -> Coloring:
 
 
 @pytest.mark.parametrize(("log", "place"), [(True, log10(2) / 3), (False, 1 / 999), (None, log10(2) / 3)])
-def test_a_number_has_its_place_on_the_scale_which_is_logarithmic_where_declared(
-    log: bool | None, place: float
-) -> None:
+def test_a_number_has_its_color_on_a_linear_or_declared_logarithmic_scale(log: bool | None, place: float) -> None:
     found = colored(1.0, 2.0, 1000.0, log=log)
     assert found.colors == [theme.ORDERED[0], scale_color(place), theme.ORDERED[-1]]
     assert found.names == ["", "", ""]
@@ -37,7 +35,7 @@ def test_a_number_has_its_place_on_the_scale_which_is_logarithmic_where_declared
     assert (found.bar["cmin"], found.bar["cmax"]) == ((1, 1000) if log is False else (0, 3))
 
 
-def test_a_scale_begins_and_ends_with_its_colors() -> None:
+def test_a_scale_starts_and_ends_with_its_colors() -> None:
     assert [scale_color(at / 4) for at in range(5)] == list(theme.ORDERED)
 
 
@@ -50,7 +48,7 @@ def test_words_have_colors_of_the_palette_and_a_name_in_the_legend() -> None:
     assert found.bar is None
 
 
-def test_few_numbers_that_recur_go_along_the_scale_in_order() -> None:
+def test_few_numbers_that_recur_are_spread_over_the_scale() -> None:
     found = colored(9, 4, 9, 16, 4, log=None)
     assert found.colors == [theme.ORDERED[at] for at in (2, 0, 2, 4, 0)]
     assert (found.order, found.bar) == (["4", "9", "16"], None)
@@ -61,5 +59,5 @@ def test_a_line_without_the_number_is_grey_and_named() -> None:
     assert (found.colors[2], found.names) == (theme.STOPPED, ["", "", "a name none"])
 
 
-def test_a_field_in_which_no_line_differs_colors_nothing() -> None:
+def test_a_field_with_a_single_value_colors_nothing() -> None:
     assert coloring(Column("x", "x"), [row(1), row(1)]) is None

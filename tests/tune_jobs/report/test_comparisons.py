@@ -17,7 +17,7 @@ def test_trials_that_did_not_run_to_the_end_come_last_in_parallel_coordinates(sw
     assert axes["epoch"] == [1, 9, 9]
     said = words(sweep.page())
     assert "1 did not run to the end" in said
-    assert "1 hollow ones did not" in said
+    assert "Hollow circles (1) are" in said
 
 
 def parallel(sweep: Sweep) -> dict[str, Any]:
@@ -40,7 +40,7 @@ def test_a_parameter_that_some_trials_lack_is_none_on_its_axis(sweep: Sweep) -> 
     assert figures["slice-k"]["layout"]["xaxis"]["ticktext"] == ["none", "4", "9"]
 
 
-def test_the_best_tenth_is_chosen_and_drawn_last(sweep: Sweep) -> None:
+def test_the_best_tenth_is_selected_and_drawn_last(sweep: Sweep) -> None:
     for number in range(150):
         sweep.trial([number / 200], "complete")
     drawn = parallel(sweep)
@@ -48,17 +48,17 @@ def test_the_best_tenth_is_chosen_and_drawn_last(sweep: Sweep) -> None:
     low, high = axis["constraintrange"]
     assert axis["values"] == sorted(axis["values"])
     assert [value for value in axis["values"] if low <= value <= high] == axis["values"][-15:]
-    assert "tickvals" not in axis  # with ticks of ours only whole steps could be chosen
-    assert "The best 15 are chosen" in words(sweep.page())
+    assert "tickvals" not in axis  # with custom ticks, ranges would snap to the ticks
+    assert "The best 15 are selected" in words(sweep.page())
 
 
-def test_few_lines_are_all_chosen(sweep: Sweep) -> None:
+def test_few_lines_are_all_selected(sweep: Sweep) -> None:
     for number in range(10):
         sweep.trial([number / 20], "complete")
     assert not any("constraintrange" in axis for axis in parallel(sweep)["dimensions"])
 
 
-def test_slices_show_complete_trials_and_the_others_only_when_asked(sweep: Sweep) -> None:
+def test_slices_show_complete_trials_and_the_others_only_on_request(sweep: Sweep) -> None:
     sweep.trial([0.9], "stopped")
     sweep.trial([0.3], "stopped")
     assert "visible" not in sweep.figures()["slice-lr"]["data"][0]  # there is nothing else
@@ -69,7 +69,7 @@ def test_slices_show_complete_trials_and_the_others_only_when_asked(sweep: Sweep
     assert complete["text"][0].startswith("trial 3, ")
 
 
-def test_a_slice_spans_what_the_space_declares(sweep: Sweep) -> None:
+def test_a_slice_spans_the_declared_range(sweep: Sweep) -> None:
     for number in range(20):
         sweep.trial([number / 40], "complete")
     axis = sweep.figures()["slice-lr"]["layout"]["xaxis"]

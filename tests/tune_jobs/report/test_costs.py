@@ -1,4 +1,4 @@
-"""What an accuracy costs."""
+"""The objective against its cost."""
 
 from typing import Any
 
@@ -46,7 +46,7 @@ def test_a_configuration_costs_the_mean_of_its_seeds() -> None:
 @pytest.mark.parametrize(
     ("goal", "front"), [("maximize", ([1, 2, 4], [0.5, 0.7, 0.9])), ("minimize", ([1, 3], [0.5, 0.4]))]
 )
-def test_the_reader_chooses_the_cost_and_each_has_its_front(sweep: Sweep, goal: Goal, front: Any) -> None:
+def test_the_reader_selects_the_cost_and_each_has_its_front(sweep: Sweep, goal: Goal, front: Any) -> None:
     sweep.ledger.meta.goal = goal
     for value, gflops in ((0.5, 1.0), (0.7, 2.0), (0.4, 3.0), (0.9, 4.0)):
         sweep.trial([value, value], "complete", params=7.0, gflops=gflops, epoch_s=100 / gflops)
@@ -63,11 +63,11 @@ def test_the_reader_chooses_the_cost_and_each_has_its_front(sweep: Sweep, goal: 
     assert choices["seconds per epoch"]["layout"]["xaxis"]["type"] == "log"  # 1 to 100
     assert "lr " in figure["data"][1]["text"][0]
     said = words(sweep.page())
-    assert "1 hollow ones did not run to the end" in said
+    assert "Hollow circles (1) are the last epochs of trials that did not run to the end" in said
     assert "Memory was not measured" in said
 
 
-def test_memory_that_was_measured_of_all_is_not_estimated(sweep: Sweep) -> None:
+def test_memory_that_was_measured_for_all_trials_is_not_estimated(sweep: Sweep) -> None:
     for value in (0.5, 0.6):
         sweep.trial([value], "complete", gpu_mem_gb=10 * value)
     (memory,) = sweep.figures()["pareto"]["layout"]["meta"]["choices"]
@@ -76,7 +76,7 @@ def test_memory_that_was_measured_of_all_is_not_estimated(sweep: Sweep) -> None:
     assert "Memory was not measured" not in words(sweep.page())
 
 
-def test_a_cost_that_some_trials_lack_says_how_many(sweep: Sweep) -> None:
+def test_the_note_counts_trials_without_a_known_cost(sweep: Sweep) -> None:
     sweep.trial([0.5], "complete", epoch_s=2.0)
     sweep.trial([0.6], "complete")
-    assert "1 without known seconds per epoch are left out there." in words(sweep.page())
+    assert "1 without known seconds per epoch are left out of that plot." in words(sweep.page())

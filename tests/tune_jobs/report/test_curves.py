@@ -14,7 +14,7 @@ from tune_jobs.report import curves as drawn_curves
 from tune_jobs.report import write_report
 
 
-def test_epochs_that_were_run_again_count_once(sweep: Sweep) -> None:
+def test_repeated_epochs_count_once(sweep: Sweep) -> None:
     sweep.trial([0.1, 0.2], "interrupted")
     (trial,) = sweep.ledger.trials()
     attempt = sweep.ledger.start_attempt(trial.run_key)
@@ -25,12 +25,12 @@ def test_epochs_that_were_run_again_count_once(sweep: Sweep) -> None:
     assert [row["counts"] for row in rows(sweep.folder.path / "epochs.csv")] == ["1", "0", "1"]
 
 
-def test_each_rung_says_how_many_it_stopped(sweep: Sweep) -> None:
+def test_each_rung_shows_how_many_trials_it_stopped(sweep: Sweep) -> None:
     for _ in range(4):
         sweep.trial([0.1] * 3, "stopped", "by the stopping rule")
     sweep.trial([0.5] * 9, "complete")
     bars = {bar["name"]: dict(zip(bar["x"], bar["y"], strict=True)) for bar in sweep.figures()["stopping"]["data"]}
-    assert bars == {"stopped there": {"epoch 3": 4}, "went on": {"epoch 3": 1}}
+    assert bars == {"stopped": {"epoch 3": 4}, "continued": {"epoch 3": 1}}
 
 
 def test_a_thousand_trials_are_drawn_as_the_best_and_a_band(sweep: Sweep) -> None:
@@ -38,14 +38,14 @@ def test_a_thousand_trials_are_drawn_as_the_best_and_a_band(sweep: Sweep) -> Non
         top = sweep.rng.random()
         sweep.trial([top * (1 - 0.7**e) for e in range(1, 10)] if number % 10 == 0 else [top], "complete")
     lines = sweep.figures()["learning-curves"]["data"]
-    assert [line["name"] for line in lines[:2]] == ["8 in 10 others", "their median"]
+    assert [line["name"] for line in lines[:2]] == ["middle 80% of the others", "their median"]
     assert sum(line.get("visible", True) for line in lines) == 22
-    assert len(lines) == 82  # those of the others that a field colors
+    assert len(lines) == 82  # includes the others that are colored by field
     assert (sweep.folder.path / "report.html").stat().st_size < 8e6
     assert len(re.findall(r"data-value=", sweep.page())) == 1000
 
 
-def test_the_band_is_of_all_that_came_so_far_also_where_curves_are_drawn_at_few_epochs(
+def test_the_band_includes_all_that_reached_an_epoch_even_if_curves_are_thinned(
     sweep: Sweep, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(drawn_curves, "POINTS", 5)
@@ -58,7 +58,7 @@ def test_the_band_is_of_all_that_came_so_far_also_where_curves_are_drawn_at_few_
     assert median["y"] == pytest.approx(expected)
 
 
-def test_what_the_stopping_rule_may_have_cost_stands_below_it(tmp_path: Path) -> None:
+def test_the_estimated_loss_of_the_stopping_rule_is_shown(tmp_path: Path) -> None:
     page = write_report(auto_sweep(tmp_path), measure_s=0).report.read_text(encoding="utf-8")
     assert (
         "Chance that a stopped trial would have been among the best 3: 0% to 78% "
@@ -66,9 +66,9 @@ def test_what_the_stopping_rule_may_have_cost_stands_below_it(tmp_path: Path) ->
     ) in page
 
 
-def test_of_a_rule_without_controls_it_is_said_that_nothing_is_known(sweep: Sweep) -> None:
+def test_the_loss_of_a_rule_without_controls_is_unknown(sweep: Sweep) -> None:
     sweep.trial([0.1] * 3, "stopped", "by the stopping rule")
-    assert "among the best 3: not known, as asha runs no trial to its end that it would stop" in sweep.page()
+    assert "among the best 3: not known, as asha runs no controls to their end" in sweep.page()
 
 
 def curves(sweep: Sweep) -> Any:
@@ -76,7 +76,7 @@ def curves(sweep: Sweep) -> Any:
 
 
 @pytest.mark.parametrize("first", [0, 1, 3])
-def test_the_axis_begins_at_the_first_epoch_that_has_a_number(sweep: Sweep, first: int) -> None:
+def test_the_axis_starts_at_the_first_epoch_with_a_value(sweep: Sweep, first: int) -> None:
     sweep.trial([], None)
     (trial,) = sweep.ledger.trials()
     for epoch in range(first, 6):
@@ -86,18 +86,18 @@ def test_the_axis_begins_at_the_first_epoch_that_has_a_number(sweep: Sweep, firs
     assert 5 <= end < 5.5
 
 
-def test_a_line_says_its_configuration_once_and_as_text(sweep: Sweep) -> None:
+def test_a_line_shows_its_configuration_once_and_as_text(sweep: Sweep) -> None:
     for value in (0.5, 0.6):
         sweep.trial([value] * 9, "complete")
     lr, figure = f"lr {sweep.ledger.trials()[1].config.training.lr:.4g}", curves(sweep)
     (line,) = [line for line in figure["data"] if line["name"] == "trial 2"]
     assert lr in " ".join(line["meta"])
     assert all(f"%{{meta[{at}]}}" in line["hovertemplate"] for at in range(len(line["meta"])))
-    assert lr not in line["hovertemplate"]  # which Plotly takes for HTML
+    assert lr not in line["hovertemplate"]  # which Plotly reads as HTML
     assert {"text", "customdata", "hovertext"}.isdisjoint(line)
 
 
-def test_several_seeds_are_one_line_and_say_how_many(sweep: Sweep) -> None:
+def test_several_seeds_are_one_line_with_their_number(sweep: Sweep) -> None:
     text = FILE.replace("epochs: 9}", "epochs: 9, seed: {choice: [0, 1]}}")
     sweep.folder.spec.write_text(text)
     seeded = replace(sweep, spec=parse_sweep(text))
@@ -111,7 +111,7 @@ def test_several_seeds_are_one_line_and_say_how_many(sweep: Sweep) -> None:
     assert line["hovertemplate"].startswith("mean of 2 seeds (trials 1, 2), epoch")
     (band,) = [trace for trace in figure["data"] if trace.get("fill") == "toself"]
     assert band["y"] == [0.3, 0.4, 0.2, 0.1]
-    assert "Of configurations with 2 seeds the mean is drawn, with a band from the lowest to the highest" in page
+    assert "Configurations with 2 seeds are drawn as their mean, with a band from the lowest to the highest" in page
 
 
 def test_lines_may_be_colored_by_every_field_that_varies(sweep: Sweep) -> None:

@@ -7,7 +7,7 @@ def read(sweep: Sweep) -> ReportData:
     return read_data(sweep.folder, 0, lambda _: None)
 
 
-def test_a_sweep_that_draws_itself_at_its_end_does_not_run(sweep: Sweep) -> None:
+def test_a_sweep_that_writes_its_report_at_its_end_is_not_running(sweep: Sweep) -> None:
     sweep.ledger.meta.planned = 1
     sweep.trial([0.5], "complete")
     with lease(sweep.folder.path):
@@ -16,7 +16,7 @@ def test_a_sweep_that_draws_itself_at_its_end_does_not_run(sweep: Sweep) -> None
     assert read(sweep).state == "unfinished"
 
 
-def test_a_file_that_cannot_be_read_leaves_the_rest(sweep: Sweep) -> None:
+def test_an_unreadable_file_does_not_prevent_the_report(sweep: Sweep) -> None:
     sweep.trial([0.5, 0.6], "complete")
     assert read(sweep).planned_epochs is not None
     sweep.folder.spec.write_text("name: [")

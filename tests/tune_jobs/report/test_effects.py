@@ -1,4 +1,4 @@
-"""A page says of a field what its trials carry, and no more."""
+"""A page claims about a field only what its trials support."""
 
 import math
 import random
@@ -36,7 +36,7 @@ POOL = pool(200)
 
 
 def likely(of: int, share: float = 0.05) -> int:
-    """As many false claims as a page that makes them at this rate stays below in 99 of 100 such tests."""
+    """The number of false claims that a page with this error rate exceeds in at most 1 of 100 such tests."""
     return int(stats.binom.ppf(0.99, of, share))
 
 
@@ -45,7 +45,7 @@ def some(trials: int, seed: int) -> list[Row]:
 
 
 @pytest.mark.parametrize("scatter", ["alike", "collapses", "by learning rate"])
-def test_at_most_one_page_in_twenty_claims_an_effect_where_there_is_none(scatter: str) -> None:
+def test_at_most_one_page_in_twenty_claims_an_effect_without_one(scatter: str) -> None:
     rng = np.random.default_rng(1)
 
     def value(row: Row) -> float:
@@ -57,7 +57,7 @@ def test_at_most_one_page_in_twenty_claims_an_effect_where_there_is_none(scatter
     assert false <= likely(70)
 
 
-def test_nor_where_the_sampler_learns_from_noise() -> None:
+def test_the_same_holds_if_the_sampler_learns_from_noise() -> None:
     false = sum(
         claims(searched(parse_sweep(FILE, overrides=[f"search.seed={seed}"]), noise(seed))) for seed in range(25)
     )
@@ -65,12 +65,12 @@ def test_nor_where_the_sampler_learns_from_noise() -> None:
 
 
 def worse_at_half(seed: int) -> Formula:
-    """4 points worse where lambda is 0.5; the learning rate matters, too."""
+    """4 points worse at lambda 0.5; the learning rate matters, too."""
     one = noise(seed, sd=0.01)
     return lambda row: one() - 0.04 * (lam(row) == 0.5) - 0.03 * abs(math.log10(row.config.training.lr) + 3)
 
 
-def test_a_clear_effect_is_found_and_its_interval_holds_it() -> None:
+def test_a_clear_effect_is_found_and_its_interval_contains_it() -> None:
     found = held = 0
     for seed in range(40):
         of = field(effects(with_values(some(60, seed), worse_at_half(seed))), "lambda")
@@ -81,11 +81,11 @@ def test_a_clear_effect_is_found_and_its_interval_holds_it() -> None:
     assert held >= 36
 
 
-def test_the_sentence_says_which_values_are_level_and_by_how_much_the_others_are_worse() -> None:
+def test_the_sentence_names_equal_values_and_by_how_much_the_others_are_worse() -> None:
     one = noise(0, sd=0.01)
     found = effects(with_values(some(80, 0), lambda row: one() - 0.05 * (lam(row) == 0.5)))
     first = found.fields[0]
-    assert first.name == "lambda"  # what can be told comes first
+    assert first.name == "lambda"  # fields with a finding come first
     effect = first.values[2].effect
     assert effect is not None
     best = first.values[first.reference or 0].label
@@ -97,7 +97,7 @@ def test_the_sentence_says_which_values_are_level_and_by_how_much_the_others_are
     assert level.startswith("similarity cosine and euclidean cannot be told apart: no two of them differ by more than ")
 
 
-def test_a_loss_is_worse_where_it_is_higher() -> None:
+def test_a_higher_loss_is_worse() -> None:
     one = noise(0, sd=0.01)
     rows = with_values(some(80, 0), lambda row: one() + 0.5 * (lam(row) == 0.125))
     found = effects(rows, metric="val/loss", goal="minimize")
@@ -106,7 +106,7 @@ def test_a_loss_is_worse_where_it_is_higher() -> None:
     assert found.fields[0].values[0].best == min(row.value or 0 for row in rows if lam(row) == 0.125)
 
 
-def test_a_range_is_in_parts_by_quantiles_with_equal_numbers_together() -> None:
+def test_a_range_is_binned_by_quantiles_with_equal_numbers_together() -> None:
     of = field(effects(POOL), "lr")
     assert [value.tried for value in of.values] == [67, 66, 67]
     lrs = sorted(row.config.training.lr for row in POOL)
@@ -115,7 +115,7 @@ def test_a_range_is_in_parts_by_quantiles_with_equal_numbers_together() -> None:
 
 
 def stopped(rows: list[Row], how: str, *which: float) -> list[Row]:
-    """Every second trial with these lambdas was stopped."""
+    """Stop every second trial with these lambdas."""
     seen = dict.fromkeys(which, 0)
     found = []
     for row in rows:
@@ -127,14 +127,14 @@ def stopped(rows: list[Row], how: str, *which: float) -> list[Row]:
     return found
 
 
-def test_what_a_rule_left_over_of_one_value_is_not_compared_with_all_of_another() -> None:
+def test_trials_selected_by_a_rule_are_not_compared() -> None:
     one = noise(0, sd=0.01)
     rows = with_values(some(90, 0), lambda row: one() - 0.05 * (lam(row) == 0.5))
     found = effects(stopped(rows, BY_THE_RULE, 0.5))
     of = field(found, "lambda")
     assert of.worse == []
     assert all(value.effect is None for value in of.values)
-    assert "those that a rule or a failure left over are a selection" in finding(found, of)
+    assert "so the complete ones are a selection" in finding(found, of)
     last = of.values[2]
     assert last.tried == last.complete + last.stopped
     assert last.stopped == (last.tried + 1) // 2
@@ -143,7 +143,7 @@ def test_what_a_rule_left_over_of_one_value_is_not_compared_with_all_of_another(
     assert by_hand.why_none == "selected"
 
 
-def test_where_all_values_were_stopped_alike_the_sentence_is_of_those_that_ran_to_the_end() -> None:
+def test_if_all_values_were_stopped_equally_complete_trials_are_compared() -> None:
     one = noise(0, sd=0.01)
     rows = with_values(some(120, 0), lambda row: one() - 0.05 * (lam(row) == 0.5))
     found = effects(stopped(rows, BY_THE_RULE, 0.125, 0.25, 0.5))
@@ -152,7 +152,7 @@ def test_where_all_values_were_stopped_alike_the_sentence_is_of_those_that_ran_t
     assert finding(found, of).startswith("Among trials that ran to the end, lambda ")
 
 
-def test_a_configuration_counts_once_however_many_seeds_it_has_and_an_excluded_trial_not_at_all() -> None:
+def test_a_configuration_counts_once_and_an_excluded_trial_not_at_all() -> None:
     first, second, *rest = some(30, 0)
     with_seed = first.config.model_copy(update={"training": first.config.training.model_copy(update={"seed": 7})})
     rows = [
@@ -171,14 +171,14 @@ def test_a_configuration_counts_once_however_many_seeds_it_has_and_an_excluded_t
     assert all((value.best or 0) <= 0.8 for value in field(found, "lambda").values)
 
 
-def test_too_few_trials_tell_nothing_and_it_says_how_many_are_needed() -> None:
+def test_too_few_trials_give_no_conclusion_and_say_how_many_are_needed() -> None:
     one = noise(0, sd=0.001)
     for trials in range(1, 40):
         found = effects(with_values(some(trials, 0), lambda row: one() - 0.3 * (lam(row) == 0.5)))
         for of in found.fields:
             if of.why_none == "few":
                 assert trials < of.needed
-                assert f"too few complete trials to tell: {trials}, and this takes {of.needed}." in finding(found, of)
+                assert f"too few complete trials: {trials}, but {of.needed} are needed." in finding(found, of)
     assert not any(of.why_none for of in found.fields)
 
 
@@ -189,10 +189,10 @@ def test_the_kind_of_layer_is_compared_though_only_one_kind_has_lambdas() -> Non
     (effect,) = (value.effect for value in kind.values if value.effect is not None)
     assert effect.low <= -0.05 <= effect.high
     assert kind.worse
-    assert "each value of lambda has one of kind, whose effect is in this" in finding(found, lambdas)
+    assert "each value of lambda has only one value of kind, whose effect is included" in finding(found, lambdas)
 
 
-def test_equal_values_are_no_effect() -> None:
+def test_equal_values_have_no_effect() -> None:
     assert not claims(with_values(some(60, 0), lambda row: 0.1 + 0 * lam(row)))
 
 

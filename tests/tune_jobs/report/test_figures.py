@@ -5,7 +5,7 @@ from tune_jobs.report.data import read_data
 from tune_jobs.report.figures import plots_of
 
 
-def test_every_plot_has_a_key_of_its_own_and_something_to_say(sweep: Sweep) -> None:
+def test_every_plot_has_a_unique_key_and_a_note(sweep: Sweep) -> None:
     for number in range(1, 21):
         sweep.trial([number / 20] * 9, "complete", params=7.0, gflops=number / 10)
     plots = plots_of(read_data(sweep.folder, 0, lambda _: None))
@@ -17,7 +17,7 @@ def test_every_plot_has_a_key_of_its_own_and_something_to_say(sweep: Sweep) -> N
     assert all(plot.note for plot in plots if not plot.key.startswith("slice"))
 
 
-def test_no_plot_draws_an_excluded_trial(sweep: Sweep) -> None:
+def test_no_plot_shows_an_excluded_trial(sweep: Sweep) -> None:
     for last in (0.5, 0.96875, 0.25):
         sweep.trial([0.1, last], "complete")
     assert "0.96875" in json.dumps(sweep.figures())

@@ -19,7 +19,7 @@ def some(trials: int, seed: int) -> list[Row]:
     return random.Random(seed).sample(POOL, trials)
 
 
-def test_what_decides_is_the_most_important(sweep: Sweep) -> None:
+def test_the_decisive_field_is_the_most_important(sweep: Sweep) -> None:
     for _ in range(60):
         sweep.trial([1 - abs(math.log10(sweep.next_lr()) + 3) / 3] * 3, "stopped")
     (bars,) = sweep.figures()["importance"]["data"]
@@ -28,7 +28,7 @@ def test_what_decides_is_the_most_important(sweep: Sweep) -> None:
     assert "differences in rank among 60 configurations" in words(sweep.page())
 
 
-def test_what_makes_trials_diverge_is_important_too(sweep: Sweep) -> None:
+def test_a_field_that_makes_trials_diverge_is_important_too(sweep: Sweep) -> None:
     for number in range(60):
         if sweep.next_lr() > 1e-4:
             sweep.trial([0.1, math.nan], "diverged", "loss is nan in epoch 2", "diverged")
@@ -40,7 +40,7 @@ def test_what_makes_trials_diverge_is_important_too(sweep: Sweep) -> None:
 
 
 @pytest.mark.parametrize("trials", [10, 25])
-def test_noise_makes_no_field_important_on_more_than_one_page_in_twenty(trials: int) -> None:
+def test_noise_makes_a_field_important_on_at_most_one_page_in_twenty(trials: int) -> None:
     pages, rng = 80, np.random.default_rng(0)
     false = 0
     for seed in range(pages):
@@ -51,8 +51,8 @@ def test_noise_makes_no_field_important_on_more_than_one_page_in_twenty(trials: 
     assert false <= stats.binom.ppf(0.99, pages, 0.05)
 
 
-def test_an_interval_holds_the_part_of_the_variation_that_a_field_truly_explains() -> None:
-    """Oracle: groups of 20 at 0, 0 and 1 vary by 2/9, other groups by 1/4, and the noise by 1."""
+def test_an_interval_contains_the_true_share_of_a_field() -> None:
+    """Oracle: groups of 20 at 0, 0 and 1 have variance 2/9, other groups 1/4, and the noise 1."""
     target, other = np.repeat([0, 1, 2], 20), np.tile([0, 1], 30)
     truth = (2 / 9) / (2 / 9 + 1 / 4 + 1)
     rng, times, held, middle = np.random.default_rng(0), 300, 0, []
@@ -76,18 +76,18 @@ def test_seeds_of_a_configuration_count_once() -> None:
     assert importance_of(summed([*rows, *again])).shares == importance_of(summed(rows)).shares
 
 
-def test_where_all_came_to_the_same_no_parameter_made_a_difference(sweep: Sweep) -> None:
+def test_if_all_values_are_equal_no_parameter_made_a_difference(sweep: Sweep) -> None:
     for _ in range(30):
         sweep.trial([0.1] * 9, "complete")
     assert "importance" not in sweep.figures()
-    assert "All 30 trials came to the same value, so no parameter made a difference." in words(sweep.page())
+    assert "All 30 trials have the same value, so no parameter made a difference." in words(sweep.page())
 
 
-def test_of_few_trials_importance_is_not_said() -> None:
+def test_few_trials_have_no_importance() -> None:
     rows = with_values(POOL, lambda row: -lam(row))
     few = importance_of(summed(rows[: FEWEST - 1]))
     assert few.shares == {}
-    assert few.note.startswith("This needs 10 trials that can be compared, and there are 9")
+    assert few.note.startswith("This needs 10 comparable trials, but there are 9")
     enough = importance_of(summed(rows[:FEWEST]))
     assert "each field by itself" in enough.note
     assert {*enough.shares} == {"lambda", "similarity", "lr"}

@@ -31,7 +31,7 @@ def test_seeds_of_a_configuration_are_one_line_with_their_range() -> None:
     assert (mean.several, alone.several, alone.rows) == (True, False, [other])
 
 
-def test_a_seed_that_ended_before_the_others_bends_no_mean() -> None:
+def test_a_seed_that_ended_early_does_not_affect_the_mean() -> None:
     rows = [with_seed(LR[0], seed) for seed in range(3)]
     curves = {rows[0].run_key: curve(0.5, 0.6), rows[1].run_key: curve(0.1), rows[2].run_key: curve(0.7, 0.8)}
     (line,) = lines_of(rows, curves)
@@ -39,7 +39,7 @@ def test_a_seed_that_ended_before_the_others_bends_no_mean() -> None:
     np.testing.assert_allclose(line.curve.values, [0.6, 0.7])
 
 
-def test_an_epoch_without_a_number_is_left_out() -> None:
+def test_an_epoch_without_a_value_is_left_out() -> None:
     rows = [LR[0], with_seed(LR[0], 1), LR[1]]
     curves = {rows[0].run_key: curve(0.1, np.nan, 0.3), rows[1].run_key: curve(0.2, 0.9, 0.5), "key2": curve(np.inf)}
     (line,) = lines_of(rows, curves)
@@ -48,7 +48,7 @@ def test_an_epoch_without_a_number_is_left_out() -> None:
 
 
 @given(st.lists(st.integers(1, 7), min_size=1, max_size=9), st.integers(1, 9))
-def test_what_the_others_came_to_is_their_quantiles_at_each_epoch(lengths: list[int], most: int) -> None:
+def test_the_band_has_the_quantiles_at_each_epoch(lengths: list[int], most: int) -> None:
     rng = np.random.default_rng(0)
     values = [rng.random(length) for length in lengths]
     rows = [replace(LR[0], run_key=str(number), number=number) for number in range(len(values))]
@@ -64,7 +64,7 @@ def test_what_the_others_came_to_is_their_quantiles_at_each_epoch(lengths: list[
 
 
 @given(st.integers(1, 500), st.integers(2, 60))
-def test_a_sample_over_ranks_has_the_first_and_the_last_and_none_twice(items: int, most: int) -> None:
+def test_a_sample_has_the_first_and_the_last_and_no_duplicates(items: int, most: int) -> None:
     found = evenly(range(items), most)
     assert len(set(found)) == min(items, most)
     assert (found[0], found[-1]) == (0, items - 1)

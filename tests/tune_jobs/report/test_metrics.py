@@ -15,11 +15,11 @@ from tune_jobs.results.words import shown
         (math.nan, "val/accuracy", "nan"),
     ],
 )
-def test_an_accuracy_is_written_in_percent_and_a_loss_as_it_is(value: float | None, metric: str, text: str) -> None:
+def test_accuracy_is_in_percent_and_loss_is_not(value: float | None, metric: str, text: str) -> None:
     assert shown(value, metric) == text
 
 
-def test_axes_are_labelled_as_values_are_written() -> None:
+def test_axis_labels_have_the_format_of_values() -> None:
     assert (ticks("val/accuracy"), hover("val/accuracy")) == ("~%", ".2%")
     assert (ticks("val/loss"), hover("val/loss"), bounds("val/loss")) == ("", ".4f", {})
     assert value_axis([0.9, 0.1], "val/accuracy") == {"range": [0.1, 0.9], "tickformat": ".1%"}

@@ -1,4 +1,4 @@
-"""The page, whatever state the sweep is in."""
+"""The report page, for a sweep in any state."""
 
 import base64
 import hashlib
@@ -27,7 +27,7 @@ from tune_jobs.report import write_report
 
 
 class Outside(HTMLParser):
-    """Collects what a page loads, or leads to."""
+    """Collects what a page loads or links to."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -38,7 +38,7 @@ class Outside(HTMLParser):
         self.found |= {tag} & {"link", "iframe", "object", "img", "base", "form"}
 
 
-def test_the_page_loads_nothing_and_browsers_hold_it_to_that(sweep: Sweep) -> None:
+def test_the_page_loads_nothing_and_its_policy_forbids_it(sweep: Sweep) -> None:
     sweep.trial([0.5], "complete")
     page, parser = sweep.page(), Outside()
     parser.feed(page)
@@ -48,7 +48,7 @@ def test_the_page_loads_nothing_and_browsers_hold_it_to_that(sweep: Sweep) -> No
     assert "@import" not in style
 
 
-def test_the_numbers_of_the_page_are_the_ledgers(sweep: Sweep) -> None:
+def test_the_numbers_of_the_page_are_those_of_the_ledger(sweep: Sweep) -> None:
     values = [math.sqrt(number) / 10 for number in range(1, 41)]
     for value in values:
         sweep.trial([value], "complete")
@@ -58,7 +58,7 @@ def test_the_numbers_of_the_page_are_the_ledgers(sweep: Sweep) -> None:
     assert "show all 40 trials" in page
 
 
-def test_a_sweep_that_runs_is_drawn_as_it_stands(sweep: Sweep) -> None:
+def test_a_running_sweep_has_a_report(sweep: Sweep) -> None:
     sweep.trial([0.5, 0.6], None)
     assert words(sweep.page()).startswith("drawn drawn unfinished maximize val/accuracy. Best: 60.00%")
     (sweep.folder.path / "driver.json").write_text('{"host": "another one", "pid": 1, "since": 0}')
@@ -68,7 +68,7 @@ def test_a_sweep_that_runs_is_drawn_as_it_stands(sweep: Sweep) -> None:
 
 
 @pytest.mark.parametrize("trials", [0, 1])
-def test_a_sweep_without_a_number_says_so(sweep: Sweep, trials: int) -> None:
+def test_a_sweep_without_values_says_so(sweep: Sweep, trials: int) -> None:
     for _ in range(trials):
         sweep.trial([], None)
     said = words(sweep.page())
@@ -83,7 +83,7 @@ def test_one_trial_is_enough_for_a_page(sweep: Sweep) -> None:
     assert "This needs two trials with a value" in sweep.page()
 
 
-def test_how_to_reproduce_it_has_the_file_and_the_best_trials(sweep: Sweep) -> None:
+def test_the_reproduce_section_has_the_sweeps_file_and_the_best_trials(sweep: Sweep) -> None:
     lr = sweep.trial([0.5], "complete")
     start = {"command": ["/bin/convnn", "run", "my file.yaml"], "git": {"sha": "abc123", "dirty": True, "diff": ""}}
     rest = {"packages": {"torch": "2.11"}, "data_digests": {"cifar10": "d1"}, "image": "convnn:7"}
@@ -95,7 +95,7 @@ def test_how_to_reproduce_it_has_the_file_and_the_best_trials(sweep: Sweep) -> N
     for text in (
         "convnn run drawn.yaml --set name=drawn-again",
         "convnn run &#39;my file.yaml&#39;",
-        "It was started 2 times, and not always with the same",
+        "It was started 2 times, with different versions",
         "abc123, with uncommitted changes",
         "torch 2.11 / then 2.12",
         "image convnn:7",
@@ -116,17 +116,17 @@ SHOWN = {
     "sweep.yaml",
     "manifest.json",
 }
-"""The texts that a page has; the others are for programs, or say where something is."""
+"""The places whose text is shown on a page; the others are for programs, or are paths."""
 
 
-def test_every_column_of_text_is_tried(sweep: Sweep) -> None:
+def test_every_text_column_is_covered(sweep: Sweep) -> None:
     assert {
         name for name in columns_of_text(sweep.ledger) if not name.endswith((".run_key", ".repeat_of"))
     } == LEDGER.keys()
 
 
 @pytest.mark.parametrize("places", ROUNDS)
-def test_text_of_a_sweep_is_text_in_its_page(sweep: Sweep, places: list[str]) -> None:
+def test_text_of_a_sweep_is_text_on_its_page(sweep: Sweep, places: list[str]) -> None:
     drawn(sweep)
     fill(sweep, places, HARMLESS)
     harmless = Structure(sweep.page())
@@ -137,7 +137,7 @@ def test_text_of_a_sweep_is_text_in_its_page(sweep: Sweep, places: list[str]) ->
     assert {place for place in places if f"{place} {HOSTILE}" in hostile.text} == SHOWN & set(places)
 
 
-def test_the_name_of_a_sweep_is_text_too(sweep: Sweep) -> None:
+def test_the_name_of_a_sweep_is_text_on_its_page(sweep: Sweep) -> None:
     name = HOSTILE.replace("/", "")[:80]
     drawn(sweep)
     harmless = Structure(sweep.page())
@@ -148,14 +148,14 @@ def test_the_name_of_a_sweep_is_text_too(sweep: Sweep) -> None:
     assert hostile.text.count(name) >= 2
 
 
-def test_a_text_that_is_no_unicode_ends_no_report(sweep: Sweep) -> None:
+def test_a_lone_surrogate_does_not_prevent_a_report(sweep: Sweep) -> None:
     sweep.trial([0.5], "complete")
     metrics(sweep, "half a pair \ud800")
     sweep.page(csv=True)
     assert "half a pair \\ud800" in (sweep.folder.path / "epochs.csv").read_text()
 
 
-def test_browsers_run_the_pages_own_programs_and_nothing_else(sweep: Sweep) -> None:
+def test_the_policy_allows_only_the_pages_own_scripts(sweep: Sweep) -> None:
     sweep.trial([0.5], "complete")
     found = Structure(sweep.page())
     policy = {name: set(values) for name, *values in (each.split() for each in found.policy.split(";"))}

@@ -11,7 +11,7 @@ def row(number: int, state: str) -> Row:
     return Row(number, f"key{number}", state, None, None, 1, 0.5, {}, config)
 
 
-def test_what_is_said_of_a_trial_leaves_out_what_it_has_not() -> None:
+def test_the_description_of_a_trial_leaves_out_missing_fields() -> None:
     columns = [Column("lambda", "lambda"), Column("r", "r"), Column("training.epochs", "epochs")]
     assert Point([row(3, "complete")], 0.5, "complete").about(columns) == "trial 3: lambda 0.5, epochs 150"
 
@@ -21,7 +21,7 @@ def test_an_axis_of_accuracies_is_in_percent() -> None:
     assert new_figure("val/loss", 300).layout.yaxis.maxallowed is None
 
 
-def test_what_came_into_a_figure_as_text_is_no_html_to_plotly() -> None:
+def test_text_in_a_figure_is_escaped_for_plotly() -> None:
     link, safe = "<a href='javascript:x'>&amp;", "&lt;a href='javascript:x'&gt;&amp;amp;"
     figure = new_figure(link, 300)
     figure.add_scatter(x=[link], y=[1], text=[link], name=link, hovertemplate="%{text}<br>%{y}<extra></extra>")
@@ -32,5 +32,5 @@ def test_what_came_into_a_figure_as_text_is_no_html_to_plotly() -> None:
     assert (line["x"], line["text"], line["name"]) == ([safe], [safe], safe)
     assert line["hovertemplate"] == "%{text}<br>%{y}<extra></extra>"
     (axis,) = parallel["dimensions"]
-    assert (axis["label"], axis["ticktext"]) == (safe, [link])  # these Plotly sets as text
+    assert (axis["label"], axis["ticktext"]) == (safe, [link])  # Plotly sets these as text
     assert "template" not in drawn["layout"]

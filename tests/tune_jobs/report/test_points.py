@@ -1,4 +1,4 @@
-"""What plots compare."""
+"""The configurations that plots compare."""
 
 from dataclasses import replace
 
@@ -10,7 +10,7 @@ POOL = pool(8)
 
 
 def seeded(row: Row, number: int, repeat: int, value: float, **changes: object) -> Row:
-    """Another seed of a configuration."""
+    """Return another seed of a configuration."""
     training = row.config.training.model_copy(update={"seed": repeat})
     config = row.config.model_copy(update={"training": training})
     new = replace(row, number=number, run_key=f"{row.run_key}-{repeat}", repeat=repeat, value=value, config=config)
@@ -28,10 +28,10 @@ def test_a_configuration_is_the_mean_of_its_seeds_and_only_equal_numbers_of_seed
     found = points_of(summed(rows, repeats=3))
     assert [round(point.value, 9) for point in found.complete] == [0.8, 0.6]
     assert found.complete[0].trials == "trials 4, 5, 6"
-    assert [point.value for point in found.fewer] == [0.99]  # one lucky seed is not put beside means
+    assert [point.value for point in found.fewer] == [0.99]  # one lucky seed is not compared with means
     assert [point.value for point in found.early] == [0.4]
-    assert "means over 3 seeds. 1 with another number of seeds" in found.note
-    assert [name for name, *_ in groups_of(found)] == ["not run to the end", "another number of seeds", "complete"]
+    assert "means over 3 seeds. 1 with a different number of seeds" in found.note
+    assert [name for name, *_ in groups_of(found)] == ["not run to the end", "different number of seeds", "complete"]
 
 
 def test_seeds_that_the_space_varies_are_means_too() -> None:
@@ -40,12 +40,12 @@ def test_seeds_that_the_space_varies_are_means_too() -> None:
     assert point.value == 0.6
 
 
-def test_a_trial_that_diverged_or_is_excluded_is_no_point() -> None:
+def test_diverged_and_excluded_trials_are_not_points() -> None:
     rows = [replace(POOL[0], state="diverged"), replace(POOL[1], excluded="why"), replace(POOL[2], value=None)]
     assert points_of(summed(rows)).everything == []
 
 
-def test_of_many_the_best_and_some_down_to_the_end_are_drawn() -> None:
+def test_many_points_are_thinned_to_the_best_and_a_sample() -> None:
     drawn = thinned(list(range(5 * DRAWN)))
     assert len(drawn) == len(set(drawn)) == DRAWN
     assert drawn == sorted(drawn)

@@ -7,7 +7,7 @@ from tune_jobs.results.seeds import repeats
 from tune_jobs.results.summary import summary
 
 
-def test_seeds_are_chance_and_not_a_choice(sweep: Sweep) -> None:
+def test_seeds_are_not_a_parameter(sweep: Sweep) -> None:
     text = FILE.replace("epochs: 9}", "epochs: 9, seed: {choice: [0, 1, 2]}}")
     sweep.folder.spec.write_text(text)
     with_seeds = replace(sweep, spec=parse_sweep(text))
@@ -34,10 +34,10 @@ space:
   training: {epochs: 1, seed: {choice: [0, 1]}}
 search: {sampler: grid}
 """
-"""Today a ring says nothing here; an earlier version trained each of these."""
+"""Today, padding has no effect here; an earlier version trained each of these."""
 
 
-def test_a_run_that_is_recorded_under_two_keys_is_one_seed(sweep: Sweep) -> None:
+def test_a_run_recorded_under_two_keys_is_one_seed(sweep: Sweep) -> None:
     spec = parse_sweep(TWICE)
     for number, (padding, seed) in enumerate(((0, 0), (1, 0), (1, 1))):
         point: dict[str, Any] = {"space.model.layer.padding": padding, "space.training.seed": seed}

@@ -8,7 +8,7 @@ from tests.tune_jobs.report.drawn import Sweep, rows, words
 from tests.tune_jobs.report.hostile import metrics
 
 
-def test_every_trial_and_every_epoch_is_in_the_tables_to_the_last_bit(sweep: Sweep) -> None:
+def test_the_tables_have_every_trial_and_epoch_with_full_precision(sweep: Sweep) -> None:
     sweep.trial([1 / 3, 2 / 3], "complete")
     sweep.trial([0.1], "stopped")
     sweep.trial([], None)
@@ -23,7 +23,7 @@ def test_every_trial_and_every_epoch_is_in_the_tables_to_the_last_bit(sweep: Swe
     assert float(board[0]["value"]) == 2 / 3
 
 
-def test_the_size_of_a_model_is_in_the_table_whatever_epoch_its_trial_is_at(sweep: Sweep) -> None:
+def test_the_size_of_a_model_is_in_the_table_at_any_epoch(sweep: Sweep) -> None:
     size = {"params": 7.0, "gflops": 0.25, "gflops_published": 0.5}
     sweep.trial([0.5, 0.6], "complete", size=size)
     sweep.trial([0.1], "stopped", size=size)
@@ -31,17 +31,17 @@ def test_the_size_of_a_model_is_in_the_table_whatever_epoch_its_trial_is_at(swee
     assert [row["gflops"] for row in rows(sweep.folder.path / "leaderboard.csv")] == ["0.25", "0.25"]
 
 
-def test_a_sweep_of_failures_shows_why(sweep: Sweep) -> None:
+def test_failures_are_shown_with_their_reasons(sweep: Sweep) -> None:
     sweep.trial([0.1, math.nan], "diverged", "loss is nan in epoch 2", "diverged")
     sweep.trial([], "failed", "CUDA out of memory", "oom")
     sweep.trial([], "failed", "CUDA out of memory", "oom")
     said = words(sweep.page())
-    assert "class trials ended by it attempts oom 2 2 diverged 1 1" in said
+    assert "class trials ended attempts oom 2 2 diverged 1 1" in said
     assert "1 diverged loss is nan in epoch 2" in said
 
 
 @pytest.mark.parametrize("start", ["=", "+", "-", "@", "\t", "\r", "\n", "＝"])  # noqa: RUF001
-def test_a_spreadsheet_calculates_no_text(sweep: Sweep, start: str) -> None:
+def test_no_text_is_a_formula_to_a_spreadsheet(sweep: Sweep, start: str) -> None:
     formula = f"{start}HYPERLINK(A1)"
     sweep.trial([-0.5], "complete")
     metrics(sweep, formula)
@@ -58,7 +58,7 @@ def test_a_negative_number_stays_a_number(sweep: Sweep) -> None:
     assert rows(sweep.folder.path / "leaderboard.csv")[0]["value"] == "-0.5"
 
 
-def test_an_excluded_trial_is_named_with_the_reason_and_is_in_no_table_but_those_for_programs(sweep: Sweep) -> None:
+def test_an_excluded_trial_is_named_with_its_reason_and_only_in_csv_tables(sweep: Sweep) -> None:
     for values in ([0.5, 0.75], [0.4, 0.96875], [0.3, 0.625]):
         sweep.trial(values, "complete")
     key = sweep.ledger.trials()[1].run_key

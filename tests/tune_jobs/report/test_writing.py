@@ -10,12 +10,12 @@ from tests.tune_jobs.report.drawn import Sweep
 from tune_jobs.errors import LedgerError, UsageError
 
 
-def test_the_command_tells_programs_where_everything_is(sweep: Sweep) -> None:
+def test_the_commands_json_has_the_paths_of_all_files(sweep: Sweep) -> None:
     sweep.trial([0.5], "complete", params=7.0, gflops=0.1)
     place = sweep.folder.path
     told = convnn_json("report", "drawn", "--csv", storage=place.parent)
     csvs = [str(place / name) for name in ("leaderboard.csv", "epochs.csv")]
-    assert told.pop("more_trials")["text"].startswith("What 10 more trials would bring can be said once 7 more")
+    assert told.pop("more_trials")["text"].startswith("The gain from 10 more trials can be estimated once 7 more")
     assert told.pop("effects")["complete"] == 1
     assert told == {"sweep": "drawn", "report": str(place / "report.html"), "png": [], "csv": csvs}
     other = place.parent / "elsewhere" / "page.html"
@@ -23,7 +23,7 @@ def test_the_command_tells_programs_where_everything_is(sweep: Sweep) -> None:
     assert other.exists()
 
 
-def test_a_report_that_cannot_be_written_leaves_the_last_one_whole(sweep: Sweep) -> None:
+def test_a_report_that_cannot_be_written_leaves_the_previous_one(sweep: Sweep) -> None:
     before = sweep.page()
     limits = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (1_000_000, limits[1]))
@@ -37,7 +37,7 @@ def test_a_report_that_cannot_be_written_leaves_the_last_one_whole(sweep: Sweep)
 
 
 @pytest.mark.parametrize(("place", "error"), [("drawn", UsageError), ("drawn/sweep.yaml/report.html", LedgerError)])
-def test_a_place_that_is_no_file_is_refused(sweep: Sweep, place: str, error: type[Exception]) -> None:
+def test_an_output_that_is_not_a_file_is_refused(sweep: Sweep, place: str, error: type[Exception]) -> None:
     with pytest.raises(error, match="--output"):
         sweep.page(output=sweep.folder.path.parent / place)
 

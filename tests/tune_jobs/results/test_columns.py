@@ -2,7 +2,7 @@ from search_spaces import TrialConfig
 from tune_jobs.results.columns import axes, params, varying
 
 
-def test_params_are_the_papers_then_every_other_field_by_its_path_as_text_and_none_twice() -> None:
+def test_params_are_the_papers_parameters_then_all_other_fields_by_path_each_once() -> None:
     content = {"model": {"name": "vgg11", "layer": {"kind": "hybrid", "lambda": 0.5}}, "training": {"lr": 0.5}}
     found = params(TrialConfig.model_validate(content))
     assert list(found.items())[:6] == [
@@ -23,7 +23,7 @@ def hybrid(ratio: float, **training: object) -> TrialConfig:
     return TrialConfig.model_validate({"model": {"name": "vgg11", "layer": layer}, "training": training})
 
 
-def test_an_axis_is_what_every_configuration_has_that_runs() -> None:
+def test_fields_that_every_configuration_has_are_axes() -> None:
     configs = [hybrid(0.25, lr=0.1), hybrid(0.5, lr=0.2, optimizer="sgd"), hybrid(0.75)]
     assert {column.key: column.axis for column in axes(configs, varying(configs))} == {
         "lambda": "lambda",
@@ -32,9 +32,9 @@ def test_an_axis_is_what_every_configuration_has_that_runs() -> None:
     }
 
 
-def test_what_some_configurations_lack_is_no_axis() -> None:
+def test_fields_that_some_configurations_lack_are_not_axes() -> None:
     convolution = TrialConfig.model_validate({"model": {"name": "vgg11", "layer": {"kind": "conv2d"}}})
-    configs = [hybrid(0.0), hybrid(0.5), convolution]  # of lambda 0 nothing is left but a convolution
+    configs = [hybrid(0.0), hybrid(0.5), convolution]  # with lambda 0 only a convolution remains
     found = {column.key: column.axis for column in axes(configs, varying(configs))}
     assert found["kind"] == "model.layer.kind"
     assert found["k"] is None

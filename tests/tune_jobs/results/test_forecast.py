@@ -1,4 +1,4 @@
-"""What more trials would bring: laws of the estimates, and that they keep their word where the order is random."""
+"""The gain from more trials: properties of the estimates, and that they hold if trials are in random order."""
 
 import dataclasses
 import math
@@ -27,7 +27,7 @@ def of(finals: list[float], others: int = 0, *, learns: bool = False) -> Tried:
     return Tried(tuple(finals), others, maximize=True, learns=learns)
 
 
-def test_without_many_close_to_the_best_the_chance_is_that_the_best_of_all_is_among_those_left() -> None:
+def test_with_few_trials_close_to_the_best_the_chance_is_that_the_overall_best_is_still_to_come() -> None:
     finals = [0.5 + number / 100 for number in range(ALONE + 5)]
     assert chance_of_more(of(finals), 5, 0.001) == pytest.approx(5 / 20)
     assert chance_of_more(of(finals, others=5), 5, 0.001) == pytest.approx(5 / 25)  # five were stopped
@@ -46,7 +46,7 @@ def test_the_chance_is_at_most_that_of_any_gain_and_falls_with_the_margin(
 
 
 @given(accuracies, margins, st.randoms())
-def test_neither_the_order_nor_the_goal_counts(finals: list[float], within: float, random: object) -> None:
+def test_neither_the_order_nor_the_goal_matters(finals: list[float], within: float, random: object) -> None:
     shuffled = list(finals)
     random.shuffle(shuffled)  # type: ignore[attr-defined]
     found = of([value / 2 for value in finals])
@@ -54,14 +54,14 @@ def test_neither_the_order_nor_the_goal_counts(finals: list[float], within: floa
     assert chance_of_more(losses, 9, within) == chance_of_more(found, 9, within)
 
 
-def test_nothing_is_said_of_few_trials_nor_where_none_are_left() -> None:
+def test_few_trials_give_no_forecast_and_no_remaining_trials_no_chance() -> None:
     few = of([0.9] * (FEWEST - 1), others=100)
     assert chance_of_more(few, 1, 0.5) == 1
     assert forecast(few, 10) is None
     assert chance_of_more(few, 0, 0.5) == 0
 
 
-def test_an_accuracy_cannot_gain_more_than_is_left_of_it() -> None:
+def test_an_accuracy_cannot_gain_more_than_up_to_1() -> None:
     found = of([0.5, 0.6, 0.7, 0.8, 0.9, 0.99, 0.995, 0.9])
     assert chance_of_more(found, 1000, 0.005) == 0
     likely = forecast(found, 1000)
@@ -78,7 +78,7 @@ def test_which_trials_count() -> None:
 
 
 @pytest.mark.parametrize("tail", ["normal", "exponential", "uniform"])
-def test_more_is_missed_as_rarely_as_promised(tail: str) -> None:
+def test_a_better_trial_is_missed_no_more_often_than_stated(tail: str) -> None:
     rng = np.random.default_rng(0)
     planned, confidence, sweeps, missed, saved = 60, 0.8, 300, 0, 0
     for _ in range(sweeps):
@@ -93,7 +93,7 @@ def test_more_is_missed_as_rarely_as_promised(tail: str) -> None:
     assert saved / sweeps / planned > 0.1
 
 
-def test_the_upper_limit_of_ten_more_is_surpassed_as_rarely_as_promised() -> None:
+def test_the_upper_limit_for_ten_more_trials_is_exceeded_as_rarely_as_stated() -> None:
     rng, surpassed, above_median = np.random.default_rng(0), 0, 0
     for _ in range(1000):
         values = rng.exponential(size=42) / 100
@@ -102,12 +102,12 @@ def test_the_upper_limit_of_ten_more_is_surpassed_as_rarely_as_promised() -> Non
         gained = max(0.0, values[32:].max() - values[:32].max())
         surpassed += gained > likely.most
         above_median += gained > likely.median
-    assert 0.07 <= surpassed / 1000 <= 0.13  # 10%, as finals do fall off exponentially
+    assert 0.07 <= surpassed / 1000 <= 0.13  # 10%, as these finals do fall off exponentially
     assert above_median / 1000 <= 0.5
 
 
 @pytest.mark.parametrize(("planned", "learns"), [(20, False), (200, False), (64, True)])
-def test_the_earliest_end_is_that_of_a_sweep_in_which_all_are_alike(planned: int, learns: bool) -> None:
+def test_the_earliest_end_is_that_of_a_sweep_in_which_all_trials_are_equal(planned: int, learns: bool) -> None:
     ends = [
         n
         for n in range(FEWEST, planned)

@@ -20,7 +20,7 @@ evaluation: {protocol: holdout, fraction: 0.2}
 
 @pytest.fixture
 def folder(tmp_path: Path) -> SweepFolder:
-    """A trial with two attempts, of which the second began again after epoch 1."""
+    """A trial with two attempts; the second one resumed after epoch 1."""
     folder = SweepFolder(tmp_path / "mine")
     folder.path.mkdir()
     folder.spec.write_text(FILE)
@@ -47,14 +47,14 @@ def test_a_trial_is_found_by_its_number_or_key_with_the_epochs_that_count(folder
     assert told["config"]["model"]["layer"]["k"] == 9
 
 
-def test_a_trial_that_is_not_there_is_answered_with_those_that_are(folder: SweepFolder) -> None:
+def test_the_error_for_a_missing_trial_lists_the_existing_ones(folder: SweepFolder) -> None:
     with pytest.raises(
         UsageError, match=r"mine has no trial '2'; its only trial is 1\. To list them: convnn show mine"
     ):
         history(folder, "2")
 
 
-def test_a_trial_is_a_sweep_file_of_one_point(folder: SweepFolder) -> None:
+def test_a_trial_becomes_a_sweep_file_of_one_configuration(folder: SweepFolder) -> None:
     found = history(folder, "1")
     spec = parse_sweep(found.sweep_file())
     assert (spec.name, spec.evaluation.fraction) == ("mine-trial-1", 0.2)  # type: ignore[union-attr]

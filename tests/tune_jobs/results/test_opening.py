@@ -22,7 +22,7 @@ def sweep(sweep: Recorded) -> Recorded:
     return sweep
 
 
-def test_the_table_has_a_row_per_trial_and_a_column_per_field_that_differs(sweep: Recorded) -> None:
+def test_the_table_has_a_row_per_trial_and_a_column_per_varying_field(sweep: Recorded) -> None:
     results = open_sweep(sweep.folder.path)
     frame = results.to_frame()
     first = ["trial", "run_key", "state", "epoch", "epochs", "val/accuracy"]
@@ -42,7 +42,7 @@ def test_excluded_trials_are_not_in_the_table(sweep: Recorded) -> None:
     assert len(results.trials) == 3
 
 
-def test_a_sweep_is_opened_by_name_or_folder_and_says_how_it_stands_in_a_line(sweep: Recorded) -> None:
+def test_a_sweep_is_opened_by_name_or_folder_and_shows_its_status_in_one_line(sweep: Recorded) -> None:
     storage = sweep.folder.path.parent
     by_name = open_sweep(sweep.folder.name, storage)
     assert repr(by_name) == repr(open_sweep(str(sweep.folder.path)))
@@ -58,10 +58,10 @@ def test_an_empty_sweep_has_an_empty_table(tmp_path: Path) -> None:
     assert "no result yet" in repr(results)
 
 
-def test_what_is_no_sweep_is_refused(tmp_path: Path) -> None:
+def test_opening_a_missing_sweep_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="there is no sweep 'none'"):
         open_sweep("none", tmp_path)
-    with pytest.raises(UsageError, match="holds no sweep"):
+    with pytest.raises(UsageError, match="is not a sweep folder"):
         open_sweep(tmp_path)
 
 
@@ -71,7 +71,7 @@ def test_epochs_that_vary_have_one_column(sweep: Recorded) -> None:
     assert open_sweep(sweep.folder.path).to_frame()["epochs"].tolist() == [5, 5, 5, 9]
 
 
-def test_the_curves_have_a_row_per_epoch_of_each_trial_that_counts_as_of_when_the_sweep_was_opened(
+def test_the_curves_have_a_row_per_epoch_of_each_trial_that_counts(
     sweep: Recorded,
 ) -> None:
     sweep.attempt([1], "complete", trial="a")
@@ -86,7 +86,7 @@ def test_the_curves_have_a_row_per_epoch_of_each_trial_that_counts_as_of_when_th
     assert last == {row.number: row.value for row in results.trials if row.counts}
 
 
-def test_epochs_that_are_recorded_later_are_not_in_the_curves(sweep: Recorded) -> None:
+def test_epochs_recorded_after_opening_are_not_in_the_curves(sweep: Recorded) -> None:
     results = open_sweep(sweep.folder.path)
     before = results.curves()
     sweep.ledger.reopen(["b"])

@@ -20,7 +20,7 @@ from tune_jobs.results.overview import overview
 from tune_jobs.results.summary import Summary, read_summary
 
 Seed = float | State | None
-"""What becomes of a seed: its accuracy, if it is complete; else its state, `None` where it runs."""
+"""The outcome of a seed: its accuracy if it is complete, otherwise its state; `None` if it is running."""
 
 BEGUN: tuple[State, ...] = ("stopped", "diverged", "failed", "interrupted")
 
@@ -37,7 +37,7 @@ def written(
     planned: int | None = None,
     goal: Goal = "maximize",
 ) -> Summary:
-    """How a sweep stands that has trained these configurations, one after another; k is 1 for the first."""
+    """Return the summary of a sweep that trained these configurations in order, the first with k = 1."""
     folder.path.mkdir()
     with contextlib.closing(Ledger(folder.ledger, create=True)) as ledger:
         ledger.meta.goal, ledger.meta.repeats, ledger.meta.planned = goal, repeats, planned
@@ -80,18 +80,18 @@ def test_a_lucky_seed_does_not_beat_a_mean(folder: SweepFolder) -> None:
     assert [group.mean for group in found.seeds] == pytest.approx([0.6, 0.8 / 3 + 0.8 / 3, 0.925])
 
 
-def test_of_a_loss_the_lowest_mean_is_best(folder: SweepFolder) -> None:
+def test_for_a_loss_the_lowest_mean_is_best(folder: SweepFolder) -> None:
     assert order(written(folder, [0.5, 0.7], [0.1, 0.9], [0.55, 0.3], repeats=2, goal="minimize")) == [3, 2, 1]
 
 
-def test_until_a_configuration_has_all_its_seeds_it_says_so(folder: SweepFolder) -> None:
+def test_the_ranking_says_if_no_configuration_has_all_its_seeds(folder: SweepFolder) -> None:
     found = written(folder, [0.5, 0.6], [0.95])
     assert order(found) == [1, 2]
     assert found.ranking == "No configuration has all of its 3 seeds yet; those with more come first."
     assert best_so_far(found) == "best so far: trial 2, mean 55.00%, sd 7.07%, 2 of 3 seeds: k 1, seed 8"
 
 
-def test_seeds_beyond_those_that_are_asked_for_are_left_out(folder: SweepFolder) -> None:
+def test_seeds_beyond_the_requested_number_are_left_out(folder: SweepFolder) -> None:
     found = written(folder, [0.5, 0.9, 0.9], [0.6, 0.6, 0.1], repeats=2)
     assert order(found) == [1, 2]
     assert found.best_value == pytest.approx(0.7)
@@ -100,7 +100,7 @@ def test_seeds_beyond_those_that_are_asked_for_are_left_out(folder: SweepFolder)
     found = read_summary(folder)
     assert order(found) == [2, 1]
     assert found.best_value == 0.6
-    assert [group.mean for group in found.seeds] == pytest.approx([2.3 / 3, 1.3 / 3])  # all that there are, below
+    assert [group.mean for group in found.seeds] == pytest.approx([2.3 / 3, 1.3 / 3])  # the seeds table has all of them
 
 
 def test_configurations_are_counted_and_the_sweep_is_done_with_their_last_seed(folder: SweepFolder) -> None:
@@ -119,10 +119,12 @@ def test_configurations_are_counted_and_the_sweep_is_done_with_their_last_seed(f
     assert [each.state for each in found.configurations] == ["complete", "failed", "stopped"]
 
 
-def test_what_is_to_be_started_counts_the_further_seeds_that_are_likely(folder: SweepFolder) -> None:
+def test_the_number_of_trials_to_start_includes_the_expected_further_seeds(folder: SweepFolder) -> None:
     assert written(folder, planned=4).to_start(0) == 12
     other = SweepFolder(folder.path.with_name("other"))
-    found = written(other, [0.5, 0.6], ["stopped"], [None], planned=5)  # of two firsts that ended one went on
+    found = written(
+        other, [0.5, 0.6], ["stopped"], [None], planned=5
+    )  # one of two ended first trials got further seeds
     assert found.to_start(running=1) == pytest.approx(2 * (1 + 0.5 * 2) + 1 + 0.5 * 2)
 
 
@@ -136,7 +138,7 @@ def test_an_excluded_seed_leaves_its_configuration_with_fewer(folder: SweepFolde
     assert found.whole
 
 
-def test_the_leaderboard_has_a_line_for_each_configuration(folder: SweepFolder) -> None:
+def test_the_leaderboard_has_one_line_per_configuration(folder: SweepFolder) -> None:
     found = written(folder, [0.5, 0.6, 0.7], [0.95, None], ["stopped"])
     console = Console(width=160)
     with console.capture() as said:
@@ -156,7 +158,7 @@ SEEDS = st.lists(st.one_of(VALUES, st.sampled_from(BEGUN), st.none()), max_size=
 
 @settings(max_examples=15, deadline=None)
 @given(st.lists(st.tuples(VALUES, SEEDS), min_size=1, max_size=6))
-def test_a_configuration_is_above_another_only_with_more_seeds_or_a_better_mean_over_as_many(
+def test_a_configuration_ranks_higher_only_with_more_seeds_or_a_better_mean_over_the_same_number(
     made: list[tuple[float, list[Seed]]],
 ) -> None:
     configurations: list[list[Seed]] = [[first, *others] for first, others in made]

@@ -17,7 +17,7 @@ Told = tuple[str, State | None, list[float]]
 
 
 def written(folder: SweepFolder, *trials: Told, goal: Goal = "maximize", planned: int | None = None) -> SweepFolder:
-    """A sweep of trials, each a key, its state, and its values by epoch."""
+    """Write a sweep with these trials, each given by its key, its state, and its value at each epoch."""
     folder.path.mkdir()
     ledger = Ledger(folder.ledger, create=True)
     ledger.meta.goal = goal
@@ -58,14 +58,14 @@ def test_complete_trials_come_first_then_those_that_got_furthest(folder: SweepFo
     assert found.best.run_key == order[0]
 
 
-def test_where_no_trial_has_a_value_none_is_the_best(folder: SweepFolder) -> None:
+def test_without_a_value_no_trial_is_the_best(folder: SweepFolder) -> None:
     found = read_summary(written(folder, ("a", "failed", [0.9]), ("b", "interrupted", [])))
     assert found.best is None
     assert [(row.run_key, row.state) for row in found.rows] == [("a", "failed"), ("b", "waiting")]
     assert found.failures() == {"oom": 1}
 
 
-def test_trials_that_are_not_complete_are_ranked_at_an_epoch_that_two_have_reached(folder: SweepFolder) -> None:
+def test_incomplete_trials_are_ranked_at_an_epoch_that_two_have_reached(folder: SweepFolder) -> None:
     trials: list[Told] = [
         ("far", None, [0.1, 0.15, 0.16, 0.17]),
         ("good", None, [0.1, 0.2, 0.23]),
@@ -85,7 +85,7 @@ def leave_out(folder: SweepFolder, *keys: str) -> None:
     ledger.close()
 
 
-def test_excluded_trials_come_last_and_count_for_nothing_but_their_cost(folder: SweepFolder) -> None:
+def test_excluded_trials_come_last_and_count_only_in_the_cost(folder: SweepFolder) -> None:
     trials: list[Told] = [("a", "complete", [0.9]), ("b", "complete", [0.5]), ("c", "failed", []), ("d", None, [0.1])]
     written(folder, *trials, planned=4)
     assert read_summary(folder).exclusions is None
@@ -100,7 +100,7 @@ def test_excluded_trials_come_last_and_count_for_nothing_but_their_cost(folder: 
     assert read_summary(folder).exclusions == "2 trials are excluded: trial 1 (why a), trial 3 (why c)"
 
 
-def test_a_sweep_is_whole_though_a_trial_that_is_excluded_has_not_ended(folder: SweepFolder) -> None:
+def test_a_sweep_is_done_even_if_an_excluded_trial_has_not_ended(folder: SweepFolder) -> None:
     written(folder, ("a", "complete", [0.9]), ("b", "interrupted", [0.5]), planned=2)
     assert not read_summary(folder).whole
     leave_out(folder, "b")
@@ -152,7 +152,7 @@ def test_programs_get_stable_keys(folder: SweepFolder) -> None:
 
 
 @pytest.mark.parametrize(("planned", "state"), [(1, "done"), (2, "unfinished")])
-def test_the_list_says_how_far_a_sweep_is(folder: SweepFolder, planned: int, state: str) -> None:
+def test_the_list_shows_the_progress_of_a_sweep(folder: SweepFolder, planned: int, state: str) -> None:
     found = overview(written(folder, ("a", "complete", [0.5]), planned=planned))
     assert found == {
         "name": "sweep",
@@ -171,7 +171,7 @@ def test_the_list_says_how_far_a_sweep_is(folder: SweepFolder, planned: int, sta
     }
 
 
-def test_a_record_that_cannot_be_read_is_listed_with_the_reason(folder: SweepFolder) -> None:
+def test_a_ledger_that_cannot_be_read_is_listed_with_the_reason(folder: SweepFolder) -> None:
     folder.path.mkdir()
     folder.ledger.write_bytes(b"no database" * 1000)
     assert overview(folder) == {

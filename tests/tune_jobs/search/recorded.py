@@ -1,4 +1,4 @@
-"""A search with its record, as the driver keeps the two together; nothing runs."""
+"""A search with its ledger, kept in step as the driver does; nothing is trained."""
 
 from collections.abc import Collection
 
@@ -13,7 +13,7 @@ from tune_jobs.search.queue import Search
 
 
 class Recorded(Search):
-    """Every call records what the driver would."""
+    """A search whose every call writes to the ledger what the driver would."""
 
     def __init__(self, spec: SweepSpec, ledger: Ledger, only: Collection[str] | None = None) -> None:
         super().__init__(spec, past_of(ledger), only)

@@ -1,4 +1,4 @@
-"""A sweep whose configurations have several seeds, and what its sampler has heard of them."""
+"""A sweep whose configurations have several seeds, and what its sampler receives about them."""
 
 from typing import Any
 
@@ -30,7 +30,7 @@ stopping: {rule}
 
 
 def value(job: Job, epoch: int = EPOCHS) -> float:
-    """Depends on the configuration, and on the seed alone by a little."""
+    """Return a value that depends on the configuration, and a little on the seed."""
     layer = job.config.model.mixing_layer
     height: float = 0.5 + getattr(layer, "lam", 0) / 10 - abs(getattr(layer, "k", 0) - 5) / 50
     return (height + (job.config.training.seed * 7919 % 13) / 1000) * (1 - 0.5**epoch)
@@ -47,7 +47,7 @@ def train(search: Recorded, job: Job, epochs: int = EPOCHS) -> None:
 
 
 def to_the_end(search: Recorded) -> list[tuple[int, int]]:
-    """Number and seed of each trial that is started."""
+    """Run the search to its end, and return number and seed of each started trial."""
     found = []
     while (job := search.next()) is not None:
         found.append((job.number, job.config.training.seed))
@@ -56,7 +56,7 @@ def to_the_end(search: Recorded) -> list[tuple[int, int]]:
 
 
 def of(ledger: Ledger) -> dict[str, list[Trial]]:
-    """The trials by their first one's key."""
+    """Return the trials by the key of their configuration's first trial."""
     found: dict[str, list[Trial]] = {}
     for trial in ledger.trials():
         found.setdefault(trial.repeat_of or trial.run_key, []).append(trial)
@@ -64,7 +64,7 @@ def of(ledger: Ledger) -> dict[str, list[Trial]]:
 
 
 def heard(search: Recorded) -> dict[str, tuple[TrialState, float | None]]:
-    """What the sampler has of each configuration, by the key of its first trial."""
+    """Return the sampler's state and value of each configuration, by the key of its first trial."""
     return {
         run_key(search.spec.space.resolve(Fixed(trial.params))): (trial.state, trial.value)
         for trial in search.study.trials

@@ -1,4 +1,4 @@
-"""A search without Ray: trials are simulated by a formula, so that hundreds of asks take a moment."""
+"""A search without Ray: a formula simulates the trials, so that hundreds of asks take a moment."""
 
 import contextlib
 from collections.abc import Iterator
@@ -51,13 +51,13 @@ def opened(path: Path) -> Iterator[Ledger]:
 
 
 def accuracy(job: Job, epoch: int) -> float:
-    """A result that depends on the configuration and grows with the epochs."""
+    """Return a value that depends on the configuration and grows with the epochs."""
     k: int = getattr(job.config.model.mixing_layer, "k", 0)
     return 1 - 1 / (1 + epoch) - abs(job.config.training.lr - 1e-3) * 50 - abs(k - 6) / 100
 
 
 def train(search: Recorded, job: Job, epochs: int = 9) -> None:
-    """Let a job run to its end, as the stopping rule allows; an interrupted one stays due."""
+    """Run a job until it ends or the stopping rule stops it; with fewer epochs it is interrupted and stays pending."""
     for epoch in range(1, epochs + 1):
         if search.report(job, epoch, {"val/accuracy": accuracy(job, epoch)}):
             search.end(job, "stopped")
@@ -66,7 +66,7 @@ def train(search: Recorded, job: Job, epochs: int = 9) -> None:
 
 
 def run(sweep: SweepSpec, path: Path, *, interrupt: bool = False) -> list[tuple[Any, ...]]:
-    """All trials of a sweep, one at a time; with `interrupt`, each is cut off once and the search rebuilt each time."""
+    """Run all trials of a sweep, one at a time; with `interrupt`, interrupt each once and rebuild the search."""
     with opened(path) as ledger:
         search = Recorded(sweep, ledger)
         while (job := search.next()) is not None:
@@ -80,7 +80,7 @@ def run(sweep: SweepSpec, path: Path, *, interrupt: bool = False) -> list[tuple[
 
 
 def due(search: Recorded) -> list[tuple[int, int, bool]]:
-    """All jobs that can be started now, as number, attempt, alone."""
+    """Return all jobs that can start now, as number, attempt, alone."""
     return [(job.number, job.attempt, job.alone) for job in iter(search.next, None)]
 
 

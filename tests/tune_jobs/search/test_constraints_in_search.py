@@ -1,4 +1,4 @@
-"""What a search makes of the rules in a sweep file."""
+"""How a search applies the constraints in a sweep file."""
 
 import tempfile
 from collections.abc import Callable, Iterator
@@ -23,11 +23,11 @@ RULES: dict[str, tuple[tuple[str, ...], Callable[..., bool]]] = {
     "r / (k - 3) < 9": (("r", "k"), lambda r, k: k != 3 and r / (k - 3) < 9),
     "kernel_size != 5": (("kernel_size",), lambda size: size != 5),
 }
-"""By a rule as a file has it, the fields that it is about, and the same in Python."""
+"""The fields of each rule, and the same rule in Python, by the rule's text in a sweep file."""
 
 
 def leaves(tree: dict[str, Any]) -> Iterator[tuple[str, Any]]:
-    """Each field by its last name; no two that a rule is about have the same."""
+    """Yield each field by its last name; these are unique among the fields in rules."""
     for name, value in tree.items():
         if isinstance(value, dict):
             yield from leaves(value)
@@ -36,7 +36,7 @@ def leaves(tree: dict[str, Any]) -> Iterator[tuple[str, Any]]:
 
 
 def holds(rule: str, trial: TrialConfig) -> bool:
-    """Whether a trial satisfies a rule; one that lacks a field of it does."""
+    """Whether a trial satisfies a rule; a trial that lacks one of its fields does."""
     fields, check = RULES[rule]
     known = dict(leaves(trial.model_dump(by_alias=True)))
     return not known.keys() >= set(fields) or check(*(known[name] for name in fields))
@@ -47,7 +47,7 @@ def ruled(sweep: SweepSpec, *rules: str) -> SweepSpec:
 
 
 def handed_out(sweep: SweepSpec, ledger: Ledger) -> list[str]:
-    """The keys of all trials of a sweep, each complete at once."""
+    """Complete all trials of a sweep immediately, and return their run keys."""
     search = Recorded(sweep, ledger)
     keys = []
     while (job := search.next()) is not None:
@@ -59,21 +59,21 @@ def handed_out(sweep: SweepSpec, ledger: Ledger) -> list[str]:
 
 @settings(fixed, max_examples=8)
 @given(st.sampled_from(["tpe", "random"]), st.sets(st.sampled_from([*RULES]), min_size=1), st.integers(0, 99))
-def test_every_trial_that_is_handed_out_satisfies_every_rule(sampler: str, rules: set[str], seed: int) -> None:
+def test_every_proposed_trial_satisfies_every_rule(sampler: str, rules: set[str], seed: int) -> None:
     sweep = ruled(spec(MIXED, f"{{sampler: {sampler}, trials: 6, seed: {seed}}}"), *sorted(rules))
     with tempfile.TemporaryDirectory() as folder, opened(Path(folder) / "ledger.db") as ledger:
         keys = handed_out(sweep, ledger)
         assert len(keys) == 6
         for ask in ledger.asks():
             asked = sweep.space.resolve(Decided(ask.decisions))
-            runs = next(infeasibilities(asked), None) is None  # by its geometry alone
+            runs = next(infeasibilities(asked), None) is None  # without the rules
             assert (ask.outcome != "infeasible") == (runs and all(holds(rule, asked) for rule in rules))
         for trial in ledger.trials():
             assert all(holds(rule, trial.config) for rule in rules)
 
 
 @pytest.mark.parametrize("sampler", ["{sampler: grid}", "{sampler: random, trials: 99}", "{sampler: tpe, trials: 99}"])
-def test_a_finite_space_ends_when_every_point_within_the_rules_was_tried(tmp_path: Path, sampler: str) -> None:
+def test_a_finite_space_ends_when_every_configuration_within_the_rules_was_tried(tmp_path: Path, sampler: str) -> None:
     sweep = ruled(spec(THIRTY, sampler, lr="1e-3"), "lambda * 8 < k", "k != 4")
     with opened(tmp_path / "ledger.db") as ledger:
         keys = handed_out(sweep, ledger)
@@ -81,7 +81,7 @@ def test_a_finite_space_ends_when_every_point_within_the_rules_was_tried(tmp_pat
         assert Recorded(sweep, ledger).done
 
 
-def test_what_breaks_a_rule_is_told_to_the_study_as_infeasible_and_not_counted(tmp_path: Path) -> None:
+def test_a_configuration_that_breaks_a_rule_is_infeasible_in_the_study_and_not_counted(tmp_path: Path) -> None:
     sweep = ruled(spec(search="{sampler: tpe, trials: 9}"), "k < 12")
     with opened(tmp_path / "ledger.db") as ledger:
         assert len(handed_out(sweep, ledger)) == 9
@@ -93,6 +93,8 @@ def test_what_breaks_a_rule_is_told_to_the_study_as_infeasible_and_not_counted(t
 
 
 @pytest.mark.parametrize("sampler", ["tpe", "random"])
-def test_a_ruled_search_rebuilt_from_its_ledger_goes_on_as_if_never_interrupted(tmp_path: Path, sampler: str) -> None:
+def test_a_search_with_rules_rebuilt_from_its_ledger_continues_as_if_never_interrupted(
+    tmp_path: Path, sampler: str
+) -> None:
     sweep = ruled(spec(search=f"{{sampler: {sampler}, trials: 6}}"), "k < 12")
     assert run(sweep, tmp_path / "cut.db", interrupt=True) == run(sweep, tmp_path / "whole.db")

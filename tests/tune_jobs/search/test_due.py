@@ -1,4 +1,4 @@
-"""Trials that are started again, and how often: interrupted, failed, retried, left over by a dead driver."""
+"""Which trials start again, and how often: interrupted, failed, retried, or left by a dead driver."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -11,7 +11,7 @@ from tests.tune_jobs.search.simulated import FOUR, due, opened, run, spec
 from tune_jobs.events import Job
 
 
-def test_due_trials_come_before_new_ones(tmp_path: Path) -> None:
+def test_pending_trials_come_before_new_ones(tmp_path: Path) -> None:
     sweep = spec()
     with opened(tmp_path / "ledger.db") as ledger:
         search = Recorded(sweep, ledger)
@@ -26,7 +26,7 @@ def test_due_trials_come_before_new_ones(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("rebuilt", [False, True])
-def test_trials_are_due_in_the_order_of_their_numbers_whichever_came_back_first(tmp_path: Path, rebuilt: bool) -> None:
+def test_pending_trials_start_in_the_order_of_their_numbers(tmp_path: Path, rebuilt: bool) -> None:
     with opened(tmp_path / "ledger.db") as ledger:
         search = Recorded(spec(search=FOUR), ledger)
         jobs = [job for job in iter(search.next, None) if job is not None]
@@ -37,7 +37,7 @@ def test_trials_are_due_in_the_order_of_their_numbers_whichever_came_back_first(
         assert due(again) == [(1, 2, False), (3, 2, False), (4, 2, False)]
 
 
-def test_a_trial_out_of_memory_is_tried_once_more_alone_after_all_others_and_then_infeasible(tmp_path: Path) -> None:
+def test_a_trial_out_of_memory_runs_once_more_alone_after_all_others_and_is_then_infeasible(tmp_path: Path) -> None:
     sweep = spec(search=FOUR)
     with opened(tmp_path / "ledger.db") as ledger:
         search = Recorded(sweep, ledger)
@@ -56,7 +56,7 @@ def test_a_trial_out_of_memory_is_tried_once_more_alone_after_all_others_and_the
         assert ledger.states()[0] == "failed"
 
 
-def test_lost_attempts_that_get_no_further_fail_the_trial_at_the_third_also_over_restarts(tmp_path: Path) -> None:
+def test_three_lost_attempts_without_progress_fail_the_trial_even_over_restarts(tmp_path: Path) -> None:
     sweep = spec(search=FOUR)
     with opened(tmp_path / "ledger.db") as ledger:
         for attempt, gained, follows in ((1, 1, "again"), (2, 1, "again"), (3, 2, "again"), (4, 2, "again")):
@@ -76,7 +76,7 @@ def test_lost_attempts_that_get_no_further_fail_the_trial_at_the_third_also_over
         assert ledger.failures() == {job.run_key: "preempted"}
 
 
-def test_a_retried_trial_alone_is_started_and_its_end_is_told_to_the_study(tmp_path: Path) -> None:
+def test_only_the_retried_trial_starts_and_its_end_is_reported_to_the_study(tmp_path: Path) -> None:
     sweep = spec(search=FOUR)
     with opened(tmp_path / "ledger.db") as ledger:
         search = Recorded(sweep, ledger)
@@ -97,10 +97,10 @@ def test_a_retried_trial_alone_is_started_and_its_end_is_told_to_the_study(tmp_p
         assert search.done
         (told,) = [trial for trial in Recorded(sweep, ledger).study.trials if trial.state.name == "COMPLETE"]
         assert told.value == 0.5
-        assert [number for number, *_ in due(Recorded(sweep, ledger))] == [2, 3, 4]  # what was left is still left
+        assert [number for number, *_ in due(Recorded(sweep, ledger))] == [2, 3, 4]  # the remaining trials still remain
 
 
-def test_a_budget_of_trials_holds_the_next_one_back_but_not_what_is_due(tmp_path: Path) -> None:
+def test_a_budget_of_trials_blocks_new_trials_but_not_pending_ones(tmp_path: Path) -> None:
     with opened(tmp_path / "ledger.db") as ledger:
         search = Recorded(replace(spec(search=FOUR), budget=Budget(trials=2)), ledger)
         first, second = search.next(), search.next()
@@ -113,7 +113,7 @@ def test_a_budget_of_trials_holds_the_next_one_back_but_not_what_is_due(tmp_path
         assert [number for number, *_ in due(search)] == [1, 2, 3, 4]
 
 
-def test_an_extended_search_goes_on_with_all_it_knows(tmp_path: Path) -> None:
+def test_an_extended_search_continues_with_all_its_knowledge(tmp_path: Path) -> None:
     run(spec(search="{sampler: tpe, trials: 12}"), tmp_path / "ledger.db")
     with opened(tmp_path / "ledger.db") as ledger:
         before = ledger.trials()
@@ -124,7 +124,7 @@ def test_an_extended_search_goes_on_with_all_it_knows(tmp_path: Path) -> None:
         assert ledger.trials()[:12] == before
 
 
-def test_a_trial_whose_last_epoch_is_recorded_is_complete_though_its_driver_died_there(tmp_path: Path) -> None:
+def test_a_trial_whose_last_epoch_is_recorded_is_complete_even_if_its_driver_died_there(tmp_path: Path) -> None:
     sweep = spec(search=FOUR)
     with opened(tmp_path / "ledger.db") as ledger:
         search = Recorded(sweep, ledger)

@@ -1,4 +1,4 @@
-"""When a search starts nothing new as it has found enough: judged from the ended trials alone."""
+"""A search that has found enough starts no new trials; this is judged from the ended trials alone."""
 
 from search_spaces import SweepSpec, parse_sweep
 from tune_jobs.events import Ended, EpochEnded, Job, StopAsked
@@ -30,7 +30,7 @@ def end(search: Search, job: Job, value: float = 0.9, state: State = "complete")
 
 
 def until_enough(search: Search, value: float = 0.9) -> int:
-    """How many trials it takes where all come to the same."""
+    """Return the number of trials it takes if all have the same value."""
     count = 0
     while search.enough is None and (job := begin(search)) is not None:
         end(search, job, value)
@@ -38,7 +38,7 @@ def until_enough(search: Search, value: float = 0.9) -> int:
     return count
 
 
-def test_running_trials_are_ended_and_no_other_is_started() -> None:
+def test_running_trials_end_and_no_other_starts() -> None:
     search = Search(spec())
     running = begin(search)
     assert running is not None
@@ -48,12 +48,12 @@ def test_running_trials_are_ended_and_no_other_is_started() -> None:
     assert search.idle
     assert search.enough is not None
     assert (search.enough.left, search.enough.complete, search.enough.near) == (24 - count, count, count)
-    search.tell(Ended(running, "interrupted"))  # lost: what has begun is due again
+    search.tell(Ended(running, "interrupted"))  # lost: started trials become pending again
     assert not search.idle
     assert begin(search) == running
 
 
-def test_a_running_trial_that_ends_far_above_lets_the_search_go_on() -> None:
+def test_a_running_trial_that_ends_far_above_lets_the_search_continue() -> None:
     search = Search(spec())
     running = begin(search)
     assert running is not None
@@ -63,11 +63,11 @@ def test_a_running_trial_that_ends_far_above_lets_the_search_go_on() -> None:
     assert begin(search) is not None
 
 
-def test_a_sampler_that_learns_needs_more() -> None:
+def test_a_sampler_that_learns_needs_more_trials() -> None:
     assert until_enough(Search(spec("tpe", 60))) > until_enough(Search(spec("random", 60)))
 
 
-def test_only_trials_that_ended_as_the_search_goes_count() -> None:
+def test_trials_that_a_user_stopped_do_not_count() -> None:
     by_rule, by_hand = Search(spec(trials=60)), Search(spec(trials=60))
     for search in (by_rule, by_hand):
         for _ in range(10):
@@ -79,7 +79,7 @@ def test_only_trials_that_ended_as_the_search_goes_count() -> None:
     assert until_enough(by_rule) < until_enough(by_hand)
 
 
-def test_without_the_setting_and_with_the_last_trial_it_is_not_the_reason() -> None:
+def test_enough_is_not_the_reason_without_the_setting_or_after_the_last_trial() -> None:
     assert until_enough(Search(spec(enough="null"))) == 24
     short = Search(spec(trials=8))
     assert until_enough(short) == 8

@@ -1,4 +1,4 @@
-"""What the sampler learns from configurations that cannot run."""
+"""What the sampler learns from infeasible configurations."""
 
 import random
 import subprocess
@@ -47,7 +47,7 @@ def value_of(config: TrialConfig) -> float:
 
 
 def outcomes(sweep: SweepSpec, many: int, workers: int = 1) -> list[str]:
-    """What became of so many asks, where as many valid configurations are trained at a time; they end in turn."""
+    """Return the outcomes of `many` asks, with `workers` valid configurations in training that end in turn."""
     search, found, running = Search(sweep), list[str](), list[Job]()
     while len(found) < many:
         while len(running) < workers:
@@ -63,12 +63,12 @@ def outcomes(sweep: SweepSpec, many: int, workers: int = 1) -> list[str]:
 
 @pytest.mark.parametrize("workers", [1, 8])
 @pytest.mark.parametrize("rules", [NARROW, COUPLED, PRODUCT], ids=["narrow", "coupled", "product"])
-def test_where_one_point_in_twenty_is_valid_most_asks_are(rules: tuple[str, ...], workers: int) -> None:
+def test_most_asks_are_valid_even_if_only_one_configuration_in_twenty_is(rules: tuple[str, ...], workers: int) -> None:
     space, rng = spec(rules).space, random.Random(0)
     draws = (space.resolve(Decided(space.draw(rng))) for _ in range(1000))
     assert 0.03 < sum(not any(space.infeasibilities(config)) for config in draws) / 1000 < 0.07
     found = outcomes(spec(rules), 120, workers)
-    assert found[:10].count("infeasible") <= 1  # of 100 random draws one is valid
+    assert found[:10].count("infeasible") <= 1  # one of 100 random draws is valid
     assert found[70:].count("infeasible") < 25
 
 
@@ -79,7 +79,7 @@ def next_asks(search: Recorded, trials: int) -> None:
         search.end(job, "complete")
 
 
-def test_a_search_that_is_rebuilt_asks_what_it_would_have_and_its_record_stays(tmp_path: Path) -> None:
+def test_a_rebuilt_search_makes_the_same_asks_and_keeps_its_record(tmp_path: Path) -> None:
     sweep = spec(NARROW)
     with opened(tmp_path / "whole.db") as whole, opened(tmp_path / "cut.db") as cut:
         next_asks(Recorded(sweep, whole), 24)
@@ -92,7 +92,7 @@ def test_a_search_that_is_rebuilt_asks_what_it_would_have_and_its_record_stays(t
 
 
 def asked(sweep: SweepSpec, many: int) -> list[dict[str, Any]]:
-    """What is decided while no trial ends."""
+    """Return the decisions of asks while no trial ends."""
     study, found = Study(sweep), list[dict[str, Any]]()
     for number in range(many):
         answer = study.ask()
@@ -102,14 +102,14 @@ def asked(sweep: SweepSpec, many: int) -> list[dict[str, Any]]:
     return found
 
 
-def test_where_all_is_valid_the_start_is_that_of_a_random_search() -> None:
+def test_if_everything_is_valid_tpe_starts_like_a_random_search() -> None:
     at_random, tpe = (
         simulated.spec(simulated.THIRTY, f"{{sampler: {name}, trials: 99}}") for name in ("random", "tpe")
     )
     assert asked(tpe, 20) == asked(at_random, 20)
 
 
-def test_where_next_to_nothing_is_valid_draws_are_asked_that_are_not_and_do_not_end_the_start() -> None:
+def test_if_almost_nothing_is_valid_infeasible_asks_do_not_end_the_random_start() -> None:
     study, sweep = Study(spec(RARE)), spec(RARE)
     for _ in range(20):
         answer = study.ask()
@@ -117,7 +117,7 @@ def test_where_next_to_nothing_is_valid_draws_are_asked_that_are_not_and_do_not_
         assert any(sweep.infeasibilities(answer.config))
         study.refuse(answer)
     ks = [trial.params["space.model.layer.k"] for trial in study.trials]
-    assert len(set(ks)) > 8  # TPE would have made for a few
+    assert len(set(ks)) > 8  # TPE would have focused on a few values
 
 
 WARNED = """

@@ -1,4 +1,4 @@
-"""Seeds of a configuration that are lost, fail, are stopped or left out by hand, and drivers that die between them."""
+"""Seeds of a configuration that are lost, fail, or are stopped or excluded by a user, and dying drivers."""
 
 import contextlib
 from collections.abc import Collection, Iterator
@@ -24,7 +24,7 @@ def ledger(tmp_path: Path) -> Iterator[Ledger]:
         yield opened
 
 
-def test_a_lost_repeat_is_tried_again_before_anything_else_and_told_once(ledger: Ledger) -> None:
+def test_a_lost_repeat_is_tried_again_first_and_reported_once(ledger: Ledger) -> None:
     search = Recorded(spec(2), ledger)
     train(search, next_job(search))
     repeat = next_job(search)
@@ -39,7 +39,7 @@ def test_a_lost_repeat_is_tried_again_before_anything_else_and_told_once(ledger:
     ("failure", "state"),
     [("diverged", TrialState.FAIL), ("user_error", TrialState.COMPLETE), ("time_limit", TrialState.COMPLETE)],
 )
-def test_a_configuration_of_which_a_seed_diverges_has_diverged_and_another_failure_is_left_out_of_the_mean(
+def test_a_diverged_seed_makes_its_configuration_diverged_but_other_failures_are_left_out_of_the_mean(
     ledger: Ledger, failure: Any, state: TrialState
 ) -> None:
     search = Recorded(spec(3), ledger)
@@ -54,12 +54,12 @@ def test_a_configuration_of_which_a_seed_diverges_has_diverged_and_another_failu
         assert heard(found)[first.run_key] == (state, told)
 
 
-def test_a_repeat_without_the_memory_does_not_make_its_configuration_infeasible(ledger: Ledger) -> None:
+def test_a_repeat_out_of_memory_does_not_make_its_configuration_infeasible(ledger: Ledger) -> None:
     search = Recorded(spec(2), ledger)
     train(search, next_job(search))
     repeat = next_job(search)
     assert search.fail(repeat, "oom", "why") == "alone"
-    other = next_job(search)  # nothing waits for a trial that is to run alone
+    other = next_job(search)  # no trial waits for one that must run alone
     assert other.repeat_of is None
     search.end(other, "interrupted")
     ledger.add_request(other.run_key, "exclude", "not of interest here")
@@ -72,7 +72,7 @@ def test_a_repeat_without_the_memory_does_not_make_its_configuration_infeasible(
         assert heard(found)[first.run_key][0] is TrialState.COMPLETE
 
 
-def test_a_repeat_is_stopped_by_hand_and_excluded_and_taken_in_again(ledger: Ledger) -> None:
+def test_a_repeat_can_be_stopped_excluded_and_included_again(ledger: Ledger) -> None:
     search = Recorded(spec(3), ledger)
     first, second = next_job(search), None
     train(search, first)
@@ -93,7 +93,7 @@ def test_a_repeat_is_stopped_by_hand_and_excluded_and_taken_in_again(ledger: Led
     assert next_job(search).repeat_of is None
 
 
-def test_a_retried_repeat_is_heard_in_the_mean_after_its_end(ledger: Ledger) -> None:
+def test_a_retried_repeat_counts_in_the_mean_after_its_end(ledger: Ledger) -> None:
     search = Recorded(spec(2, "{sampler: random, trials: 1}"), ledger)
     first = next_job(search)
     train(search, first)
@@ -108,7 +108,7 @@ def test_a_retried_repeat_is_heard_in_the_mean_after_its_end(ledger: Ledger) -> 
     assert search.done
 
 
-def test_a_retry_begins_no_other_seeds_and_the_next_run_does(ledger: Ledger) -> None:
+def test_a_retry_starts_no_other_seeds_but_the_next_run_does(ledger: Ledger) -> None:
     one = spec(2, "{sampler: random, trials: 1}")
     search = Recorded(one, ledger)
     first = next_job(search)
@@ -136,7 +136,7 @@ FATES = ["complete", "diverged", "user_error", "lost_worker", "oom"]
 def test_a_search_rebuilt_at_any_moment_decides_as_if_never_interrupted(
     tmp_path_factory: pytest.TempPathFactory, fates: list[str], every: int, start: int, rule: str
 ) -> None:
-    """The driver dies after every so many steps: the same trials, ends, asks and means."""
+    """The driver dies every few steps; trials, ends, asks and means must not change."""
     sweep = spec(3, "{sampler: tpe, trials: 5}", rule)
     ends = []
     for killed in (range(0), range(start + 2, 10_000, every)):

@@ -1,4 +1,4 @@
-"""What a search proposes, until there is nothing more to propose; the same after it was rebuilt from its ledger."""
+"""The proposals of a search to its end, which are the same after a rebuild from its ledger."""
 
 from pathlib import Path
 from typing import Any
@@ -22,7 +22,7 @@ def test_the_same_file_gives_the_same_trials(tmp_path: Path, sampler: str) -> No
 
 
 @pytest.mark.parametrize("sampler", ["tpe", "random"])
-def test_a_search_rebuilt_from_its_ledger_goes_on_as_if_never_interrupted(tmp_path: Path, sampler: str) -> None:
+def test_a_search_rebuilt_from_its_ledger_continues_as_if_never_interrupted(tmp_path: Path, sampler: str) -> None:
     sweep = spec(search=f"{{sampler: {sampler}, trials: 15}}")
     whole = run(sweep, tmp_path / "whole.db")
     assert run(sweep, tmp_path / "cut.db", interrupt=True) == whole
@@ -43,21 +43,21 @@ def test_a_trial_cut_off_at_a_rung_is_still_stopped_there(tmp_path: Path) -> Non
         assert [trial.state for trial in ledger.trials()] == ["interrupted", "stopped"]
 
 
-def test_no_configuration_is_tried_twice_and_none_that_cannot_run(tmp_path: Path) -> None:
+def test_no_configuration_is_tried_twice_and_no_infeasible_one(tmp_path: Path) -> None:
     sweep = spec(search="{sampler: random, trials: 60}", lr="1e-3")
     trials = run(sweep, tmp_path / "ledger.db")
     assert len({key for _, key, _ in trials}) == len(trials) == 60
     with opened(tmp_path / "ledger.db") as ledger:
         outcomes = [ask.outcome for ask in ledger.asks()]
         assert outcomes.count("new") == 60
-        assert outcomes.count("duplicate") > 0  # conv2d again, or another way to say it
+        assert outcomes.count("duplicate") > 0  # conv2d again, or an equivalent configuration
         assert outcomes.count("infeasible") > 0  # k beyond r, or beyond the smallest map
         for trial in ledger.trials():
             assert run_key(trial.config) == trial.run_key
 
 
 @pytest.mark.parametrize("sampler", ["tpe", "random"])
-def test_a_finite_space_ends_when_every_point_was_tried(tmp_path: Path, sampler: str) -> None:
+def test_a_finite_space_ends_when_every_configuration_was_tried(tmp_path: Path, sampler: str) -> None:
     sweep = spec(THIRTY, f"{{sampler: {sampler}, trials: 100}}", lr="1e-3")
     assert sweep.space.size() == 30
     with opened(tmp_path / "ledger.db") as ledger:
@@ -71,7 +71,7 @@ def test_a_finite_space_ends_when_every_point_was_tried(tmp_path: Path, sampler:
         assert Recorded(sweep, ledger).done
 
 
-def test_a_grid_goes_through_the_file_with_the_last_domain_turning_fastest(tmp_path: Path) -> None:
+def test_a_grid_follows_the_file_and_varies_the_last_domain_fastest(tmp_path: Path) -> None:
     sweep = spec(THIRTY, "{sampler: grid}", lr="1e-3")
     with opened(tmp_path / "ledger.db") as ledger:
         search = Recorded(sweep, ledger)
@@ -92,26 +92,26 @@ TWICE = """
       padding: {choice: [0, 1, 2]}
       candidates: {kind: lattice, side: 2}
 """
-"""Today these three are one."""
+"""In this version, these three configurations are the same."""
 
 
 def test_a_trial_recorded_under_the_key_of_an_earlier_version_is_not_tried_again(tmp_path: Path) -> None:
     sweep = spec(TWICE, "{sampler: grid}", lr="1e-3")
     with opened(tmp_path / "ledger.db") as ledger:
-        for padding in (1, 2):  # as 0.1.0 did: two trials with forms and keys of their own
+        for padding in (1, 2):  # as in 0.1.0: two trials with different forms and keys
             decisions: dict[str, Any] = {"space.model.layer.padding": padding}
             config = sweep.space.resolve(Decided(decisions))
             ledger.add_trial(decisions, config, f"{padding:016x}-s0")
         search = Recorded(sweep, ledger)
         jobs = due(search)
-        assert [number for number, _, _ in jobs] == [1, 2]  # what was begun is ended, under its own key
+        assert [number for number, _, _ in jobs] == [1, 2]  # started trials finish under their own keys
         assert search.exhausted
         asks = [(ask.outcome, ask.run_key) for ask in ledger.asks()]
         assert asks[-1] == ("duplicate", f"{1:016x}-s0")
         assert [vars(trial.config.model.mixing_layer)["padding"] for trial in ledger.trials()] == [1, 2]
 
 
-def test_epochs_done_twice_are_counted_once(tmp_path: Path) -> None:
+def test_repeated_epochs_are_counted_once(tmp_path: Path) -> None:
     sweep = spec()
     with opened(tmp_path / "ledger.db") as ledger:
         search = Recorded(sweep, ledger)
@@ -122,7 +122,7 @@ def test_epochs_done_twice_are_counted_once(tmp_path: Path) -> None:
         search = Recorded(sweep, ledger)
         again = search.next()
         assert again is not None
-        search.report(again, 1, {"val/accuracy": 0.2})  # another number than the one the rung has seen
+        search.report(again, 1, {"val/accuracy": 0.2})  # a different value than the rung has seen
         other = search.next()
         assert other is not None
         assert search.report(other, 1, {"val/accuracy": 0.5})  # below 0.9: stopped
@@ -136,10 +136,10 @@ def test_tpe_learns(tmp_path: Path) -> None:
         while (job := search.next()) is not None:
             values.append(accuracy(job, 9))
             train(search, job)
-        assert sorted(values[-15:])[7] > sorted(values[:10])[7]  # its usual one is better than the third best of ten
+        assert sorted(values[-15:])[7] > sorted(values[:10])[7]  # its median beats the third best of the first ten
 
 
-def test_a_search_that_was_cut_off_while_it_looked_goes_on_looking_the_same_way(tmp_path: Path) -> None:
+def test_a_search_interrupted_while_it_looks_for_new_configurations_continues_the_same_way(tmp_path: Path) -> None:
     sweep = spec(THIRTY, "{sampler: random, trials: 30}", lr="1e-3")
     with opened(tmp_path / "alone.db") as alone, opened(tmp_path / "cut.db") as cut:
         whole = Recorded(sweep, alone)
@@ -147,7 +147,7 @@ def test_a_search_that_was_cut_off_while_it_looked_goes_on_looking_the_same_way(
             pass
         expected = alone.asks()
         last = max(ask.number for ask in expected if ask.outcome == "new")
-        for ask in expected[: last - 50]:  # killed in the middle of misses, a uniform draw being due next
+        for ask in expected[: last - 50]:  # killed in the middle of misses, just before a uniform draw
             if ask.outcome == "new":
                 config = sweep.space.resolve(Decided(ask.decisions))
                 cut.add_trial(ask.decisions, canonical(config), run_key(config))
@@ -159,7 +159,7 @@ def test_a_search_that_was_cut_off_while_it_looked_goes_on_looking_the_same_way(
         assert [(a.decisions, a.outcome) for a in cut.asks()] == [(a.decisions, a.outcome) for a in expected]
 
 
-def test_a_space_without_end_is_not_said_to_be_used_up(tmp_path: Path) -> None:
+def test_an_infinite_space_is_never_reported_as_exhausted(tmp_path: Path) -> None:
     narrow = parse_sweep("""
 name: narrow
 space:
@@ -174,4 +174,4 @@ search: {sampler: random, trials: 2}
         assert search.gave_up
         assert not search.exhausted
         assert not ledger.meta.exhausted
-    assert "none is valid and new" in none_found(narrow).message
+    assert "configurations drawn from the space is valid and new" in none_found(narrow).message

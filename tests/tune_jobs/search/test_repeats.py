@@ -1,4 +1,4 @@
-"""Configurations with several seeds: which trials are begun, what the stopping rule and the sampler hear of them."""
+"""Configurations with several seeds: which trials start, and what the stopping rule and the sampler receive."""
 
 import contextlib
 from collections.abc import Iterator
@@ -36,7 +36,7 @@ def test_the_other_seeds_follow_the_first_before_new_configurations(ledger: Ledg
     assert {trial.role for trial in trials} == {"search"}
 
 
-def test_the_sampler_hears_a_configuration_once_and_its_mean(ledger: Ledger) -> None:
+def test_the_sampler_receives_each_configuration_once_with_its_mean(ledger: Ledger) -> None:
     search = Recorded(spec(), ledger)
     values = []
     for _ in range(3):
@@ -50,7 +50,7 @@ def test_the_sampler_hears_a_configuration_once_and_its_mean(ledger: Ledger) -> 
     assert len(set(values)) == 3
 
 
-def test_with_one_seed_all_is_as_it_was(ledger: Ledger) -> None:
+def test_with_one_seed_nothing_changes(ledger: Ledger) -> None:
     search = Recorded(spec(1), ledger)
     to_the_end(search)
     assert [trial.repeat_of for trial in ledger.trials()] == [None] * 6
@@ -61,7 +61,7 @@ def test_with_one_seed_all_is_as_it_was(ledger: Ledger) -> None:
 
 
 @pytest.mark.parametrize("rule", RULES)
-def test_the_rule_decides_of_first_trials_as_if_there_were_no_others(tmp_path: Path, rule: str) -> None:
+def test_the_rule_judges_first_trials_as_if_there_were_no_others(tmp_path: Path, rule: str) -> None:
     states = []
     for repeats in (1, 3):
         with contextlib.closing(Ledger(tmp_path / f"{repeats}.db", create=True)) as ledger:
@@ -75,9 +75,9 @@ def test_the_rule_decides_of_first_trials_as_if_there_were_no_others(tmp_path: P
     assert {state for _, state in states[0]} == {"complete", "stopped"}
 
 
-def test_a_stopped_first_trial_is_told_at_once_and_has_no_others(ledger: Ledger) -> None:
+def test_a_stopped_first_trial_is_reported_immediately_and_has_no_others(ledger: Ledger) -> None:
     search = Recorded(spec(rule="{kind: median, startup_trials: 1}"), ledger)
-    train(search, next_job(search))  # of the first configuration: the others are complete, too
+    train(search, next_job(search))  # the first configuration, with all its seeds complete
     train(search, next_job(search))
     train(search, next_job(search))
     bad = next_job(search)
@@ -88,7 +88,7 @@ def test_a_stopped_first_trial_is_told_at_once_and_has_no_others(ledger: Ledger)
 
 
 @pytest.mark.parametrize("diverges", [False, True])
-def test_the_rule_has_a_complete_first_trial_at_once_and_whatever_becomes_of_the_others(
+def test_the_rule_uses_a_complete_first_trial_immediately_whatever_happens_to_the_others(
     ledger: Ledger, diverges: bool
 ) -> None:
     sweep = spec(2, rule="{kind: median, startup_trials: 1}")
@@ -119,7 +119,7 @@ def test_the_budget_counts_trials_and_ends_between_seeds(ledger: Ledger) -> None
     assert to_the_end(Recorded(spec(3), ledger))[0] == (6, 7)
 
 
-def test_more_seeds_later_are_begun_in_order_and_fewer_leave_the_others_out(ledger: Ledger) -> None:
+def test_seeds_added_later_start_in_order_and_fewer_seeds_leave_the_others_out(ledger: Ledger) -> None:
     to_the_end(Recorded(spec(1, "{sampler: random, trials: 2}"), ledger))
     firsts = [trial.run_key for trial in ledger.trials()]
     more = Recorded(spec(3, "{sampler: random, trials: 3}"), ledger)
@@ -133,7 +133,7 @@ def test_more_seeds_later_are_begun_in_order_and_fewer_leave_the_others_out(ledg
             assert found[key] == (TrialState.COMPLETE, fmean(values[:repeats]))
 
 
-def test_what_is_begun_of_a_seed_is_ended_though_there_are_fewer_now(ledger: Ledger) -> None:
+def test_a_started_seed_finishes_even_if_fewer_seeds_are_asked_for_now(ledger: Ledger) -> None:
     search = Recorded(spec(2, "{sampler: random, trials: 1}"), ledger)
     train(search, next_job(search))
     repeat = next_job(search)
@@ -143,7 +143,7 @@ def test_what_is_begun_of_a_seed_is_ended_though_there_are_fewer_now(ledger: Led
     assert [state for state, _ in heard(fewer).values()] == [TrialState.COMPLETE]
 
 
-def test_a_seed_beyond_those_of_now_takes_no_other_ones_place(ledger: Ledger) -> None:
+def test_a_seed_beyond_the_present_number_does_not_replace_another(ledger: Ledger) -> None:
     search = Recorded(spec(3, "{sampler: random, trials: 1}"), ledger)
     first = next_job(search)
     train(search, first)
@@ -157,11 +157,11 @@ def test_a_seed_beyond_those_of_now_takes_no_other_ones_place(ledger: Ledger) ->
 
 
 def test_a_seed_that_varies_and_repeats_are_refused_together() -> None:
-    with pytest.raises(SpecError, match=r"search\.repeats must be 1 where space\.training\.seed varies.*got 3; give"):
+    with pytest.raises(SpecError, match=r"search\.repeats must be 1 if space\.training\.seed varies.*got 3; give"):
         spec(3, space__training__seed="{choice: [0, 1]}")
     assert spec(1, space__training__seed="{choice: [0, 1]}").search.repeats == 1
     with pytest.raises(
-        SpecError, match=r"search\.repeats must leave its last seed.*got 3 with training\.seed 2147483646"
+        SpecError, match=r"search\.repeats must keep the last seed.*got 3 with training\.seed 2147483646"
     ):
         spec(3, space__training__seed=str(2**31 - 2))
     for wrong in ("0", "65", "1.5"):

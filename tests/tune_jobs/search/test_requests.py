@@ -1,4 +1,4 @@
-"""What people ask of single trials while a search runs: stop it, leave it out, take it in again."""
+"""Requests of users about single trials while a search runs: stop, exclude, include."""
 
 from pathlib import Path
 
@@ -10,7 +10,7 @@ from tests.tune_jobs.search.simulated import FOUR, THIRTY, due, job_of, opened, 
 GOOD, BAD = {"val/accuracy": 0.9}, {"val/accuracy": 0.1}
 
 
-def test_a_trial_that_is_asked_to_stop_ends_with_its_next_epoch_and_is_told_as_one_that_was_given_up(
+def test_a_trial_that_is_asked_to_stop_ends_with_its_next_epoch_and_is_reported_as_pruned(
     tmp_path: Path,
 ) -> None:
     sweep = spec(search=FOUR)
@@ -38,7 +38,7 @@ def test_the_stopping_rule_comes_before_a_request_and_the_last_epoch_before_both
         assert search.stopped_by(first, 9, GOOD) is None
 
 
-def test_a_request_outlives_a_lost_worker_and_a_dead_driver_until_an_epoch_that_is_new(tmp_path: Path) -> None:
+def test_a_request_survives_a_lost_worker_and_a_dead_driver_until_a_new_epoch(tmp_path: Path) -> None:
     sweep = spec(search=FOUR)
     with opened(tmp_path / "ledger.db") as ledger:
         search = Recorded(sweep, ledger)
@@ -47,7 +47,7 @@ def test_a_request_outlives_a_lost_worker_and_a_dead_driver_until_an_epoch_that_
         search.ask_to_stop(job)
         assert search.fail(job, "lost_worker", "gone") == "again"
         again = job_of(search)
-        assert search.stopped_by(again, 1, GOOD) is None  # done again
+        assert search.stopped_by(again, 1, GOOD) is None  # a repeated epoch
         ledger.interrupt_running()
         search = Recorded(sweep, ledger)
         third = job_of(search)
@@ -59,7 +59,7 @@ def test_a_request_outlives_a_lost_worker_and_a_dead_driver_until_an_epoch_that_
         assert (trial.state, trial.reason) == ("stopped", "by hand")
 
 
-def test_a_trial_that_is_run_again_by_hand_is_no_longer_asked_to_stop(tmp_path: Path) -> None:
+def test_a_retried_trial_is_no_longer_asked_to_stop(tmp_path: Path) -> None:
     sweep = spec(search=FOUR)
     with opened(tmp_path / "ledger.db") as ledger:
         search = Recorded(sweep, ledger)
@@ -74,7 +74,7 @@ def test_a_trial_that_is_run_again_by_hand_is_no_longer_asked_to_stop(tmp_path: 
         assert [search.stopped_by(again, epoch, GOOD) for epoch in (1, 2, 3)] == [None] * 3
 
 
-def test_of_an_excluded_trial_the_study_knows_the_configuration_and_no_value(tmp_path: Path) -> None:
+def test_the_study_knows_the_configuration_of_an_excluded_trial_but_no_value(tmp_path: Path) -> None:
     sweep = spec(THIRTY, "{sampler: tpe, trials: 99}", lr="1e-3")
     with opened(tmp_path / "ledger.db") as ledger:
         search = Recorded(sweep, ledger)
@@ -97,7 +97,7 @@ def test_of_an_excluded_trial_the_study_knows_the_configuration_and_no_value(tmp
         assert [(t.state.name, t.intermediate_values) for t in again[: len(whole)]] == whole
 
 
-def test_an_excluded_trial_that_has_not_ended_is_not_due_until_that_is_undone(tmp_path: Path) -> None:
+def test_an_unfinished_excluded_trial_is_not_pending_until_it_is_included_again(tmp_path: Path) -> None:
     sweep = spec(search=FOUR)
     with opened(tmp_path / "ledger.db") as ledger:
         search = Recorded(sweep, ledger)
@@ -112,7 +112,7 @@ def test_an_excluded_trial_that_has_not_ended_is_not_due_until_that_is_undone(tm
 
 
 @pytest.mark.parametrize("went_on", [True, False])
-def test_without_an_excluded_trial_the_rule_decides_anew_but_stops_none_that_went_on(
+def test_without_an_excluded_trial_the_rule_decides_again_but_stops_none_that_continued(
     tmp_path: Path, *, went_on: bool
 ) -> None:
     sweep = spec(search="{sampler: random, trials: 8}")
@@ -124,7 +124,9 @@ def test_without_an_excluded_trial_the_rule_decides_anew_but_stops_none_that_wen
             assert search.report(job, 1, BAD)
             search.end(job, "stopped")
         late = job_of(search)
-        assert not search.report(late, 1, {"val/accuracy": 0.5})  # the second of six goes on; of five only the first
+        assert not search.report(
+            late, 1, {"val/accuracy": 0.5}
+        )  # second of six: continues; with five only the first does
         if went_on:
             assert not search.report(late, 2, {"val/accuracy": 0.5})
         for job in (best, late):

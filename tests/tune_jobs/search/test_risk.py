@@ -1,4 +1,4 @@
-"""What a stopping rule may have cost: what controls say of it, and for which sweeps nothing is known."""
+"""The risk of a stopping rule: what controls say about it, and for which sweeps it is not known."""
 
 from contextlib import closing
 from dataclasses import replace
@@ -32,7 +32,7 @@ def test_the_interval_is_that_of_clopper_and_pearson(found: int, of: int) -> Non
 
 
 class Asked(AutoRule):
-    """Is asked after every epoch of a control whether it would be stopped, if it is to be asked at all."""
+    """A rule that is asked after every epoch of a control whether it would stop the control."""
 
     asked = True
 
@@ -51,7 +51,7 @@ class Asked(AutoRule):
 
 
 class OneControlFewer(Asked):
-    """Treats a control like any other trial."""
+    """A rule that treats one control like any other trial."""
 
     asked = False
 
@@ -69,12 +69,12 @@ def searched(rule: Asked, seed: int) -> Asked:
 
 
 @pytest.mark.parametrize("seed", [0, 2, 3])
-def test_a_control_would_be_stopped_where_it_is_stopped_if_it_is_none(seed: int) -> None:
+def test_a_control_would_be_stopped_where_a_normal_trial_is_stopped(seed: int) -> None:
     stopped = next(epoch for trial, epoch in searched(OneControlFewer(), seed).stopped if trial == CONTROL)
     assert searched(Asked(), seed).would[0] == stopped
 
 
-def test_asking_changes_no_decision() -> None:
+def test_asking_does_not_change_decisions() -> None:
     asked, not_asked = searched(Asked(), 5), searched(NotAsked(), 5)
     assert asked.would
     assert asked.stopped == not_asked.stopped
@@ -85,7 +85,7 @@ def risk_in(folder: SweepFolder) -> Risk | None:
         return risk_of(recorded_spec(folder), ledger.trials(), ledger.epochs, excluded(ledger.requests()))
 
 
-def test_the_record_alone_tells_and_the_same_after_every_restart(tmp_path: Path) -> None:
+def test_the_risk_depends_on_the_ledger_alone_and_is_the_same_after_restarts(tmp_path: Path) -> None:
     at_once, restarted = (auto_sweep(tmp_path / str(cut), trials=26, interrupt=cut) for cut in (False, True))
     found = risk_in(at_once)
     assert found is not None
@@ -93,7 +93,7 @@ def test_the_record_alone_tells_and_the_same_after_every_restart(tmp_path: Path)
     assert risk_in(restarted) == found
 
 
-def test_the_replay_decides_as_the_rule_did_in_a_sweep_of_several_workers() -> None:
+def test_the_replay_decides_like_the_rule_in_a_sweep_with_several_workers() -> None:
     spec, record = on_table(stopping="{kind: auto}", search__trials="42"), MemoryRecord()
     play(spec, playback(), workers=3, record=record)
     stopped = [trial.run_key for trial in record.trials() if trial.state == "stopped"]
@@ -115,7 +115,9 @@ def changed(trials: list[Trial], number: int, **fields: str) -> list[Trial]:
     return [replace(trial, **fields) if trial.number == number else trial for trial in trials]  # type: ignore[arg-type]
 
 
-def test_what_is_said_names_interval_method_and_controls(whole: tuple[list[Trial], list[Epoch]]) -> None:
+def test_the_text_has_the_interval_the_method_and_the_number_of_controls(
+    whole: tuple[list[Trial], list[Epoch]],
+) -> None:
     trials, epochs = whole
     found = risk_of(auto_spec(), trials, lambda: epochs)
     assert found is not None
@@ -142,7 +144,7 @@ def test_a_control_that_ends_among_the_best_counts(whole: tuple[list[Trial], lis
     assert (diverged.among_best, diverged.controls) == (0, 2)
 
 
-def test_only_what_the_rule_stopped_and_ended_controls_count(whole: tuple[list[Trial], list[Epoch]]) -> None:
+def test_only_trials_that_the_rule_stopped_and_ended_controls_count(whole: tuple[list[Trial], list[Epoch]]) -> None:
     trials, epochs = whole
     full = risk_of(auto_spec(), trials, lambda: epochs)
     assert full is not None
@@ -159,7 +161,7 @@ def test_only_what_the_rule_stopped_and_ended_controls_count(whole: tuple[list[T
     assert (without.controls, without.running) == (1, 0)
 
 
-def test_what_is_not_known_is_said(whole: tuple[list[Trial], list[Epoch]]) -> None:
+def test_the_text_says_if_the_risk_is_not_known(whole: tuple[list[Trial], list[Epoch]]) -> None:
     trials, epochs = whole
     early = [trial for trial in trials if trial.number < 24]
     assert str(risk_of(auto_spec(), early, lambda: epochs)).endswith(
@@ -168,15 +170,15 @@ def test_what_is_not_known_is_said(whole: tuple[list[Trial], list[Epoch]]) -> No
     for rule in ("{kind: asha}", "{kind: median}", "{kind: hyperband}", "{kind: patience, patience_epochs: 3}"):
         said = str(risk_of(auto_spec(stopping=rule), trials, lambda: epochs))
         assert "among the best 3: not known, as" in said
-        assert said.endswith("runs no trial to its end that it would stop (auto does)")
+        assert said.endswith("runs no controls to their end (auto does)")
     assert risk_of(auto_spec(stopping="{kind: none}"), trials, lambda: epochs) is None
     assert risk_of(auto_spec(), trials[:8], lambda: epochs) is None  # nothing was stopped
 
 
-def test_of_a_grid_it_is_said_that_its_order_is_not_random(whole: tuple[list[Trial], list[Epoch]]) -> None:
+def test_the_text_says_that_the_order_of_a_grid_is_not_random(whole: tuple[list[Trial], list[Epoch]]) -> None:
     trials, epochs = whole
     grid = auto_spec(search="{sampler: grid}", space__training__lr="1.0e-3")
-    assert "a grid goes in file order" in str(risk_of(grid, trials, lambda: epochs))
+    assert "a grid runs in file order" in str(risk_of(grid, trials, lambda: epochs))
 
 
 def test_the_true_risk_of_a_simulated_sweep_lies_in_the_interval() -> None:

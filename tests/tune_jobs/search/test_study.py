@@ -26,14 +26,14 @@ def joined(study: Study, point: Point) -> str:
     return key
 
 
-def test_an_ask_depends_on_the_seed_of_the_search_and_its_number_alone() -> None:
+def test_an_ask_depends_only_on_the_searchs_seed_and_its_number() -> None:
     one, other = Study(RANDOM), Study(RANDOM)
     first = [asked(one).decisions for _ in range(6)]
     other.ask(first[0])
     assert [asked(other).decisions for _ in range(5)] == first[1:]
 
 
-def test_the_end_of_a_trial_is_told_to_every_ask_that_describes_it() -> None:
+def test_the_end_of_a_trial_reaches_every_ask_that_describes_it() -> None:
     study = Study(SPEC)
     answer = asked(study)
     study.join("a", answer)
@@ -72,7 +72,7 @@ def test_a_trial_whose_last_value_is_nan_has_no_result() -> None:
     assert study.trials[0].state is TrialState.FAIL
 
 
-def test_a_rule_counts_each_trial_once_and_no_draw_that_cannot_run() -> None:
+def test_a_rule_counts_each_trial_once_and_no_infeasible_draws() -> None:
     study = Study(replace(RANDOM, stopping=Median(kind="median", startup_trials=2)))
     points = list(SPEC.space.points())
     answers = [asked(study) for _ in range(5)]
@@ -83,13 +83,13 @@ def test_a_rule_counts_each_trial_once_and_no_draw_that_cannot_run() -> None:
     study.join("a", answers[2])
     study.refuse(answers[3])
     study.join("b", answers[4])
-    assert not study.observe("b", 1, {SPEC.metric: 0.1})  # one is complete
+    assert not study.observe("b", 1, {SPEC.metric: 0.1})  # only one trial is complete
     study.finish("b", "complete", infeasible=False)
     third = joined(study, points[0])
     assert study.observe(third, 1, {SPEC.metric: 0.05})
 
 
-def test_the_rule_judges_each_epoch_by_those_of_other_trials() -> None:
+def test_the_rule_compares_each_epoch_with_those_of_other_trials() -> None:
     study = Study(RANDOM)
     first, second = (joined(study, point) for point in list(SPEC.space.points())[:2])
     assert not study.observe(first, 1, {SPEC.metric: 0.9})

@@ -1,4 +1,4 @@
-"""A sweep under the rule `auto`, with its folder and record; trials are simulated by a formula."""
+"""A sweep with the rule `auto`, with its folder and ledger; a formula simulates the trials."""
 
 from contextlib import closing
 from pathlib import Path
@@ -10,7 +10,7 @@ from tune_jobs.record.folder import SweepFolder
 from tune_jobs.record.ledger import Ledger
 
 TRIALS = 50
-"""Two of them, the 24th and the 48th, are controls after the first eight."""
+"""After the first eight, the 24th and the 48th trial are controls."""
 
 
 def auto_spec(**changes: str) -> SweepSpec:
@@ -20,7 +20,7 @@ def auto_spec(**changes: str) -> SweepSpec:
 
 
 def auto_sweep(place: Path, *, trials: int = TRIALS, interrupt: bool = False) -> SweepFolder:
-    """So many trials of it, one at a time; with `interrupt` each is cut off once, and the search rebuilt each time."""
+    """Run its trials one at a time; with `interrupt`, cut each off once and rebuild the search each time."""
     sweep, folder = auto_spec(search__trials=str(trials)), SweepFolder(place / "test")
     folder.path.mkdir(parents=True)
     folder.spec.write_text(sweep.text)

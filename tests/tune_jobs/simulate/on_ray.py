@@ -1,4 +1,4 @@
-"""A sweep on a real Ray whose workers play the table: `python -m tests.tune_jobs.simulate.on_ray FOLDER`."""
+"""A sweep on a real Ray cluster whose workers replay the table: `python -m tests.tune_jobs.simulate.on_ray FOLDER`."""
 
 import sys
 from pathlib import Path
@@ -14,12 +14,12 @@ from tune_jobs.worker.task import decode_task
 
 
 def short() -> SweepSpec:
-    """The sweep."""
+    """Return the sweep."""
     return on_table(search__trials="12")
 
 
 def replayed(sent: dict[str, Any]) -> None:
-    """In place of training."""
+    """Replay a recorded run instead of training."""
     from ray import tune
 
     tune.report(encode(Begun(None, "played", shared=True)))

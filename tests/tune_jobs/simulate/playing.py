@@ -1,4 +1,4 @@
-"""A small recorded table, sweeps on it, and an executor that gives reports in an order that is known."""
+"""A small recorded table, sweeps on it, and an executor that delivers reports in a known order."""
 
 import itertools
 import math
@@ -49,7 +49,7 @@ def spec(stops: bool = True, /, **changes: str) -> SweepSpec:
 
 
 def table(*, seconds: bool = True) -> RecordedTable:
-    """Every point of FILE's space but those with k = 4, each with seconds of its own."""
+    """Return a table with every configuration of FILE's space except those with k = 4, each with different seconds."""
     space = spec().space
     configs = [space.resolve(Decided(point)) for point in space.points()]
     configs = [config for config in configs if getattr(config.model.mixing_layer, "k", 0) != 4]
@@ -68,9 +68,9 @@ def table(*, seconds: bool = True) -> RecordedTable:
 
 
 class InOrder(InlineExecutor):
-    """Gives the reports of an objective in the order in which a sweep has recorded them.
+    """Delivers the reports of an objective in the order in which a sweep recorded them.
 
-    All epochs between two asks come at once, as the driver of that sweep got them.
+    All epochs between two asks come together, as the driver of that sweep received them.
     """
 
     def __init__(self, objective: Objective, asks: Sequence[Ask], epochs: Sequence[Epoch], slots: int) -> None:
@@ -103,13 +103,13 @@ def playback(cost: CostUnit = "epochs") -> Playback:
 
 
 def on_table(stops: bool = True, /, **changes: str) -> SweepSpec:
-    """The sweep, in the part of its space that is recorded."""
+    """Return the sweep, with the recorded part of its space."""
     runs, sweep = Runs(table()), spec(stops, **changes)
     return replace(sweep, space=looked_up(playable(sweep.space, runs), runs).space)
 
 
 def driven(sweep: SweepSpec, place: Path, opened: OpenExecutor) -> Ledger:
-    """The sweep as `convnn run` drives it, with a ledger on disk."""
+    """Run the sweep like `convnn run`, with a ledger on disk."""
     folder = SweepFolder(place / sweep.name)
     folder.path.mkdir()
     ledger = Ledger(folder.ledger, create=True)

@@ -1,4 +1,4 @@
-"""A played sweep is the driver's: the same record, whoever keeps it and whatever runs the trials."""
+"""A simulated sweep equals the driver's: the same record, with any kind of record and any executor."""
 
 import contextlib
 import subprocess
@@ -20,7 +20,7 @@ from tune_jobs.simulate.one_sweep import Course, finish_best, play
 
 
 def decisions(record: Ledger | MemoryRecord) -> list[Any]:
-    """Every ask and epoch in order, without the numbers by which a record is kept, and how each trial ended."""
+    """Return every ask and epoch in order, without the record's internal numbers, and how each trial ended."""
     events: list[Ask | Epoch] = sorted([*record.asks(), *record.epochs()], key=lambda event: event.seq)
     found: list[Any] = [
         (e.decisions, e.outcome, e.run_key) if isinstance(e, Ask) else (e.run_key, e.attempt, e.epoch, e.metrics)
@@ -52,7 +52,7 @@ def test_a_driver_on_the_table_and_the_simulation_write_the_same_record(tmp_path
         assert decisions(again) == decisions(ledger)
 
 
-def test_a_ray_sweep_that_plays_the_table_and_the_simulation_in_its_order_decide_alike(tmp_path: Path) -> None:
+def test_a_ray_sweep_on_the_table_and_the_simulation_in_its_order_decide_the_same(tmp_path: Path) -> None:
     command = [sys.executable, "-m", "tests.tune_jobs.simulate.on_ray", str(tmp_path)]
     subprocess.run(command, check=True, capture_output=True, cwd=Path(__file__).parents[3])
     sweep, record = short(), MemoryRecord()
@@ -64,15 +64,15 @@ def test_a_ray_sweep_that_plays_the_table_and_the_simulation_in_its_order_decide
         assert {trial.state for trial in ledger.trials()} == {"complete", "stopped"}
 
 
-def test_a_played_sweep_keeps_its_budget_of_trials_and_of_hours() -> None:
+def test_a_simulated_sweep_keeps_its_budget_of_trials_and_of_hours() -> None:
     few = play(on_table(budget__trials="5"), playback(), workers=3)
     assert len(few.started) == 5
     hours = play(on_table(budget__cpu_hours="0.2"), playback("seconds"), workers=3)
     assert 0 < len(hours.started) < 30
-    assert hours.spent == pytest.approx(720, rel=0.2)  # running epochs end
+    assert hours.spent == pytest.approx(720, rel=0.2)  # running epochs finish
 
 
-def test_a_course_counts_what_trials_cost_and_what_was_best_by_then() -> None:
+def test_a_course_has_the_cost_of_trials_and_the_best_value_at_each_cost() -> None:
     course = play(on_table(False), playback(), workers=1, most=3 * EPOCHS)
     assert course.spent == 3 * EPOCHS
     assert course.started == [0, EPOCHS, 2 * EPOCHS]
@@ -83,7 +83,7 @@ def test_a_course_counts_what_trials_cost_and_what_was_best_by_then() -> None:
     assert course.best(3 * EPOCHS, "minimize") == min(first, second, third)
 
 
-def test_the_best_after_two_epochs_are_finished_and_cost_the_rest() -> None:
+def test_the_best_trials_after_two_epochs_finish_and_cost_their_remaining_epochs() -> None:
     played = playback()
     cut = play(on_table(False), played, workers=3, cut=2)
     assert len(cut.stopped) == 30

@@ -20,7 +20,7 @@ def test_rules_are_named_by_their_kind_and_settings() -> None:
     assert [rule.best for rule in found] == [None, None, None, (10, 4), None]
 
 
-def test_a_rule_may_end_the_search_when_it_is_enough() -> None:
+def test_a_rule_may_include_stopping_enough() -> None:
     first, second = rules_of("asha:10/2+enough:0.3/0.8,file+enough:1", 100, OWN)
     assert first.stopping == Asha(
         kind="asha", grace_epochs=10, reduction_factor=2, enough=Enough(within=0.3, confidence=0.8)
@@ -30,7 +30,7 @@ def test_a_rule_may_end_the_search_when_it_is_enough() -> None:
         rules_of("none+enough:1", 100, None, Grid())
 
 
-def test_the_baselines_are_there_without_a_word_and_a_file_brings_its_rule() -> None:
+def test_the_default_rules_are_the_baselines_and_the_rule_in_the_file() -> None:
     assert default_rules(100, None) == default_rules(100, NoStopping()) == "none,asha:10/3,best:10/4"
     assert default_rules(9, OWN) == "file,none,asha:1/3,best:1/4"
 
@@ -52,6 +52,6 @@ def test_the_baselines_are_there_without_a_word_and_a_file_brings_its_rule() -> 
         ("best:10/4+enough:1", r"best has no enough; write none\+enough:1"),
     ],
 )
-def test_a_wrong_rule_is_answered_with_the_way_out(text: str, message: str) -> None:
+def test_the_error_for_a_wrong_rule_has_the_way_out(text: str, message: str) -> None:
     with pytest.raises(UsageError, match=message):
         rules_of(text, 100)

@@ -1,4 +1,4 @@
-"""What rules are worth: on the published runs as other code has found it, and on a small table by arithmetic."""
+"""Results of rules: on the published runs compared with separate code, and on a small table by arithmetic."""
 
 import pytest
 
@@ -10,15 +10,15 @@ from tune_jobs.simulate.regret import mean_of
 from tune_jobs.simulate.simulation import Setting, budgets_of, simulate
 
 VIT = {"none": (1.6914, 0.9375, 0.6177), "asha:10/3": (3.6177, 2.7403, 2.3311)}
-"""Regret at 8, 16 and 32 full trials on the 86 runs of ViT-Tiny on CIFAR-100, by a search of its own (no Optuna, no
-driver): its first 100 epochs, four workers, 20 orders, the same as here."""
+"""Regret at 8, 16 and 32 full trials on the 86 runs of ViT-Tiny on CIFAR-100, by a separate search (no Optuna, no
+driver): the first 100 epochs, four workers, and the same 20 orders as here."""
 
 
 def regrets(found: Simulation, rule: str) -> list[float]:
     return [result.regret.mean for result in found.results if result.rule == rule]
 
 
-def test_the_published_runs_give_the_regrets_that_other_code_has_found() -> None:
+def test_the_published_runs_give_the_same_regrets_as_separate_code() -> None:
     runs = published().where(["model.name=vit_tiny", "data.name=cifar100"])
     found = simulate(runs, None, Setting(repeats=20, epochs=100, rules=",".join(VIT)))
     assert len(found.table.runs) == 86
@@ -26,7 +26,7 @@ def test_the_published_runs_give_the_regrets_that_other_code_has_found() -> None
         assert regrets(found, rule) == pytest.approx(expected, abs=1e-3)  # the same orders
 
 
-def test_the_same_is_played_again() -> None:
+def test_a_repeated_simulation_gives_the_same_results() -> None:
     setting = Setting(repeats=2, budgets=(2.0, 4.0))
     first, second = (simulate(table(), None, setting) for _ in range(2))
     assert first.results == second.results
@@ -35,34 +35,34 @@ def test_the_same_is_played_again() -> None:
     ]
 
 
-def test_what_is_spent_is_the_budget_and_without_stopping_it_is_full_trials() -> None:
+def test_the_cost_is_the_budget_and_without_stopping_it_is_full_trials() -> None:
     found = simulate(table(), None, Setting(repeats=3, budgets=(4.0, 1000.0), rules="none", workers=2))
     some, whole = found.results
-    assert (some.cost.mean, some.complete, some.started) == (4, 4, 5)  # one has just begun
+    assert (some.cost.mean, some.complete, some.started) == (4, 4, 5)  # one has just started
     assert (whole.cost.mean, whole.complete, whole.started) == (42, 42, 42)
     assert (whole.regret.mean, whole.regret.low, whole.regret.high) == (0, 0, 0)  # every run was trained
     assert found.best == table().curves["test/accuracy"][:, -1].max()
     assert some.regret.mean > 0
 
 
-def test_a_sweep_file_is_played_with_its_own_sampler_rule_and_limits() -> None:
+def test_a_sweep_file_is_simulated_with_its_sampler_rule_and_limits() -> None:
     found = simulate(table(), spec(), Setting(repeats=2, budgets=(4.0, 8.0)))
     assert list(dict.fromkeys(result.rule for result in found.results)) == ["file", "none", "asha:1/3", "best:1/4"]
-    assert found.notes == ["the recorded test/accuracy stands for val/accuracy"]
+    assert found.notes == ["the recorded test/accuracy is used for val/accuracy"]
     assert found.coverage is not None
     assert (found.coverage.looked_at, found.coverage.with_run) == (48, 42)
     assert found.coverage.without == {"model.layer.k 4": 6}
     assert (found.epochs, found.workers) == (EPOCHS, 3)
 
 
-def test_seconds_are_a_cost_too() -> None:
+def test_the_cost_can_be_in_seconds() -> None:
     found = simulate(table(), spec(), Setting(repeats=2, budgets=(4.0,), rules="none", cost="seconds"))
     assert found.results[0].cost.mean == pytest.approx(4, abs=0.01)
-    with pytest.raises(UsageError, match="small has none; take --cost epochs"):
+    with pytest.raises(UsageError, match="small has none; use --cost epochs"):
         simulate(table(seconds=False), spec(), Setting(cost="seconds"))
 
 
-def test_a_range_is_played_at_the_nearest_recorded_values() -> None:
+def test_a_range_uses_the_nearest_recorded_values() -> None:
     ranged = spec(space__training__lr="{log_uniform: [1.0e-4, 1.0e-2]}", space__model__layer__k="{int: [2, 6]}")
     found = simulate(table(), ranged, Setting(repeats=1, budgets=(2.0,), rules="none"))
     assert found.coverage is not None
@@ -78,12 +78,17 @@ def test_a_range_is_played_at_the_nearest_recorded_values() -> None:
     [
         ({"space__training__epochs": "20"}, r"training.epochs 20, and the run has 9 \(42\)"),
         ({"space__training__optimizer": "sgd"}, r"training.optimizer sgd \(42\)"),
-        ({"space__training__lr": "{log_uniform: [1.0e-2, 1.0e-1]}"}, "no run is recorded; recorded are: 0.0001, 0.001"),
+        (
+            {"space__training__lr": "{log_uniform: [1.0e-2, 1.0e-1]}"},
+            "no run has a value there; recorded are: 0.0001, 0.001",
+        ),
         ({"search__repeats": "3"}, "search.repeats must be 1 to be simulated, got 3: .* add --set search.repeats=1"),
         ({"objective__metric": "val/loss"}, "small has no metric 'val/loss'; it has: test/accuracy"),
     ],
 )
-def test_what_was_not_recorded_is_refused_with_its_fields(changes: dict[str, str], message: str) -> None:
+def test_a_sweep_without_recorded_runs_is_refused_with_the_missing_fields(
+    changes: dict[str, str], message: str
+) -> None:
     with pytest.raises(UsageError, match=message):
         simulate(table(), spec(**changes), Setting())
 

@@ -1,4 +1,4 @@
-"""Which run a configuration is played by."""
+"""Which recorded run is used for a configuration."""
 
 from dataclasses import replace
 
@@ -27,7 +27,7 @@ def test_every_trial_of_a_published_table_or_figure_has_its_run(runs: Runs, pres
     assert [runs.why_none(config) for _, config in space.sample(None) if not runs.of(config)] == []
 
 
-def test_the_convolution_of_table_1_is_played_by_its_seven_repeats(runs: Runs) -> None:
+def test_the_convolution_of_table_1_has_seven_repeats(runs: Runs) -> None:
     space = load_sweep("table1-cifar10", ["space.model.layer={kind: conv2d}"]).space
     numbers = runs.of(space.resolve(Decided({})))
     finals = published().curves["test/accuracy"][numbers, 149]
@@ -51,13 +51,13 @@ def test_seed_precision_and_fewer_epochs_need_not_match_but_a_schedule_needs_its
     assert number_of(weight_decay=0.02) == []
 
 
-def test_a_point_without_a_run_says_which_field_no_run_has() -> None:
+def test_the_reason_for_a_missing_run_names_the_field_that_no_run_has() -> None:
     space = spec(space__model__layer__k="4", space__training__lr="1.0e-3", space__training__batch_size="8").space
     config = next(config for _, config in space.sample(None))
     assert Runs(table()).why_none(config) == "model.layer.k 4, training.batch_size 8"
 
 
-def test_other_epochs_under_a_schedule_are_said() -> None:
+def test_the_reason_for_other_epochs_under_a_schedule_names_the_recorded_ones() -> None:
     recorded = table()
     cosine = [
         run.config.model_copy(update={"training": run.config.training.model_copy(update={"schedule": "cosine"})})
@@ -67,10 +67,10 @@ def test_other_epochs_under_a_schedule_are_said() -> None:
     runs = Runs(replace(recorded, runs=tuple(RecordedRun(str(n), {}, config) for n, config in enumerate(cosine))))
     shorter = cosine[0].model_copy(update={"training": cosine[0].training.model_copy(update={"epochs": 5})})
     assert runs.of(shorter) == []
-    assert runs.why_none(shorter) == "training.epochs 5: under schedule cosine it must be as recorded, 9"
+    assert runs.why_none(shorter) == "training.epochs 5: with schedule cosine it must be as recorded, 9"
 
 
-def test_a_table_without_a_configuration_says_what_its_columns_lack() -> None:
+def test_the_error_for_a_table_without_configurations_says_what_its_columns_lack() -> None:
     nameless = tuple(RecordedRun(run.id, {}, None, "model: Field required") for run in table().runs)
     with pytest.raises(
         UsageError, match=r"no run of small is .* \(model: Field required\); name its columns by the paths"
@@ -78,7 +78,7 @@ def test_a_table_without_a_configuration_says_what_its_columns_lack() -> None:
         Runs(replace(table(), runs=nameless))
 
 
-def test_rules_see_how_many_epochs_the_runs_of_a_table_have() -> None:
+def test_rules_see_the_number_of_epochs_of_a_tables_runs() -> None:
     space = table_space([2, 0, 1], stand_ins(3, epochs=60))
-    assert space.values("training.epochs", 150) == [60]  # from which hyperband makes its brackets
+    assert space.values("training.epochs", 150) == [60]  # hyperband computes its brackets from this
     assert space.values("training.no_such_field", 7) == [7]

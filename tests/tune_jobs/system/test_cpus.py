@@ -25,7 +25,7 @@ def _large_machine(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def root(place: Path, mine: str, files: dict[str, str]) -> Path:
-    """A /proc and a /sys in which this process is in these control groups."""
+    """Make a /proc and a /sys for a process in these control groups."""
     (place / "proc/self").mkdir(parents=True)
     (place / "proc/self/cgroup").write_text(mine)
     for name, text in files.items():
@@ -38,7 +38,7 @@ def root(place: Path, mine: str, files: dict[str, str]) -> Path:
 @pytest.mark.parametrize(
     ("mine", "files", "count"),
     [
-        ("", {}, MACHINE),  # no Linux
+        ("", {}, MACHINE),  # not Linux
         ("0::/\n", {"cpu.max": "max 100000\n"}, MACHINE),
         ("0::/\n", {"cpu.max": "350000 100000\n"}, 3),  # a container
         ("0::/\n", {"cpu.max": "50000 100000\n"}, 1),  # half a CPU is enough for one trial at a time
@@ -47,17 +47,17 @@ def root(place: Path, mine: str, files: dict[str, str]) -> Path:
         ("0::/../outside\n", {"cpu.max": "700000 100000\n"}, 7),
         (IN_V1, v1("600000\n", "d/"), 6),
         (IN_V1, v1("-1\n", "d/"), MACHINE),
-        (IN_V1, v1("500000\n"), 5),  # a container, which is told of a group that it does not see
+        (IN_V1, v1("500000\n"), 5),  # a container that is told about a group outside it
         ("nonsense\n0::\n\n", {"cpu.max": "four of them\n"}, MACHINE),
     ],
 )
-def test_the_least_quota_of_the_control_groups_counts(
+def test_the_smallest_quota_of_the_control_groups_counts(
     tmp_path: Path, mine: str, files: dict[str, str], count: int
 ) -> None:
     assert usable_cpus(root(tmp_path, mine, files)).count == count
 
 
-def test_what_slurm_gave_a_job_counts(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_the_cpus_of_a_slurm_job_count(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("SLURM_CPUS_ON_NODE", "8")
     found = usable_cpus(root(tmp_path, "0::/\n", {"cpu.max": "1000000 100000\n"}))
     assert found == Cpus(8, MACHINE, "Slurm (SLURM_CPUS_ON_NODE)")
@@ -66,7 +66,7 @@ def test_what_slurm_gave_a_job_counts(monkeypatch: pytest.MonkeyPatch, tmp_path:
     assert usable_cpus(tmp_path).count == 10
 
 
-@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="affinity is Linux's")
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="affinity exists only on Linux")
 def test_a_process_bound_to_one_cpu_may_use_one() -> None:
     code = (
         "import os; os.sched_setaffinity(0, {min(os.sched_getaffinity(0))}); "
@@ -86,7 +86,7 @@ def test_a_process_bound_to_one_cpu_may_use_one() -> None:
         ("", "arm"),
     ],
 )
-def test_a_cpu_has_the_name_and_numbers_that_the_machine_gives_it(
+def test_the_cpu_model_has_the_name_and_numbers_of_the_machine(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, text: str, model: str
 ) -> None:
     monkeypatch.setattr(platform, "machine", lambda: "arm")

@@ -7,7 +7,7 @@ import pytest
 from tune_jobs.system.files import is_full, part_of, write_whole
 
 
-def test_a_file_is_replaced_as_a_whole_and_nothing_is_left_beside_it(tmp_path: Path) -> None:
+def test_a_file_is_replaced_atomically_and_no_temporary_file_is_left(tmp_path: Path) -> None:
     path = tmp_path / "page.html"
     for content, stored in (("λ\n", "λ\n".encode()), (b"\xff\r\n", b"\xff\r\n")):
         write_whole(path, content)
@@ -15,7 +15,7 @@ def test_a_file_is_replaced_as_a_whole_and_nothing_is_left_beside_it(tmp_path: P
     assert list(tmp_path.iterdir()) == [path]
 
 
-def test_a_file_that_cannot_be_replaced_is_as_it_was(tmp_path: Path) -> None:
+def test_a_file_that_cannot_be_replaced_stays_unchanged(tmp_path: Path) -> None:
     path = tmp_path / "page.html"
     path.write_text("before")
     with pytest.raises(UnicodeEncodeError):
@@ -27,7 +27,7 @@ def test_a_file_that_cannot_be_replaced_is_as_it_was(tmp_path: Path) -> None:
     assert sorted(tmp_path.iterdir()) == [tmp_path / "folder", path]
 
 
-def test_two_processes_write_to_places_of_their_own(tmp_path: Path) -> None:
+def test_two_processes_write_to_separate_temporary_files(tmp_path: Path) -> None:
     assert part_of(tmp_path / "a.db") == tmp_path / f".a.db.{os.getpid()}.partial"
 
 
@@ -40,5 +40,5 @@ def test_two_processes_write_to_places_of_their_own(tmp_path: Path) -> None:
         (ValueError("full"), False),
     ],
 )
-def test_a_full_disk_is_told_from_other_trouble(error: Exception, full: bool) -> None:
+def test_a_full_disk_is_distinguished_from_other_errors(error: Exception, full: bool) -> None:
     assert is_full(error) is full

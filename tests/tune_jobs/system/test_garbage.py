@@ -1,4 +1,4 @@
-"""Python's collector of garbage, in a process of its own."""
+"""Tests of Python's garbage collector, in a separate process."""
 
 import subprocess
 import sys
@@ -14,5 +14,5 @@ assert before[0] <= THRESHOLDS[0]
 """
 
 
-def test_garbage_is_looked_for_less_often_but_still_is() -> None:
+def test_garbage_is_collected_less_often_but_still_collected() -> None:
     subprocess.run([sys.executable, "-c", CODE], check=True)

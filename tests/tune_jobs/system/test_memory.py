@@ -14,7 +14,7 @@ from tune_jobs.system.memory import lacking, usable_memory_gb
         ("4:cpu:/\n5:memory:/d\n", {"memory/d/memory.limit_in_bytes": "2000000000\n"}, 2.0),
     ],
 )
-def test_the_least_of_the_machine_and_its_control_groups_counts(
+def test_the_smallest_limit_of_machine_and_control_groups_counts(
     tmp_path: Path, mine: str, files: dict[str, str], expected: float
 ) -> None:
     (tmp_path / "proc/self").mkdir(parents=True)
@@ -27,8 +27,8 @@ def test_the_least_of_the_machine_and_its_control_groups_counts(
     assert usable_memory_gb(tmp_path) == pytest.approx(expected)
 
 
-def test_where_memory_is_not_known_nothing_is_said(tmp_path: Path) -> None:
+def test_there_is_no_message_if_memory_is_unknown(tmp_path: Path) -> None:
     assert usable_memory_gb(tmp_path) is None
     assert lacking(99, 9, None) is None
     assert lacking(2, 3, 6) is None
-    assert lacking(2, 4, 6) == "4 trials at a time may need 8 GB of memory, and this machine has 6 GB"
+    assert lacking(2, 4, 6) == "4 trials at a time may need 8 GB of memory, but this machine has 6 GB"

@@ -25,13 +25,11 @@ MOUNTS = r"""
         ("/scratch", True),
     ],
 )
-def test_a_folder_is_on_the_network_if_the_nearest_mount_above_it_is(
-    folder: str, network: bool, tmp_path: Path
-) -> None:
+def test_a_folder_is_on_the_network_if_its_nearest_mount_is(folder: str, network: bool, tmp_path: Path) -> None:
     mounts = tmp_path / "mountinfo"
     mounts.write_text(MOUNTS.lstrip())
     assert on_network(Path(folder), mounts) == network
 
 
-def test_this_machines_own_disk_is_not_the_network(tmp_path: Path) -> None:
+def test_a_local_disk_is_not_on_the_network(tmp_path: Path) -> None:
     assert not on_network(tmp_path)

@@ -8,7 +8,7 @@ import numpy as np
 from tune_jobs.system.packages import PYTHON, required, shown, versions_here, wrong_versions
 
 
-def test_a_package_of_another_version_is_named(tmp_path: Path) -> None:
+def test_a_package_with_an_unsuitable_version_is_named(tmp_path: Path) -> None:
     wrong = tmp_path / "optuna-4.1.0.dist-info"
     wrong.mkdir()
     (wrong / "METADATA").write_text("Metadata-Version: 2.1\nName: optuna\nVersion: 4.1.0\n")
@@ -21,10 +21,10 @@ def test_a_package_of_another_version_is_named(tmp_path: Path) -> None:
         check=True,
         env={**os.environ, "PYTHONPATH": str(tmp_path)},
     )
-    assert done.stdout.strip() == "optuna is 4.1.0, needed is <6,>=5"
+    assert done.stdout.strip() == "optuna is 4.1.0, but <6,>=5 is required"
 
 
-def test_what_we_need_is_here_in_the_right_versions() -> None:
+def test_the_required_packages_are_installed_in_the_right_versions() -> None:
     here = versions_here()
     assert here.keys() == required().keys() >= {PYTHON, "torch", "ray", "optuna", "mlflow"}
     assert here["numpy"] == np.__version__
@@ -32,5 +32,5 @@ def test_what_we_need_is_here_in_the_right_versions() -> None:
     assert f"optuna {here['optuna']}" in shown(here)
 
 
-def test_a_package_that_is_not_there_is_missing() -> None:
+def test_a_package_that_is_not_installed_is_missing() -> None:
     assert list(wrong_versions({**versions_here(), "ray": None})) == ["ray is missing"]

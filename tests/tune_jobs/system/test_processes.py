@@ -14,7 +14,7 @@ def test_a_process_lives_until_it_has_ended() -> None:
     assert not lives(ended.pid)
 
 
-def test_a_process_is_itself_as_long_as_it_lives() -> None:
+def test_a_process_keeps_its_identity_while_it_lives() -> None:
     with subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE) as other:
         noted = identity_of(other.pid)
         assert noted is not None
@@ -25,6 +25,6 @@ def test_a_process_is_itself_as_long_as_it_lives() -> None:
 
 
 @pytest.mark.parametrize("noted", [None, [], {}, {"pid": -1}, {"pid": 0}, {"pid": True}, {"pid": "1"}, {"pid": 10**30}])
-def test_what_is_no_identity_fits_no_process(noted: object) -> None:
+def test_an_invalid_identity_matches_no_process(noted: object) -> None:
     assert not is_here(noted)
     assert not counts_here(noted)

@@ -33,7 +33,7 @@ def test_a_token_is_one_word_of_ascii(token: str, can: bool) -> None:
     assert can_be_sent(token) is can
 
 
-def test_blanks_around_the_trackers_token_go_and_one_that_cannot_be_sent_is_not_shown(
+def test_the_trackers_token_is_stripped_and_an_invalid_one_is_not_shown(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.delenv(TRACKING_TOKEN, raising=False)

@@ -19,12 +19,12 @@ input()
 
 
 def maker(place: Path) -> "subprocess.Popen[str]":
-    """A process that has such a folder."""
+    """Start a process that has such a folder."""
     command = [sys.executable, "-c", MAKE, str(place)]
     return subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
 
 
-def test_the_folders_of_killed_processes_go_and_those_of_others_stay(
+def test_folders_of_killed_processes_are_removed_and_others_stay(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
@@ -57,7 +57,7 @@ def test_sockets_have_a_short_path_whatever_the_temporary_folder_is(
     assert stat.S_IMODE(socket_folder().stat().st_mode) == 0o700
 
 
-def test_a_folder_stays_with_the_program_that_its_process_becomes(
+def test_a_folder_stays_when_its_process_executes_another_program(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))

@@ -13,11 +13,11 @@ from tune_jobs.system.signals import Interrupted, handled_signals
 
 
 class Thing:
-    """Something that a callback can wait for the end of."""
+    """An object whose end calls a callback."""
 
 
 def signal_in_a_callback(number: int) -> None:
-    """There Python drops every exception; many of an import's steps are such callbacks. Then wait for it."""
+    """Send a signal in a callback, where Python drops exceptions, as in many steps of an import; then wait for it."""
     thing = Thing()
     reference = weakref.ref(thing, lambda _: signal.raise_signal(number))
     del thing
@@ -43,7 +43,7 @@ def test_a_signal_in_a_callback_is_one_signal() -> None:
         assert caught.value.at_once
 
 
-def test_a_signal_swallowed_while_rays_handler_is_there_ends_as_rays_does() -> None:
+def test_a_signal_swallowed_under_rays_handler_ends_like_rays() -> None:
     def as_ray_does(_number: int, _frame: object) -> None:
         raise SystemExit(15)
 
@@ -53,7 +53,7 @@ def test_a_signal_swallowed_while_rays_handler_is_there_ends_as_rays_does() -> N
             signal_in_a_callback(signal.SIGTERM)
 
 
-def test_other_errors_in_callbacks_are_reported_as_ever(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_other_errors_in_callbacks_are_reported_as_usual(monkeypatch: pytest.MonkeyPatch) -> None:
     reported: list[Any] = []
     monkeypatch.setattr(sys, "unraisablehook", lambda event: reported.append(event.exc_type))
 
@@ -68,8 +68,8 @@ def test_other_errors_in_callbacks_are_reported_as_ever(monkeypatch: pytest.Monk
     assert reported == [ZeroDivisionError]
 
 
-def test_a_closed_terminal_ends_in_order_and_what_is_written_to_it_is_lost() -> None:
-    """A process of its own, whose terminal goes."""
+def test_a_closed_terminal_ends_cleanly_and_later_output_is_lost() -> None:
+    """A separate process, whose terminal is closed."""
     code = """
 import signal, sys
 from tune_jobs.system.signals import Interrupted, handled_signals
@@ -91,7 +91,7 @@ except Interrupted as caught:
     assert process.wait(10) == 129
 
 
-def test_nohup_stays_in_force() -> None:
+def test_nohup_stays_effective() -> None:
     before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
     try:
         with handled_signals() as signals:

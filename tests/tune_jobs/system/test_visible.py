@@ -14,7 +14,7 @@ from tune_jobs.system.json_text import json_text
 from tune_jobs.system.visible import made_visible, obeying, visible, visible_streams
 
 ANYTHING = st.text(st.characters(exclude_categories=()))
-"""Halves of pairs, too."""
+"""Including halves of surrogate pairs."""
 
 
 @pytest.mark.parametrize(
@@ -35,17 +35,17 @@ ANYTHING = st.text(st.characters(exclude_categories=()))
         ("one\u2028two\ud800", r"one\u2028two\ud800"),
     ],
 )
-def test_what_would_command_a_terminal_is_seen(text: str, seen: str) -> None:
+def test_control_characters_are_shown_as_escapes(text: str, seen: str) -> None:
     assert visible(text) == seen
 
 
 @pytest.mark.parametrize("text", ["a\tb\nc\n", "λ é 日本語 עברית 👩‍🔬", r"C:\new\x1b", "[red]x[/red]"])
-def test_other_text_stays_as_it_is(text: str) -> None:
+def test_other_text_is_unchanged(text: str) -> None:
     assert visible(text) == text
 
 
 @given(ANYTHING)
-def test_no_control_is_left_but_tab_and_line_feed_and_once_is_enough(text: str) -> None:
+def test_only_tab_and_line_feed_are_left_and_escaping_is_idempotent(text: str) -> None:
     seen = visible(text)
     assert {c for c in seen if unicodedata.category(c) in ("Cc", "Cs")} <= {"\t", "\n"}
     assert not {
@@ -57,11 +57,11 @@ def test_no_control_is_left_but_tab_and_line_feed_and_once_is_enough(text: str) 
 
 
 @given(st.dictionaries(ANYTHING, ANYTHING))
-def test_json_stays_json_and_means_the_same(content: dict[str, str]) -> None:
+def test_json_stays_valid_with_the_same_meaning(content: dict[str, str]) -> None:
     assert json.loads(visible(json_text(content))) == content
 
 
-def test_whatever_prints_is_visible_in_pieces_too(capsys: pytest.CaptureFixture[str]) -> None:
+def test_everything_printed_is_escaped_also_in_pieces(capsys: pytest.CaptureFixture[str]) -> None:
     out, err = sys.stdout, sys.stderr
     with visible_streams():
         print("\x1b", end="")
@@ -69,13 +69,13 @@ def test_whatever_prints_is_visible_in_pieces_too(capsys: pytest.CaptureFixture[
         sys.stdout.writelines(["\x9b", "\n"])
         typer.echo("\u202easked", err=True)
         assert obeying(sys.stdout) is out
-        with visible_streams():  # once is enough
+        with visible_streams():  # nested streams escape once
             assert obeying(sys.stderr) is err
     assert (sys.stdout, sys.stderr) == (out, err)
     assert capsys.readouterr() == ("\\x1b[2J\n\\u009b\n", "\\u202easked\n")
 
 
-def test_a_stream_stays_what_it_is() -> None:
+def test_a_wrapped_stream_keeps_its_attributes() -> None:
     below = io.TextIOWrapper(io.BytesIO(), encoding="utf-8")
     stream = made_visible(below)
     assert (stream.encoding, stream.isatty(), stream.writable()) == ("utf-8", False, True)
@@ -84,7 +84,7 @@ def test_a_stream_stays_what_it_is() -> None:
     assert below.buffer.getvalue() == rb"\x1b"
 
 
-def test_what_a_terminal_has_no_letters_for_is_seen_by_its_number() -> None:
+def test_characters_missing_in_the_encoding_are_escaped() -> None:
     program = "from tune_jobs.system.visible import visible_streams\nwith visible_streams():\n    print('\u03bb 0.25')"
     environment = os.environ | {"PYTHONIOENCODING": "ascii"}
     said = subprocess.run([sys.executable, "-c", program], env=environment, capture_output=True, check=True)

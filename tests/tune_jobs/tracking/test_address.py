@@ -19,7 +19,7 @@ from tune_jobs.tracking.address import (
 )
 
 
-def test_the_tracker_is_the_files_then_the_environments_then_the_one_chosen_before_then_the_storage_folders(
+def test_the_tracker_is_that_of_file_environment_earlier_choice_or_storage_folder(
     sweep: Recorded, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     folder, ledger = sweep.folder, sweep.ledger
@@ -33,7 +33,7 @@ def test_the_tracker_is_the_files_then_the_environments_then_the_one_chosen_befo
     assert tracker_of("sqlite:///mine.db", folder, ledger) == f"sqlite:///{tmp_path}/mine.db"
 
 
-def test_a_sweep_stays_in_its_store_when_nobody_names_it_again(sweep: Recorded, uri: str) -> None:
+def test_a_sweep_stays_in_its_store_when_none_is_named(sweep: Recorded, uri: str) -> None:
     sweep.attempt([1], "interrupted")
     sweep.ship(uri)
     sweep.attempt([2], "complete")
@@ -42,7 +42,7 @@ def test_a_sweep_stays_in_its_store_when_nobody_names_it_again(sweep: Recorded, 
     assert not default_store(sweep.folder).exists()
 
 
-def test_on_another_machines_disk_each_sweep_has_a_store_of_its_own(
+def test_on_a_network_disk_each_sweep_has_a_separate_store(
     sweep: Recorded, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     mounts = tmp_path / "mountinfo"
@@ -51,7 +51,7 @@ def test_on_another_machines_disk_each_sweep_has_a_store_of_its_own(
     assert default_store(sweep.folder) == sweep.folder.path / "mlflow.db"
 
 
-def test_a_store_that_was_nobodys_choice_stays_behind_where_a_sweep_is_moved(sweep: Recorded, tmp_path: Path) -> None:
+def test_a_default_store_stays_behind_when_a_sweep_is_moved(sweep: Recorded, tmp_path: Path) -> None:
     new_store(default_store(sweep.folder))
     sweep.attempt([1], "complete")
     sweep.ship(tracker_of(None, sweep.folder, sweep.ledger))
@@ -72,7 +72,7 @@ def test_a_store_that_was_nobodys_choice_stays_behind_where_a_sweep_is_moved(swe
         ("postgresql://host/db", "postgresql://host/db", None),
     ],
 )
-def test_an_address_means_the_same_in_every_folder(
+def test_an_absolute_address_is_valid_in_every_folder(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, uri: str, whole: str, store: str | None
 ) -> None:
     monkeypatch.chdir(tmp_path)

@@ -15,10 +15,10 @@ def named(lr: float = 0.05, repeat_of: str | None = None, role: Role = "search")
 @pytest.mark.parametrize(
     ("lr", "said"), [(5.8e-4, "lr5.8e-4"), (0.001, "lr1e-3"), (0.05, "lr0.05"), (1.0, "lr1"), (1e-05, "lr1e-5")]
 )
-def test_a_learning_rate_is_named_as_people_write_it(lr: float, said: str) -> None:
+def test_a_learning_rate_has_its_usual_notation(lr: float, said: str) -> None:
     assert named(lr) == f"007 {said}"
 
 
-def test_another_seed_and_a_run_of_a_confirmation_are_told_apart() -> None:
+def test_repeats_and_confirmation_runs_have_distinct_names() -> None:
     assert named(repeat_of="b") == "007 lr0.05 seed4"
     assert named(role=CONFIRM) == "007 lr0.05 confirm seed 4"

@@ -15,7 +15,7 @@ SERVER = "http://127.0.0.1:5000"
 
 
 def place(folder: SweepFolder, tracking: Tracking | None = None) -> tuple[Place, str]:
-    """Where a folder's sweep is tracked, and as what, once it is noted that its runs are there."""
+    """Return where a folder's sweep is tracked and its id there, after this is recorded."""
     with contextlib.closing(Ledger(folder.ledger, upgrade=True)) as ledger:
         found = place_of(tracking or Tracking(), folder, ledger)
         meta = ledger.meta
@@ -45,7 +45,7 @@ def tracking(request: pytest.FixtureRequest) -> Tracking:
     return Tracking(uri=request.param)
 
 
-def test_a_sweep_is_tracked_under_its_name_unless_its_file_names_an_experiment(folder: SweepFolder) -> None:
+def test_a_sweep_is_tracked_by_its_name_unless_its_file_names_an_experiment(folder: SweepFolder) -> None:
     assert place(folder)[0] == Place(sqlite_uri(default_store(folder)), "tracked")
     assert place(folder, Tracking(experiment="other"))[0].experiment == "other"
 
@@ -55,7 +55,7 @@ def test_a_renamed_sweep_keeps_its_runs(folder: SweepFolder, tracking: Tracking)
     assert place(rename(folder, "renamed"), tracking) == before
 
 
-def test_a_copy_has_runs_of_its_own_and_leaves_the_originals_alone(folder: SweepFolder, tracking: Tracking) -> None:
+def test_a_copy_has_separate_runs_and_leaves_the_originals_alone(folder: SweepFolder, tracking: Tracking) -> None:
     before, known_as = place(folder, tracking)
     for name in ("copy", "another"):
         copied = copy(folder, name)
@@ -64,7 +64,7 @@ def test_a_copy_has_runs_of_its_own_and_leaves_the_originals_alone(folder: Sweep
         there, copied_as = place(copied, tracking)
         assert (there.uri, there.experiment) == (before.uri, name)
         assert copied_as != known_as
-        assert place(copied, tracking) == (there, copied_as)  # and keeps them
+        assert place(copied, tracking) == (there, copied_as)  # and keeps its runs
         with contextlib.closing(Ledger(copied.ledger)) as ledger:
             assert has_own_runs(copied, ledger)
     assert place(folder, tracking) == (before, known_as)
@@ -73,7 +73,7 @@ def test_a_copy_has_runs_of_its_own_and_leaves_the_originals_alone(folder: Sweep
 
 
 @pytest.mark.parametrize("original_first", [True, False])
-def test_a_copy_is_known_where_the_original_was_renamed(folder: SweepFolder, *, original_first: bool) -> None:
+def test_a_copy_is_recognized_after_the_original_was_renamed(folder: SweepFolder, *, original_first: bool) -> None:
     before = place(folder)
     copied = copy(folder, "copy")
     renamed = rename(folder, "renamed")
@@ -83,15 +83,15 @@ def test_a_copy_is_known_where_the_original_was_renamed(folder: SweepFolder, *, 
     assert place(renamed) == before
 
 
-def test_a_copy_of_the_whole_storage_goes_on_as_what_it_was(folder: SweepFolder, tmp_path: Path) -> None:
+def test_a_copy_of_the_whole_storage_continues_as_the_same_sweep(folder: SweepFolder, tmp_path: Path) -> None:
     before = place(folder)
     whole = SweepFolder(shutil.copytree(folder.path.parent, tmp_path / "elsewhere") / folder.name)
     there, known_as = place(whole)
     assert (there.uri, there.experiment) == (sqlite_uri(tmp_path / "elsewhere" / "mlflow.db"), before[0].experiment)
-    assert known_as == before[1]  # its store, which was copied too, is another one
+    assert known_as == before[1]  # its store was copied, too
 
 
-def test_a_copy_from_0_1_0_is_known_by_the_store_that_lay_in_the_original(folder: SweepFolder) -> None:
+def test_a_copy_from_0_1_0_is_recognized_by_the_originals_store(folder: SweepFolder) -> None:
     with contextlib.closing(Ledger(folder.ledger, upgrade=True)) as ledger:
         ledger.meta.tracker, ledger.meta.tracker_experiment = sqlite_uri(folder.store), "tracked"
         known_as = tracked_as(ledger)
@@ -100,14 +100,16 @@ def test_a_copy_from_0_1_0_is_known_by_the_store_that_lay_in_the_original(folder
     assert place(folder)[1] == known_as
 
 
-def test_where_the_original_is_gone_its_runs_are_taken_over(folder: SweepFolder, tracking: Tracking) -> None:
+def test_the_runs_of_a_removed_original_are_taken_over(folder: SweepFolder, tracking: Tracking) -> None:
     before = place(folder, tracking)
     copied = copy(folder, "copy")
     shutil.rmtree(folder.path)
     assert place(copied, tracking) == before
 
 
-def test_looking_at_a_sweep_moves_it_to_no_other_tracker(folder: SweepFolder, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_viewing_a_sweep_does_not_move_it_to_another_tracker(
+    folder: SweepFolder, monkeypatch: pytest.MonkeyPatch
+) -> None:
     before, _ = place(folder)
     monkeypatch.setenv("MLFLOW_TRACKING_URI", SERVER)
     with contextlib.closing(Ledger(folder.ledger)) as ledger:

@@ -1,4 +1,4 @@
-"""A tracker from outside is one class."""
+"""A custom tracker is one class."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -13,7 +13,7 @@ from tune_jobs.tracking.registry import add_tracker, open_tracker
 
 @dataclass
 class TextFile(Tracker):
-    """Keeps a line of each trial in a text file."""
+    """Writes one line per trial to a text file."""
 
     destination: Destination
     name = "the text file"
@@ -24,7 +24,7 @@ class TextFile(Tracker):
         return Path(self.destination.uri.removeprefix("text://"))
 
     def start(self) -> None:
-        """Nothing to do before the end."""
+        """Do nothing before the end."""
 
     def close(self, timeout_s: float, say: Callable[[str], None] = lambda _: None) -> str | None:
         del timeout_s
@@ -39,7 +39,7 @@ class TextFile(Tracker):
         return Tracked(self.destination.uri, f"{len(ledger.trials())} trials", self.path.as_uri(), error)
 
 
-def test_a_tracker_from_outside_is_found_by_its_address(sweep: Recorded, tmp_path: Path) -> None:
+def test_a_custom_tracker_is_found_by_its_address(sweep: Recorded, tmp_path: Path) -> None:
     add_tracker("text", TextFile)
     sweep.attempt([1], "complete")
     tracker = open_tracker(sweep.destination(f"text://{tmp_path}/sweep.txt"))
@@ -50,7 +50,7 @@ def test_a_tracker_from_outside_is_found_by_its_address(sweep: Recorded, tmp_pat
     assert tracker.tracked(sweep.ledger).page == f"file://{tmp_path}/sweep.txt"
 
 
-def test_event_files_come_beside_any_tracker_and_what_hinders_them_is_said(sweep: Recorded, tmp_path: Path) -> None:
+def test_event_files_are_written_beside_any_tracker_and_their_errors_reported(sweep: Recorded, tmp_path: Path) -> None:
     add_tracker("text", TextFile)
     sweep.attempt([1], "complete")
     destination = replace(sweep.destination(f"text://{tmp_path}/sweep.txt"), tensorboard=True)
@@ -66,6 +66,6 @@ def test_event_files_come_beside_any_tracker_and_what_hinders_them_is_said(sweep
     assert error == f"event files for TensorBoard: {place} cannot be written: Not a directory"
 
 
-def test_every_other_address_is_mlflows(sweep: Recorded) -> None:
+def test_every_other_address_belongs_to_mlflow(sweep: Recorded) -> None:
     for uri in ("http://host:5000", "https://host", "sqlite:////there/mlflow.db", "postgresql://host/db", "databricks"):
         assert isinstance(open_tracker(sweep.destination(uri)), MLflowTracker)

@@ -1,4 +1,4 @@
-"""One attempt at a trial, without Ray."""
+"""Tests of one attempt, without Ray."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -39,7 +39,7 @@ def task(folder: Path, earlier: tuple[Path, ...] = ()) -> Task:
     )
 
 
-def test_a_checkpoint_that_cannot_be_read_is_passed_over_for_the_one_before(tmp_path: Path) -> None:
+def test_an_unreadable_checkpoint_is_skipped_for_the_one_before(tmp_path: Path) -> None:
     first = task(tmp_path / "1")
     first.folder.mkdir()
     first.stop_file.touch()
@@ -49,7 +49,7 @@ def test_a_checkpoint_that_cannot_be_read_is_passed_over_for_the_one_before(tmp_
     assert {"val/accuracy", "params", "gflops"} <= epoch.metrics.keys()
     first.stop_file.unlink()
     unreadable = tmp_path / "2" / "checkpoint-000002.pt"
-    unreadable.mkdir(parents=True)  # reading it is an OSError, as of a disk that fails in one place
+    unreadable.mkdir(parents=True)  # reading it raises an OSError, like a local disk error
     again = task(unreadable.parent, (unreadable, *checkpoints_in(first.folder)))
     start, *epochs = reports_of(again, train_task)
     assert isinstance(start, ResumedFrom)
@@ -58,8 +58,8 @@ def test_a_checkpoint_that_cannot_be_read_is_passed_over_for_the_one_before(tmp_
     assert [report.epoch for report in epochs if isinstance(report, EpochDone)] == [2, 3]
 
 
-def test_a_trial_goes_on_under_the_key_that_it_was_recorded_with(tmp_path: Path) -> None:
-    """Another one than it has today."""
+def test_a_trial_resumes_under_its_recorded_key(tmp_path: Path) -> None:
+    """The recorded key differs from the key of this version."""
     first = replace(task(tmp_path / "1"), run_key=f"{7:016x}-s0")
     first.folder.mkdir()
     first.stop_file.touch()

@@ -10,7 +10,7 @@ from tune_jobs.worker.checkpoints import KEPT, InSweep, OneFile
 
 @dataclass
 class State:
-    """What checkpoints use of a TrainState."""
+    """The part of a TrainState that checkpoints use."""
 
     epoch: int
     error: OSError | None = None
@@ -35,7 +35,7 @@ def folders(tmp_path: Path) -> tuple[Path, Path]:
     return made
 
 
-def test_the_last_two_of_a_running_trial_stay_those_of_earlier_attempts_among_them(folders: tuple[Path, Path]) -> None:
+def test_the_last_two_checkpoints_of_a_trial_stay_over_all_attempts(folders: tuple[Path, Path]) -> None:
     first, second = folders
     saved(InSweep(first, [], 0, keep_last=True), range(1, 5))
     assert [path.stem[-1] for path in checkpoints_in(first)] == ["4", "3"]
@@ -48,21 +48,21 @@ def test_the_last_two_of_a_running_trial_stay_those_of_earlier_attempts_among_th
     assert checkpoints_in(first) == []
 
 
-def test_a_damaged_one_is_noted_kept_and_does_not_count(folders: tuple[Path, Path]) -> None:
+def test_a_damaged_checkpoint_is_noted_and_kept_and_does_not_count(folders: tuple[Path, Path]) -> None:
     first, second = folders
     saved(InSweep(first, [], 0, keep_last=True), range(1, 3))
     newest, older = checkpoints_in(first)
     later = InSweep(second, [newest, older], 0, keep_last=True)
     assert later.note is None
     later.damaged(newest, OSError("cannot be read"))
-    assert later.note == "passed over a checkpoint: cannot be read"
+    assert later.note == "skipped a damaged checkpoint: cannot be read"
     assert later.sources() == [older]
     saved(later, range(3, 5))
     assert newest.exists()
     assert not older.exists()
 
 
-def test_one_is_due_after_a_while_and_at_the_end_as_asked(tmp_path: Path) -> None:
+def test_a_checkpoint_is_due_after_the_interval_and_at_the_end_on_request(tmp_path: Path) -> None:
     assert InSweep(tmp_path, [], 0, keep_last=False).due(last=False)
     assert not InSweep(tmp_path, [], 3600, keep_last=True).due(last=False)
     assert InSweep(tmp_path, [], 3600, keep_last=True).due(last=True)
@@ -74,13 +74,13 @@ def test_one_is_due_after_a_while_and_at_the_end_as_asked(tmp_path: Path) -> Non
 def test_only_a_full_disk_is_an_error(tmp_path: Path) -> None:
     checkpoints = InSweep(tmp_path, [], 0, keep_last=True)
     away: Any = State(1, OSError(5, "Input/output error"))
-    checkpoints.save(away)  # training goes on without
+    checkpoints.save(away)  # training continues without it
     full: Any = State(1, OSError(28, "No space left on device"))
     with pytest.raises(OSError, match="No space left"):
         checkpoints.save(full)
 
 
-def test_one_file_is_replaced_and_a_damaged_one_is_for_a_person(tmp_path: Path) -> None:
+def test_one_file_is_replaced_and_a_damaged_file_is_an_error(tmp_path: Path) -> None:
     path = checkpoint_path(tmp_path, 1)
     one = OneFile(path, 0)
     for epoch in (1, 2):

@@ -8,7 +8,7 @@ from convnn.training import Diverged
 from tune_jobs.worker.classify import classify
 
 
-def test_exceptions_of_training_are_told_apart() -> None:
+def test_exceptions_of_training_get_their_class() -> None:
     cases: list[tuple[BaseException, str]] = [
         (Diverged(3, 7, float("nan")), "diverged"),
         (DataError("the folder is gone"), "data"),
@@ -26,7 +26,7 @@ def test_exceptions_of_training_are_told_apart() -> None:
     assert [classify(error) for error, _ in cases] == [failure for _, failure in cases]
 
 
-def test_torchs_own_refusal_of_too_much_memory_is_out_of_memory() -> None:
+def test_torchs_allocation_error_is_out_of_memory() -> None:
     with pytest.raises(RuntimeError) as refused:
         torch.empty(2**46, dtype=torch.uint8)
     assert classify(refused.value) == "oom"

@@ -26,7 +26,7 @@ def told(tmp_path: Path, until: int, error: Exception | None = None) -> list[Rep
     return reports
 
 
-def test_an_attempt_that_does_its_last_epoch_says_no_more(tmp_path: Path) -> None:
+def test_an_attempt_reports_nothing_after_its_last_epoch(tmp_path: Path) -> None:
     assert told(tmp_path, 3) == [EpochDone(epoch, {}) for epoch in (1, 2, 3)]
 
 
@@ -34,19 +34,19 @@ def test_an_attempt_that_ends_early_was_stopped_with_the_sweep(tmp_path: Path) -
     assert told(tmp_path, 1)[1:] == [StoppedWithSweep()]
 
 
-def test_a_number_that_is_not_finite_is_a_divergence_whatever_trained(tmp_path: Path) -> None:
+def test_a_metric_that_is_not_finite_is_a_divergence(tmp_path: Path) -> None:
     reports: list[Report] = []
 
     def objective(_: Task) -> Iterator[Report]:
         yield EpochDone(1, {"val/loss": 0.5, "mine": 1.0})
         yield EpochDone(2, {"val/loss": 0.5, "mine": -math.inf})
-        raise AssertionError("it goes on")
+        raise AssertionError("the attempt continued")
 
     run_attempt(task(tmp_path), reports.append, objective)
     assert reports[1:] == [AttemptFailed("diverged", "mine became -inf at epoch 2")]
 
 
-def test_whatever_goes_wrong_is_the_last_report(tmp_path: Path) -> None:
+def test_an_error_is_the_last_report(tmp_path: Path) -> None:
     assert told(tmp_path, 1, ValueError("first\nsecond"))[1:] == [AttemptFailed("user_error", "ValueError: first")]
     (_, data) = told(tmp_path, 1, DataError("no images"))
     assert isinstance(data, AttemptFailed)

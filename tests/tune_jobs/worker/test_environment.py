@@ -1,4 +1,4 @@
-"""In what a process trains."""
+"""Tests of the environment of a process that trains."""
 
 from pathlib import Path
 
@@ -8,7 +8,7 @@ from tune_jobs.record.environment import decode, encode
 from tune_jobs.worker.environment import code_digest, environment_here
 
 
-def test_the_threads_are_those_of_torch_and_it_survives_the_ledger() -> None:
+def test_the_environment_has_torchs_threads_and_survives_the_ledger() -> None:
     before = torch.get_num_threads()
     for threads in (1, 2):
         torch.set_num_threads(threads)
@@ -19,7 +19,7 @@ def test_the_threads_are_those_of_torch_and_it_survives_the_ledger() -> None:
     torch.set_num_threads(before)
 
 
-def test_code_that_differs_anywhere_has_another_digest(tmp_path: Path) -> None:
+def test_any_change_of_the_code_changes_the_digest(tmp_path: Path) -> None:
     for name in ("first", "second"):
         (tmp_path / name / "inner").mkdir(parents=True)
         (tmp_path / name / "inner" / "a.py").write_text("x = 1\n")

@@ -26,12 +26,12 @@ from tune_jobs.worker.reports import (
         AttemptFailed("oom", "no memory"),
     ],
 )
-def test_a_report_survives_the_way_to_the_driver_among_what_tune_puts_beside_it(report: Report) -> None:
+def test_a_report_survives_encoding_with_tunes_extra_entries(report: Report) -> None:
     sent = json.loads(json.dumps(encode(report)))
     assert decode({**sent, "trial_id": "a", "training_iteration": 7, "date": "today"}) == report
 
 
-def test_what_is_no_report_is_an_error() -> None:
+def test_an_invalid_report_is_an_error() -> None:
     with pytest.raises(KeyError):
         decode({"kind": "surprise"})
     with pytest.raises(ValueError, match="Expecting"):

@@ -18,7 +18,7 @@ def test_a_checkpoint_is_as_large_as_planned(tmp_path: Path, optimizer: str) -> 
     assert file.stat().st_size / 1e9 == pytest.approx(cost_of(config).checkpoint_gb, rel=0.1)
 
 
-def test_a_closed_form_says_what_a_measurement_says() -> None:
+def test_closed_forms_agree_with_measurements() -> None:
     config = spec(layer=" {kind: hybrid, lambda: 0.5, k: 9}").space.resolve(Decided({}))
     with pytest.MonkeyPatch.context() as patched:
         patched.setattr(type(config.model), "flops", lambda *_: None)
@@ -28,7 +28,7 @@ def test_a_closed_form_says_what_a_measurement_says() -> None:
     assert closed.memory_gb == pytest.approx(built.memory_gb, rel=0.15)
 
 
-def test_the_size_of_a_trial_is_its_models_and_leaves_the_random_state_alone() -> None:
+def test_the_size_is_that_of_the_model_and_the_random_state_is_unchanged() -> None:
     import torch
 
     config = spec(layer=" {kind: convnn, k: 4}").space.resolve(Decided({}))
@@ -40,7 +40,7 @@ def test_the_size_of_a_trial_is_its_models_and_leaves_the_random_state_alone() -
     assert found["gflops"] == pytest.approx(cost_of(config).gflops)
 
 
-def test_in_bf16_activations_take_half_the_memory() -> None:
+def test_bf16_activations_take_half_the_memory() -> None:
     config, narrow = (
         spec(layer=" {kind: conv2d}", training=f"precision: {name}").space.resolve(Decided({}))
         for name in ("fp32", "bf16")

@@ -1,4 +1,4 @@
-"""The sweep that a command is given: a file or preset, with overrides, or made small."""
+"""Load the sweep of a command: a file or preset with overrides, or its smoke test."""
 
 import sys
 from collections.abc import Callable, Sequence
@@ -13,7 +13,8 @@ Small = Annotated[
     bool,
     typer.Option(
         "--smoke",
-        help="The same branches and kinds on few images, narrow, for 2 epochs, as a sweep of its own: NAME-smoke.",
+        help="Use a smoke test of the file: all its kinds and branches, narrow, on few images, for 2 epochs, as a "
+        "separate sweep NAME-smoke.",
     ),
 ]
 
@@ -21,17 +22,17 @@ Small = Annotated[
 def sweep_of(
     file: str, overrides: Sequence[str] | None, *, small: bool, gpu: Callable[[], bool] = has_gpu
 ) -> SweepSpec:
-    """Read a sweep; made small, what it leaves out is said.
+    """Load a sweep; for a smoke test, print what it leaves out.
 
     Args:
         file: A file, or a preset's name.
-        overrides: `path=value` changes of it.
-        small: Whether it is made small.
-        gpu: Whether there is a GPU where it is to run; without one a small sweep trains on the CPU.
+        overrides: Changes as `path=value`.
+        small: Whether to load its smoke test.
+        gpu: Whether the machine that runs it has a GPU; without one, a smoke test trains on the CPU.
 
     Raises:
         SpecError: With every mistake of the file.
-        FileNotFoundError: If there is neither such a file nor such a preset.
+        FileNotFoundError: If no file or preset has that name.
     """
     spec = load_sweep(file, overrides or ())
     if not small:

@@ -1,7 +1,7 @@
-"""`--notify`: tells somebody elsewhere that a sweep has ended, has paused or has failed.
+"""`--notify`: sends a message when a sweep has ended, paused or failed.
 
-The address or command is of whoever starts the sweep: it is taken out of this process's command line and environment
-before anything is recorded, and neither the sweep nor its workers ever see it.
+The address or command is secret. It is removed from this process's command line and environment before anything is
+recorded, and neither the sweep nor its workers see it.
 """
 
 import contextlib
@@ -25,14 +25,14 @@ from tune_jobs.system.redaction import NOTIFY, without_password
 if TYPE_CHECKING:
     from tune_jobs.driver.limits import Halt
 
-What = Literal["ended", "paused", "failed"]
+Event = Literal["ended", "paused", "failed"]
 _PAUSES = ("signal", "budget", "disk")
-_WORDS: dict[What, str] = {"ended": "has ended", "paused": "is paused", "failed": "has failed"}
+_WORDS: dict[Event, str] = {"ended": "has ended", "paused": "is paused", "failed": "has failed"}
 _OPTION = "--notify"
 
 
-def _taken(given: str | None) -> str | None:
-    """The option's value, which nothing else of this process sees from here on."""
+def _hidden(given: str | None) -> str | None:
+    """Return the option's value, and hide it from the rest of this process."""
     os.environ.pop(NOTIFY, None)
     words, kept = iter(sys.argv), []
     for word in words:
@@ -50,83 +50,83 @@ Notify = Annotated[
         _OPTION,
         metavar="URL|COMMAND",
         envvar=NOTIFY,
-        callback=_taken,
-        help="Is told when the sweep ends, pauses or fails: an address gets a POST of JSON, a command the same JSON as "
-        "its standard input. Never recorded.",
+        callback=_hidden,
+        help="Send a message when the sweep ends, pauses or fails: an address receives a POST of JSON, a command the "
+        "same JSON on standard input. Never recorded.",
     ),
 ]
 
 
 class Notifier:
-    """Tells of one run of a sweep, once; without a target it does nothing."""
+    """Sends one message about a run of a sweep; without a target it does nothing."""
 
     def __init__(self, target: str | None, folder: SweepFolder, again: str, role: Role = SEARCH) -> None:
-        """Tell nothing yet.
+        """Prepare the message, without sending.
 
         Args:
-            target: From the option.
-            folder: The sweep's.
-            again: The command that goes on with it.
-            role: Of the trials that are run.
+            target: The value of the option.
+            folder: The sweep's folder.
+            again: The command that resumes the sweep.
+            role: The role of the trials in this run.
 
         Raises:
-            UsageError: If the target is neither an address nor a command of this machine.
+            UsageError: If the target is neither an address nor a command on this machine.
         """
         if target is not None:
             require_target(target)
         self._target = target
         self.again = again
         self._folder, self._role = folder, role
-        self._what: What | None = None
+        self._event: Event | None = None
         self._sent: Notification | None = None
 
-    def ended(self, halt: "Halt | None", *, all_failed: bool = False, said: str | None = None) -> None:
-        """It has ended, or was halted; `said` is what it has come to."""
+    def ended(self, halt: "Halt | None", *, all_failed: bool = False, result: str | None = None) -> None:
+        """Report that the run has ended or was stopped; `result` is its result in words."""
         if halt is None or halt.cause == "enough":
-            self._send("failed" if all_failed else "ended", halt.message if halt else said)
+            self._send("failed" if all_failed else "ended", halt.message if halt else result)
         else:
             self._send("paused" if halt.cause in _PAUSES else "failed", halt.message)
 
     def interrupted(self) -> None:
-        """A signal has ended it at once."""
+        """Report that a signal ended the run immediately."""
         self._send("paused", "interrupted by a signal")
 
-    def broke(self, error: Exception) -> None:
-        """An error has ended it; a mistake of who started it, or a sweep that another process runs, is no news."""
+    def failed(self, error: Exception) -> None:
+        """Report that an error ended the run, except a user's mistake or a sweep that is already running."""
         if not isinstance(error, UsageError | SpecError | FileNotFoundError | InUseError):
             self._send("failed", (str(error).splitlines() or [type(error).__name__])[0])
 
     def close(self) -> None:
-        """Wait for it, and say in a line on standard error what became of it."""
+        """Wait for the message, and print one line on standard error: delivered or not."""
         if self._sent is not None:
             failure = self._sent.failure()
-            told = f"notified: the sweep {_WORDS[self._what or 'ended']}" if failure is None else None
-            print(told or f"convnn: the notification was not delivered: {failure}.", file=sys.stderr, flush=True)
+            delivered = f"notified: the sweep {_WORDS[self._event or 'ended']}" if failure is None else None
+            print(delivered or f"convnn: the notification was not delivered: {failure}.", file=sys.stderr, flush=True)
             self._sent = None
 
-    def _send(self, what: What, reason: str | None) -> None:
-        if self._target is not None and self._what is None:
-            self._what = what
-            self._sent = Notification(self._target, self._content(what, without_password(reason) if reason else None))
+    def _send(self, event: Event, reason: str | None) -> None:
+        if self._target is not None and self._event is None:
+            self._event = event
+            self._sent = Notification(self._target, self._content(event, without_password(reason) if reason else None))
 
-    def _content(self, what: What, reason: str | None) -> dict[str, Any]:
+    def _content(self, event: Event, reason: str | None) -> dict[str, Any]:
         found: dict[str, Any] = {"trials": None, "metric": None, "best": None}
         with contextlib.suppress(SweepError, OSError):
             found = _numbers(self._folder, self._role)
         name = self._folder.name if self._role == SEARCH else f"confirmation of {self._folder.name}"
-        parts = [f"{name} {_WORDS[what]}"]
+        parts = [f"{name} {_WORDS[event]}"]
         if found["trials"]:
             failed = found["trials"]["failed"]
             parts.append(
                 plural(found["trials"]["ended"], "trial") + " ended" + (f", {failed} failed" if failed else "")
             )
         if found["best"]:
-            parts.append(f"best {found['metric']} {found['best']['said']}")
-        again = self.again if what != "ended" else None
+            parts.append(f"best {found['metric']} {found['best']['text']}")
+        again = self.again if event != "ended" else None
         text = "; ".join([*parts, *([reason.rstrip(".")] if reason else [])])
         return {
-            "text": f"{text}. To go on: {again}" if again else f"{text}.",
-            "event": what,
+            "text": f"{text}. To resume: {again}" if again else f"{text}.",
+            "event": event,
             "sweep": self._folder.name,
             "role": self._role,
             "reason": reason,
@@ -138,7 +138,7 @@ class Notifier:
 
 
 def _numbers(folder: SweepFolder, role: Role) -> dict[str, Any]:
-    """How the trials stand, from the record."""
+    """Return the numbers of trials and the best one, from the record."""
     from tune_jobs.record.ledger import Ledger
     from tune_jobs.results.history import by_role
 
@@ -150,5 +150,5 @@ def _numbers(folder: SweepFolder, role: Role) -> dict[str, Any]:
     return {
         "trials": {"ended": found.ended, "failed": found.count("failed", "diverged"), "planned": found.planned},
         "metric": found.metric,
-        "best": best and {"trial": best.number, "value": found.best_value, "said": found.best_said},
+        "best": best and {"trial": best.number, "value": found.best_value, "text": found.best_said},
     }

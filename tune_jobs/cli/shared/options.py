@@ -1,4 +1,4 @@
-"""Options that several commands share, and the console they print on."""
+"""Options that several commands share, and their console."""
 
 import sys
 from pathlib import Path
@@ -13,19 +13,21 @@ from tune_jobs.system.json_text import json_text
 from tune_jobs.system.visible import obeying
 
 PLAIN_WIDTH = 160
-"""Columns where the output is no terminal, so that tables are not folded."""
+"""Width of the output in columns if it is not a terminal, so that tables are not wrapped."""
 
 File = Annotated[str, typer.Argument(metavar="FILE", help="A sweep's YAML file, or the name of a preset.")]
-TRIAL_HELP = "A trial's number or run key, or `champion`: the run of the champion of a finished confirmation."
+TRIAL_HELP = "A trial's number or run key, or `champion` for the champion of a finished confirmation."
 
 Sweep = Annotated[
     str,
-    typer.Argument(metavar="SWEEP", help="The sweep's name, as `convnn list` shows it; on a cluster, or its job's id."),
+    typer.Argument(
+        metavar="SWEEP", help="The sweep's name, as `convnn list` shows it; on a cluster, also its job's id."
+    ),
 ]
 
 
 def _assignments(given: list[str] | None) -> list[str] | None:
-    """Refused here, before the words that follow: of `--set epochs 3` the 3 is no argument of its own."""
+    """Refuse invalid assignments before other arguments, so that in `--set epochs 3` the 3 is not taken as one."""
     for text in given or ():
         require_assignment(text)
     return given
@@ -44,12 +46,12 @@ Storage = Annotated[
     Path | None,
     typer.Option(
         show_default="CONVNN_STORAGE, else ~/convnn-sweeps",
-        help="The folder in which sweeps live; with a cluster's address, the folder there.",
+        help="The folder of sweeps; with a cluster's address, the folder there.",
     ),
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object and nothing else.")]
 AsYaml = Annotated[
-    bool, typer.Option("--yaml", help="Print the configuration alone, as a file for `convnn train` or `convnn run`.")
+    bool, typer.Option("--yaml", help="Print only the configuration, as a file for `convnn train` or `convnn run`.")
 ]
 
 Columns = Annotated[
@@ -57,40 +59,40 @@ Columns = Annotated[
     typer.Option(
         "--columns",
         metavar="NAMES",
-        help="Fields to show of each trial, as in --columns lr,k,model.layer.patch; `all` for those that vary.",
+        help="Fields to show for each trial, as in --columns lr,k,model.layer.patch; `all` for all that vary.",
     ),
 ]
 
-Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")]
+Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask for confirmation.")]
 
 
 def confirmed(question: str, *, yes: bool) -> bool:
-    """Whether a person agrees; where nobody can be asked, --yes must say so.
+    """Ask the user to agree, and return the answer; without a terminal, --yes is required.
 
     Raises:
-        UsageError: If there is no terminal to ask on.
+        UsageError: If no terminal is available, and --yes is not given.
     """
     if yes:
         return True
     if not sys.stdin.isatty():
-        raise UsageError(f"{question} There is no terminal to ask on; add --yes to agree.")
+        raise UsageError(f"{question} No terminal is available to ask; add --yes to agree.")
     return typer.confirm(question, default=False, err=True)
 
 
 def storage_of(given: Path | None) -> Path:
-    """Where sweeps live, as an absolute path."""
+    """Return the folder of sweeps, as an absolute path."""
     from tune_jobs.record.folder import storage_folder
 
     return storage_folder(given)
 
 
 def console(*, stderr: bool = False) -> TextConsole:
-    """A console that keeps tables whole where nobody looks at a terminal."""
+    """Return a console; if the output is not a terminal, it is wide enough that tables are not wrapped."""
     stream = obeying(sys.stderr if stderr else sys.stdout)
     found = TextConsole(file=stream)
     return found if found.is_terminal else TextConsole(file=stream, width=PLAIN_WIDTH)
 
 
 def print_json(content: Any) -> None:  # noqa: ANN401 - any JSON
-    """One object on standard output; NaN and infinity, which JSON lacks, as null."""
+    """Print one JSON object to standard output; NaN and infinity, which JSON lacks, become null."""
     print(json_text(content))

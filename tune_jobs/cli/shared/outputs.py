@@ -1,4 +1,4 @@
-"""What the commands print with --json, as types, from which `convnn schema --output` makes JSON Schemas.
+"""The types of what the commands print with --json; `convnn schema --output` makes JSON Schemas from them.
 
 Numbers that JSON lacks (NaN, infinity) are printed as null.
 """
@@ -32,7 +32,7 @@ Tree = dict[str, Any]
 """A configuration, with the fields of sweep files."""
 
 State = Literal["running", "done", "enough", "unfinished"]
-"""Of a sweep; `enough`: ended by stopping.enough, with trials left."""
+"""The state of a sweep; `enough`: ended by stopping.enough, with trials left."""
 
 
 class Trial(TypedDict):
@@ -54,7 +54,7 @@ class Trial(TypedDict):
 
 
 class ComparedTrial(Trial):
-    """One trial among others, and what it has of the columns."""
+    """One trial of a list, with its values of the columns."""
 
     varying: dict[str, Scalar]
 
@@ -71,7 +71,7 @@ class WholeTrial(Trial):
     config: Tree
     role: Role
     confirmation: NotRequired[ConfirmedRun]
-    """Of a confirmation's run, what it is for."""
+    """Only for a run of a confirmation: its role there."""
 
     excluded_at: float | None
     attempts: list[Attempt]
@@ -79,7 +79,7 @@ class WholeTrial(Trial):
 
 
 class Seeds(TypedDict):
-    """A configuration over its seeds."""
+    """Mean and standard deviation of a configuration over its seeds."""
 
     mean: float
     sd: float
@@ -88,7 +88,7 @@ class Seeds(TypedDict):
 
 
 class Sweep(TypedDict):
-    """A sweep, its trials the best first."""
+    """A sweep and its trials, best first."""
 
     sweep: str
     metric: str
@@ -107,13 +107,13 @@ class Sweep(TypedDict):
 
 
 class PlacedSweep(Sweep):
-    """A sweep, and where it is."""
+    """A sweep and its folder."""
 
     folder: str
 
 
 class ShownSweep(PlacedSweep):
-    """A sweep, where it is, and its configurations that ran with several seeds."""
+    """A sweep, its folder, and its configurations with several seeds."""
 
     state: State
     seeds: list[Seeds]
@@ -141,7 +141,7 @@ class Best(TypedDict):
 
 
 class ListedSweep(TypedDict):
-    """A sweep in a few numbers."""
+    """A summary of a sweep."""
 
     name: str
     error: None
@@ -194,7 +194,7 @@ class Job(TypedDict):
 
 
 class Status(TypedDict):
-    """Whether a sweep is running, and how it stands."""
+    """Whether a sweep is running, and its progress."""
 
     running: bool
     state: State
@@ -224,7 +224,7 @@ class Invalid(TypedDict):
 
 
 class Objective(TypedDict):
-    """What is optimised."""
+    """The objective of a sweep."""
 
     metric: str
     goal: Goal
@@ -252,7 +252,7 @@ class Valid(TypedDict):
 
 
 class Report(TypedDict):
-    """The files of a report, and what more trials would bring."""
+    """The files of a report, and the expected gain from more trials."""
 
     sweep: str
     report: str
@@ -269,13 +269,13 @@ class Exclusion(Trial):
 
 
 class Served(TypedDict):
-    """What a browser opens."""
+    """The page that a browser opens."""
 
     page: str
-    """Its address; where this machine serves it, until the command ends."""
+    """Its address; if this machine serves it, only until the command ends."""
 
     sweeps: list[str]
-    """What is there to be seen."""
+    """The sweeps on the page."""
 
 
 class Synced(TypedDict):
@@ -286,7 +286,7 @@ class Synced(TypedDict):
 
 
 class Checks(TypedDict):
-    """What `convnn doctor` has found."""
+    """The results of `convnn doctor`."""
 
     ok: bool
     checks: list[Finding]
@@ -330,14 +330,14 @@ OUTPUTS: dict[str, Any] = {
     "ui": Served,
     "validate": Valid | Invalid,
 }
-"""By command. Those that run a sweep print this where it is run from this machine."""
+"""Types by command. Commands that run a sweep print this if it runs from this machine."""
 
 
 def output_schema(command: str) -> dict[str, Any]:
-    """The JSON Schema of what a command prints with --json.
+    """Return the JSON Schema of what a command prints with --json.
 
     Raises:
-        UsageError: If there is no such command.
+        UsageError: If the command does not exist or has no schema.
     """
     if command not in OUTPUTS:
         raise UsageError(f"--output must be a command with a schema, got {command!r}; {nearest(command, OUTPUTS)}")

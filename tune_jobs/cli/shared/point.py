@@ -1,14 +1,14 @@
-"""A file that describes one configuration."""
+"""Read a file that describes one configuration."""
 
 from search_spaces import Decided, SweepSpec, TrialConfig
 from tune_jobs.errors import UsageError
 
 
 def only_point(spec: SweepSpec, file: str) -> TrialConfig:
-    """The configuration that a file describes.
+    """Return the only configuration that a file describes.
 
     Raises:
-        UsageError: If something in it varies.
+        UsageError: If a field varies.
     """
     domains = spec.space.domains()
     if domains:

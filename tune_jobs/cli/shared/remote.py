@@ -1,4 +1,4 @@
-"""What the commands that speak to a cluster share."""
+"""Shared by the commands that contact a cluster."""
 
 import os
 import sys
@@ -25,31 +25,31 @@ At = Annotated[
         "--address",
         metavar="URL",
         envvar="CONVNN_ADDRESS",
-        help="The dashboard of a Ray cluster, as in http://head:8265; without it, or with '', this machine's sweeps.",
+        help="The dashboard of a Ray cluster, as in http://head:8265. Without it, or with '': this machine's sweeps.",
     ),
 ]
 _NOISE = ("Running entrypoint for job ", "Runtime env is setting up.")  # Ray's own lines
 
 
 _RAYS = ("auto", "local", "")
-"""What Ray takes for an address that has no port."""
+"""Addresses without a port that Ray accepts."""
 
 
 def given(storage: Path | None) -> str | None:
-    """A folder of the cluster, which means nothing here."""
+    """Return a folder of the cluster as text; the path has no meaning on this machine."""
     return str(storage) if storage else None
 
 
 @contextmanager
 def sweep_at(name: str, storage: Path | None, address: str | None) -> Iterator[SweepFolder]:
-    """The sweep here, or a passing copy of its record on the cluster at `address`."""
+    """Yield the sweep on this machine, or a temporary copy of its record on the cluster at `address`."""
     with placed_sweep_at(name, storage, address) as (folder, *_):
         yield folder
 
 
 @contextmanager
 def placed_sweep_at(name: str, storage: Path | None, address: str | None) -> Iterator[tuple[SweepFolder, str, bool]]:
-    """The same, where the sweep itself is (its folder here, or host and folder of the cluster), and whether it runs."""
+    """Yield the same, its place (the folder here, or host and folder on the cluster), and whether it is running."""
     if not address:
         found = find_sweep(name, storage_of(storage))
         yield found, str(found.path), live_driver(found.path) is not None
@@ -63,12 +63,12 @@ def placed_sweep_at(name: str, storage: Path | None, address: str | None) -> Ite
 
 
 def place_of(origin: Mapping[str, Any]) -> str:
-    """Where on the cluster a copy comes from, as host:folder."""
+    """Return the origin of a copy on the cluster, as host:folder."""
     return f"{origin['host']}:{origin['path']}"
 
 
 def follow_job(jobs: "Jobs", job_id: str, *, out: bool = True) -> "Job":
-    """Print what a job says until it has ended; the job then. Ctrl-C leaves it alone."""
+    """Print a job's log until it ends, and return the job. Ctrl-C does not stop the job."""
     from tune_jobs.cluster.follow import follow
     from tune_jobs.cluster.jobs import UnknownJobError
 
@@ -83,11 +83,11 @@ def follow_job(jobs: "Jobs", job_id: str, *, out: bool = True) -> "Job":
     except UnknownJobError:
         raise
     except ClusterError as error:
-        raise ClusterError(f"{error} The job goes on; {_again(jobs, job_id)}") from error
+        raise ClusterError(f"{error} The job keeps running. {_again(jobs, job_id)}") from error
 
 
 def finish(jobs: "Jobs", found: "Submission", *, detach: bool, as_json: bool) -> None:
-    """Tell the job's id; unless detached, follow it and exit as it does."""
+    """Print the job's id; unless detached, follow the job and exit with its exit code."""
     if as_json:
         print_json({**found.as_dict(), "address": jobs.address})
     print(f"job {found.job_id} runs the sweep {found.sweep}", file=sys.stderr if as_json else sys.stdout, flush=True)
@@ -97,7 +97,7 @@ def finish(jobs: "Jobs", found: "Submission", *, detach: bool, as_json: bool) ->
         return
     ended = follow_job(jobs, found.job_id, out=not as_json)
     if "CONVNN_ADDRESS" not in os.environ:
-        print(f"From here, these commands need --address {jobs.address} (or CONVNN_ADDRESS).", file=sys.stderr)
+        print(f"On this machine, these commands need --address {jobs.address} (or CONVNN_ADDRESS).", file=sys.stderr)
     if ended.exit_code is None and ended.status != "SUCCEEDED":
         print(
             f"job {ended.id} has ended: {ended.status} {first_line(ended.message)}\nIts log: convnn logs {ended.id} "
@@ -108,43 +108,43 @@ def finish(jobs: "Jobs", found: "Submission", *, detach: bool, as_json: bool) ->
 
 
 def exit_code(job: "Job") -> int:
-    """That of the command that the job ran; 143 for a job that was stopped, 1 for one that came to nothing."""
+    """Return the exit code of the job's command; without one: 0 if the job succeeded, 143 if it was stopped, else 1."""
     if job.exit_code is not None:
         return job.exit_code
     return {"SUCCEEDED": ExitCode.DONE, "STOPPED": ExitCode.TERMINATED}.get(job.status, ExitCode.FAILED)
 
 
 def first_line(text: str) -> str:
-    """Of a message."""
+    """Return the first line of a message."""
     return text.partition("\n")[0]
 
 
 def refuse_cluster(address: str | None, command: str) -> None:
-    """`convnn run` drives a sweep from here.
+    """Refuse addresses that a command that runs a sweep from here cannot use.
 
     Raises:
-        UsageError: If the address is a dashboard's.
+        UsageError: If the address is a dashboard's, or has no port.
     """
     from tune_jobs.cluster.auth import is_cluster
 
     if address is not None and is_cluster(address):
         shown = without_password(address)
         raise UsageError(
-            f"--address of convnn {command} must be a Ray to drive from here, as in head:6379, got the dashboard "
+            f"--address of convnn {command} must be a Ray cluster to use from here, as in head:6379, got the dashboard "
             f"{shown}; to run it as a job there: convnn submit ... --address {shown}"
         )
     if address is not None and ":" not in address and address not in _RAYS:
         raise UsageError(
-            f"--address must be HOST:PORT of a Ray, as in head:6379, got {address!r}; write {address}:6379."
+            f"--address must be HOST:PORT of a Ray cluster, as in head:6379, got {address!r}; write {address}:6379."
         )
 
 
 def _still_there(jobs: "Jobs", job_id: str) -> None:
-    print(f"\nThe job goes on without you; {_again(jobs, job_id)}", file=sys.stderr)
+    print(f"\nDetached; the job keeps running. {_again(jobs, job_id)}", file=sys.stderr)
 
 
 def _again(jobs: "Jobs", job_id: str) -> str:
     return (
-        f"look again:\n  convnn logs -f {job_id} --address {jobs.address}\nstop it:\n  convnn stop {job_id} "
+        f"Reattach with:\n  convnn logs -f {job_id} --address {jobs.address}\nStop it with:\n  convnn stop {job_id} "
         f"--address {jobs.address}"
     )

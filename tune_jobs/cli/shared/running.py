@@ -1,4 +1,4 @@
-"""What the commands that run a sweep share: the progress shown, the report at the end, the exit code."""
+"""Shared by the commands that run a sweep: the progress, the final report and the exit code."""
 
 import os
 import sys
@@ -23,7 +23,9 @@ if TYPE_CHECKING:
 Address = Annotated[
     str | None,
     typer.Option(
-        metavar="ADDRESS", envvar="RAY_ADDRESS", help="A Ray to drive from here, as in head:6379; else one of its own."
+        metavar="ADDRESS",
+        envvar="RAY_ADDRESS",
+        help="A Ray cluster to use from here, as in head:6379. Default: a new one on this machine.",
     ),
 ]
 AnyAddress = Annotated[
@@ -32,15 +34,15 @@ AnyAddress = Annotated[
         "--address",
         metavar="ADDRESS",
         envvar=["CONVNN_ADDRESS", "RAY_ADDRESS"],
-        help="A cluster's dashboard, as in http://head:8265, where a job goes on with the sweep; or a Ray to drive "
-        "from here, as in head:6379; else one of its own.",
+        help="A cluster's dashboard, as in http://head:8265, to continue the sweep in a job there; or a Ray cluster to "
+        "use from here, as in head:6379. Default: a new one on this machine.",
     ),
 ]
 Detach = Annotated[bool, typer.Option("--detach", "-d", help="With a dashboard's address: do not follow the job.")]
 Result = TypeVar("Result")
 _SHOWN = 10
 LINE = 300
-"""Characters of a log's line that are shown."""
+"""Characters of a log line that are shown."""
 
 
 def on_cluster(
@@ -54,7 +56,7 @@ def on_cluster(
     as_json: bool,
     notify: str | None = None,
 ) -> bool:
-    """Go on with a sweep where it is, if `address` is that of a cluster's dashboard; whether it is."""
+    """Continue a sweep on its cluster if `address` is a cluster's dashboard, and return whether it is."""
     from tune_jobs.cluster.auth import is_cluster
 
     if address is None or not is_cluster(address):
@@ -69,17 +71,17 @@ def on_cluster(
     return True
 
 
-def follow(start: "Callable[[Progress], Outcome]", told: Notifier, *, as_json: bool) -> None:
-    """Run a sweep with its progress shown, report, and exit with the code that says how it ended."""
-    outcome = watched(start, told, as_json=as_json)
-    told.ended(outcome.halt, all_failed=exit_code(outcome) == ExitCode.FAILED)
-    with closing(told):
-        _tell(outcome, as_json=as_json)
+def follow(start: "Callable[[Progress], Outcome]", notifier: Notifier, *, as_json: bool) -> None:
+    """Run a sweep, show its progress, print a report, and exit with its exit code."""
+    outcome = watched(start, notifier, as_json=as_json)
+    notifier.ended(outcome.halt, all_failed=exit_code(outcome) == ExitCode.FAILED)
+    with closing(notifier):
+        _print_outcome(outcome, as_json=as_json)
     raise typer.Exit(exit_code(outcome))
 
 
-def _tell(outcome: "Outcome", *, as_json: bool) -> None:
-    """What a run came to, and how to go on."""
+def _print_outcome(outcome: "Outcome", *, as_json: bool) -> None:
+    """Print the results of a run, and how to resume it."""
     name = outcome.folder.name
     if as_json:
         print_json(outcome.as_dict())
@@ -89,14 +91,14 @@ def _tell(outcome: "Outcome", *, as_json: bool) -> None:
         print(f"\n{outcome.note}", file=sys.stderr)
     halt = outcome.halt
     if halt is not None and halt.signal is not None:
-        print(f"\nInterrupted; nothing is lost. Go on with:\n  convnn resume {name}", file=sys.stderr)
+        print(f"\nInterrupted; nothing is lost. Resume with:\n  convnn resume {name}", file=sys.stderr)
     elif halt is not None:
         stopped = "" if halt.cause == "enough" else "The sweep has stopped: "
         print(f"\n{stopped}{halt.message}", file=sys.stderr)
 
 
-def watched(start: "Callable[[Progress], Result]", told: Notifier, *, as_json: bool) -> "Result":
-    """What a long command gives, its progress shown meanwhile; of an error, `told` tells."""
+def watched(start: "Callable[[Progress], Result]", notifier: Notifier, *, as_json: bool) -> "Result":
+    """Run a long command, show its progress, and return its result; `notifier` reports an error."""
     from tune_jobs.display.live import LiveTable, LogLines, Steady
     from tune_jobs.system.signals import Interrupted
 
@@ -105,20 +107,20 @@ def watched(start: "Callable[[Progress], Result]", told: Notifier, *, as_json: b
         with Steady(LiveTable(out) if out.is_terminal else LogLines(out)) as progress:
             return start(progress)
     except Interrupted as interrupted:
-        told.interrupted()
-        print(f"\nInterrupted; nothing is lost. Go on with:\n  {told.again}", file=sys.stderr, flush=True)
-        told.close()
+        notifier.interrupted()
+        print(f"\nInterrupted; nothing is lost. Resume with:\n  {notifier.again}", file=sys.stderr, flush=True)
+        notifier.close()
         sys.stdout.flush()
-        # Ray may be half up, and its own ending then crashes or takes seconds; its processes end with this one.
+        # Ray may be half started; its shutdown then crashes or takes seconds. Its processes end with this one.
         os._exit(128 + interrupted.number)
     except Exception as error:
-        told.broke(error)
-        told.close()
+        notifier.failed(error)
+        notifier.close()
         raise
 
 
 def exit_code(outcome: "Outcome") -> int:
-    """As the program's help says."""
+    """Return the exit code, as the program's help defines it."""
     if outcome.halt is not None and outcome.halt.exit_code:
         return outcome.halt.exit_code
     failed, there = outcome.summary.count("failed"), len(outcome.summary.shown)
@@ -126,7 +128,7 @@ def exit_code(outcome: "Outcome") -> int:
 
 
 def _report(outcome: "Outcome") -> None:
-    """The leaderboard, what the best trial is, the failures, and where to go on."""
+    """Print the leaderboard, the best trial, the failures and the next commands."""
     from tune_jobs.display.tables import over_seeds, print_leaderboard, standing
     from tune_jobs.results.columns import in_a_line
 
@@ -137,10 +139,10 @@ def _report(outcome: "Outcome") -> None:
     if outcome.exhausted:
         print("Every configuration of the space has been tried.")
     if (table := over_seeds(summary)) is not None:
-        print("\nOver seeds, of complete trials:")
+        print("\nConfigurations with several seeds (complete trials):")
         out.print(table)
     if (best := summary.best) is not None:
-        head = "Best" if summary.compared_at is None else f"Best at epoch {summary.compared_at}, none is complete"
+        head = "Best" if summary.compared_at is None else f"Best at epoch {summary.compared_at} (no trial is complete)"
         config = in_a_line(best.config, summary.columns)
         print(f"\n{head}: trial {best.number}, {summary.metric} {summary.best_said}")
         if config:
@@ -150,7 +152,7 @@ def _report(outcome: "Outcome") -> None:
 
 
 def _tell_failures(outcome: "Outcome", failed: "list[Row]") -> None:
-    """Each class of failure once: its latest reason, the last line of that log, and what runs them again."""
+    """Print each failure class once, with its latest reason and the last line of that log, and the retry command."""
     name = outcome.folder.name
     by_class: dict[str, list[Row]] = {}
     for row in sorted(failed, key=lambda row: row.number):
@@ -173,7 +175,7 @@ def _more(count: int, name: str) -> str:
 
 
 def _last_line(log: Path) -> str:
-    """The last line of a file that is not empty, at most LINE long; nothing where it cannot be read."""
+    """Return the last line of a file that is not empty, at most LINE long; `""` if the file cannot be read."""
     try:
         with log.open("rb") as file:
             file.seek(0, os.SEEK_END)
@@ -188,8 +190,8 @@ def _tell_next(outcome: "Outcome") -> None:
     name, tracked = outcome.folder.name, outcome.tracked
     if tracked.error is not None:
         print(
-            f"\nMLflow at {tracked.uri} does not have everything ({tracked.error}).\n"
-            f"The sweep's folder does; to ship the rest when the tracker answers:\n  convnn sync {name}"
+            f"\nMLflow at {tracked.uri} is missing results ({tracked.error}).\n"
+            f"The sweep's folder has all of them. To ship the rest once the tracker answers:\n  convnn sync {name}"
         )
     print(f"\nNext:\n  convnn show {name}")
     if outcome.summary.best is not None:

@@ -1,1 +1,1 @@
-"""Attempts in the workers of Ray Tune."""
+"""Runs attempts in workers of Ray Tune."""

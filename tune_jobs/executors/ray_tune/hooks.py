@@ -1,6 +1,6 @@
-"""Ray Tune's hooks: they translate what Tune asks and tells, and decide nothing.
+"""Ray Tune's hooks. They only translate between Tune and the executor, and decide nothing.
 
-One Tune trial is one task; Tune itself never repeats one. The hooks run in Tune's thread; see `TuneExecutor`.
+One Tune trial is one task; Tune itself never retries a task. The hooks run in Tune's thread; see `TuneExecutor`.
 """
 
 from typing import Any, Protocol
@@ -12,37 +12,37 @@ from ray.tune.stopper import Stopper
 
 
 class Translated(Protocol):
-    """Whom the hooks tell, and whom they ask."""
+    """The executor, as the hooks use it."""
 
     @property
     def closing(self) -> bool:
-        """Whether the run is to end."""
+        """Whether Tune's run is to end."""
 
     def take_task(self, trial_id: str) -> dict[str, Any] | None:
-        """The next task for a trial of Tune's."""
+        """Return the next task, for a trial of Tune."""
 
     def take_start(self, trial: Any) -> None:  # noqa: ANN401 - Tune's Trial
         """A worker has started."""
 
     def take_report(self, trial_id: str, sent: dict[str, Any]) -> bool:
-        """A worker has reported; whether its trial is to stop."""
+        """A worker has reported. Returns whether its trial is to stop."""
 
     def take_death(self, trial_id: str, error: BaseException | None) -> None:
         """A worker has died."""
 
     def take_end(self, trial_id: str, *, error: bool) -> None:
-        """Tune is done with a trial."""
+        """Tune has finished a trial."""
 
 
 class TaskSearcher(Searcher):  # type: ignore[misc]
-    """Hands Tune the next task, and takes the end of each."""
+    """Gives Tune the next task, and passes on the end of each trial."""
 
     def __init__(self, executor: Translated) -> None:
         super().__init__()
         self._executor = executor
 
     def suggest(self, trial_id: str) -> dict[str, Any] | str | None:
-        """Tune's hook for the next trial; its FINISHED where there will be none."""
+        """Tune's hook for the next trial; returns Tune's FINISHED if no more will follow."""
         task = self._executor.take_task(trial_id)
         return str(Searcher.FINISHED) if task is None and self._executor.closing else task
 
@@ -52,14 +52,14 @@ class TaskSearcher(Searcher):  # type: ignore[misc]
         self._executor.take_end(trial_id, error=error)
 
     def save(self, checkpoint_path: str) -> None:
-        """Nothing: the ledger holds it all."""
+        """Do nothing: all state is in the ledger."""
 
     def restore(self, checkpoint_path: str) -> None:
-        """Nothing: the ledger holds it all."""
+        """Do nothing: all state is in the ledger."""
 
 
 class ReportScheduler(FIFOScheduler):  # type: ignore[misc]
-    """Takes every report and every death."""
+    """Passes on every report and every death of a worker."""
 
     def __init__(self, executor: Translated) -> None:
         super().__init__()
@@ -78,25 +78,25 @@ class ReportScheduler(FIFOScheduler):  # type: ignore[misc]
 
 
 class StartCallback(Callback):  # type: ignore[misc]
-    """Takes the start of each worker."""
+    """Passes on the start of each worker."""
 
     def __init__(self, executor: Translated) -> None:
         self._executor = executor
 
     def on_trial_start(self, iteration: int, trials: object, trial: Any, **info: object) -> None:  # noqa: ANN401
-        """Tune's hook for each worker that has started."""
+        """Tune's hook for a worker that has started."""
         del iteration, trials, info
         self._executor.take_start(trial)
 
 
 class ClosingStopper(Stopper):  # type: ignore[misc]
-    """Ends the run of Tune once the executor closes."""
+    """Ends Tune's run when the executor closes."""
 
     def __init__(self, executor: Translated) -> None:
         self._executor = executor
 
     def __call__(self, trial_id: str, result: dict[str, Any]) -> bool:
-        """Never a single trial."""
+        """Never stop a single trial."""
         del trial_id, result
         return False
 

@@ -1,7 +1,7 @@
 """The executor that runs tasks as trials of Ray Tune.
 
-Tune has a loop of its own, which runs in a thread. It and the driver take turns: a hook of Tune's waits until the
-driver has dealt with what it tells, so that a trial goes on only once its report is recorded.
+Tune's event loop runs in a thread and takes turns with the driver: a hook of Tune waits until the driver has handled
+its update. So a trial continues only after its report is recorded.
 """
 
 import contextlib
@@ -25,21 +25,21 @@ from tune_jobs.worker.task import Task
 Found = TypeVar("Found")
 
 MOST = 10_000
-"""So many workers Tune may start at a time; without a number it would start one after another."""
+"""The number of workers that Tune may start at a time; without it, Tune would start one after another."""
 
 WAKES_S = 0.2
-"""A poll lasts no longer: a signal that came meanwhile is seen only once it has ended."""
+"""A poll lasts at most this long, because Python handles signals only between polls."""
 
 CLOSE_S = 60.0
-"""How long Tune may take to end, with every worker killed."""
+"""How long Tune may take to end after every worker was killed."""
 
 
 @contextlib.contextmanager
 def open_ray_tune(order: Order) -> Iterator[Executor]:
-    """Ray Tune on a cluster, or on a Ray of our own on this machine.
+    """Open Ray Tune on a cluster, or on a local Ray on this machine.
 
     Raises:
-        ClusterError: If Ray cannot be started or reached, or has no machine that a trial fits on.
+        ClusterError: If Ray cannot be started or reached, or no machine has room for a trial.
     """
     with ray_session(order.address, order.signals, order.say):
         answer(partial(_require_fit, per_trial(order.resources)), order.signals)
@@ -51,27 +51,27 @@ def _require_fit(asked: dict[str, float]) -> None:
         most = max((machine.get(kind, 0.0) for machine in machines()), default=0.0)
         if most < asked[kind]:
             raise ClusterError(
-                f"a trial asks for {asked[kind]:g} {kind}, and the largest machine of Ray has {most:g}; lower "
+                f"a trial requests {asked[kind]:g} {kind}, but the largest machine of Ray has {most:g}; lower "
                 f"resources.{name}."
             )
 
 
 class TuneExecutor:
-    """See `tune_jobs.executors.base.Executor`; the methods `take_...` are called by Tune's hooks, in its thread."""
+    """See `tune_jobs.executors.base.Executor`. Tune's hooks call the `take_...` methods in Tune's thread."""
 
     def __init__(self, order: Order) -> None:
         """Start Tune, which waits for tasks."""
         self.closing = False
         self._order = order
-        self._goes_on = f"nothing is lost, and this goes on: convnn resume {order.sweep}"
+        self._goes_on = f"nothing is lost; resume with: convnn resume {order.sweep}"
         self._clock = AwakeClock()
         self._asked = per_trial(order.resources)
         self._turn = threading.Condition()
         self._tasks: deque[dict[str, Any]] = deque()
         self._told: list[Callable[[], Update]] = []
-        self._taken = self._answered = 0  # of what was told: how much was polled, and how much is dealt with
-        self._ids: dict[str, str] = {}  # by Tune's id of a trial, while it lives
-        self._trials: dict[str, Any] = {}  # by task, those that have a worker
+        self._taken = self._answered = 0  # counts of updates: polled, and handled by the driver
+        self._ids: dict[str, str] = {}  # by Tune's trial id, while the trial lives
+        self._trials: dict[str, Any] = {}  # by task; only tasks that have a worker
         self._nodes: dict[str, str | None] = {}  # by task
         self._losses: dict[str, Loss] = {}  # by task
         self._stopped: set[str] = set()
@@ -81,25 +81,25 @@ class TuneExecutor:
         self._thread.start()
 
     def now(self) -> float:
-        """The seconds in which the driver ran."""
+        """Return the seconds in which the driver ran."""
         return self._clock.now()
 
     def paused_s(self) -> float:
-        """The seconds in which it did not."""
+        """Return the seconds in which the driver was paused."""
         return self._clock.paused_s
 
     def room(self, without: Collection[str] = ()) -> int:
-        """What fits on the machines of Ray that are alive now."""
+        """Return how many tasks fit on the living machines of Ray."""
         return fitting(self._asked, self._answer(partial(machines, without)))
 
     def start(self, task: Task, avoid: Collection[str] = ()) -> None:
-        """Hand a task to Tune, which waits for a machine that has room."""
+        """Give a task to Tune, which waits for a machine with room."""
         with self._turn:
             self._tasks.append({**task.encode(), "id": task.id, "avoid": sorted(avoid)})
             self._turn.notify_all()
 
     def poll(self, timeout_s: float) -> Sequence[Update]:
-        """Let Tune go on, and take what it tells next."""
+        """Let Tune continue, and return its next updates."""
         with self._turn:
             self._answered = self._taken
             self._turn.notify_all()
@@ -117,26 +117,26 @@ class TuneExecutor:
         return updates
 
     def stop(self, task: str) -> None:
-        """Let Tune stop a trial, whose report it waits to hear of."""
+        """Let Tune stop the trial; its hook waits for the answer to a report."""
         self._stopped.add(task)
 
     def kill(self, task: str) -> None:
-        """Kill the worker of a task; Tune then tells its death."""
+        """Kill the worker of a task; Tune then reports its death."""
         if (trial := self._trials.get(task)) is not None:
             self._answer(partial(kill_worker, trial))
 
     def close(self) -> None:
-        """Kill what runs, and wait for Tune's end."""
+        """Kill the running workers, and wait until Tune has ended."""
         with self._turn:
             self.closing = True
             self._turn.notify_all()
-        with contextlib.suppress(RayError):  # nobody is left to kill them, and they end by themselves
+        with contextlib.suppress(RayError):  # without Ray nobody can kill the workers, and they end by themselves
             for trial in list(self._trials.values()):
                 self._answer(partial(kill_worker, trial))
             self._answer(partial(self._thread.join, CLOSE_S))
 
     def take_task(self, trial_id: str) -> dict[str, Any] | None:
-        """The next task; `None` where there is none now. Waits for one while Tune has nothing else to do."""
+        """Return the next task; `None` if there is none now. Waits for a task while Tune has nothing else to do."""
         with self._turn:
             self._turn.wait_for(lambda: self._tasks or self._ids or self.closing)
             if self.closing or not self._tasks:
@@ -152,7 +152,7 @@ class TuneExecutor:
         self._tell(lambda: WorkerUp(task))
 
     def take_report(self, trial_id: str, sent: dict[str, Any]) -> bool:
-        """A worker has reported; whether its trial is to stop."""
+        """A worker has reported. Returns whether its trial is to stop."""
         task = self._ids[trial_id]
         self._tell(lambda: Reported(task, decode(sent)))
         return task in self._stopped
@@ -163,7 +163,7 @@ class TuneExecutor:
         self._losses[task] = classify_loss(error, self._nodes.get(task), gpu=self._asked["GPU"] > 0)
 
     def take_end(self, trial_id: str, *, error: bool) -> None:
-        """Tune is done with a trial."""
+        """Tune has finished a trial."""
         task = self._ids.pop(trial_id)
         self._trials.pop(task, None)
         self._nodes.pop(task, None)
@@ -178,7 +178,7 @@ class TuneExecutor:
             raise RayError(f"Ray's own processes have ended; {self._goes_on}.") from error
 
     def _tell(self, make: Callable[[], Update]) -> None:
-        """Tell the driver, and wait until it has dealt with it. What cannot be read is the driver's to find."""
+        """Pass an update to the driver, and wait until it is handled. The driver decodes it and raises any error."""
         with self._turn:
             self._told.append(make)
             turn = self._taken + len(self._told)
@@ -211,7 +211,7 @@ class TuneExecutor:
         from tune_jobs.executors.ray_tune.hooks import ClosingStopper, ReportScheduler, StartCallback, TaskSearcher
         from tune_jobs.executors.ray_tune.worker import train_attempt
 
-        scratch = scratch_folder("tune")  # for Tune's own files, none of which is needed again
+        scratch = scratch_folder("tune")  # for Tune's own files, which are never read again
         try:
             tune.Tuner(
                 tune.with_resources(train_attempt, partial(_resources, self._asked)),
@@ -219,7 +219,7 @@ class TuneExecutor:
                     search_alg=TaskSearcher(self),
                     scheduler=ReportScheduler(self),
                     num_samples=-1,
-                    max_concurrent_trials=MOST,  # the driver knows what there is room for
+                    max_concurrent_trials=MOST,  # the driver limits the number of trials
                     reuse_actors=not self._asked["GPU"],  # a worker that keeps torch loaded saves seconds per trial
                     trial_name_creator=str,
                     trial_dirname_creator=lambda trial: trial.trial_id,
@@ -238,22 +238,22 @@ class TuneExecutor:
             shutil.rmtree(scratch, ignore_errors=True)
 
     def __reduce__(self) -> tuple[type, tuple[()]]:
-        """Tune pickles all it is given for a restore that never happens here: the ledger holds it all."""
+        """Tune pickles its arguments for a restore that never happens here, since all state is in the ledger."""
         return object, ()
 
 
 def _silent_in_notebooks() -> Any:  # noqa: ANN401 - Tune's ProgressReporter
-    """In a notebook Tune's own reporter clears the cell's output even at verbosity 0; this one prints nothing at it."""
+    """In a notebook, Tune's default reporter clears the cell's output even at verbosity 0; this one prints nothing."""
     from ray.tune.progress_reporter import IS_NOTEBOOK, CLIReporter
 
-    return CLIReporter() if IS_NOTEBOOK else None  # elsewhere Tune warns of any
+    return CLIReporter() if IS_NOTEBOOK else None  # elsewhere Tune warns about any reporter
 
 
 def _resources(asked: dict[str, float], task: dict[str, Any]) -> Any:  # noqa: ANN401 - Tune's PlacementGroupFactory
-    """What Ray sets aside for a task, and where."""
+    """Return what Ray reserves for a task, and on which machines."""
     from ray import tune
 
-    bundle = asked | ({"GPU": 1.0} if task["alone"] and asked["GPU"] else {})  # on the CPU the driver sees to it
+    bundle = asked | ({"GPU": 1.0} if task["alone"] and asked["GPU"] else {})  # on the CPU, the driver runs it alone
     if not task["avoid"]:
         return tune.PlacementGroupFactory([bundle])
     elsewhere = {"ray.io/node-id": f"!in({','.join(task['avoid'])})"}

@@ -1,4 +1,4 @@
-"""What runs in a worker of Ray Tune: one attempt, reported epoch by epoch, with its output in its folder."""
+"""The Ray Tune worker: runs one attempt, reports every epoch, and writes its output to the attempt's folder."""
 
 import contextlib
 import logging
@@ -20,12 +20,12 @@ from tune_jobs.worker.task import Task, decode_task
 
 
 def train_attempt(sent: dict[str, Any]) -> None:
-    """Run the attempt of a task that was sent; Tune's trainable."""
+    """Run the attempt of a task; this is Tune's trainable."""
     import ray
     from ray import tune
 
     collect_rarely()
-    # Tune uses a worker again only once its last trial's thread has ended, and else says nothing to anyone.
+    # Tune reuses a worker only after its last trial's thread has ended; if the wait times out, it tells no one.
     os.environ.setdefault("TUNE_FUNCTION_THREAD_TIMEOUT_S", "300")
     task = decode_task(sent)
 
@@ -37,7 +37,7 @@ def train_attempt(sent: dict[str, Any]) -> None:
 
 
 def _logged(task: Task) -> Iterator[Report]:
-    """Training, with all its output in the attempt's `log.txt`."""
+    """Train, with all output in the attempt's `log.txt`."""
     task.folder.mkdir(parents=True, exist_ok=True)
     _log_into(task.folder / LOG)
     last = 0
@@ -68,7 +68,7 @@ def _print(error: Exception) -> None:
 
 
 def _log_into(file: Path) -> None:
-    """Send this process's output to `file`; a process that runs several attempts moves on from one to the next."""
+    """Send this process's output to `file`. A process that runs several attempts switches from file to file."""
     descriptor = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
     for stream in (sys.stdout, sys.stderr):
         stream.flush()

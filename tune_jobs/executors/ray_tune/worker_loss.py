@@ -1,4 +1,4 @@
-"""Workers that Ray loses: how one is ended, and what its death was."""
+"""Workers that Ray loses: how to kill one, and why one died."""
 
 import contextlib
 import socket
@@ -7,22 +7,22 @@ from typing import Any
 from tune_jobs.executors.base import Loss
 
 NODE_ANSWERS_S = 2.0
-"""How long a machine may take to accept a connection, once a worker there has died."""
+"""How long a machine may take to accept a connection after a worker on it has died."""
 
 
 def kill_worker(tune_trial: Any) -> None:  # noqa: ANN401 - Tune's Trial
     """Kill a trial's worker, which may hang; Tune then reports its death."""
     import ray
 
-    with contextlib.suppress(Exception):  # it may have ended in this moment
+    with contextlib.suppress(Exception):  # it may have ended at this moment
         ray.kill(tune_trial.temporary_state.ray_actor)
 
 
 def classify_loss(error: BaseException | None, node: str | None, *, gpu: bool) -> Loss:
-    """The class of a worker's death, from Ray's error and the state of its machine.
+    """Return the failure class of a worker's death, from Ray's error and the state of its machine.
 
-    Where a machine's memory runs out, Ray chooses a worker to kill. With a `gpu` others may run there also when it is
-    tried again alone on that, so it is never known to be to blame.
+    If a machine runs out of memory, Ray chooses a worker to kill. On a GPU, other trials may run on the same machine
+    even when a trial is retried alone on its GPU, so no trial is known to be the cause.
     """
     import ray
 
@@ -38,17 +38,17 @@ def classify_loss(error: BaseException | None, node: str | None, *, gpu: bool) -
 
 
 def _drained(node: str | None) -> bool:
-    """Whether the machine was asked to end. Ray's public record of machines does not say so."""
+    """Whether the machine is being drained. Ray's public list of machines does not say so."""
     try:
         from ray._private.state import state
 
         return node in state.get_draining_nodes()
-    except Exception:  # noqa: BLE001 - no promise is made about it; the machine is lost in any case
+    except Exception:  # noqa: BLE001 - a private API, which may change; the machine is lost in any case
         return False
 
 
 def _alive(node: str) -> bool:
-    """Whether a machine lives. Ray's head finds out late, so Ray's process there is asked itself."""
+    """Whether a machine is alive. Ray's head node learns it late, so this connects to Ray's process on the machine."""
     import ray
 
     for known in ray.nodes():

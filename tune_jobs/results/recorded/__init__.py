@@ -1,1 +1,1 @@
-"""Recorded learning curves: of the published runs, of finished sweeps, of any Parquet files."""
+"""Recorded learning curves: of the published runs, of finished sweeps, and of any Parquet files."""

@@ -1,4 +1,4 @@
-"""Any two Parquet files as a table: the runs with their parameters, and their epochs."""
+"""Reads a table of runs from two Parquet files: the runs with their parameters, and their epochs."""
 
 import itertools
 from collections.abc import Sequence
@@ -23,11 +23,11 @@ def of_files(runs: Path, curves: Path) -> RecordedTable:
     """Read a table.
 
     Args:
-        runs: One row a run: `run_id`, and a column for each parameter. Columns that are paths of a sweep file's space
-            (`training.lr`) make it a configuration; other columns are told but not matched.
-        curves: One row an epoch: `run_id`, `epoch` from 1 without gaps, a column for each metric (`val_accuracy` is
-            `val/accuracy`), and perhaps `seconds`, ignored if one is missing. Accuracies above 1 are percents. A value
-            that is missing, or not a number, after a run's first epochs ends it as diverged.
+        runs: One row per run: `run_id`, and a column for each parameter. Columns that are paths of a sweep file's space
+            (`training.lr`) make up its configuration. Other columns are shown but not matched.
+        curves: One row per epoch: `run_id`, `epoch` from 1 without gaps, a column for each metric (`val_accuracy` is
+            `val/accuracy`), and optionally `seconds`, which is ignored if a value is missing. Accuracies above 1 are
+            percentages. A value that is missing or NaN after a run's first epochs means that the run diverged there.
 
     Raises:
         UsageError: If a file cannot be read, or a column or an epoch is missing.
@@ -36,7 +36,7 @@ def of_files(runs: Path, curves: Path) -> RecordedTable:
     names = [str(name) for name in rows.column("run_id").to_pylist()]
     if len(set(names)) < len(names):
         raise UsageError(
-            f"{runs}: every run_id must be there once, got {plural(len(names) - len(set(names)), 'repeat')}."
+            f"{runs}: every run_id must appear once, got {plural(len(names) - len(set(names)), 'repeat')}."
         )
     ids = pc.cast(epochs.column("run_id"), pa.string()).combine_chunks()
     place = pc.index_in(ids, value_set=pa.array(names, pa.string())).fill_null(-1).to_numpy(zero_copy_only=False)
@@ -48,7 +48,7 @@ def of_files(runs: Path, curves: Path) -> RecordedTable:
     _require_every_epoch(curves, names, number[order], begins)
     there = [n for n, count in enumerate(counts) if count]
     if not there:
-        raise UsageError(f"{curves} has no epoch of a run of {runs}; their run_id must be the same.")
+        raise UsageError(f"{curves} has no epoch of a run in {runs}; the run_id must be the same in both files.")
     columns = [name for name in epochs.column_names if name not in ("run_id", "epoch") and _is_number(epochs, name)]
     found = {}
     for column in columns:
@@ -83,7 +83,7 @@ def _whole_numbers(path: Path, column: pa.ChunkedArray) -> Counts:
     except pa.ArrowException:
         found = None
     if found is None or found.null_count:
-        raise UsageError(f"{path}: column 'epoch' must be whole numbers, 1, 2, 3 and so on, without a gap.")
+        raise UsageError(f"{path}: column 'epoch' must have whole numbers: 1, 2, 3 and so on, without gaps.")
     return np.asarray(found.to_numpy(), np.int64)
 
 
@@ -94,7 +94,7 @@ def _require_every_epoch(path: Path, names: Sequence[str], numbers: Counts, begi
         run = names[int(np.searchsorted(begins, wrong[0], side="right")) - 1]
         raise UsageError(
             f"{path}: the epochs of a run must be 1, 2, 3 and so on, each once; run {run} has {numbers[wrong[0]]} "
-            f"in place of {expected[wrong[0]]}."
+            f"instead of {expected[wrong[0]]}."
         )
 
 
@@ -113,7 +113,7 @@ def _fractions(name: str, curve: Array) -> Array:
 
 
 def _ends(curves: Sequence[Array], counts: Counts) -> tuple[Counts, list[bool]]:
-    """How many epochs of each run are whole, and whether a value is missing after them."""
+    """Return how many epochs of each run have all values, and whether a value is missing after them."""
     whole = np.all([np.isfinite(curve) for curve in curves], axis=0) if curves else np.empty((len(counts), 0), bool)
     lengths = np.cumprod(whole, axis=1).sum(axis=1)
     return lengths.astype(np.int64), [bool(length < count) for length, count in zip(lengths, counts, strict=True)]

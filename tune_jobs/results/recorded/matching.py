@@ -1,4 +1,4 @@
-"""Which recorded runs a configuration is: the same in all fields but those that need not matter."""
+"""Matches a configuration to recorded runs: equal in all fields except those that do not affect training."""
 
 from collections import Counter, defaultdict
 from collections.abc import Iterator
@@ -11,16 +11,16 @@ from tune_jobs.errors import UsageError
 from tune_jobs.results.recorded.table import RecordedTable
 
 HARDWARE = {"compile": False, "precision": "fp32"}
-"""Fields of `training` that say how a run is computed, and their defaults."""
+"""Fields of `training` that only affect how a run is computed, and their defaults."""
 
 
 def configuration(config: TrialConfig) -> str:
-    """Equal for configurations that differ in their seed, and under a constant learning rate in their epochs, alone."""
+    """Return a key that ignores the seed, and with a constant learning rate also the number of epochs."""
     return _key(config, {"seed": 0})
 
 
 def same_training(config: TrialConfig) -> str:
-    """The same, however it is computed."""
+    """Return such a key that also ignores how a run is computed."""
     return _key(config, {"seed": 0, **HARDWARE})
 
 
@@ -30,25 +30,29 @@ def _key(config: TrialConfig, same: dict[str, object]) -> str:
     return config_key(config.model_copy(update={"training": config.training.model_copy(update=same)}))
 
 
-class Runs:
-    """Which runs of a table a configuration can be played by, or compared with.
+BY_DEPTH = "model.layers"
+"""The path that is reported for layers by depth if no recorded run has layers by depth."""
 
-    All fields must be the same but those that need not matter: the seed, `compile`, `precision`, the folder of the
-    images, and under a constant learning rate the number of epochs, as long as the run has as many.
+
+class Runs:
+    """The runs of a table by configuration, to simulate a configuration or to compare with it.
+
+    All fields must be equal except: the seed, `compile`, `precision`, the folder of the images, and with a constant
+    learning rate the number of epochs, if the run has at least that many.
     """
 
     def __init__(self, table: RecordedTable) -> None:
-        """Look at the runs that have a configuration.
+        """Index the runs that have a configuration.
 
         Raises:
-            UsageError: If none has.
+            UsageError: If no run has one.
         """
         self.table = table
         self.by_key: dict[str, list[int]] = defaultdict(list)
-        """The numbers of all runs of a configuration, of whatever length."""
+        """The numbers of all runs of a configuration, of any length."""
 
         self.values: dict[str, set[Scalar]] = defaultdict(set)
-        """What the runs have at each path of a configuration."""
+        """The values of the runs at each path of a configuration."""
 
         for number, run in enumerate(table.runs):
             if run.config is not None:
@@ -58,12 +62,12 @@ class Runs:
         if not self.by_key:
             ((why, _),) = Counter(run.why_none for run in table.runs).most_common(1) or [(None, 0)]
             raise UsageError(
-                f"no run of {table.name} is a configuration of a sweep file ({why or 'there is none'}); name its "
-                f"columns by the paths of one, as in training.lr, or leave FILE out."
+                f"no run of {table.name} is a configuration of a sweep file ({why or 'it has no runs'}); name its "
+                f"columns by the paths in a sweep file, as in training.lr, or leave out FILE."
             )
 
     def of(self, config: TrialConfig) -> list[int]:
-        """The numbers of the runs, those with its seed alone where there are such."""
+        """Return the numbers of the matching runs; if some have the configuration's seed, only those."""
         found = self.by_key.get(same_training(config), ())
         fitting = [n for n in found if self._long_enough(n, config.training.epochs)]
         seeded = [n for n in fitting if self._config(n).training.seed == config.training.seed]
@@ -78,27 +82,33 @@ class Runs:
         return config
 
     def why_none(self, config: TrialConfig) -> str:
-        """Why a configuration has no run: the fields whose value no run has, or what else."""
+        """Return why a configuration has no run: the fields whose value no run has, or another reason."""
         if lengths := [int(self.table.lengths[n]) for n in self.by_key.get(same_training(config), ())]:
             return f"training.epochs {config.training.epochs}, and the run has {max(lengths)}"
         if recorded := self._recorded_epochs(config):
             schedule, needed = config.training.schedule, ", ".join(map(str, recorded))
             return (
-                f"training.epochs {config.training.epochs}: under schedule {schedule} it must be as recorded, {needed}"
+                f"training.epochs {config.training.epochs}: with schedule {schedule} it must be as recorded, {needed}"
             )
         found = [f"{path} {value}" for path, value in self.unrecorded(config)]
         return ", ".join(found) or "each value was recorded, their combination was not"
 
     def _recorded_epochs(self, config: TrialConfig) -> list[int]:
-        """Of the runs that differ in nothing else."""
+        """Return the numbers of epochs of the runs that differ in nothing else."""
         epochs = sorted(value for value in self.values["training.epochs"] if isinstance(value, int))
         trainings = {n: config.training.model_copy(update={"epochs": n}) for n in epochs}
         others = {n: config.model_copy(update={"training": training}) for n, training in trainings.items()}
         return [n for n in epochs if same_training(others[n]) in self.by_key]
 
     def unrecorded(self, config: TrialConfig) -> Iterator[tuple[str, Scalar]]:
-        """The fields of a configuration whose value no run has."""
+        """Yield the fields of a configuration whose value no run has."""
         free = {f"training.{name}" for name in ("epochs", "seed", *HARDWARE)} | {"data.root"}
+        by_depth = getattr(config.model, "layers", None) is not None
+        alike = by_depth and not any(path.startswith("model.layers.") and seen for path, seen in self.values.items())
+        if alike:
+            yield BY_DEPTH, "by depth"
         for path, value in by_path(config.model_dump(mode="json", by_alias=True)):
+            if alike and path.startswith("model.layers."):
+                continue
             if path not in free and value not in self.values[path]:
                 yield path, value

@@ -1,11 +1,11 @@
-"""The authors' runs (arXiv:2511.14137), and which configuration of ours each of them is.
+"""The authors' runs (arXiv:2511.14137), and the configuration of ours that matches each of them.
 
 Source: the repositories mingikang31/Convolutional-Nearest-Neighbor and -Attention, MIT licence, (c) Mingi Kang; only
-numbers were taken. `benchmarks/published_runs.py` has written the table; runs with a known fault are not in it.
+numbers were taken. `benchmarks/published_runs.py` wrote the table; runs with a known fault are not in it.
 
 | theirs | ours |
 |---|---|
-| `model` vgg11, `layer` Branching, `branch_ratio` 0 | `layer: {kind: conv2d, kernel_size}`; K plays no part |
+| `model` vgg11, `layer` Branching, `branch_ratio` 0 | `layer: {kind: conv2d, kernel_size}`; K has no effect |
 | the same, `branch_ratio` above 0 | `layer: {kind: hybrid, lambda: branch_ratio, k: K, kernel_size, padding}` |
 | `magnitude_type` | `similarity` (`matmul` is `dot`) |
 | `similarity_type` Loc_Col | `position: similarity, position_scaling: std` |
@@ -20,9 +20,9 @@ numbers were taken. `benchmarks/published_runs.py` has written the table; runs w
 |                 | `self_first: true, self_score: 1.0` |
 | `dataset`, `lr`, `batch_size`, `weight_decay`, `num_epochs`, `seed` | `data.name`, and `training` |
 
-Their spatial grid on images is sheared by an index error, ours is not. Everything else is as our defaults, which are
-theirs. What is measured is their test accuracy, which weighs the last 16
-test images 16-fold (a mean of batch means), and test loss; no validation images were held out.
+Their spatial grid on images is sheared by an index error, ours is not. Everything else equals our defaults, which are
+theirs. The metrics are their test accuracy, in which each of the last 16 test images counts 16-fold (a mean of batch
+means), and test loss. No validation images were held out.
 """
 
 import itertools
@@ -43,7 +43,7 @@ from tune_jobs.results.recorded.table import Array, RecordedRun, RecordedTable, 
 PUBLISHED_NAME = "published"
 PUBLISHED = Path(__file__).parent / "published.parquet"
 ACCURACY_STEP, LOSS_STEP, SECONDS_STEP = 1 / 10240, 1e-4, 0.01
-"""What the whole numbers of the file count."""
+"""The units of the file's whole numbers."""
 
 PRINTED = pa.list_(
     pa.struct(
@@ -85,7 +85,7 @@ ARGUMENTS = (
     "seed",
     "folder",
 )
-"""The authors' names of what is kept of a run's arguments."""
+"""The arguments of a run that the table keeps, by the authors' names."""
 
 _SIMILARITY = {"cosine": "cosine", "euclidean": "euclidean", "matmul": "dot"}
 
@@ -102,14 +102,14 @@ _MODELS = {"vgg11": "vgg11", "VIT": "vit_tiny"}
 
 
 class NoCounterpartError(Exception):
-    """A run of the authors is none of our configurations; the text says why."""
+    """No configuration of ours matches a run of the authors; the text says why."""
 
 
 def config_of(run: dict[str, Any]) -> TrialConfig:
-    """The configuration of ours that a run of theirs is.
+    """Return the configuration of ours that matches a run of theirs.
 
     Raises:
-        NoCounterpartError: If there is none.
+        NoCounterpartError: If none matches.
     """
     model = _vgg(run) if run["model"] == "vgg11" else _vit(run)
     training = {name: run[name] for name in ("lr", "batch_size", "weight_decay", "seed")}
@@ -119,7 +119,7 @@ def config_of(run: dict[str, Any]) -> TrialConfig:
 
 def _vgg(run: dict[str, Any]) -> dict[str, Any]:
     if run["layer"] != "Branching":
-        raise NoCounterpartError(f"layer {run['layer']} is none of ours")
+        raise NoCounterpartError(f"layer {run['layer']} does not exist here")
     if not run["branch_ratio"]:
         return {"name": "vgg11", "layer": {"kind": "conv2d", "kernel_size": run["kernel_size"]}}
     both, either = (run[name] == "Loc_Col" for name in ("aggregation_type", "similarity_type"))
@@ -162,7 +162,7 @@ def _attention(run: dict[str, Any]) -> dict[str, Any]:
         return {"kind": "sparse", "context": run["sparse_context_window"]}
     if layer != "ConvNNAttention":
         mode = f" {run['sparse_mode']}" if layer == "SparseAttention" else ""
-        raise NoCounterpartError(f"layer {layer}{mode} is none of ours")
+        raise NoCounterpartError(f"layer {layer}{mode} does not exist here")
     found = {
         "kind": "convnn",
         "k": run["K"],
@@ -175,7 +175,7 @@ def _attention(run: dict[str, Any]) -> dict[str, Any]:
 
 
 def params_of(run: dict[str, Any], config: TrialConfig | None) -> dict[str, Scalar]:
-    """What a run of theirs is, by the paths of a sweep file; of a layer that is none of ours, their arguments."""
+    """Return the parameters of a run of theirs, by the paths of a sweep file; for other layers, their arguments."""
     found: dict[str, Scalar] = {"model.name": _MODELS[run["model"]], "folder": run["folder"]}
     found |= {path: run[name] for name, path in _PATHS.items()}
     if config is not None:
@@ -191,7 +191,7 @@ def _file() -> "pa.Table":
 
 @cache
 def published() -> RecordedTable:
-    """The authors' runs, without those that have a known fault."""
+    """Return the authors' runs, without those that have a known fault."""
     table = _file()
     runs = []
     for row in table.select(["run_id", *ARGUMENTS]).to_pylist():
@@ -215,29 +215,29 @@ def published() -> RecordedTable:
 
 @dataclass(frozen=True)
 class Printed:
-    """Where the paper shows a run."""
+    """A place in the paper that shows a run."""
 
     item: str
     """`Table 1, without PE`, `Figure 5`."""
 
     row: str
-    """As the row or series is called there."""
+    """The name of the row or series there."""
 
     kind: Literal["row", "line", "horizontal", "curve"]
-    """A table's `row` has the last epoch. `line` and `horizontal` show the best epoch of each run, `curve` losses."""
+    """A table's `row` shows the last epoch, `line` and `horizontal` the best epoch of each run, `curve` its losses."""
 
     x: float | None
-    """Where it is drawn on a line; the learning rate of a curve."""
+    """Its x coordinate on a line, or the learning rate of a curve."""
 
     accuracy: float | None
-    """Of a row, in percent; as all of its numbers it was truncated, not rounded."""
+    """The accuracy in a row, in percent. Like all numbers of a row, it was truncated, not rounded."""
 
     loss: float | None
 
 
 @cache
 def printed() -> dict[str, tuple[Printed, ...]]:
-    """By the id of a run, where the paper shows it; nowhere, for most."""
+    """Return where the paper shows each run, by run id; most runs are shown nowhere."""
     table = _file()
     rows = zip(table.column("run_id").to_pylist(), table.column("printed").to_pylist(), strict=True)
     return {run: tuple(Printed(**place) for place in places) for run, places in rows}
@@ -245,14 +245,14 @@ def printed() -> dict[str, tuple[Printed, ...]]:
 
 @cache
 def training_losses() -> dict[str, Array]:
-    """By the id of a run whose curve a figure draws: the mean loss of its training images by epoch."""
+    """Return the mean training loss at each epoch, by id, of the runs whose curve a figure shows."""
     table = _file()
     rows = zip(table.column("run_id").to_pylist(), table.column("train_loss").to_pylist(), strict=True)
     return {run: np.array(losses) * LOSS_STEP for run, losses in rows if losses is not None}
 
 
 def deviation(config: TrialConfig) -> str | None:
-    """What of the published code makes its numbers for this configuration differ from ours: a bug, not reproduced."""
+    """Return the bug in the published code that makes its results for this configuration differ from ours, if any."""
     layer = config.model.mixing_layer
     candidates = getattr(getattr(layer, "candidates", None), "kind", "all")
     if config.model.name == "vgg11" and candidates == "lattice":

@@ -1,4 +1,4 @@
-"""Finished sweeps of one's own as a table: every trial that ran to its end, or diverged."""
+"""Reads the user's finished sweeps as a table: every trial that is complete or diverged."""
 
 import contextlib
 from collections.abc import Sequence
@@ -17,11 +17,11 @@ from tune_jobs.results.recorded.table import RecordedRun, RecordedTable, stacked
 
 
 def of_sweeps(folders: Sequence[SweepFolder]) -> RecordedTable:
-    """The trials of these sweeps.
+    """Return the trials of these sweeps.
 
     Raises:
-        UsageError: If no trial ran to its end, or the sweeps measure on different images.
-        LedgerError: If a record cannot be read.
+        UsageError: If no trial is complete or diverged, or the sweeps are evaluated on different images.
+        LedgerError: If a ledger cannot be read.
     """
     folders = list({folder.path: folder for folder in folders}.values())
     if len(folders) > 1:
@@ -43,8 +43,8 @@ def of_sweeps(folders: Sequence[SweepFolder]) -> RecordedTable:
     if not found:
         states = ", ".join(f"{count:,} {state}" for state, count in dropped.items()) or "it has none"
         raise UsageError(
-            f"no trial of {names} is complete or diverged ({states}), and only those can be played; finish the sweep "
-            f"(convnn resume SWEEP), or choose another (convnn list)."
+            f"no trial of {names} is complete or diverged ({states}), and only those can be simulated; finish the "
+            f"sweep (convnn resume SWEEP), or choose another (convnn list)."
         )
     metrics = sorted({name for _, epochs in found for each in epochs for name in each.metrics if "/" in name})
     runs = tuple(run for run, _ in found)
@@ -64,8 +64,8 @@ def of_sweeps(folders: Sequence[SweepFolder]) -> RecordedTable:
 
 
 _SELECTED = (
-    "{} that a rule or a person stopped cannot be played on; what is left are the better ones, so early stopping looks "
-    "safer than it is. Record a sweep with `stopping: {{kind: none}}` to be sure"
+    "{} that a rule or a user stopped cannot be simulated to the end; the remaining trials are the better ones, so "
+    "early stopping looks safer than it is. Record a sweep with `stopping: {{kind: none}}` to be sure"
 )
 
 
@@ -74,8 +74,8 @@ def _require_one_evaluation(folders: Sequence[SweepFolder]) -> None:
     for name, evaluation in others:
         if evaluation != first[1]:
             raise UsageError(
-                f"{first[0]} and {name} must measure on the same images to be compared, and their `evaluation` "
-                f"differs: {first[1].model_dump()} and {evaluation.model_dump()}; play each by itself."
+                f"{first[0]} and {name} must be evaluated on the same images to be compared, and their `evaluation` "
+                f"differs: {first[1].model_dump()} and {evaluation.model_dump()}; simulate each one separately."
             )
 
 

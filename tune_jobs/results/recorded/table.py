@@ -1,4 +1,4 @@
-"""A table of recorded runs: what each was, and its metrics by epoch.
+"""A table of recorded runs: the configuration of each run, and its metrics at each epoch.
 
 Shapes: R runs, E epochs of the longest run.
 """
@@ -21,30 +21,30 @@ Array = NDArray[np.float64]
 Counts = NDArray[np.int64]
 
 STANDS_FOR = {"val/accuracy": "test/accuracy", "val/loss": "test/loss"}
-"""What is played where a table lacks a metric."""
+"""The metric that replaces another one if a table lacks it."""
 
 
 @dataclass(frozen=True)
 class RecordedRun:
-    """One run: what it was called, its parameters as recorded, and the configuration of ours that it is."""
+    """One run: its name, its parameters as recorded, and the matching configuration of ours."""
 
     id: str
     params: Mapping[str, Scalar]
     config: TrialConfig | None
     why_none: str | None = None
-    """Why it is none of our configurations."""
+    """Why no configuration of ours matches it."""
 
     diverged: bool = False
-    """Whether it ended after its last epoch because a number was not finite."""
+    """Whether it ended after its last epoch because a value was not finite."""
 
 
 @dataclass(frozen=True)
 class RecordedTable:
-    """Runs and their curves; the verbs return smaller tables that say what they have dropped."""
+    """Runs and their curves. The methods return smaller tables that list the dropped runs."""
 
     name: str
     about: str
-    """Whose they are, in a line."""
+    """The source of the runs, in one line."""
 
     runs: tuple[RecordedRun, ...]
     curves: Mapping[str, Array]
@@ -54,19 +54,19 @@ class RecordedTable:
     """Epochs of each run, `(R,)`."""
 
     seconds: Array | None = None
-    """Of each epoch, `(R, E)`; `None` where they are not recorded."""
+    """Duration of each epoch, `(R, E)`; `None` if not recorded."""
 
     dropped: Mapping[str, int] = field(default_factory=dict)
-    """Runs that are left out, by reason."""
+    """Number of runs that are left out, by reason."""
 
     notes: Sequence[str] = ()
-    """What to keep in mind when the table is played."""
+    """Caveats for simulations with the table."""
 
     def metric(self, asked: str) -> str:
-        """The metric that is played for `asked`: itself, or the one that stands for it.
+        """Return the metric to use for `asked`: itself, or the one that replaces it.
 
         Raises:
-            UsageError: If there is neither.
+            UsageError: If the table has neither.
         """
         for name in (asked, STANDS_FOR.get(asked)):
             if name in self.curves:
@@ -75,10 +75,10 @@ class RecordedTable:
         raise UsageError(f"{self.name} has no metric {asked!r}; it has: {', '.join(sorted(self.curves)) or 'none'}.")
 
     def of_metric(self, asked: str) -> "RecordedTable":
-        """The runs that have a value of a metric, or of what stands for it, at each of their epochs.
+        """Return the runs that have a value of the metric, or of its replacement, at each of their epochs.
 
         Raises:
-            UsageError: If there is none.
+            UsageError: If no run has.
         """
         name = self.metric(asked)
         there = np.isfinite(self.curves[name]).sum(axis=1) >= self.lengths
@@ -88,7 +88,7 @@ class RecordedTable:
         return self if all(mask) else self.keep(mask, [f"without {name}"] * mask.count(False))
 
     def keep(self, kept: Sequence[bool] | NDArray[np.bool_], why: Iterable[str] = ()) -> "RecordedTable":
-        """The runs of this mask; `why` says of each that is left out the reason."""
+        """Return the runs of this mask; `why` gives the reason for each run that is left out."""
         mask = np.asarray(kept, bool)
         return replace(
             self,
@@ -100,10 +100,10 @@ class RecordedTable:
         )
 
     def where(self, conditions: Sequence[str]) -> "RecordedTable":
-        """The runs whose parameters are as said: `data.name=cifar100`.
+        """Return the runs whose parameters have the given values, such as `data.name=cifar100`.
 
         Raises:
-            UsageError: If there is no such parameter, or no run has the value.
+            UsageError: If a parameter does not exist, or no run has the value.
         """
         found = self
         known = sorted({name for run in self.runs for name in run.params})
@@ -124,10 +124,10 @@ class RecordedTable:
         return found
 
     def of_epochs(self, epochs: int) -> "RecordedTable":
-        """The runs of at least so many epochs, cut there.
+        """Return the runs of at least this many epochs, cut to that length.
 
         Raises:
-            UsageError: If there is none.
+            UsageError: If no run is long enough.
         """
         mask = np.array(
             [run.diverged or length >= epochs for run, length in zip(self.runs, self.lengths, strict=True)], bool
@@ -148,18 +148,18 @@ class RecordedTable:
 
     @property
     def usual_epochs(self) -> int:
-        """The length that most runs have; of several, the longest."""
+        """The most common length of the runs; ties go to the longest."""
         counts = Counter(int(length) for length in self.lengths)
         return max(counts, key=lambda length: (counts[length], length), default=0)
 
     def described(self) -> "Described":
-        """For programs."""
+        """Return a description for programs."""
         return Described(self.name, self.about, len(self.runs), dict(self.dropped))
 
 
 @dataclass(frozen=True)
 class Described:
-    """A table of recorded runs, and how many were left out, by reason."""
+    """A description of a table of recorded runs, and how many runs were left out, by reason."""
 
     name: str
     about: str
@@ -171,12 +171,12 @@ _SHOWN = 20
 
 
 def _written(value: Scalar) -> str:
-    """As a sweep file has it."""
+    """Return a value as a sweep file has it."""
     return "null" if value is None else str(value).lower() if isinstance(value, bool) else str(value)
 
 
 def _is_written(value: Scalar, text: str) -> bool:
-    """Whether a text is this value: `1e-3` is 0.001."""
+    """Whether a text means this value: `1e-3` is 0.001."""
     if isinstance(value, float | int) and not isinstance(value, bool):
         with contextlib.suppress(ValueError):
             return float(text) == value
@@ -184,7 +184,7 @@ def _is_written(value: Scalar, text: str) -> bool:
 
 
 def stacked(curves: Sequence[Sequence[float]] | Sequence[Array]) -> Array:
-    """Curves of unequal length as `(R, E)`, NaN beyond their ends."""
+    """Return curves of unequal length as `(R, E)`, with NaN beyond their ends."""
     lengths = [len(curve) for curve in curves]
     found = np.full((len(lengths), max(lengths, default=0)), np.nan)
     for number, curve in enumerate(curves):

@@ -1,1 +1,1 @@
-"""Stopping rules, one a file: which trials a search gives up early."""
+"""Stopping rules, one per file: they decide which trials to stop early."""

@@ -1,4 +1,4 @@
-"""Asynchronous successive halving: at rungs of growing epochs only the best 1/reduction_factor go on."""
+"""Asynchronous successive halving (ASHA): at each rung of epochs, only the best 1/reduction_factor continue."""
 
 import optuna
 
@@ -8,7 +8,7 @@ from tune_jobs.search.pruners.base import StoppingRule
 
 
 class SuccessiveHalving(StoppingRule):
-    """Optuna's own, which keeps the rungs of a trial in the study."""
+    """Optuna's pruner, which keeps the rungs of a trial in the study."""
 
     def __init__(self, settings: Asha, space: Space) -> None:
         del space

@@ -1,4 +1,4 @@
-"""The rule `auto` over a study: `curves` decides, this tells it what is reported."""
+"""The rule `auto` for a study. `curves` decides; this module passes it the reported values."""
 
 from collections.abc import Mapping
 
@@ -12,21 +12,21 @@ from tune_jobs.search.pruners.over_sweep import OverSweep, loss_of, prior_of
 
 
 class LearntStopping(StoppingRule):
-    """Learns from the study's complete trials what standing is worth."""
+    """Learns from the study's complete trials how well intermediate results predict final ones."""
 
     def __init__(self, settings: Auto, space: Space) -> None:
         del space
         self._prior = prior_of(settings)
         self._rule: OverSweep | None = None
         self._known: dict[int, int] = {}  # epochs, by Optuna's trial
-        self._losses: dict[tuple[int, int], float | None] = {}  # by Optuna's trial and epoch, until they are judged
+        self._losses: dict[tuple[int, int], float | None] = {}  # by Optuna's trial and epoch, until they are used
 
     def sees(self, number: int, epoch: int, metrics: Mapping[str, float]) -> None:
         """Keep the loss."""
         self._losses[number, epoch] = loss_of(metrics)
 
     def stops(self, study: optuna.Study, trial: optuna.trial.FrozenTrial) -> bool:
-        """Whether the trial's chance to become the best is too small for the epochs that are left."""
+        """Whether the trial's chance of becoming the best is too small for the remaining epochs."""
         if self._rule is None:
             self._rule = OverSweep(maximize=study.direction == optuna.study.StudyDirection.MAXIMIZE, prior=self._prior)
         if not self._rule.has_begun:

@@ -1,17 +1,17 @@
-"""A rule that knows when it does not know: what standing is worth is learnt from the sweep's own complete trials.
+"""A stopping rule that learns from the sweep's complete trials how well intermediate results predict final ones.
 
-At each of a dozen rungs, lines from the course so far (accuracy, loss, slope) to the final value are fitted to the
-complete trials, and averaged with the belief that the course says nothing (`lines`). The chance to end above the best,
-in units of a fresh trial's chance, is a trial's worth. A trial is stopped where its worth is below what the same epochs
-bring when they are spent on fresh trials: Weitzman's rule (Optimal search for the best alternative, 1979) with the
-rate of this sweep so far. The less is complete, the less worth a trial needs to go on; the first ones run to the end
-whatever they look like, and so does one of `CONTROL_EVERY` later ones, as a regression on survivors alone would not
-notice when those who were stopped would have come back.
+At each of a dozen rungs, linear models that predict the final value from the learning curve so far (accuracy, loss,
+slope) are fitted to the complete trials. They are averaged with the belief that the curve predicts nothing (`lines`). A
+trial's worth is its chance to end above the best, in units of a fresh trial's chance. A trial is stopped if its worth
+is below the gain from spending the same epochs on fresh trials: Weitzman's rule (Optimal search for the best
+alternative, 1979) with the rate of this sweep so far. With fewer complete trials, a trial needs less worth to continue.
+The first trials always run to the end. So does one of every `CONTROL_EVERY` later ones: a regression on survivors alone
+would not notice if stopped trials would have recovered.
 
-What recorded sweeps say (`prior`) is believed as far as this one's first trials resemble them, and tested against its
-complete trials like every other belief.
+Recorded sweeps (`prior`) are trusted as far as this sweep's first trials resemble them. Like every other belief, they
+are tested against its complete trials.
 
-Pure: events in, answers out, the same for the same order of events. Nothing here knows files, clocks or Optuna.
+The module is pure: the same events in the same order give the same answers. It uses no files, clocks or Optuna.
 """
 
 import math
@@ -24,32 +24,33 @@ from tune_jobs.search.pruners.lines import Belief, Floats, Lines, chance_above, 
 from tune_jobs.search.pruners.prior import COMPARED, RecordedSweep, early_numbers, resemblance
 
 FRACTIONS = (0.03, 0.05, 0.07, 0.1, 0.13, 0.17, 0.22, 0.28, 0.36, 0.46, 0.6, 0.77)
-"""Of a trial's epochs: where it is judged."""
+"""The fractions of a trial's epochs at which it is judged (the rungs)."""
 FIRST = 8
-"""Complete trials before any is stopped: the fewest from which a line with three slopes can be told from noise."""
+"""Number of complete trials before any is stopped: the fewest that can separate a line with three slopes from noise."""
 CONTROL_EVERY = 24
 NUMBERS = 3
-"""What is known of a course at a rung: its value, minus the logarithm of its loss, its slope."""
+"""Number of features of a curve at a rung: its value, minus the logarithm of its loss, its slope."""
 RIDGES = (0.3, 1.0, 3.0, 10.0, 100.0)
 NOTHING = 1000.0
-"""Strength of the belief that slopes are zero."""
+"""Strength of the belief that all slopes are zero."""
 NOISE_STRENGTH = 2.0
 CLIPPED_AT = 2.0
-"""Values lie at most so many times as far below the median as the best lies above: a failure is no lever."""
+"""Values are clipped below the median, at this many times the distance of the best above it, to limit outliers."""
 SETTLED_STRENGTH, SETTLED_NOISE, SETTLED_SHARE = 8.0, 0.01, 1e-4
-"""One belief is that the end is what standing says; the others expect the variance of the finals until they see."""
+"""One belief is that the final value equals the present standing. The others start with the variance of the finals."""
 LATENESS = 7.8
-"""How slowly the rule takes heart: of `1 - LATENESS / complete trials` of a fresh trial's worth it lets go."""
+"""How slowly the rule becomes strict: a trial needs `1 - LATENESS / complete trials` of a fresh trial's worth."""
 MOST_RATE = 4.0
-"""Most worth that an epoch is taken to buy."""
+"""Upper limit of the worth that an epoch is assumed to buy."""
 FIRST_KNOWN, SETTLED_AT, SETTLED_FROM = 4, 0.1, 0.4
-"""So many complete trials will do where at this share of the epochs recorded standing explained at least so much."""
+"""`FIRST_KNOWN` complete trials suffice if, in recorded sweeps, the standing at the fraction `SETTLED_AT` of the epochs
+explained at least `SETTLED_FROM` of the variance of the finals."""
 KNOWN_WORTH = 0.45
-"""The worth that suffices where recorded standing explained all of the finals."""
+"""The worth that suffices if the recorded standing explained all of the variance of the finals."""
 
 
 class _Rung:
-    """What complete trials say about those that come by."""
+    """The model of one rung, fitted to the complete trials."""
 
     def __init__(self, courses: Floats, finals: Floats, beliefs: list[Belief]) -> None:
         self._lowest = _lowest(courses)
@@ -65,30 +66,30 @@ class _Rung:
         return standard
 
     def chances(self, courses: Floats) -> Floats:
-        """Of ending above the best complete trial."""
+        """Return the chances to end above the best complete trial."""
         return chance_above(self.lines, self._standard(courses), self._best)
 
 
 class _Fitted(NamedTuple):
-    """What was learnt at a rung."""
+    """The state of a fitted rung."""
 
     complete: int
-    """Trials then."""
+    """Number of complete trials at the time of the fit."""
     lines: _Rung
     fresh: float
-    """A fresh trial's chance."""
+    """The chance of a fresh trial."""
 
 
 class AutoRule:
-    """Decides after each epoch whether a trial is given up."""
+    """Decides after each epoch whether to stop a trial."""
 
     def __init__(self, epochs: int, *, maximize: bool, seed: int = 0, prior: tuple[RecordedSweep, ...] = ()) -> None:
         """Start a sweep.
 
         Args:
-            epochs: Of a whole trial.
-            maximize: Whether more is better.
-            seed: Which trials are controls.
+            epochs: Number of epochs of a complete trial.
+            maximize: Whether higher is better.
+            seed: Determines which trials are controls.
             prior: Recorded sweeps that this one may resemble.
         """
         rungs = sorted({max(1, round(fraction * epochs)) for fraction in FRACTIONS} - {epochs})
@@ -102,25 +103,25 @@ class AutoRule:
         self._courses = np.full((len(rungs), 64, NUMBERS), np.nan)
         self._finals = np.full(64, np.nan)
         self._stopped_at = np.full(64, np.iinfo(np.int64).max)  # rung
-        self._worths = np.zeros(64)  # of those that were stopped
-        self._seen = 0  # highest trial, and one
+        self._worths = np.zeros(64)  # of the stopped trials
+        self._seen = 0  # highest trial number plus one
         self._complete = 0
-        self._worst = math.inf  # finite value; what is not a number counts as this
+        self._worst = math.inf  # worst finite value; replaces NaN
         self._fitted: dict[int, _Fitted] = {}  # by rung
 
     def observe(self, trial: int, epoch: int, value: float, loss: float | None = None) -> bool:
-        """Note one epoch of a trial; whether to stop it there.
+        """Note one epoch of a trial, and return whether to stop it there.
 
         Args:
             trial: Counts from 0 in the order of starts.
             epoch: Counts from 1, in order and without gaps.
             value: The objective.
-            loss: Where there is one; none or not positive: it is left out.
+            loss: The loss, if available; ignored unless it is positive.
         """
         self._make_room(trial)
         values, losses = self._running.setdefault(trial, ([], []))
         if epoch != len(values) + 1:
-            return False  # a course with a hole is not judged
+            return False  # a curve with a gap is not judged
         values.append(self._finite(value))
         losses.append(-math.log(loss) if loss is not None and 0 < loss < math.inf else 0.0)
         if epoch == self._epochs:
@@ -146,9 +147,9 @@ class AutoRule:
         return True
 
     def would_stop(self, trial: int, epoch: int) -> bool:
-        """Whether a control would be stopped after this epoch, its last one so far, if it were none.
+        """Whether a control would be stopped after this epoch, its last so far, if it were not a control.
 
-        Asking changes nothing that the rule decides later.
+        The call does not change later decisions of the rule.
         """
         rung = self._index.get(epoch)
         values, _ = self._running.get(trial, ((), ()))
@@ -160,24 +161,24 @@ class AutoRule:
         return self._worth(trial, rung, known) < self._enough(rung)
 
     def ended(self, trial: int, state: Literal["complete", "stopped", "failed"]) -> None:
-        """Note a trial's end; one that failed is not learnt from."""
+        """Note a trial's end; the rule does not learn from failed trials."""
         self._running.pop(trial, None)
         if state == "failed" and trial < self._seen:
             self._courses[:, trial] = np.nan
 
     def is_control(self, trial: int) -> bool:
-        """Whether a trial runs to its end whatever it looks like."""
+        """Whether a trial always runs to its end."""
         first = FIRST_KNOWN if self._settled() else FIRST
         return trial < first or (trial + 1 + self._seed) % CONTROL_EVERY == 0
 
     def _patience(self, rung: int) -> float:
-        """The worth that suffices at a rung: near none after 8 complete trials, a third of a fresh one's after 12."""
+        """Return the sufficient worth at a rung: near 0 after 8 complete trials, a third of a fresh one's after 12."""
         if self._complete < (FIRST_KNOWN if self._settled() else FIRST):
             return 0.0
         return max(1 - LATENESS / self._complete, KNOWN_WORTH * self._explained(self._recorded_rung[rung]))
 
     def _compare(self, values: list[float], losses: list[float]) -> None:
-        """Note a trial at a tenth of its epochs; with enough of them, which recorded sweeps this one is like."""
+        """Note a trial at a tenth of its epochs; with enough trials, compare this sweep with the recorded ones."""
         if len(self._early) >= COMPARED:
             return
         self._early.append((values.copy(), losses.copy()))
@@ -192,26 +193,26 @@ class AutoRule:
         return bool(self._trust.any()) and self._explained(FRACTIONS.index(SETTLED_AT)) >= SETTLED_FROM
 
     def _explained(self, rung: int) -> float:
-        """What standing explains of the finals, as far as recorded sweeps say."""
+        """Return the share of the finals' variance that the standing explains, according to recorded sweeps."""
         return sum(float(trust * sweep.explained[rung]) for trust, sweep in zip(self._trust, self._prior, strict=False))
 
     def _rate(self) -> float:
-        """Worth that an epoch of a whole trial's bought in this sweep so far; 1 where none was stopped."""
+        """Return the worth bought per full trial of epochs in this sweep so far; 1 if no trial was stopped."""
         rungs = self._stopped_at[: self._seen]
         stopped = rungs < len(self._fractions)
         cost = float((~stopped).sum()) + float(self._fractions[rungs[stopped]].sum())
         return min(MOST_RATE, max(1.0, (self._seen - float(self._worths[: self._seen][stopped].sum())) / cost))
 
     def _enough(self, rung: int) -> float:
-        """The worth with which a trial goes on."""
+        """Return the worth that a trial needs to continue."""
         return min(self._patience(rung), self._rate() * (1 - float(self._fractions[rung])))
 
     def _worth(self, trial: int, rung: int, known: _Fitted) -> float:
-        """A trial's chance to end above the best, in those of a fresh one."""
+        """Return a trial's chance to end above the best, relative to a fresh trial's chance."""
         return float(known.lines.chances(self._courses[rung, trial][None])[0]) / known.fresh
 
     def _fit(self, rung: int) -> _Fitted:
-        """Learn again from the complete trials, and take the chance of a fresh trial over all that came by."""
+        """Fit the rung to the complete trials; a fresh trial's chance is the mean over all trials that reached it."""
         courses = self._courses[rung, : self._seen]
         came = ~np.isnan(courses[:, 0])
         whole = came & ~np.isnan(self._finals[: self._seen])
@@ -227,7 +228,7 @@ class AutoRule:
         return _Fitted(self._complete, lines, max(fresh, 1e-12))
 
     def _finite(self, value: float) -> float:
-        """The value, more being better; the worst so far where it is not a number."""
+        """Return the value with a sign so that higher is better; the worst value so far replaces NaN."""
         signed = self._sign * value
         if math.isfinite(signed):
             self._worst = min(self._worst, signed)
@@ -246,7 +247,7 @@ class AutoRule:
 
 
 def summarized(values: Floats, losses: Floats) -> Iterator[tuple[Floats, Floats]]:
-    """By rung, standardised courses and finals of complete trials, as the rule sees them; (trials, epochs)."""
+    """Yield for each rung the standardized features and finals of complete trials, given as (trials, epochs)."""
     finals = np.maximum(values[:, -1], _lowest(values[:, -1]))
     for fraction in FRACTIONS:
         until = max(1, round(fraction * values.shape[1]))
@@ -257,7 +258,7 @@ def summarized(values: Floats, losses: Floats) -> Iterator[tuple[Floats, Floats]
 
 
 def beliefs(fraction: float) -> list[Belief]:
-    """What is held without a prior: the earlier the rung, the more is believed that the course says nothing."""
+    """Return the beliefs without a prior: the earlier the rung, the stronger the belief that the curve says nothing."""
     nothing = 0.9 - 0.4 * min(1.0, fraction / 0.4)
     flat = np.zeros(NUMBERS)
     share = (1 - nothing - SETTLED_SHARE) / len(RIDGES)
@@ -267,7 +268,7 @@ def beliefs(fraction: float) -> list[Belief]:
 
 
 def _course(values: list[float], losses: list[float]) -> tuple[float, float, float]:
-    """Means over the last quarter so far, and how much the value rose over the second half."""
+    """Return value and loss as means over the last quarter so far, and the rise of the value over the second half."""
     epoch = len(values)
     half = max(1, epoch // 2)
     value = _late_mean(values, epoch)
@@ -286,6 +287,6 @@ def _lowest(values: Floats) -> Floats:
 
 
 def _spread(values: Floats) -> Floats:
-    """Standard deviation; 1 where all are equal."""
+    """Return the standard deviation; 1 if all values are equal."""
     spread = values.std(axis=0, ddof=1)
     return np.where(spread > 1e-12 * (1 + np.abs(values).max(0)), spread, 1.0)

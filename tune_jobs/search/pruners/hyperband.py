@@ -1,4 +1,4 @@
-"""Hyperband: successive halving in brackets, of which some look early at trials and others late."""
+"""Hyperband: successive halving in brackets; some brackets judge trials early, others late."""
 
 import optuna
 
@@ -9,7 +9,7 @@ from tune_jobs.search.pruners.base import StoppingRule
 
 
 class BracketedHalving(StoppingRule):
-    """Optuna's own. A trial's bracket follows from the study's name and the trial's number."""
+    """Optuna's pruner. A trial's bracket depends on the study's name and the trial's number."""
 
     def __init__(self, settings: Hyperband, space: Space) -> None:
         self._pruner = optuna.pruners.HyperbandPruner(

@@ -1,9 +1,9 @@
-"""What is known of the final value of a trial from a few numbers about its course: Bayesian lines, averaged.
+"""Predicts the final value of a trial from a few features of its learning curve: averaged Bayesian linear models.
 
 Each line is a ridge regression with its noise integrated out (the conjugate normal-inverse-gamma model: Gelman et al.,
-Bayesian Data Analysis, 3rd ed., 14.2), so what it foretells is a Student t that is wide where few trials are complete
-or the trial lies far from them. Lines that differ in how much they believe are averaged by their marginal likelihood
-(Hoeting et al., Bayesian Model Averaging, 1999). One of them believes that the course says nothing.
+Bayesian Data Analysis, 3rd ed., 14.2). So its prediction is a Student t distribution, which is wide if few trials are
+complete or the trial lies far from them. Lines with different prior beliefs are averaged by their marginal likelihood
+(Hoeting et al., Bayesian Model Averaging, 1999). One of them believes that the curve says nothing.
 """
 
 import math
@@ -16,22 +16,22 @@ Floats = npt.NDArray[np.float64]
 
 
 class Belief(NamedTuple):
-    """What is held before a trial is complete, in standard deviations of the final values and of each number."""
+    """A prior belief about a line, in standard deviations of the final values and of each feature."""
 
     slopes: Floats
-    """Expected, (numbers,)."""
+    """Expected slopes, (numbers,)."""
     strength: float
-    """How many complete trials the slopes are worth."""
+    """Weight of the slopes, as a number of complete trials."""
     noise: float
-    """Variance that the line is expected to leave."""
+    """Expected residual variance of the line."""
     noise_strength: float
-    """How many complete trials that is worth."""
+    """Weight of the residual variance, as a number of complete trials."""
     share: float
-    """Of the trust in all beliefs; they sum to one."""
+    """Prior weight of this belief; the weights of all beliefs sum to one."""
 
 
 class Lines(NamedTuple):
-    """Lines after what the complete trials had to say; the first axis goes over beliefs."""
+    """Lines after the fit to the complete trials; the first axis goes over beliefs."""
 
     trust: Floats
     slopes: Floats
@@ -43,11 +43,11 @@ class Lines(NamedTuple):
 
 
 def fit_lines(courses: Floats, finals: Floats, beliefs: list[Belief]) -> Lines:
-    """Learn from complete trials.
+    """Fit lines to complete trials.
 
     Args:
-        courses: Standardised, (trials, numbers).
-        finals: Standardised, (trials,).
+        courses: Standardized features, (trials, numbers).
+        finals: Standardized final values, (trials,).
         beliefs: At least one.
     """
     trials, numbers = courses.shape
@@ -59,7 +59,7 @@ def fit_lines(courses: Floats, finals: Floats, beliefs: list[Belief]) -> Lines:
     towards = courses.T @ finals + strength[:, None] * prior
     unsure: Floats = np.linalg.inv(precision).astype(np.float64)
     slopes = np.einsum("cpq,cq->cp", unsure, towards)
-    freedom = own + trials - 1  # the mean takes one
+    freedom = own + trials - 1  # the mean uses one
     left = before + finals @ finals + strength * (prior**2).sum(1) - (slopes * towards).sum(1)
     left = np.maximum(left, 1e-9)
     likelihood = 0.5 * (numbers * np.log(strength) - np.linalg.slogdet(precision)[1])
@@ -71,7 +71,7 @@ def fit_lines(courses: Floats, finals: Floats, beliefs: list[Belief]) -> Lines:
 
 
 def chance_above(lines: Lines, courses: Floats, bar: float) -> Floats:
-    """How probable it is that trials end above a standardised value, (trials,)."""
+    """Return the probability that trials end above a standardized value, (trials,)."""
     expected = lines.slopes @ courses.T
     unsure = ((courses @ lines.unsure) * courses).sum(2)
     scale = np.sqrt(lines.noise[:, None] * (1 + 1 / lines.trials + unsure))
@@ -80,10 +80,10 @@ def chance_above(lines: Lines, courses: Floats, bar: float) -> Floats:
 
 
 def student_below(value: Floats, freedom: Floats) -> Floats:
-    """Student's distribution function, from the normal one.
+    """Return Student's t distribution function, approximated by the normal one.
 
-    After Wallace, Bounds on normal approximations to Student's and the chi-square distributions, 1959: within 0.002 of
-    the truth from 4 degrees of freedom.
+    Source: Wallace, Bounds on normal approximations to Student's and the chi-square distributions, 1959. The error is
+    at most 0.002 from 4 degrees of freedom on.
     """
     size = np.sqrt(freedom * np.log1p(value**2 / freedom)) * (8 * freedom + 1) / (8 * freedom + 3)
     above = _normal_above(size)
@@ -91,7 +91,7 @@ def student_below(value: Floats, freedom: Floats) -> Floats:
 
 
 def _normal_above(size: Floats) -> Floats:
-    """Upper tail for sizes of at least 0, relative error 1.2e-7 (Press et al., Numerical Recipes, 6.2: `erfcc`)."""
+    """Return the upper normal tail for sizes >= 0; relative error 1.2e-7 (Press et al., Numerical Recipes, 6.2)."""
     half = size / np.sqrt(2)
     t = 1 / (1 + 0.5 * half)
     terms = (
@@ -111,5 +111,5 @@ def _normal_above(size: Floats) -> Floats:
 
 
 def _half_log_gamma(freedom: Floats) -> Floats:
-    """Logarithm of the gamma function at half of each."""
+    """Return the logarithm of the gamma function at half of each value."""
     return np.array([math.lgamma(value / 2) for value in freedom])

@@ -1,4 +1,4 @@
-"""The median rule: a trial stops that is worse than half of the complete ones were at its epoch."""
+"""The median rule: stop a trial that is worse than half of the complete trials were at the same epoch."""
 
 import math
 import statistics
@@ -12,7 +12,7 @@ from tune_jobs.search.pruners.base import StoppingRule, score
 
 
 class BelowMedian(StoppingRule):
-    """As Optuna's MedianPruner, whose rounding depends on the goal, and which warns of NaN and infinite values."""
+    """Like Optuna's MedianPruner, but without its goal-dependent rounding and its warnings about NaN and infinity."""
 
     def __init__(self, settings: Median, space: Space) -> None:
         del space

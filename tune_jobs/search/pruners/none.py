@@ -1,4 +1,4 @@
-"""Every trial runs to its last epoch."""
+"""No stopping rule: every trial runs to its last epoch."""
 
 import optuna
 
@@ -8,12 +8,12 @@ from tune_jobs.search.pruners.base import StoppingRule
 
 
 class NoRule(StoppingRule):
-    """Stops nothing."""
+    """Stops no trial."""
 
     def __init__(self, settings: NoStopping, space: Space) -> None:
         del settings, space
 
     def stops(self, study: optuna.Study, trial: optuna.trial.FrozenTrial) -> bool:
-        """Never."""
+        """Always false."""
         del study, trial
         return False

@@ -1,6 +1,6 @@
-"""The rule `auto` over the reports of a whole sweep: trials by name, and how long they are from the first complete one.
+"""The rule `auto` for the reports of a whole sweep. Trials have names; the first complete one sets their length.
 
-Pure, as `curves` is. The study's rule and whoever replays a record both ask this, so that they cannot differ.
+Pure, like `curves`. Both the study's rule and replays of a ledger use this class, so that they cannot differ.
 """
 
 from collections.abc import Hashable, Mapping
@@ -10,27 +10,27 @@ from tune_jobs.search.pruners.curves import AutoRule
 from tune_jobs.search.pruners.prior import RecordedSweep, recorded_sweeps
 
 LOSSES = ("val/loss", "test/loss")
-"""The loss that is learnt from: the first of these that a trial reports."""
+"""The rule learns from the first of these losses that a trial reports."""
 
 
 def loss_of(metrics: Mapping[str, float]) -> float | None:
-    """What is learnt from beside the objective; `None` where a trial reports no loss."""
+    """Return the loss that the rule uses besides the objective; `None` if a trial reports no loss."""
     return next((metrics[name] for name in LOSSES if name in metrics), None)
 
 
 def prior_of(settings: Auto) -> tuple[RecordedSweep, ...]:
-    """The recorded sweeps that a sweep may resemble."""
+    """Return the recorded sweeps that a sweep may resemble."""
     return recorded_sweeps() if settings.prior == "recorded" else ()
 
 
 class OverSweep:
-    """Until the first trial is complete every trial goes on, and what is reported waits.
+    """Applies the rule to a sweep. Until the first trial is complete, no trial is stopped, and reports wait.
 
-    A trial of other length than that one is not stopped, or not learnt from.
+    A trial with a different number of epochs than that one is not stopped, or is not learnt from.
     """
 
     def __init__(self, *, maximize: bool, prior: tuple[RecordedSweep, ...] = ()) -> None:
-        """Start a sweep; `prior`: recorded ones that it may resemble."""
+        """Start a sweep; `prior` has recorded sweeps that it may resemble."""
         self._maximize, self._prior = maximize, prior
         self._rule: AutoRule | None = None
         self._epochs = 0
@@ -47,7 +47,7 @@ class OverSweep:
         self._rule, self._epochs = AutoRule(epochs, maximize=self._maximize, prior=self._prior), epochs
 
     def observe(self, trial: Hashable, epoch: int, value: float, loss: float | None = None) -> bool:
-        """Note one more epoch of a trial; whether to stop it there."""
+        """Note one more epoch of a trial, and return whether to stop it there."""
         number = self._numbers.setdefault(trial, len(self._numbers))
         self._waiting.append((number, epoch, value, loss))
         if self._rule is None:
@@ -61,6 +61,6 @@ class OverSweep:
         return stopped
 
     def would_stop(self, trial: Hashable, epoch: int) -> bool:
-        """Whether a trial is a control, and would be stopped after this epoch, its last so far, if it were none."""
+        """Whether a trial is a control that would otherwise be stopped after this epoch, its last so far."""
         number = self._numbers[trial]
         return self._rule is not None and self._rule.is_control(number) and self._rule.would_stop(number, epoch)

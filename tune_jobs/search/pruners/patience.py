@@ -1,4 +1,4 @@
-"""Patience: a trial stops whose own metric no longer improves."""
+"""Patience: stop a trial whose own metric no longer improves."""
 
 import math
 
@@ -12,7 +12,7 @@ from tune_jobs.search.pruners.base import StoppingRule, score
 class NoImprovement(StoppingRule):
     """Counts the epochs since the last improvement.
 
-    Optuna's PatientPruner is another rule: its `min_delta` is by how much a trial may become worse.
+    Optuna's PatientPruner is a different rule: its `min_delta` is how much worse a trial may become.
     """
 
     def __init__(self, settings: Patience, space: Space) -> None:
@@ -21,7 +21,7 @@ class NoImprovement(StoppingRule):
         self._min_delta = settings.min_delta
 
     def stops(self, study: optuna.Study, trial: optuna.trial.FrozenTrial) -> bool:
-        """Whether none of the last epochs is better than the best one before by more than `min_delta`."""
+        """Whether none of the last epochs beats the best epoch before them by more than `min_delta`."""
         best, without = -math.inf, 0
         for number, (_, value) in enumerate(sorted(trial.intermediate_values.items())):
             now = score(study, value)

@@ -1,9 +1,9 @@
-"""What recorded sweeps say of a new one: which of them its first trials resemble, and what standing was worth there.
+"""What recorded sweeps say about a new one: which of them it resembles, and how well standing predicted finals there.
 
-Eight trials at a tenth of their epochs are compared with each recorded sweep by five numbers without a unit: how noisy
-a course is, how far the trials lie apart in value, in slope, in the logarithm of the loss and in the slope of that.
-Two sweeps of a model over different data differ in them, too (`BETWEEN`), and a new model may be like none of them, so
-nothing is ever certain. Written by `python -m benchmarks.prior` from the packaged published runs.
+Eight trials at a tenth of their epochs are compared with each recorded sweep by five dimensionless numbers: the noise
+of a curve, and the spread of the trials in value, in slope, in the logarithm of the loss and in its slope. Two sweeps
+of the same model on different data also differ in these numbers (`BETWEEN`), and a new model may resemble no recorded
+sweep. So nothing is ever certain. `python -m benchmarks.prior` writes the data from the packaged published runs.
 """
 
 import json
@@ -16,21 +16,21 @@ import numpy as np
 from tune_jobs.search.pruners.lines import Belief, Floats
 
 COMPARED = 8
-"""Trials that are compared, at a tenth of the epochs."""
+"""Number of trials that are compared, at a tenth of their epochs."""
 LEAST_EPOCHS = 5
-"""In that tenth; with fewer no noise can be told."""
+"""Minimum number of epochs in that tenth; with fewer, the noise cannot be estimated."""
 BETWEEN = np.array([0.2, 0.4, 0.5, 0.4, 0.5])
-"""Standard deviation of the five numbers between two sweeps of a model over different data."""
+"""Standard deviation of the five numbers between two sweeps of the same model on different data."""
 ANY = 1.0
-"""The same between a recorded sweep and one like none of them."""
+"""The same between a recorded sweep and a sweep that resembles none of them."""
 NONE_SHARE, KEPT = 0.5, 0.05
-"""Odds, before anything is seen, of a sweep like none of them to one of them; and what is never trusted to any."""
+"""Prior odds of a sweep that resembles none of them against each of them; and the share that is never given to any."""
 TEMPER = 0.7
-"""Exponent of the likelihood: the five numbers are not independent."""
+"""Exponent of the likelihood, as the five numbers are not independent."""
 STRENGTH, MORE_NOISE = 8.0, 1.3
-"""Complete trials that recorded slopes are worth here, and how much more variance they are expected to leave."""
+"""Weight of recorded slopes, as a number of complete trials, and the factor by which their residual variance grows."""
 _TAILS = 4.0
-"""Degrees of freedom of Student's densities: what lies far from all is like none."""
+"""Degrees of freedom of the Student t densities: a sweep far from all of them resembles none."""
 _LEAST_SPREAD = 0.003
 
 
@@ -43,12 +43,12 @@ class RecordedSweep(NamedTuple):
     unsure: Floats
     """Their standard deviation over the draws, (5,)."""
     slopes: Floats
-    """Of the final value on value, minus log loss and slope, by rung, (rungs, 3)."""
+    """Slopes of the final value on value, minus log loss and slope, by rung, (rungs, 3)."""
     explained: Floats
-    """Share of the variance of the finals, by rung."""
+    """Explained share of the variance of the finals, by rung."""
 
     def belief(self, rung: int, share: float) -> Belief:
-        """Its line for another sweep: the less it explained, the less is made of its slopes."""
+        """Return its line as a belief for another sweep: the less it explained, the smaller its slopes."""
         kept = float(self.explained[rung])
         left = 1 - (2 - kept) * kept**2
         return Belief(kept * self.slopes[rung], STRENGTH, MORE_NOISE * left, STRENGTH, share)
@@ -56,7 +56,7 @@ class RecordedSweep(NamedTuple):
 
 @cache
 def recorded_sweeps() -> tuple[RecordedSweep, ...]:
-    """All that are packaged."""
+    """Return all packaged recorded sweeps."""
     found = json.loads(files(__package__).joinpath("prior.json").read_text(encoding="utf-8"))
     return tuple(
         RecordedSweep(name, **{field: np.array(values, np.float64) for field, values in each.items()})
@@ -65,11 +65,11 @@ def recorded_sweeps() -> tuple[RecordedSweep, ...]:
 
 
 def early_numbers(values: Floats, losses: Floats) -> Floats | None:
-    """The five numbers of trials that have come as far as each other, or `None` where they make no sense.
+    """Return the five numbers of trials with the same number of epochs, or `None` if they cannot be computed.
 
     Args:
-        values: More being better, (trials, epochs).
-        losses: Minus their logarithm, (trials, epochs).
+        values: Objective with higher better, (trials, epochs).
+        losses: Minus the logarithm of the losses, (trials, epochs).
     """
     epochs = values.shape[1]
     if epochs < LEAST_EPOCHS or not (np.isfinite(values).all() and (values > 0).all() and losses.any()):
@@ -93,7 +93,7 @@ def _log_spread(values: Floats) -> float:
 
 
 def resemblance(numbers: Floats, sweeps: tuple[RecordedSweep, ...]) -> Floats:
-    """How probable it is that a new sweep is like each of the recorded ones, (sweeps,)."""
+    """Return the probability that a new sweep resembles each of the recorded ones, (sweeps,)."""
     recorded = np.array([sweep.numbers for sweep in sweeps])
     variance = np.mean([sweep.unsure for sweep in sweeps], axis=0) ** 2 + BETWEEN**2
     centers = np.vstack([recorded, recorded.mean(0)])

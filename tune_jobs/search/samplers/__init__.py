@@ -1,1 +1,1 @@
-"""Samplers, one a file: what a search tries next."""
+"""Samplers, one per file: they decide which configuration to try next."""

@@ -1,4 +1,4 @@
-"""What every sampler is."""
+"""The base class of samplers."""
 
 from abc import ABC, abstractmethod
 from typing import ClassVar
@@ -15,18 +15,18 @@ class Sampler(ABC):
     """Proposes configurations, one at a time."""
 
     goes_through_all: ClassVar[bool] = False
-    """Whether it comes to every point of the space by itself, however many of them cannot run."""
+    """Whether it visits every configuration of the space by itself, even if many are infeasible."""
 
     @abstractmethod
     def decide(self, number: int, seed: int) -> Point | optuna.samplers.BaseSampler | None:
-        """What decides an ask: a point of the space, or a sampler of Optuna's, which knows the whole study.
+        """Decide an ask: return a configuration, or one of Optuna's samplers, which sees the whole study.
 
-        The answer depends on the arguments alone, so that a search that was interrupted goes on as it would have.
+        The result must depend only on the arguments, so that a resumed search continues exactly as it would have.
 
         Args:
-            number: Of the ask, from 0.
-            seed: Of the ask, from the seed of the search and the number.
+            number: The number of the ask, from 0.
+            seed: The seed of the ask, derived from the search's seed and the number.
 
         Returns:
-            `None` where there is no configuration left.
+            `None` if no configuration is left.
         """

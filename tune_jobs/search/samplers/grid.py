@@ -1,4 +1,4 @@
-"""Every point of a space of choices, in file order."""
+"""Grid search: every configuration of a space of choices, in file order."""
 
 import itertools
 
@@ -8,7 +8,7 @@ from tune_jobs.search.samplers.base import Point, Sampler
 
 
 class GridSampler(Sampler):
-    """Goes through the points of a space."""
+    """Visits all configurations of a space."""
 
     goes_through_all = True
 
@@ -18,7 +18,7 @@ class GridSampler(Sampler):
         self._next = 0
 
     def decide(self, number: int, seed: int) -> Point | None:
-        """The point of this number."""
+        """Return the configuration of this number."""
         del seed
         ahead, self._next = number - self._next, number + 1
         return next(itertools.islice(self._points, ahead, None), None)

@@ -1,4 +1,4 @@
-"""What is tried where a sampler keeps proposing what cannot run or is known."""
+"""Draws unused configurations if a sampler keeps proposing infeasible or known ones."""
 
 import random
 from collections.abc import Callable
@@ -7,11 +7,11 @@ from search_spaces import Decided, Space, TrialConfig, run_key
 from tune_jobs.search.samplers.base import Point
 
 DRAWS = 2_000
-"""Uniform draws from a space that is too large to be looked at whole, before a search gives up."""
+"""Number of uniform draws from a space too large to enumerate, before the search gives up."""
 
 
 def draw_unused(space: Space, seed: int, is_unused: Callable[[TrialConfig], bool]) -> Point | None:
-    """A uniform draw from the valid points not yet used; `None` if there is none, or none can be found."""
+    """Draw uniformly from the valid unused configurations; `None` if there is none or none was found."""
     if not space.is_small():
         rng = random.Random(seed)
         draws = (space.draw(rng) for _ in range(DRAWS))

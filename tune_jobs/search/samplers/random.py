@@ -1,4 +1,4 @@
-"""Independent uniform draws."""
+"""Random search: independent uniform draws."""
 
 import optuna
 
@@ -14,6 +14,6 @@ class UniformSampler(Sampler):
         del settings, space
 
     def decide(self, number: int, seed: int) -> optuna.samplers.BaseSampler:
-        """Optuna's own."""
+        """Return Optuna's random sampler."""
         del number
         return optuna.samplers.RandomSampler(seed=seed)

@@ -15,14 +15,14 @@ from search_spaces.settings import Tpe
 from tune_jobs.search.samplers.base import Point, Sampler
 
 STARTUP_TRIALS = 10
-"""Random first trials, or a third of the search's trials if that is fewer."""
+"""Number of random trials at the start, or a third of the search's trials if that is less."""
 
 RANDOM_TRIES, TPE_TRIES = 100, 3
-"""Draws for one ask, of which the first that can run is taken; a draw of TPE takes 50 times as long."""
+"""Most draws per ask; the first feasible one is used. A TPE draw takes 50 times as long as a random one."""
 
 
 class TpeSampler(Sampler):
-    """Draws where good trials were, and away from what cannot run."""
+    """Draws near good trials, and away from infeasible configurations."""
 
     def __init__(self, settings: Tpe, space: Space) -> None:
         self._space = space
@@ -30,12 +30,12 @@ class TpeSampler(Sampler):
         self._has_learnt = False
 
     def decide(self, number: int, seed: int) -> optuna.samplers.BaseSampler:
-        """Optuna's own, after a random start."""
+        """Return Optuna's TPE sampler, or random draws at the start."""
         del number
         return _Runnable(self._space, seed, self._is_begun)
 
     def _is_begun(self, study: optuna.Study) -> bool:
-        """Whether so many trials have ended that TPE can learn from them; draws that could not run do not count."""
+        """Whether enough trials have ended for TPE to learn from them; infeasible draws do not count."""
         if not self._has_learnt:
             ended = study.get_trials(deepcopy=False, states=(TrialState.COMPLETE, TrialState.PRUNED))
             valid = sum(not any(value > 0 for value in trial.constraints.values()) for trial in ended)
@@ -44,9 +44,9 @@ class TpeSampler(Sampler):
 
 
 class _Runnable(optuna.samplers.BaseSampler):
-    """Draws at random or from TPE, anew as long as what is drawn cannot run, some times.
+    """Draws at random or with TPE, and repeats an infeasible draw a limited number of times.
 
-    What is drawn in vain is forgotten; only if nothing was found, the last draw is asked, and teaches TPE.
+    Infeasible draws are dropped. Only if none is feasible, the last draw becomes the ask, and TPE learns from it.
     """
 
     def __init__(self, space: Space, seed: int, is_begun: Callable[[optuna.Study], bool]) -> None:
@@ -91,7 +91,7 @@ class _Runnable(optuna.samplers.BaseSampler):
 
 
 class _Completed:
-    """Chooses what was drawn for all fields together, and draws each other field by itself, as a trial would."""
+    """Uses the fields that were drawn together, and draws each other field independently, as a trial would."""
 
     def __init__(
         self, sampler: optuna.samplers.BaseSampler, study: optuna.Study, trial: FrozenTrial, drawn: dict[str, Any]

@@ -1,1 +1,1 @@
-"""A sweep in MLflow."""
+"""Tracking in MLflow."""

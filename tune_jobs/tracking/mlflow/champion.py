@@ -1,11 +1,11 @@
-"""A sweep's champion in MLflow: its trained model under its run, and in the model registry under the alias `champion`.
+"""A sweep's champion in MLflow: its trained model, logged to its run and registered under the alias `champion`.
 
-The model is a LoggedModel whose files are data: the weights of the published model, and what makes it. It is loaded as
+The model is a LoggedModel that holds only data: the weights of the published model, and how to build it. Load it with
 `mlflow.pyfunc.load_model("models:/SWEEP@champion")` wherever `convnn` is installed.
 
-The registered model has the name of the sweep, or where another has that, this with the beginning of the sweep's id; it
-is found by its tag `sweep_id`, so that a sweep that is renamed stays in it, and a copy gets one of its own. The same
-weights are one version, however often they are shipped: what was made is found by the digest of its weights.
+The registered model has the name of the sweep; if that is taken, the start of the sweep's id is added. It is found by
+its tag `sweep_id`, so a renamed sweep keeps its model, and a copy gets a separate one. The same weights are always one
+version: an existing version is found by the digest of its weights.
 """
 
 import hashlib
@@ -33,17 +33,17 @@ from tune_jobs.tracking.mlflow.runs import DIGEST
 from tune_jobs.tracking.place import tracked_as
 
 SHIPPED = 1
-"""The ledger notes of a sweep which champion MLflow has, as if of an attempt of this number at the sweep's own run."""
+"""The ledger records the champion in MLflow as if it were this attempt number of the sweep's own run."""
 
 WEIGHTS_TAG = "weights_sha256"
 
 _UNNAMEABLE = re.compile(r"[^\w .-]")
-"""What a folder's name may have, and a registered model's or a filter in quotes may not."""
+"""Characters that a folder name may have, but not a registered model's name or a quoted filter."""
 
 _NO_REGISTRY = ("ENDPOINT_NOT_FOUND", "NOT_IMPLEMENTED", "FEATURE_DISABLED", "PERMISSION_DENIED")
 
 _HOW = """
-Load it where `convnn` is installed; images are uint8 `(N, 32, 32, 3)`, answers the numbers of their classes:
+Load it where `convnn` is installed. The input is uint8 images of shape `(N, 32, 32, 3)`, the output class indices:
 
 ```python
 import mlflow
@@ -54,14 +54,14 @@ classes = model.predict(images)
 
 
 def has_no_registry(error: Exception) -> bool:
-    """Whether a tracker has no place for models, or none for us."""
+    """Whether a tracker has no model registry, or denies access to it."""
     from mlflow.exceptions import MlflowException
 
     return isinstance(error, MlflowException) and error.error_code in _NO_REGISTRY
 
 
 def registered(ledger: Ledger) -> str | None:
-    """The address of the champion's model in MLflow; `None` until it is there."""
+    """Return the address of the champion's model in MLflow; `None` if it is not registered."""
     champion = ledger.meta.champion
     if champion is None:
         return None
@@ -71,7 +71,7 @@ def registered(ledger: Ledger) -> str | None:
 
 
 class Champions:
-    """Ships the champion of one sweep; its runs are there."""
+    """Registers the champion of one sweep, whose runs must be in MLflow already."""
 
     def __init__(
         self,
@@ -89,7 +89,7 @@ class Champions:
         self._sweep_id = tracked_as(ledger)
 
     def ship(self, champion: Champion, trial: Trial) -> str | None:
-        """Bring MLflow up to the champion; why it cannot be, where there is nothing to ship."""
+        """Bring MLflow up to date with the champion; return the reason if there is nothing to register."""
         folder, run = self._destination.folder, self._runs.latest().get(champion.run_key)
         noted = self._runs.noted(PARENT, SHIPPED)
         if noted is not None and noted[2].partition(" ")[0] == _digest(champion):
@@ -99,7 +99,7 @@ class Champions:
         kept = folder.checkpoints(champion.run_key)
         if not kept:
             return (
-                f"the weights of the champion (trial {trial.number}) are not kept (resources.keep_best is 0, or they "
+                f"the weights of the champion (trial {trial.number}) were not kept (resources.keep_best is 0, or they "
                 f"were removed), so its model is not registered"
             )
         with tempfile.TemporaryDirectory(prefix="convnn-champion-") as scratch:
@@ -118,7 +118,7 @@ class Champions:
         return None
 
     def _logged(self, champion: Champion, trial: Trial, run: str, weights: str, files: Path) -> Any:  # noqa: ANN401
-        """The LoggedModel with these weights, which is made and filled unless it is there."""
+        """Return the LoggedModel with these weights; create and upload it if it is missing."""
         from mlflow.entities import LoggedModelOutput, LoggedModelStatus
 
         model = self._known_model(run, weights)
@@ -130,7 +130,7 @@ class Champions:
                 f"trial-{trial.number}",
                 run,
                 {**self._tags(champion, trial), WEIGHTS_TAG: weights},
-                params_of(trial.config),
+                params_of(trial.config, self._destination.columns),
                 "classifier",
             )
         if model.status != LoggedModelStatus.READY:
@@ -146,7 +146,7 @@ class Champions:
         return model
 
     def _log_metrics(self, trial: Trial, run: str, model_id: str) -> None:
-        """What the run came to at its end: numbers of the model now, too. Sent again, they are the same ones."""
+        """Log the run's final metrics for the model, too. Logging them again changes nothing."""
         from mlflow.entities import Metric
 
         last = effective(self._ledger.epochs(trial.run_key))[-1]
@@ -173,7 +173,7 @@ class Champions:
         )
 
     def _name(self) -> str:
-        """The registered model's name; it is made unless it is there."""
+        """Return the registered model's name; register the model if it is missing."""
         found = self._call("registered", self._client.search_registered_models, f"tags.sweep_id = '{self._sweep_id}'")
         if found:
             return min(str(model.name) for model in found)
@@ -182,14 +182,14 @@ class Champions:
         name = f"{own}-{self._sweep_id[:8]}" if own in names else own
         tags = {"sweep": self._destination.folder.name, "sweep_id": self._sweep_id}
         about = (
-            f"What the confirmations of the sweep `{own}` support. The alias `{CHAMPION}` is on the version that the "
-            f"latest finished one says; `convnn confirm {own}` shows it."
+            f"Models that confirmations of the sweep `{own}` support. The alias `{CHAMPION}` is on the version "
+            f"that the latest finished confirmation chose; see `convnn confirm {own}`."
         )
         self._call("register", self._client.create_registered_model, name, tags, about)
         return name
 
     def _version(self, name: str, champion: Champion, trial: Trial, model: Any) -> str:  # noqa: ANN401
-        """The version with a model's weights, which is made unless it is there; it says what was found last."""
+        """Return the version with a model's weights; create it if it is missing. Its description is updated."""
         run, weights = model.source_run_id, model.tags[WEIGHTS_TAG]
         tags = {**self._tags(champion, trial), WEIGHTS_TAG: weights}
         about = _about(name, champion, trial)
@@ -206,7 +206,7 @@ class Champions:
         return number
 
     def _tell_model(self, model: Any, name: str, number: str) -> None:  # noqa: ANN401
-        """Let the model's page say which version it is, in MLflow's own tag for that."""
+        """Show the version on the model's page, with MLflow's own tag for it."""
         from mlflow.utils.mlflow_tags import MLFLOW_MODEL_VERSIONS
 
         told = json.dumps([{"name": name, "version": number}])
@@ -240,13 +240,13 @@ def _digest(champion: Champion) -> str:
 def _about(name: str, champion: Champion, trial: Trial) -> str:
     found, seed = champion_said(champion), trial.config.training.seed
     return (
-        f"{found[0].upper()}{found[1:]}. {champion.why}\n\nThe weights are those of its run with the first seed, "
-        f"{seed} (trial {trial.number}), which no result chose.\n{_HOW.format(name=name)}"
+        f"{found[0].upper()}{found[1:]}. {champion.why}\n\nThe weights come from its run with the first seed, {seed} "
+        f"(trial {trial.number}); that seed was not chosen by its result.\n{_HOW.format(name=name)}"
     )
 
 
 def _write_mlmodel(files: Path, model: Any, run: str) -> None:  # noqa: ANN401
-    """What MLflow reads of a model's folder: how it is loaded, what goes in and out, and what made it."""
+    """Write MLflow's description of a model: how to load it, its inputs and outputs, and the run that made it."""
     import numpy as np
     from mlflow.models import Model
     from mlflow.models.signature import ModelSignature

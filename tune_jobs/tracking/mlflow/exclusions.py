@@ -1,4 +1,4 @@
-"""Trials that a person has left out, in MLflow: their runs say why."""
+"""Trials that the user has excluded: their runs in MLflow say why."""
 
 from typing import Any
 
@@ -8,10 +8,10 @@ from tune_jobs.tracking.mlflow.inventory import Inventory
 from tune_jobs.tracking.mlflow.retry import SyncHealth, is_refusal, reason_of
 
 EXCLUDED_TAG = "excluded"
-"""Says why a person has left a trial out."""
+"""Tag with the reason why the user excluded a trial."""
 
 EXCLUSION = 0
-"""The ledger notes of a trial which run has that tag, as if of an attempt of this number."""
+"""The ledger records the run with that tag as if it were this attempt number of the trial."""
 
 
 def ship_exclusions(
@@ -20,10 +20,10 @@ def ship_exclusions(
     ledger: Ledger,
     health: SyncHealth,
 ) -> dict[str, str]:
-    """Tag the run of each excluded trial with the reason, and take the tag from those that are taken in again.
+    """Tag the run of each excluded trial with the reason, and remove the tag from trials that are included again.
 
     Returns:
-        By run key, why MLflow refuses what it refuses.
+        By run key, why MLflow refused the change.
     """
     requests, refused = ledger.requests(), {}
     left_out, latest = excluded(requests), runs.latest()
@@ -50,7 +50,7 @@ def _tag(
     if run is None or tagged is None or run in runs.deleted or (before, tagged if reason else run) == (reason, run):
         return
     if before and (tagged != run or not reason) and tagged not in runs.deleted:
-        health.call(("taken in", tagged), client.set_tag, tagged, EXCLUDED_TAG, "")  # it must be there
+        health.call(("taken in", tagged), client.set_tag, tagged, EXCLUDED_TAG, "")  # a missing tag cannot be deleted
         health.call(("taken in", tagged, "whole"), client.delete_tag, tagged, EXCLUDED_TAG)
     if reason:
         health.call(("exclude", run, reason), client.set_tag, run, EXCLUDED_TAG, reason)

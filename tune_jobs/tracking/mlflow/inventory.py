@@ -1,6 +1,6 @@
-"""What MLflow has of a sweep: its experiment, and its runs, found by their tags and made where they are missing.
+"""A sweep's experiment and runs in MLflow, found by their tags, and created if missing.
 
-Which run an attempt has, and what was shipped to it, is noted in the ledger.
+The ledger records which run belongs to an attempt, and what was synced to it.
 """
 
 import time
@@ -17,17 +17,17 @@ from tune_jobs.tracking.mlflow.views import experiment_tags
 from tune_jobs.tracking.place import tracked_as
 
 PARENT = ""
-"""The run_key under which the ledger notes the parent run."""
+"""The run_key under which the ledger records the parent run."""
 
 PARENT_TAG = "sweep"
-"""What MLflow's tag `run_key` says of it."""
+"""The value of the parent run's tag `run_key` in MLflow."""
 
 RUNS_PER_LOOK = 1000
 
 
 @dataclass(frozen=True)
 class _Run:
-    """A run that is in MLflow."""
+    """A run in MLflow."""
 
     id: str
     key: str
@@ -38,7 +38,7 @@ class _Run:
 
 
 class Inventory:
-    """A sweep's runs in one experiment. Knows nothing before `look`."""
+    """A sweep's runs in one experiment. Call `look` first."""
 
     def __init__(
         self,
@@ -53,13 +53,13 @@ class Inventory:
         """The sweep's own run."""
 
         self.deleted: set[str] = set()
-        """Runs that somebody deleted."""
+        """Runs deleted by a user."""
 
         self.must_look = True
-        """Whether runs may be there that are not known here."""
+        """Whether MLflow may have runs that are not known here."""
 
         self.made_runs = False
-        """Whether runs were made since the last look."""
+        """Whether runs were created since the last look."""
 
         self._client = client
         self._ledger = ledger
@@ -71,12 +71,12 @@ class Inventory:
         self._noted: dict[tuple[str, int], tuple[str, int, str]] = {}
 
     def look(self) -> None:
-        """Read which of the sweep's runs are there; supersede what was made twice; find or make the parent."""
+        """Read the sweep's runs from MLflow; supersede duplicates; find or create the parent run."""
         runs = list(self._search())
         there = {run.id for run in runs}
         self._noted = self._ledger.tracked()
         noted = {run for run, _, _ in self._noted.values()}
-        if noted and noted.isdisjoint(there):  # the store was emptied, or is another one
+        if noted and noted.isdisjoint(there):  # the store was emptied or replaced
             self._ledger.forget_tracked()
             self._noted, noted = {}, set()
         self.deleted = {run.id for run in runs if run.deleted} | (noted - there)
@@ -93,35 +93,35 @@ class Inventory:
         self.must_look = self.made_runs = False
 
     def noted(self, key: str, attempt: int) -> tuple[str, int, str] | None:
-        """What the ledger notes of an attempt: its run, the last `seq` shipped, and the state shipped."""
+        """Return what the ledger records for an attempt: its run, the last synced `seq`, and the synced state."""
         return self._noted.get((key, attempt))
 
     def note(self, key: str, attempt: int, run: str, seq: int, state: str) -> None:
-        """Note in the ledger what MLflow has of an attempt.
+        """Record in the ledger what MLflow has of an attempt.
 
         Raises:
-            Abandoned: If nobody waits any longer.
+            Abandoned: If the sync was given up.
         """
-        if self._health.abandoned.is_set():  # the ledger may be another driver's by now; tags tell what was made
+        if self._health.abandoned.is_set():  # another driver may own the ledger by now; runs are found by their tags
             raise Abandoned
         self._ledger.set_tracked(key, attempt, run, seq, state)
         self._noted[key, attempt] = (run, seq, state)
 
     def run_of(self, key: str, attempt: int) -> str | None:
-        """The run that was made for an attempt."""
+        """Return the run that was created for an attempt."""
         noted = self._noted.get((key, attempt))
         return noted[0] if noted else self._found.get((key, attempt))
 
     def latest(self) -> dict[str, str]:
-        """The run of each trial's last attempt, by run key."""
+        """Return the run of each trial's last attempt, by run key."""
         return {key: run for (key, _), (run, _, _) in sorted(self._noted.items())}
 
     def make(self, key: str, attempt: int, name: str, started: float, more: Mapping[str, str]) -> str:
-        """Make the run of an attempt, or the parent, with its name and `more` tags."""
+        """Create the run of an attempt, or the parent run, with a name and `more` tags."""
         tags = {**self._tags, **more, "run_key": key or PARENT_TAG, "attempt": str(attempt)}
         if key:
             tags["mlflow.parentRunId"] = self.parent
-        self.must_look = True  # should the answer be lost
+        self.must_look = True  # in case the answer is lost
         at, create = int(started * 1000), self._client.create_run
         made = self._health.call(
             ("make", key, attempt), create, self.experiment_id, start_time=at, tags=tags, run_name=name
@@ -131,7 +131,7 @@ class Inventory:
         return run
 
     def supersede(self, run: str | None) -> None:
-        """Tag a run as one whose place another has taken."""
+        """Tag a run as superseded by another."""
         if run is not None and run not in self.deleted:
             self._health.call(("supersede", run), self._client.set_tag, run, "superseded", "true")
 
@@ -182,15 +182,15 @@ class Inventory:
 
 
 def _precedence(run: _Run, noted: Collection[str]) -> tuple[bool, bool, bool, str]:
-    """Sorts runs that were made for the same attempt; the first is the one that counts."""
+    """Sort key for runs that were created for the same attempt; the first one counts."""
     return run.id not in noted, run.deleted, run.superseded, run.id
 
 
 def find_experiment(client: Any, destination: Destination, ledger: Ledger, health: SyncHealth) -> str:  # noqa: ANN401
-    """MLflow's number of the experiment, which is made if there is none.
+    """Return the id of the experiment in MLflow; create it if it is missing.
 
     Raises:
-        TrackerError: If it cannot be used.
+        TrackerError: If the experiment cannot be used.
     """
     from mlflow.exceptions import MlflowException
 
@@ -201,7 +201,7 @@ def find_experiment(client: Any, destination: Destination, ledger: Ledger, healt
         if found is not None and found.lifecycle_stage == "deleted":
             raise TrackerError(f"the MLflow experiment {name!r} is deleted; restore it or set tracking.experiment")
         if found is not None:
-            for tag in tags.keys() - found.tags.keys():  # what people have made of it stays
+            for tag in tags.keys() - found.tags.keys():  # existing tags stay, since users may have changed them
                 health.call(("tag", tag), client.set_experiment_tag, found.experiment_id, tag, tags[tag])
             return str(found.experiment_id)
         artifacts = artifacts_as_uri(destination.uri, destination.folder)  # MLflow's default depends on the cwd
@@ -209,6 +209,6 @@ def find_experiment(client: Any, destination: Destination, ledger: Ledger, healt
             make = client.create_experiment
             return str(health.call("new experiment", make, name, artifact_location=artifacts, tags=tags))
         except MlflowException as error:
-            if error.error_code != "RESOURCE_ALREADY_EXISTS":  # another sweep made it in this moment
+            if error.error_code != "RESOURCE_ALREADY_EXISTS":  # another sweep has just created it
                 raise
-    raise TrackerError(f"the MLflow experiment {name!r} can neither be found nor made; set tracking.experiment")
+    raise TrackerError(f"the MLflow experiment {name!r} can neither be found nor created; set tracking.experiment")

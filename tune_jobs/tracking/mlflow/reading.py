@@ -1,4 +1,4 @@
-"""What an SQLite store of MLflow has, read without MLflow: that takes two seconds to load, and may change the store."""
+"""Reads MLflow's SQLite store without MLflow. Importing MLflow takes two seconds, and may change the store."""
 
 import contextlib
 import functools
@@ -26,9 +26,9 @@ _STATE = """
 
 @functools.cache
 def current() -> str | None:
-    """The revision of the schema that the installed MLflow has; `None` if it cannot be told.
+    """Return the schema revision of the installed MLflow; `None` if it is unknown.
 
-    MLflow's own way to tell takes two seconds: it imports all of its migrations.
+    MLflow's own function takes two seconds: it imports all migrations.
     """
     found = importlib.util.find_spec("mlflow")
     if found is None or not found.submodule_search_locations:
@@ -45,14 +45,14 @@ def _named(rule: re.Pattern[str], text: str) -> list[str]:
 
 
 def is_of_another(store: Path) -> bool:
-    """Whether a file is no store of the installed MLflow: of another version, or no store at all.
+    """Whether a file is not a store of the installed MLflow version.
 
     Raises:
-        OSError: If it cannot be read.
+        OSError: If the file cannot be read.
     """
     if not store.stat().st_size:
         return True
-    address = f"file:{quote(str(store))}?mode=rw"  # what a killed writer began is undone by whoever opens it next
+    address = f"file:{quote(str(store))}?mode=rw"  # opening it rolls back the transaction of a killed writer
     try:
         with contextlib.closing(sqlite3.connect(address, uri=True)) as db:
             (revision,) = db.execute("SELECT version_num FROM alembic_version").fetchone()
@@ -60,7 +60,8 @@ def is_of_another(store: Path) -> bool:
         if "no such table" in str(error):
             return True
         raise OSError(
-            f"{store} cannot be read: {error}; stop who writes it, or move it away: it is made again"
+            f"{store} cannot be read: {error}; stop the process that writes it, or move the file away: it is "
+            f"created again"
         ) from error
     except (sqlite3.DatabaseError, TypeError):
         return True
@@ -68,7 +69,7 @@ def is_of_another(store: Path) -> bool:
 
 
 def has_runs(store: Path, tracked_as: str) -> bool:
-    """Whether a store, of whatever version, has runs of a sweep."""
+    """Whether a store, of any MLflow version, has runs of a sweep."""
     address = f"file:{quote(str(store))}?mode=ro&immutable=1"
     with contextlib.suppress(sqlite3.Error), contextlib.closing(sqlite3.connect(address, uri=True)) as db:
         found = db.execute("SELECT 1 FROM tags WHERE key='sweep_id' AND value=? LIMIT 1", [tracked_as])
@@ -77,9 +78,9 @@ def has_runs(store: Path, tracked_as: str) -> bool:
 
 
 def state_of_runs(store: Path, tracked_as: str) -> str | None:
-    """Changes with the runs of a sweep, their numbers and parameters, whatever others write to the store.
+    """Return a digest of a sweep's runs, metrics and parameters; it ignores other data in the store.
 
-    `None` where that cannot be told without changing the store.
+    `None` if it cannot be computed without changing the store.
     """
     if not store.is_file() or store.with_name(f"{store.name}-journal").exists():
         return None

@@ -1,6 +1,6 @@
-"""Takes a sweep out of the store that it shares with others, whose runs, notes and tags stay.
+"""Removes a sweep from the store that it shares with other sweeps; their runs, notes and tags stay.
 
-MLflow keeps what is deleted until `mlflow gc`, which removes what others deleted, too: it is not called here.
+MLflow keeps deleted data until `mlflow gc`. It is not called here, because it would also remove other deleted data.
 """
 
 import contextlib
@@ -26,10 +26,10 @@ from tune_jobs.tracking.mlflow.store import connect, use_store
 from tune_jobs.tracking.place import has_own_runs, tracked_as
 
 _ID = re.compile("(m-)?[0-9a-f]{32}")
-"""MLflow's ids of runs and models, which are names of folders."""
+"""MLflow's ids of runs and models, which are also folder names."""
 
 MODELS = "models"
-"""Where the files of models are, beside those of runs."""
+"""Folder for the files of models, next to those of runs."""
 
 
 @dataclass(frozen=True)
@@ -37,17 +37,17 @@ class InStore:
     """What MLflow has of a sweep."""
 
     store: Path | None
-    """The store that it shares with others, in which it can be removed; `None` if it is in no such store."""
+    """The shared store from which the sweep can be removed; `None` if it is not in such a store."""
 
     stays: tuple[str, ...]
-    """What stays, in sentences."""
+    """Sentences about what stays."""
 
     model: str | None = None
-    """The champion's model, where it is registered."""
+    """The champion's registered model."""
 
 
 def in_store(folder: SweepFolder, ledger: Ledger) -> InStore:
-    """What MLflow has of a sweep, as far as it is not in its folder."""
+    """Return what MLflow has of a sweep outside the sweep's folder."""
     uri, name = ledger.meta.tracker, ledger.meta.tracker_experiment
     path = sqlite_file(uri) if uri else None
     if uri is None or not has_own_runs(folder, ledger):
@@ -62,8 +62,9 @@ def in_store(folder: SweepFolder, ledger: Ledger) -> InStore:
     if path is not None and ledger.meta.tracker_is_default:
         return InStore(path, tuple(stays), registered(ledger))
     stays.append(
-        f"Its runs stay in the experiment {name!r} of {without_password(uri)}, to which another sweep of this name "
-        f"adds; an experiment that is deleted there keeps its name, until it is restored or gone for good (mlflow gc)."
+        f"Its runs stay in the experiment {name!r} of {without_password(uri)}. A new sweep of the same "
+        f"name adds its runs to it. If you delete the experiment there, its name stays taken until you restore it or "
+        f"run mlflow gc."
     )
     if (model := registered(ledger)) is not None:
         stays.append(f"Its registered model stays there, too: {model}.")
@@ -71,13 +72,13 @@ def in_store(folder: SweepFolder, ledger: Ledger) -> InStore:
 
 
 def remove_runs(folder: SweepFolder, ledger: Ledger) -> str:
-    """Delete a sweep's experiment from the shared store, or its runs alone if others have runs there; what was done.
+    """Delete a sweep's experiment from the shared store; only its runs if others have runs there. Returns a message.
 
-    The experiment's name is free then. MLflow shows it among the deleted ones, under another. The sweep's registered
-    model goes as well: its files do.
+    The experiment's name is then free: MLflow lists the deleted experiment under another name. The sweep's registered
+    model is deleted as well, since its files are.
 
     Raises:
-        TrackerError: If that cannot be done now.
+        TrackerError: If it cannot be done now.
     """
     stamp = time.strftime("%Y-%m-%d %H:%M:%S", time.gmtime())
     with _shared(folder, ledger) as (client, experiment):
@@ -98,11 +99,12 @@ def remove_runs(folder: SweepFolder, ledger: Ledger) -> str:
 
 
 def move_runs(folder: SweepFolder, ledger: Ledger) -> str:
-    """Give a sweep's experiment in the shared store the name of its folder, which has moved aside; what was done.
+    """Rename a sweep's experiment in the shared store after its folder, which was moved aside. Returns a message.
 
-    Where others have runs in it, the sweep's are deleted there, and come again under the folder's name with `sync`.
+    If others have runs in it, the sweep's runs are deleted there; the next `sync` adds them under the folder's name.
 
     Raises:
+        TrackerError: If it cannot be done now.
         TrackerError: If that cannot be done now.
     """
     with _shared(folder, ledger) as (client, experiment):
@@ -114,7 +116,7 @@ def move_runs(folder: SweepFolder, ledger: Ledger) -> str:
                 ledger.set_tracked(PARENT, SHIPPED, *noted[:2], "")  # the next sync tells the model its name
             client.rename_experiment(experiment.experiment_id, folder.name)
             ledger.meta.tracker_experiment = folder.name
-            return f"Its runs in MLflow are in the experiment {folder.name!r} now."
+            return f"Its runs in MLflow are now in the experiment {folder.name!r}."
         _delete_models(client, experiment.experiment_id, ledger, logged=True)
         _delete(client, own)
         ledger.forget_tracked()
@@ -125,7 +127,7 @@ def move_runs(folder: SweepFolder, ledger: Ledger) -> str:
 
 @contextlib.contextmanager
 def _shared(folder: SweepFolder, ledger: Ledger) -> Iterator[tuple[Any, Any]]:
-    """The store's client, and the sweep's experiment there."""
+    """Yield the store's client, and the sweep's experiment."""
     uri, name = str(ledger.meta.tracker), ledger.meta.tracker_experiment
     try:
         with contextlib.closing(use_store(uri, folder)) as use:
@@ -137,11 +139,11 @@ def _shared(folder: SweepFolder, ledger: Ledger) -> Iterator[tuple[Any, Any]]:
     except Exception as error:
         raise TrackerError(f"MLflow at {uri}: {reason_of(error)}") from error
     if not there:
-        raise TrackerError(" ".join(use.notes) or f"MLflow has no experiment {name!r} any more")
+        raise TrackerError(" ".join(use.notes) or f"MLflow no longer has the experiment {name!r}")
 
 
 def _runs(client: Any, experiment_id: str, ledger: Ledger) -> tuple[list[str], list[str]]:  # noqa: ANN401
-    """The sweep's own runs, and the names of the others, the deleted ones too."""
+    """Return the ids of the sweep's runs, and the names of the other runs, including deleted ones."""
     from mlflow.entities import ViewType
 
     own: list[str] = []
@@ -160,7 +162,7 @@ def _runs(client: Any, experiment_id: str, ledger: Ledger) -> tuple[list[str], l
 
 
 def _models(client: Any, experiment_id: str, ledger: Ledger) -> tuple[list[str], list[str]]:  # noqa: ANN401
-    """The ids of the sweep's models, and the names under which they are registered."""
+    """Return the ids of the sweep's models, and the names of its registered models."""
     whose = f"tags.sweep_id = '{tracked_as(ledger)}'"
     names = [str(model.name) for model in client.search_registered_models(whose)]
     return [str(model.model_id) for model in client.search_logged_models([experiment_id], whose)], names
@@ -173,7 +175,7 @@ def _delete_models(
     *,
     logged: bool,
 ) -> tuple[list[str], list[str]]:
-    """Delete what is registered, and the models themselves where their experiment does not go; see `_models`."""
+    """Delete the registered models; with `logged`, the logged models, too. See `_models`."""
     models, names = _models(client, experiment_id, ledger)
     for name in names:
         client.delete_registered_model(name)
@@ -193,11 +195,11 @@ def _told(experiment: str, own: list[str], others: list[str]) -> str:
         return f"Its experiment {experiment!r} in MLflow is deleted."
     whose = ", ".join(sorted(set(others))[:3])
     return (
-        f"Its {len(own)} runs in MLflow's experiment {experiment!r} are deleted; {len(others)} of others stay there "
-        f"({whose}{', ...' if len(set(others)) > 3 else ''})."  # noqa: PLR2004 - as many as are named
+        f"Its {len(own)} runs in MLflow's experiment {experiment!r} are deleted; {len(others)} runs of others stay "
+        f"({whose}{', ...' if len(set(others)) > 3 else ''})."  # noqa: PLR2004 - the number of names shown
     )
 
 
 def _set_aside(folder: SweepFolder) -> list[Path]:
-    """Stores of other versions of MLflow, beside the one in use."""
+    """Return the stores of other MLflow versions next to the current one."""
     return sorted(folder.path.parent.glob(f"{folder.store.stem}-until-*{folder.store.suffix}"))

@@ -1,4 +1,4 @@
-"""How a tracker answers: what is progress, what a refusal, and when nobody waits any longer."""
+"""A tracker's answers: which count as progress, which as a refusal, and when to give up."""
 
 import threading
 import time
@@ -9,27 +9,27 @@ from typing import ParamSpec, TypeVar
 Arguments = ParamSpec("Arguments")
 Answer = TypeVar("Answer")
 
-# MLflow's answers that refuse this request, and say nothing about the next.
+# Error codes of MLflow that refuse only this request, and do not affect the next one.
 _REFUSALS = ("BAD_REQUEST", "INVALID_PARAMETER_VALUE", "RESOURCE_ALREADY_EXISTS", "RESOURCE_DOES_NOT_EXIST")
 
 
 UPLOAD_S = 600.0
-"""How long the upload of one model may take."""
+"""Maximum duration of the upload of one model."""
 
 
-class Abandoned(Exception):  # noqa: N818 - it is no error
-    """Nobody waits for MLflow any more."""
+class Abandoned(Exception):  # noqa: N818 - it is not an error
+    """The sync was given up."""
 
 
 class SyncHealth:
-    """How it goes: what is left, since when nothing succeeds, and whether to give up. For the thread that waits."""
+    """The state of a sync, for the waiting thread: what is left, since when nothing succeeds, whether to give up."""
 
     def __init__(self) -> None:
         self.left: int | None = None
-        """Trials of which something is to be shipped; `None` before the first look."""
+        """The number of trials with unsynced data; `None` before the first look."""
 
         self.abandoned = threading.Event()
-        """Set it, and no further call is made."""
+        """Once set, no further call is made."""
 
         self._patient_until = 0.0
         self._done: set[object] = set()
@@ -40,10 +40,10 @@ class SyncHealth:
     def call(
         self, step: object, function: Callable[Arguments, Answer], *args: Arguments.args, **kwargs: Arguments.kwargs
     ) -> Answer:
-        """Call the tracker, and note that this step succeeded.
+        """Call the tracker, and record that this step succeeded.
 
         Raises:
-            Abandoned: If nobody waits any longer; no call is made then.
+            Abandoned: If the sync was given up; then no call is made.
         """
         if self.abandoned.is_set():
             raise Abandoned
@@ -53,7 +53,7 @@ class SyncHealth:
 
     @contextmanager
     def patient(self) -> Iterator[None]:
-        """A call in this block may take long: it is an upload, not silence."""
+        """Allow a long call in this block: an upload does not count as silence."""
         self._patient_until = time.monotonic() + UPLOAD_S
         try:
             yield
@@ -61,26 +61,26 @@ class SyncHealth:
             self._patient_until = 0.0
 
     def _beat(self, step: object) -> None:
-        """Doing again what an earlier try did is no progress."""
+        """Record progress; repeating a step of an earlier try does not count."""
         if step not in self._done:
             self._done.add(step)
             self._succeeded, self._silent_since = time.monotonic(), None
 
     def miss(self, tried_at: float) -> None:
-        """Note that a try which began at `tried_at` failed."""
+        """Record that the try which started at `tried_at` failed."""
         self._last_failed_try = tried_at
         if self._silent_since is None:
             self._silent_since = max(tried_at, self._succeeded)
 
     def rest(self) -> None:
-        """Note that a try did all there was to do."""
+        """Record that a try completed everything."""
         self._done.clear()
         self._silent_since = None
 
     def silent(self, begun: float, timeout_s: float) -> bool:
-        """Whether nothing has succeeded for `timeout_s`, in a wait that began at `begun`.
+        """Whether nothing has succeeded for `timeout_s`, in a wait that started at `begun`.
 
-        A tracker that was silent before then gets one more try: it may have come back.
+        A tracker that was silent before gets one more try, since it may be back.
         """
         now = time.monotonic()
         if timeout_s and now < self._patient_until:
@@ -93,7 +93,7 @@ class SyncHealth:
 
 
 def is_refusal(error: Exception) -> bool:
-    """Whether the tracker answered, and refuses this one thing; or its files, on this machine, cannot be written."""
+    """Whether the tracker refuses this one request; or whether local files of the tracker cannot be written."""
     from mlflow.exceptions import MlflowException
 
     if isinstance(error, MlflowException):
@@ -102,7 +102,7 @@ def is_refusal(error: Exception) -> bool:
 
 
 def reason_of(error: Exception) -> str:
-    """One line; of the HTTP library's nested errors the innermost, which names the cause."""
+    """Return one line; for nested errors of the HTTP library, the innermost, which names the cause."""
     inner: object = error
     if isinstance(error.__context__, OSError) and error.__context__.args:
         inner = error.__context__.args[0]

@@ -1,4 +1,4 @@
-"""Which MLflow run an attempt's epochs belong to, and what that run says: from the ledger alone."""
+"""Which MLflow run an attempt's epochs belong to, and that run's content; computed from the ledger only."""
 
 from collections.abc import Callable
 from typing import Any
@@ -7,7 +7,7 @@ from tune_jobs.record.rows import Attempt, Epoch
 from tune_jobs.system.json_text import json_text
 
 DIGEST = 36
-"""Characters of a digest that MLflow takes."""
+"""Maximum length of a digest in MLflow."""
 
 STATUS = {
     "complete": "FINISHED",
@@ -16,13 +16,13 @@ STATUS = {
     "failed": "FAILED",
     "interrupted": "KILLED",
 }
-"""MLflow's status of a run, by the state of its attempt."""
+"""MLflow's run status for each attempt state."""
 
 
 def opener_of(attempt: int, epochs: list[Epoch]) -> int:
-    """The attempt whose run an attempt's epochs belong to: itself, or an earlier one whose epochs it does not repeat.
+    """Return the attempt to whose run an attempt's epochs belong: itself, or an earlier one if no epoch is repeated.
 
-    It depends on the trial's epochs alone, not on what was shipped when.
+    The result depends only on the trial's epochs, not on what was synced when.
     """
     for number in range(attempt, 1, -1):
         own = [epoch.epoch for epoch in epochs if epoch.attempt == number]
@@ -33,7 +33,7 @@ def opener_of(attempt: int, epochs: list[Epoch]) -> int:
 
 
 def earlier_epochs(own: list[Epoch], epochs: list[Epoch], *, below: bool) -> list[Epoch]:
-    """The epochs below an attempt's first, or above its last, each from the last earlier attempt that ran it."""
+    """Return the epochs before an attempt's first, or after its last, each from the last earlier attempt."""
     if not own:
         return []
     earlier = sorted((e for e in epochs if e.attempt < own[0].attempt), key=lambda e: e.attempt)
@@ -42,13 +42,13 @@ def earlier_epochs(own: list[Epoch], epochs: list[Epoch], *, below: bool) -> lis
 
 
 def end_tags(attempt: Attempt, *, goes_on: bool) -> dict[str, str]:
-    """How an attempt ended. Where it goes on in an earlier one's run, `none` takes the place of what held for that."""
+    """Return tags for how an attempt ended. If it continues an earlier run, `none` overwrites that attempt's values."""
     tags: dict[str, str | None] = {"state": attempt.state, "reason": attempt.reason, "failure": attempt.failure}
     return {name: value or "none" for name, value in tags.items() if value or goes_on}
 
 
 def place_tags(attempt: Attempt) -> dict[str, str]:
-    """Where an attempt runs, as far as that is known."""
+    """Return tags for where an attempt runs, as far as known."""
     told = {"host": attempt.host, "device": attempt.device}
     if (here := attempt.environment) is not None:
         told |= {"threads": str(here.threads), "cpu": here.cpu, "torch": here.packages.get("torch"), "code": here.code}
@@ -56,7 +56,7 @@ def place_tags(attempt: Attempt) -> dict[str, str]:
 
 
 def numbers(epochs: list[Epoch], objective: str) -> list[Any]:
-    """The metrics of epochs, the objective before the others: MLflow compares runs by the first that it was sent."""
+    """Return the metrics of epochs, the objective first: MLflow compares runs by the first metric it received."""
     from mlflow.entities import Metric
 
     return [
@@ -67,7 +67,7 @@ def numbers(epochs: list[Epoch], objective: str) -> list[Any]:
 
 
 def datasets(data: str, digest_of: Callable[[str], str | None]) -> list[Any]:
-    """The images that a trial trains on, by their digest, as the data sets of its run."""
+    """Return the images of a trial, identified by digest, as data sets of its run."""
     from mlflow.entities import Dataset, DatasetInput, InputTag
 
     inputs = []

@@ -1,4 +1,4 @@
-"""MLflow's own server on a store of this machine, for as long as a person looks."""
+"""Runs MLflow's own server on a local store, while the user views it."""
 
 import contextlib
 import http.client
@@ -19,7 +19,7 @@ from tune_jobs.tracking.mlflow.store import set_environment
 from tune_jobs.tracking.mlflow.views import LOCAL_SERVER
 
 START_S = 120.0
-"""How long a server may take to answer: it imports MLflow, which takes a slow disk a while."""
+"""How long a server may take to answer; importing MLflow takes a while on a slow disk."""
 
 SAY_EVERY_S = 2.0
 STOP_S = 5.0
@@ -28,15 +28,15 @@ _USUAL_PORT = int(LOCAL_SERVER.rpartition(":")[2])
 
 
 def _free_port() -> int:
-    """MLflow's usual port, or another one where that is taken."""
+    """Return MLflow's usual port, or a free one if it is taken."""
     for port in (_USUAL_PORT, 0):
         with contextlib.suppress(OSError), socket.create_server((_HOST, port)) as free:
             return int(free.getsockname()[1])
-    raise TrackerError(f"no port of {_HOST} is free")
+    raise TrackerError(f"no port is free on {_HOST}")
 
 
 class Server:
-    """`mlflow server`, which is starting."""
+    """A starting `mlflow server`."""
 
     def __init__(self, uri: str, port: int, log: IO[bytes], folder: Path) -> None:
         self.url = f"http://{_HOST}:{port}"
@@ -51,14 +51,14 @@ class Server:
             stderr=log,
             cwd=folder,
             env={**os.environ, "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"},
-            start_new_session=True,  # Ctrl-C is ours
+            start_new_session=True,  # Ctrl-C is handled by this process
         )
 
     def wait_until_it_answers(self, waiting: Callable[[float], None] = lambda _: None) -> None:
-        """Wait; `waiting` is told every two seconds how long already.
+        """Wait until the server answers; every two seconds, `waiting` is called with the elapsed seconds.
 
         Raises:
-            TrackerError: If it ends instead, with what it said last.
+            TrackerError: If the server ends instead, with its last lines of output.
         """
         begun = told = time.monotonic()
         while (now := time.monotonic()) < begun + START_S:
@@ -73,25 +73,25 @@ class Server:
         raise TrackerError(f"mlflow server does not answer at {self.url} after {START_S:g} s: {self._last_words()}")
 
     def wait(self) -> None:
-        """Wait until it ends, which it does not by itself.
+        """Wait until the server ends, which it does not do by itself.
 
         Raises:
-            TrackerError: When it does.
+            TrackerError: When it has ended.
         """
         self._process.wait()
         raise TrackerError(f"mlflow server has ended: {self._last_words()}")
 
     def close(self) -> None:
-        """End it, and every process of it."""
+        """End the server and all its processes."""
         for number in (signal.SIGTERM, signal.SIGKILL):
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(self._process.pid, number)
-            with contextlib.suppress(subprocess.TimeoutExpired, KeyboardInterrupt):  # who asks again is in a hurry
+            with contextlib.suppress(subprocess.TimeoutExpired, KeyboardInterrupt):  # a second Ctrl-C kills it
                 self._process.wait(STOP_S)
                 return
 
     def _answers(self) -> bool:
-        asked = http.client.HTTPConnection(_HOST, self._port, timeout=1)  # a proxy is none of its business
+        asked = http.client.HTTPConnection(_HOST, self._port, timeout=1)  # ignores proxies
         with contextlib.closing(asked), contextlib.suppress(OSError, http.client.HTTPException):
             asked.request("GET", "/health")
             return asked.getresponse().status == http.client.OK
@@ -101,12 +101,12 @@ class Server:
         self._log.flush()
         self._log.seek(0)
         lines = [line for line in self._log.read().decode(errors="replace").splitlines() if line.strip()]
-        return without_password(" / ".join(lines[-3:])) or "it said nothing"
+        return without_password(" / ".join(lines[-3:])) or "no output"
 
 
 @contextlib.contextmanager
 def serving(uri: str, port: int | None = None) -> Iterator[Server]:
-    """A server on a store; it ends with the block.
+    """Run a server on a store; it ends with the block.
 
     Raises:
         TrackerError: If the port is taken.
@@ -116,7 +116,7 @@ def serving(uri: str, port: int | None = None) -> Iterator[Server]:
             socket.create_server((_HOST, port)).close()
         except OSError as error:
             raise TrackerError(
-                f"port {port} of {_HOST} cannot be had: {os.strerror(error.errno or 0)}; name another: --port"
+                f"port {port} of {_HOST} cannot be used: {os.strerror(error.errno or 0)}; choose another with --port"
             ) from error
     with tempfile.TemporaryDirectory(prefix="convnn-ui-") as folder, tempfile.TemporaryFile() as log:
         server = Server(uri, port or _free_port(), log, Path(folder))

@@ -1,7 +1,7 @@
-"""Tracks a sweep in MLflow: in the background while it runs, or afterwards what an outage left behind.
+"""Tracks a sweep in MLflow: in the background while it runs, or afterwards to catch up after an outage.
 
-Training never waits for the tracker, and nothing is lost with it: the ledger has everything, and what MLflow lacks is
-shipped when it answers. How, and what becomes of it there, is in `tune_jobs.tracking.mlflow.sync`.
+Training never waits for the tracker, and an outage loses nothing: the ledger has all data, and the missing part is
+synced when MLflow answers again. See `tune_jobs.tracking.mlflow.sync` for details.
 """
 
 import contextlib
@@ -23,13 +23,13 @@ LONGEST_PAUSE_S = 60.0
 
 
 class MLflowTracker(Tracker):
-    """A thread that brings MLflow up to the ledger, again and again, until `close`."""
+    """A thread that repeatedly syncs the ledger to MLflow, until `close`."""
 
     name = "MLflow"
 
     def __init__(self, destination: Destination, every_s: float = 2.0) -> None:
         self.error: str | None = None
-        """Why MLflow does not have everything, as of the last try."""
+        """Why the last try did not sync everything."""
 
         self._destination = destination
         self._sync: MLflowSync | None = None
@@ -41,15 +41,15 @@ class MLflowTracker(Tracker):
 
     @property
     def left(self) -> int | None:
-        """Trials of which something is to be shipped; `None` before the first look."""
+        """The number of trials with unsynced data; `None` before the first look."""
         return self._health.left
 
     def start(self) -> None:
-        """Begin shipping."""
+        """Start syncing."""
         self._thread.start()
 
     def close(self, timeout_s: float, say: Say = lambda _: None) -> str | None:
-        """Ship what is left and end the sweep's runs; see `Tracker`."""
+        """Sync the remaining data and end the sweep's runs; see `Tracker`."""
         self._closing.set()
         if self._thread.ident is None:
             self._thread.start()
@@ -69,7 +69,7 @@ class MLflowTracker(Tracker):
         return self.error
 
     def tracked(self, ledger: Ledger, error: str | None = None) -> Tracked:
-        """Where the sweep is in MLflow."""
+        """Return where the sweep is in MLflow."""
         destination = self._sync.destination if self._sync else self._destination
         uri, experiment = destination.uri, destination.experiment
         known = (ledger.meta.tracker, ledger.meta.tracker_experiment) == (uri, experiment)
@@ -101,7 +101,7 @@ class MLflowTracker(Tracker):
                 pause, over = self._every_s, last
             except Abandoned:
                 return
-            except Exception as error:  # noqa: BLE001 - whatever the tracker does, the sweep goes on
+            except Exception as error:  # noqa: BLE001 - a tracker's error must not stop the sweep
                 self.error = without_password(reason_of(error))
                 self._health.miss(tried_at)
                 pause = min(LONGEST_PAUSE_S, 2 * pause)

@@ -1,8 +1,9 @@
-"""Sets MLflow up: quiet, patient, and its SQLite store all or nothing, and of this version of MLflow.
+"""Sets up MLflow: quiet, without its own retries, and with a complete SQLite store of this MLflow version.
 
-MLflow makes a new store by a chain of migrations, which takes seconds and which SQLite does not undo: a process killed
-meanwhile leaves a file that no MLflow opens again. It brings an older store up to date by the same chain, under the
-hands of whoever writes it. Here a store of another version is moved aside, where nobody uses it, and a new one made.
+MLflow creates a store by a chain of migrations. It takes seconds, and SQLite does not roll it back: a process killed
+meanwhile leaves a file that MLflow can no longer open. MLflow upgrades an older store by the same chain, even while
+other processes write to it. So here, a store of another version is moved aside when nobody uses it, and a new store is
+created.
 """
 
 import contextlib
@@ -24,25 +25,25 @@ from tune_jobs.system.processes import lives
 from tune_jobs.tracking.address import artifacts_as_uri, is_default, sqlite_file, sqlite_uri
 from tune_jobs.tracking.mlflow.reading import is_of_another
 
-# Set before mlflow is imported; a value that the user set stays. A slow tracker may take its time. MLflow's own retries
-# would also repeat the making of a run whose answer was lost; ours look first.
+# Set before mlflow is imported; values set by the user stay. A slow tracker gets enough time. MLflow's own retries
+# could create a run twice if an answer was lost; this package's retries look for the run first.
 _PATIENT = {"MLFLOW_HTTP_REQUEST_MAX_RETRIES": "0", "MLFLOW_HTTP_REQUEST_TIMEOUT": "30"}
 _QUIET = {
     "MLFLOW_DISABLE_TELEMETRY": "true",
     "DO_NOT_TRACK": "true",
     "GIT_PYTHON_REFRESH": "quiet",
-    "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",  # which also costs a call
+    "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",  # it also costs a request
 }
 
 
 def set_environment() -> None:
-    """Set what MLflow reads from the environment."""
+    """Set the environment variables that MLflow reads."""
     for name, value in {**_PATIENT, **_QUIET}.items():
         os.environ.setdefault(name, value)
 
 
 def connect(uri: str) -> Any:  # noqa: ANN401 - MLflow has no types
-    """A client of MLflow at `uri`, whose store is made if it is a file that is missing.
+    """Return a client of MLflow at `uri`; create the store if it is a missing file.
 
     Raises:
         OSError: As `prepare_store`.
@@ -50,7 +51,7 @@ def connect(uri: str) -> Any:  # noqa: ANN401 - MLflow has no types
     set_environment()
     from mlflow import MlflowClient
 
-    for name in ("alembic", "mlflow", "sqlalchemy"):  # their lines belong to nobody's terminal; errors are ours
+    for name in ("alembic", "mlflow", "sqlalchemy"):  # keep their logs off the terminal; errors are raised
         logging.getLogger(name).setLevel(logging.CRITICAL)
     prepare_store(uri)
     client = MlflowClient(tracking_uri=uri)
@@ -59,7 +60,7 @@ def connect(uri: str) -> Any:  # noqa: ANN401 - MLflow has no types
 
 
 _opened: dict[str, tuple[int, int]] = {}
-"""Which file this process has opened, by its address: MLflow keeps connections to it as long as the process lives."""
+"""The file that this process has opened per address. MLflow keeps connections to it until the process ends."""
 
 
 def _reopen_if_new(client: Any, uri: str) -> None:  # noqa: ANN401 - MLflow has no types
@@ -68,20 +69,20 @@ def _reopen_if_new(client: Any, uri: str) -> None:  # noqa: ANN401 - MLflow has 
         return
     file = path.stat()
     if _opened.setdefault(uri, (file.st_dev, file.st_ino)) != (file.st_dev, file.st_ino):
-        client._tracking_client.store.engine.dispose()  # noqa: SLF001 - no public way leads there
+        client._tracking_client.store.engine.dispose()  # noqa: SLF001 - MLflow has no public function for this
         _opened[uri] = (file.st_dev, file.st_ino)
 
 
 class StoreInUse:
-    """A sweep's hold on a store: none but this process's own keeps others from moving it aside.
+    """Marks a store as used by a sweep, so that no other process moves it aside.
 
-    The operating system ends it with the process. Where it knows no locks, there is none.
+    The operating system releases the lock when the process ends. File systems without locks give no protection.
     """
 
     def __init__(self, uri: str, path: Path | None = None, notes: Sequence[str] = ()) -> None:
         self.uri = uri
         self.notes = list(notes)
-        """What a person has to know."""
+        """Messages for the user."""
 
         self._lock: IO[str] | None = None
         if path is not None:
@@ -90,7 +91,7 @@ class StoreInUse:
             self._share()
 
     def alone(self) -> bool:
-        """Whether nobody else uses it; then nobody can, until `share`."""
+        """Whether no other process uses the store. If so, none can until `share`."""
         if self._lock is None:
             return True
         try:
@@ -103,27 +104,27 @@ class StoreInUse:
         return True
 
     def share(self) -> None:
-        """Let others use it, too."""
+        """Let other processes use the store again."""
         if self._lock is not None:
             self._share()
 
     def close(self) -> None:
-        """Use it no more."""
+        """Release the store."""
         if self._lock is not None:
             self._lock.close()
 
     def _share(self) -> None:
         assert self._lock is not None
         with contextlib.suppress(OSError):
-            fcntl.flock(self._lock, fcntl.LOCK_SH)  # whoever has it alone moves a file, and lets go
+            fcntl.flock(self._lock, fcntl.LOCK_SH)  # waits while another process moves the file
 
 
 def use_store(uri: str, folder: SweepFolder) -> StoreInUse:
-    """Hold the store at `uri` for a sweep, so that it can be connected to; another one if that is in use elsewhere.
+    """Lock the store at `uri` for a sweep; if it must be replaced but is in use, use the sweep's separate store.
 
     Raises:
-        TrackerError: If it is of another version of MLflow, and somebody's choice.
-        OSError: If it cannot be read, or not be moved aside.
+        TrackerError: If the user chose the store, and it is of another MLflow version.
+        OSError: If the store cannot be read or moved aside.
     """
     path = sqlite_file(uri)
     if path is None:
@@ -131,8 +132,8 @@ def use_store(uri: str, folder: SweepFolder) -> StoreInUse:
     if not is_default(uri, folder):
         if path.is_file() and path.stat().st_size and is_of_another(path):
             raise TrackerError(
-                f"{path} is of another version of MLflow, or no store of it. Name another file; or copy it, and bring "
-                f"it up to date while nobody uses it: mlflow db upgrade {shlex.quote(uri)}"
+                f"{path} is of another version of MLflow, or is not an MLflow store. Choose another file. Or copy it, "
+                f"and upgrade it while nobody uses it: mlflow db upgrade {shlex.quote(uri)}"
             )
         return StoreInUse(uri)
     shared = path != folder.store
@@ -151,7 +152,7 @@ def use_store(uri: str, folder: SweepFolder) -> StoreInUse:
         why = f"{path} is of another version of MLflow, or was moved, and is in use"
     own = use_store(sqlite_uri(folder.store), folder)
     own.notes.append(
-        f"{why}; the runs of {folder.name} are in {folder.store} for now. Once that has changed: convnn sync "
+        f"{why}; the runs of {folder.name} are in {folder.store} for now. Once that has changed, run: convnn sync "
         f"{folder.name}"
     )
     return own
@@ -164,15 +165,16 @@ def _can_be_written(path: Path) -> bool:
 
 
 def _put_right(use: StoreInUse, path: Path, folder: SweepFolder) -> None:
-    """Move a store of another version out of the way, or tell one that was moved where its files are now.
+    """Move a store of another version aside, or update the artifact paths in a store that was moved.
 
-    Nobody else uses it meanwhile.
+    No other process uses it meanwhile.
     """
     try:
         if path.exists() and is_of_another(path):
             use.notes.append(
-                f"{path} was of another version of MLflow, or no store of it. It is kept as {_set_aside(path)}; the "
-                f"runs of each sweep are in a new one once it goes on, or with: convnn ui"
+                f"{path} was of another version of MLflow, or was not an MLflow store. It is kept as "
+                f"{_set_aside(path)}. The runs of each sweep are added to a new store when the sweep resumes, or with: "
+                f"convnn ui"
             )
         elif path.exists():
             now = str(artifacts_as_uri(use.uri, folder))
@@ -188,7 +190,7 @@ def _put_right(use: StoreInUse, path: Path, folder: SweepFolder) -> None:
 
 
 def _moved_from(path: Path, uri: str, folder: SweepFolder) -> list[str]:
-    """Where a store's experiments have their files, if that is beside a store, but not where this one is now."""
+    """Return the artifact locations of experiments that were next to a store, but not where this store is now."""
     here = str(artifacts_as_uri(uri, folder))
     beside = here.rpartition("/")[2]
     try:
@@ -200,12 +202,13 @@ def _moved_from(path: Path, uri: str, folder: SweepFolder) -> list[str]:
             return [location for (location,) in found]
     except sqlite3.Error as error:
         raise OSError(
-            f"{path} cannot be read: {error}; stop who writes it, or move it away: it is made again"
+            f"{path} cannot be read: {error}; stop the process that writes it, or move the file away: it is "
+            f"created again"
         ) from error
 
 
 def _set_aside(path: Path) -> Path:
-    """Move a store out of the way, under a name that nothing has."""
+    """Rename a store to an unused name."""
     stamp = time.strftime("%Y%m%dT%H%M%SZ", time.gmtime())
     names = (
         path.with_stem(f"{path.stem}-until-{stamp}{more}")
@@ -214,25 +217,25 @@ def _set_aside(path: Path) -> Path:
     aside = next(name for name in names if not name.exists())
     with contextlib.closing(sqlite3.connect(path, isolation_level=None)) as db:
         try:
-            db.execute("BEGIN EXCLUSIVE")  # after it no writer's journal is left that belongs to this file
+            db.execute("BEGIN EXCLUSIVE")  # then no writer's journal of this file is left
         except sqlite3.OperationalError as error:
-            raise OSError(f"{path} cannot be moved aside: {error}; stop who writes it") from error
-        except sqlite3.DatabaseError:  # it is no database
+            raise OSError(f"{path} cannot be moved aside: {error}; stop the process that writes it") from error
+        except sqlite3.DatabaseError:  # it is not a database
             pass
         path.rename(aside)
     return aside
 
 
 def prepare_store(uri: str) -> None:
-    """Make the SQLite store at `uri` if there is none; anything but SQLite is left to its server.
+    """Create the SQLite store at `uri` if it is missing. Other addresses are left to their server.
 
     Raises:
-        OSError: If there is no room or no access.
+        OSError: If the disk is full, or access is denied.
     """
     path = sqlite_file(uri)
     if path is None or path.exists():
         return
-    for part in path.parent.glob(f".{path.name}.*{PARTIAL}*"):  # and SQLite's journal of it
+    for part in path.parent.glob(f".{path.name}.*{PARTIAL}*"):  # including SQLite's journal
         pid = part.name.partition(PARTIAL)[0].rpartition(".")[2]
         if not pid.isdigit() or not lives(int(pid)):
             part.unlink(missing_ok=True)
@@ -249,7 +252,7 @@ def prepare_store(uri: str) -> None:
 
 
 def _publish(part: Path, path: Path) -> None:
-    """Give `part` its name, unless another process was quicker."""
+    """Rename `part` to its final name, unless another process was quicker."""
     try:
         os.link(part, path)
     except FileExistsError:

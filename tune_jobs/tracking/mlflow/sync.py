@@ -1,15 +1,15 @@
-"""What one tracker has of a sweep, and what it lacks: MLflow brought up to the ledger, once per call of `run`.
+"""Syncs a sweep's ledger to MLflow, once per call of `run`.
 
-One parent run per sweep, one child run per trial. An attempt that does epochs again opens a child run of its own,
-which also gets the earlier epochs that still count; the run before it is tagged `superseded`. So the one run of a
-trial that is not superseded has every epoch that counts, once: each from the last attempt that ran it.
+A sweep has one parent run, and one child run per trial. An attempt that repeats epochs gets a new child run, which also
+gets the earlier epochs that still count; the previous run is tagged `superseded`. So each trial has exactly one run
+that is not superseded, and it has every epoch that counts, once: each from the last attempt that ran it.
 
-What was shipped is noted in the ledger. A request whose answer was lost is sent again: metrics carry the ledger's
-times, by which MLflow's store knows them, and runs are looked up by their tags before they are made. A run that was
-made twice all the same is tagged `superseded`.
+The ledger records what was synced. A request whose answer was lost is sent again. Metrics carry the ledger's times, by
+which MLflow recognizes them, and runs are looked up by their tags before they are created. If a run was created twice
+anyway, one of the two is tagged `superseded`.
 
-A child run that somebody deleted in MLflow stays deleted, and nothing more is shipped to it; restored, it gets what it
-lacks. A store that knows none of a sweep's runs gets everything. What MLflow refuses holds nothing else up.
+A child run that a user deletes in MLflow stays deleted, and nothing more is sent to it. If it is restored, it gets the
+missing data. A store that has none of a sweep's runs gets everything. If MLflow refuses one item, the others continue.
 """
 
 import contextlib
@@ -54,17 +54,17 @@ ENTITIES_PER_CALL = 1000
 
 
 class MLflowSync:
-    """Brings MLflow up to a sweep's ledger. Makes no call before `run`."""
+    """Brings MLflow up to date with a sweep's ledger. Makes no call before `run`."""
 
     _client: Any
     _runs: Inventory
 
     def __init__(self, ledger: Ledger, destination: Destination, health: SyncHealth) -> None:
         self.destination = destination
-        """What is tracked, and where it went: not where it was to, if that store cannot be used."""
+        """The sweep, and where it is tracked; this may differ from the requested store if that cannot be used."""
 
         self.notes: list[str] = []
-        """What a person has to know of the store."""
+        """Messages for the user about the store."""
 
         self._ledger = ledger
         self._health = health
@@ -77,15 +77,15 @@ class MLflowSync:
         self._failed: Counter[str] = Counter()
 
     def run(self, *, final: bool) -> str | None:
-        """Ship what MLflow lacks; with `final`, close the parent run too.
+        """Send what MLflow lacks; with `final`, also close the parent run.
 
         Returns:
-            The first thing that MLflow refuses, and why. Trials that it refuses are set aside until the final call.
+            The first item that MLflow refuses, and why. Refused trials are skipped until the final call.
 
         Raises:
             TrackerError: If the experiment cannot be used.
-            Abandoned: If nobody waits any longer.
-            Exception: Whatever MLflow's client raises where the tracker does not answer, or takes nothing.
+            Abandoned: If the sync was given up.
+            Exception: Any error of MLflow's client if the tracker does not answer or accepts nothing.
         """
         if not self._connected:
             self._connect()
@@ -99,7 +99,7 @@ class MLflowSync:
             if final:
                 self._ship_champion()
             if final and self._runs.made_runs:
-                self._runs.look()  # a request that was given up may have made a run all the same
+                self._runs.look()  # a request that was given up may have created a run
         finally:
             if final:
                 self._close_parent()
@@ -108,7 +108,7 @@ class MLflowSync:
         return next(iter(self._refused.values()), None)
 
     def close(self) -> None:
-        """Let others have the store to themselves."""
+        """Release the store."""
         if self._store is not None:
             self._store.close()
 
@@ -120,7 +120,7 @@ class MLflowSync:
         uri, experiment, meta = self.destination.uri, self.destination.experiment, self._ledger.meta
         self._client = connect(uri)
         experiment_id = find_experiment(self._client, self.destination, self._ledger, self._health)
-        if meta.tracker != uri or meta.tracker_experiment not in (experiment, None):  # that place has nothing yet
+        if meta.tracker != uri or meta.tracker_experiment not in (experiment, None):  # nothing was synced there yet
             self._ledger.forget_tracked()
         if meta.tracker != uri:
             meta.tracker = uri
@@ -135,11 +135,11 @@ class MLflowSync:
 
     def _ship_trials(self) -> None:
         if self._ship_pending():
-            self._runs.look()  # runs deleted in the meantime are a reason to refuse, and so is an emptied store
+            self._runs.look()  # a deleted run or an emptied store may be the reason
             self._refused.update(self._ship_pending())
 
     def _ship_pending(self) -> dict[str, str]:
-        """Ship what is new of every trial; by run_key, why MLflow refuses what it refuses."""
+        """Send the new data of every trial; return by run_key why MLflow refused it."""
         due: dict[str, list[Attempt]] = {}
         for attempt in self._ledger.attempts():
             run, _, state = self._runs.noted(attempt.run_key, attempt.attempt) or ("", 0, "running")
@@ -154,7 +154,7 @@ class MLflowSync:
                     self._ship_attempt(attempt)
             except Exception as error:
                 if not is_refusal(error):
-                    self._failed[key] += 1  # next time the others come first
+                    self._failed[key] += 1  # try the others first next time
                     raise
                 refused[key] = f"MLflow refuses trial {self._trial(key).number}: {reason_of(error)}"
             self._health.left = left = left - 1
@@ -169,7 +169,7 @@ class MLflowSync:
         epochs = self._ledger.epochs(key)
         own = [epoch for epoch in epochs if epoch.attempt == number]
         if number > 1 and running and not own:
-            return  # whether it goes on with the run of the attempt before is known with its first epoch
+            return  # its first epoch tells whether it continues the previous attempt's run
         opener = opener_of(number, epochs)
         run = known[0] if known else self._runs.run_of(key, opener) or self._make_child(attempt, opener)
         if run in self._runs.deleted:
@@ -177,7 +177,7 @@ class MLflowSync:
         new = [epoch for epoch in own if epoch.seq > shipped]
         params: dict[str, str] = {}
         if known is None and opener == number:
-            params = params_of(self._trial(key).config)
+            params = params_of(self._trial(key).config, self.destination.columns)
             new = [*earlier_epochs(own, epochs, below=True), *new]
             self._log_images(run, self._trial(key))
         if known is None and opener == number > 1:
@@ -201,7 +201,7 @@ class MLflowSync:
             self._refused[key] = f"MLflow refuses trial {self._trial(key).number}: {reason}"
 
     def _ship_champion(self) -> None:
-        """Register the champion's model; a tracker that takes none has everything else."""
+        """Register the champion's model. If the tracker has no registry, all other data is still synced."""
         champion = self._ledger.meta.champion
         if champion is None:
             return
@@ -237,7 +237,7 @@ class MLflowSync:
         return self._trials[key]
 
     def _log(self, run: str, epochs: list[Epoch], params: dict[str, str], tags: dict[str, str]) -> None:
-        """In as few calls as MLflow's limits allow."""
+        """Log metrics, parameters and tags in the fewest calls that MLflow's limits allow."""
         from mlflow.entities import Param, RunTag
 
         metrics = numbers(epochs, self._ledger.meta.metric)
@@ -258,15 +258,15 @@ class MLflowSync:
                 self._health.call("reopen", self._client.update_run, self._runs.parent, status="RUNNING")
                 self._runs.note(PARENT, 0, self._runs.parent, 0, "running")
         self._opened = self._runs.parent
-        with contextlib.suppress(Exception):  # it is tried again in the end, and then said
+        with contextlib.suppress(Exception):  # it is tried again at the end, and then reported
             for name, text in self._files().items():
                 self._upload(name, text)
 
     def _close_parent(self) -> None:
         if self._runs.parent in self._runs.deleted:
             self._refused[PARENT] = (
-                f"the sweep's own run {self._runs.parent} is deleted in MLflow; restore it there, among the deleted "
-                f"runs, and run: convnn sync {self.destination.folder.name}"
+                f"the sweep's own run {self._runs.parent} is deleted in MLflow; restore it there, from the list of "
+                f"deleted runs, and run: convnn sync {self.destination.folder.name}"
             )
             return
         with self._parent_refused():
@@ -297,7 +297,7 @@ class MLflowSync:
         digest = hashlib.sha256(repr((status, values, tags, files, REPORT)).encode()).hexdigest()
         if self._runs.noted(PARENT, 0) == (self._runs.parent, 0, digest):
             return
-        # The ledger's last time: sent again, the numbers are the same ones.
+        # The ledger's last time, so that sending the metrics again changes nothing.
         at = max((attempt.ended or attempt.started for attempt in self._ledger.attempts()), default=0.0)
         asked = max((request.at for request in self._ledger.requests()), default=0.0)
         metrics = [Metric(name, value, int(at * 1000), 0) for name, value in values.items()]
@@ -312,7 +312,7 @@ class MLflowSync:
         self._runs.note(PARENT, 0, self._runs.parent, 0, digest)
 
     def _ship_report(self, since: float) -> None:
-        """The comparison, if there is one, and the report, drawn here if it is older than `since`; or neither."""
+        """Upload the comparison, if any, and the report, after drawing it again if it is older than `since`."""
         folder = self.destination.folder
         pages = [folder.comparison] if folder.comparison.exists() else []
         try:

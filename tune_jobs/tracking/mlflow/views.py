@@ -1,6 +1,6 @@
-"""What a person sees first in MLflow: an experiment's view of its trials, and a sweep's description.
+"""Pages in MLflow: an experiment's views of its trials, and a sweep's description.
 
-A view is an experiment tag that MLflow's page offers in its menu "Views", and opens by its key in the address.
+A view is an experiment tag. MLflow's page offers it in the menu "Views", and opens it by the key in the address.
 """
 
 import contextlib
@@ -18,16 +18,16 @@ from tune_jobs.results.row import Row
 from tune_jobs.results.summary import Summary, state_of
 
 COMPLETE, ALL = "complete", "trials"
-"""The keys of the two views: values of trials that did not run to the end do not compare with the others'."""
+"""Keys of the two views; the values of trials that ended early are not comparable with those of others."""
 
 VIEW_TAG = "mlflow.sharedViewState."
-"""With the key of a view: the tag of an experiment that has it."""
+"""Prefix of the experiment tag of a view, before the view's key."""
 
 SHOWN = 5
-"""Trials in a description."""
+"""Number of trials in a description."""
 
 EACH_ONCE = "tags.superseded IS NULL and tags.role IS NULL and params.lambda IS NOT NULL"
-"""The runs that show each trial of the search once, and nothing else."""
+"""Filter for the runs that show each trial of the search once, and nothing else."""
 
 LINES = {
     "lineSmoothness": 0,
@@ -40,17 +40,17 @@ LINES = {
     "useGlobalXaxisKey": True,
     "useGlobalLineSmoothing": True,
 }
-"""How MLflow draws a line unless a person wants it otherwise; it takes nothing for granted."""
+"""MLflow's default settings for a line chart; MLflow needs all of them."""
 
 LOCAL_SERVER = "http://127.0.0.1:5000"
-"""Where `mlflow server` is found unless it is told otherwise."""
+"""Default address of `mlflow server`."""
 
 
 def experiment_tags(metric: str, goal: str, columns: Sequence[Column] = ()) -> dict[str, str]:
-    """Tags of an experiment that was made for sweeps: it is of models, and its views have each trial once.
+    """Return the tags of a new experiment for sweeps: its kind, and views that show each trial once.
 
-    Their columns are the value, the paper's parameters, and whatever else varies; MLflow sorts parameters by name.
-    Their charts begin with the value, too.
+    The columns are the objective, the paper's parameters, and the other fields that vary; MLflow sorts parameters by
+    name. The charts start with the objective, too.
     """
     names = dict.fromkeys((*HEADLINE, *(name for column in columns for name in names_of_params(column))))
     shown = [f"metrics.`{metric}`", *(f"params.`{name}`" for name in names)]
@@ -69,9 +69,9 @@ def experiment_tags(metric: str, goal: str, columns: Sequence[Column] = ()) -> d
 
 
 def _charts(metric: str, columns: Sequence[Column]) -> dict[str, Any]:
-    """What MLflow's chart view shows first: all trials in parallel coordinates, and the value over their epochs.
+    """Return MLflow's first charts: all trials in parallel coordinates, and the objective at each epoch.
 
-    MLflow adds a chart of every other metric, in sections of its own below.
+    MLflow adds a chart for every other metric, in separate sections below.
     """
     section, axes = "objective", [column.axis for column in columns if column.axis is not None]
     plot = {"type": "PARALLEL", "selectedParams": axes, "selectedMetrics": [metric], "showAllRuns": True}
@@ -87,11 +87,11 @@ def _charts(metric: str, columns: Sequence[Column]) -> dict[str, Any]:
 
 
 def trials_page(uri: str, experiment_id: str, view: str = COMPLETE) -> str | None:
-    """The address of a view of an experiment's trials.
+    """Return the address of a view of an experiment's trials; `None` for a tracker without a web page.
 
     Args:
-        uri: The tracker: a server, or an SQLite store, which is served from `LOCAL_SERVER` then; `None` for another.
-        experiment_id: MLflow's number of it.
+        uri: The tracker: a server, or an SQLite store that is served at `LOCAL_SERVER`.
+        experiment_id: The experiment's id in MLflow.
         view: COMPLETE or ALL.
     """
     server = LOCAL_SERVER if uri.startswith("sqlite:") else uri.rstrip("/")
@@ -101,24 +101,24 @@ def trials_page(uri: str, experiment_id: str, view: str = COMPLETE) -> str | Non
 
 
 def overview_page(server: str) -> str:
-    """The address of the list of all experiments."""
+    """Return the address of the list of all experiments."""
     return f"{server.rstrip('/')}/#/experiments"
 
 
 def comparison_page(server: str, experiment_ids: Sequence[str], metric: str, goal: str) -> str:
-    """The address of the trials of several experiments in one table, the best first."""
+    """Return the address of a table with the trials of several experiments, the best first."""
     order = {"orderByKey": f"metrics.`{metric}`", "orderByAsc": str(goal == "minimize").lower()}
     chosen = {"experiments": json.dumps(sorted(experiment_ids)), "searchFilter": EACH_ONCE, **order}
     return f"{server.rstrip('/')}/#/compare-experiments/s?{urlencode(chosen, quote_via=quote)}"
 
 
 def description(found: Summary, runs: dict[str, str], experiment_id: str) -> str:
-    """A sweep in Markdown: how it stands, and its best trials with links to their runs.
+    """Describe a sweep in Markdown: its status, and its best trials with links to their runs.
 
     Args:
-        found: How it stands.
+        found: The sweep's summary.
         runs: MLflow's run of each trial, by run key.
-        experiment_id: MLflow's experiment.
+        experiment_id: The experiment's id in MLflow.
     """
 
     def link(row: Row, text: str) -> str:
@@ -131,11 +131,9 @@ def description(found: Summary, runs: dict[str, str], experiment_id: str) -> str
     if found.by_configuration:
         ended = f"{found.configurations_ended}{planned} configurations have ended"
     columns = [each for each in found.columns if not (found.by_configuration and each.key == "training.seed")]
-    lines = [f"{ended}; `convnn show {found.name}` has all."]
+    lines = [f"{ended}; `convnn show {found.name}` lists all."]
     if state == ENOUGH:
-        lines.append(
-            f"The trials that are left were not needed (`stopping.enough`); `convnn show {found.name}` says why."
-        )
+        lines.append(f"The remaining trials were not needed (`stopping.enough`); `convnn show {found.name}` says why.")
     if best is not None:
         lines.insert(0, f"Best: **{link(best, f'trial {best.number}')}**, {found.metric} **{found.best_said}**.")
         names = ["trial", found.metric, "epoch", *(column.name for column in columns)]
@@ -150,7 +148,7 @@ def description(found: Summary, runs: dict[str, str], experiment_id: str) -> str
 
 
 def best_values(found: Summary) -> dict[str, float]:
-    """What the sweep's own run says of the best: with several seeds the mean of its configuration, and the spread."""
+    """Return the best result for the sweep's own run; with several seeds, the mean and spread of its configuration."""
     name, complete = f"best/{found.metric}", found.configurations[0].complete
     values = {} if found.best_value is None else {name: found.best_value}
     if found.repeats > 1:
@@ -163,7 +161,7 @@ def best_values(found: Summary) -> dict[str, float]:
 def run_tags(
     sweep: str, number: int, config: TrialConfig, columns: Sequence[Column], repeat_of: str | None = None
 ) -> dict[str, str]:
-    """What a trial's run says of itself: in Markdown, of which configuration it is, and whose."""
+    """Return the tags of a trial's run: its description in Markdown, its configuration, and its user."""
     what = in_a_line(config, columns) or "the sweep's only configuration"
     told = (
         f"Trial {number} of `{sweep}`: {what}.\n\nIts epochs and log: `convnn show {sweep} {number}`; "

@@ -1,7 +1,7 @@
-"""A trial as the bytes of an event file, from the ledger alone: the same record is always the same bytes.
+"""The event file of a trial, as bytes, from the ledger alone: the same record always gives the same bytes.
 
-So a file needs no note of what it has: it is what a record says, or the beginning of that. More epochs are more bytes
-at its end. TensorBoard keeps values as 32-bit floats.
+A file therefore needs no note of its content: it contains the bytes of the record, or their beginning. More epochs add
+bytes at the end. TensorBoard stores values as 32-bit floats.
 """
 
 import io
@@ -21,37 +21,37 @@ VERSION = "brain.Event:2"
 def events_of(
     trial: Trial, attempts: Sequence[Attempt], epochs: Sequence[Epoch], columns: Sequence[Column], name: str
 ) -> bytes:
-    """The whole file of a trial.
+    """Return the complete event file of a trial.
 
     Args:
         trial: The trial.
-        attempts: Its attempts, the first first; at least one.
-        epochs: Its epochs that count, in order.
-        columns: The fields by which TensorBoard compares trials.
-        name: Of the run.
+        attempts: Its attempts in order; at least one.
+        epochs: Its effective epochs, in order.
+        columns: The fields that TensorBoard shows as hyperparameters.
+        name: The name of the run.
     """
     file = io.BytesIO()
     write = RecordWriter(file).write
-    begun = attempts[0].started
+    started = attempts[0].started
     values = fields(trial.config)
     shown = {visible(column.name): values.get(column.key) for column in columns} | {"seed": trial.config.training.seed}
     hparams = {key: visible(value) if isinstance(value, str) else value for key, value in shown.items()}
     given = {key: value for key, value in hparams.items() if value is not None}
-    write(event_pb2.Event(wall_time=begun, file_version=VERSION).SerializeToString())
-    start = summary_v2.hparams_pb(given, trial_id=name, start_time_secs=begun)
-    write(_event(begun, 0, start))
+    write(event_pb2.Event(wall_time=started, file_version=VERSION).SerializeToString())
+    start = summary_v2.hparams_pb(given, trial_id=name, start_time_secs=started)
+    write(_event(started, 0, start))
     for epoch in epochs:
         numbers = [(tag, value) for tag, value in epoch.metrics.items() if isinstance(value, int | float)]
         scalars = [summary_pb2.Summary.Value(tag=visible(tag), simple_value=value) for tag, value in numbers]
         write(_event(epoch.at, epoch.epoch, summary_pb2.Summary(value=scalars)))
     if trial.state in ENDED:
-        ended = attempts[-1].ended or begun
+        ended = attempts[-1].ended or started
         write(_event(ended, 0, _end(ended, succeeded=trial.state in ("complete", "stopped"))))
     return file.getvalue()
 
 
 def _event(at: float, step: int, summary: summary_pb2.Summary) -> bytes:
-    # Of maps the order of bytes is only fixed where that is asked for.
+    # Without `deterministic`, the byte order of maps may vary.
     content: bytes = event_pb2.Event(wall_time=at, step=step, summary=summary).SerializeToString(deterministic=True)
     return content
 

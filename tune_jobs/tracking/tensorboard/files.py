@@ -1,7 +1,7 @@
-"""A sweep's event files brought up to its ledger, once per call of `run`.
+"""Writes a sweep's event files from its ledger.
 
-Each file becomes what the record says: whatever it has in common with that stays, the rest is written anew. So it may
-be cut off anywhere, by a kill or a full disk: the next call completes it, and no number is missing or there twice.
+Each file is made equal to the bytes of the record: their common beginning stays, and the rest is written again. If a
+kill or a full disk cuts a file off anywhere, the next call completes it: no number is missing or duplicated.
 """
 
 import contextlib
@@ -20,57 +20,57 @@ from tune_jobs.tracking.names import run_name
 
 FOLDER = "tensorboard"
 FILE = "events.out.tfevents.0.convnn"
-"""TensorBoard knows event files by their names."""
+"""TensorBoard recognizes event files by this form of name."""
 
 LONGEST_NAME = 200
-"""Bytes of a run's name, which is that of a folder."""
+"""Maximum bytes in the name of a run's folder."""
 
 
 class EventFiles:
-    """Those of one sweep."""
+    """The event files of one sweep."""
 
     def __init__(self, ledger: Ledger, place: Path, columns: Sequence[Column]) -> None:
-        """Write nothing yet.
+        """Prepare the files, without writing.
 
         Args:
-            ledger: The sweep's.
-            place: The folder of all of its runs.
-            columns: What varies in it.
+            ledger: The sweep's ledger.
+            place: The folder of all its runs.
+            columns: The fields that vary in the sweep.
         """
         self._ledger = ledger
         self._place = place
         self._columns = columns
         self._seq = 0
-        self._written: dict[str, object] = {}  # by run key: what beside its epochs was written
+        self._written: dict[str, object] = {}  # by run key: the state and number that were written
 
     def changed(self) -> list[str]:
-        """The run keys of trials whose files are not as the record says, as far as that is known; all at first."""
+        """Return the run keys of trials whose files may differ from the record; at first, all."""
         epochs = self._ledger.epochs(after=self._seq)
         if epochs:
             self._seq = epochs[-1].seq
         for epoch in epochs:
             self._written.pop(epoch.run_key, None)
-        return [key for key, trial in self._trials().items() if self._written.get(key) != _beside(trial)]
+        return [key for key, trial in self._trials().items() if self._written.get(key) != _recorded(trial)]
 
     def write(self, run_key: str) -> None:
-        """Bring the file of a trial up to the record.
+        """Update the file of a trial from the record.
 
         Raises:
-            OSError: If there is no room or no access. The next call goes on from there.
+            OSError: If the disk is full or the file is not writable. The next call continues from there.
         """
         trial = self._trials()[run_key]
         attempts = [attempt for attempt in self._ledger.attempts() if attempt.run_key == run_key]
         if attempts:
             self._write(trial, attempts)
-        self._written[run_key] = _beside(trial)
+        self._written[run_key] = _recorded(trial)
 
     def tidy(self) -> None:
-        """Remove files of trials that are excluded by now, or were called otherwise; nothing else in the folder."""
+        """Remove files of excluded trials and of earlier run names, and nothing else in the folder."""
         ours = {_folder(run_name(trial, self._columns)) for trial in self._trials().values()}
         for file in self._place.glob(f"*/{FILE}"):
             if file.parent.name not in ours:
                 file.unlink()
-                with contextlib.suppress(OSError):  # somebody has put more there
+                with contextlib.suppress(OSError):  # the user has other files there
                     file.parent.rmdir()
 
     def _trials(self) -> dict[str, Trial]:
@@ -84,11 +84,11 @@ class EventFiles:
         epochs = effective(self._ledger.epochs(trial.run_key))
         file = self._place / _folder(name) / FILE
         file.parent.mkdir(parents=True, exist_ok=True)
-        become(file, events_of(trial, attempts, epochs, self._columns, name))
+        make_equal(file, events_of(trial, attempts, epochs, self._columns, name))
 
 
-def become(file: Path, content: bytes) -> None:
-    """Make a file hold the content, from where it differs on: TensorBoard, which may be reading it, reads on."""
+def make_equal(file: Path, content: bytes) -> None:
+    """Write the content to a file, from the first difference on, so that a running TensorBoard can keep reading it."""
     descriptor = os.open(file, os.O_RDWR | os.O_CREAT, 0o666)
     with os.fdopen(descriptor, "r+b") as there:
         before = there.read()
@@ -102,10 +102,10 @@ def become(file: Path, content: bytes) -> None:
 
 
 def _folder(name: str) -> str:
-    """A run's name as that of a folder: it begins with a number, and leads nowhere else."""
+    """Return the folder name of a run; it starts with a number, and cannot be a path."""
     plain = visible(name).replace("/", "_").replace("\n", " ")
     return os.fsencode(plain)[:LONGEST_NAME].decode(errors="ignore")
 
 
-def _beside(trial: Trial) -> object:
+def _recorded(trial: Trial) -> object:
     return trial.state, trial.number

@@ -1,4 +1,4 @@
-"""Tracks a sweep in event files for TensorBoard, in the background while it runs, or afterwards."""
+"""Writes a sweep's event files for TensorBoard, in the background during the run or afterwards."""
 
 import contextlib
 import threading
@@ -10,7 +10,7 @@ from tune_jobs.tracking.tensorboard.files import FOLDER, EventFiles
 
 
 class TensorBoardTracker(Tracker):
-    """A thread that brings the event files up to the ledger, again and again, until `close`."""
+    """A thread that repeatedly updates the event files from the ledger until `close`."""
 
     name = "TensorBoard"
 
@@ -28,15 +28,15 @@ class TensorBoardTracker(Tracker):
 
     @property
     def left(self) -> int | None:
-        """Trials of which something is to be written; `None` before the first look."""
+        """Return the number of trials whose files are not up to date; `None` before the first check."""
         return self._left
 
     def start(self) -> None:
-        """Begin to write."""
+        """Start the thread."""
         self._thread.start()
 
     def close(self, timeout_s: float, say: Say = lambda _: None) -> str | None:
-        """Write what is left; see `Tracker`."""
+        """Write the remaining files; see `Tracker`."""
         del say
         self._closing.set()
         if self._thread.ident is None:
@@ -45,12 +45,12 @@ class TensorBoardTracker(Tracker):
             self._thread.join(timeout_s)
         finally:
             self._abandoned.set()
-            with self._writing:  # what is being written is written; nothing comes after it
+            with self._writing:  # a file in progress is completed; no other file follows
                 pass
-        return f"not everything was written within {timeout_s:g} s" if self._thread.is_alive() else self._error
+        return f"some files were not written within {timeout_s:g} s" if self._thread.is_alive() else self._error
 
     def tracked(self, ledger: Ledger, error: str | None = None) -> Tracked:
-        """Where the files are."""
+        """Return where the files are."""
         del ledger
         return Tracked(self._place.as_uri(), self._folder.name, None, error)
 
@@ -68,7 +68,7 @@ class TensorBoardTracker(Tracker):
             self._error = str(error)
 
     def _write(self, files: EventFiles) -> str | None:
-        """Write what has changed; the first thing that could not be written, which holds no other trial up."""
+        """Write the files that changed, and return the first error; an error does not stop the other trials."""
         error: str | None = None
         changed = files.changed()
         for number, run_key in enumerate(changed):
@@ -80,7 +80,7 @@ class TensorBoardTracker(Tracker):
                     files.write(run_key)
                 except OSError as refused:
                     error = error or f"{self._place} cannot be written: {refused.strerror}"
-                except Exception as refused:  # noqa: BLE001 - whatever is odd of one trial, the sweep goes on
+                except Exception as refused:  # noqa: BLE001 - an odd trial must not stop the sweep
                     error = error or f"trial {run_key}: {(str(refused).splitlines() or [type(refused).__name__])[0]}"
         with self._writing:
             if not self._abandoned.is_set():

@@ -1,1 +1,1 @@
-"""What a researcher does wrong in the first week, and the exact answer to each mistake."""
+"""Typical mistakes of a researcher's first week, and the exact answer to each."""

@@ -1,6 +1,6 @@
-"""The folders in which the mistakes are made: a researcher's files, and a storage with sweeps in every state.
+"""The folders for the mistakes: a researcher's files, and a storage with sweeps in every state.
 
-Mistakes change nothing, so all of them are made in the same two folders.
+Mistakes change nothing, so all of them share the same two folders.
 """
 
 import contextlib
@@ -29,12 +29,12 @@ SWEEPS: dict[str, tuple[State | None, ...]] = {
     "lost": ("complete",),
     "paper": ("complete",),
 }
-"""Of each sweep, how its trials ended; `None` for one that runs."""
+"""The state of each trial, by sweep; `None` for a running trial."""
 
 
 @contextlib.contextmanager
 def situation(home: Path, storage: Path) -> Iterator[None]:
-    """Fill both folders; inside, a driver runs the sweep `busy`."""
+    """Fill both folders; inside the context, a driver runs the sweep `busy`."""
     shutil.copytree(FILES, home, dirs_exist_ok=True)
     (home / "folder.yaml").mkdir()
 

@@ -58,7 +58,7 @@ def test_an_end_and_a_pause_are_told_with_the_numbers_and_the_way_on(over: Recor
     assert ended["trials"] == {"ended": 2, "failed": 1, "planned": 2}
     assert (ended["sweep"], ended["best"]["value"], ended["resume"]) == ("tracked", 0.11, None)
     assert paused["reason"].startswith("the budget of 2 trials is used up")
-    assert paused["text"].endswith("To go on: convnn resume tracked")
+    assert paused["text"].endswith("To resume: convnn resume tracked")
 
 
 def test_a_notification_that_fails_changes_neither_the_answer_nor_the_exit_code(over: Recorded) -> None:
@@ -84,7 +84,7 @@ def test_an_error_is_told_and_a_mistake_or_a_sweep_that_runs_already_is_not(over
     (failed,) = hook.posted
     assert (failed["event"], failed["trials"]["ended"]) == ("failed", 2)
     assert failed["reason"]
-    assert "To go on: convnn resume tracked" in failed["text"]
+    assert "To resume: convnn resume tracked" in failed["text"]
 
 
 def test_a_submitted_job_tells_it_too(over: Recorded, tmp_path: Path) -> None:

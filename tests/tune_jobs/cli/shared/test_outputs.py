@@ -1,4 +1,4 @@
-"""What commands print with --json is what their schemas say, key by key."""
+"""The commands' --json output matches their schemas, key by key."""
 
 import json
 import signal
@@ -31,7 +31,7 @@ space:
 
 
 def closed(schema: Any) -> Any:
-    """The same schema, refusing keys that it does not name."""
+    """Return the same schema, without unknown keys."""
     if isinstance(schema, list):
         return [closed(part) for part in schema]
     if not isinstance(schema, dict):
@@ -48,7 +48,7 @@ def require_as_said(command: str, printed: Any) -> None:
 
 @pytest.fixture
 def sweep(sweep: Recorded) -> Recorded:
-    """One with a trial that is complete, one that has diverged, one that is excluded, and one that runs."""
+    """A sweep with a complete, a diverged, an excluded and a running trial."""
     sweep.folder.spec.write_text(FILE)
     sweep.attempt([1, 2], "complete")
     sweep.attempt([1], "diverged", "the loss became nan", "diverged", trial="b")
@@ -80,17 +80,17 @@ def sweep(sweep: Recorded) -> Recorded:
     ],
     ids=" ".join,
 )
-def test_what_is_printed_is_as_its_schema_says(sweep: Recorded, words: list[str]) -> None:
+def test_the_output_matches_its_schema(sweep: Recorded, words: list[str]) -> None:
     require_as_said(words[0], invoke_json(*words, storage=sweep.folder.path.parent))
 
 
-def test_the_mistakes_of_a_file_are_as_the_schema_says(tmp_path: Path) -> None:
+def test_the_mistakes_of_a_file_match_the_schema(tmp_path: Path) -> None:
     file = tmp_path / "wrong.yaml"
     file.write_text("name: wrong\nspace: {model: {name: vgg12}}\n")
     require_as_said("validate", json.loads(invoke("validate", file, "--json", storage=tmp_path, expect=2)))
 
 
-def test_how_a_run_has_ended_is_as_the_schema_says(sweep: Recorded, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_outcome_of_a_run_matches_the_schema(sweep: Recorded, capsys: pytest.CaptureFixture[str]) -> None:
     tracked = Tracked("http://mlflow:5000", "mine", None, "it does not answer")
     halt = Halt("signal", "stopped by hand", signal.SIGINT)
     outcome = Outcome(sweep.folder, read_summary(sweep.folder), exhausted=False, halt=halt, tracked=tracked)
@@ -99,7 +99,7 @@ def test_how_a_run_has_ended_is_as_the_schema_says(sweep: Recorded, capsys: pyte
     require_as_said("run", json.loads(capsys.readouterr().out))
 
 
-def test_a_sweep_that_runs_or_is_synced_is_as_the_schemas_say(sweep: Recorded, uri: str) -> None:
+def test_a_running_and_a_synced_sweep_match_the_schemas(sweep: Recorded, uri: str) -> None:
     storage = sweep.folder.path.parent
     with lease(sweep.folder.path):
         running = invoke_json("status", "tracked", storage=storage)
@@ -109,14 +109,14 @@ def test_a_sweep_that_runs_or_is_synced_is_as_the_schemas_say(sweep: Recorded, u
     require_as_said("sync", invoke_json("sync", "tracked", storage=storage))
 
 
-def test_a_check_that_fails_is_as_the_schema_says(tmp_path: Path) -> None:
+def test_a_failed_check_matches_the_schema(tmp_path: Path) -> None:
     (tmp_path / "a file").write_text("")
     found = json.loads(invoke("doctor", "--json", storage=tmp_path / "a file", expect=1, errors=False))
     assert not found["ok"]
     require_as_said("doctor", found)
 
 
-def test_an_unreadable_sweep_and_a_training_are_as_their_schemas_say(tmp_path: Path) -> None:
+def test_an_unreadable_sweep_and_a_training_match_their_schemas(tmp_path: Path) -> None:
     (tmp_path / "broken").mkdir()
     (tmp_path / "broken" / "ledger.db").write_bytes(b"no database" * 1000)
     require_as_said("list", invoke_json("list", storage=tmp_path))
@@ -125,7 +125,7 @@ def test_an_unreadable_sweep_and_a_training_are_as_their_schemas_say(tmp_path: P
     require_as_said("train", invoke_json("train", file, storage=tmp_path))
 
 
-def test_a_command_without_a_schema_is_answered_with_those_that_have_one() -> None:
+def test_an_unknown_command_is_answered_with_a_similar_one() -> None:
     assert "did you mean 'show'?" in invoke("schema", "--output", "shw", storage=Path(), expect=2)
 
 

@@ -9,11 +9,11 @@ from tune_jobs.errors import UsageError
     ("status", "exited", "code"),
     [("FAILED", 3, 3), ("SUCCEEDED", 0, 0), ("SUCCEEDED", None, 0), ("STOPPED", None, 143), ("FAILED", None, 1)],
 )
-def test_a_job_ends_as_the_command_that_it_ran(status: str, exited: int | None, code: int) -> None:
+def test_a_job_has_the_exit_code_of_its_command(status: str, exited: int | None, code: int) -> None:
     assert exit_code(Job("job1", status, "", exited, {}, 0, None)) == code
 
 
-def test_a_dashboard_is_no_ray_to_drive_from_here() -> None:
+def test_run_refuses_the_address_of_a_dashboard() -> None:
     refuse_cluster(None, "run")
     refuse_cluster("head:6379", "run")
     with pytest.raises(UsageError, match="convnn submit") as raised:

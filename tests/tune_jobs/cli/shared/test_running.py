@@ -1,4 +1,4 @@
-"""How a sweep's end is told: by a report, a hint of what to do next, and an exit code."""
+"""The end of a sweep: a report, the next commands, and an exit code."""
 
 import signal
 
@@ -26,7 +26,7 @@ def sweep(sweep: Recorded) -> Recorded:
     return sweep
 
 
-def test_the_exit_code_says_how_it_ended(sweep: Recorded) -> None:
+def test_the_exit_code_tells_how_the_sweep_ended(sweep: Recorded) -> None:
     sweep.attempt([1], "failed", "a mistake", "user_error", trial="a")
     assert exit_code(outcome(sweep)) == 1
     sweep.attempt([1], "complete", trial="b")
@@ -43,7 +43,7 @@ def said(sweep: Recorded, found: Outcome, capsys: pytest.CaptureFixture[str], *,
     return "".join(capsys.readouterr())
 
 
-def test_failed_trials_come_with_their_logs_and_the_command_that_runs_them_again(
+def test_failed_trials_are_shown_with_their_logs_and_the_retry_command(
     sweep: Recorded, capsys: pytest.CaptureFixture[str]
 ) -> None:
     sweep.attempt([1], "complete", trial="a")
@@ -64,13 +64,13 @@ def test_failed_trials_come_with_their_logs_and_the_command_that_runs_them_again
     assert "\n  http://tracker/#/experiments/1\n" in told
 
 
-def test_what_a_tracker_lacks_is_said_with_the_command_that_ships_it(
+def test_missing_results_on_a_tracker_are_reported_with_the_sync_command(
     sweep: Recorded, capsys: pytest.CaptureFixture[str]
 ) -> None:
     sweep.attempt([1], "complete")
     away = Tracked("sqlite:////a folder/mlflow.db", "mine", None, "it is locked")
     told = said(sweep, outcome(sweep, tracked=away), capsys, code=0)
-    assert "does not have everything (it is locked)" in told
+    assert "is missing results (it is locked)" in told
     assert "\n  convnn sync tracked\n" in told
     assert "Compare its trials in MLflow:\n  convnn ui tracked\n" in told
 
@@ -79,10 +79,10 @@ def test_what_a_tracker_lacks_is_said_with_the_command_that_ships_it(
     ("halt", "code", "words"),
     [
         (Halt("budget", "the budget of 3 trials is used up"), 5, "The sweep has stopped: the budget of 3 trials"),
-        (Halt("signal", "stopped", signal.SIGINT), 130, "Go on with:\n  convnn resume tracked\n"),
+        (Halt("signal", "stopped", signal.SIGINT), 130, "Resume with:\n  convnn resume tracked\n"),
     ],
 )
-def test_why_it_stopped_is_said(
+def test_the_reason_of_a_stop_is_printed(
     sweep: Recorded, capsys: pytest.CaptureFixture[str], halt: Halt, code: int, words: str
 ) -> None:
     sweep.attempt([1], "complete")

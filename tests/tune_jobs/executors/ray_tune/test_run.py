@@ -1,4 +1,4 @@
-"""How Tune's thread and the driver take turns. Tune itself is in `tests/tune_jobs/driver/test_run.py`."""
+"""Tests of how Tune's thread and the driver take turns. Tune itself runs in `tests/tune_jobs/driver/test_run.py`."""
 
 import time
 from collections.abc import Callable
@@ -21,7 +21,7 @@ SOON_S = 10.0
 
 
 class Trial:
-    """What the hooks use of Tune's Trial."""
+    """The attributes of Tune's Trial that the hooks use."""
 
     def __init__(self, trial_id: str) -> None:
         self.trial_id = trial_id
@@ -32,7 +32,7 @@ class Trial:
 
 
 class Scripted(TuneExecutor):
-    """Calls the hooks as Tune would, in its thread, by a script."""
+    """Calls the hooks from a script in its thread, as Tune would."""
 
     def __init__(self, script: Callable[["Scripted"], None]) -> None:
         self._script = script
@@ -44,7 +44,7 @@ class Scripted(TuneExecutor):
         self._script(self)
 
     def started(self, trial_id: str) -> dict[str, Any]:
-        """A trial whose worker is there."""
+        """Start a trial with its worker."""
         told = self.searcher.suggest(trial_id)
         assert isinstance(told, dict)
         self.starts.on_trial_start(0, [], Trial(trial_id))
@@ -56,7 +56,7 @@ class Scripted(TuneExecutor):
 
 
 def polled(executor: TuneExecutor, count: int) -> list[Update]:
-    """So many updates, each dealt with before the next."""
+    """Return `count` updates, each handled before the next."""
     found: list[Update] = []
     deadline = time.monotonic() + SOON_S
     while len(found) < count:
@@ -65,7 +65,7 @@ def polled(executor: TuneExecutor, count: int) -> list[Update]:
     return found
 
 
-def test_a_task_is_handed_over_started_reported_and_gone(tmp_path: Path) -> None:
+def test_a_task_starts_reports_and_ends(tmp_path: Path) -> None:
     one = task(tmp_path)
 
     def script(tune: Scripted) -> None:
@@ -73,7 +73,7 @@ def test_a_task_is_handed_over_started_reported_and_gone(tmp_path: Path) -> None
         for report in (Begun("n1", "host", shared=True), EpochDone(1, {"val/accuracy": 0.5})):
             assert tune.scheduler.on_trial_result(None, Trial("t1"), encode(report)) == "CONTINUE"
         tune.searcher.on_trial_complete("t1")
-        assert tune.searcher.suggest("t2") == "FINISHED"  # it waited, as nothing lived, until the executor closed
+        assert tune.searcher.suggest("t2") == "FINISHED"  # without a living trial, it waited until the executor closed
 
     executor = Scripted(script)
     executor.start(one)
@@ -86,7 +86,7 @@ def test_a_task_is_handed_over_started_reported_and_gone(tmp_path: Path) -> None
     executor.close()
 
 
-def test_a_trial_goes_on_only_once_its_report_is_dealt_with_and_stops_if_it_was_told_so(tmp_path: Path) -> None:
+def test_a_trial_continues_only_after_its_report_is_handled_and_stops_on_request(tmp_path: Path) -> None:
     answers: list[str] = []
 
     def script(tune: Scripted) -> None:
@@ -100,14 +100,14 @@ def test_a_trial_goes_on_only_once_its_report_is_dealt_with_and_stops_if_it_was_
     executor.start(one)
     assert len(polled(executor, 2)) == 2
     time.sleep(0.2)
-    assert answers == []  # the driver is still at it
+    assert answers == []  # the driver is still handling the report
     executor.stop(one.id)
     assert polled(executor, 1) == [Gone(one.id, None)]
     assert answers == ["STOP"]
     executor.close()
 
 
-def test_a_death_is_told_with_its_class(tmp_path: Path) -> None:
+def test_a_workers_death_is_reported_with_its_class(tmp_path: Path) -> None:
     def script(tune: Scripted) -> None:
         tune.started("t1")
         tune.scheduler.on_trial_error(None, Trial("t1"))
@@ -122,7 +122,7 @@ def test_a_death_is_told_with_its_class(tmp_path: Path) -> None:
     executor.close()
 
 
-def test_closing_frees_a_hook_that_waits_for_the_driver(tmp_path: Path) -> None:
+def test_closing_releases_a_hook_that_waits_for_the_driver(tmp_path: Path) -> None:
     freed: list[str] = []
 
     def script(tune: Scripted) -> None:
@@ -136,7 +136,7 @@ def test_closing_frees_a_hook_that_waits_for_the_driver(tmp_path: Path) -> None:
     assert freed == ["CONTINUE"]
 
 
-def test_what_ends_tune_is_the_drivers_to_know(tmp_path: Path) -> None:
+def test_the_driver_is_told_why_tune_ended(tmp_path: Path) -> None:
     def script(tune: Scripted) -> None:
         tune.started("t1")
 
@@ -153,7 +153,7 @@ def test_what_ends_tune_is_the_drivers_to_know(tmp_path: Path) -> None:
         polled(Scripted(broken), 1)
 
 
-def test_a_report_that_cannot_be_read_is_an_error_of_the_driver(tmp_path: Path) -> None:
+def test_an_unreadable_report_raises_in_the_driver(tmp_path: Path) -> None:
     def script(tune: Scripted) -> None:
         tune.started("t1")
         tune.scheduler.on_trial_result(None, Trial("t1"), {"kind": "epoch", "epoch": 1, "metrics": "no JSON"})

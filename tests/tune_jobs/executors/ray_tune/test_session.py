@@ -11,7 +11,7 @@ from tune_jobs.executors.ray_tune.session import has_died, ray_session
 from tune_jobs.system.signals import Signals
 
 
-def test_a_cluster_that_no_one_listens_for_is_said_at_once() -> None:
+def test_a_cluster_address_without_a_listener_fails_immediately() -> None:
     with socket.create_server(("127.0.0.1", 0)) as held:
         port = held.getsockname()[1]
     with (
@@ -22,7 +22,7 @@ def test_a_cluster_that_no_one_listens_for_is_said_at_once() -> None:
 
 
 class Ending(list[Any]):
-    """The processes of a kind, which another thread ends while they are looked at."""
+    """The processes of a kind, changed by another thread during iteration."""
 
     def __init__(self, kinds: dict[str, list[Any]]) -> None:
         super().__init__()
@@ -33,7 +33,7 @@ class Ending(list[Any]):
         return super().__iter__()
 
 
-def test_a_ray_that_is_being_ended_has_not_died(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_ray_that_is_shutting_down_has_not_died(monkeypatch: pytest.MonkeyPatch) -> None:
     from ray._private import worker
     from ray._private.node import Node
 
@@ -64,14 +64,14 @@ def leave_cycles():
 left = threading.Event()
 with ray_session(None, Signals()):
     import ray
-    gc.set_threshold(1)  # whoever makes an object collects
+    gc.set_threshold(1)  # every new object triggers a collection
     objects = [ray.put(number) for number in range(10_000)]
     threading.Thread(target=leave_cycles, daemon=True).start()
 print("still here", len(objects) > 0)
 """
 
 
-def test_ray_ends_while_another_thread_leaves_cycles_that_hold_objects_of_rays() -> None:
+def test_ray_shuts_down_while_another_thread_leaves_cycles_with_ray_objects() -> None:
     # Ray's library ends the process in which such an object is freed during its shutdown, with exit code 1.
     done = subprocess.run([sys.executable, "-c", CYCLES], capture_output=True, text=True, timeout=120, check=False)
     assert (done.returncode, done.stdout.split("\n")[0]) == (0, "still here True"), done.stderr

@@ -23,7 +23,7 @@ assert [report.failure for report in told] == ["data"], told
 """
 
 
-def test_what_an_attempt_prints_and_why_it_failed_is_in_its_log(tmp_path: Path) -> None:
+def test_the_log_has_an_attempts_output_and_why_it_failed(tmp_path: Path) -> None:
     done = subprocess.run(
         [sys.executable, "-c", CODE, str(tmp_path)], capture_output=True, text=True, check=False, cwd=ROOT
     )
@@ -32,4 +32,4 @@ def test_what_an_attempt_prints_and_why_it_failed_is_in_its_log(tmp_path: Path) 
     log = (tmp_path / "1" / "log.txt").read_text()
     assert "Traceback" in log
     assert "data: " in log
-    assert log.endswith("after\n")  # whatever the process prints later, too
+    assert log.endswith("after\n")  # later output of the process, too

@@ -5,5 +5,5 @@ from tune_jobs.executors.ray_tune.worker_loss import classify_loss
 
 
 @pytest.mark.parametrize(("gpu", "failure"), [(False, "oom"), (True, "lost_worker")])
-def test_a_worker_that_ray_killed_for_memory_is_to_blame_only_where_it_can_run_alone(gpu: bool, failure: str) -> None:
+def test_a_worker_killed_for_memory_is_the_cause_only_if_it_can_run_alone(gpu: bool, failure: str) -> None:
     assert classify_loss(ray.exceptions.OutOfMemoryError("killed"), None, gpu=gpu).failure == failure

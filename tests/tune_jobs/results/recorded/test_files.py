@@ -28,7 +28,7 @@ def read(place: Path, runs: dict[str, Any] = RUNS, curves: dict[str, Any] = CURV
     return of_files(place / "runs.parquet", place / "curves.parquet")
 
 
-def test_epochs_are_put_in_order_percents_made_fractions_and_what_is_missing_ends_a_run(tmp_path: Path) -> None:
+def test_epochs_are_sorted_percentages_become_fractions_and_a_missing_value_ends_a_run(tmp_path: Path) -> None:
     table = read(tmp_path)
     assert [run.id for run in table.runs] == ["a", "b", "c"]
     assert set(table.curves) == {"val/accuracy", "val/loss"}
@@ -53,28 +53,28 @@ def test_columns_that_are_paths_of_a_sweep_file_make_a_configuration(tmp_path: P
     [
         ({"run": ["a"]}, CURVES, r"runs.parquet must have a column 'run_id'; it has: run\."),
         (RUNS, {"run_id": ["a"]}, "curves.parquet must have a column 'epoch'"),
-        ({"run_id": ["a", "a"]}, CURVES, "every run_id must be there once, got 1 repeat"),
-        (RUNS, {"run_id": ["a", "a"], "epoch": [1, 3]}, "run a has 3 in place of 2"),
-        (RUNS, {"run_id": ["a", "a"], "epoch": [1, 1]}, "run a has 1 in place of 2"),
-        (RUNS, {"run_id": ["a", "a"], "epoch": [1, None]}, "column 'epoch' must be whole numbers"),
-        (RUNS, {"run_id": ["a"], "epoch": ["first"]}, "column 'epoch' must be whole numbers"),
+        ({"run_id": ["a", "a"]}, CURVES, "every run_id must appear once, got 1 repeat"),
+        (RUNS, {"run_id": ["a", "a"], "epoch": [1, 3]}, "run a has 3 instead of 2"),
+        (RUNS, {"run_id": ["a", "a"], "epoch": [1, 1]}, "run a has 1 instead of 2"),
+        (RUNS, {"run_id": ["a", "a"], "epoch": [1, None]}, "column 'epoch' must have whole numbers"),
+        (RUNS, {"run_id": ["a"], "epoch": ["first"]}, "column 'epoch' must have whole numbers"),
         (RUNS, {"run_id": ["z"], "epoch": [1]}, "has no epoch of a run"),
     ],
 )
-def test_a_wrong_table_is_answered_with_the_rule(
+def test_the_error_for_a_wrong_table_states_the_rule(
     tmp_path: Path, runs: dict[str, Any], curves: dict[str, Any], message: str
 ) -> None:
     with pytest.raises(UsageError, match=message):
         read(tmp_path, runs, curves)
 
 
-def test_what_is_no_parquet_is_said_in_a_line(tmp_path: Path) -> None:
+def test_a_file_that_is_not_parquet_is_refused(tmp_path: Path) -> None:
     (tmp_path / "runs.parquet").write_text("no")
     with pytest.raises(UsageError, match=r"runs.parquet cannot be read as Parquet"):
         of_files(tmp_path / "runs.parquet", tmp_path / "runs.parquet")
 
 
-def test_a_table_is_cut_to_epochs_and_says_what_it_left_out(tmp_path: Path) -> None:
+def test_a_table_is_cut_to_epochs_and_counts_the_dropped_runs(tmp_path: Path) -> None:
     table = read(tmp_path).of_epochs(2)
     assert [run.id for run in table.runs] == ["a", "b"]  # b has diverged
     assert table.curves["val/loss"].shape == (2, 2)
@@ -99,5 +99,5 @@ def test_runs_without_a_value_of_the_objective_are_left_out(tmp_path: Path) -> N
     assert found.dropped == {"without an epoch": 1, "without test/loss": 1}
 
 
-def test_seconds_that_are_missing_somewhere_are_none(tmp_path: Path) -> None:
+def test_seconds_with_a_missing_value_are_ignored(tmp_path: Path) -> None:
     assert read(tmp_path, curves={**CURVES, "seconds": [1.0, 2.0, None, 4.0, 5.0, 6.0]}).seconds is None

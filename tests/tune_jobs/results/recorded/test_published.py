@@ -10,7 +10,7 @@ from tune_jobs.errors import UsageError
 from tune_jobs.results.recorded.published import PUBLISHED, deviation, printed, published, training_losses
 
 
-def test_the_authors_runs_are_small_licensed_and_whole() -> None:
+def test_the_authors_runs_are_small_licensed_and_complete() -> None:
     table = published()
     assert PUBLISHED.stat().st_size <= 1.5e6
     assert b"MIT" in pq.read_schema(PUBLISHED).metadata[b"licence"]
@@ -23,20 +23,20 @@ def test_the_authors_runs_are_small_licensed_and_whole() -> None:
     assert 0.008 < np.nanmin(table.curves["test/accuracy"]) < np.nanmax(table.curves["test/accuracy"]) < 0.9
 
 
-def test_every_run_is_a_configuration_that_can_run_or_says_why_it_is_none() -> None:
+def test_every_run_has_a_feasible_configuration_or_says_why_not() -> None:
     table = published()
     none = [run.why_none for run in table.runs if run.config is None]
     assert {why: none.count(why) for why in none} == {
-        "layer Branching_Attn is none of ours": 30,
-        "layer BranchAttention is none of ours": 12,
+        "layer Branching_Attn does not exist here": 30,
+        "layer BranchAttention does not exist here": 12,
         "3 heads: theirs mix tokens and channels": 8,
-        "layer SparseAttention strided is none of ours": 2,
+        "layer SparseAttention strided does not exist here": 2,
     }
     configs = [run.config for run in table.runs if run.config is not None]
     assert not [reason for config in configs for reason in infeasibilities(config)]
 
 
-def test_runs_are_found_by_the_words_of_a_sweep_file() -> None:
+def test_runs_are_found_by_the_names_in_a_sweep_file() -> None:
     table = published()
     vit = table.where(["model.name=vit_tiny", "data.name=cifar100"])
     assert len(table.where(["training.lr=1e-3"]).runs) == len(table.where(["training.lr=0.001"]).runs) > 0
@@ -57,7 +57,7 @@ def test_runs_are_found_by_the_words_of_a_sweep_file() -> None:
     ("metric", "scale", "decimals", "slips"),
     [("test/accuracy", 100, 2, {80.97}), ("test/loss", 1, 3, {1.558})],
 )
-def test_what_tables_print_is_the_last_epoch_of_its_run_truncated(
+def test_tables_print_the_truncated_last_epoch_of_each_run(
     metric: str, scale: int, decimals: int, slips: set[float]
 ) -> None:
     table = published()
@@ -70,12 +70,12 @@ def test_what_tables_print_is_the_last_epoch_of_its_run_truncated(
         assert value is not None
         last = scale * table.curves[metric][number[run], table.lengths[number[run]] - 1]
         step = 10**-decimals
-        if not value - step / 10 <= last < value + 1.1 * step:  # losses of the file are rounded to four decimals
+        if not value - step / 10 <= last < value + 1.1 * step:  # losses in the file are rounded to four decimals
             wrong.add(value)
-    assert wrong == slips  # which the authors' logs do not have
+    assert wrong == slips  # printed values that differ from the authors' logs
 
 
-def test_every_series_of_the_figures_is_there_and_drawn_losses_have_their_training() -> None:
+def test_every_series_of_the_figures_exists_and_shown_losses_have_training_losses() -> None:
     places = [place for found in printed().values() for place in found if place.kind != "row"]
     counts = Counter(place.item for place in places)
     assert counts == {
@@ -92,7 +92,7 @@ def test_every_series_of_the_figures_is_there_and_drawn_losses_have_their_traini
     assert all(losses[0] > losses[-1] for losses in training_losses().values())
 
 
-def test_the_rows_with_a_fault_of_the_published_code_are_those_of_the_presets() -> None:
+def test_the_rows_with_a_bug_of_the_published_code_match_the_presets() -> None:
     faults = {
         (place.item, place.row)
         for run in published().runs

@@ -12,7 +12,7 @@ from tune_jobs.results.recorded.sweeps import of_sweeps
 FILE = "name: tracked\nspace: {model: {layer: {kind: conv2d, kernel_size: {choice: [1, 3]}}}}\n"
 
 
-def test_the_trials_that_ended_are_runs_and_the_others_are_counted(sweep: Recorded) -> None:
+def test_complete_and_diverged_trials_are_runs_and_the_others_are_counted(sweep: Recorded) -> None:
     sweep.attempt([1, 2], "complete")
     sweep.attempt([1], "diverged", "the loss became nan", "diverged", trial="b")
     sweep.ledger.add_epoch("b", 1, 2, {"val/accuracy": math.nan})
@@ -27,19 +27,19 @@ def test_the_trials_that_ended_are_runs_and_the_others_are_counted(sweep: Record
     assert "val/accuracy" in table.curves
 
 
-def test_a_sweep_without_an_end_is_refused_with_its_states(sweep: Recorded) -> None:
+def test_a_sweep_without_complete_trials_is_refused_with_its_states(sweep: Recorded) -> None:
     sweep.attempt([1])
     sweep.attempt([1], "stopped", trial="b")
     with pytest.raises(UsageError, match=r"no trial of tracked is complete or diverged \(1 running, 1 stopped\)"):
         of_sweeps([sweep.folder])
 
 
-def test_trials_that_were_stopped_are_told_to_be_missing(sweep: Recorded) -> None:
+def test_a_note_says_that_stopped_trials_are_missing(sweep: Recorded) -> None:
     sweep.attempt([1, 2], "complete")
     assert of_sweeps([sweep.folder]).notes == []
     sweep.attempt([1], "stopped", trial="b")
     (note,) = of_sweeps([sweep.folder]).notes
-    assert note.startswith("1 trial that a rule or a person stopped cannot be played on; what is left are the better")
+    assert note.startswith("1 trial that a rule or a user stopped cannot be simulated to the end; the remaining trials")
 
 
 def test_a_sweep_given_twice_counts_once(sweep: Recorded) -> None:
@@ -47,12 +47,12 @@ def test_a_sweep_given_twice_counts_once(sweep: Recorded) -> None:
     assert len(of_sweeps([sweep.folder, sweep.folder]).runs) == 1
 
 
-def test_sweeps_that_measure_on_other_images_are_not_mixed(sweep: Recorded, tmp_path: Path) -> None:
+def test_sweeps_evaluated_on_different_images_are_not_mixed(sweep: Recorded, tmp_path: Path) -> None:
     sweep.attempt([1, 2], "complete")
     sweep.folder.spec.write_text(FILE)
     other = SweepFolder(tmp_path / "other")
     shutil.copytree(sweep.folder.path, other.path)
     assert len(of_sweeps([sweep.folder, other]).runs) == 2
     other.spec.write_text(FILE + "evaluation: {protocol: holdout, fraction: 0.3}\n")
-    with pytest.raises(UsageError, match="tracked and other must measure on the same images to be compared"):
+    with pytest.raises(UsageError, match="tracked and other must be evaluated on the same images to be compared"):
         of_sweeps([sweep.folder, other])

@@ -1,4 +1,4 @@
-"""A study whose trials are reported by hand, and what a rule says of them."""
+"""A study with scripted trials, and the decisions of a stopping rule about them."""
 
 from collections.abc import Sequence
 from typing import Literal
@@ -13,7 +13,7 @@ SPACE = parse_sweep("name: x\nspace: {model: {layer: {kind: conv2d}}, training: 
 
 
 class Judged:
-    """Trials that one rule judges, one after the other."""
+    """Trials that one rule judges, one after another."""
 
     def __init__(self, rule: Stopping, direction: Literal["maximize", "minimize"] = "maximize") -> None:
         self.study = optuna.create_study(study_name="seed 0", direction=direction)
@@ -29,7 +29,7 @@ class Judged:
         return self._rule.stops(self.study, self.study.get_trials(deepcopy=False)[-1])
 
     def stopped_at(self, values: Sequence[float]) -> int | None:
-        """After which epoch the rule stops a new trial with these values."""
+        """Return the epoch after which the rule stops a new trial with these values."""
         trial = self.study.ask()
         for epoch, value in enumerate(values, 1):
             trial.report(value, epoch)

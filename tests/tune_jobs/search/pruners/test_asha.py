@@ -12,7 +12,7 @@ def reported(study: optuna.Study, *values: float) -> optuna.Trial:
     return trial
 
 
-def test_at_a_rung_only_the_best_third_goes_on() -> None:
+def test_at_a_rung_only_the_best_third_continues() -> None:
     study = optuna.create_study(direction="maximize")
     rule = SuccessiveHalving(Asha(kind="asha", grace_epochs=2, reduction_factor=3), SPEC.space)
 

@@ -18,7 +18,7 @@ EPOCHS = 100
 
 
 class Recorder(AutoRule):
-    """Keeps what it was asked and what it answered."""
+    """Records the calls and the decisions to stop."""
 
     def __init__(self, *, maximize: bool = True) -> None:
         super().__init__(EPOCHS, maximize=maximize)
@@ -39,7 +39,7 @@ def searched(table: Table, *, maximize: bool = True) -> Recorder:
     return rule
 
 
-def test_settled_ranks_are_found_out() -> None:
+def test_the_rule_detects_settled_ranks() -> None:
     rule = searched(settled(3))
     assert len(rule.stopped) > 50
     assert np.median([epoch for _, epoch in rule.stopped]) <= 10
@@ -48,7 +48,7 @@ def test_settled_ranks_are_found_out() -> None:
     assert own < sum(never(settled(seed), order)[1] for seed in range(8))
 
 
-def test_the_same_events_have_the_same_answers() -> None:
+def test_the_same_events_give_the_same_answers() -> None:
     first = searched(settled(1))
     again = AutoRule(EPOCHS, maximize=True)
     stopped = []
@@ -63,7 +63,7 @@ def test_the_same_events_have_the_same_answers() -> None:
 
 
 @pytest.mark.parametrize("factor", [1.0, 1e-3, 1e4])
-def test_less_is_more_with_the_sign_turned_and_no_scale_matters(factor: float) -> None:
+def test_minimizing_the_negated_values_and_scaling_change_nothing(factor: float) -> None:
     table = settled(2)
     turned = Table(-factor * table.values, None, maximize=False)
     assert searched(turned, maximize=False).stopped == searched(table).stopped
@@ -78,7 +78,7 @@ def test_controls_are_never_stopped() -> None:
 
 
 @pytest.mark.parametrize(("make", "most"), [(noise, 0.05), (crossing, 0.5)])
-def test_where_standing_says_nothing_little_is_stopped(make: object, most: float) -> None:
+def test_few_trials_are_stopped_if_the_standing_predicts_nothing(make: object, most: float) -> None:
     assert callable(make)
     early = ran = 0
     for seed in range(4):
@@ -88,7 +88,7 @@ def test_where_standing_says_nothing_little_is_stopped(make: object, most: float
     assert early <= most * ran
 
 
-def test_values_that_are_no_numbers_are_the_worst() -> None:
+def test_nan_and_infinite_values_count_as_the_worst() -> None:
     table = settled(5)
     broken = table.values.copy()
     broken[::3, 20:] = math.nan
@@ -99,12 +99,12 @@ def test_values_that_are_no_numbers_are_the_worst() -> None:
     assert best not in {trial for trial, _ in rule.stopped}
 
 
-def test_where_all_are_equal_nothing_breaks() -> None:
+def test_equal_values_stop_no_trial() -> None:
     rule = searched(Table(np.ones((60, EPOCHS)), np.ones((60, EPOCHS))))
     assert rule.stopped == []
 
 
-def test_a_decision_fits_only_after_a_completion(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_rule_fits_again_only_after_a_trial_is_complete(monkeypatch: pytest.MonkeyPatch) -> None:
     fits: list[tuple[int, int]] = []
     kept = AutoRule._fit
 
@@ -125,7 +125,7 @@ def test_students_distribution(value: float, freedom: int, below: float) -> None
 
 
 @pytest.mark.parametrize("epochs", [1, 2, 5, 12])
-def test_few_epochs_will_do(epochs: int) -> None:
+def test_the_rule_works_with_few_epochs(epochs: int) -> None:
     rule = AutoRule(epochs, maximize=True)
     for trial in range(30):
         for epoch in range(1, epochs + 1):
@@ -133,7 +133,7 @@ def test_few_epochs_will_do(epochs: int) -> None:
                 break
 
 
-def test_over_a_study_it_answers_as_alone() -> None:
+def test_the_rule_for_a_study_decides_like_the_bare_rule() -> None:
     table = settled(7).values[:60]
     alone = AutoRule(EPOCHS, maximize=True)
     over = LearntStopping(Auto(kind="auto", prior="none"), SPACE)

@@ -1,4 +1,4 @@
-"""What every registered stopping rule keeps to."""
+"""Properties of every registered stopping rule."""
 
 import math
 import random
@@ -24,13 +24,13 @@ from tune_jobs.search.registry import rule_of
 
 EPOCHS, TRIALS, AT_ONCE = 9, 7, 3
 MANY = 24
-"""Trials from which `auto`, too, has learned enough to stop some."""
+"""Number of trials with which even `auto` has learned enough to stop some."""
 
 SMALL: dict[str, dict[str, float]] = {
     "median": {"startup_trials": 2},
     "patience": {"patience_epochs": 2, "min_delta": 0.1},
 }
-"""Settings by which a rule has something to do in so few epochs and trials; else its defaults."""
+"""Settings with which a rule can act within so few epochs and trials; other rules have their defaults."""
 
 Curves = Sequence[Sequence[float]]
 ODD = [0.0, 0.25, 0.5, 0.75, 1.0, math.nan, math.inf, -math.inf]
@@ -74,7 +74,7 @@ def settled() -> Curves:
 
 @dataclass
 class Record:
-    """What a driver would have recorded."""
+    """The data that a driver would have recorded."""
 
     asks: list[Ask] = field(default_factory=list)
     epochs: list[Epoch] = field(default_factory=list)
@@ -102,7 +102,7 @@ class Record:
 
 @dataclass
 class Played:
-    """A search that trains `AT_ONCE` trials in turn; trial n has the values `curves[n - 1]`."""
+    """A search that trains `AT_ONCE` trials alternately; trial n has the values `curves[n - 1]`."""
 
     spec: SweepSpec
     curves: Curves
@@ -112,7 +112,7 @@ class Played:
     record: Record = field(default_factory=Record)
     excluded: Collection[str] = ()
     decisions: list[tuple[int, int, bool]] = field(default_factory=list)
-    """In their order: trial, epoch, whether it is stopped there."""
+    """Trial, epoch and whether it is stopped there, in order."""
 
     def __post_init__(self) -> None:
         self.search = Search(self.spec, self.record.past(self.excluded))
@@ -150,7 +150,7 @@ class Played:
         stops = bool(self.search.tell(EpochEnded(job, epoch, metrics)))
         self.decisions.append((job.number, epoch, stops))
         ends = stops or epoch == EPOCHS
-        if self.cut_off:  # before the end is recorded, too
+        if self.cut_off:  # also before the end is recorded
             assert self.rebuild() == ([(job.run_key, "rule" if stops else None)] if ends else [])
         if ends:
             self.record.end(job.run_key, "stopped" if stops else "complete")
@@ -182,11 +182,11 @@ def test_minimizing_the_negated_metric_decides_the_same(rule: Stopping, curves: 
 
 
 @each_rule
-def test_where_ranks_are_settled_each_rule_stops_trials_and_the_same_ones_rebuilt_and_minimized(rule: Stopping) -> None:
+def test_with_settled_ranks_each_rule_stops_the_same_trials_also_rebuilt_and_minimized(rule: Stopping) -> None:
     curves = settled()
     once = Played(spec(rule, trials=MANY), curves).decisions
     assert any(stops for _, _, stops in once) == (rule.kind != "none")
-    if rule.kind == "auto":  # which stops nothing in the few trials of the test above
+    if rule.kind == "auto":  # it stops no trial in the short searches of the test above
         assert once == Played(spec(rule, trials=MANY), curves, cut_off=True).decisions
     negated = [[-value for value in curve] for curve in curves]
     assert once == Played(spec(rule, "val/loss", trials=MANY), negated).decisions
@@ -204,7 +204,7 @@ def test_no_trial_counts_as_stopped_at_its_last_epoch(rule: Stopping, curves: Cu
 
 @each_rule
 @pytest.mark.parametrize("value", [0.5, math.nan, math.inf])
-def test_constant_and_equal_curves_are_judged_alike_whatever_the_goal(rule: Stopping, value: float) -> None:
+def test_constant_and_equal_curves_get_the_same_decisions_for_both_goals(rule: Stopping, value: float) -> None:
     curves = [[value] * EPOCHS] * TRIALS
     found = Played(spec(rule), curves, cut_off=True).decisions
     assert found == Played(spec(rule, "val/loss"), [[-value] * EPOCHS] * TRIALS).decisions

@@ -8,10 +8,10 @@ from tune_jobs.search.study import Study
 RULE = Hyperband(kind="hyperband", grace_epochs=3, reduction_factor=3)
 
 
-def test_some_brackets_look_early_and_others_late() -> None:
-    found = Judged(RULE)  # of 27 epochs: brackets that look first after 3, 9 and 27 epochs
+def test_some_brackets_judge_early_and_others_late() -> None:
+    found = Judged(RULE)  # with 27 epochs, brackets judge first after 3, 9 and 27 epochs
     many = 100
-    stopped = [found.stopped_at([1 - number / many] * 26) for number in range(many)]  # each worse than the one before
+    stopped = [found.stopped_at([1 - number / many] * 26) for number in range(many)]  # each worse than the last
     shares = {epoch: stopped.count(epoch) / many for epoch in set(stopped)}
     assert shares.keys() == {3, 9, None}
     assert 0.5 < shares[3] < 0.7  # 9 of 9 + 5 + 3
@@ -19,7 +19,7 @@ def test_some_brackets_look_early_and_others_late() -> None:
     assert 0.1 < shares[None] < 0.3
 
 
-def test_a_trials_bracket_is_the_same_in_every_rebuilt_search_and_another_under_another_seed() -> None:
+def test_a_trials_bracket_is_the_same_in_every_rebuilt_search_but_depends_on_the_seed() -> None:
     def stopped(seed: int) -> list[bool]:
         study = Study(
             replace(

@@ -12,11 +12,11 @@ from tests.tune_jobs.search.pruners.judged import Judged
 RULE = Median(kind="median", grace_epochs=2, startup_trials=3)
 
 
-def test_a_trial_stops_whose_best_epoch_is_worse_than_the_median_of_complete_trials() -> None:
+def test_a_trial_stops_if_its_best_epoch_is_worse_than_the_median_of_complete_trials() -> None:
     found = Judged(RULE)
     found.complete(0.1, 0.2, 0.9)
     found.complete(0.1, 0.4, 0.5)
-    assert not found.stops(0.0, 0.0)  # two are complete
+    assert not found.stops(0.0, 0.0)  # only two trials are complete
     found.complete(0.1, 0.6, 0.7)
     assert not found.stops(0.0)  # before grace_epochs
     assert found.stops(0.1, 0.3)
@@ -32,7 +32,7 @@ def test_a_trial_stops_whose_best_epoch_is_worse_than_the_median_of_complete_tri
     st.lists(st.integers(0, 999), min_size=1, max_size=3),
     st.sampled_from(["maximize", "minimize"]),
 )
-def test_it_decides_as_optunas_own(
+def test_the_rule_decides_like_optunas_median_pruner(
     complete: list[list[float]], own: list[float], direction: Literal["maximize", "minimize"]
 ) -> None:
     found = Judged(RULE, direction)

@@ -5,7 +5,7 @@ from tests.tune_jobs.driver.by_hand import SPEC
 from tune_jobs.search.pruners.none import NoRule
 
 
-def test_no_trial_is_stopped_however_bad() -> None:
+def test_even_the_worst_trial_is_not_stopped() -> None:
     study = optuna.create_study(direction="maximize")
     for value in (0.9, 0.8, 0.0):
         trial = study.ask()

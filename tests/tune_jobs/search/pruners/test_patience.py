@@ -12,7 +12,7 @@ def stops(*values: float, min_delta: float = 0.0, direction: Literal["maximize",
     return Judged(rule, direction).stops(*values)
 
 
-def test_a_trial_stops_after_so_many_epochs_without_an_improvement() -> None:
+def test_a_trial_stops_after_patience_epochs_without_an_improvement() -> None:
     assert not stops(0.5, 0.4, 0.5)
     assert stops(0.5, 0.4, 0.5, 0.3)
     assert not stops(0.5, 0.4, 0.5, 0.6)
@@ -23,12 +23,12 @@ def test_a_trial_stops_after_so_many_epochs_without_an_improvement() -> None:
 def test_an_epoch_improves_only_by_more_than_min_delta_over_the_best_one() -> None:
     slowly = [0.5, 0.54, 0.58, 0.62]
     assert not stops(*slowly)
-    assert not stops(*slowly, min_delta=0.1)  # together they are more
+    assert not stops(*slowly, min_delta=0.1)  # the total improvement is larger
     assert stops(*slowly, min_delta=0.2)
 
 
 @pytest.mark.parametrize("value", [math.nan, -math.inf])
-def test_what_is_no_number_never_improves(value: float) -> None:
+def test_nan_and_minus_infinity_never_improve(value: float) -> None:
     assert stops(0.5, value, value, value)
     assert stops(value, value, value, value)
     assert not stops(value, 0.1, value, value)

@@ -1,4 +1,4 @@
-"""What recorded sweeps say of a new one."""
+"""What recorded sweeps say about a new one."""
 
 import json
 from functools import cache
@@ -34,7 +34,7 @@ def stops_of(table: Table, rule: AutoRule, most: int = 1600) -> list[tuple[int, 
     return stops
 
 
-def test_the_packaged_file_is_what_the_script_makes() -> None:
+def test_the_packaged_file_is_what_the_script_writes() -> None:
     found = json.loads(files("tune_jobs.search.pruners").joinpath("prior.json").read_text())
     assert found.keys() == tables().keys()
     made = summary(tables()["vit cifar10"])
@@ -43,7 +43,7 @@ def test_the_packaged_file_is_what_the_script_makes() -> None:
 
 
 @pytest.mark.parametrize("name", ["vgg cifar100", "vit cifar10", "vit cifar100"])
-def test_a_sweep_is_most_like_that_of_its_own_model_on_other_data(name: str) -> None:
+def test_a_sweep_resembles_most_a_sweep_of_the_same_model_on_other_data(name: str) -> None:
     others = tuple(sweep for sweep in recorded_sweeps() if sweep.name != name)
     own = np.array([sweep.name.split(maxsplit=1)[0] == name.split(maxsplit=1)[0] for sweep in others])
     right = 0
@@ -54,7 +54,7 @@ def test_a_sweep_is_most_like_that_of_its_own_model_on_other_data(name: str) -> 
     assert right >= 32
 
 
-def test_the_scale_of_values_does_not_count() -> None:
+def test_the_scale_of_values_does_not_matter() -> None:
     values, losses = first_eight(tables()["vgg cifar100"], 0)
     one, other = early_numbers(values, losses), early_numbers(values / 100, losses)
     assert one is not None
@@ -62,14 +62,14 @@ def test_the_scale_of_values_does_not_count() -> None:
     np.testing.assert_allclose(one, other)
 
 
-def test_what_is_far_from_all_is_like_none_and_nothing_is_ever_certain() -> None:
+def test_a_sweep_far_from_all_resembles_none_and_nothing_is_ever_certain() -> None:
     sweeps = recorded_sweeps()
     assert resemblance(sweeps[0].numbers + 8, sweeps).sum() < 0.05
     assert resemblance(sweeps[0].numbers, sweeps).sum() < 0.96
 
 
 @pytest.mark.parametrize("broken", ["no losses", "below zero", "not a number", "few epochs"])
-def test_where_the_numbers_make_no_sense_there_are_none(broken: str) -> None:
+def test_unusable_values_give_no_numbers(broken: str) -> None:
     values, losses = first_eight(tables()["vgg cifar10"], 0)
     if broken == "no losses":
         losses = np.zeros_like(losses)
@@ -95,7 +95,7 @@ def test_unsettled_recorded_sweeps_keep_the_first_eight_running() -> None:
     assert not stops_of(tables()["vit cifar10"], AutoRule(EPOCHS, maximize=True, prior=others), FIRST * EPOCHS)
 
 
-def test_a_sweep_that_only_begins_like_settled_ones_costs_little() -> None:
+def test_a_sweep_that_only_starts_like_settled_ones_loses_little() -> None:
     lost = []
     for seed in range(6):
         table = deceiving(seed, tables()["vgg cifar100"], turned=True)
@@ -105,7 +105,7 @@ def test_a_sweep_that_only_begins_like_settled_ones_costs_little() -> None:
     assert np.mean(lost, axis=0).max() < 0.2
 
 
-def test_values_that_are_minimised_have_no_prior() -> None:
+def test_a_minimized_objective_has_no_prior() -> None:
     table = tables()["vgg cifar10"]
     assert table.losses is not None
     rules = [AutoRule(EPOCHS, maximize=False, prior=prior) for prior in (recorded_sweeps(), ())]

@@ -11,7 +11,7 @@ search: {sampler: random, trials: 3}
 """)
 
 
-def test_of_a_finite_space_one_of_the_points_that_are_left_is_drawn() -> None:
+def test_in_a_finite_space_one_of_the_remaining_configurations_is_drawn() -> None:
     def unused(config: TrialConfig) -> bool:
         return bool(config.model.mixing_layer.lam >= 0.75)  # type: ignore[attr-defined]
 
@@ -21,7 +21,7 @@ def test_of_a_finite_space_one_of_the_points_that_are_left_is_drawn() -> None:
     assert draw_unused(SPEC.space, 0, lambda _: False) is None
 
 
-def test_of_billions_of_points_many_draws_are_tried() -> None:
+def test_in_a_space_of_billions_many_draws_are_tried() -> None:
     many = parse_sweep("""
 name: many
 space: {model: {layer: {kind: conv2d}}, training: {seed: {int: [0, 2000000000]}}}
@@ -31,7 +31,7 @@ search: {sampler: random, trials: 3}
     assert draw_unused(many.space, 0, lambda _: False) is None
 
 
-def test_of_a_space_without_end_many_draws_are_tried() -> None:
+def test_in_an_infinite_space_many_draws_are_tried() -> None:
     point = draw_unused(CONTINUOUS.space, 0, lambda config: config.training.lr > 0.199)
     assert point is not None
     assert point["space.training.lr"] > 0.199  # type: ignore[operator]

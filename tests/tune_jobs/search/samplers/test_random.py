@@ -5,7 +5,7 @@ from tests.tune_jobs.driver.by_hand import SPEC
 from tune_jobs.search.samplers.random import UniformSampler
 
 
-def test_draws_depend_on_the_seed_alone_and_cover_the_space() -> None:
+def test_draws_depend_only_on_the_seed_and_cover_the_space() -> None:
     sampler = UniformSampler(RandomSearch(sampler="random", trials=9), SPEC.space)
 
     def draw(number: int, seed: int) -> float:

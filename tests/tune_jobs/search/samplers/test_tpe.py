@@ -17,7 +17,7 @@ search: {sampler: tpe, trials: 9}
 
 
 def told(count: int) -> optuna.Study:
-    """A study of a parabola with its best at 0.3."""
+    """Create a study of a function with its maximum at 0.3."""
     study = optuna.create_study(direction="maximize")
     for number in range(count):
         x = 0.01 + 0.99 * number / max(1, count - 1)
@@ -43,7 +43,7 @@ def drawn(trials: int, history: int) -> list[float]:
 
 
 @pytest.mark.parametrize(("trials", "history"), [(100, STARTUP_TRIALS), (15, 5)])
-def test_after_its_random_first_trials_it_draws_near_the_good_ones(trials: int, history: int) -> None:
+def test_after_random_first_trials_tpe_draws_near_the_good_ones(trials: int, history: int) -> None:
     near = sum(abs(x - 0.3) < 0.25 for x in drawn(trials, 2 * history))
     assert near >= 10
     spread = drawn(trials, history - 1)  # too few to learn from

@@ -1,4 +1,4 @@
-"""What becomes of a champion in a real MLflow store; its runs are written without training, its weights drawn."""
+"""Champions in a real MLflow store; runs are recorded without training, and weights are random."""
 
 import json
 import shutil
@@ -32,7 +32,7 @@ def config(seed: int) -> TrialConfig:
 
 
 def confirmed(sweep: Recorded) -> None:
-    """Two runs of a confirmation with their checkpoints; the first is that of the champion."""
+    """Record two runs of a confirmation with checkpoints; the first is the champion's."""
     sweep.folder.spec.write_text(FILE)
     for seed, key in enumerate("ab"):
         sweep.ledger.add_unasked(config(seed), key, repeat_of=None, role=CONFIRM)
@@ -42,7 +42,7 @@ def confirmed(sweep: Recorded) -> None:
 
 @pytest.fixture
 def sweep(sweep: Recorded) -> Recorded:
-    """One with a store of its own in its storage folder."""
+    """A sweep with a separate store in its storage folder."""
     confirmed(sweep)
     new_store(sweep.folder.path.parent / "mlflow.db")
     return sweep
@@ -60,7 +60,7 @@ def numbers(client: MlflowClient, name: str = "tracked") -> list[int]:
     return sorted(int(version.version) for version in client.search_model_versions(f"name = '{name}'"))
 
 
-def test_the_run_of_the_winner_has_its_model_with_the_weights_that_export_writes(sweep: Recorded) -> None:
+def test_the_champions_run_has_a_model_with_the_exported_weights(sweep: Recorded) -> None:
     assert sync_recorded(sweep.folder).model == "models:/tracked@champion (version 1)"
     client = client_of(sweep)
     version = champion(client)
@@ -88,7 +88,7 @@ def test_the_run_of_the_winner_has_its_model_with_the_weights_that_export_writes
     torch.load(files / "model" / "weights.pt", weights_only=True)
 
 
-def test_the_same_weights_are_one_version_and_the_alias_is_where_the_record_says(sweep: Recorded) -> None:
+def test_the_same_weights_are_one_version_and_the_alias_follows_the_record(sweep: Recorded) -> None:
     sync_recorded(sweep.folder)
     sync_recorded(sweep.folder)
     client = client_of(sweep)
@@ -103,7 +103,7 @@ def test_the_same_weights_are_one_version_and_the_alias_is_where_the_record_says
     assert "Nothing is better." in champion(client).description
 
 
-def test_what_an_interrupted_try_had_made_is_found_and_not_made_again(sweep: Recorded) -> None:
+def test_an_interrupted_sync_is_continued_without_duplicates(sweep: Recorded) -> None:
     client = client_of(sweep)
     sync_recorded(sweep.folder)
     (before,) = client.search_logged_models([sweep.ledger.meta.tracker_experiment_id or ""])
@@ -116,7 +116,7 @@ def test_what_an_interrupted_try_had_made_is_found_and_not_made_again(sweep: Rec
     assert len(client.get_run(before.source_run_id).outputs.model_outputs) == 1
 
 
-def test_a_name_that_another_has_is_left_to_it(sweep: Recorded) -> None:
+def test_the_registered_name_of_another_sweep_is_not_reused(sweep: Recorded) -> None:
     client = client_of(sweep)
     client.create_registered_model("tracked", {"owner": "somebody"})
     own = f"tracked-{sweep.ledger.meta.sweep_id[:8]}"
@@ -125,7 +125,7 @@ def test_a_name_that_another_has_is_left_to_it(sweep: Recorded) -> None:
     assert client.get_registered_model("tracked").tags == {"owner": "somebody"}
 
 
-def test_a_copy_has_a_model_of_its_own_and_a_renamed_sweep_stays_in_its(sweep: Recorded) -> None:
+def test_a_copy_has_a_separate_model_and_a_renamed_sweep_keeps_its_model(sweep: Recorded) -> None:
     sync_recorded(sweep.folder)
     client, beside = client_of(sweep), sweep.folder.path.parent
     shutil.copytree(sweep.folder.path, beside / "copied")
@@ -136,7 +136,7 @@ def test_a_copy_has_a_model_of_its_own_and_a_renamed_sweep_stays_in_its(sweep: R
     assert sync_recorded(renamed).model == "models:/tracked@champion (version 1)"
 
 
-def test_without_weights_or_a_registry_everything_else_is_there_and_that_is_said(
+def test_without_weights_or_a_registry_the_rest_is_synced_with_a_note(
     sweep: Recorded, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     said: list[str] = []
@@ -149,7 +149,7 @@ def test_without_weights_or_a_registry_everything_else_is_there_and_that_is_said
     for path in kept:
         path.unlink()
     assert sync_recorded(sweep.folder, said.append).model is None
-    assert "the weights of the champion (trial 1) are not kept" in said[-1]
+    assert "the weights of the champion (trial 1) were not kept" in said[-1]
     assert len(sweep.ledger.tracked()) == 3
 
 
@@ -159,7 +159,7 @@ def test_without_a_finished_confirmation_nothing_is_registered(sweep: Recorded) 
     assert client_of(sweep).search_registered_models() == []
 
 
-def test_the_registered_model_goes_with_its_sweep(sweep: Recorded) -> None:
+def test_the_registered_model_is_removed_with_its_sweep(sweep: Recorded) -> None:
     sync_recorded(sweep.folder)
     client, storage = client_of(sweep), sweep.folder.path.parent
     files = storage / ".mlflow-artifacts" / "models"

@@ -1,4 +1,4 @@
-"""What is found of a sweep in MLflow, after outages and after people have been there."""
+"""Finding a sweep's runs in MLflow, after outages and after changes by users."""
 
 from pathlib import Path
 
@@ -7,45 +7,43 @@ from mlflow import MlflowClient
 from tests.tune_jobs.shipping import Recorded
 
 
-def test_lost_notes_of_what_was_shipped_make_no_second_runs(sweep: Recorded, uri: str) -> None:
+def test_losing_the_records_of_a_sync_makes_no_second_runs(sweep: Recorded, uri: str) -> None:
     sweep.attempt([1, 2, 3], "interrupted")
     sweep.attempt([3, 4], "interrupted")
     sweep.attempt([5], "complete")
     sweep.ship(uri)
-    sweep.ledger.forget_tracked()  # as if the driver had died between MLflow's answers and the notes
+    sweep.ledger.forget_tracked()  # as if the driver had died between MLflow's answers and their records
     sweep.ship(uri)
     assert len(sweep.runs(uri)) == 2
     sweep.expect_whole(uri)
     sweep.parent(uri)
 
 
-def test_of_runs_that_were_made_twice_one_counts(sweep: Recorded, uri: str) -> None:
+def test_only_one_of_duplicate_runs_counts(sweep: Recorded, uri: str) -> None:
     sweep.attempt([1, 2], "complete")
     sweep.ship(uri)
     run = sweep.run(uri)
     tags = {name: text for name, text in run.data.tags.items() if name != "mlflow.runName"}
-    MlflowClient(uri).create_run(run.info.experiment_id, tags=tags)  # a request that came through late
+    MlflowClient(uri).create_run(run.info.experiment_id, tags=tags)  # a request that arrived late
     sweep.ship(uri)
     assert sweep.run(uri).info.run_id == run.info.run_id
     sweep.expect_whole(uri)
 
 
-def test_a_store_that_knows_nothing_of_the_sweep_gets_everything(sweep: Recorded, uri: str, tmp_path: Path) -> None:
+def test_a_store_without_runs_of_the_sweep_gets_everything(sweep: Recorded, uri: str, tmp_path: Path) -> None:
     sweep.attempt([1, 2], "complete")
     sweep.ship(uri)
     other = f"sqlite:///{tmp_path / 'other.db'}"
-    sweep.ledger.meta.tracker = other  # the same address, and an empty store behind it
+    sweep.ledger.meta.tracker = other  # the same address with an empty store
     sweep.ship(other)
     sweep.expect_whole(other)
-    assert (tmp_path / "artifacts").is_dir()  # beside the store, wherever the command was started
+    assert (tmp_path / "artifacts").is_dir()  # next to the store, in whatever folder the command was started
     sweep.ship(uri)
     sweep.expect_whole(uri)
     assert len(sweep.runs(uri)) == 1
 
 
-def test_a_run_that_was_deleted_stays_deleted_and_gets_what_it_lacks_when_it_is_restored(
-    sweep: Recorded, uri: str
-) -> None:
+def test_a_deleted_run_stays_deleted_and_catches_up_when_restored(sweep: Recorded, uri: str) -> None:
     sweep.attempt([1, 2])
     sweep.attempt([1], trial="b")
     tracker = sweep.tracker(uri)

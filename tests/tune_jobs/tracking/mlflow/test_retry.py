@@ -7,7 +7,7 @@ from mlflow.exceptions import MlflowException
 from tune_jobs.tracking.mlflow.retry import Abandoned, SyncHealth, is_refusal, reason_of
 
 
-def test_no_call_is_made_once_nobody_waits() -> None:
+def test_no_call_is_made_after_giving_up() -> None:
     health = SyncHealth()
     made: list[int] = []
     health.call("first", made.append, 1)
@@ -17,7 +17,7 @@ def test_no_call_is_made_once_nobody_waits() -> None:
     assert made == [1]
 
 
-def test_doing_again_what_an_earlier_try_did_is_no_progress() -> None:
+def test_repeating_a_step_of_an_earlier_try_is_not_progress() -> None:
     health = SyncHealth()
     begun = time.monotonic()
     health.call("step", int)
@@ -39,7 +39,7 @@ def test_a_tracker_that_was_silent_before_the_wait_gets_one_more_try() -> None:
     assert health.silent(begun, 0.5)
 
 
-def test_an_upload_is_no_silence_unless_nobody_wants_to_wait() -> None:
+def test_an_upload_is_not_silence_unless_the_timeout_is_zero() -> None:
     health, begun = SyncHealth(), time.monotonic()
     health.miss(begun)
     with health.patient():
@@ -49,7 +49,7 @@ def test_an_upload_is_no_silence_unless_nobody_wants_to_wait() -> None:
     assert health.silent(begun, 0.01)
 
 
-def test_a_refusal_says_nothing_about_the_next_request() -> None:
+def test_a_refusal_affects_only_its_request() -> None:
     assert is_refusal(MlflowException("no", error_code=1000))  # INVALID_PARAMETER_VALUE
     assert not is_refusal(MlflowException("down"))
     assert is_refusal(PermissionError(13, "no access"))  # of files on this machine

@@ -8,11 +8,11 @@ DID = {1: [1, 2, 3], 2: [], 3: [3, 4], 4: [5], 5: [1]}
 EPOCHS = [Epoch(0, "a", attempt, epoch, 0.0, {}) for attempt, own in DID.items() for epoch in own]
 
 
-def test_the_run_of_an_epoch_depends_on_epochs_alone() -> None:
+def test_the_run_of_an_epoch_depends_only_on_epochs() -> None:
     assert [opener_of(attempt, EPOCHS) for attempt in DID] == [1, 1, 3, 3, 5]
 
 
-def test_the_epochs_beside_an_attempts_own_are_those_that_still_count() -> None:
+def test_an_attempts_run_also_gets_the_other_epochs_that_still_count() -> None:
     def beside(attempt: int, *, below: bool) -> list[tuple[int, int]]:
         own = [epoch for epoch in EPOCHS if epoch.attempt == attempt]
         return [(epoch.epoch, epoch.attempt) for epoch in earlier_epochs(own, EPOCHS, below=below)]
@@ -22,7 +22,7 @@ def test_the_epochs_beside_an_attempts_own_are_those_that_still_count() -> None:
     assert beside(2, below=True) == []
 
 
-def test_what_held_for_an_earlier_attempt_is_taken_back_in_a_run_that_goes_on() -> None:
+def test_tags_of_an_earlier_attempt_are_cleared_in_a_continued_run() -> None:
     attempt = Attempt("a", 2, "complete", 0, 1, None, None, 3, None, 1, 0, 1, "node-1", None)
     assert end_tags(attempt, goes_on=False) == {"state": "complete"}
     assert end_tags(attempt, goes_on=True) == {"state": "complete", "reason": "none", "failure": "none"}

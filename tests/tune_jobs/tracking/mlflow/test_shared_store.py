@@ -1,4 +1,4 @@
-"""One store for all sweeps of a storage folder: of this MLflow's version, never changed under another's hands."""
+"""One store for all sweeps of a storage folder, of this MLflow version, and never changed while others use it."""
 
 import contextlib
 import shutil
@@ -35,7 +35,7 @@ def store(sweep: Recorded) -> Path:
 
 
 def make_earlier(store: Path) -> None:
-    """As if an earlier MLflow had made it."""
+    """Mark the store as one of an earlier MLflow."""
     with contextlib.closing(sqlite3.connect(store)) as db, db:
         db.execute("UPDATE alembic_version SET version_num=?", [EARLIER])
 
@@ -49,7 +49,7 @@ def empty(store: Path) -> None:
 
 
 def runs(store: Path, experiment: str = "tracked") -> list[str]:
-    """Of trials, by trial, in an experiment that is not deleted."""
+    """Return the names of trials' runs in an experiment that is not deleted."""
     client = MlflowClient(sqlite_uri(store))
     found = client.get_experiment_by_name(experiment)
     if found is None or found.lifecycle_stage == "deleted":
@@ -61,14 +61,14 @@ def runs(store: Path, experiment: str = "tracked") -> list[str]:
     )
 
 
-def test_the_version_is_the_one_that_mlflow_gives_its_own_stores(store: Path) -> None:
+def test_the_revision_is_that_of_mlflows_own_stores(store: Path) -> None:
     with contextlib.closing(sqlite3.connect(store)) as db:
         assert db.execute("SELECT version_num FROM alembic_version").fetchone() == (reading.current(),)
     assert not reading.is_of_another(store)
 
 
 @pytest.mark.parametrize("spoil", [make_earlier, damage, empty])
-def test_a_store_of_another_version_is_set_aside_and_made_from_the_ledgers(
+def test_a_store_of_another_version_is_set_aside_and_rebuilt_from_the_ledgers(
     sweep: Recorded, store: Path, spoil: Callable[[Path], None]
 ) -> None:
     sync_recorded(sweep.folder)
@@ -92,7 +92,7 @@ sys.stdin.read()
 """
 
 
-def test_while_another_process_writes_it_a_store_of_another_version_is_left_alone(sweep: Recorded, store: Path) -> None:
+def test_a_store_of_another_version_that_is_in_use_is_left_alone(sweep: Recorded, store: Path) -> None:
     command = [sys.executable, "-c", USE, sqlite_uri(store), str(sweep.folder.path.with_name("other"))]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as other:
         assert other.stdout is not None
@@ -109,7 +109,7 @@ def test_while_another_process_writes_it_a_store_of_another_version_is_left_alon
     assert sweep.folder.store.exists()
 
 
-def test_a_chosen_store_of_another_version_is_refused_and_left_as_it_was(sweep: Recorded, tmp_path: Path) -> None:
+def test_a_chosen_store_of_another_version_is_refused_and_unchanged(sweep: Recorded, tmp_path: Path) -> None:
     chosen = tmp_path / "mine.db"
     uri = new_store(chosen)
     make_earlier(chosen)
@@ -119,7 +119,7 @@ def test_a_chosen_store_of_another_version_is_refused_and_left_as_it_was(sweep: 
     assert chosen.read_bytes() == before
 
 
-def test_a_sweep_that_has_the_name_of_the_store_has_one_of_its_own(tmp_path: Path) -> None:
+def test_a_sweep_named_like_the_store_has_a_separate_store(tmp_path: Path) -> None:
     with recorded(tmp_path, "mlflow.db") as sweep:
         sweep.folder.spec.write_text(FILE.replace("tracked", "mlflow.db"))
         sweep.attempt([1], "complete")
@@ -127,18 +127,16 @@ def test_a_sweep_that_has_the_name_of_the_store_has_one_of_its_own(tmp_path: Pat
         assert sync_recorded(sweep.folder).uri == sqlite_uri(sweep.folder.store)
 
 
-def test_runs_of_an_older_store_in_the_sweeps_folder_are_brought_in_and_stay_there(
-    sweep: Recorded, store: Path
-) -> None:
+def test_runs_of_an_older_store_in_the_sweeps_folder_are_copied_and_stay_there(sweep: Recorded, store: Path) -> None:
     older = new_store(sweep.folder.store)
     sweep.ship(older)
-    sweep.ledger.meta.tracker_is_default = False  # 0.1.0 noted none
+    sweep.ledger.meta.tracker_is_default = False  # 0.1.0 did not record it
     assert sync_recorded(sweep.folder).uri == sqlite_uri(store)
     assert runs(store) == ["a"]
     assert runs(sweep.folder.store, sweep.experiment) == ["a"]
 
 
-def test_the_files_of_a_moved_store_are_looked_for_where_they_are_now(
+def test_the_artifacts_of_a_moved_store_are_found_in_the_new_place(
     sweep: Recorded, store: Path, tmp_path: Path
 ) -> None:
     sync_recorded(sweep.folder)
@@ -149,7 +147,7 @@ def test_the_files_of_a_moved_store_are_looked_for_where_they_are_now(
     moved = SweepFolder(there / "tracked")
     with contextlib.closing(Ledger(moved.ledger, create=True)) as ledger:
         ledger.add_request("a", "exclude", "wrong images")
-    convnn("sync", "tracked", storage=there)  # another process: MLflow remembers where a run has its files
+    convnn("sync", "tracked", storage=there)  # a separate process, since MLflow caches the location of a run's files
     client = MlflowClient(sqlite_uri(there / "mlflow.db"))
     (parent,) = [run for run in client.search_runs(["1"]) if run.data.tags["run_key"] == "sweep"]
     assert parent.info.artifact_uri.startswith((there / ".mlflow-artifacts").as_uri())

@@ -1,4 +1,4 @@
-"""Shipping to a real MLflow server that is slow, wrong, silent or gone."""
+"""Syncing to a real MLflow server that is slow, wrong, silent or down."""
 
 import threading
 import time
@@ -54,7 +54,7 @@ def test_a_server_that_is_killed_and_started_again_has_everything(sweep: Recorde
 
 
 @pytest.mark.parametrize("only", ["runs/create", "experiments/create", "runs/log-batch", ""])
-def test_answers_that_are_lost_make_nothing_twice(sweep: Recorded, proxy: FaultyProxy, only: str) -> None:
+def test_lost_answers_make_no_duplicates(sweep: Recorded, proxy: FaultyProxy, only: str) -> None:
     proxy.drop_answers(only)
     sweep.attempt([1, 2], "interrupted")
     sweep.attempt([2, 3], "diverged", "the loss is nan", "diverged")
@@ -87,7 +87,7 @@ def test_a_server_that_answers_with_errors_for_a_while_has_everything_later(
     sweep.expect_whole(proxy.uri)
 
 
-def test_a_server_that_takes_five_seconds_for_an_answer_is_waited_for(sweep: Recorded, proxy: FaultyProxy) -> None:
+def test_a_server_that_takes_five_seconds_per_answer_is_tolerated(sweep: Recorded, proxy: FaultyProxy) -> None:
     proxy.slow(5.5, only="get-by-name")
     sweep.attempt([1], "complete")
     sync_all(sweep, proxy.uri)
@@ -95,7 +95,7 @@ def test_a_server_that_takes_five_seconds_for_an_answer_is_waited_for(sweep: Rec
     sweep.expect_whole(proxy.uri)
 
 
-def test_closing_goes_on_while_calls_succeed_and_says_how_it_goes(
+def test_closing_continues_while_calls_succeed_and_reports_progress(
     sweep: Recorded, proxy: FaultyProxy, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("tune_jobs.tracking.mlflow.shipper.SAY_EVERY_S", 0.0)
@@ -111,7 +111,7 @@ def test_closing_goes_on_while_calls_succeed_and_says_how_it_goes(
     sweep.expect_whole(proxy.uri)
 
 
-def test_a_black_hole_is_given_up_in_time_and_loses_nothing(sweep: Recorded, proxy: FaultyProxy) -> None:
+def test_a_silent_server_is_given_up_in_time_and_loses_nothing(sweep: Recorded, proxy: FaultyProxy) -> None:
     proxy.black_hole()
     tracker = sweep.tracker(proxy.uri)
     tracker.start()
@@ -125,7 +125,7 @@ def test_a_black_hole_is_given_up_in_time_and_loses_nothing(sweep: Recorded, pro
     sweep.expect_whole(proxy.uri)
 
 
-def test_a_tracker_that_was_given_up_ships_no_more(sweep: Recorded, proxy: FaultyProxy) -> None:
+def test_a_tracker_that_was_given_up_sends_nothing_more(sweep: Recorded, proxy: FaultyProxy) -> None:
     sweep.attempt([1], "complete")
     proxy.slow(0.5, only="runs/create")
     tracker = sweep.tracker(proxy.uri)
@@ -151,7 +151,7 @@ def test_a_tracker_that_was_silent_long_before_gets_one_more_try(sweep: Recorded
     assert time.monotonic() - begun < 1
 
 
-def test_a_call_that_hung_since_before_is_not_the_last_try(
+def test_a_call_that_already_hung_is_not_the_last_try(
     sweep: Recorded, proxy: FaultyProxy, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("MLFLOW_HTTP_REQUEST_TIMEOUT", "2")
@@ -163,7 +163,7 @@ def test_a_call_that_hung_since_before_is_not_the_last_try(
     assert tracker.close(3) is None
 
 
-def test_sync_takes_four_calls_for_a_trial_and_none_for_what_is_there(sweep: Recorded, proxy: FaultyProxy) -> None:
+def test_a_sync_takes_four_calls_per_new_trial_and_none_per_synced_one(sweep: Recorded, proxy: FaultyProxy) -> None:
     for trial in "abcde":
         sweep.attempt([1, 2, 3, 4, 5], "complete", trial=trial)
     sync_all(sweep, proxy.uri)
@@ -172,7 +172,7 @@ def test_sync_takes_four_calls_for_a_trial_and_none_for_what_is_there(sweep: Rec
     assert len(proxy.calls) <= 3 * 5 + 12
     proxy.calls.clear()
     sync_all(sweep, proxy.uri)
-    assert len(proxy.calls) == 2  # the experiment, and which runs are there
+    assert len(proxy.calls) == 2  # the experiment, and its runs
     sweep.attempt([1], "complete", trial="f")
     proxy.calls.clear()
     sync_all(sweep, proxy.uri)
@@ -180,7 +180,7 @@ def test_sync_takes_four_calls_for_a_trial_and_none_for_what_is_there(sweep: Rec
     sweep.expect_whole(proxy.uri)
 
 
-def test_nothing_is_asked_of_the_tracker_while_nothing_happens(sweep: Recorded, proxy: FaultyProxy) -> None:
+def test_no_request_is_sent_while_nothing_happens(sweep: Recorded, proxy: FaultyProxy) -> None:
     sweep.attempt([1, 2])
     tracker = sweep.tracker(proxy.uri)
     tracker.start()
@@ -193,7 +193,7 @@ def test_nothing_is_asked_of_the_tracker_while_nothing_happens(sweep: Recorded, 
     assert tracker.close(30) is None
 
 
-def test_one_refused_run_holds_up_no_other(sweep: Recorded, proxy: FaultyProxy) -> None:
+def test_a_refused_run_does_not_delay_others(sweep: Recorded, proxy: FaultyProxy) -> None:
     sweep.attempt([1], trial="a")
     sync_all(sweep, proxy.uri)
     client, run = MlflowClient(proxy.uri), sweep.run(proxy.uri)
@@ -223,7 +223,7 @@ def test_a_run_deleted_while_the_sweep_runs_is_left_alone(sweep: Recorded, proxy
     assert [run.info.lifecycle_stage for run in sweep.runs(proxy.uri)] == ["deleted", "active"]
 
 
-def test_a_deleted_parent_is_said_and_its_children_are_shipped(sweep: Recorded, proxy: FaultyProxy) -> None:
+def test_a_deleted_parent_is_reported_and_its_children_are_synced(sweep: Recorded, proxy: FaultyProxy) -> None:
     sweep.attempt([1], "complete")
     sync_all(sweep, proxy.uri)
     client, parent = MlflowClient(proxy.uri), sweep.parent(proxy.uri).info.run_id
@@ -236,7 +236,7 @@ def test_a_deleted_parent_is_said_and_its_children_are_shipped(sweep: Recorded, 
     sweep.expect_whole(proxy.uri)
 
 
-def test_a_run_that_the_server_fails_on_comes_last(sweep: Recorded, proxy: FaultyProxy) -> None:
+def test_a_run_for_which_the_server_fails_comes_last(sweep: Recorded, proxy: FaultyProxy) -> None:
     sweep.attempt([1, 2])
     sync_all(sweep, proxy.uri)
     proxy.answer(500, only="runs/update")
@@ -263,7 +263,7 @@ def test_the_ledger_is_free_while_the_tracker_does_not_answer(sweep: Recorded, p
     tracker.close(0)
 
 
-def test_a_token_or_a_password_is_in_no_reason(sweep: Recorded, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_no_error_shows_a_token_or_a_password(sweep: Recorded, monkeypatch: pytest.MonkeyPatch) -> None:
     sweep.attempt([1], "complete")
     assert "s3cr3t" not in (sweep.tracker("http://me:s3cr3t@127.0.0.1:x").close(0.1) or "")
     monkeypatch.setenv("MLFLOW_TRACKING_TOKEN", "s3cr3t\nline")
@@ -272,7 +272,7 @@ def test_a_token_or_a_password_is_in_no_reason(sweep: Recorded, monkeypatch: pyt
 
 
 @pytest.mark.parametrize("only", ["logged-models", "registered-models/create", "model-versions/create"])
-def test_a_champion_whose_answers_are_lost_is_registered_once(
+def test_a_champion_is_registered_once_despite_lost_answers(
     sweep: Recorded, server: MlflowServer, proxy: FaultyProxy, only: str
 ) -> None:
     confirmed(sweep)
@@ -295,7 +295,7 @@ def test_a_champion_whose_answers_are_lost_is_registered_once(
     assert ready.artifact_location == version.source
 
 
-def test_a_server_without_a_model_registry_has_everything_else(
+def test_a_server_without_a_model_registry_gets_everything_else(
     sweep: Recorded, server: MlflowServer, proxy: FaultyProxy
 ) -> None:
     confirmed(sweep)

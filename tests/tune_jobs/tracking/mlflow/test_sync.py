@@ -1,4 +1,4 @@
-"""What becomes of a sweep in MLflow; in an SQLite store, which takes everything at once."""
+"""A sweep in MLflow, with an SQLite store, which accepts everything immediately."""
 
 import json
 import math
@@ -17,7 +17,7 @@ def numbers(uri: str, run: object) -> list[tuple[int, float]]:
     return [(epoch, value) for epoch, value, _ in history(uri, run)]
 
 
-def test_an_attempt_that_goes_on_from_a_checkpoint_goes_on_in_the_same_run(sweep: Recorded, uri: str) -> None:
+def test_an_attempt_that_resumes_from_a_checkpoint_continues_the_same_run(sweep: Recorded, uri: str) -> None:
     sweep.attempt([1, 2], "interrupted", "the driver ended")
     sweep.ship(uri)
     sweep.attempt()
@@ -32,7 +32,7 @@ def test_an_attempt_that_goes_on_from_a_checkpoint_goes_on_in_the_same_run(sweep
     sweep.expect_whole(uri)
 
 
-def test_a_trial_that_goes_on_elsewhere_says_where_while_it_runs(sweep: Recorded, uri: str) -> None:
+def test_a_trial_that_continues_on_another_machine_is_tagged_while_it_runs(sweep: Recorded, uri: str) -> None:
     places = []
     for number, (host, device) in enumerate((("node-1", "NVIDIA A100"), ("node-2", "NVIDIA H200")), start=1):
         sweep.attempt()
@@ -47,7 +47,7 @@ def test_a_trial_that_goes_on_elsewhere_says_where_while_it_runs(sweep: Recorded
 
 
 @pytest.mark.parametrize("at_once", [True, False])
-def test_an_attempt_that_does_epochs_again_opens_a_new_run_which_has_the_earlier_ones_too(
+def test_an_attempt_that_repeats_epochs_opens_a_new_run_with_the_earlier_epochs(
     sweep: Recorded, uri: str, *, at_once: bool
 ) -> None:
     sweep.attempt([1, 2, 3], "interrupted", "the driver ended")
@@ -63,7 +63,7 @@ def test_an_attempt_that_does_epochs_again_opens_a_new_run_which_has_the_earlier
     sweep.expect_whole(uri)
 
 
-def test_epochs_that_an_attempt_did_not_come_to_again_still_count(sweep: Recorded, uri: str) -> None:
+def test_epochs_that_a_later_attempt_did_not_reach_still_count(sweep: Recorded, uri: str) -> None:
     sweep.attempt([1, 2, 3, 4, 5], "interrupted")
     sweep.attempt([3], "failed", "RuntimeError: boom", "user_error")
     sweep.ship(uri)
@@ -71,14 +71,14 @@ def test_epochs_that_an_attempt_did_not_come_to_again_still_count(sweep: Recorde
     assert [value for _, value in numbers(uri, sweep.run(uri))] == [value(1 + (e == 3), e) for e in range(1, 6)]
 
 
-def test_while_an_attempt_runs_its_run_has_nothing_that_it_will_do_again(sweep: Recorded, uri: str) -> None:
+def test_the_run_of_a_running_attempt_has_no_epochs_that_it_will_repeat(sweep: Recorded, uri: str) -> None:
     sweep.attempt([1, 2, 3, 4], "interrupted")
     sweep.attempt([2])
     sweep.ship(uri)
     assert numbers(uri, sweep.run(uri)) == [(1, value(1, 1)), (2, value(2, 2))]
 
 
-def test_why_an_attempt_ended_is_tagged_and_what_the_sweep_cost_is_counted(sweep: Recorded, uri: str) -> None:
+def test_the_reason_of_an_attempts_end_and_the_sweeps_cost_are_logged(sweep: Recorded, uri: str) -> None:
     sweep.attempt([1], "failed", "out of memory", "oom")
     sweep.ledger.charge({("a", 1): 7200.0}, 3600.0)
     sweep.ship(uri)
@@ -88,24 +88,24 @@ def test_why_an_attempt_ended_is_tagged_and_what_the_sweep_cost_is_counted(sweep
     assert (cost["gpu_hours"], cost["cpu_hours"], cost["wall_hours"]) == (1.0, 4.0, 1.0)
 
 
-def test_the_papers_parameters_are_logged_also_where_inactive(sweep: Recorded, uri: str) -> None:
+def test_the_papers_parameters_are_logged_even_if_inactive(sweep: Recorded, uri: str) -> None:
     sweep.attempt()
     sweep.ship(uri)
     params = sweep.run(uri).data.params
     expected = {"lambda": "0.25", "k": "4", "r": "none", "p": "1", "aggregation": "standard", "lr": "0.0001"}
     assert {name: params[name] for name in expected} == expected
-    assert not {"model.layer.lambda", "model.layer.k", "training.lr"} & params.keys()  # none twice
+    assert not {"model.layer.lambda", "model.layer.k", "training.lr"} & params.keys()  # no duplicates
     assert params["training.batch_size"] == "256"
 
 
-def test_many_epochs_go_in_batches_that_mlflow_takes(sweep: Recorded, uri: str) -> None:
+def test_many_epochs_are_sent_in_batches_within_mlflows_limit(sweep: Recorded, uri: str) -> None:
     sweep.attempt(range(1, 1101), "complete")
     sweep.ship(uri)
     assert len(history(uri, sweep.run(uri))) == 1100
     sweep.expect_whole(uri)
 
 
-def test_the_leaderboard_is_json_also_of_a_sweep_that_recorded_what_is_no_number(sweep: Recorded, uri: str) -> None:
+def test_the_leaderboard_is_valid_json_even_with_nan_and_infinity(sweep: Recorded, uri: str) -> None:
     sweep.attempt()
     sweep.ledger.add_epoch("a", 1, 1, {"val/accuracy": math.nan, "val/loss": math.inf})
     sweep.ledger.end_attempt("a", 1, "complete")
@@ -116,7 +116,7 @@ def test_the_leaderboard_is_json_also_of_a_sweep_that_recorded_what_is_no_number
     assert row["value"] is None
 
 
-def test_mlflow_gets_the_report_and_a_sweep_that_cannot_be_drawn_is_shipped_all_the_same(tmp_path: Path) -> None:
+def test_mlflow_gets_the_report_and_a_sweep_without_a_report_is_still_synced(tmp_path: Path) -> None:
     uri = f"sqlite:///{tmp_path}/mlflow.db"
     with recorded(tmp_path) as sweep:
         sweep.attempt([1, 2], "complete")
@@ -133,7 +133,7 @@ def test_mlflow_gets_the_report_and_a_sweep_that_cannot_be_drawn_is_shipped_all_
         sweep.expect_whole(uri)
 
 
-def test_the_path_of_a_sweep_may_have_any_letters(tmp_path: Path) -> None:
+def test_the_path_of_a_sweep_may_have_any_characters(tmp_path: Path) -> None:
     odd = tmp_path / "why? 100% a#b é it's;x&y=z %3F [1] ?mode=memory"
     with recorded(odd) as sweep:
         uri = tracker_of(None, sweep.folder, sweep.ledger)
@@ -148,11 +148,11 @@ def test_the_path_of_a_sweep_may_have_any_letters(tmp_path: Path) -> None:
 
 
 def excluded_of(sweep: Recorded, uri: str) -> dict[str, str | None]:
-    """By the name of a run of a trial."""
+    """Return the tag `excluded` by the name of a trial's run."""
     return {run.info.run_name: run.data.tags.get("excluded") for run in sweep.runs(uri)}
 
 
-def test_the_run_of_an_excluded_trial_says_why_until_it_is_taken_in_again(sweep: Recorded, uri: str) -> None:
+def test_the_run_of_an_excluded_trial_says_why_until_it_is_included_again(sweep: Recorded, uri: str) -> None:
     for trial in "ab":
         sweep.attempt([1, 2], "complete", trial=trial)
     sweep.ledger.add_request("a", "exclude", "wrong images")

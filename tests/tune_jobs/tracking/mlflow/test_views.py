@@ -1,4 +1,4 @@
-"""What a person sees first of a sweep in MLflow."""
+"""The first pages that a user sees of a sweep in MLflow."""
 
 import getpass
 import json
@@ -29,14 +29,14 @@ def state_of(view: str, tags: Mapping[str, str]) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize("view", [COMPLETE, ALL])
-def test_a_view_has_what_trials_are_compared_by_and_the_best_first(view: str) -> None:
+def test_a_view_has_the_columns_to_compare_trials_and_the_best_first(view: str) -> None:
     state = state_of(view, experiment_tags("val/loss", "minimize"))
     assert (state["orderByKey"], state["orderByAsc"]) == ("metrics.`val/loss`", True)
     assert {"metrics.`val/loss`", "params.`lambda`", "params.`lr`"} <= set(state["selectedColumns"])
 
 
 @pytest.mark.parametrize("view", [COMPLETE, ALL])
-def test_the_charts_of_a_view_begin_with_the_objective_against_what_every_trial_has(view: str) -> None:
+def test_the_charts_of_a_view_start_with_the_objective_against_common_parameters(view: str) -> None:
     columns = [Column("lambda", "lambda", axis="lambda"), Column("k", "k"), Column("lr", "lr", axis="lr")]
     state = state_of(view, experiment_tags("val/loss", "minimize", columns))
     plot, curves = state["compareRunCharts"]
@@ -50,12 +50,12 @@ def test_the_charts_of_a_view_begin_with_the_objective_against_what_every_trial_
     assert {plot["metricSectionId"], curves["metricSectionId"]} == {section["uuid"]}
 
 
-def test_without_a_parameter_that_every_trial_has_there_are_no_parallel_coordinates() -> None:
+def test_parallel_coordinates_need_a_parameter_that_every_trial_has() -> None:
     state = state_of(ALL, experiment_tags("val/loss", "minimize", [Column("k", "k")]))
     assert [chart["type"] for chart in state["compareRunCharts"]] == ["LINE"]
 
 
-def test_a_runs_first_metric_is_the_objective_by_which_mlflow_compares_runs(sweep: Recorded, uri: str) -> None:
+def test_the_first_metric_of_a_run_is_the_objective(sweep: Recorded, uri: str) -> None:
     sweep.attempt()
     for epoch in (1, 2):
         sweep.ledger.add_epoch("a", 1, epoch, {"epoch_s": 1.0, "val/accuracy": 0.5, "val/loss": 1.0})
@@ -68,7 +68,7 @@ COLUMNS = [
 ]
 
 
-def test_a_run_is_named_by_what_varies_and_says_of_what_and_whose_it_is(sweep: Recorded, uri: str) -> None:
+def test_a_run_is_named_by_its_varying_fields_and_describes_its_trial(sweep: Recorded, uri: str) -> None:
     sweep.ledger.meta.set_digest("digits.train", "a" * 64)
     sweep = replace(sweep, columns=COLUMNS)
     sweep.attempt([1], "complete")
@@ -87,9 +87,7 @@ def test_a_run_is_named_by_what_varies_and_says_of_what_and_whose_it_is(sweep: R
     assert selected == ["metrics.`val/loss`", *(f"params.`{name}`" for name in names)]
 
 
-def test_the_views_leave_out_the_sweeps_own_run_and_what_was_done_again_and_one_what_is_not_whole(
-    sweep: Recorded, uri: str
-) -> None:
+def test_the_views_leave_out_parent_and_superseded_runs_and_one_incomplete_ones(sweep: Recorded, uri: str) -> None:
     sweep.attempt([1, 2], "interrupted")
     sweep.attempt([2, 3], "complete")
     sweep.attempt([1, 2, 3], "diverged", trial="b")
@@ -108,7 +106,7 @@ def test_the_views_leave_out_the_sweeps_own_run_and_what_was_done_again_and_one_
     assert sorted(shown(ALL)) == ["a", "b", "c"]
 
 
-def test_a_view_that_people_have_changed_stays_and_an_experiment_of_theirs_gets_one(sweep: Recorded, uri: str) -> None:
+def test_a_view_changed_by_users_stays_and_their_experiments_get_one(sweep: Recorded, uri: str) -> None:
     client = MlflowClient(uri)
     theirs = {"mlflow.experimentKind": "classification"}
     number = client.create_experiment(sweep.experiment, str(sweep.folder.path / "artifacts"), tags=theirs)
@@ -131,7 +129,7 @@ def test_a_sweeps_own_run_names_the_best_trial_and_links_to_its_run(sweep: Recor
     (run,) = [run for run in sweep.runs(uri) if run.data.tags["run_key"] == "a"]
     assert said.startswith(f"Best: **[trial 1](#/experiments/{run.info.experiment_id}/runs/{run.info.run_id}?")
     assert "val/accuracy **12.00%**.\n1 trials have ended without a failure" in said
-    assert said.count("\n| ") == 3  # the head, its line, and the trial that counts
+    assert said.count("\n| ") == 3  # the header, its line, and the trial that counts
 
 
 def test_a_sweep_without_a_result_says_so(sweep: Recorded, uri: str) -> None:
@@ -140,18 +138,18 @@ def test_a_sweep_without_a_result_says_so(sweep: Recorded, uri: str) -> None:
     assert sweep.parent(uri).data.tags["mlflow.note.content"].startswith("0 trials have ended without a failure")
 
 
-def test_the_page_of_the_trials_is_known_once_the_sweep_is_there(sweep: Recorded, uri: str) -> None:
+def test_the_page_of_the_trials_is_known_after_the_first_sync(sweep: Recorded, uri: str) -> None:
     assert sweep.tracker(uri).tracked(sweep.ledger).page is None
     sweep.attempt([1], "stopped")
     sweep.ship(uri)
     number = sweep.run(uri).info.experiment_id
-    assert sweep.tracker(uri).tracked(sweep.ledger).page == trials_page(uri, number, ALL)  # the other has none
+    assert sweep.tracker(uri).tracked(sweep.ledger).page == trials_page(uri, number, ALL)  # the other view is empty
     sweep.attempt([1], "complete", trial="b")
     assert sweep.tracker(uri).tracked(sweep.ledger).page == trials_page(uri, number, COMPLETE)
     assert MLflowTracker(sweep.destination(uri, "another")).tracked(sweep.ledger).page is None
 
 
-def test_a_store_is_served_on_this_machine_and_a_database_by_whoever_does() -> None:
+def test_an_sqlite_store_has_a_local_page_and_a_database_has_none() -> None:
     assert str(trials_page("sqlite:////a/mlflow.db", "1")).startswith(f"{LOCAL_SERVER}/#/experiments/1/runs?")
     assert str(trials_page("https://host/mlflow/", "1")).startswith("https://host/mlflow/#/experiments/1/runs?")
     assert trials_page("postgresql://host/mlflow", "1") is None
