@@ -276,7 +276,7 @@ HOURS = {"gpu_hours": "GPU-hours", "cpu_hours": "CPU-hours", "wall_hours": "hour
 
 
 class Tracking(Config):
-    """Where the sweep's MLflow runs are stored."""
+    """Where the sweep's MLflow runs are stored, and whether TensorBoard can show its trials."""
 
     uri: Annotated[
         str | None,
@@ -286,6 +286,9 @@ class Tracking(Config):
         ),
     ] = None
     experiment: Annotated[str | None, Field(min_length=1, max_length=500, description="null: the sweep's name.")] = None
+    tensorboard: Annotated[
+        bool, Field(description="Also write event files for TensorBoard, to the folder tensorboard of the sweep.")
+    ] = False
 
 
 class SweepFile(Config):

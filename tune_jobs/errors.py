@@ -4,7 +4,8 @@ Each message gives the rule, the value received and the way out.
 
 SweepError              exit code 1
     UsageError          2: the command line or the file is wrong
-    LedgerError         1: the sweep's record cannot be used, or is in use
+    LedgerError         1: the sweep's record cannot be used
+        InUseError      1: another process is running the sweep
     ClusterError        4: Ray cannot start, or the cluster is unreachable
         RayError        4: Ray itself does not work
     TrackerError        4: MLflow is unreachable or refuses a request
@@ -77,6 +78,10 @@ class UsageError(SweepError):
 
 class LedgerError(SweepError):
     """A sweep folder that cannot be used."""
+
+
+class InUseError(LedgerError):
+    """Another process is running the sweep."""
 
 
 class ClusterError(SweepError):

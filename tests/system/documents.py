@@ -58,6 +58,14 @@ def _compared(text: str) -> Elsewhere:
     return Elsewhere("make test", "tests/tune_jobs/cli/test_compare.py", text)
 
 
+def _exported(text: str) -> Elsewhere:
+    return Elsewhere("make test", "tests/tune_jobs/cli/test_export.py", text)
+
+
+def _notified(text: str) -> Elsewhere:
+    return Elsewhere("make test", "tests/tune_jobs/cli/shared/test_notifying.py", text)
+
+
 def _slurm(text: str) -> Elsewhere:
     return Elsewhere("make test-system", "tests/system/test_slurm.py", text)
 
@@ -113,6 +121,21 @@ COMMANDS: dict[str, How] = {
         "make test", "tests/tune_jobs/evidence/test_replay.py", 'run(original, trial, "--from-checkpoint")'
     ),
     "convnn plan table1-cifar10 --resolve 0.5": AS_IS,
+    "export CONVNN_NOTIFY=https://hooks.example/services/1234": _notified("CONVNN_NOTIFY=hook.address"),
+    "convnn run mine.yaml --notify \"sh -c 'mail -s sweep me@lab.example'\"": _notified('"--notify", hook.address'),
+    "convnn resume quickstart --set tracking.tensorboard=true": Elsewhere(
+        "make test", "tests/tune_jobs/cli/test_sync.py", '"tracking.tensorboard=true"'
+    ),
+    "tensorboard --logdir ~/convnn-sweeps/quickstart/tensorboard": Elsewhere(
+        "make test-system", "tests/system/test_tensorboard.py", "tensorboard.main"
+    ),
+    "convnn export quickstart --csv trials.csv": _exported('f"--{kind}"'),
+    "convnn export quickstart --parquet trials.parquet": _exported('f"--{kind}"'),
+    "convnn export quickstart --parquet epochs.parquet --epochs": _exported('("--epochs",)'),
+    "convnn export quickstart --optuna quickstart.log": _exported('"--optuna"'),
+    "optuna-dashboard quickstart.log": Elsewhere(
+        "make test-system", "tests/system/test_optuna_dashboard.py", "optuna_dashboard._cli"
+    ),
     "convnn export quickstart champion model.pt": Elsewhere(
         "make test", "tests/tune_jobs/evidence/test_champion.py", '"export", searched.name, "champion"'
     ),

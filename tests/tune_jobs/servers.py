@@ -37,6 +37,17 @@ def free_port() -> int:
             return port
 
 
+def wait_until_served(address: str, process: "subprocess.Popen[bytes]") -> None:
+    """Wait until the server of that process answers."""
+    deadline = time.monotonic() + START_S
+    while True:
+        with contextlib.suppress(OSError), urllib.request.urlopen(address, timeout=1):  # noqa: S310
+            return
+        assert process.poll() is None, "the server ended"
+        assert time.monotonic() < deadline, "the server does not answer"
+        time.sleep(0.1)
+
+
 class MlflowServer:
     """A server on `port`, with `store` or an SQLite store in `folder`; it can be killed and started again."""
 
@@ -62,13 +73,7 @@ class MlflowServer:
                 env=environment,
                 start_new_session=True,
             )
-        deadline = time.monotonic() + START_S
-        while True:
-            with contextlib.suppress(OSError), urllib.request.urlopen(f"{self.uri}/health", timeout=1):  # noqa: S310
-                return
-            assert self._process.poll() is None, "the server ended"
-            assert time.monotonic() < deadline, "the server does not answer"
-            time.sleep(0.1)
+        wait_until_served(f"{self.uri}/health", self._process)
 
     def kill(self, number: int = signal.SIGKILL) -> None:
         """Send a signal to the server and all its processes, and wait until it has ended."""

@@ -1,11 +1,13 @@
 """`convnn confirm`."""
 
 import sys
+from contextlib import closing
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, NoReturn
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from tune_jobs.cli.shared.notifying import Notifier, Notify
 from tune_jobs.cli.shared.options import (
     AcceptCode,
     AsJson,
@@ -20,6 +22,7 @@ from tune_jobs.cli.shared.options import (
 from tune_jobs.cli.shared.point import only_point
 from tune_jobs.cli.shared.running import AnyAddress, Detach, on_cluster, watched
 from tune_jobs.errors import ExitCode, UsageError
+from tune_jobs.record.rows import CONFIRM
 from tune_jobs.system.visible import visible
 
 if TYPE_CHECKING:
@@ -61,6 +64,7 @@ def confirm(
     address: AnyAddress = None,
     detach: Detach = False,
     accept_code: AcceptCode = False,
+    notify: Notify = None,
     as_json: AsJson = False,
 ) -> None:
     """Run the best configurations again with new seeds, to find out whether they are really better.
@@ -70,7 +74,7 @@ def confirm(
     budget and tracking with --set.
     """
     options = _typed(overrides, top, baseline, margin, again=again, retry=retry) + accepting(accept_code)
-    if on_cluster("confirm", sweep, address, storage, options, detach=detach, as_json=as_json):
+    if on_cluster("confirm", sweep, address, storage, options, detach=detach, as_json=as_json, notify=notify):
         return
     from tune_jobs.evidence.confirm import Wanted
     from tune_jobs.evidence.confirm import confirm as confirm_sweep
@@ -86,27 +90,30 @@ def confirm(
         again,
         retry,
     )
+    notifier = Notifier(notify, folder, f"convnn confirm {folder.name}", CONFIRM)
     found = watched(
         lambda progress: confirm_sweep(
             folder, wanted, progress, overrides=overrides or (), ray_address=address, accept_code=accept_code
         ),
-        f"convnn confirm {folder.name}",
+        notifier,
         as_json=as_json,
     )
-    if as_json:
-        print_json(found.as_dict())
-    else:
-        _report(found)
-    _exit(found, folder.name)
+    notifier.ended(found.halt, result=found.verdict)
+    with closing(notifier):
+        if as_json:
+            print_json(found.as_dict())
+        else:
+            _report(found)
+    raise typer.Exit(_end(found))
 
 
-def _exit(found: "Confirmed", name: str) -> NoReturn:
-    """Exit with the code of a confirmation; print why it ended early."""
-    if (halt := found.halt) is not None:
-        again_said = f"Interrupted; nothing is lost. Resume with:\n  convnn confirm {name}"
-        print(f"\n{again_said if halt.signal is not None else halt.message}", file=sys.stderr)
-        raise typer.Exit(halt.exit_code)
-    raise typer.Exit(ExitCode.SOME_FAILED if found.failed else ExitCode.DONE)
+def _end(found: "Confirmed") -> int:
+    """Print why the confirmation ended early, if it did, and return the exit code."""
+    if found.halt is None:
+        return ExitCode.SOME_FAILED if found.failed else ExitCode.DONE
+    again = f"Interrupted; nothing is lost. Resume with:\n  convnn confirm {found.sweep}"
+    print(f"\n{again if found.halt.signal is not None else found.halt.message}", file=sys.stderr)
+    return found.halt.exit_code
 
 
 def _typed(

@@ -1,7 +1,9 @@
 """`convnn resume`."""
 
+from tune_jobs.cli.shared.notifying import Notifier, Notify
 from tune_jobs.cli.shared.options import AcceptCode, AsJson, Set, Storage, Sweep, accepting, storage_of
 from tune_jobs.cli.shared.running import AnyAddress, Detach, follow, on_cluster
+from tune_jobs.record.folder import SweepFolder
 
 
 def resume(
@@ -12,6 +14,7 @@ def resume(
     address: AnyAddress = None,
     detach: Detach = False,
     accept_code: AcceptCode = False,
+    notify: Notify = None,
     as_json: AsJson = False,
 ) -> None:
     """Resume a sweep that was stopped or killed, or has used up its budget. Example: convnn resume quickstart.
@@ -20,13 +23,12 @@ def resume(
     stopping.enough, resources and tracking.
     """
     options = [word for each in overrides or () for word in ("--set", each)] + accepting(accept_code)
-    if on_cluster("resume", sweep, address, storage, options, detach=detach, as_json=as_json):
+    if on_cluster("resume", sweep, address, storage, options, detach=detach, as_json=as_json, notify=notify):
         return
     from tune_jobs.driver import restart
 
     place = storage_of(storage)
     follow(
-        sweep,
         lambda progress: restart.resume(
             sweep,
             progress,
@@ -35,5 +37,6 @@ def resume(
             overrides=tuple(overrides or ()),
             accept_code=accept_code,
         ),
+        Notifier(notify, SweepFolder(place / sweep), f"convnn resume {sweep}"),
         as_json=as_json,
     )

@@ -5,10 +5,12 @@ from typing import Annotated, cast
 import typer
 
 from search_spaces.reading.likeness import nearest
+from tune_jobs.cli.shared.notifying import Notifier, Notify
 from tune_jobs.cli.shared.options import AcceptCode, AsJson, Set, Storage, Sweep, accepting, storage_of
 from tune_jobs.cli.shared.running import AnyAddress, Detach, follow, on_cluster
 from tune_jobs.errors import UsageError
 from tune_jobs.failures import CLASSES, Failure
+from tune_jobs.record.folder import SweepFolder
 
 
 def retry(
@@ -29,6 +31,7 @@ def retry(
     address: AnyAddress = None,
     detach: Detach = False,
     accept_code: AcceptCode = False,
+    notify: Notify = None,
     as_json: AsJson = False,
 ) -> None:
     """Run failed trials again, as new attempts of the same trials. Example: convnn retry quickstart --failed.
@@ -47,7 +50,7 @@ def retry(
     options = [word for each in classes or () for word in ("--class", each)]
     options += [*(["--failed"] if failed else []), *(["--stopped"] if stopped else [])]
     options += [word for each in overrides or () for word in ("--set", each)] + accepting(accept_code)
-    if on_cluster("retry", sweep, address, storage, options, detach=detach, as_json=as_json):
+    if on_cluster("retry", sweep, address, storage, options, detach=detach, as_json=as_json, notify=notify):
         return
     from tune_jobs.driver import restart
 
@@ -55,7 +58,6 @@ def retry(
     only = restart.Selection(failures, stopped)
     place = storage_of(storage)
     follow(
-        sweep,
         lambda progress: restart.retry(
             sweep,
             only,
@@ -65,5 +67,6 @@ def retry(
             overrides=tuple(overrides or ()),
             accept_code=accept_code,
         ),
+        Notifier(notify, SweepFolder(place / sweep), f"convnn resume {sweep}"),
         as_json=as_json,
     )

@@ -7,6 +7,7 @@ import typer
 
 from search_spaces.reading.load import sets_trials
 from tune_jobs.cli.shared.loading import Small, sweep_of
+from tune_jobs.cli.shared.notifying import Notifier, Notify
 from tune_jobs.cli.shared.options import AcceptCode, AsJson, File, Set, Storage, Yes, confirmed, storage_of
 from tune_jobs.cli.shared.remote import refuse_cluster
 from tune_jobs.cli.shared.running import Address, follow
@@ -26,6 +27,7 @@ def run(
     ] = False,
     yes: Yes = False,
     accept_code: AcceptCode = False,
+    notify: Notify = None,
     as_json: AsJson = False,
 ) -> None:
     """Run a sweep to its end, or resume it where it stopped. Example: convnn run quickstart.
@@ -45,6 +47,7 @@ def run(
             ) from None
         raise
     folder = SweepFolder(place / spec.name)
+    notifier = Notifier(notify, folder, f"convnn resume {spec.name}")
     if fresh and folder.ledger.exists():
         if not confirmed(f"{folder.path} holds a sweep {spec.name}; move it aside and start over?", yes=yes):
             raise typer.Exit(ExitCode.FAILED)
@@ -56,9 +59,9 @@ def run(
 
     exact = sets_trials(overrides or ())
     follow(
-        spec.name,
         lambda progress: run_sweep(
             spec, progress, storage=place, ray_address=address, exact_trials=exact, accept_code=accept_code
         ),
+        notifier,
         as_json=as_json,
     )

@@ -8,6 +8,7 @@ import typer
 
 from search_spaces.reading.load import sets_trials
 from tune_jobs.cli.shared.loading import Small, sweep_of
+from tune_jobs.cli.shared.notifying import Notify
 from tune_jobs.cli.shared.options import AcceptCode, AsJson, File, Set, accepting
 from tune_jobs.cli.shared.remote import finish, given
 from tune_jobs.errors import UsageError
@@ -41,6 +42,7 @@ def submit(
     ] = False,
     accept_code: AcceptCode = False,
     detach: Annotated[bool, typer.Option("--detach", "-d", help="Do not follow the job.")] = False,
+    notify: Notify = None,
     as_json: AsJson = False,
 ) -> None:
     """Run a sweep on a Ray cluster, as a job. Example: convnn submit quickstart --address http://head:8265.
@@ -64,6 +66,7 @@ def submit(
         storage=given(storage),
         code=code,
         options=[*(["--fresh", "--yes"] if fresh else []), *exact, *accepting(accept_code)],
+        notify=notify,
         say=lambda text: print(text, file=sys.stderr, flush=True),
     )
     finish(cluster.jobs, found, detach=detach, as_json=as_json)

@@ -16,7 +16,8 @@ from tune_jobs.doctor.finding import Finding
 from tune_jobs.errors import ClusterError, UsageError
 from tune_jobs.record.plugins import used_by
 from tune_jobs.system.files import size_text
-from tune_jobs.system.redaction import TRACKING_TOKEN, tidy_tracking_token, without_password
+from tune_jobs.system.notify import require_target
+from tune_jobs.system.redaction import NOTIFY, TRACKING_TOKEN, tidy_tracking_token, without_password
 from tune_jobs.tracking.address import is_relative
 
 Code = Literal["auto", "ship", "installed"]
@@ -72,6 +73,7 @@ def submit(
     storage: str | None = None,
     code: Code = "auto",
     options: Sequence[str] = (),
+    notify: str | None = None,
     say: Callable[[str], None] = lambda _: None,
 ) -> Submission:
     """Check everything, and start a sweep as a job of the cluster.
@@ -82,6 +84,7 @@ def submit(
         storage: The storage folder there; the cluster's default if `None`.
         code: `installed` uses our code on the cluster, `ship` uploads it, `auto` uploads it only if it differs.
         options: More arguments of `convnn run` there.
+        notify: The address or command that the job notifies when it ends; see `tune_jobs.system.notify`.
         say: Called with the progress and every finding.
 
     Raises:
@@ -89,6 +92,7 @@ def submit(
             large; or if the tracker is a relative path, which is not valid there.
         ClusterError: If the cluster does not answer.
     """
+    _require_notify(notify)
     _require_idle(cluster, spec.name)
     say(f"checking the cluster at {cluster.address} ...")
     report, findings = check_cluster(cluster, spec, storage)
@@ -106,7 +110,7 @@ def submit(
     task = {
         "storage": place,
         "arguments": ["run", "sweep.yaml", "--storage", place, *options],
-        "environment": _secrets() | _tracker(spec),
+        "environment": _secrets(notify) | _tracker(spec),
     }
     _require_idle(cluster, spec.name)  # the checks may have taken minutes
     job_id, size = cluster.start("run", spec.name, task, text=spec.text, code=ship, plugins=plugins)
@@ -121,7 +125,9 @@ def used_plugins(spec: SweepSpec | None) -> list[Plugin]:
     return [plugin for plugin in installed_plugins() if used is None or plugin.name in used]
 
 
-def restart(cluster: Cluster, command: str, name: str, options: Sequence[str]) -> Submission:
+def restart(
+    cluster: Cluster, command: str, name: str, options: Sequence[str], *, notify: str | None = None
+) -> Submission:
     """Start `resume`, `retry` or `extend` of a sweep as a job of the cluster.
 
     Raises:
@@ -129,12 +135,13 @@ def restart(cluster: Cluster, command: str, name: str, options: Sequence[str]) -
             not valid there.
         ClusterError: If the cluster does not answer.
     """
+    _require_notify(notify)
     found = cluster.locate(name)
     _require_idle(cluster, found.name)
     task = {
         "storage": found.storage,
         "arguments": [command, found.name, *in_storage(found.storage), *options],
-        "environment": _secrets() | _tracker(None),
+        "environment": _secrets(notify) | _tracker(None),
     }
     job_id, size = cluster.start(command, found.name, task, text=None, code=True)
     return Submission(job_id, found.name, found.storage or "", size, [])
@@ -179,6 +186,11 @@ def _require_idle(cluster: Cluster, name: str) -> None:
         )
 
 
+def _require_notify(notify: str | None) -> None:
+    if notify is not None:
+        require_target(notify, here=False)  # a command runs on the cluster
+
+
 def _ships(code: Code, report: dict[str, Any]) -> bool:
     there = has_our_code(report, code_digest())
     if code == "installed" and not there:
@@ -189,10 +201,14 @@ def _ships(code: Code, report: dict[str, Any]) -> bool:
     return code == "ship" or not there
 
 
-def _secrets() -> dict[str, str]:
-    """Return MLflow's credentials, for the package, not for the job's environment, which the dashboard shows."""
+def _secrets(notify: str | None = None) -> dict[str, str]:
+    """Return MLflow's credentials and the notification target.
+
+    They belong in the package, not in the job's environment, which Ray's dashboard shows.
+    """
     tidy_tracking_token()
-    return {name: os.environ[name] for name in _TRACKER if name in os.environ}
+    target = {} if notify is None else {NOTIFY: notify}
+    return {name: os.environ[name] for name in _TRACKER if name in os.environ} | target
 
 
 def _tracker(spec: SweepSpec | None) -> dict[str, str]:

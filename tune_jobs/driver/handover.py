@@ -111,7 +111,10 @@ class Handover(Beside):
         tags = manifest_tags(start) if start else {}
         draw = partial(draw_at_end, sweep.folder, 0)
         columns = axes(self._configs, varying(self._configs))
-        return open_tracker(Destination(sweep.folder, self._place.uri, self._place.experiment, tags, draw, columns))
+        files, place = sweep.spec.tracking.tensorboard, self._place
+        return open_tracker(
+            Destination(sweep.folder, place.uri, place.experiment, tags, draw, columns, tensorboard=files)
+        )
 
     def _draw(self, tracker: Tracker, halt: Halt | None) -> None:
         """Write the report to the sweep folder."""

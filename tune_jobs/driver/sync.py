@@ -42,7 +42,7 @@ def sync_recorded(folder: SweepFolder, say: Say = lambda _: None, *, stays: bool
         tags = manifest_tags(starts[-1]) if starts else {}
         if not stays:
             say(f"syncing {folder.name} to {without_password(place.uri)} ...")
-        return sync(folder, place.uri, place.experiment, tags, say)
+        return sync(folder, place.uri, place.experiment, tags, say, tensorboard=spec.tracking.tensorboard)
 
 
 def recorded_place(folder: SweepFolder) -> Tracked | None:
@@ -95,6 +95,7 @@ def sync(
     say: Say = lambda _: None,
     *,
     patience_s: float = SYNC_PATIENCE_S,
+    tensorboard: bool = False,
 ) -> Tracked:
     """Send everything that the tracker at `uri` lacks, and return where the sweep is tracked.
 
@@ -105,12 +106,15 @@ def sync(
         tags: The tags of new runs.
         say: Receives progress messages.
         patience_s: Give up after this many seconds without success.
+        tensorboard: Also write event files for TensorBoard.
 
     Raises:
         TrackerError: If the tracker cannot be reached, or refuses some of the data; everything else is sent.
     """
     draw = partial(draw_at_end, folder, 0)
-    tracker = open_tracker(Destination(folder, uri, experiment, tags, draw, recorded_columns(folder)))
+    tracker = open_tracker(
+        Destination(folder, uri, experiment, tags, draw, recorded_columns(folder), tensorboard=tensorboard)
+    )
     error = tracker.close(patience_s, say)
     if error is not None:
         raise TrackerError(

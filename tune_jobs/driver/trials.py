@@ -20,12 +20,8 @@ from tune_jobs.events import Event, Job, Observer
 from tune_jobs.executors.base import Executor, OpenExecutor, Order
 from tune_jobs.record.folder import SweepFolder
 from tune_jobs.record.ledger import Ledger
-<<<<<<< HEAD
-from tune_jobs.results.columns import fields, possible, varying
-=======
 from tune_jobs.record.plugins import digests_for
-from tune_jobs.results.columns import possible, varying
->>>>>>> plugins
+from tune_jobs.results.columns import fields, possible, varying
 from tune_jobs.results.summary import Summary, summary
 from tune_jobs.search.base import SearchMethod
 from tune_jobs.system.signals import Signals

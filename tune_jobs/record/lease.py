@@ -12,7 +12,7 @@ from typing import Any
 
 from filelock import FileLock, Timeout
 
-from tune_jobs.errors import LedgerError
+from tune_jobs.errors import InUseError, LedgerError
 from tune_jobs.record.names import LEDGER, LOCK, OWNER
 from tune_jobs.record.schema import check_layout
 from tune_jobs.system.processes import counts_here, identity_of, is_here, lives
@@ -48,7 +48,7 @@ def locked(folder: Path) -> Iterator[None]:
     except Timeout:
         held = _owner(folder)
         who = f"process {held['pid']} on {held['host']}" if held else "another process"
-        raise LedgerError(
+        raise InUseError(
             f"the sweep in {folder} is already running in {who}; wait for it, stop it (convnn stop {folder.name}), or "
             f"run under another name: --set name=..."
         ) from None

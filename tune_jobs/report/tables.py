@@ -3,15 +3,18 @@
 import csv
 import io
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing
 from typing import TYPE_CHECKING, Any
 
 from search_spaces.headline import headline
 from tune_jobs.failures import CLASSES
 from tune_jobs.record.ledger import Ledger
+from tune_jobs.report.sizes import Size
 from tune_jobs.results.columns import differing
 from tune_jobs.results.history import effective
+from tune_jobs.results.row import Row
+from tune_jobs.results.seeds import Configuration
 from tune_jobs.results.words import iso_time
 from tune_jobs.system.visible import visible
 from tune_jobs.worker.sizing import SIZES
@@ -21,6 +24,13 @@ if TYPE_CHECKING:
 
 CHUNK = 100_000
 """Characters written per chunk."""
+
+Line = dict[str, Any]
+"""The numbers and texts of a row, by column."""
+
+TRIAL = ("trial", "run_key", "state")
+EPOCH = ("trial", "run_key", "attempt", "epoch", "counts", "at")
+"""First columns of the two tables."""
 
 _FORMULA = ("=", "+", "-", "@", "\t", "\n", "＝", "＋", "－", "＠")  # noqa: RUF001 - which some programs treat as the others
 """Characters that start a formula. A carriage return would, too, but `visible` escapes it first."""
@@ -39,13 +49,25 @@ def leaderboard_csv(data: "ReportData") -> str:
 
     Excluded trials come last, with the reason in the column `excluded`.
     """
-    rows = data.summary.rows
+    return csv_text(trial_lines(data.summary.rows, data.sizes, data.configurations), TRIAL)
+
+
+def trial_lines(
+    rows: Sequence[Row], sizes: Mapping[str, Size], configurations: Mapping[str, Configuration]
+) -> list[Line]:
+    """Return one line per trial, by column.
+
+    Args:
+        rows: The trials.
+        sizes: Known sizes, by run key.
+        configurations: By run key, if configurations with several seeds are compared.
+    """
     columns = differing([row.fields for row in rows])
     metrics = list(dict.fromkeys(name for row in rows for name in row.metrics if name not in SIZES))
     lines = []
     for row in rows:
-        size = data.sizes.get(row.run_key)
-        line: dict[str, Any] = {
+        size = sizes.get(row.run_key)
+        line: Line = {
             "trial": row.number,
             "run_key": row.run_key,
             "state": row.state,
@@ -59,13 +81,13 @@ def leaderboard_csv(data: "ReportData") -> str:
             "gflops": size.gflops if size else None,
             "parameters": size.parameters if size else None,
         }
-        if (of := data.configurations.get(row.run_key)) is not None:
+        if (of := configurations.get(row.run_key)) is not None:
             line["repeat_of"] = row.repeat_of
             line["mean"] = of.complete.mean if of.complete.rows else None
             line["seeds"] = len(of.complete.rows)
         line |= {column.name: row.fields.get(column.key) for column in columns}
         lines.append(line | {name: row.metrics.get(name) for name in metrics})
-    return csv_text(lines, ["trial", "run_key", "state"])
+    return lines
 
 
 def epochs_csv(data: "ReportData") -> Iterator[str]:
@@ -74,11 +96,12 @@ def epochs_csv(data: "ReportData") -> Iterator[str]:
     Trials are read one by one, since all together would take a gigabyte, and twice: first for the names of the metrics.
     """
     with closing(Ledger(data.folder.ledger)) as ledger:
-        yield from _csv(lambda: _epochs(data, ledger), ["trial", "run_key", "attempt", "epoch", "counts", "at"])
+        yield from csv_parts(lambda: epoch_lines(data.summary.rows, ledger), EPOCH)
 
 
-def _epochs(data: "ReportData", ledger: Ledger) -> Iterator[dict[str, Any]]:
-    for row in sorted(data.summary.rows, key=lambda row: row.number):
+def epoch_lines(rows: Iterable[Row], ledger: Ledger) -> Iterator[Line]:
+    """Yield one line per recorded epoch, by column; ordered by trial, then by attempt."""
+    for row in sorted(rows, key=lambda row: row.number):
         epochs = sorted(ledger.epochs(row.run_key), key=lambda epoch: (epoch.attempt, epoch.epoch))
         counting = set() if row.excluded is not None else {epoch.seq for epoch in effective(epochs)}
         for epoch in epochs:
@@ -93,12 +116,13 @@ def _epochs(data: "ReportData", ledger: Ledger) -> Iterator[dict[str, Any]]:
             }
 
 
-def csv_text(lines: list[dict[str, Any]], columns: list[str]) -> str:
+def csv_text(lines: list[Line], columns: Sequence[str]) -> str:
     """Return lines as CSV, `columns` first; no cell is a formula to a spreadsheet."""
-    return "".join(_csv(lambda: lines, columns))
+    return "".join(csv_parts(lambda: lines, columns))
 
 
-def _csv(lines: Callable[[], Iterable[dict[str, Any]]], columns: list[str]) -> Iterator[str]:
+def csv_parts(lines: Callable[[], Iterable[Line]], columns: Sequence[str]) -> Iterator[str]:
+    """Yield lines as CSV, in parts; `lines` is called twice, first for the columns."""
     names = dict.fromkeys(columns)
     for line in lines():
         names.update(dict.fromkeys(line))

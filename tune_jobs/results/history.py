@@ -117,8 +117,18 @@ def _key_of(name: str, ledger: Ledger, trial: str) -> str:
 
 def _found(name: str, ledger: Ledger, trial: str) -> tuple[Summary, Row, Role]:
     """Return the summary that contains a trial, the trial's row, and the role of these trials."""
-    if any(trial in (str(each.number), each.run_key) for each in ledger.trials(CONFIRM)):
-        found = summary(name, ledger, role=CONFIRM, metric=confirmed_metric(ledger.meta.metric))
-        return found, found.trial(trial), CONFIRM
-    found = summary(name, ledger)
-    return found, found.trial(trial), SEARCH
+    role = CONFIRM if any(trial in (str(each.number), each.run_key) for each in ledger.trials(CONFIRM)) else SEARCH
+    found = _summary_of(role, name, ledger)
+    return found, found.trial(trial), role
+
+
+def by_role(name: str, ledger: Ledger) -> dict[Role, Summary]:
+    """Return the summary of a sweep's search and, if it has confirmations, a separate summary of their runs."""
+    roles = (SEARCH, CONFIRM) if ledger.trials(CONFIRM) else (SEARCH,)
+    return {role: _summary_of(role, name, ledger) for role in roles}
+
+
+def _summary_of(role: Role, name: str, ledger: Ledger) -> Summary:
+    if role == SEARCH:
+        return summary(name, ledger)
+    return summary(name, ledger, role=CONFIRM, metric=confirmed_metric(ledger.meta.metric))

@@ -82,7 +82,7 @@ class Study:
             self._study.enqueue_trial(decider)
         self.asks += 1
         trial = self._study.ask()
-        config = self._spec.space.resolve(_Suggest(trial))
+        config = self._spec.space.resolve(Suggest(trial))
         return Answer(trial, config, dict(trial.params))
 
     def refuse(self, answer: Answer) -> None:
@@ -196,10 +196,10 @@ class _Judged(optuna.Study):
         return [each for each in found if states is None or each.state in states]
 
 
-class _Suggest:
+class Suggest:
     """Lets an Optuna trial choose the values."""
 
-    def __init__(self, trial: optuna.Trial) -> None:
+    def __init__(self, trial: optuna.trial.BaseTrial) -> None:
         self._trial = trial
 
     def choose(self, path: str, domain: Domain) -> Any:  # noqa: ANN401 - one of the domain's scalars

@@ -3,7 +3,7 @@
 import contextlib
 import errno
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 PARTIAL = ".partial"
@@ -18,13 +18,20 @@ def write_whole(path: Path, content: str | bytes | Iterable[str], *, private: bo
     Raises:
         OSError: If the disk is full, or access is denied.
     """
-    part = part_of(path)
-    try:
+    with replaced_whole(path) as part:
         part.touch(mode=0o600 if private else 0o666)
         with part.open("wb") as file:
             for each in [content] if isinstance(content, str | bytes) else content:
                 file.write(each.encode() if isinstance(each, str) else each)
-            file.flush()
+
+
+@contextlib.contextmanager
+def replaced_whole(path: Path) -> Iterator[Path]:
+    """Yield a temporary path whose file replaces `path` at the end; it is removed after an error."""
+    part = part_of(path)
+    try:
+        yield part
+        with part.open("rb") as file:
             os.fsync(file.fileno())
         part.replace(path)
     finally:

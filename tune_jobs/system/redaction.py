@@ -6,6 +6,9 @@ import re
 from tune_jobs.errors import UsageError
 
 TRACKING_TOKEN = "MLFLOW_TRACKING_TOKEN"  # noqa: S105 - its name
+NOTIFY = "CONVNN_NOTIFY"
+"""Contains the notification target. It is a secret: anyone who knows the address can post to it."""
+
 _PORT = r"(?!\d{1,5}(?:[\s/?#,;'\")\]>]|$))"
 _USER = re.compile(
     r"(?<=://)(?:"

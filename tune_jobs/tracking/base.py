@@ -61,6 +61,9 @@ class Destination:
     columns: Sequence[Column] = ()
     """The fields that vary in the sweep."""
 
+    tensorboard: bool = False
+    """Whether to also write event files for TensorBoard to the sweep's folder."""
+
 
 class Tracker(Protocol):
     """Keeps a tracker up to date with one sweep's ledger."""

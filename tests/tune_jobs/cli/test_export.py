@@ -7,6 +7,7 @@ import torch
 
 from tests.tune_jobs.cli.invoking import invoke
 from tests.tune_jobs.kept import SMALL, checkpointed
+from tests.tune_jobs.report.drawn import made
 from tests.tune_jobs.shipping import Recorded
 from tune_jobs.record.folder import checkpoint_path
 
@@ -44,3 +45,26 @@ def test_no_file_is_overwritten_and_no_weights_are_made_up(sweep: Recorded, tmp_
     other = tmp_path / "other.pt"
     assert "cannot be drawn again" in invoke("export", "tracked", 1, other, storage=storage, expect=1)
     assert not other.exists()
+
+
+def test_a_whole_sweep_is_exported_without_overwriting_a_file(sweep: Recorded, tmp_path: Path) -> None:
+    storage = sweep.folder.path.parent
+    sweep.attempt([1, 2, 3], "complete")
+    for kind in ("csv", "parquet"):
+        for options, rows in (((), "1 trial"), (("--epochs",), "3 epochs")):
+            file = tmp_path / f"{kind} {len(options)}"
+            said = invoke("export", "tracked", f"--{kind}", file, *options, storage=storage)
+            assert said == f"{file} contains {rows} of tracked.\n"
+            before = file.read_bytes()
+            said = invoke("export", "tracked", f"--{kind}", file, *options, storage=storage, expect=2)
+            assert "already exists and is not overwritten" in said
+            assert file.read_bytes() == before
+
+
+def test_the_printed_code_loads_the_study(tmp_path: Path) -> None:
+    with made(tmp_path) as drawn:
+        drawn.trial([0.5], "complete")
+        said = invoke("export", "drawn", "--optuna", tmp_path / "it's a journal", storage=tmp_path)
+    names: dict[str, Any] = {}
+    exec(re.sub("^  ", "", said.partition("\n\n")[2], flags=re.MULTILINE), names)  # noqa: S102 - as a user would
+    assert names["study"].best_value == 0.5

@@ -22,7 +22,7 @@ from tune_jobs.executors.inline import InlineExecutor
 from tune_jobs.record.folder import SweepFolder, recorded_spec
 from tune_jobs.record.ledger import Ledger
 from tune_jobs.record.manifest import recorded_starts, write_manifest
-from tune_jobs.results.columns import possible
+from tune_jobs.results.columns import fields, possible
 from tune_jobs.results.summary import summary
 from tune_jobs.system.signals import Signals
 from tune_jobs.worker.attempt import train_task
@@ -96,7 +96,7 @@ def test_a_sweep_with_a_plugin_trains_and_records_its_code(folder: SweepFolder, 
 
     with contextlib.closing(open_ledger(folder, spec)) as ledger:
         run_trials(Sweep(spec, folder, ledger, Unseen(), Signals()), opened)
-        found = summary("mine", ledger, possible(spec))
+        found = summary("mine", ledger, [*map(fields, possible(spec))])
         trials, attempts = ledger.trials(), ledger.attempts()
         (recorded,) = (ledger.meta.plugins or {}).values()
         start = write_manifest(folder, {}, ledger.meta.plugins)

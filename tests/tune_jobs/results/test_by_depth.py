@@ -4,9 +4,10 @@ from typing import Any
 
 from search_spaces import Decided, TrialConfig, canonical, load_sweep
 from search_spaces.domains import Choice
+from tune_jobs.record.rows import Trial
 from tune_jobs.report.axes import declared
 from tune_jobs.results.columns import axes, chosen, constants, fields, in_a_line, params, possible, varying
-from tune_jobs.tracking.mlflow.views import run_name
+from tune_jobs.tracking.names import run_name
 
 GROUPS = ("conv1-conv2", "conv3-conv4", "conv5-conv8")
 
@@ -79,7 +80,7 @@ def test_mlflow_parameters_have_the_names_of_the_columns_in_every_trial() -> Non
 
 
 def test_a_run_name_contains_the_lambda_of_each_range() -> None:
-    name = run_name(7, CONFIGS[0], varying(CONFIGS))
+    name = run_name(Trial("a", 7, CONFIGS[0], "complete", None, None, 0), varying(CONFIGS))
     assert name == "007 conv1-conv2 λ0 conv3-conv4 λ0.5 conv5-conv8 λ1"
 
 

@@ -1,7 +1,7 @@
 """A custom tracker is one class."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from tests.tune_jobs.shipping import Recorded
@@ -48,6 +48,22 @@ def test_a_custom_tracker_is_found_by_its_address(sweep: Recorded, tmp_path: Pat
     assert tracker.close(1, said.append) is None
     assert (said, (tmp_path / "sweep.txt").read_text()) == (["1 trials"], "a complete")
     assert tracker.tracked(sweep.ledger).page == f"file://{tmp_path}/sweep.txt"
+
+
+def test_event_files_are_written_beside_any_tracker_and_their_errors_reported(sweep: Recorded, tmp_path: Path) -> None:
+    add_tracker("text", TextFile)
+    sweep.attempt([1], "complete")
+    destination = replace(sweep.destination(f"text://{tmp_path}/sweep.txt"), tensorboard=True)
+    tracker = open_tracker(destination)
+    tracker.start()
+    assert tracker.close(30) is None
+    assert (tracker.name, (tmp_path / "sweep.txt").read_text()) == ("the text file", "a complete")
+    place = sweep.folder.path / "tensorboard"
+    assert len(list(place.glob("*/events.out.tfevents.*"))) == 1
+    place.rename(tmp_path / "elsewhere")
+    place.write_text("not a folder")
+    error = open_tracker(destination).close(30)
+    assert error == f"event files for TensorBoard: {place} cannot be written: Not a directory"
 
 
 def test_every_other_address_belongs_to_mlflow(sweep: Recorded) -> None:

@@ -2,11 +2,13 @@
 
 import os
 import sys
+from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, TypeVar
 
 import typer
 
+from tune_jobs.cli.shared.notifying import Notifier
 from tune_jobs.cli.shared.options import console, print_json
 from tune_jobs.errors import ExitCode
 from tune_jobs.system.visible import visible
@@ -52,6 +54,7 @@ def on_cluster(
     *,
     detach: bool,
     as_json: bool,
+    notify: str | None = None,
 ) -> bool:
     """Continue a sweep on its cluster if `address` is a cluster's dashboard, and return whether it is."""
     from tune_jobs.cluster.auth import is_cluster
@@ -63,13 +66,23 @@ def on_cluster(
     from tune_jobs.cluster.catalog import Cluster
 
     cluster = Cluster(address, given(storage))
-    finish(cluster.jobs, submission.restart(cluster, command, sweep, options), detach=detach, as_json=as_json)
+    found = submission.restart(cluster, command, sweep, options, notify=notify)
+    finish(cluster.jobs, found, detach=detach, as_json=as_json)
     return True
 
 
-def follow(name: str, start: "Callable[[Progress], Outcome]", *, as_json: bool) -> None:
+def follow(start: "Callable[[Progress], Outcome]", notifier: Notifier, *, as_json: bool) -> None:
     """Run a sweep, show its progress, print a report, and exit with its exit code."""
-    outcome = watched(start, f"convnn resume {name}", as_json=as_json)
+    outcome = watched(start, notifier, as_json=as_json)
+    notifier.ended(outcome.halt, all_failed=exit_code(outcome) == ExitCode.FAILED)
+    with closing(notifier):
+        _print_outcome(outcome, as_json=as_json)
+    raise typer.Exit(exit_code(outcome))
+
+
+def _print_outcome(outcome: "Outcome", *, as_json: bool) -> None:
+    """Print the results of a run, and how to resume it."""
+    name = outcome.folder.name
     if as_json:
         print_json(outcome.as_dict())
     else:
@@ -82,11 +95,10 @@ def follow(name: str, start: "Callable[[Progress], Outcome]", *, as_json: bool) 
     elif halt is not None:
         stopped = "" if halt.cause == "enough" else "The sweep has stopped: "
         print(f"\n{stopped}{halt.message}", file=sys.stderr)
-    raise typer.Exit(exit_code(outcome))
 
 
-def watched(start: "Callable[[Progress], Result]", again: str, *, as_json: bool) -> "Result":
-    """Run a long command, show its progress, and return its result; `again` is the command that resumes it."""
+def watched(start: "Callable[[Progress], Result]", notifier: Notifier, *, as_json: bool) -> "Result":
+    """Run a long command, show its progress, and return its result; `notifier` reports an error."""
     from tune_jobs.display.live import LiveTable, LogLines, Steady
     from tune_jobs.system.signals import Interrupted
 
@@ -95,10 +107,16 @@ def watched(start: "Callable[[Progress], Result]", again: str, *, as_json: bool)
         with Steady(LiveTable(out) if out.is_terminal else LogLines(out)) as progress:
             return start(progress)
     except Interrupted as interrupted:
-        print(f"\nInterrupted; nothing is lost. Resume with:\n  {again}", file=sys.stderr, flush=True)
+        notifier.interrupted()
+        print(f"\nInterrupted; nothing is lost. Resume with:\n  {notifier.again}", file=sys.stderr, flush=True)
+        notifier.close()
         sys.stdout.flush()
         # Ray may be half started; its shutdown then crashes or takes seconds. Its processes end with this one.
         os._exit(128 + interrupted.number)
+    except Exception as error:
+        notifier.failed(error)
+        notifier.close()
+        raise
 
 
 def exit_code(outcome: "Outcome") -> int:

@@ -45,7 +45,8 @@ from tune_jobs.tracking.mlflow.runs import (
     place_tags,
 )
 from tune_jobs.tracking.mlflow.store import StoreInUse, connect, use_store
-from tune_jobs.tracking.mlflow.views import best_values, description, run_name, run_tags
+from tune_jobs.tracking.mlflow.views import best_values, description, run_tags
+from tune_jobs.tracking.names import run_name
 
 _log = logging.getLogger(__name__)
 
@@ -221,11 +222,10 @@ class MLflowSync:
     def _make_child(self, attempt: Attempt, opener: int) -> str:
         again = f" (attempt {opener})" if opener > 1 else ""
         trial, columns, sweep = self._trial(attempt.run_key), self.destination.columns, self.destination.folder.name
-        name = run_name(trial.number, trial.config, columns, seed=trial.repeat_of is not None)
         tags = run_tags(sweep, trial.number, trial.config, columns, trial.repeat_of)
         if trial.role != SEARCH:
-            tags["role"], name = trial.role, f"{name} {trial.role} seed {trial.config.training.seed}"
-        return self._runs.make(attempt.run_key, opener, f"{name}{again}", attempt.started, tags)
+            tags["role"] = trial.role
+        return self._runs.make(attempt.run_key, opener, f"{run_name(trial, columns)}{again}", attempt.started, tags)
 
     def _log_images(self, run: str, trial: Trial) -> None:
         if inputs := datasets(trial.config.data.name, self._ledger.meta.digest):

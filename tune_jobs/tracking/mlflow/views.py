@@ -11,10 +11,9 @@ from typing import Any
 from urllib.parse import quote, urlencode
 
 from search_spaces import TrialConfig, config_key
-from search_spaces.domains import Scalar
 from search_spaces.headline import HEADLINE
 from tune_jobs.record.rows import ENOUGH
-from tune_jobs.results.columns import Column, fields, in_a_line, label, names_of_params
+from tune_jobs.results.columns import Column, in_a_line, label, names_of_params
 from tune_jobs.results.row import Row
 from tune_jobs.results.summary import Summary, state_of
 
@@ -26,12 +25,6 @@ VIEW_TAG = "mlflow.sharedViewState."
 
 SHOWN = 5
 """Number of trials in a description."""
-
-NAMED = 5
-"""Number of fields in the name of a run."""
-
-SHORT = 8
-"""Field names up to this length are joined to their value without a space."""
 
 EACH_ONCE = "tags.superseded IS NULL and tags.role IS NULL and params.lambda IS NOT NULL"
 """Filter for the runs that show each trial of the search once, and nothing else."""
@@ -163,33 +156,6 @@ def best_values(found: Summary) -> dict[str, float]:
     if found.repeats > 1 and len(complete.rows) > 1:
         values[f"{name}/sd"] = complete.spread
     return values
-
-
-def run_name(number: int, config: TrialConfig, columns: Sequence[Column], *, seed: bool = False) -> str:
-    """Return the name of a trial's run: `005 λ0.125 k9 lr5.8e-4`, with at most NAMED varying fields, and its seed."""
-    values = fields(config)
-    named = [column for column in columns if values.get(column.key) is not None][:NAMED]
-    names = [f"{number:03d}", *(_named(column.name, values[column.key]) for column in named)]
-    return " ".join([*names, f"seed{config.training.seed}"] if seed else names)
-
-
-def _named(name: str, value: Scalar) -> str:
-    layers, space, what = name.rpartition(" ")  # `conv5-conv8 lambda`
-    return f"{layers}{space}{_said(what, value)}"
-
-
-def _said(name: str, value: Scalar) -> str:
-    if isinstance(value, str):
-        return value
-    if isinstance(value, bool):
-        return name if value else f"no {name}"
-    text = f"{value:.3g}" if isinstance(value, float) else str(value)
-    mantissa, e, exponent = text.partition("e")
-    if isinstance(value, float) and not e and 0 < abs(value) < 0.01:  # noqa: PLR2004 - the usual notation
-        mantissa, _, exponent = f"{value:.1e}".partition("e")
-        mantissa = mantissa.removesuffix(".0")
-    short = f"{mantissa}e{int(exponent)}" if exponent else mantissa
-    return f"{'λ' if name == 'lambda' else name}{'' if len(name) <= SHORT else ' '}{short}"
 
 
 def run_tags(

@@ -12,6 +12,7 @@ import typer
 from tests.tune_jobs.cli.invoking import invoke, invoke_json
 from tests.tune_jobs.shipping import Recorded
 from tune_jobs.cli import app
+from tune_jobs.cli.shared.notifying import Notifier
 from tune_jobs.cli.shared.outputs import OUTPUTS
 from tune_jobs.cli.shared.running import follow
 from tune_jobs.driver.limits import Halt
@@ -94,7 +95,7 @@ def test_the_outcome_of_a_run_matches_the_schema(sweep: Recorded, capsys: pytest
     halt = Halt("signal", "stopped by hand", signal.SIGINT)
     outcome = Outcome(sweep.folder, read_summary(sweep.folder), exhausted=False, halt=halt, tracked=tracked)
     with pytest.raises(typer.Exit):
-        follow("tracked", lambda _: outcome, as_json=True)
+        follow(lambda _: outcome, Notifier(None, sweep.folder, ""), as_json=True)
     require_as_said("run", json.loads(capsys.readouterr().out))
 
 

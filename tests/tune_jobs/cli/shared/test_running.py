@@ -6,6 +6,7 @@ import pytest
 import typer
 
 from tests.tune_jobs.shipping import Recorded
+from tune_jobs.cli.shared.notifying import Notifier
 from tune_jobs.cli.shared.running import exit_code, follow
 from tune_jobs.driver.limits import Halt
 from tune_jobs.driver.run import Outcome
@@ -37,7 +38,7 @@ def test_the_exit_code_tells_how_the_sweep_ended(sweep: Recorded) -> None:
 
 def said(sweep: Recorded, found: Outcome, capsys: pytest.CaptureFixture[str], *, code: int) -> str:
     with pytest.raises(typer.Exit) as ended:
-        follow(sweep.folder.name, lambda _: found, as_json=False)
+        follow(lambda _: found, Notifier(None, sweep.folder, ""), as_json=False)
     assert ended.value.exit_code == code
     return "".join(capsys.readouterr())
 

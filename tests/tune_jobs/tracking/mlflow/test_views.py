@@ -9,7 +9,6 @@ from typing import Any
 import pytest
 from mlflow import MlflowClient
 
-from search_spaces import TrialConfig
 from search_spaces.headline import HEADLINE
 from tests.tune_jobs.shipping import Recorded
 from tune_jobs.results.columns import Column
@@ -20,7 +19,6 @@ from tune_jobs.tracking.mlflow.views import (
     LOCAL_SERVER,
     VIEW_TAG,
     experiment_tags,
-    run_name,
     trials_page,
 )
 
@@ -87,14 +85,6 @@ def test_a_run_is_named_by_its_varying_fields_and_describes_its_trial(sweep: Rec
     selected = state_of(COMPLETE, experiment_tags("val/loss", "minimize", COLUMNS))["selectedColumns"]
     names = [*HEADLINE, "model.layer.kind", "model.attention.kind", "training.epochs", "training.seed"]
     assert selected == ["metrics.`val/loss`", *(f"params.`{name}`" for name in names)]
-
-
-@pytest.mark.parametrize(
-    ("lr", "said"), [(5.8e-4, "lr5.8e-4"), (0.001, "lr1e-3"), (0.05, "lr0.05"), (1.0, "lr1"), (1e-05, "lr1e-5")]
-)
-def test_a_learning_rate_has_its_usual_notation(lr: float, said: str) -> None:
-    content = {"model": {"name": "vgg11", "layer": {"kind": "conv2d"}}, "training": {"lr": lr}}
-    assert run_name(7, TrialConfig.model_validate(content), [Column("lr", "lr")]) == f"007 {said}"
 
 
 def test_the_views_leave_out_parent_and_superseded_runs_and_one_incomplete_ones(sweep: Recorded, uri: str) -> None:

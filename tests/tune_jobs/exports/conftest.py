@@ -1,0 +1,3 @@
+from tests.tune_jobs.report.conftest import sweep
+
+__all__ = ["sweep"]

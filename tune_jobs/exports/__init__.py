@@ -1,0 +1,1 @@
+"""Exports of a whole sweep: as a table, or as Optuna studies."""

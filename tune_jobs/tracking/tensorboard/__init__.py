@@ -1,0 +1,1 @@
+"""Event files for TensorBoard, in the folder `tensorboard` of a sweep: one run per trial."""

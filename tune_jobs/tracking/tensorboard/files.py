@@ -1,0 +1,111 @@
+"""Writes a sweep's event files from its ledger.
+
+Each file is made equal to the bytes of the record: their common beginning stays, and the rest is written again. If a
+kill or a full disk cuts a file off anywhere, the next call completes it: no number is missing or duplicated.
+"""
+
+import contextlib
+import os
+from collections.abc import Sequence
+from itertools import takewhile
+from pathlib import Path
+
+from tune_jobs.record.ledger import Ledger
+from tune_jobs.record.requests import excluded
+from tune_jobs.record.rows import Attempt, Trial
+from tune_jobs.results.columns import Column
+from tune_jobs.results.history import effective
+from tune_jobs.system.visible import visible
+from tune_jobs.tracking.names import run_name
+
+FOLDER = "tensorboard"
+FILE = "events.out.tfevents.0.convnn"
+"""TensorBoard recognizes event files by this form of name."""
+
+LONGEST_NAME = 200
+"""Maximum bytes in the name of a run's folder."""
+
+
+class EventFiles:
+    """The event files of one sweep."""
+
+    def __init__(self, ledger: Ledger, place: Path, columns: Sequence[Column]) -> None:
+        """Prepare the files, without writing.
+
+        Args:
+            ledger: The sweep's ledger.
+            place: The folder of all its runs.
+            columns: The fields that vary in the sweep.
+        """
+        self._ledger = ledger
+        self._place = place
+        self._columns = columns
+        self._seq = 0
+        self._written: dict[str, object] = {}  # by run key: the state and number that were written
+
+    def changed(self) -> list[str]:
+        """Return the run keys of trials whose files may differ from the record; at first, all."""
+        epochs = self._ledger.epochs(after=self._seq)
+        if epochs:
+            self._seq = epochs[-1].seq
+        for epoch in epochs:
+            self._written.pop(epoch.run_key, None)
+        return [key for key, trial in self._trials().items() if self._written.get(key) != _recorded(trial)]
+
+    def write(self, run_key: str) -> None:
+        """Update the file of a trial from the record.
+
+        Raises:
+            OSError: If the disk is full or the file is not writable. The next call continues from there.
+        """
+        trial = self._trials()[run_key]
+        attempts = [attempt for attempt in self._ledger.attempts() if attempt.run_key == run_key]
+        if attempts:
+            self._write(trial, attempts)
+        self._written[run_key] = _recorded(trial)
+
+    def tidy(self) -> None:
+        """Remove files of excluded trials and of earlier run names, and nothing else in the folder."""
+        ours = {_folder(run_name(trial, self._columns)) for trial in self._trials().values()}
+        for file in self._place.glob(f"*/{FILE}"):
+            if file.parent.name not in ours:
+                file.unlink()
+                with contextlib.suppress(OSError):  # the user has other files there
+                    file.parent.rmdir()
+
+    def _trials(self) -> dict[str, Trial]:
+        left_out = excluded(self._ledger.requests())
+        return {each.run_key: each for each in self._ledger.trials(role=None) if each.run_key not in left_out}
+
+    def _write(self, trial: Trial, attempts: list[Attempt]) -> None:
+        from tune_jobs.tracking.tensorboard.events import events_of
+
+        name = run_name(trial, self._columns)
+        epochs = effective(self._ledger.epochs(trial.run_key))
+        file = self._place / _folder(name) / FILE
+        file.parent.mkdir(parents=True, exist_ok=True)
+        make_equal(file, events_of(trial, attempts, epochs, self._columns, name))
+
+
+def make_equal(file: Path, content: bytes) -> None:
+    """Write the content to a file, from the first difference on, so that a running TensorBoard can keep reading it."""
+    descriptor = os.open(file, os.O_RDWR | os.O_CREAT, 0o666)
+    with os.fdopen(descriptor, "r+b") as there:
+        before = there.read()
+        same = len(before)
+        if not content.startswith(before):
+            same = sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], zip(before, content, strict=False)))
+            there.truncate(same)
+        if same < len(content):
+            there.seek(same)
+            there.write(content[same:])
+
+
+def _folder(name: str) -> str:
+    """Return the folder name of a run; it starts with a number, and cannot be a path."""
+    plain = visible(name).replace("/", "_").replace("\n", " ")
+    return os.fsencode(plain)[:LONGEST_NAME].decode(errors="ignore")
+
+
+def _recorded(trial: Trial) -> object:
+    return trial.state, trial.number

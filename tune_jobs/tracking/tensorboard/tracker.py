@@ -1,0 +1,90 @@
+"""Writes a sweep's event files for TensorBoard, in the background during the run or afterwards."""
+
+import contextlib
+import threading
+
+from tune_jobs.errors import LedgerError
+from tune_jobs.record.ledger import Ledger
+from tune_jobs.tracking.base import Destination, Say, Tracked, Tracker
+from tune_jobs.tracking.tensorboard.files import FOLDER, EventFiles
+
+
+class TensorBoardTracker(Tracker):
+    """A thread that repeatedly updates the event files from the ledger until `close`."""
+
+    name = "TensorBoard"
+
+    def __init__(self, destination: Destination, every_s: float = 2.0) -> None:
+        self._folder = destination.folder
+        self._columns = destination.columns
+        self._place = destination.folder.path / FOLDER
+        self._every_s = every_s
+        self._left: int | None = None
+        self._error: str | None = None
+        self._closing = threading.Event()
+        self._abandoned = threading.Event()
+        self._writing = threading.Lock()
+        self._thread = threading.Thread(target=self._run, name="tensorboard-files", daemon=True)
+
+    @property
+    def left(self) -> int | None:
+        """Return the number of trials whose files are not up to date; `None` before the first check."""
+        return self._left
+
+    def start(self) -> None:
+        """Start the thread."""
+        self._thread.start()
+
+    def close(self, timeout_s: float, say: Say = lambda _: None) -> str | None:
+        """Write the remaining files; see `Tracker`."""
+        del say
+        self._closing.set()
+        if self._thread.ident is None:
+            self._thread.start()
+        try:
+            self._thread.join(timeout_s)
+        finally:
+            self._abandoned.set()
+            with self._writing:  # a file in progress is completed; no other file follows
+                pass
+        return f"some files were not written within {timeout_s:g} s" if self._thread.is_alive() else self._error
+
+    def tracked(self, ledger: Ledger, error: str | None = None) -> Tracked:
+        """Return where the files are."""
+        del ledger
+        return Tracked(self._place.as_uri(), self._folder.name, None, error)
+
+    def _run(self) -> None:
+        try:
+            with contextlib.closing(Ledger(self._folder.ledger)) as ledger:
+                files = EventFiles(ledger, self._place, self._columns)
+                while True:
+                    last = self._closing.is_set()
+                    self._error = self._write(files)
+                    if last or self._abandoned.is_set():
+                        return
+                    self._closing.wait(self._every_s)
+        except (LedgerError, ImportError) as error:
+            self._error = str(error)
+
+    def _write(self, files: EventFiles) -> str | None:
+        """Write the files that changed, and return the first error; an error does not stop the other trials."""
+        error: str | None = None
+        changed = files.changed()
+        for number, run_key in enumerate(changed):
+            self._left = len(changed) - number
+            with self._writing:
+                if self._abandoned.is_set():
+                    return error
+                try:
+                    files.write(run_key)
+                except OSError as refused:
+                    error = error or f"{self._place} cannot be written: {refused.strerror}"
+                except Exception as refused:  # noqa: BLE001 - an odd trial must not stop the sweep
+                    error = error or f"trial {run_key}: {(str(refused).splitlines() or [type(refused).__name__])[0]}"
+        with self._writing:
+            if not self._abandoned.is_set():
+                with contextlib.suppress(OSError):
+                    files.tidy()
+        self._left = 0
+        return error
