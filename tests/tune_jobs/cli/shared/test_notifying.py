@@ -92,6 +92,7 @@ def test_a_submitted_job_tells_it_too(over: Recorded, tmp_path: Path) -> None:
         """Keeps what it would start."""
 
         def start(self, command: str, sweep: str, task: dict[str, Any], **_: Any) -> Any:
+            del sweep
             (tmp_path / "task.json").write_text(json.dumps({"kind": "command", **task}))
             return command, 0
 
