@@ -8,5 +8,7 @@ driving      drivers and workers as processes: started, hit, waited for
 ray_cluster  a Ray cluster of two nodes on this machine
 disks        small file systems
 table        what is printed
+scratch      the folder of one call
+soak         hundreds of trials on a cluster whose nodes come and go; strikes is what happens to it, and when
 drivers, workers, adaptive, cluster, failing, room, damaged, trackers, budgets, growth    the faults, by theme
 """

@@ -86,9 +86,12 @@ class Cluster:
             self.close()
             raise
 
-    def add_node(self, *before: str, **environment: str) -> Node:
-        """Another machine, as it were; `before` is a command that starts it, `environment` what is different there."""
-        host = f"127.0.{self._subnet}.{len(self._nodes) + 1}"
+    def add_node(self, *before: str, machine: int | None = None, **environment: str) -> Node:
+        """Another machine, as it were; `before` is a command that starts it, `environment` what is different there.
+
+        One that comes back has the number of the `machine` that it was, and so its address.
+        """
+        host = f"127.0.{self._subnet}.{(machine or len(self._nodes)) + 1}"
         return self._start([f"--address={self.address}", f"--node-ip-address={host}"], 1, before, environment)
 
     def apart(self, *places: Path) -> tuple[str, ...]:
