@@ -28,7 +28,11 @@ from tests.faults.strikes import NODES, TRIALS_AT_LEAST, Strike, draw
 from tests.faults.sweeps import RANDOM, Sweep
 from tune_jobs.errors import LedgerError
 from tune_jobs.failures import LOST
-from tune_jobs.record.rows import ENDED
+from tune_jobs.record.ledger import Ledger
+from tune_jobs.record.rows import ENDED, Trial
+
+EPOCHS = 12
+"""Of each trial: several of them take as long as a node takes to start, or the sweep ends before all has happened."""
 
 TRIAL_S = 20.0
 """A trial of the sweep left alone ends within this, also on a machine that others use."""
@@ -39,15 +43,19 @@ STALLS_S = 600.0
 SAYS_S, LOOKS_S = 30.0, 1.0
 """Progress is printed, and the ledger is read, this often."""
 
+STARTS = 4
+"""A node is started so often before it is given up."""
+
 INTERRUPTED = 130
 
 
 def sweep_of(trials: int, seed: int) -> Sweep:
-    """A random search, so that what is tried depends neither on order nor on time; five epochs of 48 images a trial."""
+    """A random search, so that what is tried depends neither on order nor on time; epochs of 48 images."""
     return RANDOM.but(
         name="soak",
         space__data__limit=60,
-        space__training__epochs=5,
+        space__model__layer={"lambda": 0},  # an ordinary convolution costs a fraction of a second
+        space__training__epochs=EPOCHS,
         search={"trials": trials, "seed": seed},
         resources={"checkpoint_every_s": 0},
     )
@@ -55,7 +63,7 @@ def sweep_of(trials: int, seed: int) -> Sweep:
 
 @dataclass
 class Tally:
-    """What was done, and the ledger at the end."""
+    """What was done, and the ledger once all of it was compared."""
 
     done: Counter[str] = field(default_factory=Counter)
     record: Record | None = None
@@ -63,17 +71,17 @@ class Tally:
     def lines(self, case: Case, trials: int) -> list[str]:
         """What is printed at the end."""
         found, record, done = case.found, self.record, self.done
-        ended = sum(trial.state in ENDED for trial in record.trials.values()) if record else 0
-        lines = [f"trials {trials}, ended {ended}, lost {len(found.lost)}, duplicated {len(found.duplicated)}"]
-        lines.append(
-            f"nodes: {done['kill']} killed, {done['drain']} drained, {done['join']} joined again; "
-            f"drivers: {done['driver']} killed"
-        )
-        if record:
+        nodes = f"{done['kill']} killed, {done['drain']} drained, {done['join']} joined again"
+        lines = [f"nodes: {nodes}; driver: {done['driver']} times killed"]
+        if record is None:
+            lines.append("the sweep did not end, and nothing was compared")
+        else:
+            ended = sum(trial.state in ENDED for trial in record.trials.values())
             epochs = sum(len(trial.epochs) for trial in record.trials.values())
             how = Counter(attempt.failure or attempt.state for attempt in record.attempts)
             each = ", ".join(f"{name} {count}" for name, count in how.most_common())
             lines += [
+                f"trials {trials}, ended {ended}, lost {len(found.lost)}, duplicated {len(found.duplicated)}",
                 f"epochs {epochs}, of which {len(record.recorded) - epochs} were run again after a loss",
                 f"attempts {len(record.attempts)}: {each}; trials retried by hand: {done['retried']}",
             ]
@@ -87,25 +95,26 @@ class Soak:
         """Start the nodes, then the driver."""
         self._round = round_
         self._made = made
-        self._done = tally.done
-        self._nodes: dict[int, Node] = {number: made.add_node(machine=number) for number in NODES}
+        self._tally, self._done = tally, tally.done
+        self._nodes = {number: self._started(number) for number in NODES}
         self._driver = round_.run("--address", made.address)
         self._ended, self._changed, self._said = 0, time.monotonic(), time.monotonic()
 
-    def suffer(self, strikes: Sequence[Strike], trials: int) -> Record:
+    def suffer(self, strikes: Sequence[Strike], trials: int) -> None:
         """Do the strikes, let the sweep end, and compare all of it."""
         act = {"kill": self._kill, "drain": self._drain, "join": self._join, "driver": self._kill_driver}
-        for number, strike in enumerate(strikes):
-            goes_on = self._reaches(strike.after) and not self._driver.ends_within(strike.wait_s)
-            expect(goes_on, f"the sweep ended before strike {number + 1} of {len(strikes)}")
+        for strike in strikes:
+            if not self._reaches(strike.after) or self._driver.ends_within(strike.wait_s):
+                break
             act[strike.kind](strike)
             self._done[strike.kind] += 1
+        struck = self._done.total()
         self._reaches(trials + 1)
         self._retry_lost()
         wait_for(lambda: not workers(self._made.mark), "the workers of a driver that ended are gone", STAYS_S)
-        record = self._round.check()
+        self._tally.record = record = self._round.check()
+        expect(struck == len(strikes), f"the sweep ended before the last {len(strikes) - struck} strikes")
         expect(record.failures().keys() <= set(LOST), f"attempts failed otherwise than by a loss: {record.failures()}")
-        return record
 
     def _kill(self, strike: Strike) -> None:
         self._hit(f"SIGKILL of node {strike.node}{self._trials_on(strike.node)}")
@@ -120,13 +129,22 @@ class Soak:
 
     def _join(self, strike: Strike) -> None:
         """The machine is back, with its old address."""
-        self._nodes[strike.node] = self._made.add_node(machine=strike.node)
+        self._nodes[strike.node] = self._started(strike.node)
         self._hit(f"node {strike.node} is back")
 
     def _kill_driver(self, _strike: Strike) -> None:
         """A person resumes at once: some of the old workers are still there."""
         kill(self._round, self._driver)
         self._driver = self._round.go_on("--address", self._made.address)
+
+    def _started(self, number: int) -> Node:
+        """Ray gives a node half a minute to start, which on a machine that others use may be too short."""
+        for _ in range(STARTS - 1):
+            try:
+                return self._made.add_node(machine=number)
+            except AssertionError as error:
+                say(f"node {number}: {str(error).strip().splitlines()[-1]} It is started again.")
+        return self._made.add_node(machine=number)
 
     def _take(self, number: int) -> None:
         node = self._nodes.pop(number)
@@ -138,7 +156,7 @@ class Soak:
     def _retry_lost(self) -> None:
         """A trial that is lost often without a new epoch has failed, by the rule, until a person wants it again."""
         if self._driver.code == 3:
-            self._done["retried"] = sum(t.state == "failed" for t in self._round.record().trials.values())
+            self._done["retried"] = sum(trial.state == "failed" for trial in self._trials())
             classes = [word for name in LOST for word in ("--class", name)]
             self._driver = self._round.start("retry", self._round.sweep.name, *classes, "--address", self._made.address)
         self._driver.end(0)
@@ -156,17 +174,21 @@ class Soak:
                 say(self._progress())
         return True
 
+    def _trials(self) -> list[Trial]:
+        with contextlib.closing(Ledger(self._round.ledger)) as ledger:
+            return ledger.trials()
+
     def _count(self) -> int:
         with contextlib.suppress(LedgerError):  # it is being made
-            ended = sum(trial.state in ENDED for trial in self._round.record().trials.values())
+            ended = sum(trial.state in ENDED for trial in self._trials())
             if ended != self._ended:
                 self._ended, self._changed = ended, time.monotonic()
         return self._ended
 
     def _trials_on(self, number: int) -> str:
         there = on_node(self._made, self._nodes[number])
-        known = self._round.record().trials
-        names = [f"trial {known[w.run_key].number}" for w in there if w.run_key in known]
+        keys = {worker.run_key for worker in there}
+        names = [f"trial {trial.number}" for trial in self._trials() if trial.run_key in keys]
         return f" with {' and '.join(names)}" if names else ", which trains nothing"
 
     def _progress(self) -> str:
@@ -178,16 +200,13 @@ class Soak:
 
 
 def soak(case: Case, trials: int, tally: Tally) -> None:
-    """Run the sweep alone, then on a cluster under the strikes of the case's seed."""
+    """Run the sweep alone, and on a cluster under the strikes of the case's seed."""
     sweep, strikes = sweep_of(trials, case.bench.seed), draw(case.bench.seed, trials)
-    case.bench.reference(sweep)
     with cluster_of(case) as made, case.round(sweep) as round_:
         round_.environment |= made.token
         try:
             Soak(round_, made, tally).suffer(strikes, trials)
         finally:
-            with contextlib.suppress(LedgerError):
-                tally.record = round_.record()
             round_.close()
             kill_left_over(made.mark)
 

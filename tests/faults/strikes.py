@@ -39,7 +39,7 @@ class Strike:
 
 
 def draw(seed: int, trials: int) -> list[Strike]:
-    """The strikes of a soak, in order: two of the driver, about one of a node per four trials, each kind at least once.
+    """The strikes of a soak, in order: two of the driver, about one of a node per five trials, each kind at least once.
 
     Raises:
         ValueError: If there are too few trials.
@@ -54,7 +54,7 @@ def draw(seed: int, trials: int) -> list[Strike]:
 
 
 def _draw_once(rng: random.Random, trials: int) -> list[Strike]:
-    moments = [(rng.randint(1, int(UNTIL * trials)), False) for _ in range(max(6, trials // 4))]
+    moments = [(rng.randint(1, int(UNTIL * trials)), False) for _ in range(max(6, trials // 5))]
     moments += [(rng.randint(int(low * trials) + 1, int(high * trials)), True) for low, high in _DRIVER_KILLS]
     there, strikes = set(NODES), []
     for after, is_driver in sorted(moments):
