@@ -95,7 +95,7 @@ properties: $(INSTALLED)  ## Thousands of random configurations against the mode
 faults: $(INSTALLED)  ## Kills, outages, full disks, each often and at random moments, as root on Linux: 40 minutes.
 	$(BIN)/python -m tests.faults --long $(FAULTS)
 
-soak: $(INSTALLED)  ## 300 trials on a cluster whose nodes and driver die at random: half an hour. SOAK="--trials 30 --seed 1" for fewer.
+soak: $(INSTALLED)  ## 300 trials on a cluster whose nodes and driver die at random: half an hour (SOAK="--trials 30": minutes).
 	$(BIN)/python -m tests.faults.soak $(SOAK)
 
 bench: $(INSTALLED)  ## Parity first, then the layer's timings.

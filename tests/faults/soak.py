@@ -117,15 +117,26 @@ class Soak:
         expect(record.failures().keys() <= set(LOST), f"attempts failed otherwise than by a loss: {record.failures()}")
 
     def _kill(self, strike: Strike) -> None:
-        self._hit(f"SIGKILL of node {strike.node}{self._trials_on(strike.node)}")
         self._take(strike.node)
 
     def _drain(self, strike: Strike) -> None:
-        """As a cloud does it: notice, and soon the end."""
-        self._hit(f"notice for node {strike.node}{self._trials_on(strike.node)}, {strike.wait_s:.1f} s before SIGKILL")
-        self._made.drain(self._nodes[strike.node])
-        self._driver.ends_within(strike.wait_s)
-        self._take(strike.node)
+        self._take(strike.node, strike.wait_s)
+
+    def _take(self, number: int, notice_s: float | None = None) -> None:
+        """A node dies; with notice, as a cloud gives it, where that is not `None`."""
+        node = self._nodes[number]
+        what = "SIGKILL of" if notice_s is None else f"notice, {notice_s:.1f} s before SIGKILL, for"
+        try:
+            self._hit(f"{what} node {number}{self._trials_on(node)}")
+            if notice_s is not None:
+                self._made.drain(node)
+                self._driver.ends_within(notice_s)
+            node.kill()
+        except StopIteration:  # no raylet: it was drained and ran nothing, or Ray's head had not heard of it for long
+            say(f"node {number} has ended by itself")
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                node.process.wait(STAYS_S)
+        del self._nodes[number]
 
     def _join(self, strike: Strike) -> None:
         """The machine is back, with its old address."""
@@ -145,13 +156,6 @@ class Soak:
             except AssertionError as error:
                 say(f"node {number}: {str(error).strip().splitlines()[-1]} It is started again.")
         return self._made.add_node(machine=number)
-
-    def _take(self, number: int) -> None:
-        node = self._nodes.pop(number)
-        with contextlib.suppress(StopIteration):  # no raylet: a drained one ends by itself once nothing runs there
-            node.kill()
-        with contextlib.suppress(subprocess.TimeoutExpired):
-            node.process.wait(STAYS_S)
 
     def _retry_lost(self) -> None:
         """A trial that is lost often without a new epoch has failed, by the rule, until a person wants it again."""
@@ -185,9 +189,8 @@ class Soak:
                 self._ended, self._changed = ended, time.monotonic()
         return self._ended
 
-    def _trials_on(self, number: int) -> str:
-        there = on_node(self._made, self._nodes[number])
-        keys = {worker.run_key for worker in there}
+    def _trials_on(self, node: Node) -> str:
+        keys = {worker.run_key for worker in on_node(self._made, node)}
         names = [f"trial {trial.number}" for trial in self._trials() if trial.run_key in keys]
         return f" with {' and '.join(names)}" if names else ", which trains nothing"
 
