@@ -5,6 +5,7 @@ PYTHON ?= python3
 VENV ?= .venv
 TORCH_INDEX ?=
 FAULTS ?=
+SOAK ?=
 export PIP_DISABLE_PIP_VERSION_CHECK = 1
 
 # Each file of tests in one process, or each group of them; more at a time than two cores, since some only wait.
@@ -26,7 +27,7 @@ REVISION = $(or $(shell git describe --always --abbrev=40 --dirty --exclude='*' 
 # Without the paths as given: the environment overrides SETTINGS, which has the absolute paths.
 COMPOSE = env -u CONVNN_SWEEPS -u CONVNN_DATA -u SECRETS docker compose --env-file '$(SETTINGS)' --file docker/compose.yaml
 
-.PHONY: help install quickstart test test-system format lint typecheck pytest properties faults bench image up down docker-test gpu-test docs lock clean
+.PHONY: help install quickstart test test-system format lint typecheck pytest properties faults soak bench image up down docker-test gpu-test docs lock clean
 
 help:  ## List the targets.
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "%-14s%s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -93,6 +94,9 @@ properties: $(INSTALLED)  ## Test thousands of random configurations, and a kill
 
 faults: $(INSTALLED)  ## Test kills, outages and full disks many times at random moments, as root on Linux: 40 minutes.
 	$(BIN)/python -m tests.faults --long $(FAULTS)
+
+soak: $(INSTALLED)  ## 300 trials on a cluster whose nodes and driver die at random: half an hour (SOAK="--trials 30": minutes).
+	$(BIN)/python -m tests.faults.soak $(SOAK)
 
 bench: $(INSTALLED)  ## Check parity, then time the layers.
 	$(BIN)/python -m benchmarks.layers

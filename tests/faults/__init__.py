@@ -8,5 +8,8 @@ driving      drivers and workers as processes: start them, signal them, wait for
 ray_cluster  a Ray cluster of two nodes on this machine
 disks        small file systems
 table        the output
+scratch      the folder of one call
+soak         hundreds of trials on a cluster whose nodes come and go
+strikes      the faults of the soak, and their times
 drivers, workers, adaptive, cluster, failing, room, damaged, trackers, budgets, growth    the faults, by topic
 """

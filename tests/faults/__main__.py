@@ -3,17 +3,14 @@
 import argparse
 import os
 import secrets
-import shutil
 import signal
 import sys
-import tempfile
 import time
-from pathlib import Path
 
 from tests.faults.bench import Bench, Case, say
 from tests.faults.catalog import FAULTS, chosen, do_all
+from tests.faults.scratch import close_scratch, open_scratch
 from tests.faults.table import as_json, lines, table
-from tests.tune_jobs.stores import SCRATCH
 
 
 def main() -> int:
@@ -33,8 +30,7 @@ def main() -> int:
     except ValueError as error:
         print(error, file=sys.stderr)
         return 2
-    scratch = Path(tempfile.mkdtemp(prefix="convnn-faults-"))
-    os.environ[SCRATCH] = str(scratch)
+    scratch = open_scratch("faults")
     seed = options.seed if options.seed is not None else secrets.randbelow(10**6) if options.long else 0
     say(f"the seed of the random moments is {seed}")
     began = time.monotonic()
@@ -52,16 +48,7 @@ def main() -> int:
     for line in found:
         for failure in [*line.lost, *line.duplicated, *line.failures]:
             say(f"{line.name}: {failure}")
-    outside = scratch / "connections.txt"
-    if outside.exists():
-        say(f"there were connection attempts beyond loopback:\n{outside.read_text()}")
-    passed = whole and all(line.passed for line in found) and not outside.exists()
-    say(f"{'passed' if passed else 'FAILED'} after {(time.monotonic() - began) / 60:.1f} minutes")
-    if passed:
-        shutil.rmtree(scratch, ignore_errors=True)
-    else:
-        say(f"the remaining files are in {scratch}")
-    return 0 if passed else 1
+    return close_scratch(scratch, passed=whole and all(line.passed for line in found), began=began)
 
 
 def _options() -> argparse.Namespace:

@@ -67,11 +67,13 @@ class Reference:
 class Bench:
     """The folders and references that the faults of one call share."""
 
-    def __init__(self, scratch: Path, *, seed: int, long: bool = False, repeat: int = 0) -> None:
+    def __init__(self, scratch: Path, *, seed: int, long: bool = False, repeat: int = 0, end_s: float = END_S) -> None:
+        """`end_s` is how long a sweep left alone may take."""
         self.scratch = scratch
         self.seed = seed
         self.long = long
         self.repeat = repeat
+        self.end_s = end_s
         self._references: dict[str, Reference] = {}
         self._lifetimes: dict[str, float] = {}
         self._locks: dict[str, threading.Lock] = {}
@@ -106,14 +108,16 @@ class Bench:
         if self.long:
             driver = Driver(("run", file), output, known)
             try:
-                driver.end(0, 3)
+                driver.end(0, 3, within_s=self.end_s)
             finally:
                 driver.reap()
                 kill_left_over(storage)
         else:
             with output.open("wb") as log:
                 command = [sys.executable, "-m", "tests.faults.alone", str(file), str(storage)]
-                done = subprocess.run(command, stdout=log, stderr=log, env=known, cwd=ROOT, check=False, timeout=END_S)
+                done = subprocess.run(
+                    command, stdout=log, stderr=log, env=known, cwd=ROOT, check=False, timeout=self.end_s
+                )
             expect(done.returncode == 0, f"the sweep left alone failed:\n{output.read_text()[-3000:]}")
         seconds = time.monotonic() - began
         say(f"reference of {sweep.name}: it took {seconds:.0f} s")

@@ -28,6 +28,9 @@ TIMES = ("epoch_s", "images_per_s")
 MISSING = 10
 """Up to this many missing items of one kind are listed."""
 
+MOST_RUNS = 50_000
+"""The largest number of runs that MLflow returns in one answer."""
+
 _one_reader = threading.Lock()  # MLflow keeps the setup of open stores in global state
 
 
@@ -251,7 +254,7 @@ def open_runs(uri: str, experiment: str) -> list[str]:
     with _one_reader:
         client = MlflowClient(tracking_uri=uri)
         there = client.get_experiment_by_name(experiment)
-        runs = client.search_runs([there.experiment_id], max_results=1000) if there is not None else []
+        runs = client.search_runs([there.experiment_id], max_results=MOST_RUNS) if there is not None else []
     return [f"the run {run.info.run_name}" for run in runs if run.info.status == "RUNNING"]
 
 
@@ -260,7 +263,7 @@ def _compare_runs(found: Record, client: Any, experiment: str, differences: Diff
     if there is None:
         differences.lost.append(f"the experiment {experiment}")
         return
-    runs = client.search_runs([there.experiment_id], max_results=1000)
+    runs = client.search_runs([there.experiment_id], max_results=MOST_RUNS)
     parents = [run for run in runs if run.data.tags.get("run_key") == "sweep"]
     _count("parent run", len(parents), differences)
     differences.lost += [f"the end of the run {r.info.run_name}" for r in runs if r.info.status == "RUNNING"]

@@ -90,9 +90,12 @@ class Cluster:
             self.close()
             raise
 
-    def add_node(self, *before: str, **environment: str) -> Node:
-        """Add a node that acts as another machine; `before` is a command prefix, `environment` its other variables."""
-        host = f"127.0.{self._subnet}.{len(self._nodes) + 1}"
+    def add_node(self, *before: str, machine: int | None = None, **environment: str) -> Node:
+        """Add a node that acts as another machine; `before` is a command prefix, `environment` its other variables.
+
+        A node that returns has the number of its earlier `machine`, and so the same address.
+        """
+        host = f"127.0.{self._subnet}.{(machine or len(self._nodes)) + 1}"
         return self._start([f"--address={self.address}", f"--node-ip-address={host}"], 1, before, environment)
 
     def apart(self, *places: Path) -> tuple[str, ...]:
