@@ -54,7 +54,7 @@ class Watched:
             yield EpochDone(epoch, {"val/accuracy": better, "epoch_s": 1.0, **losses})
 
 
-@pytest.mark.parametrize(("epochs", "first", "last", "at_most_kb"), [(3, 30, 90, 10), (150, 8, 20, 40)])
+@pytest.mark.parametrize(("epochs", "first", "last", "at_most_kb"), [(3, 30, 90, 10), (150, 4, 10, 40)])
 def test_an_ended_trial_keeps_only_a_few_kilobytes_in_the_driver(
     tmp_path: Path, epochs: int, first: int, last: int, at_most_kb: int
 ) -> None:
