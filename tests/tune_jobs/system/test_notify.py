@@ -24,7 +24,7 @@ def test_an_address_receives_json() -> None:
 def test_a_command_receives_json_on_standard_input(tmp_path: Path) -> None:
     command = f"sh -c 'cat > \"$1\"' - {shlex.quote(str(tmp_path / 'the message'))}"
     assert Notification(command, CONTENT).failure() is None
-    assert json.loads((tmp_path / "it is told").read_text())["text"] == "λ has ended"
+    assert json.loads((tmp_path / "the message").read_text())["text"] == "λ has ended"
 
 
 @pytest.mark.parametrize("status", [302, 404, 500])

@@ -1,6 +1,5 @@
 import json
 import os
-import subprocess
 import sys
 from pathlib import Path
 from typing import Any
@@ -9,13 +8,14 @@ import pytest
 
 from tests.tune_jobs.cli.invoking import invoke
 from tests.tune_jobs.cluster.head import Head
-from tests.tune_jobs.program import convnn
 from tests.tune_jobs.servers import free_port
 from tests.tune_jobs.shipping import Recorded
 from tests.tune_jobs.webhook import SECRET, Webhook, webhook
+from tune_jobs.cli import cluster_job
 from tune_jobs.cluster.catalog import Cluster
 from tune_jobs.cluster.submission import restart
 from tune_jobs.record.lease import lease
+from tune_jobs.record.manifest import SUBMISSION
 
 FILE = """
 name: tracked
@@ -29,7 +29,7 @@ search: {sampler: random, trials: 2}
 
 @pytest.fixture
 def over(sweep: Recorded, uri: str, monkeypatch: pytest.MonkeyPatch) -> Recorded:
-    """Both trials have run, so that there is nothing to train."""
+    """Return a sweep whose trials have both ended, so that nothing trains."""
     monkeypatch.setenv("MLFLOW_TRACKING_URI", uri)
     sweep.folder.spec.write_text(FILE)
     sweep.attempt([1], "complete", trial="a")
@@ -38,22 +38,22 @@ def over(sweep: Recorded, uri: str, monkeypatch: pytest.MonkeyPatch) -> Recorded
     return sweep
 
 
-def told(hook: Webhook, sweep: Recorded, *words: str, expect: int) -> dict[str, Any]:
-    """What an address is told of a command; its answer is said in one line."""
+def message(hook: Webhook, sweep: Recorded, *words: str, expect: int) -> dict[str, Any]:
+    """Return the message that a command sends; one line of its output confirms it."""
     hook.posted.clear()
     said = invoke(*words, "--notify", hook.address, storage=sweep.folder.path.parent, expect=expect)
     assert SECRET not in said
     (posted,) = hook.posted
-    said_so = {"ended": "has ended", "paused": "is paused"}[posted["event"]]
-    assert said.count(f"notified: the sweep {said_so}\n") == 1
+    confirmed = {"ended": "has ended", "paused": "is paused"}[posted["event"]]
+    assert said.count(f"notified: the sweep {confirmed}\n") == 1
     return posted
 
 
-def test_an_end_and_a_pause_are_told_with_the_numbers_and_the_way_on(over: Recorded) -> None:
+def test_an_end_and_a_pause_are_reported_with_numbers_and_the_resume_command(over: Recorded) -> None:
     with webhook() as hook:
-        ended = told(hook, over, "resume", "tracked", expect=3)
+        ended = message(hook, over, "resume", "tracked", expect=3)
         over.folder.spec.write_text(f"{FILE}budget: {{trials: 2}}\n")
-        paused = told(hook, over, "extend", "tracked", "--trials", "+2", expect=5)
+        paused = message(hook, over, "extend", "tracked", "--trials", "+2", expect=5)
     assert ended["text"] == "tracked has ended; 2 trials ended, 1 failed; best val/accuracy 11.00%."
     assert ended["trials"] == {"ended": 2, "failed": 1, "planned": 2}
     assert (ended["sweep"], ended["best"]["value"], ended["resume"]) == ("tracked", 0.11, None)
@@ -61,7 +61,7 @@ def test_an_end_and_a_pause_are_told_with_the_numbers_and_the_way_on(over: Recor
     assert paused["text"].endswith("To resume: convnn resume tracked")
 
 
-def test_a_notification_that_fails_changes_neither_the_answer_nor_the_exit_code(over: Recorded) -> None:
+def test_a_failed_notification_changes_neither_the_output_nor_the_exit_code(over: Recorded) -> None:
     storage = over.folder.path.parent
     options: tuple[tuple[str, ...], ...] = ((), ("--notify", "false"))
     quiet, said = (invoke("resume", "tracked", *more, storage=storage, expect=3) for more in options)
@@ -70,7 +70,7 @@ def test_a_notification_that_fails_changes_neither_the_answer_nor_the_exit_code(
     assert said.replace(line, "").endswith(quiet[quiet.index("all trials:") :])
 
 
-def test_an_error_is_told_and_a_mistake_or_a_sweep_that_runs_already_is_not(over: Recorded, tmp_path: Path) -> None:
+def test_an_error_is_reported_but_not_a_mistake_or_a_sweep_already_running(over: Recorded, tmp_path: Path) -> None:
     storage = over.folder.path.parent
     with webhook() as hook:
         with lease(over.folder.path):
@@ -87,36 +87,53 @@ def test_an_error_is_told_and_a_mistake_or_a_sweep_that_runs_already_is_not(over
     assert "To resume: convnn resume tracked" in failed["text"]
 
 
-def test_a_submitted_job_tells_it_too(over: Recorded, tmp_path: Path) -> None:
-    class Noted(Cluster):
-        """Keeps what it would start."""
+class NotStarted(Cluster):
+    """Keeps the task of a job instead of submitting it."""
 
-        def start(self, command: str, sweep: str, task: dict[str, Any], **_: Any) -> Any:
-            del sweep
-            (tmp_path / "task.json").write_text(json.dumps({"kind": "command", **task}))
-            return command, 0
+    task: dict[str, Any]
 
-    environment = {**os.environ, "CONVNN_STORAGE": str(over.folder.path.parent)}
+    def start(self, command: str, sweep: str, task: dict[str, Any], *, text: str | None, code: bool) -> Any:
+        del sweep, text, code
+        self.task = {"kind": "command", **task}
+        return command, 0
+
+
+def test_a_submitted_job_sends_it_too(
+    over: Recorded, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    for name in ("CONVNN_NOTIFY", "CONVNN_ADDRESS", "RAY_API_SERVER_ADDRESS", SUBMISSION):
+        monkeypatch.setenv(name, "")  # so that the test restores all that a job changes
+    monkeypatch.setattr(sys, "argv", [])
+    monkeypatch.setenv("CONVNN_STORAGE", str(over.folder.path.parent))
+    monkeypatch.setenv("CONVNN_JOB_COPY", str(tmp_path / "job"))
     with webhook() as hook, Head().serving() as head:
-        restart(Noted(head.address), "resume", "tracked", [], notify=hook.address)
-        command = [sys.executable, "-m", "tune_jobs.cli.cluster_job"]
-        done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=tmp_path, env=environment)
-    assert done.returncode == 3, done.stderr
-    assert SECRET not in done.stdout + done.stderr
+        cluster = NotStarted(head.address)
+        restart(cluster, "resume", "tracked", [], notify=hook.address)
+        assert SECRET not in str(cluster.task["arguments"])
+        (tmp_path / "job").mkdir()
+        (tmp_path / "job" / "task.json").write_text(json.dumps(cluster.task))
+        assert cluster_job.main() == 3
+    assert SECRET not in "".join(capfd.readouterr())
     assert [each["event"] for each in hook.posted] == ["ended"]
+    assert "CONVNN_NOTIFY" not in os.environ
 
 
-def test_whom_a_run_tells_is_recorded_nowhere(tmp_path: Path) -> None:
-    file, storage = tmp_path / "file.yaml", tmp_path / "sweeps"
-    file.write_text(FILE)
-    ray = f"127.0.0.1:{free_port()}"  # where there is none: the start is recorded, and nothing trains
+def test_the_target_is_not_recorded(over: Recorded, uri: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    storage = over.folder.path.parent
+    ray = ("--address", f"127.0.0.1:{free_port()}")  # no Ray there: the start is recorded, and nothing trains
+    plain = ["convnn", "extend", "tracked", "--trials", "+1", *ray]
     with webhook() as hook:
-        convnn("run", file, "--address", ray, "--notify", hook.address, storage=storage, expect=4)
-        convnn("run", file, "--address", ray, storage=storage, expect=4, CONVNN_NOTIFY=hook.address)
-    assert [each["event"] for each in hook.posted] == ["failed", "failed"]
+        for option in (["--notify", hook.address], [f"--notify={hook.address}"], []):
+            if not option:
+                monkeypatch.setenv("CONVNN_NOTIFY", hook.address)
+            monkeypatch.setattr(sys, "argv", [*plain[:2], *option, *plain[2:]])
+            invoke(*sys.argv[1:], storage=storage, expect=4)
+    monkeypatch.delenv("CONVNN_NOTIFY", raising=False)
     invoke("sync", "tracked", storage=storage)
-    starts = json.loads((storage / "tracked" / "manifest.json").read_text())["starts"]
-    assert [start["command"][-4:] for start in starts] == [["run", str(file), "--address", ray]] * 2
+    assert [each["event"] for each in hook.posted] == ["failed"] * 3
+    starts = json.loads(over.folder.manifest.read_text())["starts"]
+    assert [start["command"] for start in starts] == [plain] * 3
     files = [path for path in storage.rglob("*") if path.is_file()]
-    assert {"ledger.db", "mlflow.db"} <= {path.name for path in files}
-    assert [path for path in files if SECRET.encode() in path.read_bytes()] == []
+    store = Path(uri.removeprefix("sqlite:///"))
+    assert over.folder.ledger in files
+    assert [path for path in [*files, store] if SECRET.encode() in path.read_bytes()] == []
