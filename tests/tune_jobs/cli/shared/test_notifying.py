@@ -92,8 +92,8 @@ class NotStarted(Cluster):
 
     task: dict[str, Any]
 
-    def start(self, command: str, sweep: str, task: dict[str, Any], *, text: str | None, code: bool) -> Any:
-        del sweep, text, code
+    def start(self, command: str, sweep: str, task: dict[str, Any], **_: Any) -> Any:
+        del sweep
         self.task = {"kind": "command", **task}
         return command, 0
 
