@@ -60,7 +60,7 @@ class Handover(Beside):
         if holds_secret(self._place.uri):  # the ledger stores the address, so that the sweep keeps its tracker
             make_private(sweep.folder.ledger)
 
-    def start(self) -> None:
+    def begin(self) -> None:
         """Record this start, as there is something to train."""
         self._tracker = self._open(write_manifest(self._sweep.folder, self._digests, self._sweep.ledger.meta.plugins))
 
