@@ -2,6 +2,7 @@
 
 import sys
 from contextlib import closing
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -91,13 +92,8 @@ def confirm(
         retry,
     )
     notifier = Notifier(notify, folder, f"convnn confirm {folder.name}", CONFIRM)
-    found = watched(
-        lambda progress: confirm_sweep(
-            folder, wanted, progress, overrides=overrides or (), ray_address=address, accept_code=accept_code
-        ),
-        notifier,
-        as_json=as_json,
-    )
+    start = partial(confirm_sweep, folder, wanted, overrides=overrides or (), ray_address=address)
+    found = watched(partial(start, accept_code=accept_code), notifier, as_json=as_json)
     notifier.ended(found.halt, result=found.verdict)
     with closing(notifier):
         if as_json:
