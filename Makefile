@@ -95,7 +95,7 @@ properties: $(INSTALLED)  ## Test thousands of random configurations, and a kill
 faults: $(INSTALLED)  ## Test kills, outages and full disks many times at random moments, as root on Linux: 40 minutes.
 	$(BIN)/python -m tests.faults --long $(FAULTS)
 
-soak: $(INSTALLED)  ## 300 trials on a cluster whose nodes and driver die at random: half an hour (SOAK="--trials 30": minutes).
+soak: $(INSTALLED)  ## 300 trials on a cluster whose nodes and driver die at random: about an hour (SOAK="--trials 30": minutes).
 	$(BIN)/python -m tests.faults.soak $(SOAK)
 
 bench: $(INSTALLED)  ## Check parity, then time the layers.
