@@ -122,7 +122,8 @@ COMMANDS: dict[str, How] = {
     ),
     "convnn plan table1-cifar10 --resolve 0.5": AS_IS,
     "export CONVNN_NOTIFY=https://hooks.example/services/1234": _notified('"CONVNN_NOTIFY", hook.address'),
-    "convnn run mine.yaml --notify \"sh -c 'mail -s sweep me@lab.example'\"": _notified('"--notify", hook.address'),
+    "convnn run study.yaml": _notified('"CONVNN_NOTIFY", hook.address'),
+    "convnn run study.yaml --notify \"sh -c 'mail -s sweep me@lab.example'\"": _notified('"--notify", hook.address'),
     "convnn resume quickstart --set tracking.tensorboard=true": Elsewhere(
         "make test", "tests/tune_jobs/cli/test_sync.py", '"tracking.tensorboard=true"'
     ),

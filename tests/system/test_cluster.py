@@ -260,6 +260,6 @@ def test_a_trial_on_the_cluster_is_excluded_and_included_again(laptop: Laptop) -
     assert "trial 2 of first is excluded (wrong images)" in laptop("exclude", "first", 2, "--why", "wrong images")
     left_out = {row["trial"]: row["excluded"] for row in laptop.json("show", "first")["trials"]}
     assert [trial for trial, why in left_out.items() if why == "wrong images"] == [2]
-    assert "it is complete" in laptop("stop", "first", 1, code=2)
+    assert "its trial 1 is complete" in laptop("stop", "first", 1, code=2)
     assert "is included again" in laptop("exclude", "first", 2, "--undo")
     assert laptop.json("show", "first") == before
