@@ -1,6 +1,5 @@
 """A sweep without faults, trained trial by trial in one process, without Ray: `alone FILE STORAGE`."""
 
-import contextlib
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -9,8 +8,7 @@ from search_spaces import load_sweep
 from tune_jobs.display.console import TextConsole
 from tune_jobs.display.live import LogLines
 from tune_jobs.driver.run import Outcome, run
-from tune_jobs.executors.base import Executor, Order
-from tune_jobs.executors.inline import InlineExecutor
+from tune_jobs.executors.inline import open_inline
 from tune_jobs.executors.registry import add_executor
 from tune_jobs.worker.attempt import train_task
 from tune_jobs.worker.entrypoint import Objective
@@ -20,12 +18,7 @@ from tune_jobs.worker.task import Task
 
 def run_alone(file: str, storage: str, objective: Objective) -> Outcome:
     """Run a sweep to its end with `objective`."""
-
-    @contextlib.contextmanager
-    def opened(_order: Order) -> Iterator[Executor]:
-        yield InlineExecutor(objective)
-
-    add_executor("alone", opened)
+    add_executor("alone", open_inline(objective))
     with LogLines(TextConsole(stderr=True)) as progress:
         return run(load_sweep(file), progress, storage=Path(storage), executor="alone")
 

@@ -7,8 +7,9 @@ the same tasks, objective and durations give the same updates in the same order.
 import heapq
 import itertools
 from collections.abc import Callable, Collection, Iterator, Sequence
+from contextlib import contextmanager
 
-from tune_jobs.executors.base import Gone, Loss, Reported, Update, WorkerUp
+from tune_jobs.executors.base import Executor, Gone, Loss, OpenExecutor, Order, Reported, Update, WorkerUp
 from tune_jobs.failures import Failure
 from tune_jobs.worker.entrypoint import Objective, reports_of
 from tune_jobs.worker.reports import Begun, EpochDone, Report
@@ -132,3 +133,13 @@ class InlineExecutor:
 
     def _tell(self, after_s: float, update: Update) -> None:
         heapq.heappush(self._due, (self._now + after_s, next(self._order), update))
+
+
+def open_inline(objective: Objective, *, slots: int = 1) -> OpenExecutor:
+    """Return what opens an `InlineExecutor` for a sweep; see `tune_jobs.executors.registry.add_executor`."""
+
+    @contextmanager
+    def opened(_: Order) -> Iterator[Executor]:
+        yield InlineExecutor(objective, slots=slots)
+
+    return opened

@@ -1,6 +1,5 @@
 """A sweep over layers by depth, from its file to the tables and MLflow, with scripted trials."""
 
-import contextlib
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -11,8 +10,7 @@ from search_spaces import TrialConfig, parse_sweep
 from tests.tune_jobs.cli.invoking import invoke, invoke_json
 from tests.tune_jobs.stores import new_store
 from tune_jobs.driver.run import Outcome, run
-from tune_jobs.executors.base import Executor, Order
-from tune_jobs.executors.inline import InlineExecutor
+from tune_jobs.executors.inline import open_inline
 from tune_jobs.executors.registry import add_executor
 from tune_jobs.record.folder import SweepFolder
 from tune_jobs.tracking.address import default_store
@@ -52,12 +50,7 @@ def scripted(task: Task) -> Iterator[Report]:
         yield EpochDone(epoch, {"val/accuracy": (0.5 + 0.3 * late - 0.2 * early) * epoch / 2})
 
 
-@contextlib.contextmanager
-def opened(_: Order) -> Iterator[Executor]:
-    yield InlineExecutor(scripted)
-
-
-add_executor("depths", opened)
+add_executor("depths", open_inline(scripted))
 
 
 @pytest.fixture(scope="module")

@@ -15,8 +15,7 @@ from tests.tune_jobs.driver.scripted import Unseen, WatchedLedger, new_ledger
 from tests.tune_jobs.stores import new_store
 from tune_jobs.driver.run import run
 from tune_jobs.driver.trials import Sweep, run_trials
-from tune_jobs.executors.base import Executor, Order
-from tune_jobs.executors.inline import InlineExecutor
+from tune_jobs.executors.inline import open_inline
 from tune_jobs.executors.registry import add_executor
 from tune_jobs.record.folder import SweepFolder
 from tune_jobs.record.ledger import Ledger
@@ -48,12 +47,7 @@ def alike(task: Task) -> Iterator[Report]:
     yield from (EpochDone(epoch, {"val/accuracy": height * epoch / 2, **size}) for epoch in (1, 2))
 
 
-@contextlib.contextmanager
-def opened(_: Order) -> Iterator[Executor]:
-    yield InlineExecutor(alike)
-
-
-add_executor("plenty", opened)
+add_executor("plenty", open_inline(alike))
 
 
 @pytest.fixture(scope="module")
@@ -115,7 +109,7 @@ def test_the_report_says_how_much_more_trials_would_bring(ended: Path) -> None:
 def drive(spec: SweepSpec, ledger: Ledger) -> str | None:
     """Run the remaining trials of a sweep, without a tracker, and return why it stopped early."""
     folder = SweepFolder(ledger.path.parent)
-    _, halt = run_trials(Sweep(spec, folder, ledger, Unseen(), Signals()), opened)
+    _, halt = run_trials(Sweep(spec, folder, ledger, Unseen(), Signals()), open_inline(alike))
     return halt.cause if halt else None
 
 

@@ -1,6 +1,5 @@
 """What a run with nothing to train leaves unchanged, and what it still updates. The trials are scripted."""
 
-import contextlib
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -15,8 +14,7 @@ from search_spaces import SweepSpec, parse_sweep
 from tests.tune_jobs.stores import new_store
 from tune_jobs.driver.exclusion import exclude
 from tune_jobs.driver.run import Outcome, run
-from tune_jobs.executors.base import Executor, Order
-from tune_jobs.executors.inline import InlineExecutor
+from tune_jobs.executors.inline import open_inline
 from tune_jobs.executors.registry import add_executor
 from tune_jobs.record.folder import SweepFolder
 from tune_jobs.tracking.address import default_store
@@ -38,12 +36,7 @@ def two_epochs(_: Task) -> Iterator[Report]:
     yield from (EpochDone(epoch, {"val/accuracy": epoch / 10, **size}) for epoch in (1, 2))
 
 
-@contextlib.contextmanager
-def opened(_: Order) -> Iterator[Executor]:
-    yield InlineExecutor(two_epochs)
-
-
-add_executor("handover", opened)
+add_executor("handover", open_inline(two_epochs))
 
 
 def resumed(storage: Path, spec: SweepSpec = SPEC) -> Outcome:

@@ -11,8 +11,7 @@ import pytest
 from search_spaces import parse_sweep
 from tests.tune_jobs.driver.scripted import Unseen
 from tune_jobs.driver.trials import Sweep, run_trials
-from tune_jobs.executors.base import Executor, Order
-from tune_jobs.executors.inline import InlineExecutor
+from tune_jobs.executors.inline import open_inline
 from tune_jobs.record.folder import SweepFolder
 from tune_jobs.record.ledger import Ledger
 from tune_jobs.system.signals import Signals
@@ -58,18 +57,14 @@ class Watched:
 def test_an_ended_trial_keeps_only_a_few_kilobytes_in_the_driver(
     tmp_path: Path, epochs: int, first: int, last: int, at_most_kb: int
 ) -> None:
-    @contextlib.contextmanager
-    def opened(order: Order) -> Iterator[Executor]:
-        del order
-        yield InlineExecutor(objective)
-
     objective, folder = Watched(first, last), SweepFolder(tmp_path / "grown")
     folder.path.mkdir()
     with contextlib.closing(Ledger(folder.ledger, create=True)) as ledger:
         tracemalloc.start()
         try:
             run_trials(
-                Sweep(parse_sweep(SPEC.format(epochs=epochs, trials=last)), folder, ledger, Unseen(), Signals()), opened
+                Sweep(parse_sweep(SPEC.format(epochs=epochs, trials=last)), folder, ledger, Unseen(), Signals()),
+                open_inline(objective),
             )
         finally:
             tracemalloc.stop()

@@ -17,8 +17,7 @@ from tune_jobs.driver.opening import open_ledger
 from tune_jobs.driver.trials import Sweep, run_trials, task_of
 from tune_jobs.errors import LedgerError, UsageError
 from tune_jobs.events import Job
-from tune_jobs.executors.base import Executor, Order
-from tune_jobs.executors.inline import InlineExecutor
+from tune_jobs.executors.inline import open_inline
 from tune_jobs.record.folder import SweepFolder, recorded_spec
 from tune_jobs.record.ledger import Ledger
 from tune_jobs.record.manifest import recorded_starts, write_manifest
@@ -89,13 +88,8 @@ def change(site: Path, file: str, old: str, new: str) -> None:
 
 
 def test_a_sweep_with_a_plugin_trains_and_records_its_code(folder: SweepFolder, spec: SweepSpec) -> None:
-    @contextlib.contextmanager
-    def opened(order: Order) -> Iterator[Executor]:
-        assert order.sweep == "mine"
-        yield InlineExecutor(train_task)
-
     with contextlib.closing(open_ledger(folder, spec)) as ledger:
-        run_trials(Sweep(spec, folder, ledger, Unseen(), Signals()), opened)
+        run_trials(Sweep(spec, folder, ledger, Unseen(), Signals()), open_inline(train_task))
         found = summary("mine", ledger, [*map(fields, possible(spec))])
         trials, attempts = ledger.trials(), ledger.attempts()
         (recorded,) = (ledger.meta.plugins or {}).values()

@@ -1,6 +1,5 @@
 """A sweep with several seeds, from its file to every table and the tracker. The trials are scripted."""
 
-import contextlib
 from collections.abc import Iterator
 from pathlib import Path
 from statistics import fmean, stdev
@@ -13,8 +12,7 @@ from search_spaces import SweepSpec, config_key, parse_sweep
 from tests.tune_jobs.cli.invoking import invoke, invoke_json
 from tests.tune_jobs.stores import new_store
 from tune_jobs.driver.run import Outcome, run
-from tune_jobs.executors.base import Executor, Order
-from tune_jobs.executors.inline import InlineExecutor
+from tune_jobs.executors.inline import open_inline
 from tune_jobs.executors.registry import add_executor
 from tune_jobs.record.folder import SweepFolder
 from tune_jobs.tracking.address import default_store
@@ -44,12 +42,7 @@ def scripted(task: Task) -> Iterator[Report]:
         yield EpochDone(epoch, {"val/accuracy": value * epoch / 2, **size})
 
 
-@contextlib.contextmanager
-def opened(_: Order) -> Iterator[Executor]:
-    yield InlineExecutor(scripted)
-
-
-add_executor("repeats", opened)
+add_executor("repeats", open_inline(scripted))
 
 
 def go(storage: Path, *overrides: str) -> Outcome:

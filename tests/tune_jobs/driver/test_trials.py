@@ -14,7 +14,7 @@ from tests.tune_jobs.driver.scripted import Unseen, new_ledger
 from tune_jobs.driver.trials import Sweep, run_trials, task_of
 from tune_jobs.events import Job
 from tune_jobs.executors.base import Executor, Order
-from tune_jobs.executors.inline import InlineExecutor
+from tune_jobs.executors.inline import InlineExecutor, open_inline
 from tune_jobs.record.folder import SweepFolder, checkpoint_path
 from tune_jobs.record.ledger import Ledger
 from tune_jobs.system.signals import Signals
@@ -34,9 +34,7 @@ def opened(order: Order) -> Iterator[Executor]:
     yield InlineExecutor(three_epochs, slots=2)
 
 
-@contextlib.contextmanager
-def failing(_: Order) -> Iterator[Executor]:
-    yield InlineExecutor(lambda _: iter([AttemptFailed("user_error", "a mistake")]))
+failing = open_inline(lambda _: iter([AttemptFailed("user_error", "a mistake")]))
 
 
 @contextlib.contextmanager

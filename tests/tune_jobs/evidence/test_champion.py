@@ -26,8 +26,7 @@ from tune_jobs.evidence.expected import Expectation
 from tune_jobs.evidence.outcome import Confirmed
 from tune_jobs.evidence.replay import recorded_trial, replay
 from tune_jobs.evidence.verdicts import Difference, Verdict
-from tune_jobs.executors.base import Executor, Order
-from tune_jobs.executors.inline import InlineExecutor
+from tune_jobs.executors.inline import open_inline
 from tune_jobs.executors.registry import add_executor
 from tune_jobs.loading import load_model
 from tune_jobs.record.folder import SweepFolder
@@ -63,12 +62,7 @@ def _train(task: Task) -> Iterator[Report]:
     yield from train_task(task)
 
 
-@contextlib.contextmanager
-def _inline(_: Order) -> Iterator[Executor]:
-    yield InlineExecutor(_train, slots=2)
-
-
-add_executor("champion-test", _inline)
+add_executor("champion-test", open_inline(_train, slots=2))
 
 
 class Unwatched:

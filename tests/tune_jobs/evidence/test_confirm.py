@@ -20,8 +20,7 @@ from tune_jobs.errors import UsageError
 from tune_jobs.evidence.arms import first_unused, ranked
 from tune_jobs.evidence.confirm import Wanted, as_confirmed, openings, read_confirmed, work_of
 from tune_jobs.evidence.outcome import Confirmed
-from tune_jobs.executors.base import Executor, Order
-from tune_jobs.executors.inline import InlineExecutor, WorkerDied
+from tune_jobs.executors.inline import WorkerDied, open_inline
 from tune_jobs.record.folder import SweepFolder
 from tune_jobs.record.ledger import Ledger
 from tune_jobs.record.rows import Halted
@@ -83,16 +82,11 @@ def searched(place: Path) -> Ledger:
     """Create a sweep whose search is done."""
     made = new_ledger(place / "ledger.db")
     (place / "sweep.yaml").write_text(SPEC.text)
-    assert run_trials(Sweep(SPEC, SweepFolder(place), made, Unseen(), Signals()), _opener(trains)) == (True, None)
+    assert run_trials(Sweep(SPEC, SweepFolder(place), made, Unseen(), Signals()), open_inline(trains, slots=2)) == (
+        True,
+        None,
+    )
     return made
-
-
-def _opener(objective: Objective) -> Callable[[Order], contextlib.AbstractContextManager[Executor]]:
-    @contextlib.contextmanager
-    def opened(_: Order) -> Iterator[Executor]:
-        yield InlineExecutor(objective, slots=2)
-
-    return opened
 
 
 def confirmed(
@@ -102,7 +96,7 @@ def confirmed(
     folder = SweepFolder(ledger.path.parent)
     spec = replace(SPEC, budget=budget)
     sweep = Sweep(as_confirmed(spec), folder, ledger, Unseen(), Signals())
-    _, halt = run_trials(sweep, _opener(objective), work=work_of(sweep, spec=spec, wanted=wanted))
+    _, halt = run_trials(sweep, open_inline(objective, slots=2), work=work_of(sweep, spec=spec, wanted=wanted))
     found = read_confirmed(folder)
     assert found is not None
     return halt, found

@@ -10,8 +10,7 @@ from tests.tune_jobs.driver.scripted import Unseen
 from tune_jobs.driver.images import open_images
 from tune_jobs.driver.opening import open_ledger
 from tune_jobs.driver.trials import Sweep, run_trials
-from tune_jobs.executors.base import Executor, Order
-from tune_jobs.executors.inline import InlineExecutor, WorkerDied
+from tune_jobs.executors.inline import WorkerDied, open_inline
 from tune_jobs.record.folder import SweepFolder
 from tune_jobs.record.manifest import write_manifest
 from tune_jobs.system.signals import Signals
@@ -49,19 +48,13 @@ def _train(task: Task) -> Iterator[Report]:
             raise WorkerDied("lost_worker", "it was killed")
 
 
-@contextlib.contextmanager
-def _opened(order: Order) -> Iterator[Executor]:
-    del order
-    yield InlineExecutor(_train, slots=2)
-
-
 def trained(storage: Path) -> SweepFolder:
     """Run the sweep."""
     folder, spec = SweepFolder(storage / NAME), parse_sweep(FILE)
     folder.path.mkdir(parents=True)
     with contextlib.closing(open_ledger(folder, spec)) as ledger:
         write_manifest(folder, open_images(spec, ledger, print))
-        run_trials(Sweep(spec, folder, ledger, Unseen(), Signals()), _opened)
+        run_trials(Sweep(spec, folder, ledger, Unseen(), Signals()), open_inline(_train, slots=2))
         tried = [(attempt.state, attempt.from_epoch) for attempt in ledger.attempts()]
         kept = list(itertools.chain(*(folder.checkpoints(trial.run_key) for trial in ledger.trials())))
     assert tried == [("complete", 0), ("interrupted", 0), ("complete", LOST - 1)]

@@ -3,7 +3,6 @@
 import contextlib
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -11,8 +10,7 @@ import pytest
 
 from tests.tune_jobs.simulate.on_ray import short
 from tests.tune_jobs.simulate.playing import EPOCHS, InOrder, driven, on_table, playback
-from tune_jobs.executors.base import Executor, Order
-from tune_jobs.executors.inline import InlineExecutor
+from tune_jobs.executors.inline import open_inline
 from tune_jobs.record.ledger import Ledger
 from tune_jobs.record.memory import MemoryRecord
 from tune_jobs.record.rows import Ask, Epoch
@@ -33,13 +31,7 @@ def decisions(record: Ledger | MemoryRecord) -> list[Any]:
 @pytest.mark.parametrize("sampler", ["tpe", "random"])
 def test_a_driver_on_the_table_and_the_simulation_write_the_same_record(tmp_path: Path, sampler: str) -> None:
     played, sweep = playback("seconds"), on_table(search__sampler=sampler)
-
-    @contextlib.contextmanager
-    def opened(order: Order) -> Iterator[Executor]:
-        del order
-        yield InlineExecutor(played, slots=3)
-
-    with contextlib.closing(driven(sweep, tmp_path, opened)) as ledger:
+    with contextlib.closing(driven(sweep, tmp_path, open_inline(played, slots=3))) as ledger:
         record = MemoryRecord()
         play(sweep, played, workers=3, record=record)
         assert decisions(record) == decisions(ledger)
