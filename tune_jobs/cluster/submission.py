@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
-from convnn.plugins import Plugin
+from convnn.plugins import Plugin, editable
 from convnn.plugins import plugins as installed_plugins
 from search_spaces import SweepSpec
 from search_spaces.plurals import plural
@@ -62,8 +62,10 @@ def check_cluster(
     request: dict[str, Any] = {"packages": packages(), "storage": storage, "data": [], "environment": _secrets()}
     if spec is not None:
         request["data"] = [[data.name, data.root, spec.evaluation.opens] for data in spec.space.data_sets()]
-    report = cluster.probe({**request, "tracker": _tracker_uri(spec)})
-    return report, judge(report, spec.resources if spec else None, used_plugins(spec))
+    plugins = used_plugins(spec)
+    uploaded = [each for each in plugins if spec and each.editable]
+    report = cluster.probe({**request, "tracker": _tracker_uri(spec)}, uploaded)
+    return report, judge(report, spec.resources if spec else None, plugins)
 
 
 def submit(
@@ -143,7 +145,7 @@ def restart(
         "arguments": [command, found.name, *in_storage(found.storage), *options],
         "environment": _secrets(notify) | _tracker(None),
     }
-    job_id, size = cluster.start(command, found.name, task, text=None, code=True)
+    job_id, size = cluster.start(command, found.name, task, text=None, code=True, plugins=editable())
     return Submission(job_id, found.name, found.storage or "", size, [])
 
 
