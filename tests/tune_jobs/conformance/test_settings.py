@@ -6,6 +6,7 @@ from pydantic import Field
 
 from search_spaces.base import Config
 from search_spaces.models import VGGLayer
+from search_spaces.models.candidates import Candidates
 from tune_jobs.conformance.settings import varied
 
 
@@ -18,9 +19,10 @@ class Window(Config):
 class Windowed(VGGLayer):
     """A layer that may have a window."""
 
-    examples: ClassVar = ({"window": None},)
+    examples: ClassVar = ({"window": None, "candidates": None},)
     kind: Literal["windowed"]
     window: Window | None = None
+    candidates: Candidates | None = None
 
     def arguments(self) -> dict[str, Any]:
         return {}
@@ -29,3 +31,5 @@ class Windowed(VGGLayer):
 def test_optional_settings_are_tried_from_none() -> None:
     found = {each.window and each.window.width for each in varied(Windowed, "kind")}
     assert {None, 3, 4} <= found
+    kinds = {each.candidates and each.candidates.kind for each in varied(Windowed, "kind")}
+    assert {None, "random", "strided"} <= kinds

@@ -124,6 +124,8 @@ def test_a_model_of_a_plugin_may_have_fields_with_the_names_of_layers_by_depth()
         assert [column.name for column in varying(configs)] == names
         assert [column.name for column in chosen(",".join(names), configs)] == names
         assert {*names} <= declared(spec.space.root).keys()
+        beside = [column.name for column in varying([*configs, CONFIGS[0]])]  # as in one sweep with an any_of
+        assert {"model", *names} <= {*beside}
         runs = Runs(replace(table(), runs=(RecordedRun("a", {}, configs[0]),)))
         assert [*runs.unrecorded(configs[-1])] == [("model.layers", 4), ("model.conv1.width", 2)]
 
