@@ -190,8 +190,8 @@ def _tell_next(outcome: "Outcome") -> None:
     name, tracked = outcome.folder.name, outcome.tracked
     if tracked.error is not None:
         print(
-            f"\nMLflow at {tracked.uri} is missing results ({tracked.error}).\n"
-            f"The sweep's folder has all of them. To ship the rest once the tracker answers:\n  convnn sync {name}"
+            f"\n{tracked.error.rstrip('.')}.\n"
+            f"The sweep's folder has all of them. After fixing that, sync the rest:\n  convnn sync {name}"
         )
     print(f"\nNext:\n  convnn show {name}")
     if outcome.summary.best is not None:

@@ -68,9 +68,10 @@ def test_missing_results_on_a_tracker_are_reported_with_the_sync_command(
     sweep: Recorded, capsys: pytest.CaptureFixture[str]
 ) -> None:
     sweep.attempt([1], "complete")
-    away = Tracked("sqlite:////a folder/mlflow.db", "mine", None, "it is locked")
+    away = Tracked("sqlite:////a folder/mlflow.db", "mine", None, "a tracker is missing results: it is locked")
     told = said(sweep, outcome(sweep, tracked=away), capsys, code=0)
-    assert "is missing results (it is locked)" in told
+    assert "\na tracker is missing results: it is locked.\n" in told
+    assert "MLflow at" not in told
     assert "\n  convnn sync tracked\n" in told
     assert "Compare its trials in MLflow:\n  convnn ui tracked\n" in told
 
