@@ -93,7 +93,7 @@ def _numbers_of_methods() -> None:
 
 
 def _convnn(folder: Path, text: str, command: str) -> tuple[float, str]:
-    """Run a command on a file with this text; the seconds that it took, and what it printed."""
+    """Run a command on a file with this text; return its seconds and its output."""
     file = folder / "by-hand.yaml"
     file.write_text(text, encoding="utf-8")
     code = "import sys; from tune_jobs.cli import main; sys.exit(main())"

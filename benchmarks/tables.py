@@ -23,7 +23,6 @@ PUBLISHED = Path(__file__).parents[1] / "tests" / "convnn" / "published_tables.j
 """Rows with the configuration of the run, the printed cells, and the logged values."""
 
 CLASSES = {"cifar10": 10, "cifar100": 100}
-UNIT = {"params_m": 1e6, "gflops": 1e9}
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ from sklearn.datasets import load_digits
 from torch import Tensor
 
 from convnn.candidates import CandidateRule
-from convnn.layers import coordinates
+from convnn.patches import coordinates
 from convnn.selection import select_neighbors, window_neighbors
 
 SIDE, CELL, GAP, TOP = 8, 18, 26, 44

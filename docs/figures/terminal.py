@@ -79,7 +79,7 @@ def at(share: float, folder: SweepFolder, whole: Summary) -> tuple[Running, Summ
         for row in whole.rows
         if row.run_key in ended or row.number in running.trials
     ]
-    return running, replace(whole, rows=rows, used=used, beside=[row.config for row in whole.rows])
+    return running, replace(whole, rows=rows, used=used, beside=[row.fields for row in whole.rows])
 
 
 def main() -> None:
@@ -96,7 +96,7 @@ def main() -> None:
     asked = ["confirm", folder.name, "--top", "3", "--storage", str(folder.path.parent)]
     said = CliRunner().invoke(app, asked, env={"COLUMNS": str(WIDE)}).stdout
     *_, table = said.partition("baseline: ")[1:]
-    table = "".join(["baseline: ", table.partition("\nDifference to")[0]]).replace(f"{folder.path.parent}/", "")
+    table = "".join(["baseline: ", table.partition("\nDifference from")[0]]).replace(f"{folder.path.parent}/", "")
     draw("confirm", f"convnn confirm {folder.name} --top 3", Group(Text(table.rstrip())), WIDE)
 
 

@@ -1,7 +1,7 @@
 """Real faults injected into real sweeps: `python -m tests.faults` prints a line for each fault and what was lost.
 
 alone        a sweep without faults
-oracle       compares a sweep with faults with the same sweep left alone
+oracle       compares a sweep with faults with an undisturbed run of the same sweep
 chain        several faults injected into one sweep, one after another; the modules *_chain are such chains
 bench        folders, references, and counts of what a fault did
 driving      drivers and workers as processes: start them, signal them, wait for them

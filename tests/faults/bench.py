@@ -68,7 +68,7 @@ class Bench:
     """The folders and references that the faults of one call share."""
 
     def __init__(self, scratch: Path, *, seed: int, long: bool = False, repeat: int = 0, end_s: float = END_S) -> None:
-        """`end_s` is how long a sweep left alone may take."""
+        """`end_s` is how long an undisturbed sweep may take."""
         self.scratch = scratch
         self.seed = seed
         self.long = long
@@ -80,7 +80,7 @@ class Bench:
         self._guard = threading.Lock()
 
     def reference(self, sweep: Sweep, **environment: str) -> Reference:
-        """Return the sweep left alone; it is run only once."""
+        """Return the undisturbed sweep; it is run only once."""
         key = sweep.identity()
         with self._guard:
             lock = self._locks.setdefault(key, threading.Lock())
@@ -118,7 +118,7 @@ class Bench:
                 done = subprocess.run(
                     command, stdout=log, stderr=log, env=known, cwd=ROOT, check=False, timeout=self.end_s
                 )
-            expect(done.returncode == 0, f"the sweep left alone failed:\n{output.read_text()[-3000:]}")
+            expect(done.returncode == 0, f"the undisturbed sweep failed:\n{output.read_text()[-3000:]}")
         seconds = time.monotonic() - began
         say(f"reference of {sweep.name}: it took {seconds:.0f} s")
         record = oracle.read(storage / sweep.name / "ledger.db")
@@ -171,7 +171,7 @@ class Case:
         Args:
             sweep: The sweep to run.
             storage: Its storage folder; a separate folder for this round if `None`.
-            reference: Whether to compare it with the sweep left alone, which is then run first.
+            reference: Whether to compare it with the undisturbed sweep, which is then run first.
         """
         if len(self.failures) >= HOPELESS:
             raise GivenUp
@@ -290,7 +290,7 @@ class Round:
         reference: Record | None = None,
         tracker: bool = True,
     ) -> Record:
-        """Compare everything with the sweep left alone; see `oracle.compare`."""
+        """Compare everything with the undisturbed sweep; see `oracle.compare`."""
         self.settle()
         reference = reference or self.case.bench.reference(self.sweep).record
         broken = oracle.damage(self.ledger)

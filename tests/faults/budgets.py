@@ -46,7 +46,7 @@ def _time(case: Case, field: str) -> None:
             driver = round_.run()
             driver.end(0, 5)
             if driver.code == 0 and counted(round_, driver, NOTHING, field) < limit * 3600:
-                share /= 2  # the machine is faster than when the sweep was left alone
+                share /= 2  # the machine is faster than for the undisturbed sweep
             else:
                 expect_used_up(round_, driver, field, limit)
                 expect_not_overdrawn(round_, driver, field, limit)

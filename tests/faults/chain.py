@@ -1,7 +1,7 @@
 """Faults injected into one sweep, one after another, so that each start of the sweep serves two of them.
 
 Each is checked by itself immediately. At the end, the ledger of that moment and the whole sweep are compared with the
-sweep left alone.
+undisturbed sweep.
 """
 
 import contextlib
@@ -132,7 +132,7 @@ class Chain:
         self.running().end(0)
 
     def reference(self) -> Record:
-        """Return the sweep left alone."""
+        """Return the undisturbed sweep."""
         return self.bench.reference(self.sweep).record
 
     def running(self, *options: object) -> Driver:

@@ -1,4 +1,4 @@
-"""Compares a sweep with faults with the same sweep left alone, and MLflow with the ledger.
+"""Compares a sweep with faults with an undisturbed run of the same sweep, and MLflow with the ledger.
 
 In the ledger, it compares the sampler's asks, each trial's key, number and state, and each epoch of each attempt, bit
 for bit except for times; and it checks that every epoch is there. In MLflow, it expects one run per trial that is not
@@ -138,7 +138,7 @@ def damage(ledger: Path) -> list[str]:
 def compare(
     reference: Record, found: Record, *, states: Mapping[str, str] | None = None, only: Collection[str] | None = None
 ) -> Differences:
-    """Compare a sweep's ledger with that of the sweep left alone.
+    """Compare a sweep's ledger with that of the undisturbed sweep.
 
     Args:
         reference: The sweep left alone.
@@ -159,7 +159,7 @@ def compare(
             _compare_trial(expected, trial, (states or {}).get(key), differences, numbered=only is None)
     extra = [key for key in found.trials if key not in reference.trials and (only is None or key in only)]
     differences.duplicated += [
-        f"trial {found.trials[key].number}, which the sweep left alone does not have" for key in extra
+        f"trial {found.trials[key].number}, which the undisturbed sweep does not have" for key in extra
     ]
     differences.lost += [
         f"the end of attempt {a.attempt} of {a.run_key}" for a in found.attempts if a.state == "running"
@@ -168,13 +168,13 @@ def compare(
 
 
 def compare_so_far(reference: Record, before: Record | None, found: Record) -> Differences:
-    """Compare the ledger of an unfinished sweep with that of the sweep left alone, and with its own state `before`."""
+    """Compare the ledger of an unfinished sweep with that of the undisturbed sweep, and with its own state `before`."""
     differences = Differences()
     _compare_asks(reference, found, differences, whole=False)
     for key, trial in found.trials.items():
         expected = reference.trials.get(key)
         if expected is None:
-            differences.duplicated.append(f"trial {trial.number}, which the sweep left alone does not have")
+            differences.duplicated.append(f"trial {trial.number}, which the undisturbed sweep does not have")
         else:
             final = trial.state in ("complete", "stopped", "diverged")
             _compare_trial(expected, trial, None if final else trial.state, differences, numbered=True)

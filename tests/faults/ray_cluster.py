@@ -1,4 +1,4 @@
-"""A Ray cluster of two nodes on this machine, with separate loopback addresses, ports and folders.
+"""A Ray cluster of several nodes on this machine, with separate loopback addresses, ports and folders.
 
 The processes are `ray start --block`, so each node ends with the process that started it.
 """
@@ -52,10 +52,24 @@ class Node:
         with contextlib.suppress(subprocess.TimeoutExpired):
             self.process.wait(5)
         for pid in others:
-            if pid == self.process.pid or "ray" in command_line(pid):
-                with contextlib.suppress(ProcessLookupError):
-                    os.kill(pid, signal.SIGKILL)
+            self._end(pid)
         self.process.wait(30)
+
+    def stop(self) -> None:
+        """Stop it cleanly if it runs, and kill what does not end."""
+        if self.process.poll() is None:
+            below = [pid for child in children(self.process.pid) for pid in (child, *children(child))]
+            self.process.terminate()
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                self.process.wait(20)
+            for pid in (*below, self.process.pid):
+                self._end(pid)
+            self.process.wait(30)
+
+    def _end(self, pid: int) -> None:
+        if pid == self.process.pid or "ray" in command_line(pid):
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
 
 
 class Cluster:
@@ -147,7 +161,11 @@ class Cluster:
             )
         node = Node(process, log)
         self._nodes.append(node)
-        wait_for(lambda: self._up(node), f"a Ray node starts; see {log}", START_S, 0.1)
+        try:
+            wait_for(lambda: self._up(node), f"a Ray node starts; see {log}", START_S, 0.1)
+        except TookTooLong:  # it may still start, with an address that the next attempt uses
+            node.stop()
+            raise
         return node
 
     @staticmethod
@@ -159,16 +177,7 @@ class Cluster:
     def close(self) -> None:
         """Stop the nodes, the head last."""
         for node in reversed(self._nodes):
-            if node.process.poll() is None:
-                below = [pid for child in children(node.process.pid) for pid in (child, *children(child))]
-                node.process.terminate()
-                with contextlib.suppress(subprocess.TimeoutExpired):
-                    node.process.wait(20)
-                for pid in (*below, node.process.pid):
-                    if pid == node.process.pid or "ray" in command_line(pid):
-                        with contextlib.suppress(ProcessLookupError):
-                            os.kill(pid, signal.SIGKILL)
-                node.process.wait(30)
+            node.stop()
         shutil.rmtree(self._temporary, ignore_errors=True)
 
 

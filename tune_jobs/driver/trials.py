@@ -227,8 +227,8 @@ class _Watch:
         self._sweep = sweep
         self._show_next = 0.0
         configs = possible(sweep.spec) if work is None else work.configs
-        beside = [*map(fields, configs)]
-        self._summary = work.summary if work else (lambda: summary(sweep.spec.name, sweep.ledger, beside))
+        search = partial(summary, sweep.spec.name, sweep.ledger, [*map(fields, configs)])
+        self._summary = work.summary if work else search
         sweep.progress.expect(sweep.spec.metric, varying(configs))
 
     def take(self, event: Event) -> None:

@@ -4,7 +4,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from search_spaces.plurals import plural
 from tune_jobs.record.environment import Environment, facts
 from tune_jobs.record.rows import Attempt
 from tune_jobs.results.words import iso_time
@@ -134,8 +133,3 @@ def _start_of(attempt: Attempt, starts: Sequence[Mapping[str, Any]]) -> Mapping[
 def _of(attempts: Sequence[int]) -> str:
     numbers = ", ".join(map(str, attempts))
     return f"in {'attempt' if len(attempts) == 1 else 'attempts'} {numbers}"
-
-
-def summed_up(found: Environment) -> str:
-    """Return the environment as one line."""
-    return f"{plural(found.threads, 'thread')}, {found.cpu}, torch {found.packages.get('torch')}"

@@ -1,5 +1,6 @@
 import io
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from rich.table import Table
@@ -48,3 +49,8 @@ def test_a_cell_keeps_its_color() -> None:
     table.add_row("1", Text("failed", "red"))
     TextConsole(file=said, width=40, force_terminal=True, color_system="standard", _environ={}).print(table)
     assert "\x1b[31m  failed\x1b[0m" in said.getvalue()
+
+
+def test_a_table_that_fits_is_not_drawn_by_rich(monkeypatch: pytest.MonkeyPatch) -> None:  # rich takes 5 s
+    monkeypatch.delattr(Table, "__rich_console__")
+    assert printed(PlainTable(), [("trial", "right")], [["1"]], 40) == "trial\n    1\n"

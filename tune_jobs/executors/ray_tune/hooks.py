@@ -75,8 +75,8 @@ class ReportScheduler(FIFOScheduler):  # type: ignore[misc]
     def choose_trial_to_run(self, tune_controller: object) -> Any:  # noqa: ANN401 - Tune's Trial
         """Tune's hook at every step: return the newest waiting trial, which gets a free worker.
 
-        A worker may already be starting for an earlier trial, and Tune would kill it. By default Tune chooses any
-        trial, so with short trials a second worker might never start.
+        By default Tune chooses the oldest, and kills the worker that is already starting for it. So with short trials
+        a second worker might never start.
         """
         del tune_controller
         self._waiting = [trial for trial in self._waiting if trial.status == Trial.PENDING]
