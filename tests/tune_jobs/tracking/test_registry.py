@@ -78,14 +78,14 @@ def test_a_tracker_has_its_full_time_although_event_files_are_slow(
             return "no answer"
 
     add_tracker("timed", Timed)
-    monkeypatch.setattr("tune_jobs.tracking.tensorboard.files.make_equal", lambda *_: time.sleep(0.3))
+    monkeypatch.setattr("tune_jobs.tracking.tensorboard.files.make_equal", lambda *_: time.sleep(0.1))
     for trial in "abc":
         sweep.attempt([1], "complete", trial=trial)
     destination = replace(sweep.destination(f"timed://{tmp_path}"), tensorboard=True)
     open_tracker(destination).close(30)  # loads TensorBoard's packages
     said: list[str] = []
-    assert open_tracker(destination).close(0.8, said.append) == "no answer"
-    assert said == ["0.8 s"]
+    assert open_tracker(destination).close(0.4, said.append) == "no answer"
+    assert said == ["0.4 s"]
 
 
 def test_every_other_address_belongs_to_mlflow(sweep: Recorded) -> None:
