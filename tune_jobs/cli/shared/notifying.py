@@ -20,7 +20,7 @@ from tune_jobs.errors import InUseError, SweepError, UsageError
 from tune_jobs.record.folder import SweepFolder
 from tune_jobs.record.rows import SEARCH, Role
 from tune_jobs.system.notify import Notification, require_target
-from tune_jobs.system.redaction import NOTIFY, without_password
+from tune_jobs.system.redaction import NOTIFY, NOTIFY_OPTION, without_notify, without_password
 
 if TYPE_CHECKING:
     from tune_jobs.driver.limits import Halt
@@ -28,26 +28,20 @@ if TYPE_CHECKING:
 Event = Literal["ended", "paused", "failed"]
 _PAUSES = ("signal", "budget", "disk")
 _WORDS: dict[Event, str] = {"ended": "has ended", "paused": "is paused", "failed": "has failed"}
-_OPTION = "--notify"
 
 
 def _hidden(given: str | None) -> str | None:
-    """Return the option's value, and hide it from the rest of this process."""
-    os.environ.pop(NOTIFY, None)
-    words, kept = iter(sys.argv), []
-    for word in words:
-        if word == _OPTION:
-            next(words, None)
-        elif not word.startswith(f"{_OPTION}="):
-            kept.append(word)
-    sys.argv[:] = kept
-    return given or None
+    """Return the target, and hide it from the rest of this process."""
+    there = os.environ.pop(NOTIFY, "")
+    sys.argv[:] = without_notify(sys.argv)[0]
+    target = there if given == NOTIFY else given
+    return target.strip() if target else None
 
 
 Notify = Annotated[
     str | None,
     typer.Option(
-        _OPTION,
+        NOTIFY_OPTION,
         metavar="URL|COMMAND",
         envvar=NOTIFY,
         callback=_hidden,

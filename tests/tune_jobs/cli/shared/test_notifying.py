@@ -1,6 +1,8 @@
 import json
 import os
+import subprocess
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -8,6 +10,7 @@ import pytest
 
 from tests.tune_jobs.cli.invoking import invoke
 from tests.tune_jobs.cluster.head import Head
+from tests.tune_jobs.program import CONVNN
 from tests.tune_jobs.servers import free_port
 from tests.tune_jobs.shipping import Recorded
 from tests.tune_jobs.webhook import SECRET, Webhook, webhook
@@ -137,3 +140,18 @@ def test_the_target_is_not_recorded(over: Recorded, uri: str, monkeypatch: pytes
     store = Path(uri.removeprefix("sqlite:///"))
     assert over.folder.ledger in files
     assert [path for path in [*files, store] if SECRET.encode() in path.read_bytes()] == []
+
+
+@pytest.mark.parametrize("program", [[CONVNN], ["-c", "from tune_jobs.cli import main; main()"]])
+def test_the_target_leaves_the_command_line_of_the_process(program: list[str], tmp_path: Path) -> None:
+    words = [sys.executable, *program, "resume", "--storage", str(tmp_path), "--notify", f"mail '{SECRET}", "none"]
+    with subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as process:
+        shown = b""
+        while process.poll() is None:
+            shown = Path(f"/proc/{process.pid}/cmdline").read_bytes() or shown  # empty once it has ended
+            time.sleep(0.01)
+        assert process.stdout is not None
+        assert "it contains an unclosed quotation mark" in process.stdout.read()
+    assert shown.decode().split("\0")[1 + len(program) : -1] == (
+        ["resume", "--notify", "CONVNN_NOTIFY", "--storage", str(tmp_path), "none"]
+    )
