@@ -314,9 +314,7 @@ class Ledger:
         return [Attempt(known(key, n), n, *(*rest, environment.decode(text))) for key, n, *rest, text in rows]
 
     @said_in_a_line
-    def epochs(
-        self, run_key: str | None = None, *, after: int = 0, last: int = _LAST, most: int = -1
-    ) -> list[Epoch]:
+    def epochs(self, run_key: str | None = None, *, after: int = 0, last: int = _LAST, most: int = -1) -> list[Epoch]:
         """Return the epochs after `seq` = `after` up to `last`, of one trial or all, in order of recording.
 
         At most `most` are returned.

@@ -50,14 +50,16 @@ def _mistake(target: str, *, here: bool) -> str | None:
         words = _words(target)
     except ValueError:
         return "; it contains an unclosed quotation mark"
-    if not words:
-        return "; it is empty"
-    scheme, colon, _ = words[0].partition("://")
+    return _mistake_in_program(words[0], here=here) if words else "; it is empty"
+
+
+def _mistake_in_program(program: str, *, here: bool) -> str | None:
+    scheme, colon, _ = program.partition("://")
     if colon and scheme.isalpha():
         return f", got an address that starts with {scheme}://"
-    if "=" in words[0] or ("/" in words[0] and not words[0].startswith(_PATH)):
+    if "=" in program or ("/" in program and not program.startswith(_PATH)):
         return "; it starts with neither https:// nor a program. Add https://, or write a program's path from / or ./"
-    if here and shutil.which(words[0]) is None:
+    if here and shutil.which(program) is None:
         return "; its program was not found: give the program's path"
     return None
 
@@ -80,9 +82,8 @@ class Notification:
 
     def failure(self) -> str | None:
         """Wait until it is sent or the time limit is reached, and return the reason if it failed."""
-        self._thread.join(
-            max(0.0, self._deadline - time.monotonic()) + 0.5
-        )  # the thread kills a command that takes too long
+        # The thread kills a command that takes too long.
+        self._thread.join(max(0.0, self._deadline - time.monotonic()) + 0.5)
         return self._failure
 
     def _send(self, target: str, content: bytes) -> None:

@@ -96,6 +96,8 @@ def test_epochs_recorded_during_an_export_are_left_out(
 def test_a_failed_write_leaves_no_file(sweep: Sweep, tmp_path: Path) -> None:
     sweep.trial([0.5], "complete")
     for kind in ("csv", "parquet"):
-        with pytest.raises(LedgerError, match="cannot be written: No such file.*; give a file in an existing, writable"):
+        with pytest.raises(
+            LedgerError, match=r"cannot be written: No such file.*; give a file in an existing, writable"
+        ):
             write_table(sweep.folder, tmp_path / "none" / "table", kind)
     assert not list(tmp_path.glob("*table*"))

@@ -3,7 +3,13 @@ import os
 import pytest
 
 from tune_jobs.errors import UsageError
-from tune_jobs.system.redaction import TRACKING_TOKEN, can_be_sent, tidy_tracking_token, without_password, without_notify
+from tune_jobs.system.redaction import (
+    TRACKING_TOKEN,
+    can_be_sent,
+    tidy_tracking_token,
+    without_notify,
+    without_password,
+)
 
 
 @pytest.mark.parametrize(

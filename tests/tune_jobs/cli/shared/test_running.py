@@ -6,6 +6,7 @@ import pytest
 import typer
 
 from tests.tune_jobs.shipping import Recorded
+from tests.tune_jobs.webhook import webhook
 from tune_jobs.cli.shared.notifying import Notifier
 from tune_jobs.cli.shared.running import exit_code, follow
 from tune_jobs.driver.limits import Halt
@@ -36,9 +37,34 @@ def test_the_exit_code_tells_how_the_sweep_ended(sweep: Recorded) -> None:
     assert exit_code(outcome(sweep, Halt("signal", "stopped", signal.SIGTERM))) == 143
 
 
+def test_an_unfinished_sweep_whose_retried_trials_have_ended_is_paused(sweep: Recorded) -> None:
+    sweep.attempt([1], "complete")
+    sweep.ledger.meta.planned = 2
+    found = outcome(sweep)
+    sweep.attempt([1], "complete", trial="b")  # the message contains the numbers of the outcome
+    with webhook() as hook, pytest.raises(typer.Exit):
+        follow(lambda _: found, Notifier(hook.address, sweep.folder, "convnn resume tracked"), as_json=False)
+    (posted,) = hook.posted
+    assert (posted["event"], posted["reason"]) == ("paused", "the retried trials have ended")
+    assert (posted["trials"]["ended"], posted["resume"]) == (1, "convnn resume tracked")
+
+
+def test_an_interrupt_while_the_message_is_sent_keeps_the_exit_code(
+    sweep: Recorded, capfd: pytest.CaptureFixture[str]
+) -> None:
+    notifier = Notifier("sh -c 'sleep 0.2; kill -INT $PPID; exec sleep 1'", sweep.folder, "")
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        notifier.interrupted()
+        notifier.close()
+    finally:
+        signal.signal(signal.SIGINT, before)
+    assert capfd.readouterr().err == "convnn: the notification was not delivered: interrupted.\n"
+
+
 def said(sweep: Recorded, found: Outcome, capsys: pytest.CaptureFixture[str], *, code: int) -> str:
     with pytest.raises(typer.Exit) as ended:
-        follow(lambda _: found, Notifier(None, sweep.folder, ""), as_json=False)
+        follow(lambda _: found, Notifier(None, sweep.folder, "convnn resume tracked"), as_json=False)
     assert ended.value.exit_code == code
     return "".join(capsys.readouterr())
 
