@@ -25,8 +25,6 @@ from tune_jobs.record.names import known
 from tune_jobs.record.requests import Asked, Request
 from tune_jobs.record.rows import ENDED, SEARCH, Ask, AskOutcome, Attempt, Epoch, Role, State, Trial, Usage
 
-_LAST = 2**63 - 1
-
 
 class Ledger:
     """Reads and, for the driver, writes a sweep's ledger."""
@@ -314,16 +312,12 @@ class Ledger:
         return [Attempt(known(key, n), n, *(*rest, environment.decode(text))) for key, n, *rest, text in rows]
 
     @said_in_a_line
-    def epochs(self, run_key: str | None = None, *, after: int = 0, last: int = _LAST, most: int = -1) -> list[Epoch]:
-        """Return the epochs after `seq` = `after` up to `last`, of one trial or all, in order of recording.
-
-        At most `most` are returned.
-        """
+    def epochs(self, run_key: str | None = None, *, after: int = 0, most: int = -1) -> list[Epoch]:
+        """Return the epochs after `seq` = `after`, of one trial or all, in order of recording; at most `most`."""
         # The plus stops SQLite from scanning all trials in the order of seq.
         one = "" if run_key is None else "run_key = ? AND +"
-        query = f"SELECT {COLUMNS} FROM epochs WHERE {one} seq > ? AND +seq <= ? ORDER BY seq LIMIT ?"  # noqa: S608 - no user input
-        found = (after, last, most)
-        return list(map(epoch_of, self._read(query, found if run_key is None else (run_key, *found))))
+        query = f"SELECT {COLUMNS} FROM epochs WHERE {one} seq > ? ORDER BY seq LIMIT ?"  # noqa: S608 - no user input
+        return list(map(epoch_of, self._read(query, (after, most) if run_key is None else (run_key, after, most))))
 
     @said_in_a_line
     def epoch_table(self, run_keys: Sequence[str], metrics: Iterable[str]) -> EpochTable:

@@ -103,7 +103,8 @@ def epochs_csv(data: "ReportData") -> Iterator[str]:
 def epoch_lines(rows: Iterable[Row], ledger: Ledger, last: int) -> Iterator[Line]:
     """Yield one line per epoch up to the `seq` `last`, by column; ordered by trial, then by attempt."""
     for row in sorted(rows, key=lambda row: row.number):
-        epochs = sorted(ledger.epochs(row.run_key, last=last), key=lambda epoch: (epoch.attempt, epoch.epoch))
+        there = (epoch for epoch in ledger.epochs(row.run_key) if epoch.seq <= last)
+        epochs = sorted(there, key=lambda epoch: (epoch.attempt, epoch.epoch))
         counting = set() if row.excluded is not None else {epoch.seq for epoch in effective(epochs)}
         for epoch in epochs:
             yield {

@@ -84,7 +84,7 @@ class Notifier:
         halt: "Halt | None",
         *,
         all_failed: bool,
-        whole: bool = True,
+        others_left: bool = False,
         result: str | None = None,
         found: "Summary | None" = None,
     ) -> None:
@@ -93,7 +93,7 @@ class Notifier:
         Args:
             halt: Why it was stopped.
             all_failed: Whether every trial failed.
-            whole: Whether no trial of the sweep is left; otherwise only the retried trials have ended.
+            others_left: Whether only the retried trials have ended, and other trials of the sweep are left.
             result: The result in words.
             found: The summary of the sweep; read from the record if `None`.
         """
@@ -101,7 +101,7 @@ class Notifier:
             self._send("paused" if halt.cause in _PAUSES else "failed", halt.message, found)
         elif all_failed:
             self._send("failed", halt.message if halt else result, found)
-        elif halt is None and not whole:
+        elif halt is None and others_left:
             self._send("paused", "the retried trials have ended", found)
         else:
             self._send("ended", halt.message if halt else result, found)

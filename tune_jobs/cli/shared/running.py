@@ -106,14 +106,15 @@ def continued(
     place = storage_of(storage)
     notifier = Notifier(notify, SweepFolder(place / sweep), resuming("resume", sweep, storage))
     here = partial(start, storage=place, ray_address=address, accept_code=accept_code)
-    follow(here, notifier, as_json=as_json)
+    follow(here, notifier, as_json=as_json, retried=command == "retry")
 
 
-def follow(start: "Callable[[Progress], Outcome]", notifier: Notifier, *, as_json: bool) -> None:
-    """Run a sweep, show its progress, print a report, and exit with its exit code."""
+def follow(start: "Callable[[Progress], Outcome]", notifier: Notifier, *, as_json: bool, retried: bool = False) -> None:
+    """Run a sweep, or only its `retried` trials; show the progress, print a report, and exit with its exit code."""
     outcome = watched(start, notifier, as_json=as_json)
-    summary, code = outcome.summary, exit_code(outcome)
-    notifier.ended(outcome.halt, all_failed=code == ExitCode.FAILED, whole=summary.whole, found=summary)
+    code, found = exit_code(outcome), outcome.summary
+    others_left = retried and not found.whole
+    notifier.ended(outcome.halt, all_failed=code == ExitCode.FAILED, others_left=others_left, found=found)
     with closing(notifier):
         _print_outcome(outcome, notifier.again, as_json=as_json)
     raise typer.Exit(code)

@@ -8,7 +8,7 @@ import typer
 from tests.tune_jobs.shipping import Recorded
 from tests.tune_jobs.webhook import webhook
 from tune_jobs.cli.shared.notifying import Notifier
-from tune_jobs.cli.shared.running import exit_code, follow
+from tune_jobs.cli.shared.running import continued, exit_code, follow
 from tune_jobs.driver.limits import Halt
 from tune_jobs.driver.run import Outcome
 from tune_jobs.results.summary import read_summary
@@ -40,13 +40,27 @@ def test_the_exit_code_tells_how_the_sweep_ended(sweep: Recorded) -> None:
 def test_an_unfinished_sweep_whose_retried_trials_have_ended_is_paused(sweep: Recorded) -> None:
     sweep.attempt([1], "complete")
     sweep.ledger.meta.planned = 2
-    found = outcome(sweep)
+    found, storage = outcome(sweep), sweep.folder.path.parent
     sweep.attempt([1], "complete", trial="b")  # the message contains the numbers of the outcome
-    with webhook() as hook, pytest.raises(typer.Exit):
-        follow(lambda _: found, Notifier(hook.address, sweep.folder, "convnn resume tracked"), as_json=False)
-    (posted,) = hook.posted
-    assert (posted["event"], posted["reason"]) == ("paused", "the retried trials have ended")
-    assert (posted["trials"]["ended"], posted["resume"]) == (1, "convnn resume tracked")
+    with webhook() as hook:
+        for command in ("retry", "resume"):
+            with pytest.raises(typer.Exit):
+                continued(
+                    command,
+                    "tracked",
+                    [],
+                    lambda *_, **__: found,
+                    address=None,
+                    storage=storage,
+                    accept_code=False,
+                    notify=hook.address,
+                    detach=False,
+                    as_json=False,
+                )
+    paused, ended = hook.posted
+    assert (paused["event"], paused["reason"]) == ("paused", "the retried trials have ended")
+    assert (paused["trials"]["ended"], paused["resume"]) == (1, f"convnn resume tracked --storage '{storage}'")
+    assert ended["event"] == "ended"
 
 
 def test_an_interrupt_while_the_message_is_sent_keeps_the_exit_code(
