@@ -146,7 +146,7 @@ def test_a_submitted_job_sends_it_too(
     monkeypatch.setenv("CONVNN_JOB_COPY", str(tmp_path / "job"))
     with webhook() as hook, Head().serving() as head:
         cluster = NotStarted(head.address)
-        restart(cluster, "resume", "tracked", [], notify=f"{hook.address}\n")
+        restart(cluster, "resume", "tracked", [], notify=hook.address)
         assert SECRET not in str(cluster.task["arguments"])
         (tmp_path / "job").mkdir()
         (tmp_path / "job" / "task.json").write_text(json.dumps(cluster.task))
@@ -164,7 +164,7 @@ def test_the_target_is_not_recorded(over: Recorded, uri: str, monkeypatch: pytes
     with webhook() as hook:
         for option in (["--notify", hook.address], [f"--notify={hook.address}"], []):
             if not option:
-                monkeypatch.setenv("CONVNN_NOTIFY", hook.address)
+                monkeypatch.setenv("CONVNN_NOTIFY", f" {hook.address}\n")  # as in a file
             monkeypatch.setattr(sys, "argv", [*plain[:2], *option, *plain[2:]])
             invoke(*sys.argv[1:], storage=storage, expect=4)
     monkeypatch.delenv("CONVNN_NOTIFY", raising=False)
