@@ -10,9 +10,12 @@ from search_spaces import Decided, SpecError, SweepSpec, TrialConfig, canonical
 from search_spaces.base import by_path
 from search_spaces.domains import Scalar
 from search_spaces.headline import HEADLINE, headline
+from search_spaces.models import VGGLayer
+from search_spaces.models.base import lam
 from tune_jobs.errors import SweepError, UsageError
 from tune_jobs.record.folder import SweepFolder, recorded_spec
 from tune_jobs.results.by_depth import (
+    TOLD_BY_LAMBDA,
     Fields,
     base_of,
     comparable,
@@ -32,8 +35,11 @@ NONE = "none"
 DRAWS = 64
 """Number of draws that represent a space."""
 
-_SAID = {"lambda", "k", "r", "patch", "aggregation"}
-"""Fields of a model that `headline` already has."""
+_SAID = re.compile(r"training\.lr|model\.((layer|attention)\.(candidates\.)?)?(lambda|k|r|patch|aggregation)")
+"""Paths of fields that `headline` already has. A model of a plugin may have several layers, each with such fields."""
+
+_KNOWN = ("layer", "layers")
+"""Fields of VGG-11 with layers. Their lambda and kind are in `fields` by short names."""
 
 _SAID_OF_ALL = ("model", "kind", "candidates")
 """Short names in `fields`, besides those of the headline."""
@@ -230,8 +236,15 @@ def _others(config: TrialConfig) -> Iterator[tuple[str, Scalar]]:
 
 
 def _by_path(config: TrialConfig) -> Iterator[tuple[str, Scalar]]:
+    """Yield each field with its path. Each of several layers of a plugin's model has a lambda, instead of a kind."""
+    own = ((name, part) for name, part in config.model if isinstance(part, VGGLayer) and name not in _KNOWN)
+    lambdas = {f"model.{name}": lam(part) for name, part in own if getattr(part, "kind", None) in TOLD_BY_LAMBDA}
     for path, value in by_path(config.model_dump(mode="json", by_alias=True)):
-        yield path, str(value) if isinstance(value, list) else value
+        above, _, name = path.rpartition(".")
+        if above in lambdas and name == "kind":
+            yield f"{above}.lambda", lambdas[above]
+        elif above not in lambdas or name != "lambda":
+            yield path, str(value) if isinstance(value, list) else value
 
 
 def key_of(path: str) -> str:
@@ -246,8 +259,7 @@ def key_of(path: str) -> str:
 
 
 def _is_headline(path: str) -> bool:
-    of_model = path.startswith("model.") and not is_staged(path)
-    return path == "training.lr" or (of_model and path.rpartition(".")[2] in _SAID)
+    return _SAID.fullmatch(path) is not None
 
 
 _PATHS = {
