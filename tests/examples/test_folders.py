@@ -109,8 +109,8 @@ def test_the_order_does_not_depend_on_the_file_system(folder: Path, tmp_path: Pa
         goal.parent.mkdir(parents=True, exist_ok=True)
         shutil.copy2(path, goal)
     for split in SPLITS:
-        one, other = (source(place).read(split) for place in (folder, again))
-        assert all(np.array_equal(*pair) for pair in zip(one, other, strict=True))
+        one, other = source(folder).read(split), source(again).read(split)
+        assert all(np.array_equal(one[part], other[part]) for part in (0, 1))
 
 
 def test_hidden_files_are_ignored_and_links_followed(folder: Path, tmp_path: Path) -> None:
@@ -121,7 +121,7 @@ def test_hidden_files_are_ignored_and_links_followed(folder: Path, tmp_path: Pat
     (folder / "white").rename(tmp_path / "elsewhere")
     (folder / "white").symlink_to(tmp_path / "elsewhere")
     found = source(folder).read("train")
-    assert all(np.array_equal(*pair) for pair in zip(before, found, strict=True))
+    assert all(np.array_equal(before[part], found[part]) for part in (0, 1))
 
 
 def test_the_fingerprint_changes_with_a_file_and_with_the_version(folder: Path) -> None:

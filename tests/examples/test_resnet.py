@@ -154,9 +154,9 @@ def test_tables_have_the_lambda_of_each_stage() -> None:
     file = f"name: x\nspace: {{model: {{name: resnet, stage1: {hybrid}, stage2: {hybrid}, stage3: {{kind: conv2d}}}}}}"
     space = parse_sweep(file).space
     trials = [space.resolve(Decided(point)) for point in space.points()]
-    names = [f"model.{stage}.lambda" for stage in ("stage1", "stage2")]
-    assert [column.name for column in varying(trials)] == names
-    found = [tuple(fields(each)[name] for name in names) for each in trials]
+    columns = varying(trials)
+    assert [column.name for column in columns] == ["stage1.lambda", "stage2.lambda"]
+    found = [tuple(fields(each)[column.key] for column in columns) for each in trials]
     assert sorted(found) == [(one, other) for one in (0.0, 0.5, 1.0) for other in (0.0, 0.5, 1.0)]
 
 

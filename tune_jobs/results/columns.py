@@ -278,7 +278,5 @@ _KEYS_OF_LAYER = {
 
 
 def _short(path: str) -> str:
-    for start in ("model.layer.", "model.attention.", "training."):
-        if path.startswith(start):
-            return path.removeprefix(start)
-    return path
+    starts = ["model.layer.", "model.attention.", "training.", *(["model."] if path.count(".") > 1 else [])]
+    return path.removeprefix(next(filter(path.startswith, starts), ""))
