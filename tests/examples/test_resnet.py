@@ -1,6 +1,7 @@
 """The model of examples/resnet: at lambda 0 it is the published ResNet; settings, keys and limits."""
 
 from collections.abc import Iterator
+from importlib.metadata import EntryPoint
 from pathlib import Path
 from typing import Any
 
@@ -10,14 +11,19 @@ from convnn_resnet.settings import SHAPES, ResNet
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from convnn import plugins
 from convnn.data.facts import register_dataset, unregister_dataset
 from search_spaces import Decided, TrialConfig, config_key, infeasibilities, load_sweep, parse_sweep
 from search_spaces.models import MODELS
 from tests.search_spaces.read import complaint
+from tune_jobs.conformance import models, outcome
+from tune_jobs.conformance.kinds import Subject
+from tune_jobs.planning.plan import plan
 from tune_jobs.results.columns import fields, varying
 from tune_jobs.worker.build import build_model
 
-EXAMPLE = Path(__file__).parents[2] / "examples" / "resnet"
+ROOT = Path(__file__).parents[2]
+EXAMPLE = ROOT / "examples" / "resnet"
 CONV = {"kind": "conv2d"}
 PUBLISHED = {3: 0.27, 5: 0.46, 7: 0.66, 9: 0.85}
 """Millions of parameters of He et al., Table 6, by n."""
@@ -166,3 +172,37 @@ def test_each_combination_of_lambdas_in_the_sweep_files_can_run_and_is_one_trial
     found = [spec.space.resolve(Decided(point)) for point in spec.space.points()]
     assert len({config_key(each) for each in found}) == trials
     assert not [each for each in found if [*spec.infeasibilities(each)]]
+
+
+def test_a_plan_shows_what_varies_in_each_stage() -> None:
+    largest = plan(load_sweep(str(EXAMPLE / "shapes.yaml"))).trial_costs["largest"]
+    assert largest.params == {"stage1.lambda": 0.5, "stage2.lambda": 0.5, "stage3.lambda": 1.0, "stage3.k": 9}
+
+
+def checked(broken: type[ResNet], name: str) -> str:
+    """Return the lines of `convnn check-plugin` for a property of another version of the model."""
+    MODELS.unregister(ResNet)
+    with MODELS.registered(broken):
+        subject = Subject(plugins.MODELS, "resnet", None, broken, broken.__module__, "name")
+        (found,) = outcome.checked([each for each in models.properties(subject) if each[0] == name])
+    return f"{'ok  ' if found.ok else 'FAIL'}  {found.property}: {found.says}"
+
+
+class Forgetful(ResNet):
+    """Counts no FLOPs of the first convolution."""
+
+    def flops(self, classes: int) -> int | None:
+        return (super().flops(classes) or 0) - 2 * 27 * self.width * 32**2
+
+
+def test_the_tutorial_shows_what_the_checks_say_of_a_broken_model(monkeypatch: pytest.MonkeyPatch) -> None:
+    page = (ROOT / "docs" / "tutorial" / "own-model.md").read_text()
+    line = checked(Forgetful, "its declared size matches the built model")
+    head, _, _ = line.partition(" stage1")
+    _, _, tail = line.rpartition("}")
+    assert f"    {head} ...}}{tail}\n" in page
+    monkeypatch.setattr(ResNet, "config_version", None)
+    MODELS.unregister(ResNet)
+    with pytest.raises(TypeError) as refused:
+        MODELS.add(EntryPoint("resnet", "convnn_resnet.settings:ResNet", plugins.MODELS))
+    assert f"    FAIL  it can be registered: convnn_resnet.settings:ResNet: TypeError: {refused.value}\n" in page
