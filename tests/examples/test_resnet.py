@@ -19,7 +19,7 @@ from tests.search_spaces.read import complaint
 from tune_jobs.conformance import models, outcome
 from tune_jobs.conformance.kinds import Subject
 from tune_jobs.planning.plan import plan
-from tune_jobs.results.columns import fields, varying
+from tune_jobs.results.columns import axes, fields, varying
 from tune_jobs.worker.build import build_model
 
 ROOT = Path(__file__).parents[2]
@@ -162,6 +162,7 @@ def test_tables_have_the_lambda_of_each_stage() -> None:
     trials = [space.resolve(Decided(point)) for point in space.points()]
     columns = varying(trials)
     assert [column.name for column in columns] == ["stage1.lambda", "stage2.lambda"]
+    assert [column.axis for column in axes(trials, columns)] == ["model.stage1.lambda", "model.stage2.lambda"]
     found = [tuple(fields(each)[column.key] for column in columns) for each in trials]
     assert sorted(found) == [(one, other) for one in (0.0, 0.5, 1.0) for other in (0.0, 0.5, 1.0)]
 

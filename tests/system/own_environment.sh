@@ -1,5 +1,5 @@
-# Sourced in a checkout: makes an environment that sees the packages of .venv, and installs a folder there in editable mode.
-made=$(mktemp -d)
+# Sourced in a copy of the checkout: makes the environment .own on top of .venv, and installs a folder in it, editable.
+made=$PWD/.own
 python -m venv --without-pip "$made"
 below=$(python -c "import sysconfig; print(sysconfig.get_path('purelib'))")
 echo "import site; site.addsitedir('$below')" > "$("$made/bin/python" -c "import sysconfig; print(sysconfig.get_path('purelib'))")/below.pth"

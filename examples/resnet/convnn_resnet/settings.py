@@ -57,7 +57,7 @@ class ResNet(ModelConfig):
         return _Layers(by_stage=(self.stage1, self.stage2, self.stage3))
 
     def headline(self) -> dict[str, Any]:
-        """Return no columns for all layers together: tables have columns such as `model.stage1.lambda`."""
+        """Return no columns for all layers together: tables have columns for each stage, such as `stage1.lambda`."""
         return {}
 
     def by_stage(self) -> Iterator[tuple[str, VGGLayer, list[Stage]]]:
