@@ -42,7 +42,7 @@ def resnet(num_classes: int, n: int, width: int, **stages: Mapping[str, Any]) ->
     Source: He et al., "Deep Residual Learning for Image Recognition", CVPR 2016, section 4.2, with shortcuts without
     parameters (option A): where channels double, the added channels of the shortcut are 0. The 3x3 convolutions of the
     blocks are replaced; the first convolution and the classifier are those of the paper. Each hybrid layer ends with a
-    1x1 convolution, so at lambda 0 it has more parameters than a plain 3x3 convolution, and computes the same functions.
+    1x1 convolution: at lambda 0 it has more parameters than a plain 3x3 convolution, and computes the same functions.
 
     Args:
         num_classes: Number of classes.
