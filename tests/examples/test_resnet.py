@@ -18,6 +18,7 @@ from search_spaces.models import MODELS
 from tests.search_spaces.read import complaint
 from tune_jobs.conformance import models, outcome
 from tune_jobs.conformance.kinds import Subject
+from tune_jobs.evidence.arms import is_plain
 from tune_jobs.planning.plan import plan
 from tune_jobs.results.columns import axes, fields, varying
 from tune_jobs.worker.build import build_model
@@ -173,6 +174,11 @@ def test_each_combination_of_lambdas_in_the_sweep_files_can_run_and_is_one_trial
     found = [spec.space.resolve(Decided(point)) for point in spec.space.points()]
     assert len({config_key(each) for each in found}) == trials
     assert not [each for each in found if [*spec.infeasibilities(each)]]
+
+
+def test_plain_convolutions_in_all_stages_are_a_baseline() -> None:
+    assert is_plain(trial(stage2={"kind": "hybrid", "lambda": 0.0}))
+    assert not is_plain(trial(stage2={"kind": "hybrid", "lambda": 0.5}))
 
 
 def test_a_plan_shows_what_varies_in_each_stage() -> None:

@@ -96,7 +96,7 @@ COMMANDS: dict[str, How] = {
     "convnn report mine": AS_IS,
     "convnn best mine --yaml": AS_IS,
     "make install": AS_IS,
-    "pip install -e examples/resnet": Instead(". tests/system/own_environment.sh examples/resnet"),
+    "pip install --no-build-isolation -e examples/resnet": Instead(". tests/system/own_environment.sh examples/resnet"),
     "convnn check-plugin resnet": AS_IS,
     "python examples/resnet/draw_shapes.py ~/data/shapes": AS_IS,
     "convnn check-plugin shapes --data ~/data/shapes": AS_IS,

@@ -45,9 +45,10 @@ class ResNet(ModelConfig):
     name: Literal["resnet"]
     n: Annotated[int, Field(ge=1, le=200, description="Residual blocks per stage; the depth is 6n + 2.")] = 3
     width: Annotated[
-        int, Field(ge=1, le=1024, description="Channels of stage1; stage2 has twice and stage3 four times as many."),
+        int,
+        Field(ge=1, le=1024, description="Channels of stage1; stage2 has twice and stage3 four times as many."),
         Decides(smallest),
-    ] = 16  # fmt: skip
+    ] = 16
     stage1: Annotated[VGGLayer, OneOf(LAYERS), Field(description="The layers on 32 x 32 maps.")]
     stage2: Annotated[VGGLayer, OneOf(LAYERS), Field(description="The layers on 16 x 16 maps.")]
     stage3: Annotated[VGGLayer, OneOf(LAYERS), Field(description="The layers on 8 x 8 maps.")]
