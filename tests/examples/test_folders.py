@@ -55,6 +55,19 @@ def test_every_fifth_image_is_a_test_image_unless_there_are_folders_for_the_spli
     assert [len(parted.read(split)[1]) for split in SPLITS] == [25, 24]
 
 
+def test_a_sweep_that_holds_out_needs_no_test_images(folder: Path) -> None:
+    shutil.copytree(folder, folder.parent / "parted" / "train")
+    parted = source(folder.parent / "parted")
+    assert len(parted.read("train")[1]) == 25
+    with pytest.raises(DataError, match="parted/test' cannot be read"):
+        parted.read("test")
+
+
+def test_a_class_may_be_called_train(folder: Path) -> None:
+    (folder / "white").rename(folder / "train")
+    assert len(Folders(folder, ("black", "train"), 1).read("train")[1]) == 20
+
+
 def saved(mode: str) -> Callable[[Path], None]:
     """Return a function that writes a red image with an invisible half, if the mode has one, else a red or gray one."""
 

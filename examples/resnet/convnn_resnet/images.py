@@ -62,7 +62,7 @@ class Folders:
 
     def _files(self, split: Split) -> list[tuple[Path, int]]:
         """Return the files of a split and their labels."""
-        parted = all((self.folder / name).is_dir() for name in SPLITS)
+        parted = any((self.folder / name).is_dir() for name in SPLITS if name not in self.classes)
         place = self.folder / split if parted else self.folder
         _require_classes(place, self.classes)
         found: list[tuple[Path, int]] = []
