@@ -64,7 +64,7 @@ def test_imported_packages_are_declared(folders: tuple[str, ...], developing: bo
     lines = project["dependencies"] + (extras["dev"] + extras["docs"] if developing else [])
     declared = {canonicalize_name(Requirement(line).name) for line in lines}
     names = {name for folder in folders for name in imported(ROOT / folder)}
-    others = names - {"tests", "benchmarks", "generate", *PACKAGES} - sys.stdlib_module_names
+    others = names - {"tests", "benchmarks", "generate", "convnn_resnet", *PACKAGES} - sys.stdlib_module_names
     brought_by = packages_distributions()
     assert {"numpy", "torch"} <= others
     assert not [name for name in others if not declared & {canonicalize_name(one) for one in brought_by[name]}]

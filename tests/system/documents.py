@@ -78,6 +78,12 @@ _KUBERNETES = NotRun("it needs Kubernetes with KubeRay; tests/docker/test_rayjob
 
 ENOUGH = "convnn simulate --where model.name=vit_tiny --where data.name=cifar10 --epochs 100 --budgets 86"
 
+CIFAR10 = """\
+export CONVNN_DATA_ROOT=${CONVNN_DATA_ROOT:-$PWD/noise}
+test -e "$CONVNN_DATA_ROOT" || python -c "from tests.convnn.data.shards import write_noise; write_noise('noise')"
+"""
+"""CIFAR-10 where CONVNN_DATA_ROOT names it; otherwise noise in its form."""
+
 COMMANDS: dict[str, How] = {
     "make quickstart": Instead(f"sed 's/run quickstart/& {SMALLER}/' Makefile | make --file=- quickstart"),
     "make test": Elsewhere("CI", ".ci/run", "make test\n"),
@@ -89,6 +95,32 @@ COMMANDS: dict[str, How] = {
     "convnn show mine": AS_IS,
     "convnn report mine": AS_IS,
     "convnn best mine --yaml": AS_IS,
+    "make install": AS_IS,
+    "pip install --no-build-isolation -e examples/resnet": Instead(". tests/system/own_environment.sh examples/resnet"),
+    "convnn check-plugin resnet": AS_IS,
+    "python examples/resnet/draw_shapes.py ~/data/shapes": AS_IS,
+    "convnn check-plugin shapes --data ~/data/shapes": AS_IS,
+    "convnn validate examples/resnet/shapes.yaml": AS_IS,
+    "convnn plan examples/resnet/shapes.yaml": AS_IS,
+    "convnn run examples/resnet/shapes.yaml": Instead(
+        "convnn run examples/resnet/shapes.yaml --set search.sampler=random --set search.trials=3 "
+        "--set space.training.epochs=2"
+    ),
+    "convnn show resnet-shapes": Instead("convnn show resnet-shapes | grep 'stage1.lambda.*stage3.lambda'"),
+    "convnn report resnet-shapes": Instead('grep "stage1.lambda" "$(convnn report resnet-shapes)" > found.txt'),
+    "convnn validate examples/resnet/lambda_by_stage.yaml": AS_IS,
+    "convnn run examples/resnet/lambda_by_stage.yaml --smoke": Instead(
+        f"{CIFAR10}convnn run examples/resnet/lambda_by_stage.yaml --set resources.gpus_per_trial=0 "
+        "--set search.trials=1 --set space.training.epochs=1 --set space.data.limit=200 --set space.model.n=1"
+    ),
+    "convnn resume resnet-shapes": Instead(
+        "echo '# changed' >> examples/resnet/convnn_resnet/model.py; ! convnn resume resnet-shapes 2> refused.txt; "
+        "grep 'convnn-resnet 1.0: changed convnn_resnet/model.py' refused.txt"
+    ),
+    "convnn resume resnet-shapes --accept-code": AS_IS,
+    "python -m convnn_resnet.images ~/data/shapes": Instead(
+        "python -m convnn_resnet.images ~/data/shapes | grep --quiet 'train_images=240'"
+    ),
     "pip install -e my-kinds": Elsewhere("make test", "tests/installing.py", '"-m", "pip", "install"'),
     "convnn check-plugin grouped": Elsewhere(
         "make test", "tests/tune_jobs/conformance/test_plugin.py", 'invoke("check-plugin", "stripes"'

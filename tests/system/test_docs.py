@@ -5,12 +5,15 @@ import shutil
 import subprocess
 import sys
 import tomllib
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 import yaml
+from convnn_resnet.settings import ResNet
 
 from search_spaces import load_sweep
+from search_spaces.models import MODELS
 from tests.system.documents import (
     COMMANDS,
     PREFIXES,
@@ -113,6 +116,14 @@ def test_an_excerpt_of_a_package_file_is_valid(block: Block) -> None:
     assert tomllib.loads(block.text)
 
 
+@pytest.fixture
+def _example() -> Iterator[None]:
+    """Make the model of examples/resnet known, as its installation would."""
+    with MODELS.registered(ResNet):
+        yield
+
+
+@pytest.mark.usefixtures("_example")
 @pytest.mark.parametrize("document", [name for name in documents() if blocks(name, "yaml")])
 def test_sweep_files_are_valid(document: str, tmp_path: Path) -> None:
     """An excerpt of a sweep file is completed with the file before it."""

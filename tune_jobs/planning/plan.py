@@ -230,11 +230,15 @@ def _sized(configs: list[TrialConfig], *, gpu: bool) -> list[tuple[TrialCost, Tr
 def _costs(
     sized: list[tuple[TrialCost, TrialConfig]], spec: SweepSpec, *, measure: bool, say: Callable[[str], None]
 ) -> dict[str, TrialCost]:
-    """Return the cost of the smallest, the median and the largest trial."""
+    """Return the cost of the smallest, the median and the largest trial.
+
+    Their parameters are the paper's and those that differ by depth; if a model has none of the paper's, all that vary.
+    """
     places = {"smallest": 0, "median": len(sized) // 2, "largest": -1} if sized else {}
     chosen = {name: sized[place] for name, place in places.items()}
     found: dict[str, TrialCost] = {}
-    columns = [column for column in varying(possible(spec)) if is_staged(column.key)]
+    own = all(value is None for cost, _ in chosen.values() for name, value in cost.params.items() if name != "lr")
+    columns = [column for column in varying(possible(spec)) if own or is_staged(column.key)]
     for name, (cost, config) in chosen.items():
         twin = next((other for other in found if _same_work(chosen[other][1], config)), None)
         rate = found[twin].images_per_s if twin is not None else None
@@ -242,8 +246,8 @@ def _costs(
             say(f"measuring the {name} trial for {MEASURE_S:g} s ...")
             rate = measured(config, "cuda" if spec.resources.gpus_per_trial else "cpu", spec.resources.cpus_per_trial)
         values = fields(config) if columns else {}
-        by_depth = {column.name: values.get(column.key) for column in columns}
-        found[name] = replace(cost, images_per_s=rate, params={**by_depth, **cost.params})
+        more = {column.name: values.get(column.key) for column in columns}
+        found[name] = replace(cost, images_per_s=rate, params={**more, **({} if own else cost.params)})
     return found
 
 

@@ -19,6 +19,9 @@ _KEY = re.compile(r"(?:(?:model\.)?layers\.)?(conv[0-9](?:-conv[0-9])?)[. ](.+)"
 _STAGED = "model.layers."
 _STAGES = tuple(f"{_STAGED}{name}." for name in stage_ranges())
 
+TOLD_BY_LAMBDA = ("conv2d", "hybrid", "convnn")
+"""Kinds of layers that lambda determines: 0 convolution, 1 ConvNN, in between hybrid."""
+
 
 class Fields(dict[str, Scalar]):
     """Fields by key. With one layer for all stages, the fields of a stage are computed on first use."""
@@ -143,4 +146,4 @@ def _values(base: str, values: Mapping[str, Scalar]) -> set[Scalar]:
 def _tells_kinds_apart(found: Sequence[Mapping[str, Scalar]]) -> bool:
     """Return whether lambda determines the kind of every layer: 0 convolution, 1 ConvNN, in between hybrid."""
     kinds = {values.get(key_in(stage, "kind")) for values in found for stage in VGG11_STAGES}
-    return kinds <= {"conv2d", "hybrid", "convnn", None}
+    return kinds <= {*TOLD_BY_LAMBDA, None}

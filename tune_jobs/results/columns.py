@@ -11,15 +11,16 @@ from search_spaces import Decided, SpecError, SweepSpec, TrialConfig, canonical
 from search_spaces.base import by_path
 from search_spaces.domains import Scalar
 from search_spaces.headline import HEADLINE, headline
-from search_spaces.models import VGG11
+from search_spaces.models import VGG11, VGGLayer
+from search_spaces.models.base import lam
 from tune_jobs.errors import SweepError, UsageError
 from tune_jobs.record.folder import SweepFolder, recorded_spec
 from tune_jobs.results.by_depth import (
+    TOLD_BY_LAMBDA,
     Fields,
     base_of,
     comparable,
     each_stage,
-    is_staged,
     joined,
     key_in,
     one_for_all,
@@ -35,8 +36,11 @@ NONE = "none"
 DRAWS = 64
 """Number of draws that represent a space."""
 
-_SAID = {"lambda", "k", "r", "patch", "aggregation"}
-"""Fields of a model that `headline` already has."""
+_SAID = re.compile(r"training\.lr|model\.((layer|attention)\.(candidates\.)?)?(lambda|k|r|patch|aggregation)")
+"""Paths of fields that `headline` already has. A model of a plugin may have several layers, each with such fields."""
+
+_KNOWN = ("layer", "layers")
+"""Fields of VGG-11 with layers. Their lambda and kind are in `fields` by short names."""
 
 _SAID_OF_ALL = ("model", "kind", "candidates")
 """Short names in `fields`, besides those of the headline."""
@@ -242,8 +246,15 @@ def _others(config: TrialConfig) -> Iterator[tuple[str, Scalar]]:
 
 
 def _by_path(config: TrialConfig) -> Iterator[tuple[str, Scalar]]:
+    """Yield each field with its path. Each of several layers of a plugin's model has a lambda, instead of a kind."""
+    own = ((name, part) for name, part in config.model if isinstance(part, VGGLayer) and name not in _KNOWN)
+    lambdas = {f"model.{name}": lam(part) for name, part in own if getattr(part, "kind", None) in TOLD_BY_LAMBDA}
     for path, value in by_path(config.model_dump(mode="json", by_alias=True)):
-        yield path, str(value) if isinstance(value, list) else value
+        above, _, name = path.rpartition(".")
+        if above in lambdas and name == "kind":
+            yield f"{above}.lambda", lambdas[above]
+        elif above not in lambdas or name != "lambda":
+            yield path, str(value) if isinstance(value, list) else value
 
 
 def keys_of(path: str) -> list[str]:
@@ -263,8 +274,7 @@ def _keys_in(column: Column) -> set[str]:
 
 
 def _is_headline(path: str) -> bool:
-    of_model = path.startswith("model.") and not is_staged(path)
-    return path == "training.lr" or (of_model and path.rpartition(".")[2] in _SAID)
+    return _SAID.fullmatch(path) is not None
 
 
 _PATHS = {
@@ -283,7 +293,5 @@ _KEYS_OF_LAYER = {
 
 
 def _short(path: str) -> str:
-    for start in ("model.layer.", "model.attention.", "training."):
-        if path.startswith(start):
-            return path.removeprefix(start)
-    return path
+    starts = ["model.layer.", "model.attention.", "training.", *(["model."] if path.count(".") > 1 else [])]
+    return path.removeprefix(next(filter(path.startswith, starts), ""))

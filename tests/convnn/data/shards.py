@@ -20,3 +20,10 @@ def write_shard(path: Path, images: np.ndarray, labels: list[int], label: str = 
         Image.fromarray(image).save(buffer, "webp", lossless=True)
         rows.append({"bytes": buffer.getvalue(), "path": None})
     pq.write_table(pa.table({"img": rows, label: labels}), path, row_group_size=7)
+
+
+def write_noise(folder: str) -> None:
+    """Write noise in the form of CIFAR-10: 200 images for training, and 40 to test."""
+    Path(folder).mkdir()
+    for split, count in (("train", 200), ("test", 40)):
+        write_shard(Path(folder) / f"{split}.parquet", pixels(count, count), [number % 10 for number in range(count)])
