@@ -184,6 +184,17 @@ def range_name(stages: Sequence[str]) -> str:
     return stages[0] if len(stages) == 1 else f"{stages[0]}-{stages[-1]}"
 
 
+def runs_of(by_stage: Mapping[str, object]) -> list[list[str]]:
+    """Return the names of the stages, with neighbors that have equal values in one list."""
+    runs: list[list[str]] = []
+    for stage, value in by_stage.items():
+        if runs and value == by_stage[runs[-1][0]]:
+            runs[-1].append(stage)
+        else:
+            runs.append([stage])
+    return runs
+
+
 def range_mistakes(names: Sequence[str]) -> Iterator[tuple[str, str]]:
     """Yield why these names do not name each stage once: the wrong name, or "" for all of them, and a message."""
     ranges, owners, sure = stage_ranges(), dict[str, str](), True

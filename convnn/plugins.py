@@ -47,7 +47,7 @@ class Plugin:
         return {f"{folder}/{name}": text for name, text in texts.items() if text}
 
     def files(self) -> dict[str, Path]:
-        """Return all files of its packages, by path relative to the folder on Python's path."""
+        """Return all files of its packages, by path relative to the folder on Python's path, without hidden ones."""
         found: dict[str, Path] = {}
         for module in self.modules:
             for path in _files_of(module):
@@ -129,7 +129,7 @@ def made(plain: Mapping[str, Any]) -> Callable[..., Any]:
 def _with_made(arguments: Mapping[str, Any]) -> dict[str, Any]:
     """Replace arguments that name a callable by the callable, also inside mappings."""
     return {
-        key: made(value) if is_made(value) else _with_made(value) if isinstance(value, dict) else value
+        key: made(value) if _is_made(value) else _with_made(value) if isinstance(value, dict) else value
         for key, value in arguments.items()
     }
 
@@ -140,7 +140,7 @@ def named(target: str) -> Any:  # noqa: ANN401 - any object
     return getattr(import_module(module), name)
 
 
-def is_made(value: object) -> bool:
+def _is_made(value: object) -> bool:
     """Return whether a value has the form that `made` takes."""
     return isinstance(value, dict) and value.keys() == {"target", "arguments"}
 
@@ -189,5 +189,11 @@ def _files_of(module: str) -> list[Path]:
     place = Path(spec.origin)
     if not spec.submodule_search_locations:
         return [place]
-    found = (path for path in sorted(place.parent.rglob("*")) if path.is_file())
-    return [path for path in found if "__pycache__" not in path.parts and path.suffix != ".pyc"]
+    found = (path.relative_to(place.parent) for path in sorted(place.parent.rglob("*")) if path.is_file())
+    return [place.parent / path for path in found if not _is_skipped(path)]
+
+
+def _is_skipped(path: Path) -> bool:
+    """Return whether a file is compiled, hidden (`.env`, an editor's `.swp`), or a backup of an editor."""
+    hidden = any(part.startswith(".") or part == "__pycache__" for part in path.parts)
+    return hidden or path.suffix == ".pyc" or path.name.endswith("~")

@@ -10,6 +10,7 @@ import hashlib
 import json
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -24,10 +25,11 @@ from convnn.data import DATASETS, Images
 from convnn.data.batches import Batches
 from convnn.data.facts import DatasetFacts, class_names
 from convnn.geometry import IMAGE_SIDE
-from convnn.plugins import LAYERS, is_made, made, packages
+from convnn.plugins import LAYERS, made, named, packages
 from convnn.plugins import MODELS as MODEL_PLUGINS
 
 MODEL, WEIGHTS = "model.json", "weights.pt"
+_OURS, _BUILDERS = "convnn", "convnn.models."
 _BATCH = 256
 _SHAPE = (IMAGE_SIDE, IMAGE_SIDE, 3)
 
@@ -117,7 +119,8 @@ def load_classifier(folder: str | Path) -> Classifier:
     folder = Path(folder)
     try:
         told = json.loads((folder / MODEL).read_text(encoding="utf-8"))
-        _check_targets(told["model"])
+        for target in _targets(told["model"]):
+            _require_builder(target)
         mean, std = (tuple(map(float, told[name])) for name in ("mean", "std"))
         meaning = Meaning(mean, std, tuple(map(str, told["classes"])), int(told["seed"]))  # type: ignore[arg-type]
         with torch.random.fork_rng([]):
@@ -145,29 +148,45 @@ def _load_pyfunc(path: str) -> _Pyfunc:
     return _Pyfunc(load_classifier(path))
 
 
-def _check_targets(plain: Mapping[str, Any]) -> None:
-    """Check that a file only names targets in `convnn` and in packages that add models to it.
+def _targets(plain: object) -> Iterator[str]:
+    """Yield every text in plain data that may name a callable: each `target` with a colon, however deep."""
+    if isinstance(plain, dict):
+        target = plain.get("target")
+        if isinstance(target, str) and ":" in target:
+            yield target
+        plain = list(plain.values())
+    if isinstance(plain, list):
+        for value in plain:
+            yield from _targets(value)
+
+
+def _require_builder(target: str) -> None:
+    """Check that a target is a module of torch, or builds one, and is in `convnn` or a package that adds models to it.
 
     Raises:
-        ValueError: If it names another package.
+        ValueError: If it is not.
     """
-    package = plain["target"].partition(":")[0].partition(".")[0]
     known = packages()
-    if package not in known:
+    if _top(target.partition(":")[0]) not in known:
         raise ValueError(
             f"its model must be built by one of {', '.join(sorted(known))}, the installed packages that add models "
-            f"(entry points of {MODEL_PLUGINS} and {LAYERS}), got {plain['target']}"
+            f"(entry points of {MODEL_PLUGINS} and {LAYERS}), got {target}"
         )
-    for target in _targets(plain["arguments"]):
-        _check_targets(target)
+    found = named(target)
+    while isinstance(found, partial):
+        found = found.func
+    if isinstance(found, type) and issubclass(found, nn.Module):
+        return
+    home = str(getattr(found, "__module__", None) or type(found).__name__)
+    if _top(home) not in known or (_top(home) == _OURS and not home.startswith(_BUILDERS)):
+        raise ValueError(
+            "its model must be built by a torch module, or by a function of a plugin or of convnn.models, "
+            f"got {target}, which is from {home}"
+        )
 
 
-def _targets(arguments: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
-    for value in arguments.values():
-        if is_made(value):
-            yield value
-        elif isinstance(value, dict):
-            yield from _targets(value)
+def _top(module: str) -> str:
+    return module.partition(".")[0]
 
 
 def _pixels(images: Iterable[Any]) -> NDArray[np.uint8]:

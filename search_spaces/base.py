@@ -21,6 +21,9 @@ class Config(BaseModel):
     examples: ClassVar[tuple[Mapping[str, Any], ...]] = ()
     """Settings with which `convnn check-plugin` tests a kind, if its defaults are not enough."""
 
+    uses_some_fields: ClassVar[bool] = False
+    """Whether its fields are alternatives, so that files and messages name only some: the ranges of layers by depth."""
+
     @classmethod
     def mistakes_in(cls, names: Sequence[str]) -> Iterator[tuple[str, str]]:  # noqa: ARG003
         """Yield the mistakes in this combination of fields: the wrong field, or "" for all of them, and a message."""

@@ -43,6 +43,8 @@ def _unsigned(content: Any) -> Any:  # noqa: ANN401 - plain data
     """Replace -0.0 by 0.0."""
     if isinstance(content, dict):
         return {name: _unsigned(value) for name, value in content.items()}
+    if isinstance(content, list):
+        return [_unsigned(value) for value in content]
     return content + 0.0 if isinstance(content, float) else content
 
 

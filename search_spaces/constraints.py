@@ -17,7 +17,14 @@ from yaml.nodes import Node, ScalarNode, SequenceNode
 
 from search_spaces.base import Infeasible
 from search_spaces.reading.document import MOST_PROBLEMS, Place, Problem, value_of
-from search_spaces.reading.fields import fields_of, mistakes_in, models_of
+from search_spaces.reading.fields import (
+    discriminator_of,
+    fields_of,
+    mistakes_in,
+    models_by_kind,
+    models_of,
+    uses_some_fields,
+)
 from search_spaces.reading.likeness import close, nearest
 from search_spaces.reading.rules import ConstraintError, Name, Number, Step, parse_rule
 from search_spaces.reading.words import quoted, shown
@@ -28,6 +35,9 @@ MOST_RULES = 1000
 """Largest number of rules in a file; every trial is checked against each of them."""
 
 Values: TypeAlias = dict[str, Number | None]
+Ranges: TypeAlias = tuple[tuple[str, frozenset[str]], ...]
+"""The ranges of layers in a file, each with the kinds that it may have; no kinds if they are not known."""
+
 _STEPS_OF_A_RULE = 5
 
 
@@ -128,7 +138,7 @@ def broken(constraints: Sequence[Constraint], trial: TrialConfig) -> Iterator[In
             yield Infeasible(f"constraints.{number}", f"{rule.text} does not hold: {reason}")
 
 
-def read_constraints(node: Node | None, ranges: Sequence[str] = ()) -> tuple[tuple[Constraint, ...], list[Problem]]:
+def read_constraints(node: Node | None, ranges: Ranges = ()) -> tuple[tuple[Constraint, ...], list[Problem]]:
     """Return the rules at `node`, and every mistake in them; `ranges` are the file's ranges of layers by depth."""
     if node is None:
         return (), []
@@ -157,7 +167,7 @@ def read_constraints(node: Node | None, ranges: Sequence[str] = ()) -> tuple[tup
     return tuple(rules), problems
 
 
-def parse_constraint(text: str, model: type[BaseModel] = TrialConfig, ranges: Sequence[str] = ()) -> Constraint:
+def parse_constraint(text: str, model: type[BaseModel] = TrialConfig, ranges: Ranges = ()) -> Constraint:
     """Parse one rule about the fields of `model`; of the layers by depth, only `ranges` have fields.
 
     Raises:
@@ -165,7 +175,7 @@ def parse_constraint(text: str, model: type[BaseModel] = TrialConfig, ranges: Se
     """
     sides, signs = parse_rule(text)
     unknown = dict.fromkeys(step.text for side in sides for step in side if isinstance(step, Name))
-    found = {name: _found(name, model, tuple(ranges)) for name in unknown}
+    found = {name: _found(name, model, ranges) for name in unknown}
     messages = [wrong for wrong in found.values() if isinstance(wrong, str)]
     if not signs:
         rule = f"must compare two sides, got {quoted(text)}"
@@ -270,12 +280,15 @@ class _Field(NamedTuple):
 
 
 @cache
-def _fields(model: type[BaseModel], ranges: tuple[str, ...], _generation: int) -> dict[str, _Field]:
+def _fields(model: type[BaseModel], ranges: Ranges, _generation: int) -> dict[str, _Field]:
     """Return the fields by path, with only these ranges of layers; cached until another kind is registered."""
     found: dict[str, _Field] = {}
-    for name, info in _own(model, ranges):
+    kinds = dict(ranges) if uses_some_fields(model) else dict.fromkeys(fields_of(model), frozenset[str]())
+    for name, info in fields_of(model).items():
+        if name not in kinds:
+            continue
         attribute = next(own for own, other in model.model_fields.items() if other is info)
-        below, _ = models_of(info)
+        below = _models_of(info, kinds[name])
         if not below:
             is_number = bool({int, float} & {info.annotation, *get_args(info.annotation)})
             found[name] = _Field((attribute,), is_number)
@@ -285,9 +298,11 @@ def _fields(model: type[BaseModel], ranges: tuple[str, ...], _generation: int) -
     return found
 
 
-def _own(model: type[BaseModel], ranges: tuple[str, ...]) -> Iterator[tuple[str, FieldInfo]]:
-    chosen = "" in mistakes_in(model, ())  # a file uses only some of the names
-    return ((name, info) for name, info in fields_of(model).items() if not chosen or name in ranges)
+def _models_of(info: FieldInfo, kinds: frozenset[str]) -> tuple[type[BaseModel], ...]:
+    """Return the models that a field may hold: those of these kinds, or all if none is known."""
+    below, key = models_of(info)[0], discriminator_of(info)
+    known = models_by_kind(below, key) if key and kinds else {}
+    return tuple(known[kind] for kind in sorted(kinds & known.keys())) or below
 
 
 def _together(one: str, other: str, model: type[BaseModel]) -> bool:
@@ -304,9 +319,10 @@ def _last(path: str) -> str:
     return path.rpartition(".")[2]
 
 
-def _found(name: str, model: type[BaseModel], ranges: tuple[str, ...]) -> Name | str:
+def _found(name: str, model: type[BaseModel], ranges: Ranges) -> Name | str:
     """Return the field with that name, or a message about the mistake."""
-    fields = _fields(model, ranges, generation())
+    known_kinds = ranges if "." not in name else tuple((each, frozenset[str]()) for each, _ in ranges)
+    fields = _fields(model, known_kinds, generation())
     path = name.removeprefix("space.")
     paths = [path] if path in fields else [] if "." in name else [known for known in fields if _last(known) == name]
     if not paths:

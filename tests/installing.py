@@ -39,8 +39,8 @@ def _built() -> Path:
 
 def edited(site: Path) -> Path:
     """Turn the installation into an editable one."""
-    (origin,) = site.glob("*.dist-info/direct_url.json")
-    origin.write_text(json.dumps({"url": site.as_uri(), "dir_info": {"editable": True}}))
+    (info,) = site.glob("*.dist-info")
+    (info / "direct_url.json").write_text(json.dumps({"url": site.as_uri(), "dir_info": {"editable": True}}))
     return site
 
 

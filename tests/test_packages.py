@@ -18,7 +18,7 @@ import convnn
 import search_spaces
 import tune_jobs
 from tests.tune_jobs.program import CONVNN
-from tune_jobs.cli import app
+from tune_jobs.cli.app import app
 
 ROOT = Path(__file__).parents[1]
 PACKAGES = ("convnn", "search_spaces", "tune_jobs")

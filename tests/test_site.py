@@ -17,7 +17,7 @@ import convnn
 import search_spaces
 import tune_jobs
 from search_spaces import json_schema, parse_sweep
-from tune_jobs.cli import app
+from tune_jobs.cli.app import app
 from tune_jobs.cli.shared.outputs import OUTPUTS
 from tune_jobs.errors import ExitCode
 

@@ -150,7 +150,9 @@ def _require_known(name: str, split: Split, images: int) -> None:
 
 
 def _entry_name(name: str, split: Split, source: Source) -> str:
-    return f"{name}-{split}-{hashlib.sha256(source.fingerprint(split).encode()).hexdigest()[:16]}-v{LAYOUT}"
+    version = DATASETS[name].config_version
+    suffix = "" if version is None else f"-config{version}"
+    return f"{name}-{split}-{hashlib.sha256(source.fingerprint(split).encode()).hexdigest()[:16]}-v{LAYOUT}{suffix}"
 
 
 def _build(entry: Path, arrays: Arrays) -> None:

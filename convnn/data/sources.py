@@ -30,7 +30,10 @@ class Source(Protocol):
     """A place that contains a data set."""
 
     def fingerprint(self, split: Split) -> str:
-        """Return a text that changes when the split's files change; it determines the cache entry's name."""
+        """Return a text that determines the cache entry's name.
+
+        It must change when the split's files change, and when the code of `read` returns other images.
+        """
 
     def read(self, split: Split) -> Arrays:
         """Decode one split completely, or raise a DataError."""

@@ -19,7 +19,7 @@ from rich.terminal_theme import MONOKAI
 from rich.text import Text
 from typer.testing import CliRunner
 
-from tune_jobs.cli import app
+from tune_jobs.cli.app import app
 from tune_jobs.display.console import TextConsole
 from tune_jobs.display.live import LiveTable
 from tune_jobs.display.running import Running

@@ -9,7 +9,7 @@ from typer.core import TyperCommand, TyperGroup
 from typer.main import get_command
 
 from generate.text import code, prose, table
-from tune_jobs.cli import app
+from tune_jobs.cli.app import app
 
 _EXAMPLE = re.compile(r"\s*Example: (convnn .*?)\.?\s*$", re.DOTALL)
 _FIRST = re.compile(r"\s*Example: (convnn [^\n]*?)\. (?=[A-Z])")

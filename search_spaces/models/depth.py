@@ -3,11 +3,11 @@
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from itertools import islice, product
-from typing import TYPE_CHECKING, Annotated, Any, Self
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Self
 
 from pydantic import Field, SerializerFunctionWrapHandler, create_model, model_serializer, model_validator
 
-from convnn.geometry import Stage, convnn_channels, range_mistakes, range_name, stage_ranges
+from convnn.geometry import Stage, convnn_channels, range_mistakes, range_name, runs_of, stage_ranges
 from search_spaces.base import Infeasible
 from search_spaces.models.base import MixingLayer, lam
 from search_spaces.models.vgg import LAYERS, HybridLayer, VGGLayer
@@ -27,6 +27,8 @@ def without_null(fields: dict[str, Any], *names: str) -> dict[str, Any]:
 
 class _Layers(VGGLayer):
     """Instead of layer: one layer for each stage (conv1 to conv8) or range of stages, such as conv5-conv8."""
+
+    uses_some_fields: ClassVar = True
 
     @classmethod
     def mistakes_in(cls, names: Sequence[str]) -> Iterator[tuple[str, str]]:
@@ -116,22 +118,17 @@ else:
 
 def layers_of(by_stage: dict[str, VGGLayer]) -> Layers:
     """Return layers by depth with one range for each run of stages with equal layers."""
-    runs: list[list[str]] = []
-    for stage, layer in by_stage.items():
-        if runs and layer == by_stage[runs[-1][-1]]:
-            runs[-1].append(stage)
-        else:
-            runs.append([stage])
-    return Layers.model_validate({range_name(run): by_stage[run[0]] for run in runs})
+    return Layers.model_validate({range_name(run): by_stage[run[0]] for run in runs_of(by_stage)})
 
 
 def _one_for_all(forms: Sequence[VGGLayer], stages: list[Stage]) -> VGGLayer | None:
     """Return a layer with the same computation in every stage; `None` if none is found."""
 
     def is_the_same(layer: VGGLayer) -> bool:
+        if any(layer.infeasibilities(stages)):  # first: a canonical form is defined only for a feasible layer
+            return False
         pairs = zip(forms, ([stage] for stage in stages), strict=True)
-        same = (layer.canonical(stage).key_content(stage) == form.key_content(stage) for form, stage in pairs)
-        return all(same) and not any(layer.infeasibilities(stages))
+        return all(layer.canonical(stage).key_content(stage) == form.key_content(stage) for form, stage in pairs)
 
     found = next(filter(is_the_same, islice(_joined(forms, stages), _TRIED)), None)
     return found.canonical(stages) if found else None

@@ -146,6 +146,11 @@ def mistakes_in(model: Model, names: Sequence[str]) -> dict[str, str]:
     return dict(model.mistakes_in(names)) if issubclass(model, Config) else {}
 
 
+def uses_some_fields(model: Model) -> bool:
+    """Return whether a file names only some of a model's fields; see `Config.uses_some_fields`."""
+    return issubclass(model, Config) and model.uses_some_fields
+
+
 def names_of(model: Model) -> list[str]:
     """Return the names of a model's fields in files."""
     return list(fields_of(model))

@@ -1,14 +1,15 @@
 """The right place for a field that is written in the wrong place."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
 
 from yaml.nodes import MappingNode, Node, SequenceNode
 
 from search_spaces.reading.document import SET, Place
-from search_spaces.reading.fields import Model, fields_of, mistakes_in, models_of
+from search_spaces.reading.fields import Model, fields_of, mistakes_in, models_of, uses_some_fields
 from search_spaces.reading.likeness import close
+from search_spaces.reading.ranges import Entries
 from search_spaces.reading.words import cut
 
 MOST_HOMES = 3
@@ -53,13 +54,13 @@ class Homes:
         return list(self._below(self.model, self.path, ""))
 
     def _below(self, model: Model, path: str, needs: str) -> Iterator[tuple[str, str]]:
-        needed = mistakes_in(model, ())
-        if "" in needed and not self._ways(f"{path}."):
+        needed, some = mistakes_in(model, ()), uses_some_fields(model)
+        if some and not self._ways(f"{path}."):
             return
         for name, info in fields_of(model).items():
             here = f"{path}.{name}" if path else name
-            if "" in needed and not self._ways(f"{here}."):
-                continue  # a file uses only some of these names
+            if some and not self._ways(f"{here}."):
+                continue
             yield here, needs
             for below in models_of(info)[0]:
                 yield from self._below(below, here, here if info.is_required() or name in needed else needs)
@@ -68,6 +69,22 @@ class Homes:
         """Return the path for --set through each option of an any_of; empty if the file has no such section."""
         parents = path.removeprefix(self.path).removeprefix(".").split(".")[:-1]
         return [".".join(filter(None, [*way, _last(path)])) for way in _down(self.node, parents, (self.path,))]
+
+
+def replacing(model: Model, name: str, entries: Entries) -> str:
+    """Return how --set can replace a mapping, if --set added one of two fields that exclude each other."""
+    for other, (where, _) in entries.items():
+        source = Place.of(where).source
+        parts = source.removeprefix(SET).partition("=")[0].split(".")
+        if source.startswith(SET) and other in parts and _exclude(model, name, [other] if other != name else entries):
+            above = ".".join(parts[: parts.index(other)])
+            return f" To replace all of it: {SET}'{cut(above)}={{{other}: {{...}}}}'."
+    return ""
+
+
+def _exclude(model: Model, name: str, others: Iterable[str]) -> bool:
+    pairs = ((name, other) for other in others if {name, other} <= fields_of(model).keys() and other != name)
+    return any(mistakes_in(model, pair).keys() & {*pair} for pair in pairs)
 
 
 def _down(node: Node, names: list[str], way: tuple[str, ...]) -> Iterator[tuple[str, ...]]:

@@ -6,10 +6,10 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from yaml.nodes import MappingNode, Node, SequenceNode
+from yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
 
 from search_spaces import presets
-from search_spaces.constraints import read_constraints
+from search_spaces.constraints import Ranges, read_constraints
 from search_spaces.contradictions import contradictions
 from search_spaces.nodes import Group, resolve
 from search_spaces.reading.document import (
@@ -93,7 +93,7 @@ def parse_sweep(
     moved |= _anchor(root, _DATA_ROOT, Path.cwd())
     reader = Reader()
     listed = next((value for key, value in root.value if key.value == "constraints"), None)
-    constraints, mistakes = read_constraints(listed, list(_ranges(root)))
+    constraints, mistakes = read_constraints(listed, _ranges(root))
     fields = [(key, value) for key, value in root.value if key.value != "constraints"]
     tree = reader.read(SweepFile, MappingNode(root.tag, fields, root.start_mark), varying="space")
     reader.problems += mistakes
@@ -115,17 +115,30 @@ def parse_sweep(
     raise SpecError(reader.problems)
 
 
-def _ranges(node: Node, *, below_layers: bool = False) -> Iterator[str]:
-    """Yield the ranges of layers that a file names, including those in the options of an any_of."""
+def _ranges(root: Node) -> Ranges:
+    """Return the ranges of layers that a file names, including those in the options of an any_of, with their kinds."""
+    found: dict[str, frozenset[str]] = {}
+    for key, value in _below("layers", root):
+        said = {kind.value for name, kind in _entries(value) if name == "kind" and isinstance(kind, ScalarNode)}
+        found[key] = found.get(key, frozenset()) | said
+    return tuple(found.items())
+
+
+def _below(section: str, node: Node) -> Iterator[tuple[str, Node]]:
+    """Yield the entries of every mapping of this name."""
+    for name, value in _entries(node):
+        yield from _entries(value) if name == section else _below(section, value)
+
+
+def _entries(node: Node) -> Iterator[tuple[str, Node]]:
+    """Yield the entries of a mapping; of all options, if it is an any_of."""
     if isinstance(node, MappingNode):
         for key, value in node.value:
-            if below_layers and key.value != "any_of":
-                yield key.value
+            if key.value == "any_of" and isinstance(value, SequenceNode):
+                for option in value.value:
+                    yield from _entries(option)
             else:
-                yield from _ranges(value, below_layers=below_layers or key.value == "layers")
-    elif isinstance(node, SequenceNode):
-        for item in node.value:
-            yield from _ranges(item, below_layers=below_layers)
+                yield key.value, value
 
 
 def with_trials(spec: SweepSpec, trials: int) -> SweepSpec:

@@ -29,7 +29,7 @@ from search_spaces.reading.fields import (
     names_of,
     rule_of,
 )
-from search_spaces.reading.homes import Homes
+from search_spaces.reading.homes import Homes, replacing
 from search_spaces.reading.likeness import alike, close, did_you_mean
 from search_spaces.reading.ranges import DomainReader, Entries, entries_of, given
 from search_spaces.reading.translations import FIELDS, field_hint, look_alike, plain_number
@@ -199,7 +199,7 @@ class Reader:
         before = len(self.problems)
         meant = self._unknown(model, models, key, entries, path, doubtful=doubtful)
         for name, message in () if doubtful else mistakes_in(model, [*given(entries), *meant]).items():
-            if name not in entries:
+            if name not in (*entries, *meant):
                 self._say(node, _join(path, name) if name else path, message)
         whole = len(self.problems) == before and entries.keys() <= fields.keys()
         found: dict[str, SpaceNode] = {}
@@ -230,7 +230,7 @@ class Reader:
         wrong, meant = mistakes_in(model, given(entries)), []
         for name, (where, value) in entries.items():
             if name in wrong:
-                self._say(where, _join(path, cut(name)), wrong[name])
+                self._say(where, _join(path, cut(name)), wrong[name] + replacing(model, name, entries))
             elif name not in fields:
                 kinds = [literal_of(other, key) for other in models if name in names_of(other)]
                 if kinds and doubtful:

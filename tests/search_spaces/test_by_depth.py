@@ -112,6 +112,7 @@ def test_splitting_a_range_does_not_change_the_key(model: Any, data: Any) -> Non
         (trial(layer=LATTICE), by_depth(*[{**LATTICE, "padding": 0}] * 4, *[{**HYBRID, "k": 4}] * 4)),
         (trial(layer={**HYBRID, "lambda": 0.003}), by_depth(*[CONV] * 4, *[{**HYBRID, "lambda": 0.003}] * 4)),
         (trial(1 / 16, layer=HYBRID), by_depth(HYBRID, {**HYBRID, "lambda": 0.51}, width=1 / 16)),
+        (by_depth({**HYBRID, "self_score": 0.0}, CONV), by_depth({**HYBRID, "self_score": -0.0}, CONV)),
     ],
 )
 def test_the_same_computation_has_one_key(one: TrialConfig, other: TrialConfig) -> None:
@@ -198,6 +199,15 @@ def test_each_range_has_separate_domains() -> None:
     assert canonical(one) == canonical(trial(0.125, layer={**HYBRID, "k": 4}))
 
 
+def test_a_layer_that_runs_in_some_stages_only_is_never_put_into_all() -> None:
+    """A patch of 4 x 4 does not fit the 2 x 2 tokens of conv7, which has a convolution here."""
+    layers = "{conv1-conv6: {kind: convnn, patch: 4, k: {choice: [1, 2]}}, conv7-conv8: {kind: conv2d}}"
+    spec = sweep(text=f"name: a\nspace: {{model: {{layers: {layers}}}}}\nsearch: {{sampler: grid}}\n")
+    assert spec.planned() == 2
+    keys = {config_key(spec.space.resolve(Decided(point))) for point in spec.space.points()}
+    assert len(keys) == 2
+
+
 def test_alternatives_may_have_different_ranges() -> None:
     layers = "layers: {any_of: [{conv1-conv8: {kind: conv2d}}, {conv1: {kind: conv2d}, conv2-conv8: {kind: convnn}}]}"
     text = f"name: a\nspace: {{model: {{{layers}}}}}\nsearch: {{sampler: grid}}\n"
@@ -218,6 +228,8 @@ def test_an_override_changes_one_range() -> None:
         ("layers.conv3-conv8.k=3", f"write --set space.{REST}.k=3."),
         ("k=3", f"write --set space.{FIRST}.k=3, or --set space.{REST}.k=3."),
         (f"space.{REST}.lamda=0.5", "did you mean 'lambda'?"),
+        ("space.model.layer={kind: conv2d}", "To replace all of it: --set 'space.model={layer: {...}}'."),
+        (f"space.{FIRST[:-6]}={{kind: conv2d}}", "To replace all of it: --set 'space.model.layers={conv1: {...}}'."),
     ],
 )
 def test_the_message_for_a_misplaced_override_gives_the_right_one(override: str, way: str) -> None:
@@ -227,6 +239,10 @@ def test_the_message_for_a_misplaced_override_gives_the_right_one(override: str,
 def test_a_rule_can_use_the_fields_of_a_range() -> None:
     assert sweep(f"{FIRST}.lambda < {REST}.lambda").planned() == 2
     assert sweep(f"{REST}.k - {FIRST}.k<=0", f"space.{FIRST}.lambda-{REST}.lambda == 0").planned() == 2
+
+
+def test_a_rule_with_the_last_part_of_a_path_applies_to_the_only_range_with_that_field() -> None:
+    assert sweep("k < 9", overrides=(f"space.{FIRST}={{kind: conv2d}}",)).planned() == 2
 
 
 @pytest.mark.parametrize(

@@ -50,7 +50,8 @@ def complaint(*rules: str, layer: str = LAYER, more: str = "") -> str:
 
 def holds(rule: str, config: TrialConfig = TRIAL) -> bool:
     layers = getattr(config.model, "layers", None)
-    return parse_constraint(rule, ranges=list(layers.by_range) if layers else ()).broken(config) is None
+    ranges = [(name, frozenset({layer.kind})) for name, layer in layers.by_range.items()] if layers else []
+    return parse_constraint(rule, ranges=tuple(ranges)).broken(config) is None
 
 
 @pytest.mark.parametrize(

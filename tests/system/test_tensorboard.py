@@ -35,8 +35,8 @@ def test_tensorboard_compares_trials(window: Browser, tmp_path: Path) -> None:
         sweep.attempt([1, 2, 3], "complete")
         sweep.attempt([1, 2], "stopped", trial="b")
         files = EventFiles(sweep.ledger, sweep.folder.path / FOLDER, [Column("lambda", "lambda"), Column("lr", "lr")])
-        for trial in "ab":
-            files.write(trial)
+        for changed in files.changed():
+            files.write(*changed)
         with board(sweep.folder.path / FOLDER, tmp_path / "log") as address:
             window.open(f"{address}#scalars")
             window.sees("001 λ0.25 lr1e-4", "002 λ0.25 lr1e-4", "val")

@@ -4,7 +4,7 @@ import signal
 
 from typer.testing import CliRunner
 
-from tune_jobs.cli import app
+from tune_jobs.cli.app import app
 from tune_jobs.driver.limits import Halt
 from tune_jobs.errors import ExitCode
 

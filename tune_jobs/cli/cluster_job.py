@@ -85,7 +85,7 @@ def _answer(task: dict[str, Any]) -> None:
 
 
 def _command(arguments: list[str]) -> int:
-    from tune_jobs.cli import app
+    from tune_jobs.cli.app import app
 
     sys.argv = ["convnn", *arguments]
     try:

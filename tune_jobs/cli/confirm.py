@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from tune_jobs.cli.shared.notifying import Notifier, Notify
+from tune_jobs.cli.shared.notifying import Notifier, Notify, resuming
 from tune_jobs.cli.shared.options import (
     AcceptCode,
     AsJson,
@@ -18,6 +18,7 @@ from tune_jobs.cli.shared.options import (
     accepting,
     console,
     print_json,
+    setting,
     storage_of,
 )
 from tune_jobs.cli.shared.point import only_point
@@ -91,24 +92,24 @@ def confirm(
         again,
         retry,
     )
-    notifier = Notifier(notify, folder, f"convnn confirm {folder.name}", CONFIRM)
+    notifier = Notifier(notify, folder, resuming("confirm", folder.name, storage), CONFIRM)
     start = partial(confirm_sweep, folder, wanted, overrides=overrides or (), ray_address=address)
     found = watched(partial(start, accept_code=accept_code), notifier, as_json=as_json)
-    notifier.ended(found.halt, result=found.verdict)
+    notifier.ended(found.halt, all_failed=found.all_failed, result=found.verdict)
     with closing(notifier):
         if as_json:
             print_json(found.as_dict())
         else:
             _report(found)
-    raise typer.Exit(_end(found))
+    raise typer.Exit(_end(found, notifier.again))
 
 
-def _end(found: "Confirmed") -> int:
+def _end(found: "Confirmed", again: str) -> int:
     """Print why the confirmation ended early, if it did, and return the exit code."""
     if found.halt is None:
-        return ExitCode.SOME_FAILED if found.failed else ExitCode.DONE
-    again = f"Interrupted; nothing is lost. Resume with:\n  convnn confirm {found.sweep}"
-    print(f"\n{again if found.halt.signal is not None else found.halt.message}", file=sys.stderr)
+        return ExitCode.FAILED if found.all_failed else ExitCode.SOME_FAILED if found.failed else ExitCode.DONE
+    interrupted = f"Interrupted; nothing is lost. Resume with:\n  {again}"
+    print(f"\n{interrupted if found.halt.signal is not None else found.halt.message}", file=sys.stderr)
     return found.halt.exit_code
 
 
@@ -122,7 +123,7 @@ def _typed(
     retry: bool,
 ) -> list[str]:
     """Return the options as words, for the same command on a cluster."""
-    words = [word for each in overrides or () for word in ("--set", each)]
+    words = setting(overrides)
     for name, value in (("--top", top), ("--baseline", baseline), ("--margin", margin)):
         words += [] if value is None else [name, str(value)]
     return [*words, *(["--again"] if again else []), *(["--retry"] if retry else [])]

@@ -1,13 +1,16 @@
 """`convnn extend`."""
 
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from tune_jobs.cli.shared.notifying import Notifier, Notify
-from tune_jobs.cli.shared.options import AcceptCode, AsJson, Storage, Sweep, accepting, storage_of
-from tune_jobs.cli.shared.running import AnyAddress, Detach, follow, on_cluster
-from tune_jobs.record.folder import SweepFolder
+from tune_jobs.cli.shared.notifying import Notify
+from tune_jobs.cli.shared.options import AcceptCode, AsJson, Storage, Sweep
+from tune_jobs.cli.shared.running import AnyAddress, Detach, continued
+
+if TYPE_CHECKING:
+    from tune_jobs.display.live import Progress
+    from tune_jobs.driver.run import Outcome
 
 
 def extend(
@@ -27,16 +30,21 @@ def extend(
 
     The same study continues, in the same folder and under the same MLflow parent run.
     """
-    options = ["--trials", trials, *accepting(accept_code)]
-    if on_cluster("extend", sweep, address, storage, options, detach=detach, as_json=as_json, notify=notify):
-        return
-    from tune_jobs.driver import restart
 
-    place = storage_of(storage)
-    follow(
-        lambda progress: restart.extend(
-            sweep, trials, progress, storage=place, ray_address=address, accept_code=accept_code
-        ),
-        Notifier(notify, SweepFolder(place / sweep), f"convnn resume {sweep}"),
+    def start(progress: "Progress", **where: Any) -> "Outcome":  # noqa: ANN401 - arguments as they are
+        from tune_jobs.driver import restart
+
+        return restart.extend(sweep, trials, progress, **where)
+
+    continued(
+        "extend",
+        sweep,
+        ["--trials", trials],
+        start,
+        address=address,
+        storage=storage,
+        accept_code=accept_code,
+        notify=notify,
+        detach=detach,
         as_json=as_json,
     )

@@ -1,9 +1,14 @@
 """`convnn resume`."""
 
-from tune_jobs.cli.shared.notifying import Notifier, Notify
-from tune_jobs.cli.shared.options import AcceptCode, AsJson, Set, Storage, Sweep, accepting, storage_of
-from tune_jobs.cli.shared.running import AnyAddress, Detach, follow, on_cluster
-from tune_jobs.record.folder import SweepFolder
+from typing import TYPE_CHECKING, Any
+
+from tune_jobs.cli.shared.notifying import Notify
+from tune_jobs.cli.shared.options import AcceptCode, AsJson, Set, Storage, Sweep, setting
+from tune_jobs.cli.shared.running import AnyAddress, Detach, continued
+
+if TYPE_CHECKING:
+    from tune_jobs.display.live import Progress
+    from tune_jobs.driver.run import Outcome
 
 
 def resume(
@@ -22,21 +27,21 @@ def resume(
     --set may change its budget, search.trials, search.repeats, stopping.max_failed_fraction,
     stopping.enough, resources and tracking.
     """
-    options = [word for each in overrides or () for word in ("--set", each)] + accepting(accept_code)
-    if on_cluster("resume", sweep, address, storage, options, detach=detach, as_json=as_json, notify=notify):
-        return
-    from tune_jobs.driver import restart
 
-    place = storage_of(storage)
-    follow(
-        lambda progress: restart.resume(
-            sweep,
-            progress,
-            storage=place,
-            ray_address=address,
-            overrides=tuple(overrides or ()),
-            accept_code=accept_code,
-        ),
-        Notifier(notify, SweepFolder(place / sweep), f"convnn resume {sweep}"),
+    def start(progress: "Progress", **where: Any) -> "Outcome":  # noqa: ANN401 - arguments as they are
+        from tune_jobs.driver import restart
+
+        return restart.resume(sweep, progress, overrides=tuple(overrides or ()), **where)
+
+    continued(
+        "resume",
+        sweep,
+        setting(overrides),
+        start,
+        address=address,
+        storage=storage,
+        accept_code=accept_code,
+        notify=notify,
+        detach=detach,
         as_json=as_json,
     )

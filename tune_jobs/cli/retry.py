@@ -1,16 +1,19 @@
 """`convnn retry`."""
 
-from typing import Annotated, cast
+from typing import TYPE_CHECKING, Annotated, Any, cast
 
 import typer
 
 from search_spaces.reading.likeness import nearest
-from tune_jobs.cli.shared.notifying import Notifier, Notify
-from tune_jobs.cli.shared.options import AcceptCode, AsJson, Set, Storage, Sweep, accepting, storage_of
-from tune_jobs.cli.shared.running import AnyAddress, Detach, follow, on_cluster
+from tune_jobs.cli.shared.notifying import Notify
+from tune_jobs.cli.shared.options import AcceptCode, AsJson, Set, Storage, Sweep, setting
+from tune_jobs.cli.shared.running import AnyAddress, Detach, continued
 from tune_jobs.errors import UsageError
 from tune_jobs.failures import CLASSES, Failure
-from tune_jobs.record.folder import SweepFolder
+
+if TYPE_CHECKING:
+    from tune_jobs.display.live import Progress
+    from tune_jobs.driver.run import Outcome
 
 
 def retry(
@@ -49,24 +52,23 @@ def retry(
         )
     options = [word for each in classes or () for word in ("--class", each)]
     options += [*(["--failed"] if failed else []), *(["--stopped"] if stopped else [])]
-    options += [word for each in overrides or () for word in ("--set", each)] + accepting(accept_code)
-    if on_cluster("retry", sweep, address, storage, options, detach=detach, as_json=as_json, notify=notify):
-        return
-    from tune_jobs.driver import restart
-
     failures = frozenset(cast("list[Failure]", classes or ())) if classes or not failed else None
-    only = restart.Selection(failures, stopped)
-    place = storage_of(storage)
-    follow(
-        lambda progress: restart.retry(
-            sweep,
-            only,
-            progress,
-            storage=place,
-            ray_address=address,
-            overrides=tuple(overrides or ()),
-            accept_code=accept_code,
-        ),
-        Notifier(notify, SweepFolder(place / sweep), f"convnn resume {sweep}"),
+
+    def start(progress: "Progress", **where: Any) -> "Outcome":  # noqa: ANN401 - arguments as they are
+        from tune_jobs.driver import restart
+
+        only = restart.Selection(failures, stopped)
+        return restart.retry(sweep, only, progress, overrides=tuple(overrides or ()), **where)
+
+    continued(
+        "retry",
+        sweep,
+        [*options, *setting(overrides)],
+        start,
+        address=address,
+        storage=storage,
+        accept_code=accept_code,
+        notify=notify,
+        detach=detach,
         as_json=as_json,
     )

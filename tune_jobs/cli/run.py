@@ -7,7 +7,7 @@ import typer
 
 from search_spaces.reading.load import sets_trials
 from tune_jobs.cli.shared.loading import Small, sweep_of
-from tune_jobs.cli.shared.notifying import Notifier, Notify
+from tune_jobs.cli.shared.notifying import Notifier, Notify, resuming
 from tune_jobs.cli.shared.options import AcceptCode, AsJson, File, Set, Storage, Yes, confirmed, storage_of
 from tune_jobs.cli.shared.remote import refuse_cluster
 from tune_jobs.cli.shared.running import Address, follow
@@ -47,7 +47,7 @@ def run(
             ) from None
         raise
     folder = SweepFolder(place / spec.name)
-    notifier = Notifier(notify, folder, f"convnn resume {spec.name}")
+    notifier = Notifier(notify, folder, resuming("resume", spec.name, storage))
     if fresh and folder.ledger.exists():
         if not confirmed(f"{folder.path} holds a sweep {spec.name}; move it aside and start over?", yes=yes):
             raise typer.Exit(ExitCode.FAILED)

@@ -9,7 +9,7 @@ import typer
 from search_spaces.reading.load import sets_trials
 from tune_jobs.cli.shared.loading import Small, sweep_of
 from tune_jobs.cli.shared.notifying import Notify
-from tune_jobs.cli.shared.options import AcceptCode, AsJson, File, Set, accepting
+from tune_jobs.cli.shared.options import AcceptCode, AsJson, File, Set, accepting, setting
 from tune_jobs.cli.shared.remote import finish, given
 from tune_jobs.errors import UsageError
 
@@ -59,13 +59,12 @@ def submit(
 
     cluster = Cluster(address, given(storage))
     trials = [] if small else [each for each in overrides or () if sets_trials([each])]  # a smoke test is a grid
-    exact = [word for each in trials for word in ("--set", each)]
     found = submission.submit(
         spec,
         cluster,
         storage=given(storage),
         code=code,
-        options=[*(["--fresh", "--yes"] if fresh else []), *exact, *accepting(accept_code)],
+        options=[*(["--fresh", "--yes"] if fresh else []), *setting(trials), *accepting(accept_code)],
         notify=notify,
         say=lambda text: print(text, file=sys.stderr, flush=True),
     )

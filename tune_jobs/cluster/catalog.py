@@ -128,11 +128,11 @@ class Cluster:
         *,
         text: str | None,
         code: bool,
-        plugins: Sequence[Plugin] | None = None,
+        plugins: Sequence[Plugin],
     ) -> tuple[str, int]:
         """Start a job that runs a sweep; return its id and the size of the upload in bytes.
 
-        The upload includes the code of `plugins`; if `None`, of all editable ones.
+        The upload includes the code of `plugins`.
         """
         metadata = {_KIND: "command", "sweep": sweep, "command": command, "storage": task.get("storage") or ""}
         return self._submit({"kind": "command", **task, **_origin()}, metadata, text=text, code=code, plugins=plugins)
@@ -146,7 +146,8 @@ class Cluster:
             SweepError: If the command fails there, with its message.
         """
         with tempfile.TemporaryFile() as answer:
-            self._receive({"kind": "ask", "arguments": list(arguments)}, answer, silence_s)
+            task = {"kind": "ask", "arguments": list(arguments)}
+            self._receive(task, answer, silence_s, plugins=editable())  # to read records of sweeps with their kinds
             result = read_reply(Answer, answer.read(), self.address)
         if result.code:
             raise _error_of(result.code, result.err.strip().removeprefix("convnn: "))
@@ -156,10 +157,10 @@ class Cluster:
         """Return the sweeps in a folder of the cluster; in its default folder if `None`."""
         return read_reply(SweepList, self.ask("list", "--json", *in_storage(folder)), self.address)
 
-    def probe(self, request: dict[str, Any]) -> dict[str, Any]:
-        """Return what the cluster has; see `tune_jobs.cluster.probe`."""
+    def probe(self, request: dict[str, Any], plugins: Sequence[Plugin] = ()) -> dict[str, Any]:
+        """Return what the cluster has; see `tune_jobs.cluster.probe`. `plugins` may contain the data sets to check."""
         with tempfile.TemporaryFile() as answer:
-            self._receive({"kind": "probe", **request}, answer, DATA_S + SILENCE_S)
+            self._receive({"kind": "probe", **request}, answer, DATA_S + SILENCE_S, plugins=plugins)
             found = read_reply(Probed, answer.read(), self.address).model_dump()
         for node in found["nodes"]:
             if node["error"] is None and len(node["data"]) != len(request["data"]):
@@ -203,9 +204,10 @@ class Cluster:
         silence_s: float | None = SILENCE_S,
         *,
         most: int = LARGEST_REPLY,
+        plugins: Sequence[Plugin] = (),
     ) -> None:
         """Run a small job, and write its result of at most `most` bytes to `into`, which is then at its start."""
-        job_id, _ = self._submit(task, {_KIND: task["kind"]}, text=None, code=True)
+        job_id, _ = self._submit(task, {_KIND: task["kind"]}, text=None, code=True, plugins=plugins)
         receiver = Receiver(into, self.address, most)
         try:
             for chunk in follow(self.jobs, job_id, silence_s):
@@ -247,12 +249,11 @@ class Cluster:
         *,
         text: str | None,
         code: bool,
-        plugins: Sequence[Plugin] | None = None,
+        plugins: Sequence[Plugin],
     ) -> tuple[str, int]:
-        uploaded = editable() if plugins is None else plugins
         with tempfile.TemporaryDirectory(prefix="convnn-submit-") as scratch:
             package = Path(scratch) / "package.zip"
-            size = write_package(package, task, sweep=text, code=code, plugins=uploaded)
+            size = write_package(package, task, sweep=text, code=code, plugins=plugins)
             return self.jobs.submit(ENTRYPOINT, package, metadata, _ENVIRONMENT), size
 
 

@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
-from convnn.plugins import Plugin
+from convnn.plugins import Plugin, editable
 from convnn.plugins import plugins as installed_plugins
 from search_spaces import SweepSpec
 from search_spaces.plurals import plural
@@ -14,6 +14,7 @@ from tune_jobs.cluster.package import code_digest
 from tune_jobs.doctor.cluster import has_our_code, judge, lacking, packages, totals
 from tune_jobs.doctor.finding import Finding
 from tune_jobs.errors import ClusterError, UsageError
+from tune_jobs.record.manifest import JOB_ADDRESS
 from tune_jobs.record.plugins import used_by
 from tune_jobs.system.files import size_text
 from tune_jobs.system.notify import require_target
@@ -59,11 +60,13 @@ def check_cluster(
         UsageError: If the tracker is a relative path, which is not valid there.
         ClusterError: If the cluster does not answer.
     """
-    request: dict[str, Any] = {"packages": packages(), "storage": storage, "data": [], "environment": _secrets()}
+    request: dict[str, Any] = {"packages": packages(), "storage": storage, "data": [], "environment": _credentials()}
     if spec is not None:
         request["data"] = [[data.name, data.root, spec.evaluation.opens] for data in spec.space.data_sets()]
-    report = cluster.probe({**request, "tracker": _tracker_uri(spec)})
-    return report, judge(report, spec.resources if spec else None, used_plugins(spec))
+    plugins = used_plugins(spec)
+    uploaded = [each for each in plugins if spec and each.editable]
+    report = cluster.probe({**request, "tracker": _tracker_uri(spec)}, uploaded)
+    return report, judge(report, spec.resources if spec else None, plugins)
 
 
 def submit(
@@ -110,7 +113,7 @@ def submit(
     task = {
         "storage": place,
         "arguments": ["run", "sweep.yaml", "--storage", place, *options],
-        "environment": _secrets(notify) | _tracker(spec),
+        "environment": _environment(cluster, spec, notify),
     }
     _require_idle(cluster, spec.name)  # the checks may have taken minutes
     job_id, size = cluster.start("run", spec.name, task, text=spec.text, code=ship, plugins=plugins)
@@ -128,7 +131,7 @@ def used_plugins(spec: SweepSpec | None) -> list[Plugin]:
 def restart(
     cluster: Cluster, command: str, name: str, options: Sequence[str], *, notify: str | None = None
 ) -> Submission:
-    """Start `resume`, `retry` or `extend` of a sweep as a job of the cluster.
+    """Start `resume`, `retry`, `extend` or `confirm` of a sweep as a job of the cluster.
 
     Raises:
         UsageError: If the sweep does not exist there, or is running; or if the tracker is a relative path, which is
@@ -141,9 +144,9 @@ def restart(
     task = {
         "storage": found.storage,
         "arguments": [command, found.name, *in_storage(found.storage), *options],
-        "environment": _secrets(notify) | _tracker(None),
+        "environment": _environment(cluster, None, notify),
     }
-    job_id, size = cluster.start(command, found.name, task, text=None, code=True)
+    job_id, size = cluster.start(command, found.name, task, text=None, code=True, plugins=editable())
     return Submission(job_id, found.name, found.storage or "", size, [])
 
 
@@ -201,14 +204,16 @@ def _ships(code: Code, report: dict[str, Any]) -> bool:
     return code == "ship" or not there
 
 
-def _secrets(notify: str | None = None) -> dict[str, str]:
-    """Return MLflow's credentials and the notification target.
-
-    They belong in the package, not in the job's environment, which Ray's dashboard shows.
-    """
-    tidy_tracking_token()
+def _environment(cluster: Cluster, spec: SweepSpec | None, notify: str | None) -> dict[str, str]:
+    """Return a job's variables. They belong in the package, as Ray's dashboard shows the job's own environment."""
     target = {} if notify is None else {NOTIFY: notify}
-    return {name: os.environ[name] for name in _TRACKER if name in os.environ} | target
+    return _credentials() | target | _tracker(spec) | {JOB_ADDRESS: without_password(cluster.address)}
+
+
+def _credentials() -> dict[str, str]:
+    """Return those of MLflow."""
+    tidy_tracking_token()
+    return {name: os.environ[name] for name in _TRACKER if name in os.environ}
 
 
 def _tracker(spec: SweepSpec | None) -> dict[str, str]:

@@ -56,7 +56,7 @@ def loads_light(module: str) -> Property:
 
 
 def loads_light_maker(made_by: str) -> Property:
-    """Check that the sampler or stopping rule loads without torch, as the driver never loads torch."""
+    """Check that a sampler, stopping rule or source of images loads without torch, as the driver never loads torch."""
     heavy = tuple(name for name in HEAVY if name != "optuna")
     return ("its implementation loads without torch", partial(_light, made_by.partition(":")[0], heavy))
 

@@ -5,20 +5,19 @@ import tempfile
 from dataclasses import dataclass
 from functools import cached_property, partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
 from search_spaces import Decided, TrialConfig, canonical, config_key, infeasibilities, parse_sweep
 from search_spaces.models import ModelConfig, VGGLayer
 from search_spaces.reading.document import dumped
 from tune_jobs.conformance.kinds import Subject, general, in_file
 from tune_jobs.conformance.outcome import Broken, Property, require, said
-from tune_jobs.conformance.settings import trees, varied
+from tune_jobs.conformance.settings import some, trees, varied
 from tune_jobs.worker.build import build_model, build_recipe
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
-T = TypeVar("T")
 CLASSES, OTHER_CLASSES, IMAGES = 10, 7, 3
 FEW, SOME = 3, 8
 """Number of settings that are trained, and that are measured."""
@@ -115,7 +114,7 @@ def _equal_keys(models: Models) -> str:
     for trial in models.feasible:
         by_key.setdefault(config_key(trial), {}).update({trial: None, canonical(trial): None})
     pairs = [(first, other) for first, *others in by_key.values() for other in others]
-    for first, other in _some(pairs, PAIRS):
+    for first, other in some(pairs, PAIRS):
         _require_alike(first, other)
     return f"{min(len(pairs), PAIRS)} pairs of settings" if pairs else "no two settings have the same key"
 
@@ -159,7 +158,7 @@ def _limits(models: Models) -> str:
 def _forward_backward(models: Models) -> str:
     import torch
 
-    for trial, classes in itertools.product(_some(models.feasible, FEW), (CLASSES, OTHER_CLASSES)):
+    for trial, classes in itertools.product(some(models.feasible, FEW), (CLASSES, OTHER_CLASSES)):
         torch.manual_seed(0)
         model = build_model(trial.model, classes).train()
         logits = model(_images())
@@ -180,7 +179,7 @@ def _size(models: Models) -> str:
     from convnn.cost import measure_cost
 
     exact = 0
-    for trial in _some(models.feasible, SOME):
+    for trial in some(models.feasible, SOME):
         model = trial.model
         cost = measure_cost(partial(build_model, model, CLASSES), batch_size=SOME)
         parameters, flops, kept = model.parameters(CLASSES), model.flops(CLASSES), model.kept(CLASSES)
@@ -206,7 +205,7 @@ def _require_size(trial: TrialConfig, says: tuple[str, float], has: float, what:
 
 
 def _deterministic(models: Models) -> str:
-    for trial in _some(models.feasible, FEW):
+    for trial in some(models.feasible, FEW):
         first, second = (_trained(trial) for _ in range(2))
         require(
             first == second,
@@ -239,7 +238,7 @@ def _saved(models: Models) -> str:
 
     from convnn.saved import load_classifier, meaning_of, save_classifier
 
-    for trial in _some(models.feasible, FEW):
+    for trial in some(models.feasible, FEW):
         model = _built(trial)
         with tempfile.TemporaryDirectory(prefix="convnn-check-") as place:
             plain = trial.model.factory(CLASSES).as_plain()
@@ -274,12 +273,6 @@ def _images() -> "Tensor":
     import torch
 
     return torch.randn(IMAGES, 3, 32, 32, generator=torch.Generator().manual_seed(0))
-
-
-def _some(listed: list[T], count: int) -> list[T]:
-    """Return the first item and others at even distances."""
-    step = max(1, len(listed) / count)
-    return [listed[int(number * step)] for number in range(min(count, len(listed)))]
 
 
 def _reversed(tree: Any) -> Any:  # noqa: ANN401 - plain data

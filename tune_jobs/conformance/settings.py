@@ -20,6 +20,7 @@ from search_spaces.reading.fields import (
 )
 from tune_jobs.conformance.outcome import Broken
 
+T = TypeVar("T")
 C = TypeVar("C", bound=Config)
 
 NUMBERS: tuple[Any, ...] = (1, 2, 3, 4, 8, 0, 16, 64, 0.5, 0.25, 0.75, 0.1, 1.0, 2.0)
@@ -67,9 +68,13 @@ def varied(kind: type[C], key: str) -> list[C]:
             except ValidationError:
                 continue  # rules between fields
             found.setdefault(config.model_dump_json(), config)
-    listed = list(found.values())
-    step = max(1, len(listed) / MOST)
-    return [listed[int(number * step)] for number in range(min(MOST, len(listed)))]
+    return some(list(found.values()), MOST)
+
+
+def some(listed: list[T], count: int) -> list[T]:
+    """Return the first item and others at even distances."""
+    step = max(1, len(listed) / count)
+    return [listed[int(number * step)] for number in range(min(count, len(listed)))]
 
 
 def _filled(kind: type[BaseModel], key: str | None, tree: Tree) -> Tree:
@@ -110,8 +115,9 @@ def _singles(kind: type[BaseModel], tree: Tree, key: str | None) -> Iterator[tup
             for model in models:
                 branch = _filled(model, inner, {})
                 yield (name,), branch
-                if len(models) == 1 or tree.get(name, {}).get(inner) == branch.get(inner or ""):
-                    for path, value in _singles(model, tree.get(name, branch), inner):
+                given = tree.get(name) or {}
+                if len(models) == 1 or given.get(inner) == branch.get(inner or ""):
+                    for path, value in _singles(model, given or branch, inner):
                         yield (name, *path), value
         else:
             yield from (((name,), value) for value in _others(info, tree.get(name, info.default)))
@@ -135,7 +141,7 @@ def _others(info: FieldInfo, value: Any) -> list[Any]:  # noqa: ANN401
 
 def _with(tree: Tree, path: tuple[str, ...], value: Any) -> Tree:  # noqa: ANN401
     head, *rest = path
-    return {**tree, head: _with(tree.get(head, {}), tuple(rest), value) if rest else value}
+    return {**tree, head: _with(tree.get(head) or {}, tuple(rest), value) if rest else value}
 
 
 def _all_at_once(tree: Tree, singles: list[tuple[tuple[str, ...], Any]], rng: random.Random) -> Tree:

@@ -24,7 +24,7 @@ from tune_jobs.system.packages import DISTRIBUTION
 from tune_jobs.system.redaction import holds_secret
 from tune_jobs.system.signals import Interrupted
 from tune_jobs.tracking.address import sqlite_file
-from tune_jobs.tracking.base import Destination, Tracked, Tracker
+from tune_jobs.tracking.base import Destination, Tracked, Tracker, missing_results
 from tune_jobs.tracking.mlflow.reading import state_of_runs
 from tune_jobs.tracking.place import place_of, tracked_as
 from tune_jobs.tracking.registry import open_tracker
@@ -131,7 +131,7 @@ class Handover(Beside):
         """Wait for the tracker, for less time if the user has stopped the sweep.
 
         Returns:
-            The reason if the tracker does not have all data.
+            What the tracker lacks, if it does not have all data.
         """
         say = self._sweep.progress.say
         say(f"syncing remaining metrics to {tracker.name} ...")
@@ -141,7 +141,7 @@ class Handover(Beside):
         except Interrupted as signal:
             if signal.at_once:
                 raise
-            return "the wait was interrupted"
+            return missing_results(tracker.name, self._place.uri, self._sweep.spec.name, "the wait was interrupted")
 
     def _state(self, after: int = 0) -> str:
         """Return a digest that changes with everything that report and tracker show, and with the report file.

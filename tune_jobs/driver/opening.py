@@ -35,14 +35,14 @@ def prepare_folder(folder: SweepFolder) -> None:
         raise LedgerError(f"the sweep folder {folder.path} cannot be written: {error.strerror}; {way_out}.") from error
 
 
-def as_far_as_begun(folder: SweepFolder, spec: SweepSpec, *, exact: bool = False) -> tuple[SweepSpec, str | None]:
+def as_far_as_started(folder: SweepFolder, spec: SweepSpec, *, exact: bool = False) -> tuple[SweepSpec, str | None]:
     """Return the sweep with at least the number of configurations that have started, and a note if its file has fewer.
 
     Raises:
         UsageError: With `exact`, if the file asks for fewer.
     """
     asked = getattr(spec.search, "trials", None)
-    there, states = begun(folder)
+    there, states = started(folder)
     if asked is None or asked >= there:
         return spec, None
     name, many = spec.name, "trials" if len(states) == there else "configurations"
@@ -51,17 +51,17 @@ def as_far_as_begun(folder: SweepFolder, spec: SweepSpec, *, exact: bool = False
             f"search.trials must be at least {there}, as {there} {many} of {name} have run, got {asked}; leave it out, "
             f"or add trials: convnn extend {name} --trials +20"
         )
-    started = "nothing" if all(state in ENDED for state in states) else "no new trial"
+    new = "nothing" if all(state in ENDED for state in states) else "no new trial"
     if spec.search.repeats > 1:
-        started = "no new configuration"
+        new = "no new configuration"
     note = (
-        f"{there} {many} have run and search.trials is {asked}, so {started} is started (for more: convnn extend "
+        f"{there} {many} have run and search.trials is {asked}, so {new} is started (for more: convnn extend "
         f"{name} --trials +20)"
     )
     return with_trials(spec, there), note
 
 
-def begun(folder: SweepFolder) -> tuple[int, list[State]]:
+def started(folder: SweepFolder) -> tuple[int, list[State]]:
     """Return how many configurations have started, and the states of their trials; zero and none without a ledger."""
     if not folder.ledger.exists():
         return 0, []
@@ -81,7 +81,7 @@ def open_ledger(folder: SweepFolder, spec: SweepSpec, *, accept_code: bool = Fal
     if folder.spec.exists() and folder.ledger.exists():
         before = recorded_spec(folder)
         differing = differences(before, spec)
-        if differing and not _has_begun(folder):
+        if differing and not started(folder)[0]:
             remove_ledger(folder.ledger)
         elif differing:
             raise UsageError(
@@ -138,8 +138,3 @@ def _record_plugins(spec: SweepSpec, ledger: Ledger, *, accept_code: bool) -> No
                 f"digest of the code that it ran."
             )
     ledger.meta.plugins = now
-
-
-def _has_begun(folder: SweepFolder) -> bool:
-    with closing(Ledger(folder.ledger)) as ledger:
-        return bool(ledger.asks() or ledger.trials())

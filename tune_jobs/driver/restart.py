@@ -9,7 +9,7 @@ from search_spaces.plurals import plural
 from search_spaces.reading.load import sets_trials, with_trials
 from tune_jobs.display.live import Progress
 from tune_jobs.driver.limits import by_class
-from tune_jobs.driver.opening import begun
+from tune_jobs.driver.opening import started
 from tune_jobs.driver.run import Outcome, run
 from tune_jobs.errors import UsageError
 from tune_jobs.failures import CLASSES, Failure
@@ -158,7 +158,7 @@ def extend(
     """
     folder = find_sweep(name, storage_folder(storage))
     spec = recorded_spec(folder)
-    before = max(getattr(spec.search, "trials", 0), begun(folder)[0])
+    before = max(getattr(spec.search, "trials", 0), started(folder)[0])
     if not re.fullmatch(r"\+?[0-9]+", trials):
         raise UsageError(f"--trials must be a number, as in +20 (more) or {before + 20} (total), got {trials!r}.")
     wanted = int(trials) + (before if trials.startswith("+") else 0)

@@ -15,7 +15,7 @@ from tune_jobs.display.live import LogLines, Progress, Steady
 from tune_jobs.driver.handover import Handover
 from tune_jobs.driver.images import open_images
 from tune_jobs.driver.limits import Halt
-from tune_jobs.driver.opening import as_far_as_begun, open_ledger, prepare_folder
+from tune_jobs.driver.opening import as_far_as_started, open_ledger, prepare_folder
 from tune_jobs.driver.stop import forget_requests
 from tune_jobs.driver.trials import Sweep, Work, run_trials
 from tune_jobs.executors.registry import RAY_TUNE, executor_named
@@ -143,7 +143,7 @@ def opened(
     prepare_folder(folder)
     with lease(folder.path), handled_signals() as signals:
         forget_requests(folder)  # those of an earlier run
-        spec, note = as_far_as_begun(folder, spec, exact=exact_trials)
+        spec, note = as_far_as_started(folder, spec, exact=exact_trials)
         ledger = open_ledger(folder, spec, accept_code=accept_code)
         try:
             yield Sweep(spec, folder, ledger, progress, signals), note

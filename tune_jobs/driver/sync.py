@@ -117,9 +117,6 @@ def sync(
     )
     error = tracker.close(patience_s, say)
     if error is not None:
-        raise TrackerError(
-            f"{tracker.name} at {without_password(uri)} is missing results of {folder.name}: {error}; fix that, "
-            f"then: convnn sync {folder.name}"
-        )
+        raise TrackerError(f"{error}; fix that, then: convnn sync {folder.name}")
     with closing(Ledger(folder.ledger, upgrade=True)) as ledger:
         return tracker.tracked(ledger)

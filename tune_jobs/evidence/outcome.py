@@ -50,6 +50,11 @@ class Confirmed:
     tracked: Tracked | None = None
 
     @property
+    def all_failed(self) -> bool:
+        """Whether every one of its runs failed."""
+        return 0 < self.failed == len(self.trials)
+
+    @property
     def verdict(self) -> str:
         """The result in one sentence."""
         found, name = self.standing, self.sweep

@@ -1,12 +1,14 @@
 """A sweep as Optuna studies in a journal file, for Optuna itself and its dashboard.
 
 The search is one study, with the sweep's name. The runs of confirmations have another metric and are a second study.
-Each contains every trial once, and excluded trials as failed. Proposals that were never trained are left out.
+Each contains every trial that has started once, and excluded trials as failed. Trials that have not started are left
+out: Optuna would run them first.
 """
 
+import json
 import math
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import closing
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -16,7 +18,7 @@ from typing import Any
 
 import optuna
 from optuna.storages import JournalStorage
-from optuna.storages.journal import JournalFileBackend
+from optuna.storages.journal import BaseJournalBackend
 from optuna.trial import FixedTrial, FrozenTrial, TrialState
 
 from search_spaces import SweepSpec, config_key
@@ -57,11 +59,27 @@ def write_journal(folder: SweepFolder, file: Path) -> list[Exported]:
         found = by_role(folder.name, ledger)
         trials = partial(_trials, _points(spec, folder, ledger), _times(ledger), ledger)
         with new_file(file) as part:
-            storage = JournalStorage(JournalFileBackend(str(part)))
-            return [_add_study(storage, role, each, trials(role, each)) for role, each in found.items()]
+            journal = _Lines()
+            storage = JournalStorage(journal)
+            exported = [_add_study(storage, role, each, list(trials(role, each))) for role, each in found.items()]
+            part.write_text("".join(journal.lines), encoding="utf-8")
+            return exported
 
 
-def _add_study(storage: JournalStorage, role: Role, found: Summary, trials: Iterator[FrozenTrial]) -> Exported:
+class _Lines(BaseJournalBackend):
+    """The lines of a journal file, in memory: Optuna locks and syncs a file for every trial."""
+
+    def __init__(self) -> None:
+        self.lines: list[str] = []
+
+    def read_logs(self, log_number_from: int) -> Iterable[dict[str, Any]]:
+        return map(json.loads, self.lines[log_number_from:])
+
+    def append_logs(self, logs: list[dict[str, Any]]) -> None:
+        self.lines += (json.dumps(log, separators=(",", ":")) + "\n" for log in logs)
+
+
+def _add_study(storage: JournalStorage, role: Role, found: Summary, trials: list[FrozenTrial]) -> Exported:
     name = study_name(found.name, role)
     study = optuna.create_study(storage=storage, study_name=name, direction=found.goal)
     for key, value in (("sweep", found.name), ("role", role), ("metric", found.metric)):
@@ -69,9 +87,8 @@ def _add_study(storage: JournalStorage, role: Role, found: Summary, trials: Iter
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
         study.set_metric_names([found.metric])
-    for trial in trials:
-        study.add_trial(trial)
-    return Exported(name, len(found.rows))
+    study.add_trials(trials)
+    return Exported(name, len(trials))
 
 
 Points = Mapping[str, FixedTrial]
@@ -105,11 +122,11 @@ def _times(ledger: Ledger) -> Times:
 
 
 def _trials(points: Points, times: Times, ledger: Ledger, role: Role, found: Summary) -> Iterator[FrozenTrial]:
-    for row in sorted(found.rows, key=lambda row: row.number):
+    for row in sorted((row for row in found.rows if row.run_key in times), key=lambda row: row.number):
         curve = effective(ledger.epochs(row.run_key))
         seen = ((each.epoch, each.metrics.get(found.metric)) for each in curve)
         values = {epoch: float(value) for epoch, value in seen if isinstance(value, int | float)}
-        point, state = points.get(row.config_key), _state(row, started=row.run_key in times, valued=bool(values))
+        point, state = points.get(row.config_key), _state(row, valued=bool(values))
         trial = optuna.trial.create_trial(
             state=state,
             value=_value(state, row, values),
@@ -118,17 +135,16 @@ def _trials(points: Points, times: Times, ledger: Ledger, role: Role, found: Sum
             intermediate_values=values,
             user_attrs=_attributes(row, role),
         )
-        if row.run_key in times:
-            started, ended = times[row.run_key]
-            trial.datetime_start = datetime.fromtimestamp(started, UTC)
-            if state.is_finished():
-                trial.datetime_complete = datetime.fromtimestamp(ended or row.excluded_at or started, UTC)
+        started, ended = times[row.run_key]
+        trial.datetime_start = datetime.fromtimestamp(started, UTC)
+        if state.is_finished():
+            trial.datetime_complete = datetime.fromtimestamp(ended or row.excluded_at or started, UTC)
         yield trial
 
 
-def _state(row: Row, *, started: bool, valued: bool) -> TrialState:
+def _state(row: Row, *, valued: bool) -> TrialState:
     if row.excluded is None and row.state not in ENDED:
-        return TrialState.RUNNING if started else TrialState.WAITING
+        return TrialState.RUNNING
     if row.excluded is None and row.state == "stopped" and valued:
         return TrialState.PRUNED
     return TrialState.COMPLETE if row.state == "complete" and row.counts else TrialState.FAIL

@@ -41,11 +41,12 @@ def write_table(folder: SweepFolder, file: Path, kind: Format, *, epochs: bool =
     with closing(Ledger(folder.ledger)) as ledger:
         found = by_role(folder.name, ledger)
         trials = [] if epochs else _trials(found, ledger)
+        last = ledger.meta.seq  # all passes over a running sweep read the same epochs
 
         def lines() -> Iterator[Line]:
             nonlocal rows
             rows = 0
-            for line in _epochs(found, ledger) if epochs else trials:
+            for line in _epochs(found, ledger, last) if epochs else trials:
                 rows += 1
                 yield line
 
@@ -74,9 +75,9 @@ def _trials(found: Mapping[Role, Summary], ledger: Ledger) -> list[Line]:
     ]
 
 
-def _epochs(found: Mapping[Role, Summary], ledger: Ledger) -> Iterator[Line]:
+def _epochs(found: Mapping[Role, Summary], ledger: Ledger, last: int) -> Iterator[Line]:
     for role, each in found.items():
-        for line in epoch_lines(each.rows, ledger):
+        for line in epoch_lines(each.rows, ledger, last):
             yield {"role": role, **line}
 
 

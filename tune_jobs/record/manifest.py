@@ -21,6 +21,9 @@ from tune_jobs.system.redaction import without_password
 SUBMISSION = "CONVNN_SUBMISSION"
 """The environment variable with the path of a file that says how this process was submitted, if it was."""
 
+JOB_ADDRESS = "CONVNN_JOB_ADDRESS"
+"""The environment variable with the address of the cluster that this job was submitted to, without a password."""
+
 _DIFF_BYTES = 1_000_000
 _GIT_S = 30.0
 _DIFF = ("diff", "HEAD", "--binary", "--no-color", "--no-ext-diff", "--no-textconv")

@@ -55,11 +55,13 @@ def versions_changed(before: Mapping[str, Recorded], now: Mapping[str, Recorded]
 
 
 def code_changed(before: Mapping[str, Recorded], now: Mapping[str, Recorded]) -> list[str]:
-    """Return the plugins whose code has changed, one line each."""
+    """Return the plugins with other code than before, one line each, also if their kinds were in another plugin."""
     return [
-        f"{name} {_version_said(before[name], found)}: {_files_said(before[name]['files'], found['files'])}"
+        f"{_renamed(old, name, before[old], found)}: {_files_said(before[old]['files'], found['files'])}"
         for name, found in now.items()
-        if name in before and before[name]["digest"] != found["digest"]
+        for old in before
+        if (old == name or _moved(old, before, now) & found["kinds"].keys())
+        and before[old]["digest"] != found["digest"]
     ]
 
 
@@ -88,8 +90,16 @@ def _versions(found: Mapping[str, Recorded]) -> dict[str, int | None]:
     return {kind: version for plugin in found.values() for kind, version in plugin["kinds"].items()}
 
 
-def _version_said(before: Recorded, now: Recorded) -> str:
-    return now["version"] if before["version"] == now["version"] else f"{before['version']} -> {now['version']}"
+def _moved(name: str, before: Mapping[str, Recorded], now: Mapping[str, Recorded]) -> set[str]:
+    """Return the kinds that a plugin provided before and does not provide now."""
+    return before[name]["kinds"].keys() - (now[name]["kinds"] if name in now else {})
+
+
+def _renamed(old: str, name: str, before: Recorded, now: Recorded) -> str:
+    if old != name:
+        return f"{old} {before['version']} -> {name} {now['version']}"
+    changed = "" if before["version"] == now["version"] else f"{before['version']} -> "
+    return f"{name} {changed}{now['version']}"
 
 
 def _files_said(before: Mapping[str, str], now: Mapping[str, str]) -> str:

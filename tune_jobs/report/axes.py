@@ -9,7 +9,7 @@ from typing import Any
 
 from search_spaces.domains import Choice, Domain, FloatRange, IntRange, Scalar
 from search_spaces.nodes import Branches, Fixed, Group, Leaf, SpaceNode
-from tune_jobs.results.columns import NONE, SEED, Column, key_of, label
+from tune_jobs.results.columns import NONE, SEED, Column, keys_of, label
 from tune_jobs.results.row import Row
 
 FEW = 8
@@ -77,7 +77,8 @@ def declared(root: SpaceNode) -> dict[str, Domain]:
     """Return the domain of each field in a space, by the key of its column, over all branches."""
     found: dict[str, list[Domain]] = {}
     for path, domain in _declared(root, ""):
-        found.setdefault(key_of(path), []).append(domain)
+        for key in keys_of(path):
+            found.setdefault(key, []).append(domain)
     return {key: _together(domains) for key, domains in found.items()}
 
 

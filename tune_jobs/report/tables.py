@@ -96,13 +96,15 @@ def epochs_csv(data: "ReportData") -> Iterator[str]:
     Trials are read one by one, since all together would take a gigabyte, and twice: first for the names of the metrics.
     """
     with closing(Ledger(data.folder.ledger)) as ledger:
-        yield from csv_parts(lambda: epoch_lines(data.summary.rows, ledger), EPOCH)
+        last = ledger.meta.seq
+        yield from csv_parts(lambda: epoch_lines(data.summary.rows, ledger, last), EPOCH)
 
 
-def epoch_lines(rows: Iterable[Row], ledger: Ledger) -> Iterator[Line]:
-    """Yield one line per recorded epoch, by column; ordered by trial, then by attempt."""
+def epoch_lines(rows: Iterable[Row], ledger: Ledger, last: int) -> Iterator[Line]:
+    """Yield one line per epoch up to the `seq` `last`, by column; ordered by trial, then by attempt."""
     for row in sorted(rows, key=lambda row: row.number):
-        epochs = sorted(ledger.epochs(row.run_key), key=lambda epoch: (epoch.attempt, epoch.epoch))
+        there = (epoch for epoch in ledger.epochs(row.run_key) if epoch.seq <= last)
+        epochs = sorted(there, key=lambda epoch: (epoch.attempt, epoch.epoch))
         counting = set() if row.excluded is not None else {epoch.seq for epoch in effective(epochs)}
         for epoch in epochs:
             yield {

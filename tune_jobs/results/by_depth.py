@@ -9,13 +9,15 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import cached_property
 from typing import Any
 
-from convnn.geometry import VGG11_STAGES, range_name, stage_ranges
+from convnn.geometry import VGG11_STAGES, runs_of, stage_ranges
 from search_spaces import TrialConfig
 from search_spaces.domains import Scalar
+from search_spaces.models.depth import Layers
 
 _ABOVE = "model.layer."
-_KEY = re.compile(r"(?:model\.)?(?:layers\.)?(conv[0-9])(?:-conv[0-9])?[. ](.+)")
+_KEY = re.compile(r"(?:(?:model\.)?layers\.)?(conv[0-9](?:-conv[0-9])?)[. ](.+)")
 _STAGED = "model.layers."
+_STAGES = tuple(f"{_STAGED}{name}." for name in stage_ranges())
 
 
 class Fields(dict[str, Scalar]):
@@ -51,24 +53,26 @@ def comparable(found: Sequence[Mapping[str, Scalar]]) -> Sequence[Mapping[str, S
 
 
 def is_staged(key: str) -> bool:
-    """Return whether it is the key of a field of one stage."""
-    return key.startswith(_STAGED)
+    """Return whether it is the key, or the path, of a field of one stage or range."""
+    return key.startswith(_STAGED) and key.startswith(_STAGES)
 
 
-def staged(path: str, short: Mapping[str, str]) -> str | None:
-    """Return the key for a path or name in a range of layers: the key of the field in the range's first stage.
+def staged(path: str, short: Mapping[str, str]) -> list[str]:
+    """Return the keys for a path or name in a range of layers, one for each stage; none for any other path.
 
     `short` maps paths of `model.layer` to keys where the two differ.
     """
     found = _KEY.fullmatch(path)
-    if found is None or found[1] not in VGG11_STAGES:
-        return None
+    if found is None:
+        return []
     whole = f"{_ABOVE}{found[2]}"
-    return _key(found[1], short.get(whole, whole))
+    return [key_in(stage, short.get(whole, whole)) for stage in stage_ranges().get(found[1], ())]
 
 
 def base_of(key: str) -> str:
     """Return the key of the same field in a model with one layer for all stages."""
+    if not is_staged(key):
+        return key
     name = key.removeprefix(_STAGED).partition(".")[2]
     return name if name in _SHORT else f"{_ABOVE}{name}"
 
@@ -76,14 +80,15 @@ def base_of(key: str) -> str:
 _SHORT = ("kind", "lambda", "k", "candidates", "r", "p", "aggregation")
 
 
-def _key(stage: str, base: str) -> str:
+def key_in(stage: str, base: str) -> str:
+    """Return the key of a field in one stage."""
     return f"{_STAGED}{stage}.{base.removeprefix(_ABOVE)}"
 
 
 def one_for_all(config: TrialConfig) -> dict[str, TrialConfig]:
     """Return, for each range of layers, the configuration with its layer in all stages; empty without ranges."""
-    layers = getattr(config.model, "layers", None)
-    return {} if layers is None else {name: _with(config, layer) for name, layer in layers.by_range.items()}
+    layers = config.model.mixing_layer
+    return {name: _with(config, layer) for name, layer in layers.by_range.items()} if isinstance(layers, Layers) else {}
 
 
 def each_stage(config: TrialConfig) -> dict[str, TrialConfig]:
@@ -108,12 +113,12 @@ def joined(by_range: Mapping[str, Mapping[str, Scalar]]) -> Fields:
         of_layer = key in _SHORT or key.startswith(_ABOVE)
         found[key] = seen.pop() if len(seen) == 1 else None
         for name, values in by_range.items() if of_layer else ():
-            found |= {_key(stage, key): values.get(key) for stage in stage_ranges()[name]}
+            found |= {key_in(stage, key): values.get(key) for stage in stage_ranges()[name]}
     return Fields(found)
 
 
-def ranged(keys: Iterable[str], found: Sequence[Mapping[str, Scalar]]) -> Iterator[tuple[str, str]]:
-    """Yield the keys to show instead of `keys`, each with its range of layers, or "" if it applies to all layers.
+def ranged(keys: Iterable[str], found: Sequence[Mapping[str, Scalar]]) -> Iterator[tuple[str, tuple[str, ...]]]:
+    """Yield the keys to show instead of `keys`, each with its stages, or none if it applies to all layers.
 
     A field has one key if it never differs between layers. Neighboring stages with equal values share a key.
     """
@@ -125,23 +130,17 @@ def ranged(keys: Iterable[str], found: Sequence[Mapping[str, Scalar]]) -> Iterat
         if is_staged(key) or (key == "kind" and key in bases and "lambda" in apart and key not in apart):
             continue
         if key not in apart:
-            yield key, ""
+            yield key, ()
             continue
-        runs: list[list[str]] = []
-        for stage in VGG11_STAGES:
-            own = [values.get(_key(stage, key)) for values in found]
-            if runs and own == [values.get(_key(runs[-1][0], key)) for values in found]:
-                runs[-1].append(stage)
-            else:
-                runs.append([stage])
-        yield from ((_key(run[0], key), range_name(run)) for run in runs)
+        by_stage = {stage: [values.get(key_in(stage, key)) for values in found] for stage in VGG11_STAGES}
+        yield from ((key_in(run[0], key), tuple(run)) for run in runs_of(by_stage))
 
 
 def _values(base: str, values: Mapping[str, Scalar]) -> set[Scalar]:
-    return {values.get(_key(stage, base)) for stage in VGG11_STAGES} - {None}
+    return {values.get(key_in(stage, base)) for stage in VGG11_STAGES} - {None}
 
 
 def _tells_kinds_apart(found: Sequence[Mapping[str, Scalar]]) -> bool:
     """Return whether lambda determines the kind of every layer: 0 convolution, 1 ConvNN, in between hybrid."""
-    kinds = {values.get(_key(stage, "kind")) for values in found for stage in VGG11_STAGES}
+    kinds = {values.get(key_in(stage, "kind")) for values in found for stage in VGG11_STAGES}
     return kinds <= {"conv2d", "hybrid", "convnn", None}

@@ -6,10 +6,12 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
+from convnn.geometry import VGG11_STAGES, range_name
 from search_spaces import Decided, SpecError, SweepSpec, TrialConfig, canonical
 from search_spaces.base import by_path
 from search_spaces.domains import Scalar
 from search_spaces.headline import HEADLINE, headline
+from search_spaces.models import VGG11
 from tune_jobs.errors import SweepError, UsageError
 from tune_jobs.record.folder import SweepFolder, recorded_spec
 from tune_jobs.results.by_depth import (
@@ -19,6 +21,7 @@ from tune_jobs.results.by_depth import (
     each_stage,
     is_staged,
     joined,
+    key_in,
     one_for_all,
     ranged,
     staged,
@@ -48,6 +51,9 @@ class Column:
     axis: str | None = field(default=None, compare=False)
     """A name in `params` under which all configurations have a number, or all have a word; see `axes`."""
 
+    stages: tuple[str, ...] = field(default=(), compare=False)
+    """The stages of VGG-11 to which it applies; none if it applies to all layers."""
+
 
 def fields(config: TrialConfig) -> dict[str, Scalar]:
     """Return every field of a configuration: first those that people compare, by short name, then others by path.
@@ -66,7 +72,7 @@ def fields(config: TrialConfig) -> dict[str, Scalar]:
         **paper,
     }
     found = first | dict(_others(config))
-    if not hasattr(config.model, "layers"):
+    if not isinstance(config.model, VGG11):
         return found
     return Fields(found, lambda: joined({name: fields(each) for name, each in each_stage(config).items()}))
 
@@ -76,17 +82,18 @@ def params(config: TrialConfig, columns: Iterable[Column] = ()) -> dict[str, str
 
     Fields in `columns` that belong to some of the layers have the column's name, the same name in every trial.
     """
-    own = [column for column in columns if is_staged(column.key)]
-    known, values = {column.key for column in own}, fields(config) if own else {}
+    own = [column for column in columns if column.stages]
+    values = fields(config) if own else {}
     found = headline(config) | {column.name: values.get(column.key) for column in own}
+    known = {key for column in own for key in _keys_in(column)}
     others = ((path, value) for path, value in _by_path(config) if not _is_headline(path))
-    found |= {path: value for path, value in others if key_of(path) not in known}
+    found |= {path: value for path, value in others if not known.issuperset(keys_of(path))}
     return {key: NONE if value is None else str(value) for key, value in found.items()}
 
 
 def names_of_params(column: Column) -> tuple[str, ...]:
     """Return the names of a column in `params`."""
-    if is_staged(column.key):
+    if column.stages:
         return (column.name,)
     return _PATHS.get(column.key, (column.key,))
 
@@ -104,7 +111,7 @@ def differing(found: Sequence[Mapping[str, Scalar]]) -> list[Column]:
     """Return the same for configurations given as `fields`."""
     found = comparable(found)
     every = _columns(found)
-    by_depth = any(is_staged(column.key) for column in every)
+    by_depth = any(column.stages for column in every)
     return [column for column in every if len(_seen(column, found, by_depth=by_depth)) > 1]
 
 
@@ -125,7 +132,7 @@ def constants(found: Sequence[Mapping[str, Scalar]], columns: Iterable[Column]) 
     found = comparable(found)
     every = _columns(found)
     for key in (*_SAID_OF_ALL[:2], *HEADLINE, *_SAID_OF_ALL[2:], "training.epochs"):
-        ranges = [column for column in every if is_staged(column.key) and base_of(column.key) == key]
+        ranges = [column for column in every if column.stages and base_of(column.key) == key]
         for column in ranges or [Column(key, _short(key))]:
             values = {values.get(column.key) for values in found}
             if column.key not in shown and len(values) == 1 and values != {None}:
@@ -136,20 +143,23 @@ def constants(found: Sequence[Mapping[str, Scalar]], columns: Iterable[Column]) 
 def chosen(text: str, configs: Sequence[TrialConfig]) -> list[Column]:
     """Return the columns that a user lists, separated by commas, in that order; `all` stands for those that vary.
 
+    A path in a range of layers stands for every column that applies to some of its stages.
+
     Raises:
         UsageError: If no configuration has a listed field.
     """
-    every = _columns(comparable([fields(config) for config in configs]))
-    by_name = {name: column for column in every for name in (column.key, column.name)}
-    found: dict[str, Column] = {}
+    every = _columns(found := comparable([fields(config) for config in configs]))
+    known = {key for values in found for key in values}
+    columns: dict[str, Column] = {}
     for asked in filter(None, map(str.strip, text.split(","))):
-        name = asked if asked in by_name else key_of(asked)
-        if name not in by_name and name != "all":
-            known = ", ".join(column.name for column in varying(configs)) or "nothing"
-            raise UsageError(f"--columns: no trial has a field {asked!r}; the varying fields are: {known}.")
-        picked = varying(configs) if name == "all" else [by_name[name]]
-        found |= {column.key: column for column in picked}
-    return list(found.values())
+        keys = known.intersection(keys_of(asked))
+        picked = varying(configs) if asked == "all" else [column for column in every if column.name == asked]
+        picked = picked or [column for column in every if not keys.isdisjoint(_keys_in(column))]
+        if not picked and asked != "all":
+            names = ", ".join(column.name for column in varying(configs)) or "nothing"
+            raise UsageError(f"--columns: no trial has a field {asked!r}; the varying fields are: {names}.")
+        columns |= {column.key: column for column in picked}
+    return list(columns.values())
 
 
 def possible(spec: SweepSpec) -> list[TrialConfig]:
@@ -196,10 +206,12 @@ def named(values: Mapping[str, Scalar], columns: Iterable[Column]) -> list[str]:
 def _columns(found: Sequence[Mapping[str, Scalar]]) -> list[Column]:
     keys = dict.fromkeys(key for values in found for key in values)
     shown = dict(ranged(keys, found))
-    names = unlike(
-        {key: f"{layers} {_short(base_of(key))}" if layers else _short(key) for key, layers in shown.items()}
-    )
-    return [Column(key, names[key]) for key in shown]
+    names = unlike({key: " ".join([*_range(stages), _short(base_of(key))]) for key, stages in shown.items()})
+    return [Column(key, names[key], stages=stages) for key, stages in shown.items()]
+
+
+def _range(stages: Sequence[str]) -> list[str]:
+    return [range_name(stages)] if stages else []
 
 
 def _seen(column: Column, found: Iterable[Mapping[str, Scalar]], *, by_depth: bool) -> set[Scalar]:
@@ -234,15 +246,20 @@ def _by_path(config: TrialConfig) -> Iterator[tuple[str, Scalar]]:
         yield path, str(value) if isinstance(value, list) else value
 
 
-def key_of(path: str) -> str:
-    """Return the key of a field for its path in a configuration or space: its short name, if it has one."""
+def keys_of(path: str) -> list[str]:
+    """Return the keys of a field for its path in a configuration or space: one for each stage of a range of layers."""
     path = re.sub(r"\[.*?\]", "", path).removeprefix("space.")
-    if (key := staged(path, _KEYS_OF_LAYER)) is not None:
-        return key
+    if by_depth := staged(path, _KEYS_OF_LAYER):
+        return by_depth
     last = path.rpartition(".")[2]
     if _is_headline(path):
-        return "p" if last == "patch" else last
-    return next((key for key, paths in _PATHS.items() if path in paths), path)
+        return ["p" if last == "patch" else last]
+    return [next((key for key, paths in _PATHS.items() if path in paths), path)]
+
+
+def _keys_in(column: Column) -> set[str]:
+    """Return the keys of all fields that a column shows."""
+    return {column.key, *(key_in(stage, base_of(column.key)) for stage in column.stages or VGG11_STAGES)}
 
 
 def _is_headline(path: str) -> bool:

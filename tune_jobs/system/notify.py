@@ -13,6 +13,7 @@ import subprocess
 import threading
 import time
 from typing import Any
+from urllib.parse import urlsplit
 
 from tune_jobs.errors import UsageError
 from tune_jobs.system.json_text import json_text
@@ -20,6 +21,7 @@ from tune_jobs.system.json_text import json_text
 NOTIFY_S = 5.0
 _REDIRECTS = 300
 _WEB = ("http://", "https://")
+_PATH = ("/", "./", "../", "~")
 
 
 def require_target(target: str, *, here: bool = True) -> None:
@@ -30,21 +32,36 @@ def require_target(target: str, *, here: bool = True) -> None:
         here: Whether the command must exist on this machine.
 
     Raises:
-        UsageError: If the target is invalid. The message does not contain it.
+        UsageError: If the target is invalid. The message contains no part of it, except the scheme of an address.
     """
+    if (mistake := _mistake(target, here=here)) is not None:
+        rule = "--notify (or CONVNN_NOTIFY) must be an http:// or https:// address, or a command"
+        raise UsageError(f"{rule}{mistake}.")
+
+
+def _mistake(target: str, *, here: bool) -> str | None:
+    """Return what is wrong with a target, without the target; `None` if it is valid."""
     if target.lower().startswith(_WEB):
-        return
-    rule = "--notify (or CONVNN_NOTIFY) must be an http:// or https:// address, or a command"
+        try:
+            return None if urlsplit(target).hostname else "; the address has no host"
+        except ValueError:
+            return "; the address is not valid"
     try:
         words = _words(target)
     except ValueError:
-        raise UsageError(f"{rule}; it contains an unclosed quotation mark.") from None
-    if not words:
-        raise UsageError(f"{rule}; it is empty.")
-    if "://" in words[0]:
-        raise UsageError(f"{rule}, got an address that starts with {words[0].partition('://')[0]}://.")
-    if here and shutil.which(words[0]) is None:
-        raise UsageError(f"{rule}; the program {words[0]!r} was not found: give its path.")
+        return "; it contains an unclosed quotation mark"
+    return _mistake_in_program(words[0], here=here) if words else "; it is empty"
+
+
+def _mistake_in_program(program: str, *, here: bool) -> str | None:
+    scheme, colon, _ = program.partition("://")
+    if colon and scheme.isalpha():
+        return f", got an address that starts with {scheme}://"
+    if "=" in program or ("/" in program and not program.startswith(_PATH)):
+        return "; it starts with neither https:// nor a program. Add https://, or write a program's path from / or ./"
+    if here and shutil.which(program) is None:
+        return "; its program was not found: give the program's path"
+    return None
 
 
 class Notification:
@@ -65,9 +82,8 @@ class Notification:
 
     def failure(self) -> str | None:
         """Wait until it is sent or the time limit is reached, and return the reason if it failed."""
-        self._thread.join(
-            max(0.0, self._deadline - time.monotonic()) + 0.5
-        )  # the thread kills a command that takes too long
+        # The thread kills a command that takes too long.
+        self._thread.join(max(0.0, self._deadline - time.monotonic()) + 0.5)
         return self._failure
 
     def _send(self, target: str, content: bytes) -> None:

@@ -2,12 +2,16 @@
 
 import os
 import re
+from collections.abc import Sequence
 
 from tune_jobs.errors import UsageError
 
 TRACKING_TOKEN = "MLFLOW_TRACKING_TOKEN"  # noqa: S105 - its name
 NOTIFY = "CONVNN_NOTIFY"
 """Contains the notification target. It is a secret: anyone who knows the address can post to it."""
+
+NOTIFY_OPTION = "--notify"
+"""The same as an option. Its value `CONVNN_NOTIFY` stands for that variable."""
 
 _PORT = r"(?!\d{1,5}(?:[\s/?#,;'\")\]>]|$))"
 _USER = re.compile(
@@ -29,6 +33,23 @@ def without_password(text: str) -> str:
 def holds_secret(text: str) -> bool:
     """Whether the text contains such a secret."""
     return without_password(text) != text
+
+
+def without_notify(words: Sequence[str]) -> tuple[list[str], list[str]]:
+    """Return a command line without its notification targets, and these targets."""
+    kept: list[str] = []
+    targets: list[str] = []
+    rest = iter(words)
+    for word in rest:
+        if word == "--":
+            kept += [word, *rest]
+        elif word.startswith(f"{NOTIFY_OPTION}="):
+            targets.append(word.partition("=")[2])
+        elif word == NOTIFY_OPTION and (target := next(rest, None)) is not None:
+            targets.append(target)
+        else:
+            kept.append(word)
+    return kept, targets
 
 
 def can_be_sent(token: str) -> bool:

@@ -20,6 +20,7 @@ from typing import Protocol
 from tune_jobs.record.folder import SweepFolder
 from tune_jobs.record.ledger import Ledger
 from tune_jobs.results.columns import Column
+from tune_jobs.system.redaction import without_password
 
 Say = Callable[[str], None]
 Draw = Callable[[Say], Path | None]
@@ -38,7 +39,7 @@ class Tracked:
     """The web page of its trials; `None` if the tracker was never reached or has no server."""
 
     error: str | None = None
-    """Why the tracker's copy is incomplete."""
+    """What the tracker's copy lacks, and why."""
 
     model: str | None = None
     """The address of the champion's model in the tracker, once it is registered."""
@@ -65,6 +66,11 @@ class Destination:
     """Whether to also write event files for TensorBoard to the sweep's folder."""
 
 
+def missing_results(tracker: str, uri: str, sweep: str, reason: str) -> str:
+    """Return the error of `Tracker.close` for a tracker with this name."""
+    return f"{tracker} at {without_password(uri)} is missing results of {sweep}: {reason}"
+
+
 class Tracker(Protocol):
     """Keeps a tracker up to date with one sweep's ledger."""
 
@@ -89,7 +95,7 @@ class Tracker(Protocol):
             say: Called every few seconds with the number of trials left.
 
         Returns:
-            The reason if some data was not synced.
+            What is missing where, and why, if some data was not synced; see `missing_results`.
         """
 
     def tracked(self, ledger: Ledger, error: str | None = None) -> Tracked:

@@ -1,7 +1,5 @@
 """Trackers by name: an address `NAME://...` selects the tracker NAME, any other address MLflow."""
 
-import time
-
 from tune_jobs.record.ledger import Ledger
 from tune_jobs.tracking.base import Destination, OpenTracker, Say, Tracked, Tracker
 from tune_jobs.tracking.mlflow.shipper import MLflowTracker
@@ -32,7 +30,7 @@ class _WithEventFiles(Tracker):
 
     @property
     def left(self) -> int | None:
-        """Return the number for the tracker; writing the files is quick."""
+        """Return the number for the tracker; the files follow closely."""
         return self._tracker.left
 
     def start(self) -> None:
@@ -42,13 +40,12 @@ class _WithEventFiles(Tracker):
 
     def close(self, timeout_s: float, say: Say = lambda _: None) -> str | None:
         """Close both, the files first, since they need no server."""
-        started = time.monotonic()
-        missing: str | None = "interrupted"
         try:
             missing = self._files.close(timeout_s, say)
-        finally:
-            error = self._tracker.close(max(0.0, timeout_s - (time.monotonic() - started)), say)
-        return error or (f"event files for TensorBoard: {missing}" if missing else None)
+        except BaseException:
+            self._tracker.close(0, say)
+            raise
+        return "; ".join(filter(None, (self._tracker.close(timeout_s, say), missing))) or None
 
     def tracked(self, ledger: Ledger, error: str | None = None) -> Tracked:
         """Return where the sweep is in the tracker."""

@@ -1,3 +1,4 @@
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -50,6 +51,24 @@ def test_a_folder_with_more_images_than_the_data_set_has_is_another_data_set(tmp
         assert not list(tmp_path.glob("made-*"))
     finally:
         unregister_dataset("made")
+
+
+def test_a_new_version_of_a_data_set_is_decoded_again(tmp_path: Path) -> None:
+    """The fingerprint of a source need not change when the code that makes the images changes."""
+
+    class Other(Made):
+        def read(self, split: str) -> tuple[np.ndarray, np.ndarray]:
+            images, labels = super().read(split)
+            return 255 - images, labels
+
+    found = []
+    for version, source in ((None, Made), (1, Other), (2, Made)):
+        register_dataset("made", replace(FACTS, config_version=version), source)
+        try:
+            found.append(load_dataset("made", "6", tmp_path).train.pixels)
+        finally:
+            unregister_dataset("made")
+    assert [np.array_equal(images, pixels(6, 6)) for images in found] == [True, False, True]
 
 
 def test_the_facts_of_a_data_set_are_those_of_its_images() -> None:

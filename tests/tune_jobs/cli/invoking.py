@@ -6,7 +6,7 @@ from typing import Any
 
 from typer.testing import CliRunner
 
-from tune_jobs.cli import app
+from tune_jobs.cli.app import app
 
 
 def invoke(*arguments: object, storage: Path, expect: int = 0, errors: bool = True) -> str:

@@ -1,4 +1,5 @@
 import contextlib
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -7,9 +8,12 @@ from search_spaces.settings import Budget
 from tests.tune_jobs.cli.invoking import invoke, invoke_json
 from tests.tune_jobs.cli.shared.test_outputs import require_as_said
 from tests.tune_jobs.evidence.test_confirm import confirmed, searched
+from tests.tune_jobs.webhook import webhook
 from tune_jobs.evidence.confirm import Wanted
 from tune_jobs.record.folder import SweepFolder
 from tune_jobs.report.data import read_data
+from tune_jobs.worker.reports import AttemptFailed, Report
+from tune_jobs.worker.task import Task
 
 
 @pytest.fixture(scope="module")
@@ -55,6 +59,21 @@ def test_the_champion_and_its_place_are_printed(storage: Path) -> None:
     assert "to register it: convnn sync searched" in said
     told = invoke_json("confirm", "searched", storage=storage)["champion"]
     assert (told["trial"], told["better"]) == (3, True)
+
+
+def test_the_failure_of_all_runs_is_reported_as_a_failure(tmp_path: Path) -> None:
+    def fails(task: Task) -> Iterator[Report]:
+        yield from ()
+        yield AttemptFailed("user_error", f"no images for {task.run_key}")
+
+    (tmp_path / "searched").mkdir()
+    with contextlib.closing(searched(tmp_path / "searched")) as ledger:
+        confirmed(ledger, objective=fails)
+    with webhook() as hook:
+        invoke("confirm", "searched", "--notify", hook.address, storage=tmp_path, expect=1)
+    (posted,) = hook.posted
+    assert (posted["event"], posted["trials"]["failed"]) == ("failed", posted["trials"]["ended"])
+    assert posted["resume"] == "convnn confirm searched"
 
 
 def test_the_report_names_the_confirmed_champion(storage: Path) -> None:

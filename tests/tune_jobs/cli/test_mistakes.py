@@ -13,7 +13,7 @@ import pytest
 from typer.testing import CliRunner
 
 from tests.tune_jobs.cli.mistakes.situation import situation
-from tune_jobs.cli import app
+from tune_jobs.cli.app import app
 
 PAGES = Path(__file__).parent / "mistakes"
 HOME, STORAGE = "/home/me", "/home/me/convnn-sweeps"

@@ -50,6 +50,9 @@ class Head:
     opened: int = 0
     """The number of connections to the log so far."""
 
+    uploads: list[bytes] = field(default_factory=list)
+    """The content of every upload so far."""
+
     whole_logs: int = 0
     """How often the complete log was requested."""
 
@@ -75,9 +78,11 @@ class Head:
             loop.close()
 
     async def _serve(self, started: threading.Event) -> None:
-        app = web.Application(middlewares=[self._note])
+        app = web.Application(middlewares=[self._note], client_max_size=100 * 2**20)
         app.router.add_get("/api/version", self._version)
         app.router.add_get("/api/jobs/", self._jobs)
+        app.router.add_post("/api/jobs/", self._submit)
+        app.router.add_route("*", "/api/packages/gcs/{name}", self._package)
         app.router.add_get(f"/api/jobs/{JOB}", self._job)
         app.router.add_get(f"/api/jobs/{JOB}/logs", self._logs)
         app.router.add_get(f"/api/jobs/{JOB}/logs/tail", self._tail)
@@ -102,6 +107,15 @@ class Head:
 
     async def _jobs(self, _: web.Request) -> web.Response:
         return web.json_response(self.jobs)
+
+    async def _submit(self, _: web.Request) -> web.Response:
+        return web.Response(status=400, text="the head accepts no jobs")
+
+    async def _package(self, request: web.Request) -> web.Response:
+        if request.method == "GET":
+            return web.Response(status=404)  # not uploaded yet
+        self.uploads.append(await request.read())
+        return web.Response()
 
     async def _job(self, _: web.Request) -> web.Response:
         status = "RUNNING" if self.opened < self.runs_until else "SUCCEEDED"

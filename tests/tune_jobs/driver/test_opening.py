@@ -5,7 +5,7 @@ import pytest
 
 from search_spaces import Decided, parse_sweep
 from tests.tune_jobs.driver.by_hand import SPEC
-from tune_jobs.driver.opening import as_far_as_begun, open_ledger, prepare_folder
+from tune_jobs.driver.opening import as_far_as_started, open_ledger, prepare_folder
 from tune_jobs.errors import LedgerError, UsageError
 from tune_jobs.record.folder import SweepFolder, recorded_spec
 from tune_jobs.record.ledger import Ledger
@@ -95,7 +95,7 @@ def test_a_file_with_fewer_trials_than_have_started_keeps_those(
     tmp_path: Path, ends: tuple[str | None, ...], trials: int, started: str | None
 ) -> None:
     place = begun(tmp_path, *ends)
-    spec, note = as_far_as_begun(place, TWO)
+    spec, note = as_far_as_started(place, TWO)
     said = f"3 trials have run and search.trials is 2, so {started} is started (for more: convnn extend by-hand"
     assert (note or "").startswith(said if started else "")
     assert (note is None) == (started is None)
@@ -108,8 +108,8 @@ def test_a_file_with_fewer_trials_than_have_started_keeps_those(
 def test_an_explicit_request_for_fewer_trials_is_refused_with_both_numbers(tmp_path: Path) -> None:
     place = begun(tmp_path, "complete", "complete", None)
     with pytest.raises(UsageError, match=r"search.trials must be at least 3, as 3 trials of by-hand .* got 2; leave"):
-        as_far_as_begun(place, TWO, exact=True)
+        as_far_as_started(place, TWO, exact=True)
 
 
 def test_a_grid_has_no_number_of_trials_to_check(tmp_path: Path) -> None:
-    assert as_far_as_begun(begun(tmp_path, "complete"), SPEC, exact=True) == (SPEC, None)
+    assert as_far_as_started(begun(tmp_path, "complete"), SPEC, exact=True) == (SPEC, None)

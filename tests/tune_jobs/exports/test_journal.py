@@ -59,6 +59,15 @@ def test_optuna_finds_every_trial_of_the_ledger(sweep: Sweep) -> None:
     assert [each.user_attrs.get("failure") for each in found] == [None, None, "diverged", "oom", None]
 
 
+def test_a_trial_that_has_not_started_is_left_out_and_not_counted(sweep: Sweep) -> None:
+    sweep.trial([0.5], "complete")
+    point = sweep.spec.space.draw(sweep.rng)
+    config = canonical(sweep.spec.space.resolve(Decided(point)))
+    sweep.ledger.add_trial(point, config, run_key(config))
+    assert [each.state for each in trials(sweep)] == [COMPLETE]
+    assert [each.trials for each in write_journal(sweep.folder, sweep.folder.path / "counted.log")] == [1]
+
+
 def test_distributions_are_those_of_the_sweep_file(sweep: Sweep) -> None:
     for _ in range(20):
         sweep.trial([0.5], "complete")

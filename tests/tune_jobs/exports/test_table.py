@@ -1,4 +1,6 @@
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 import pytest
@@ -6,9 +8,10 @@ from pyarrow import parquet
 
 from tests.tune_jobs.report import hostile
 from tests.tune_jobs.report.drawn import Sweep, rows
+from tune_jobs.errors import LedgerError
 from tune_jobs.exports.table import write_table
 from tune_jobs.record.rows import CONFIRM
-from tune_jobs.report.tables import EPOCH, TRIAL
+from tune_jobs.report.tables import EPOCH, TRIAL, Line, epoch_lines
 
 
 @pytest.fixture
@@ -70,9 +73,31 @@ def test_terminal_escapes_and_invalid_text_are_visible(sweep: Sweep, tmp_path: P
     assert table["reason"].to_pylist() == ["\\x1b[2J =1+1"]
 
 
+@pytest.mark.parametrize("kind", ["csv", "parquet"])
+def test_epochs_recorded_during_an_export_are_left_out(
+    sweep: Sweep, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: Any
+) -> None:
+    sweep.trial([0.5], None, n=3)
+    (trial,) = sweep.ledger.trials()
+    lines = epoch_lines
+
+    def growing(*arguments: Any) -> Iterator[Line]:
+        yield from lines(*arguments)
+        sweep.ledger.add_epoch(trial.run_key, 1, 2, {"val/accuracy": 0.6, "n": 3.5, "new": 1.0})
+
+    monkeypatch.setattr("tune_jobs.exports.table.epoch_lines", growing)
+    file = tmp_path / f"table.{kind}"
+    assert write_table(sweep.folder, file, kind, epochs=True) == 1
+    found = pd.read_csv(file) if kind == "csv" else pd.read_parquet(file)
+    assert found[["epoch", "n"]].to_numpy().tolist() == [[1, 3]]
+    assert "new" not in found
+
+
 def test_a_failed_write_leaves_no_file(sweep: Sweep, tmp_path: Path) -> None:
     sweep.trial([0.5], "complete")
     for kind in ("csv", "parquet"):
-        with pytest.raises(Exception, match="cannot be written: No such file"):
+        with pytest.raises(
+            LedgerError, match=r"cannot be written: No such file.*; give a file in an existing, writable"
+        ):
             write_table(sweep.folder, tmp_path / "none" / "table", kind)
     assert not list(tmp_path.glob("*table*"))

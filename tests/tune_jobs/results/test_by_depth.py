@@ -1,12 +1,21 @@
 """Columns of tables and MLflow for layers by depth."""
 
-from typing import Any
+from dataclasses import replace
+from typing import Any, Literal
 
-from search_spaces import Decided, TrialConfig, canonical, load_sweep
+import pytest
+
+from search_spaces import Decided, TrialConfig, canonical, load_sweep, parse_sweep
+from search_spaces.base import Config
 from search_spaces.domains import Choice
+from search_spaces.models import MODELS, MixingLayer, ModelConfig
+from tests.tune_jobs.simulate.playing import table
+from tune_jobs.errors import UsageError
 from tune_jobs.record.rows import Trial
 from tune_jobs.report.axes import declared
 from tune_jobs.results.columns import axes, chosen, constants, fields, in_a_line, params, possible, varying
+from tune_jobs.results.recorded.matching import Runs
+from tune_jobs.results.recorded.table import RecordedRun
 from tune_jobs.tracking.names import run_name
 
 GROUPS = ("conv1-conv2", "conv3-conv4", "conv5-conv8")
@@ -66,6 +75,59 @@ def test_columns_can_be_chosen_by_path_or_name() -> None:
     asked = "conv5-conv8.lambda,conv1-conv2 lambda,model.layers.conv3-conv4.lambda"
     names = [column.name for column in chosen(asked, CONFIGS)]
     assert names == ["conv5-conv8 lambda", "conv1-conv2 lambda", "conv3-conv4 lambda"]
+
+
+def test_a_path_from_the_file_chooses_every_column_that_covers_part_of_its_range() -> None:
+    configs = [trial(0.25, 0.5, 0.5), trial(0.5, 0.25, 0.25)]  # conv3 to conv8 share a column
+    for path in ("conv5-conv8.lambda", "space.model.layers.conv5-conv8.lambda", "conv7 lambda", "conv3-conv4.lambda"):
+        assert [column.name for column in chosen(path, configs)] == ["conv3-conv8 lambda"]
+    both = ["conv1-conv2 lambda", "conv3-conv8 lambda"]
+    assert [column.name for column in chosen("conv1-conv3.lambda", configs)] == both
+    for path in ("conv1.lr", "conv9.k", "conv5-conv3.k"):
+        with pytest.raises(UsageError, match="no trial has a field"):
+            chosen(path, configs)
+
+
+def test_mlflow_has_each_field_once_if_ranges_of_a_file_share_a_column() -> None:
+    configs = [trial(0.25, 0.5, 0.5), trial(0.5, 0.25, 0.25)]
+    unshared = TrialConfig.model_validate(
+        {"model": {"name": "vgg11", "layers": {name: {"kind": "hybrid", "lambda": 0.5, "k": 4} for name in GROUPS}}}
+    )
+    found = params(unshared, varying(configs))
+    assert [name for name in found if name.endswith("lambda")] == ["lambda", "conv1-conv2 lambda", "conv3-conv8 lambda"]
+
+
+class Stem(Config):
+    """The first layer of a model of a plugin."""
+
+    width: int = 3
+
+
+class Deep(ModelConfig):
+    """A model of a plugin with fields that have names as in layers by depth."""
+
+    name: Literal["deep"]
+    layers: int = 4
+    conv1: Stem = Stem()
+
+    @property
+    def mixing_layer(self) -> MixingLayer:
+        return MixingLayer()
+
+
+def test_a_model_of_a_plugin_may_have_fields_with_the_names_of_layers_by_depth() -> None:
+    with MODELS.registered(Deep):
+        text = "{name: deep, layers: {choice: [2, 4]}, conv1: {width: {choice: [1, 2]}}}"
+        spec = parse_sweep(f"name: a\nspace: {{model: {text}}}\nsearch: {{sampler: grid}}\n")
+        configs = [spec.space.resolve(Decided(point)) for point in spec.space.points()]
+        names = ["model.layers", "model.conv1.width"]
+        assert [column.name for column in varying(configs)] == names
+        assert [column.name for column in chosen(",".join(names), configs)] == names
+        assert {*names} <= declared(spec.space.root).keys()
+        beside = [column.name for column in varying([*configs, CONFIGS[0]])]  # as in one sweep with an any_of
+        assert {"model", *names} <= {*beside}
+        runs = Runs(replace(table(), runs=(RecordedRun("a", {}, configs[0]),)))
+        assert [*runs.unrecorded(configs[-1])] == [("model.layers", 4), ("model.conv1.width", 2)]
 
 
 def test_mlflow_parameters_have_the_names_of_the_columns_in_every_trial() -> None:

@@ -12,6 +12,7 @@ from tests.tune_jobs.webhook import SECRET, webhook
 from tune_jobs.errors import UsageError
 from tune_jobs.system.notify import NOTIFY_S, Notification, require_target
 
+NO_PROGRAM = "Add https://, or write a program's path from / or ./."
 CONTENT = {"text": "λ has ended", "best": float("nan")}
 
 
@@ -62,11 +63,24 @@ def test_no_failure_shows_the_address() -> None:
         (f"htps://host/{SECRET}", "got an address that starts with htps://."),
         (f"mail '{SECRET}", "it contains an unclosed quotation mark."),
         (" ", "it is empty."),
-        (f"no-such-program-here {SECRET}", "the program 'no-such-program-here' was not found: give its path."),
+        (f"hooks.example/services/{SECRET}", NO_PROGRAM),
+        (f"TOKEN={SECRET} curl host", NO_PROGRAM),
+        (f"{SECRET}=://host", NO_PROGRAM),
+        (f"https:///{SECRET}", "the address has no host."),
+        (f"http://[{SECRET}", "the address is not valid."),
     ],
 )
-def test_an_invalid_target_is_refused_without_showing_it(target: str, said: str) -> None:
+@pytest.mark.parametrize("here", [True, False])
+def test_an_invalid_target_is_refused_without_showing_it(target: str, said: str, here: bool) -> None:
     with pytest.raises(UsageError, match="must be an http:// or https:// address, or a command") as refused:
-        require_target(target)
+        require_target(target, here=here)
     assert str(refused.value).endswith(said)
     assert SECRET not in str(refused.value)
+
+
+def test_a_missing_program_is_refused_only_on_this_machine() -> None:
+    for target in (SECRET, f"./{SECRET}", f"~/{SECRET} me"):
+        require_target(target, here=False)
+        with pytest.raises(UsageError, match="its program was not found: give the program's path") as refused:
+            require_target(target)
+        assert SECRET not in str(refused.value)

@@ -3,7 +3,13 @@ import os
 import pytest
 
 from tune_jobs.errors import UsageError
-from tune_jobs.system.redaction import TRACKING_TOKEN, can_be_sent, tidy_tracking_token, without_password
+from tune_jobs.system.redaction import (
+    TRACKING_TOKEN,
+    can_be_sent,
+    tidy_tracking_token,
+    without_notify,
+    without_password,
+)
 
 
 @pytest.mark.parametrize(
@@ -46,3 +52,19 @@ def test_the_trackers_token_is_stripped_and_an_invalid_one_is_not_shown(
     with pytest.raises(UsageError, match=f"{TRACKING_TOKEN} contains whitespace") as error:
         tidy_tracking_token()
     assert "two" not in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("words", "kept", "targets"),
+    [
+        (["run", "a", "--notify", "x", "--json"], ["run", "a", "--json"], ["x"]),
+        (["run", "--notify=x=y", "a", "--notify", "z"], ["run", "a"], ["x=y", "z"]),
+        (["run", "--", "--notify", "a"], ["run", "--", "--notify", "a"], []),
+        (["run", "--notify"], ["run", "--notify"], []),
+        ([], [], []),
+    ],
+)
+def test_notification_targets_are_taken_from_a_command_line(
+    words: list[str], kept: list[str], targets: list[str]
+) -> None:
+    assert without_notify(words) == (kept, targets)

@@ -1,8 +1,11 @@
 """A custom tracker is one class."""
 
+import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
+
+import pytest
 
 from tests.tune_jobs.shipping import Recorded
 from tune_jobs.record.ledger import Ledger
@@ -64,6 +67,25 @@ def test_event_files_are_written_beside_any_tracker_and_their_errors_reported(sw
     place.write_text("not a folder")
     error = open_tracker(destination).close(30)
     assert error == f"event files for TensorBoard: {place} cannot be written: Not a directory"
+
+
+def test_a_tracker_has_its_full_time_although_event_files_are_slow(
+    sweep: Recorded, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Timed(TextFile):
+        def close(self, timeout_s: float, say: Callable[[str], None] = lambda _: None) -> str | None:
+            say(f"{timeout_s:g} s")
+            return "no answer"
+
+    add_tracker("timed", Timed)
+    monkeypatch.setattr("tune_jobs.tracking.tensorboard.files.make_equal", lambda *_: time.sleep(0.1))
+    for trial in "abc":
+        sweep.attempt([1], "complete", trial=trial)
+    destination = replace(sweep.destination(f"timed://{tmp_path}"), tensorboard=True)
+    open_tracker(destination).close(30)  # loads TensorBoard's packages
+    said: list[str] = []
+    assert open_tracker(destination).close(0.4, said.append) == "no answer"
+    assert said == ["0.4 s"]
 
 
 def test_every_other_address_belongs_to_mlflow(sweep: Recorded) -> None:

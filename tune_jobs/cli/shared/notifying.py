@@ -6,48 +6,47 @@ recorded, and neither the sweep nor its workers see it.
 
 import contextlib
 import os
+import shlex
 import socket
 import sys
 import time
 from contextlib import closing
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
 from search_spaces import SpecError
 from search_spaces.plurals import plural
+from tune_jobs.cli.shared.options import storage_of
 from tune_jobs.errors import InUseError, SweepError, UsageError
 from tune_jobs.record.folder import SweepFolder
+from tune_jobs.record.manifest import JOB_ADDRESS
 from tune_jobs.record.rows import SEARCH, Role
 from tune_jobs.system.notify import Notification, require_target
-from tune_jobs.system.redaction import NOTIFY, without_password
+from tune_jobs.system.redaction import NOTIFY, NOTIFY_OPTION, without_notify, without_password
 
 if TYPE_CHECKING:
     from tune_jobs.driver.limits import Halt
+    from tune_jobs.results.summary import Summary
 
 Event = Literal["ended", "paused", "failed"]
 _PAUSES = ("signal", "budget", "disk")
 _WORDS: dict[Event, str] = {"ended": "has ended", "paused": "is paused", "failed": "has failed"}
-_OPTION = "--notify"
 
 
 def _hidden(given: str | None) -> str | None:
-    """Return the option's value, and hide it from the rest of this process."""
-    os.environ.pop(NOTIFY, None)
-    words, kept = iter(sys.argv), []
-    for word in words:
-        if word == _OPTION:
-            next(words, None)
-        elif not word.startswith(f"{_OPTION}="):
-            kept.append(word)
-    sys.argv[:] = kept
-    return given or None
+    """Return the target, and hide it from the rest of this process."""
+    there = os.environ.pop(NOTIFY, "")
+    sys.argv[:] = without_notify(sys.argv)[0]
+    target = there if given == NOTIFY else given
+    return target.strip() if target else None
 
 
 Notify = Annotated[
     str | None,
     typer.Option(
-        _OPTION,
+        NOTIFY_OPTION,
         metavar="URL|COMMAND",
         envvar=NOTIFY,
         callback=_hidden,
@@ -80,12 +79,32 @@ class Notifier:
         self._event: Event | None = None
         self._sent: Notification | None = None
 
-    def ended(self, halt: "Halt | None", *, all_failed: bool = False, result: str | None = None) -> None:
-        """Report that the run has ended or was stopped; `result` is its result in words."""
-        if halt is None or halt.cause == "enough":
-            self._send("failed" if all_failed else "ended", halt.message if halt else result)
+    def ended(
+        self,
+        halt: "Halt | None",
+        *,
+        all_failed: bool,
+        others_left: bool = False,
+        result: str | None = None,
+        found: "Summary | None" = None,
+    ) -> None:
+        """Report that the run has ended or was stopped.
+
+        Args:
+            halt: Why it was stopped.
+            all_failed: Whether every trial failed.
+            others_left: Whether only the retried trials have ended, and other trials of the sweep are left.
+            result: The result in words.
+            found: The summary of the sweep; read from the record if `None`.
+        """
+        if halt is not None and halt.cause != "enough":
+            self._send("paused" if halt.cause in _PAUSES else "failed", halt.message, found)
+        elif all_failed:
+            self._send("failed", halt.message if halt else result, found)
+        elif halt is None and others_left:
+            self._send("paused", "the retried trials have ended", found)
         else:
-            self._send("paused" if halt.cause in _PAUSES else "failed", halt.message)
+            self._send("ended", halt.message if halt else result, found)
 
     def interrupted(self) -> None:
         """Report that a signal ended the run immediately."""
@@ -93,26 +112,29 @@ class Notifier:
 
     def failed(self, error: Exception) -> None:
         """Report that an error ended the run, except a user's mistake or a sweep that is already running."""
-        if not isinstance(error, UsageError | SpecError | FileNotFoundError | InUseError):
+        if not isinstance(error, UsageError | SpecError | InUseError):
             self._send("failed", (str(error).splitlines() or [type(error).__name__])[0])
 
     def close(self) -> None:
         """Wait for the message, and print one line on standard error: delivered or not."""
         if self._sent is not None:
-            failure = self._sent.failure()
+            try:
+                failure = self._sent.failure()
+            except KeyboardInterrupt:  # the exit code is still that of the sweep
+                failure = "interrupted"
             delivered = f"notified: the sweep {_WORDS[self._event or 'ended']}" if failure is None else None
             print(delivered or f"convnn: the notification was not delivered: {failure}.", file=sys.stderr, flush=True)
             self._sent = None
 
-    def _send(self, event: Event, reason: str | None) -> None:
+    def _send(self, event: Event, reason: str | None, found: "Summary | None" = None) -> None:
         if self._target is not None and self._event is None:
             self._event = event
-            self._sent = Notification(self._target, self._content(event, without_password(reason) if reason else None))
+            with contextlib.suppress(SweepError, OSError):
+                found = found or _recorded(self._folder, self._role)
+            content = self._content(event, without_password(reason) if reason else None, _numbers(found, self._role))
+            self._sent = Notification(self._target, content)
 
-    def _content(self, event: Event, reason: str | None) -> dict[str, Any]:
-        found: dict[str, Any] = {"trials": None, "metric": None, "best": None}
-        with contextlib.suppress(SweepError, OSError):
-            found = _numbers(self._folder, self._role)
+    def _content(self, event: Event, reason: str | None, found: dict[str, Any]) -> dict[str, Any]:
         name = self._folder.name if self._role == SEARCH else f"confirmation of {self._folder.name}"
         parts = [f"{name} {_WORDS[event]}"]
         if found["trials"]:
@@ -137,13 +159,23 @@ class Notifier:
         }
 
 
-def _numbers(folder: SweepFolder, role: Role) -> dict[str, Any]:
-    """Return the numbers of trials and the best one, from the record."""
+def resuming(command: str, sweep: str, storage: Path | None = None) -> str:
+    """Return the command that resumes a sweep; of a job, the command for the machine that submitted it."""
+    address = os.environ.get(JOB_ADDRESS)
+    words = ["convnn", command, sweep, *(["--address", address] if address else [])]
+    return shlex.join([*words, *(["--storage", str(storage_of(storage))] if storage else [])])
+
+
+def _recorded(folder: SweepFolder, role: Role) -> "Summary | None":
     from tune_jobs.record.ledger import Ledger
     from tune_jobs.results.history import by_role
 
     with closing(Ledger(folder.ledger)) as ledger:
-        found = by_role(folder.name, ledger).get(role)
+        return by_role(folder.name, ledger).get(role)
+
+
+def _numbers(found: "Summary | None", role: Role) -> dict[str, Any]:
+    """Return the numbers of trials and the best one."""
     if found is None:
         return {"trials": None, "metric": None, "best": None}
     best = found.best if role == SEARCH else None

@@ -83,6 +83,11 @@ def confirmed(question: str, *, yes: bool) -> bool:
     return typer.confirm(question, default=False, err=True)
 
 
+def setting(overrides: list[str] | None) -> list[str]:
+    """Return `--set` as arguments for the same command on another machine."""
+    return [word for each in overrides or () for word in ("--set", each)]
+
+
 def accepting(accept_code: bool) -> list[str]:
     """Return this option as arguments for the same command on another machine."""
     return ["--accept-code"] if accept_code else []

@@ -3,14 +3,16 @@
 import os
 import sys
 from contextlib import closing
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, TypeVar
 
 import typer
 
-from tune_jobs.cli.shared.notifying import Notifier
-from tune_jobs.cli.shared.options import console, print_json
+from tune_jobs.cli.shared.notifying import Notifier, resuming
+from tune_jobs.cli.shared.options import accepting, console, print_json, storage_of
 from tune_jobs.errors import ExitCode
+from tune_jobs.record.folder import SweepFolder
 from tune_jobs.system.visible import visible
 
 if TYPE_CHECKING:
@@ -71,18 +73,55 @@ def on_cluster(
     return True
 
 
-def follow(start: "Callable[[Progress], Outcome]", notifier: Notifier, *, as_json: bool) -> None:
-    """Run a sweep, show its progress, print a report, and exit with its exit code."""
+def continued(
+    command: str,
+    sweep: str,
+    options: list[str],
+    start: "Callable[..., Outcome]",
+    *,
+    address: str | None,
+    storage: Path | None,
+    accept_code: bool,
+    notify: str | None,
+    detach: bool,
+    as_json: bool,
+) -> None:
+    """Continue a sweep: in a job if `address` is a cluster's dashboard, else here, and follow it to its end.
+
+    Args:
+        command: The name of the command.
+        sweep: The sweep's name.
+        options: Its own options, as words for the same command on the cluster.
+        start: Runs it here; called with the progress, and with `storage`, `ray_address` and `accept_code` by name.
+        address: A cluster's dashboard, or a Ray cluster to use from here.
+        storage: The folder of sweeps, here or on the cluster.
+        accept_code: Whether changed code of a plugin is accepted.
+        notify: The notification target.
+        detach: Whether to leave a job without following it.
+        as_json: Whether to print one JSON object.
+    """
+    words = [*options, *accepting(accept_code)]
+    if on_cluster(command, sweep, address, storage, words, detach=detach, as_json=as_json, notify=notify):
+        return
+    place = storage_of(storage)
+    notifier = Notifier(notify, SweepFolder(place / sweep), resuming("resume", sweep, storage))
+    here = partial(start, storage=place, ray_address=address, accept_code=accept_code)
+    follow(here, notifier, as_json=as_json, retried=command == "retry")
+
+
+def follow(start: "Callable[[Progress], Outcome]", notifier: Notifier, *, as_json: bool, retried: bool = False) -> None:
+    """Run a sweep, or only its `retried` trials; show the progress, print a report, and exit with its exit code."""
     outcome = watched(start, notifier, as_json=as_json)
-    notifier.ended(outcome.halt, all_failed=exit_code(outcome) == ExitCode.FAILED)
+    code, found = exit_code(outcome), outcome.summary
+    others_left = retried and not found.whole
+    notifier.ended(outcome.halt, all_failed=code == ExitCode.FAILED, others_left=others_left, found=found)
     with closing(notifier):
-        _print_outcome(outcome, as_json=as_json)
-    raise typer.Exit(exit_code(outcome))
+        _print_outcome(outcome, notifier.again, as_json=as_json)
+    raise typer.Exit(code)
 
 
-def _print_outcome(outcome: "Outcome", *, as_json: bool) -> None:
+def _print_outcome(outcome: "Outcome", again: str, *, as_json: bool) -> None:
     """Print the results of a run, and how to resume it."""
-    name = outcome.folder.name
     if as_json:
         print_json(outcome.as_dict())
     else:
@@ -91,7 +130,7 @@ def _print_outcome(outcome: "Outcome", *, as_json: bool) -> None:
         print(f"\n{outcome.note}", file=sys.stderr)
     halt = outcome.halt
     if halt is not None and halt.signal is not None:
-        print(f"\nInterrupted; nothing is lost. Resume with:\n  convnn resume {name}", file=sys.stderr)
+        print(f"\nInterrupted; nothing is lost. Resume with:\n  {again}", file=sys.stderr)
     elif halt is not None:
         stopped = "" if halt.cause == "enough" else "The sweep has stopped: "
         print(f"\n{stopped}{halt.message}", file=sys.stderr)
@@ -190,8 +229,8 @@ def _tell_next(outcome: "Outcome") -> None:
     name, tracked = outcome.folder.name, outcome.tracked
     if tracked.error is not None:
         print(
-            f"\nMLflow at {tracked.uri} is missing results ({tracked.error}).\n"
-            f"The sweep's folder has all of them. To ship the rest once the tracker answers:\n  convnn sync {name}"
+            f"\n{tracked.error.rstrip('.')}.\n"
+            f"The sweep's folder has all results. After fixing that, sync the rest:\n  convnn sync {name}"
         )
     print(f"\nNext:\n  convnn show {name}")
     if outcome.summary.best is not None:

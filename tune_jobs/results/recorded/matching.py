@@ -7,6 +7,7 @@ from search_spaces import TrialConfig
 from search_spaces.base import by_path
 from search_spaces.canonical import config_key
 from search_spaces.domains import Scalar
+from search_spaces.models.depth import Layers
 from tune_jobs.errors import UsageError
 from tune_jobs.results.recorded.table import RecordedTable
 
@@ -103,7 +104,7 @@ class Runs:
     def unrecorded(self, config: TrialConfig) -> Iterator[tuple[str, Scalar]]:
         """Yield the fields of a configuration whose value no run has."""
         free = {f"training.{name}" for name in ("epochs", "seed", *HARDWARE)} | {"data.root"}
-        by_depth = getattr(config.model, "layers", None) is not None
+        by_depth = isinstance(config.model.mixing_layer, Layers)
         alike = by_depth and not any(path.startswith("model.layers.") and seen for path, seen in self.values.items())
         if alike:
             yield BY_DEPTH, "by depth"

@@ -11,7 +11,7 @@ import time
 from tune_jobs.errors import LedgerError, TrackerError, UsageError
 from tune_jobs.record.ledger import Ledger
 from tune_jobs.system.redaction import tidy_tracking_token, without_password
-from tune_jobs.tracking.base import Destination, Say, Tracked, Tracker
+from tune_jobs.tracking.base import Destination, Say, Tracked, Tracker, missing_results
 from tune_jobs.tracking.mlflow.champion import registered
 from tune_jobs.tracking.mlflow.retry import Abandoned, SyncHealth, is_refusal, reason_of
 from tune_jobs.tracking.mlflow.sync import MLflowSync
@@ -50,6 +50,13 @@ class MLflowTracker(Tracker):
 
     def close(self, timeout_s: float, say: Say = lambda _: None) -> str | None:
         """Sync the remaining data and end the sweep's runs; see `Tracker`."""
+        reason = self._close(timeout_s, say)
+        if reason is None:
+            return None
+        destination = self._shown
+        return missing_results(self.name, destination.uri, destination.folder.name, reason)
+
+    def _close(self, timeout_s: float, say: Say) -> str | None:
         self._closing.set()
         if self._thread.ident is None:
             self._thread.start()
@@ -70,13 +77,17 @@ class MLflowTracker(Tracker):
 
     def tracked(self, ledger: Ledger, error: str | None = None) -> Tracked:
         """Return where the sweep is in MLflow."""
-        destination = self._sync.destination if self._sync else self._destination
-        uri, experiment = destination.uri, destination.experiment
+        uri, experiment = self._shown.uri, self._shown.experiment
         known = (ledger.meta.tracker, ledger.meta.tracker_experiment) == (uri, experiment)
         number, shown = ledger.meta.tracker_experiment_id if known else None, without_password(uri)
         view = COMPLETE if "complete" in ledger.states() else ALL
         page = trials_page(shown, number, view) if number else None
         return Tracked(shown, experiment, page, error, registered(ledger) if known else None)
+
+    @property
+    def _shown(self) -> Destination:
+        """The destination, with the address that is in use."""
+        return self._sync.destination if self._sync else self._destination
 
     def _run(self) -> None:
         try:

@@ -41,43 +41,44 @@ class EventFiles:
         self._place = place
         self._columns = columns
         self._seq = 0
+        self._names: set[str] = set()  # the folders of all runs
         self._written: dict[str, object] = {}  # by run key: the state and number that were written
 
-    def changed(self) -> list[str]:
-        """Return the run keys of trials whose files may differ from the record; at first, all."""
+    def changed(self) -> list[tuple[Trial, list[Attempt]]]:
+        """Read the record; return the trials whose files may differ from it, with their attempts; at first, all."""
         epochs = self._ledger.epochs(after=self._seq)
         if epochs:
             self._seq = epochs[-1].seq
         for epoch in epochs:
             self._written.pop(epoch.run_key, None)
-        return [key for key, trial in self._trials().items() if self._written.get(key) != _recorded(trial)]
+        left_out = excluded(self._ledger.requests())
+        trials = [trial for trial in self._ledger.trials(role=None) if trial.run_key not in left_out]
+        self._names = {_folder(run_name(trial, self._columns)) for trial in trials}
+        attempts: dict[str, list[Attempt]] = {}
+        for attempt in self._ledger.attempts():  # after the trials: an ended trial has the end of its attempt
+            attempts.setdefault(attempt.run_key, []).append(attempt)
+        stale = [trial for trial in trials if self._written.get(trial.run_key) != _recorded(trial)]
+        return [(trial, attempts.get(trial.run_key, [])) for trial in stale]
 
-    def write(self, run_key: str) -> None:
+    def write(self, trial: Trial, attempts: Sequence[Attempt]) -> None:
         """Update the file of a trial from the record.
 
         Raises:
             OSError: If the disk is full or the file is not writable. The next call continues from there.
         """
-        trial = self._trials()[run_key]
-        attempts = [attempt for attempt in self._ledger.attempts() if attempt.run_key == run_key]
         if attempts:
             self._write(trial, attempts)
-        self._written[run_key] = _recorded(trial)
+        self._written[trial.run_key] = _recorded(trial)
 
     def tidy(self) -> None:
-        """Remove files of excluded trials and of earlier run names, and nothing else in the folder."""
-        ours = {_folder(run_name(trial, self._columns)) for trial in self._trials().values()}
+        """Remove files of excluded trials and of earlier run names, as of `changed`, and nothing else in the folder."""
         for file in self._place.glob(f"*/{FILE}"):
-            if file.parent.name not in ours:
+            if file.parent.name not in self._names:
                 file.unlink()
                 with contextlib.suppress(OSError):  # the user has other files there
                     file.parent.rmdir()
 
-    def _trials(self) -> dict[str, Trial]:
-        left_out = excluded(self._ledger.requests())
-        return {each.run_key: each for each in self._ledger.trials(role=None) if each.run_key not in left_out}
-
-    def _write(self, trial: Trial, attempts: list[Attempt]) -> None:
+    def _write(self, trial: Trial, attempts: Sequence[Attempt]) -> None:
         from tune_jobs.tracking.tensorboard.events import events_of
 
         name = run_name(trial, self._columns)

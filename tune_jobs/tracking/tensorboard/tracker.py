@@ -2,11 +2,15 @@
 
 import contextlib
 import threading
+import time
 
 from tune_jobs.errors import LedgerError
 from tune_jobs.record.ledger import Ledger
 from tune_jobs.tracking.base import Destination, Say, Tracked, Tracker
 from tune_jobs.tracking.tensorboard.files import FOLDER, EventFiles
+
+SAY_EVERY_S = 5.0
+_SUBJECT = "event files for TensorBoard"
 
 
 class TensorBoardTracker(Tracker):
@@ -21,6 +25,7 @@ class TensorBoardTracker(Tracker):
         self._every_s = every_s
         self._left: int | None = None
         self._error: str | None = None
+        self._succeeded = 0.0
         self._closing = threading.Event()
         self._abandoned = threading.Event()
         self._writing = threading.Lock()
@@ -37,17 +42,22 @@ class TensorBoardTracker(Tracker):
 
     def close(self, timeout_s: float, say: Say = lambda _: None) -> str | None:
         """Write the remaining files; see `Tracker`."""
-        del say
         self._closing.set()
         if self._thread.ident is None:
             self._thread.start()
+        begun = said = time.monotonic()
         try:
-            self._thread.join(timeout_s)
+            while self._thread.is_alive() and time.monotonic() < timeout_s + max(begun, self._succeeded):
+                self._thread.join(min(0.1, timeout_s))
+                if self._left and time.monotonic() >= said + SAY_EVERY_S:
+                    say(f"{_SUBJECT}: {self._left} trials left ...")
+                    said = time.monotonic()
         finally:
             self._abandoned.set()
             with self._writing:  # a file in progress is completed; no other file follows
                 pass
-        return f"some files were not written within {timeout_s:g} s" if self._thread.is_alive() else self._error
+        error = f"some were not written within {timeout_s:g} s" if self._thread.is_alive() else self._error
+        return f"{_SUBJECT}: {error}" if error else None
 
     def tracked(self, ledger: Ledger, error: str | None = None) -> Tracked:
         """Return where the files are."""
@@ -58,10 +68,13 @@ class TensorBoardTracker(Tracker):
         try:
             with contextlib.closing(Ledger(self._folder.ledger)) as ledger:
                 files = EventFiles(ledger, self._place, self._columns)
-                while True:
-                    last = self._closing.is_set()
-                    self._error = self._write(files)
-                    if last or self._abandoned.is_set():
+                written: int | None = None
+                while not self._abandoned.is_set():
+                    last, seq = self._closing.is_set(), ledger.meta.seq
+                    if seq != written:
+                        self._error = self._write(files)
+                        written = seq if self._error is None else None
+                    if last:
                         return
                     self._closing.wait(self._every_s)
         except (LedgerError, ImportError) as error:
@@ -71,17 +84,19 @@ class TensorBoardTracker(Tracker):
         """Write the files that changed, and return the first error; an error does not stop the other trials."""
         error: str | None = None
         changed = files.changed()
-        for number, run_key in enumerate(changed):
+        for number, (trial, attempts) in enumerate(changed):
             self._left = len(changed) - number
             with self._writing:
                 if self._abandoned.is_set():
                     return error
                 try:
-                    files.write(run_key)
+                    files.write(trial, attempts)
+                    self._succeeded = time.monotonic()
                 except OSError as refused:
                     error = error or f"{self._place} cannot be written: {refused.strerror}"
                 except Exception as refused:  # noqa: BLE001 - an odd trial must not stop the sweep
-                    error = error or f"trial {run_key}: {(str(refused).splitlines() or [type(refused).__name__])[0]}"
+                    reason = (str(refused).splitlines() or [type(refused).__name__])[0]
+                    error = error or f"trial {trial.run_key}: {reason}"
         with self._writing:
             if not self._abandoned.is_set():
                 with contextlib.suppress(OSError):

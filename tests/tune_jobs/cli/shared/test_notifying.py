@@ -1,6 +1,8 @@
 import json
 import os
+import subprocess
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -8,14 +10,18 @@ import pytest
 
 from tests.tune_jobs.cli.invoking import invoke
 from tests.tune_jobs.cluster.head import Head
+from tests.tune_jobs.program import CONVNN
 from tests.tune_jobs.servers import free_port
 from tests.tune_jobs.shipping import Recorded
 from tests.tune_jobs.webhook import SECRET, Webhook, webhook
 from tune_jobs.cli import cluster_job
+from tune_jobs.cli.shared.notifying import Notifier, resuming
+from tune_jobs.cli.shared.running import watched
 from tune_jobs.cluster.catalog import Cluster
 from tune_jobs.cluster.submission import restart
+from tune_jobs.errors import UsageError
 from tune_jobs.record.lease import lease
-from tune_jobs.record.manifest import SUBMISSION
+from tune_jobs.record.manifest import JOB_ADDRESS, SUBMISSION
 
 FILE = """
 name: tracked
@@ -47,6 +53,38 @@ def message(hook: Webhook, sweep: Recorded, *words: str, expect: int) -> dict[st
     confirmed = {"ended": "has ended", "paused": "is paused"}[posted["event"]]
     assert said.count(f"notified: the sweep {confirmed}\n") == 1
     return posted
+
+
+@pytest.mark.parametrize(
+    ("error", "sent"), [(FileNotFoundError(2, "No such file", "/mnt/sweeps"), True), (UsageError("x"), False)]
+)
+def test_a_missing_file_during_the_run_is_reported_but_not_a_mistake(
+    over: Recorded, error: Exception, sent: bool
+) -> None:
+    def start(_: object) -> None:
+        raise error
+
+    with webhook() as hook, pytest.raises(type(error)):
+        watched(start, Notifier(hook.address, over.folder, ""), as_json=False)
+    assert [each["event"] for each in hook.posted] == ["failed"] * sent
+
+
+@pytest.mark.parametrize(
+    ("address", "storage", "command"),
+    [
+        (None, None, "convnn resume mine"),
+        (None, "my sweeps", "convnn resume mine --storage '{here}/my sweeps'"),
+        ("http://head:8265", "/sweeps", "convnn resume mine --address http://head:8265 --storage /sweeps"),
+    ],
+)
+def test_the_resume_command_contains_the_address_of_a_job_and_the_storage(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, address: str | None, storage: str | None, command: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv(JOB_ADDRESS, raising=False)
+    if address is not None:
+        monkeypatch.setenv(JOB_ADDRESS, address)
+    assert resuming("resume", "mine", None if storage is None else Path(storage)) == command.format(here=tmp_path)
 
 
 def test_an_end_and_a_pause_are_reported_with_numbers_and_the_resume_command(over: Recorded) -> None:
@@ -101,7 +139,7 @@ class NotStarted(Cluster):
 def test_a_submitted_job_sends_it_too(
     over: Recorded, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    for name in ("CONVNN_NOTIFY", "CONVNN_ADDRESS", "RAY_API_SERVER_ADDRESS", SUBMISSION):
+    for name in ("CONVNN_NOTIFY", "CONVNN_ADDRESS", "RAY_API_SERVER_ADDRESS", SUBMISSION, JOB_ADDRESS):
         monkeypatch.setenv(name, "")  # so that the test restores all that a job changes
     monkeypatch.setattr(sys, "argv", [])
     monkeypatch.setenv("CONVNN_STORAGE", str(over.folder.path.parent))
@@ -113,6 +151,7 @@ def test_a_submitted_job_sends_it_too(
         (tmp_path / "job").mkdir()
         (tmp_path / "job" / "task.json").write_text(json.dumps(cluster.task))
         assert cluster_job.main() == 3
+        assert os.environ[JOB_ADDRESS] == head.address
     assert SECRET not in "".join(capfd.readouterr())
     assert [each["event"] for each in hook.posted] == ["ended"]
     assert "CONVNN_NOTIFY" not in os.environ
@@ -125,7 +164,7 @@ def test_the_target_is_not_recorded(over: Recorded, uri: str, monkeypatch: pytes
     with webhook() as hook:
         for option in (["--notify", hook.address], [f"--notify={hook.address}"], []):
             if not option:
-                monkeypatch.setenv("CONVNN_NOTIFY", hook.address)
+                monkeypatch.setenv("CONVNN_NOTIFY", f" {hook.address}\n")  # as in a file
             monkeypatch.setattr(sys, "argv", [*plain[:2], *option, *plain[2:]])
             invoke(*sys.argv[1:], storage=storage, expect=4)
     monkeypatch.delenv("CONVNN_NOTIFY", raising=False)
@@ -137,3 +176,18 @@ def test_the_target_is_not_recorded(over: Recorded, uri: str, monkeypatch: pytes
     store = Path(uri.removeprefix("sqlite:///"))
     assert over.folder.ledger in files
     assert [path for path in [*files, store] if SECRET.encode() in path.read_bytes()] == []
+
+
+@pytest.mark.parametrize("program", [[CONVNN], ["-c", "from tune_jobs.cli import main; main()"]])
+def test_the_target_leaves_the_command_line_of_the_process(program: list[str], tmp_path: Path) -> None:
+    words = [sys.executable, *program, "resume", "--storage", str(tmp_path), "--notify", f"mail '{SECRET}", "none"]
+    with subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as process:
+        shown = b""
+        while process.poll() is None:
+            shown = Path(f"/proc/{process.pid}/cmdline").read_bytes() or shown  # empty once it has ended
+            time.sleep(0.01)
+        assert process.stdout is not None
+        assert "it contains an unclosed quotation mark" in process.stdout.read()
+    assert shown.decode().split("\0")[1 + len(program) : -1] == (
+        ["resume", "--notify", "CONVNN_NOTIFY", "--storage", str(tmp_path), "none"]
+    )

@@ -11,7 +11,7 @@ import typer
 
 from tests.tune_jobs.cli.invoking import invoke, invoke_json
 from tests.tune_jobs.shipping import Recorded
-from tune_jobs.cli import app
+from tune_jobs.cli.app import app
 from tune_jobs.cli.shared.notifying import Notifier
 from tune_jobs.cli.shared.outputs import OUTPUTS
 from tune_jobs.cli.shared.running import follow

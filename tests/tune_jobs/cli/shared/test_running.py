@@ -6,8 +6,9 @@ import pytest
 import typer
 
 from tests.tune_jobs.shipping import Recorded
+from tests.tune_jobs.webhook import webhook
 from tune_jobs.cli.shared.notifying import Notifier
-from tune_jobs.cli.shared.running import exit_code, follow
+from tune_jobs.cli.shared.running import continued, exit_code, follow
 from tune_jobs.driver.limits import Halt
 from tune_jobs.driver.run import Outcome
 from tune_jobs.results.summary import read_summary
@@ -36,9 +37,48 @@ def test_the_exit_code_tells_how_the_sweep_ended(sweep: Recorded) -> None:
     assert exit_code(outcome(sweep, Halt("signal", "stopped", signal.SIGTERM))) == 143
 
 
+def test_an_unfinished_sweep_whose_retried_trials_have_ended_is_paused(sweep: Recorded) -> None:
+    sweep.attempt([1], "complete")
+    sweep.ledger.meta.planned = 2
+    found, storage = outcome(sweep), sweep.folder.path.parent
+    sweep.attempt([1], "complete", trial="b")  # the message contains the numbers of the outcome
+    with webhook() as hook:
+        for command in ("retry", "resume"):
+            with pytest.raises(typer.Exit):
+                continued(
+                    command,
+                    "tracked",
+                    [],
+                    lambda *_, **__: found,
+                    address=None,
+                    storage=storage,
+                    accept_code=False,
+                    notify=hook.address,
+                    detach=False,
+                    as_json=False,
+                )
+    paused, ended = hook.posted
+    assert (paused["event"], paused["reason"]) == ("paused", "the retried trials have ended")
+    assert (paused["trials"]["ended"], paused["resume"]) == (1, f"convnn resume tracked --storage '{storage}'")
+    assert ended["event"] == "ended"
+
+
+def test_an_interrupt_while_the_message_is_sent_keeps_the_exit_code(
+    sweep: Recorded, capfd: pytest.CaptureFixture[str]
+) -> None:
+    notifier = Notifier("sh -c 'sleep 0.2; kill -INT $PPID; exec sleep 1'", sweep.folder, "")
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        notifier.interrupted()
+        notifier.close()
+    finally:
+        signal.signal(signal.SIGINT, before)
+    assert capfd.readouterr().err == "convnn: the notification was not delivered: interrupted.\n"
+
+
 def said(sweep: Recorded, found: Outcome, capsys: pytest.CaptureFixture[str], *, code: int) -> str:
     with pytest.raises(typer.Exit) as ended:
-        follow(lambda _: found, Notifier(None, sweep.folder, ""), as_json=False)
+        follow(lambda _: found, Notifier(None, sweep.folder, "convnn resume tracked"), as_json=False)
     assert ended.value.exit_code == code
     return "".join(capsys.readouterr())
 
@@ -68,9 +108,10 @@ def test_missing_results_on_a_tracker_are_reported_with_the_sync_command(
     sweep: Recorded, capsys: pytest.CaptureFixture[str]
 ) -> None:
     sweep.attempt([1], "complete")
-    away = Tracked("sqlite:////a folder/mlflow.db", "mine", None, "it is locked")
+    away = Tracked("sqlite:////a folder/mlflow.db", "mine", None, "a tracker is missing results: it is locked")
     told = said(sweep, outcome(sweep, tracked=away), capsys, code=0)
-    assert "is missing results (it is locked)" in told
+    assert "\na tracker is missing results: it is locked.\n" in told
+    assert "MLflow at" not in told
     assert "\n  convnn sync tracked\n" in told
     assert "Compare its trials in MLflow:\n  convnn ui tracked\n" in told
 

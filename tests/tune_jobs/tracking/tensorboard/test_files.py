@@ -14,7 +14,7 @@ from tests.faults.disks import small_disk
 from tests.tune_jobs.shipping import Recorded
 from tune_jobs.results.columns import Column
 from tune_jobs.results.history import curves
-from tune_jobs.tracking.tensorboard.files import FILE, FOLDER, EventFiles
+from tune_jobs.tracking.tensorboard.files import FILE, FOLDER, EventFiles, make_equal
 from tune_jobs.tracking.tensorboard.tracker import TensorBoardTracker
 
 WRITER = """
@@ -27,7 +27,8 @@ folder = Path(sys.argv[1])
 with closing(Ledger(folder / "ledger.db")) as ledger:
     while True:
         files = EventFiles(ledger, folder / FOLDER, [])
-        files.write("a")
+        for changed in files.changed():
+            files.write(*changed)
         print("started", flush=True)
 """
 """Writes the same trial repeatedly, each time without knowledge of the earlier writes."""
@@ -84,11 +85,12 @@ def test_a_file_cut_off_anywhere_is_completed(sweep: Recorded) -> None:
     whole = file.read_bytes()
     assert whole.startswith(before)
     files = EventFiles(sweep.ledger, sweep.folder.path / FOLDER, KEYS)
+    ((trial, attempts),) = files.changed()
     for kept in range(len(whole)):
         file.write_bytes(
             whole[:kept] if kept % 2 else whole[:kept] + bytes(len(whole) - kept)
         )  # or zeros, as after a power loss
-        files.write("a")
+        files.write(trial, attempts)
         assert file.read_bytes() == whole
 
 
@@ -171,6 +173,40 @@ def test_a_full_disk_is_reported_and_its_numbers_follow_later(sweep: Recorded) -
         assert scalars(file)["val/accuracy"][0][0] == 1
         disk.resize(1 << 20)
         expect_complete(sweep)
+
+
+def test_the_record_is_read_once_for_all_trials(sweep: Recorded) -> None:
+    read: list[str] = []
+    for count in (2, 20):
+        for number in range(count):
+            sweep.attempt([1], "complete", trial=f"t{count}-{number}")
+        files, before = EventFiles(sweep.ledger, sweep.folder.path / FOLDER, KEYS), len(read)
+        sweep.ledger._db.set_trace_callback(read.append)
+        for changed in files.changed():
+            files.write(*changed)
+        files.tidy()
+        sweep.ledger._db.set_trace_callback(None)
+        assert sum("FROM epochs" not in query for query in read[before:]) == 3  # requests, trials, attempts
+    assert len(list((sweep.folder.path / FOLDER).iterdir())) == 22
+
+
+def test_closing_continues_while_files_are_written_and_reports_progress(
+    sweep: Recorded, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tune_jobs.tracking.tensorboard.tracker.SAY_EVERY_S", 0.0)
+    monkeypatch.setattr("tune_jobs.tracking.tensorboard.files.make_equal", slowly)
+    updated(sweep)  # loads TensorBoard's packages
+    for trial in "abcdefg":
+        sweep.attempt([1], "complete", trial=trial)
+    said: list[str] = []
+    assert TensorBoardTracker(sweep.destination("http://mlflow")).close(0.5, said.append) is None
+    assert "event files for TensorBoard: 1 trials left ..." in said
+    assert len(list((sweep.folder.path / FOLDER).iterdir())) == 7
+
+
+def slowly(file: Path, content: bytes) -> None:
+    time.sleep(0.1)
+    make_equal(file, content)
 
 
 def test_nothing_is_written_after_the_time_limit(sweep: Recorded) -> None:
