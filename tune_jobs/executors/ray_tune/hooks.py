@@ -61,7 +61,10 @@ class TaskSearcher(Searcher):  # type: ignore[misc]
 
 
 _KEEPS_ENDED = ("_live_trials", "_stopped_trials", "_failed_trials", "_trials_to_cache")
-"""Sets of Tune's controller, which has no public function for this."""
+"""Sets of Tune's controller."""
+
+_KEEPS_CALLS = ("_pending_actors_to_enqueued_actor_tasks", "_pending_actors_to_attrs")
+"""Tables of its actor manager: the calls by worker, and the workers that will start."""
 
 
 class ReportScheduler(FIFOScheduler):  # type: ignore[misc]
@@ -72,20 +75,21 @@ class ReportScheduler(FIFOScheduler):  # type: ignore[misc]
         self._executor = executor
         self._waiting: list[Any] = []  # trials, in the order of arrival
         self._ended: set[Any] = set()  # trials that Tune still keeps
-        self._kept: list[set[Any]] = []  # where Tune keeps them
+        self._controller: Any = None
 
     def on_trial_add(self, tune_controller: object, trial: Any) -> None:  # noqa: ANN401
         """Tune's hook for each new trial."""
         del tune_controller
         self._waiting.append(trial)
 
-    def choose_trial_to_run(self, tune_controller: Any) -> Any:  # noqa: ANN401 - Tune's Trial
+    def choose_trial_to_run(self, tune_controller: object) -> Any:  # noqa: ANN401 - Tune's Trial
         """Tune's hook at every step: return the newest waiting trial, which gets a free worker.
 
         By default Tune chooses the oldest, and kills the worker that is already starting for it. So with short trials
         a second worker might never start.
         """
-        self._forget_ended(tune_controller)
+        del tune_controller
+        self._forget_ended()
         self._waiting = [trial for trial in self._waiting if trial.status == Trial.PENDING]
         return self._waiting[-1] if self._waiting else None
 
@@ -107,21 +111,26 @@ class ReportScheduler(FIFOScheduler):  # type: ignore[misc]
 
     def _end(self, tune_controller: object, trial: object) -> None:
         self._ended.add(trial)
-        self._kept = [getattr(tune_controller, name, set()) for name in _KEEPS_ENDED]
+        self._controller = tune_controller
 
-    def _forget_ended(self, tune_controller: Any) -> None:  # noqa: ANN401
+    def _forget_ended(self) -> None:
         """Remove ended trials from Tune's lists.
 
-        Tune keeps each trial until its run ends, with 36 KB, and visits all of them at each step.
+        Tune has no function for it. It keeps each trial, with 30 KB, and visits all of them at each step. Its actor
+        manager also keeps the call that ends a worker, for each worker that was not needed before it started.
         """
         done = {trial for trial in self._ended if trial.is_finished()}
         if not done:
             return
         self._ended -= done
-        trials = tune_controller.get_trials()
+        trials = self._controller.get_trials()
         trials[:] = [trial for trial in trials if trial not in done]
-        for kept in self._kept:
-            kept.difference_update(done)
+        for name in _KEEPS_ENDED:
+            getattr(self._controller, name, set()).difference_update(done)
+        manager = getattr(self._controller, "_actor_manager", None)
+        calls, waiting = (getattr(manager, name, {}) for name in _KEEPS_CALLS)
+        for worker in [worker for worker in calls if worker not in waiting]:
+            del calls[worker]
 
 
 class StartCallback(Callback):  # type: ignore[misc]
