@@ -253,14 +253,9 @@ class Ledger:
         return [Ask(number, seq, json.loads(decisions), outcome, key) for number, seq, decisions, outcome, key in rows]
 
     @said_in_a_line
-    def trials(self, role: Role | None = SEARCH) -> list[Trial]:
-        """Return the trials of a role, or all trials, sorted by number."""
-        rows = self._read(
-            "SELECT run_key, number, config, state, ended_seq, reason, retried_after, repeat_of, "
-            "CASE role WHEN 'confirm' THEN role ELSE 'search' END AS its_role FROM trials "
-            "WHERE its_role = COALESCE(?, its_role) ORDER BY number",
-            (role,),
-        )
+    def trials(self, role: Role | None = SEARCH, *, run_key: str | None = None) -> list[Trial]:
+        """Return the trials of a role, or of all roles, sorted by number; with `run_key` only this trial."""
+        rows = self._read(schema.TRIALS, (role, run_key))
         return [
             Trial(known(key), n, TrialConfig.model_validate_json(text), *(*more, first and known(first), own))
             for key, n, text, *more, first, own in rows
@@ -303,12 +298,9 @@ class Ledger:
         )
 
     @said_in_a_line
-    def attempts(self) -> list[Attempt]:
-        """Return all attempts, sorted by trial and number."""
-        rows = self._read(
-            "SELECT run_key, attempt, a.state, started, ended, a.reason, failure, from_epoch, note, seconds, gpus, "
-            "cpus, host, device, environment FROM attempts a JOIN trials t USING(run_key) ORDER BY t.number, attempt"
-        )
+    def attempts(self, *, untracked: bool = False) -> list[Attempt]:
+        """Return all attempts, or those that MLflow may not have completely, sorted by trial and number."""
+        rows = self._read(schema.UNTRACKED if untracked else schema.ATTEMPTS)
         return [Attempt(known(key, n), n, *(*rest, environment.decode(text))) for key, n, *rest, text in rows]
 
     @said_in_a_line

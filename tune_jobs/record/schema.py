@@ -48,6 +48,23 @@ NEW_TRIAL = (
     "SELECT ?, COUNT(*) + 1, ?, 'interrupted', ?, ? FROM trials"
 )
 
+TRIALS = (
+    "SELECT run_key, number, config, state, ended_seq, reason, retried_after, repeat_of, "
+    "CASE role WHEN 'confirm' THEN role ELSE 'search' END AS its_role FROM trials "
+    "WHERE its_role = COALESCE(?, its_role) AND run_key = COALESCE(?, run_key) ORDER BY number"
+)
+"""Of a role and with a run key, or of all where these are NULL."""
+
+_ATTEMPTS = (
+    "SELECT run_key, attempt, a.state, started, ended, a.reason, failure, from_epoch, note, seconds, gpus, cpus, host, "
+    "device, environment FROM attempts a JOIN trials t USING(run_key) {} ORDER BY t.number, attempt"
+)
+ATTEMPTS = _ATTEMPTS.format("")
+UNTRACKED = _ATTEMPTS.format(
+    "LEFT JOIN tracked USING(run_key, attempt) WHERE a.state = 'running' OR shipped_state IS NOT a.state"
+)
+"""The attempts that the tracker may not have completely."""
+
 _UPGRADES = {
     "1": """
 BEGIN IMMEDIATE;

@@ -61,7 +61,8 @@ class Search:
         self._only = only
         self._repeats = Repeats(spec.search.repeats, past.trials)
         self._end = EndOfSearch(spec)
-        self._trials: dict[str, tuple[int, TrialConfig]] = {t.run_key: (t.number, t.config) for t in past.trials}
+        self._numbers: dict[str, int] = {trial.run_key: trial.number for trial in past.trials}
+        self._configs: dict[str, TrialConfig] = {trial.run_key: trial.config for trial in past.trials}  # until they end
         self._recorded: dict[str, str] = {}  # by the key that a trial has today: the first trial that did not fail
         firsts = [trial for trial in past.trials if trial.run_key not in self._repeats.first_of]
         for trial in sorted(firsts, key=lambda trial: trial.state == "failed" or trial.run_key in self._excluded):
@@ -157,11 +158,11 @@ class Search:
     def held_back(self) -> bool:
         """Whether only `budget.trials` prevents another trial from starting."""
         most = self.spec.budget.trials
-        return not self._all_begun and most is not None and self._elsewhere + len(self._trials) >= most
+        return not self._all_begun and most is not None and self._elsewhere + len(self._numbers) >= most
 
     @property
     def _next_number(self) -> int:
-        return self._elsewhere + len(self._trials) + 1
+        return self._elsewhere + len(self._numbers) + 1
 
     @property
     def _all_begun(self) -> bool:
@@ -191,9 +192,9 @@ class Search:
             key = self._due_alone.pop(0)
         if key is None:
             return Proposal(asked)
-        number, config = self._trials[key]
         first, alone = self._repeats.first_of.get(key), self._runs_alone(key)
-        return Proposal(asked, Start(key, number, config, alone, first, unasked=repeat is not None))
+        start = Start(key, self._numbers[key], self._configs[key], alone, first, unasked=repeat is not None)
+        return Proposal(asked, start)
 
     def tell(self, event: Event) -> list[Operation]:
         """Handle an event, and return what to do about it."""
@@ -226,9 +227,12 @@ class Search:
         return Follow(key, follows)
 
     def _finish(self, key: str, state: State) -> None:
-        """Report a trial's end to the study; a configuration with several seeds is reported once."""
+        """Report a trial's end to the study, once; a configuration with several seeds is also reported once."""
+        config = self._configs.pop(key, None)
+        if config is None:
+            return
         first = self._repeats.first_of.get(key, key)
-        told = self._repeats.end(key, self._trials[key][1], state, self.study.last(key))
+        told = self._repeats.end(key, config, state, self.study.last(key))
         if told is not None:
             infeasible = told.state == "failed" and first in self._infeasible
             self.study.finish(first, told.state, infeasible=infeasible, value=told.mean)
@@ -244,7 +248,7 @@ class Search:
     def _put_due(self, key: str) -> None:
         """Add a pending trial, in the order of trial numbers, as after a restart."""
         due = self._due_alone if self._runs_alone(key) else self._due
-        bisect.insort(due, key, key=lambda other: self._trials[other][0])
+        bisect.insort(due, key, key=self._numbers.__getitem__)
 
     def _observe(self, key: str, attempt: int, epoch: int, metrics: Mapping[str, float]) -> StoppedBy | None:
         """Note an epoch, and return what stops the trial there. A repeated epoch counts once, and stops nothing."""
@@ -252,7 +256,7 @@ class Search:
             return None
         self._gained.add((key, attempt))
         by_rule = self.study.observe(key, epoch, metrics)  # the rule ignores further seeds
-        if epoch >= self._trials[key][1].training.epochs:
+        if key not in self._configs or epoch >= self._configs[key].training.epochs:
             return None
         return "rule" if by_rule else "hand" if key in self._to_stop else None
 
@@ -261,7 +265,7 @@ class Search:
         if self._only is not None or not self._repeats.missing or self.held_back:
             return None
         key, _, config = self._repeats.next()
-        self._trials[key] = (self._next_number, config)
+        self._numbers[key], self._configs[key] = self._next_number, config
         return key
 
     def _new(self, asked: list[Asked]) -> str | None:
@@ -281,8 +285,7 @@ class Search:
             else:
                 config = canonical(answer.config)
                 asked.append(Asked(answer.decisions, "new", key, config))
-                self._trials[key] = (self._next_number, config)
-                self._repeats.begin(key, *self._trials[key])
+                self._begin(key, config)
                 self.study.join(key, answer)
                 self._misses = 0
                 return key
@@ -292,6 +295,11 @@ class Search:
         else:
             self.exhausted = True
         return None
+
+    def _begin(self, key: str, config: TrialConfig) -> None:
+        """Note the first trial of a configuration."""
+        self._numbers[key], self._configs[key] = self._next_number, config
+        self._repeats.begin(key, self._numbers[key], config)
 
     def _ask(self) -> Answer | None:
         """Ask the sampler; after many misses in a row, draw from the remaining configurations."""

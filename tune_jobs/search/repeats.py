@@ -25,7 +25,9 @@ class _Seeds:
     number: int
     """The number of its first trial."""
 
-    config: TrialConfig
+    seed: int
+    """The seed of its first trial."""
+
     ended: dict[int, tuple[State, float]] = field(default_factory=dict)
     begun: set[int] = field(default_factory=set)
     told: bool = False
@@ -45,7 +47,7 @@ class Repeats:
         """The run key of the first trial, by the run key of each further seed."""
 
         self._by_first: dict[str, _Seeds] = {}
-        self._missing: list[tuple[int, int, str]] = []  # number of the first trial, seed offset, key of the first trial
+        self._missing: list[tuple[int, int, str, TrialConfig]] = []  # number, seed offset, key and configuration
         for trial in trials:  # sorted by number, so a first trial comes before its further seeds
             if trial.repeat_of is None or trial.repeat_of not in self._by_first:
                 self.begin(trial.run_key, trial.number, trial.config)
@@ -65,18 +67,17 @@ class Repeats:
 
     def begin(self, key: str, number: int, config: TrialConfig) -> None:
         """Note the first trial of a configuration."""
-        self._by_first[key] = _Seeds(number, config)
+        self._by_first[key] = _Seeds(number, config.training.seed)
 
     def next(self) -> tuple[str, str, TrialConfig]:
         """Start the next missing seed: return its run key, the run key of its first trial, and its configuration."""
-        _, place, first = self._missing.pop(0)
+        _, place, first, config = self._missing.pop(0)
         found = self._by_first[first]
         found.begun.add(place)
-        seed = found.config.training.seed + place
-        training = found.config.training.model_copy(update={"seed": seed})
-        key = f"{first.removesuffix(f'-s{found.config.training.seed}')}-s{seed}"
+        training = config.training.model_copy(update={"seed": found.seed + place})
+        key = f"{first.removesuffix(f'-s{found.seed}')}-s{training.seed}"
         self.first_of[key] = first
-        return key, first, found.config.model_copy(update={"training": training})
+        return key, first, config.model_copy(update={"training": training})
 
     def end(self, key: str, config: TrialConfig, state: State, value: float) -> Told | None:
         """Note how a trial ended, with its last value; return its configuration's result once it is known."""
@@ -88,13 +89,13 @@ class Repeats:
         if place == 0 and state == "complete" and math.isfinite(value):
             for other in range(1, self.seeds):
                 if other not in found.begun:
-                    bisect.insort(self._missing, (found.number, other, first))
+                    bisect.insort(self._missing, (found.number, other, first, config))
         told = _told(found.ended, self.seeds)
         found.told = told is not None
         return told
 
     def _place(self, first: str, config: TrialConfig) -> int:
-        return config.training.seed - self._by_first[first].config.training.seed
+        return config.training.seed - self._by_first[first].seed
 
 
 def _told(ended: Mapping[int, tuple[State, float]], seeds: int) -> Told | None:

@@ -39,11 +39,11 @@ class Rounds(Search):
 
     @property
     def _all_asked(self) -> bool:
-        return all(key in self._trials for key, _ in self._now_due())
+        return all(key in self._numbers for key, _ in self._now_due())
 
     def propose(self, *, alone_too: bool = True) -> Proposal:
         """Return what to start next; a new run is recorded with its role."""
-        known = set(self._trials)
+        known = set(self._numbers)
         proposal = super().propose(alone_too=alone_too)
         if proposal.start is None:
             return proposal
@@ -56,9 +56,8 @@ class Rounds(Search):
         if self.held_back:
             return None
         for key, config in self._now_due():
-            if key not in self._trials:
-                self._trials[key] = (self._next_number, config)
-                self._repeats.begin(key, *self._trials[key])
+            if key not in self._numbers:
+                self._begin(key, config)
                 return key
         return None
 

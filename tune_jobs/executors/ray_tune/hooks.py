@@ -7,6 +7,7 @@ from typing import Any, Protocol
 
 from ray.tune.callback import Callback
 from ray.tune.experiment import Trial
+from ray.tune.progress_reporter import TrialProgressCallback
 from ray.tune.schedulers import FIFOScheduler, TrialScheduler
 from ray.tune.search import Searcher
 from ray.tune.stopper import Stopper
@@ -59,6 +60,13 @@ class TaskSearcher(Searcher):  # type: ignore[misc]
         """Do nothing: all state is in the ledger."""
 
 
+_KEEPS_ENDED = ("_live_trials", "_stopped_trials", "_failed_trials", "_trials_to_cache")
+"""Sets of Tune's controller."""
+
+_KEEPS_CALLS = ("_pending_actors_to_enqueued_actor_tasks", "_pending_actors_to_attrs")
+"""Tables of its actor manager: the calls by worker, and the workers that will start."""
+
+
 class ReportScheduler(FIFOScheduler):  # type: ignore[misc]
     """Passes on every report and every death of a worker, and chooses the trial that gets a free worker."""
 
@@ -66,6 +74,8 @@ class ReportScheduler(FIFOScheduler):  # type: ignore[misc]
         super().__init__()
         self._executor = executor
         self._waiting: list[Any] = []  # trials, in the order of arrival
+        self._ended: set[Any] = set()  # trials that Tune still keeps
+        self._controller: Any = None
 
     def on_trial_add(self, tune_controller: object, trial: Any) -> None:  # noqa: ANN401
         """Tune's hook for each new trial."""
@@ -79,6 +89,7 @@ class ReportScheduler(FIFOScheduler):  # type: ignore[misc]
         a second worker might never start.
         """
         del tune_controller
+        self._forget_ended()
         self._waiting = [trial for trial in self._waiting if trial.status == Trial.PENDING]
         return self._waiting[-1] if self._waiting else None
 
@@ -88,10 +99,38 @@ class ReportScheduler(FIFOScheduler):  # type: ignore[misc]
         stop = self._executor.take_report(trial.trial_id, result)
         return str(TrialScheduler.STOP if stop else TrialScheduler.CONTINUE)
 
+    def on_trial_complete(self, tune_controller: object, trial: Any, result: object) -> None:  # noqa: ANN401
+        """Tune's hook for a trial that has ended without an error."""
+        del result
+        self._end(tune_controller, trial)
+
     def on_trial_error(self, tune_controller: object, trial: Any) -> None:  # noqa: ANN401
         """Tune's hook for a worker's death, before the Searcher's."""
-        del tune_controller
         self._executor.take_death(trial.trial_id, trial.get_pickled_error())
+        self._end(tune_controller, trial)
+
+    def _end(self, tune_controller: object, trial: object) -> None:
+        self._ended.add(trial)
+        self._controller = tune_controller
+
+    def _forget_ended(self) -> None:
+        """Remove ended trials from Tune's lists.
+
+        Tune has no function for it. It keeps each trial, with 30 KB, and visits all of them at each step. Its actor
+        manager also keeps the call that ends a worker, for each worker that was not needed before it started.
+        """
+        done = {trial for trial in self._ended if trial.is_finished()}
+        if not done:
+            return
+        self._ended -= done
+        trials = self._controller.get_trials()
+        trials[:] = [trial for trial in trials if trial not in done]
+        for name in _KEEPS_ENDED:
+            getattr(self._controller, name, set()).difference_update(done)
+        manager = getattr(self._controller, "_actor_manager", None)
+        calls, waiting = (getattr(manager, name, {}) for name in _KEEPS_CALLS)
+        for worker in [worker for worker in calls if worker not in waiting]:
+            del calls[worker]
 
 
 class StartCallback(Callback):  # type: ignore[misc]
@@ -104,6 +143,16 @@ class StartCallback(Callback):  # type: ignore[misc]
         """Tune's hook for a worker that has started."""
         del iteration, trials, info
         self._executor.take_start(trial)
+
+
+class NoProgress(TrialProgressCallback):  # type: ignore[misc]
+    """Takes the place of Tune's own, which would keep every trial and its last result, and prints nothing here."""
+
+    def log_result(self, trial: object, result: object, error: bool = False) -> None:
+        """Print nothing."""
+
+    def on_trial_complete(self, iteration: int, trials: object, trial: object, **info: object) -> None:
+        """Keep nothing."""
 
 
 class ClosingStopper(Stopper):  # type: ignore[misc]

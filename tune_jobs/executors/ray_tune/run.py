@@ -216,7 +216,13 @@ class TuneExecutor:
     def _tune(self) -> None:
         from ray import tune
 
-        from tune_jobs.executors.ray_tune.hooks import ClosingStopper, ReportScheduler, StartCallback, TaskSearcher
+        from tune_jobs.executors.ray_tune.hooks import (
+            ClosingStopper,
+            NoProgress,
+            ReportScheduler,
+            StartCallback,
+            TaskSearcher,
+        )
         from tune_jobs.executors.ray_tune.worker import train_attempt
 
         scratch = scratch_folder("tune")  # for Tune's own files, which are never read again
@@ -238,7 +244,7 @@ class TuneExecutor:
                     name="tune",
                     storage_path=str(scratch),
                     stop=ClosingStopper(self),
-                    callbacks=[StartCallback(self)],
+                    callbacks=[StartCallback(self), NoProgress()],
                     failure_config=tune.FailureConfig(max_failures=0),
                     verbose=0,
                     progress_reporter=_silent_in_notebooks(),

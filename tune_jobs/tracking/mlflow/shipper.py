@@ -80,7 +80,7 @@ class MLflowTracker(Tracker):
         uri, experiment = self._shown.uri, self._shown.experiment
         known = (ledger.meta.tracker, ledger.meta.tracker_experiment) == (uri, experiment)
         number, shown = ledger.meta.tracker_experiment_id if known else None, without_password(uri)
-        view = COMPLETE if any(trial.state == "complete" for trial in ledger.trials()) else ALL
+        view = COMPLETE if "complete" in ledger.states() else ALL
         page = trials_page(shown, number, view) if number else None
         return Tracked(shown, experiment, page, error, registered(ledger) if known else None)
 

@@ -72,7 +72,6 @@ class MLflowSync:
         self._store: StoreInUse | None = None
         self._opened = ""  # the parent run, once it is open
         self._uploaded: set[str] = set()
-        self._trials: dict[str, Trial] = {}
         self._refused: dict[str, str] = {}
         self._failed: Counter[str] = Counter()
 
@@ -141,10 +140,9 @@ class MLflowSync:
     def _ship_pending(self) -> dict[str, str]:
         """Send the new data of every trial; return by run_key why MLflow refused it."""
         due: dict[str, list[Attempt]] = {}
-        for attempt in self._ledger.attempts():
-            run, _, state = self._runs.noted(attempt.run_key, attempt.attempt) or ("", 0, "running")
-            whole = state == attempt.state != "running"
-            if not whole and run not in self._runs.deleted and attempt.run_key not in self._refused:
+        for attempt in self._ledger.attempts(untracked=True):
+            run, *_ = self._runs.noted(attempt.run_key, attempt.attempt) or ("",)
+            if run not in self._runs.deleted and attempt.run_key not in self._refused:
                 due.setdefault(attempt.run_key, []).append(attempt)
         self._health.left = left = len(due)
         refused: dict[str, str] = {}
@@ -232,9 +230,8 @@ class MLflowSync:
             self._health.call(("images", run), self._client.log_inputs, run, datasets=inputs)
 
     def _trial(self, key: str) -> Trial:
-        if key not in self._trials:
-            self._trials = {trial.run_key: trial for trial in self._ledger.trials(role=None)}
-        return self._trials[key]
+        (trial,) = self._ledger.trials(role=None, run_key=key)
+        return trial
 
     def _log(self, run: str, epochs: list[Epoch], params: dict[str, str], tags: dict[str, str]) -> None:
         """Log metrics, parameters and tags in the fewest calls that MLflow's limits allow."""
