@@ -29,7 +29,7 @@ from tune_jobs.tracking.mlflow.reading import state_of_runs
 from tune_jobs.tracking.place import place_of, tracked_as
 from tune_jobs.tracking.registry import open_tracker
 
-FOLLOW_AFTER_S = 2.0
+FOLLOW_AFTER_S = 1.0
 """How long the first trial trains before the driver loads the tracker."""
 
 SHIP_LAST_S = 40.0
