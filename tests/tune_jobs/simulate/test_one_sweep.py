@@ -54,6 +54,8 @@ def test_a_ray_sweep_on_the_table_and_the_simulation_in_its_order_decide_the_sam
         play(sweep, playback(), workers=3, record=record, executor=order)
         assert decisions(record) == decisions(ledger)
         assert {trial.state for trial in ledger.trials()} == {"complete", "stopped"}
+        assert len(ledger.trials()) == 12
+    assert int((tmp_path / "kept").read_text()) <= 3  # Tune has forgotten the others
 
 
 def test_a_simulated_sweep_keeps_its_budget_of_trials_and_of_hours() -> None:

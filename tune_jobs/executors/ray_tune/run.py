@@ -171,9 +171,7 @@ class TuneExecutor:
     def take_end(self, trial_id: str, *, error: bool) -> None:
         """Tune has finished a trial."""
         task = self._ids.pop(trial_id)
-        if (trial := self._trials.pop(task, None)) is not None:  # Tune keeps the trial until its run ends
-            trial.run_metadata.metric_analysis.clear()  # 17 KB that are never read
-            trial.run_metadata.metric_n_steps.clear()
+        self._trials.pop(task, None)
         self._nodes.pop(task, None)
         self._stopped.discard(task)
         loss = self._losses.pop(task, Loss("lost_worker", "the worker process died")) if error else None

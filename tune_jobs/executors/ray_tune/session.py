@@ -163,6 +163,11 @@ _WATCHERS = ("start_monitor", "start_log_monitor")
 
 def _set_environment(*, alone: bool) -> None:
     """Set the environment variables that Ray reads; values set by the user stay."""
+    if alone and "RAY_AUTH_MODE" not in os.environ and "ray" in sys.modules:  # which read them when it was imported
+        raise ClusterError(
+            "this process imported ray before the sweep started, so its token cannot protect the local Ray; restart "
+            "Python and import ray after the sweep, or give ray_address."
+        )
     for name, value in _RAY_ENVIRONMENT.items():
         os.environ.setdefault(name, value)
     os.environ["TUNE_DISABLE_SIGINT_HANDLER"] = "1"  # handled by tune_jobs.system.signals

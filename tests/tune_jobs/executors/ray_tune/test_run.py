@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from ray.tune.trainable.metadata import _TrainingRunMetadata
 
 from search_spaces.settings import Resources
 from tests.tune_jobs.worker.test_attempt import task
@@ -28,7 +27,6 @@ class Trial:
         self.trial_id = trial_id
         self.temporary_state = None
         self.status = "PENDING"
-        self.run_metadata = _TrainingRunMetadata()
 
     def get_pickled_error(self) -> BaseException | None:
         return RuntimeError("died")

@@ -21,6 +21,14 @@ def test_a_cluster_address_without_a_listener_fails_immediately() -> None:
         raise AssertionError
 
 
+def test_a_local_ray_of_a_process_that_imported_ray_before_is_refused_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    import ray  # noqa: F401
+
+    monkeypatch.delenv("RAY_AUTH_MODE", raising=False)
+    with pytest.raises(ClusterError, match="imported ray before the sweep"), ray_session(None, Signals()):
+        raise AssertionError
+
+
 class Ending(list[Any]):
     """The processes of a kind, changed by another thread during iteration."""
 
