@@ -254,8 +254,8 @@ class Ledger:
 
     @said_in_a_line
     def trials(self, role: Role | None = SEARCH, *, run_key: str | None = None) -> list[Trial]:
-        """Return the trials of a role, or of all roles, sorted by number; with `run_key` only this trial."""
-        rows = self._read(schema.TRIALS, (role, run_key))
+        """Return the trials of a role, or of all roles, sorted by number; or only the one with `run_key`."""
+        rows = self._read(schema.TRIALS, (role,)) if run_key is None else self._read(schema.ONE_TRIAL, (run_key,))
         return [
             Trial(known(key), n, TrialConfig.model_validate_json(text), *(*more, first and known(first), own))
             for key, n, text, *more, first, own in rows

@@ -48,12 +48,13 @@ NEW_TRIAL = (
     "SELECT ?, COUNT(*) + 1, ?, 'interrupted', ?, ? FROM trials"
 )
 
-TRIALS = (
+_TRIALS = (
     "SELECT run_key, number, config, state, ended_seq, reason, retried_after, repeat_of, "
     "CASE role WHEN 'confirm' THEN role ELSE 'search' END AS its_role FROM trials "
-    "WHERE its_role = COALESCE(?, its_role) AND run_key = COALESCE(?, run_key) ORDER BY number"
+    "WHERE {} ORDER BY number"
 )
-"""Of a role and with a run key, or of all where these are NULL."""
+TRIALS = _TRIALS.format("its_role = COALESCE(?, its_role)")  # NULL: all roles
+ONE_TRIAL = _TRIALS.format("run_key = ?")
 
 _ATTEMPTS = (
     "SELECT run_key, attempt, a.state, started, ended, a.reason, failure, from_epoch, note, seconds, gpus, cpus, host, "

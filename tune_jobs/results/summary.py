@@ -178,7 +178,9 @@ class Summary:
     def whole(self) -> bool:
         """Whether it is done: every planned configuration has ended, or every configuration of the space."""
         ended = self.configurations_ended
-        return ended == len(self.configurations) and (self.exhausted or ended == self.planned)
+        return ended == len(self.configurations) and (
+            self.exhausted or (self.planned is not None and ended >= self.planned)
+        )
 
     @property
     def configurations_ended(self) -> int:

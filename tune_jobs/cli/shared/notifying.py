@@ -37,8 +37,10 @@ _WORDS: dict[Event, str] = {"ended": "has ended", "paused": "is paused", "failed
 
 def _hidden(given: str | None) -> str | None:
     """Return the target, and hide it from the rest of this process."""
-    there = os.environ.pop(NOTIFY, "")
+    there = os.environ.pop(NOTIFY, None)
     sys.argv[:] = without_notify(sys.argv)[0]
+    if given == NOTIFY and there is None:
+        raise typer.BadParameter(f"{NOTIFY} stands for the environment variable, which is not set; give an address.")
     target = there if given == NOTIFY else given
     return target.strip() if target else None
 

@@ -111,9 +111,11 @@ def continued(
 
 def follow(start: "Callable[[Progress], Outcome]", notifier: Notifier, *, as_json: bool, retried: bool = False) -> None:
     """Run a sweep, or only its `retried` trials; show the progress, print a report, and exit with its exit code."""
+    from tune_jobs.results.summary import state_of
+
     outcome = watched(start, notifier, as_json=as_json)
     code, found = exit_code(outcome), outcome.summary
-    others_left = retried and not found.whole
+    others_left = retried and state_of(found, running=False) == "unfinished"
     notifier.ended(outcome.halt, all_failed=code == ExitCode.FAILED, others_left=others_left, found=found)
     with closing(notifier):
         _print_outcome(outcome, notifier.again, as_json=as_json)

@@ -230,7 +230,7 @@ class MLflowSync:
             self._health.call(("images", run), self._client.log_inputs, run, datasets=inputs)
 
     def _trial(self, key: str) -> Trial:
-        (trial,) = self._ledger.trials(role=None, run_key=key)
+        (trial,) = self._ledger.trials(run_key=key)
         return trial
 
     def _log(self, run: str, epochs: list[Epoch], params: dict[str, str], tags: dict[str, str]) -> None:

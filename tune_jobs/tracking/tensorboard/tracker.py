@@ -6,6 +6,7 @@ import time
 
 from tune_jobs.errors import LedgerError
 from tune_jobs.record.ledger import Ledger
+from tune_jobs.record.rows import State
 from tune_jobs.tracking.base import Destination, Say, Tracked, Tracker
 from tune_jobs.tracking.tensorboard.files import FOLDER, EventFiles
 
@@ -68,12 +69,12 @@ class TensorBoardTracker(Tracker):
         try:
             with contextlib.closing(Ledger(self._folder.ledger)) as ledger:
                 files = EventFiles(ledger, self._place, self._columns)
-                written: int | None = None
+                written: tuple[int, list[State]] | None = None
                 while not self._abandoned.is_set():
-                    last, seq = self._closing.is_set(), ledger.meta.seq
-                    if seq != written:
+                    last, now = self._closing.is_set(), (ledger.meta.seq, ledger.states())
+                    if written is None or _has_changed(ledger, written, now, last=last):
                         self._error = self._write(files)
-                        written = seq if self._error is None else None
+                        written = now if self._error is None else None
                     if last:
                         return
                     self._closing.wait(self._every_s)
@@ -103,3 +104,9 @@ class TensorBoardTracker(Tracker):
                     files.tidy()
         self._left = 0
         return error
+
+
+def _has_changed(ledger: Ledger, before: tuple[int, list[State]], now: tuple[int, list[State]], *, last: bool) -> bool:
+    """Return whether files may be out of date: while a sweep runs, its ledger often changes only in its cost."""
+    seq, states = before
+    return seq != now[0] and (last or states != now[1] or bool(ledger.epochs(after=seq, most=1)))
