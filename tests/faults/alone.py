@@ -23,7 +23,8 @@ def run_alone(file: str, storage: str, objective: Objective) -> Outcome:
         return run(load_sweep(file), progress, storage=Path(storage), executor="alone")
 
 
-def _train(task: Task) -> Iterator[Report]:
+def train(task: Task) -> Iterator[Report]:
+    """Train a task in this process, as a worker does."""
     task.folder.mkdir(parents=True, exist_ok=True)
     yield from train_task(task)
 
@@ -31,4 +32,4 @@ def _train(task: Task) -> Iterator[Report]:
 if __name__ == "__main__":
     import torch  # noqa: F401 - import early, since torch inspects every loaded module
 
-    run_alone(sys.argv[1], sys.argv[2], _train)
+    run_alone(sys.argv[1], sys.argv[2], train)
