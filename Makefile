@@ -6,6 +6,7 @@ VENV ?= .venv
 TORCH_INDEX ?=
 FAULTS ?=
 SOAK ?=
+MYPY_FLAGS ?=
 export PIP_DISABLE_PIP_VERSION_CHECK = 1
 
 # Each file of tests in one process, or each group of them; more at a time than two cores, since some only wait.
@@ -60,7 +61,14 @@ quickstart: $(INSTALLED)  ## Run the quickstart sweep: real handwritten digits, 
 	$(BIN)/convnn run quickstart
 	@echo "(To use convnn in this shell: . $(BIN)/activate)"
 
-test: $(INSTALLED) lint typecheck pytest  ## Run lint, type checks and tests, as in CI.
+test: $(INSTALLED) lint  ## Run lint, type checks and tests, as in CI.
+	@# mypy uses one core, and the tests leave some time of two: it runs beside them, and its output follows theirs.
+	@said=$$(mktemp) || exit 1; \
+	$(MAKE) --no-print-directory typecheck MYPY_FLAGS='--num-workers 0' > "$$said" 2>&1 & \
+	types=$$!; trap "kill $$types" INT TERM; \
+	$(MAKE) --no-print-directory pytest; tested=$$?; \
+	wait $$types; typed=$$?; cat "$$said"; rm -f "$$said"; \
+	test $$tested = 0 && test $$typed = 0
 
 test-system: $(INSTALLED)  ## Test with a real browser, PostgreSQL, cluster and every fault, as root on Debian: 15 minutes.
 	@missing=$$(for package in $$(cat docker/apt.txt); do \
@@ -84,7 +92,7 @@ lint: $(INSTALLED)  ## Check the format, lint rules and import layers.
 	$(BIN)/lint-imports --no-logo --no-cache
 
 typecheck: $(INSTALLED)  ## Run mypy --strict on the packages and tests.
-	$(BIN)/mypy
+	$(BIN)/mypy $(MYPY_FLAGS)
 
 pytest: $(INSTALLED)  ## Run only the tests.
 	$(BIN)/pytest --numprocesses 3 $(SIDE_BY_SIDE)

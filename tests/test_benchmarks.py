@@ -15,16 +15,10 @@ from benchmarks.gpu import cases, parity, rows, running, text, watching
 ROOT = Path(__file__).parents[1]
 
 
-def run(*arguments: str) -> subprocess.CompletedProcess[str]:
-    """Run the command on a machine without visible GPUs."""
-    words, hidden = [sys.executable, "-m", "benchmarks.gpu", *arguments], {**os.environ, "CUDA_VISIBLE_DEVICES": ""}
-    return subprocess.run(words, capture_output=True, text=True, check=False, cwd=ROOT, timeout=300, env=hidden)
-
-
-def test_every_case_is_compared_and_timed(tmp_path: Path) -> None:
-    done = run("--device", "cpu", "--steps", "2", "--json", "--out", str(tmp_path / "result.md"))
-    assert done.returncode == 0, done.stderr
-    found = json.loads(done.stdout)
+def test_every_case_is_compared_and_timed(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert command.main(["--device", "cpu", "--steps", "2", "--json", "--out", str(tmp_path / "result.md")]) == 0
+    out, err = capsys.readouterr()
+    found = json.loads(out)
     expected = {(model.name, precision) for model, precision in cases.ORDER if precision != "tf32"}
     assert {(row["name"], row["precision"]) for row in found["cases"]} == expected
     for row in found["cases"]:
@@ -35,7 +29,7 @@ def test_every_case_is_compared_and_timed(tmp_path: Path) -> None:
     assert len(found["layers"]) == 7
     assert all(row["eager_ms"] > 0 and row["replay_ms"] is None for row in found["layers"])
     assert not found["not_run"]
-    assert (tmp_path / "result.md").read_text() in done.stderr
+    assert (tmp_path / "result.md").read_text() in err
 
 
 def test_cases_without_time_are_listed_by_importance(capsys: pytest.CaptureFixture[str]) -> None:
@@ -75,7 +69,8 @@ def test_a_mistake_is_answered_in_one_line(
 
 
 def test_without_a_gpu_one_line_says_so_and_how_to_proceed() -> None:
-    done = run()
+    words, hidden = [sys.executable, "-m", "benchmarks.gpu"], {**os.environ, "CUDA_VISIBLE_DEVICES": ""}
+    done = subprocess.run(words, capture_output=True, text=True, check=False, cwd=ROOT, timeout=300, env=hidden)
     assert done.returncode == 2
     (line,) = done.stderr.splitlines()
     assert line.endswith("torch finds no NVIDIA GPU here; --device cpu tests the program on small models.")

@@ -1,6 +1,7 @@
 """Real faults injected into real sweeps: `python -m tests.faults` prints a line for each fault and what was lost.
 
-alone        a sweep without faults
+alone        sweeps without faults
+trainer      the process that trains them
 oracle       compares a sweep with faults with an undisturbed run of the same sweep
 chain        several faults injected into one sweep, one after another; the modules *_chain are such chains
 bench        folders, references, and counts of what a fault did

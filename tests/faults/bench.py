@@ -5,12 +5,11 @@ import os
 import random
 import re
 import shutil
-import subprocess
 import sys
 import threading
 import time
 import traceback
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -29,6 +28,7 @@ from tests.faults.driving import (
 )
 from tests.faults.oracle import Differences, Record
 from tests.faults.sweeps import Sweep
+from tests.faults.trainer import Trainer
 from tests.tune_jobs.stores import new_store
 
 ROOT = Path(__file__).parents[2]
@@ -78,15 +78,30 @@ class Bench:
         self._lifetimes: dict[str, float] = {}
         self._locks: dict[str, threading.Lock] = {}
         self._guard = threading.Lock()
+        self._trainer = Trainer(environment(scratch / "references", scratch))
 
-    def reference(self, sweep: Sweep, **environment: str) -> Reference:
+    def prepare(self, sweeps: Iterable[Sweep]) -> None:
+        """Run undisturbed sweeps in the background, so that they exist when faults are compared with them."""
+
+        def run() -> None:
+            for sweep in sweeps:
+                with contextlib.suppress(Exception):  # the comparison tries it again, and reports it
+                    self.reference(sweep)
+
+        threading.Thread(target=run, name="references", daemon=True).start()
+
+    def close(self) -> None:
+        """End the process that trains undisturbed sweeps."""
+        self._trainer.close()
+
+    def reference(self, sweep: Sweep) -> Reference:
         """Return the undisturbed sweep; it is run only once."""
         key = sweep.identity()
         with self._guard:
             lock = self._locks.setdefault(key, threading.Lock())
         with lock:
             if key not in self._references:
-                self._references[key] = self._run_alone(sweep.left_alone(), environment)
+                self._references[key] = self._run_alone(sweep.left_alone())
             return self._references[key]
 
     def lifetime(self, sweep: Sweep) -> float:
@@ -97,28 +112,23 @@ class Bench:
         """Record how long a run of the whole sweep took."""
         self._lifetimes[sweep.identity()] = seconds
 
-    def _run_alone(self, sweep: Sweep, more: Mapping[str, str]) -> Reference:
+    def _run_alone(self, sweep: Sweep) -> Reference:
         with self._guard:
             storage = self.scratch / f"reference-{len(list(self.scratch.glob('reference-*')))}"
             storage.mkdir(parents=True)
-        file, output = sweep.write(storage / "sweep.yaml"), storage / "output.txt"
+        file = sweep.write(storage / "sweep.yaml")
         if not (storage / "mlflow.db").exists():
             new_store(storage / "mlflow.db")
-        known, began = environment(storage, self.scratch, **more), time.monotonic()
+        began = time.monotonic()
         if self.long:
-            driver = Driver(("run", file), output, known)
+            driver = Driver(("run", file), storage / "output.txt", environment(storage, self.scratch))
             try:
                 driver.end(0, 3, within_s=self.end_s)
             finally:
                 driver.reap()
                 kill_left_over(storage)
         else:
-            with output.open("wb") as log:
-                command = [sys.executable, "-m", "tests.faults.alone", str(file), str(storage)]
-                done = subprocess.run(
-                    command, stdout=log, stderr=log, env=known, cwd=ROOT, check=False, timeout=self.end_s
-                )
-            expect(done.returncode == 0, f"the undisturbed sweep failed:\n{output.read_text()[-3000:]}")
+            self._trainer.train(file, storage, self.end_s)
         seconds = time.monotonic() - began
         say(f"reference of {sweep.name}: it took {seconds:.0f} s")
         record = oracle.read(storage / sweep.name / "ledger.db")

@@ -71,22 +71,21 @@ def do_all(faults: Sequence[Fault], bench: Bench, jobs: int) -> dict[str, Case]:
             cases[name].remarks.append(f"(second try; the first: {why[:100]})")
     except KeyboardInterrupt:
         say("interrupted")
+    finally:
+        bench.close()
     return {fault.name: cases[fault.name] for fault in faults if fault.name in cases}
 
 
 def _jobs(faults: Sequence[Fault], bench: Bench) -> "list[partial[list[Case]]]":
     """Return the jobs that can run concurrently: chains, then faults that are in no chain."""
     names = {fault.name for fault in faults}
-    chains = [] if bench.long else [chain for chain in CHAINS if names & chain.steps.keys()]
+    chains = [] if bench.long else [chain(bench) for chain in CHAINS if names & chain.steps.keys()]
     chained = {name for chain in chains for name in chain.steps}
+    bench.prepare(sweep for chain in reversed(chains) for sweep in chain.references(names))
     return [
-        *(partial(_chain, chain, bench, names) for chain in chains),
+        *(partial(chain.do, names) for chain in chains),
         *(partial(_single, fault, bench) for fault in faults if fault.name not in chained),
     ]
-
-
-def _chain(chain: type[Chain], bench: Bench, names: set[str]) -> list[Case]:
-    return chain(bench).do(names)
 
 
 def _single(fault: Fault, bench: Bench) -> list[Case]:

@@ -18,6 +18,7 @@ from tests.faults.driving import Driver, TookTooLong, expect, expect_in_time, wa
 from tests.faults.oracle import Record
 from tests.faults.sweeps import Sweep
 from tune_jobs.errors import LedgerError
+from tune_jobs.record.ledger import Ledger
 
 EVERY_S = 0.3
 """Interval at which a ledger is read."""
@@ -52,6 +53,11 @@ class Chain:
     def case(self) -> Case:
         """The fault that is being injected."""
         return self.round.case
+
+    def references(self, wanted: Collection[str]) -> list[Sweep]:
+        """Return the undisturbed sweeps with which the faults in `wanted` are compared."""
+        del wanted
+        return [self.sweep]
 
     def do(self, wanted: Collection[str]) -> list[Case]:
         """Inject the faults in `wanted`; never raises."""
@@ -173,7 +179,8 @@ class Chain:
 
     def recorded_after(self, moment: float) -> int:
         """Count the epochs recorded after a moment."""
-        return sum(at > moment for at, *_ in self.round.record().recorded)
+        with contextlib.closing(Ledger(self.round.ledger)) as ledger:
+            return sum(epoch.at > moment for epoch in ledger.epochs())
 
     def wait_for(self, condition: Callable[[], object], what: str) -> None:
         """See `driving.wait_for`; the condition may read a ledger that is still being created."""

@@ -149,7 +149,8 @@ class Cluster:
     ) -> Node:
         log = self._folder / f"node-{len(self._nodes)}.txt"
         options = [*options, f"--dashboard-agent-listen-port={free_port()}"]
-        fixed = ["--block", f"--num-cpus={cpus}", f"--object-store-memory={100 * 2**20}", "--disable-usage-stats"]
+        fixed = ["--include-log-monitor=false"]  # each would read the logs of all nodes of this machine
+        fixed += ["--block", f"--num-cpus={cpus}", f"--object-store-memory={100 * 2**20}", "--disable-usage-stats"]
         with log.open("wb") as output:
             process = subprocess.Popen(
                 [*before, RAY, "start", *options, *fixed],

@@ -2,26 +2,34 @@
 
 import contextlib
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
+from functools import partial
 from pathlib import Path
 from typing import ClassVar
 
 from tests.faults import oracle
 from tests.faults.bench import Bench, Case
 from tests.faults.chain import Chain
-from tests.faults.driving import Driver, expect, expect_in_time
+from tests.faults.driving import WAIT_S, Driver, expect, expect_in_time
 from tests.faults.oracle import Record
-from tests.faults.sweeps import GRID, LONGER_GRID
+from tests.faults.sweeps import GRID, LONGER_GRID, Sweep
 from tests.faults.trackers import Interval, Tracker, compare_speed, gaps, tracked, tracker_of
+from tune_jobs.driver.stop import stop_trial
+from tune_jobs.record.folder import SweepFolder
 from tune_jobs.record.ledger import Ledger
 
 TRACKED = GRID.but(
     name="tracked",
     space__model__layer={"lambda": 0.5},
-    space__training__epochs=110,
+    space__training__epochs=400,
     resources={"max_concurrent": 1},
 )
-"""Two trials of one model, one at a time; they are also trials of `LONGER_GRID`, but longer."""
+"""Two trials of one model, one at a time; they are also trials of `LONGER_GRID`, but longer, and stopped by hand."""
+
+TRIALS = (1, 2)
+
+COMPARED: int = LONGER_GRID.content["space"]["training"]["epochs"]
+"""Epochs of a trial that are compared."""
 
 HELD_S = 1.5
 """How long an outage lasts after the first request that meets it."""
@@ -111,7 +119,7 @@ class TrackerChain(Chain):
         self.in_training(driver, epochs=1)
         self.round.hit("the tracker stays down")
         self.tracker.kill()
-        said = driver.end(0)
+        said = self._cut_short(driver)
         expect(
             f"MLflow at {self.tracker.proxy.uri} is missing results" in said,
             f"the output does not say so:\n{said}",
@@ -127,13 +135,30 @@ class TrackerChain(Chain):
         expect(self.round.record() == before, "sync changed the sweep's record")
         self._gone = True
 
+    def _cut_short(self, driver: Driver) -> str:
+        """Stop each trial once it has the epochs that are compared; return the driver's output after its end."""
+        for number in TRIALS:
+            self.wait_for(partial(self._has_enough, driver, number), f"trial {number} trains")
+            if not driver.ends_within(0):
+                stop_trial(SweepFolder(self.round.folder), str(number), WAIT_S)
+        return driver.end(0)
+
+    def _has_enough(self, driver: Driver, number: int) -> bool:
+        trials = self.round.record().trials.values()
+        return driver.ends_within(0) or any(t.number == number and len(t.epochs) >= COMPARED for t in trials)
+
     def end(self) -> None:
         """Sync the rest; compare speeds."""
-        if not self._gone and f"convnn sync {self.sweep.name}" in self.running().end(0):
+        if not self._gone and f"convnn sync {self.sweep.name}" in self._cut_short(self.running()):
             self.round.start("sync", self.sweep.name).end(0)
         found = list(gaps(self.round.record(), self._failing))
         if len(self._failing) == len(self.steps) - 1:
             compare_speed(self.case, *([gap for gap, inside in found if inside is which] for which in (True, False)))
+
+    def references(self, wanted: Collection[str]) -> list[Sweep]:
+        """Return the sweep whose trials start like these."""
+        del wanted
+        return [LONGER_GRID]
 
     def reference(self) -> Record:
         """Return its own record: a tracker does not affect training. Each trial starts like one of `LONGER_GRID`."""

@@ -8,14 +8,19 @@ have not started. `whole.json` has the trials of the same file, run by 0.1.0 wit
 import contextlib
 import json
 import sqlite3
+import sys
 import tarfile
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from search_spaces import TrialConfig, run_key
-from tests.tune_jobs.program import convnn
+from tests.faults.alone import train
+from tests.tune_jobs.cli.invoking import invoke
+from tune_jobs.executors.inline import open_inline
+from tune_jobs.executors.registry import RAY_TUNE, add_executor, executor_named
 from tune_jobs.record.folder import SweepFolder
 from tune_jobs.record.ledger import Ledger
 from tune_jobs.results.history import curves
@@ -60,9 +65,22 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> SweepFolder:
     return SweepFolder(place / NAME)
 
 
-def test_a_sweep_that_0_1_0_started_ends_as_it_would_have_with_0_1_0(folder: SweepFolder) -> None:
+@pytest.fixture
+def without_ray() -> Iterator[None]:
+    """Train in this process: what is read of 0.1.0 does not depend on where trials run."""
+    ray = executor_named(RAY_TUNE)
+    add_executor(RAY_TUNE, open_inline(train))
+    yield
+    add_executor(RAY_TUNE, ray)
+
+
+@pytest.mark.usefixtures("without_ray")
+def test_a_sweep_that_0_1_0_started_ends_as_it_would_have_with_0_1_0(
+    folder: SweepFolder, monkeypatch: pytest.MonkeyPatch
+) -> None:
     recorded, kept = record(folder), files(folder)
-    convnn("resume", NAME, storage=folder.path.parent)
+    monkeypatch.setattr(sys, "argv", ["convnn", "resume", NAME])
+    invoke("resume", NAME, storage=folder.path.parent)
 
     now = record(folder)
     for table, rows in recorded.items():
