@@ -94,9 +94,9 @@ class Cluster:
         self.dashboard = f"http://{host}:{(board := free_port())}"
         options = ["--head", f"--node-ip-address={host}", f"--port={port}", f"--temp-dir={self._temporary}"]
         options += [f"--include-dashboard={str(jobs).lower()}"]
-        options += [
-            '--system-config={"prestart_worker_first_driver":false}'
-        ]  # our jobs would not use prestarted workers
+        # Our jobs would not use prestarted workers, and nothing reads the metrics or scales the cluster.
+        options += ['--system-config={"prestart_worker_first_driver":false,"enable_metrics_collection":false}']
+        options += ["--no-monitor"]
         options += [f"--dashboard-host={host}", f"--dashboard-port={board}"]
         try:
             self._start(options, cpus)
@@ -149,8 +149,8 @@ class Cluster:
     ) -> Node:
         log = self._folder / f"node-{len(self._nodes)}.txt"
         options = [*options, f"--dashboard-agent-listen-port={free_port()}"]
-        fixed = ["--include-log-monitor=false"]  # each would read the logs of all nodes of this machine
-        fixed += ["--block", f"--num-cpus={cpus}", f"--object-store-memory={100 * 2**20}", "--disable-usage-stats"]
+        fixed = ["--block", f"--num-cpus={cpus}", f"--object-store-memory={100 * 2**20}", "--disable-usage-stats"]
+        fixed += ["--include-log-monitor=false"]  # our drivers do not print the logs of workers
         with log.open("wb") as output:
             process = subprocess.Popen(
                 [*before, RAY, "start", *options, *fixed],

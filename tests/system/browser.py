@@ -204,8 +204,7 @@ class MlflowPages:
 
     def experiment(self, experiment_id: str, view: str | None = None) -> None:
         """Open an experiment's runs, in a view of its menu."""
-        shared = f"&viewStateShareKey={view}" if view else ""
-        self._open(f"/experiments/{experiment_id}/runs?workflowType=machine_learning{shared}")
+        self.follow(runs_page(self._uri, experiment_id, view))
 
     def run(self, experiment_id: str, run_id: str, tab: str = "") -> None:
         """Open a run's page."""
@@ -235,6 +234,12 @@ class MlflowPages:
         """Return the table of runs: the text of each row by column header."""
         found: list[dict[str, str]] = self.window.driver.execute_script(READ_TABLE)
         return found
+
+
+def runs_page(uri: str, experiment_id: str, view: str | None = None) -> str:
+    """Return the address of an experiment's runs, in a view of its menu."""
+    shared = f"&viewStateShareKey={view}" if view else ""
+    return f"{uri}/#/experiments/{experiment_id}/runs?workflowType=machine_learning{shared}"
 
 
 def axes(window: Browser) -> set[str]:

@@ -201,7 +201,7 @@ COMMANDS: dict[str, How] = {
     "ray start --head --dashboard-host=0.0.0.0": _cluster('"--head"', CLUSTERS),
     "ray start --address=head:6379": _cluster('f"--address={self.address}"', CLUSTERS),
     "convnn doctor hybrid.yaml": _cluster('laptop("doctor"', "tests/system/test_doctor.py"),
-    "convnn submit hybrid.yaml": _cluster('laptop("submit"'),
+    "convnn submit hybrid.yaml": _cluster('laptop.start("submit"'),
     "convnn status hybrid --watch": _cluster('"status", "first", "--watch"'),
     "convnn logs -f hybrid": _cluster('laptop("logs", "-f"'),
     "convnn logs hybrid 3": _cluster('("logs", "first", trial["trial"])'),
@@ -210,7 +210,7 @@ COMMANDS: dict[str, How] = {
     "convnn best hybrid --yaml": _cluster('("best", "first", "--yaml")'),
     "convnn report hybrid": _cluster('laptop("report"'),
     "convnn stop hybrid": _cluster('laptop("stop"'),
-    "convnn resume hybrid --set budget.gpu_hours=48": _cluster('laptop("resume", "disturbed", "--set"'),
+    "convnn resume hybrid --set budget.gpu_hours=48": _cluster('laptop("resume", "first", "--set"'),
     "convnn retry hybrid --failed": _cluster('"retry", "more", "--failed"', "tests/system/test_cluster_submission.py"),
     "convnn extend hybrid --trials +20": _cluster(
         '"extend", "more", "--trials"', "tests/system/test_cluster_submission.py"

@@ -1,11 +1,9 @@
 """A sweep on a Ray cluster of two nodes with token authentication, as seen from a second machine."""
 
 import contextlib
-import hashlib
 import json
 import os
 import re
-import shutil
 import signal
 import socket
 import subprocess
@@ -13,7 +11,9 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -22,154 +22,172 @@ from tests.faults.bench import ROOT
 from tests.faults.driving import environment
 from tests.faults.ray_cluster import Cluster
 from tests.faults.sweeps import SHORT_GRID
-from tests.system.browser import Browser, MlflowPages, axes
+from tests.system.browser import runs_page
 from tests.system.clusters import Laptop, wait_for_epochs
+from tests.system.ledgers import Shipped
+from tests.tune_jobs.cli.invoking import invoke
 from tests.tune_jobs.servers import MlflowServer
+from tune_jobs.record.ledger import Ledger
+from tune_jobs.record.requests import excluded
+from tune_jobs.tracking.mlflow.views import COMPLETE
 
-TRIALS, EPOCHS, MANY = 2, 4, 36
-FIRST = SHORT_GRID.but(name="first", space__training__epochs=EPOCHS)
-LONG = SHORT_GRID.but(name="disturbed", space__data={"limit": 200}, space__training__epochs=MANY)
+TRIALS, EPOCHS = 2, 36
+OF_RAY = ("Running entrypoint for job ", "Runtime env is setting up.")
+"""Lines of a job's log that Ray writes, and that are not shown."""
+
+SWEEP = SHORT_GRID.but(name="first", space__data={"limit": 200}, space__training__epochs=EPOCHS)
 """Trials that are still running when they are inspected."""
 
 
+@dataclass(frozen=True)
+class Disturbed:
+    """A sweep on the cluster that was left, stopped, paused and resumed."""
+
+    job: str
+    """Its last job."""
+
+    log: str
+    """That job's log, as followed over a connection that breaks every few seconds."""
+
+    alone: Path
+    """The storage of the same sweep without faults."""
+
+
 @pytest.fixture(scope="module")
-def first(laptop: Laptop, made: Cluster) -> str:
-    """The output of submitting a sweep while its log stream breaks every few seconds."""
-    file = FIRST.write(laptop.home / "my sweep.yaml")
-    with breaking(made.dashboard, every_s=3) as address:
-        return laptop("submit", file, "--address", address)
+def first(laptop: Laptop, made: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Disturbed:
+    """Submit the sweep, disturb it, and follow it to its end; train it alone at the same time."""
+    place = tmp_path_factory.mktemp("alone")
+    file = SWEEP.write(laptop.home / "my sweep.yaml")
+    command = [sys.executable, "-m", "tests.faults.alone", str(file), str(place)]
+    with subprocess.Popen(command, cwd=ROOT, env=environment(place, place)) as alone:
+        following = laptop.start("submit", file)
+        wait_for_epochs(made.mark / "first", 1)
+        os.killpg(following.pid, signal.SIGKILL)
+        following.communicate()
+        assert "runs the sweep first" in laptop("resume", "first", code=2)
+        assert "first has stopped" in laptop("stop", "first")
+        stopped = epochs_of(made, "first")
+        laptop("resume", "first", "--detach")
+        wait_for_epochs(made.mark / "first", stopped + 4)
+        assert "first has stopped" in laptop("stop", "first", "--pause")
+        assert stopped < epochs_of(made, "first") < TRIALS * EPOCHS
+        resumed = laptop("resume", "first", "--set", "budget.cpu_hours=48", "--detach")
+        with breaking(made.dashboard, every_s=3) as address:
+            log = laptop("logs", "-f", "first", "--address", address)
+    assert alone.returncode == 0
+    return Disturbed(resumed.split()[1], log, place)
 
 
-def test_a_log_stream_that_breaks_is_not_the_end_of_the_job(first: str) -> None:
-    assert first.count("trial 1 started") == 1
-    assert f"{TRIALS} of {TRIALS} trials ended" in first
+@pytest.fixture(scope="module")
+def shown(first: Disturbed, laptop: Laptop) -> Any:
+    """The sweep's record on the cluster after its end."""
+    assert first
+    return laptop.json("show", "first")
 
 
-@pytest.mark.usefixtures("first")
-def test_a_submitted_sweep_is_watched_and_compared(laptop: Laptop) -> None:
-    watched, status, listed, best, shown, file = laptop.together(
-        ("status", "first", "--watch"),
-        ("status", "first", "--json"),
-        ("list", "--json"),
-        ("best", "first", "--json"),
-        ("show", "first", "--json"),
-        ("best", "first", "--yaml"),
-    )
-    assert "SUCCEEDED" in watched
-    assert json.loads(status)["job"]["status"] == "SUCCEEDED"
-    assert not json.loads(status)["running"]
-    assert [sweep["name"] for sweep in json.loads(listed)["sweeps"]] == ["first"]
-    (trial,) = json.loads(best)["trials"]
-    assert trial["value"] == max(trial["value"] for trial in json.loads(shown)["trials"])
-    assert "name: vgg11" in file
-    of_trial, of_job = laptop.together(("logs", "first", trial["trial"]), ("logs", json.loads(status)["job"]["id"]))
-    assert f"epoch {EPOCHS}/{EPOCHS}" in of_trial
-    assert "trial 1 started" in of_job
-
-
-@pytest.mark.usefixtures("first")
-def test_a_sweep_is_fetched_completely_even_if_the_copy_stalls(
-    laptop: Laptop, cluster_tracker: MlflowServer, made: Cluster
-) -> None:
-    """The job that sends it has ended long before."""
+@pytest.fixture(scope="module")
+def fetched(first: Disturbed, laptop: Laptop, made: Cluster) -> Path:
+    """A copy of the sweep with its checkpoints; the copy stalled, and the job that sent it had ended long before."""
+    assert first
     with stalling(made.dashboard, after_bytes=300_000, seconds=8) as (address, asked):
         laptop("fetch", "first", "--checkpoints", "--address", address)
     assert len([line for line in asked if line.endswith("/logs/tail")]) == 1
     assert not [line for line in asked if line.endswith("/logs")]
-    copy = laptop.home / "convnn-sweeps" / "first"
-    assert list((copy / "trials").rglob("*.pt"))
-    record = oracle.read(copy / "ledger.db")
-    assert not oracle.damage(copy / "ledger.db")
+    return laptop.home / "convnn-sweeps" / "first"
+
+
+def test_a_log_is_followed_completely_over_a_stream_that_breaks(first: Disturbed, laptop: Laptop) -> None:
+    whole = laptop("logs", first.job).splitlines()
+    assert first.log.splitlines() == [line for line in whole if not any(words in line for words in OF_RAY)]
+    assert first.log.count(f"{TRIALS} of {TRIALS} trials ended") == 1
+
+
+def test_a_sweep_that_is_left_stopped_and_paused_gives_the_same_numbers(first: Disturbed, made: Cluster) -> None:
+    assert not oracle.compare(*(oracle.read(place / "first" / "ledger.db") for place in (first.alone, made.mark)))
+
+
+def test_a_submitted_sweep_is_watched_and_compared(laptop: Laptop, shown: Any) -> None:
+    trial = shown["trials"][0]
+    watched, status, listed, file, of_trial = laptop.together(
+        ("status", "first", "--watch"),
+        ("status", "first", "--json"),
+        ("list", "--json"),
+        ("best", "first", "--yaml"),
+        ("logs", "first", trial["trial"]),
+    )
+    assert "SUCCEEDED" in watched
+    assert json.loads(status)["job"]["status"] == "SUCCEEDED"
+    assert not json.loads(status)["running"]
+    (sweep,) = json.loads(listed)["sweeps"]
+    assert sweep["name"] == "first"
+    assert sweep["best"] == max(trial["value"] for trial in shown["trials"])
+    assert "name: vgg11" in file
+    assert f"epoch {EPOCHS}/{EPOCHS}" in of_trial
+
+
+def test_a_sweep_is_fetched_completely_even_if_the_copy_stalls(
+    laptop: Laptop, cluster_tracker: MlflowServer, fetched: Path, shown: Any
+) -> None:
+    assert list((fetched / "trials").rglob("*.pt"))
+    record = oracle.read(fetched / "ledger.db")
+    assert not oracle.damage(fetched / "ledger.db")
     assert not oracle.compare_tracker(record, cluster_tracker.uri, "first")
-    assert laptop.json("show", "first", "--address", "")["trials"] == laptop.json("show", "first")["trials"]
-    manifest = json.loads((copy / "manifest.json").read_text())["starts"][0]
+    assert laptop.json("show", "first", "--address", "")["trials"] == shown["trials"]
+    manifest = json.loads((fetched / "manifest.json").read_text())["starts"][0]
     assert manifest["submitted"]["host"] == socket.gethostname()
     assert manifest["submitted"]["command"][1:3] == ["submit", str(laptop.home / "my sweep.yaml")]
 
 
-@pytest.mark.usefixtures("first")
-def test_the_final_link_of_a_submitted_sweep_compares_its_trials(
-    laptop: Laptop, cluster_tracker: MlflowServer, window: Browser
+def test_the_final_link_of_a_submitted_sweep_opens_the_view_of_its_trials(
+    first: Disturbed, cluster_tracker: MlflowServer, made: Cluster
 ) -> None:
-    (address,) = re.findall(rf"{cluster_tracker.uri}/#\S+", laptop("logs", "first"))
-    pages = MlflowPages(window, cluster_tracker.uri)
-    pages.follow(address)
-    window.wait("its trials", lambda: len(pages.rows()) == TRIALS)
-    window.picture("cluster-1-trials")
-    window.click("//*[@role='columnheader']//input[@type='checkbox']/..")
-    window.click("//button[normalize-space()='Compare']")
-    window.sees(f"Comparing {TRIALS} Runs from 1 Experiment", "Parallel Coordinates Plot")
-    window.wait("the plot's axes", lambda: {"lambda", "k"} & axes(window) or None)
-    window.picture("cluster-2-comparison")
+    """`test_mlflow_pages.py` opens this address in a browser, and compares the trials."""
+    shipped = Shipped(made.mark, "first", cluster_tracker.uri)
+    (address,) = re.findall(rf"{cluster_tracker.uri}/#\S+", first.log)
+    assert address == runs_page(shipped.uri, shipped.experiment_id, COMPLETE)
+    assert len(shipped.trials()) == TRIALS
 
 
-@pytest.mark.usefixtures("first")
-def test_the_report_of_a_sweep_on_the_cluster_is_written_locally(laptop: Laptop) -> None:
+def test_a_missing_and_a_wrong_token_have_different_messages(
+    made: Cluster, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    def refused(code: int, **token: str) -> str:
+        for name in ("RAY_AUTH_MODE", "RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH"):
+            monkeypatch.delenv(name, raising=False)
+        for name, value in token.items():
+            monkeypatch.setenv(name, value)
+        return invoke("status", "first", "--address", made.dashboard, storage=tmp_path, expect=code)
+
+    missing = refused(4, RAY_AUTH_TOKEN_PATH="", RAY_AUTH_MODE="disabled")
+    assert "requires a token, and none is set" in missing
+    assert "refuses the token from RAY_AUTH_TOKEN" in refused(4, RAY_AUTH_TOKEN="no-such-token")
+    assert "/nowhere/token, which cannot be read" in refused(2, RAY_AUTH_TOKEN_PATH="/nowhere/token")
+
+
+def test_an_exclusion_on_the_cluster_reaches_the_report_and_a_later_copy_and_can_be_undone(
+    laptop: Laptop, fetched: Path, shown: Any
+) -> None:
+    checkpoints = list((fetched / "trials").rglob("*.pt"))
+    (fetched / "notes.md").write_text("mine")
+    assert "trial 2 of first is excluded (wrong images)" in laptop("exclude", "first", 2, "--why", "wrong images")
     page = laptop.home / "page.html"
     laptop("report", "first", "--output", page)
-    assert "first" in page.read_text(encoding="utf-8")
-
-
-def test_a_missing_and_a_wrong_token_have_different_messages(laptop: Laptop) -> None:
-    missing = laptop("status", "first", code=4, RAY_AUTH_TOKEN_PATH="", RAY_AUTH_MODE="disabled")
-    assert "requires a token, and none is set" in missing
-    wrong = laptop("status", "first", code=4, RAY_AUTH_TOKEN="no-such-token")
-    assert "refuses the token from RAY_AUTH_TOKEN" in wrong
-    unreadable = laptop("status", "first", code=2, RAY_AUTH_TOKEN_PATH="/nowhere/token")
-    assert "/nowhere/token, which cannot be read" in unreadable
-
-
-def test_a_sweep_that_is_left_stopped_and_paused_gives_the_same_numbers(
-    laptop: Laptop, made: Cluster, tmp_path: Path
-) -> None:
-    file = LONG.write(laptop.home / "d.yaml")
-    command = [sys.executable, "-m", "tests.faults.alone", str(file), str(tmp_path)]
-    with subprocess.Popen(command, cwd=ROOT, env=environment(tmp_path, tmp_path)) as alone:
-        following = laptop.start("submit", file)
-        wait_for_epochs(made.mark / "disturbed", 1)
-        os.killpg(following.pid, signal.SIGKILL)
-        following.communicate()
-        assert "runs the sweep disturbed" in laptop("resume", "disturbed", code=2)
-        assert "disturbed has stopped" in laptop("stop", "disturbed")
-        stopped = epochs_of(made, "disturbed")
-        laptop("resume", "disturbed", "--detach")
-        wait_for_epochs(made.mark / "disturbed", stopped + 4)
-        assert "disturbed has stopped" in laptop("stop", "disturbed", "--pause")
-        assert stopped < epochs_of(made, "disturbed") < TRIALS * MANY
-        assert not laptop.json("status", "disturbed")["running"]
-        laptop("resume", "disturbed", "--set", "budget.cpu_hours=48", "--detach")
-        assert f"{TRIALS} of {TRIALS} trials ended" in laptop("logs", "-f", "disturbed")
-    assert alone.returncode == 0
-    assert not oracle.compare(*(oracle.read(place / "disturbed" / "ledger.db") for place in (tmp_path, made.mark)))
-
-
-@pytest.mark.usefixtures("first")
-def test_a_fetched_sweep_is_replaced_only_by_its_own_later_copy(laptop: Laptop) -> None:
-    home = laptop.home / "convnn-sweeps"
-    laptop("fetch", "first", "--checkpoints")
-    checkpoints = list((home / "first" / "trials").rglob("*.pt"))
-    (home / "first" / "notes.md").write_text("mine")
-    before = digest(home / "first" / "sweep.yaml")
-    laptop(
-        "extend", "first", "--address", "", "--trials", "+1", code=2
-    )  # a grid cannot be extended; nothing has changed
+    assert "wrong images" in page.read_text(encoding="utf-8")
     laptop("fetch", "first")
-    assert digest(home / "first" / "sweep.yaml") == before
+    with contextlib.closing(Ledger(fetched / "ledger.db")) as copy:
+        numbers = {trial.run_key: trial.number for trial in copy.trials()}
+        assert {numbers[key]: asked.why for key, asked in excluded(copy.requests()).items()} == {2: "wrong images"}
     assert checkpoints
     assert all(path.exists() for path in checkpoints)
-    assert (home / "first" / "notes.md").read_text() == "mine"
-    shutil.copytree(home / "first", home / "disturbed")  # another sweep under the same name
-    refused = laptop("fetch", "disturbed", code=2)
-    assert "nothing was copied" in refused
+    assert (fetched / "notes.md").read_text() == "mine"
+    assert "its trial 1 is complete" in laptop("stop", "first", 1, code=2)
+    assert "is included again" in laptop("exclude", "first", 2, "--undo")
+    assert laptop.json("show", "first") == shown
 
 
 def epochs_of(made: Cluster, sweep: str) -> int:
     """Return the total number of epochs of its trials, from its folder on the cluster."""
     return len(oracle.read(made.mark / sweep / "ledger.db").recorded)
-
-
-def digest(path: Path) -> str:
-    return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
 @contextlib.contextmanager
@@ -252,14 +270,3 @@ def cut(*ends: socket.socket) -> None:
         with contextlib.suppress(OSError):
             end.shutdown(socket.SHUT_RDWR)
         end.close()
-
-
-@pytest.mark.usefixtures("first")
-def test_a_trial_on_the_cluster_is_excluded_and_included_again(laptop: Laptop) -> None:
-    before = laptop.json("show", "first")
-    assert "trial 2 of first is excluded (wrong images)" in laptop("exclude", "first", 2, "--why", "wrong images")
-    left_out = {row["trial"]: row["excluded"] for row in laptop.json("show", "first")["trials"]}
-    assert [trial for trial, why in left_out.items() if why == "wrong images"] == [2]
-    assert "its trial 1 is complete" in laptop("stop", "first", 1, code=2)
-    assert "is included again" in laptop("exclude", "first", 2, "--undo")
-    assert laptop.json("show", "first") == before

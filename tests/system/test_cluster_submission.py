@@ -4,67 +4,77 @@ import os
 import socket
 from pathlib import Path
 
+import pytest
+import requests
+
 from tests.faults.ray_cluster import Cluster
-from tests.faults.sweeps import GRID, Sweep
+from tests.faults.sweeps import Sweep
 from tests.installing import edited, install
 from tests.system.clusters import Laptop
 
-
-def test_paths_and_values_are_passed_literally_and_the_sweep_is_extended(
-    laptop: Laptop, made: Cluster, tmp_path: Path
-) -> None:
-    """A shell would expand these values; here it must not."""
-    storage = tmp_path / "a b; touch pwned; $(touch pwned) 'c'"
-    sweep = GRID.but(name="more", space__training__epochs=1, search={"sampler": "random", "trials": 2, "seed": 3})
-    file = sweep.write(laptop.home / "it's a $(touch pwned) file.yaml")
-    laptop("submit", file, "--storage", storage)
-    assert (storage / "more" / "ledger.db").exists()
-    trial, trials = laptop.together(("show", "more", "1"), ("show", "more"))
-    assert f"{socket.gethostname()}:{storage / 'more' / 'trials'}/" in trial
-    assert "convnn-record-" not in trial + trials
-    laptop("extend", "more", "--trials", "+2")
-    found = laptop.json("show", "more")
-    assert len(found["trials"]) == 4
-    assert found["folder"] == f"{socket.gethostname()}:{storage / 'more'}"
-    assert "no trial has failed" in laptop("retry", "more", "--failed", code=2)
-    assert not list(tmp_path.rglob("pwned"))
-    assert not list(laptop.home.rglob("pwned"))
-    assert not list(made.mark.rglob("pwned"))
+LAYER = {"kind": "grouped", "groups": 2, "shuffle": False}
+PLUGGED = Sweep(
+    {
+        "name": "more",
+        "space": {
+            "data": {"name": "stripes"},
+            "model": {"width": 0.0625, "classifier_width": 8, "layer": LAYER},
+            "training": {"lr": {"log_uniform": [1e-4, 1e-2]}, "epochs": 1},
+        },
+        "search": {"sampler": "random", "trials": 1, "seed": 3},
+        "stopping": {"kind": "behind_best", "margin": 1.0},
+    }
+)
+"""A sweep with a data set, a layer and a stopping rule of a plugin."""
 
 
-def test_everything_the_cluster_lacks_is_reported_before_a_start(laptop: Laptop, made: Cluster) -> None:
-    file = GRID.but(name="greedy", resources={"cpus_per_trial": 64}).write(laptop.home / "greedy.yaml")
-    missing = ("--set", "space.data.root=/nowhere", "--set", "space.data.name=cifar10", "--set", "name=blind")
-    said, relative, misspelled = laptop.together(
-        ("submit", file, *missing),
-        ("submit", file, "--storage", "sweeps"),
-        ("submit", file, "--set", "space.training.epochz=3"),
-        code=2,
-    )
+@pytest.fixture(scope="module")
+def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder in which the plugin is installed on the laptop; the cluster does not have it."""
+    return install(tmp_path_factory.mktemp("plugin") / "site")
+
+
+@pytest.fixture(scope="module")
+def plugged(laptop: Laptop, site: Path) -> Laptop:
+    """The laptop with the plugin."""
+    return Laptop(laptop.home, {**laptop.environment, "PYTHONPATH": f"{site}{os.pathsep}{os.environ['PYTHONPATH']}"})
+
+
+def test_everything_the_cluster_lacks_is_reported_before_a_start(plugged: Laptop, made: Cluster) -> None:
+    file = PLUGGED.but(name="greedy", resources={"cpus_per_trial": 64}).write(plugged.home / "greedy.yaml")
+    images = ("--set", "space.data.name=cifar10", "--set", "space.data.root=/nowhere")
+    said = plugged("submit", file, *images, "--storage", "sweeps", code=2)
     assert "a trial requests 64 CPU, but the largest machine has 1 CPU" in said
     assert "cifar10 in /nowhere" in said
-    assert "it must be an absolute path" in relative
-    assert "spelling" not in misspelled
-    assert not {"blind", "greedy"} & {job["sweep"] for job in laptop.json("list")["jobs"]}
-    assert not (made.mark / "blind").exists()
+    assert "it must be an absolute path" in said
+    assert "FAIL plugin    my-kinds 1.0: " in said
+    assert "does not have it" in said
+    assert "nothing was started" in said
+    token = {"Authorization": f"Bearer {made.token['RAY_AUTH_TOKEN']}"}
+    assert "greedy" not in requests.get(f"{made.dashboard}/api/jobs/", headers=token, timeout=30).text
+    assert not list(made.mark.rglob("greedy"))
 
 
-def test_an_editable_plugin_on_the_laptop_is_uploaded_and_its_code_compared_on_the_cluster(
-    laptop: Laptop, tmp_path: Path
+def test_paths_values_and_an_editable_plugin_are_uploaded_literally_and_its_code_is_compared(
+    plugged: Laptop, made: Cluster, site: Path, tmp_path: Path
 ) -> None:
-    site = install(tmp_path / "site")
-    paths = os.pathsep.join([str(site), os.environ["PYTHONPATH"]])
-    layer = {"kind": "grouped", "groups": {"choice": [1, 2]}, "shuffle": False}
-    space = {"data": {"name": "stripes"}, "model": {"width": 0.0625, "classifier_width": 8, "layer": layer}}
-    content = {"name": "plugged", "space": {**space, "training": {"epochs": 2}}, "search": {"sampler": "shuffled"}}
-    file = Sweep(content).write(laptop.home / "plugged.yaml")
-    refused = laptop("submit", file, code=2, PYTHONPATH=paths)
-    assert "FAIL plugin    my-kinds 1.0: " in refused
-    assert "does not have it" in refused
+    """A shell would expand these values; here it must not."""
     edited(site)
-    laptop("submit", file, PYTHONPATH=paths)
-    assert {trial["state"] for trial in laptop.json("show", "plugged", PYTHONPATH=paths)["trials"]} == {"complete"}
-    (site / "my_kinds" / "modules.py").write_text((site / "my_kinds" / "modules.py").read_text() + "# edited\n")
-    said = laptop("submit", file, code=2, PYTHONPATH=paths)
-    assert "my-kinds 1.0: changed my_kinds/modules.py\n" in said
-    laptop("resume", "plugged", "--accept-code", PYTHONPATH=paths)
+    storage = tmp_path / "a b; touch pwned; $(touch pwned) 'c'"
+    file = PLUGGED.write(plugged.home / "it's a $(touch pwned) file.yaml")
+    plugged("submit", file, "--storage", storage)
+    assert (storage / "more" / "ledger.db").exists()
+    with (site / "my_kinds" / "modules.py").open("a") as module:
+        module.write("# edited\n")
+    changed = plugged("extend", "more", "--trials", "+1", code=2)
+    assert "my-kinds 1.0: changed my_kinds/modules.py\n" in changed
+    plugged("extend", "more", "--trials", "+1", "--accept-code")
+    assert "no trial has failed" in plugged("retry", "more", "--failed", code=2)
+    trial = plugged("show", "more", "1")
+    assert f"{socket.gethostname()}:{storage / 'more' / 'trials'}/" in trial
+    assert "convnn-record-" not in trial
+    found = plugged.json("show", "more")
+    assert [trial["state"] for trial in found["trials"]] == ["complete"] * 2
+    assert found["folder"] == f"{socket.gethostname()}:{storage / 'more'}"
+    for place in (tmp_path, plugged.home, made.mark):
+        assert not list(place.rglob("pwned"))

@@ -19,10 +19,7 @@ import sys
 from pathlib import Path
 from typing import Any, NoReturn
 
-from tune_jobs.cluster.job_result import clear_results, send_bytes, send_error
-from tune_jobs.cluster.package import TASK
 from tune_jobs.errors import SweepError, UsageError
-from tune_jobs.record.manifest import SUBMISSION
 from tune_jobs.system.scratch import scratch_folder
 
 _COPY = "CONVNN_JOB_COPY"
@@ -33,6 +30,11 @@ def main() -> int:
     """Run the task in the current folder, and return the exit code."""
     copy = os.environ.pop(_COPY, None) or _restart_in_a_copy()
     atexit.register(shutil.rmtree, copy, ignore_errors=True)
+    # Not before the restart, which would import everything twice.
+    from tune_jobs.cluster.job_result import send_error
+    from tune_jobs.cluster.package import TASK
+    from tune_jobs.record.manifest import SUBMISSION
+
     place = Path(copy) / TASK
     task: dict[str, Any] = json.loads(place.read_text(encoding="utf-8"))
     os.environ.update(task.get("environment", {}))
@@ -71,6 +73,8 @@ def _require_absolute(storage: str | None) -> None:
 
 
 def _answer(task: dict[str, Any]) -> None:
+    from tune_jobs.cluster.job_result import clear_results, send_bytes
+
     clear_results()
     if task["kind"] == "ask":
         send_bytes(_ask(task["arguments"]))

@@ -97,6 +97,8 @@ def _on_cluster(sweep: str, storage: Path | None, address: str, pause: bool) -> 
         found = cluster.locate(sweep)
         print("waiting for the epochs of its running trials ...", file=sys.stderr, flush=True)
         cluster.ask("stop", found.name, "--pause", *in_storage(found.storage), silence_s=None)
+        if found.job is not None:  # until it has ended, the cluster refuses to resume the sweep
+            cluster.jobs.wait(found.job.id, STOP_S)
     else:
         print("asking its job to stop ...", file=sys.stderr, flush=True)
         found, ended = submission.stop(cluster, sweep, STOP_S)

@@ -167,7 +167,8 @@ class Jobs:
             with urllib.request.urlopen(request, timeout=CALL_S) as answer:  # noqa: S310
                 content = answer.read(LARGEST_REPLY + 1)
         except urllib.error.HTTPError as error:
-            raise ClusterError(refusal(self.address, error.code)) from error
+            with error:
+                raise ClusterError(refusal(self.address, error.code)) from error
         except (OSError, ValueError, http.client.HTTPException) as error:
             raise ClusterError(
                 f"no Ray cluster answers at {self.address}: {_why(error)}; check that it is running, and that this is "
@@ -186,9 +187,10 @@ class Jobs:
                     found: bytes = answer.read(LARGEST_REPLY + 1)
                     return found
             except urllib.error.HTTPError as error:
-                if error.code in (UNAUTHORIZED, FORBIDDEN):
-                    raise ClusterError(refusal(self.address, error.code)) from error
-                words = error.read(_ERROR_BYTES).decode(errors="replace")
+                with error:
+                    if error.code in (UNAUTHORIZED, FORBIDDEN):
+                        raise ClusterError(refusal(self.address, error.code)) from error
+                    words = error.read(_ERROR_BYTES).decode(errors="replace")
                 raise RuntimeError(f"status code {error.code}: {words}") from error
 
         return self._within(seconds, get)
