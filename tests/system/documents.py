@@ -70,8 +70,8 @@ def _slurm(text: str) -> Elsewhere:
     return Elsewhere("make test-system", "tests/system/test_slurm.py", text)
 
 
-FEW = "--set search.trials=1 --set space.training.epochs=2 --set space.data.limit=300"
-SMALLER = f"{FEW} --set stopping.grace_epochs=1"
+FEW = "--set search.trials=1 --set space.data.limit=200"
+SMALLER = f"{FEW} --set space.training.epochs=2 --set stopping.grace_epochs=1"
 
 _REGISTRY = NotRun("it needs an image registry")
 _KUBERNETES = NotRun("it needs Kubernetes with KubeRay; tests/docker/test_rayjob.py checks the manifest's fields")
@@ -90,8 +90,10 @@ COMMANDS: dict[str, How] = {
     ". .venv/bin/activate": AS_IS,
     "convnn init mine.yaml": Instead("convnn init mine.yaml --model vgg --data digits --vary mix --gpu 0"),
     "convnn validate mine.yaml": AS_IS,
-    "convnn plan mine.yaml --measure": AS_IS,
-    "convnn run mine.yaml": Instead(f"convnn run mine.yaml {FEW}"),
+    "convnn plan mine.yaml --measure": Instead(  # one model to measure instead of three
+        "convnn plan mine.yaml --measure --set space.model.layer.lambda=0.5 --set space.model.layer.k=4"
+    ),
+    "convnn run mine.yaml": Instead(f"convnn run mine.yaml {FEW} --set space.training.epochs=1"),
     "convnn show mine": AS_IS,
     "convnn report mine": AS_IS,
     "convnn best mine --yaml": AS_IS,
@@ -104,14 +106,16 @@ COMMANDS: dict[str, How] = {
     "convnn plan examples/resnet/shapes.yaml": AS_IS,
     "convnn run examples/resnet/shapes.yaml": Instead(
         "convnn run examples/resnet/shapes.yaml --set search.sampler=random --set search.trials=3 "
-        "--set space.training.epochs=2"
+        "--set space.training.epochs=1"
     ),
     "convnn show resnet-shapes": Instead("convnn show resnet-shapes | grep 'stage1.lambda.*stage3.lambda'"),
     "convnn report resnet-shapes": Instead('grep "stage1.lambda" "$(convnn report resnet-shapes)" > found.txt'),
     "convnn validate examples/resnet/lambda_by_stage.yaml": AS_IS,
-    "convnn run examples/resnet/lambda_by_stage.yaml --smoke": Instead(
-        f"{CIFAR10}convnn run examples/resnet/lambda_by_stage.yaml --set resources.gpus_per_trial=0 "
-        "--set search.trials=1 --set space.training.epochs=1 --set space.data.limit=200 --set space.model.n=1"
+    "convnn run examples/resnet/lambda_by_stage.yaml --smoke": Instead(  # one trial, without Ray
+        f"{CIFAR10}convnn train examples/resnet/lambda_by_stage.yaml --device cpu "
+        "--set space.model.stage1.lambda=0.5 --set space.model.stage2.lambda=0.5 "
+        "--set space.model.stage3.lambda=0.5 --set space.training.epochs=1 --set space.data.limit=200 "
+        "--set space.model.n=1"
     ),
     "convnn resume resnet-shapes": Instead(
         "echo '# changed' >> examples/resnet/convnn_resnet/model.py; ! convnn resume resnet-shapes 2> refused.txt; "
@@ -153,8 +157,8 @@ COMMANDS: dict[str, How] = {
         "make test", "tests/tune_jobs/evidence/test_replay.py", 'run(original, trial, "--from-checkpoint")'
     ),
     "convnn plan table1-cifar10 --resolve 0.5": AS_IS,
-    "export CONVNN_NOTIFY=https://hooks.example/services/1234": _notified('"CONVNN_NOTIFY", hook.address'),
-    "convnn run study.yaml": _notified('"CONVNN_NOTIFY", hook.address'),
+    "export CONVNN_NOTIFY=https://hooks.example/services/1234": _notified('"CONVNN_NOTIFY", f" {hook.address}'),
+    "convnn run study.yaml": _notified('"CONVNN_NOTIFY", f" {hook.address}'),
     "convnn run study.yaml --notify \"sh -c 'mail -s sweep me@lab.example'\"": _notified('"--notify", hook.address'),
     "convnn resume quickstart --set tracking.tensorboard=true": Elsewhere(
         "make test", "tests/tune_jobs/cli/test_sync.py", '"tracking.tensorboard=true"'

@@ -24,7 +24,13 @@ Numbers = list[tuple[int, str, int]]
 
 def begin(storage: Path, sweep: Sweep, tracker: str) -> "subprocess.Popen[str]":
     """Start a sweep with synthetic values in a separate process, and sync it meanwhile."""
-    command = [sys.executable, "-m", "tests.system.made_up", str(sweep.write(storage / "sweep.yaml")), str(storage)]
+    command = [
+        sys.executable,
+        "-m",
+        "tests.system.made_up",
+        str(sweep.write(storage / f"{sweep.name}.yaml")),
+        str(storage),
+    ]
     return subprocess.Popen(
         command,
         stdout=subprocess.PIPE,

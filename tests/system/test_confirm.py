@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 from tests.faults.bench import ROOT
+from tests.tune_jobs.cli.invoking import invoke_json
 from tests.tune_jobs.program import convnn_json, start
 
 FILE = """
@@ -15,7 +16,7 @@ space:
   data: {name: digits, limit: 200}
   model: {name: vgg11, width: 0.0625, classifier_width: 16, layer: {kind: hybrid, lambda: {choice: [0, 1]}, k: 4}}
   training: {epochs: 1, batch_size: 32}
-resources: {max_concurrent: 2}
+resources: {max_concurrent: 1}
 """
 
 
@@ -30,7 +31,7 @@ def test_a_killed_confirmation_resumes_and_ends_once(tmp_path: Path) -> None:
         str(tmp_path),
     ]  # like `convnn run`, but without Ray
     subprocess.run(searched, check=True, capture_output=True, cwd=ROOT)
-    before = convnn_json("show", "searched", storage=tmp_path)
+    before = invoke_json("show", "searched", storage=tmp_path)
     with start(
         "confirm", "searched", "--margin", 100, storage=tmp_path
     ) as process:  # with such a wide margin, few seeds are enough
@@ -46,7 +47,7 @@ def test_a_killed_confirmation_resumes_and_ends_once(tmp_path: Path) -> None:
     assert found["candidates"][0]["difference"]["verdict"] in ("real", "equal")
     assert found["candidates"][0]["runs"] in (4, 8)
     assert len(set(found["baseline"]["values"])) > 1
-    after = convnn_json("show", "searched", storage=tmp_path)
+    after = invoke_json("show", "searched", storage=tmp_path)
     assert [trial["run_key"] for trial in after["trials"]] == [trial["run_key"] for trial in before["trials"]]
-    again = convnn_json("confirm", "searched", storage=tmp_path)
+    again = invoke_json("confirm", "searched", storage=tmp_path)
     assert again["candidates"] == found["candidates"]

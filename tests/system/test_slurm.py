@@ -12,7 +12,7 @@ from tests.faults.driving import environment, left_over
 from tests.faults.sweeps import SHORT_GRID, Sweep
 from tests.system.documents import blocks
 from tests.system.slurm import Slurm, slurm
-from tests.tune_jobs.program import convnn
+from tests.tune_jobs.cli.invoking import invoke
 from tests.tune_jobs.stores import new_store
 
 SHORT = SHORT_GRID.but(name="hybrid", space__model__layer={"lambda": 0.5}, space__training__epochs=2)
@@ -91,8 +91,8 @@ def test_a_sweep_resumes_after_its_time_limit_and_ends_cleanly_when_cancelled(cl
     first, second = oracle.read(job.ledger).attempts
     assert (first.state, second.state) == ("interrupted", "interrupted")
     assert (second.from_epoch or 0) > 0
-    assert "not running" in convnn("status", "hybrid", storage=job.storage)
-    assert "resumed after epoch" in convnn("logs", "hybrid", 1, storage=job.storage)
+    assert "not running" in invoke("status", "hybrid", storage=job.storage)
+    assert "resumed after epoch" in invoke("logs", "hybrid", 1, storage=job.storage)
 
 
 def test_a_sweep_runs_to_its_end(cluster: Slurm, tmp_path: Path) -> None:

@@ -11,7 +11,10 @@ import pytest
 from tests.faults.driving import Driver, environment, wait_for
 from tests.faults.sweeps import SHORT_GRID
 from tests.system.browser import Browser, MlflowPages
+from tests.system.ledgers import begin, end
 from tests.tune_jobs.servers import free_port
+from tune_jobs.cli.ui import _page
+from tune_jobs.record.folder import SweepFolder
 from tune_jobs.system.processes import lives
 
 SHORT = SHORT_GRID.but(space__training__epochs=4, resources={"max_concurrent": 1})
@@ -23,41 +26,48 @@ def storage(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Two sweeps that started at the same time in a new folder."""
     folder = tmp_path_factory.mktemp("storage") / "my sweeps"
     folder.mkdir()
-    known = environment(folder, folder.parent)
-    files = [sweep.write(folder.parent / f"{sweep.name}.yaml") for sweep in SWEEPS]
-    drivers = [Driver(("run", file), folder.parent / f"{file.stem}.txt", known) for file in files]
-    for driver, sweep in zip(drivers, SWEEPS, strict=True):
-        assert f"Compare its trials in MLflow:\n  convnn ui {sweep.name}\n" in driver.end(0)
+    for driver in [begin(folder, sweep, "") for sweep in SWEEPS]:
+        end(driver)
     return folder
 
 
 @dataclass
 class Shown:
-    """A running `convnn ui`."""
+    """A running `convnn ui` of all sweeps, and the page that it opens."""
 
     driver: Driver
     page: str
+    storage: Path
+
+    @property
+    def server(self) -> str:
+        """The address of MLflow."""
+        return self.page.partition("/#")[0]
+
+    def page_of(self, *names: str) -> str:
+        """Return the page that `convnn ui` opens for these sweeps."""
+        return _page(self.server, [SweepFolder(self.storage / name) for name in names], overview=False)
 
 
-@pytest.fixture
-def shown(storage: Path, request: pytest.FixtureRequest) -> Iterator[Shown]:
-    """The page for the sweeps that a test names."""
+@pytest.fixture(scope="module")
+def shown(storage: Path) -> Iterator[Shown]:
+    """The pages of all sweeps."""
     known, port = environment(storage, storage.parent), free_port()
-    words = ("ui", *request.param, "--no-browser", "--port", port)
-    driver = Driver(words, storage.parent / f"ui-{port}.txt", known)
+    driver = Driver(("ui", "--no-browser", "--port", port), storage.parent / "ui.txt", known)
     try:
         wait_for(lambda: "Press Ctrl-C to stop." in driver.output, "MLflow is served")
         page = next(line for line in driver.output.splitlines() if line.startswith("http"))
         assert page.startswith(f"http://127.0.0.1:{port}/#/")
-        yield Shown(driver, page)
+        yield Shown(driver, page, storage)
     finally:
         driver.signal(signal.SIGINT)
         driver.end(0)
         driver.reap()
 
 
-def names(window: Browser, pages: MlflowPages, number: int) -> list[str]:
+def names(window: Browser, shown: Shown, number: int) -> list[str]:
     """Return the names of the runs in the table, once it has this many."""
+    pages = MlflowPages(window, shown.server)
 
     def whole() -> list[str] | None:
         found = [row["Run Name"] for row in pages.rows()]
@@ -66,28 +76,25 @@ def names(window: Browser, pages: MlflowPages, number: int) -> list[str]:
     return window.wait(f"{number} rows", whole)
 
 
-@pytest.mark.parametrize("shown", [[sweep.name for sweep in SWEEPS]], indirect=True)
 def test_two_sweeps_are_compared_in_one_table(window: Browser, shown: Shown) -> None:
-    window.open(shown.page)
-    found = names(window, MlflowPages(window, shown.page.partition("/#")[0]), 4)
+    window.open(shown.page_of(*(sweep.name for sweep in SWEEPS)))
+    found = names(window, shown, 4)
     window.picture("ui-two-sweeps")
     assert "Displaying Runs from 2 Experiments" in window.text()
     assert len(set(found)) == 2  # the same two configurations twice
 
 
-@pytest.mark.parametrize("shown", [["other"]], indirect=True)
 def test_one_sweep_opens_on_its_complete_trials(window: Browser, shown: Shown) -> None:
-    window.open(shown.page)
-    names(window, MlflowPages(window, shown.page.partition("/#")[0]), 2)
+    window.open(shown.page_of("other"))
+    names(window, shown, 2)
     window.picture("ui-one-sweep")
 
 
-@pytest.mark.parametrize("shown", [[]], indirect=True)
 def test_all_sweeps_are_listed_and_ctrl_c_leaves_no_server(window: Browser, shown: Shown) -> None:
     window.open(shown.page)
     window.sees(*(sweep.name for sweep in SWEEPS))
     window.picture("ui-all-sweeps")
-    command = ["pgrep", "-f", f"mlflow server .* --port {shown.page.split(':')[2].partition('/')[0]}"]
+    command = ["pgrep", "-f", f"mlflow server .* --port {shown.server.rpartition(':')[2]}"]
     pids = [int(pid) for pid in subprocess.run(command, capture_output=True, text=True, check=True).stdout.split()]
     shown.driver.signal(signal.SIGINT)
     shown.driver.end(0)

@@ -13,6 +13,7 @@ import pytest
 from search_spaces import presets
 from tests.faults.driving import OFFLINE
 from tests.wheel import PACKAGES, ROOT, build_wheel
+from tune_jobs.record.folder import SweepFolder
 
 SECONDS = 600
 WHERE = """
@@ -21,7 +22,7 @@ import convnn, search_spaces, tune_jobs
 files = [package.__file__ for package in (convnn, search_spaces, tune_jobs)]
 print(json.dumps([sys.path, files, list(map(repr, sys.meta_path))]))
 """
-SMALL = ("search.trials=1", "space.training.epochs=2", "space.data.limit=300", "stopping.grace_epochs=1")
+SMALL = ("search.trials=1", "space.training.epochs=2", "space.data.limit=200", "stopping.grace_epochs=1")
 KEPT = ("PATH", "LANG", "TMPDIR", "OMP_NUM_THREADS", "CONVNN_TEST_CONNECTIONS")
 
 
@@ -30,8 +31,8 @@ class Installed:
 
     def __init__(self, place: Path) -> None:
         self.place = place / "environment"
-        self._home = place / "home"
-        self._home.mkdir()
+        self.home = place / "home"
+        self.home.mkdir()
         venv.create(self.place, with_pip=False)
         self.python = self.place / "bin" / "python"
         (place / "dist").mkdir()
@@ -50,10 +51,10 @@ class Installed:
             text=True,
             check=False,
             timeout=SECONDS,
-            cwd=self._home,
+            cwd=self.home,
             env={
                 **{name: os.environ[name] for name in KEPT if name in os.environ},
-                "HOME": str(self._home),
+                "HOME": str(self.home),
                 "PYTHONPATH": str(OFFLINE),
             },
         )
@@ -88,4 +89,4 @@ def test_the_quickstart_runs(installed: Installed) -> None:
     installed.convnn("run", "quickstart", *(word for each in SMALL for word in ("--set", each)))
     (sweep,) = json.loads(installed.convnn("list", "--json"))["sweeps"]
     assert (sweep["name"], sweep["state"], sweep["ended"]) == ("quickstart", "done", 1)
-    assert "</html>" in Path(installed.convnn("report", "quickstart").strip()).read_text()
+    assert "</html>" in SweepFolder(installed.home / "convnn-sweeps" / "quickstart").report.read_text()

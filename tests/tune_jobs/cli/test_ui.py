@@ -1,8 +1,10 @@
 import contextlib
+import json
 import socket
 import sqlite3
 from collections.abc import Iterator
 from pathlib import Path
+from urllib.parse import parse_qs
 
 import pytest
 from mlflow import MlflowClient
@@ -46,7 +48,22 @@ def test_a_sweep_on_a_server_is_opened_there(tmp_path: Path, server: MlflowServe
         "page": f"{server.uri}/#/experiments/{number}/runs?workflowType=machine_learning&viewStateShareKey=complete",
         "sweeps": ["mine"],
     }
+    _compares_two_sweeps_and_lists_all(tmp_path, server, number)
     _refuses_two_trackers(tmp_path, server)
+
+
+def _compares_two_sweeps_and_lists_all(place: Path, server: MlflowServer, number: str) -> None:
+    folder = made(place, "more", f"tracking: {{uri: '{server.uri}'}}\n")
+    both = invoke_json("ui", "mine", "more", storage=folder.path.parent)
+    other = MlflowClient(server.uri).get_experiment_by_name("more").experiment_id
+    assert both["sweeps"] == ["mine", "more"]
+    page, _, query = both["page"].partition("?")
+    assert page == f"{server.uri}/#/compare-experiments/s"
+    assert sorted(json.loads(parse_qs(query)["experiments"][0])) == sorted([number, other])
+    assert invoke_json("ui", storage=folder.path.parent) == {
+        "page": f"{server.uri}/#/experiments",
+        "sweeps": ["mine", "more"],
+    }
 
 
 def _refuses_two_trackers(place: Path, server: MlflowServer) -> None:
