@@ -78,11 +78,12 @@ _KUBERNETES = NotRun("it needs Kubernetes with KubeRay; tests/docker/test_rayjob
 
 ENOUGH = "convnn simulate --where model.name=vit_tiny --where data.name=cifar10 --epochs 100 --budgets 86"
 
-CIFAR10 = """\
-export CONVNN_DATA_ROOT=${CONVNN_DATA_ROOT:-$PWD/noise}
+_BESIDE = Path(__file__).parents[3] / "shared" / "cifar"
+CIFAR10 = f"""\
+export CONVNN_DATA_ROOT=${{CONVNN_DATA_ROOT:-{_BESIDE if _BESIDE.exists() else "$PWD/noise"}}}
 test -e "$CONVNN_DATA_ROOT" || python -c "from tests.convnn.data.shards import write_noise; write_noise('noise')"
 """
-"""CIFAR-10 where CONVNN_DATA_ROOT names it; otherwise noise in its form."""
+"""CIFAR-10 where CONVNN_DATA_ROOT names it or where it is beside the checkout; otherwise noise in its form."""
 
 COMMANDS: dict[str, How] = {
     "make quickstart": Instead(f"sed 's/run quickstart/& {SMALLER}/' Makefile | make --file=- quickstart"),
@@ -111,11 +112,8 @@ COMMANDS: dict[str, How] = {
     "convnn show resnet-shapes": Instead("convnn show resnet-shapes | grep 'stage1.lambda.*stage3.lambda'"),
     "convnn report resnet-shapes": Instead('grep "stage1.lambda" "$(convnn report resnet-shapes)" > found.txt'),
     "convnn validate examples/resnet/lambda_by_stage.yaml": AS_IS,
-    "convnn run examples/resnet/lambda_by_stage.yaml --smoke": Instead(  # one trial, without Ray
-        f"{CIFAR10}convnn train examples/resnet/lambda_by_stage.yaml --device cpu "
-        "--set space.model.stage1.lambda=0.5 --set space.model.stage2.lambda=0.5 "
-        "--set space.model.stage3.lambda=0.5 --set space.training.epochs=1 --set space.data.limit=200 "
-        "--set space.model.n=1"
+    "convnn run examples/resnet/lambda_by_stage.yaml --smoke": Instead(
+        f"{CIFAR10}convnn run examples/resnet/lambda_by_stage.yaml --smoke --set search.trials=1"
     ),
     "convnn resume resnet-shapes": Instead(
         "echo '# changed' >> examples/resnet/convnn_resnet/model.py; ! convnn resume resnet-shapes 2> refused.txt; "
