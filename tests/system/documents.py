@@ -113,7 +113,7 @@ COMMANDS: dict[str, How] = {
     "convnn report resnet-shapes": Instead('grep "stage1.lambda" "$(convnn report resnet-shapes)" > found.txt'),
     "convnn validate examples/resnet/lambda_by_stage.yaml": AS_IS,
     "convnn run examples/resnet/lambda_by_stage.yaml --smoke": Instead(
-        f"{CIFAR10}convnn run examples/resnet/lambda_by_stage.yaml --smoke --set search.trials=1"
+        f"{CIFAR10}convnn run examples/resnet/lambda_by_stage.yaml --smoke"
     ),
     "convnn resume resnet-shapes": Instead(
         "echo '# changed' >> examples/resnet/convnn_resnet/model.py; ! convnn resume resnet-shapes 2> refused.txt; "
