@@ -51,7 +51,7 @@ DATA_FAULTS = {
     "beyond": ("its labels are valid classes", "the train split has labels [2]; they must be 0 to 1"),
     "one class": ("its labels are valid classes", "the train split has no image of the classes [1]"),
     "seedless": ("its digests are the same at each read", "the train split differs at each read"),
-    "dark": ("its mean and std are those of the training images", "mean is (0.251, 0.2"),
+    "dark": ("its mean and std are those of the training images", " in the train split, but the facts declare (0.5"),
     "twice": ("its digests are the same at each read", "the train and test splits have the same images"),
     "missing": ("its splits have the declared number of images", "No such file or directory"),
 }
