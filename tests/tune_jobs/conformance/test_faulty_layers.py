@@ -219,7 +219,7 @@ LAYER_FAULTS: list[tuple[type[VGGLayer], str, str]] = [
     (
         Merging,
         "equal keys mean equal models",
-        "settings with layer.reach: 2 and with layer.reach: 1 have the same key, but with the same weights their out",
+        "settings with layer.reach: 1 and with layer.reach: 2 have the same key, but with the same weights their out",
     ),
     (Lenient, "exactly the feasible settings can be built", "is declared feasible, but fails: ValueError: too far"),
     (
