@@ -22,7 +22,7 @@ from filelock import FileLock
 from numpy.typing import NDArray
 
 from convnn.data.errors import DataError
-from convnn.data.facts import DATASETS, SPLITS, DatasetFacts, Split
+from convnn.data.facts import DATASETS, FINDERS, SPLITS, DatasetFacts, Split
 from convnn.data.parquet import Arrays
 from convnn.data.sources import Source, find_source
 from convnn.geometry import IMAGE_SIDE
@@ -143,9 +143,12 @@ def _require_known(name: str, split: Split, images: int) -> None:
     """Check that a data set matches its facts, because limits and batch sizes rely on them."""
     most = DATASETS[name].images(split)
     if images > most:
+        way = "To use another data set, register it under its own name (convnn.data.register_dataset)."
+        if name in FINDERS:
+            way = f"If it is, its author must set {split}_images={images} in its facts, and raise config_version."
         raise DataError(
             f"{name} has at most {most} {split} images, but {images} were found; check that data.name is the data set "
-            f"in this folder. To use another data set, register it under its own name (convnn.data.register_dataset)."
+            f"in this folder. {way}"
         )
 
 

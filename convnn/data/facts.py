@@ -1,6 +1,7 @@
 """Facts about every data set that are known before a file is opened."""
 
 import functools
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Literal, get_args
@@ -9,6 +10,7 @@ from convnn.plugins import named
 
 Split = Literal["train", "test"]
 SPLITS: tuple[Split, ...] = get_args(Split)
+COLORS = 3
 
 
 @dataclass(frozen=True)
@@ -78,8 +80,9 @@ def register_dataset(name: str, facts: DatasetFacts, find: Callable[[str | None]
 
     Raises:
         TypeError: If both `find` and `facts.source` are missing.
-        ValueError: If another data set already has the name.
+        ValueError: If another data set already has the name, or mean or std cannot be those of pixels in [0, 1].
     """
+    _require_colors(facts)
     if find is None:
         if facts.source is None:
             raise TypeError(f"the data set {name!r} must name the source of its images: DatasetFacts(source=...).")
@@ -87,6 +90,15 @@ def register_dataset(name: str, facts: DatasetFacts, find: Callable[[str | None]
     if name in DATASETS and (DATASETS[name], FINDERS.get(name)) != (facts, find):
         raise ValueError(f"the name {name!r} is already used by another data set; choose another name.")
     DATASETS[name], FINDERS[name] = facts, find
+
+
+def _require_colors(facts: DatasetFacts) -> None:
+    for name, rule, found, least in (
+        ("mean", "three numbers from 0 to 1", facts.mean, 0.0),
+        ("std", "three numbers above 0, at most 1", facts.std, math.ulp(0.0)),
+    ):
+        if len(found) != COLORS or not all(least <= number <= 1 for number in found):
+            raise ValueError(f"{name} must be {rule}, for pixels divided by 255, got {found}.")
 
 
 @dataclass(frozen=True)

@@ -39,4 +39,13 @@ def main(folder: Path) -> None:
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]))
+    if len(sys.argv) != 2:  # noqa: PLR2004 - the program and one folder
+        sys.exit("usage: python draw_shapes.py FOLDER")
+    try:
+        main(Path(sys.argv[1]).expanduser())
+    except FileExistsError as error:
+        sys.exit(
+            f"the folder must be new, but {error.filename!r} already exists; use its images, or give another folder."
+        )
+    except OSError as error:
+        sys.exit(f"{error.filename!r} cannot be written ({error.strerror}); give another folder.")

@@ -175,11 +175,11 @@ WRONG: dict[str, tuple[Callable[[Path], Any], str]] = {
     ),
     "folder among images": (
         lambda folder: (folder / "white" / "more").mkdir(),
-        "must have only images, but '{folder}/white/more' is a folder; remove it.",
+        "must have only images, but '{folder}/white/more' is a folder; the images of a class must be dir",
     ),
     "link to nothing": (
         lambda folder: (folder / "white" / "a.png").symlink_to("nowhere"),
-        "'{folder}/white/a.png' is a link to nothing; remove it.",
+        "'{folder}/white/a.png' is a link to nothing; the images of a class must be",
     ),
     "16 bits": (
         lambda folder: Image.fromarray(np.full((40, 40), 3000, dtype=np.uint16)).save(folder / "black" / "00.png"),
@@ -207,6 +207,26 @@ def test_a_folder_is_described_only_if_it_has_two_classes(folder: Path) -> None:
     for wrong in (folder / "black", folder / "nowhere"):
         with pytest.raises(DataError, match=f"'{wrong}' (must have at least two subfolders|cannot be read)"):
             list(described(wrong))
+
+
+def test_the_facts_need_test_images(folder: Path) -> None:
+    shutil.copytree(folder, folder.parent / "parted" / "train")
+    with pytest.raises(
+        DataError, match=r"the number of test images, but '.*parted' has the folder train without test;"
+    ):
+        list(described(folder.parent / "parted"))
+    shutil.copytree(folder, folder.parent / "parted" / "test")
+    assert "    train_images=25," in described(folder.parent / "parted")
+
+
+def test_drawing_without_a_folder_or_into_a_used_one_is_refused_in_one_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "circle").mkdir()
+    for arguments, said in (([], "usage: "), ([str(tmp_path)], f"the folder must be new, but '{tmp_path}/circle' alr")):
+        monkeypatch.setattr("sys.argv", ["draw_shapes.py", *arguments])
+        with pytest.raises(SystemExit, match=said):
+            runpy.run_path(str(EXAMPLE / "draw_shapes.py"), run_name="__main__")
 
 
 def test_the_folder_is_data_root_or_in_the_folder_of_all_data(

@@ -202,6 +202,21 @@ class Forgetful(ResNet):
         return (super().flops(classes) or 0) - 2 * 27 * self.width * 32**2
 
 
+class Widthless(ResNet):
+    """Its key lacks a field, which the small version of the model does not show."""
+
+    def key_content(self) -> dict[str, Any]:
+        return {**super().key_content(), "width": 0}
+
+
+def test_a_key_without_a_field_is_found_by_the_settings_that_differ_only_there() -> None:
+    said = checked(Widthless, "equal keys mean equal models")
+    assert said.startswith(
+        "FAIL  equal keys mean equal models: settings with width: 16 and with width: 17 have the sam"
+    )
+    assert len(said) < 300
+
+
 def test_the_tutorial_shows_what_the_checks_say_of_a_broken_model(monkeypatch: pytest.MonkeyPatch) -> None:
     page = (ROOT / "docs" / "tutorial" / "own-model.md").read_text()
     line = checked(Forgetful, "its declared size matches the built model")

@@ -6,6 +6,7 @@ from functools import cached_property, partial
 from pathlib import Path
 
 from convnn.data import Dataset, load_dataset
+from convnn.data.colors import mean_and_std
 from convnn.data.errors import DataError
 from convnn.data.facts import SPLITS, DatasetFacts, Split
 from search_spaces import parse_sweep
@@ -14,6 +15,8 @@ from tune_jobs.conformance.kinds import Subject, loads_light, loads_light_maker
 from tune_jobs.conformance.outcome import Broken, Property, require
 
 SIDE = 32
+NEAR = 0.01
+"""Maximum difference of a declared mean or standard deviation from that of the training images."""
 
 
 @dataclass(frozen=True)
@@ -58,6 +61,7 @@ def properties(subject: Subject, root: str | None = None) -> list[Property]:
         ("a sweep file can use it", partial(_named, subject)),
         ("its splits have the declared number of images", partial(_splits, opened)),
         ("its labels are valid classes", partial(_labels, opened)),
+        ("its mean and std are those of the training images", partial(_colors, opened)),
         ("its digests are the same at each read", partial(_digests, opened)),
     ]
 
@@ -89,6 +93,15 @@ def _labels(opened: Opened) -> str:
         missing = sorted(classes - found)
         require(not missing, f"the {split} split has no image of the classes {missing[:5]}")
     return f"{opened.facts.classes} classes"
+
+
+def _colors(opened: Opened) -> str:
+    facts, found = opened.facts, mean_and_std(opened.data.train.pixels)
+    for name, declared, measured in zip(("mean", "std"), (facts.mean, facts.std), found, strict=True):
+        said = ", ".join(f"{each:.3f}" for each in measured)
+        near = all(abs(one - other) <= NEAR for one, other in zip(declared, measured, strict=True))
+        require(near, f"{name} is ({said}) in the train split, but the facts declare {declared}; correct the facts")
+    return ""
 
 
 def _digests(opened: Opened) -> str:

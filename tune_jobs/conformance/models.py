@@ -10,15 +10,16 @@ from typing import TYPE_CHECKING, Any
 from search_spaces import Decided, TrialConfig, canonical, config_key, infeasibilities, parse_sweep
 from search_spaces.models import ModelConfig, VGGLayer
 from search_spaces.reading.document import dumped
+from tune_jobs.conformance.keys import CLASSES, Keyed, apart, each_field, equal_keys
 from tune_jobs.conformance.kinds import Subject, general, in_file
 from tune_jobs.conformance.outcome import Broken, Property, require, said
-from tune_jobs.conformance.settings import some, trees, varied
+from tune_jobs.conformance.settings import all_varied, read, some, trees, varied
 from tune_jobs.worker.build import build_model, build_recipe
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
-CLASSES, OTHER_CLASSES, IMAGES = 10, 7, 3
+OTHER_CLASSES, IMAGES = 7, 3
 FEW, SOME = 3, 8
 """Number of settings that are trained, and that are measured."""
 
@@ -40,7 +41,8 @@ class Models:
     def trials(self) -> list[TrialConfig]:
         """One small trial for each of the settings."""
         found = varied(self.subject.found, self.subject.key)
-        return [TrialConfig.model_validate({"model": self._model(each)}) for each in found]
+        small = (each.smaller() if isinstance(each, ModelConfig) else each for each in found)
+        return [TrialConfig.model_validate({"model": self.tree(each.model_dump(by_alias=True))}) for each in small]
 
     @cached_property
     def feasible(self) -> list[TrialConfig]:
@@ -54,16 +56,29 @@ class Models:
         """The trials that cannot run."""
         return [trial for trial in self.trials if next(infeasibilities(trial), None) is not None]
 
-    def tree(self, settings: dict[str, Any]) -> dict[str, Any]:
-        """Return a model with these settings as in a file."""
+    @cached_property
+    def keyed(self) -> list[Keyed]:
+        """All settings that can run, in models of their full size."""
+        return self._keyed(all_varied(self.subject.found, self.subject.key))
+
+    @cached_property
+    def unchanged(self) -> list[Keyed]:
+        """The settings of `keyed` without a changed field."""
+        kind, key = self.subject.found, self.subject.key
+        return self._keyed([read(kind, tree) for tree in trees(kind, key)])
+
+    def _keyed(self, listed: list[Any]) -> list[Keyed]:
+        full = ({"model": self.tree(each.model_dump(by_alias=True), small=False)} for each in listed)
+        trials = (TrialConfig.model_validate(each) for each in full)
+        return [Keyed.of(trial) for trial in trials if next(infeasibilities(trial), None) is None]
+
+    def tree(self, settings: dict[str, Any], *, small: bool = True) -> dict[str, Any]:
+        """Return a model with these settings as in a file: those of a layer in a small model, or in the default one."""
         kind = self.subject.found
         if issubclass(kind, ModelConfig):
             return settings
-        return {**VGG, "layer": settings} if issubclass(kind, VGGLayer) else {**VIT, "attention": settings}
-
-    def _model(self, settings: Any) -> dict[str, Any]:  # noqa: ANN401 - an instance of the kind
-        settings = settings.smaller() if isinstance(settings, ModelConfig) else settings
-        return self.tree(settings.model_dump(by_alias=True))
+        place, around = ("layer", VGG) if issubclass(kind, VGGLayer) else ("attention", VIT)
+        return {**(around if small else {"name": around["name"]}), place: settings}
 
 
 def properties(subject: Subject) -> list[Property]:
@@ -81,6 +96,7 @@ def properties(subject: Subject) -> list[Property]:
         in_file(file, ("space", "model", *inner)),
         ("its canonical form is stable", partial(_canonical, models, file)),
         ("equal keys mean equal models", partial(_equal_keys, models)),
+        ("each field of its key changes the model", partial(_each_field, models)),
         ("exactly the feasible settings can be built", partial(_limits, models)),
         ("forward and backward", partial(_forward_backward, models)),
         ("its declared size matches the built model", partial(_size, models)),
@@ -109,7 +125,12 @@ def _canonical(models: Models, file: dict[str, Any]) -> str:
     return f"{len(models.feasible)} settings, {len({config_key(trial) for trial in models.feasible})} keys"
 
 
+def _each_field(models: Models) -> str:
+    return each_field(models.unchanged, models.keyed)
+
+
 def _equal_keys(models: Models) -> str:
+    equal_keys(models.keyed)
     by_key: dict[str, dict[TrialConfig, None]] = {}
     for trial in models.feasible:
         by_key.setdefault(config_key(trial), {}).update({trial: None, canonical(trial): None})
@@ -121,7 +142,7 @@ def _equal_keys(models: Models) -> str:
 
 def _require_alike(first: TrialConfig, other: TrialConfig) -> None:
     """Require that configurations with the same key have the same shapes, and the same outputs with equal weights."""
-    names = f"{shown(first)} and {shown(other)} have the same key, but"
+    names = f"settings with {apart(first, other)} have the same key, but"
     one, two = (_built(trial) for trial in (first, other))
     shapes = [sorted(tuple(weight.shape) for weight in model.state_dict().values()) for model in (one, two)]
     require(shapes[0] == shapes[1], f"{names} the shapes of their weights differ")

@@ -27,7 +27,7 @@ NUMBERS: tuple[Any, ...] = (1, 2, 3, 4, 8, 0, 16, 64, 0.5, 0.25, 0.75, 0.1, 1.0,
 """A field without a default gets the first valid of these values."""
 
 OF_A_FIELD, TOGETHER, MOST = 3, 6, 24
-"""Maximum number of other values per field, of draws of several fields, and of all settings."""
+"""Maximum number of other values per field, of draws of several fields, and of settings that are built."""
 
 Tree = dict[str, Any]
 
@@ -54,7 +54,12 @@ def read(kind: type[C], tree: Tree) -> C:
 
 
 def varied(kind: type[C], key: str) -> list[C]:
-    """Return the settings of `trees`, then others: first one field changed, then several."""
+    """Return a few of `all_varied`, evenly chosen."""
+    return some(all_varied(kind, key), MOST)
+
+
+def all_varied(kind: type[C], key: str) -> list[C]:
+    """Return the settings of `trees`, each followed by others: first one field changed, then several."""
     found: dict[str, C] = {}
     rng = random.Random(0)
     for tree in trees(kind, key):
@@ -68,7 +73,7 @@ def varied(kind: type[C], key: str) -> list[C]:
             except ValidationError:
                 continue  # rules between fields
             found.setdefault(config.model_dump_json(), config)
-    return some(list(found.values()), MOST)
+    return list(found.values())
 
 
 def some(listed: list[T], count: int) -> list[T]:

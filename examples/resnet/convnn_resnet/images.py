@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageOps
 
+from convnn.data.colors import mean_and_std
 from convnn.data.errors import DataError
 from convnn.data.facts import SPLITS, Split
 from convnn.data.parquet import Arrays, first_line
@@ -120,8 +121,8 @@ def _require_classes(place: Path, classes: tuple[str, ...]) -> None:
         has = [f"there is also {', '.join(map(repr, others[:5]))}"] if others else []
         raise DataError(
             f"{str(place)!r} must have a subfolder for each class ({', '.join(classes)}), but "
-            f"{' and '.join(lacks + has)}; give the right folder as data.root, or make a data set for these classes "
-            f"(examples/resnet/README.md)."
+            f"{' and '.join(lacks + has)}; give the right folder as data.root, or add a data set for these classes to "
+            f"the package (its README)."
         )
 
 
@@ -130,7 +131,10 @@ def _images(place: Path) -> list[Path]:
     for path in found:
         if not path.is_file():
             what = "is a folder" if path.is_dir() else "is a link to nothing"
-            raise DataError(f"the folder of a class must have only images, but {str(path)!r} {what}; remove it.")
+            raise DataError(
+                f"the folder of a class must have only images, but {str(path)!r} {what}; the images of a class must be "
+                f"directly in its folder: FOLDER/CLASS/IMAGE, or FOLDER/train/CLASS/IMAGE and FOLDER/test/CLASS/IMAGE."
+            )
     return found
 
 
@@ -164,13 +168,19 @@ def _pixels(path: Path) -> NDArray[np.uint8]:
 
 def described(folder: Path) -> Iterator[str]:
     """Yield the lines that describe a folder in `convnn_resnet.settings`."""
-    inner = folder / "train" if all((folder / name).is_dir() for name in SPLITS) else folder
+    inner = folder
+    if (folder / "train").is_dir() and class_names(folder / "train"):
+        if not (folder / "test").is_dir():
+            raise DataError(
+                f"the facts contain the number of test images, but {str(folder)!r} has the folder train without test; "
+                f"add test, with a subfolder for each class."
+            )
+        inner = folder / "train"
     source = Folders(folder, tuple(class_names(inner)), 1)
     if len(source.classes) < 2:  # noqa: PLR2004 - one class needs no model
         raise DataError(f"{str(inner)!r} must have at least two subfolders, one for each class; give another folder.")
     train, test = (source.read(split)[0] for split in SPLITS)
-    by_color = train.reshape(-1, 3) / 255
-    mean, std = (tuple(round(float(each), 3) for each in found) for found in (by_color.mean(0), by_color.std(0)))
+    mean, std = (tuple(round(float(each), 3) for each in found) for found in mean_and_std(train))
     yield f"    classes={len(source.classes)},"
     yield f"    train_images={len(train)},"
     yield f"    test_images={len(test)},"

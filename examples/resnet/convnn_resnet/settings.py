@@ -89,7 +89,7 @@ class ResNet(ModelConfig):
 
     def key_content(self) -> dict[str, Any]:
         layers = {name: layer.key_content(stages) for name, layer, stages in self.by_stage()}
-        return {"name": self.name, "n": self.n, "width": self.width, **layers}
+        return {**super().key_content(), **layers}
 
     # All methods from here on are optional: without them, `convnn plan` builds each model to find its size.
 

@@ -1,10 +1,13 @@
+import math
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
 from convnn.data import DATASETS, DataError, DatasetFacts, Split, load_dataset, register_dataset
+from convnn.data.colors import mean_and_std
 from convnn.data.facts import unregister_dataset
 from tests.convnn.data.shards import pixels
 
@@ -45,12 +48,35 @@ def test_a_folder_with_more_images_than_the_data_set_has_is_another_data_set(tmp
     register_dataset("made", FACTS, Made)
     try:
         with pytest.raises(
-            DataError, match=r"made has at most 8 train images, but 9 were found; check that data\.name"
+            DataError, match=r"at most 8 train images, but 9 were found; .* its author must set train_images=9 in its"
         ):
             load_dataset("made", "9", tmp_path)
         assert not list(tmp_path.glob("made-*"))
     finally:
         unregister_dataset("made")
+
+
+@pytest.mark.parametrize(
+    ("mean", "std"),
+    [
+        ((125.3, 123.0, 113.9), (0.2, 0.2, 0.2)),
+        ((0.5, 0.5, math.nan), (0.2, 0.2, 0.2)),
+        ((0.5, 0.5), (0.2, 0.2, 0.2)),
+        ((0.5, 0.5, 0.5), (0.2, 0.0, 0.2)),
+        ((0.5, 0.5, 0.5), (0.2, 0.2, math.inf)),
+        ((0.5, 0.5, 0.5), (0.2,)),
+    ],
+)
+def test_mean_and_std_are_three_numbers_for_colors_from_0_to_1(mean: Any, std: Any) -> None:
+    with pytest.raises(ValueError, match=r"^(mean|std) must be three numbers .*, for pixels divided by 255, got \("):
+        register_dataset("made", DatasetFacts(2, 8, 4, mean, std), Made)
+    assert "made" not in DATASETS
+
+
+def test_mean_and_std_of_pixels_are_those_of_numpy() -> None:
+    pixels = np.random.default_rng(0).integers(0, 90, (1003, 2, 2, 3), dtype=np.uint8)
+    expected = [found((0, 1, 2)) / 255 for found in (pixels.mean, pixels.std)]
+    assert np.allclose(mean_and_std(pixels), expected, rtol=1e-12)
 
 
 def test_a_new_version_of_a_data_set_is_decoded_again(tmp_path: Path) -> None:

@@ -48,7 +48,7 @@ STRIPES = DatasetFacts(
     train_images=256,
     test_images=64,
     mean=(0.5, 0.5, 0.5),
-    std=(0.5, 0.5, 0.5),
+    std=(0.29, 0.29, 0.29),
     source="my_kinds.images:find",
     config_version=1,
 )

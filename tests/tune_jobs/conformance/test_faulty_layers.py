@@ -105,6 +105,26 @@ class Forgetful(_Layer):
         return {"kind": self.kind}
 
 
+class Unkeyed(_Layer):
+    """The keys lack a field that matters only in training."""
+
+    kind: Literal["unkeyed"]
+    drop: Annotated[float, Field(ge=0, lt=1, description="Dropout.")] = 0.0
+
+    def options(self) -> dict[str, Any]:
+        return {**super().options(), "drop": self.drop}
+
+    def key_content(self, stages: list[Stage]) -> dict[str, Any]:
+        return {**super().key_content(stages), "drop": None}
+
+
+class Unused(_Layer):
+    """The keys have a field that no model depends on."""
+
+    kind: Literal["unused"]
+    more: Annotated[int, Field(ge=1, description="A number.")] = 1
+
+
 class Merging(_Layer):
     """The canonical form drops a field that matters."""
 
@@ -189,8 +209,18 @@ LAYER_FAULTS: list[tuple[type[VGGLayer], str, str]] = [
     (Required, "its defaults are valid", "the field more has no default, and none of (1, 2, 3"),
     (Impossible, "its defaults are valid", "the default of more must be a whole number, at least 10; got 1"),
     (Wandering, "its canonical form is stable", "is not canonical itself"),
-    (Forgetful, "equal keys mean equal models", "with the same weights their outputs differ by"),
-    (Merging, "equal keys mean equal models", "have the same key, but with the same weights their outputs differ by"),
+    (
+        Forgetful,
+        "equal keys mean equal models",
+        "settings with layer.reach: 1 and with layer.reach: 2 have the same key, but build different models; `key_con",
+    ),
+    (Unkeyed, "equal keys mean equal models", "settings with layer.drop: 0.0 and with layer.drop: 0.5 have the same"),
+    (Unused, "each field of its key changes the model", "layer.more must change the model that is built, because"),
+    (
+        Merging,
+        "equal keys mean equal models",
+        "settings with layer.reach: 1 and with layer.reach: 2 have the same key, but with the same weights their out",
+    ),
     (Lenient, "exactly the feasible settings can be built", "is declared feasible, but fails: ValueError: too far"),
     (
         Strict,
