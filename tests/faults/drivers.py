@@ -25,8 +25,8 @@ UNKEPT = {"checkpoint_every_s": 3600}
 STOPS_S = 60.0
 """A driver with short epochs ends within this time after a signal."""
 
-ALL_STOP_S = 15.0
-"""It ends within this time if Ray's own processes are terminated with it."""
+ALL_STOP_S = 20.0
+"""It ends within this time if Ray's own processes are terminated with it: the raylet needs more than 10 s to end."""
 
 HELD_S = PAUSE_S + 5.0
 """How long a driver is paused."""
