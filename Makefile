@@ -61,14 +61,9 @@ quickstart: $(INSTALLED)  ## Run the quickstart sweep: real handwritten digits, 
 	$(BIN)/convnn run quickstart
 	@echo "(To use convnn in this shell: . $(BIN)/activate)"
 
+# mypy uses one core, and the tests leave some time of two.
 test: $(INSTALLED) lint  ## Run lint, type checks and tests, as in CI.
-	@# mypy uses one core, and the tests leave some time of two: it runs beside them, and its output follows theirs.
-	@said=$$(mktemp) || exit 1; \
-	$(MAKE) --no-print-directory typecheck MYPY_FLAGS='--num-workers 0' > "$$said" 2>&1 & \
-	types=$$!; trap "kill $$types" INT TERM; \
-	$(MAKE) --no-print-directory pytest; tested=$$?; \
-	wait $$types; typed=$$?; cat "$$said"; rm -f "$$said"; \
-	test $$tested = 0 && test $$typed = 0
+	@$(MAKE) --no-print-directory --keep-going --jobs 2 typecheck pytest MYPY_FLAGS='--num-workers 0'
 
 test-system: $(INSTALLED)  ## Test with a real browser, PostgreSQL, cluster and every fault, as root on Debian: 15 minutes.
 	@missing=$$(for package in $$(cat docker/apt.txt); do \

@@ -1,7 +1,6 @@
 """Facts about every data set that are known before a file is opened."""
 
 import functools
-import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Literal, get_args
@@ -10,7 +9,7 @@ from convnn.plugins import named
 
 Split = Literal["train", "test"]
 SPLITS: tuple[Split, ...] = get_args(Split)
-COLORS = 3
+_COLORS = 3
 
 
 @dataclass(frozen=True)
@@ -93,12 +92,10 @@ def register_dataset(name: str, facts: DatasetFacts, find: Callable[[str | None]
 
 
 def _require_colors(facts: DatasetFacts) -> None:
-    for name, rule, found, least in (
-        ("mean", "three numbers from 0 to 1", facts.mean, 0.0),
-        ("std", "three numbers above 0, at most 1", facts.std, math.ulp(0.0)),
-    ):
-        if len(found) != COLORS or not all(least <= number <= 1 for number in found):
-            raise ValueError(f"{name} must be {rule}, for pixels divided by 255, got {found}.")
+    if len(facts.mean) != _COLORS or not all(0 <= number <= 1 for number in facts.mean):
+        raise ValueError(f"mean must be three numbers from 0 to 1, for pixels divided by 255, got {facts.mean}.")
+    if len(facts.std) != _COLORS or not all(0 < number <= 1 for number in facts.std):
+        raise ValueError(f"std must be three numbers above 0, at most 1, for pixels divided by 255, got {facts.std}.")
 
 
 @dataclass(frozen=True)

@@ -35,7 +35,7 @@ def test_tensorboard_compares_trials(window: Browser, tmp_path: Path) -> None:
         sweep.attempt([1, 2, 3], "complete")
         sweep.attempt([1, 2], "stopped", trial="b")
         files = EventFiles(sweep.ledger, sweep.folder.path / FOLDER, [Column("lambda", "lambda"), Column("lr", "lr")])
-        for changed in files.changed():
+        for changed in files.changed() or ():
             files.write(*changed)
         with board(sweep.folder.path / FOLDER, tmp_path / "log") as address:
             window.open(f"{address}#scalars")

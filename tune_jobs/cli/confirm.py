@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from tune_jobs.cli.shared.notifying import Notifier, Notify, resuming
+from tune_jobs.cli.shared.notifying import Notifier, Notify
 from tune_jobs.cli.shared.options import (
     AcceptCode,
     AsJson,
@@ -18,6 +18,7 @@ from tune_jobs.cli.shared.options import (
     accepting,
     console,
     print_json,
+    resuming,
     setting,
     storage_of,
 )
@@ -100,7 +101,7 @@ def confirm(
         if as_json:
             print_json(found.as_dict())
         else:
-            _report(found)
+            _report(found, notifier.again)
     raise typer.Exit(_end(found, notifier.again))
 
 
@@ -144,7 +145,7 @@ def _config_of(baseline: str) -> "TrialConfig | None":
         ) from None
 
 
-def _report(found: "Confirmed") -> None:
+def _report(found: "Confirmed", again: str) -> None:
     """Print what was compared and how, one line per configuration, and the conclusion."""
     from tune_jobs.evidence.outcome import METHOD, points
     from tune_jobs.results.words import shown
@@ -174,7 +175,7 @@ def _report(found: "Confirmed") -> None:
     _report_champion(found)
     if found.failed:
         noun = "1 run" if found.failed == 1 else f"{found.failed} runs"
-        print(f"{noun} failed. After fixing the cause: convnn confirm {found.sweep} --retry")
+        print(f"{noun} failed. After fixing the cause: {again} --retry")
 
 
 def _openings(found: "Confirmed") -> str:

@@ -7,8 +7,8 @@ import typer
 
 from search_spaces.reading.load import sets_trials
 from tune_jobs.cli.shared.loading import Small, sweep_of
-from tune_jobs.cli.shared.notifying import Notifier, Notify, resuming
-from tune_jobs.cli.shared.options import AcceptCode, AsJson, File, Set, Storage, Yes, confirmed, storage_of
+from tune_jobs.cli.shared.notifying import Notifier, Notify
+from tune_jobs.cli.shared.options import AcceptCode, AsJson, File, Set, Storage, Yes, confirmed, resuming, storage_of
 from tune_jobs.cli.shared.remote import refuse_cluster
 from tune_jobs.cli.shared.running import Address, follow
 from tune_jobs.errors import ExitCode, UsageError

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from tune_jobs.cli.shared.options import Storage, Sweep, storage_of
+from tune_jobs.cli.shared.options import Storage, Sweep, resuming, storage_of
 from tune_jobs.cli.shared.remote import At, given
 from tune_jobs.driver.stop import ask_to_pause, stop_here, stop_trial
 from tune_jobs.errors import UsageError
@@ -62,7 +62,7 @@ def stop(
                 flush=True,
             )
         ask_to_pause(folder, _PAUSE_S)
-    print(f"{sweep} has stopped; nothing is lost. Resume with:\n  convnn resume {sweep}")
+    print(f"{sweep} has stopped; nothing is lost. Resume with:\n  {resuming('resume', sweep, storage)}")
 
 
 def _stop_trial(folder: SweepFolder, trial: str) -> None:
@@ -106,7 +106,5 @@ def _on_cluster(sweep: str, storage: Path | None, address: str, pause: bool) -> 
             raise ClusterError(
                 f"{sweep} was asked to stop and has not stopped within {STOP_S:g} s; check again with convnn status."
             )
-    print(
-        f"{found.name} has stopped; nothing is lost. Resume with:\n  convnn resume {found.name} "
-        f"--address {cluster.address}"
-    )
+    again = resuming("resume", found.name, storage, cluster.address)
+    print(f"{found.name} has stopped; nothing is lost. Resume with:\n  {again}")

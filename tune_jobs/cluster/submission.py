@@ -61,10 +61,10 @@ def check_cluster(
         ClusterError: If the cluster does not answer.
     """
     request: dict[str, Any] = {"packages": packages(), "storage": storage, "data": [], "environment": _credentials()}
+    plugins, uploaded = used_plugins(spec), []
     if spec is not None:
         request["data"] = [[data.name, data.root, spec.evaluation.opens] for data in spec.space.data_sets()]
-    plugins = used_plugins(spec)
-    uploaded = [each for each in plugins if spec and each.editable]
+        uploaded = [each for each in plugins if each.editable]
     report = cluster.probe({**request, "tracker": _tracker_uri(spec)}, uploaded)
     return report, judge(report, spec.resources if spec else None, plugins)
 

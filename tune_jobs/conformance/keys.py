@@ -5,7 +5,7 @@ from typing import Any
 
 from search_spaces import TrialConfig, canonical, config_key
 from search_spaces.base import by_path
-from tune_jobs.conformance.outcome import require
+from tune_jobs.conformance.outcome import Broken, require
 
 CLASSES = 10
 
@@ -33,10 +33,9 @@ def equal_keys(all_keyed: list[Keyed]) -> None:
         if first.recipe != each.recipe:
             wrong.append(difference(first.trial, each.trial))
     if wrong:
-        require(
-            False,
+        raise Broken(
             f"settings with {_in_words(min(wrong, key=len))} have the same key, but build different models; "
-            "`key_content` must contain all fields that change the model, or `canonical` must return one form for both",
+            "`key_content` must contain all fields that change the model, or `canonical` must return one form for both"
         )
 
 

@@ -30,7 +30,6 @@ from tune_jobs.planning.warnings import (
     memory_warnings,
     time_limit_warnings,
 )
-from tune_jobs.results.by_depth import is_staged
 from tune_jobs.results.columns import fields, params, possible, varying
 from tune_jobs.system.cpus import usable_cpus
 from tune_jobs.system.gpus import gpu_names
@@ -237,8 +236,8 @@ def _costs(
     places = {"smallest": 0, "median": len(sized) // 2, "largest": -1} if sized else {}
     chosen = {name: sized[place] for name, place in places.items()}
     found: dict[str, TrialCost] = {}
-    own = all(value is None for cost, _ in chosen.values() for name, value in cost.params.items() if name != "lr")
-    columns = [column for column in varying(possible(spec)) if own or is_staged(column.key)]
+    papers = {name for cost, _ in chosen.values() for name, value in cost.params.items() if value is not None} - {"lr"}
+    columns = [column for column in varying(possible(spec)) if not papers or column.stages]
     for name, (cost, config) in chosen.items():
         twin = next((other for other in found if _same_work(chosen[other][1], config)), None)
         rate = found[twin].images_per_s if twin is not None else None
@@ -247,7 +246,7 @@ def _costs(
             rate = measured(config, "cuda" if spec.resources.gpus_per_trial else "cpu", spec.resources.cpus_per_trial)
         values = fields(config) if columns else {}
         more = {column.name: values.get(column.key) for column in columns}
-        found[name] = replace(cost, images_per_s=rate, params={**more, **({} if own else cost.params)})
+        found[name] = replace(cost, images_per_s=rate, params={**more, **(cost.params if papers else {})})
     return found
 
 

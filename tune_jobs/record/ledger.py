@@ -253,13 +253,15 @@ class Ledger:
         return [Ask(number, seq, json.loads(decisions), outcome, key) for number, seq, decisions, outcome, key in rows]
 
     @said_in_a_line
-    def trials(self, role: Role | None = SEARCH, *, run_key: str | None = None) -> list[Trial]:
-        """Return the trials of a role, or of all roles, sorted by number; or only the one with `run_key`."""
-        rows = self._read(schema.TRIALS, (role,)) if run_key is None else self._read(schema.ONE_TRIAL, (run_key,))
-        return [
-            Trial(known(key), n, TrialConfig.model_validate_json(text), *(*more, first and known(first), own))
-            for key, n, text, *more, first, own in rows
-        ]
+    def trials(self, role: Role | None = SEARCH) -> list[Trial]:
+        """Return the trials of a role, or of all roles, sorted by number."""
+        return list(map(_trial_of, self._read(schema.TRIALS, (role,))))
+
+    @said_in_a_line
+    def trial(self, run_key: str) -> Trial:
+        """Return the trial with this run key, of any role."""
+        (row,) = self._read(schema.ONE_TRIAL, (run_key,))
+        return _trial_of(row)
 
     @said_in_a_line
     def seconds_before(self, run_key: str, attempt: int) -> float:
@@ -339,3 +341,8 @@ class Ledger:
         """Forget every MLflow run, as the sweep has a new tracker."""
         with self._write():
             self._db.execute("DELETE FROM tracked")
+
+
+def _trial_of(row: Sequence[Any]) -> Trial:
+    key, number, text, *more, first, role = row
+    return Trial(known(key), number, TrialConfig.model_validate_json(text), *(*more, first and known(first), role))

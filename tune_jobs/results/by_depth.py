@@ -57,7 +57,7 @@ def comparable(found: Sequence[Mapping[str, Scalar]]) -> Sequence[Mapping[str, S
 
 def is_staged(key: str) -> bool:
     """Return whether it is the key, or the path, of a field of one stage or range."""
-    return key.startswith(_STAGED) and key.startswith(_STAGES)
+    return key.startswith(_STAGED) and key.startswith(_STAGES)  # the first is much faster
 
 
 def staged(path: str, short: Mapping[str, str]) -> list[str]:

@@ -156,12 +156,15 @@ def chosen(text: str, configs: Sequence[TrialConfig]) -> list[Column]:
     known = {key for values in found for key in values}
     columns: dict[str, Column] = {}
     for asked in filter(None, map(str.strip, text.split(","))):
-        keys = known.intersection(keys_of(asked))
-        picked = varying(configs) if asked == "all" else [column for column in every if column.name == asked]
-        picked = picked or [column for column in every if not keys.isdisjoint(_keys_in(column))]
-        if not picked and asked != "all":
-            names = ", ".join(column.name for column in varying(configs)) or "nothing"
-            raise UsageError(f"--columns: no trial has a field {asked!r}; the varying fields are: {names}.")
+        if asked == "all":
+            picked = varying(configs)
+        else:
+            keys = known.intersection(keys_of(asked))
+            picked = [column for column in every if column.name == asked]
+            picked = picked or [column for column in every if not keys.isdisjoint(_keys_in(column))]
+            if not picked:
+                names = ", ".join(column.name for column in varying(configs)) or "nothing"
+                raise UsageError(f"--columns: no trial has a field {asked!r}; the varying fields are: {names}.")
         columns |= {column.key: column for column in picked}
     return list(columns.values())
 

@@ -12,6 +12,8 @@ for it. After an outage, the tracker catches up from the ledger. It must keep
 It must show no password. It must write neither to the service nor to the ledger after `close` has returned.
 """
 
+import threading
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,6 +23,8 @@ from tune_jobs.record.folder import SweepFolder
 from tune_jobs.record.ledger import Ledger
 from tune_jobs.results.columns import Column
 from tune_jobs.system.redaction import without_password
+
+SAY_EVERY_S = 5.0
 
 Say = Callable[[str], None]
 Draw = Callable[[Say], Path | None]
@@ -100,6 +104,28 @@ class Tracker(Protocol):
 
     def tracked(self, ledger: Ledger, error: str | None = None) -> Tracked:
         """Return where the sweep is in the tracker, after a sync; `error` says why the sync is incomplete."""
+
+
+def wait_for_end(
+    tracker: Tracker, done: threading.Event, is_silent: Callable[[], bool], timeout_s: float, say: Say
+) -> bool:
+    """Wait for the thread of a closing tracker; return whether it has ended, and was not silent for too long before.
+
+    Args:
+        tracker: The tracker.
+        done: Set when its thread has ended.
+        is_silent: Whether nothing has succeeded for `timeout_s`.
+        timeout_s: See `Tracker.close`.
+        say: Called every few seconds with the number of trials left.
+    """
+    say_next = time.monotonic() + SAY_EVERY_S
+    while not done.wait(min(0.1, timeout_s)):
+        if tracker.left and time.monotonic() >= say_next:
+            say(f"{tracker.left} trials left ...")
+            say_next = time.monotonic() + SAY_EVERY_S
+        if is_silent():
+            return False
+    return True
 
 
 OpenTracker = Callable[[Destination], Tracker]

@@ -6,22 +6,18 @@ recorded, and neither the sweep nor its workers see it.
 
 import contextlib
 import os
-import shlex
 import socket
 import sys
 import time
 from contextlib import closing
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
 from search_spaces import SpecError
 from search_spaces.plurals import plural
-from tune_jobs.cli.shared.options import storage_of
 from tune_jobs.errors import InUseError, SweepError, UsageError
 from tune_jobs.record.folder import SweepFolder
-from tune_jobs.record.manifest import JOB_ADDRESS
 from tune_jobs.record.rows import SEARCH, Role
 from tune_jobs.system.notify import Notification, require_target
 from tune_jobs.system.redaction import NOTIFY, NOTIFY_OPTION, without_notify, without_password
@@ -159,13 +155,6 @@ class Notifier:
             "host": socket.gethostname(),
             "at": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
         }
-
-
-def resuming(command: str, sweep: str, storage: Path | None = None) -> str:
-    """Return the command that resumes a sweep; of a job, the command for the machine that submitted it."""
-    address = os.environ.get(JOB_ADDRESS)
-    words = ["convnn", command, sweep, *(["--address", address] if address else [])]
-    return shlex.join([*words, *(["--storage", str(storage_of(storage))] if storage else [])])
 
 
 def _recorded(folder: SweepFolder, role: Role) -> "Summary | None":

@@ -1,5 +1,7 @@
 """Options that several commands share, and their console."""
 
+import os
+import shlex
 import sys
 from pathlib import Path
 from typing import Annotated, Any
@@ -98,6 +100,20 @@ def storage_of(given: Path | None) -> Path:
     from tune_jobs.record.folder import storage_folder
 
     return storage_folder(given)
+
+
+def resuming(command: str, sweep: str, storage: Path | None = None, address: str | None = None) -> str:
+    """Return the command that resumes a sweep, here or on the cluster at `address`.
+
+    Without an address in a job: the command for the machine that submitted the job.
+    """
+    from tune_jobs.record.manifest import JOB_ADDRESS
+
+    there = address or os.environ.get(JOB_ADDRESS)
+    words = ["convnn", command, sweep, *(["--address", there] if there else [])]
+    if storage is not None:
+        words += ["--storage", str(storage if address else storage_of(storage))]
+    return shlex.join(words)
 
 
 def console(*, stderr: bool = False) -> TextConsole:

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Annotated, TypeVar
 
 import typer
 
-from tune_jobs.cli.shared.notifying import Notifier, resuming
-from tune_jobs.cli.shared.options import accepting, console, print_json, storage_of
+from tune_jobs.cli.shared.notifying import Notifier
+from tune_jobs.cli.shared.options import accepting, console, print_json, resuming, storage_of
 from tune_jobs.errors import ExitCode
 from tune_jobs.record.folder import SweepFolder
 from tune_jobs.system.visible import visible
@@ -232,7 +232,7 @@ def _tell_next(outcome: "Outcome") -> None:
     if tracked.error is not None:
         print(
             f"\n{tracked.error.rstrip('.')}.\n"
-            f"The sweep's folder has all results. After fixing that, sync the rest:\n  convnn sync {name}"
+            f"The sweep's folder has all results. To sync the rest:\n  convnn sync {name}"
         )
     print(f"\nNext:\n  convnn show {name}")
     if outcome.summary.best is not None:

@@ -75,7 +75,7 @@ class ReportScheduler(FIFOScheduler):  # type: ignore[misc]
         self._executor = executor
         self._waiting: list[Any] = []  # trials, in the order of arrival
         self._ended: set[Any] = set()  # trials that Tune still keeps
-        self._controller: Any = None
+        self._controller: Any = None  # Tune's own; `choose_trial_to_run` receives a wrapper that restricts access
 
     def on_trial_add(self, tune_controller: object, trial: Any) -> None:  # noqa: ANN401
         """Tune's hook for each new trial."""

@@ -7,17 +7,17 @@ synced when MLflow answers again. See `tune_jobs.tracking.mlflow.sync` for detai
 import contextlib
 import threading
 import time
+from functools import partial
 
 from tune_jobs.errors import LedgerError, TrackerError, UsageError
 from tune_jobs.record.ledger import Ledger
 from tune_jobs.system.redaction import tidy_tracking_token, without_password
-from tune_jobs.tracking.base import Destination, Say, Tracked, Tracker, missing_results
+from tune_jobs.tracking.base import Destination, Say, Tracked, Tracker, missing_results, wait_for_end
 from tune_jobs.tracking.mlflow.champion import registered
 from tune_jobs.tracking.mlflow.retry import Abandoned, SyncHealth, is_refusal, reason_of
 from tune_jobs.tracking.mlflow.sync import MLflowSync
 from tune_jobs.tracking.mlflow.views import ALL, COMPLETE, trials_page
 
-SAY_EVERY_S = 5.0
 RETRY_S = 1.0
 LONGEST_PAUSE_S = 60.0
 
@@ -60,15 +60,10 @@ class MLflowTracker(Tracker):
         self._closing.set()
         if self._thread.ident is None:
             self._thread.start()
-        begun = time.monotonic()
-        say_next = begun + SAY_EVERY_S
+        is_silent = partial(self._health.silent, time.monotonic(), timeout_s)
         try:
-            while not self._done.wait(min(0.1, timeout_s)):
-                if self.left and time.monotonic() >= say_next:
-                    say(f"{self.left} trials left ...")
-                    say_next = time.monotonic() + SAY_EVERY_S
-                if self._health.silent(begun, timeout_s):
-                    return self.error or f"no answer within {timeout_s:g} s"
+            if not wait_for_end(self, self._done, is_silent, timeout_s, say):
+                return self.error or f"no answer within {timeout_s:g} s"
         finally:
             self._health.abandoned.set()
         for note in self._sync.notes if self._sync else ():

@@ -154,7 +154,7 @@ class MLflowSync:
                 if not is_refusal(error):
                     self._failed[key] += 1  # try the others first next time
                     raise
-                refused[key] = f"MLflow refuses trial {self._trial(key).number}: {reason_of(error)}"
+                refused[key] = f"MLflow refuses trial {self._ledger.trial(key).number}: {reason_of(error)}"
             self._health.left = left = left - 1
         return refused
 
@@ -175,9 +175,9 @@ class MLflowSync:
         new = [epoch for epoch in own if epoch.seq > shipped]
         params: dict[str, str] = {}
         if known is None and opener == number:
-            params = params_of(self._trial(key).config, self.destination.columns)
+            params = params_of(self._ledger.trial(key).config, self.destination.columns)
             new = [*earlier_epochs(own, epochs, below=True), *new]
-            self._log_images(run, self._trial(key))
+            self._log_images(run, self._ledger.trial(key))
         if known is None and opener == number > 1:
             self._runs.supersede(self._runs.run_of(key, opener_of(number - 1, epochs)))
         if known is None and opener < number and running:
@@ -196,7 +196,7 @@ class MLflowSync:
 
     def _ship_exclusions(self) -> None:
         for key, reason in ship_exclusions(self._client, self._runs, self._ledger, self._health).items():
-            self._refused[key] = f"MLflow refuses trial {self._trial(key).number}: {reason}"
+            self._refused[key] = f"MLflow refuses trial {self._ledger.trial(key).number}: {reason}"
 
     def _ship_champion(self) -> None:
         """Register the champion's model. If the tracker has no registry, all other data is still synced."""
@@ -205,7 +205,7 @@ class MLflowSync:
             return
         shipped = Champions(self._client, self._runs, self._ledger, self.destination, self._health)
         try:
-            note = shipped.ship(champion, self._trial(champion.run_key))
+            note = shipped.ship(champion, self._ledger.trial(champion.run_key))
         except Exception as error:
             note, refused = None, f"MLflow refuses the champion's model: {reason_of(error)}"
             if has_no_registry(error):
@@ -219,7 +219,11 @@ class MLflowSync:
 
     def _make_child(self, attempt: Attempt, opener: int) -> str:
         again = f" (attempt {opener})" if opener > 1 else ""
-        trial, columns, sweep = self._trial(attempt.run_key), self.destination.columns, self.destination.folder.name
+        trial, columns, sweep = (
+            self._ledger.trial(attempt.run_key),
+            self.destination.columns,
+            self.destination.folder.name,
+        )
         tags = run_tags(sweep, trial.number, trial.config, columns, trial.repeat_of)
         if trial.role != SEARCH:
             tags["role"] = trial.role
@@ -228,10 +232,6 @@ class MLflowSync:
     def _log_images(self, run: str, trial: Trial) -> None:
         if inputs := datasets(trial.config.data.name, self._ledger.meta.digest):
             self._health.call(("images", run), self._client.log_inputs, run, datasets=inputs)
-
-    def _trial(self, key: str) -> Trial:
-        (trial,) = self._ledger.trials(run_key=key)
-        return trial
 
     def _log(self, run: str, epochs: list[Epoch], params: dict[str, str], tags: dict[str, str]) -> None:
         """Log metrics, parameters and tags in the fewest calls that MLflow's limits allow."""

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from tune_jobs.record.ledger import Ledger
 from tune_jobs.record.requests import excluded
-from tune_jobs.record.rows import Attempt, Trial
+from tune_jobs.record.rows import Attempt, State, Trial
 from tune_jobs.results.columns import Column
 from tune_jobs.results.history import effective
 from tune_jobs.system.visible import visible
@@ -41,12 +41,20 @@ class EventFiles:
         self._place = place
         self._columns = columns
         self._seq = 0
+        self._seen: tuple[int, list[State]] | None = None  # the record at the last `changed`, if all was written
         self._names: set[str] = set()  # the folders of all runs
         self._written: dict[str, object] = {}  # by run key: the state and number that were written
 
-    def changed(self) -> list[tuple[Trial, list[Attempt]]]:
-        """Read the record; return the trials whose files may differ from it, with their attempts; at first, all."""
+    def changed(self, *, last: bool = False) -> list[tuple[Trial, list[Attempt]]] | None:
+        """Read the record; return the trials whose files may differ from it, with their attempts; at first, all.
+
+        Returns `None` if the record has no new epoch and no trial of the search has another state: while a sweep runs,
+        its record often changes only in its cost. With `last`, only if the record has not changed at all.
+        """
+        now = (self._ledger.meta.seq, self._ledger.states())
         epochs = self._ledger.epochs(after=self._seq)
+        if self._seen is not None and not epochs and (self._seen == now or (self._seen[1] == now[1] and not last)):
+            return None
         if epochs:
             self._seq = epochs[-1].seq
         for epoch in epochs:
@@ -57,6 +65,7 @@ class EventFiles:
         attempts: dict[str, list[Attempt]] = {}
         for attempt in self._ledger.attempts():  # after the trials: an ended trial has the end of its attempt
             attempts.setdefault(attempt.run_key, []).append(attempt)
+        self._seen = now
         stale = [trial for trial in trials if self._written.get(trial.run_key) != _recorded(trial)]
         return [(trial, attempts.get(trial.run_key, [])) for trial in stale]
 
@@ -66,9 +75,11 @@ class EventFiles:
         Raises:
             OSError: If the disk is full or the file is not writable. The next call continues from there.
         """
+        seen, self._seen = self._seen, None  # after an error, the next `changed` reads the record again
         if attempts:
             self._write(trial, attempts)
         self._written[trial.run_key] = _recorded(trial)
+        self._seen = seen
 
     def tidy(self) -> None:
         """Remove files of excluded trials and of earlier run names, as of `changed`, and nothing else in the folder."""

@@ -3,14 +3,14 @@
 import contextlib
 import threading
 import time
+from collections.abc import Sequence
 
 from tune_jobs.errors import LedgerError
 from tune_jobs.record.ledger import Ledger
-from tune_jobs.record.rows import State
-from tune_jobs.tracking.base import Destination, Say, Tracked, Tracker
+from tune_jobs.record.rows import Attempt, Trial
+from tune_jobs.tracking.base import Destination, Say, Tracked, Tracker, wait_for_end
 from tune_jobs.tracking.tensorboard.files import FOLDER, EventFiles
 
-SAY_EVERY_S = 5.0
 _SUBJECT = "event files for TensorBoard"
 
 
@@ -29,6 +29,7 @@ class TensorBoardTracker(Tracker):
         self._succeeded = 0.0
         self._closing = threading.Event()
         self._abandoned = threading.Event()
+        self._done = threading.Event()
         self._writing = threading.Lock()
         self._thread = threading.Thread(target=self._run, name="tensorboard-files", daemon=True)
 
@@ -46,18 +47,18 @@ class TensorBoardTracker(Tracker):
         self._closing.set()
         if self._thread.ident is None:
             self._thread.start()
-        begun = said = time.monotonic()
+        begun, ended = time.monotonic(), False
+
+        def is_silent() -> bool:
+            return time.monotonic() >= timeout_s + max(begun, self._succeeded)
+
         try:
-            while self._thread.is_alive() and time.monotonic() < timeout_s + max(begun, self._succeeded):
-                self._thread.join(min(0.1, timeout_s))
-                if self._left and time.monotonic() >= said + SAY_EVERY_S:
-                    say(f"{_SUBJECT}: {self._left} trials left ...")
-                    said = time.monotonic()
+            ended = wait_for_end(self, self._done, is_silent, timeout_s, lambda text: say(f"{_SUBJECT}: {text}"))
         finally:
             self._abandoned.set()
             with self._writing:  # a file in progress is completed; no other file follows
                 pass
-        error = f"some were not written within {timeout_s:g} s" if self._thread.is_alive() else self._error
+        error = self._error if ended else f"some were not written within {timeout_s:g} s"
         return f"{_SUBJECT}: {error}" if error else None
 
     def tracked(self, ledger: Ledger, error: str | None = None) -> Tracked:
@@ -69,22 +70,22 @@ class TensorBoardTracker(Tracker):
         try:
             with contextlib.closing(Ledger(self._folder.ledger)) as ledger:
                 files = EventFiles(ledger, self._place, self._columns)
-                written: tuple[int, list[State]] | None = None
                 while not self._abandoned.is_set():
-                    last, now = self._closing.is_set(), (ledger.meta.seq, ledger.states())
-                    if written is None or _has_changed(ledger, written, now, last=last):
-                        self._error = self._write(files)
-                        written = now if self._error is None else None
+                    last = self._closing.is_set()
+                    changed = files.changed(last=last)
+                    if changed is not None:
+                        self._error = self._write(files, changed)
                     if last:
                         return
                     self._closing.wait(self._every_s)
         except (LedgerError, ImportError) as error:
             self._error = str(error)
+        finally:
+            self._done.set()
 
-    def _write(self, files: EventFiles) -> str | None:
+    def _write(self, files: EventFiles, changed: Sequence[tuple[Trial, list[Attempt]]]) -> str | None:
         """Write the files that changed, and return the first error; an error does not stop the other trials."""
         error: str | None = None
-        changed = files.changed()
         for number, (trial, attempts) in enumerate(changed):
             self._left = len(changed) - number
             with self._writing:
@@ -104,9 +105,3 @@ class TensorBoardTracker(Tracker):
                     files.tidy()
         self._left = 0
         return error
-
-
-def _has_changed(ledger: Ledger, before: tuple[int, list[State]], now: tuple[int, list[State]], *, last: bool) -> bool:
-    """Return whether files may be out of date: while a sweep runs, its ledger often changes only in its cost."""
-    seq, states = before
-    return seq != now[0] and (last or states != now[1] or bool(ledger.epochs(after=seq, most=1)))

@@ -15,7 +15,8 @@ from tests.tune_jobs.servers import free_port
 from tests.tune_jobs.shipping import Recorded
 from tests.tune_jobs.webhook import SECRET, Webhook, webhook
 from tune_jobs.cli import cluster_job
-from tune_jobs.cli.shared.notifying import Notifier, resuming
+from tune_jobs.cli.shared.notifying import Notifier
+from tune_jobs.cli.shared.options import resuming
 from tune_jobs.cli.shared.running import watched
 from tune_jobs.cluster.catalog import Cluster
 from tune_jobs.cluster.submission import restart

@@ -98,7 +98,7 @@ def test_a_server_that_takes_five_seconds_per_answer_is_tolerated(sweep: Recorde
 def test_closing_continues_while_calls_succeed_and_reports_progress(
     sweep: Recorded, proxy: FaultyProxy, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("tune_jobs.tracking.mlflow.shipper.SAY_EVERY_S", 0.0)
+    monkeypatch.setattr("tune_jobs.tracking.base.SAY_EVERY_S", 0.0)
     for trial in "abc":
         sweep.attempt([1, 2], "complete", trial=trial)
     proxy.slow(0.3)

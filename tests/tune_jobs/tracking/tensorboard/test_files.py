@@ -27,7 +27,7 @@ folder = Path(sys.argv[1])
 with closing(Ledger(folder / "ledger.db")) as ledger:
     while True:
         files = EventFiles(ledger, folder / FOLDER, [])
-        for changed in files.changed():
+        for changed in files.changed() or ():
             files.write(*changed)
         print("started", flush=True)
 """
@@ -85,7 +85,9 @@ def test_a_file_cut_off_anywhere_is_completed(sweep: Recorded) -> None:
     whole = file.read_bytes()
     assert whole.startswith(before)
     files = EventFiles(sweep.ledger, sweep.folder.path / FOLDER, KEYS)
-    ((trial, attempts),) = files.changed()
+    changed = files.changed()
+    assert changed is not None
+    ((trial, attempts),) = changed
     for kept in range(len(whole)):
         file.write_bytes(
             whole[:kept] if kept % 2 else whole[:kept] + bytes(len(whole) - kept)
@@ -182,18 +184,18 @@ def test_the_record_is_read_once_for_all_trials(sweep: Recorded) -> None:
             sweep.attempt([1], "complete", trial=f"t{count}-{number}")
         files, before = EventFiles(sweep.ledger, sweep.folder.path / FOLDER, KEYS), len(read)
         sweep.ledger._db.set_trace_callback(read.append)
-        for changed in files.changed():
+        for changed in files.changed() or ():
             files.write(*changed)
         files.tidy()
         sweep.ledger._db.set_trace_callback(None)
-        assert sum("FROM epochs" not in query for query in read[before:]) == 3  # requests, trials, attempts
+        assert sum("FROM epochs" not in query for query in read[before:]) == 5  # last change, states, requests, trials, attempts
     assert len(list((sweep.folder.path / FOLDER).iterdir())) == 22
 
 
 def test_closing_continues_while_files_are_written_and_reports_progress(
     sweep: Recorded, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("tune_jobs.tracking.tensorboard.tracker.SAY_EVERY_S", 0.0)
+    monkeypatch.setattr("tune_jobs.tracking.base.SAY_EVERY_S", 0.0)
     monkeypatch.setattr("tune_jobs.tracking.tensorboard.files.make_equal", slowly)
     updated(sweep)  # loads TensorBoard's packages
     for trial in "abcdefg":
