@@ -32,11 +32,17 @@ class Source(Protocol):
     def fingerprint(self, split: Split) -> str:
         """Return a text that determines the cache entry's name.
 
-        It must change when the split's files change, and when the code of `read` returns other images.
+        It must change when the split's files change. A data set of a package whose code returns other images has
+        another `config_version`, which is also part of the name.
         """
 
     def read(self, split: Split) -> Arrays:
         """Decode one split completely, or raise a DataError."""
+
+
+def data_folder(root: str | None) -> Path:
+    """Return the folder `root`; without one, CONVNN_DATA_ROOT on the machine that reads the data, or DEFAULT_ROOT."""
+    return Path(os.path.expandvars(root or os.environ.get(ROOT_VARIABLE) or DEFAULT_ROOT)).expanduser().absolute()
 
 
 def find_source(name: str, root: str | None) -> Source:
@@ -54,7 +60,7 @@ def find_source(name: str, root: str | None) -> Source:
         return source
     if name == "digits":
         return Digits()
-    folder = Path(os.path.expandvars(root or os.environ.get(ROOT_VARIABLE) or DEFAULT_ROOT)).expanduser().absolute()
+    folder = data_folder(root)
     if folder.exists() and not folder.is_dir():
         raise DataError(f"data.root must be a folder, but {folder} is a file; give the folder that contains {name}.")
     if found := Parquet.find(name, folder):

@@ -192,7 +192,7 @@ def checked(broken: type[ResNet], name: str) -> str:
     with MODELS.registered(broken):
         subject = Subject(plugins.MODELS, "resnet", None, broken, broken.__module__, "name")
         (found,) = outcome.checked([each for each in models.properties(subject) if each[0] == name])
-    return f"{'ok  ' if found.ok else 'FAIL'}  {found.property}: {found.says}"
+    return str(found)
 
 
 class Forgetful(ResNet):

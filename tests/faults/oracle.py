@@ -141,7 +141,7 @@ def compare(
     """Compare a sweep's ledger with that of the undisturbed sweep.
 
     Args:
-        reference: The sweep left alone.
+        reference: The undisturbed sweep.
         found: The sweep with faults.
         states: Expected states, by run key, of trials that should end differently; they may lack epochs.
         only: Run keys to compare, if the two sweeps should not have the same trials; `None` for all.

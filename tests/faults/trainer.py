@@ -19,6 +19,7 @@ class Trainer:
         self._environment = dict(environment)
         self._process: subprocess.Popen[str] | None = None
         self._one = threading.Lock()
+        self._closed = False
 
     def train(self, file: Path, storage: Path, within_s: float) -> None:
         """Train the sweep of `file` to its end."""
@@ -32,11 +33,12 @@ class Trainer:
                 wait_for(lambda: ended.exists() or process.poll() is not None, f"{file} is trained", within_s, LOOKS_S)
             finally:
                 if not ended.exists():
-                    self.close()
+                    self._end()
             said = output.read_text() if output.exists() else ""
             expect(ended.exists(), f"the undisturbed sweep failed:\n{said[-3000:]}")
 
     def _running(self) -> "subprocess.Popen[str]":
+        expect(not self._closed, "the trainer is closed")
         if self._process is None or self._process.poll() is not None:
             command = [sys.executable, "-m", "tests.faults.alone"]
             self._process = subprocess.Popen(
@@ -45,7 +47,11 @@ class Trainer:
         return self._process
 
     def close(self) -> None:
-        """End the process."""
+        """End the process, and start no other."""
+        self._closed = True
+        self._end()
+
+    def _end(self) -> None:
         if self._process is not None:
             self._process.kill()
             self._process.communicate()

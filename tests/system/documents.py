@@ -14,6 +14,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from tests.convnn.data.shards import REAL
+
 ROOT = Path(__file__).parents[2]
 SHELL = ("", "sh", "bash", "shell", "console")
 CLUSTERS = "tests/faults/ray_cluster.py"
@@ -78,9 +80,8 @@ _KUBERNETES = NotRun("it needs Kubernetes with KubeRay; tests/docker/test_rayjob
 
 ENOUGH = "convnn simulate --where model.name=vit_tiny --where data.name=cifar10 --epochs 100 --budgets 86"
 
-_BESIDE = Path(__file__).parents[3] / "shared" / "cifar"
 CIFAR10 = f"""\
-export CONVNN_DATA_ROOT=${{CONVNN_DATA_ROOT:-{_BESIDE if _BESIDE.exists() else "$PWD/noise"}}}
+export CONVNN_DATA_ROOT=${{CONVNN_DATA_ROOT:-{REAL if REAL.exists() else "$PWD/noise"}}}
 test -e "$CONVNN_DATA_ROOT" || python -c "from tests.convnn.data.shards import write_noise; write_noise('noise')"
 """
 """CIFAR-10 where CONVNN_DATA_ROOT names it or where it is beside the checkout; otherwise noise in its form."""

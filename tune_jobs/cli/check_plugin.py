@@ -40,8 +40,4 @@ def check_plugin(
 
 
 def _told(found: "str | Checked") -> None:
-    if isinstance(found, str):
-        print(visible(found), flush=True)
-        return
-    says = f": {found.says}" if found.says else ""
-    print(f"  {'ok  ' if found.ok else 'FAIL'}  {found.property}{visible(says)}", flush=True)
+    print(visible(found if isinstance(found, str) else f"  {found}"), flush=True)

@@ -21,6 +21,10 @@ class Checked:
     says: str = ""
     """The checked items, or the error."""
 
+    def __str__(self) -> str:
+        """Return it as a line for people."""
+        return f"{'ok  ' if self.ok else 'FAIL'}  {self.property}{f': {self.says}' if self.says else ''}"
+
 
 @dataclass(frozen=True)
 class CheckedKind:

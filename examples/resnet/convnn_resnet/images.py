@@ -4,7 +4,6 @@
 """
 
 import json
-import os
 import sys
 import unicodedata
 from collections.abc import Iterator, Sequence
@@ -19,9 +18,9 @@ from convnn.data.colors import mean_and_std
 from convnn.data.errors import DataError
 from convnn.data.facts import SPLITS, Split
 from convnn.data.parquet import Arrays, first_line
-from convnn.data.sources import DEFAULT_ROOT, ROOT_VARIABLE
+from convnn.data.sources import data_folder
 from convnn.geometry import IMAGE_SIDE
-from convnn_resnet.settings import CLASSES, SHAPES
+from convnn_resnet.settings import CLASSES
 
 TEST_EVERY = 5
 """Without folders `train` and `test`, every fifth image of each class is in the test split."""
@@ -42,14 +41,11 @@ class Folders:
     classes: tuple[str, ...]
     """The names of the subfolders, by label."""
 
-    version: int | None
-    """Changes when the same files give other images: the `config_version` of the data set."""
-
     def fingerprint(self, split: Split) -> str:
         """Return the name, size and modification time of each file."""
         found = ((path, path.stat()) for path, _ in self._files(split))
         lines = [f"{str(path)!r} {stat.st_size} {stat.st_mtime_ns}" for path, stat in found]
-        return "\n".join([f"folders {self.version} {self.classes}", *lines])
+        return "\n".join([f"folders {self.classes}", *lines])
 
     def read(self, split: Split) -> Arrays:
         """Return the images and labels of a split.
@@ -88,24 +84,23 @@ def shapes(root: str | None) -> Folders:
     Args:
         root: `data.root` of the sweep file; if it is missing, the folder `shapes` in CONVNN_DATA_ROOT or in ~/data.
     """
-    return folders(root, "shapes", CLASSES, SHAPES.config_version)
+    return folders(root, "shapes", CLASSES)
 
 
-def folders(root: str | None, name: str, classes: Sequence[str], version: int | None) -> Folders:
+def folders(root: str | None, name: str, classes: Sequence[str]) -> Folders:
     """Return the images in a folder.
 
     Raises:
         DataError: If there is no such folder.
     """
-    given = root or os.path.join(os.environ.get(ROOT_VARIABLE) or DEFAULT_ROOT, name)  # noqa: PTH118 - not yet a path
-    folder = Path(os.path.expandvars(given)).expanduser().absolute()
+    folder = data_folder(root) if root else data_folder(None) / name
     if not folder.is_dir():
         what = "is a file" if folder.exists() else "does not exist"
         raise DataError(
             f"the images of {name} must be in a folder, but {str(folder)!r} {what}; set data.root to the folder that "
             f"has a subfolder for each class: {', '.join(classes)}."
         )
-    return Folders(folder, tuple(classes), version)
+    return Folders(folder, tuple(classes))
 
 
 def class_names(place: Path) -> list[str]:
@@ -176,7 +171,7 @@ def described(folder: Path) -> Iterator[str]:
                 f"add test, with a subfolder for each class."
             )
         inner = folder / "train"
-    source = Folders(folder, tuple(class_names(inner)), 1)
+    source = Folders(folder, tuple(class_names(inner)))
     if len(source.classes) < 2:  # noqa: PLR2004 - one class needs no model
         raise DataError(f"{str(inner)!r} must have at least two subfolders, one for each class; give another folder.")
     train, test = (source.read(split)[0] for split in SPLITS)

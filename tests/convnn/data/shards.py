@@ -8,6 +8,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from PIL import Image
 
+REAL = Path(__file__).parents[4] / "shared" / "cifar"
+"""CIFAR-10 and CIFAR-100, if they are beside the checkout."""
+
 
 def pixels(count: int, seed: int) -> np.ndarray:
     return np.random.default_rng(seed).integers(0, 256, (count, 32, 32, 3), dtype=np.uint8)

@@ -13,9 +13,7 @@ from sklearn.datasets import load_digits
 
 from convnn.data import DATASETS, DataError, load_dataset
 from convnn.data.sources import Torchvision, find_source
-from tests.convnn.data.shards import pixels, write_shard
-
-REAL = Path(__file__).parents[4] / "shared" / "cifar"
+from tests.convnn.data.shards import REAL, pixels, write_shard
 
 
 def test_parquet_images_arrive_pixel_for_pixel(folder: Path, tmp_path: Path) -> None:

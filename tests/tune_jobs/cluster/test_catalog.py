@@ -60,7 +60,7 @@ def test_only_jobs_that_use_editable_plugins_upload_them(head: Head, tmp_path: P
         uses, other = (
             parse_sweep(f"name: a\nspace: {{model: {{layer: {{kind: {kind}}}}}}}") for kind in ("zz", "conv2d")
         )
-        for job in (
+        for ask in (
             lambda: cluster.fetch(sweep, SweepFolder(tmp_path / "mine"), checkpoints=False),
             lambda: check_cluster(cluster, other, None),
             lambda: check_cluster(cluster, None, None),
@@ -68,7 +68,7 @@ def test_only_jobs_that_use_editable_plugins_upload_them(head: Head, tmp_path: P
             lambda: cluster.ask("list"),  # reads records, which may have the plugin's kinds
         ):
             with pytest.raises(ClusterError, match="accepts no jobs"):
-                job()
+                ask()
     names = [zipfile.ZipFile(io.BytesIO(content)).namelist() for content in head.uploads]
     assert ["zz_kinds.py" in each for each in names] == [False, False, False, True, True]
 

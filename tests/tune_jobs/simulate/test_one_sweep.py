@@ -55,7 +55,7 @@ def test_a_ray_sweep_on_the_table_and_the_simulation_in_its_order_decide_the_sam
         assert decisions(record) == decisions(ledger)
         assert {trial.state for trial in ledger.trials()} == {"complete", "stopped"}
         assert len(ledger.trials()) == 12
-    assert int((tmp_path / "kept").read_text()) <= 3  # Tune has forgotten the others
+    assert 1 <= int((tmp_path / "kept").read_text()) <= 3  # Tune has forgotten the others
 
 
 def test_a_simulated_sweep_keeps_its_budget_of_trials_and_of_hours() -> None:

@@ -63,7 +63,7 @@ def test_an_unfinished_sweep_whose_retried_trials_have_ended_is_paused(sweep: Re
     assert ended["event"] == "ended"
 
 
-def test_an_interrupt_while_the_message_is_sent_keeps_the_exit_code(
+def test_an_interrupt_while_the_message_is_sent_is_reported_and_goes_no_further(
     sweep: Recorded, capfd: pytest.CaptureFixture[str]
 ) -> None:
     notifier = Notifier("sh -c 'sleep 0.2; kill -INT $PPID; exec sleep 1'", sweep.folder, "")

@@ -188,7 +188,9 @@ def test_the_record_is_read_once_for_all_trials(sweep: Recorded) -> None:
             files.write(*changed)
         files.tidy()
         sweep.ledger._db.set_trace_callback(None)
-        assert sum("FROM epochs" not in query for query in read[before:]) == 5  # last change, states, requests, trials, attempts
+        assert (
+            sum("FROM epochs" not in query for query in read[before:]) == 5
+        )  # last change, states, requests, trials, attempts
     assert len(list((sweep.folder.path / FOLDER).iterdir())) == 22
 
 
