@@ -1,7 +1,8 @@
 """Facts about every data set that are known before a file is opened."""
 
+import contextlib
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any, Literal, get_args
 
@@ -119,3 +120,15 @@ def unregister_dataset(name: str) -> None:
     """Remove a registered data set."""
     if FINDERS.pop(name, None):
         del DATASETS[name]
+
+
+@contextlib.contextmanager
+def registered_dataset(
+    name: str, facts: DatasetFacts, find: Callable[[str | None], Any] | None = None
+) -> Iterator[None]:
+    """Register a data set inside the `with` block; see `register_dataset`."""
+    register_dataset(name, facts, find)
+    try:
+        yield
+    finally:
+        unregister_dataset(name)

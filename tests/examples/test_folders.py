@@ -15,7 +15,7 @@ from PIL import Image
 
 from convnn.data import load_dataset
 from convnn.data.errors import DataError
-from convnn.data.facts import SPLITS, register_dataset, unregister_dataset
+from convnn.data.facts import SPLITS, registered_dataset
 
 ROOT = Path(__file__).parents[2]
 EXAMPLE = ROOT / "examples" / "resnet"
@@ -253,10 +253,7 @@ def drawn(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_the_facts_of_shapes_are_those_of_the_drawn_images(drawn: Path, tmp_path: Path) -> None:
     settings = (EXAMPLE / "convnn_resnet" / "settings.py").read_text()
     assert [line for line in described(drawn) if line not in settings] == []
-    register_dataset("shapes", SHAPES)
-    try:
+    with registered_dataset("shapes", SHAPES):
         data = load_dataset("shapes", str(drawn), tmp_path)
-    finally:
-        unregister_dataset("shapes")
     assert [len(data.splits[split]) for split in SPLITS] == [SHAPES.images(split) for split in SPLITS]
     assert len(set(data.digests.values())) == len(SPLITS)

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from convnn import plugins
-from convnn.data.facts import register_dataset, unregister_dataset
+from convnn.data.facts import registered_dataset
 from search_spaces import Decided, TrialConfig, config_key, infeasibilities, load_sweep, parse_sweep
 from search_spaces.models import MODELS
 from tests.search_spaces.read import complaint
@@ -32,10 +32,8 @@ PUBLISHED = {3: 0.27, 5: 0.46, 7: 0.66, 9: 0.85}
 
 @pytest.fixture(autouse=True)
 def _registered() -> Iterator[None]:
-    register_dataset("shapes", SHAPES)
-    with MODELS.registered(ResNet):
+    with registered_dataset("shapes", SHAPES), MODELS.registered(ResNet):
         yield
-    unregister_dataset("shapes")
 
 
 def trial(**fields: Any) -> TrialConfig:

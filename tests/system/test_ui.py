@@ -16,6 +16,7 @@ from tests.tune_jobs.servers import free_port
 from tune_jobs.cli.ui import _page
 from tune_jobs.record.folder import SweepFolder
 from tune_jobs.system.processes import lives
+from tune_jobs.tracking.mlflow.views import overview_page
 
 SHORT = SHORT_GRID.but(space__training__epochs=4, resources={"max_concurrent": 1})
 SWEEPS = [SHORT, SHORT.but(name="other", space__training__seed=7)]
@@ -33,7 +34,7 @@ def storage(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @dataclass
 class Shown:
-    """A running `convnn ui` of all sweeps, and the page that it opens."""
+    """A running `convnn ui` of both sweeps, and the page that it opens."""
 
     driver: Driver
     page: str
@@ -44,16 +45,18 @@ class Shown:
         """The address of MLflow."""
         return self.page.partition("/#")[0]
 
-    def page_of(self, *names: str) -> str:
-        """Return the page that `convnn ui` opens for these sweeps."""
-        return _page(self.server, [SweepFolder(self.storage / name) for name in names], overview=False)
+    def page_of(self, name: str) -> str:
+        """Return the page that `convnn ui` opens for one sweep."""
+        return _page(self.server, [SweepFolder(self.storage / name)], overview=False)
 
 
 @pytest.fixture(scope="module")
 def shown(storage: Path) -> Iterator[Shown]:
-    """The pages of all sweeps."""
+    """The server for both sweeps, which the last test ends."""
     known, port = environment(storage, storage.parent), free_port()
-    driver = Driver(("ui", "--no-browser", "--port", port), storage.parent / "ui.txt", known)
+    driver = Driver(
+        ("ui", *(sweep.name for sweep in SWEEPS), "--no-browser", "--port", port), storage.parent / "ui.txt", known
+    )
     try:
         wait_for(lambda: "Press Ctrl-C to stop." in driver.output, "MLflow is served")
         page = next(line for line in driver.output.splitlines() if line.startswith("http"))
@@ -77,7 +80,7 @@ def names(window: Browser, shown: Shown, number: int) -> list[str]:
 
 
 def test_two_sweeps_are_compared_in_one_table(window: Browser, shown: Shown) -> None:
-    window.open(shown.page_of(*(sweep.name for sweep in SWEEPS)))
+    window.open(shown.page)
     found = names(window, shown, 4)
     window.picture("ui-two-sweeps")
     assert "Displaying Runs from 2 Experiments" in window.text()
@@ -91,7 +94,7 @@ def test_one_sweep_opens_on_its_complete_trials(window: Browser, shown: Shown) -
 
 
 def test_all_sweeps_are_listed_and_ctrl_c_leaves_no_server(window: Browser, shown: Shown) -> None:
-    window.open(shown.page)
+    window.open(overview_page(shown.server))
     window.sees(*(sweep.name for sweep in SWEEPS))
     window.picture("ui-all-sweeps")
     command = ["pgrep", "-f", f"mlflow server .* --port {shown.server.rpartition(':')[2]}"]

@@ -8,7 +8,7 @@ import pytest
 
 from convnn.data import DATASETS, DataError, DatasetFacts, Split, load_dataset, register_dataset
 from convnn.data.colors import mean_and_std
-from convnn.data.facts import unregister_dataset
+from convnn.data.facts import registered_dataset, unregister_dataset
 from tests.convnn.data.shards import pixels
 
 FACTS = DatasetFacts(2, 8, 4, (0.5, 0.5, 0.5), (0.25, 0.25, 0.25))
@@ -89,11 +89,8 @@ def test_a_new_version_of_a_data_set_is_decoded_again(tmp_path: Path) -> None:
 
     found = []
     for version, source in ((None, Made), (1, Other), (2, Made)):
-        register_dataset("made", replace(FACTS, config_version=version), source)
-        try:
+        with registered_dataset("made", replace(FACTS, config_version=version), source):
             found.append(load_dataset("made", "6", tmp_path).train.pixels)
-        finally:
-            unregister_dataset("made")
     assert [np.array_equal(images, pixels(6, 6)) for images in found] == [True, False, True]
 
 

@@ -1,13 +1,11 @@
 """Each fault of a data set is reported in one clear line for the right property."""
 
-import contextlib
-from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
 import pytest
 
-from convnn.data.facts import DatasetFacts, Split, register_dataset, unregister_dataset
+from convnn.data.facts import DatasetFacts, Split, registered_dataset
 from convnn.data.parquet import Arrays
 from convnn.plugins import DATASETS
 from tests.tune_jobs.conformance.faults import faults
@@ -34,15 +32,6 @@ class Images:
         )
 
 
-@contextlib.contextmanager
-def registered(name: str, facts: DatasetFacts, source: Images) -> Iterator[None]:
-    register_dataset(name, facts, lambda _: source)
-    try:
-        yield
-    finally:
-        unregister_dataset(name)
-
-
 DATA_FAULTS = {
     "fewer": (
         "its splits have the declared number of images",
@@ -61,7 +50,10 @@ DATA_FAULTS = {
 def test_a_fault_of_a_data_set_is_reported_in_one_line(fault: str) -> None:
     facts = DatasetFacts(2, 16, 16, (0.5, 0.5, 0.5), (0.29, 0.29, 0.29), config_version=1)
     name = f"faulty-{fault.replace(' ', '-')}"
-    found = faults(Subject(DATASETS, name, None, facts, "convnn.data.facts"), registered(name, facts, Images(fault)))
+    found = faults(
+        Subject(DATASETS, name, None, facts, "convnn.data.facts"),
+        registered_dataset(name, facts, lambda _: Images(fault)),
+    )
     broken, said = DATA_FAULTS[fault]
     assert said in found[broken]
     assert fault == "missing" or len(found) == 1
